@@ -1,0 +1,291 @@
+"""The configuration: frozen values read from config.toml, unknown keys refused.
+
+A value is parsed once, here; everything behind it passes these objects. Texts such as database
+addresses may name environment variables as ``${NAME}``; they are held as secrets, so that neither
+a log nor an error nor ``--json`` shows them.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from schemas.errors import ConfigError, NoSuchMonitor
+from schemas.frames import Features
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def parse_duration(value: object) -> object:
+    """A duration from text such as ``30s``, ``5m``, ``1h 30m``; anything else passes to the next check.
+
+    >>> parse_duration("1h 30m")
+    datetime.timedelta(seconds=5400)
+    """
+    if not isinstance(value, str):
+        return value
+    if _DURATION.sub("", value).strip() or not value.strip():
+        msg = f"expected a duration such as 30s, 5m or 1h 30m, received {value!r}"
+        raise ValueError(msg)
+    return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(value)))
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+Columns = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+
+
+class Section(BaseModel):
+    """A table of the configuration: frozen, and a key that it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class StoreConfig(Section):
+    """Where Plumbline keeps its own tables."""
+
+    url: SecretStr = SecretStr("sqlite:///plumbline.db")
+    """SQLAlchemy address of the store; a relative SQLite path is relative to the configuration file."""
+
+
+class RuntimeConfig(Section):
+    """What computes."""
+
+    backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
+    """The Keras backend."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """auto takes a GPU where there is one; gpu without one is an error."""
+
+
+class ModelConfig(Section):
+    """Hyper-parameters of a model; every default works without tuning."""
+
+    kind: Literal["vae", "autoencoder"] = "vae"
+    """autoencoder: no sampling and no KL term, the baseline that it is."""
+    score: Literal["combined", "local_reconstruction", "joint_knn", "latent_knn", "elbo", "reconstruction_error"] = (
+        "combined"
+    )
+    """Which anomaly score is calibrated and compared with the threshold."""
+    likelihood: Literal["auto", "mse", "bce"] = "auto"
+    """auto: Gaussian with learned variance, Bernoulli or categorical by feature type; mse: squared error
+    on every cell; bce: cross-entropy on every cell scaled to [0, 1]."""
+    members: int = Field(6, ge=1, le=64)
+    """Networks in the ensemble, trained together as one batched model."""
+    hidden: int = Field(64, ge=1, le=4096)
+    """Units of each hidden layer."""
+    latent: int | None = Field(None, ge=1, le=512)
+    """Latent dimensions; chosen from the number of encoded columns where absent."""
+    beta: float = Field(1.0, ge=0)
+    """Weight of the KL term."""
+    warm_up: float = Field(0.3, ge=0, le=1)
+    """Share of the steps over which beta grows from 0."""
+    steps: int = Field(500, ge=1)
+    """Most optimiser steps."""
+    batch_size: int = Field(128, ge=1)
+    """Records in a training step, for each member."""
+    learning_rate: float = Field(3e-3, gt=0)
+    """AdamW's peak rate, on a cosine schedule."""
+    weight_decay: float = Field(1e-4, ge=0)
+    """AdamW's decay."""
+    mask_rate: float = Field(0.5, ge=0, lt=1)
+    """Half the rows of a step hide each column with a probability drawn from U(0, mask_rate)."""
+    noise: float = Field(0.1, ge=0)
+    """Standard deviation of the noise on training inputs, in standardised units."""
+    patience: int = Field(3, ge=1)
+    """Epochs without a better held-out ELBO after which training stops."""
+    neighbours: int = Field(10, ge=2, le=100)
+    """Training records that a record is rebuilt from, or measured against."""
+    max_reference: int = Field(10_000, ge=10)
+    """Most training records kept in the artifact for neighbour scores."""
+    max_levels: int = Field(64, ge=2)
+    """Categories with a column of their own; rarer ones share one."""
+    seed: int = Field(0, ge=0)
+    """Seed of everything random in training."""
+
+
+class MonitorConfig(Section):
+    """One watched table: what to read, what to learn, when to flag."""
+
+    source: SecretStr | None = None
+    """SQLAlchemy address of the database that holds the records; the store's where absent."""
+    table: str | None = None
+    """Table or view, `schema.table` where it is not in the default schema. One of table and query is needed."""
+    query: str | None = None
+    """A SELECT whose result is watched in place of a table."""
+    key: Columns
+    """Column (or columns) that is unique, never null, and grows."""
+    time: str | None = None
+    """Column with the time of a record."""
+    entity: str | None = None
+    """Column that says what a record is about: a machine, a customer."""
+    numeric: Columns = ()
+    """Numeric features."""
+    boolean: Columns = ()
+    """Yes/no features."""
+    categorical: Columns = ()
+    """Nominal features."""
+    timestamp: Columns = ()
+    """Date-time features, learned as time of day and day of week."""
+    normal: str | None = None
+    """SQL condition for the records that may be trained on; all where absent."""
+    label: str | None = None
+    """Column that is true for known anomalies; used to evaluate, and by threshold = "f_beta"."""
+    false_positive_rate: float = Field(0.01, gt=0, lt=1)
+    """Share of normal records that may be flagged."""
+    threshold: Literal["conformal", "pot", "f_beta"] = "conformal"
+    """conformal: by rank among held-out normal records; pot: the same with a generalised Pareto tail;
+    f_beta: the score that maximises F-beta on labelled records."""
+    f_beta: float = Field(1.0, gt=0)
+    """Weight of recall against precision for threshold = "f_beta"."""
+    holdout: Literal["auto", "random", "latest"] = "auto"
+    """Which normal records calibrate: the latest block in time, or a random draw; auto: latest where
+    the monitor has a time column."""
+    max_training_records: int = Field(200_000, ge=10)
+    """The newest normal records that training reads, at most."""
+    batch_size: int = Field(50_000, ge=1)
+    """Records read, scored and written at once."""
+    settle: Duration = timedelta(0)
+    """Records younger than this wait for the next run, since keys may not commit in order (needs time)."""
+    store_scores: Literal["anomalies", "all"] = "anomalies"
+    """all: keep the score of every record, not only of flagged ones."""
+    top_features: int = Field(5, ge=1)
+    """Causes stored with a flagged record."""
+    model: ModelConfig = ModelConfig()
+
+    @property
+    def features(self) -> Features:
+        """The watched columns by type."""
+        return Features(self.numeric, self.boolean, self.categorical, self.timestamp)
+
+    @property
+    def is_calibrated_by_time(self) -> bool:
+        """Whether the latest normal records calibrate, not a random draw."""
+        return self.holdout == "latest" or (self.holdout == "auto" and self.time is not None)
+
+    @model_validator(mode="after")
+    def _check(self) -> "MonitorConfig":
+        for problem in self._problems():
+            raise ValueError(problem)
+        return self
+
+    def _problems(self) -> list[str]:
+        names = self.features.names
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        checks = {
+            "exactly one of table and query is needed": (self.table is None) == (self.query is None),
+            "at least one key column is needed": not self.key,
+            "no feature is listed: fill numeric, boolean, categorical or timestamp": not names,
+            f"the features {repeated} are listed twice": bool(repeated),
+            "the label cannot be a feature": self.label in names,
+            "a key column says nothing about a record, so it cannot be a feature": bool(set(self.key) & set(names)),
+            "settle needs a time column": bool(self.settle) and self.time is None,
+            'holdout = "latest" needs a time column': self.holdout == "latest" and self.time is None,
+            'threshold = "f_beta" needs a label column': self.threshold == "f_beta" and self.label is None,
+        }
+        return [text for text, is_wrong in checks.items() if is_wrong]
+
+
+class Config(Section):
+    """The whole of config.toml."""
+
+    store: StoreConfig = StoreConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+    monitors: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")], MonitorConfig] = {}
+
+    def monitor(self, name: str) -> MonitorConfig:
+        """The monitor of that name.
+
+        Raises:
+            NoSuchMonitor: where there is none.
+        """
+        if name not in self.monitors:
+            raise NoSuchMonitor(name, self.monitors)
+        return self.monitors[name]
+
+
+def load_config(path: Path, environ: Mapping[str, str]) -> Config:
+    """The configuration in a TOML file, with ``${NAME}`` replaced from `environ`.
+
+    Raises:
+        ConfigError: where the file is missing, is no TOML, or holds a key or value that is not known.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        msg = f"There is no configuration at {path}. Write a starter with: plumbline init"
+        raise ConfigError(msg) from None
+    except OSError as exc:
+        msg = f"{path} cannot be read: {exc.strerror}."
+        raise ConfigError(msg) from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        msg = f"{path} is no valid TOML: {exc}. Quote texts, and write lists in square brackets."
+        raise ConfigError(msg) from exc
+    return parse_config(_expand(raw, environ, path), path)
+
+
+def parse_config(raw: Mapping[str, Any], path: Path) -> Config:
+    """The configuration in a parsed TOML document; `path` is for errors and relative SQLite files."""
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as exc:
+        # The cause is left out: pydantic's text repeats the input, which may hold a password.
+        msg = f"{path}: " + "; ".join(_sentence(error) for error in exc.errors(include_input=False)) + "."
+        raise ConfigError(msg) from None
+    return _anchored(config, path.parent)
+
+
+def _expand(value: Any, environ: Mapping[str, str], path: Path) -> Any:
+    if isinstance(value, dict):
+        return {key: _expand(item, environ, path) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, environ, path) for item in value]
+    if not isinstance(value, str):
+        return value
+    missing = [name for name in _VARIABLE.findall(value) if name not in environ]
+    if missing:
+        msg = f"{path} names the environment variable {missing[0]}, which is not set. Export it before you start."
+        raise ConfigError(msg)
+    return _VARIABLE.sub(lambda match: environ[match[1]], value)
+
+
+def _sentence(error: Any) -> str:
+    place = ".".join(str(part) for part in error["loc"] if part != "[key]") or "the file"
+    if error["type"] != "extra_forbidden":
+        return f"{place}: {error['msg'].removeprefix('Value error, ')}"
+    nearest = difflib.get_close_matches(str(error["loc"][-1]), _known_keys(error["loc"][:-1]), n=1, cutoff=0)
+    return f"{place} is not a known key; the nearest is {nearest[0]!r}"
+
+
+def _known_keys(place: tuple[str, ...]) -> list[str]:
+    if place[:1] == ("monitors",):
+        section: type[Section] = ModelConfig if place[2:] == ("model",) else MonitorConfig
+    else:
+        section = {("store",): StoreConfig, ("runtime",): RuntimeConfig}.get(place, Config)
+    return list(section.model_fields)
+
+
+def _anchored(config: Config, folder: Path) -> Config:
+    store = config.store.model_copy(update={"url": _anchored_url(config.store.url, folder)})
+    monitors = {
+        name: monitor.model_copy(update={"source": _anchored_url(monitor.source, folder)})
+        if monitor.source
+        else monitor
+        for name, monitor in config.monitors.items()
+    }
+    return config.model_copy(update={"store": store, "monitors": monitors})
+
+
+def _anchored_url(url: SecretStr, folder: Path) -> SecretStr:
+    scheme, _, rest = url.get_secret_value().partition(":///")
+    is_relative_file = scheme.split("+")[0] == "sqlite" and rest and not rest.startswith(("/", ":memory:", "file:"))
+    return SecretStr(f"{scheme}:///{folder.absolute() / rest}") if is_relative_file else url

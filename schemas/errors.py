@@ -1,0 +1,118 @@
+"""The exception tree. Every error says what happened, what was expected and what to do.
+
+PlumblineError
+├── ConfigError            config.toml is wrong
+├── UsageError             the call is wrong
+│   ├── NoSuchMonitor
+│   └── NotFitted
+├── RecordsError           the records do not fit what was asked
+│   ├── MissingColumns
+│   ├── NotEnoughRecords
+│   └── RateTooSmall
+├── ArtifactError          a stored model cannot be trusted
+├── BackendError           Keras' backend or device is not there
+├── SourceError            a watched table cannot be read
+└── StoreError             the service's own database cannot be used
+    ├── NoChampion
+    └── LostLease
+"""
+
+import math
+from collections.abc import Iterable
+
+
+class PlumblineError(Exception):
+    """Base of every error that Plumbline raises on purpose."""
+
+
+class ConfigError(PlumblineError):
+    """config.toml, or a value in it, is wrong."""
+
+
+class UsageError(PlumblineError):
+    """A command or a function was called with something that does not exist."""
+
+
+class NoSuchMonitor(UsageError):
+    """A monitor was named that the configuration does not have."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        listed = ", ".join(sorted(known)) or "none"
+        super().__init__(
+            f"There is no monitor {name!r} in the configuration. Its monitors: {listed}. "
+            f"Add [monitors.{name}] to it or name one of those."
+        )
+
+
+class NotFitted(UsageError):
+    """A model was used before it was trained."""
+
+
+class RecordsError(PlumblineError):
+    """Records do not have the columns, types or number that were asked for."""
+
+
+class MissingColumns(RecordsError):
+    """Records lack columns that the model was trained on."""
+
+    def __init__(self, missing: Iterable[str], received: Iterable[str]) -> None:
+        super().__init__(
+            f"The records lack the columns {sorted(missing)}; received {list(received)}. "
+            "Check the features in config.toml, or train again if the table changed."
+        )
+
+
+class NotEnoughRecords(RecordsError):
+    """There are fewer normal records than training needs."""
+
+    def __init__(self, found: int, needed: int, purpose: str) -> None:
+        self.found, self.needed = found, needed
+        super().__init__(
+            f"Found {found} normal records, needed at least {needed} {purpose}. "
+            "Collect more records, or widen `normal` in config.toml."
+        )
+
+
+class RateTooSmall(RecordsError):
+    """The false-positive rate asked for is below what the calibration records can resolve."""
+
+    def __init__(self, rate: float, found: int) -> None:
+        self.needed = math.ceil(1 / rate) - 1
+        super().__init__(
+            f"A false-positive rate of {rate:g} needs {self.needed} calibration records, found {found}. "
+            f"Collect more normal records, ask for a rate of {1 / (found + 1):.2g} or more, "
+            'or set threshold = "pot" to extrapolate the tail.'
+        )
+
+
+class ArtifactError(PlumblineError):
+    """A stored model was tampered with, is truncated, or was written by another version."""
+
+
+class BackendError(PlumblineError):
+    """The Keras backend or the device asked for is not available."""
+
+
+class SourceError(PlumblineError):
+    """A watched table cannot be read as configured."""
+
+
+class StoreError(PlumblineError):
+    """The service's own database cannot be used."""
+
+
+class NoChampion(StoreError):
+    """A monitor has no trained model yet."""
+
+    def __init__(self, monitor: str) -> None:
+        super().__init__(f"Monitor {monitor!r} has no champion model yet. Train one: plumbline train {monitor}")
+
+
+class LostLease(StoreError):
+    """Another worker took a batch over; this worker's result was discarded."""
+
+    def __init__(self, batch_id: int) -> None:
+        super().__init__(
+            f"The lease on batch {batch_id} ran out and another worker claimed it; this result was discarded. "
+            "Nothing is lost. If it recurs, lower `batch_size` in config.toml."
+        )

@@ -1,0 +1,79 @@
+"""What crosses a boundary as a frame: names and types of the columns of records and scores.
+
+Records come from a source with the columns of `Features` (and key, time, entity, label beside them):
+
+- numeric: float64 or an integer type, missing as NaN or NA; infinities allowed
+- boolean: bool or nullable boolean
+- categorical: text, missing as NA
+- timestamp: datetime64 with a time zone (UTC), missing as NaT
+
+Scores leave a scorer with the columns of `SCORE_COLUMNS`, one row per record, on the records' index.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+ANOMALY_SCORE = "anomaly_score"  # float64, higher is more anomalous
+P_VALUE = "p_value"  # float64 in (0, 1]
+SEVERITY = "severity"  # float64 in [0, 100], a fixed function of the p-value
+IS_ANOMALY = "is_anomaly"  # bool
+SCORE_COLUMNS = (ANOMALY_SCORE, P_VALUE, SEVERITY, IS_ANOMALY)
+
+
+@dataclass(frozen=True)
+class Features:
+    """The watched columns of a table by type, in a fixed order."""
+
+    numeric: tuple[str, ...] = ()
+    boolean: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    timestamp: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All features: numeric, boolean, categorical, timestamp."""
+        return self.numeric + self.boolean + self.categorical + self.timestamp
+
+    def missing_from(self, columns: Iterable[str]) -> list[str]:
+        """The features that `columns` lacks."""
+        have = set(columns)
+        return [name for name in self.names if name not in have]
+
+
+@dataclass(frozen=True)
+class Cause:
+    """The part of a record's anomaly score that is due to one feature.
+
+    `share` is in units of the score; the shares of all features of a record sum to its score.
+    `deviation` is signed: how far the value lies above (+) or below (-) the expected one, in typical
+    deviations of that feature among normal records; for categories it is positive, the surprise.
+    """
+
+    feature: str
+    share: float
+    deviation: float
+    value: Any
+    expected: Any
+
+    def to_json(self) -> dict[str, Any]:
+        """The cause as the `attribution` column stores it."""
+        return {
+            "feature": self.feature,
+            "share": self.share,
+            "deviation": self.deviation,
+            "value": self.value,
+            "expected": self.expected,
+        }
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why one record has its score: its causes, largest share first."""
+
+    causes: tuple[Cause, ...] = field(default_factory=tuple)
+
+    @property
+    def top_feature(self) -> str | None:
+        """The feature with the largest share."""
+        return self.causes[0].feature if self.causes else None

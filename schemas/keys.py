@@ -1,0 +1,85 @@
+"""Record keys: exact values of a table's key columns, and their text forms.
+
+A key is a tuple with one part per key column. Parts keep their exact type: an integer beyond
+2**53 never passes through a float.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, TypeAlias
+from uuid import UUID
+
+KeyPart: TypeAlias = int | str | datetime | date | UUID | Decimal
+Key: TypeAlias = tuple[KeyPart, ...]
+
+_TAGS: dict[str, tuple[type, Callable[[str], KeyPart]]] = {
+    "datetime": (datetime, datetime.fromisoformat),
+    "date": (date, date.fromisoformat),
+    "uuid": (UUID, UUID),
+    "decimal": (Decimal, Decimal),
+}
+
+
+@dataclass(frozen=True)
+class KeyRange:
+    """Records with ``after < key <= upto``; ``after`` is None at the start of a table."""
+
+    after: Key | None
+    upto: Key
+
+
+def dump_key(key: Key) -> str:
+    """The exact text form of a key, from which `load_key` makes the same key again.
+
+    >>> dump_key((9007199254740993,))
+    '[9007199254740993]'
+    >>> dump_key((date(2026, 1, 31), "pump-7"))
+    '[{"date": "2026-01-31"}, "pump-7"]'
+    """
+    return json.dumps([_tagged(part) for part in key], ensure_ascii=False)
+
+
+def load_key(text: str) -> Key:
+    """The key that `dump_key` wrote.
+
+    >>> load_key('[{"date": "2026-01-31"}, "pump-7"]')
+    (datetime.date(2026, 1, 31), 'pump-7')
+    """
+    return tuple(_untagged(part) for part in json.loads(text))
+
+
+def key_label(key: Key) -> str:
+    """A key as people and joins see it: the bare value, or JSON where there are several parts.
+
+    >>> key_label((42,)), key_label((7, "b"))
+    ('42', '[7, "b"]')
+    """
+    if len(key) == 1:
+        return _plain(key[0])
+    return json.dumps([part if isinstance(part, int | str) else _plain(part) for part in key], ensure_ascii=False)
+
+
+def _tagged(part: KeyPart) -> Any:
+    for tag, (kind, _) in _TAGS.items():
+        if isinstance(part, kind):
+            return {tag: _plain(part)}
+    return part
+
+
+def _untagged(part: Any) -> KeyPart:
+    if isinstance(part, dict):
+        ((tag, text),) = part.items()
+        return _TAGS[tag][1](text)
+    if isinstance(part, int | str):
+        return part
+    msg = f"{part!r} is no part of a record key"
+    raise ValueError(msg)
+
+
+def _plain(part: KeyPart) -> str:
+    if isinstance(part, datetime):
+        return (part.astimezone(UTC) if part.tzinfo else part).isoformat()
+    return part.isoformat() if isinstance(part, date) else str(part)
