@@ -48,7 +48,7 @@ class NotFitted(UsageError):
     """A model was used before it was trained."""
 
 
-class RecordsError(PlumblineError):
+class RecordsError(PlumblineError, ValueError):
     """Records do not have the columns, types or number that were asked for."""
 
 

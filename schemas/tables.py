@@ -62,6 +62,8 @@ Json = JSON().with_variant(postgresql.JSONB(), "postgresql")
 Blob = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only in INTEGER columns
 
+REVISION = "0001"  # of the schema below; the store compares it without loading Alembic
+VERSION_TABLE = "plumbline_version"  # not Alembic's own name: the database may use Alembic itself
 LABELS = ("open", "confirmed", "false_positive", "known")
 
 models = Table(
@@ -80,6 +82,12 @@ models = Table(
     CheckConstraint("state IN ('champion', 'challenger', 'retired')", name="state"),
     Index("ix_models_monitor_state", "monitor", "state"),
 )
+
+
+def _has_partial_indexes(*_: object, dialect: Dialect, **__: object) -> bool:
+    return dialect.name in {"sqlite", "postgresql"}
+
+
 _is_champion = models.c.state == "champion"
 Index(
     "uq_models_champion",
@@ -87,7 +95,7 @@ Index(
     unique=True,
     sqlite_where=_is_champion,
     postgresql_where=_is_champion,
-).ddl_if(callable_=lambda _ddl, _target, _bind, *, dialect, **_: dialect.name in ("sqlite", "postgresql"))
+).ddl_if(callable_=_has_partial_indexes)
 
 # The ledger. A batch is a key range; after_key is '' at the start of a table.
 batches = Table(

@@ -1,0 +1,54 @@
+"""Shapes of the networks: what is needed to rebuild them from stored arrays, without importing Keras."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What it takes, beside the layout of the cells, to build a network of the same shape."""
+
+    kind: Literal["vae", "autoencoder"]
+    likelihood: Literal["auto", "mse", "bce"]
+    members: int
+    width: int
+    hidden: int
+    latent: int
+
+    def to_state(self) -> dict[str, Any]:
+        """The architecture as numbers and strings."""
+        return asdict(self)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every weight."""
+        k, d, h, z = self.members, self.width, self.hidden, self.latent
+        shapes: dict[str, tuple[int, ...]] = {
+            **_dense("encoder/input", k, 2 * d, h),
+            **_dense("encoder/hidden", k, h, h),
+            **_dense("encoder/mean", k, h, z),
+            "encoder/mean_skip/kernel": (k, d, z),
+            **_dense("decoder/input", k, z, h),
+            **_dense("decoder/hidden", k, h, h),
+            **_dense("decoder/output", k, h, d),
+            "decoder/output_skip/kernel": (k, z, d),
+        }
+        if self.kind == "vae":
+            shapes |= _dense("encoder/log_var", k, h, z)
+        if self.likelihood == "auto":
+            shapes["decoder/log_sd"] = (k, 2, d)  # of visible and of hidden cells
+        return shapes
+
+
+def latent_size(width: int) -> int:
+    """Latent dimensions for d cells: all of them up to 8, then growing with the square root of d.
+
+    >>> [latent_size(d) for d in (3, 9, 38, 400)]
+    [3, 8, 14, 32]
+    """
+    return width if width <= 8 else int(np.clip(round(2 * np.sqrt(width) + 2), 2, 32))
+
+
+def _dense(name: str, members: int, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}/kernel": (members, inputs, outputs), f"{name}/bias": (members, 1, outputs)}

@@ -1,0 +1,84 @@
+"""Which features made a record's score, and what would have been normal instead.
+
+An anomalous cell moves the latent position and so smears error over innocent cells. Therefore the causes
+are found one at a time: the feature that costs most beyond what is typical is hidden from the network, as
+cells were hidden in training, and the rest is judged again without it. The expected values are those of the
+last round, in which no cause was visible.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from detector.preprocess import Matrix
+from detector.scores import PosteriorLike
+
+ROUNDS = 5  # features hidden at most
+SUSPICIOUS = 4.5  # nats beyond the typical: what 3 standard deviations cost
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """n records explained over f features.
+
+    Attributes:
+        share: (n, f), not negative; the shares of a record sum to its score.
+        deviation: (n, f), the value less the expected one in standard deviations of training records; for a
+            feature of several cells, the length of the difference.
+        expected: (n, d) standardised cells that would have been normal.
+    """
+
+    share: np.ndarray
+    deviation: np.ndarray
+    expected: np.ndarray
+
+
+def attribute(
+    matrix: Matrix,
+    scores: np.ndarray,
+    feature_cells: np.ndarray,
+    excess_of: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+) -> Attribution:
+    """Shares of the scores (n,) by feature.
+
+    Args:
+        matrix: the records.
+        scores: what the shares sum to.
+        feature_cells: (d, f), 1 where a cell belongs to a feature.
+        excess_of: from the features to hide (n, f) to the nats each feature costs beyond the typical
+            (n, f), and the expected cells (n, d).
+    """
+    n, f = len(scores), feature_cells.shape[1]
+    rows = np.arange(n)
+    hidden, found = np.zeros((n, f), dtype=np.float32), np.zeros((n, f))
+    cost, expected = excess_of(hidden)
+    for _ in range(min(ROUNDS, f - 1)):
+        candidate = np.where(hidden > 0, -np.inf, cost)
+        top = candidate.argmax(axis=1)
+        suspects = rows[candidate[rows, top] > SUSPICIOUS]
+        if not len(suspects):
+            break
+        hidden[suspects, top[suspects]] = 1
+        found[suspects, top[suspects]] = cost[suspects, top[suspects]]
+        cost, expected = excess_of(hidden)
+    weight = np.maximum(np.maximum(found, cost), 0) + 1e-12  # without any excess, even shares
+    share = weight / weight.sum(axis=1, keepdims=True) * scores[:, None]
+    return Attribution(share, _deviation(matrix, expected, feature_cells), expected)
+
+
+def expected_cells(posterior: PosteriorLike) -> np.ndarray:
+    """(n, d): the reconstruction in the standard view, averaged over its members."""
+    return np.asarray(posterior.expected[:, ::2].mean(axis=1))
+
+
+def feature_nll(posterior: PosteriorLike, feature_cells: np.ndarray) -> np.ndarray:
+    """(n, f): nats of each feature, averaged over the members."""
+    return np.asarray(posterior.nll.mean(axis=1) @ feature_cells)
+
+
+def _deviation(matrix: Matrix, expected: np.ndarray, feature_cells: np.ndarray) -> np.ndarray:
+    difference = np.where(matrix.missing, 0, matrix.standard - expected)
+    length = np.sqrt(np.square(difference) @ feature_cells)
+    has_one_cell = feature_cells.sum(axis=0) == 1
+    return np.where(has_one_cell, difference @ feature_cells, length)

@@ -1,0 +1,136 @@
+"""Anomaly scores to p-values, thresholds and severities.
+
+Split conformal: with m held-out normal scores, ``p = (1 + #reference >= score) / (1 + m)`` is at most
+alpha with probability at most alpha for a new normal record (Bates, Candes, Lei, Romano & Sesia, *Testing
+for Outliers with Conformal p-values*, 2023). Below the rate 1 / (m + 1) ranks say nothing; the tail model
+extrapolates there with a generalised Pareto distribution (Siffer et al., *Anomaly Detection in Streams
+with Extreme Value Theory*, 2017), which is an assumption, not a guarantee.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import genpareto
+from sklearn.metrics import precision_recall_curve
+
+from schemas.errors import NotEnoughRecords, RateTooSmall, RecordsError
+
+TAIL_SHARE = 0.1  # of the reference scores that the tail is fitted to
+MIN_TAIL = 20
+SMALLEST_P = 1e-12
+FULL_SEVERITY_P = 1e-6
+
+
+@dataclass(frozen=True)
+class ParetoTail:
+    """Generalised Pareto distribution of the scores above `start`, which a share `share` of normal ones exceed."""
+
+    start: float
+    share: float
+    shape: float
+    scale: float
+
+    @classmethod
+    def fit(cls, reference: np.ndarray) -> "ParetoTail":
+        """The tail of sorted reference scores.
+
+        Raises:
+            NotEnoughRecords: where fewer than 20 scores lie in it.
+        """
+        size = int(TAIL_SHARE * len(reference))
+        if size < MIN_TAIL:
+            raise NotEnoughRecords(len(reference), int(MIN_TAIL / TAIL_SHARE), 'to calibrate with threshold = "pot"')
+        start = float(reference[-size - 1])
+        shape, _, scale = genpareto.fit(reference[-size:] - start, floc=0)
+        return cls(start, size / len(reference), float(shape), float(scale))
+
+    def p_values(self, scores: np.ndarray) -> np.ndarray:
+        """(n,) share of normal records beyond each score; meaningful above `start` only."""
+        beyond = genpareto.sf(scores - self.start, self.shape, scale=self.scale)
+        return np.asarray(np.maximum(self.share * beyond, SMALLEST_P))
+
+    def threshold(self, rate: float) -> float:
+        """The score that a share `rate` of normal records exceeds."""
+        return self.start + float(genpareto.isf(rate / self.share, self.shape, scale=self.scale))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Held-out normal scores, and what follows from them.
+
+    Attributes:
+        reference: (m,) float64, ascending.
+        tail: the tail model, where the monitor asks for one.
+    """
+
+    reference: np.ndarray
+    tail: ParetoTail | None = None
+
+    @classmethod
+    def fit(cls, scores: np.ndarray, *, with_tail: bool = False) -> "Calibration":
+        """The calibration by held-out normal scores (m,)."""
+        reference = np.sort(np.asarray(scores, dtype=np.float64))
+        return cls(reference, ParetoTail.fit(reference) if with_tail else None)
+
+    def p_values(self, scores: np.ndarray) -> np.ndarray:
+        """(n,) in (0, 1]: by rank, and by the tail model beyond its start."""
+        m = len(self.reference)
+        at_least = m - np.searchsorted(self.reference, scores, side="left")
+        by_rank = (1 + at_least) / (1 + m)
+        if self.tail is None:
+            return np.asarray(by_rank)
+        return np.where(scores > self.tail.start, self.tail.p_values(scores), by_rank)
+
+    def threshold(self, rate: float) -> float:
+        """The score above which a record is an anomaly at a false-positive rate.
+
+        Raises:
+            RateTooSmall: where the reference is too small for the rate and there is no tail model.
+        """
+        if self.tail and rate < self.tail.share:
+            return self.tail.threshold(rate)
+        m = len(self.reference)
+        check_rate(rate, m)
+        allowed = _rank(rate, m) - 1  # reference scores that may be as large
+        return float(self.reference[m - 1 - allowed])
+
+
+def check_rate(rate: float, m: int) -> None:
+    """Refuse a false-positive rate that m calibration records cannot resolve.
+
+    Raises:
+        RateTooSmall: where it is below 1 / (m + 1).
+    """
+    if _rank(rate, m) < 1:
+        raise RateTooSmall(rate, m)
+
+
+def severity(p_values: np.ndarray) -> np.ndarray:
+    """(n,) in [0, 100]: a fixed scale for people, 0 at p = 1, 50 at one in a thousand, 100 at one in a million.
+
+    >>> severity(np.array([1.0, 0.001, 1e-9])).tolist()
+    [0.0, 50.0, 100.0]
+    """
+    return np.asarray(np.clip(100 * np.log(p_values) / np.log(FULL_SEVERITY_P), 0, 100) + 0.0).round(6)
+
+
+def f_beta_threshold(scores: np.ndarray, labels: np.ndarray, beta: float) -> float:
+    """The threshold whose F-beta on labelled records is largest; a record is an anomaly above it.
+
+    Raises:
+        RecordsError: where the labels are all the same.
+    """
+    if not labels.any() or labels.all():
+        raise RecordsError(
+            f"The {len(labels)} labelled records are all of one kind; a threshold by F-beta needs anomalies and "
+            'normal records. Label some anomalies, or use threshold = "conformal".'
+        )
+    precision, recall, thresholds = precision_recall_curve(labels, scores)
+    weighted = beta**2 * precision + recall
+    f_beta = np.divide((1 + beta**2) * precision * recall, weighted, out=np.zeros_like(recall), where=weighted > 0)
+    best = thresholds[int(np.argmax(f_beta[:-1]))]
+    return float(np.nextafter(best, -np.inf))  # the curve counts scores >= best as anomalies
+
+
+def _rank(rate: float, m: int) -> int:
+    return int(np.floor(rate * (m + 1) + 1e-9))

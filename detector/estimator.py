@@ -1,0 +1,250 @@
+"""VAEDetector: the scikit-learn face of the library."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
+
+from detector.artifact import Artifact, digest, dump_artifact, load_artifact
+from detector.fitting import DecisionRule, calibration_size, fit_artifact, split_records
+from detector.model import SCORES
+from detector.scorer import Scorer
+from schemas.config import ModelConfig
+from schemas.errors import MissingColumns
+from schemas.frames import Features
+
+DEFAULT_RATE = 0.01
+
+
+class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
+    """Anomaly detector for records of mixed types, trained on normal records.
+
+    Args:
+        score: which anomaly score decides; see docs/method.md.
+        false_positive_rate: share of normal records that `predict` may flag. "auto" is 1 %, or the smallest rate
+            that the calibration records can resolve where that is more.
+        threshold: "conformal" (by rank) or "pot" (with a generalised Pareto tail, for rates below the ranks).
+        categorical, boolean, timestamp: columns of a DataFrame that are not numeric; where None, they are
+            found by dtype (text and category, bool, datetime). Arrays are numeric throughout.
+        kind: "vae", or "autoencoder" for the plain baseline.
+        members, hidden, latent, beta, steps, batch_size, neighbours, max_reference: hyper-parameters, as in
+            `schemas.config.ModelConfig`, where each is described.
+        random_state: seed of everything random in training.
+
+    Attributes:
+        artifact_: the trained model as data.
+        false_positive_rate_: the rate in force.
+        offset_: decision_function is score_samples less this.
+
+    Examples:
+        >>> X = np.random.default_rng(0).normal(size=(200, 3))
+        >>> detector = VAEDetector(members=2, steps=20, false_positive_rate=0.05).fit(X)
+        >>> detector.predict(np.array([[0.0, 0.0, 0.0], [25.0, -25.0, 25.0]])).tolist()
+        [1, -1]
+    """
+
+    def __init__(  # noqa: PLR0913 - scikit-learn wants each hyper-parameter by name
+        self,
+        *,
+        score: str = "combined",
+        false_positive_rate: float | Literal["auto"] = "auto",
+        threshold: Literal["conformal", "pot"] = "conformal",
+        categorical: Sequence[str] | None = None,
+        boolean: Sequence[str] | None = None,
+        timestamp: Sequence[str] | None = None,
+        kind: str = "vae",
+        members: int = 6,
+        hidden: int = 64,
+        latent: int | None = None,
+        beta: float = 1.0,
+        steps: int = 500,
+        batch_size: int = 128,
+        neighbours: int = 10,
+        max_reference: int = 10_000,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
+        self.score = score
+        self.false_positive_rate = false_positive_rate
+        self.threshold = threshold
+        self.categorical = categorical
+        self.boolean = boolean
+        self.timestamp = timestamp
+        self.kind = kind
+        self.members = members
+        self.hidden = hidden
+        self.latent = latent
+        self.beta = beta
+        self.steps = steps
+        self.batch_size = batch_size
+        self.neighbours = neighbours
+        self.max_reference = max_reference
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803, ARG002
+        """Train on normal records; a fifth of them, drawn at random, calibrates instead.
+
+        Args:
+            X: DataFrame of mixed types or array (n, d) of normal records; nulls allowed.
+            y: ignored.
+        """
+        records = self._records(X, is_fit=True)
+        rate = None if self.false_positive_rate == "auto" else self.false_positive_rate
+        n_calibration = calibration_size(len(records), rate)
+        self.false_positive_rate_ = rate or max(DEFAULT_RATE, 1 / (n_calibration + 1))
+        config = self._config()
+        training, calibration = split_records(len(records), n_calibration, config.seed, latest=False)
+        self.artifact_ = fit_artifact(
+            records.iloc[training],
+            records.iloc[calibration],
+            self._features(records),
+            config,
+            rule=DecisionRule(self.threshold, self.false_positive_rate_),
+        )
+        return self._adopt(self.artifact_)
+
+    def anomaly_score(self, X: Any) -> np.ndarray:  # noqa: N803
+        """(n,) float64, higher is more anomalous."""
+        return self._fitted().model.anomaly_score(self._records(X))
+
+    def anomaly_scores(self, X: Any, names: Sequence[str] = SCORES) -> dict[str, np.ndarray]:  # noqa: N803
+        """(n,) float64 for each score that the model has."""
+        return self._fitted().model.anomaly_scores(self._records(X), names)
+
+    def p_value(self, X: Any) -> np.ndarray:  # noqa: N803
+        """(n,) in (0, 1]: the share of normal records at least as anomalous."""
+        return self._fitted().artifact.calibration.p_values(self.anomaly_score(X))
+
+    def score_samples(self, X: Any) -> np.ndarray:  # noqa: N803
+        """(n,) the negative anomaly score, scikit-learn's sign."""
+        return -self.anomaly_score(X)
+
+    def decision_function(self, X: Any) -> np.ndarray:  # noqa: N803
+        """(n,) negative for anomalies."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
+        """(n,) -1 for anomalies at `false_positive_rate_`, 1 for normal records."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def reconstruct(self, X: Any) -> pd.DataFrame:  # noqa: N803
+        """The records as the model rebuilds them; missing values are imputed."""
+        return self._fitted().model.reconstruct(self._records(X))
+
+    def encode(self, X: Any) -> np.ndarray:  # noqa: N803
+        """(n, l) posterior means: a map of the records."""
+        return self._fitted().model.encode(self._records(X))
+
+    def sample(self, n: int, random_state: int = 0) -> pd.DataFrame:
+        """n synthetic normal records."""
+        return self._fitted().model.sample(n, np.random.default_rng(random_state))
+
+    def attribution(self, X: Any) -> pd.DataFrame:  # noqa: N803
+        """(n, f): the share of each feature; a record's shares sum to its anomaly score."""
+        records, model = self._records(X), self._fitted().model
+        share = model.attribution(records, model.anomaly_score(records)).share
+        return pd.DataFrame(share, columns=model.encoder.names, index=records.index)
+
+    def to_bytes(self) -> bytes:
+        """The trained model as a blob of data: safetensors and JSON."""
+        self._fitted()
+        return dump_artifact(self.artifact_)
+
+    @classmethod
+    def from_bytes(cls, blob: bytes, sha256: str | None = None) -> Self:
+        """The detector that `to_bytes` wrote.
+
+        Args:
+            blob: of `to_bytes`.
+            sha256: the digest recorded when it was written; without one, only the content is checked.
+
+        Raises:
+            ArtifactError: where the blob is not what was written.
+        """
+        artifact = load_artifact(blob, sha256 or digest(blob))
+        config = artifact.config
+        detector = cls(random_state=config.seed, **{name: getattr(config, name) for name in _CONFIG_PARAMETERS})
+        detector.artifact_ = artifact
+        detector.false_positive_rate_ = artifact.decision.rate
+        detector.feature_names_in_ = np.array(artifact.encoder.names, dtype=object)
+        detector.n_features_in_ = len(artifact.encoder.columns)
+        return detector._adopt(artifact)
+
+    def _adopt(self, artifact: Artifact) -> Self:
+        self._scorer = Scorer(artifact)
+        self.offset_ = -artifact.decision.threshold
+        return self
+
+    def _fitted(self) -> Scorer:
+        check_is_fitted(self, "artifact_")
+        return self._scorer
+
+    def _config(self) -> ModelConfig:
+        seed = self.random_state
+        if not isinstance(seed, int | np.integer):
+            seed = check_random_state(seed).randint(2**31)
+        return ModelConfig(seed=int(seed), **{name: getattr(self, name) for name in _CONFIG_PARAMETERS})
+
+    def _records(self, X: Any, *, is_fit: bool = False) -> pd.DataFrame:  # noqa: N803
+        if isinstance(X, pd.DataFrame) and not _is_numeric(X):
+            return self._mixed(X, is_fit=is_fit)
+        minimum = 2 if is_fit else 1
+        array = validate_data(
+            self, X, reset=is_fit, dtype="numeric", ensure_all_finite=False, ensure_min_samples=minimum
+        )
+        names = getattr(self, "feature_names_in_", None)
+        columns = [f"x{i}" for i in range(array.shape[1])] if names is None else list(names)
+        return pd.DataFrame(np.asarray(array, dtype=np.float64), columns=columns)
+
+    def _mixed(self, records: pd.DataFrame, *, is_fit: bool) -> pd.DataFrame:
+        if is_fit:
+            self.feature_names_in_ = np.array(records.columns, dtype=object)
+            self.n_features_in_ = records.shape[1]
+        missing = set(self.feature_names_in_) - set(records.columns)
+        if missing:
+            raise MissingColumns(missing, records.columns)
+        return records[list(self.feature_names_in_)]
+
+    def _features(self, records: pd.DataFrame) -> Features:
+        found = {name: _type_of(records[name]) for name in records.columns}
+        for kind in ("categorical", "boolean", "timestamp"):
+            found |= dict.fromkeys(getattr(self, kind) or (), kind)
+        return Features(
+            **{
+                kind: tuple(name for name in records.columns if found[name] == kind)
+                for kind in ("numeric", "boolean", "categorical", "timestamp")
+            }
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_scorer"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "artifact_" in state:
+            self._scorer = Scorer(self.artifact_)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+_CONFIG_PARAMETERS = (
+    "score", "kind", "members", "hidden", "latent", "beta", "steps", "batch_size", "neighbours", "max_reference",
+)  # fmt: skip
+
+
+def _is_numeric(records: pd.DataFrame) -> bool:
+    return all(_type_of(records[name]) == "numeric" for name in records.columns)
+
+
+def _type_of(values: pd.Series) -> str:
+    if pd.api.types.is_bool_dtype(values):
+        return "boolean"
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return "timestamp"
+    return "numeric" if pd.api.types.is_numeric_dtype(values) else "categorical"

@@ -1,0 +1,120 @@
+"""From normal records to an artifact: encode, train, measure the reference, calibrate, decide."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import pandas as pd
+
+from detector.artifact import Artifact, Decision
+from detector.calibration import Calibration, check_rate, f_beta_threshold
+from detector.model import Model
+from detector.preprocess import Encoder
+from detector.training import Epoch, fit_network
+from schemas.config import ModelConfig
+from schemas.errors import NotEnoughRecords
+from schemas.frames import Features
+
+MIN_TRAINING_RECORDS = 10
+CALIBRATION_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class DecisionRule:
+    """How the threshold is to be chosen.
+
+    Attributes:
+        method: by rank among normal records, by a tail model, or by F-beta on labelled records.
+        rate: the false-positive rate, for the first two.
+        f_beta: weight of recall, for the last.
+    """
+
+    method: Literal["conformal", "pot", "f_beta"] = "conformal"
+    rate: float = 0.01
+    f_beta: float = 1.0
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Records with known labels (n,), true for anomalies."""
+
+    records: pd.DataFrame
+    labels: np.ndarray
+
+
+def fit_artifact(
+    training: pd.DataFrame,
+    calibration: pd.DataFrame,
+    features: Features,
+    config: ModelConfig,
+    *,
+    rule: DecisionRule,
+    labelled: Labelled | None = None,
+    progress: Callable[[Epoch], None] | None = None,
+) -> Artifact:
+    """Train on normal records and calibrate on others, which training never sees.
+
+    Args:
+        training: normal records.
+        calibration: other normal records.
+        features: which columns of both to learn.
+        config: hyper-parameters and seed.
+        rule: how the threshold is chosen.
+        labelled: records for a threshold by F-beta.
+        progress: called after each epoch.
+
+    Raises:
+        RecordsError: where there are too few records, for training or for the rate asked, or they lack
+            features.
+    """
+    if len(training) < MIN_TRAINING_RECORDS:
+        raise NotEnoughRecords(len(training), MIN_TRAINING_RECORDS, "to train on, calibration records aside")
+    if rule.method == "conformal":
+        check_rate(rule.rate, len(calibration))
+    encoder = Encoder.fit(training, features, config.max_levels)
+    matrix = encoder.encode(training)
+    trained = fit_network(matrix, encoder.layout, config, progress)
+    model = Model.from_training(config, encoder, trained.network, matrix)
+    reference = Calibration.fit(model.anomaly_score(calibration), with_tail=rule.method == "pot")
+    return Artifact(
+        config=config,
+        encoder=encoder,
+        architecture=trained.network.architecture,
+        weights=trained.network.weights_by_name(),
+        reference=model.reference,
+        typical_nll=model.typical_nll,
+        calibration=reference,
+        decision=_decide(rule, reference, model, labelled),
+        about={"history": [vars(epoch) for epoch in trained.history], "versions": _versions()},
+    )
+
+
+def split_records(n: int, n_calibration: int, seed: int, *, latest: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of n normal records in order of time: to train on, and to calibrate with."""
+    order = np.arange(n) if latest else np.random.default_rng(seed).permutation(n)
+    return np.sort(order[: n - n_calibration]), np.sort(order[n - n_calibration :])
+
+
+def calibration_size(n: int, rate: float | None) -> int:
+    """How many of n normal records calibrate: a fifth, or more where the rate needs more, up to a half.
+
+    >>> calibration_size(1000, 0.01), calibration_size(1000, 0.004), calibration_size(1000, None)
+    (200, 249, 200)
+    """
+    needed = int(np.ceil(1 / rate)) - 1 if rate else 0
+    return max(round(CALIBRATION_SHARE * n), min(needed, n // 2))
+
+
+def _decide(rule: DecisionRule, reference: Calibration, model: Model, labelled: Labelled | None) -> Decision:
+    if rule.method == "f_beta" and labelled is not None:
+        scores = model.anomaly_score(labelled.records)
+        return Decision("f_beta", f_beta_threshold(scores, labelled.labels, rule.f_beta), None)
+    return Decision(rule.method, reference.threshold(rule.rate), rule.rate)
+
+
+def _versions() -> dict[str, Any]:
+    packages = {name: version(name) for name in ("keras", "numpy", "pandas", "scikit-learn")}
+    return {**packages, "backend": keras.backend.backend()}

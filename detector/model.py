@@ -1,0 +1,152 @@
+"""Encoder, networks and reference together: what a record's anomaly scores, causes and latents are."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from detector.attribution import Attribution, attribute, expected_cells, feature_nll
+from detector.preprocess import Encoder, Matrix, unsquash
+from detector.scores import AnomalyScores, Reference, joint_coordinates
+from detector.vae import VAE, Posterior, clean_inputs
+from schemas.config import ModelConfig
+from schemas.errors import RecordsError
+from schemas.frames import Cause, Explanation
+
+SCORES = ("combined", "local_reconstruction", "joint_knn", "latent_knn", "elbo", "reconstruction_error")
+CHUNK = 8192  # records encoded and scored at once: bounds the memory beside the records themselves
+
+
+class Model:
+    """A trained model; nothing in it ever changes.
+
+    Args:
+        config: the hyper-parameters.
+        encoder: the state of preprocessing.
+        network: the trained networks.
+        reference: training records in the model's coordinates.
+        typical_nll: (f,) nats that each feature costs on a typical normal record.
+    """
+
+    def __init__(
+        self, config: ModelConfig, encoder: Encoder, network: VAE, reference: Reference, typical_nll: np.ndarray
+    ) -> None:
+        self.config, self.encoder, self.network = config, encoder, network
+        self.reference, self.typical_nll = reference, typical_nll
+        self._feature_cells = encoder.layout.feature_cells(len(encoder.columns))
+        self._scores = AnomalyScores(reference, config.neighbours)
+
+    @classmethod
+    def from_training(cls, config: ModelConfig, encoder: Encoder, network: VAE, matrix: Matrix) -> "Model":
+        """The model of freshly trained networks; its reference are the records they were trained on."""
+        rows = _spread(len(matrix), config.max_reference)
+        seen = matrix[rows]
+        posterior = network.posterior(clean_inputs(seen, network.architecture))
+        latent_sd = np.exp(0.5 * posterior.z_log_var).mean(axis=0)
+        if config.kind == "autoencoder":  # without a posterior, the spread of the latents is their unit
+            latent_sd = posterior.z_mean.std(axis=0)
+        reference = Reference(joint_coordinates(seen, posterior, latent_sd), latent_sd, len(matrix))
+        cells = encoder.layout.feature_cells(len(encoder.columns))
+        typical = np.median(feature_nll(posterior, cells), axis=0).astype(np.float32)
+        return cls(config, encoder, network, reference, typical)
+
+    def anomaly_scores(self, records: pd.DataFrame, names: Sequence[str] = SCORES) -> dict[str, np.ndarray]:
+        """(n,) float64 for each score asked for; higher is more anomalous."""
+        parts = []
+        for chunk in _chunks(records):
+            matrix = self.encoder.encode(chunk)
+            posterior = self._posterior(matrix)
+            parts.append({name: self._scores.score(name, matrix, posterior) for name in names})
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+    def anomaly_score(self, records: pd.DataFrame) -> np.ndarray:
+        """(n,) float64: the configured score."""
+        return self.anomaly_scores(records, (self.config.score,))[self.config.score]
+
+    def attribution(self, records: pd.DataFrame, scores: np.ndarray) -> Attribution:
+        """The shares of scores (n,) by feature, and the expected cells."""
+        matrix = self.encoder.encode(records)
+        surprise = self.encoder.violations(records) * np.log(self.reference.n_train + 2)
+
+        def excess_of(hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            posterior = self._posterior(matrix, hidden @ self._feature_cells.T)
+            nats = feature_nll(posterior, self._feature_cells) - self.typical_nll
+            return nats + surprise, expected_cells(posterior)
+
+        return attribute(matrix, scores, self._feature_cells, excess_of)
+
+    def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
+        """The `top` causes of each of n scores, largest first."""
+        explained: list[Explanation] = []
+        for start, chunk in zip(range(0, len(records), CHUNK), _chunks(records), strict=False):
+            explained += self._explain_chunk(chunk, scores[start : start + CHUNK], top)
+        return explained
+
+    def encode(self, records: pd.DataFrame) -> np.ndarray:
+        """(n, l) float32: posterior means of the first member, a map of the records."""
+        parts = [self._posterior(self.encoder.encode(chunk)).z_mean[:, 0] for chunk in _chunks(records)]
+        return np.concatenate(parts)
+
+    def reconstruct(self, records: pd.DataFrame) -> pd.DataFrame:
+        """The records as the model rebuilds them, in their own units; missing values are imputed."""
+        parts = [expected_cells(self._posterior(self.encoder.encode(chunk))) for chunk in _chunks(records)]
+        return self._values(np.concatenate(parts)).set_index(records.index)
+
+    def sample(self, n: int, rng: np.random.Generator) -> pd.DataFrame:
+        """n synthetic normal records: draws from the prior, decoded with the noise of the likelihood."""
+        return self._values(self.network.generate(n, rng))
+
+    def _values(self, cells: np.ndarray) -> pd.DataFrame:
+        is_number = self.encoder.layout.kinds == "gaussian"
+        return pd.DataFrame(self.encoder.decode(np.where(is_number, unsquash(cells), cells)))
+
+    def _posterior(self, matrix: Matrix, hidden: np.ndarray | None = None) -> Posterior:
+        return self.network.posterior(clean_inputs(matrix, self.network.architecture, hidden))
+
+    def _explain_chunk(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
+        attribution = self.attribution(records, scores)
+        expected = self._values(attribution.expected)
+        order = np.argsort(-attribution.share, axis=1, kind="stable")[:, :top]
+        explained = []
+        for row, features in enumerate(order):
+            record = records.iloc[row]
+            explained.append(Explanation(tuple(self._cause(row, int(f), record, expected, attribution) for f in features)))
+        return explained
+
+    def _cause(
+        self, row: int, feature: int, record: "pd.Series[Any]", expected: pd.DataFrame, attribution: Attribution
+    ) -> Cause:
+        name = self.encoder.names[feature]
+        return Cause(
+            feature=name,
+            share=float(attribution.share[row, feature]),
+            deviation=float(attribution.deviation[row, feature]),
+            value=_plain(record[name]),
+            expected=_plain(expected[name].iloc[row]),
+        )
+
+
+def _chunks(records: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    if not len(records):
+        raise RecordsError("There are no records to score: the frame is empty. Pass at least one record.")
+    for start in range(0, len(records), CHUNK):
+        yield records.iloc[start : start + CHUNK]
+
+
+def _spread(n: int, limit: int) -> np.ndarray:
+    """At most `limit` of n positions, evenly spread."""
+    return np.arange(n) if n <= limit else np.linspace(0, n - 1, limit).round().astype(int)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON holds it; null and infinity have no number there."""
+    if isinstance(value, date):
+        return None if value is pd.NaT else value.isoformat()
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or value is pd.NA:
+        return None
+    if isinstance(value, float) and not np.isfinite(value):
+        return None if np.isnan(value) else str(value)
+    return value

@@ -1,0 +1,49 @@
+"""A model with its calibration: records in, scores with p-values and decisions out."""
+
+import numpy as np
+import pandas as pd
+
+from detector.artifact import Artifact
+from detector.calibration import severity
+from detector.model import Model
+from detector.vae import VAE
+from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, Explanation
+
+
+class Scorer:
+    """Scores records with one artifact; the same record always gets the same bits.
+
+    Args:
+        artifact: the trained model.
+    """
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact = artifact
+        network = VAE(artifact.architecture, artifact.encoder.layout, artifact.weights)
+        network.compile()
+        self.model = Model(artifact.config, artifact.encoder, network, artifact.reference, artifact.typical_nll)
+
+    @property
+    def threshold(self) -> float:
+        """The score above which a record is an anomaly."""
+        return self.artifact.decision.threshold
+
+    def score(self, records: pd.DataFrame) -> pd.DataFrame:
+        """One row per record on the records' index: the columns of `schemas.frames.SCORE_COLUMNS`.
+
+        Raises:
+            RecordsError: where there are no records, or they do not have the model's features.
+        """
+        scores = self.model.anomaly_score(records)
+        p_values = self.artifact.calibration.p_values(scores)
+        columns = {
+            ANOMALY_SCORE: scores,
+            P_VALUE: p_values,
+            SEVERITY: severity(p_values),
+            IS_ANOMALY: scores > self.threshold,
+        }
+        return pd.DataFrame(columns, index=records.index)
+
+    def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
+        """The `top` causes of each of n scores, largest share first."""
+        return self.model.explain(records, scores, top) if len(records) else []

@@ -1,0 +1,131 @@
+"""The SQL views that dashboards query, written once for every database.
+
+They hold nothing of their own, so each migration builds them anew.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    DateTime,
+    Double,
+    FromClause,
+    MetaData,
+    Select,
+    Table,
+    and_,
+    case,
+    cast,
+    func,
+    select,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.ddl import CreateView, DropView
+from sqlalchemy.sql.functions import FunctionElement
+
+from schemas.tables import anomalies, batch_hours
+
+SOURCE_PREFIX = "source_"
+
+
+class DayAgo(FunctionElement[Any]):
+    """The moment 24 hours ago, by the database's clock, in the form its time columns have."""
+
+    type = DateTime()
+    inherit_cache = True
+
+
+@compiles(DayAgo)
+def _day_ago(_element: DayAgo, _compiler: SQLCompiler, **_: Any) -> str:
+    return "(CURRENT_TIMESTAMP - INTERVAL '24' HOUR)"
+
+
+@compiles(DayAgo, "sqlite")
+def _day_ago_sqlite(_element: DayAgo, _compiler: SQLCompiler, **_: Any) -> str:
+    return "datetime('now', '-24 hours')"
+
+
+@compiles(DayAgo, "mysql")
+@compiles(DayAgo, "mariadb")
+def _day_ago_mysql(_element: DayAgo, _compiler: SQLCompiler, **_: Any) -> str:
+    return "(UTC_TIMESTAMP() - INTERVAL 24 HOUR)"
+
+
+def open_anomalies() -> Select[Any]:
+    """Anomalies that nobody has judged yet, newest first."""
+    c = anomalies.c
+    shown = (c.id, c.monitor, c.record_key, c.record_time, c.entity, c.severity, c.top_feature)
+    more = (c.anomaly_score, c.threshold, c.p_value, c.attribution, c.model_id, c.batch_id, c.flagged_at)
+    return select(*shown, *more).where(c.label == "open").order_by(c.id.desc())
+
+
+def hourly_rates() -> Select[Any]:
+    """Records scored, anomalies, and their ratio, by hour of record time."""
+    c = batch_hours.c
+    records, flagged = func.sum(c.records), func.sum(c.anomalies)
+    rate = case((records > 0, cast(flagged, Double) / records))
+    return select(
+        c.monitor, c.hour, records.label("records"), flagged.label("anomalies"), rate.label("anomaly_rate")
+    ).group_by(c.monitor, c.hour)
+
+
+def top_features_last_day() -> Select[Any]:
+    """How often each feature was the main cause of what was flagged in the last 24 hours."""
+    c = anomalies.c
+    count = func.count().label("anomalies")
+    return (
+        select(c.monitor, c.top_feature, count, func.max(c.severity).label("max_severity"))
+        .where(c.flagged_at >= DayAgo())
+        .group_by(c.monitor, c.top_feature)
+    )
+
+
+def joined_anomalies(monitor: str, records: FromClause, on: ColumnElement[bool], names: list[str]) -> Select[Any]:
+    """The anomalies of a monitor beside the columns of their records.
+
+    Args:
+        monitor: its name.
+        records: the watched table or query.
+        on: the condition under which an anomaly and a record belong together.
+        names: columns of `records`; one that is also ours gets the prefix ``source_``.
+    """
+    ours = [column for column in anomalies.c if column.name not in {"monitor", "record_key_int"}]
+    taken = {column.name for column in ours}
+    theirs = [records.c[name].label(_free_name(name, taken | set(names))) if name in taken else records.c[name] for name in names]
+    return select(*ours, *theirs).select_from(anomalies.join(records, and_(anomalies.c.monitor == monitor, on)))
+
+
+def joined_name(monitor: str) -> str:
+    """The name of a monitor's view of anomalies beside their records."""
+    return f"anomalies_{monitor}"
+
+
+def create_views(connection: Connection) -> None:
+    """Build the views that every store has, in place of those that are there."""
+    for view in (open_anomalies, hourly_rates, top_features_last_day):
+        replace_view(connection, view.__name__, view())
+
+
+def drop_views(connection: Connection) -> None:
+    """Drop the views that every store has."""
+    for view in (open_anomalies, hourly_rates, top_features_last_day):
+        drop_view(connection, view.__name__)
+
+
+def replace_view(connection: Connection, name: str, statement: Select[Any]) -> None:
+    """Create a view; one of that name goes first, since its columns may differ."""
+    drop_view(connection, name)
+    connection.execute(CreateView(statement, name))
+
+
+def drop_view(connection: Connection, name: str) -> None:
+    """Drop a view if it is there."""
+    connection.execute(DropView(Table(name, MetaData()), if_exists=True))
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name = SOURCE_PREFIX + name
+    return name
