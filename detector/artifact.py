@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from detector.architecture import Architecture
@@ -152,7 +152,9 @@ def load_artifact(blob: bytes, sha256: str) -> Artifact:
     if len(blob) > MAX_BYTES:
         raise _refused(f"has {len(blob)} bytes, more than {MAX_BYTES}")
     if digest(blob) != sha256:
-        raise _refused(f"has the SHA-256 {digest(blob)[:12]}…, recorded was {sha256[:12]}…: it was changed or truncated")
+        raise _refused(
+            f"has the SHA-256 {digest(blob)[:12]}…, recorded was {sha256[:12]}…: it was changed or truncated"
+        )
     known = _parse_manifest(blob)
     try:
         arrays = load(blob)
@@ -213,7 +215,11 @@ def _check_arrays(
     coordinates = architecture.members * architecture.latent + views * architecture.width
     expected: dict[str, tuple[tuple[int, ...], str]] = {
         **{f"weights/{name}": (shape, "float32") for name, shape in architecture.shapes().items()},
-        **{f"grids/{name}": ((2, grid.shape[-1]), "float64") for name, grid in encoder.grids().items() if grid is not None},
+        **{
+            f"grids/{name}": ((2, grid.shape[-1]), "float64")
+            for name, grid in encoder.grids().items()
+            if grid is not None
+        },
         "reference/points": ((known.reference_records, coordinates), "float32"),
         "reference/latent_sd": ((architecture.members, architecture.latent), "float32"),
         "attribution/typical_nll": ((len(encoder.columns),), "float32"),
@@ -229,6 +235,12 @@ def _check_arrays(
             raise _refused(f"has {name} as {found.dtype}{found.shape}, expected {dtype}{shape}")
         if not np.isfinite(found).all():
             raise _refused(f"has numbers in {name} that are not finite")
+
+
+def _points(grid: np.ndarray | None) -> int:
+    if grid is None or not 2 <= grid.shape[-1] <= GRID_POINTS:
+        raise _refused(f"has a column without its grid of 2 to {GRID_POINTS} points")
+    return grid.shape[-1]
 
 
 def _refused(reason: str) -> ArtifactError:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from detector.posterior import Posterior
 from detector.preprocess import Matrix
-from detector.scores import PosteriorLike
 
 ROUNDS = 5  # features hidden at most
 SUSPICIOUS = 4.5  # nats beyond the typical: what 3 standard deviations cost
@@ -67,12 +67,12 @@ def attribute(
     return Attribution(share, _deviation(matrix, expected, feature_cells), expected)
 
 
-def expected_cells(posterior: PosteriorLike) -> np.ndarray:
+def expected_cells(posterior: Posterior) -> np.ndarray:
     """(n, d): the reconstruction in the standard view, averaged over its members."""
     return np.asarray(posterior.expected[:, ::2].mean(axis=1))
 
 
-def feature_nll(posterior: PosteriorLike, feature_cells: np.ndarray) -> np.ndarray:
+def feature_nll(posterior: Posterior, feature_cells: np.ndarray) -> np.ndarray:
     """(n, f): nats of each feature, averaged over the members."""
     return np.asarray(posterior.nll.mean(axis=1) @ feature_cells)
 

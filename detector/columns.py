@@ -288,7 +288,7 @@ class CategoryColumn(Column):
     @property
     def kinds(self) -> tuple[Kind, ...]:
         """One cell for each level."""
-        return ("category",) * len(self.levels)
+        return tuple("category" for _ in self.levels)
 
     @property
     def cell_means(self) -> list[float]:
@@ -310,8 +310,8 @@ class CategoryColumn(Column):
         number_missing = int(texts.isna().sum())
         if len(counts) == 1 and not number_missing:
             return ConstantColumn(name, str(counts.index[0]))
-        totals = dict(counts[frequent].items())
-        totals |= {cls.RARE: counts[tail].sum()} if len(tail) else {}
+        totals: dict[str | None, int] = {str(level): int(count) for level, count in counts[frequent].items()}
+        totals |= {cls.RARE: int(counts[tail].sum())} if len(tail) else {}
         totals |= {None: number_missing} if number_missing else {}
         shares = tuple(float(total / len(texts)) for total in totals.values())
         rare = tuple(tail) if len(counts) <= MAX_KNOWN_LEVELS else ()

@@ -10,7 +10,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
 from detector.artifact import Artifact, digest, dump_artifact, load_artifact
-from detector.fitting import DecisionRule, calibration_size, fit_artifact, split_records
+from detector.fitting import DecisionRule, NormalRecords, calibration_size, fit_artifact, split_records
 from detector.model import SCORES
 from detector.scorer import Scorer
 from schemas.config import ModelConfig
@@ -98,8 +98,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         config = self._config()
         training, calibration = split_records(len(records), n_calibration, config.seed, latest=False)
         self.artifact_ = fit_artifact(
-            records.iloc[training],
-            records.iloc[calibration],
+            NormalRecords(records.iloc[training], records.iloc[calibration]),
             self._features(records),
             config,
             rule=DecisionRule(self.threshold, self.false_positive_rate_),
@@ -139,7 +138,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return self._fitted().model.encode(self._records(X))
 
     def sample(self, n: int, random_state: int = 0) -> pd.DataFrame:
-        """n synthetic normal records."""
+        """Synthetic normal records (n rows)."""
         return self._fitted().model.sample(n, np.random.default_rng(random_state))
 
     def attribution(self, X: Any) -> pd.DataFrame:  # noqa: N803
@@ -168,7 +167,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         config = artifact.config
         detector = cls(random_state=config.seed, **{name: getattr(config, name) for name in _CONFIG_PARAMETERS})
         detector.artifact_ = artifact
-        detector.false_positive_rate_ = artifact.decision.rate
+        detector.false_positive_rate_ = artifact.decision.rate or DEFAULT_RATE
         detector.feature_names_in_ = np.array(artifact.encoder.names, dtype=object)
         detector.n_features_in_ = len(artifact.encoder.columns)
         return detector._adopt(artifact)

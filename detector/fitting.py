@@ -38,6 +38,14 @@ class DecisionRule:
 
 
 @dataclass(frozen=True)
+class NormalRecords:
+    """Normal records to train on, and others to calibrate with, which training never sees."""
+
+    training: pd.DataFrame
+    calibration: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class Labelled:
     """Records with known labels (n,), true for anomalies."""
 
@@ -46,8 +54,7 @@ class Labelled:
 
 
 def fit_artifact(
-    training: pd.DataFrame,
-    calibration: pd.DataFrame,
+    normal: NormalRecords,
     features: Features,
     config: ModelConfig,
     *,
@@ -55,12 +62,11 @@ def fit_artifact(
     labelled: Labelled | None = None,
     progress: Callable[[Epoch], None] | None = None,
 ) -> Artifact:
-    """Train on normal records and calibrate on others, which training never sees.
+    """Train, measure and calibrate a model.
 
     Args:
-        training: normal records.
-        calibration: other normal records.
-        features: which columns of both to learn.
+        normal: what to learn from.
+        features: which columns to learn.
         config: hyper-parameters and seed.
         rule: how the threshold is chosen.
         labelled: records for a threshold by F-beta.
@@ -70,6 +76,7 @@ def fit_artifact(
         RecordsError: where there are too few records, for training or for the rate asked, or they lack
             features.
     """
+    training, calibration = normal.training, normal.calibration
     if len(training) < MIN_TRAINING_RECORDS:
         raise NotEnoughRecords(len(training), MIN_TRAINING_RECORDS, "to train on, calibration records aside")
     if rule.method == "conformal":

@@ -1,6 +1,7 @@
 """Encoder, networks and reference together: what a record's anomaly scores, causes and latents are."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -8,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from detector.attribution import Attribution, attribute, expected_cells, feature_nll
+from detector.posterior import Posterior, clean_inputs
 from detector.preprocess import Encoder, Matrix, unsquash
 from detector.scores import AnomalyScores, Reference, joint_coordinates
-from detector.vae import VAE, Posterior, clean_inputs
+from detector.vae import VAE
 from schemas.config import ModelConfig
 from schemas.errors import RecordsError
 from schemas.frames import Cause, Explanation
@@ -95,7 +97,7 @@ class Model:
         return self._values(np.concatenate(parts)).set_index(records.index)
 
     def sample(self, n: int, rng: np.random.Generator) -> pd.DataFrame:
-        """n synthetic normal records: draws from the prior, decoded with the noise of the likelihood."""
+        """Synthetic normal records (n rows): draws from the prior, decoded with the noise of the likelihood."""
         return self._values(self.network.generate(n, rng))
 
     def _values(self, cells: np.ndarray) -> pd.DataFrame:
@@ -111,20 +113,28 @@ class Model:
         order = np.argsort(-attribution.share, axis=1, kind="stable")[:, :top]
         explained = []
         for row, features in enumerate(order):
-            record = records.iloc[row]
-            explained.append(Explanation(tuple(self._cause(row, int(f), record, expected, attribution) for f in features)))
+            values = _Values(records.iloc[row], expected.iloc[row], attribution.share[row], attribution.deviation[row])
+            explained.append(Explanation(tuple(values.cause(int(f), self.encoder.names[f]) for f in features)))
         return explained
 
-    def _cause(
-        self, row: int, feature: int, record: "pd.Series[Any]", expected: pd.DataFrame, attribution: Attribution
-    ) -> Cause:
-        name = self.encoder.names[feature]
+
+@dataclass(frozen=True)
+class _Values:
+    """One record beside what was expected, with its shares and deviations (f,)."""
+
+    record: "pd.Series[Any]"
+    expected: "pd.Series[Any]"
+    share: np.ndarray
+    deviation: np.ndarray
+
+    def cause(self, feature: int, name: str) -> Cause:
+        """The part of the score due to one feature."""
         return Cause(
             feature=name,
-            share=float(attribution.share[row, feature]),
-            deviation=float(attribution.deviation[row, feature]),
-            value=_plain(record[name]),
-            expected=_plain(expected[name].iloc[row]),
+            share=float(self.share[feature]),
+            deviation=float(self.deviation[feature]),
+            value=_plain(self.record[name]),
+            expected=_plain(self.expected[name]),
         )
 
 

@@ -24,18 +24,9 @@ class Neighbours:
         self.points = points
         self._search = NearestNeighbors(algorithm="brute").fit(points)
 
-    def differences(self, queries: np.ndarray, k: int) -> np.ndarray:
-        """(n, k, D) float64: the k nearest reference points less the query, nearest first."""
-        k = min(k, len(self.points))
-        candidates = self._search.kneighbors(queries, min(k + SPARE, len(self.points)), return_distance=False)
-        difference = self.points[candidates].astype(np.float64) - queries[:, None, :]
-        squared = np.einsum("nkd,nkd->nk", difference, difference)
-        order = np.lexsort((candidates, squared))[:, :k]
-        return np.take_along_axis(difference, order[:, :, None], axis=1)
-
     def mean_distance(self, queries: np.ndarray, k: int) -> np.ndarray:
         """(n,) float64: mean Euclidean distance to the k nearest reference points."""
-        return self._in_blocks(queries, lambda block: np.linalg.norm(self.differences(block, k), axis=2).mean(axis=1))
+        return self._measure(queries, k, lambda difference: np.linalg.norm(difference, axis=2).mean(axis=1))
 
     def reconstruction_distance(self, queries: np.ndarray, k: int) -> np.ndarray:
         """(n,) float64: distance to the affine combination of the k nearest points that rebuilds the query best.
@@ -43,20 +34,32 @@ class Neighbours:
         The weights are those of locally linear embedding (Roweis & Saul, *Nonlinear Dimensionality Reduction
         by Locally Linear Embedding*, 2000), regularised by a fifth of the mean squared distance.
         """
-        return self._in_blocks(queries, lambda block: _rebuilt_distance(self.differences(block, k)))
+        return self._measure(queries, k, _rebuilt_distance)
 
-    @staticmethod
-    def _in_blocks(queries: np.ndarray, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        blocks = [measure(queries[start : start + ROWS]) for start in range(0, len(queries), ROWS)]
-        return np.concatenate(blocks) if blocks else np.zeros(0)
+    def _measure(self, queries: np.ndarray, k: int, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """(n,): `measure` of the differences (rows, k, D) between each query and its k nearest points."""
+        k = min(k, len(self.points))
+        candidates = self._search.kneighbors(queries, min(k + SPARE, len(self.points)), return_distance=False)
+        result = np.empty(len(queries))
+        for start in range(0, len(queries), ROWS):
+            rows = slice(start, start + ROWS)
+            result[rows] = measure(self._differences(queries[rows], candidates[rows], k))
+        return result
+
+    def _differences(self, queries: np.ndarray, candidates: np.ndarray, k: int) -> np.ndarray:
+        """(n, k, D) float64: the k nearest candidates less the query, nearest first."""
+        difference = self.points[candidates].astype(np.float64) - queries[:, None, :]
+        squared = np.einsum("nkd,nkd->nk", difference, difference)
+        order = np.lexsort((candidates, squared))[:, :k]
+        return difference[np.arange(len(order))[:, None], order]
 
 
 def _rebuilt_distance(difference: np.ndarray) -> np.ndarray:
     """(n,) length of the weighted sum of differences (n, k, D), weights summing to 1."""
     k = difference.shape[1]
     gram = difference @ difference.transpose(0, 2, 1)  # (n, k, k)
-    ridge = 0.2 * np.trace(gram, axis1=1, axis2=2) / k
-    ridge = np.maximum(ridge, np.finfo(np.float64).tiny)  # a record that equals all of its neighbours
-    weights = np.linalg.solve(gram + ridge[:, None, None] * np.eye(k), np.ones((len(gram), k, 1)))
+    trace = np.trace(gram, axis1=1, axis2=2)
+    gram /= np.where(trace > 0, trace, 1)[:, None, None]  # 0 where the record equals all of its neighbours
+    weights = np.linalg.solve(gram + 0.2 / k * np.eye(k), np.ones((len(gram), k, 1)))
     weights /= weights.sum(axis=1, keepdims=True)
     return np.linalg.norm((weights * difference).sum(axis=1), axis=1)

@@ -7,25 +7,15 @@ it as ``sqrt(distance**2 + 2 * nats)``, which is how a Gaussian turns nats into 
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 
 from detector.neighbours import Neighbours
+from detector.posterior import Posterior
 from detector.preprocess import Matrix
 
 MIN_LATENT_SD = 0.02
 NEAREST = 5  # records that the plain neighbour scores average over
-
-
-class PosteriorLike(Protocol):
-    """The fields of `detector.vae.Posterior`, without Keras."""
-
-    z_mean: np.ndarray
-    z_log_var: np.ndarray
-    expected: np.ndarray
-    nll: np.ndarray
-    kl: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -55,7 +45,7 @@ class AnomalyScores:
         self._reference = reference
         self._k = neighbours
 
-    def score(self, name: str, matrix: Matrix, posterior: PosteriorLike) -> np.ndarray:
+    def score(self, name: str, matrix: Matrix, posterior: Posterior) -> np.ndarray:
         """(n,) float64: the score of that name."""
         nats = matrix.violations.astype(np.float64) * np.log(self._reference.n_train + 2)
         if name == "elbo":
@@ -64,7 +54,7 @@ class AnomalyScores:
             return reconstruction_error(matrix, posterior) + matrix.violations
         return np.sqrt(self._distance(name, matrix, posterior) ** 2 + 2 * nats)
 
-    def _distance(self, name: str, matrix: Matrix, posterior: PosteriorLike) -> np.ndarray:
+    def _distance(self, name: str, matrix: Matrix, posterior: Posterior) -> np.ndarray:
         points = joint_coordinates(matrix, posterior, self._reference.latent_sd)
         if name == "joint_knn":
             return self._joint.mean_distance(points, NEAREST)
@@ -87,7 +77,7 @@ class AnomalyScores:
         return (points[:, : sd.size] * weight).astype(np.float32)
 
 
-def joint_coordinates(matrix: Matrix, posterior: PosteriorLike, latent_sd: np.ndarray) -> np.ndarray:
+def joint_coordinates(matrix: Matrix, posterior: Posterior, latent_sd: np.ndarray) -> np.ndarray:
     """(n, D) float32: posterior means in units of their resolution, then the residuals of each view."""
     members = posterior.z_mean.shape[1]
     latents = posterior.z_mean / np.maximum(latent_sd, MIN_LATENT_SD) / np.sqrt(members)
@@ -95,7 +85,7 @@ def joint_coordinates(matrix: Matrix, posterior: PosteriorLike, latent_sd: np.nd
     return np.hstack([latents.reshape(len(matrix), -1), *residuals]).astype(np.float32)
 
 
-def view_residuals(matrix: Matrix, posterior: PosteriorLike) -> list[np.ndarray]:
+def view_residuals(matrix: Matrix, posterior: Posterior) -> list[np.ndarray]:
     """(n, d) for each view in use: the cells less their reconstruction, averaged over the view's members."""
     residuals = []
     for first, view in enumerate((matrix.standard, matrix.quantile)[: posterior.expected.shape[1]]):
@@ -103,7 +93,7 @@ def view_residuals(matrix: Matrix, posterior: PosteriorLike) -> list[np.ndarray]
     return residuals
 
 
-def reconstruction_error(matrix: Matrix, posterior: PosteriorLike) -> np.ndarray:
+def reconstruction_error(matrix: Matrix, posterior: Posterior) -> np.ndarray:
     """(n,) float64: mean squared residual of a record's cells, in the standard view."""
     residual = view_residuals(matrix, posterior)[0].astype(np.float64)
     present = np.maximum((~matrix.missing).sum(axis=1), 1)

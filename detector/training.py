@@ -7,8 +7,9 @@ import keras
 import numpy as np
 
 from detector.architecture import Architecture, latent_size
+from detector.posterior import clean_inputs
 from detector.preprocess import Layout, Matrix, squash
-from detector.vae import VAE, clean_inputs, initial_weights
+from detector.vae import VAE, initial_weights
 from schemas.config import ModelConfig
 
 EPOCH_STEPS = 50

@@ -10,7 +10,6 @@ al., *Variational Autoencoder with Arbitrary Conditioning* (2019), for hiding ce
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -18,7 +17,8 @@ import numpy as np
 from keras import ops
 
 from detector.architecture import Architecture
-from detector.preprocess import SQUASH_FROM, Layout, Matrix, squash
+from detector.posterior import Inputs, Posterior
+from detector.preprocess import SQUASH_FROM, Layout
 
 SD_FLOOR = 0.05  # of a Gaussian cell: a perfectly predicted cell must not own the whole score
 LOG_VAR_RANGE = (-8.0, 4.0)
@@ -42,53 +42,7 @@ def initial_weights(architecture: Architecture, layout: Layout, rng: np.random.G
     return weights
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """What the network sees and is measured against; each (n, K, d), `draw` (n, K, l); all float32.
-
-    Attributes:
-        visible: squashed cells, 0 where hidden or missing.
-        hidden: 1 where a cell is hidden or missing.
-        target: the cells to reconstruct.
-        observed: 1 where there is a value to reconstruct.
-        draw: standard normal draws; 0 decodes the posterior mean.
-    """
-
-    visible: np.ndarray
-    hidden: np.ndarray
-    target: np.ndarray
-    observed: np.ndarray
-    draw: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.visible)
-
-    def as_dict(self) -> dict[str, np.ndarray]:
-        """The arrays by name, as Keras takes them."""
-        return {name: getattr(self, name) for name in ("visible", "hidden", "target", "observed", "draw")}
-
-
-@dataclass(frozen=True)
-class Posterior:
-    """What the network says of n records.
-
-    Attributes:
-        z_mean: (n, K, l).
-        z_log_var: (n, K, l); zeros for an autoencoder.
-        expected: (n, K, d), the reconstruction in standardised units.
-        nll: (n, K, d), negative log-likelihood of each observed cell in nats; that of a category is split
-            over the cells of its feature.
-        kl: (n, K), divergence from the prior in nats.
-    """
-
-    z_mean: np.ndarray
-    z_log_var: np.ndarray
-    expected: np.ndarray
-    nll: np.ndarray
-    kl: np.ndarray
-
-
-class VAE(keras.Model):
+class VAE(keras.Model):  # type: ignore[misc]
     """K networks as one batched model.
 
     Args:
@@ -200,36 +154,13 @@ class VAE(keras.Model):
         return {name: array[:n] for name, array in self.predict_on_batch({**padded, "beta": beta}).items()}
 
 
-def clean_inputs(
-    matrix: Matrix, architecture: Architecture, hidden: np.ndarray | None = None, *, is_training: bool = False
-) -> Inputs:
-    """Records without noise, to be decoded at the posterior mean.
-
-    Args:
-        matrix: n records.
-        architecture: of the network that will see them.
-        hidden: (n, d), 1 where a cell is kept from the network beside the missing ones.
-        is_training: targets are squashed in training; in scores they are not, so that distance keeps counting.
-    """
-    views = member_views(matrix, architecture.members)  # (n, K, d)
-    missing = np.repeat(matrix.missing[:, None, :], architecture.members, axis=1).astype(np.float32)
-    kept_back = missing if hidden is None else np.maximum(missing, hidden[:, None, :])
-    target = squash(views)
-    draw = np.zeros((len(matrix), architecture.members, architecture.latent), dtype=np.float32)
-    return Inputs(target * (1 - kept_back), kept_back, target if is_training else views, 1 - missing, draw)
-
-
-def member_views(matrix: Matrix, members: int) -> np.ndarray:
-    """(n, K, d): even members see the standard view, odd ones the quantile view."""
-    return np.stack([matrix.quantile if k % 2 else matrix.standard for k in range(members)], axis=1)
-
-
 class _Likelihood:
     """Negative log-likelihood of each cell by its kind, and the value the network expects."""
 
     def __init__(self, likelihood: str, layout: Layout) -> None:
-        kinds = {"auto": layout.kinds, "mse": ["gaussian"] * layout.width, "bce": ["bce"] * layout.width}[likelihood]
-        self._is = {kind: (np.asarray(kinds) == kind).astype(np.float32) for kind in set(kinds)}
+        forced = {"mse": "gaussian", "bce": "bce"}.get(likelihood)
+        kinds = layout.kinds if forced is None else np.full(layout.width, forced, dtype=object)
+        self._is = {kind: (kinds == kind).astype(np.float32) for kind in dict.fromkeys(kinds)}
         self._groups = layout.groups() if "category" in self._is else None
         self._layout, self._shares, self._scales = layout, layout.means, layout.scales
 

@@ -267,11 +267,10 @@ def _sentence(error: Any) -> str:
 
 
 def _known_keys(place: tuple[str, ...]) -> list[str]:
-    if place[:1] == ("monitors",):
-        section: type[Section] = ModelConfig if place[2:] == ("model",) else MonitorConfig
-    else:
-        section = {("store",): StoreConfig, ("runtime",): RuntimeConfig}.get(place, Config)
-    return list(section.model_fields)
+    sections: dict[str, type[Section]] = {"store": StoreConfig, "runtime": RuntimeConfig, "monitors": MonitorConfig}
+    if place[2:] == ("model",):
+        return list(ModelConfig.model_fields)
+    return list(sections[place[0]].model_fields if place else Config.model_fields)
 
 
 def _anchored(config: Config, folder: Path) -> Config:

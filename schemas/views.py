@@ -93,7 +93,10 @@ def joined_anomalies(monitor: str, records: FromClause, on: ColumnElement[bool],
     """
     ours = [column for column in anomalies.c if column.name not in {"monitor", "record_key_int"}]
     taken = {column.name for column in ours}
-    theirs = [records.c[name].label(_free_name(name, taken | set(names))) if name in taken else records.c[name] for name in names]
+    theirs = [
+        records.c[name].label(_free_name(name, taken | set(names))) if name in taken else records.c[name]
+        for name in names
+    ]
     return select(*ours, *theirs).select_from(anomalies.join(records, and_(anomalies.c.monitor == monitor, on)))
 
 
