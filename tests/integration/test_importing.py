@@ -1,0 +1,232 @@
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import sqlalchemy as sa
+
+from jobs import files
+from jobs.importing import import_file
+from schemas.errors import RecordsError, SourceError, UsageError
+
+
+@pytest.fixture
+def csv(tmp_path):
+    """Writes a CSV file and returns its path."""
+
+    def write(content, name="records.csv"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+def rows(engine, statement):
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(statement)]
+
+
+def tables(engine):
+    with engine.connect() as connection:
+        return sa.inspect(connection).get_table_names()
+
+
+def test_a_csv_file_becomes_a_table_with_the_types_it_shows(engine, csv):
+    path = csv("id,read_at,pressure,is_open,mode\n7,2026-01-01 10:00:00,1,true,high\n9,2026-01-02T10:00:00.5,1.5,,\n")
+    report = import_file(path, engine, "readings")
+    table = sa.Table("readings", sa.MetaData(), autoload_with=engine)
+    with engine.connect() as connection:
+        records = connection.execute(table.select().order_by(table.c.id)).all()
+    times = [row.read_at.replace(tzinfo=UTC) for row in records]
+    assert times == [datetime(2026, 1, 1, 10, tzinfo=UTC), datetime(2026, 1, 2, 10, 0, 0, 500_000, tzinfo=UTC)]
+    assert [(r.id, r.pressure, r.is_open, r.mode) for r in records] == [(7, 1.0, True, "high"), (9, 1.5, None, None)]
+    assert [column.name for column in table.primary_key] == ["id"]
+    assert (report.rows, report.is_key_added, report.naive_times) == (2, False, ("read_at",))
+    assert report.columns["is_open"] == "BOOLEAN"
+
+
+def test_a_file_without_the_key_gets_one_that_grows_and_never_returns(engine, csv):
+    report = import_file(csv("a\n5\n6\n7\n"), engine, "t")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM t WHERE id = 3")
+    import_file(csv("a\n8\n"), engine, "t", if_exists="append")
+    assert rows(engine, "SELECT id, a FROM t ORDER BY id") == [(1, 5), (2, 6), (4, 8)]
+    assert report.is_key_added
+
+
+def test_a_type_that_changes_late_in_the_file_holds_for_the_whole_column(engine, csv, monkeypatch):
+    monkeypatch.setattr(files, "_BLOCK_BYTES", 200)
+    lines = [f"{i},{i},{i}" for i in range(100)] + ["100,0.5,late"]
+    report = import_file(csv("id,a,b\n" + "\n".join(lines)), engine, "t")
+    assert [report.columns[name].split()[0] for name in "ab"] == ["DOUBLE", "TEXT"]
+    assert rows(engine, "SELECT a, b FROM t WHERE id IN (1, 100) ORDER BY id") == [(1.0, "1"), (0.5, "late")]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_is_guessed_from_the_header(sqlite_engine, csv, delimiter):
+    path = csv(f"\ufeffid{delimiter}a\r\n1{delimiter}2.5\r\n")
+    import_file(path, sqlite_engine, "t")
+    assert rows(sqlite_engine, "SELECT id, a FROM t") == [(1, 2.5)]
+
+
+def test_hostile_names_and_values_are_stored_as_they_are(engine, csv):
+    names = ['x"; DROP TABLE t; --', "%(a)s", "a:b", "two words", "select", "(é)"]
+    header = ",".join('"' + name.replace('"', '""') + '"' for name in names)
+    path = csv(header + '\n"q""x","two\nlines","1,5",\'; --,%s,\\N\n')
+    import_file(path, engine, "my table")
+    with engine.connect() as connection:
+        table = sa.Table("my table", sa.MetaData(), autoload_with=engine)
+        (record,) = connection.execute(table.select()).mappings()
+    assert dict(record) == dict(zip(["id", *names], [1, 'q"x', "two\nlines", "1,5", "'; --", "%s", "\\N"], strict=True))
+
+
+def test_parquet_is_stored_with_its_types(engine, tmp_path):
+    frame = pd.DataFrame(
+        {
+            "id": [2**53 + 1, 2**53 + 2],
+            "read_at": pd.to_datetime(["2026-01-01 00:00:00.123456789+02:00", None]),
+            "mode": pd.Categorical(["high", None]),
+            "silent": pa.nulls(2).to_pandas(),
+            "load": np.array([np.inf, 0.5], "float32"),
+        }
+    )
+    table = pa.Table.from_pandas(frame).append_column("nan", pa.array([1.5, float("nan")]))
+    pa.parquet.write_table(table, tmp_path / "r.parquet")
+    report = import_file(tmp_path / "r.parquet", engine, "t")
+    found = rows(engine, "SELECT id, mode, silent, load, nan FROM t ORDER BY id")
+    assert found == [(2**53 + 1, "high", None, np.inf, 1.5), (2**53 + 2, None, None, 0.5, None)]
+    assert report.naive_times == ()
+
+
+def test_a_table_in_another_schema_is_named_with_a_dot(postgres_engine, csv):
+    with postgres_engine.begin() as connection:
+        connection.exec_driver_sql("CREATE SCHEMA plant")
+    import_file(csv("a\n1\n"), postgres_engine, "plant.t")
+    assert rows(postgres_engine, "SELECT a FROM plant.t") == [(1,)]
+
+
+def test_progress_is_told_the_records_written_so_far(sqlite_engine, csv, monkeypatch):
+    monkeypatch.setattr(files, "_BLOCK_BYTES", 100)
+    told = []
+    import_file(csv("a\n" + "1\n" * 200), sqlite_engine, "t", progress=told.append)
+    assert told == sorted(set(told))
+    assert len(told) > 1
+    assert told[-1] == 200
+
+
+BAD_FILES = {
+    "a,b\n1,2\n3\n": r"Line 3 of .* has 1 cells, expected 2",
+    'a,b\n"1\n1",2\n3,4,5\n': r"Line 4 of .* has 3 cells, expected 2",
+    "a,b\n1,café\n".encode("latin-1"): r"Line 2 of .* is not UTF-8: byte 0xe9 in column 6.*iconv",
+    "é,b\n1,2\n".encode("latin-1"): r"Line 1 of .* is not UTF-8",
+    "": "is empty",
+    "a,b\n": "holds no records",
+    "a,b,A\n1,2,3\n": r"columns of the same name, case aside: \['A', 'a'\]",
+    ",a\n0,1\n": "Column 1 of .* has no name",
+    "1.5,2\n3,4\n": "has no header",
+    "id,a\n1,2\n,3\n": "Record 2 of .* has no 'id'",
+    "id,a\n,2\n": "key column 'id' of .* is empty",
+    "id,a\n0.5,2\n": "key column 'id' of .* is of type double",
+    "id,a\n1,2\n2,3\n1,4\n": r"(?s)rejected records of .*id.*Nothing was imported",
+}
+
+
+@pytest.mark.parametrize(("content", "message"), BAD_FILES.items(), ids=BAD_FILES.values())
+def test_a_file_that_is_no_table_leaves_no_table(engine, csv, content, message):
+    with pytest.raises(RecordsError, match=message):
+        import_file(csv(content), engine, "t")
+    assert tables(engine) == []
+
+
+def test_a_failed_replacement_leaves_the_table_that_was(engine, csv):
+    import_file(csv("id,a\n1,2\n"), engine, "t")
+    with pytest.raises(RecordsError, match="rejected records"):
+        import_file(csv("id,b\n1,2\n1,3\n"), engine, "t", if_exists="replace")
+    assert rows(engine, "SELECT id, a FROM t") == [(1, 2)]
+
+
+def test_an_interrupted_import_leaves_no_table(engine, csv):
+    def interrupt(written):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_file(csv("a\n1\n"), engine, "t", progress=interrupt)
+    assert tables(engine) == []
+
+
+def test_a_table_is_replaced_only_when_asked(engine, csv):
+    import_file(csv("a\n1\n"), engine, "t")
+    with pytest.raises(UsageError, match="There is a table t already"):
+        import_file(csv("b\n2\n"), engine, "t")
+    import_file(csv("b\n2\n"), engine, "t", if_exists="replace")
+    assert rows(engine, "SELECT b FROM t") == [(2,)]
+
+
+def test_appended_records_take_the_types_of_the_table(engine, csv):
+    import_file(csv("id,a,b,c,d\n1,0.5,x,7,2026-01-01\n"), engine, "t")
+    import_file(csv("id,d,c,b,a\n2,2026-01-02,,007,3\n"), engine, "t", if_exists="append")
+    assert rows(engine, "SELECT id, a, b, c FROM t ORDER BY id") == [(1, 0.5, "x", 7), (2, 3.0, "007", None)]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("id,a,c\n2,1,1\n", r"the table lacks \['c'\], the file lacks \['b'\]"),
+        ("id,a,b\n2,high,1\n", "Column 'a' of .* holds TEXT values, but the table's is BIGINT"),
+        ("id,a,b\n1,1,1\n", "rejected records"),
+    ],
+)
+def test_records_that_do_not_fit_the_table_are_not_appended(engine, csv, content, message):
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE t (id BIGINT PRIMARY KEY, a BIGINT, b BIGINT NOT NULL)")
+        connection.exec_driver_sql("INSERT INTO t VALUES (1, 2, 3)")
+    with pytest.raises(RecordsError, match=message):
+        import_file(csv(content), engine, "t", if_exists="append")
+    assert rows(engine, "SELECT id, a, b FROM t") == [(1, 2, 3)]
+
+
+def test_a_call_that_names_no_importable_file_is_a_usage_error(sqlite_engine, csv, tmp_path):
+    with pytest.raises(UsageError, match=r"nowhere.csv cannot be read: No such file"):
+        import_file(tmp_path / "nowhere.csv", sqlite_engine, "t")
+    with pytest.raises(UsageError, match=r"nowhere.parquet cannot be read"):
+        import_file(tmp_path / "nowhere.parquet", sqlite_engine, "t")
+    with pytest.raises(UsageError, match=r"its name ends in '.xlsx', expected one of .csv"):
+        import_file(csv("a\n1\n", "records.xlsx"), sqlite_engine, "t")
+    with pytest.raises(UsageError, match="differ in case only"):
+        import_file(csv("ID\n1\n"), sqlite_engine, "t")
+
+
+def test_parquet_that_is_none_or_holds_nested_values_is_refused(sqlite_engine, csv, tmp_path):
+    with pytest.raises(RecordsError, match="no valid Parquet file"):
+        import_file(csv("not parquet", "bad.parquet"), sqlite_engine, "t")
+    pa.parquet.write_table(pa.table({"a": [[1, 2]]}), tmp_path / "nested.parquet")
+    with pytest.raises(RecordsError, match=r"Column 'a' of .* is of type list"):
+        import_file(tmp_path / "nested.parquet", sqlite_engine, "t")
+
+
+def test_what_the_database_cannot_store_is_told_in_its_own_words(postgres_engine, csv):
+    with pytest.raises(RecordsError, match="rejected records of .*0x00"):
+        import_file(csv("a\nx\x00y\n"), postgres_engine, "t")
+    with pytest.raises(SourceError, match="nowhere"):
+        import_file(csv("a\n1\n"), postgres_engine, "nowhere.t")
+
+
+@pytest.fixture
+def sqlite_engine(sqlite_url):
+    from jobs.databases import open_engine
+
+    engine = open_engine(sqlite_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def postgres_engine(postgres_url):
+    from jobs.databases import open_engine
+
+    engine = open_engine(postgres_url)
+    yield engine
+    engine.dispose()

@@ -1,0 +1,100 @@
+"""The schema goes up and down, equals `schemas.tables`, and shares a database with others."""
+
+import subprocess
+import sys
+
+import pytest
+from sqlalchemy import inspect
+
+from jobs import migrations
+from jobs.databases import writing
+from jobs.store import Store
+from schemas.errors import StoreError
+from schemas.tables import REVISION, metadata
+
+VIEWS = {"open_anomalies", "hourly_rates", "top_features_last_day"}
+
+
+def tables(engine):
+    return set(inspect(engine).get_table_names())
+
+
+def test_the_code_names_the_newest_revision():
+    assert migrations.head() == REVISION
+
+
+def test_migrations_go_up_down_and_up_again(engine):
+    migrations.upgrade(engine)
+    assert set(metadata.tables) <= tables(engine)
+    assert set(inspect(engine).get_view_names()) == VIEWS
+
+    migrations.downgrade(engine, "base")
+    assert tables(engine) == {"plumbline_version"}
+    assert inspect(engine).get_view_names() == []
+    assert migrations.current(engine) is None
+
+    migrations.upgrade(engine)
+    assert migrations.is_current(engine)
+    assert set(inspect(engine).get_view_names()) == VIEWS
+
+
+def test_the_tables_equal_the_migrated_schema_beside_tables_of_others(engine):
+    with writing(engine) as connection:
+        connection.exec_driver_sql("CREATE TABLE pump_readings (id INTEGER PRIMARY KEY)")
+        connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+    migrations.upgrade(engine)
+    migrations.check(engine)
+
+
+def test_a_changed_table_is_noticed(engine):
+    migrations.upgrade(engine)
+    with writing(engine) as connection:
+        connection.exec_driver_sql("ALTER TABLE runs ADD COLUMN colour TEXT")
+    with pytest.raises(Exception, match="colour"):
+        migrations.check(engine)
+
+
+def test_upgrading_twice_changes_nothing(store, engine, now):
+    store.start_run("pump", "score", now)
+    migrations.upgrade(engine)
+    assert store.monitor_status("pump").last_runs["score"].started_at == now
+
+
+def test_tables_of_the_same_name_are_left_alone(engine):
+    with writing(engine) as connection:
+        connection.exec_driver_sql("CREATE TABLE models (name VARCHAR(10))")
+    with pytest.raises(StoreError, match="already has tables named models"):
+        migrations.upgrade(engine)
+    assert [column["name"] for column in inspect(engine).get_columns("models")] == ["name"]
+
+
+def test_a_store_without_tables_says_how_to_make_them(engine):
+    with writing(engine) as connection:
+        connection.exec_driver_sql("SELECT 1")
+    with pytest.raises(StoreError, match="plumbline migrate"):
+        Store(engine)
+
+
+@pytest.mark.parametrize(("revision", "advice"), [("0000", "plumbline migrate"), ("9999", "newer than this version")])
+def test_a_store_of_another_revision_is_refused(store, engine, revision, advice):
+    with writing(engine) as connection:
+        connection.exec_driver_sql(f"UPDATE plumbline_version SET version_num = '{revision}'")
+    with pytest.raises(StoreError, match=advice):
+        Store(engine)
+
+
+def test_four_processes_can_migrate_at_once(engine, database_url):
+    code = (
+        "import sys; from pydantic import SecretStr;"
+        "from jobs import migrations; from jobs.databases import open_engine;"
+        "sys.stdin.read(); migrations.upgrade(open_engine(SecretStr(sys.argv[1])))"
+    )
+    command = [sys.executable, "-c", code, database_url.get_secret_value()]
+    started = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
+    for process in started:
+        process.stdin.close()
+    failures = [process.stderr.read().decode() for process in started if process.wait()]
+    for process in started:
+        process.stderr.close()
+    assert failures == []
+    assert migrations.is_current(engine)

@@ -1,0 +1,329 @@
+"""Records are read exactly, in key order, past a key; and never written."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Double,
+    Integer,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Text,
+    Uuid,
+    insert,
+    text,
+)
+
+from jobs.databases import reading, writing
+from jobs.source import Source, keys_of
+from schemas.config import MonitorConfig
+from schemas.errors import SourceError
+from schemas.keys import KeyRange
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+NAIVE = START.replace(tzinfo=None)
+BIG = 2**53 + 1
+
+
+def fill(engine, name, columns, rows):
+    """A table with rows."""
+    table = Table(name, MetaData(), *columns)
+    with writing(engine) as connection:
+        table.create(connection)
+        if rows:
+            connection.execute(insert(table), rows)
+
+
+def watch(engine, **settings):
+    settings = {"table": "readings", "key": "id", "numeric": ["flow"], "batch_size": 4} | settings
+    return Source("pump", MonitorConfig(**settings), engine)
+
+
+@pytest.fixture
+def open_source(engine):
+    """Makes sources whose connections are given back."""
+    opened = []
+
+    def opener(**settings):
+        opened.append(watch(engine, **settings))
+        return opened[-1]
+
+    yield opener
+    for source in opened:
+        source.close()
+
+
+@pytest.fixture
+def readings(engine):
+    """Ten records, a minute apart; odd ones are not normal."""
+    columns = [
+        Column("id", BigInteger, primary_key=True),
+        Column("read_at", DateTime(timezone=True)),
+        Column("pump_id", Integer),
+        Column("flow", Double),
+        Column("strokes", BigInteger),
+        Column("is_open", Boolean),
+        Column("mode", Text),
+        Column("price", Numeric(20, 3, asdecimal=False)),
+        Column("status", String(10)),
+        Column("is_fault", Integer),
+    ]
+    rows = [
+        {
+            "id": BIG + i,
+            "read_at": START + timedelta(minutes=i),
+            "pump_id": i % 2,
+            "flow": i / 2,
+            "strokes": BIG + i,
+            "is_open": i % 2 == 0,
+            "mode": "high",
+            "price": i + 0.125,
+            "status": "a:b" if i % 2 else "ok",
+            "is_fault": i % 2,
+        }
+        for i in range(9)
+    ]
+    fill(engine, "readings", columns, [*rows, dict.fromkeys(rows[0]) | {"id": BIG + 9}])
+
+
+FULL = {
+    "time": "read_at",
+    "entity": "pump_id",
+    "numeric": ["flow", "strokes", "price"],
+    "boolean": ["is_open"],
+    "categorical": ["mode"],
+    "label": "is_fault",
+}
+
+
+def test_every_type_arrives_as_documented(readings, open_source):
+    frame = open_source(**FULL).read(KeyRange(None, (BIG + 9,)), with_label=True)
+    assert frame.dtypes.astype(str).to_dict() == {
+        "id": "int64",
+        "read_at": "datetime64[us, UTC]",
+        "pump_id": "str",
+        "flow": "float64",
+        "strokes": "Int64",
+        "price": "float64",
+        "is_open": "boolean",
+        "mode": "str",
+        "is_fault": "boolean",
+    }
+    assert len(frame) == 10
+    last, missing = frame.iloc[8], frame.iloc[9]
+    assert last["read_at"] == START + timedelta(minutes=8)
+    assert (last["pump_id"], last["mode"], last["price"]) == ("0", "high", 8.125)
+    assert last["strokes"] == BIG + 8
+    assert bool(last["is_open"]) is True
+    assert missing.drop("id").isna().all()
+
+
+def test_keys_beyond_the_integers_of_a_float_stay_exact(readings, open_source):
+    source = open_source()
+    frame = source.read(KeyRange((BIG,), (BIG + 2,)))
+    assert keys_of(frame, ("id",)) == [(BIG + 1,), (BIG + 2,)]
+    assert "is_fault" not in frame
+
+
+def test_ranges_follow_one_another_to_the_end(readings, open_source):
+    source = open_source()
+    ranges, after = [], None
+    while (key_range := source.next_range(after, 4, None)) is not None:
+        ranges.append((source.count(key_range), len(source.read(key_range))))
+        after = key_range.upto
+    assert ranges == [(4, 4), (4, 4), (2, 2)]
+    assert after == (BIG + 9,)
+
+
+@pytest.mark.parametrize(("minutes", "last"), [(2.5, 2), (3, 3), (100, 3), (-1, None)])
+def test_a_range_ends_before_the_first_record_that_is_not_settled(readings, open_source, minutes, last):
+    source = open_source(**FULL)
+    key_range = source.next_range(None, 4, START + timedelta(minutes=minutes))
+    assert key_range == (None if last is None else KeyRange(None, (BIG + last,)))
+
+
+def test_a_record_without_a_time_is_settled(readings, open_source):
+    source = open_source(**FULL)
+    assert source.next_range((BIG + 8,), 4, START) == KeyRange((BIG + 8,), (BIG + 9,))
+
+
+def test_the_newest_normal_records_come_in_key_order(readings, open_source):
+    source = open_source(**FULL, normal="status = 'ok' -- a:b 100%")
+    frame = source.read_normal(3)
+    assert frame["id"].tolist() == [BIG + 4, BIG + 6, BIG + 8]
+    assert source.read_normal(100)["id"].tolist() == [BIG + 2 * i for i in range(5)]
+
+
+def test_pages_cover_the_table_in_bounded_frames(readings, open_source):
+    source = open_source()
+    assert [len(frame) for frame in source.pages(None)] == [4, 4, 2]
+    assert [frame["id"].tolist() for frame in source.pages((BIG + 1,), (BIG + 3,))] == [[BIG + 2, BIG + 3]]
+
+
+def test_a_query_is_watched_like_a_table(readings, open_source):
+    query = "SELECT id, flow * 2 AS flow, read_at FROM readings WHERE status LIKE 'a:%' OR mode = ':mode'; "
+    source = open_source(table=None, query=query, time="read_at")
+    assert source.read(source.next_range(None, 2, START + timedelta(hours=1)))["flow"].tolist() == [1.0, 3.0]
+
+
+HOSTILE = 'a"; drop table x; -- %s :x $1 `é'
+
+
+def test_hostile_names_are_only_names(engine, open_source):
+    columns = [Column(f"{HOSTILE} id", Integer, primary_key=True), Column(f"{HOSTILE} flow", Double, key="flow")]
+    fill(engine, HOSTILE, columns, [{f"{HOSTILE} id": 1, "flow": 0.5}])
+    source = open_source(table=HOSTILE, key=f"{HOSTILE} id", numeric=[f"{HOSTILE} flow"])
+    frame = source.read(source.next_range(None, 4, None))
+    assert frame.iloc[0].tolist() == [1, 0.5]
+    assert source.read_normal(5).shape == (1, 2)
+
+
+KEYS = {
+    "text": ([Text], [("a",), ("b'",), ("é",)]),
+    "composite": ([Text, BigInteger], [("a", 7), ("a", BIG), ("b", 1)]),
+    "uuid": ([Uuid], [(UUID(int=1),), (UUID(int=2),), (UUID(int=3),)]),
+    "instant": ([DateTime(timezone=True)], [(START + timedelta(microseconds=i),) for i in range(3)]),
+    "timestamp": ([DateTime], [(NAIVE + timedelta(days=i),) for i in range(3)]),
+    "date": ([Date], [(date(2026, 1, day),) for day in (1, 2, 3)]),
+    "decimal": ([Numeric(30, 0)], [(Decimal(10) ** 25 + i,) for i in range(3)]),
+}
+PLAIN_IN_SQLITE = {"text", "composite"}  # the others are texts or floats there
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_keys_of_every_kind_page_and_stay_exact(request, engine, open_source, kind):
+    types, keys = KEYS[kind]
+    if engine.dialect.name == "sqlite" and kind == "decimal":
+        pytest.skip("SQLite has no exact decimals")
+    names = [f"k{i}" for i in range(len(types))]
+    columns = [Column(name, type_, primary_key=True) for name, type_ in zip(names, types, strict=True)]
+    rows = [dict(zip(names, key, strict=True)) | {"flow": 1.0} for key in keys]
+    fill(engine, "readings", [*columns, Column("flow", Double)], rows)
+    source = open_source(key=names)
+    first = source.next_range(None, 1, None)
+    rest = source.next_range(first.upto, 5, None)
+    found = keys_of(source.read(first), names) + keys_of(source.read(rest), names)
+    assert source.next_range(rest.upto, 5, None) is None
+    assert [first.upto, rest.upto] == [found[0], found[-1]]
+    assert len(found) == 3
+    if engine.dialect.name == "postgresql" or kind in PLAIN_IN_SQLITE:
+        assert found == keys
+
+
+def test_a_time_in_the_key_is_read_as_a_time_and_kept_exact_as_a_key(engine, open_source):
+    columns = [Column("read_at", DateTime, primary_key=True), Column("flow", Double)]
+    fill(
+        engine,
+        "readings",
+        columns,
+        [{"read_at": NAIVE + timedelta(minutes=minute), "flow": 1.0} for minute in (1, 2, 3)],
+    )
+    source = open_source(key="read_at", time="read_at", batch_size=2)
+    frames = list(source.pages(None))
+    assert [frame["read_at"].iloc[0].to_pydatetime() for frame in frames] == [
+        START + timedelta(minutes=1),
+        START + timedelta(minutes=3),
+    ]
+    upto = source.next_range(None, 5, START + timedelta(minutes=2)).upto
+    assert keys_of(frames[0], ("read_at",))[-1] == upto
+
+
+def test_a_text_among_numbers_is_named_with_its_key(engine, open_source):
+    columns = [Column("id", Integer, primary_key=True), Column("flow", Text)]
+    fill(engine, "readings", columns, [{"id": 1, "flow": None}, {"id": 7, "flow": "n/a"}])
+    source = open_source()
+    with pytest.raises(SourceError, match=r"'flow' of monitor 'pump' should hold a number.*key 7 holds 'n/a'"):
+        source.read(KeyRange(None, (9,)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"table": "reading"}, "'reading', which is not in .* The nearest is 'readings'"),
+        ({"table": "plant.readings"}, "'plant.readings', which is not in"),
+        ({"numeric": ["Flaw"]}, r"'Flaw' \(the nearest is 'flow'\).*It has: id, read_at"),
+        ({"normal": "stat = 1"}, "stat"),
+    ],
+)
+def test_what_does_not_exist_is_named(readings, open_source, settings, message):
+    with pytest.raises(SourceError, match=message):
+        open_source(**settings).read_normal(1)
+
+
+def test_a_column_that_vanished_is_named(readings, engine, open_source):
+    source = open_source()
+    source.read_normal(1)
+    with writing(engine) as connection:
+        connection.execute(text("ALTER TABLE readings RENAME COLUMN flow TO flow_lpm"))
+    with pytest.raises(SourceError, match=r"'flow' \(the nearest is 'flow_lpm'\)"):
+        source.read_normal(1)
+
+
+@pytest.mark.parametrize(("keys", "message"), [([None, 1], "'id' .*is null"), ([1, 1], r"two records with the key 1")])
+def test_keys_that_are_null_or_there_twice_are_refused(engine, open_source, keys, message):
+    fill(engine, "readings", [Column("id", Integer), Column("flow", Double)], [{"id": key} for key in keys])
+    source = open_source()
+    with pytest.raises(SourceError, match=message):
+        source.read(source.next_range(None, 5, None))
+
+
+def test_an_empty_table_has_no_range_and_empty_frames_with_every_column(engine, open_source):
+    fill(engine, "readings", [Column("id", Integer, primary_key=True), Column("flow", Double)], [])
+    source = open_source()
+    assert source.next_range(None, 5, None) is None
+    assert source.read_normal(5).columns.tolist() == ["id", "flow"]
+    assert list(source.pages(None)) == []
+
+
+def test_a_source_cannot_write(readings, engine, open_source):
+    with pytest.raises(SourceError, match=r"read.?only"), reading(engine, SourceError) as connection:
+        connection.execute(text("DELETE FROM readings"))
+    assert len(open_source().read_normal(20)) == 10
+
+
+def test_a_condition_in_the_configuration_cannot_write(readings, engine, open_source):
+    if engine.dialect.name == "sqlite":
+        pytest.skip("no expression writes in SQLite")
+    with writing(engine) as connection:
+        connection.execute(text("CREATE SEQUENCE counter"))
+    with pytest.raises(SourceError, match="read-only transaction"):
+        open_source(normal="nextval('counter') > 0").read_normal(1)
+
+
+def test_reading_a_missing_sqlite_file_makes_none(tmp_path, sqlite_url):
+    from jobs.databases import open_engine
+
+    source = watch(open_engine(sqlite_url))
+    with pytest.raises(SourceError, match="There is no SQLite file"):
+        source.read_normal(1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_schema_may_be_named(postgres_url):
+    from jobs.databases import open_engine
+
+    engine = open_engine(postgres_url)
+    with writing(engine) as connection:
+        connection.execute(text('CREATE SCHEMA "Plant"'))
+        connection.execute(text('CREATE TABLE "Plant".readings AS SELECT 1 AS id, 2.5::real AS flow'))
+    source = watch(engine, table="Plant.readings")
+    assert source.read_normal(5).iloc[0].tolist() == [1, 2.5]
+    source.close()
+    engine.dispose()
+
+
+def test_a_column_of_integers_stays_one_where_a_page_is_all_missing(engine, open_source):
+    columns = [Column("id", Integer, primary_key=True), Column("flow", BigInteger)]
+    fill(engine, "readings", columns, [{"id": i, "flow": None if i < 5 else i} for i in range(1, 9)])
+    frame = open_source().read_normal(8)
+    assert frame["flow"].dtype == ("Int64" if engine.dialect.name == "postgresql" else "float64")
+    assert frame["flow"].isna().tolist() == [True] * 4 + [False] * 4

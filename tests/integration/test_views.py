@@ -1,0 +1,122 @@
+"""The views that dashboards query say what the tables hold."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from sqlalchemy import Column, Date, DateTime, Double, Integer, MetaData, Table, Text, Uuid, insert, text
+
+from jobs.databases import open_engine, reading, writing
+from jobs.source import Source, keys_of
+from jobs.store import Anomaly, BatchResult, HourCount, NewModel
+from schemas.config import MonitorConfig
+from schemas.frames import Cause, Explanation
+from schemas.keys import KeyRange, key_label
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+NAIVE = START.replace(tzinfo=None)
+
+
+def flagged(key, feature="flow", severity=80.0):
+    whole = key[0] if len(key) == 1 and isinstance(key[0], int) else None
+    causes = Explanation((Cause(feature, 7.0, 2.0, 1.0, 0.0),))
+    return Anomaly(key_label(key), whole, START, "pump-1", 9.0, 0.01, severity, 4.0, causes)
+
+
+@pytest.fixture
+def finish(store, now):
+    """Finishes a batch of the monitor pump."""
+    model_id = store.add_model("pump", NewModel(b"", "", {}, {}), now, promote=True)
+
+    def finisher(number, result, at=now):
+        store.plan_batch("pump", KeyRange((number,), (number + 1,)), now)
+        store.finish_batch(store.claim_batch("pump", model_id, now, timedelta(hours=1)), result, at)
+
+    return finisher
+
+
+def query(store, sql):
+    with reading(store.engine) as connection:
+        return [tuple(row) for row in connection.execute(text(sql))]
+
+
+def test_open_anomalies_are_newest_first_without_judged_ones(store, finish, now):
+    finish(1, BatchResult(9, tuple(flagged((key,)) for key in (1, 2, 3))))
+    store.label_anomaly(2, "false_positive", now)
+    assert query(store, "SELECT record_key, severity, top_feature FROM open_anomalies") == [
+        ("3", 80.0, "flow"),
+        ("1", 80.0, "flow"),
+    ]
+
+
+def test_hourly_rates_add_up_batches(store, finish):
+    finish(1, BatchResult(9, (), (HourCount(START, 30, 1), HourCount(START + timedelta(hours=1), 0, 0))))
+    finish(2, BatchResult(9, (), (HourCount(START, 10, 1),)))
+    found = query(store, "SELECT monitor, records, anomalies, anomaly_rate FROM hourly_rates ORDER BY hour")
+    assert found == [("pump", 40, 2, 0.05), ("pump", 0, 0, None)]
+
+
+def test_top_features_count_the_last_day_only(store, finish):
+    today = datetime.now(UTC)
+    finish(1, BatchResult(9, (flagged((1,)), flagged((2,), severity=90.0), flagged((3,), "mode"))), today)
+    finish(2, BatchResult(9, (flagged((4,)),)), today - timedelta(hours=25))
+    found = query(store, "SELECT top_feature, anomalies, max_severity FROM top_features_last_day ORDER BY anomalies")
+    assert found == [("mode", 1, 80.0), ("flow", 2, 90.0)]
+
+
+KEYS = {
+    "integer": ([Integer], [(7,), (8,)]),
+    "text": ([Text], [("a'b",), ("é",)]),
+    "uuid": ([Uuid(native_uuid=True)], None),
+    "date": ([Date], [(date(2026, 1, 1),), (date(2026, 1, 2),)]),
+    "instant": ([DateTime(timezone=True)], [(START,), (START + timedelta(microseconds=120),)]),
+    "composite": ([Text, Integer, DateTime], [('"é/', 7, NAIVE), ("b", 8, NAIVE + timedelta(microseconds=5))]),
+}
+
+
+@pytest.mark.parametrize("kind", ["integer", "text", "date", "instant", "composite"])
+def test_a_joined_view_puts_anomalies_beside_their_records(store, finish, kind):
+    types, rows = KEYS[kind]
+    names = ["id", "k1", "k2"][: len(types)]
+    columns = [Column(name, type_, primary_key=True) for name, type_ in zip(names, types, strict=True)]
+    table = Table("readings", MetaData(), *columns, Column("flow", Double))
+    with writing(store.engine) as connection:
+        table.create(connection)
+        connection.execute(
+            insert(table),
+            [dict(zip(names, row, strict=True)) | {"flow": row_number} for row_number, row in enumerate(rows)],
+        )
+    source = Source("pump", MonitorConfig(table="readings", key=names, numeric="flow"), store.engine)
+    second = keys_of(source.read_normal(9), names)[1]
+    source.close()
+    finish(1, BatchResult(9, (flagged(second), flagged(("elsewhere",)))))
+    assert store.create_join_view("pump", source) == store.create_join_view("pump", source) == "anomalies_pump"
+    assert query(store, "SELECT record_key, severity, flow FROM anomalies_pump") == [(key_label(second), 80.0, 1.0)]
+    ours, theirs = query(store, "SELECT id, source_id FROM anomalies_pump")[0]
+    assert ours == 1
+    assert theirs != 1
+
+
+def test_a_query_with_signs_of_every_kind_can_be_joined(store, finish):
+    sql = "SELECT 7 AS id, 2.5 AS flow, 'a:b 100%' AS note WHERE 'x:y' LIKE 'x:%'"
+    source = Source("pump", MonitorConfig(query=sql, key="id", numeric="flow"), store.engine)
+    finish(1, BatchResult(9, (flagged((7,)),)))
+    store.create_join_view("pump", source)
+    assert query(store, "SELECT flow, note FROM anomalies_pump") == [(2.5, "a:b 100%")]
+
+
+def test_a_source_in_another_database_has_no_joined_view(store, tmp_path):
+    from pydantic import SecretStr
+
+    elsewhere = open_engine(SecretStr(f"sqlite:///{tmp_path / 'plant.db'}"))
+    source = Source("pump", MonitorConfig(table="readings", key="id", numeric="flow"), elsewhere)
+    assert store.create_join_view("pump", source) is None
+
+
+def test_going_down_takes_joined_views_along(store, finish):
+    from jobs import migrations
+
+    source = Source("pump", MonitorConfig(query="SELECT 7 AS id, 1 AS flow", key="id", numeric="flow"), store.engine)
+    store.create_join_view("pump", source)
+    migrations.downgrade(store.engine, "base")
+    migrations.upgrade(store.engine)
+    assert query(store, "SELECT * FROM open_anomalies") == []

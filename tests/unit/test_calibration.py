@@ -1,0 +1,83 @@
+"""Scores to p-values and thresholds."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom, expon
+
+from detector.calibration import Calibration, f_beta_threshold, severity
+from schemas.errors import NotEnoughRecords, RateTooSmall, RecordsError
+
+scores_lists = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200)
+
+
+@given(scores_lists, scores_lists)
+def test_a_p_value_counts_the_reference_scores_at_least_as_large(reference, scores):
+    found = Calibration.fit(np.array(reference)).p_values(np.array(scores))
+    counted = [(1 + sum(r >= s for r in reference)) / (1 + len(reference)) for s in scores]
+    np.testing.assert_allclose(found, counted)
+    assert ((found > 0) & (found <= 1)).all()
+
+
+@given(scores_lists, st.lists(st.floats(-1e6, 1e6), min_size=1), st.floats(0.001, 0.999))
+def test_a_score_is_above_the_threshold_exactly_where_its_p_value_is_at_most_the_rate(reference, scores, rate):
+    calibration, scores = Calibration.fit(np.array(reference)), np.array(scores)
+    if rate * (len(reference) + 1) < 1:
+        with pytest.raises(RateTooSmall):
+            calibration.threshold(rate)
+    else:
+        flagged = scores > calibration.threshold(rate)
+        np.testing.assert_array_equal(flagged, calibration.p_values(scores) <= rate * (1 + 1e-9))
+
+
+def test_a_rate_too_small_says_how_many_records_it_needs():
+    with pytest.raises(RateTooSmall, match="rate of 0.001 needs 999 calibration records, found 998"):
+        Calibration.fit(np.arange(998.0)).threshold(0.001)
+    assert Calibration.fit(np.arange(999.0)).threshold(0.001) == 998.0
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.01])
+def test_the_false_positive_rate_of_exchangeable_records_holds(rate):
+    rng, flagged, tries = np.random.default_rng(0), 0, 20_000
+    for _ in range(tries):
+        scores = rng.exponential(size=200)
+        flagged += scores[0] > Calibration.fit(scores[1:]).threshold(rate)
+    low, high = binom.ppf([0.005, 0.995], tries, rate)
+    assert low <= flagged <= high
+
+
+def test_the_tail_model_reaches_rates_that_ranks_cannot():
+    scores = expon.rvs(size=5000, random_state=0)
+    calibration = Calibration.fit(scores, with_tail=True)
+    assert calibration.threshold(1e-5) == pytest.approx(expon.isf(1e-5), rel=0.25)
+    assert calibration.p_values(np.array([expon.isf(1e-5)]))[0] == pytest.approx(1e-5, rel=3)
+
+
+def test_the_tail_model_never_lets_a_higher_score_have_a_higher_p_value():
+    calibration = Calibration.fit(expon.rvs(size=400, random_state=0), with_tail=True)
+    p_values = calibration.p_values(np.linspace(0, 40, 5000))
+    assert (np.diff(p_values) <= 0).all()
+    assert p_values[-1] > 0
+
+
+def test_a_tail_model_needs_enough_records():
+    with pytest.raises(NotEnoughRecords, match="needed at least 200"):
+        Calibration.fit(np.arange(199.0), with_tail=True)
+
+
+def test_the_f_beta_threshold_separates_what_can_be_separated():
+    scores, labels = np.array([1.0, 2.0, 3.0, 8.0, 9.0]), np.array([False, False, False, True, True])
+    threshold = f_beta_threshold(scores, labels, beta=1.0)
+    np.testing.assert_array_equal(scores > threshold, labels)
+
+
+def test_labels_of_one_kind_are_refused():
+    with pytest.raises(RecordsError, match="all of one kind"):
+        f_beta_threshold(np.arange(3.0), np.zeros(3, dtype=bool), 1.0)
+
+
+@given(st.floats(1e-12, 1), st.floats(1e-12, 1))
+def test_severity_falls_as_the_p_value_rises(p, q):
+    low, high = severity(np.array([max(p, q), min(p, q)]))
+    assert 0 <= low <= high <= 100

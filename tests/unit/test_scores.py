@@ -1,0 +1,104 @@
+"""What every scoring configuration promises."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from detector.artifact import digest, dump_artifact, load_artifact
+from detector.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.model import SCORES
+from detector.scorer import Scorer
+from schemas.config import ModelConfig
+from schemas.errors import RecordsError
+from tests.samples import FEATURES, SMALL, make_records
+
+
+@pytest.fixture(scope="module")
+def records():
+    fresh = make_records(700, seed=1)
+    fresh.loc[0, "flow"] = 500.0
+    fresh.loc[1, "mode"] = "never seen"
+    fresh.loc[2, "load"] = np.nan
+    return fresh
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_a_score_has_the_same_bits_whatever_the_order_and_the_neighbours_in_a_batch(scorer, records, name):
+    whole = scorer.model.anomaly_scores(records, (name,))[name]
+    order = np.random.default_rng(0).permutation(len(records))
+    shuffled = scorer.model.anomaly_scores(records.iloc[order], (name,))[name]
+    alone = scorer.model.anomaly_scores(records.iloc[3:4], (name,))[name]
+    np.testing.assert_array_equal(whole[order], shuffled)
+    np.testing.assert_array_equal(whole[3:4], alone)
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_gross_errors_score_higher_than_normal_records(scorer, records, name):
+    scores = scorer.model.anomaly_scores(records, (name,))[name]
+    assert (scores[:3] > np.quantile(scores[3:], 0.95)).all()
+
+
+def test_a_stored_model_scores_the_same_bits(artifact, scorer, records):
+    blob = dump_artifact(artifact)
+    again = Scorer(load_artifact(blob, digest(blob)))
+    pd.testing.assert_frame_equal(scorer.score(records), again.score(records), check_exact=True)
+
+
+def test_scoring_does_not_change_the_records(scorer, records):
+    before = records.copy(deep=True)
+    scorer.score(records)
+    pd.testing.assert_frame_equal(before, records)
+
+
+def test_the_order_of_columns_does_not_matter(scorer, records):
+    reordered = records[list(reversed(records.columns))]
+    pd.testing.assert_frame_equal(scorer.score(records), scorer.score(reordered), check_exact=True)
+
+
+def test_the_same_seed_trains_the_same_model_and_another_seed_another(normal_records, artifact):
+    split = NormalRecords(normal_records.iloc[:1000], normal_records.iloc[1000:])
+    again = fit_artifact(split, FEATURES, SMALL, rule=DecisionRule(rate=0.01))
+    other = fit_artifact(split, FEATURES, SMALL.model_copy(update={"seed": 1}), rule=DecisionRule(rate=0.01))
+    np.testing.assert_array_equal(artifact.calibration.reference, again.calibration.reference)
+    assert (artifact.calibration.reference != other.calibration.reference).any()
+
+
+def test_scores_come_with_p_values_and_decisions_on_the_records_index(scorer, records):
+    shifted = records.set_index(records.index + 1000)
+    scored = scorer.score(shifted)
+    assert list(scored.columns) == ["anomaly_score", "p_value", "severity", "is_anomaly"]
+    assert scored.index.equals(shifted.index)
+    assert scored["is_anomaly"].iloc[:3].all()
+    assert scored["is_anomaly"].equals(scored["p_value"] <= 0.01)
+
+
+def test_no_records_are_refused(scorer, records):
+    with pytest.raises(RecordsError, match="no records to score"):
+        scorer.score(records.iloc[:0])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kind": "autoencoder"},
+        {"likelihood": "mse", "score": "elbo"},
+        {"likelihood": "bce", "score": "reconstruction_error"},
+        {"members": 1, "score": "joint_knn"},
+        {"latent": 2, "beta": 0.5, "score": "latent_knn"},
+    ],
+    ids=str,
+)
+def test_every_kind_of_model_finds_gross_errors(normal_records, records, changes):
+    config = ModelConfig.model_validate({**SMALL.model_dump(), **changes})
+    split = NormalRecords(normal_records.iloc[:1000], normal_records.iloc[1000:])
+    scores = Scorer(fit_artifact(split, FEATURES, config, rule=DecisionRule(rate=0.01))).score(records)
+    assert (scores["anomaly_score"].iloc[:3] > scores["anomaly_score"].iloc[3:].quantile(0.9)).all()
+
+
+def test_an_autoencoder_has_no_divergence_from_the_prior(normal_records):
+    config = SMALL.model_copy(update={"kind": "autoencoder", "steps": 20})
+    split = NormalRecords(normal_records.iloc[:200], normal_records.iloc[200:400])
+    model = Scorer(fit_artifact(split, FEATURES, config, rule=DecisionRule(rate=0.05))).model
+    posterior = model._posterior(model.encoder.encode(normal_records))
+    assert not posterior.kl.any()
+    assert not posterior.z_log_var.any()
