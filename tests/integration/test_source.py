@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-from jobs.databases import reading, writing
+from jobs.databases import open_engine, reading, writing
 from jobs.source import Source, keys_of
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
@@ -163,6 +163,19 @@ def test_the_newest_normal_records_come_in_key_order(readings, open_source):
     assert source.read_normal(100)["id"].tolist() == [BIG + 2 * i for i in range(5)]
 
 
+def test_the_newest_known_anomalies_come_in_key_order(readings, open_source):
+    source = open_source(**FULL)
+    assert source.read_anomalies(3)["id"].tolist() == [BIG + 3, BIG + 5, BIG + 7]
+    assert source.read_anomalies(100)["id"].tolist() == [BIG + 1, BIG + 3, BIG + 5, BIG + 7]
+    with pytest.raises(SourceError, match="no label column"):
+        open_source().read_anomalies(3)
+
+
+def test_a_label_may_be_a_truth_value(readings, open_source):
+    source = open_source(label="is_open")
+    assert source.read_anomalies(2)["id"].tolist() == [BIG + 6, BIG + 8]
+
+
 def test_pages_cover_the_table_in_bounded_frames(readings, open_source):
     source = open_source()
     assert [len(frame) for frame in source.pages(None)] == [4, 4, 2]
@@ -300,8 +313,6 @@ def test_a_condition_in_the_configuration_cannot_write(readings, engine, open_so
 
 
 def test_reading_a_missing_sqlite_file_makes_none(tmp_path, sqlite_url):
-    from jobs.databases import open_engine
-
     source = watch(open_engine(sqlite_url))
     with pytest.raises(SourceError, match="There is no SQLite file"):
         source.read_normal(1)
@@ -309,8 +320,6 @@ def test_reading_a_missing_sqlite_file_makes_none(tmp_path, sqlite_url):
 
 
 def test_a_schema_may_be_named(postgres_url):
-    from jobs.databases import open_engine
-
     engine = open_engine(postgres_url)
     with writing(engine) as connection:
         connection.execute(text('CREATE SCHEMA "Plant"'))
@@ -327,3 +336,22 @@ def test_a_column_of_integers_stays_one_where_a_page_is_all_missing(engine, open
     frame = open_source().read_normal(8)
     assert frame["flow"].dtype == ("Int64" if engine.dialect.name == "postgresql" else "float64")
     assert frame["flow"].isna().tolist() == [True] * 4 + [False] * 4
+
+
+def test_a_connection_that_broke_while_idle_is_opened_again(postgres_url):
+    engine = open_engine(postgres_url)
+    source = watch(engine, table=None, query="SELECT 1 AS id, pg_backend_pid() AS flow")
+    backend = source.read_normal(1)["flow"].item()
+    with writing(engine) as connection:
+        assert connection.scalar(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": backend})
+    assert source.read_normal(1)["flow"].item() != backend
+    source.close()
+    engine.dispose()
+
+
+def test_a_failed_read_leaves_the_source_usable(readings, engine, open_source):
+    source = open_source(normal="1 / (id - id) > 0" if engine.dialect.name == "postgresql" else "json(mode) = 1")
+    for _ in range(2):
+        with pytest.raises(SourceError, match="division by zero|malformed JSON"):
+            source.read_normal(3)
+    assert len(source.read(KeyRange(None, (BIG + 9,)))) == 10

@@ -95,7 +95,7 @@ def test_rolling_back_goes_a_step_further_each_time(store, model_id, now):
 
 @pytest.mark.parametrize("method", ["model", "model_blob", "anomaly"])
 def test_what_is_not_there_is_named(store, method):
-    with pytest.raises(UsageError, match="There is no .* 7"):
+    with pytest.raises(UsageError, match=r"There is no .* 7"):
         getattr(store, method)(7)
 
 
@@ -170,7 +170,7 @@ def test_a_finished_batch_leaves_everything_it_found(store, batch, now):
 
 def test_a_result_that_fails_half_way_leaves_nothing(store, batch, now):
     result = BatchResult(2, (anomaly(1), anomaly(1)), (HourCount(HOUR, 2, 1),))
-    with pytest.raises(StoreError, match="(?i)unique"):
+    with pytest.raises(StoreError, match=r"(?i)unique"):
         store.finish_batch(batch, result, now)
     assert rows(store, anomalies) == []
     assert rows(store, batches.c.state) == [("running",)]

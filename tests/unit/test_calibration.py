@@ -67,14 +67,20 @@ def test_a_tail_model_needs_enough_records():
 
 
 def test_the_f_beta_threshold_separates_what_can_be_separated():
-    scores, labels = np.array([1.0, 2.0, 3.0, 8.0, 9.0]), np.array([False, False, False, True, True])
-    threshold = f_beta_threshold(scores, labels, beta=1.0)
-    np.testing.assert_array_equal(scores > threshold, labels)
+    threshold = f_beta_threshold(np.array([1.0, 2.0, 3.0]), np.array([8.0, 9.0]), beta=1.0)
+    assert 3.0 <= threshold < 8.0
 
 
-def test_labels_of_one_kind_are_refused():
-    with pytest.raises(RecordsError, match="all of one kind"):
-        f_beta_threshold(np.arange(3.0), np.zeros(3, dtype=bool), 1.0)
+def test_the_f_beta_threshold_rises_with_the_records_that_a_normal_score_stands_for():
+    rng = np.random.default_rng(0)
+    normal, anomalous = rng.normal(size=500), rng.normal(2, size=100)
+    alone, weighted = (f_beta_threshold(normal, anomalous, 1.0, weight) for weight in (1.0, 50.0))
+    assert alone < weighted
+
+
+def test_an_f_beta_threshold_without_anomalies_is_refused():
+    with pytest.raises(RecordsError, match="No record is labelled as an anomaly"):
+        f_beta_threshold(np.arange(3.0), np.zeros(0), 1.0)
 
 
 @given(st.floats(1e-12, 1), st.floats(1e-12, 1))

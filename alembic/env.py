@@ -1,0 +1,42 @@
+"""Runs the migrations on the connection that `jobs.migrations` passes.
+
+By hand, to write a new one: ``alembic -x url=sqlite:///plumbline.db revision --autogenerate -m "..."``.
+"""
+
+from pydantic import SecretStr
+from sqlalchemy import Connection
+
+from alembic import context
+from jobs.databases import open_engine, writing
+from schemas.tables import VERSION_TABLE, metadata
+from schemas.views import create_views, drop_views
+
+
+def is_ours(name: str | None, kind: str, _parents: object) -> bool:
+    """Whether a table of the database is the store's, not a neighbour's."""
+    return kind != "table" or name in metadata.tables
+
+
+def migrate(connection: Connection) -> None:
+    """Run the migrations inside the connection's transaction; views step aside, and return at the head."""
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        version_table=VERSION_TABLE,
+        include_name=is_ours,
+        render_as_batch=True,
+        transactional_ddl=True,
+    )
+    script_head = context.script.get_current_head()
+    drop_views(connection)
+    context.run_migrations()
+    if context.get_context().get_current_revision() == script_head:
+        create_views(connection)
+
+
+if "connection" in context.config.attributes:
+    migrate(context.config.attributes["connection"])
+else:
+    engine = open_engine(SecretStr(context.get_x_argument(as_dictionary=True)["url"]))
+    with writing(engine) as own_connection:
+        migrate(own_connection)

@@ -1,0 +1,1 @@
+"""Benchmarks of the detector against its peers on labelled tables."""

@@ -1,0 +1,87 @@
+"""Every method of the benchmark by name, run on one split."""
+
+from collections.abc import Callable, Iterable
+
+import pandas as pd
+from sklearn.model_selection import train_test_split
+
+from benchmarks.controls import CONTROLS, fit_control
+from benchmarks.peers import CHEAP_PEERS, PYOD_PEERS, fit_one_hot, has_pyod
+from benchmarks.protocol import Outcome, PValues, Split, conformal, timed
+from benchmarks.tables import Vector
+from schemas.errors import UsageError
+
+ScoreRecords = Callable[[pd.DataFrame], Vector]
+
+DEFAULT = "combined"
+OURS = (DEFAULT, "local_reconstruction", "joint_knn", "latent_knn", "elbo", "reconstruction_error")
+METHODS = (*OURS, *CONTROLS, *CHEAP_PEERS, *PYOD_PEERS)
+
+
+def available_methods() -> tuple[str, ...]:
+    """The methods whose libraries are installed."""
+    return METHODS if has_pyod() else tuple(name for name in METHODS if name not in PYOD_PEERS)
+
+
+def check_methods(names: Iterable[str]) -> tuple[str, ...]:
+    """The names, where all of them can be run.
+
+    Raises:
+        UsageError: where a name is not known or its library is not installed.
+    """
+    chosen = tuple(names)
+    unknown = [name for name in chosen if name not in METHODS]
+    if unknown:
+        raise UsageError(f"There are no methods {unknown}. Choose from {list(METHODS)}.")
+    missing = [name for name in chosen if name not in available_methods()]
+    if missing:
+        raise UsageError(f"The methods {missing} need PyOD, which is not installed. Run: pip install pyod torch")
+    return chosen
+
+
+def fits(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """The methods in groups that share one fit: all scores of our detector, and each other method alone."""
+    chosen = tuple(names)
+    ours = tuple(name for name in chosen if name in OURS)
+    return [*([ours] if ours else []), *((name,) for name in chosen if name not in OURS)]
+
+
+def run(names: tuple[str, ...], part: Split, seed: int) -> list[Outcome]:
+    """The outcomes of methods that share one fit."""
+    return _run_ours(names, part, seed) if names[0] in OURS else [_run_peer(names[0], part, seed)]
+
+
+def _run_ours(names: tuple[str, ...], part: Split, seed: int) -> list[Outcome]:
+    from detector import VAEDetector  # noqa: PLC0415 - Keras takes seconds to import; peers do without
+
+    model = VAEDetector(score=DEFAULT, random_state=seed, categorical=list(part.categorical) or None)
+    _, fit_seconds = timed(lambda: model.fit(part.train))
+    scores = model.anomaly_scores(part.test)
+    outcomes = {name: Outcome(name, scores[name], fit_seconds) for name in names}
+    if DEFAULT in outcomes:
+        _, seconds = timed(lambda: model.anomaly_score(part.test))
+        p_values = PValues(model.p_value(part.test), len(model.artifact_.calibration.reference))
+        outcomes[DEFAULT] = Outcome(DEFAULT, scores[DEFAULT], fit_seconds, seconds, p_values)
+    return list(outcomes.values())
+
+
+def _run_peer(name: str, part: Split, seed: int) -> Outcome:
+    score, fit_seconds = timed(lambda: _fit(name, part.train, part.categorical, seed))
+    anomaly_score, score_seconds = timed(lambda: score(part.test))
+    p_values = None if name in PYOD_PEERS else _calibrated(name, part, seed)
+    return Outcome(name, anomaly_score, fit_seconds, score_seconds, p_values)
+
+
+def _calibrated(name: str, part: Split, seed: int) -> PValues:
+    """P-values of a second fit, which leaves a fifth of the training records out to calibrate with."""
+    train, held_out = train_test_split(part.train, test_size=0.2, random_state=seed)
+    score = _fit(name, train, part.categorical, seed)
+    return conformal(score(held_out), score(part.test))
+
+
+def _fit(name: str, train: pd.DataFrame, categorical: tuple[str, ...], seed: int) -> ScoreRecords:
+    if name in CONTROLS:
+        return fit_control(name, train, categorical)
+    encoder = fit_one_hot(train, categorical)
+    score = {**CHEAP_PEERS, **PYOD_PEERS}[name](encoder.transform(train), seed)
+    return lambda records: score(encoder.transform(records))

@@ -1,0 +1,115 @@
+"""The one-class protocol: train on half of the normal records, measure on the other half and all anomalies.
+
+No label reaches a method, and no choice is made by one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from benchmarks.tables import LabelledTable, Mask, Vector
+from detector.calibration import Calibration
+
+Result = TypeVar("Result")
+
+RATES = (0.05, 0.01)
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a method trains on and what it is measured on; `is_anomaly` belongs to the test records."""
+
+    train: pd.DataFrame
+    test: pd.DataFrame
+    is_anomaly: Mask
+    categorical: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PValues:
+    """Conformal p-values of the test records, from so many calibration records."""
+
+    values: Vector
+    calibrated_on: int
+
+    def realised_rate(self, rate: float, is_anomaly: Mask) -> float | None:
+        """The share of normal test records flagged at a false-positive rate; none where it cannot be resolved."""
+        if rate * (self.calibrated_on + 1) < 1:
+            return None
+        return float(np.mean(self.values[~is_anomaly] <= rate))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one method made of one split; `score_seconds` is absent where scores of several methods come at once."""
+
+    method: str
+    anomaly_score: Vector
+    fit_seconds: float
+    score_seconds: float | None = None
+    p_values: PValues | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One line of the results."""
+
+    dataset: str
+    kind: str
+    method: str
+    seed: int
+    auroc: float
+    average_precision: float
+    fit_seconds: float
+    score_rows_per_second: float | None
+    realised_rates: tuple[float | None, ...]
+    rows: int
+    columns: int
+
+
+def split(table: LabelledTable, seed: int) -> Split:
+    """A random half of the normal records to train on; the other half and all anomalies to measure on."""
+    normal = np.random.default_rng(seed).permutation(np.flatnonzero(~table.is_anomaly))
+    half = len(normal) // 2
+    test = np.concatenate([normal[half:], np.flatnonzero(table.is_anomaly)])
+    return Split(
+        train=table.records.iloc[normal[:half]].reset_index(drop=True),
+        test=table.records.iloc[test].reset_index(drop=True),
+        is_anomaly=table.is_anomaly[test],
+        categorical=table.categorical,
+    )
+
+
+def conformal(reference: Vector, scores: Vector) -> PValues:
+    """Split conformal p-values of scores, from the scores of calibration records."""
+    return PValues(Calibration.fit(reference).p_values(scores), len(reference))
+
+
+def timed(call: Callable[[], Result]) -> tuple[Result, float]:
+    """What the call returns, and the seconds it took."""
+    started = perf_counter()
+    result = call()
+    return result, perf_counter() - started
+
+
+def measure(table: LabelledTable, part: Split, seed: int, outcome: Outcome) -> Measurement:
+    """An outcome beside the labels."""
+    p_values, seconds = outcome.p_values, outcome.score_seconds
+    return Measurement(
+        dataset=table.name,
+        kind=table.kind,
+        method=outcome.method,
+        seed=seed,
+        auroc=float(roc_auc_score(part.is_anomaly, outcome.anomaly_score)),
+        average_precision=float(average_precision_score(part.is_anomaly, outcome.anomaly_score)),
+        fit_seconds=outcome.fit_seconds,
+        score_rows_per_second=len(part.test) / seconds if seconds else None,
+        realised_rates=tuple(p_values.realised_rate(rate, part.is_anomaly) if p_values else None for rate in RATES),
+        rows=len(table.records),
+        columns=table.records.shape[1],
+    )

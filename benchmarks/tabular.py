@@ -1,0 +1,166 @@
+"""The benchmark on labelled tables, run as ``python -m benchmarks.tabular --data DIR``.
+
+Results are appended to a CSV file as they come, and a run with the same file goes on where the last one ended.
+Progress goes to stderr, the summary to stdout.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+
+from benchmarks.methods import METHODS, available_methods, check_methods, fits, run
+from benchmarks.protocol import Measurement, measure, split
+from benchmarks.report import summary
+from benchmarks.results import Done, append, open_results, read_results
+from benchmarks.tables import LabelledTable, cut, find_tables, read_table
+from schemas.errors import PlumblineError
+
+# Processes share the cores among them: a library with threads of its own would slow its neighbours down.
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """Methods that share one fit, on one table with one seed."""
+
+    path: Path
+    max_rows: int
+    methods: tuple[str, ...]
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.path.stem} {'+'.join(self.methods)} seed {self.seed}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; 0 when every task succeeded, 1 when some failed, 2 when the call was wrong."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if not (options.data or options.summary_only):
+        parser.error("--data is needed: a folder with .npz or .parquet tables")
+    try:
+        failed = 0 if options.summary_only else _run_all(options)
+        results = read_results(options.out)
+    except PlumblineError as exc:
+        _say(str(exc))
+        return 2
+    except KeyboardInterrupt:
+        _say(f"Stopped. {options.out} keeps what is known; the same command goes on from there.")
+        return 130
+    if len(results):
+        sys.stdout.write(summary(results))
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tabular", description=__doc__)
+    parser.add_argument("--data", type=Path, nargs="+", metavar="DIR", help="folders with .npz and .parquet tables")
+    parser.add_argument("--seeds", type=_seeds, default=(0,), help="such as 0,1,2 (default: 0)")
+    parser.add_argument("--methods", type=_names, help=f"comma-separated (default: all of {', '.join(METHODS)})")
+    parser.add_argument("--max-rows", type=_positive, default=10_000, help="larger tables are cut (default: 10000)")
+    parser.add_argument("--out", type=Path, default=Path("results.csv"), help="results file (default: results.csv)")
+    parser.add_argument("--jobs", type=_positive, default=1, help="processes (default: 1)")
+    parser.add_argument("--summary-only", action="store_true", help="print the summary of --out and run nothing")
+    return parser
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of 1 or more, received {text}")
+    return number
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
+def _run_all(options: argparse.Namespace) -> int:
+    """Run what the results file lacks; the number of tasks that failed."""
+    methods = check_methods(options.methods) if options.methods else available_methods()
+    if len(methods) < len(METHODS) and not options.methods:
+        _say("PyOD is not installed: its VAE, AutoEncoder and ECOD are left out.")
+    paths = find_tables(options.data)
+    done = open_results(options.out)
+    tasks = [
+        Task(path, options.max_rows, missing, seed)
+        for path in paths
+        for seed in options.seeds
+        for group in fits(methods)
+        if (missing := _missing(path.stem, group, seed, done))
+    ]
+    return _run_tasks(tasks, options.jobs, options.out)
+
+
+def _missing(dataset: str, methods: tuple[str, ...], seed: int, done: set[Done]) -> tuple[str, ...]:
+    return tuple(method for method in methods if (dataset, method, seed) not in done)
+
+
+def _run_tasks(tasks: list[Task], jobs: int, out: Path) -> int:
+    failed = 0
+    for number, (task, future) in enumerate(_completed(tasks, jobs), start=1):
+        place = f"[{number}/{len(tasks)}] {task}"
+        error = future.exception()
+        if error:
+            failed += 1
+            _say(f"{place}: failed: {error}")
+            continue
+        measurements = future.result()
+        append(out, measurements)
+        first = measurements[0]
+        _say(f"{place}: AUROC {first.auroc:.3f}, AP {first.average_precision:.3f}, fitted in {first.fit_seconds:.1f} s")
+    return failed
+
+
+def _completed(tasks: list[Task], jobs: int) -> Iterator[tuple[Task, Future[list[Measurement]]]]:
+    """Tasks as they end, each in one of `jobs` processes."""
+    os.environ.update(ENVIRONMENT)  # read by the libraries when a spawned process imports them
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_end_on_interrupt)
+    try:
+        futures = {pool.submit(run_task, task): task for task in tasks}
+        for future in as_completed(futures):
+            yield futures[future], future
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end_on_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def run_task(task: Task) -> list[Measurement]:
+    """The measurements of one task."""
+    table = _table(task.path, task.max_rows)
+    part = split(table, task.seed)
+    return [measure(table, part, task.seed, outcome) for outcome in run(task.methods, part, task.seed)]
+
+
+@lru_cache(maxsize=1)
+def _table(path: Path, max_rows: int) -> LabelledTable:
+    return cut(read_table(path), max_rows)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

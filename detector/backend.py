@@ -1,0 +1,46 @@
+"""The Keras backend and device; to be chosen before anything imports Keras."""
+
+import os
+from typing import Literal
+
+from schemas.errors import BackendError
+
+Backend = Literal["tensorflow", "jax", "torch"]
+Device = Literal["auto", "cpu", "gpu"]
+
+
+def choose_backend(backend: Backend, device: Device) -> None:
+    """Load Keras on a backend and a device, for this process and for good.
+
+    Raises:
+        BackendError: where the backend is not installed, or there is no such device.
+    """
+    os.environ["KERAS_BACKEND"] = backend
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets every process with several lines
+    if device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    try:
+        import keras
+    except ModuleNotFoundError as exc:
+        raise BackendError(
+            f"The backend {backend!r} needs the package {exc.name!r}, which is not installed. "
+            f"Install it (pip install {backend}), or set runtime.backend in config.toml to one that is."
+        ) from exc
+    if keras.backend.backend() != backend:
+        raise BackendError(
+            f"Keras already runs on {keras.backend.backend()!r} in this process, so it cannot run on {backend!r}. "
+            "Start a new process for it."
+        )
+    if device == "gpu" and not has_gpu():
+        raise BackendError(
+            f"{backend} finds no GPU, and runtime.device is 'gpu'. "
+            "Check the driver and the backend's GPU build, or set runtime.device in config.toml to 'auto' or 'cpu'."
+        )
+
+
+def has_gpu() -> bool:
+    """Whether the backend that Keras runs on finds a GPU."""
+    import keras
+
+    return bool(keras.distribution.list_devices("gpu"))

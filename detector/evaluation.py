@@ -1,0 +1,59 @@
+"""How good scores are where labels exist."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from schemas.errors import RecordsError
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores and decisions against labels.
+
+    Attributes:
+        records: how many were compared.
+        anomalies: how many of them are labelled as anomalies.
+        auroc: probability that an anomaly scores higher than a normal record.
+        average_precision: mean precision over all recalls; a random score has the share of anomalies.
+        flagged: records above the threshold.
+        precision: share of the flagged records that are anomalies; None where nothing is flagged.
+        recall: share of the anomalies that are flagged.
+        false_positive_rate: share of the normal records that are flagged.
+    """
+
+    records: int
+    anomalies: int
+    auroc: float
+    average_precision: float
+    flagged: int
+    precision: float | None
+    recall: float
+    false_positive_rate: float
+
+
+def evaluate(scores: np.ndarray, is_flagged: np.ndarray, labels: np.ndarray) -> Evaluation:
+    """Compare scores and decisions (n,) with labels (n,), true for anomalies.
+
+    Raises:
+        RecordsError: where all labels are the same.
+    """
+    labels = np.asarray(labels, dtype=bool)
+    if labels.all() or not labels.any():
+        raise RecordsError(
+            f"All {len(labels)} labelled records are {'anomalies' if labels.any() else 'normal'}; "
+            "an evaluation needs both kinds. Point `label` at a column that tells them apart."
+        )
+    hits = int((is_flagged & labels).sum())
+    flagged = int(is_flagged.sum())
+    return Evaluation(
+        records=len(labels),
+        anomalies=int(labels.sum()),
+        auroc=float(roc_auc_score(labels, scores)),
+        average_precision=float(average_precision_score(labels, scores)),
+        flagged=flagged,
+        precision=hits / flagged if flagged else None,
+        recall=hits / int(labels.sum()),
+        false_positive_rate=(flagged - hits) / int((~labels).sum()),
+    )

@@ -1,0 +1,1 @@
+"""What runs: sources, the store, use cases, and the faces of Plumbline."""

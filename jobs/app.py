@@ -1,0 +1,83 @@
+"""The composition root: configuration, databases, clock and backend put together."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from schemas.config import Config, load_config
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from jobs.source import Source
+    from jobs.store import Store
+
+
+class App:
+    """Everything a command needs, opened when first asked for.
+
+    Args:
+        config: the configuration.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._open = ExitStack()
+
+    @classmethod
+    @contextmanager
+    def opened(cls, path: Path) -> Iterator["App"]:
+        """The application on a configuration file; its connections are closed at the end."""
+        app = cls(load_config(path, os.environ))
+        with app._open:
+            yield app
+
+    @staticmethod
+    def clock() -> datetime:
+        """The time now."""
+        return datetime.now(UTC)
+
+    @cached_property
+    def engine(self) -> "Engine":
+        """The store's database."""
+        from jobs.databases import open_engine
+
+        engine = open_engine(self.config.store.url)
+        self._open.callback(engine.dispose)
+        return engine
+
+    @cached_property
+    def store(self) -> "Store":
+        """The service's own tables."""
+        from jobs.store import Store
+
+        return Store(self.engine)
+
+    def source(self, name: str) -> "Source":
+        """The watched table of a monitor.
+
+        Raises:
+            NoSuchMonitor: where the configuration has no such monitor.
+        """
+        from jobs.databases import open_engine
+        from jobs.source import Source
+
+        monitor = self.config.monitor(name)
+        if monitor.source is None:
+            engine = self.engine
+        else:
+            engine = open_engine(monitor.source)
+            self._open.callback(engine.dispose)
+        source = Source(name, monitor, engine)
+        self._open.callback(source.close)
+        return source
+
+    def choose_backend(self) -> None:
+        """Load Keras as configured; commands that need no model never do."""
+        from detector.backend import choose_backend
+
+        choose_backend(self.config.runtime.backend, self.config.runtime.device)

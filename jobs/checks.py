@@ -1,0 +1,162 @@
+"""Compares a monitor's configuration with the live database, before anything runs."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Column, Connection, MetaData, Select, Table, func, select
+from sqlalchemy import Index as SqlIndex
+from sqlalchemy.schema import CreateIndex
+
+from jobs.databases import reading
+from jobs.source import Source
+from jobs.watched import Family, Watched, raw_sql
+from schemas.config import MonitorConfig
+from schemas.errors import SourceError
+from schemas.keys import key_label
+
+_LEAST = 20  # ten to train on, as many to calibrate with
+_NEWEST = 100_000
+_SAMPLE = 1_000
+
+_NUMBERS: set[Family] = {"integer", "float", "decimal", "boolean", "unknown"}
+_TIMES: set[Family] = {"instant", "timestamp", "date", "unknown"}
+_NO_KEYS: dict[Family, str] = {
+    "float": "is not exact",
+    "boolean": "has two values",
+    "uuid": "does not grow",
+    "other": "has no order that new records follow",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found: a problem with its way out, or that all is well."""
+
+    level: Literal["ok", "warning", "error"]
+    message: str
+
+
+def check_monitor(name: str, monitor: MonitorConfig, source: Source) -> list[Finding]:
+    """Everything that is wrong with a monitor, or one finding that says that nothing is."""
+    try:
+        watched = source.watched()
+        problems = [*_types(monitor, watched), *_key_types(monitor, watched)]
+        with reading(source.engine, SourceError) as connection:
+            problems += _keys(connection, monitor, watched)
+            problems += _records(connection, monitor, watched)
+            problems += _indexes(connection, monitor, watched)
+        if not any(problem.level == "error" for problem in problems):
+            source.read_normal(_SAMPLE, with_label=monitor.label is not None)
+    except SourceError as exc:
+        return [Finding("error", str(exc))]
+    count = len(monitor.features.names)
+    return problems or [Finding("ok", f"Monitor {name!r}: the table, its key and {count} features fit.")]
+
+
+def needed_normal_records(rate: float) -> int:
+    """The normal records that training needs to calibrate a false-positive rate with at most half of them.
+
+    >>> needed_normal_records(0.01)
+    198
+    """
+    return max(2 * (math.ceil(1 / rate) - 1), _LEAST)
+
+
+def _types(monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
+    times = _TIMES | {"text"} if watched.dialect == "sqlite" else _TIMES  # SQLite keeps times as texts
+    features = monitor.features
+    roles = (
+        ("numeric", features.numeric, _NUMBERS),
+        ("boolean", features.boolean, _NUMBERS),
+        ("timestamp", features.timestamp, times),
+        ("time", (monitor.time,), times),
+        ("label", (monitor.label,), _NUMBERS),
+    )
+    for role, names, fitting in roles:
+        for column in (watched.columns[name] for name in names if name is not None):
+            if column.family not in fitting:
+                yield Finding(
+                    "error",
+                    f"Column {column.name!r} is listed as {role}, but its type is {column.type.lower()}. "
+                    "List it where it belongs in config.toml, or convert it in a query.",
+                )
+
+
+def _key_types(monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
+    for column in (watched.columns[name] for name in monitor.key):
+        if column.family in _NO_KEYS:
+            yield Finding(
+                "error",
+                f"Column {column.name!r} in the key is of type {column.type.lower()}, which {_NO_KEYS[column.family]}. "
+                "Choose a key that grows with each new record, such as an identity column or a time.",
+            )
+        elif column.family == "text":
+            yield Finding(
+                "warning",
+                f"Column {column.name!r} in the key is text. Make sure that new records sort after old ones; "
+                "a record that sorts before the watermark is never scored.",
+            )
+
+
+def _keys(connection: Connection, monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
+    named = ", ".join(monitor.key)
+    for column in watched.key_columns():
+        if connection.execute(select(column).where(column.is_(None)).limit(1)).first() is not None:
+            yield Finding("error", f"Column {column.key!r} in the key is null in a record. Choose a key that never is.")
+    if any(index.is_unique and set(index.columns) <= set(monitor.key) for index in watched.indexes or ()):
+        return
+    newest = select(*watched.key_columns()).where(watched.after(None)).order_by(*watched.order(newest_first=True))
+    keys = newest.limit(_NEWEST).subquery("newest")
+    repeated = select(*keys.c).group_by(*keys.c).having(func.count() > 1).limit(1)
+    twice = connection.execute(repeated).first()
+    if twice is not None:
+        label = key_label(tuple(twice))
+        yield Finding("error", f"The key ({named}) is not unique: {label} is there twice. Choose a unique key.")
+
+
+def _records(connection: Connection, monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
+    if connection.execute(select(*watched.key_columns()).limit(1)).first() is None:
+        yield Finding("error", "The table holds no records. Fill it, for example with: plumbline import FILE")
+        return
+    for name in monitor.features.names:
+        column = watched.records.c[name]
+        if connection.execute(select(column).where(column.is_not(None)).limit(1)).first() is None:
+            yield Finding("warning", f"Column {name!r} is null in every record. Remove it from config.toml.")
+    yield from _normal_records(connection, monitor, watched)
+
+
+def _normal_records(connection: Connection, monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
+    if monitor.threshold != "conformal":
+        return
+    needed = needed_normal_records(monitor.false_positive_rate)
+    found = connection.scalar(_normal_count(monitor, watched)) or 0
+    if found < needed:
+        yield Finding(
+            "error",
+            f"Found {found} normal records to train on; a false-positive rate of {monitor.false_positive_rate:g} needs "
+            f"{needed}, as at most half of them calibrate. Collect more (or raise max_training_records where it is the "
+            'limit), ask for a larger rate, or set threshold = "pot".',
+        )
+
+
+def _normal_count(monitor: MonitorConfig, watched: Watched) -> Select[Any]:
+    normal = select(*watched.key_columns()).limit(monitor.max_training_records)
+    if monitor.normal is not None:
+        normal = normal.where(raw_sql(f"({monitor.normal}\n)"))
+    return select(func.count()).select_from(normal.subquery("normal_records"))
+
+
+def _indexes(connection: Connection, monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
+    if watched.indexes is None or any(index.columns[: len(monitor.key)] == monitor.key for index in watched.indexes):
+        return
+    name = str(getattr(watched.records, "name", ""))
+    schema = getattr(watched.records, "schema", None)
+    copy = Table(name, MetaData(), *(Column(key) for key in monitor.key), schema=schema)
+    index = SqlIndex(f"ix_{name}_{'_'.join(monitor.key)}"[:60], *copy.c)
+    yield Finding(
+        "warning",
+        f"No index begins with the key ({', '.join(monitor.key)}), so that every batch reads the whole table. "
+        f"Create one: {CreateIndex(index).compile(dialect=connection.dialect)};",
+    )

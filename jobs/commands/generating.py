@@ -1,0 +1,102 @@
+"""sample, encode, denoise: the model as a generator."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs.commands.options import monitor_argument, with_app
+from schemas.errors import NoChampion, RecordsError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from detector.model import Model
+    from jobs.app import App
+    from jobs.output import Output
+
+limit_option = click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Newest records.")
+out_option = click.option(
+    "--out", "file", type=click.Path(path_type=Path), help="Write a .csv or .parquet file instead."
+)
+
+
+@click.command("sample")
+@monitor_argument
+@click.option("-n", "count", type=click.IntRange(1, 1_000_000), default=10, show_default=True, help="How many.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@out_option
+@with_app
+def sample_command(app: "App", out: "Output", monitor: str, count: int, seed: int, file: Path | None) -> None:
+    """Draw synthetic normal records from the champion."""
+    app.config.monitor(monitor)
+    model = _model(app, monitor)
+    import numpy as np
+
+    _print(out, model.sample(count, np.random.default_rng(seed)), file)
+
+
+@click.command("encode")
+@monitor_argument
+@limit_option
+@out_option
+@with_app
+def encode_command(app: "App", out: "Output", monitor: str, limit: int, file: Path | None) -> None:
+    """Print the latent position of the newest records: a map of them."""
+    import pandas as pd
+
+    records, keys = _newest(app, monitor, limit)
+    latents = _model(app, monitor).encode(records)
+    names = [f"z{i}" for i in range(latents.shape[1])]
+    _print(out, pd.concat([keys, pd.DataFrame(latents, columns=names)], axis=1), file)
+
+
+@click.command("denoise")
+@monitor_argument
+@limit_option
+@out_option
+@with_app
+def denoise_command(app: "App", out: "Output", monitor: str, limit: int, file: Path | None) -> None:
+    """Print the newest records as the model rebuilds them; missing values are imputed."""
+    import pandas as pd
+
+    records, keys = _newest(app, monitor, limit)
+    rebuilt = _model(app, monitor).reconstruct(records)
+    _print(out, pd.concat([keys, rebuilt], axis=1), file)
+
+
+def _newest(app: "App", monitor: str, limit: int) -> "tuple[pd.DataFrame, pd.DataFrame]":
+    source = app.source(monitor)
+    records = source.read_newest(limit).reset_index(drop=True)
+    if records.empty:
+        raise RecordsError(f"Monitor {monitor!r} watches an empty table. Fill it first.")
+    return records, records[list(source.monitor.key)]
+
+
+def _model(app: "App", monitor: str) -> "Model":
+    champion = app.store.champion(monitor)
+    if champion is None:
+        raise NoChampion(monitor)
+    app.choose_backend()
+    from jobs.scoring import load_scorer
+
+    return load_scorer(app.store, champion, app.config.monitor(monitor)).model
+
+
+def _print(out: "Output", frame: "pd.DataFrame", file: Path | None) -> None:
+    if file is not None:
+        _write(frame, file)
+        told = f"Wrote {len(frame):,} records to {file}."
+        out.result({"path": str(file), "records": len(frame)}, lambda: out.say(told))
+        return
+    rows = frame.astype("object").where(frame.notna(), None)
+    out.result(rows.to_dict("records"), lambda: out.table(list(frame.columns), rows.to_numpy().tolist()))
+
+
+def _write(frame: "pd.DataFrame", file: Path) -> None:
+    if file.suffix == ".csv":
+        frame.to_csv(file, index=False)
+    elif file.suffix == ".parquet":
+        frame.to_parquet(file, index=False)
+    else:
+        raise UsageError(f"{file} ends in neither .csv nor .parquet. Choose one of them.")

@@ -1,0 +1,146 @@
+"""train, score, forecast, evaluate: the main job."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs.commands.options import counted, monitor_argument, with_app
+
+if TYPE_CHECKING:
+    from jobs.app import App
+    from jobs.output import Output
+
+
+@click.command("train")
+@monitor_argument
+@click.option("--challenger", is_flag=True, help="Store the model without making it the champion.")
+@with_app
+def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> None:
+    """Train a model on normal records, calibrate it, and make it the monitor's champion."""
+    source, store = app.source(monitor), app.store
+    app.choose_backend()
+    from detector.training import Epoch
+    from jobs.training import train_monitor
+
+    with out.progress(f"training {monitor}") as update:
+
+        def show(epoch: Epoch) -> None:
+            note = f"ELBO {epoch.elbo:.4g}, held out {epoch.held_out_elbo:.4g} nats per record"
+            update(epoch.number, epoch.of, note)
+
+        report = train_monitor(source, store, app.clock, promote=not challenger, progress=show)
+    card = report.card
+
+    def describe() -> None:
+        role = "the champion" if report.is_champion else "a challenger"
+        out.say(f"Model {report.model_id} is {role} of monitor {monitor!r}.")
+        out.facts(
+            {
+                "records trained on": card["training_records"],
+                "records calibrated with": card["calibration_records"],
+                "features / encoded columns": f"{card['features']} / {card['cells']}",
+                "epochs": card["epochs"],
+                "held-out ELBO (nats per record)": card["held_out_elbo"],
+                f"threshold of the {card['score']} score": card["threshold"],
+                "false-positive rate": card["false_positive_rate"],
+            }
+        )
+        if report.join_view:
+            out.say(f"Flagged rows beside their records: SELECT * FROM {report.join_view}")
+
+    out.result(report, describe)
+
+
+@click.command("score")
+@monitor_argument
+@with_app
+def score_command(app: "App", out: "Output", monitor: str) -> None:
+    """Score the new records of a monitor's table, and flag anomalies into the store."""
+    from schemas.errors import NoChampion
+
+    source, store = app.source(monitor), app.store
+    if store.champion(monitor) is None:  # said before the model library takes its seconds to load
+        raise NoChampion(monitor)
+    app.choose_backend()
+    from jobs.scoring import Progress, score_monitor
+
+    with out.progress(f"scoring {monitor}") as update:
+
+        def show(progress: Progress) -> None:
+            note = f"{progress.records:,} records, {progress.anomalies:,} anomalies"
+            update(progress.batches_done, progress.batches_planned, note)
+
+        report = score_monitor(source, store, app.clock, show)
+    out.result(
+        report,
+        lambda: out.say(
+            f"Scored {report.records:,} new records in {report.batches:,} batches with model {report.model_id}: "
+            f"{report.anomalies:,} anomalies."
+        ),
+    )
+
+
+@click.command("forecast")
+@monitor_argument
+@with_app
+def forecast_command(app: "App", out: "Output", monitor: str) -> None:
+    """Say how many records a day would have been flagged on history; nothing is written."""
+    source, store = app.source(monitor), app.store
+    app.choose_backend()
+    from jobs.evaluating import forecast_monitor
+
+    with counted(out, f"forecasting {monitor}") as progress:
+        forecast = forecast_monitor(source, store, progress)
+
+    from jobs.output import shown
+
+    def describe() -> None:
+        days = f" over {forecast.days:.1f} days" if forecast.days else ""
+        a_day = f", {shown(forecast.flagged_per_day)} a day" if forecast.days else ""
+        out.say(f"{forecast.records:,} records{days}: {forecast.flagged:,} would have been flagged{a_day}.")
+        if forecast.includes_training_records:
+            out.say("These include the records that the model was made from, so expect more on new ones.")
+        rows = [
+            (rate, count, count / forecast.days if forecast.days else None) for rate, count in forecast.by_rate.items()
+        ]
+        out.table(["false-positive rate", "flagged", "a day"], rows, "Had you asked for another rate")
+        if forecast.by_day:
+            busiest = sorted(forecast.by_day.items(), key=lambda item: -item[1])[:10]
+            out.table(["day", "flagged"], sorted(busiest), "The busiest days")
+
+    out.result(forecast, describe)
+
+
+@click.command("evaluate")
+@monitor_argument
+@click.option("--all", "everything", is_flag=True, help="Also on records that the model was made from.")
+@with_app
+def evaluate_command(app: "App", out: "Output", monitor: str, everything: bool) -> None:
+    """Compare scores with the label column, on records past those that the model was made from."""
+    source, store = app.source(monitor), app.store
+    app.choose_backend()
+    from jobs.evaluating import evaluate_monitor
+
+    with counted(out, f"evaluating {monitor}") as progress:
+        report = evaluate_monitor(source, store, everything=everything, progress=progress)
+    found = report.evaluation
+
+    def describe() -> None:
+        out.facts(
+            {
+                "model": report.model_id,
+                "records compared": found.records,
+                "of them anomalies": found.anomalies,
+                "AUROC": found.auroc,
+                "average precision": found.average_precision,
+                "flagged": found.flagged,
+                "precision": found.precision,
+                "recall": found.recall,
+                "false-positive rate asked": app.config.monitor(monitor).false_positive_rate,
+                "false-positive rate found": found.false_positive_rate,
+            }
+        )
+        if report.includes_training_records:
+            out.say("These include the records that the model was made from: the figures flatter it.")
+
+    out.result(report, describe)

@@ -1,0 +1,94 @@
+"""models list, show, promote, rollback."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs.commands.options import monitor_argument, with_app
+
+if TYPE_CHECKING:
+    from jobs.app import App
+    from jobs.output import Output
+
+
+@click.group("models")
+def models_command() -> None:
+    """The trained models: list, show, promote, roll back."""
+
+
+@models_command.command("list")
+@click.argument("monitor", metavar="[MONITOR]", required=False)
+@with_app
+def list_command(app: "App", out: "Output", monitor: str | None) -> None:
+    """List models, newest first."""
+    if monitor:
+        app.config.monitor(monitor)
+    found = [replace(model, manifest={}) for model in app.store.models(monitor)]
+    columns = ["id", "monitor", "state", "trained", "records", "held-out ELBO", "rate", "threshold"]
+    rows = [
+        (
+            str(model.id),
+            model.monitor,
+            model.state,
+            model.created_at,
+            model.card["training_records"],
+            model.card["held_out_elbo"],
+            model.card["false_positive_rate"],
+            model.card["threshold"],
+        )
+        for model in found
+    ]
+    nothing = "There is no model yet. Train one: plumbline train MONITOR"
+    out.result(found, lambda: out.table(columns, rows) if rows else out.say(nothing))
+
+
+@models_command.command("show")
+@click.argument("model_id", metavar="ID", type=int)
+@with_app
+def show_command(app: "App", out: "Output", model_id: int) -> None:
+    """Show what a model was made from, and with what settings."""
+    model = app.store.model(model_id)
+
+    def describe() -> None:
+        training = model.manifest["about"]["training"]
+        out.say(f"Model {model.id} of monitor {model.monitor!r}, {model.state}")
+        out.facts(
+            {
+                "trained": model.created_at,
+                "promoted": model.promoted_at,
+                "retired": model.retired_at,
+                "SHA-256": model.sha256,
+                **{name.replace("_", " "): value for name, value in model.card.items()},
+                "keys": f"{training['first_key']} to {training['last_key']}",
+                "times": f"{training['first_time']} to {training['last_time']}" if training["first_time"] else None,
+                "made with": ", ".join(f"{k} {v}" for k, v in model.manifest["about"]["versions"].items()),
+                "settings": ", ".join(f"{k} = {v}" for k, v in model.manifest["config"].items()),
+            }
+        )
+        epochs = [(e["number"], e["elbo"], e["held_out_elbo"]) for e in model.manifest["about"]["history"]]
+        out.table(["epoch", "ELBO", "held-out ELBO"], epochs)
+
+    out.result(model, describe)
+
+
+@models_command.command("promote")
+@click.argument("model_id", metavar="ID", type=int)
+@with_app
+def promote_command(app: "App", out: "Output", model_id: int) -> None:
+    """Make a model its monitor's champion."""
+    app.store.promote(model_id, app.clock())
+    model = replace(app.store.model(model_id), manifest={})
+    out.result(model, lambda: out.say(f"Model {model_id} is the champion of monitor {model.monitor!r}."))
+
+
+@models_command.command("rollback")
+@monitor_argument
+@with_app
+def rollback_command(app: "App", out: "Output", monitor: str) -> None:
+    """Make the champion before this one champion again."""
+    app.config.monitor(monitor)
+    model_id = app.store.roll_back(monitor, app.clock())
+    out.result(
+        {"model_id": model_id}, lambda: out.say(f"Model {model_id} is the champion of monitor {monitor!r} again.")
+    )

@@ -1,0 +1,284 @@
+"""Files of records, read as typed Arrow batches: CSV and Parquet.
+
+The types of a CSV file are inferred over the whole of it before the first record is handed out, so a
+column that turns from whole numbers to decimals in its last line is decimal throughout. Both formats are
+read in batches; the memory needed does not depend on the size of the file.
+"""
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, Protocol, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+
+from schemas.errors import RecordsError, UsageError
+
+INTEGER = pa.int64()
+DECIMAL = pa.float64()
+BOOLEAN = pa.bool_()
+TIME = pa.timestamp("us", "UTC")
+NAIVE_TIME = pa.timestamp("us")
+TEXT = pa.string()
+EMPTY = pa.null()
+
+Kinds: TypeAlias = dict[str, pa.DataType]
+
+_DELIMITERS = ",;\t|"
+_BLOCK_BYTES = 4 << 20
+_BATCH_ROWS = 10_000
+_LADDER = (INTEGER, DECIMAL, BOOLEAN, NAIVE_TIME, TIME)
+
+
+class RecordFile(Protocol):
+    """A file of records with one type per column, out of those named in this module."""
+
+    path: Path
+    kinds: Kinds
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The records in the file's order, in the file's own types."""
+
+
+def open_records(path: Path) -> RecordFile:
+    """The records in a CSV or Parquet file, by the ending of its name.
+
+    Raises:
+        UsageError: where there is no such file, or its ending is not known.
+        RecordsError: where it is no table: a ragged line, another encoding than UTF-8, no records.
+    """
+    readers: dict[str, type[CsvFile | ParquetFile]] = {".csv": CsvFile, ".tsv": CsvFile, ".parquet": ParquetFile}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        msg = f"{path} is no file to import: its name ends in {path.suffix!r}, expected one of {', '.join(readers)}."
+        raise UsageError(msg)
+    try:
+        return reader(path)
+    except OSError as exc:
+        msg = f"{path} cannot be read: {exc.strerror or exc}. Give the path of a CSV or Parquet file."
+        raise UsageError(msg) from exc
+
+
+def convert(values: pa.Array, target: pa.DataType) -> pa.Array:
+    """Values as another type; NaN becomes missing, a time loses what is finer than microseconds.
+
+    Raises:
+        pyarrow.ArrowInvalid: where a value does not fit.
+    """
+    if values.type == target:
+        return values
+    if values.null_count == len(values):
+        return pa.nulls(len(values), target)
+    if pa.types.is_string(values.type) and target != TEXT:
+        values = pc.utf8_trim_whitespace(values)
+    if pa.types.is_timestamp(values.type) and pa.types.is_timestamp(target):
+        return pc.cast(values, target, safe=False)
+    return pc.cast(values, target)
+
+
+class CsvFile:
+    """A CSV file in UTF-8 with a header; the delimiter is guessed from the header."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._header = _read_header(path)
+        self.kinds = self._infer()
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The records as text: what a cell says is for the caller to `convert`."""
+        header = self._header
+        everything_text = pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(header.names, TEXT), strings_can_be_null=True
+        )
+        with self._errors_explained():
+            yield from pyarrow.csv.open_csv(
+                self.path,
+                # The header was read already: pyarrow would not tell which of its names are wrong.
+                pyarrow.csv.ReadOptions(
+                    column_names=header.names, skip_rows=header.lines, block_size=_BLOCK_BYTES, use_threads=False
+                ),
+                pyarrow.csv.ParseOptions(delimiter=header.delimiter, newlines_in_values=True),
+                everything_text,
+            )
+
+    def _infer(self) -> Kinds:
+        kinds: Kinds = dict.fromkeys(self._header.names, EMPTY)
+        rows = 0
+        for batch in self.batches():
+            rows += batch.num_rows
+            kinds = {name: _widened(kind, batch[name]) for name, kind in kinds.items()}
+        _check_not_empty(self.path, rows)
+        return kinds
+
+    @contextmanager
+    def _errors_explained(self) -> Iterator[None]:
+        try:
+            yield
+        except pa.ArrowInvalid as exc:
+            # pyarrow names neither the line nor the byte; a second, slow look does.
+            _check_encoding(self.path)
+            _check_ragged(self.path, self._header)
+            msg = f"{self.path} is no valid CSV: {exc}. Check its quotes: each one opened has to be closed."
+            raise RecordsError(msg) from exc
+
+
+class ParquetFile:
+    """A Parquet file, read by row group."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            file = pyarrow.parquet.ParquetFile(path)
+        except pa.ArrowInvalid as exc:
+            msg = f"{path} is no valid Parquet file: {exc}"
+            raise RecordsError(msg) from exc
+        with file:
+            _check_names(path, file.schema_arrow.names)
+            self.kinds = {field.name: _plain_type(path, field) for field in file.schema_arrow}
+            _check_not_empty(path, file.metadata.num_rows)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The records, with times in microseconds and every other value in the types of `kinds`."""
+        try:
+            with pyarrow.parquet.ParquetFile(self.path) as file:
+                for batch in file.iter_batches(_BATCH_ROWS):
+                    yield pa.record_batch(
+                        {name: _without_nan(convert(batch[name], kind)) for name, kind in self.kinds.items()}
+                    )
+        except (pa.ArrowInvalid, OSError) as exc:
+            msg = f"{self.path} cannot be read as Parquet: {exc}. Write the file again."
+            raise RecordsError(msg) from exc
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The first line of a CSV file that is not blank."""
+
+    names: list[str]
+    delimiter: str
+    lines: int
+
+
+def _read_header(path: Path) -> _Header:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            start = next((line for line in file if line.strip()), "")
+            delimiter = max(_DELIMITERS, key=lambda mark: len(next(csv.reader([start], delimiter=mark), [])))
+            file.seek(0)
+            reader = csv.reader(file, delimiter=delimiter)
+            names = next((row for row in reader if any(cell.strip() for cell in row)), [])
+            header = _Header([name.strip() for name in names], delimiter, reader.line_num)
+    except UnicodeDecodeError:
+        _check_encoding(path)
+        raise
+    _check_names(path, header.names)
+    if all(_is_number(name) for name in header.names):
+        msg = f"{path} has no header: its first line holds numbers only. Add a first line that names the columns."
+        raise RecordsError(msg)
+    return header
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _widened(kind: pa.DataType, values: pa.Array) -> pa.DataType:
+    """The narrowest type that holds a column so far, of type `kind`, and more of its cells."""
+    if kind == TEXT or values.null_count == len(values):
+        return kind
+    wider = {EMPTY: _LADDER, INTEGER: (INTEGER, DECIMAL)}.get(kind, (kind,))
+    return next((candidate for candidate in wider if _fits(values, candidate)), TEXT)
+
+
+def _fits(values: pa.Array, kind: pa.DataType) -> bool:
+    try:
+        convert(values, kind)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _plain_type(path: Path, field: pa.Field) -> pa.DataType:
+    """The one of this module's types that holds a Parquet column."""
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    plain: tuple[tuple[Any, pa.DataType], ...] = (
+        (pa.types.is_integer, INTEGER),
+        (pa.types.is_floating, DECIMAL),
+        (pa.types.is_decimal, DECIMAL),
+        (pa.types.is_boolean, BOOLEAN),
+        (pa.types.is_date, NAIVE_TIME),
+        (pa.types.is_timestamp, NAIVE_TIME if getattr(kind, "tz", None) is None else TIME),
+        (pa.types.is_string, TEXT),
+        (pa.types.is_large_string, TEXT),
+        (pa.types.is_null, EMPTY),
+    )
+    for is_kind, target in plain:
+        if is_kind(kind):
+            return target
+    msg = (
+        f"Column {field.name!r} of {path} is of type {field.type}; "
+        "expected numbers, booleans, texts or times. Convert it or leave it out."
+    )
+    raise RecordsError(msg)
+
+
+def _without_nan(values: pa.Array) -> pa.Array:
+    return pc.if_else(pc.is_nan(values), None, values) if values.type == DECIMAL else values
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    if not names:
+        msg = f"{path} is empty. Expected a header and records."
+        raise RecordsError(msg)
+    if "" in names:
+        msg = f"Column {names.index('') + 1} of {path} has no name. Name it, or leave it out (pandas: index=False)."
+        raise RecordsError(msg)
+    folded = [name.casefold() for name in names]
+    repeated = sorted({name for name, fold in zip(names, folded, strict=True) if folded.count(fold) > 1})
+    if repeated:
+        msg = f"{path} has columns of the same name, case aside: {repeated}. Give every column a name of its own."
+        raise RecordsError(msg)
+
+
+def _check_not_empty(path: Path, rows: int) -> None:
+    if not rows:
+        msg = f"{path} names its columns but holds no records. Export it again, with rows."
+        raise RecordsError(msg)
+
+
+def _check_encoding(path: Path) -> None:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as exc:
+                _refuse_encoding(path, number, exc)
+
+
+def _refuse_encoding(path: Path, line: int, exc: UnicodeDecodeError) -> NoReturn:
+    msg = (
+        f"Line {line} of {path} is not UTF-8: byte {exc.object[exc.start]:#04x} in column {exc.start + 1}. "
+        "Save the file as UTF-8 (for example: iconv -f latin1 -t utf-8)."
+    )
+    raise RecordsError(msg) from exc
+
+
+def _check_ragged(path: Path, header: _Header) -> None:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=header.delimiter)
+        for row in reader:
+            if row and len(row) != len(header.names):
+                msg = (
+                    f"Line {reader.line_num} of {path} has {len(row)} cells, expected {len(header.names)} as in "
+                    f"its header. Mend the line, or quote cells that hold {header.delimiter!r}."
+                )
+                raise RecordsError(msg)

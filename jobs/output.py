@@ -1,0 +1,110 @@
+"""What commands print: tables for people, one JSON document for programs, progress on standard error."""
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from typing import Any
+
+Update = Callable[[int, "int | None", str], None]  # done, of how many if that is known, what else there is to say
+
+
+class Output:
+    """Prints the results of one command.
+
+    Args:
+        is_json: for programs, not for people.
+    """
+
+    def __init__(self, *, is_json: bool) -> None:
+        self.is_json = is_json
+
+    def result(self, value: Any, show: Callable[[], None]) -> None:
+        """The command's result: the value as JSON, or whatever `show` prints for people."""
+        if self.is_json:
+            json.dump(jsonable(value), sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
+            sys.stdout.write("\n")
+        else:
+            show()
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
+        """A table for people."""
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD)
+        for column, values in zip(table.columns, zip(*rows, strict=True), strict=False):
+            column.justify = "right" if all(isinstance(v, int | float | None) for v in values) else "left"
+        for row in rows:
+            table.add_row(*(Text(shown(value)) for value in row))
+        width = None if sys.stdout.isatty() else 200
+        Console(width=width, highlight=False).print(table)
+
+    def facts(self, pairs: Mapping[str, Any]) -> None:
+        """Names and values, one a line."""
+        width = max(len(name) for name in pairs)
+        for name, value in pairs.items():
+            self.say(f"{name.ljust(width)}  {shown(value)}")
+
+    def say(self, text: str) -> None:
+        """A sentence for people."""
+        if not self.is_json:
+            sys.stdout.write(text + "\n")
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[Update]:
+        """A bar on standard error, with the time left; plain lines where that is no terminal; nothing for programs."""
+        if self.is_json or not sys.stderr.isatty():
+            yield lambda _done, _total, _text: None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(title, total=None, note="")
+            yield lambda done, total, note: bar.update(task, completed=done, total=total, note=note)
+
+
+def shown(value: Any) -> str:
+    """A value as people read it.
+
+    >>> shown(None), shown(0.0012345), shown(1234567), shown(True)
+    ('', '0.001234', '1,234,567', 'yes')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1e6 else f"{value:.4g}"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    return str(value)
+
+
+def jsonable(value: Any) -> Any:
+    """A result as JSON can hold it: dataclasses as objects, times in ISO form, what is not finite as null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return jsonable(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -1,0 +1,168 @@
+"""Columns of records as `schemas.frames` documents them, whatever type the driver handed over."""
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import infer_dtype, is_bool_dtype, is_datetime64_any_dtype, is_float_dtype, is_integer_dtype
+
+from schemas.config import MonitorConfig
+from schemas.errors import SourceError
+from schemas.keys import Key, key_label
+
+_INTEGERS_OF_INT64 = range(-(2**63), 2**63)
+_NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal", "boolean"}
+
+
+class _Unfit(Exception):
+    """A value that is not what its column should hold."""
+
+    def __init__(self, series: "pd.Series[Any]", is_unfit: "pd.Series[bool]", expected: str) -> None:
+        self.position = int(np.flatnonzero(is_unfit.to_numpy(dtype=bool))[0])
+        self.value, self.expected = series.iloc[self.position], expected
+
+
+def typed(frame: pd.DataFrame, name: str, monitor: MonitorConfig) -> pd.DataFrame:
+    """The records of the monitor of that name with documented types.
+
+    Args:
+        frame: a column per name, as a driver or Arrow gave it; all keys, maybe some of the rest.
+        name: the monitor's, for errors.
+        monitor: says what each column is.
+
+    Raises:
+        SourceError: where a value does not fit its column, or a key is null or there twice.
+    """
+    keys = pd.DataFrame({column: _key(frame[column]) for column in monitor.key})
+    _refuse_bad_keys(keys, name)
+    conversions = {column: convert for column, convert in _conversions(monitor).items() if column in frame}
+    columns = {column: keys[column] for column in keys}
+    for column, convert in conversions.items():
+        try:
+            columns[column] = convert(frame[column])
+        except _Unfit as unfit:
+            raise SourceError(_unfit_sentence(unfit, name, column, keys)) from None
+    records = pd.DataFrame(columns)
+    if conversions.keys() & set(monitor.key):  # a time in the key has lost its exact form: the index keeps it
+        records.index = pd.MultiIndex.from_frame(keys)
+    return records
+
+
+def keys_of(frame: pd.DataFrame, key_columns: Sequence[str]) -> list[Key]:
+    """The exact keys of the records of a frame, in its order."""
+    kept = frame.index.names
+    parts = [frame.index.get_level_values(name).to_series() if name in kept else frame[name] for name in key_columns]
+    return list(zip(*(_exact(part) for part in parts), strict=True))
+
+
+def numeric(series: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Numbers as float64, or as an exact integer type, which is nullable where a value is missing."""
+    if is_bool_dtype(series.dtype):
+        return series.astype("float64")
+    if is_integer_dtype(series.dtype):
+        return series.astype("Int64" if series.hasnans else "int64")
+    if is_float_dtype(series.dtype):
+        return series.astype("float64")
+    return _numeric_objects(series)
+
+
+def boolean(series: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Truth values, nullable; 0 and 1 count as such."""
+    if is_bool_dtype(series.dtype):
+        return series.astype("boolean")
+    numbers = numeric(series)
+    is_unfit = numbers.notna() & ~numbers.isin([0, 1])
+    if is_unfit.any():
+        raise _Unfit(series, is_unfit, "true or false")
+    return numbers.astype("Float64").astype("boolean")
+
+
+def label(series: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Whether a record is a known anomaly: any number but 0 says yes."""
+    if is_bool_dtype(series.dtype):
+        return series.astype("boolean")
+    numbers = numeric(series).astype("Float64")
+    return (numbers != 0).astype("boolean")
+
+
+def categorical(series: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Categories as text; a missing one is NA."""
+    if series.dtype == "str":
+        return series
+    texts = [None if pd.isna(value) else str(value) for value in series.array]
+    return pd.Series(texts, index=series.index, dtype="str")
+
+
+def timestamp(series: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Times in UTC to the microsecond; those without a zone hold UTC."""
+    if infer_dtype(series, skipna=True) in _NUMBERS:
+        raise _Unfit(series, series.notna(), "a time")
+    times = pd.to_datetime(series, utc=True, errors="coerce", format="ISO8601")
+    is_unfit = times.isna() & series.notna()
+    if is_unfit.any():
+        raise _Unfit(series, is_unfit, "a time")
+    return times.astype("datetime64[us, UTC]")
+
+
+def _conversions(monitor: MonitorConfig) -> dict[str, Callable[["pd.Series[Any]"], "pd.Series[Any]"]]:
+    features = monitor.features
+    roles = (
+        ((monitor.time,), timestamp),
+        ((monitor.entity,), categorical),
+        (features.numeric, numeric),
+        (features.boolean, boolean),
+        (features.categorical, categorical),
+        (features.timestamp, timestamp),
+        ((monitor.label,), label),
+    )
+    return {column: convert for columns, convert in roles for column in columns if column is not None}
+
+
+def _numeric_objects(series: "pd.Series[Any]") -> "pd.Series[Any]":
+    missing = series.isna()
+    kind = infer_dtype(series, skipna=True)
+    if kind == "empty" or missing.all():
+        return pd.Series(np.nan, index=series.index, dtype="float64")
+    if kind not in _NUMBERS:
+        is_number = series.map(lambda value: isinstance(value, int | float | Decimal))
+        if not (is_number | missing).all():
+            raise _Unfit(series, ~(is_number | missing), "a number")
+    if kind == "integer" and series[~missing].map(_INTEGERS_OF_INT64.__contains__).all():
+        return series.astype("Int64" if missing.any() else "int64")
+    return series.astype("float64")
+
+
+def _key(series: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Keys keep their exact type; whole numbers that fit become int64."""
+    if series.dtype != "object" or series.hasnans:
+        return series
+    is_int64 = infer_dtype(series, skipna=False) == "integer" and series.map(_INTEGERS_OF_INT64.__contains__).all()
+    return series.astype("int64") if is_int64 else series
+
+
+def _exact(series: "pd.Series[Any]") -> list[Any]:
+    if is_datetime64_any_dtype(series.dtype):
+        return list(pd.DatetimeIndex(series).to_pydatetime())
+    return series.tolist()
+
+
+def _refuse_bad_keys(keys: pd.DataFrame, name: str) -> None:
+    columns = ", ".join(keys.columns)
+    if keys.isna().any(axis=None):
+        msg = f"Monitor {name!r} found a record whose key ({columns}) is null. Choose a key that never is."
+        raise SourceError(msg)
+    is_repeated = keys.duplicated()
+    if is_repeated.any():
+        twice = key_label(keys_of(keys[is_repeated].head(1), list(keys.columns))[0])
+        msg = f"Monitor {name!r} found two records with the key {twice} ({columns}). Choose a key that is unique."
+        raise SourceError(msg)
+
+
+def _unfit_sentence(unfit: _Unfit, name: str, column: str, keys: pd.DataFrame) -> str:
+    key = key_label(keys_of(keys.iloc[[unfit.position]], list(keys.columns))[0])
+    return (
+        f"Column {column!r} of monitor {name!r} should hold {unfit.expected}, but the record with key {key} "
+        f"holds {unfit.value!r}. Correct the record, or list the column under another type in config.toml."
+    )

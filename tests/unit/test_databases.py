@@ -1,0 +1,109 @@
+"""Errors of a database name it without its password, and say what to do."""
+
+import sqlite3
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import make_url, text
+
+from jobs.databases import display_name, open_engine, reading, writing
+from schemas.errors import ConfigError, SourceError, StoreError
+
+
+def opened(url):
+    return open_engine(SecretStr(url))
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sekret", "cannot be read. Expected a form such as postgresql://"),
+        ("postgresql://u:sekret@host:port/db", "cannot be read"),
+        ("postgrsql://u:sekret@host/db", "'postgrsql' is no known kind of database"),
+        ("mysql+mysqldb://u:sekret@host/db", "driver 'MySQLdb' for 'mysql[+]mysqldb' is not installed"),
+    ],
+)
+def test_a_wrong_address_is_a_wrong_configuration(url, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        opened(url)
+    assert "sekret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_password_is_never_shown():
+    assert "sekret" not in display_name(make_url("postgresql://u:sekret@host/db"))
+    assert "sekret" not in display_name(make_url("postgresql://u@host/db?password=sekret"))
+
+
+def test_postgresql_is_spoken_by_psycopg():
+    assert opened("postgresql://u@host/db").dialect.driver == "psycopg"
+
+
+def test_a_server_that_does_not_answer_is_named_without_the_password():
+    engine = opened("postgresql://u:sekret@127.0.0.1:1/db")
+    message = r"u:\*\*\*@127.0.0.1:1/db.*[Cc]onnection refused.*is it running\?"
+    with pytest.raises(StoreError, match=message) as caught, reading(engine):
+        pass
+    assert "sekret" not in str(caught.value)
+
+
+def test_a_locked_file_says_who_to_wait_for(tmp_path):
+    holder = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    engine = opened(f"sqlite:///{tmp_path / 'a.db'}?timeout=0.01")
+    with pytest.raises(StoreError, match=r"a\.db.*database is locked\. Another program"), writing(engine):
+        pass
+    holder.close()
+    engine.dispose()
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(StoreError, match="Its folder must exist"), writing(opened(f"sqlite:///{tmp_path}/no/a.db")):
+        pass
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path):
+    (tmp_path / "a.db").write_text("id,flow\n1,2\n" * 100)
+    engine = opened(f"sqlite:///{tmp_path}/a.db")
+    with pytest.raises(SourceError, match="must name an SQLite file"), reading(engine, SourceError) as connection:
+        connection.execute(text("SELECT * FROM sqlite_master"))
+    engine.dispose()
+
+
+def test_parameters_stay_out_of_errors(tmp_path):
+    engine = opened(f"sqlite:///{tmp_path}/a.db")
+    with pytest.raises(StoreError) as caught, writing(engine) as connection:
+        connection.execute(text("INSERT INTO nowhere VALUES (:value)"), {"value": "sekret"})
+    assert "no such table: nowhere" in str(caught.value)
+    assert "sekret" not in str(caught.value) + str(caught.value.__cause__)
+    engine.dispose()
+
+
+def test_what_fails_half_way_leaves_nothing(tmp_path):
+    engine = opened(f"sqlite:///{tmp_path}/a.db")
+    with pytest.raises(StoreError, match="nowhere"), writing(engine) as connection:  # noqa: PT012 - both in one
+        connection.execute(text("CREATE TABLE a (id INTEGER)"))
+        connection.execute(text("INSERT INTO nowhere VALUES (1)"))
+    with reading(engine) as connection:
+        assert connection.execute(text("SELECT * FROM sqlite_master")).all() == []
+    engine.dispose()
+
+
+def test_writers_wait_for_their_turn(tmp_path):
+    """Two that read before they write would fail at once if their transactions began as readers."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    engine = opened(f"sqlite:///{tmp_path}/a.db")
+    with writing(engine) as connection:
+        connection.execute(text("CREATE TABLE a (n INTEGER)"))
+
+    def add(_number):
+        with writing(engine) as connection:
+            count = connection.scalar(text("SELECT COUNT(*) FROM a"))
+            connection.execute(text("INSERT INTO a VALUES (:n)"), {"n": count})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, range(20)))
+    with reading(engine) as connection:
+        assert connection.scalars(text("SELECT n FROM a ORDER BY n")).all() == list(range(20))
+    engine.dispose()

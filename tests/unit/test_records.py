@@ -1,0 +1,115 @@
+"""Whatever a driver hands over becomes the documented type, or an error that names the value."""
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jobs.records import typed
+from schemas.config import MonitorConfig
+from schemas.errors import SourceError
+
+BIG = 2**53 + 1
+
+
+def column(values, kind="numeric"):
+    monitor = MonitorConfig(table="t", key="id", **{kind: "x"})
+    frame = pd.DataFrame({"id": range(len(values)), "x": pd.Series(values, dtype="object")})
+    return typed(frame, "pump", monitor)["x"]
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "expected"),
+    [
+        ([1, BIG], "int64", [1, BIG]),
+        ([None, BIG], "Int64", [None, BIG]),
+        ([1, 2.5], "float64", [1.0, 2.5]),
+        ([Decimal("0.1"), None], "float64", [0.1, None]),
+        ([Decimal("0.5"), 1.5], "float64", [0.5, 1.5]),
+        ([float("inf"), 1], "float64", [float("inf"), 1.0]),
+        ([2**70, 1], "float64", [2.0**70, 1.0]),
+        ([True, False], "float64", [1.0, 0.0]),
+        ([None, None], "float64", [None, None]),
+        ([], "float64", []),
+    ],
+)
+def test_numbers(values, dtype, expected):
+    found = column(values)
+    assert str(found.dtype) == dtype
+    assert [None if pd.isna(value) else value for value in found] == expected
+
+
+@pytest.mark.parametrize("values", [[True, None], [1, 0, None], [1.0, None], [None]])
+def test_truth_values(values):
+    found = column(values, "boolean")
+    assert str(found.dtype) == "boolean"
+    assert [None if pd.isna(value) else bool(value) for value in found] == [
+        None if v is None else bool(v) for v in values
+    ]
+
+
+@pytest.mark.parametrize(("value", "text"), [("high", "high"), (3, "3"), (True, "True"), (Decimal("1.50"), "1.50")])
+def test_categories(value, text):
+    found = column([value, None], "categorical")
+    assert str(found.dtype) == "str"
+    assert found.iloc[0] == text
+    assert pd.isna(found.iloc[1])
+
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        NOON,
+        NOON.replace(tzinfo=None),
+        NOON.astimezone(timezone(timedelta(hours=2))),
+        "2026-01-01 12:00:00.000000",
+        "2026-01-01T12:00:00Z",
+        "2026-01-01T14:00+02:00",
+    ],
+)
+def test_times(value):
+    found = column([value, None], "timestamp")
+    assert str(found.dtype) == "datetime64[us, UTC]"
+    assert found.iloc[0] == NOON
+    assert pd.isna(found.iloc[1])
+
+
+def test_times_of_several_forms_in_one_column():
+    found = column([NOON, "2026-01-01", date(2026, 1, 2)], "timestamp")
+    assert found.dt.day.tolist() == [1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "message"),
+    [
+        ([1, "n/a"], "numeric", "a number.* key 1 holds 'n/a'"),
+        (["1.5", None], "numeric", "a number.* key 0 holds '1.5'"),
+        ([b"\x00"], "numeric", "a number"),
+        ([1, 2], "boolean", "true or false.* key 1 holds 2"),
+        (["yes"], "boolean", "holds 'yes'"),
+        ([NOON, "soon"], "timestamp", "a time.* key 1 holds 'soon'"),
+        ([1767225600], "timestamp", "a time.* holds 1767225600"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named_with_its_key(values, kind, message):
+    with pytest.raises(SourceError, match=message):
+        column(values, kind)
+
+
+def test_a_label_is_any_number_but_zero():
+    monitor = MonitorConfig(table="t", key="id", numeric="x", label="y")
+    frame = pd.DataFrame({"id": [1, 2, 3, 4], "x": 1.0, "y": pd.Series([0, 1, 2, None], dtype="object")})
+    found = typed(frame, "pump", monitor)["y"]
+    assert found.isna().tolist() == [False, False, False, True]
+    assert found[:3].tolist() == [False, True, True]
+
+
+def test_numpy_columns_pass_unchanged():
+    monitor = MonitorConfig(table="t", key="id", numeric=["x", "y"])
+    frame = pd.DataFrame({"id": [1], "x": np.float32([0.5]), "y": pd.array([None], dtype="Int32")})
+    assert typed(frame, "pump", monitor).dtypes.astype(str).to_dict() == {"id": "int64", "x": "float64", "y": "Int64"}
