@@ -1,8 +1,10 @@
 """Runs the migrations on the connection that `jobs.migrations` passes.
 
-By hand, to write a new one: ``alembic -x url=sqlite:///plumbline.db revision --autogenerate -m "..."``.
+To write a new one, in the repository:
+``PYTHONPATH=. alembic -x url=sqlite:///plumbline.db revision --autogenerate -m "..."``.
 """
 
+from alembic.util import CommandError
 from pydantic import SecretStr
 from sqlalchemy import Connection
 
@@ -37,6 +39,8 @@ def migrate(connection: Connection) -> None:
 if "connection" in context.config.attributes:
     migrate(context.config.attributes["connection"])
 else:
-    engine = open_engine(SecretStr(context.get_x_argument(as_dictionary=True)["url"]))
-    with writing(engine) as own_connection:
+    address = context.get_x_argument(as_dictionary=True).get("url")
+    if address is None:
+        raise CommandError("No database was named. Add, for example: -x url=sqlite:///plumbline.db")
+    with writing(open_engine(SecretStr(address))) as own_connection:
         migrate(own_connection)

@@ -39,6 +39,13 @@ def choose_backend(backend: Backend, device: Device) -> None:
         )
 
 
+def backend_name() -> str:
+    """The backend that Keras runs on."""
+    import keras
+
+    return str(keras.backend.backend())
+
+
 def has_gpu() -> bool:
     """Whether the backend that Keras runs on finds a GPU."""
     import keras

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal
 
-import keras
 import numpy as np
 import pandas as pd
 
 from detector.artifact import Artifact, Decision
+from detector.backend import backend_name
 from detector.calibration import Calibration, check_rate, f_beta_threshold
 from detector.model import Model
 from detector.preprocess import Encoder
@@ -117,4 +117,4 @@ def _decide(rule: DecisionRule, reference: Calibration, model: Model, anomalies:
 
 def _versions() -> dict[str, Any]:
     packages = {name: version(name) for name in ("keras", "numpy", "pandas", "scikit-learn")}
-    return {**packages, "backend": keras.backend.backend()}
+    return {**packages, "backend": backend_name()}

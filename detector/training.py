@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 
 from detector.architecture import Architecture, latent_size
@@ -51,7 +50,7 @@ def fit_network(
     )
     held_out, rows = _split(len(matrix), rng)
     network = VAE(architecture, layout, initial_weights(architecture, layout, rng))
-    network.compile(optimizer=_optimizer(config), jit_compile=keras.backend.backend() == "jax")
+    network.prepare_training(config.learning_rate, config.weight_decay, config.steps)
     watched = clean_inputs(matrix[held_out], architecture, is_training=True)
     validation = {**watched.as_dict(), "beta": np.ones((len(held_out), 1), dtype=np.float32)}
     batches = _batches(matrix[rows], architecture, config, rng)
@@ -63,11 +62,6 @@ def _split(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     order = rng.permutation(n)
     size = min(max(1, round(VALIDATION_SHARE * n)), MAX_VALIDATION)
     return order[:size], order[size:] if n > size else order
-
-
-def _optimizer(config: ModelConfig) -> keras.optimizers.Optimizer:
-    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, decay_steps=config.steps)
-    return keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, global_clipnorm=5.0)
 
 
 def _batches(

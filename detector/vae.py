@@ -23,6 +23,7 @@ from detector.preprocess import SQUASH_FROM, Layout
 SD_FLOOR = 0.05  # of a Gaussian cell: a perfectly predicted cell must not own the whole score
 LOG_VAR_RANGE = (-8.0, 4.0)
 LOGIT_LIMIT = 20.0
+CLIP_NORM = 5.0
 BLOCK = 1024  # records in one call of the compiled scoring function
 
 
@@ -93,6 +94,12 @@ class VAE(keras.Model):  # type: ignore[misc]
         self.elbo_tracker.update_state(-ops.mean(nll + y_pred["kl"]))
         loss = ops.mean(nll + ops.mean(x["beta"]) * y_pred["kl"])
         return loss / float(np.sqrt(self.architecture.width))
+
+    def prepare_training(self, learning_rate: float, weight_decay: float, steps: int) -> None:
+        """Choose the optimiser: AdamW, its rate on a cosine schedule over the steps."""
+        schedule = keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=steps)
+        optimiser = keras.optimizers.AdamW(schedule, weight_decay=weight_decay, global_clipnorm=CLIP_NORM)
+        self.compile(optimizer=optimiser, jit_compile=keras.backend.backend() == "jax")  # XLA slows TensorFlow's steps
 
     def posterior(self, inputs: Inputs) -> Posterior:
         """What the network says of n records, computed in blocks of one fixed shape."""

@@ -62,7 +62,7 @@ class ArrowReader:
         try:
             with self._cursor() as cursor:
                 yield cursor
-            self._connection.rollback()
+                cursor.connection.rollback()
         except dbapi.Error as exc:
             self.close()
             raise SourceError(failure(self._url, str(exc))) from exc

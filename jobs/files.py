@@ -65,7 +65,7 @@ def open_records(path: Path) -> RecordFile:
 
 
 def convert(values: pa.Array, target: pa.DataType) -> pa.Array:
-    """Values as another type; NaN becomes missing, a time loses what is finer than microseconds.
+    """Values as another type; a time loses what is finer than microseconds, a decimal what no double holds.
 
     Raises:
         pyarrow.ArrowInvalid: where a value does not fit.
@@ -76,9 +76,7 @@ def convert(values: pa.Array, target: pa.DataType) -> pa.Array:
         return pa.nulls(len(values), target)
     if pa.types.is_string(values.type) and target != TEXT:
         values = pc.utf8_trim_whitespace(values)
-    if pa.types.is_timestamp(values.type) and pa.types.is_timestamp(target):
-        return pc.cast(values, target, safe=False)
-    return pc.cast(values, target)
+    return pc.cast(values, target, safe=target not in (DECIMAL, NAIVE_TIME, TIME))
 
 
 class CsvFile:
@@ -151,7 +149,7 @@ class ParquetFile:
                         {name: _without_nan(convert(batch[name], kind)) for name, kind in self.kinds.items()}
                     )
         except (pa.ArrowInvalid, OSError) as exc:
-            msg = f"{self.path} cannot be read as Parquet: {exc}. Write the file again."
+            msg = f"{self.path} holds values that cannot be read: {exc}. Convert the column, or write the file again."
             raise RecordsError(msg) from exc
 
 

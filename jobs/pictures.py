@@ -1,6 +1,5 @@
 """Pictures of what a monitor found, for people. The only module that speaks matplotlib."""
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,7 +176,7 @@ def _groups(records: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def _label(entity: str) -> str:
     """A name as a legend shows it: matplotlib takes $ for formulas, and leaves out what starts with _."""
-    label = textwrap.shorten(entity, 24, placeholder="…").replace("$", r"\$")
+    label = (entity if len(entity) <= 24 else f"{entity[:23]}…").replace("$", r"\$")
     return f" {label}" if label.startswith("_") else label
 
 

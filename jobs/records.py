@@ -91,6 +91,8 @@ def categorical(series: "pd.Series[Any]") -> "pd.Series[Any]":
     """Categories as text; a missing one is NA."""
     if series.dtype == "str":
         return series
+    if infer_dtype(series, skipna=True) == "string":
+        return series.astype("str")
     texts = [None if pd.isna(value) else str(value) for value in series.array]
     return pd.Series(texts, index=series.index, dtype="str")
 

@@ -17,7 +17,7 @@ from jobs.source import Source, keys_of
 from jobs.store import Anomaly, Batch, BatchResult, Champion, HourCount, Store
 from schemas.config import MonitorConfig
 from schemas.errors import LostLease, NoChampion
-from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY
+from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE
 from schemas.keys import key_label
 
 LEASE = timedelta(minutes=15)
@@ -122,19 +122,10 @@ def find_anomalies(records: pd.DataFrame, monitor: MonitorConfig, scorer: Scorer
     flagged = records[scored[IS_ANOMALY]]
     found = scored[scored[IS_ANOMALY]]
     causes = scorer.explain(flagged, found[ANOMALY_SCORE].to_numpy(), monitor.top_features)
-    identity = _identity(flagged, monitor)
+    columns = pd.concat([_identity(flagged, monitor), found.drop(columns=IS_ANOMALY).reset_index(drop=True)], axis=1)
     anomalies = tuple(
-        Anomaly(
-            **who,
-            anomaly_score=score,
-            p_value=p_value,
-            severity=severity,
-            threshold=scorer.threshold,
-            explanation=explanation,
-        )
-        for who, score, p_value, severity, explanation in zip(
-            identity.to_dict("records"), found[ANOMALY_SCORE], found[P_VALUE], found[SEVERITY], causes, strict=True
-        )
+        Anomaly(**{str(name): value for name, value in row.items()}, threshold=scorer.threshold, explanation=cause)
+        for row, cause in zip(columns.to_dict("records"), causes, strict=True)
     )
     everything = _all_scores(records, scored, monitor) if monitor.store_scores == "all" else None
     return BatchResult(len(records), anomalies, _hours(records, scored, monitor, now), everything)

@@ -56,7 +56,7 @@ def check_command(app: "App", out: "Output", monitor: str | None) -> None:
         except PlumblineError as exc:
             findings[name] = [Finding("error", str(exc))]
     rows = [(name, finding.level, finding.message) for name, listed in findings.items() for finding in listed]
-    out.result(findings, lambda: [out.say(f"{level:8}{name}: {message}") for name, level, message in rows] and None)
+    out.result(findings, lambda: out.say("\n".join(f"{level:8}{name}: {message}" for name, level, message in rows)))
     errors = sum(level == "error" for _, level, _ in rows)
     if errors:
         raise RecordsError(f"{errors} of the findings are errors. Mend them before you train.")

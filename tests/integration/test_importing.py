@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobs import files
+from jobs.databases import open_engine
 from jobs.importing import import_file
 from schemas.errors import RecordsError, SourceError, UsageError
 
@@ -22,6 +23,20 @@ def csv(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def sqlite_engine(sqlite_url):
+    engine = open_engine(sqlite_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def postgres_engine(postgres_url):
+    engine = open_engine(postgres_url)
+    yield engine
+    engine.dispose()
 
 
 def rows(engine, statement):
@@ -167,8 +182,8 @@ def test_a_table_is_replaced_only_when_asked(engine, csv):
 
 def test_appended_records_take_the_types_of_the_table(engine, csv):
     import_file(csv("id,a,b,c,d\n1,0.5,x,7,2026-01-01\n"), engine, "t")
-    import_file(csv("id,d,c,b,a\n2,2026-01-02,,007,3\n"), engine, "t", if_exists="append")
-    assert rows(engine, "SELECT id, a, b, c FROM t ORDER BY id") == [(1, 0.5, "x", 7), (2, 3.0, "007", None)]
+    import_file(csv("id,d,c,b,a\n2,2026-01-02,,007,9007199254740993\n"), engine, "t", if_exists="append")
+    assert rows(engine, "SELECT id, a, b, c FROM t ORDER BY id") == [(1, 0.5, "x", 7), (2, 2.0**53, "007", None)]
 
 
 @pytest.mark.parametrize(
@@ -214,19 +229,7 @@ def test_what_the_database_cannot_store_is_told_in_its_own_words(postgres_engine
         import_file(csv("a\n1\n"), postgres_engine, "nowhere.t")
 
 
-@pytest.fixture
-def sqlite_engine(sqlite_url):
-    from jobs.databases import open_engine
-
-    engine = open_engine(sqlite_url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def postgres_engine(postgres_url):
-    from jobs.databases import open_engine
-
-    engine = open_engine(postgres_url)
-    yield engine
-    engine.dispose()
+def test_whole_numbers_beyond_a_bigint_are_refused(sqlite_engine, tmp_path):
+    pa.parquet.write_table(pa.table({"a": pa.array([2**64 - 1], pa.uint64())}), tmp_path / "big.parquet")
+    with pytest.raises(RecordsError, match="values that cannot be read: Integer value"):
+        import_file(tmp_path / "big.parquet", sqlite_engine, "t")

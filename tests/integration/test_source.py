@@ -352,6 +352,6 @@ def test_a_connection_that_broke_while_idle_is_opened_again(postgres_url):
 def test_a_failed_read_leaves_the_source_usable(readings, engine, open_source):
     source = open_source(normal="1 / (id - id) > 0" if engine.dialect.name == "postgresql" else "json(mode) = 1")
     for _ in range(2):
-        with pytest.raises(SourceError, match="division by zero|malformed JSON"):
+        with pytest.raises(SourceError, match=r"division by zero|malformed JSON"):
             source.read_normal(3)
     assert len(source.read(KeyRange(None, (BIG + 9,)))) == 10

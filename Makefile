@@ -1,0 +1,59 @@
+# One command for everything: make demo, make test, make check.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export TF_CPP_MIN_LOG_LEVEL := 3
+
+.PHONY: help demo test lint types contracts check bench lock clean
+
+help:
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.run ## install, then run the main job on two tables
+	$(BIN)/plumbline demo
+
+test: check ## install, then run every check and every test
+	$(BIN)/python -m pytest -n $${PYTEST_WORKERS:-2} --dist loadgroup
+
+check: lint types contracts ## lint, types and import contracts
+
+lint: $(VENV)/.test ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test ## static types
+	$(BIN)/mypy
+
+contracts: $(VENV)/.test ## who may import whom
+	$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/.test ## measure; PLUMBLINE_DATA names the folder of labelled data sets
+	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.tabular --data "$${PLUMBLINE_DATA:?name the folder of labelled data sets}/adbench"
+
+lock: ## pin the dependencies anew, with hashes (needs uv)
+	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-header -o requirements/run.txt
+	uv pip compile pyproject.toml --group build --group test --universal --python-version 3.11 --generate-hashes --no-header \
+		-c requirements/run.txt -o requirements/test.txt
+
+clean: ## remove what the other commands made
+	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# Each stamp stands for an environment that holds what its lock file names; a second call installs nothing.
+$(VENV)/.run: requirements/run.txt pyproject.toml
+	@$(MAKE) --no-print-directory environment LOCK=requirements/run.txt
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt pyproject.toml
+	@$(MAKE) --no-print-directory environment LOCK=requirements/test.txt
+	@touch $@ $(VENV)/.run
+
+.PHONY: environment
+environment:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
+		"Plumbline needs Python 3.11, 3.12 or 3.13; this is %d.%d. Name another: make PYTHON=python3.12" % v)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r $(LOCK)
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
