@@ -15,9 +15,11 @@ ROWS = 60
 def check(engine):
     """Makes a table and checks a monitor on it; findings as (level, message)."""
 
-    def checker(ddl="id INTEGER PRIMARY KEY, flow DOUBLE PRECISION", row="{i}, 1.5", rows=ROWS, **settings):
+    def checker(ddl="id INTEGER PRIMARY KEY, flow DOUBLE PRECISION", row="{i}, 1.5", rows=ROWS, index=None, **settings):
         with writing(engine) as connection:
             connection.execute(text(f'CREATE TABLE "Readings" ({ddl})'))
+            if index:
+                connection.execute(text(f'CREATE INDEX its_index ON "Readings" ({index})'))
             for i in range(1, rows + 1):
                 connection.exec_driver_sql(f'INSERT INTO "Readings" VALUES ({row.format(i=i)})')
         given = {"table": "Readings", "key": "id", "numeric": "flow", "false_positive_rate": 0.1} | settings
@@ -59,10 +61,11 @@ def test_a_text_key_is_a_warning(check):
 
 
 @pytest.mark.parametrize(
-    ("row", "message"), [("NULL, {i}", "'id' in the key is null"), ("{i} / 2, 1.5", "not unique: ")]
+    ("row", "message"),
+    [("NULL, {i}", "'id' in the key is null"), ("{i} / 2, 1.5", "not unique: ")],
 )
 def test_a_key_that_is_null_or_repeats_is_an_error(check, row, message):
-    findings = check("id INTEGER, flow DOUBLE PRECISION", row)
+    findings = check("id INTEGER, flow DOUBLE PRECISION", row, index="id")
     assert [level for level, found in findings if message in found] == ["error"]
 
 
@@ -71,7 +74,7 @@ def test_a_unique_index_makes_a_key_and_pages_it(check):
 
 
 def test_a_missing_index_comes_with_the_statement_that_makes_it(check, engine):
-    findings = check("id INTEGER NOT NULL, line INTEGER NOT NULL, flow REAL", "{i}, 1, 1.5", key=["line", "id"])
+    findings = check("id INTEGER PRIMARY KEY, line INTEGER NOT NULL, flow REAL", "{i}, 1, 1.5", key=["line", "id"])
     (finding,) = findings
     assert finding[0] == "warning"
     statement = finding[1].partition("Create one: ")[2]

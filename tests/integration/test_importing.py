@@ -123,6 +123,12 @@ def test_a_table_in_another_schema_is_named_with_a_dot(postgres_engine, csv):
     assert rows(postgres_engine, "SELECT a FROM plant.t") == [(1,)]
 
 
+def test_lines_within_quotes_belong_to_one_record(sqlite_engine, csv, monkeypatch):
+    monkeypatch.setattr(files, "_BLOCK_BYTES", 100)
+    import_file(csv("note,a\n" + '"two\n\nlines",5\n' * 50), sqlite_engine, "t")
+    assert rows(sqlite_engine, "SELECT count(*), min(note), max(note) FROM t") == [(50, *["two\n\nlines"] * 2)]
+
+
 def test_progress_is_told_the_records_written_so_far(sqlite_engine, csv, monkeypatch):
     monkeypatch.setattr(files, "_BLOCK_BYTES", 100)
     told = []

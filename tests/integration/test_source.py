@@ -355,3 +355,19 @@ def test_a_failed_read_leaves_the_source_usable(readings, engine, open_source):
         with pytest.raises(SourceError, match=r"division by zero|malformed JSON"):
             source.read_normal(3)
     assert len(source.read(KeyRange(None, (BIG + 9,)))) == 10
+
+
+@pytest.mark.parametrize("type_", ["timestamp", "timestamptz"])
+def test_times_are_utc_whatever_the_zone_of_the_session(postgres_url, type_):
+    engine = open_engine(postgres_url)
+    with writing(engine) as connection:
+        connection.execute(text(f"ALTER DATABASE {engine.url.database} SET timezone = 'Asia/Tokyo'"))
+        row = f"SELECT 1 AS id, 0.5 AS flow, '2026-01-01 00:00:00{'+00' if type_ == 'timestamptz' else ''}'::{type_} AS at"
+        connection.execute(text(f"CREATE TABLE readings AS {row}"))
+    engine.dispose()
+    source = watch(engine, time="at")
+    assert source.read_normal(1)["at"].item() == START
+    assert source.next_range(None, 1, START - timedelta(seconds=1)) is None
+    assert source.next_range(None, 1, START) == KeyRange(None, (1,))
+    source.close()
+    engine.dispose()

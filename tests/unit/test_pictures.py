@@ -2,10 +2,12 @@ import struct
 import subprocess
 import sys
 
+import matplotlib.dates as mdates
 import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from jobs import pictures
 from jobs.pictures import TrainingCurve, score_picture
@@ -65,6 +67,19 @@ def test_thinning_keeps_flagged_records_and_the_highest_of_each_stretch():
     stretches = np.arange(50_000) * 600 // 50_000
     peaks = records["score"].groupby(stretches).max()
     assert peaks.isin(thinned["score"]).all()
+
+
+def test_known_anomalies_close_in_time_are_shaded_as_one_stretch():
+    every = pd.Series(times(1000))
+    axes = Figure().subplots()
+    pictures._shade(axes, every[[100, 101, 105, 500, 502]], every)
+    edges = [mdates.num2date(edge) for patch in axes.patches for edge in (patch.get_x(), patch.get_corners()[2][0])]
+    assert [edge.replace(microsecond=0) for edge in edges] == every[[100, 105, 500, 502]].tolist()
+
+
+def test_known_anomalies_are_shaded_where_there_are_times(tmp_path):
+    shaded = draw(tmp_path / "p.png", scored(300, time=times(300), label=[0] * 150 + [1] * 150))
+    assert has_colour(shaded, "#f4e5ed")
 
 
 def test_a_small_table_is_drawn_whole():
