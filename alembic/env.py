@@ -4,11 +4,11 @@ To write a new one, in the repository:
 ``PYTHONPATH=. alembic -x url=sqlite:///plumbline.db revision --autogenerate -m "..."``.
 """
 
+from alembic import context
 from alembic.util import CommandError
 from pydantic import SecretStr
 from sqlalchemy import Connection
 
-from alembic import context
 from jobs.databases import open_engine, writing
 from schemas.tables import VERSION_TABLE, metadata
 from schemas.views import create_views, drop_views

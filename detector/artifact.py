@@ -69,7 +69,7 @@ class Artifact:
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class _Shapes(_Strict):
@@ -97,9 +97,9 @@ class _Tail(_Strict):
 class _Manifest(_Strict):
     format_version: Literal[1]
     config: ModelConfig
-    columns: list[dict[str, Any]]
+    columns: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_CELLS)
     architecture: _Shapes
-    n_train: int = Field(ge=1)
+    n_train: int = Field(ge=1, le=2**53)
     reference_records: int = Field(ge=1)
     calibration_records: int = Field(ge=1)
     tail: _Tail | None
@@ -158,7 +158,7 @@ def load_artifact(blob: bytes, sha256: str) -> Artifact:
     known = _parse_manifest(blob)
     try:
         arrays = load(blob)
-    except (SafetensorError, ValueError, OverflowError) as exc:
+    except (SafetensorError, ValueError, OverflowError, KeyError) as exc:  # KeyError: a type that NumPy lacks
         raise _refused(f"is no valid safetensors container ({exc})") from exc
     return _assemble(known, arrays)
 
@@ -178,17 +178,13 @@ def _parse_manifest(blob: bytes) -> _Manifest:
     try:
         return _Manifest.model_validate(raw)
     except ValidationError as exc:
-        first = exc.errors(include_url=False, include_input=False)[0]
-        raise _refused(f"has a manifest with a wrong {'.'.join(map(str, first['loc']))}: {first['msg']}") from exc
+        raise _refused(f"has a manifest with a wrong {_first_problem(exc)}") from exc
 
 
 def _assemble(known: _Manifest, arrays: dict[str, np.ndarray]) -> Artifact:
     grids = {name.removeprefix("grids/"): array for name, array in arrays.items() if name.startswith("grids/")}
-    try:
-        encoder = Encoder.from_state(known.columns, grids)
-        width = encoder.layout.width
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        raise _refused(f"has columns that cannot be rebuilt ({exc!r})") from exc
+    encoder = _rebuilt(known.columns, grids)
+    width = encoder.layout.width
     architecture = Architecture(**known.architecture.model_dump())
     if width != architecture.width:
         raise _refused(f"has columns of {width} cells and networks of {architecture.width}")
@@ -208,6 +204,18 @@ def _assemble(known: _Manifest, arrays: dict[str, np.ndarray]) -> Artifact:
     )
 
 
+def _rebuilt(columns: list[dict[str, Any]], grids: dict[str, np.ndarray]) -> Encoder:
+    try:
+        encoder = Encoder.from_state(columns, grids)
+    except ValidationError as exc:
+        raise _refused(f"has a column with a wrong {_first_problem(exc)}") from exc
+    except (KeyError, TypeError) as exc:
+        raise _refused("has a column of a type that is not known") from exc
+    if len(set(encoder.names)) < len(columns):
+        raise _refused("has two columns of one name")
+    return encoder
+
+
 def _check_arrays(
     arrays: dict[str, np.ndarray], known: _Manifest, architecture: Architecture, encoder: Encoder
 ) -> None:
@@ -215,11 +223,7 @@ def _check_arrays(
     coordinates = architecture.members * architecture.latent + views * architecture.width
     expected: dict[str, tuple[tuple[int, ...], str]] = {
         **{f"weights/{name}": (shape, "float32") for name, shape in architecture.shapes().items()},
-        **{
-            f"grids/{name}": ((2, grid.shape[-1]), "float64")
-            for name, grid in encoder.grids().items()
-            if grid is not None
-        },
+        **{f"grids/{name}": ((2, _points(grid)), "float64") for name, grid in encoder.grids().items()},
         "reference/points": ((known.reference_records, coordinates), "float32"),
         "reference/latent_sd": ((architecture.members, architecture.latent), "float32"),
         "attribution/typical_nll": ((len(encoder.columns),), "float32"),
@@ -235,12 +239,19 @@ def _check_arrays(
             raise _refused(f"has {name} as {found.dtype}{found.shape}, expected {dtype}{shape}")
         if not np.isfinite(found).all():
             raise _refused(f"has numbers in {name} that are not finite")
+    if (np.diff(arrays["calibration/reference"]) < 0).any():
+        raise _refused("has calibration scores that are not in ascending order")
 
 
-def _points(grid: np.ndarray | None) -> int:
-    if grid is None or not 2 <= grid.shape[-1] <= GRID_POINTS:
-        raise _refused(f"has a column without its grid of 2 to {GRID_POINTS} points")
+def _points(grid: np.ndarray) -> int:
+    if not 2 <= grid.shape[-1] <= GRID_POINTS:
+        raise _refused(f"has a grid of {grid.shape[-1]} points, expected 2 to {GRID_POINTS}")
     return grid.shape[-1]
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _refused(reason: str) -> ArtifactError:

@@ -10,13 +10,17 @@ there was none, a category never seen. It is counted, not encoded, since no dist
 
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Literal, Self
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
+from pydantic import ConfigDict, Field, TypeAdapter
 from scipy.special import ndtri
 
 Kind = Literal["gaussian", "binary", "category"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Scale = Annotated[float, Field(gt=0)]
 
 CLIP = 30.0  # standardised values beyond this are all equally far away
 BINARY_SCALE_FLOOR = 0.15  # of the range: a flag that is hardly ever set must not count for thousands
@@ -48,6 +52,9 @@ class Block:
 class Column:
     """What was learned about one feature; there is a subclass for each type of feature."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(  # of what `from_state` accepts
+        extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True
+    )
     tag: ClassVar[str]
     name: str
 
@@ -80,9 +87,13 @@ class Column:
 
     @classmethod
     def from_state(cls, state: dict[str, Any], grid: np.ndarray | None) -> Self:
-        """The column that `to_state` wrote."""
-        known = {**state, "grid": grid}
-        return cls(**{f.name: _tupled(known[f.name]) for f in fields(cls)})
+        """The column that `to_state` wrote.
+
+        Raises:
+            pydantic.ValidationError: where a value is not of the type or range that such a column has.
+        """
+        known = {name: value for name, value in state.items() if name != "type"}
+        return _adapter(cls.tag).validate_python(known if grid is None else {"grid": grid, **known})
 
 
 @dataclass(frozen=True)
@@ -113,7 +124,7 @@ class ConstantColumn(Column):
 class NullableColumn(Column):
     """A column that adds a cell for "is missing" where training records had nulls."""
 
-    missing_share: float
+    missing_share: Share
 
     @property
     def value_kinds(self) -> tuple[Kind, ...]:
@@ -164,9 +175,9 @@ class NumberColumn(NullableColumn):
     """
 
     tag: ClassVar[str] = "number"
-    offset: float
+    offset: Annotated[int | float, Field(ge=-(2**63), lt=2**63)]
     mean: float
-    scale: float
+    scale: Scale
     is_integer: bool
     grid: np.ndarray = field(compare=False, repr=False)
 
@@ -218,7 +229,7 @@ class FlagColumn(NullableColumn):
     tag: ClassVar[str] = "flag"
     low: float
     high: float
-    share: float
+    share: Share
     is_boolean: bool
 
     @classmethod
@@ -282,8 +293,12 @@ class CategoryColumn(Column):
     tag: ClassVar[str] = "category"
     RARE: ClassVar[str] = "(rare)"
     levels: tuple[str | None, ...]
-    shares: tuple[float, ...]
+    shares: tuple[Share, ...]
     rare: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(set(self.levels)) != len(self.shares):
+            raise ValueError(f"{len(self.shares)} shares for {len(set(self.levels))} distinct levels")
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -346,8 +361,8 @@ class TimestampColumn(NullableColumn):
     """
 
     tag: ClassVar[str] = "timestamp"
-    means: tuple[float, ...]
-    scales: tuple[float, ...]
+    means: Annotated[tuple[float, ...], Field(min_length=4, max_length=4)]
+    scales: Annotated[tuple[Scale, ...], Field(min_length=4, max_length=4)]
 
     @property
     def value_kinds(self) -> tuple[Kind, ...]:
@@ -384,6 +399,11 @@ class TimestampColumn(NullableColumn):
 COLUMN_TYPES: dict[str, type[Column]] = {
     column.tag: column for column in (ConstantColumn, NumberColumn, FlagColumn, CategoryColumn, TimestampColumn)
 }
+
+
+@cache
+def _adapter(tag: str) -> TypeAdapter[Any]:
+    return TypeAdapter(COLUMN_TYPES[tag])
 
 
 def as_floats(values: pd.Series, offset: float = 0) -> np.ndarray:
@@ -439,7 +459,3 @@ def _clipped(view: np.ndarray) -> np.ndarray:
 
 def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _tupled(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -56,6 +56,15 @@ def display_name(url: URL) -> str:
     return shown.render_as_string(hide_password=True)
 
 
+def has_password(url: SecretStr) -> bool:
+    """Whether a database address holds a password."""
+    try:
+        parsed = make_url(url.get_secret_value())
+    except (ArgumentError, ValueError):  # who opens it says what is wrong with it
+        return True
+    return bool(parsed.password) or "password" in parsed.query
+
+
 def sqlite_file(url: URL) -> Path | None:
     """The file behind an SQLite address; None for other databases, and for one in memory."""
     is_file = url.get_backend_name() == "sqlite" and url.database and not url.database.startswith((":memory:", "file:"))

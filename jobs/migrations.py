@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, func, inspect, select
 
-from alembic import command
 from jobs.databases import display_name, reading, sqlite_file, translated, writing
 from jobs.schema import read_revision
 from schemas.errors import StoreError

@@ -69,11 +69,12 @@ class _Table:
     watched: Watched
     first: pd.DataFrame
 
-    def holds(self, role: str, name: str) -> bool:
+    def holds(self, role: Role | Literal["timestamp"], name: str) -> bool:
         """Whether the records of a column can be read in a role."""
-        monitor = MonitorConfig.model_construct(key=self.watched.key, **{role: name if role == "time" else (name,)})
+        settings: dict[str, Any] = {"key": self.watched.key, role: (name,)}
+        columns = dict.fromkeys((*self.watched.key, name))
         try:
-            typed(self.first[[*dict.fromkeys((*self.watched.key, name))]], name, monitor)
+            typed(self.first[[*columns]], name, MonitorConfig.model_construct(**settings))
         except SourceError:
             return False
         return True
@@ -145,9 +146,10 @@ def _watched(connection: Connection, table: str, key: str | None) -> Watched:
         )
     unordered = next((name for name in primary if watched.columns[name].family in _UNORDERED), None)
     if unordered is not None:
+        kind = watched.columns[unordered].type.lower()
         raise UsageError(
-            f"Column {unordered!r} in the primary key of {table!r} is of type {watched.columns[unordered].type.lower()}, "
-            "whose values do not grow with each new record. Name a unique column whose values do: --key COLUMN."
+            f"Column {unordered!r} in the primary key of {table!r} is of type {kind}, whose values do not grow with each "
+            "new record. Name a unique column whose values do: --key COLUMN."
         )
     return replace(watched, key=primary)
 
@@ -188,7 +190,7 @@ def _time(table: _Table) -> str | None:
         texts = [column.name for column in table.watched.columns.values() if column.family in {"text", "unknown"}]
         named += [name for name in texts if _TIME_NAME.search(name) and table.first[name].notna().any()]
     candidates = [*named, *(times if len(times) == 1 else [])]
-    return next((name for name in candidates if table.holds("time", name)), None)
+    return next((name for name in candidates if table.holds("timestamp", name)), None)
 
 
 def _is_zero(connection: Connection, column: WatchedColumn) -> str:

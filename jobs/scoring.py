@@ -6,7 +6,7 @@ together, guarded by the claim's token; so each record is scored once in effect,
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import pandas as pd
 
@@ -19,8 +19,6 @@ from schemas.config import MonitorConfig
 from schemas.errors import LostLease, NoChampion
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE
 from schemas.keys import key_label
-
-LEASE = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def score_monitor(
         plan_batches(source, store, clock)
         planned = store.monitor_status(source.name).pending_batches
         scorer: Scorer | None = None
-        while (batch := store.claim_batch(source.name, champion.model_id, clock(), LEASE)) is not None:
+        while (batch := store.claim_batch(source.name, champion.model_id, clock(), source.monitor.lease)) is not None:
             scorer = scorer or load_scorer(store, champion, source.monitor)
             result = score_batch(batch, source, store, scorer, clock)
             if result is None:

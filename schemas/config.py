@@ -20,7 +20,7 @@ from schemas.frames import Features
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_VARIABLE = re.compile(r"\$(\$)?\{([A-Za-z_][A-Za-z0-9_]*)\}")  # $${NAME} stands for the text ${NAME}
 
 
 def parse_duration(value: object) -> object:
@@ -35,6 +35,15 @@ def parse_duration(value: object) -> object:
         msg = f"expected a duration such as 30s, 5m or 1h 30m, received {value!r}"
         raise ValueError(msg)
     return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(value)))
+
+
+def escape_variables(text: str) -> str:
+    """A text that a configuration holds as it stands, though it looks like the name of a variable.
+
+    >>> escape_variables("price in ${currency}")
+    'price in $${currency}'
+    """
+    return _VARIABLE.sub(lambda match: "$" + match[0], text)
 
 
 def _as_tuple(value: object) -> object:
@@ -154,6 +163,8 @@ class MonitorConfig(Section):
     """The newest normal records that training reads, at most."""
     batch_size: int = Field(50_000, ge=1)
     """Records read, scored and written at once."""
+    lease: Duration = timedelta(minutes=15)
+    """How long a worker may take for a batch before another may take it over."""
     settle: Duration = timedelta(0)
     """Records younger than this wait for the next run, since keys may not commit in order (needs time)."""
     store_scores: Literal["anomalies", "all"] = "anomalies"
@@ -188,6 +199,7 @@ class MonitorConfig(Section):
             f"the features {repeated} are listed twice": bool(repeated),
             "the label cannot be a feature": self.label in names,
             "a key column says nothing about a record, so it cannot be a feature": bool(set(self.key) & set(names)),
+            "lease must be longer than 0": self.lease <= timedelta(0),
             "settle needs a time column": bool(self.settle) and self.time is None,
             'holdout = "latest" needs a time column': self.holdout == "latest" and self.time is None,
             'threshold = "f_beta" needs a label column': self.threshold == "f_beta" and self.label is None,
@@ -251,11 +263,11 @@ def _expand(value: Any, environ: Mapping[str, str], path: Path) -> Any:
         return [_expand(item, environ, path) for item in value]
     if not isinstance(value, str):
         return value
-    missing = [name for name in _VARIABLE.findall(value) if name not in environ]
+    missing = [name for escape, name in _VARIABLE.findall(value) if not escape and name not in environ]
     if missing:
         msg = f"{path} names the environment variable {missing[0]}, which is not set. Export it before you start."
         raise ConfigError(msg)
-    return _VARIABLE.sub(lambda match: environ[match[1]], value)
+    return _VARIABLE.sub(lambda match: match[0][1:] if match[1] else environ[match[2]], value)
 
 
 def _sentence(error: Any) -> str:

@@ -1,9 +1,9 @@
 """First tables: models, the ledger, anomalies, scores, runs."""
 
 import sqlalchemy as sa
+from alembic import op
 from sqlalchemy.dialects import mysql, postgresql
 
-from alembic import op
 from schemas.views import drop_view, joined_name
 
 revision = "0001"

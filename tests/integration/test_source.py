@@ -362,7 +362,8 @@ def test_times_are_utc_whatever_the_zone_of_the_session(postgres_url, type_):
     engine = open_engine(postgres_url)
     with writing(engine) as connection:
         connection.execute(text(f"ALTER DATABASE {engine.url.database} SET timezone = 'Asia/Tokyo'"))
-        row = f"SELECT 1 AS id, 0.5 AS flow, '2026-01-01 00:00:00{'+00' if type_ == 'timestamptz' else ''}'::{type_} AS at"
+        zone = "+00" if type_ == "timestamptz" else ""
+        row = f"SELECT 1 AS id, 0.5 AS flow, '2026-01-01 00:00:00{zone}'::{type_} AS at"
         connection.execute(text(f"CREATE TABLE readings AS {row}"))
     engine.dispose()
     source = watch(engine, time="at")
