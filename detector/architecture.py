@@ -16,6 +16,7 @@ class Architecture:
     width: int
     hidden: int
     latent: int
+    learns_variance: bool  # of Gaussian cells; there may be none
 
     def to_state(self) -> dict[str, Any]:
         """The architecture as numbers and strings."""
@@ -36,7 +37,7 @@ class Architecture:
         }
         if self.kind == "vae":
             shapes |= _dense("encoder/log_var", k, h, z)
-        if self.likelihood == "auto":
+        if self.learns_variance:
             shapes["decoder/log_sd"] = (k, 2, d)  # of visible and of hidden cells
         return shapes
 

@@ -79,6 +79,7 @@ class _Shapes(_Strict):
     width: int = Field(ge=1, le=MAX_CELLS)
     hidden: int = Field(ge=1, le=4096)
     latent: int = Field(ge=1, le=512)
+    learns_variance: bool
 
 
 class _Decision(_Strict):

@@ -1,5 +1,9 @@
 """Posterior and reconstruction to anomaly scores: one number per record, higher is more anomalous.
 
+`combined`, the default, is the geometric mean of two local reconstructions: among the latents alone, where
+an unusual combination of usual values shows, and in the joint coordinates, where the residuals show what
+leaves the manifold. A product needs no constant to weigh two distances of different scale.
+
 Every score is deterministic: it uses the posterior mean, never a draw. A feature whose value training
 rules out costs ``ln(n + 2)`` nats, the surprise of a value unseen in n training records; distances count
 it as ``sqrt(distance**2 + 2 * nats)``, which is how a Gaussian turns nats into distance.
@@ -56,11 +60,15 @@ class AnomalyScores:
 
     def _distance(self, name: str, matrix: Matrix, posterior: Posterior) -> np.ndarray:
         points = joint_coordinates(matrix, posterior, self._reference.latent_sd)
+        latents = points[:, : self._reference.latent_sd.size]
         if name == "joint_knn":
             return self._joint.mean_distance(points, NEAREST)
         if name == "latent_knn":
-            return self._latent.mean_distance(self._latents_of(points), NEAREST)
-        return self._joint.reconstruction_distance(points, self._k)
+            return self._informed.mean_distance(latents * self._information, NEAREST)
+        off_or_on = self._joint.reconstruction_distance(points, self._k)
+        if name == "local_reconstruction":
+            return off_or_on
+        return np.sqrt(off_or_on * self._latent.reconstruction_distance(latents, self._k))
 
     @cached_property
     def _joint(self) -> Neighbours:
@@ -68,13 +76,17 @@ class AnomalyScores:
 
     @cached_property
     def _latent(self) -> Neighbours:
-        return Neighbours(self._latents_of(self._reference.points))
+        return Neighbours(np.ascontiguousarray(self._reference.points[:, : self._reference.latent_sd.size]))
 
-    def _latents_of(self, points: np.ndarray) -> np.ndarray:
-        """Latent coordinates in units of their information: a collapsed dimension weighs nothing."""
+    @cached_property
+    def _informed(self) -> Neighbours:
+        return Neighbours(self._latent.points * self._information)
+
+    @cached_property
+    def _information(self) -> np.ndarray:
+        """(K * l,) float32 weights of the latents by their information: a collapsed dimension weighs nothing."""
         sd = np.maximum(self._reference.latent_sd, MIN_LATENT_SD)
-        weight = np.sqrt(len(sd)) * np.sqrt(np.maximum(1 - sd**2, 0)).ravel()
-        return (points[:, : sd.size] * weight).astype(np.float32)
+        return np.sqrt(len(sd) * np.maximum(1 - sd**2, 0)).ravel().astype(np.float32)
 
 
 def joint_coordinates(matrix: Matrix, posterior: Posterior, latent_sd: np.ndarray) -> np.ndarray:
