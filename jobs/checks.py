@@ -13,7 +13,7 @@ from jobs.databases import reading
 from jobs.source import Source
 from jobs.watched import Family, Watched, raw_sql
 from schemas.config import MonitorConfig
-from schemas.errors import SourceError
+from schemas.errors import RecordsError, SourceError
 from schemas.keys import key_label
 
 _LEAST = 20  # ten to train on, as many to calibrate with
@@ -53,6 +53,17 @@ def check_monitor(name: str, monitor: MonitorConfig, source: Source) -> list[Fin
         return [Finding("error", str(exc))]
     count = len(monitor.features.names)
     return problems or [Finding("ok", f"Monitor {name!r}: the table, its key and {count} features fit.")]
+
+
+def refuse_unfit(name: str, monitor: MonitorConfig, source: Source) -> None:
+    """Raise where a check finds an error.
+
+    Raises:
+        RecordsError: with the first one.
+    """
+    for finding in check_monitor(name, monitor, source):
+        if finding.level == "error":
+            raise RecordsError(finding.message)
 
 
 def needed_normal_records(rate: float) -> int:

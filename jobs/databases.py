@@ -25,6 +25,7 @@ _ADVICE = (
     (r"unable to open database", "Its folder must exist, and be writable for this user"),
     (r"not a database|malformed", "The address must name an SQLite file that is whole"),
     (r"permission denied|insufficient privilege", "Grant this user the right to it"),
+    (r"other objects depend on it", "Drop the views on it first; `plumbline train` makes its own anew"),
     (r"unique|duplicate key", "A row like it is there already; try again"),
 )
 
@@ -93,10 +94,13 @@ def writing(engine: Engine, error: type[PlumblineError] = StoreError) -> Iterato
 @contextmanager
 def translated(engine: Engine, error: type[PlumblineError]) -> Iterator[None]:
     """Database errors inside become one sentence of class `error`, without password or parameters."""
+    driver: Any = engine.dialect.loaded_dbapi
     try:
         yield
     except StatementError as exc:
         raise error(failure(engine.url, str(exc.orig))) from exc
+    except driver.Error as exc:  # of a connection without SQLAlchemy
+        raise error(failure(engine.url, str(exc))) from exc
     except PoolTimeout as exc:
         raise error(failure(engine.url, str(exc))) from exc
 

@@ -148,8 +148,8 @@ def _watched(connection: Connection, table: str, key: str | None) -> Watched:
     if unordered is not None:
         kind = watched.columns[unordered].type.lower()
         raise UsageError(
-            f"Column {unordered!r} in the primary key of {table!r} is of type {kind}, whose values do not grow with each "
-            "new record. Name a unique column whose values do: --key COLUMN."
+            f"Column {unordered!r} in the primary key of {table!r} is of type {kind}, whose values do not grow with "
+            "each new record. Name a unique column whose values do: --key COLUMN."
         )
     return replace(watched, key=primary)
 

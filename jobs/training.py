@@ -18,6 +18,7 @@ from detector.fitting import (
     split_records,
 )
 from detector.training import Epoch
+from jobs.checks import refuse_unfit
 from jobs.recording import recorded_run
 from jobs.source import Source, keys_of
 from jobs.store import NewModel, Store
@@ -48,11 +49,12 @@ def train_monitor(
     """Train, calibrate and store a model; an interruption at any point stores nothing.
 
     Raises:
-        RecordsError: where the normal records are too few, or do not have the features.
+        RecordsError: where the table does not fit the monitor, or its normal records are too few.
         SourceError: where the watched table cannot be read.
     """
     monitor = source.monitor
     with recorded_run(store, source.name, "train", clock) as counts:
+        refuse_unfit(source.name, monitor, source)
         records = source.read_normal(monitor.max_training_records)
         normal = split_normal(records, monitor)
         anomalies = source.read_anomalies(monitor.max_training_records) if monitor.threshold == "f_beta" else None

@@ -3,6 +3,7 @@
 import itertools
 import tempfile
 import warnings
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -34,16 +35,28 @@ def postgres():
         server.cleanup()
 
 
-@pytest.fixture
-def postgres_url(postgres):
-    """Address of an empty database in PostgreSQL, dropped after the test."""
-    name = f"test_{next(_NUMBERS)}"
+@pytest.fixture(scope="session")
+def empty_database(postgres):
+    """Makes an empty database in PostgreSQL for the time of a block."""
     admin = create_engine(postgres, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    yield SecretStr(postgres.set(database=name).render_as_string(hide_password=False))
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+    @contextmanager
+    def make():
+        name = f"test_{next(_NUMBERS)}"
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        yield SecretStr(postgres.set(database=name).render_as_string(hide_password=False))
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+    return make
+
+
+@pytest.fixture
+def postgres_url(empty_database):
+    """Address of an empty database in PostgreSQL, dropped after the test."""
+    with empty_database() as url:
+        yield url
 
 
 @pytest.fixture

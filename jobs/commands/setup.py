@@ -59,7 +59,8 @@ def check_command(app: "App", out: "Output", monitor: str | None) -> None:
     out.result(findings, lambda: out.say("\n".join(f"{level:8}{name}: {message}" for name, level, message in rows)))
     errors = sum(level == "error" for _, level, _ in rows)
     if errors:
-        raise RecordsError(f"{errors} of the findings are errors. Mend them before you train.")
+        count = "1 of the findings is an error" if errors == 1 else f"{errors} of the findings are errors"
+        raise RecordsError(f"{count}. Mend what is wrong before you train.")
 
 
 @click.command("migrate")

@@ -1,0 +1,52 @@
+"""The table that is measured: correlated sensors, and one record in a thousand that does not fit."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+TABLE, KEY, TIME, ENTITY = "records", "id", "read_at", "machine"
+ANOMALY_RATE = 0.001
+MACHINES = 64
+ROWS_AT_ONCE = 50_000
+_STATES = 6  # what the sensors have in common
+_START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def sensors(columns: int) -> list[str]:
+    """The names of the numeric columns."""
+    return [f"sensor_{number:02d}" for number in range(columns)]
+
+
+def write_records(path: Path, rows: int, columns: int, normal: int, seed: int = 0) -> None:
+    """Write the records to a Parquet file; the first `normal` of them have no anomaly."""
+    rng = np.random.default_rng(seed)
+    mixing = rng.normal(size=(_STATES, columns))
+    batches = _batches(rows, mixing, normal, rng)
+    first = next(batches)
+    with pa.parquet.ParquetWriter(path, first.schema) as writer:
+        writer.write_batch(first)
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+def _batches(rows: int, mixing: np.ndarray, normal: int, rng: np.random.Generator) -> Iterator[pa.RecordBatch]:
+    for start in range(0, rows, ROWS_AT_ONCE):
+        keys = np.arange(start + 1, min(start + ROWS_AT_ONCE, rows) + 1)
+        yield _batch(keys, mixing, (keys > normal) & (rng.random(len(keys)) < ANOMALY_RATE), rng)
+
+
+def _batch(keys: np.ndarray, mixing: np.ndarray, is_anomaly: np.ndarray, rng: np.random.Generator) -> pa.RecordBatch:
+    values = rng.normal(size=(len(keys), len(mixing))) @ mixing + 0.3 * rng.normal(size=(len(keys), mixing.shape[1]))
+    one_sensor = rng.integers(0, mixing.shape[1], len(keys))
+    values[is_anomaly, one_sensor[is_anomaly]] += 12.0
+    times = np.datetime64(_START.replace(tzinfo=None), "us") + keys * np.timedelta64(1, "s")
+    known = {
+        KEY: pa.array(keys),
+        TIME: pa.array(times).cast(pa.timestamp("us", "UTC")),
+        ENTITY: pa.array([f"machine-{number}" for number in keys % MACHINES]),
+    }
+    return pa.record_batch(known | dict(zip(sensors(len(mixing[0])), map(pa.array, values.T), strict=True)))

@@ -1,0 +1,117 @@
+"""The main path, as a user meets it: from a file to flagged rows, on SQLite and PostgreSQL."""
+
+import pandas as pd
+import pytest
+
+from tests.commands import FAULTS, RECORDS
+
+
+def test_each_step_to_the_first_flagged_row_says_what_it_did(plant):
+    said = {command: result.json for command, result in plant.said.items()}
+    assert said["migrate"]["revision"]
+    assert (said["import"]["rows"], said["import"]["key"]) == (RECORDS, "id")
+    assert [finding["level"] for finding in said["check"]["pump"]] == ["ok"]
+    assert said["train"]["is_champion"]
+    assert said["train"]["card"]["training_records"] + said["train"]["card"]["calibration_records"] == 700
+    assert (said["score"]["records"], said["score"]["batches"]) == (RECORDS, 3)
+
+
+def test_the_injected_faults_are_flagged_with_their_cause(plant):
+    found = plant.must("anomalies", "list", "pump", "--limit", "200", "--json").json
+    assert len(found) == plant.said["score"].json["anomalies"]
+    causes = {int(row["record_key"]): row["top_feature"] for row in found}
+    assert {fault: causes.get(fault) for fault in FAULTS} == dict.fromkeys(FAULTS, "pressure")
+    assert len(found) < 0.05 * RECORDS
+
+
+def test_a_second_scoring_adds_nothing(plant):
+    before = plant.must("anomalies", "list", "--limit", "200", "--json").out
+    again = plant.must("score", "pump", "--json").json
+    assert (again["records"], again["anomalies"], again["batches"]) == (0, 0, 0)
+    assert plant.must("anomalies", "list", "--limit", "200", "--json").out == before
+
+
+def test_people_get_tables(plant):
+    listed = plant.must("anomalies", "list", "pump")
+    assert "pressure" in listed.out
+    assert str(FAULTS[-1]) in listed.out
+    status = plant.must("status")
+    assert "pump" in status.out
+    assert f"{RECORDS}" in status.out
+    assert "model 1" in status.out
+
+
+def test_an_anomaly_is_shown_and_labelled(plant):
+    newest = plant.must("anomalies", "list", "--json").json[0]["id"]
+    shown = plant.must("anomalies", "show", newest)
+    assert "Causes" in shown.out
+    plant.must("anomalies", "label", newest, "confirmed")
+    assert plant.must("anomalies", "show", newest, "--json").json["label"] == "confirmed"
+    assert [row["id"] for row in plant.must("anomalies", "list", "--label", "confirmed", "--json").json] == [newest]
+
+
+def test_anomalies_are_listed_by_entity_time_and_page(plant):
+    everything = plant.must("anomalies", "list", "pump", "--json").json
+    of_a = plant.must("anomalies", "list", "pump", "--entity", "a", "--json").json
+    assert of_a == [row for row in everything if row["entity"] == "a"] != []
+    late = plant.must("anomalies", "list", "pump", "--since", "2026-01-05T13:00:00", "--json").json
+    assert late == [row for row in everything if row["record_time"] >= "2026-01-05T13:00:00"] != []
+    page = plant.must("anomalies", "list", "pump", "--limit", "2", "--before", everything[0]["id"], "--json").json
+    assert page == everything[1:3]
+
+
+def test_status_counts_what_was_scored(plant):
+    (status,) = plant.must("status", "--json").json
+    assert (status["records"], status["anomalies"]) == (RECORDS, plant.said["score"].json["anomalies"])
+    assert (status["pending_batches"], status["running_batches"]) == (0, 0)
+    assert {kind: run["outcome"] for kind, run in status["last_runs"].items()} == {"train": "done", "score": "done"}
+
+
+def test_evaluation_is_on_records_past_those_of_the_model(plant):
+    report = plant.must("evaluate", "pump", "--json").json
+    assert (report["evaluation"]["records"], report["evaluation"]["anomalies"]) == (RECORDS - 700, len(FAULTS))
+    assert report["evaluation"]["auroc"] > 0.99
+    assert plant.must("evaluate", "pump", "--all", "--json").json["evaluation"]["records"] == RECORDS
+    assert "AUROC" in plant.must("evaluate", "pump").out
+
+
+def test_a_forecast_counts_alarms_and_writes_nothing(plant):
+    before = plant.must("status", "--json").out
+    forecast = plant.must("forecast", "pump", "--json").json
+    assert forecast["records"] == RECORDS - 700
+    assert len(FAULTS) <= forecast["flagged"] == forecast["by_rate"]["0.01"] <= forecast["by_rate"]["0.1"]
+    assert "would have been flagged" in plant.must("forecast", "pump").out
+    assert plant.must("status", "--json").out == before
+
+
+@pytest.mark.parametrize(
+    ("command", "columns"),
+    [
+        ("sample", {"flow", "pressure", "is_open", "mode"}),
+        ("encode", {"id", "z0"}),
+        ("denoise", {"id", "flow", "pressure", "is_open", "mode"}),
+    ],
+)
+def test_the_generator_prints_and_writes_records(plant, command, columns):
+    count = ("-n", "5") if command == "sample" else ("--limit", "5")
+    rows = plant.must(command, "pump", *count, "--json").json
+    assert len(rows) == 5
+    assert columns <= rows[0].keys()
+    assert "pressure" in plant.must(command, "pump", *count).out or command == "encode"
+    for name in ("made.csv", "made.parquet"):
+        assert plant.must(command, "pump", *count, "--out", name, "--json").json["records"] == 5
+    written = pd.read_csv(plant.folder / "made.csv"), pd.read_parquet(plant.folder / "made.parquet")
+    assert [list(frame.columns) == list(rows[0]) for frame in written] == [True, True]
+
+
+def test_a_challenger_is_promoted_and_rolled_back(plant):
+    made = plant.must("train", "pump", "--challenger", "--json").json
+    assert not made["is_champion"]
+    states = {model["id"]: model["state"] for model in plant.must("models", "list", "pump", "--json").json}
+    champion = next(model for model, state in states.items() if state == "champion")
+    assert states[made["model_id"]] == "challenger"
+    assert plant.must("models", "promote", made["model_id"], "--json").json["state"] == "champion"
+    assert plant.must("models", "show", champion, "--json").json["state"] == "retired"
+    assert plant.must("models", "rollback", "pump", "--json").json["model_id"] == champion
+    assert "champion" in plant.must("models", "list").out
+    assert "held-out ELBO" in plant.must("models", "show", champion).out

@@ -1,0 +1,146 @@
+"""What `plumbline init` writes for a table passes `check` and trains, whatever the table is called."""
+
+import tomllib
+
+import pytest
+from sqlalchemy import text
+
+from jobs.databases import open_engine, writing
+from tests.commands import readings
+
+HOSTILE = 'order"s; DROP TABLE x --\'$${a} ${HOME} % :id ü\\ name'
+
+
+@pytest.fixture
+def create(database_url, workspace):
+    """Makes a table of n rows and gives the address of its database."""
+
+    def creator(ddl, row, rows=1):
+        engine = open_engine(database_url)
+        with writing(engine) as connection:
+            connection.exec_driver_sql(f"CREATE TABLE readings ({ddl})")
+            for i in range(1, rows + 1):
+                connection.exec_driver_sql(f"INSERT INTO readings VALUES ({row.format(i=i)})")
+        engine.dispose()
+        return database_url.get_secret_value()
+
+    return creator
+
+
+def written(workspace, *options):
+    """The monitor that `init` writes."""
+    workspace.must("init", "--table", "readings", *options)
+    return tomllib.loads((workspace.folder / "config.toml").read_text())["monitors"]["readings"]
+
+
+def test_without_a_table_it_writes_a_template_that_loads(workspace):
+    workspace.must("init")
+    workspace.must("migrate")
+    result = workspace.plumbline("check")
+    assert "watches the table 'my_table', which is not in" in result.out
+    assert workspace.plumbline("init").err.startswith("Error: config.toml exists already")
+
+
+def test_its_monitor_passes_the_check_and_trains(workspace, database_url):
+    url = database_url.get_secret_value()
+    readings().to_csv(workspace.folder / "r.csv", index=False)
+    workspace.must("init", "first.toml", "--source", url)
+    workspace.must("import", "r.csv", "--table", "readings", "--into", url, "--config", "first.toml")
+    monitor = written(workspace, "--source", url)
+    assert {name: monitor[name] for name in ("key", "time", "numeric", "boolean", "categorical")} == {
+        "key": "id",
+        "time": "read_at",
+        "numeric": ["flow", "pressure"],
+        "boolean": ["is_open"],
+        "categorical": ["pump", "mode"],
+    }
+    assert (monitor["normal"], monitor["label"], monitor["false_positive_rate"]) == ("is_fault = 0", "is_fault", 0.01)
+    workspace.must("migrate")
+    assert [finding["level"] for finding in workspace.must("check", "--json").json["readings"]] == ["ok"]
+    assert workspace.must("train", "readings", "--json").json["card"]["features"] == 5
+
+
+def test_columns_that_teach_nothing_are_left_out_with_the_reason(workspace, create):
+    url = create(
+        "id INTEGER PRIMARY KEY, flow REAL, note TEXT, customer_id INTEGER, gone REAL, made_on DATE",
+        "{i}, {i}, 'note {i}', {i} % 3, NULL, '2026-01-01'",
+        60,
+    )
+    assert written(workspace, "--source", url)["numeric"] == ["flow"]
+    lines = (workspace.folder / "config.toml").read_text().splitlines()
+    reasons = [line for line in lines if line.startswith('#   "')]
+    assert [reason.split(": ")[0] for reason in reasons] == ['#   "note"', '#   "customer_id"', '#   "gone"', '#   "made_on"']
+    assert "60 distinct values in 60 records" in reasons[0]
+    assert "an id by its name" in reasons[1]
+    assert "null in the first 60" in reasons[2]
+
+
+@pytest.mark.parametrize(
+    ("columns", "time"),
+    [
+        ("shipped TIMESTAMP, created_at TIMESTAMP, updated_at TIMESTAMP", "created_at"),
+        ("shipped TIMESTAMP, flow2 REAL, flow3 REAL", "shipped"),
+        ("shipped TIMESTAMP, returned TIMESTAMP, flow3 REAL", None),
+    ],
+)
+def test_the_time_is_the_column_named_like_one_or_the_only_one(workspace, create, columns, time):
+    ddl = f"id INTEGER PRIMARY KEY, flow REAL, {columns}"
+    values = ", ".join("'2026-01-01 10:00:00'" if "TIME" in column else "1" for column in columns.split(", "))
+    assert written(workspace, "--source", create(ddl, f"{{i}}, 1.5, {values}")).get("time") == time
+
+
+def test_a_boolean_label_is_compared_as_the_database_compares(workspace, create):
+    url = create('id INTEGER PRIMARY KEY, flow REAL, "Is Fraud" BOOLEAN', "{i}, {i}, {i} = 7", 60)
+    monitor = written(workspace, "--source", url)
+    assert monitor["normal"] == ('"Is Fraud" = 0' if "sqlite" in url else '"Is Fraud" = false')
+    workspace.must("migrate")
+    workspace.must("check")
+
+
+def test_a_key_can_be_named(workspace, create):
+    url = create("number INTEGER NOT NULL, flow REAL", "{i}, 1.5")
+    missing = workspace.plumbline("init", "--table", "readings", "--source", url)
+    assert (missing.code, "has no primary key" in missing.err) == (2, True)
+    assert written(workspace, "--source", url, "--key", "number")["key"] == "number"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--table", "raedings"), "There is no table 'raedings' in"),
+        (("--table", "readings", "--key", "nr"), "has no column 'nr' for a key. It has: id, flow"),
+        (("--table", "readings"), "'id' in the primary key of 'readings' is of type real"),
+    ],
+)
+def test_what_cannot_be_watched_is_refused(workspace, create, options, sentence):
+    url = create("id REAL PRIMARY KEY, flow REAL", "{i}, 1.5")
+    result = workspace.plumbline("init", *options, "--source", url)
+    assert result.code == 2
+    assert sentence in result.err
+    assert not (workspace.folder / "config.toml").exists()
+
+
+def test_a_password_stays_out_of_the_file(workspace, create, monkeypatch):
+    url = create("id INTEGER PRIMARY KEY, flow REAL", "{i}, 1.5")
+    with_password = url + ("&" if "?" in url else "?") + "password=sekret"
+    if "sqlite" in url:
+        pytest.skip("SQLite has no passwords")
+    assert written(workspace, "--source", with_password)["source"] == "${PLUMBLINE_SOURCE_URL}"
+    assert "sekret" not in (workspace.folder / "config.toml").read_text()
+
+
+def test_hostile_names_are_quoted(workspace, database_url):
+    engine = open_engine(database_url)
+    quoted = '"' + HOSTILE.replace('"', '""') + '"'
+    with writing(engine) as connection:
+        sql = f'CREATE TABLE {quoted} ({quoted} INTEGER PRIMARY KEY, "is; fault" INTEGER, "${{HOME}}" REAL)'
+        connection.execute(text(sql.replace(":", "\\:")))
+        for i in range(60):
+            connection.execute(text(f"INSERT INTO {quoted} VALUES ({i}, {i} % 2, {i})".replace(":id", "\\:id")))
+    engine.dispose()
+    workspace.must("init", "--table", HOSTILE, "--source", database_url.get_secret_value())
+    workspace.must("migrate")
+    name = next(iter(workspace.plumbline("check", "--json").json))
+    assert name == "order_s_drop_table_x_a_home_id_name"
+    levels = {finding["message"]: finding["level"] for finding in workspace.plumbline("check", "--json").json[name]}
+    assert [message for message, level in levels.items() if "Found 30 normal records" not in message] == []

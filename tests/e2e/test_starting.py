@@ -1,0 +1,58 @@
+"""Commands start at once: what they do not need is not loaded."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from jobs import cli
+from tests.commands import ROOT, start_python
+
+SHOW_MODULES = "import sys; from jobs import cli; code = cli.run(sys.argv[1:]); print(code, *sys.modules)"
+
+
+def modules_after(folder, *arguments):
+    process = start_python("-c", SHOW_MODULES, *arguments, cwd=folder)
+    out, err = process.communicate()
+    code, *modules = out.splitlines()[-1].split()
+    assert code == "0", err
+    return set(modules)
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("train", "--help"), ("score", "--help"), ("--version",)])
+def test_help_loads_neither_pandas_nor_sqlalchemy(workspace, arguments):
+    modules = modules_after(workspace.folder, *arguments)
+    assert modules & {"keras", "tensorflow", "numpy", "pandas", "sqlalchemy", "pydantic", "rich"} == set()
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("anomalies", "list"), ("models", "list")])
+def test_looking_at_the_store_loads_no_library_of_models(workspace, arguments):
+    workspace.must("init")
+    workspace.must("migrate")
+    modules = modules_after(workspace.folder, *arguments)
+    assert "sqlalchemy" in modules
+    assert modules & {"keras", "tensorflow", "sklearn", "scipy", "pandas", "pyarrow", "alembic"} == set()
+
+
+def test_the_program_runs_as_a_module(workspace):
+    process = workspace.start("--version")
+    out, _ = process.communicate()
+    assert (process.returncode, out.split()[0]) == (0, "plumbline,")
+
+
+@pytest.mark.parametrize("command", list(cli._COMMANDS))
+def test_every_command_explains_itself(workspace, command):
+    shown = workspace.must(command, "--help").out
+    assert f"Usage: plumbline {command}" in shown
+    group = cli.cli.get_command(None, command)
+    for name in getattr(group, "commands", ()):
+        assert f"Usage: plumbline {command} {name}" in workspace.must(command, name, "--help").out
+
+
+def test_every_command_is_documented():
+    pages = [ROOT / "README.md", *Path(ROOT / "docs").glob("*.md")]
+    documented = set(re.findall(r"plumbline ((?:models |anomalies )?[a-z]+)", " ".join(p.read_text() for p in pages)))
+    groups = {name: getattr(cli.cli.get_command(None, name), "commands", None) for name in cli._COMMANDS}
+    commands = {f"{name} {sub}" for name, subs in groups.items() for sub in subs or ()}
+    commands |= {name for name, subs in groups.items() if not subs}
+    assert commands - documented == set()
