@@ -3,7 +3,8 @@
 An anomalous cell moves the latent position and so smears error over innocent cells. Therefore the causes
 are found one at a time: the feature that costs most beyond what is typical is hidden from the network, as
 cells were hidden in training, and the rest is judged again without it. The expected values are those of the
-last round, in which no cause was visible.
+last round, in which no cause was visible. The first cause is hidden however little it costs: a wrong category
+costs few nats, and in plain sight it is half of what the network expects.
 """
 
 from collections.abc import Callable
@@ -53,10 +54,11 @@ def attribute(
     rows = np.arange(n)
     hidden, found = np.zeros((n, f), dtype=np.float32), np.zeros((n, f))
     cost, expected = excess_of(hidden)
-    for _ in range(min(ROUNDS, f - 1)):
+    for number in range(max(1, min(ROUNDS, f - 1))):
         candidate = np.where(hidden > 0, -np.inf, cost)
         top = candidate.argmax(axis=1)
-        suspects = rows[candidate[rows, top] > SUSPICIOUS]
+        least = SUSPICIOUS if number else -np.inf
+        suspects = rows[candidate[rows, top] > least]
         if not len(suspects):
             break
         hidden[suspects, top[suspects]] = 1
@@ -67,14 +69,9 @@ def attribute(
     return Attribution(share, _deviation(matrix, expected, feature_cells), expected)
 
 
-def expected_cells(posterior: Posterior) -> np.ndarray:
-    """(n, d): the reconstruction in the standard view, averaged over its members."""
-    return np.asarray(posterior.expected[:, ::2].mean(axis=1))
-
-
 def feature_nll(posterior: Posterior, feature_cells: np.ndarray) -> np.ndarray:
-    """(n, f): nats of each feature, averaged over the members."""
-    return np.asarray(posterior.nll.mean(axis=1) @ feature_cells)
+    """(n, f): nats of each feature."""
+    return np.asarray(posterior.nll @ feature_cells)
 
 
 def _deviation(matrix: Matrix, expected: np.ndarray, feature_cells: np.ndarray) -> np.ndarray:

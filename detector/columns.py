@@ -23,7 +23,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Scale = Annotated[float, Field(gt=0)]
 
 CLIP = 30.0  # standardised values beyond this are all equally far away
-BINARY_SCALE_FLOOR = 0.15  # of the range: a flag that is hardly ever set must not count for thousands
+FLAG_SCALE_FLOOR = 0.15  # of the range: a flag that is hardly ever set must not count for thousands
+LEVEL_SCALE_FLOOR = 0.02  # a rare level among many is rarer, and its rarity is what there is to see
 MAX_KNOWN_LEVELS = 10_000  # categories remembered, to tell a rare one from one never seen
 GRID_POINTS = 512  # order statistics kept for the quantile view
 _MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -313,7 +314,7 @@ class CategoryColumn(Column):
     @property
     def cell_scales(self) -> list[float]:
         """The spread of each level's cell."""
-        return [_binary_scale(share) for share in self.shares]
+        return [_binary_scale(share, LEVEL_SCALE_FLOOR) for share in self.shares]
 
     @classmethod
     def fit(cls, name: str, values: pd.Series, max_levels: int) -> Column:
@@ -449,8 +450,8 @@ def _circles(values: pd.Series) -> np.ndarray:
     return np.stack([np.cos(angles[0]), np.sin(angles[0]), np.cos(angles[1]), np.sin(angles[1])], axis=1)
 
 
-def _binary_scale(share: float) -> float:
-    return max(float(np.sqrt(share * (1 - share))), BINARY_SCALE_FLOOR)
+def _binary_scale(share: float, floor: float = FLAG_SCALE_FLOOR) -> float:
+    return max(float(np.sqrt(share * (1 - share))), floor)
 
 
 def _clipped(view: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from detector.attribution import Attribution, attribute, expected_cells, feature_nll
+from detector.attribution import Attribution, attribute, feature_nll
 from detector.posterior import Posterior, clean_inputs
 from detector.preprocess import Encoder, Matrix, unsquash
 from detector.scores import AnomalyScores, Reference, joint_coordinates
@@ -75,7 +75,7 @@ class Model:
         def excess_of(hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             posterior = self._posterior(matrix, hidden @ self._feature_cells.T)
             nats = feature_nll(posterior, self._feature_cells) - self.typical_nll
-            return nats + surprise, expected_cells(posterior)
+            return nats + surprise, posterior.expected[:, 0]
 
         return attribute(matrix, scores, self._feature_cells, excess_of)
 
@@ -93,7 +93,7 @@ class Model:
 
     def reconstruct(self, records: pd.DataFrame) -> pd.DataFrame:
         """The records as the model rebuilds them, in their own units; missing values are imputed."""
-        parts = [expected_cells(self._posterior(self.encoder.encode(chunk))) for chunk in _chunks(records)]
+        parts = [self._posterior(self.encoder.encode(chunk)).expected[:, 0] for chunk in _chunks(records)]
         return self._values(np.concatenate(parts)).set_index(records.index)
 
     def sample(self, n: int, rng: np.random.Generator) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """What goes into the networks and what comes out of them, as plain arrays.
 
-Shapes: n records, K members, d cells, l latent dimensions.
+Shapes: n records, K members, V views (2, or 1 for a single member), d cells, l latent dimensions.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,16 @@ from detector.preprocess import Matrix, squash
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the network sees and is measured against; each (n, K, d), `draw` (n, K, l); all float32.
+    """What the networks see and are measured against, all float32.
+
+    The second axis counts views, or members where each has records of its own, or is 1 where all share.
 
     Attributes:
-        visible: squashed cells, 0 where hidden or missing.
-        hidden: 1 where a cell is hidden or missing.
-        target: the cells to reconstruct.
-        observed: 1 where there is a value to reconstruct.
-        draw: standard normal draws; 0 decodes the posterior mean.
+        visible: (n, V or K, d) squashed cells, 0 where hidden.
+        hidden: (n, 1 or K, d), 1 where a cell is kept back or missing.
+        target: (n, V or K, d), the cells to reconstruct.
+        observed: (n, 1 or K, d), 1 where there is a value to reconstruct.
+        draw: (n, 1 or K, l), standard normal draws; 0 decodes the posterior mean.
     """
 
     visible: np.ndarray
@@ -39,15 +41,15 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Posterior:
-    """What the network says of n records.
+    """What the networks say of n records.
 
     Attributes:
         z_mean: (n, K, l).
         z_log_var: (n, K, l); zeros for an autoencoder.
-        expected: (n, K, d), the reconstruction in standardised units.
-        nll: (n, K, d), negative log-likelihood of each observed cell in nats; that of a category is split
-            over the cells of its feature.
-        kl: (n, K), divergence from the prior in nats.
+        expected: (n, V, d), the reconstruction in standardised units, averaged over the members of each view.
+        nll: (n, d), negative log-likelihood of each observed cell in nats, averaged over members; that of a
+            category is split over the cells of its feature.
+        kl: (n,), divergence from the prior in nats, averaged over members.
     """
 
     z_mean: np.ndarray
@@ -64,18 +66,13 @@ def clean_inputs(
 
     Args:
         matrix: n records.
-        architecture: of the network that will see them.
-        hidden: (n, d), 1 where a cell is kept from the network beside the missing ones.
+        architecture: of the networks that will see them.
+        hidden: (n, d), 1 where a cell is kept from the networks beside the missing ones.
         is_training: targets are squashed in training; in scores they are not, so that distance keeps counting.
     """
-    views = member_views(matrix, architecture.members)  # (n, K, d)
-    missing = np.repeat(matrix.missing[:, None, :], architecture.members, axis=1).astype(np.float32)
-    kept_back = missing if hidden is None else np.maximum(missing, hidden[:, None, :])
+    views = np.stack([matrix.standard, matrix.quantile][: architecture.members], axis=1)  # (n, V, d)
+    missing = matrix.missing[:, None, :].astype(np.float32)
+    kept_back = missing if hidden is None else np.maximum(missing, hidden[:, None, :]).astype(np.float32)
     target = squash(views)
-    draw = np.zeros((len(matrix), architecture.members, architecture.latent), dtype=np.float32)
+    draw = np.zeros((len(matrix), 1, architecture.latent), dtype=np.float32)
     return Inputs(target * (1 - kept_back), kept_back, target if is_training else views, 1 - missing, draw)
-
-
-def member_views(matrix: Matrix, members: int) -> np.ndarray:
-    """(n, K, d): even members see the standard view, odd ones the quantile view."""
-    return np.stack([matrix.quantile if k % 2 else matrix.standard for k in range(members)], axis=1)

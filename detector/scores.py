@@ -53,7 +53,7 @@ class AnomalyScores:
         """(n,) float64: the score of that name."""
         nats = matrix.violations.astype(np.float64) * np.log(self._reference.n_train + 2)
         if name == "elbo":
-            return np.asarray((posterior.nll.sum(axis=2, dtype=np.float64) + posterior.kl).mean(axis=1) + nats)
+            return np.asarray(posterior.nll.sum(axis=1, dtype=np.float64) + posterior.kl + nats)
         if name == "reconstruction_error":
             return reconstruction_error(matrix, posterior) + matrix.violations
         return np.sqrt(self._distance(name, matrix, posterior) ** 2 + 2 * nats)
@@ -98,11 +98,9 @@ def joint_coordinates(matrix: Matrix, posterior: Posterior, latent_sd: np.ndarra
 
 
 def view_residuals(matrix: Matrix, posterior: Posterior) -> list[np.ndarray]:
-    """(n, d) for each view in use: the cells less their reconstruction, averaged over the view's members."""
-    residuals = []
-    for first, view in enumerate((matrix.standard, matrix.quantile)[: posterior.expected.shape[1]]):
-        residuals.append(np.where(matrix.missing, 0, view - posterior.expected[:, first::2].mean(axis=1)))
-    return residuals
+    """(n, d) for each view in use: the cells less their reconstruction, 0 where missing."""
+    views = zip((matrix.standard, matrix.quantile), posterior.expected.transpose(1, 0, 2), strict=False)
+    return [np.where(matrix.missing, 0, view - expected) for view, expected in views]
 
 
 def reconstruction_error(matrix: Matrix, posterior: Posterior) -> np.ndarray:

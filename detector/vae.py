@@ -70,16 +70,20 @@ class VAE(keras.Model):  # type: ignore[misc]
     def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Encode, draw, decode and measure: the fields of `Posterior` for `Inputs`."""
         visible, hidden, target, observed, draw = (
-            ops.transpose(inputs[name], (1, 0, 2)) for name in ("visible", "hidden", "target", "observed", "draw")
+            self._for_members(inputs[name]) for name in ("visible", "hidden", "target", "observed", "draw")
         )  # (K, n, d), and (K, n, l) for the draw
         z_mean, z_log_var = self._encode(visible, hidden)  # (K, n, l)
         z = z_mean + ops.exp(0.5 * z_log_var) * draw if self._is_vae else z_mean
-        output = self._decode(z)  # (K, n, d)
-        expected, nll = self._likelihood(output, target, self._log_sd(hidden))
+        expected, nll = self._likelihood(self._decode(z), target, self._log_sd(hidden))  # (K, n, d)
         kl = 0.5 * ops.sum(ops.square(z_mean) + ops.exp(z_log_var) - z_log_var - 1.0, axis=-1)  # (K, n)
-        fields = {"z_mean": z_mean, "z_log_var": z_log_var, "expected": expected, "nll": nll * observed}
-        kl = kl if self._is_vae else 0.0 * kl
-        return {**{name: ops.transpose(f, (1, 0, 2)) for name, f in fields.items()}, "kl": ops.transpose(kl)}
+        views = [ops.mean(expected[view::2], axis=0) for view in range(min(2, self.architecture.members))]
+        return {
+            "z_mean": ops.transpose(z_mean, (1, 0, 2)),
+            "z_log_var": ops.transpose(z_log_var, (1, 0, 2)),
+            "expected": ops.stack(views, axis=1),  # (n, V, d)
+            "nll": ops.mean(nll * observed, axis=0),  # (n, d)
+            "kl": ops.mean(kl, axis=0) if self._is_vae else ops.zeros_like(kl[0]),  # (n,)
+        }
 
     def compute_loss(
         self,
@@ -90,7 +94,7 @@ class VAE(keras.Model):  # type: ignore[misc]
         training: bool = True,  # noqa: ARG002, FBT001, FBT002
     ) -> Any:
         """Negative ELBO with the KL term weighted by beta, over the square root of the width."""
-        nll = ops.sum(y_pred["nll"], axis=-1)  # (n, K)
+        nll = ops.sum(y_pred["nll"], axis=-1)  # (n,)
         self.elbo_tracker.update_state(-ops.mean(nll + y_pred["kl"]))
         loss = ops.mean(nll + ops.mean(x["beta"]) * y_pred["kl"])
         return loss / float(np.sqrt(self.architecture.width))
@@ -128,6 +132,11 @@ class VAE(keras.Model):  # type: ignore[misc]
     @property
     def _is_vae(self) -> bool:
         return self.architecture.kind == "vae"
+
+    def _for_members(self, x: Any) -> Any:
+        """(n, 1 or V or K, d) to (K, n, d): member k has the view k modulo V."""
+        repeats = -(-self.architecture.members // x.shape[1])
+        return ops.tile(ops.transpose(x, (1, 0, 2)), (repeats, 1, 1))[: self.architecture.members]
 
     def _encode(self, visible: Any, hidden: Any) -> tuple[Any, Any]:
         h = self._dense("encoder/input", ops.concatenate([visible, hidden], axis=-1), activation=ops.silu)  # (K, n, h)
