@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from jobs.app import App
     from jobs.output import Output
 
+_SUSPICIOUS = 10  # times the rate asked for, from which on the model itself is in doubt
+
 
 @click.command("train")
 @monitor_argument
@@ -71,13 +73,22 @@ def score_command(app: "App", out: "Output", monitor: str) -> None:
             update(progress.batches_done, progress.batches_planned, note)
 
         report = score_monitor(source, store, app.clock, show)
-    out.result(
-        report,
-        lambda: out.say(
+    rate = app.config.monitor(monitor).false_positive_rate
+
+    def describe() -> None:
+        out.say(
             f"Scored {report.records:,} new records in {report.batches:,} batches with model {report.model_id}: "
             f"{report.anomalies:,} anomalies."
-        ),
-    )
+        )
+        if report.anomalies > _SUSPICIOUS * max(rate * report.records, 1):
+            out.say(
+                f"That is {report.anomalies / report.records:.0%} of them, where {rate:.2%} of normal records was asked. "
+                "Either much is wrong, or what is normal has changed since the training: see the causes with\n"
+                f"  plumbline anomalies list {monitor}\n"
+                f"and train again on newer records if these are fine: plumbline train {monitor}"
+            )
+
+    out.result(report, describe)
 
 
 @click.command("forecast")
