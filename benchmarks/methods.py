@@ -54,7 +54,7 @@ def run(names: tuple[str, ...], part: Split, seed: int) -> list[Outcome]:
 def _run_ours(names: tuple[str, ...], part: Split, seed: int) -> list[Outcome]:
     from detector import VAEDetector
 
-    model = VAEDetector(score=DEFAULT, random_state=seed, categorical=list(part.categorical) or None)
+    model = VAEDetector(score_name=DEFAULT, random_state=seed, categorical=list(part.categorical) or None)
     _, fit_seconds = timed(lambda: model.fit(part.train))
     scores = model.anomaly_scores(part.test)
     outcomes = {name: Outcome(name, scores[name], fit_seconds) for name in names}

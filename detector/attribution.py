@@ -39,7 +39,7 @@ def attribute(
     matrix: Matrix,
     scores: np.ndarray,
     feature_cells: np.ndarray,
-    excess_of: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    excess_of: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
 ) -> Attribution:
     """Shares of the scores (n,) by feature.
 
@@ -47,23 +47,23 @@ def attribute(
         matrix: the records.
         scores: what the shares sum to.
         feature_cells: (d, f), 1 where a cell belongs to a feature.
-        excess_of: from the features to hide (n, f) to the nats each feature costs beyond the typical
-            (n, f), and the expected cells (n, d).
+        excess_of: from positions of m records and the features to hide in them (m, f) to the nats that
+            each feature costs beyond the typical (m, f), and the expected cells (m, d).
     """
     n, f = len(scores), feature_cells.shape[1]
-    rows = np.arange(n)
+    suspects = np.arange(n)
     hidden, found = np.zeros((n, f), dtype=np.float32), np.zeros((n, f))
-    cost, expected = excess_of(hidden)
+    cost, expected = excess_of(suspects, hidden)
     for number in range(max(1, min(ROUNDS, f - 1))):
-        candidate = np.where(hidden > 0, -np.inf, cost)
+        candidate = np.where(hidden[suspects] > 0, -np.inf, cost[suspects])
         top = candidate.argmax(axis=1)
-        least = SUSPICIOUS if number else -np.inf
-        suspects = rows[candidate[rows, top] > least]
+        is_suspect = candidate.max(axis=1) > (SUSPICIOUS if number else -np.inf)
+        suspects, top = suspects[is_suspect], top[is_suspect]  # a record without a suspect stays without
         if not len(suspects):
             break
-        hidden[suspects, top[suspects]] = 1
-        found[suspects, top[suspects]] = cost[suspects, top[suspects]]
-        cost, expected = excess_of(hidden)
+        hidden[suspects, top] = 1
+        found[suspects, top] = cost[suspects, top]
+        cost[suspects], expected[suspects] = excess_of(suspects, hidden[suspects])
     weight = np.maximum(np.maximum(found, cost), 0) + 1e-12  # without any excess, even shares
     share = weight / weight.sum(axis=1, keepdims=True) * scores[:, None]
     return Attribution(share, _deviation(matrix, expected, feature_cells), expected)

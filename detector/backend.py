@@ -1,6 +1,10 @@
 """The Keras backend and device; to be chosen before anything imports Keras."""
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 from schemas.errors import BackendError
@@ -16,12 +20,13 @@ def choose_backend(backend: Backend, device: Device) -> None:
         BackendError: where the backend is not installed, or there is no such device.
     """
     os.environ["KERAS_BACKEND"] = backend
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets every process with several lines
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
         os.environ["JAX_PLATFORMS"] = "cpu"
     try:
-        import keras
+        with _quiet_libraries():
+            import keras
     except ModuleNotFoundError as exc:
         raise BackendError(
             f"The backend {backend!r} needs the package {exc.name!r}, which is not installed. "
@@ -51,3 +56,19 @@ def has_gpu() -> bool:
     import keras
 
     return bool(keras.distribution.list_devices("gpu"))
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Drop what compiled libraries write past `sys.stderr`: TensorFlow greets every process with six lines."""
+    if sys.stderr is None:
+        yield
+        return
+    kept = os.dup(2)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

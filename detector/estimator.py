@@ -18,15 +18,16 @@ from schemas.errors import MissingColumns
 from schemas.frames import Features
 
 DEFAULT_RATE = 0.01
+MAX_AUTO_RATE = 0.5
 
 
 class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     """Anomaly detector for records of mixed types, trained on normal records.
 
     Args:
-        score: which anomaly score decides; see docs/method.md.
-        false_positive_rate: share of normal records that `predict` may flag. "auto" is 1 %, or the smallest rate
-            that the calibration records can resolve where that is more.
+        score_name: which anomaly score decides; see docs/method.md. (scikit-learn keeps `score` for a method.)
+        false_positive_rate: share of normal records that `predict` may flag. "auto" is 1 %, or the rate at which
+            one calibration record is flagged where that is more.
         threshold: "conformal" (by rank) or "pot" (with a generalised Pareto tail, for rates below the ranks).
         categorical, boolean, timestamp: columns of a DataFrame that are not numeric; where None, they are
             found by dtype (text and category, bool, datetime). Arrays are numeric throughout.
@@ -50,7 +51,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def __init__(  # noqa: PLR0913 - scikit-learn wants each hyper-parameter by name
         self,
         *,
-        score: str = "combined",
+        score_name: str = "combined",
         false_positive_rate: float | Literal["auto"] = "auto",
         threshold: Literal["conformal", "pot"] = "conformal",
         categorical: Sequence[str] | None = None,
@@ -67,7 +68,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         max_reference: int = 10_000,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
-        self.score = score
+        self.score_name = score_name
         self.false_positive_rate = false_positive_rate
         self.threshold = threshold
         self.categorical = categorical
@@ -94,7 +95,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         records = self._records(X, is_fit=True)
         rate = None if self.false_positive_rate == "auto" else self.false_positive_rate
         n_calibration = calibration_size(len(records), rate)
-        self.false_positive_rate_ = rate or max(DEFAULT_RATE, 1 / (n_calibration + 1))
+        self.false_positive_rate_ = rate or float(np.clip(2 / (n_calibration + 1), DEFAULT_RATE, MAX_AUTO_RATE))
         config = self._config()
         training, calibration = split_records(len(records), n_calibration, config.seed, latest=False)
         self.artifact_ = fit_artifact(
@@ -165,7 +166,8 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """
         artifact = load_artifact(blob, sha256 or digest(blob))
         config = artifact.config
-        detector = cls(random_state=config.seed, **{name: getattr(config, name) for name in _CONFIG_PARAMETERS})
+        parameters = {name: getattr(config, name) for name in _CONFIG_PARAMETERS}
+        detector = cls(random_state=config.seed, score_name=config.score, **parameters)
         detector.artifact_ = artifact
         detector.false_positive_rate_ = artifact.decision.rate or DEFAULT_RATE
         detector.feature_names_in_ = np.array(artifact.encoder.names, dtype=object)
@@ -185,7 +187,8 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         seed = self.random_state
         if not isinstance(seed, int | np.integer):
             seed = check_random_state(seed).randint(2**31)
-        return ModelConfig(seed=int(seed), **{name: getattr(self, name) for name in _CONFIG_PARAMETERS})
+        parameters = {name: getattr(self, name) for name in _CONFIG_PARAMETERS}
+        return ModelConfig(seed=int(seed), score=self.score_name, **parameters)
 
     def _records(self, X: Any, *, is_fit: bool = False) -> pd.DataFrame:  # noqa: N803
         if isinstance(X, pd.DataFrame) and not _is_numeric(X):
@@ -233,7 +236,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 _CONFIG_PARAMETERS = (
-    "score", "kind", "members", "hidden", "latent", "beta", "steps", "batch_size", "neighbours", "max_reference",
+    "kind", "members", "hidden", "latent", "beta", "steps", "batch_size", "neighbours", "max_reference",
 )  # fmt: skip
 
 

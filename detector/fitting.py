@@ -18,7 +18,7 @@ from schemas.config import ModelConfig
 from schemas.errors import NotEnoughRecords
 from schemas.frames import Features
 
-MIN_TRAINING_RECORDS = 10
+MIN_TRAINING_RECORDS = 8
 CALIBRATION_SHARE = 0.2
 
 

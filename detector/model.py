@@ -72,10 +72,10 @@ class Model:
         matrix = self.encoder.encode(records)
         surprise = self.encoder.violations(records) * np.log(self.reference.n_train + 2)
 
-        def excess_of(hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            posterior = self._posterior(matrix, hidden @ self._feature_cells.T)
+        def excess_of(rows: np.ndarray, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            posterior = self._posterior(matrix[rows], hidden @ self._feature_cells.T)
             nats = feature_nll(posterior, self._feature_cells) - self.typical_nll
-            return nats + surprise, posterior.expected[:, 0]
+            return nats + surprise[rows], posterior.expected[:, 0].copy()
 
         return attribute(matrix, scores, self._feature_cells, excess_of)
 

@@ -10,6 +10,7 @@ from detector.posterior import clean_inputs
 from detector.preprocess import Layout, Matrix, squash
 from detector.vae import VAE, initial_weights
 from schemas.config import ModelConfig
+from schemas.errors import ConfigError
 
 EPOCH_STEPS = 50
 VALIDATION_SHARE = 0.1
@@ -38,7 +39,11 @@ class Trained:
 def fit_network(
     matrix: Matrix, layout: Layout, config: ModelConfig, progress: Callable[[Epoch], None] | None = None
 ) -> Trained:
-    """Train the members on a matrix of normal records; the same arguments give the same weights."""
+    """Train the members on a matrix of normal records; the same arguments give the same weights.
+
+    Raises:
+        ConfigError: where the ELBO stops being a number.
+    """
     rng = np.random.default_rng(config.seed)
     architecture = Architecture(
         config.kind,
@@ -104,6 +109,7 @@ def _run(
     for number in range(1, epochs + 1):
         elbo = _epoch(network, batches, min(EPOCH_STEPS, config.steps - (number - 1) * EPOCH_STEPS))
         history.append(Epoch(number, epochs, elbo, _held_out(network, validation)))
+        _check_finite(history[-1], config)
         if progress:
             progress(history[-1])
         if history[-1].held_out_elbo > best + MIN_BETTER * network.architecture.width:
@@ -114,6 +120,15 @@ def _run(
             break
     network.assign_weights(best_weights)
     return Trained(network, tuple(history))
+
+
+def _check_finite(epoch: Epoch, config: ModelConfig) -> None:
+    if not np.isfinite([epoch.elbo, epoch.held_out_elbo]).all():
+        raise ConfigError(
+            f"Training diverged: the ELBO of epoch {epoch.number} is {epoch.elbo} on training and "
+            f"{epoch.held_out_elbo} on held-out records, expected finite numbers. "
+            f"Lower `learning_rate` (now {config.learning_rate:g}) or `beta` (now {config.beta:g})."
+        )
 
 
 def _epoch(network: VAE, batches: Iterator[dict[str, np.ndarray]], steps: int) -> float:

@@ -103,6 +103,7 @@ class VAE(keras.Model):  # type: ignore[misc]
         """Choose the optimiser: AdamW, its rate on a cosine schedule over the steps."""
         schedule = keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=steps)
         optimiser = keras.optimizers.AdamW(schedule, weight_decay=weight_decay, global_clipnorm=CLIP_NORM)
+        optimiser.build(self.trainable_variables)  # made in the first step, they would have it traced twice
         self.compile(optimizer=optimiser, jit_compile=keras.backend.backend() == "jax")  # XLA slows TensorFlow's steps
 
     def posterior(self, inputs: Inputs) -> Posterior:

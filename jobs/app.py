@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from schemas.config import Config, load_config
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
     from sqlalchemy import Engine
 
     from jobs.source import Source
@@ -44,9 +45,13 @@ class App:
     @cached_property
     def engine(self) -> "Engine":
         """The store's database."""
+        return self.open(self.config.store.url)
+
+    def open(self, url: "SecretStr") -> "Engine":
+        """An engine on a database, closed with the application."""
         from jobs.databases import open_engine
 
-        engine = open_engine(self.config.store.url)
+        engine = open_engine(url)
         self._open.callback(engine.dispose)
         return engine
 
@@ -63,15 +68,10 @@ class App:
         Raises:
             NoSuchMonitor: where the configuration has no such monitor.
         """
-        from jobs.databases import open_engine
         from jobs.source import Source
 
         monitor = self.config.monitor(name)
-        if monitor.source is None:
-            engine = self.engine
-        else:
-            engine = open_engine(monitor.source)
-            self._open.callback(engine.dispose)
+        engine = self.engine if monitor.source is None else self.open(monitor.source)
         source = Source(name, monitor, engine)
         self._open.callback(source.close)
         return source

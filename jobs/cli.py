@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -55,6 +56,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and end the process: 0 where it worked, 1 where the work failed, 2 where the call was wrong."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service is stopped as Ctrl-C stops a command
     sys.exit(run(arguments))
 
 
@@ -66,7 +68,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         exc.show()
         return exc.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return _failed("Interrupted. Nothing half-made was kept; the same command starts again.", 1)
+        return _failed("Interrupted. Nothing half-made was kept; run the command again.", 1)
     except PlumblineError as exc:
         return _failed(str(exc), 2 if isinstance(exc, ConfigError | UsageError) else 1)
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough

@@ -25,7 +25,6 @@ _ADVICE = (
     (r"unable to open database", "Its folder must exist, and be writable for this user"),
     (r"not a database|malformed", "The address must name an SQLite file that is whole"),
     (r"permission denied|insufficient privilege", "Grant this user the right to it"),
-    (r"other objects depend on it", "Drop the views on it first; `plumbline train` makes its own anew"),
     (r"unique|duplicate key", "A row like it is there already; try again"),
 )
 

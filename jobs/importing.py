@@ -14,6 +14,7 @@ from sqlalchemy.types import TypeEngine
 from jobs import files
 from jobs.databases import failure, reading, sqlite_file, writing
 from jobs.files import Kinds, RecordFile
+from jobs.replacing import replace_table
 from schemas.errors import RecordsError, SourceError, UsageError
 from schemas.tables import BigId, UtcDateTime
 
@@ -80,7 +81,7 @@ def import_file(
         progress: Called with the number of records written so far.
 
     Raises:
-        UsageError: where the file is not there or of another format, or the table exists.
+        UsageError: where the file is not there or of another format, or the table exists, or views bar its replacement.
         RecordsError: where the records are no table, do not fit the existing one, or lack or repeat keys.
         SourceError: where the database cannot be written.
     """
@@ -95,8 +96,7 @@ def import_file(
     target = _table(table, kinds, key)
     with writing(engine, SourceError) as connection, _rejection_explained(connection, path):
         if is_new:
-            target.drop(connection, checkfirst=True)
-            target.create(connection)
+            replace_table(connection, target)
         rows = _write(connection, target, _batches(records, kinds, key), progress)
     return ImportReport(
         table=table,

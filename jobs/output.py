@@ -95,6 +95,15 @@ def shown(value: Any) -> str:
     return str(value)
 
 
+def counted_noun(count: int, noun: str, plural: str | None = None) -> str:
+    """A number of things.
+
+    >>> counted_noun(1, "batch", "batches"), counted_noun(1200, "record")
+    ('1 batch', '1,200 records')
+    """
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
 def jsonable(value: Any) -> Any:
     """A result as JSON can hold it: dataclasses as objects, times in ISO form, what is not finite as null."""
     if is_dataclass(value) and not isinstance(value, type):

@@ -55,7 +55,7 @@ def starter_config(folder: Path, table: str | None, source: SecretStr | None, ke
     """
     store = StoreConfig()
     head = f"{_HEAD}url = {_toml(store.url.get_secret_value())}\n"
-    address = "" if source is None else _source_line(source)
+    address = "" if source in {None, store.url} else _source_line(source)
     if table is None:
         return head + _TEMPLATE.format(source=address)
     url = (source or store.url).get_secret_value()
@@ -82,6 +82,7 @@ def _monitor_lines(found: Proposal, address: str) -> Iterator[str]:
     yield f"key = {_toml(found.key[0]) if len(found.key) == 1 else _toml_list(found.key)}"
     if found.time is not None:
         yield f"time = {_toml(found.time)}"
+    yield '# entity = "machine_id"  # the column that says what a record is about'
     yield "# Take out what is only known after the fact, such as a diagnosis or a repair."
     yield from (f"{role} = {_toml_list(names)}" for role, names in found.features.items() if names)
     if found.left_out:

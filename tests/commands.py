@@ -11,8 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sqlalchemy import text
 
 from jobs import cli
+from jobs.databases import open_engine
+from schemas.config import load_config
 
 ROOT = Path(__file__).parent.parent
 FAULTS = (710, 745, 790, 820)  # ids whose pressure does not fit the flow
@@ -57,6 +60,16 @@ class Workspace:
         """Start a command as a process of its own."""
         return start_python("-m", "jobs.cli", *arguments, cwd=self.folder, **options)
 
+    def query(self, sql, **parameters):
+        """The rows of a query on the store, or of a statement that changes it."""
+        config = load_config(self.folder / "config.toml", os.environ)
+        engine = open_engine(config.store.url)
+        with engine.begin() as connection:
+            result = connection.execute(text(sql), parameters)
+            rows = [tuple(row) for row in result] if result.returns_rows else []
+        engine.dispose()
+        return rows
+
     def configure(self, store, monitor, *, name="pump", model=SMALL_MODEL):
         """Write config.toml with one monitor."""
         text = f'[store]\nurl = "{store}"\n[monitors.{name}]\n{monitor}\n[monitors.{name}.model]\n{model}\n'
@@ -68,11 +81,8 @@ def start_python(*arguments, **options):
     environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
     return subprocess.Popen(
         [sys.executable, *map(str, arguments)],
-        env=environment | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
+        env=environment | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"},
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options,
     )
 
 

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.commands.options import counted, monitor_argument, with_app
+from schemas.errors import NoChampion
 
 if TYPE_CHECKING:
     from jobs.app import App
     from jobs.output import Output
+    from jobs.scoring import ScoringReport
 
 _SUSPICIOUS = 10  # times the rate asked for, from which on the model itself is in doubt
 
@@ -58,12 +60,8 @@ def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> 
 @with_app
 def score_command(app: "App", out: "Output", monitor: str) -> None:
     """Score the new records of a monitor's table, and flag anomalies into the store."""
-    from schemas.errors import NoChampion
-
     source, store = app.source(monitor), app.store
-    if store.champion(monitor) is None:  # said before the model library takes its seconds to load
-        raise NoChampion(monitor)
-    app.choose_backend()
+    _prepare_champion(app, monitor)
     from jobs.scoring import Progress, score_monitor
 
     with out.progress(f"scoring {monitor}") as update:
@@ -73,22 +71,37 @@ def score_command(app: "App", out: "Output", monitor: str) -> None:
             update(progress.batches_done, progress.batches_planned, note)
 
         report = score_monitor(source, store, app.clock, show)
-    rate = app.config.monitor(monitor).false_positive_rate
+    out.result(report, lambda: _describe_scoring(app, out, report))
 
-    def describe() -> None:
+
+def _describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None:
+    from jobs.output import counted_noun
+
+    records, batches = counted_noun(report.records, "new record"), counted_noun(report.batches, "batch", "batches")
+    anomalies = counted_noun(report.anomalies, "anomaly", "anomalies")
+    out.say(f"Scored {records} in {batches} with model {report.model_id}: {anomalies}.")
+    rate = app.config.monitor(report.monitor).false_positive_rate
+    if report.anomalies > _SUSPICIOUS * max(rate * report.records, 1):
         out.say(
-            f"Scored {report.records:,} new records in {report.batches:,} batches with model {report.model_id}: "
-            f"{report.anomalies:,} anomalies."
+            f"That is {report.anomalies / report.records:.0%} of them, where {rate:.2%} of normal records was asked. "
+            "Either much is wrong, or what is normal has changed since the training: see the causes with\n"
+            f"  plumbline anomalies list {report.monitor}\n"
+            f"and train again on newer records if these are fine: plumbline train {report.monitor}"
         )
-        if report.anomalies > _SUSPICIOUS * max(rate * report.records, 1):
-            out.say(
-                f"That is {report.anomalies / report.records:.0%} of them, where {rate:.2%} of normal records was asked. "
-                "Either much is wrong, or what is normal has changed since the training: see the causes with\n"
-                f"  plumbline anomalies list {monitor}\n"
-                f"and train again on newer records if these are fine: plumbline train {monitor}"
-            )
+    if held := app.store.monitor_status(report.monitor).running_batches:
+        of_others = counted_noun(held, "batch is", "batches are")
+        out.say(f"{of_others} held by another worker, or by a dead one until its lease runs out.")
 
-    out.result(report, describe)
+
+def _prepare_champion(app: "App", monitor: str) -> None:
+    """Load the library of models; where there is no champion that is said before, as loading takes seconds.
+
+    Raises:
+        NoChampion: where no model has been trained.
+    """
+    if app.store.champion(monitor) is None:
+        raise NoChampion(monitor)
+    app.choose_backend()
 
 
 @click.command("forecast")
@@ -97,7 +110,7 @@ def score_command(app: "App", out: "Output", monitor: str) -> None:
 def forecast_command(app: "App", out: "Output", monitor: str) -> None:
     """Say how many records a day would have been flagged on history; nothing is written."""
     source, store = app.source(monitor), app.store
-    app.choose_backend()
+    _prepare_champion(app, monitor)
     from jobs.evaluating import forecast_monitor
 
     with counted(out, f"forecasting {monitor}") as progress:
@@ -129,7 +142,7 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
 def evaluate_command(app: "App", out: "Output", monitor: str, everything: bool) -> None:
     """Compare scores with the label column, on records past those that the model was made from."""
     source, store = app.source(monitor), app.store
-    app.choose_backend()
+    _prepare_champion(app, monitor)
     from jobs.evaluating import evaluate_monitor
 
     with counted(out, f"evaluating {monitor}") as progress:

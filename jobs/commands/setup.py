@@ -93,10 +93,9 @@ def import_command(
     """Copy a CSV or Parquet FILE into a table, all of it or nothing."""
     from pydantic import SecretStr
 
-    from jobs.databases import open_engine
     from jobs.importing import import_file
 
-    engine = open_engine(SecretStr(into)) if into else app.engine
+    engine = app.open(SecretStr(into)) if into else app.engine
     with counted(out, f"importing {file.name}") as progress:
         report = import_file(file, engine, table, key=key, if_exists=if_exists, progress=progress)
     added = ", numbered by the database" if report.is_key_added else ""

@@ -129,7 +129,7 @@ def test_a_password_that_is_wrong(workspace, postgres_url):
 @pytest.mark.parametrize(
     ("ddl", "row", "rows", "sentence"),
     [
-        ("id INTEGER, a REAL, b REAL", "{odd}, 1.5 * {i}, {odd}", 100, "is not unique: 0 is there twice"),
+        ("id INTEGER, a REAL, b REAL", "{odd}, 1.5 * {i}, {odd}", 100, "is there twice. Choose a unique key."),
         ("id INTEGER, a REAL, b REAL", "nullif({i}, 50), {i}, {odd}", 100, "'id' in the key is null in a record"),
         ("id REAL, a REAL, b REAL", "{i} + 0.5, {i}, {odd}", 100, "of type real, which is not exact"),
         (GOOD, "{i}, {i}, {odd}", 0, "The table holds no records"),
@@ -138,7 +138,12 @@ def test_a_password_that_is_wrong(workspace, postgres_url):
         (GOOD, "{i}, 1, 2", 100, "Every feature is constant"),
         ("id INTEGER PRIMARY KEY, a REAL, b TEXT", "{i}, {i}, 'x'", 100, "'b' is listed as numeric, but its type is"),
         ("id INTEGER PRIMARY KEY, a REAL, b REAL", "{i}, {i}, 'x'", 100, "should hold a number, but the record"),
-        ("id INTEGER PRIMARY KEY, a REAL, c REAL", "{i}, {i}, 1", 100, "names columns that the table 't' does not have"),
+        (
+            "id INTEGER PRIMARY KEY, a REAL, c REAL",
+            "{i}, {i}, 1",
+            100,
+            "names columns that the table 't' does not have",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_trained_on(watch, ddl, row, rows, sentence):
@@ -200,18 +205,6 @@ def test_a_file_that_cannot_be_imported(workspace, request, content, sentence, d
     assert "There is no table 't'" in workspace.plumbline("init", "x.toml", "--table", "t", "--source", url).err
 
 
-def test_a_table_that_a_view_stands_on_is_not_replaced(workspace, postgres_url):
-    workspace.configure(postgres_url.get_secret_value(), PLAIN)
-    (workspace.folder / "readings.csv").write_text("id,a\n1,2\n")
-    workspace.must("import", "readings.csv", "--table", "t")
-    engine = create_engine(postgres_url.get_secret_value())
-    with engine.begin() as connection:
-        connection.exec_driver_sql("CREATE VIEW v AS SELECT * FROM t")
-    replace = ("import", "readings.csv", "--table", "t", "--if-exists", "replace")
-    refused(workspace, 1, "Drop the views on it first", *replace)
-    engine.dispose()
-
-
 def test_a_file_that_is_not_there(workspace):
     workspace.configure(STORE, PLAIN)
     workspace.must("migrate")
@@ -255,7 +248,13 @@ def test_a_rate_that_the_records_cannot_resolve(workspace):
     workspace.configure(STORE, PUMP.replace("0.01", "0.0001"))
     workspace.must("migrate")
     workspace.must("import", "readings.csv", "--table", "pump_readings")
-    refused(workspace, 1, "Found 700 normal records to train on; a false-positive rate of 0.0001 needs 19998", "train", "pump")
+    refused(
+        workspace,
+        1,
+        "Found 700 normal records to train on; a false-positive rate of 0.0001 needs 19998",
+        "train",
+        "pump",
+    )
     assert kept(workspace) == [[], [], [], []]
 
 

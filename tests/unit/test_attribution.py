@@ -40,14 +40,27 @@ def in_units(numbers, mode):
     return frame.assign(mode=pd.Series(mode, dtype="str"))
 
 
-@pytest.fixture(scope="module", params=[uncorrelated, correlated], ids=["uncorrelated", "correlated"])
-def plant(request):
+def trained_on(make):
     """A model of one of the plants, and normal records of it that the model never saw."""
-    make, config = request.param, ModelConfig(members=2, hidden=32, steps=300)
     records = make(1500, seed=0)
-    normal = NormalRecords(records[:1200], records[1200:])
+    normal, config = NormalRecords(records[:1200], records[1200:]), ModelConfig(members=2, hidden=32, steps=300)
     model = fit_artifact(normal, Features(NUMBERS, categorical=("mode",)), config, rule=DecisionRule(rate=0.01))
     return Scorer(model), make(100, seed=1)
+
+
+@pytest.fixture(scope="module")
+def uncorrelated_plant():
+    return trained_on(uncorrelated)
+
+
+@pytest.fixture(scope="module")
+def correlated_plant():
+    return trained_on(correlated)
+
+
+@pytest.fixture(params=["uncorrelated_plant", "correlated_plant"])
+def plant(request):
+    return request.getfixturevalue(request.param)
 
 
 def causes_of(scorer, records, top=1):
@@ -84,20 +97,18 @@ def test_the_cause_has_the_sign_the_value_and_about_the_original_value(plant, de
     np.testing.assert_allclose([cause.deviation for cause in first], gap, rtol=0.1)
 
 
-def test_a_correlated_value_is_expected_where_the_other_features_put_it():
-    records = correlated(1500, seed=0)
-    normal = NormalRecords(records[:1200], records[1200:])
-    config = ModelConfig(members=4, hidden=32, steps=400)
-    rule = DecisionRule(rate=0.01)
-    scorer = Scorer(fit_artifact(normal, Features(NUMBERS, categorical=("mode",)), config, rule=rule))
-    fresh = correlated(100, seed=1)
-    swapped = fresh.assign(mode=fresh["mode"].map({"high": "idle", "idle": "high", "normal": "normal"}))
-    is_swapped = (fresh["mode"] != "normal").to_numpy()
-    found = [explanation.causes[0] for explanation in causes_of(scorer, swapped[is_swapped])]
-    named = np.array([cause.feature == "mode" for cause in found])
-    right = np.array([cause.expected for cause in found]) == fresh["mode"][is_swapped].to_numpy()
-    assert named.mean() > 0.8
-    assert right[named].mean() > 0.8
+def test_a_swapped_category_is_the_first_cause_and_the_original_is_expected(correlated_plant):
+    scorer, normal = correlated_plant
+    clear = normal[normal["mode"] != "normal"]
+    swapped = clear.assign(mode=clear["mode"].map({"high": "idle", "idle": "high"}))
+    first = [explanation.causes[0] for explanation in causes_of(scorer, swapped)]
+    found = [
+        (cause.expected, original)
+        for cause, original in zip(first, clear["mode"], strict=True)
+        if cause.feature == "mode"
+    ]
+    assert len(found) >= 0.9 * len(first)
+    assert np.mean([expected == original for expected, original in found]) >= 0.75
 
 
 def test_two_wrong_values_are_the_first_two_causes(plant):
@@ -145,9 +156,11 @@ def test_a_null_that_training_never_saw_is_named(scorer):
 
 
 def test_a_category_never_seen_is_named_with_the_one_expected(scorer):
-    cause, original = first_cause(scorer, mode="never seen")
-    assert (cause.feature, cause.value, cause.expected) == ("mode", "never seen", original["mode"])
-    assert cause.deviation >= 0
+    original = make_records(100, seed=1)
+    causes = [explanation.causes[0] for explanation in causes_of(scorer, original.assign(mode="never seen"))]
+    assert {(cause.feature, cause.value) for cause in causes} == {("mode", "never seen")}
+    assert np.mean([cause.expected for cause in causes] == original["mode"]) > 0.6
+    assert all(cause.deviation >= 0 for cause in causes)
 
 
 def test_an_infinite_value_is_named_as_text(scorer):
@@ -158,10 +171,10 @@ def test_an_infinite_value_is_named_as_text(scorer):
 
 def test_a_flag_is_explained_by_truth_values(scorer):
     records = make_records(500, seed=1)
-    clear = records[records["load"] > 1.5].assign(is_open=pd.array([False], dtype="boolean")[0])
-    causes = [explanation.causes[0] for explanation in causes_of(scorer, clear)]
+    wrong = records[records["load"].between(0.7, 1.2)].assign(is_open=pd.array([False], dtype="boolean")[0])
+    causes = [explanation.causes[0] for explanation in causes_of(scorer, wrong)]
     found = [cause for cause in causes if cause.feature == "is_open"]
-    assert len(found) > 0.8 * len(causes)
+    assert len(found) > 10
     assert {(cause.value, cause.expected) for cause in found} == {(False, True)}
     assert all(cause.deviation < 0 for cause in found)
 
@@ -174,20 +187,22 @@ def test_a_time_is_explained_by_weekday_and_time_of_day(scorer):
         assert pd.Timestamp(cause.value).tz is not None
 
 
-def test_a_feature_is_hidden_only_where_it_is_suspicious():
-    matrix = Matrix(np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 2), dtype=bool), np.zeros(2))
+def test_the_first_cause_is_hidden_and_further_ones_where_they_are_suspicious():
+    matrix = Matrix(np.zeros((2, 3)), np.zeros((2, 3)), np.zeros((2, 3), dtype=bool), np.zeros(2))
     asked = []
 
-    def excess_of(hidden):
-        asked.append(hidden.copy())
-        return np.array([[SUSPICIOUS + 1, 3.0], [SUSPICIOUS - 1, 3.0]]) * (1 - hidden), np.zeros((2, 2))
+    def excess_of(rows, hidden):
+        asked.append(hidden.astype(int).tolist())
+        cost = np.array([[9.0, SUSPICIOUS + 0.5, 1.0], [4.0, 2.0, 1.0]])[rows]
+        return cost * (1 - hidden), np.zeros((len(rows), 3))
 
-    found = attribute(matrix, np.array([17.0, 13.0]), np.eye(2), excess_of)
-    assert [hidden.tolist() for hidden in asked] == [[[0, 0], [0, 0]], [[1, 0], [0, 0]]]
-    np.testing.assert_allclose(found.share, [[17 * 5.5 / 8.5, 17 * 3 / 8.5], [7, 6]])
+    found = attribute(matrix, np.array([30.0, 14.0]), np.eye(3), excess_of)
+    assert asked == [[[0, 0, 0]] * 2, [[1, 0, 0]] * 2, [[1, 1, 0]]]
+    np.testing.assert_allclose(found.share, [[18, 10, 2], [8, 4, 2]])
 
 
 def test_a_record_without_any_excess_has_even_shares():
     matrix = Matrix(np.zeros((1, 4)), np.zeros((1, 4)), np.zeros((1, 4), dtype=bool), np.zeros(1))
-    found = attribute(matrix, np.array([2.0]), np.eye(4), lambda _: (np.full((1, 4), -1.0), np.zeros((1, 4))))
+    excess = np.full((1, 4), -1.0), np.zeros((1, 4))
+    found = attribute(matrix, np.array([2.0]), np.eye(4), lambda _rows, _hidden: excess)
     np.testing.assert_allclose(found.share, [[0.5, 0.5, 0.5, 0.5]])

@@ -1,0 +1,134 @@
+"""The benchmark of speed and memory, run as ``python -m benchmarks.speed``.
+
+It makes its own table in a temporary database. Progress goes to stderr, the figures to stdout.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+
+from benchmarks.speed.report import Machine, Timing, report
+from benchmarks.speed.setting import MONITORS, Database, Size, temporary_database, write_config
+from benchmarks.speed.table import KEY, TABLE, write_records
+
+STEPS = ("read", "score", "quarter", "whole", "isolation_forest", "lof")
+STARTS = 3  # of each process whose start is measured
+FEWEST_ROWS = 2_000  # a calibrated rate of one in a thousand takes as many
+_PLUMBLINE = ("-m", "jobs.cli")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; 0 when it succeeded, 1 when a step failed, 2 when the call was wrong."""
+    options = _parser().parse_args(arguments)
+    size = Size(options.rows, options.columns)
+    machine = Machine(_processor(), os.cpu_count() or 1, options.threads, os.getloadavg()[0])
+    try:
+        timings = _measured(size, options.database, options.threads)
+    except subprocess.CalledProcessError as exc:
+        _say(f"{' '.join(exc.cmd[1:])} ended with {exc.returncode}: {exc.stderr.strip()}")
+        return 1
+    text = report(timings, size, options.database, machine)
+    if options.out:
+        options.out.write_text(text, encoding="utf-8")
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("--rows", type=_rows, default=1_000_000, help="records of the table (default: 1000000)")
+    parser.add_argument("--columns", type=int, default=38, help="numeric columns (default: 38)")
+    parser.add_argument("--database", choices=("postgresql", "sqlite"), default="postgresql")
+    parser.add_argument("--threads", type=int, default=2, help="threads that a library may use (default: 2)")
+    parser.add_argument("--out", type=Path, help="Markdown file to write (default: standard output)")
+    return parser
+
+
+def _rows(text: str) -> int:
+    rows = int(text)
+    if rows < FEWEST_ROWS:
+        raise argparse.ArgumentTypeError(f"expected {FEWEST_ROWS} or more, received {rows}")
+    return rows
+
+
+def _measured(size: Size, database: Database, threads: int) -> dict[str, Timing]:
+    environment = os.environ | _limits(threads)
+    with temporary_database(database) as (folder, url):
+        config = folder / "config.toml"
+        write_config(config, url, size)
+        timings = _prepared(folder, config, size, environment)
+        for step in STEPS:
+            timings |= _step(step, config, environment)
+        return timings | _starts(config, environment)
+
+
+def _prepared(folder: Path, config: Path, size: Size, environment: Mapping[str, str]) -> dict[str, Timing]:
+    """Make the table and the models as a user would; what import and training took."""
+    file = folder / f"{TABLE}.parquet"
+    write_records(file, size.rows, size.columns, size.normal)
+    settings = ("--config", str(config))
+    _run((*_PLUMBLINE, "migrate", *settings), environment)
+    importing = (*_PLUMBLINE, "import", str(file), "--table", TABLE, "--key", KEY, *settings)
+    import_seconds = _run(importing, environment)
+    file.unlink()
+    train_seconds = [_run((*_PLUMBLINE, "train", name, *settings), environment) for name in MONITORS]
+    return {"import": Timing(size.rows, (import_seconds,)), "train": Timing(size.normal, tuple(train_seconds))}
+
+
+def _step(name: str, config: Path, environment: Mapping[str, str]) -> dict[str, Timing]:
+    output = _output(("-m", "benchmarks.speed.steps", name, str(config)), environment)
+    measured = json.loads(output.splitlines()[-1])
+    return {
+        name: Timing(fields["records"], tuple(fields["seconds"]), fields["peak_bytes"])
+        for name, fields in measured.items()
+    }
+
+
+def _starts(config: Path, environment: Mapping[str, str]) -> dict[str, Timing]:
+    """The whole life of processes, from outside."""
+    calls = {
+        "python": ("-c", ""),
+        "keras": ("-c", "import keras"),
+        "help": (*_PLUMBLINE, "--help"),
+        "status": (*_PLUMBLINE, "status", "--config", str(config)),
+        "first batch": ("-m", "benchmarks.speed.steps", "first_batch", str(config)),
+    }
+    return {name: Timing(1, tuple(_run(call, environment) for _ in range(STARTS))) for name, call in calls.items()}
+
+
+def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> float:
+    started = perf_counter()
+    _output(arguments, environment)
+    return perf_counter() - started
+
+
+def _output(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
+    _say(" ".join(arguments[1:]) or "python")
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout  # noqa: S603
+
+
+def _limits(threads: int) -> dict[str, str]:
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+    return dict.fromkeys(names, str(threads)) | {"TF_NUM_INTEROP_THREADS": "1"}
+
+
+def _processor() -> str:
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text(encoding="utf-8").splitlines() if known.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else "A processor without a name"
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

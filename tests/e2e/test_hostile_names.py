@@ -1,0 +1,38 @@
+"""Names that break SQL, TOML or templates pass through the whole path as they stand."""
+
+import json
+
+from tests.commands import SMALL_MODEL, readings
+
+TABLE = "or\"der; DROP TABLE models --'$$ 100% :id ü\\"
+COLUMNS = {
+    "flow": 'flow" = 1; --',
+    "pressure": "${HOME} :pressure %s",
+    "mode": "möde '\\ mode",
+    "is_open": "$is open$ 是",
+    "is_fault": 'is "known" fault',
+    "read_at": "read at",
+}
+
+
+def test_hostile_names_pass_from_import_to_the_joined_view(workspace, database_url):
+    url = database_url.get_secret_value()
+    readings().rename(columns=COLUMNS).to_csv(workspace.folder / "r.csv", index=False)
+    workspace.must("init", "first.toml", "--source", url)
+    workspace.must("import", "r.csv", "--table", TABLE, "--into", url, "--config", "first.toml")
+    workspace.must("init", "--table", TABLE, "--source", url)
+    config = workspace.folder / "config.toml"
+    name = "or_der_drop_table_models_100_id"
+    text = config.read_text(encoding="utf-8").replace("sqlite:///plumbline.db", url)
+    config.write_text(text + f"[monitors.{name}.model]\n{SMALL_MODEL}\n", encoding="utf-8")
+    workspace.must("migrate")
+    assert [finding["level"] for finding in workspace.must("check", "--json").json[name]] == ["ok"]
+    trained = workspace.must("train", name, "--json").json
+    assert trained["card"]["features"] == 5
+    flagged = workspace.must("score", name, "--json").json["anomalies"]
+    found = workspace.must("anomalies", "list", name, "--limit", "500", "--json").json
+    assert len(found) == flagged > 0
+    assert {row["top_feature"] for row in found} <= {*COLUMNS.values(), "pump"}
+    joined = workspace.query(f"SELECT count(*), count(DISTINCT record_key) FROM {trained['join_view']}")
+    assert joined == [(flagged, flagged)]
+    assert json.dumps(COLUMNS["pressure"], ensure_ascii=False).replace("${", "$${") in text

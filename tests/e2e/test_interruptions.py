@@ -1,0 +1,104 @@
+"""Whatever ends a command half-way, the next one loses nothing and doubles nothing."""
+
+import os
+import pty
+import signal
+import subprocess
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from jobs.app import App
+from jobs.scoring import score_monitor
+from tests.commands import PUMP, RECORDS
+
+FLAGGED = (
+    "SELECT record_key, anomaly_score, p_value, severity, threshold, top_feature, model_id"
+    " FROM anomalies ORDER BY record_key_int"
+)
+ENDLESS = "members = 2\nhidden = 16\nsteps = 10000000\npatience = 10000000"
+BATCHES = RECORDS // 30
+LATE = datetime(2026, 1, 6, 12, tzinfo=UTC)
+
+
+def until(plant, sql, process):
+    """Wait until a query finds something that was not there."""
+    before = plant.query(sql)
+    while plant.query(sql) == before:
+        try:
+            process.wait(0.02)
+        except subprocess.TimeoutExpired:
+            continue
+        raise AssertionError(process.communicate())
+
+
+def shown_on(terminal, text):
+    """What a program writes on a terminal, up to a text or to its end."""
+    shown = ""
+    while text not in shown:
+        try:
+            shown += os.read(terminal, 10_000).decode()
+        except OSError:  # the program has closed its side
+            break
+    return shown
+
+
+def test_a_killed_scoring_is_taken_up_where_it_ended(plant):
+    undisturbed = plant.query(FLAGGED)
+    for table in ("anomalies", "batch_hours", "batches"):
+        plant.query(f"DELETE FROM {table}")
+    plant.configure(plant.url, PUMP.replace("batch_size = 300", 'batch_size = 30\nlease = "1ms"'))
+    process = plant.start("score", "pump")
+    until(plant, "SELECT count(*) > 2 FROM batches WHERE state = 'done'", process)
+    process.kill()
+    process.communicate()
+    ((done,),) = plant.query("SELECT count(*) FROM batches WHERE state = 'done'")
+    assert 2 < done < BATCHES
+
+    report = plant.must("score", "pump", "--json").json
+    assert report["batches"] == BATCHES - done
+    assert plant.query("SELECT sum(records), count(*), min(state) FROM batches") == [(RECORDS, BATCHES, "done")]
+    assert plant.query("SELECT sum(records) FROM batch_hours") == [(RECORDS,)]
+    assert plant.query(FLAGGED) == undisturbed
+    assert plant.must("score", "pump", "--json").json["records"] == 0
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_stores_no_model(plant, stop):
+    models = plant.query("SELECT id, state FROM models")
+    plant.configure(plant.url, PUMP, model=ENDLESS)
+    terminal, theirs = pty.openpty()
+    process = plant.start("train", "pump", stderr=theirs)
+    os.close(theirs)
+    assert "held out" in shown_on(terminal, "held out")
+    process.send_signal(stop)
+    assert "Error: Interrupted. Nothing half-made was kept" in shown_on(terminal, "again.")
+    process.communicate()
+    os.close(terminal)
+
+    assert process.returncode == 1
+    assert plant.query("SELECT id, state FROM models") == models
+    newest = "SELECT kind, outcome, finished_at IS NOT NULL FROM runs ORDER BY id DESC LIMIT 1"
+    assert plant.query(newest) == [("train", "interrupted", True)]
+    plant.configure(plant.url, PUMP)
+    assert plant.must("train", "pump", "--challenger", "--json").json["model_id"] > models[-1][0]
+
+
+def test_records_that_settle_late_are_scored_in_whatever_order_they_came(plant):
+    """A key that commits after a higher one would be passed over by a watermark that did not wait."""
+    plant.configure(plant.url, PUMP + 'settle = "1h"')
+    plant.must("score", "pump")
+    insert = (
+        "INSERT INTO pump_readings (id, read_at, pump, flow, pressure, is_open, mode, is_fault)"
+        " SELECT :id, :at, pump, flow, pressure, is_open, mode, is_fault FROM pump_readings WHERE id = 1"
+    )
+
+    def scored(clock):
+        with App.opened(plant.folder / "config.toml") as app:
+            return score_monitor(app.source("pump"), app.store, lambda: clock).records
+
+    plant.query(insert, id=RECORDS + 10, at=LATE.isoformat(sep=" "))
+    assert scored(LATE + timedelta(minutes=30)) == 0
+    plant.query(insert, id=RECORDS + 5, at=LATE.isoformat(sep=" "))
+    assert scored(LATE + timedelta(minutes=61)) == 2
+    assert scored(LATE + timedelta(days=1)) == 0

@@ -1,0 +1,67 @@
+"""Every query of docs/dashboards.md runs on a store like the demo's, and gives the columns that the page shows."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from jobs.databases import writing
+from jobs.importing import import_file
+from jobs.source import Source
+from jobs.store import Anomaly, AnomalyQuery, BatchResult, HourCount, NewModel
+from schemas.config import MonitorConfig
+from schemas.frames import Cause, Explanation
+from schemas.keys import KeyRange
+
+PAGE = Path(__file__).parents[2] / "docs" / "dashboards.md"
+READ_AT = datetime(2026, 1, 15, 7, 30, tzinfo=UTC)
+READINGS = f"id,read_at,pump_id,mode,flow_lpm,motor_amps,status\n1,{READ_AT.isoformat()},pump-1,idle,1106.2,49,fault\n"
+# A fenced block, the database that its first line may name, and the header of a table that follows it at once.
+BLOCK = re.compile(r"^```sql\n(?:-- (SQLite|PostgreSQL)\n)?(.+?)^```\n(?:\n\| ([^\n]+) \|$)?", re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def demo(store, tmp_path):
+    """A store with a monitor named pump that has flagged a reading."""
+    path = tmp_path / "pump_readings.csv"
+    path.write_text(READINGS, encoding="utf-8")
+    import_file(path, store.engine, "pump_readings")
+    causes = Explanation((Cause("mode", 1.4, 9.0, "idle", "high"), Cause("motor_amps", 0.6, -2.0, None, 52.9)))
+    flagged = Anomaly("1", 1, READ_AT, "pump-1", 2.0, 0.001, 50.0, 1.0, causes)
+    scored_at = datetime.now(UTC)  # the view of the last day goes by the database's clock
+    model_id = store.add_model("pump", NewModel(b"", "", {}, {}), scored_at, promote=True)
+    store.plan_batch("pump", KeyRange(None, (1,)), scored_at)
+    batch = store.claim_batch("pump", model_id, scored_at, timedelta(hours=1))
+    store.finish_batch(batch, BatchResult(1, (flagged,), (HourCount(READ_AT, 1, 1),)), scored_at)
+    source = Source("pump", MonitorConfig(table="pump_readings", key="id", numeric="flow_lpm"), store.engine)
+    store.create_join_view("pump", source)
+    source.close()
+    return store
+
+
+def test_every_query_of_the_page_finds_rows_with_the_columns_that_the_page_shows(demo):
+    blocks = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
+    assert len(blocks) == PAGE.read_text(encoding="utf-8").count("```sql")
+    here = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[demo.engine.dialect.name]
+    for database, sql, header in blocks:
+        if database in {"", here}:
+            columns, rows = run(demo, sql)
+            assert rows > 0, sql
+            assert not header or columns == header.split(" | "), sql
+    assert demo.anomalies(AnomalyQuery(label="known"))[0].labelled_at.year >= 2026
+
+
+def run(store, sql):
+    """The columns of a statement's result, none where it changes rows, and the number of rows."""
+    with writing(store.engine) as connection:
+        result = connection.exec_driver_sql(sql)
+        return (list(result.keys()), len(result.all())) if result.returns_rows else ([], result.rowcount)
+
+
+def test_each_view_has_a_section_that_names_its_columns(demo):
+    sections = dict(re.findall(r"^## (\w+)\n(.+?)(?=^## )", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE))
+    for view in ("open_anomalies", "hourly_rates", "top_features_last_day"):
+        columns, _ = run(demo, f"SELECT * FROM {view}")
+        listed = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.+?) \|", sections[view], re.MULTILINE)))
+        assert sorted(listed) == sorted(columns)

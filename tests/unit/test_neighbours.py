@@ -1,0 +1,91 @@
+"""The neighbours are the nearest ones, whatever else is asked for at the same time."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from detector.neighbours import Neighbours
+
+coordinates = st.floats(-100, 100, width=32)
+planes = arrays(np.float32, st.tuples(st.integers(1, 40), st.just(3)), elements=coordinates)
+grids = arrays(np.float32, st.tuples(st.integers(1, 40), st.just(3)), elements=st.integers(-2, 2))  # many ties
+
+
+def nearest(points, query, k):
+    """The k nearest points less the query, by distance and then by position."""
+    difference = points.astype(np.float64) - query
+    return difference[np.argsort(np.square(difference).sum(axis=1), kind="stable")[:k]]
+
+
+def rebuilt_distance(points, query, k):
+    """How far the query is from the best affine combination of its neighbours, by the normal equations."""
+    difference = nearest(points, query, k)
+    gram = difference @ difference.T
+    trace = np.trace(gram) or 1.0
+    weights = np.linalg.solve(gram / trace + 0.2 / len(gram) * np.eye(len(gram)), np.ones(len(gram)))
+    return np.linalg.norm(weights / weights.sum() @ difference)
+
+
+@given(planes | grids, planes | grids, st.integers(1, 12))
+def test_the_mean_distance_is_that_of_a_full_search(points, queries, k):
+    found = Neighbours(points).mean_distance(queries, k)
+    expected = [np.linalg.norm(nearest(points, query, k), axis=1).mean() for query in queries]
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("m", "k"), [(200, 10), (200, 2), (5, 10), (1, 10)])
+def test_the_rebuilt_distance_is_that_of_a_full_search(m, k):
+    rng = np.random.default_rng(0)
+    points, queries = (rng.normal(size=(n, 5)).astype(np.float32) for n in (m, 50))
+    found = Neighbours(points).reconstruction_distance(queries, k)
+    np.testing.assert_allclose(found, [rebuilt_distance(points, query, k) for query in queries], rtol=1e-9)
+
+
+def test_fewer_points_than_asked_for_are_all_neighbours():
+    points = np.array([[0.0, 0.0], [0.0, 2.0]], dtype=np.float32)
+    query = np.array([[0.0, 1.0]], dtype=np.float32)
+    assert Neighbours(points).mean_distance(query, 10).tolist() == [1.0]
+    assert Neighbours(points).reconstruction_distance(query, 10) == pytest.approx([0.0], abs=1e-12)
+
+
+def test_a_point_of_the_reference_is_at_no_distance_however_often_it_is_there():
+    points = np.repeat(np.random.default_rng(0).normal(size=(20, 4)), 30, axis=0).astype(np.float32)
+    search = Neighbours(points)
+    np.testing.assert_array_equal(search.mean_distance(points[::30], 10), 0.0)
+    np.testing.assert_array_equal(search.reconstruction_distance(points[::30], 10), 0.0)
+
+
+def test_a_point_within_its_neighbours_is_rebuilt_better_than_one_beside_them():
+    rng = np.random.default_rng(0)
+    line = np.outer(np.linspace(-1, 1, 200), [1.0, 1.0]).astype(np.float32)
+    along = np.outer(rng.uniform(-0.5, 0.5, 20), [1.0, 1.0]).astype(np.float32)
+    aside = along + np.array([0.1, -0.1], dtype=np.float32)
+    search = Neighbours(line)
+    assert search.reconstruction_distance(along, 10).max() < 0.1 * search.reconstruction_distance(aside, 10).min()
+
+
+@pytest.mark.parametrize("measure", ["mean_distance", "reconstruction_distance"])
+@pytest.mark.parametrize("step", [0.0, 0.1], ids=["random", "tied"])
+def test_an_answer_has_the_same_bits_wherever_a_batch_is_cut(measure, step):
+    rng = np.random.default_rng(0)
+    points, queries = (rng.normal(size=(n, 30)) for n in (3000, 519))
+    if step:  # coordinates on a lattice: many points at nearly one distance
+        points, queries = (np.round(np.clip(a, -0.2, 0.2) / step) * step for a in (points[:, :4], queries[:, :4]))
+    points, queries = points.astype(np.float32), queries.astype(np.float32)
+    ask = getattr(Neighbours(points), measure)
+    whole = ask(queries, 10)
+    for cuts in ([1], [255, 258], [100, 101, 300]):
+        parts = [ask(part, 10) for part in np.split(queries, cuts)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+    order = rng.permutation(len(queries))
+    np.testing.assert_array_equal(ask(queries[order], 10), whole[order])
+
+
+def test_the_queries_and_the_points_stay_as_they_are():
+    points, queries = np.arange(40.0, dtype=np.float32).reshape(20, 2), np.ones((3, 2), dtype=np.float32)
+    kept = points.copy(), queries.copy()
+    Neighbours(points).reconstruction_distance(queries, 5)
+    np.testing.assert_array_equal(points, kept[0])
+    np.testing.assert_array_equal(queries, kept[1])
