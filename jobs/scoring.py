@@ -4,14 +4,15 @@ No transaction is open while the model runs. What a batch found and its row in t
 together, guarded by the claim's token; so each record is scored once in effect, whoever dies when.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from detector.artifact import load_artifact
-from detector.scorer import Scorer
 from jobs.recording import recorded_run
 from jobs.source import Source, keys_of
 from jobs.store import Anomaly, Batch, BatchResult, Champion, HourCount, Store
@@ -19,6 +20,9 @@ from schemas.config import MonitorConfig
 from schemas.errors import LostLease, NoChampion
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE
 from schemas.keys import key_label
+
+if TYPE_CHECKING:
+    from detector.scorer import Scorer
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,34 @@ class ScoringReport:
     anomalies: int
 
 
+def load_scorer(store: Store, champion: Champion, monitor: MonitorConfig) -> "Scorer":
+    """The champion, ready to score at the false-positive rate that the monitor asks for now.
+
+    Raises:
+        ArtifactError: where the stored model is not the one that was trained.
+        RateTooSmall: where its calibration records cannot resolve the rate.
+    """
+    from detector.scorer import Scorer
+
+    artifact = load_artifact(store.model_blob(champion.model_id), champion.sha256)
+    return Scorer(artifact, monitor.false_positive_rate)
+
+
 def score_monitor(
     source: Source,
     store: Store,
     clock: Callable[[], datetime],
     progress: Callable[[Progress], None] | None = None,
+    load: Callable[[Store, Champion, MonitorConfig], "Scorer"] = load_scorer,
 ) -> ScoringReport:
     """Score every settled record past the watermark with the champion, and what earlier runs left undone.
+
+    Args:
+        source: the watched table.
+        store: the service's own database.
+        clock: the time now.
+        progress: called after each batch.
+        load: makes the champion ready; called once, and only where there is something to score.
 
     Raises:
         NoChampion: where no model has been trained.
@@ -63,27 +88,15 @@ def score_monitor(
         planned = store.monitor_status(source.name).pending_batches
         scorer: Scorer | None = None
         while (batch := store.claim_batch(source.name, champion.model_id, clock(), source.monitor.lease)) is not None:
-            scorer = scorer or load_scorer(store, champion, source.monitor)
-            result = score_batch(batch, source, store, scorer, clock)
-            if result is None:
-                continue
-            counts["batches"] += 1
-            counts["records"] += result.records
-            counts["anomalies"] += len(result.anomalies)
+            with suppress(LostLease), _given_back_on_failure(batch, store):
+                scorer = scorer or load(store, champion, source.monitor)
+                result = score_batch(batch, source, store, scorer, clock)
+                counts["batches"] += 1
+                counts["records"] += result.records
+                counts["anomalies"] += len(result.anomalies)
             if progress:
                 progress(Progress(counts["batches"], planned, counts["records"], counts["anomalies"]))
     return ScoringReport(monitor=source.name, **counts)
-
-
-def load_scorer(store: Store, champion: Champion, monitor: MonitorConfig) -> Scorer:
-    """The champion, ready to score at the false-positive rate that the monitor asks for now.
-
-    Raises:
-        ArtifactError: where the stored model is not the one that was trained.
-        RateTooSmall: where its calibration records cannot resolve the rate.
-    """
-    artifact = load_artifact(store.model_blob(champion.model_id), champion.sha256)
-    return Scorer(artifact, monitor.false_positive_rate)
 
 
 def plan_batches(source: Source, store: Store, clock: Callable[[], datetime]) -> None:
@@ -97,22 +110,20 @@ def plan_batches(source: Source, store: Store, clock: Callable[[], datetime]) ->
 
 
 def score_batch(
-    batch: Batch, source: Source, store: Store, scorer: Scorer, clock: Callable[[], datetime]
-) -> BatchResult | None:
-    """Score one claimed batch and write what it found; None where another worker has taken it over."""
-    try:
-        records = source.read(batch.key_range)
-        result = find_anomalies(records, source.monitor, scorer, clock())
-        store.finish_batch(batch, result, clock())
-    except LostLease:
-        return None
-    except BaseException as exc:
-        _release(batch, store, str(exc) or type(exc).__name__)
-        raise
+    batch: Batch, source: Source, store: Store, scorer: "Scorer", clock: Callable[[], datetime]
+) -> BatchResult:
+    """Score one claimed batch and write what it found.
+
+    Raises:
+        LostLease: where another worker has taken it over; nothing is written then.
+    """
+    records = source.read(batch.key_range)
+    result = find_anomalies(records, source.monitor, scorer, clock())
+    store.finish_batch(batch, result, clock())
     return result
 
 
-def find_anomalies(records: pd.DataFrame, monitor: MonitorConfig, scorer: Scorer, now: datetime) -> BatchResult:
+def find_anomalies(records: pd.DataFrame, monitor: MonitorConfig, scorer: "Scorer", now: datetime) -> BatchResult:
     """The anomalies among n records, with their causes, and the counts of each hour."""
     if records.empty:
         return BatchResult(records=0)
@@ -161,9 +172,14 @@ def _hours(records: pd.DataFrame, scored: pd.DataFrame, monitor: MonitorConfig, 
     )
 
 
-def _release(batch: Batch, store: Store, reason: str) -> None:
-    """Give the batch back, so that the next run need not wait for the lease to run out."""
+@contextmanager
+def _given_back_on_failure(batch: Batch, store: Store) -> Iterator[None]:
+    """Return a batch whose work failed to the ledger, so that the next run need not wait for its lease to run out."""
     try:
-        store.release_batch(batch, reason)
+        yield
     except LostLease:
-        return
+        raise
+    except BaseException as exc:
+        with suppress(LostLease):
+            store.release_batch(batch, str(exc) or type(exc).__name__)
+        raise

@@ -1,6 +1,6 @@
 """train, score, forecast, evaluate: the main job."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -8,6 +8,7 @@ from jobs.commands.options import counted, monitor_argument, with_app
 from schemas.errors import NoChampion
 
 if TYPE_CHECKING:
+    from detector.scorer import Scorer
     from jobs.app import App
     from jobs.output import Output
     from jobs.scoring import ScoringReport
@@ -61,8 +62,11 @@ def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> 
 def score_command(app: "App", out: "Output", monitor: str) -> None:
     """Score the new records of a monitor's table, and flag anomalies into the store."""
     source, store = app.source(monitor), app.store
-    _prepare_champion(app, monitor)
-    from jobs.scoring import Progress, score_monitor
+    from jobs.scoring import Progress, load_scorer, score_monitor
+
+    def load(*champion: Any) -> "Scorer":
+        app.choose_backend()  # takes seconds, which a run that finds nothing new is spared
+        return load_scorer(*champion)
 
     with out.progress(f"scoring {monitor}") as update:
 
@@ -70,7 +74,7 @@ def score_command(app: "App", out: "Output", monitor: str) -> None:
             note = f"{progress.records:,} records, {progress.anomalies:,} anomalies"
             update(progress.batches_done, progress.batches_planned, note)
 
-        report = score_monitor(source, store, app.clock, show)
+        report = score_monitor(source, store, app.clock, show, load)
     out.result(report, lambda: _describe_scoring(app, out, report))
 
 
@@ -83,7 +87,7 @@ def _describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> Non
     rate = app.config.monitor(report.monitor).false_positive_rate
     if report.anomalies > _SUSPICIOUS * max(rate * report.records, 1):
         out.say(
-            f"That is {report.anomalies / report.records:.0%} of them, where {rate:.2%} of normal records was asked. "
+            f"That is {report.anomalies / report.records:.0%} of them; the rate asked for is {rate:.2%}. "
             "Either much is wrong, or what is normal has changed since the training: see the causes with\n"
             f"  plumbline anomalies list {report.monitor}\n"
             f"and train again on newer records if these are fine: plumbline train {report.monitor}"

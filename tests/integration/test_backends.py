@@ -123,5 +123,5 @@ def test_a_gpu_trains_and_scores_as_the_cpu_does(backend, tmp_path):
     train_and_score(backend, "cpu", tmp_path)
     train_and_score(backend, "gpu", tmp_path)
     on_cpu, on_gpu = (np.load(tmp_path / f"{backend}-cpu on {backend}-{device}.npz") for device in ("cpu", "gpu"))
-    for name in SCORES:
-        np.testing.assert_allclose(on_gpu[name], on_cpu[name], rtol=1e-3, err_msg=name)
+    for name in SCORES:  # GPUs may round the factors of a product to 10 bits (TF32)
+        np.testing.assert_allclose(on_gpu[name], on_cpu[name], rtol=0.02, err_msg=name)

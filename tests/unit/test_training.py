@@ -70,7 +70,7 @@ def test_the_weights_are_those_of_the_best_epoch():
     # so few records without noise are learned by heart, and others fare worse and worse
     trained = train((matrix, encoder.layout), steps=400, beta=0, mask_rate=0, noise=0, patience=9, learning_rate=0.02)
     held_out = [epoch.held_out_elbo for epoch in trained.history]
-    assert max(held_out) > held_out[-1] + 1
+    assert max(held_out) > held_out[-1] + 0.1
     rows, _ = _split(60, np.random.default_rng(CONFIG.seed))
     posterior = trained.network.posterior(clean_inputs(matrix[rows], trained.network.architecture, is_training=True))
     elbo = -(posterior.nll.sum(axis=2) + posterior.kl).mean()
