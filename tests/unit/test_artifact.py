@@ -209,7 +209,7 @@ def test_columns_of_another_width_than_the_networks_are_refused(blob, path, valu
 
 def test_another_shape_of_the_networks_than_their_weights_is_refused(blob):
     assert_refused(with_value(blob, "architecture.hidden", 17), r"has weights/\S+ as float32\(.*expected float32\(")
-    assert_refused(with_value(blob, "architecture.likelihood", "mse"), "holds the array weights/decoder/log_sd, which")
+    assert_refused(with_value(blob, "architecture.learns_variance", False), "holds the array weights/decoder/log_sd, ")
     assert_refused(with_value(blob, "architecture.kind", "autoencoder"), "holds the array weights/encoder/log_var/")
 
 
