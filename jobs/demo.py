@@ -3,19 +3,22 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from detector.training import Epoch
 from jobs import migrations, pictures, samples
 from jobs.app import App
 from jobs.evaluating import EvaluationReport, evaluate_monitor
 from jobs.importing import import_file
 from jobs.scoring import ScoringReport, score_monitor
 from jobs.store import Store
-from jobs.training import TrainingReport, train_monitor
 from schemas.errors import UsageError
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY
+
+if TYPE_CHECKING:
+    from detector.training import Epoch
+    from jobs.training import TrainingReport
 
 TABLES = {"pump": "pump_readings", "breast_cancer": "breast_cancer"}
 
@@ -25,7 +28,7 @@ class DemoReport:
     """What the demo did for one monitor."""
 
     monitor: str
-    training: TrainingReport
+    training: "TrainingReport"
     scoring: ScoringReport
     evaluation: EvaluationReport
     picture: Path
@@ -63,8 +66,10 @@ def fill(app: App, folder: Path) -> dict[str, int]:
     return {table: import_file(folder / file, app.engine, table).rows for table, file in files.items()}
 
 
-def run_monitor(app: App, name: str, folder: Path, progress: Callable[[Epoch], None]) -> DemoReport:
+def run_monitor(app: App, name: str, folder: Path, progress: "Callable[[Epoch], None]") -> DemoReport:
     """Train, score, evaluate and draw one monitor."""
+    from jobs.training import train_monitor
+
     source, store = app.source(name), app.store
     training = train_monitor(source, store, app.clock, progress=progress)
     scoring = score_monitor(source, store, app.clock)

@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from detector.evaluation import Evaluation, evaluate
-from detector.scorer import Scorer
 from jobs.scoring import load_scorer
 from jobs.source import Source
 from jobs.store import Store
 from schemas.errors import NoChampion, RecordsError, UsageError
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE
 from schemas.keys import Key, load_key
+
+if TYPE_CHECKING:
+    from detector.scorer import Scorer
 
 FORECAST_RATES = (0.1, 0.05, 0.01, 0.005, 0.001, 0.0001)
 
@@ -123,7 +126,7 @@ def forecast_monitor(source: Source, store: Store, progress: Callable[[int], Non
     )
 
 
-def _champion(source: Source, store: Store) -> tuple[int, Scorer, Key]:
+def _champion(source: Source, store: Store) -> "tuple[int, Scorer, Key]":
     """The champion's id, the champion, and the last key that it was made from."""
     champion = store.champion(source.name)
     if champion is None:
@@ -133,7 +136,11 @@ def _champion(source: Source, store: Store) -> tuple[int, Scorer, Key]:
 
 
 def _scored(
-    source: Source, scorer: Scorer, after: Key | None, progress: Callable[[int], None] | None, label: str | None = None
+    source: Source,
+    scorer: "Scorer",
+    after: Key | None,
+    progress: Callable[[int], None] | None,
+    label: str | None = None,
 ) -> Iterator[pd.DataFrame]:
     """Score, p-value, decision, time and label of the records past a key, page by page."""
     kept = [name for name in (source.monitor.time, label) if name is not None]
@@ -153,7 +160,7 @@ def _by_day(history: pd.DataFrame, time: str | None) -> dict[str, int]:
     return {str(day): int(count) for day, count in flagged.items()}
 
 
-def _resolvable(scorer: Scorer) -> list[float]:
+def _resolvable(scorer: "Scorer") -> list[float]:
     """The rates that the calibration can tell apart."""
     calibration = scorer.artifact.calibration
     smallest = 0.0 if calibration.tail else 1 / (len(calibration.reference) + 1)

@@ -104,6 +104,15 @@ def counted_noun(count: int, noun: str, plural: str | None = None) -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
+def cell(value: Any) -> str:
+    """A cell of a watched table as people read it, where a null is something to see.
+
+    >>> cell(None), cell(2.5)
+    ('null', '2.5')
+    """
+    return "null" if value is None else shown(value)
+
+
 def jsonable(value: Any) -> Any:
     """A result as JSON can hold it: dataclasses as objects, times in ISO form, what is not finite as null."""
     if is_dataclass(value) and not isinstance(value, type):

@@ -32,7 +32,7 @@ def list_command(app: "App", out: "Output", monitor: str | None, **asked: object
     """List flagged records, newest first."""
     from datetime import UTC, datetime
 
-    from jobs.output import shown
+    from jobs.output import cell
     from jobs.store import AnomalyQuery
 
     if monitor:
@@ -43,7 +43,7 @@ def list_command(app: "App", out: "Output", monitor: str | None, **asked: object
     rows = []
     for row in found:
         cause = row.attribution[0] if row.attribution else {}
-        values = (cause.get("feature"), shown(cause.get("value")), shown(cause.get("expected")))
+        values = (cause.get("feature"), cell(cause.get("value")), cell(cause.get("expected")))
         known = (str(row.id), row.monitor, row.record_key, row.record_time, row.entity)
         rows.append((*known, round(row.severity), row.p_value, row.label, *values))
     nothing = "No anomaly fits. Score new records: plumbline score MONITOR"
@@ -55,7 +55,7 @@ def list_command(app: "App", out: "Output", monitor: str | None, **asked: object
 @with_app
 def show_command(app: "App", out: "Output", anomaly_id: int) -> None:
     """Show one flagged record with its causes."""
-    from jobs.output import shown
+    from jobs.output import cell
 
     row = app.store.anomaly(anomaly_id)
 
@@ -75,7 +75,7 @@ def show_command(app: "App", out: "Output", anomaly_id: int) -> None:
             }
         )
         causes = [
-            (c["feature"], shown(c["value"]), shown(c["expected"]), c["deviation"], c["share"] / row.anomaly_score)
+            (c["feature"], cell(c["value"]), cell(c["expected"]), c["deviation"], c["share"] / row.anomaly_score)
             for c in row.attribution
         ]
         out.table(["feature", "value", "expected", "deviation (sd)", "share of the score"], causes, "Causes")

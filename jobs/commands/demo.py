@@ -8,6 +8,7 @@ import click
 from jobs.commands.options import json_option
 
 if TYPE_CHECKING:
+    from detector.training import Epoch
     from jobs.app import App
     from jobs.demo import DemoReport
     from jobs.output import Output, Update
@@ -38,7 +39,6 @@ def demo_command(folder: Path, is_json: bool) -> None:
 
 
 def _run(app: "App", out: "Output", folder: Path) -> "list[DemoReport]":
-    from detector.training import Epoch
     from jobs.demo import fill, run_monitor
 
     for table, rows in fill(app, folder).items():
@@ -47,7 +47,7 @@ def _run(app: "App", out: "Output", folder: Path) -> "list[DemoReport]":
     for name in app.config.monitors:
         with out.progress(f"training and scoring {name}") as update:
 
-            def show(epoch: Epoch, update: "Update" = update) -> None:
+            def show(epoch: "Epoch", update: "Update" = update) -> None:
                 update(epoch.number, epoch.of, f"held-out ELBO {epoch.held_out_elbo:.4g}")
 
             report = run_monitor(app, name, folder, show)
@@ -57,17 +57,19 @@ def _run(app: "App", out: "Output", folder: Path) -> "list[DemoReport]":
 
 
 def _describe(app: "App", out: "Output", report: "DemoReport") -> None:
-    from jobs.output import shown
+    from jobs.output import cell, counted_noun, shown
     from jobs.store import AnomalyQuery
 
     name, card, found = report.monitor, report.training.card, report.evaluation.evaluation
     out.say(f"\nMonitor {name}: trained on {card['training_records']:,} normal records in {card['epochs']} epochs,")
-    out.say(f"scored {report.scoring.records:,} records in {report.scoring.batches} batches, ")
-    out.say(f"flagged {report.scoring.anomalies:,} of them. The newest:")
+    batches = counted_noun(report.scoring.batches, "batch", "batches")
+    out.say(
+        f"scored {report.scoring.records:,} records in {batches}, flagged {report.scoring.anomalies:,}. The newest:"
+    )
     rows = []
     for row in app.store.anomalies(AnomalyQuery(monitor=name, limit=8)):
         cause = row.attribution[0]
-        values = (shown(cause["value"]), shown(cause["expected"]))
+        values = (cell(cause["value"]), cell(cause["expected"]))
         rows.append((row.record_key, row.record_time, row.entity, round(row.severity), cause["feature"], *values))
     if not out.is_json:
         out.table(["key", "time", "entity", "severity", "cause", "value", "expected"], rows)
