@@ -43,7 +43,7 @@ class Model:
     @classmethod
     def from_training(cls, config: ModelConfig, encoder: Encoder, network: VAE, matrix: Matrix) -> "Model":
         """The model of freshly trained networks; its reference are the records they were trained on."""
-        rows = _spread(len(matrix), config.max_reference)
+        rows = evenly_spread(len(matrix), config.max_reference)
         seen = matrix[rows]
         posterior = network.posterior(clean_inputs(seen, network.architecture))
         latent_sd = np.exp(0.5 * posterior.z_log_var).mean(axis=0)
@@ -97,8 +97,13 @@ class Model:
         return self._values(np.concatenate(parts)).set_index(records.index)
 
     def sample(self, n: int, rng: np.random.Generator) -> pd.DataFrame:
-        """Synthetic normal records (n rows): draws from the prior, decoded with the noise of the likelihood."""
-        return self._values(self.network.generate(n, rng))
+        """Synthetic normal records (n rows): draws from the prior, decoded, with the spread of the residuals.
+
+        The learned variance would be too wide for noise: it also covers what hidden cells leave open.
+        """
+        start = self.reference.latent_sd.size
+        residuals = self.reference.points[:, start : start + self.encoder.layout.width] * np.sqrt(2)
+        return self._values(self.network.generate(n, residuals.std(axis=0), rng))
 
     def _values(self, cells: np.ndarray) -> pd.DataFrame:
         is_number = self.encoder.layout.kinds == "gaussian"
@@ -145,7 +150,7 @@ def _chunks(records: pd.DataFrame) -> Iterator[pd.DataFrame]:
         yield records.iloc[start : start + CHUNK]
 
 
-def _spread(n: int, limit: int) -> np.ndarray:
+def evenly_spread(n: int, limit: int) -> np.ndarray:
     """At most `limit` of n positions, evenly spread."""
     return np.arange(n) if n <= limit else np.linspace(0, n - 1, limit).round().astype(int)
 

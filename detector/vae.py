@@ -111,15 +111,13 @@ class VAE(keras.Model):  # type: ignore[misc]
         blocks = [self._block(inputs, start) for start in range(0, len(inputs), BLOCK)]
         return Posterior(**{name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]})
 
-    def generate(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """(n, d) standardised cells of synthetic records: draws from the prior, with the likelihood's noise."""
+    def generate(self, n: int, sd: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """(n, d) standardised cells of synthetic records: draws from the prior, decoded, with noise of (d,) sd."""
         k, z = self.architecture.members, self.architecture.latent
         output = self._decode(rng.standard_normal((k, n, z)).astype(np.float32))  # (K, n, d)
         expected, _ = self._likelihood(output, 0.0 * output, 0.0)
         member = 2 * rng.integers(0, (k + 1) // 2, n)  # the standard view's
-        cells = ops.convert_to_numpy(expected)[member, np.arange(n)]
-        sd = np.exp(ops.convert_to_numpy(self._log_sd(0.0 * output)) + np.zeros((k, n, 1)))[member, np.arange(n)]
-        return self._likelihood.draw(cells, sd, rng)
+        return self._likelihood.draw(ops.convert_to_numpy(expected)[member, np.arange(n)], sd, rng)
 
     def weights_by_name(self) -> dict[str, np.ndarray]:
         """Every weight as an array."""

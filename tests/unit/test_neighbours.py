@@ -89,3 +89,17 @@ def test_the_queries_and_the_points_stay_as_they_are():
     Neighbours(points).reconstruction_distance(queries, 5)
     np.testing.assert_array_equal(points, kept[0])
     np.testing.assert_array_equal(queries, kept[1])
+
+
+def test_of_many_points_at_the_same_distance_the_same_ones_count_whatever_is_asked_beside():
+    rng = np.random.default_rng(0)
+    levels = [3, 4, 5, 7, 6, 2, 8, 5]  # nominal records: neighbours differ in one level, and tie
+    points, queries = (
+        np.hstack([1.3 * np.eye(count)[rng.integers(0, count, n)] for count in levels]).astype(np.float32)
+        for n in (3000, 300)
+    )
+    search, order = Neighbours(points), rng.permutation(300)
+    whole = search.reconstruction_distance(queries, 10)
+    np.testing.assert_array_equal(search.reconstruction_distance(queries[order], 10), whole[order])
+    alone = [search.reconstruction_distance(queries[i : i + 1], 10)[0] for i in range(0, 300, 30)]
+    np.testing.assert_array_equal(alone, whole[::30])
