@@ -1,5 +1,7 @@
 """demo: the main job on two tables, start to end."""
 
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +16,10 @@ if TYPE_CHECKING:
     from jobs.output import Output, Update
 
 _NEXT = """\
-Now your own table, in three commands:
-  plumbline init my.toml --source sqlite:///my.db --table my_table    # writes a monitor named my_table
-  plumbline migrate --config my.toml && plumbline train my_table --config my.toml
-  plumbline score my_table --config my.toml && plumbline anomalies list my_table --config my.toml"""
+Now your own table, in three steps:
+  {program} init my.toml --source sqlite:///my.db --table my_table    # writes a monitor named my_table
+  {program} migrate --config my.toml && {program} train my_table --config my.toml
+  {program} score my_table --config my.toml && {program} anomalies list my_table --config my.toml"""
 
 
 @click.command("demo")
@@ -35,7 +37,13 @@ def demo_command(folder: Path, is_json: bool) -> None:
     with App.opened(prepare(folder)) as app:
         app.choose_backend()
         reports = _run(app, out, folder)
-    out.result(reports, lambda: out.say(_NEXT))
+    out.result(reports, lambda: out.say(_NEXT.format(program=_program())))
+
+
+def _program() -> str:
+    """How to call this program from here: by name where it is on the path, else as it was called."""
+    called = Path(sys.argv[0])
+    return "plumbline" if shutil.which("plumbline") or called.name != "plumbline" else str(called)
 
 
 def _run(app: "App", out: "Output", folder: Path) -> "list[DemoReport]":
