@@ -9,6 +9,7 @@ import pandas as pd
 
 from detector.artifact import Artifact, digest, dump_artifact, manifest
 from detector.calibration import check_rate
+from detector.card import make_card
 from detector.fitting import (
     MIN_TRAINING_RECORDS,
     DecisionRule,
@@ -67,7 +68,7 @@ def train_monitor(
             progress=progress,
         )
         artifact = replace(artifact, about={**artifact.about, "training": _training_range(records, monitor)})
-        model, card = _new_model(artifact)
+        model, card = _new_model(artifact, normal)
         model_id = store.add_model(source.name, model, clock(), promote=promote)
         counts |= {"records": len(records), "model_id": model_id}
     view = store.create_join_view(source.name, source) if promote else None
@@ -106,7 +107,7 @@ def _training_range(records: pd.DataFrame, monitor: MonitorConfig) -> dict[str, 
     }
 
 
-def _new_model(artifact: Artifact) -> tuple[NewModel, dict[str, Any]]:
+def _new_model(artifact: Artifact, normal: NormalRecords) -> tuple[NewModel, dict[str, Any]]:
     blob, known = dump_artifact(artifact), manifest(artifact)
     best = max(artifact.about["history"], key=lambda epoch: epoch["held_out_elbo"])
     card = {
@@ -121,5 +122,6 @@ def _new_model(artifact: Artifact) -> tuple[NewModel, dict[str, Any]]:
         "threshold_method": artifact.decision.method,
         "false_positive_rate": artifact.decision.rate,
         "bytes": len(blob),
+        **make_card(artifact, normal).to_json(),
     }
     return NewModel(blob=blob, sha256=digest(blob), manifest=known, card=card), card

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobs.commands.card import knn_advice, mean_auroc_line
 from jobs.commands.options import counted, monitor_argument, with_app
 from schemas.errors import NoChampion
 
@@ -48,8 +49,11 @@ def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> 
                 "held-out ELBO (nats per record)": card["held_out_elbo"],
                 f"threshold of the {card['score']} score": card["threshold"],
                 "false-positive rate": card["false_positive_rate"],
+                "AUROC on synthetic anomalies": mean_auroc_line(card),
             }
         )
+        if advice := knn_advice(card, monitor):
+            out.say(advice)
         if report.join_view:
             out.say(f"Flagged rows beside their records: SELECT * FROM {report.join_view}")
 

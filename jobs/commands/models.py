@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jobs.commands.card import card_facts, describe_card
 from jobs.commands.options import monitor_argument, with_app
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def show_command(app: "App", out: "Output", model_id: int) -> None:
                 "promoted": model.promoted_at,
                 "retired": model.retired_at,
                 "SHA-256": model.sha256,
-                **{name.replace("_", " "): value for name, value in model.card.items()},
+                **card_facts(model.card),
                 "keys": f"{training['first_key']} to {training['last_key']}",
                 "times": f"{training['first_time']} to {training['last_time']}" if training["first_time"] else None,
                 "made with": ", ".join(f"{k} {v}" for k, v in model.manifest["about"]["versions"].items()),
@@ -68,6 +69,7 @@ def show_command(app: "App", out: "Output", model_id: int) -> None:
         )
         epochs = [(e["number"], e["elbo"], e["held_out_elbo"]) for e in model.manifest["about"]["history"]]
         out.table(["epoch", "ELBO", "held-out ELBO"], epochs)
+        describe_card(out, model.card, model.monitor)
 
     out.result(model, describe)
 

@@ -115,3 +115,13 @@ def test_a_challenger_is_promoted_and_rolled_back(plant):
     assert plant.must("models", "rollback", "pump", "--json").json["model_id"] == champion
     assert "champion" in plant.must("models", "list").out
     assert "held-out ELBO" in plant.must("models", "show", champion).out
+
+
+def test_a_model_is_shown_beside_simple_peers(plant):
+    card = plant.said["train"].json["card"]
+    assert {"model", "knn", "isolation_forest", "pca"} == set(card["auroc"]["perturbed"])
+    assert plant.must("models", "show", 1, "--json").json["card"] == card
+    shown = plant.must("models", "show", 1).out
+    assert "AUROC on synthetic anomalies" in shown
+    assert all(kind in shown for kind in ("perturbed", "shuffled", "scaled", "isolation forest"))
+    assert "found on the later held-out half" in shown
