@@ -32,6 +32,8 @@ contracts: $(VENV)/.test ## who may import whom
 bench: $(VENV)/.test ## measure; PLUMBLINE_DATA names the folder of labelled data sets
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.tabular --data "$${PLUMBLINE_DATA:?name the folder of labelled data sets}/adbench"
+	$(BIN)/python -m benchmarks.calibration --data "$${PLUMBLINE_DATA}/adbench"
+	$(BIN)/python -m benchmarks.contamination --data "$${PLUMBLINE_DATA}/adbench"
 
 lock: ## pin the dependencies anew, with hashes (needs uv)
 	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-header -o requirements/run.txt

@@ -1,6 +1,7 @@
 """Every method of the benchmark by name, run on one split."""
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from sklearn.model_selection import train_test_split
@@ -10,6 +11,9 @@ from benchmarks.peers import CHEAP_PEERS, PYOD_PEERS, fit_one_hot, has_pyod
 from benchmarks.protocol import Outcome, PValues, Split, conformal, timed
 from benchmarks.tables import Vector
 from schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    from detector import VAEDetector
 
 ScoreRecords = Callable[[pd.DataFrame], Vector]
 
@@ -52,28 +56,38 @@ def run(names: tuple[str, ...], part: Split, seed: int) -> list[Outcome]:
 
 
 def _run_ours(names: tuple[str, ...], part: Split, seed: int) -> list[Outcome]:
-    from detector import VAEDetector
-
-    model = VAEDetector(score_name=DEFAULT, random_state=seed, categorical=list(part.categorical) or None)
-    _, fit_seconds = timed(lambda: model.fit(part.train))
+    model, fit_seconds = timed(lambda: _fit_ours(part, seed))
     scores = model.anomaly_scores(part.test)
     outcomes = {name: Outcome(name, scores[name], fit_seconds) for name in names}
     if DEFAULT in outcomes:
         _, seconds = timed(lambda: model.anomaly_score(part.test))
-        p_values = PValues(model.p_value(part.test), len(model.artifact_.calibration.reference))
-        outcomes[DEFAULT] = Outcome(DEFAULT, scores[DEFAULT], fit_seconds, seconds, p_values)
+        outcomes[DEFAULT] = Outcome(DEFAULT, scores[DEFAULT], fit_seconds, seconds, _p_values(model, part))
     return list(outcomes.values())
+
+
+def _fit_ours(part: Split, seed: int) -> "VAEDetector":
+    from detector import VAEDetector
+
+    return VAEDetector(score_name=DEFAULT, random_state=seed, categorical=list(part.categorical) or None).fit(
+        part.train
+    )
+
+
+def _p_values(model: "VAEDetector", part: Split) -> PValues:
+    return PValues(model.p_value(part.test), len(model.artifact_.calibration.reference))
 
 
 def _run_peer(name: str, part: Split, seed: int) -> Outcome:
     score, fit_seconds = timed(lambda: _fit(name, part.train, part.categorical, seed))
     anomaly_score, score_seconds = timed(lambda: score(part.test))
-    p_values = None if name in PYOD_PEERS else _calibrated(name, part, seed)
+    p_values = None if name in PYOD_PEERS else calibrated(name, part, seed)
     return Outcome(name, anomaly_score, fit_seconds, score_seconds, p_values)
 
 
-def _calibrated(name: str, part: Split, seed: int) -> PValues:
-    """P-values of a second fit, which leaves a fifth of the training records out to calibrate with."""
+def calibrated(name: str, part: Split, seed: int) -> PValues:
+    """P-values of a fit that leaves a fifth of the training records out to calibrate with."""
+    if name == DEFAULT:
+        return _p_values(_fit_ours(part, seed), part)
     train, held_out = train_test_split(part.train, test_size=0.2, random_state=seed)
     score = _fit(name, train, part.categorical, seed)
     return conformal(score(held_out), score(part.test))

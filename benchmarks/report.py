@@ -63,7 +63,7 @@ def _means(auroc: pd.DataFrame, precision: pd.DataFrame, by_table: pd.DataFrame)
         ]
         for method in precision.mean().sort_values(ascending=False).index
     ]
-    return _table(header, rows)
+    return markdown_table(header, rows)
 
 
 def _comparisons(auroc: pd.DataFrame, precision: pd.DataFrame) -> list[str]:
@@ -71,7 +71,7 @@ def _comparisons(auroc: pd.DataFrame, precision: pd.DataFrame) -> list[str]:
     header += [f"{measure} {what}" for measure in ("AUROC", "AP") for what in ("gain", "win/tie/loss", "p")]
     others = [str(method) for method in auroc if method != DEFAULT]
     rows = [[other, *_against(auroc, other), *_against(precision, other)] for other in others]
-    return _table(header, rows)
+    return markdown_table(header, rows)
 
 
 def _against(quality: pd.DataFrame, other: str) -> list[str]:
@@ -90,6 +90,7 @@ def _number(value: float, form: str) -> str:
     return "" if pd.isna(value) else format(value, form)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table; all columns but the first are numbers."""
     rule = ["---", *("---:" for _ in header[1:])]
     return ["| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)]

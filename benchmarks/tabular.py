@@ -5,31 +5,20 @@ Progress goes to stderr, the summary to stdout.
 """
 
 import argparse
-import os
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.methods import METHODS, available_methods, check_methods, fits, run
+from benchmarks.options import positive
+from benchmarks.processes import completed
 from benchmarks.protocol import Measurement, measure, split
 from benchmarks.report import summary
 from benchmarks.results import Done, append, open_results, read_results
 from benchmarks.tables import LabelledTable, cut, find_tables, read_table
 from schemas.errors import PlumblineError
-
-# Processes share the cores among them: a library with threads of its own would slow its neighbours down.
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "TF_NUM_INTRAOP_THREADS": "1",
-    "TF_NUM_INTEROP_THREADS": "1",
-}
 
 
 @dataclass(frozen=True)
@@ -70,22 +59,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, nargs="+", metavar="DIR", help="folders with .npz and .parquet tables")
     parser.add_argument("--seeds", type=_seeds, default=(0,), help="such as 0,1,2 (default: 0)")
     parser.add_argument("--methods", type=_names, help=f"comma-separated (default: all of {', '.join(METHODS)})")
-    parser.add_argument("--max-rows", type=_positive, default=10_000, help="larger tables are cut (default: 10000)")
+    parser.add_argument("--max-rows", type=positive, default=10_000, help="larger tables are cut (default: 10000)")
     parser.add_argument("--out", type=Path, default=Path("results.csv"), help="results file (default: results.csv)")
-    parser.add_argument("--jobs", type=_positive, default=1, help="processes (default: 1)")
+    parser.add_argument("--jobs", type=positive, default=1, help="processes (default: 1)")
     parser.add_argument("--summary-only", action="store_true", help="print the summary of --out and run nothing")
     return parser
 
 
 def _seeds(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of 1 or more, received {text}")
-    return number
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -115,7 +97,7 @@ def _missing(dataset: str, methods: tuple[str, ...], seed: int, done: set[Done])
 
 def _run_tasks(tasks: list[Task], jobs: int, out: Path) -> int:
     failed = 0
-    for number, (task, future) in enumerate(_completed(tasks, jobs), start=1):
+    for number, (task, future) in enumerate(completed(run_task, tasks, jobs), start=1):
         place = f"[{number}/{len(tasks)}] {task}"
         error = future.exception()
         if error:
@@ -127,22 +109,6 @@ def _run_tasks(tasks: list[Task], jobs: int, out: Path) -> int:
         first = measurements[0]
         _say(f"{place}: AUROC {first.auroc:.3f}, AP {first.average_precision:.3f}, fitted in {first.fit_seconds:.1f} s")
     return failed
-
-
-def _completed(tasks: list[Task], jobs: int) -> Iterator[tuple[Task, Future[list[Measurement]]]]:
-    """Tasks as they end, each in one of `jobs` processes."""
-    os.environ.update(ENVIRONMENT)  # read by the libraries when a spawned process imports them
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_end_on_interrupt)
-    try:
-        futures = {pool.submit(run_task, task): task for task in tasks}
-        for future in as_completed(futures):
-            yield futures[future], future
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _end_on_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run_task(task: Task) -> list[Measurement]:

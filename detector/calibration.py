@@ -19,6 +19,7 @@ TAIL_SHARE = 0.1  # of the reference scores that the tail is fitted to
 MIN_TAIL = 20
 SMALLEST_P = 1e-12
 FULL_SEVERITY_P = 1e-6
+_ROUNDING = 1e-9  # a p-value and a level that are equal on paper may differ in the last bit
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Calibration:
             return self.tail.threshold(rate)
         m = len(self.reference)
         check_rate(rate, m)
-        allowed = _rank(rate, m) - 1  # reference scores that may be as large
+        allowed = conformal_rank(rate, m) - 1  # reference scores that may be as large
         return float(self.reference[m - 1 - allowed])
 
 
@@ -101,8 +102,24 @@ def check_rate(rate: float, m: int) -> None:
     Raises:
         RateTooSmall: where it is below 1 / (m + 1).
     """
-    if _rank(rate, m) < 1:
+    if conformal_rank(rate, m) < 1:
         raise RateTooSmall(rate, m)
+
+
+def benjamini_hochberg(p_values: np.ndarray, level: float) -> np.ndarray:
+    """(n,) bool: which of n records to flag so that at most a share `level` of the flagged are normal, on average.
+
+    The k smallest p-values are flagged for the largest k where the k-th is at most ``level k / n`` (Benjamini
+    & Hochberg, *Controlling the False Discovery Rate*, 1995). Conformal p-values share one reference and so
+    depend on each other, but positively, under which the promise holds (Bates et al., 2023).
+
+    >>> benjamini_hochberg(np.array([0.5, 0.004, 0.03, 0.9]), 0.1).tolist()
+    [False, True, True, False]
+    """
+    n = len(p_values)
+    ordered = np.sort(p_values)
+    passing = np.flatnonzero(ordered <= level * np.arange(1, n + 1) / n * (1 + _ROUNDING))
+    return p_values <= ordered[passing[-1]] if len(passing) else np.zeros(n, dtype=bool)
 
 
 def severity(p_values: np.ndarray) -> np.ndarray:
@@ -141,5 +158,10 @@ def f_beta_threshold(normal: np.ndarray, anomalous: np.ndarray, beta: float, nor
     return float(np.nextafter(best, -np.inf))  # the curve counts scores >= best as anomalies
 
 
-def _rank(rate: float, m: int) -> int:
-    return int(np.floor(rate * (m + 1) + 1e-9))
+def conformal_rank(rate: float, m: int) -> int:
+    """How many of m calibration records and a new one a false-positive rate flags: the largest k, k / (m + 1) <= rate.
+
+    >>> conformal_rank(0.05, 99), conformal_rank(0.05, 98)
+    (5, 4)
+    """
+    return int(np.floor(rate * (m + 1) + _ROUNDING))

@@ -4,26 +4,31 @@ import numpy as np
 import pandas as pd
 
 from detector.artifact import Artifact
-from detector.calibration import severity
+from detector.calibration import benjamini_hochberg, severity
 from detector.model import Model
 from detector.vae import VAE
-from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, Explanation
+from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation
 
 
 class Scorer:
-    """Scores records with one artifact; the same record always gets the same bits.
+    """Scores records with one artifact; the same record always gets the same score and p-value, bit for bit.
 
     Args:
         artifact: the trained model.
         rate: a false-positive rate in place of the one that the model was trained with; a threshold by
             F-beta has none and stays.
+        false_discovery_rate: decides for the records scored together, in place of the threshold: as many are
+            flagged as leave at most this share of them normal on average.
 
     Raises:
         RateTooSmall: where the calibration records cannot resolve the rate.
     """
 
-    def __init__(self, artifact: Artifact, rate: float | None = None) -> None:
+    def __init__(
+        self, artifact: Artifact, rate: float | None = None, *, false_discovery_rate: float | None = None
+    ) -> None:
         self.artifact = artifact
+        self.false_discovery_rate = false_discovery_rate
         self.threshold = artifact.decision.threshold  # a record is an anomaly above it
         if rate is not None and artifact.decision.method != "f_beta":
             self.threshold = artifact.calibration.threshold(rate)
@@ -39,14 +44,23 @@ class Scorer:
         """
         scores = self.model.anomaly_score(records)
         p_values = self.artifact.calibration.p_values(scores)
+        threshold = self._threshold(scores, p_values)
         columns = {
             ANOMALY_SCORE: scores,
             P_VALUE: p_values,
             SEVERITY: severity(p_values),
-            IS_ANOMALY: scores > self.threshold,
+            THRESHOLD: threshold,
+            IS_ANOMALY: scores > threshold,
         }
         return pd.DataFrame(columns, index=records.index)
 
     def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
         """The `top` causes of each of n scores, largest share first."""
         return self.model.explain(records, scores, top) if len(records) else []
+
+    def _threshold(self, scores: np.ndarray, p_values: np.ndarray) -> float:
+        """The score above which records scored together are anomalies; infinite where none of them is."""
+        if self.false_discovery_rate is None:
+            return self.threshold
+        flagged = scores[benjamini_hochberg(p_values, self.false_discovery_rate)]
+        return float(np.nextafter(flagged.min(), -np.inf)) if len(flagged) else np.inf

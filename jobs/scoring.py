@@ -47,7 +47,7 @@ class ScoringReport:
 
 
 def load_scorer(store: Store, champion: Champion, monitor: MonitorConfig) -> "Scorer":
-    """The champion, ready to score at the false-positive rate that the monitor asks for now.
+    """The champion, ready to score at the rates that the monitor asks for now.
 
     Raises:
         ArtifactError: where the stored model is not the one that was trained.
@@ -56,7 +56,8 @@ def load_scorer(store: Store, champion: Champion, monitor: MonitorConfig) -> "Sc
     from detector.scorer import Scorer
 
     artifact = load_artifact(store.model_blob(champion.model_id), champion.sha256)
-    return Scorer(artifact, monitor.false_positive_rate)
+    discovery_rate = monitor.false_discovery_rate if monitor.flag == "fdr" else None
+    return Scorer(artifact, monitor.false_positive_rate, false_discovery_rate=discovery_rate)
 
 
 def score_monitor(
@@ -133,7 +134,7 @@ def find_anomalies(records: pd.DataFrame, monitor: MonitorConfig, scorer: "Score
     causes = scorer.explain(flagged, found[ANOMALY_SCORE].to_numpy(), monitor.top_features)
     columns = pd.concat([_identity(flagged, monitor), found.drop(columns=IS_ANOMALY).reset_index(drop=True)], axis=1)
     anomalies = tuple(
-        Anomaly(**{str(name): value for name, value in row.items()}, threshold=scorer.threshold, explanation=cause)
+        Anomaly(**{str(name): value for name, value in row.items()}, explanation=cause)
         for row, cause in zip(columns.to_dict("records"), causes, strict=True)
     )
     everything = _all_scores(records, scored, monitor) if monitor.store_scores == "all" else None

@@ -154,6 +154,10 @@ class MonitorConfig(Section):
     threshold: Literal["conformal", "pot", "f_beta"] = "conformal"
     """conformal: by rank among held-out normal records; pot: the same with a generalised Pareto tail;
     f_beta: the score that maximises F-beta on labelled records."""
+    flag: Literal["rate", "fdr"] = "rate"
+    """rate: records above the threshold; fdr: as many of each batch as keep false_discovery_rate."""
+    false_discovery_rate: float = Field(0.1, gt=0, lt=1)
+    """Share of a batch's flagged records that may be normal on average, for flag = "fdr"."""
     f_beta: float = Field(1.0, gt=0)
     """Weight of recall against precision for threshold = "f_beta"."""
     holdout: Literal["auto", "random", "latest"] = "auto"
@@ -203,6 +207,9 @@ class MonitorConfig(Section):
             "settle needs a time column": bool(self.settle) and self.time is None,
             'holdout = "latest" needs a time column': self.holdout == "latest" and self.time is None,
             'threshold = "f_beta" needs a label column': self.threshold == "f_beta" and self.label is None,
+            'flag = "fdr" goes by p-values, for which threshold must be "conformal" or "pot"': (
+                self.flag == "fdr" and self.threshold == "f_beta"
+            ),
         }
         return [text for text, is_wrong in checks.items() if is_wrong]
 

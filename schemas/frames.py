@@ -17,8 +17,9 @@ from typing import Any
 ANOMALY_SCORE = "anomaly_score"  # float64, higher is more anomalous
 P_VALUE = "p_value"  # float64 in (0, 1]
 SEVERITY = "severity"  # float64 in [0, 100], a fixed function of the p-value
+THRESHOLD = "threshold"  # float64, a record is an anomaly above it
 IS_ANOMALY = "is_anomaly"  # bool
-SCORE_COLUMNS = (ANOMALY_SCORE, P_VALUE, SEVERITY, IS_ANOMALY)
+SCORE_COLUMNS = (ANOMALY_SCORE, P_VALUE, SEVERITY, THRESHOLD, IS_ANOMALY)
 
 
 @dataclass(frozen=True)

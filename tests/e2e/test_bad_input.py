@@ -70,6 +70,10 @@ def test_a_configuration_that_is_not_there(workspace, command):
         ('[monitors.a]\ntable = "t"\nkey = "id"\nnumeri = ["a"]', "the nearest is 'numeric'"),
         ('[monitors.a]\ntable = "t"\nkey = "id"', "no feature is listed"),
         ('[monitors.a]\ntable = "t"\nkey = "id"\nnumeric = "a"\nfalse_positive_rate = 2', "less than 1"),
+        (
+            '[monitors.a]\ntable = "t"\nkey = "id"\nnumeric = "a"\nlabel = "b"\nthreshold = "f_beta"\nflag = "fdr"',
+            'threshold must be "conformal" or "pot"',
+        ),
         ('[monitors.a]\ntable = "t"\nkey = "id"\nnumeric = "a"\nlease = "soon"', "expected a duration such as 30s"),
         ('[store]\nurl = "sekret"', "A database address cannot be read"),
         ('[store]\nurl = "postgresql://u:sekret@host:port/db"', "A database address cannot be read"),

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom, expon
+from scipy.stats import binom, expon, false_discovery_control, norm
 
-from detector.calibration import Calibration, f_beta_threshold, severity
+from detector.calibration import Calibration, benjamini_hochberg, f_beta_threshold, severity
 from schemas.errors import NotEnoughRecords, RateTooSmall, RecordsError
 
 scores_lists = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200)
@@ -87,3 +87,36 @@ def test_an_f_beta_threshold_without_anomalies_is_refused():
 def test_severity_falls_as_the_p_value_rises(p, q):
     low, high = severity(np.array([max(p, q), min(p, q)]))
     assert 0 <= low <= high <= 100
+
+
+p_value_lists = st.lists(st.integers(1, 1000).map(lambda rank: rank / 1000), min_size=1, max_size=100)
+
+
+@given(p_value_lists, st.sampled_from([0.01, 0.05, 0.1, 0.25]))
+def test_benjamini_hochberg_flags_what_scipys_adjusted_p_values_say(p_values, level):
+    flagged = benjamini_hochberg(np.array(p_values), level)
+    np.testing.assert_array_equal(flagged, false_discovery_control(p_values) <= level * (1 + 1e-9))
+
+
+@given(p_value_lists, st.floats(0.001, 0.5), st.floats(0.001, 0.5))
+def test_a_larger_false_discovery_rate_flags_the_same_records_and_more(p_values, level, other):
+    fewer, more = (benjamini_hochberg(np.array(p_values), rate) for rate in sorted((level, other)))
+    assert (more | ~fewer).all()
+    assert not fewer.any() or np.array(p_values)[fewer].max() < np.array(p_values)[~fewer].min(initial=2)
+
+
+def test_no_p_values_flag_nothing():
+    assert benjamini_hochberg(np.zeros(0), 0.1).shape == (0,)
+
+
+@pytest.mark.parametrize("n_anomalies", [0, 20])
+def test_the_false_discovery_rate_of_exchangeable_records_holds(n_anomalies):
+    rng, level, tries, n, m = np.random.default_rng(0), 0.1, 4_000, 200, 1_999
+    normal, shares = n - n_anomalies, np.zeros(tries)
+    for i in range(tries):
+        scores = np.concatenate([rng.exponential(size=normal), rng.uniform(4, 12, size=n_anomalies)])
+        flagged = benjamini_hochberg(Calibration.fit(rng.exponential(size=m)).p_values(scores), level)
+        shares[i] = flagged[:normal].sum() / max(flagged.sum(), 1)
+    promised = level * normal / n  # exactly, where level (m + 1) / n is whole
+    low, high = norm.interval(0.99, promised, shares.std() / np.sqrt(tries))
+    assert low <= shares.mean() <= high

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from detector.artifact import digest, dump_artifact, load_artifact
+from detector.calibration import benjamini_hochberg
 from detector.fitting import DecisionRule, NormalRecords, fit_artifact
 from detector.model import SCORES
 from detector.scorer import Scorer
@@ -66,10 +67,22 @@ def test_the_same_seed_trains_the_same_model_and_another_seed_another(normal_rec
 def test_scores_come_with_p_values_and_decisions_on_the_records_index(scorer, records):
     shifted = records.set_index(records.index + 1000)
     scored = scorer.score(shifted)
-    assert list(scored.columns) == ["anomaly_score", "p_value", "severity", "is_anomaly"]
+    assert list(scored.columns) == ["anomaly_score", "p_value", "severity", "threshold", "is_anomaly"]
     assert scored.index.equals(shifted.index)
     assert scored["is_anomaly"].iloc[:3].all()
     assert scored["is_anomaly"].equals(scored["p_value"] <= 0.01)
+    assert (scored["threshold"] == scorer.threshold).all()
+
+
+def test_a_false_discovery_rate_changes_decisions_and_thresholds_but_no_score(artifact, scorer, records):
+    by_batch = Scorer(artifact, false_discovery_rate=0.5).score(records)
+    pd.testing.assert_frame_equal(by_batch.iloc[:, :3], scorer.score(records).iloc[:, :3])
+    decided = benjamini_hochberg(by_batch["p_value"].to_numpy(), 0.5)
+    assert decided.any()
+    np.testing.assert_array_equal(by_batch["is_anomaly"], decided)
+    usual = Scorer(artifact, false_discovery_rate=1e-6).score(records)
+    assert not usual["is_anomaly"].any()
+    assert np.isinf(usual["threshold"]).all()
 
 
 def test_no_records_are_refused(scorer, records):

@@ -1,0 +1,183 @@
+"""What anomalies among the training records cost, run as ``python -m benchmarks.contamination --data DIR``.
+
+Half of the anomalies of a table are never trained on and measured with fresh normal records; the others are mixed
+into the training records, as many as make the share asked for. So every share is measured on the same records.
+Tables with too few anomalies for the largest share are left out. Progress goes to stderr, the tables to stdout.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import average_precision_score
+
+from benchmarks.methods import DEFAULT, run
+from benchmarks.options import positive
+from benchmarks.processes import completed
+from benchmarks.protocol import Split
+from benchmarks.report import markdown_table
+from benchmarks.tables import LabelledTable, cut, find_tables, read_table
+from schemas.errors import PlumblineError, UsageError
+
+SHARES = (0.0, 0.01, 0.05, 0.1)  # of anomalies among the training records
+METHODS = (DEFAULT, "knn", "isolation_forest")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One method on one table, trained with a share of anomalies."""
+
+    path: Path
+    max_rows: int
+    method: str
+    share: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The average precision that a method reached."""
+
+    dataset: str
+    method: str
+    share: float
+    average_precision: float
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; 0 when every task succeeded, 1 when some failed, 2 when the call was wrong."""
+    options = _parser().parse_args(arguments)
+    try:
+        tasks = _tasks(options)
+    except PlumblineError as exc:
+        _say(str(exc))
+        return 2
+    found: list[Precision] = []
+    for number, (task, future) in enumerate(completed(run_task, tasks, options.jobs), start=1):
+        error = future.exception()
+        if not error:
+            found.append(future.result())
+        outcome = error or f"AP {found[-1].average_precision:.3f}"
+        _say(f"[{number}/{len(tasks)}] {task.path.stem} {task.method} {task.share:g}: {outcome}")
+    if found:
+        sys.stdout.write(summary(found))
+    return 0 if len(found) == len(tasks) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.contamination", description=__doc__)
+    parser.add_argument("--data", type=Path, nargs="+", metavar="DIR", required=True, help="folders with tables")
+    parser.add_argument("--seed", type=int, default=0, help="of the split and of training (default: 0)")
+    parser.add_argument("--min-rows", type=positive, default=500, help="smaller tables are left out (default: 500)")
+    parser.add_argument("--max-rows", type=positive, default=5_000, help="larger tables are cut (default: 5000)")
+    parser.add_argument("--jobs", type=positive, default=1, help="processes (default: 1)")
+    return parser
+
+
+def _tasks(options: argparse.Namespace) -> list[Task]:
+    """The tasks of all tables that have anomalies enough, the long ones first.
+
+    Raises:
+        UsageError: where no table has.
+    """
+    tables = [(path, _table(path, options.max_rows)) for path in find_tables(options.data)]
+    chosen = [
+        path
+        for path, table in tables
+        if table.kind == "numeric" and len(table.records) >= options.min_rows and has_enough_anomalies(table)
+    ]
+    if not chosen:
+        raise UsageError(
+            f"No numeric table of {options.min_rows} rows has the anomalies that a share of {max(SHARES):.0%} needs. "
+            "Name other folders in --data, or lower --min-rows."
+        )
+    return [
+        Task(path, options.max_rows, method, share, options.seed)
+        for method in METHODS
+        for path in chosen
+        for share in SHARES
+    ]
+
+
+def has_enough_anomalies(table: LabelledTable) -> bool:
+    """Whether half of the anomalies make the largest share of the training records."""
+    normal, anomalies = (~table.is_anomaly).sum(), table.is_anomaly.sum()
+    return bool(anomalies // 2 >= mixed_in(int(normal) // 2, max(SHARES)))
+
+
+def mixed_in(normal: int, share: float) -> int:
+    """The anomalies that are a share of the records where the rest are so many normal ones.
+
+    >>> mixed_in(900, 0.1)
+    100
+    """
+    return round(normal * share / (1 - share))
+
+
+def run_task(task: Task) -> Precision:
+    """The average precision of one task."""
+    part = dirty_split(_table(task.path, task.max_rows), task.share, task.seed)
+    [outcome] = run((task.method,), part, task.seed)
+    precision = average_precision_score(part.is_anomaly, outcome.anomaly_score)
+    return Precision(task.path.stem, task.method, task.share, float(precision))
+
+
+@lru_cache(maxsize=1)
+def _table(path: Path, max_rows: int) -> LabelledTable:
+    return cut(read_table(path), max_rows)
+
+
+def dirty_split(table: LabelledTable, share: float, seed: int) -> Split:
+    """Half of the normal records, with anomalies among them, to train on; the other half and held-back anomalies.
+
+    A smaller share is mixed in from the first of the anomalies of a larger one, and the test records are the same.
+    """
+    rng = np.random.default_rng(seed)
+    normal, anomalies = (rng.permutation(np.flatnonzero(table.is_anomaly == label)) for label in (False, True))
+    half, held_back = len(normal) // 2, len(anomalies) - len(anomalies) // 2
+    dirt = anomalies[held_back:][: mixed_in(half, share)]
+    test = np.concatenate([normal[half:], anomalies[:held_back]])
+    return Split(
+        train=table.records.iloc[np.concatenate([normal[:half], dirt])].reset_index(drop=True),
+        test=table.records.iloc[test].reset_index(drop=True),
+        is_anomaly=table.is_anomaly[test],
+        categorical=table.categorical,
+    )
+
+
+def summary(found: Sequence[Precision]) -> str:
+    """Average precision by share: the means of each method with what dirt costs it, then each table, as Markdown."""
+    frame = pd.DataFrame([vars(line) for line in found])
+    columns = frame.pivot_table(index="dataset", columns=["method", "share"], values="average_precision")
+    methods = [method for method in METHODS if method in set(frame["method"])]
+    return "\n".join([*_means(columns, methods), "", *_by_table(columns, methods), ""])
+
+
+def _means(columns: pd.DataFrame, methods: list[str]) -> list[str]:
+    header = ["method", *(f"{share:.0%}" for share in SHARES), *(f"loss at {share:.0%}" for share in SHARES[1:])]
+    rows = []
+    for method in methods:
+        clean, *dirty = (float(columns[method, share].mean()) for share in SHARES)
+        rows.append([method, *(f"{mean:.3f}" for mean in (clean, *dirty)), *(f"{clean - mean:.3f}" for mean in dirty)])
+    return markdown_table(header, rows)
+
+
+def _by_table(columns: pd.DataFrame, methods: list[str]) -> list[str]:
+    """Each table at the smallest and the largest share."""
+    ends = [(method, share) for method in methods for share in (min(SHARES), max(SHARES))]
+    header = ["table", *(f"{method} {share:.0%}" for method, share in ends)]
+    rows = [[str(name), *(f"{value:.3f}" for value in row)] for name, row in columns[ends].iterrows()]
+    return markdown_table(header, rows)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
