@@ -22,20 +22,29 @@ class App:
     """Everything a command needs, opened when first asked for.
 
     Args:
-        config: the configuration.
+        path: the configuration file.
     """
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._open = ExitStack()
 
     @classmethod
     @contextmanager
     def opened(cls, path: Path) -> Iterator["App"]:
         """The application on a configuration file; its connections are closed at the end."""
-        app = cls(load_config(path, os.environ))
+        app = cls(path)
         with app._open:
             yield app
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration.
+
+        Raises:
+            ConfigError: where it cannot be read.
+        """
+        return load_config(self._path, os.environ)
 
     @staticmethod
     def clock() -> datetime:

@@ -131,3 +131,10 @@ def test_a_password_stays_out_of_the_file(workspace, create, monkeypatch):
         pytest.skip("SQLite has no passwords")
     assert written(workspace, "--source", with_password)["source"] == "${PLUMBLINE_SOURCE_URL}"
     assert "sekret" not in (workspace.folder / "config.toml").read_text()
+
+
+def test_a_file_can_be_imported_into_a_named_database_before_there_is_a_configuration(workspace):
+    readings().to_csv(workspace.folder / "readings.csv", index=False)
+    workspace.must("import", "readings.csv", "--table", "pump_readings", "--into", "sqlite:///plant.db")
+    workspace.must("init", "--table", "pump_readings", "--source", "sqlite:///plant.db")
+    assert not (workspace.folder / "plumbline.db").exists()
