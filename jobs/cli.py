@@ -2,13 +2,13 @@
 
 import importlib
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
 
 import click
 
+from jobs import interruption
 from schemas.errors import ConfigError, PlumblineError, UsageError
 
 _COMMANDS = {
@@ -56,7 +56,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and end the process: 0 where it worked, 1 where the work failed, 2 where the call was wrong."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service is stopped as Ctrl-C stops a command
+    interruption.listen()
     sys.exit(run(arguments))
 
 

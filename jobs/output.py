@@ -9,6 +9,8 @@ from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import Any
 
+from jobs.interruption import stop_if_asked
+
 Update = Callable[[int, "int | None", str], None]  # done, of how many if that is known, what else there is to say
 
 
@@ -58,9 +60,12 @@ class Output:
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Update]:
-        """A bar on standard error, with the time left; plain lines where that is no terminal; nothing for programs."""
+        """A bar with the time left on standard error, where that is a terminal and people look at it.
+
+        Whoever reports progress stops there if an interrupt has come.
+        """
         if self.is_json or not sys.stderr.isatty():
-            yield lambda _done, _total, _text: None
+            yield lambda _done, _total, _note: stop_if_asked()
             return
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -73,7 +78,12 @@ class Output:
         )
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(title, total=None, note="")
-            yield lambda done, total, note: bar.update(task, completed=done, total=total, note=note)
+
+            def update(done: int, total: int | None, note: str) -> None:
+                bar.update(task, completed=done, total=total, note=note)
+                stop_if_asked()
+
+            yield update
 
 
 def shown(value: Any) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from jobs.app import App
 from jobs.scoring import score_monitor
-from tests.commands import PUMP, RECORDS
+from tests.commands import PUMP, RECORDS, start_python
 
 FLAGGED = (
     "SELECT record_key, anomaly_score, p_value, severity, threshold, top_feature, model_id"
@@ -82,6 +82,27 @@ def test_an_interrupted_training_stores_no_model(plant, stop):
     assert plant.query(newest) == [("train", "interrupted", True)]
     plant.configure(plant.url, PUMP)
     assert plant.must("train", "pump", "--challenger", "--json").json["model_id"] > models[-1][0]
+
+
+SWALLOWED = """
+import os, signal
+from jobs import interruption
+from jobs.output import Output
+interruption.listen()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    pass  # as a library does that calls back into Python
+with Output(is_json=True).progress("working") as update:
+    try:
+        update(1, None, "")
+    except KeyboardInterrupt:
+        print("stopped")
+"""
+
+
+def test_an_interrupt_that_a_library_drops_still_stops_the_work():
+    assert start_python("-c", SWALLOWED).communicate() == ("stopped\n", "")
 
 
 def test_records_that_settle_late_are_scored_in_whatever_order_they_came(plant):
