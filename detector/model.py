@@ -69,8 +69,8 @@ class Model:
 
     def attribution(self, records: pd.DataFrame, scores: np.ndarray) -> Attribution:
         """The shares of scores (n,) by feature, and the expected cells."""
-        matrix = self.encoder.encode(records)
-        surprise = self.encoder.violations(records) * np.log(self.reference.n_train + 2)
+        matrix, violations = self.encoder.encode_with_violations(records)
+        surprise = violations * np.log(self.reference.n_train + 2)
 
         def excess_of(rows: np.ndarray, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             posterior = self._posterior(matrix[rows], hidden @ self._feature_cells.T)

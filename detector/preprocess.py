@@ -125,20 +125,26 @@ class Encoder:
         Raises:
             MissingColumns: where the records lack a feature.
         """
+        return self.encode_with_violations(records)[0]
+
+    def encode_with_violations(self, records: pd.DataFrame) -> tuple[Matrix, np.ndarray]:
+        """The record matrix, and which features' values training rules out: (n, f) int64, 0 or 1.
+
+        Raises:
+            MissingColumns: where the records lack a feature.
+        """
         missing = [name for name in self.names if name not in records.columns]
         if missing:
             raise MissingColumns(missing, records.columns)
         blocks = [_encoded(column, records[column.name]) for column in self.columns]
-        return Matrix(
+        violations = np.stack([block.violations for block in blocks], axis=1)
+        matrix = Matrix(
             standard=np.hstack([block.standard for block in blocks]).astype(np.float32),
             quantile=np.hstack([block.quantile for block in blocks]).astype(np.float32),
             missing=np.hstack([block.missing for block in blocks]),
-            violations=np.sum([block.violations for block in blocks], axis=0).astype(np.float32),
+            violations=violations.sum(axis=1).astype(np.float32),
         )
-
-    def violations(self, records: pd.DataFrame) -> np.ndarray:
-        """(n, f) int64, 1 where training rules a feature's value out."""
-        return np.stack([_encoded(column, records[column.name]).violations for column in self.columns], axis=1)
+        return matrix, violations
 
     def decode(self, standard: np.ndarray) -> dict[str, list[Any]]:
         """Values of each feature from standardised cells (n, d)."""

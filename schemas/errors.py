@@ -3,8 +3,7 @@
 PlumblineError
 ├── ConfigError            config.toml is wrong
 ├── UsageError             the call is wrong
-│   ├── NoSuchMonitor
-│   └── NotFitted
+│   └── NoSuchMonitor
 ├── RecordsError           the records do not fit what was asked
 │   ├── MissingColumns
 │   ├── NotEnoughRecords
@@ -42,10 +41,6 @@ class NoSuchMonitor(UsageError):
             f"There is no monitor {name!r} in the configuration. Its monitors: {listed}. "
             f"Add [monitors.{name}] to it or name one of those."
         )
-
-
-class NotFitted(UsageError):
-    """A model was used before it was trained."""
 
 
 class RecordsError(PlumblineError, ValueError):
