@@ -11,30 +11,23 @@ import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
 
 from schemas.errors import ConfigError, NoSuchMonitor
 from schemas.frames import Features
+from schemas.section import Columns, Duration, Schedule, Section, TimeZone
+from schemas.service import (
+    AlertsConfig,
+    DriftConfig,
+    MaintenanceWindow,
+    MonitorAlerts,
+    RetrainConfig,
+    ServiceConfig,
+)
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _VARIABLE = re.compile(r"\$(\$)?\{([A-Za-z_][A-Za-z0-9_]*)\}")  # $${NAME} stands for the text ${NAME}
-
-
-def parse_duration(value: object) -> object:
-    """A duration from text such as ``30s``, ``5m``, ``1h 30m``; anything else passes to the next check.
-
-    >>> parse_duration("1h 30m")
-    datetime.timedelta(seconds=5400)
-    """
-    if not isinstance(value, str):
-        return value
-    if _DURATION.sub("", value).strip() or not value.strip():
-        msg = f"expected a duration such as 30s, 5m or 1h 30m, received {value!r}"
-        raise ValueError(msg)
-    return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(value)))
 
 
 def escape_variables(text: str) -> str:
@@ -44,20 +37,6 @@ def escape_variables(text: str) -> str:
     'price in $${currency}'
     """
     return _VARIABLE.sub(lambda match: "$" + match[0], text)
-
-
-def _as_tuple(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-Columns = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
-
-
-class Section(BaseModel):
-    """A table of the configuration: frozen, and a key that it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class StoreConfig(Section):
@@ -135,6 +114,8 @@ class MonitorConfig(Section):
     """Column (or columns) that is unique, never null, and grows."""
     time: str | None = None
     """Column with the time of a record."""
+    updated: str | None = None
+    """Column with the time of a record's last change, by which corrections are found."""
     entity: str | None = None
     """Column that says what a record is about: a machine, a customer."""
     numeric: Columns = ()
@@ -171,11 +152,25 @@ class MonitorConfig(Section):
     """How long a worker may take for a batch before another may take it over."""
     settle: Duration = timedelta(0)
     """Records younger than this wait for the next run, since keys may not commit in order (needs time)."""
+    late_after: Duration = timedelta(days=7)
+    """How long a batch is watched for records that come late, are corrected or vanish; it is then scored again."""
+    gap_after: Duration = timedelta(days=1)
+    """A source whose newest record is older than this has stopped sending, which is an event (needs time)."""
+    incident_gap: Duration = timedelta(minutes=15)
+    """Flagged records of an entity no further apart than this are one incident."""
+    score_every: Schedule | None = "5m"
+    """Cron expression or interval at which `serve` scores."""
+    time_zone: TimeZone = "UTC"
+    """Time zone of the monitor's cron expressions."""
     store_scores: Literal["anomalies", "all"] = "anomalies"
     """all: keep the score of every record, not only of flagged ones."""
     top_features: int = Field(5, ge=1)
     """Causes stored with a flagged record."""
     model: ModelConfig = ModelConfig()
+    retrain: RetrainConfig = RetrainConfig()
+    drift: DriftConfig = DriftConfig()
+    alert: MonitorAlerts = MonitorAlerts()
+    maintenance: tuple[MaintenanceWindow, ...] = ()
 
     @property
     def features(self) -> Features:
@@ -205,6 +200,8 @@ class MonitorConfig(Section):
             "a key column says nothing about a record, so it cannot be a feature": bool(set(self.key) & set(names)),
             "lease must be longer than 0": self.lease <= timedelta(0),
             "settle needs a time column": bool(self.settle) and self.time is None,
+            "retrain.history needs a time column": self.retrain.history is not None and self.time is None,
+            "incident_gap must not be negative": self.incident_gap < timedelta(0),
             'holdout = "latest" needs a time column': self.holdout == "latest" and self.time is None,
             'threshold = "f_beta" needs a label column': self.threshold == "f_beta" and self.label is None,
             'flag = "fdr" goes by p-values, for which threshold must be "conformal" or "pot"': (
@@ -219,7 +216,19 @@ class Config(Section):
 
     store: StoreConfig = StoreConfig()
     runtime: RuntimeConfig = RuntimeConfig()
-    monitors: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")], MonitorConfig] = {}
+    service: ServiceConfig = ServiceConfig()
+    alerts: AlertsConfig = AlertsConfig()
+    monitors: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")], MonitorConfig] = Field({})
+
+    @model_validator(mode="after")
+    def _check_channels(self) -> "Config":
+        known = set(self.alerts.channels)
+        for name, monitor in self.monitors.items():
+            if unknown := sorted(set(monitor.alert.channels or ()) - known):
+                listed = ", ".join(sorted(known)) or "none"
+                msg = f"monitor {name!r} alerts the channel {unknown[0]!r}; the channels of [alerts] are: {listed}"
+                raise ValueError(msg)
+        return self
 
     def monitor(self, name: str) -> MonitorConfig:
         """The monitor of that name.
@@ -285,11 +294,20 @@ def _sentence(error: Any) -> str:
     return f"{place} is not a known key; the nearest is {nearest[0]!r}"
 
 
-def _known_keys(place: tuple[str, ...]) -> list[str]:
-    sections: dict[str, type[Section]] = {"store": StoreConfig, "runtime": RuntimeConfig, "monitors": MonitorConfig}
-    if place[2:] == ("model",):
-        return list(ModelConfig.model_fields)
-    return list(sections[place[0]].model_fields if place else Config.model_fields)
+def _known_keys(place: tuple[str | int, ...]) -> list[str]:
+    """The keys of the section at a place such as ("monitors", "pump", "model")."""
+    section: type[BaseModel] = Config
+    for part in place:
+        if part in section.model_fields:
+            section = _section_of(section.model_fields[str(part)].annotation) or section
+    return list(section.model_fields)
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    """The section inside an annotation such as dict[str, MonitorConfig]."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_section_of, get_args(annotation))), None)
 
 
 def _anchored(config: Config, folder: Path) -> Config:

@@ -20,6 +20,8 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
+    func,
 )
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine import Dialect
@@ -62,7 +64,7 @@ Json = JSON().with_variant(postgresql.JSONB(), "postgresql")
 Blob = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only in INTEGER columns
 
-REVISION = "0001"  # of the schema below; the store compares it without loading Alembic
+REVISION = "0002"  # of the schema below; the store compares it without loading Alembic
 VERSION_TABLE = "plumbline_version"  # not Alembic's own name: the database may use Alembic itself
 LABELS = ("open", "confirmed", "false_positive", "known")
 
@@ -79,6 +81,8 @@ models = Table(
     Column("artifact", Blob, nullable=False),
     Column("manifest", Json, nullable=False),
     Column("card", Json, nullable=False),
+    Column("card_markdown", Text),
+    Column("comparison", Json),  # with the champion of its time: the numbers that decided
     CheckConstraint("state IN ('champion', 'challenger', 'retired')", name="state"),
     Index("ix_models_monitor_state", "monitor", "state"),
 )
@@ -115,6 +119,10 @@ batches = Table(
     Column("records", BigInteger),
     Column("anomalies", BigInteger),
     Column("error", Text),
+    Column("newest_change", UtcDateTime),  # the latest value of the column `updated` that was scored
+    Column("recounted_at", UtcDateTime),
+    Column("rescorings", Integer, nullable=False, server_default="0"),
+    Column("late_records", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("state IN ('pending', 'running', 'done')", name="state"),
     UniqueConstraint("monitor", "after_key"),
     Index("ix_batches_monitor_state", "monitor", "state", "id"),
@@ -152,12 +160,16 @@ anomalies = Table(
     Column("flagged_at", UtcDateTime, nullable=False),
     Column("label", String(16), nullable=False, server_default="open"),
     Column("labelled_at", UtcDateTime),
+    Column("superseded_at", UtcDateTime),  # a later scoring of the record does not say so any more
+    Column("incident_id", BigInteger),
+    Column("is_muted", Boolean, nullable=False, server_default=false()),  # in a maintenance window
     CheckConstraint("label IN ('open', 'confirmed', 'false_positive', 'known')", name="label"),
     UniqueConstraint("monitor", "record_key", "model_id"),
     Index("ix_anomalies_batch_id", "batch_id"),
     Index("ix_anomalies_monitor_record_time", "monitor", "record_time", "id"),
     Index("ix_anomalies_entity_record_time", "monitor", "entity", "record_time", "id"),
     Index("ix_anomalies_flagged_at", "flagged_at"),
+    Index("ix_anomalies_incident_id", "incident_id"),
 )
 
 # Every score, kept only where a monitor has store_scores = "all".
@@ -189,7 +201,172 @@ runs = Table(
     Column("outcome", String(16)),
     Column("message", Text),
     Column("counts", Json),
+    Column("scheduled_for", UtcDateTime),  # by the schedule; started_at is later where the run is
+    Column("worker", String(64)),
     CheckConstraint("kind IN ('train', 'score')", name="kind"),
     CheckConstraint("outcome IN ('done', 'failed', 'interrupted')", name="outcome"),
     Index("ix_runs_monitor_started_at", "monitor", "started_at"),
+)
+
+# A row to lock while what belongs to a whole monitor changes.
+monitors = Table(
+    "monitors",
+    metadata,
+    Column("monitor", String(64), primary_key=True),
+    Column("scored_until", UtcDateTime),  # the newest record time scored
+    Column("too_late_records", BigInteger, nullable=False, server_default="0"),
+)
+
+# Flagged records of one entity that are close in time.
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("monitor", String(64), nullable=False),
+    Column("entity", String(255)),
+    Column("state", String(16), nullable=False),
+    Column("start_time", UtcDateTime, nullable=False),
+    Column("end_time", UtcDateTime, nullable=False),
+    Column("peak_time", UtcDateTime, nullable=False),
+    Column("peak_score", Double, nullable=False),
+    Column("peak_severity", Double, nullable=False),
+    Column("records", BigInteger, nullable=False),
+    Column("top_feature", String(255)),
+    Column("causes", Json, nullable=False),
+    Column("is_muted", Boolean, nullable=False, server_default=false()),
+    Column("merged_into", BigInteger),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    CheckConstraint("state IN ('open', 'ended', 'merged', 'withdrawn')", name="state"),
+    Index("ix_incidents_monitor_state", "monitor", "state", "id"),
+    Index("ix_incidents_monitor_end_time", "monitor", "entity", "end_time"),
+)
+
+# What happened beside anomalies: a gap, a late record, a missed run, a drift, a refused model.
+events = Table(
+    "events",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("monitor", String(64)),
+    Column("entity", String(255)),
+    Column("kind", String(24), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("since", UtcDateTime),
+    Column("until", UtcDateTime),
+    Column("message", Text, nullable=False),
+    Column("counts", Json),
+    Index("ix_events_monitor_kind", "monitor", "kind", "id"),
+)
+
+# The outbox: what has to be told, written together with what it tells about.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("monitor", String(64)),
+    Column("incident_id", BigInteger),
+    Column("event_id", BigInteger),
+    Column("reason", String(16), nullable=False),
+    Column("channel", String(64), nullable=False),
+    Column("state", String(16), nullable=False, server_default="pending"),
+    Column("title", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("next_try_at", UtcDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("token", String(36)),
+    Column("lease_until", UtcDateTime),
+    Column("sent_at", UtcDateTime),
+    Column("error", Text),
+    CheckConstraint("reason IN ('opened', 'escalated', 'event')", name="reason"),
+    CheckConstraint("state IN ('pending', 'sending', 'sent', 'failed')", name="state"),
+    UniqueConstraint("incident_id", "reason", "channel"),
+    UniqueConstraint("event_id", "channel"),
+    Index("ix_alerts_state", "state", "channel", "next_try_at"),
+)
+
+# Whoever inserts a row here, with a monitor's name alone, asks for a training.
+retrain_requests = Table(
+    "retrain_requests",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("monitor", String(64), nullable=False),
+    Column("reason", String(255), nullable=False, server_default="sql"),
+    Column("requested_at", UtcDateTime, nullable=False, server_default=func.current_timestamp()),
+    Column("state", String(16), nullable=False, server_default="pending"),
+    Column("token", String(36)),
+    Column("lease_until", UtcDateTime),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("finished_at", UtcDateTime),
+    Column("model_id", Integer),
+    Column("served_by", BigInteger),  # the request whose training served this one too
+    Column("message", Text),
+    CheckConstraint("state IN ('pending', 'running', 'done', 'failed')", name="state"),
+    Index("ix_retrain_requests_state", "state", "monitor", "id"),
+)
+
+# How the records of a batch were distributed: counts in the bins of the model's reference.
+batch_profiles = Table(
+    "batch_profiles",
+    metadata,
+    Column("batch_id", BigInteger, ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
+    Column("monitor", String(64), nullable=False),
+    Column("model_id", Integer, ForeignKey("models.id"), nullable=False),
+    Column("records", BigInteger, nullable=False),
+    Column("counts", Json, nullable=False),
+    Index("ix_batch_profiles_monitor", "monitor", "batch_id"),
+)
+
+drifts = Table(
+    "drifts",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("monitor", String(64), nullable=False),
+    Column("model_id", Integer, ForeignKey("models.id"), nullable=False),
+    Column("from_batch", BigInteger, nullable=False),
+    Column("upto_batch", BigInteger, nullable=False),
+    Column("records", BigInteger, nullable=False),
+    Column("assessed_at", UtcDateTime, nullable=False),
+    Column("ks_statistic", Double, nullable=False),
+    Column("ks_p_value", Double, nullable=False),
+    Column("max_psi", Double),
+    Column("top_feature", String(255)),
+    Column("is_drift", Boolean, nullable=False),
+    UniqueConstraint("monitor", "model_id", "from_batch", "upto_batch"),
+)
+
+drift_features = Table(
+    "drift_features",
+    metadata,
+    Column("drift_id", BigInteger, ForeignKey("drifts.id", ondelete="CASCADE"), primary_key=True),
+    Column("feature", String(255), primary_key=True),
+    Column("psi", Double, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("scope", String(8), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
+    CheckConstraint("scope IN ('read', 'write')", name="scope"),
+    UniqueConstraint("sha256"),
+    UniqueConstraint("name"),
+)
+
+# Processes that serve, each seen every few seconds.
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("version", String(32), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("stopped_at", UtcDateTime),
+    Column("next_runs", Json, nullable=False),
 )

@@ -25,7 +25,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.ddl import CreateView, DropView
 from sqlalchemy.sql.functions import FunctionElement
 
-from schemas.tables import anomalies, batch_hours
+from schemas.tables import anomalies, batch_hours, drift_features, drifts, incidents
 
 SOURCE_PREFIX = "source_"
 
@@ -58,7 +58,25 @@ def open_anomalies() -> Select[Any]:
     c = anomalies.c
     shown = (c.id, c.monitor, c.record_key, c.record_time, c.entity, c.severity, c.top_feature)
     more = (c.anomaly_score, c.threshold, c.p_value, c.attribution, c.model_id, c.batch_id, c.flagged_at)
-    return select(*shown, *more).where(c.label == "open").order_by(c.id.desc())
+    is_open = and_(c.label == "open", c.superseded_at.is_(None))
+    return select(*shown, *more, c.incident_id, c.is_muted).where(is_open).order_by(c.id.desc())
+
+
+def open_incidents() -> Select[Any]:
+    """Incidents that may still go on, newest first."""
+    c = incidents.c
+    when = (c.id, c.monitor, c.entity, c.start_time, c.end_time, c.records, c.top_feature)
+    peak = (c.peak_time, c.peak_score, c.peak_severity, c.causes, c.is_muted)
+    return select(*when, *peak).where(c.state == "open").order_by(c.id.desc())
+
+
+def drift_by_feature() -> Select[Any]:
+    """How far each feature, and the p-values, lay from what the model was trained on, by assessment."""
+    d, f = drifts.c, drift_features.c
+    of_scores = (d.ks_statistic, d.ks_p_value, d.is_drift)
+    return select(
+        d.monitor, d.assessed_at, d.model_id, d.from_batch, d.upto_batch, d.records, f.feature, f.psi, *of_scores
+    ).select_from(drifts.join(drift_features, d.id == f.drift_id))
 
 
 def hourly_rates() -> Select[Any]:
@@ -77,7 +95,7 @@ def top_features_last_day() -> Select[Any]:
     count = func.count().label("anomalies")
     return (
         select(c.monitor, c.top_feature, count, func.max(c.severity).label("max_severity"))
-        .where(c.flagged_at >= DayAgo())
+        .where(c.flagged_at >= DayAgo(), c.superseded_at.is_(None))
         .group_by(c.monitor, c.top_feature)
     )
 
@@ -91,13 +109,14 @@ def joined_anomalies(monitor: str, records: FromClause, on: ColumnElement[bool],
         on: the condition under which an anomaly and a record belong together.
         names: columns of `records`; one that is also ours gets the prefix ``source_``.
     """
-    ours = [column for column in anomalies.c if column.name not in {"monitor", "record_key_int"}]
+    ours = [column for column in anomalies.c if column.name not in {"monitor", "record_key_int", "superseded_at"}]
     taken = {column.name for column in ours}
     theirs = [
         records.c[name].label(_free_name(name, taken | set(names))) if name in taken else records.c[name]
         for name in names
     ]
-    return select(*ours, *theirs).select_from(anomalies.join(records, and_(anomalies.c.monitor == monitor, on)))
+    is_current = and_(anomalies.c.monitor == monitor, anomalies.c.superseded_at.is_(None))
+    return select(*ours, *theirs).select_from(anomalies.join(records, and_(is_current, on)))
 
 
 def joined_name(monitor: str) -> str:
@@ -105,15 +124,18 @@ def joined_name(monitor: str) -> str:
     return f"anomalies_{monitor}"
 
 
+VIEWS = (open_anomalies, open_incidents, hourly_rates, top_features_last_day, drift_by_feature)
+
+
 def create_views(connection: Connection) -> None:
     """Build the views that every store has, in place of those that are there."""
-    for view in (open_anomalies, hourly_rates, top_features_last_day):
+    for view in VIEWS:
         replace_view(connection, view.__name__, view())
 
 
 def drop_views(connection: Connection) -> None:
     """Drop the views that every store has."""
-    for view in (open_anomalies, hourly_rates, top_features_last_day):
+    for view in VIEWS:
         drop_view(connection, view.__name__)
 
 

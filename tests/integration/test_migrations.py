@@ -12,7 +12,7 @@ from jobs.store import Store
 from schemas.errors import StoreError
 from schemas.tables import REVISION, metadata
 
-VIEWS = {"open_anomalies", "hourly_rates", "top_features_last_day"}
+VIEWS = {"open_anomalies", "open_incidents", "hourly_rates", "top_features_last_day", "drift_by_feature"}
 
 
 def tables(engine):

@@ -9,20 +9,35 @@ import pytest
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
-from schemas.config import ModelConfig, MonitorConfig, RuntimeConfig, Section, StoreConfig, parse_config, parse_duration
+from schemas.config import ModelConfig, MonitorConfig, RuntimeConfig, StoreConfig, parse_config
+from schemas.section import Section, parse_duration
+from schemas.service import (
+    AlertsConfig,
+    DriftConfig,
+    MaintenanceWindow,
+    MonitorAlerts,
+    RetrainConfig,
+    ServiceConfig,
+)
 
 PAGE = (Path(__file__).parents[2] / "docs" / "config.md").read_text(encoding="utf-8")
 SECTIONS = {
     "store": StoreConfig,
     "runtime": RuntimeConfig,
+    "service": ServiceConfig,
+    "alerts": AlertsConfig,
     "monitors.NAME": MonitorConfig,
     "monitors.NAME.model": ModelConfig,
+    "monitors.NAME.retrain": RetrainConfig,
+    "monitors.NAME.drift": DriftConfig,
+    "monitors.NAME.alert": MonitorAlerts,
+    "monitors.NAME.maintenance": MaintenanceWindow,
 }
 
 
 def documented(section):
     """The keys of a section of the page, with the text of their defaults."""
-    _, _, rest = PAGE.partition(f"## `[{section}]`\n")
+    _, _, rest = PAGE.partition(f"[{section}]")
     return dict(re.findall(r"^\| `(\w+)` \| [^|]* \| ([^|]*) \|", rest.partition("\n## ")[0], re.MULTILINE))
 
 

@@ -1,0 +1,1 @@
+"""Time series of sensors: data, measures, and the methods that are compared."""

@@ -1,0 +1,68 @@
+"""Alarms and causes beside the anomalies that they should find: contiguous labelled rows."""
+
+import numpy as np
+
+from benchmarks.series.data import KnownCause, Mask, Matrix, Vector
+from detector.calibration import Calibration, conformal_rank
+
+STEP = 0.05  # of the tracked threshold, in distances from the median to the 99 % quantile of calibration scores
+
+
+def fixed_alarms(reference: Vector, scores: Vector, rate: float) -> Mask | None:
+    """Rows whose conformal p-value is at most the rate; none where the reference cannot resolve it."""
+    if not conformal_rank(rate, len(reference)):
+        return None
+    return np.asarray(Calibration.fit(reference).p_values(scores) <= rate)
+
+
+def online_alarms(reference: Vector, scores: Vector, rate: float) -> Mask | None:
+    """Rows above a threshold that follows the scores; none where the reference cannot resolve the rate.
+
+    After each row the threshold moves by a step times (flagged - rate), so that in the long run a share `rate` of
+    all rows is above it whatever the scores do (Gibbs & Candes, *Adaptive Conformal Inference Under Distribution
+    Shift*, 2021). A long anomaly becomes usual: what counts is whether it was flagged at all.
+    """
+    if not conformal_rank(rate, len(reference)):
+        return None
+    threshold = Calibration.fit(reference).threshold(rate)
+    step = STEP * float(np.quantile(reference, 0.99) - np.median(reference))
+    flagged = np.zeros(len(scores), dtype=bool)
+    for row, score in enumerate(scores):
+        flagged[row] = score > threshold
+        threshold += step * (float(flagged[row]) - rate)
+    return flagged
+
+
+def false_rate(alarms: Mask, is_anomaly: Mask) -> float | None:
+    """The share of normal rows flagged; none where there is no normal row."""
+    return float(alarms[~is_anomaly].mean()) if not is_anomaly.all() else None
+
+
+def event_recall(alarms: Mask, is_anomaly: Mask) -> float | None:
+    """The share of anomalies with a flagged row; none where there is no anomaly."""
+    step = np.diff(is_anomaly.astype(np.int8), prepend=0, append=0)
+    spans = zip(np.flatnonzero(step == 1), np.flatnonzero(step == -1), strict=True)
+    found = [bool(alarms[start:end].any()) for start, end in spans]
+    return float(np.mean(found)) if found else None
+
+
+def ndcg(causes: Matrix, known: KnownCause, depth: int = 5) -> float:
+    """Normalised discounted cumulative gain of the channels, ranked by their largest cause in the anomaly.
+
+    >>> ndcg(np.array([[0.0, 2.0, 1.0]]), KnownCause(0, 1, (1, 2)))
+    1.0
+    """
+    gains = 1 / np.log2(np.arange(2, depth + 2))
+    hits = np.isin(_ranked(causes, known)[:depth], known.channels)
+    return float(hits @ gains[: len(hits)] / gains[: len(known.channels)].sum())
+
+
+def hit_rate(causes: Matrix, known: KnownCause) -> float:
+    """HitRate@100%: the share of the true causes among as many channels, ranked as for `ndcg`."""
+    first = _ranked(causes, known)[: len(known.channels)]
+    return float(np.isin(first, known.channels).mean())
+
+
+def _ranked(causes: Matrix, known: KnownCause) -> np.ndarray:
+    """Channels, the largest first; those that tie in their order."""
+    return np.argsort(-causes[known.start : known.end].max(axis=0), kind="stable")

@@ -1,0 +1,168 @@
+"""Detectors that people use today on series: no network, each on standardised channels, most without a past.
+
+A channel is standardised on its training records and compressed beyond four standard deviations; one that was
+constant there becomes 4 or -4 where it changes. A missing cell counts as the channel's mean.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.signal import lfilter
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+from sklearn.svm import OneClassSVM
+
+from benchmarks.series.data import Matrix, Runs, Series, Vector
+from detector.neighbours import Neighbours
+
+LINEAR_TO = 4.0  # standard deviations
+NEIGHBOURS = 5
+WINDOW = 10
+KEPT_VARIANCE = 0.95
+MOST_FOR_SVM = 4_000  # training records; its cost grows with their square
+LAGS = (1, 2)
+MEMORIES = (8, 64)  # half-lives of the averages of the past, in rows
+RIDGE = 1.0
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A fitted peer: `scores` (n,) of a series and, where it has a view of single channels, their `causes` (n, c)."""
+
+    scores: Callable[[Series], Vector]
+    causes: Callable[[Series], Matrix] | None = None
+
+
+FitPeer = Callable[[Runs, int], Peer]  # training runs and a seed
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Mean and standard deviation of each channel (c,); NaN is the deviation of a constant channel."""
+
+    mean: Vector
+    deviation: Vector
+
+    @classmethod
+    def fit(cls, runs: Runs) -> "Scale":
+        """The scale of all records of the runs."""
+        values = np.vstack([run.values for run in runs])
+        known = ~np.isnan(values)
+        count = np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known, values, 0).sum(axis=0) / count
+        deviation = np.sqrt(np.where(known, values - mean, 0).__pow__(2).sum(axis=0) / count)
+        is_constant = deviation <= 1e-8 * np.maximum(np.abs(mean), 1)
+        return cls(mean, np.where(is_constant, np.nan, deviation))
+
+    def __call__(self, series: Series) -> Matrix:
+        """(n, c) standardised and compressed."""
+        change = np.nan_to_num(series.values - self.mean)
+        noise = 1e-6 * np.maximum(np.abs(self.mean), 1)
+        jump = LINEAR_TO * np.sign(change) * (np.abs(change) > noise)
+        return np.where(np.isnan(self.deviation), jump, compress(change / self.deviation))
+
+
+def compress(z: Matrix) -> Matrix:
+    """The identity up to four, from there a logarithm with the same slope.
+
+    >>> compress(np.array([-3.0, 4.0, 5.0])).round(3).tolist()
+    [-3.0, 4.0, 4.693]
+    """
+    beyond = np.maximum(np.abs(z) - LINEAR_TO, 0)
+    return np.sign(z) * (np.minimum(np.abs(z), LINEAR_TO) + np.log1p(beyond))
+
+
+def smooth(scores: Vector, half_life: float) -> Vector:
+    """The exponentially weighted mean of each score and those before it, from the first score on."""
+    kept = 0.5 ** (1 / half_life)
+    return np.asarray(lfilter([1 - kept], [1, -kept], scores, zi=[kept * scores[0]])[0])
+
+
+def fit_knn(runs: Runs, _seed: int) -> Peer:
+    """Mean distance to the 5 nearest training records."""
+    scale, training = _scaled(runs)
+    index = Neighbours(training.astype(np.float32))
+    return Peer(lambda series: index.mean_distance(scale(series).astype(np.float32), NEIGHBOURS))
+
+
+def fit_mean_distance(runs: Runs, _seed: int) -> Peer:
+    """Length of the vector of standardised channels."""
+    scale = Scale.fit(runs)
+    return Peer(lambda series: np.linalg.norm(scale(series), axis=1), lambda series: np.abs(scale(series)))
+
+
+def fit_mahalanobis(runs: Runs, _seed: int) -> Peer:
+    """Length of the whitened vector; a small share of the mean variance is added to every direction."""
+    scale, training = _scaled(runs)
+    centre = training.mean(axis=0)
+    covariance = np.cov(training, rowvar=False).reshape(len(centre), -1)
+    ridge = 1e-3 * max(np.trace(covariance) / len(centre), 1e-3)
+    whiten = np.linalg.inv(np.linalg.cholesky(covariance + ridge * np.eye(len(centre))))
+    return Peer(lambda series: np.linalg.norm((scale(series) - centre) @ whiten.T, axis=1))
+
+
+def fit_ocsvm(runs: Runs, seed: int) -> Peer:
+    """One-class support vector machine, RBF kernel, nu = 0.5, on at most 4,000 training records."""
+    scale, training = _scaled(runs)
+    rows = np.random.default_rng(seed).permutation(len(training))[:MOST_FOR_SVM]
+    model = OneClassSVM().fit(training[rows])
+    return Peer(lambda series: -model.score_samples(scale(series)))
+
+
+def fit_isolation_forest(runs: Runs, seed: int) -> Peer:
+    """Isolation forest of 100 trees."""
+    scale, training = _scaled(runs)
+    model = IsolationForest(random_state=seed).fit(training)
+    return Peer(lambda series: -model.score_samples(scale(series)))
+
+
+def fit_window_pca(runs: Runs, _seed: int) -> Peer:
+    """Squared error of the last ten records, rebuilt from the components that carry 95 % of the variance."""
+    scale = Scale.fit(runs)
+    windows = np.vstack([_windows(scale(run)) for run in runs])
+    if not windows.any():
+        return Peer(lambda series: np.square(_windows(scale(series))).sum(axis=1))
+    model = PCA(KEPT_VARIANCE, svd_solver="covariance_eigh").fit(windows)
+
+    def scores(series: Series) -> Vector:
+        rows = _windows(scale(series))
+        return np.asarray(np.square(rows - model.inverse_transform(model.transform(rows))).sum(axis=1))
+
+    return Peer(scores)
+
+
+def fit_linear_ar(runs: Runs, _seed: int) -> Peer:
+    """Sum over channels of the error of a linear forecast from the past, relative to that in training."""
+    scale = Scale.fit(runs)
+    cells = [scale(run) for run in runs]
+    past = np.vstack([_past(run) for run in cells])
+    present = np.vstack(cells)
+    weights = np.linalg.solve(past.T @ past + RIDGE * np.eye(past.shape[1]), past.T @ present)
+    deviation = np.maximum((present - past @ weights).std(axis=0), 0.05)
+
+    def causes(series: Series) -> Matrix:
+        rows = scale(series)
+        return np.abs(rows - _past(rows) @ weights) / deviation
+
+    return Peer(lambda series: causes(series).sum(axis=1), causes)
+
+
+def _scaled(runs: Runs) -> tuple[Scale, Matrix]:
+    scale = Scale.fit(runs)
+    return scale, np.vstack([scale(run) for run in runs])
+
+
+def _windows(rows: Matrix) -> Matrix:
+    """(n, 10 c): each record with the nine before it; the first record stands for what was before."""
+    padded = np.vstack([np.repeat(rows[:1], WINDOW - 1, axis=0), rows])
+    return np.lib.stride_tricks.sliding_window_view(padded, WINDOW, axis=0).reshape(len(rows), -1)
+
+
+def _past(rows: Matrix) -> Matrix:
+    """(n, 4 c + 1): lags and averages of the records before each, and 1; the first record stands for what was before."""
+    padded = np.vstack([np.repeat(rows[:1], max(LAGS), axis=0), rows])
+    lags = [padded[max(LAGS) - lag : len(padded) - lag] for lag in LAGS]
+    before = lags[0]
+    averages = [np.apply_along_axis(smooth, 0, before, half_life) for half_life in MEMORIES]
+    return np.hstack([*lags, *averages, np.ones((len(rows), 1))])

@@ -1,0 +1,81 @@
+"""What sections of the configuration are made of: frozen tables, durations, schedules, columns."""
+
+import re
+from datetime import timedelta
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_CRON_FIELDS = 5
+
+
+class Section(BaseModel):
+    """A table of the configuration: frozen, and a key that it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def parse_duration(value: object) -> object:
+    """A duration from text such as ``30s``, ``5m``, ``1h 30m``; anything else passes to the next check.
+
+    >>> parse_duration("1h 30m")
+    datetime.timedelta(seconds=5400)
+    """
+    if not isinstance(value, str):
+        return value
+    if not is_duration(value):
+        msg = f"expected a duration such as 30s, 5m or 1h 30m, received {value!r}"
+        raise ValueError(msg)
+    return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(value)))
+
+
+def is_duration(text: str) -> bool:
+    """Whether a text reads as a duration.
+
+    >>> is_duration("5m"), is_duration("*/5 * * * *")
+    (True, False)
+    """
+    return bool(text.strip()) and not _DURATION.sub("", text).strip()
+
+
+def interval_of(schedule: str) -> timedelta | None:
+    """The interval of a schedule that is a duration; None of a cron expression.
+
+    >>> interval_of("5m")
+    datetime.timedelta(seconds=300)
+    """
+    parsed = parse_duration(schedule) if is_duration(schedule) else None
+    return parsed if isinstance(parsed, timedelta) else None
+
+
+def _check_schedule(schedule: str) -> str:
+    interval = interval_of(schedule)
+    if interval is not None and interval < timedelta(seconds=1):
+        msg = f"expected an interval of at least 1s, received {schedule!r}"
+        raise ValueError(msg)
+    if interval is None and len(schedule.split()) != _CRON_FIELDS:
+        msg = f'expected a duration such as "5m" or a cron expression of five fields, received {schedule!r}'
+        raise ValueError(msg)
+    return schedule
+
+
+def _check_time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        msg = f"expected the name of a time zone such as UTC or Europe/Berlin, received {name!r}"
+        raise ValueError(msg) from None
+    return name
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+Schedule = Annotated[str, AfterValidator(_check_schedule)]
+TimeZone = Annotated[str, AfterValidator(_check_time_zone)]
+Columns = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
