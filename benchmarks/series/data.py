@@ -111,10 +111,16 @@ def read_set(folder: Path) -> SeriesSet:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    frame = pd.read_parquet(path)
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as exc:
+        raise RecordsError(f"{path} cannot be read: {exc}. Expected a Parquet file.") from exc
     missing = [name for name in KEYS if name not in frame]
     if missing:
         raise RecordsError(f"{path} lacks the columns {missing}; it has {list(frame)}. Expected {list(KEYS)}.")
+    texts = [name for name in _channels(frame) if not pd.api.types.is_numeric_dtype(frame[name])]
+    if texts:
+        raise RecordsError(f"The columns {texts} of {path} are no numbers, as channels must be. Leave them out.")
     return frame
 
 
@@ -124,8 +130,11 @@ def _runs(frame: pd.DataFrame) -> Iterator[tuple[str, Series]]:
 
 
 def _series(rows: pd.DataFrame) -> Series:
-    channels = rows.drop(columns=[*KEYS, *NOT_CHANNELS], errors="ignore")
-    return Series(rows["time"].to_numpy(), channels.to_numpy(dtype=np.float64))
+    return Series(rows["time"].to_numpy(), rows[_channels(rows)].to_numpy(dtype=np.float64))
+
+
+def _channels(frame: pd.DataFrame) -> list[str]:
+    return [str(name) for name in frame if name not in {*KEYS, *NOT_CHANNELS}]
 
 
 def _read_causes(path: Path) -> dict[str, tuple[KnownCause, ...]]:

@@ -40,10 +40,25 @@ def false_rate(alarms: Mask, is_anomaly: Mask) -> float | None:
 
 def event_recall(alarms: Mask, is_anomaly: Mask) -> float | None:
     """The share of anomalies with a flagged row; none where there is no anomaly."""
-    step = np.diff(is_anomaly.astype(np.int8), prepend=0, append=0)
-    spans = zip(np.flatnonzero(step == 1), np.flatnonzero(step == -1), strict=True)
-    found = [bool(alarms[start:end].any()) for start, end in spans]
+    found = [bool(alarms[start:end].any()) for start, end in events(is_anomaly)]
     return float(np.mean(found)) if found else None
+
+
+def count_events(is_anomaly: Mask) -> int:
+    """How many anomalies there are."""
+    return len(events(is_anomaly))
+
+
+def events(is_anomaly: Mask) -> list[tuple[int, int]]:
+    """First row (inclusive) and last row (exclusive) of each anomaly.
+
+    >>> events(np.array([True, False, True, True]))
+    [(0, 1), (2, 4)]
+    """
+    step = np.diff(is_anomaly.astype(np.int8), prepend=0, append=0)
+    return [
+        (int(start), int(end)) for start, end in zip(*(np.flatnonzero(step == edge) for edge in (1, -1)), strict=True)
+    ]
 
 
 def ndcg(causes: Matrix, known: KnownCause, depth: int = 5) -> float:

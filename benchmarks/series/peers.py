@@ -11,10 +11,10 @@ import numpy as np
 from scipy.signal import lfilter
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
+from sklearn.neighbors import NearestNeighbors
 from sklearn.svm import OneClassSVM
 
 from benchmarks.series.data import Matrix, Runs, Series, Vector
-from detector.neighbours import Neighbours
 
 LINEAR_TO = 4.0  # standard deviations
 NEIGHBOURS = 5
@@ -51,7 +51,7 @@ class Scale:
         known = ~np.isnan(values)
         count = np.maximum(known.sum(axis=0), 1)
         mean = np.where(known, values, 0).sum(axis=0) / count
-        deviation = np.sqrt(np.where(known, values - mean, 0).__pow__(2).sum(axis=0) / count)
+        deviation = np.sqrt(np.square(np.where(known, values - mean, 0)).sum(axis=0) / count)
         is_constant = deviation <= 1e-8 * np.maximum(np.abs(mean), 1)
         return cls(mean, np.where(is_constant, np.nan, deviation))
 
@@ -70,7 +70,7 @@ def compress(z: Matrix) -> Matrix:
     [-3.0, 4.0, 4.693]
     """
     beyond = np.maximum(np.abs(z) - LINEAR_TO, 0)
-    return np.sign(z) * (np.minimum(np.abs(z), LINEAR_TO) + np.log1p(beyond))
+    return np.asarray(np.sign(z) * (np.minimum(np.abs(z), LINEAR_TO) + np.log1p(beyond)))
 
 
 def smooth(scores: Vector, half_life: float) -> Vector:
@@ -82,8 +82,8 @@ def smooth(scores: Vector, half_life: float) -> Vector:
 def fit_knn(runs: Runs, _seed: int) -> Peer:
     """Mean distance to the 5 nearest training records."""
     scale, training = _scaled(runs)
-    index = Neighbours(training.astype(np.float32))
-    return Peer(lambda series: index.mean_distance(scale(series).astype(np.float32), NEIGHBOURS))
+    index = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(training)), algorithm="brute").fit(training)
+    return Peer(lambda series: index.kneighbors(scale(series))[0].mean(axis=1))
 
 
 def fit_mean_distance(runs: Runs, _seed: int) -> Peer:
@@ -143,7 +143,7 @@ def fit_linear_ar(runs: Runs, _seed: int) -> Peer:
 
     def causes(series: Series) -> Matrix:
         rows = scale(series)
-        return np.abs(rows - _past(rows) @ weights) / deviation
+        return np.asarray(np.abs(rows - _past(rows) @ weights) / deviation)
 
     return Peer(lambda series: causes(series).sum(axis=1), causes)
 
@@ -160,7 +160,7 @@ def _windows(rows: Matrix) -> Matrix:
 
 
 def _past(rows: Matrix) -> Matrix:
-    """(n, 4 c + 1): lags and averages of the records before each, and 1; the first record stands for what was before."""
+    """(n, 4 c + 1): lags and averages of the records before each, and 1; the first stands for what was before it."""
     padded = np.vstack([np.repeat(rows[:1], max(LAGS), axis=0), rows])
     lags = [padded[max(LAGS) - lag : len(padded) - lag] for lag in LAGS]
     before = lags[0]

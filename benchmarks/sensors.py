@@ -1,0 +1,145 @@
+"""The benchmark on series of sensors, run as ``python -m benchmarks.sensors --data DIR``.
+
+DIR holds one folder for each set. A method is fitted to the train rows of each entity, or to those of the whole set
+where a test entity has none, and scores every test row in order: nothing is taken from the test part, and no detection
+is spread over an anomaly (no point adjustment). Results are appended to a CSV file as they come, and a run with the
+same file goes on where the last one ended. Progress goes to stderr, the summary to stdout.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from benchmarks.options import positive
+from benchmarks.processes import completed
+from benchmarks.protocol import timed
+from benchmarks.series.data import SeriesSet, find_sets, read_set
+from benchmarks.series.measures import Measurement, Subject, measure
+from benchmarks.series.methods import METHODS, check_methods
+from benchmarks.series.report import summary
+from benchmarks.series.results import append, open_results, read_results
+from schemas.errors import PlumblineError
+
+
+@dataclass(frozen=True)
+class Task:
+    """One method on the entities of one set that are not measured yet, with one seed."""
+
+    folder: Path
+    entities: frozenset[str]
+    method: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.folder.name} {self.method} seed {self.seed}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; 0 when every task succeeded, 1 when some failed, 2 when the call was wrong."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if not (options.data or options.summary_only):
+        parser.error("--data is needed: a folder with one folder of Parquet files for each set")
+    try:
+        failed = 0 if options.summary_only else _run_tasks(_tasks(options), options.jobs, options.out)
+        results = read_results(options.out)
+    except PlumblineError as exc:
+        _say(str(exc))
+        return 2
+    except KeyboardInterrupt:
+        _say(f"Stopped. {options.out} keeps what is known; the same command goes on from there.")
+        return 130
+    if len(results):
+        sys.stdout.write(summary(results))
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sensors", description=__doc__)
+    parser.add_argument("--data", type=Path, nargs="+", metavar="DIR", help="folders with one folder for each set")
+    parser.add_argument("--seeds", type=_seeds, default=(0,), help="such as 0,1,2 (default: 0)")
+    parser.add_argument("--sets", type=_names, default=(), help="comma-separated (default: all that are found)")
+    parser.add_argument("--methods", type=_names, help=f"comma-separated (default: all of {', '.join(METHODS)})")
+    parser.add_argument("--out", type=Path, default=Path("sensors.csv"), help="results file (default: sensors.csv)")
+    parser.add_argument("--jobs", type=positive, default=1, help="processes (default: 1)")
+    parser.add_argument("--summary-only", action="store_true", help="print the summary of --out and run nothing")
+    return parser
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
+def _tasks(options: argparse.Namespace) -> list[Task]:
+    """What the results file lacks."""
+    methods = check_methods(options.methods or METHODS)
+    entities = {folder: _entities(folder) for folder in find_sets(options.data, options.sets)}
+    done = open_results(options.out)
+    return [
+        Task(folder, missing, method, seed)
+        for folder, known in entities.items()
+        for seed in options.seeds
+        for method in methods
+        if (missing := frozenset(name for name in known if (folder.name, name, method, seed) not in done))
+    ]
+
+
+def _entities(folder: Path) -> list[str]:
+    return [case.entity for case in read_set(folder).cases]
+
+
+def _run_tasks(tasks: list[Task], jobs: int, out: Path) -> int:
+    """Measure tasks; the number of those that failed."""
+    failed = 0
+    for number, (task, future) in enumerate(completed(run_task, tasks, jobs), start=1):
+        place = f"[{number}/{len(tasks)}] {task}"
+        error = future.exception()
+        if error:
+            failed += 1
+            _say(f"{place}: failed: {error}")
+            continue
+        measurements = future.result()
+        append(out, measurements)
+        _say(f"{place}: {_mean_quality(measurements)}, fitted in {measurements[0].fit_seconds:.1f} s a model")
+    return failed
+
+
+def run_task(task: Task) -> list[Measurement]:
+    """The measurements of one task; the seconds of fitting are shared equally among the models."""
+    series = _read(task.folder)
+    fitted, seconds = timed(lambda: METHODS[task.method](series.trainings, task.seed))
+    return [
+        measure(
+            Subject(series.name, case.entity, case.training, task.method, task.seed),
+            case,
+            fitted[case.training],
+            seconds / len(fitted),
+        )
+        for case in series.cases
+        if case.entity in task.entities
+    ]
+
+
+@lru_cache(maxsize=1)
+def _read(folder: Path) -> SeriesSet:
+    return read_set(folder)
+
+
+def _mean_quality(measurements: list[Measurement]) -> str:
+    known = [line.ranking.vus_pr for line in measurements if line.ranking.vus_pr is not None]
+    return f"VUS-PR {sum(known) / len(known):.3f} over {len(known)} entities" if known else "no entity with anomalies"
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""What is measured of a method on a test series."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from benchmarks.protocol import timed
+from benchmarks.series.data import Case, KnownCause, Mask, Matrix, Vector
+from benchmarks.series.events import count_events, event_recall, false_rate, fixed_alarms, hit_rate, ndcg, online_alarms
+from benchmarks.series.methods import Fitted
+from benchmarks.series.vus import period, vus_pr
+from schemas.errors import RecordsError
+
+RATE = 0.01
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whose series was scored by what."""
+
+    dataset: str
+    entity: str
+    training: str
+    method: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How well scores tell anomalies from normal records, without a threshold and without point adjustment."""
+
+    vus_pr: float | None = None
+    auc_pr: float | None = None
+    auroc: float | None = None
+
+
+@dataclass(frozen=True)
+class Alarms:
+    """The share of normal records flagged at a rate of 1 %, and of anomalies with a flagged record."""
+
+    rate: float | None = None
+    event_recall: float | None = None
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """How well causes name the true channels, on average over the anomalies whose channels are known."""
+
+    ndcg5: float | None = None
+    hit100: float | None = None
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much a line stands for."""
+
+    calibration_records: int
+    normal_records: int
+    events: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One line of the results; what a series does not allow to measure is none."""
+
+    subject: Subject
+    ranking: Ranking
+    fixed: Alarms
+    online: Alarms
+    attribution: Attribution
+    size: Size
+    fit_seconds: float
+    records_per_second: float
+
+
+def measure(subject: Subject, case: Case, fitted: Fitted, fit_seconds: float) -> Measurement:
+    """A method on a test series beside the labels.
+
+    Raises:
+        RecordsError: where the scores are not one finite number for each record.
+    """
+    scores, seconds = timed(lambda: fitted.scores(case.test))
+    if scores.shape != (len(case.test),) or not np.isfinite(scores).all():
+        raise RecordsError(
+            f"{subject.method} gave {scores.shape} scores for {len(case.test)} records of {case.entity}, "
+            f"{int((~np.isfinite(scores)).sum())} of them not finite. Expected one finite score for each."
+        )
+    return Measurement(
+        subject=subject,
+        ranking=_ranking(case, scores),
+        fixed=_alarms(fixed_alarms(fitted.reference, scores, RATE), case.is_anomaly),
+        online=_alarms(online_alarms(fitted.reference, scores, RATE), case.is_anomaly),
+        attribution=_attribution(fitted.causes(case.test), case.causes) if fitted.causes else Attribution(),
+        size=Size(len(fitted.reference), int((~case.is_anomaly).sum()), count_events(case.is_anomaly)),
+        fit_seconds=fit_seconds,
+        records_per_second=len(scores) / seconds,
+    )
+
+
+def _ranking(case: Case, scores: Vector) -> Ranking:
+    """None of it where all records are normal, or none: there is nothing to rank."""
+    label = case.is_anomaly
+    if label.all() or not label.any():
+        return Ranking()
+    return Ranking(
+        vus_pr=vus_pr(label, scores, period(case.test.values[:, 0])),
+        auc_pr=float(average_precision_score(label, scores)),
+        auroc=float(roc_auc_score(label, scores)),
+    )
+
+
+def _alarms(alarms: Mask | None, is_anomaly: Mask) -> Alarms:
+    return Alarms() if alarms is None else Alarms(false_rate(alarms, is_anomaly), event_recall(alarms, is_anomaly))
+
+
+def _attribution(causes: Matrix, known: tuple[KnownCause, ...]) -> Attribution:
+    def mean(score: Callable[[Matrix, KnownCause], float]) -> float:
+        return float(np.mean([score(causes, cause) for cause in known]))
+
+    return Attribution(mean(ndcg), mean(hit_rate)) if known else Attribution()

@@ -1,0 +1,119 @@
+"""The summary of a results file of series as Markdown: ranking, calibration and attribution of every method."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from benchmarks.report import markdown_table
+from benchmarks.series.measures import RATE
+from benchmarks.series.results import FIXED_RATE, ONLINE_RATE
+
+QUALITY = {"vus_pr": "VUS-PR", "auc_pr": "AUC-PR", "auroc": "AUROC"}
+ATTRIBUTION = {"ndcg5": "NDCG@5", "hit100": "Hit@100%"}
+THRESHOLDS = {"fixed": (FIXED_RATE, "event_recall"), "online": (ONLINE_RATE, "event_recall_online")}
+ENOUGH = 1_000  # calibration records with which a rate should hold for every model
+OFF = 2.0  # a realised rate this many times too large or too small is off
+
+
+def summary(results: pd.DataFrame) -> str:
+    """Ranking by method and set, then how well thresholds hold and how well causes are named."""
+    by_set = _by_set(results)
+    complete = by_set["vus_pr"].unstack("method").dropna().index
+    if not len(complete):
+        return "No set has been measured with all methods yet.\n"
+    by_set = by_set.loc[by_set.index.get_level_values("dataset").isin(complete)]
+    left_out = sorted(set(results["dataset"]) - set(complete))
+    note = f" Left out because a method lacks them: {', '.join(left_out)}." if left_out else ""
+    lines = [
+        "## Ranking",
+        "",
+        f"Means x 100 over entities, then {len(complete)} sets; {results['seed'].nunique()} seed(s).{note}",
+        "",
+        *_macro(by_set),
+        *(line for measure in ("vus_pr", "auc_pr") for line in ["", *_by_measure(by_set, measure)]),
+        *_section(f"Calibration at a rate of {RATE:.0%}", _calibration(results)),
+        *_section("Attribution", _attribution(results)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _by_set(results: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds, then over entities, by set and method."""
+    by_entity = results.groupby(["dataset", "entity", "method"]).mean(numeric_only=True)
+    return by_entity.groupby(["dataset", "method"]).mean()
+
+
+def _macro(by_set: pd.DataFrame) -> list[str]:
+    means = by_set.groupby("method").mean().sort_values("vus_pr", ascending=False)
+    rows = [
+        [
+            str(method),
+            *(f"{100 * line[measure]:.1f}" for measure in QUALITY),
+            f"{line['fit_seconds']:.2f}",
+            f"{line['records_per_second']:,.0f}",
+        ]
+        for method, line in means.iterrows()
+    ]
+    return markdown_table(["method", *QUALITY.values(), "fit s a model", "records/s"], rows)
+
+
+def _by_measure(by_set: pd.DataFrame, measure: str) -> list[str]:
+    table = by_set[measure].unstack("dataset")
+    table = table.loc[table.mean(axis=1).sort_values(ascending=False).index]
+    rows = [[str(method), *(f"{100 * value:.1f}" for value in line)] for method, line in table.iterrows()]
+    return markdown_table([f"{QUALITY[measure]} by set", *map(str, table.columns)], rows)
+
+
+def _section(title: str, table: Sequence[str]) -> list[str]:
+    return ["", f"## {title}", "", *table] if table else []
+
+
+def _calibration(results: pd.DataFrame) -> list[str]:
+    """How near the share of normal records flagged by each model comes to the rate asked for.
+
+    Entities that one model scores are one line, each weighted by its normal records: of a short series alone, no
+    rate can be told. Models with too few calibration records for the rate flag nothing and are counted apart.
+    """
+    rows = [
+        [f"{method} {name}", *_held(of_method, *columns)]
+        for method, of_method in results.groupby("method", sort=False)
+        for name, columns in THRESHOLDS.items()
+    ]
+    header = ["method and threshold", "models x seeds", "too few records", "median", "worst", f"within {OFF:g}x"]
+    return markdown_table([*header, f"worst of those with {ENOUGH}", "anomalies found"], rows)
+
+
+def _held(results: pd.DataFrame, rate: str, recall: str) -> list[str]:
+    weighted = results.assign(flagged=results[rate] * results["normal_records"])
+    models = weighted.groupby(["dataset", "training", "seed"])
+    resolved = models[rate].count() > 0
+    sums = models[["flagged", "normal_records"]].sum()[resolved]
+    realised = sums["flagged"] / sums["normal_records"]
+    enough = realised[models["calibration_records"].first()[resolved] >= ENOUGH]
+    is_near = realised.between(RATE / OFF, RATE * OFF)
+    found = results.dropna(subset=recall)
+    return [
+        f"{len(realised)}",
+        f"{(~resolved).sum()}",
+        _text(realised.median(), ".2%"),
+        _text(realised.max(), ".1%"),
+        _text(is_near.mean(), ".0%"),
+        _text(enough.max(), ".2%"),
+        _text((found[recall] * found["events"]).sum() / max(found["events"].sum(), 1), ".0%"),
+    ]
+
+
+def _attribution(results: pd.DataFrame) -> list[str]:
+    """Of the sets that name causes and the methods that do, means x 100 over entities; none where there are none."""
+    named = _by_set(results)[list(ATTRIBUTION)].dropna()
+    if named.empty:
+        return []
+    table = named.reset_index().pivot(index="method", columns="dataset", values=list(ATTRIBUTION))
+    columns = [(measure, dataset) for dataset in named.index.unique("dataset") for measure in ATTRIBUTION]
+    header = ["method", *(f"{dataset} {ATTRIBUTION[measure]}" for measure, dataset in columns)]
+    rows = [[str(method), *(_text(100 * value, ".1f") for value in line)] for method, line in table[columns].iterrows()]
+    return markdown_table(header, rows)
+
+
+def _text(value: float, form: str) -> str:
+    return "" if pd.isna(value) else format(value, form)
