@@ -6,14 +6,18 @@ from datetime import datetime
 from operator import eq, ge, lt
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, Select, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, select, update
 
 from jobs.databases import reading, writing
+from jobs.locking import lock_monitor
 from schemas.errors import UsageError
 from schemas.tables import LABELS, anomalies, scores
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_KEYS_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,9 @@ class AnomalyQuery:
     """The earliest record time."""
     until: datetime | None = None
     """Record times before this."""
+    incident_id: int | None = None
+    is_current: bool | None = True
+    """Whether the newest scoring of the record says so too; both kinds where None."""
     limit: int = 50
     before_id: int | None = None
 
@@ -54,6 +61,11 @@ class StoredAnomaly:
     flagged_at: datetime
     label: str
     labelled_at: datetime | None
+    superseded_at: datetime | None
+    """When a later scoring of the record no longer flagged it, or another model did."""
+    incident_id: int | None
+    is_muted: bool
+    """Whether it lies in a maintenance window."""
 
 
 _STORED = [anomalies.c[field.name] for field in fields(StoredAnomaly)]
@@ -95,13 +107,36 @@ class Anomalies:
 
     def label_anomaly(self, anomaly_id: int, label: str, at: datetime) -> None:
         """Record what a person made of an anomaly."""
-        if label not in LABELS:
-            msg = f"{label!r} is no label. Expected one of: {', '.join(LABELS)}."
-            raise UsageError(msg)
-        change = update(anomalies).where(anomalies.c.id == anomaly_id).values(label=label, labelled_at=at)
+        refuse_unknown_label(label)
         with writing(self.engine) as connection:
-            if connection.execute(change).rowcount == 0:
+            if label_records(connection, anomalies.c.id == anomaly_id, label, at) == 0:
                 raise _no_anomaly(anomaly_id)
+
+
+def label_records(connection: Connection, is_meant: ColumnElement[bool], label: str, at: datetime) -> int:
+    """Label the records of some flagged rows; how many rows were meant.
+
+    A label is about the record, so every row that a model ever wrote for it gets it. The monitor's lock keeps a
+    scoring that writes such a row at this moment from missing it.
+    """
+    c = anomalies.c
+    monitors = connection.scalars(select(c.monitor).where(is_meant).distinct()).all()
+    for monitor in sorted(monitors):
+        lock_monitor(connection, monitor)
+    meant = connection.execute(select(c.monitor, c.record_key).where(is_meant)).all()
+    for monitor in monitors:
+        keys = [row.record_key for row in meant if row.monitor == monitor]
+        for start in range(0, len(keys), _KEYS_AT_ONCE):
+            of_records = and_(c.monitor == monitor, c.record_key.in_(keys[start : start + _KEYS_AT_ONCE]))
+            connection.execute(update(anomalies).where(of_records).values(label=label, labelled_at=at))
+    return len(meant)
+
+
+def refuse_unknown_label(label: str) -> None:
+    """Raise where a text is no label."""
+    if label not in LABELS:
+        msg = f"{label!r} is no label. Expected one of: {', '.join(LABELS)}."
+        raise UsageError(msg)
 
 
 def _page(query: AnomalyQuery) -> Select[Any]:
@@ -112,6 +147,8 @@ def _page(query: AnomalyQuery) -> Select[Any]:
         (c.entity, eq, query.entity),
         (c.record_time, ge, query.since),
         (c.record_time, lt, query.until),
+        (c.incident_id, eq, query.incident_id),
+        (c.superseded_at.is_(None), eq, query.is_current),
         (c.id, lt, query.before_id),
     )
     asked = [compare(column, value) for column, compare, value in conditions if value is not None]

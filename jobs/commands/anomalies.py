@@ -1,15 +1,17 @@
 """anomalies list, show, label."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.commands.options import with_app
+from jobs.commands.options import in_utc, row_id, with_app
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jobs.app import App
     from jobs.output import Output
-
+    from jobs.store import StoredAnomaly
 
 LABELS = ("open", "confirmed", "false_positive", "known")
 
@@ -25,33 +27,40 @@ def anomalies_command() -> None:
 @click.option("--entity", help="Only those of this entity.")
 @click.option("--since", type=click.DateTime(), help="Record times from this one on (UTC).")
 @click.option("--until", type=click.DateTime(), help="Record times before this one (UTC).")
+@click.option("--incident", "incident_id", type=row_id, help="Only those of this incident.")
+@click.option("--superseded", "is_superseded", is_flag=True, help="Only those that a later scoring took back.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
-@click.option("--before", "before_id", type=int, help="Only ids below this one: the next page.")
+@click.option("--before", "before_id", type=row_id, help="Only ids below this one: the next page.")
 @with_app
-def list_command(app: "App", out: "Output", monitor: str | None, **asked: object) -> None:
+def list_command(app: "App", out: "Output", monitor: str | None, is_superseded: bool, **asked: Any) -> None:
     """List flagged records, newest first."""
-    from datetime import UTC, datetime
-
-    from jobs.output import cell
     from jobs.store import AnomalyQuery
 
     if monitor:
         app.config.monitor(monitor)
-    aware = {k: v.replace(tzinfo=UTC) if isinstance(v, datetime) else v for k, v in asked.items()}
-    found = app.store.anomalies(AnomalyQuery(monitor=monitor, **aware))  # type: ignore[arg-type]
-    columns = ["id", "monitor", "key", "time", "entity", "severity", "p-value", "label", "cause", "value", "expected"]
+    query = AnomalyQuery(monitor=monitor, is_current=not is_superseded, **in_utc(asked))
+    found = app.store.anomalies(query)
+    nothing = "No anomaly fits. Score new records: plumbline score MONITOR"
+    out.result(found, lambda: print_anomalies(out, found) if found else out.say(nothing))
+
+
+def print_anomalies(out: "Output", found: "Sequence[StoredAnomaly]") -> None:
+    """A table of flagged records with their main causes."""
+    from jobs.output import cell
+
+    known = ["id", "monitor", "key", "time", "entity", "severity", "p-value", "label", "incident", "muted"]
     rows = []
     for row in found:
         cause = row.attribution[0] if row.attribution else {}
         values = (cause.get("feature"), cell(cause.get("value")), cell(cause.get("expected")))
-        known = (str(row.id), row.monitor, row.record_key, row.record_time, row.entity)
-        rows.append((*known, round(row.severity), row.p_value, row.label, *values))
-    nothing = "No anomaly fits. Score new records: plumbline score MONITOR"
-    out.result(found, lambda: out.table(columns, rows) if rows else out.say(nothing))
+        incident = None if row.incident_id is None else str(row.incident_id)
+        what = (str(row.id), row.monitor, row.record_key, row.record_time, row.entity, round(row.severity))
+        rows.append((*what, row.p_value, row.label, incident, "yes" if row.is_muted else None, *values))
+    out.table([*known, "cause", "value", "expected"], rows)
 
 
 @anomalies_command.command("show")
-@click.argument("anomaly_id", metavar="ID", type=int)
+@click.argument("anomaly_id", metavar="ID", type=row_id)
 @with_app
 def show_command(app: "App", out: "Output", anomaly_id: int) -> None:
     """Show one flagged record with its causes."""
@@ -70,7 +79,10 @@ def show_command(app: "App", out: "Output", anomaly_id: int) -> None:
                 "p-value": row.p_value,
                 "severity (0-100)": row.severity,
                 "label": row.label,
+                "incident": None if row.incident_id is None else str(row.incident_id),
+                "in maintenance": row.is_muted,
                 "flagged": row.flagged_at,
+                "taken back": row.superseded_at,
                 "model / batch": f"{row.model_id} / {row.batch_id}",
             }
         )
@@ -84,7 +96,7 @@ def show_command(app: "App", out: "Output", anomaly_id: int) -> None:
 
 
 @anomalies_command.command("label")
-@click.argument("anomaly_id", metavar="ID", type=int)
+@click.argument("anomaly_id", metavar="ID", type=row_id)
 @click.argument("label", type=click.Choice(LABELS))
 @with_app
 def label_command(app: "App", out: "Output", anomaly_id: int, label: str) -> None:

@@ -1,7 +1,8 @@
 """Options that every command has."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ config_option = click.option(
     help="The configuration file.",
 )
 json_option = click.option("--json", "is_json", is_flag=True, help="Print one JSON document, for programs.")
+row_id = click.IntRange(0, 2**63 - 1)  # beyond it, databases end in errors of their own
 monitor_argument = click.argument("monitor", metavar="MONITOR")
 
 
@@ -38,6 +40,13 @@ def with_app(function: Callable[..., None]) -> Callable[..., None]:
             function(app=app, out=Output(is_json=is_json), **arguments)
 
     return command
+
+
+def in_utc(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments in which times, typed without a zone, are in UTC."""
+    return {
+        name: value.replace(tzinfo=UTC) if isinstance(value, datetime) else value for name, value in arguments.items()
+    }
 
 
 @contextmanager

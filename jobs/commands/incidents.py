@@ -1,0 +1,117 @@
+"""incidents list, show, label."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobs.commands.anomalies import LABELS, print_anomalies
+from jobs.commands.options import in_utc, row_id, with_app
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from jobs.app import App
+    from jobs.output import Output
+    from jobs.store import StoredIncident
+
+_STATES = ("open", "ended", "merged", "withdrawn")
+_RECORDS_SHOWN = 20
+
+
+@click.group("incidents")
+def incidents_command() -> None:
+    """Flagged records that are close in time, as one: list, show, label."""
+
+
+@incidents_command.command("list")
+@click.argument("monitor", metavar="[MONITOR]", required=False)
+@click.option("--state", type=click.Choice(_STATES), help="Only those in this state; open and ended ones if absent.")
+@click.option("--label", type=click.Choice(LABELS), help="Only those that hold a record labelled so.")
+@click.option("--entity", help="Only those of this entity.")
+@click.option("--since", type=click.DateTime(), help="Those that end then or later (UTC).")
+@click.option("--until", type=click.DateTime(), help="Those that start before this time (UTC).")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@click.option("--before", "before_id", type=row_id, help="Only ids below this one: the next page.")
+@with_app
+def list_command(app: "App", out: "Output", monitor: str | None, **asked: Any) -> None:
+    """List incidents, newest first."""
+    from jobs.output import cell
+    from jobs.store import IncidentQuery
+
+    if monitor:
+        app.config.monitor(monitor)
+    found = app.store.incidents(IncidentQuery(monitor=monitor, **in_utc(asked)))
+    columns = ["id", "monitor", "entity", "state", "from", "to", "records", "severity", "cause", "value", "expected"]
+    rows = []
+    for row in found:
+        cause = row.causes[0] if row.causes else {}
+        values = (cause.get("feature"), cell(cause.get("value")), cell(cause.get("expected")))
+        when = (str(row.id), row.monitor, row.entity, row.state, row.start_time, row.end_time)
+        rows.append((*when, row.records, round(row.peak_severity), *values))
+    nothing = "No incident fits. Score new records: plumbline score MONITOR"
+    out.result(found, lambda: out.table(columns, rows) if rows else out.say(nothing))
+
+
+@incidents_command.command("show")
+@click.argument("incident_id", metavar="ID", type=row_id)
+@with_app
+def show_command(app: "App", out: "Output", incident_id: int) -> None:
+    """Show one incident with its causes and its newest flagged records."""
+    from dataclasses import asdict
+
+    from jobs.store import AnomalyQuery
+
+    row = app.store.incident(incident_id)
+    newest = app.store.anomalies(AnomalyQuery(incident_id=incident_id, limit=_RECORDS_SHOWN))
+
+    def describe() -> None:
+        _describe(out, row)
+        if newest:
+            print_anomalies(out, newest)
+
+    out.result(asdict(row) | {"newest_anomalies": newest}, describe)
+
+
+def _describe(out: "Output", row: "StoredIncident") -> None:
+    from jobs.output import cell
+
+    out.say(f"Incident {row.id} of monitor {row.monitor!r}: {row.state}")
+    out.facts(
+        {
+            "entity": row.entity,
+            "from": row.start_time,
+            "to": row.end_time,
+            "flagged records": row.records,
+            "peak at": row.peak_time,
+            "peak anomaly score": row.peak_score,
+            "severity (0-100)": row.peak_severity,
+            "in maintenance": row.is_muted,
+            "merged into": None if row.merged_into is None else str(row.merged_into),
+            "opened": row.opened_at,
+            "updated": row.updated_at,
+        }
+    )
+    causes = [
+        (c["feature"], cell(c["value"]), cell(c["expected"]), c["deviation"], c["share"], _time(c["time"]))
+        for c in row.causes
+    ]
+    out.table(["feature", "value", "expected", "deviation (sd)", "largest share", "at"], causes, "Causes")
+
+
+def _time(text: str) -> "datetime":
+    from datetime import datetime
+
+    return datetime.fromisoformat(text)
+
+
+@incidents_command.command("label")
+@click.argument("incident_id", metavar="ID", type=row_id)
+@click.argument("label", type=click.Choice(LABELS))
+@with_app
+def label_command(app: "App", out: "Output", incident_id: int, label: str) -> None:
+    """Say what an incident turned out to be: each of its flagged records is labelled so."""
+    from jobs.output import counted_noun
+
+    records = app.store.label_incident(incident_id, label, app.clock())
+    sentence = f"Incident {incident_id} is labelled {label}: {counted_noun(records, 'record')}."
+    out.result({"id": incident_id, "label": label, "records": records}, lambda: out.say(sentence))

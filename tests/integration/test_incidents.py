@@ -1,0 +1,85 @@
+"""Incidents in the store: found by what is asked, labelled with their rows, ended by the clock."""
+
+import pytest
+
+from jobs.store import AnomalyQuery, NewModel
+from schemas.errors import UsageError
+from tests.flagged import MINUTE, START, FlaggedRows
+
+
+@pytest.fixture
+def rows(store, now):
+    store.add_model("pump", NewModel(b"", "", {}, {}), now, promote=True)
+    return FlaggedRows(store, "pump", now)
+
+
+def test_an_incident_ends_by_the_clock_and_opens_again_when_it_grows(rows, now):
+    rows.add(0)
+    assert rows.store.end_incidents("pump", START) == 0
+    assert rows.store.end_incidents("pump", START + MINUTE) == 1
+    assert [incident.state for incident in rows.incidents()] == ["ended"]
+    rows.change(rows.stored()[0], severity=60.0)
+    assert [incident.state for incident in rows.incidents()] == ["ended"]
+    rows.add(5)
+    assert [incident.state for incident in rows.incidents()] == ["open"]
+    assert rows.store.end_incidents("boiler", now) == 0
+
+
+def test_labelling_an_incident_labels_its_current_rows(rows, now):
+    rows.add(0, 5, 10)
+    rows.add(60)
+    rows.change(rows.stored()[2], superseded_at=now)
+    later, first = rows.incidents()
+    assert rows.store.label_incident(first.id, "confirmed", now) == 2
+    assert [row["label"] for row in rows.stored()] == ["confirmed", "confirmed", "open", "open"]
+    assert [i.id for i in rows.incidents(label="confirmed")] == [first.id]
+    assert [i.id for i in rows.incidents(label="open")] == [later.id]
+
+
+def test_what_cannot_be_labelled_is_said(rows, now):
+    rows.add(0)
+    rows.add(30)
+    rows.add(15)
+    first, second = sorted(incident.id for incident in rows.incidents(is_current=None))
+    with pytest.raises(UsageError, match=f"Incident {second} was merged into incident {first}. Label that one."):
+        rows.store.label_incident(second, "known", now)
+    for row in rows.stored():
+        rows.change(row, superseded_at=now)
+    with pytest.raises(UsageError, match=f"Incident {first} is withdrawn"):
+        rows.store.label_incident(first, "known", now)
+    with pytest.raises(UsageError, match="Expected one of: open, confirmed"):
+        rows.store.label_incident(first, "maybe", now)
+    with pytest.raises(UsageError, match="There is no incident 999"):
+        rows.store.label_incident(999, "known", now)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"entity": "pump-2"}, [3]),
+        ({"state": "ended"}, []),
+        ({"since": START + 31 * MINUTE}, [3]),
+        ({"until": START + 30 * MINUTE}, [1]),
+        ({"limit": 2}, [3, 2]),
+        ({"limit": 2, "before_id": 2}, [1]),
+        ({"is_current": False}, []),
+        ({"is_current": False, "state": "open"}, [3, 2, 1]),
+    ],
+)
+def test_incidents_are_found_by_what_is_asked_newest_first(rows, asked, expected):
+    rows.add(0)
+    rows.add(30)
+    rows.add(60, entity="pump-2")
+    assert [incident.id for incident in rows.incidents(**asked)] == expected
+
+
+def test_anomalies_say_their_incident_and_whether_they_are_muted(rows, now):
+    rows.add(0, muted=True)
+    rows.add(5)
+    rows.add(60)
+    (_, first) = rows.incidents()
+    found = rows.store.anomalies(AnomalyQuery(incident_id=first.id))
+    assert [(row.incident_id, row.is_muted) for row in found] == [(first.id, False), (first.id, True)]
+    rows.change(rows.stored()[2], superseded_at=now)
+    kinds = [len(rows.store.anomalies(AnomalyQuery(is_current=which))) for which in (True, False, None)]
+    assert kinds == [2, 1, 3]
