@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from detector.artifact import load_artifact
-from jobs.recording import recorded_run
-from jobs.source import Source, keys_of
-from jobs.store import Anomaly, Batch, BatchResult, Champion, HourCount, Store
+from jobs.finding import combined, find_anomalies
+from jobs.grouping import incident_rule
+from jobs.heartbeat import heartbeat
+from jobs.late import recount_batches, watch_for_gap
+from jobs.recording import RunOrigin, recorded_run
+from jobs.source import Source
+from jobs.store import Batch, BatchResult, Champion, Store
 from schemas.config import MonitorConfig
-from schemas.errors import LostLease, NoChampion
-from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE
-from schemas.keys import key_label
+from schemas.errors import LostLease, NoChampion, StoreError
 
 if TYPE_CHECKING:
     from detector.scorer import Scorer
@@ -44,6 +44,12 @@ class ScoringReport:
     batches: int
     records: int
     anomalies: int
+    rescored: int
+    """Batches that had been scored before."""
+    late_records: int
+    """Records that came late into batches; these are scored again."""
+    too_late_records: int
+    """Records that came later than `late_after`; they are not scored."""
 
 
 def load_scorer(store: Store, champion: Champion, monitor: MonitorConfig) -> "Scorer":
@@ -60,14 +66,17 @@ def load_scorer(store: Store, champion: Champion, monitor: MonitorConfig) -> "Sc
     return Scorer(artifact, monitor.false_positive_rate, false_discovery_rate=discovery_rate)
 
 
-def score_monitor(
+def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by who fills it
     source: Source,
     store: Store,
     clock: Callable[[], datetime],
+    *,
     progress: Callable[[Progress], None] | None = None,
     load: Callable[[Store, Champion, MonitorConfig], "Scorer"] = load_scorer,
+    should_stop: Callable[[], bool] = lambda: False,
+    run: RunOrigin | None = None,
 ) -> ScoringReport:
-    """Score every settled record past the watermark with the champion, and what earlier runs left undone.
+    """Score every settled record past the watermark with the champion, and what is late, changed or left undone.
 
     Args:
         source: the watched table.
@@ -75,37 +84,49 @@ def score_monitor(
         clock: the time now.
         progress: called after each batch.
         load: makes the champion ready; called once, and only where there is something to score.
+        should_stop: asked before each batch; once it says so, the run ends with what is done.
+        run: what started the run.
 
     Raises:
         NoChampion: where no model has been trained.
         SourceError: where the watched table cannot be read; finished batches stay finished.
+        StoreError: where the store cannot be used; what is not finished is scored by a later run.
     """
     champion = store.champion(source.name)
     if champion is None:
         raise NoChampion(source.name)
-    with recorded_run(store, source.name, "score", clock) as counts:
-        counts |= {"model_id": champion.model_id, "batches": 0, "records": 0, "anomalies": 0}
-        plan_batches(source, store, clock)
+    with recorded_run(store, source.name, "score", clock, run) as counts:
+        counts |= {"model_id": champion.model_id, "batches": 0, "records": 0, "anomalies": 0, "rescored": 0}
+        plan_batches(source, store, clock, should_stop)
+        late = recount_batches(source, store, clock, should_stop)
+        counts |= {"late_records": late.late_records, "too_late_records": late.too_late_records}
         planned = store.monitor_status(source.name).pending_batches
         scorer: Scorer | None = None
-        while (batch := store.claim_batch(source.name, champion.model_id, clock(), source.monitor.lease)) is not None:
+        for batch in _claimed(source, store, champion.model_id, clock, should_stop):
             with suppress(LostLease), _given_back_on_failure(batch, store):
                 scorer = scorer or load(store, champion, source.monitor)
-                result = score_batch(batch, source, store, scorer, clock)
-                counts["batches"] += 1
-                counts["records"] += result.records
-                counts["anomalies"] += len(result.anomalies)
+                _add(counts, batch, score_batch(batch, source, store, scorer, clock))
             if progress:
                 progress(Progress(counts["batches"], planned, counts["records"], counts["anomalies"]))
+        watch_for_gap(source.monitor, source.name, store, clock())
+        store.end_incidents(source.name, clock() - source.monitor.incident_gap)
     return ScoringReport(monitor=source.name, **counts)
 
 
-def plan_batches(source: Source, store: Store, clock: Callable[[], datetime]) -> None:
+def plan_batches(
+    source: Source,
+    store: Store,
+    clock: Callable[[], datetime],
+    should_stop: Callable[[], bool] = lambda: False,
+) -> None:
     """Enter the settled records past the watermark into the ledger, as key ranges."""
     monitor = source.monitor
     settled_before = clock() - monitor.settle if monitor.settle else None
     watermark = store.watermark(source.name)
-    while (key_range := source.next_range(watermark, monitor.batch_size, settled_before)) is not None:
+    while (
+        not should_stop()
+        and (key_range := source.next_range(watermark, monitor.batch_size, settled_before)) is not None
+    ):
         store.plan_batch(source.name, key_range, clock())
         watermark = store.watermark(source.name)
 
@@ -118,59 +139,35 @@ def score_batch(
     Raises:
         LostLease: where another worker has taken it over; nothing is written then.
     """
-    records = source.read(batch.key_range)
-    result = find_anomalies(records, source.monitor, scorer, clock())
-    store.finish_batch(batch, result, clock())
+    monitor = source.monitor
+    with heartbeat(lambda: store.renew_lease(batch, clock(), monitor.lease), monitor.lease / 3):
+        tally = source.tally(batch.key_range)
+        # One page, unless records that came late have made the batch larger than it was planned.
+        pages = source.pages(batch.key_range.after, batch.key_range.upto)
+        found = [find_anomalies(page, monitor, scorer, batch.planned_at) for page in pages]
+        result = combined(found, tally)
+    store.finish_batch(batch, result, clock(), incident_rule(monitor, monitor.alert.channels or ()))
     return result
 
 
-def find_anomalies(records: pd.DataFrame, monitor: MonitorConfig, scorer: "Scorer", now: datetime) -> BatchResult:
-    """The anomalies among n records, with their causes, and the counts of each hour."""
-    if records.empty:
-        return BatchResult(records=0)
-    scored = scorer.score(records)
-    flagged = records[scored[IS_ANOMALY]]
-    found = scored[scored[IS_ANOMALY]]
-    causes = scorer.explain(flagged, found[ANOMALY_SCORE].to_numpy(), monitor.top_features)
-    columns = pd.concat([_identity(flagged, monitor), found.drop(columns=IS_ANOMALY).reset_index(drop=True)], axis=1)
-    anomalies = tuple(
-        Anomaly(**{str(name): value for name, value in row.items()}, explanation=cause)
-        for row, cause in zip(columns.to_dict("records"), causes, strict=True)
-    )
-    everything = _all_scores(records, scored, monitor) if monitor.store_scores == "all" else None
-    return BatchResult(len(records), anomalies, _hours(records, scored, monitor, now), everything)
+def _claimed(
+    source: Source,
+    store: Store,
+    model_id: int,
+    clock: Callable[[], datetime],
+    should_stop: Callable[[], bool],
+) -> Iterator[Batch]:
+    """Batches to score, one after another, until none is left or the run is to stop."""
+    lease = source.monitor.lease
+    while not should_stop() and (batch := store.claim_batch(source.name, model_id, clock(), lease)) is not None:
+        yield batch
 
 
-def _identity(records: pd.DataFrame, monitor: MonitorConfig) -> pd.DataFrame:
-    """Key, time and entity of each record as the store keeps them, missing ones None."""
-    keys = keys_of(records, monitor.key)
-    is_integer = len(monitor.key) == 1 and all(isinstance(key[0], int) for key in keys)
-    nothing = [None] * len(records)
-    times = records[monitor.time] if monitor.time else nothing
-    entities = records[monitor.entity].astype("str") if monitor.entity else nothing
-    columns = {
-        "record_key": [key_label(key) for key in keys],
-        "record_key_int": [key[0] for key in keys] if is_integer else nothing,
-        "record_time": [None if pd.isna(time) else time.to_pydatetime() for time in times] if monitor.time else nothing,
-        "entity": [None if pd.isna(entity) else entity for entity in entities] if monitor.entity else nothing,
-    }
-    return pd.DataFrame({name: pd.Series(values, dtype="object") for name, values in columns.items()})
-
-
-def _all_scores(records: pd.DataFrame, scored: pd.DataFrame, monitor: MonitorConfig) -> pd.DataFrame:
-    kept = scored[[ANOMALY_SCORE, P_VALUE, IS_ANOMALY]].reset_index(drop=True)
-    return pd.concat([_identity(records, monitor), kept], axis=1)
-
-
-def _hours(records: pd.DataFrame, scored: pd.DataFrame, monitor: MonitorConfig, now: datetime) -> tuple[HourCount, ...]:
-    """Records and anomalies by hour of record time; a record without a time counts for the hour it was scored in."""
-    this_hour = pd.Timestamp(now).floor("h")
-    times = records[monitor.time].dt.floor("h").fillna(this_hour) if monitor.time else [this_hour] * len(records)
-    counted = scored[IS_ANOMALY].groupby(pd.Index(times)).agg(["size", "sum"])
-    return tuple(
-        HourCount(pd.Timestamp(hour).to_pydatetime(), int(size), int(flagged))
-        for hour, size, flagged in counted.itertuples()
-    )
+def _add(counts: dict[str, Any], batch: Batch, result: BatchResult) -> None:
+    counts["batches"] += 1
+    counts["records"] += result.records
+    counts["anomalies"] += len(result.anomalies)
+    counts["rescored"] += batch.scored_before is not None
 
 
 @contextmanager
@@ -181,6 +178,6 @@ def _given_back_on_failure(batch: Batch, store: Store) -> Iterator[None]:
     except LostLease:
         raise
     except BaseException as exc:
-        with suppress(LostLease):
+        with suppress(StoreError):  # a store that is away learns from the lease; what failed is what counts
             store.release_batch(batch, str(exc) or type(exc).__name__)
         raise

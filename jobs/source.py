@@ -24,6 +24,8 @@ from sqlalchemy import (
 
 from jobs.databases import reading
 from jobs.records import keys_of, typed
+from jobs.results import Tally
+from jobs.sums import checksums
 from jobs.watched import Watched, raw_sql, watch
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
@@ -32,6 +34,7 @@ from schemas.keys import Key, KeyPart, KeyRange
 __all__ = ["Source", "keys_of"]
 
 _Unsettled: TypeAlias = Callable[[FromClause], ColumnElement[bool]]
+_KEYS_AT_ONCE = 100
 _KEY_ADVICE = "Choose a key that is unique, never null, and grows."
 
 
@@ -122,6 +125,15 @@ class Source:
         statement = self._select(watched, with_label=with_label)
         return self._frame(statement.where(watched.within(key_range)).order_by(*watched.order()))
 
+    def tally(self, key_range: KeyRange) -> Tally:
+        """How many records a key range holds, and a checksum that changes as they come, go or change."""
+        watched, updated = self.watched(), self.monitor.updated
+        sums = checksums(watched, (*self.monitor.key, *([updated] if updated else [])))
+        statement = select(func.count(), *sums).select_from(watched.records).where(watched.within(key_range))
+        with reading(self.engine, SourceError) as connection:
+            records, *found = connection.execute(statement).one()
+        return Tally(records, " ".join(map(str, found)) if found else None)
+
     def count(self, key_range: KeyRange) -> int:
         """The number of records in a key range."""
         watched = self.watched()
@@ -131,8 +143,7 @@ class Source:
 
     def read_normal(self, limit: int, *, with_label: bool = False) -> pd.DataFrame:
         """The newest `limit` records that may be trained on, in key order."""
-        normal = self.monitor.normal
-        return self._newest(limit, true() if normal is None else raw_sql(f"({normal}\n)"), with_label=with_label)
+        return self._newest(limit, self._normal(), with_label=with_label)
 
     def read_newest(self, limit: int) -> pd.DataFrame:
         """The newest `limit` records, normal or not, in key order."""
@@ -145,6 +156,17 @@ class Source:
             raise SourceError(msg)
         return self._newest(limit, cast(self.watched().records.c[self.monitor.label], Integer()) != 0, with_label=False)
 
+    def read_keys(self, keys: Sequence[Key]) -> pd.DataFrame:
+        """The records that have one of these keys, and are still there, in key order within each hundred."""
+        watched = self.watched()
+        statement = self._select(watched, with_label=False).order_by(*watched.order())
+        starts = range(0, max(len(keys), 1), _KEYS_AT_ONCE)
+        return _joined([self._frame(statement.where(watched.among(keys[i : i + _KEYS_AT_ONCE]))) for i in starts])
+
+    def read_normal_past(self, after: Key, limit: int) -> pd.DataFrame:
+        """The newest `limit` records past a key that may be trained on, in key order."""
+        return self._newest(limit, self._normal(), with_label=False, after=after)
+
     def pages(self, after: Key | None, upto: Key | None = None, *, with_label: bool = False) -> Iterator[pd.DataFrame]:
         """The records past a key in frames of at most `batch_size`, in key order."""
         watched, size = self.watched(), self.monitor.batch_size
@@ -155,20 +177,26 @@ class Source:
             if len(page):
                 yield page
                 after = keys_of(page.tail(1), self.monitor.key)[0]
-            if len(page) < size:
+            if len(page) < size or after == upto:
                 return
 
     def _select(self, watched: Watched, *, with_label: bool) -> Select[Any]:
         return select(*_expressions(watched, self.monitor, with_label=with_label))
 
-    def _newest(self, limit: int, condition: ColumnElement[bool] | TextClause, *, with_label: bool) -> pd.DataFrame:
+    def _normal(self) -> ColumnElement[bool] | TextClause:
+        normal = self.monitor.normal
+        return true() if normal is None else raw_sql(f"({normal}\n)")
+
+    def _newest(
+        self, limit: int, condition: ColumnElement[bool] | TextClause, *, with_label: bool, after: Key | None = None
+    ) -> pd.DataFrame:
         watched = self.watched()
         statement = self._select(watched, with_label=with_label).order_by(*watched.order(newest_first=True))
         pages: list[pd.DataFrame] = []
-        found, older = 0, watched.after(None)
+        found, older, newer = 0, watched.after(None), watched.after(after)
         while found < limit:
             size = min(self.monitor.batch_size, limit - found)
-            page = self._frame(statement.where(condition, older).limit(size))
+            page = self._frame(statement.where(condition, older, newer).limit(size))
             pages.append(page.iloc[::-1])
             found += len(page)
             if len(page) < size:

@@ -30,8 +30,10 @@ from sqlalchemy import (
     bindparam,
     cast,
     column,
+    false,
     func,
     inspect,
+    or_,
     select,
     table,
     text,
@@ -124,6 +126,16 @@ class Watched:
         upto = _row(self.key_columns()) <= _row([_bound(part) for part in key_range.upto])
         return and_(self.after(key_range.after), upto)
 
+    def among(self, keys: Sequence[Key]) -> ColumnElement[bool]:
+        """The condition for records that have one of these keys."""
+        return or_(
+            false(),
+            *(
+                and_(*(column == _bound(part) for column, part in zip(self.key_columns(), key, strict=True)))
+                for key in keys
+            ),
+        )
+
     def is_later(self, time: ColumnElement[Any], moment: datetime) -> ColumnElement[bool]:
         """The condition that a time column is past a moment; columns without a zone hold UTC."""
         naive = moment.astimezone(UTC).replace(tzinfo=None)
@@ -150,8 +162,8 @@ def watch(connection: Connection, name: str, monitor: MonitorConfig) -> Watched:
 
 
 def wanted_columns(monitor: MonitorConfig) -> tuple[str, ...]:
-    """Every column that a monitor names, each once: key, time, entity, features, label."""
-    named = (*monitor.key, monitor.time, monitor.entity, *monitor.features.names, monitor.label)
+    """Every column that a monitor names, each once: key, time, time of change, entity, features, label."""
+    named = (*monitor.key, monitor.time, monitor.updated, monitor.entity, *monitor.features.names, monitor.label)
     return tuple(dict.fromkeys(name for name in named if name is not None))
 
 

@@ -95,6 +95,9 @@ class ModelConfig(Section):
     """Training records that a record is rebuilt from, or measured against."""
     max_reference: int = Field(10_000, ge=10)
     """Most training records kept in the artifact for neighbour scores."""
+    trim: float = Field(0.0, ge=0, le=0.5)
+    """Share of the training records that a first model finds most anomalous, left out of the final one: for
+    training records that are known to hold anomalies. Training takes twice as long."""
     max_levels: int = Field(64, ge=2)
     """Categories with a column of their own; rarer ones share one."""
     seed: int = Field(0, ge=0)
@@ -269,7 +272,7 @@ def parse_config(raw: Mapping[str, Any], path: Path) -> Config:
         # The cause is left out: pydantic's text repeats the input, which may hold a password.
         msg = f"{path}: " + "; ".join(_sentence(error) for error in exc.errors(include_input=False)) + "."
         raise ConfigError(msg) from None
-    return _anchored(config, path.parent)
+    return _with_channels(_anchored(config, path.parent))
 
 
 def _expand(value: Any, environ: Mapping[str, str], path: Path) -> Any:
@@ -319,6 +322,17 @@ def _anchored(config: Config, folder: Path) -> Config:
         for name, monitor in config.monitors.items()
     }
     return config.model_copy(update={"store": store, "monitors": monitors})
+
+
+def _with_channels(config: Config) -> Config:
+    """The configuration with the channels of each monitor spelled out, each once."""
+
+    def spelled_out(monitor: MonitorConfig) -> MonitorConfig:
+        named = monitor.alert.channels
+        channels = tuple(dict.fromkeys(config.alerts.channels if named is None else named))
+        return monitor.model_copy(update={"alert": monitor.alert.model_copy(update={"channels": channels})})
+
+    return config.model_copy(update={"monitors": {name: spelled_out(item) for name, item in config.monitors.items()}})
 
 
 def _anchored_url(url: SecretStr, folder: Path) -> SecretStr:

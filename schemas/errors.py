@@ -11,9 +11,11 @@ PlumblineError
 ├── ArtifactError          a stored model cannot be trusted
 ├── BackendError           Keras' backend or device is not there
 ├── SourceError            a watched table cannot be read
+├── AlertError             a channel did not take a message
 └── StoreError             the service's own database cannot be used
     ├── NoChampion
-    └── LostLease
+    ├── LostLease
+    └── LostRequest
 """
 
 import math
@@ -92,6 +94,10 @@ class SourceError(PlumblineError):
     """A watched table cannot be read as configured."""
 
 
+class AlertError(PlumblineError):
+    """A channel did not take a message."""
+
+
 class StoreError(PlumblineError):
     """The service's own database cannot be used."""
 
@@ -110,4 +116,14 @@ class LostLease(StoreError):
         super().__init__(
             f"The lease on batch {batch_id} ran out and another worker claimed it; this result was discarded. "
             "Nothing is lost. If it recurs, lower `batch_size` in config.toml."
+        )
+
+
+class LostRequest(StoreError):
+    """Another worker took a retrain request over; this worker's model was discarded."""
+
+    def __init__(self, request_id: int) -> None:
+        super().__init__(
+            f"The lease on retrain request {request_id} ran out and another worker claimed it; "
+            "this model was discarded. The other worker trains one."
         )

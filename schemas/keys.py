@@ -62,6 +62,28 @@ def key_label(key: Key) -> str:
     return json.dumps([part if isinstance(part, int | str) else _plain(part) for part in key], ensure_ascii=False)
 
 
+def load_label(text: str, like: Key) -> Key:
+    """The key behind a label of `key_label`, its parts of the types that the parts of another key have.
+
+    >>> load_label("42", like=(7,)), load_label('["2026-01-31", "b"]', like=(date(2026, 1, 1), "a"))
+    ((42,), (datetime.date(2026, 1, 31), 'b'))
+
+    Raises:
+        ValueError: where it is no label of such a key.
+    """
+    parts = [text] if len(like) == 1 else json.loads(text)
+    if len(parts) != len(like):
+        msg = f"{text!r} is no label of a key with {len(like)} parts"
+        raise ValueError(msg)
+    return tuple(_like(part, other) for part, other in zip(parts, like, strict=True))
+
+
+def _like(part: Any, other: KeyPart) -> KeyPart:
+    if isinstance(other, int | str):
+        return type(other)(part)
+    return next(load for kind, load in _TAGS.values() if isinstance(other, kind))(part)
+
+
 def _tagged(part: KeyPart) -> Any:
     for tag, (kind, _) in _TAGS.items():
         if isinstance(part, kind):

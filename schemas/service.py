@@ -51,7 +51,7 @@ class RetrainConfig(Section):
     promote: Literal["if_better", "always", "manual"] = "if_better"
     """What becomes of the new model; one that is degenerate is never promoted."""
     history: Duration | None = None
-    """Length of the trailing window of records that a retraining reads; bounded by max_training_records alone
+    """Length of the trailing window of records that a training learns from; bounded by max_training_records alone
     where absent (needs time)."""
     cooldown: Duration = timedelta(days=1)
     """Least time between two trainings that drift asks for."""
@@ -61,9 +61,9 @@ class DriftConfig(Section):
     """When the newest records no longer look like those that a model was trained on."""
 
     records: int = Field(2_000, ge=100)
-    """Newest records that are compared."""
+    """Newest records that are compared, in whole batches."""
     level: float = Field(1e-4, gt=0, lt=1)
-    """Level of the Kolmogorov-Smirnov test of their p-values against the uniform distribution."""
+    """Level of the tests against chance: of the p-values against the uniform distribution, and of each index."""
     distance: float = Field(0.1, gt=0, lt=1)
     """Least Kolmogorov-Smirnov distance that counts, since many records make any distance significant."""
     psi: float = Field(0.25, gt=0)

@@ -119,13 +119,16 @@ batches = Table(
     Column("records", BigInteger),
     Column("anomalies", BigInteger),
     Column("error", Text),
-    Column("newest_change", UtcDateTime),  # the latest value of the column `updated` that was scored
+    Column("counted", BigInteger),  # records in the range when it was last counted
+    Column("checksum", String(255)),  # of their keys and times of change; null where it is not known
     Column("recounted_at", UtcDateTime),
+    Column("recount_at", UtcDateTime),  # when the next count is due; null while the batch is not done
     Column("rescorings", Integer, nullable=False, server_default="0"),
     Column("late_records", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("state IN ('pending', 'running', 'done')", name="state"),
     UniqueConstraint("monitor", "after_key"),
     Index("ix_batches_monitor_state", "monitor", "state", "id"),
+    Index("ix_batches_recount_at", "monitor", "recount_at"),
 )
 
 # What a batch held, by hour of record time: the denominator of every rate.
@@ -206,6 +209,7 @@ runs = Table(
     CheckConstraint("kind IN ('train', 'score')", name="kind"),
     CheckConstraint("outcome IN ('done', 'failed', 'interrupted')", name="outcome"),
     Index("ix_runs_monitor_started_at", "monitor", "started_at"),
+    Index("ix_runs_monitor_kind", "monitor", "kind", "outcome", "finished_at"),
 )
 
 # A row to lock while what belongs to a whole monitor changes.
@@ -239,7 +243,8 @@ incidents = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     CheckConstraint("state IN ('open', 'ended', 'merged', 'withdrawn')", name="state"),
     Index("ix_incidents_monitor_state", "monitor", "state", "id"),
-    Index("ix_incidents_monitor_end_time", "monitor", "entity", "end_time"),
+    Index("ix_incidents_monitor_end_time", "monitor", "end_time"),
+    Index("ix_incidents_merged_into", "merged_into"),
 )
 
 # What happened beside anomalies: a gap, a late record, a missed run, a drift, a refused model.
@@ -256,6 +261,7 @@ events = Table(
     Column("message", Text, nullable=False),
     Column("counts", Json),
     Index("ix_events_monitor_kind", "monitor", "kind", "id"),
+    Index("ix_events_monitor_at", "monitor", "at"),
 )
 
 # The outbox: what has to be told, written together with what it tells about.
@@ -283,6 +289,7 @@ alerts = Table(
     UniqueConstraint("incident_id", "reason", "channel"),
     UniqueConstraint("event_id", "channel"),
     Index("ix_alerts_state", "state", "channel", "next_try_at"),
+    Index("ix_alerts_channel_sent_at", "channel", "sent_at"),
 )
 
 # Whoever inserts a row here, with a monitor's name alone, asks for a training.

@@ -33,6 +33,12 @@ def upgrade() -> None:
     for table, column in new_columns():
         op.add_column(table, column)
     op.create_index("ix_anomalies_incident_id", "anomalies", ["incident_id"])
+    op.create_index("ix_runs_monitor_kind", "runs", ["monitor", "kind", "outcome", "finished_at"])
+    op.create_index("ix_batches_recount_at", "batches", ["monitor", "recount_at"])
+    op.execute(  # what was scored before is counted once more
+        "UPDATE batches SET counted = records, recounted_at = finished_at, recount_at = finished_at "
+        "WHERE state = 'done'"
+    )
     create_monitors()
     create_incidents()
     create_events()
@@ -50,6 +56,8 @@ def downgrade() -> None:
         drop_view(connection, joined_name(monitor))  # the next training builds it again
     for name in TABLES:
         op.drop_table(name)
+    op.drop_index("ix_batches_recount_at", "batches")
+    op.drop_index("ix_runs_monitor_kind", "runs")
     op.drop_index("ix_anomalies_incident_id", "anomalies")
     for table, column in new_columns():
         op.drop_column(table, column.name)
@@ -60,8 +68,10 @@ def new_columns() -> list[tuple[str, sa.Column]]:
     return [
         ("models", sa.Column("card_markdown", sa.Text)),
         ("models", sa.Column("comparison", JSON)),
-        ("batches", sa.Column("newest_change", TIME)),
+        ("batches", sa.Column("counted", sa.BigInteger)),
+        ("batches", sa.Column("checksum", sa.String(255))),
         ("batches", sa.Column("recounted_at", TIME)),
+        ("batches", sa.Column("recount_at", TIME)),
         ("batches", sa.Column("rescorings", sa.Integer, nullable=False, server_default="0")),
         ("batches", sa.Column("late_records", sa.BigInteger, nullable=False, server_default="0")),
         ("anomalies", sa.Column("superseded_at", TIME)),
@@ -105,7 +115,8 @@ def create_incidents() -> None:
         sa.CheckConstraint("state IN ('open', 'ended', 'merged', 'withdrawn')", name=op.f("ck_incidents_state")),
     )
     op.create_index("ix_incidents_monitor_state", "incidents", ["monitor", "state", "id"])
-    op.create_index("ix_incidents_monitor_end_time", "incidents", ["monitor", "entity", "end_time"])
+    op.create_index("ix_incidents_monitor_end_time", "incidents", ["monitor", "end_time"])
+    op.create_index("ix_incidents_merged_into", "incidents", ["merged_into"])
 
 
 def create_events() -> None:
@@ -123,6 +134,7 @@ def create_events() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_events"),
     )
     op.create_index("ix_events_monitor_kind", "events", ["monitor", "kind", "id"])
+    op.create_index("ix_events_monitor_at", "events", ["monitor", "at"])
 
 
 def create_alerts() -> None:
@@ -151,6 +163,7 @@ def create_alerts() -> None:
         sa.UniqueConstraint("event_id", "channel", name="uq_alerts_event_id_channel"),
     )
     op.create_index("ix_alerts_state", "alerts", ["state", "channel", "next_try_at"])
+    op.create_index("ix_alerts_channel_sent_at", "alerts", ["channel", "sent_at"])
 
 
 def create_retrain_requests() -> None:

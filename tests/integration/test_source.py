@@ -21,6 +21,7 @@ from sqlalchemy import (
     Uuid,
     insert,
     text,
+    update,
 )
 
 from jobs.databases import open_engine, reading, writing
@@ -372,3 +373,48 @@ def test_times_are_utc_whatever_the_zone_of_the_session(postgres_url, type_):
     assert source.next_range(None, 1, START) == KeyRange(None, (1,))
     source.close()
     engine.dispose()
+
+
+COUNTED_KEYS = [
+    (BigInteger, [-BIG, BIG], BIG + 1),
+    (Text, ["a'b", "ü"], "z"),
+    (Uuid, [UUID(int=1), UUID(int=2)], UUID(int=3)),
+    (Date, [date(2026, 1, 1), date(2026, 1, 2)], date(2026, 1, 3)),
+    (DateTime, [NAIVE, NAIVE + timedelta(days=1)], NAIVE + timedelta(days=2)),
+]
+
+
+@pytest.mark.parametrize(("type_", "before", "other"), COUNTED_KEYS)
+def test_a_tally_tells_a_record_that_came_for_one_that_went(engine, open_source, type_, before, other):
+    if engine.dialect.name == "sqlite" and type_ in {Text, Uuid}:
+        pytest.skip("SQLite cannot sum up texts")
+    rows = [{"id": key, "flow": 1.0} for key in before]
+    fill(engine, "readings", [Column("id", type_, primary_key=True), Column("flow", Double)], rows)
+    source = open_source()
+    everything = KeyRange(None, source.next_range(None, 9, None).upto)
+    tally = source.tally(everything)
+    assert tally.records == 2
+    assert not source.tally(everything).differs_from(tally)
+    key = Column("id", type_)
+    readings = Table("readings", MetaData(), key)
+    with writing(engine) as connection:
+        connection.execute(update(readings).where(key == before[0]).values(id=other))
+    changed = source.tally(KeyRange(None, source.next_range(None, 9, None).upto))
+    assert changed.records == 2
+    assert changed.differs_from(tally)
+
+
+@pytest.mark.parametrize("changed_at", [NAIVE + timedelta(milliseconds=1), None, "infinity"])
+def test_a_tally_tells_a_changed_time_of_change(engine, open_source, changed_at):
+    if engine.dialect.name == "sqlite" and changed_at == "infinity":
+        pytest.skip("SQLite has no such time")
+    columns = [Column("id", Integer, primary_key=True), Column("flow", Double), Column("changed_at", DateTime)]
+    fill(engine, "readings", columns, [{"id": key, "flow": 1.0, "changed_at": NAIVE} for key in (1, 2)])
+    source = open_source(updated="changed_at")
+    tally = source.tally(KeyRange(None, (2,)))
+    assert not source.tally(KeyRange(None, (2,))).differs_from(tally)
+    typed = "CAST(:at AS timestamp)" if engine.dialect.name == "postgresql" else ":at"
+    with writing(engine) as connection:
+        stored = None if changed_at is None else str(changed_at)
+        connection.execute(text(f"UPDATE readings SET changed_at = {typed} WHERE id = 1"), {"at": stored})
+    assert source.tally(KeyRange(None, (2,))).differs_from(tally)

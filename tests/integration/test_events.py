@@ -1,0 +1,88 @@
+"""Events are recorded once, go on until they are closed, and are told in the same transaction."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from jobs.databases import reading
+from jobs.store import EventQuery, NewEvent, Store
+from schemas.config import parse_config
+from schemas.tables import alerts
+
+HOUR = timedelta(hours=1)
+GAP = NewEvent("gap", "nothing came; '%s' \x07", "pump", since=None)
+
+
+def test_an_event_keeps_what_it_says(store, now):
+    event = NewEvent("late", "two came late", "pump", "machine-1", now - HOUR, {"records": 2})
+    event_id = store.add_event(event, now)
+    (found,) = store.events(EventQuery())
+    assert (found.id, found.at, found.since, found.until) == (event_id, now, now - HOUR, now)
+    assert (found.kind, found.message, found.entity, found.counts) == (
+        "late",
+        "two came late",
+        "machine-1",
+        {"records": 2},
+    )
+
+
+def test_what_goes_on_is_recorded_once_until_it_is_over(store, now):
+    assert store.open_event(GAP, now) is not None
+    assert store.open_event(GAP, now + HOUR) is None
+    assert store.open_event(NewEvent("gap", "", "boiler"), now) is not None
+    assert store.close_event("gap", "pump", now + 2 * HOUR)
+    assert not store.close_event("gap", "pump", now + 3 * HOUR)
+    (found,) = store.events(EventQuery("pump"))
+    assert (found.since, found.until) == (now, now + 2 * HOUR)
+    assert store.open_event(GAP, now + 3 * HOUR) is not None
+
+
+def test_workers_at_the_same_time_open_one(store, now):
+    with ThreadPoolExecutor(8) as pool:
+        opened = list(pool.map(lambda _: Store(store.engine).open_event(GAP, now), range(8)))
+    assert sum(event_id is not None for event_id in opened) == 1
+
+
+def test_an_event_of_the_service_has_no_monitor(store, now):
+    event = NewEvent("config_refused", "no such key")
+    assert store.open_event(event, now) is not None
+    assert store.open_event(event, now) is None
+    assert store.close_event("config_refused", None, now)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (EventQuery(), [3, 2, 1]),
+        (EventQuery(limit=1), [3]),
+        (EventQuery(before_id=3), [2, 1]),
+        (EventQuery(monitor="pump", kind="drift"), [2]),
+        (EventQuery(kind="gap"), [3]),
+    ],
+)
+def test_events_are_found_by_what_is_asked_newest_first(store, now, query, expected):
+    for hours, (kind, monitor) in enumerate([("late", "pump"), ("drift", "pump"), ("gap", "boiler")]):
+        store.add_event(NewEvent(kind, "", monitor), now + hours * HOUR)
+    assert [event.id for event in store.events(query)] == expected
+    assert len(store.events(EventQuery(since=now + HOUR, until=now + 2 * HOUR))) == 1
+
+
+def test_an_event_is_told_to_each_channel_once(store, now):
+    event_id = store.open_event(GAP, now, ["mail", "chat", "mail"])
+    store.open_event(GAP, now, ["mail"])
+    with reading(store.engine) as connection:
+        found = connection.execute(select(alerts.c.channel, alerts.c.event_id).order_by(alerts.c.channel)).all()
+    assert [tuple(row) for row in found] == [("chat", event_id), ("mail", event_id)]
+
+
+def test_a_monitor_that_names_no_channels_has_all(tmp_path):
+    table = {"table": "t", "key": "id", "numeric": ["x"]}
+    raw = {
+        "alerts": {"channels": {"mail": "json://a", "chat": "json://b"}},
+        "monitors": {"pump": table, "fan": table | {"alert": {"channels": ["chat", "chat"]}}},
+    }
+    config = parse_config(raw, tmp_path / "config.toml")
+    assert config.monitor("pump").alert.channels == ("mail", "chat")
+    assert config.monitor("fan").alert.channels == ("chat",)

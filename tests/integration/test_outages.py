@@ -1,0 +1,211 @@
+"""Whatever goes away in the middle of a run, nothing is lost: the run says what failed, and the next goes on."""
+
+import sqlite3
+import threading
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import NullPool, create_engine, text
+
+from jobs import migrations
+from jobs.databases import open_engine
+from jobs.heartbeat import heartbeat
+from jobs.source import Source
+from jobs.store import Store
+from schemas.config import MonitorConfig
+from schemas.errors import LostLease, SourceError, StoreError
+from tests.pump import Pump, RuleScorer
+
+DEADLINE_SECONDS = 30
+
+
+class Disturbed(RuleScorer):
+    """A scorer that does something else first, once."""
+
+    def __init__(self, disturb):
+        super().__init__()
+        self.disturb = disturb
+
+    def score(self, records):
+        disturb, self.disturb = self.disturb, lambda: None
+        disturb()
+        return super().score(records)
+
+
+@pytest.fixture
+def pump(store):
+    pump = Pump(store)
+    pump.put(*range(10, 150, 10), value=2.0)
+    pump.put(150, value=9.0)
+    return pump
+
+
+def disturb(pump, action):
+    (model_id,) = pump.models
+    pump.models[model_id] = Disturbed(action)
+
+
+def goes_on(pump):
+    """The next run, once the lease of what was under way ran out, leaves everything as an undisturbed one."""
+    pump.wait(minutes=16)
+    assert pump.store.has_work("pump", pump.now)
+    pump.score()
+    assert not pump.store.has_work("pump", pump.now)
+    assert pump.flagged() == ["150"]
+    assert pump.ledger("state", "records") == [("done", 5)] * 3
+    assert sum(records for _, records, _ in pump.hours()) == 15
+
+
+def test_a_lock_that_another_program_holds_is_named_and_nothing_is_lost(tmp_path):
+    engine = open_engine(SecretStr(f"sqlite:///{tmp_path / 'plumbline.db'}?timeout=0.05"))
+    migrations.upgrade(engine)
+    pump = Pump(Store(engine))
+    pump.put(*range(10, 150, 10))
+    pump.put(150, value=9.0)
+    other = sqlite3.connect(tmp_path / "plumbline.db", isolation_level=None)
+    disturb(pump, lambda: other.execute("BEGIN IMMEDIATE"))
+    with pytest.raises(StoreError, match="database is locked. Another program holds the file; let it finish"):
+        pump.score()
+    other.execute("ROLLBACK")
+    other.close()
+    goes_on(pump)
+    engine.dispose()
+
+
+@contextmanager
+def administering(url):
+    """A connection beside the database of the test."""
+    admin = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with admin.connect() as connection:
+        yield connection
+
+
+def cut_off(connection, name):
+    connection.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :n"), {"n": name})
+
+
+@pytest.fixture
+def postgres_pump(postgres_url):
+    engine = open_engine(postgres_url)
+    migrations.upgrade(engine)
+    pump = Pump(Store(engine))
+    pump.put(*range(10, 150, 10))
+    pump.put(150, value=9.0)
+    yield pump
+    engine.dispose()
+
+
+def test_connections_that_a_restart_cut_are_opened_again(postgres, postgres_pump):
+    name = postgres_pump.store.engine.url.database
+    with administering(postgres) as admin:
+        disturb(postgres_pump, lambda: cut_off(admin, name))
+        postgres_pump.score()
+    assert postgres_pump.flagged() == ["150"]
+    assert postgres_pump.ledger("state", "attempts") == [("done", 1)] * 3
+
+
+def test_a_database_that_goes_away_ends_the_run_and_the_next_goes_on(postgres, postgres_pump):
+    name = postgres_pump.store.engine.url.database
+    with administering(postgres) as admin:
+
+        def go_away():
+            admin.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+            cut_off(admin, name)
+
+        disturb(postgres_pump, go_away)
+        with pytest.raises(StoreError, match=r"The database .* refused: .* is not currently accepting connections"):
+            postgres_pump.score()
+        admin.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
+    goes_on(postgres_pump)
+
+
+def test_a_source_that_goes_away_gives_its_batch_back_with_the_reason(store, tmp_path):
+    elsewhere = open_engine(SecretStr(f"sqlite:///{tmp_path / 'plant.db'}"))
+    migrations.upgrade(elsewhere)
+    records = Pump(Store(elsewhere))
+    records.put(*range(10, 150, 10))
+    records.put(150, value=9.0)
+    pump = Pump(store)
+    pump.source = lambda *_: Source("pump", MonitorConfig(**pump.settings), elsewhere)
+    disturb(pump, lambda: (tmp_path / "plant.db").rename(tmp_path / "away.db"))
+    with pytest.raises(SourceError, match="There is no SQLite file"):
+        pump.score()
+    assert pump.ledger("state") == ["done", "pending", "pending"]
+    (reason,) = set(pump.ledger("error")) - {None}
+    assert "There is no SQLite file" in reason
+    (tmp_path / "away.db").rename(tmp_path / "plant.db")
+    elsewhere.dispose()
+    goes_on(pump)
+    elsewhere.dispose()
+
+
+def test_a_run_that_is_to_stop_claims_nothing_more(pump):
+    done = []
+    report = pump.score(progress=done.append, should_stop=lambda: len(done) == 2)
+    assert (report.batches, pump.ledger("state")) == (2, ["done", "done", "pending"])
+    goes_on(pump)
+
+
+def test_a_run_that_is_stopped_at_once_plans_nothing(pump):
+    assert pump.score(should_stop=lambda: True).batches == 0
+    assert pump.ledger("id") == []
+
+
+def test_there_is_work_where_a_batch_waits_or_its_lease_ran_out(pump):
+    source = pump.source()
+    champion = pump.store.champion("pump").model_id
+    pump.score(should_stop=lambda: bool(pump.ledger("id")))
+    assert pump.store.has_work("pump", pump.now)
+    while pump.store.claim_batch("pump", champion, pump.now, source.monitor.lease):
+        pass
+    assert not pump.store.has_work("pump", pump.now)
+    assert pump.store.has_work("pump", pump.now + timedelta(minutes=16))
+
+
+def test_a_lease_is_held_while_a_batch_is_computed(store):
+    pump = Pump(store, lease="30ms")
+    pump.put(10)
+    renewed = threading.Event()
+    renew = store.renew_lease
+    store.renew_lease = lambda *args: (renew(*args), renewed.set())
+
+    def take_long():
+        pump.wait(minutes=5)
+        for _ in range(2):  # the first may have begun before
+            renewed.clear()
+            assert renewed.wait(DEADLINE_SECONDS)
+        assert not store.has_work("pump", pump.now)
+
+    disturb(pump, take_long)
+    assert pump.score().records == 1
+
+
+def test_a_heartbeat_survives_a_database_that_is_away():
+    beats, third = [], threading.Event()
+
+    def renew():
+        beats.append(threading.current_thread())
+        if len(beats) == 3:
+            third.set()
+        raise StoreError("away")
+
+    with heartbeat(renew, timedelta(milliseconds=1)):
+        assert third.wait(DEADLINE_SECONDS)
+    assert not beats[0].is_alive()
+
+
+def test_a_heartbeat_ends_with_a_lost_lease():
+    beats = []
+
+    def renew():
+        beats.append(threading.current_thread())
+        raise LostLease(7)
+
+    with heartbeat(renew, timedelta(milliseconds=1)):
+        while not beats:
+            threading.Event().wait(0.001)
+        beats[0].join(DEADLINE_SECONDS)
+        assert not beats[0].is_alive()
+    assert len(beats) == 1
