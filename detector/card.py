@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from detector.artifact import Artifact
 from detector.calibration import Calibration
+from detector.evaluation import auroc_between
 from detector.fitting import NormalRecords
 from detector.model import evenly_spread
 from detector.peers import PEERS
@@ -74,7 +74,7 @@ def make_card(artifact: Artifact, normal: NormalRecords) -> Card:
         score = fit(training_cells, seed)
         scores[name] = [score(matrix) for matrix in cells]
     auroc = {
-        kind: {method: _auroc(found[0], found[number]) for method, found in scores.items()}
+        kind: {method: auroc_between(found[0], found[number]) for method, found in scores.items()}
         for number, kind in enumerate(anomalies, start=1)
     }
     return Card(len(held_out), auroc, realised_rates(scores[MODEL][0]))
@@ -92,8 +92,3 @@ def realised_rates(scores: np.ndarray) -> dict[float, float]:
         for rate in NOMINAL_RATES
         if rate >= 1 / (len(earlier) + 1)
     }
-
-
-def _auroc(normal: np.ndarray, anomalous: np.ndarray) -> float:
-    labels = np.repeat([False, True], [len(normal), len(anomalous)])
-    return float(roc_auc_score(labels, np.concatenate([normal, anomalous])))

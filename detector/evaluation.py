@@ -57,3 +57,13 @@ def evaluate(scores: np.ndarray, is_flagged: np.ndarray, labels: np.ndarray) -> 
         recall=hits / int(labels.sum()),
         false_positive_rate=(flagged - hits) / int((~labels).sum()),
     )
+
+
+def auroc_between(normal: np.ndarray, anomalous: np.ndarray) -> float:
+    """Probability that an anomalous score exceeds a normal one.
+
+    >>> auroc_between(np.array([0.1, 0.4]), np.array([0.3, 0.9]))
+    0.75
+    """
+    labels = np.repeat([False, True], [len(normal), len(anomalous)])
+    return float(roc_auc_score(labels, np.concatenate([normal, anomalous])))

@@ -1,13 +1,16 @@
 """Trained models in the store: one champion per monitor, challengers, and retired ones."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, and_, insert, null, select, update
 
 from jobs.databases import reading, writing
+from jobs.events import NewEvent, write_event
+from jobs.locking import lock_monitor
+from jobs.requests import ClaimedRequest, serve_request
 from schemas.errors import StoreError, UsageError
 from schemas.tables import models
 
@@ -25,6 +28,8 @@ class StoredModel:
     sha256: str
     manifest: Mapping[str, Any]
     card: Mapping[str, Any]
+    comparison: Mapping[str, Any] | None
+    """With the champion of its time: the numbers that decided, the decision and its reason."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +45,41 @@ class Champion:
 
 @dataclass(frozen=True)
 class NewModel:
-    """A model to be stored: its artifact, the artifact's digest, and what is known about it."""
+    """A model to be stored: its artifact, the artifact's digest, and what is known about it.
+
+    Attributes:
+        blob: the artifact.
+        sha256: its digest.
+        manifest: what was trained, and with what settings.
+        card: what is known about it as numbers.
+        card_markdown: the same for people.
+        comparison: the numbers that decided about its promotion; `is_promoted` and `reason` are among them.
+        beats: the champion that it may take the place of; any where None.
+    """
 
     blob: bytes
     sha256: str
     manifest: Mapping[str, Any]
     card: Mapping[str, Any]
+    card_markdown: str | None = None
+    comparison: Mapping[str, Any] | None = None
+    beats: int | None = None
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a training was made for.
+
+    Attributes:
+        request: the request that it serves; None where a person waits for it.
+        tell: the channels that are told where such a model is refused.
+    """
+
+    request: ClaimedRequest | None = None
+    tell: tuple[str, ...] = ()
+
+
+BY_A_PERSON = Asked()
 _STORED = [models.c[field.name] for field in fields(StoredModel)]
 
 
@@ -61,21 +93,24 @@ class Models:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def add_model(self, monitor: str, model: NewModel, at: datetime, *, promote: bool) -> int:
-        """Store a model, as champion in place of the old one or as challenger; its id."""
-        row = {
-            "monitor": monitor,
-            "state": "challenger",
-            "created_at": at,
-            "artifact": model.blob,
-            "sha256": model.sha256,
-            "manifest": model.manifest,
-            "card": model.card,
-        }
+    def add_model(
+        self, monitor: str, model: NewModel, at: datetime, *, promote: bool, asked: Asked = BY_A_PERSON
+    ) -> int:
+        """Store a model as champion in place of the old one or as challenger, and close its request; its id.
+
+        Raises:
+            LostRequest: where another worker has taken the request over; nothing is stored then.
+        """
         with writing(self.engine) as connection:
+            lock_monitor(connection, monitor)
+            if promote and model.beats is not None and _champion_id(connection, monitor) != model.beats:
+                promote, model = False, _left_behind(model)
+            row = {**_row(model), "monitor": monitor, "state": "challenger", "created_at": at}
             model_id = int(connection.execute(insert(models).values(row).returning(models.c.id)).scalar_one())
             if promote:
                 _promote(connection, monitor, model_id, at)
+            if asked.request is not None:
+                _serve(connection, model_id, model, at, asked)
         return model_id
 
     def champion(self, monitor: str) -> Champion | None:
@@ -94,6 +129,14 @@ class Models:
             raise _no_model(model_id)
         return bytes(blob)
 
+    def card_markdown(self, model_id: int) -> str | None:
+        """A model's card as its training wrote it; None of a model from before there were such cards."""
+        with reading(self.engine) as connection:
+            row = connection.execute(select(models.c.card_markdown).where(models.c.id == model_id)).first()
+        if row is None:
+            raise _no_model(model_id)
+        return None if row.card_markdown is None else str(row.card_markdown)
+
     def models(self, monitor: str | None = None) -> list[StoredModel]:
         """The models of a monitor, or of all, newest first."""
         wanted = select(*_STORED).order_by(models.c.id.desc())
@@ -107,11 +150,18 @@ class Models:
         with reading(self.engine) as connection:
             return _model(connection, model_id)
 
-    def promote(self, model_id: int, at: datetime) -> None:
-        """Make a model its monitor's champion, and retire the old one."""
+    def promote(self, model_id: int, at: datetime, *, force: bool = False) -> None:
+        """Make a model its monitor's champion, and retire the old one.
+
+        Raises:
+            UsageError: where its comparison speaks against it, unless that is forced.
+        """
         with writing(self.engine) as connection:
             model = _model(connection, model_id)
-            if model.state != "champion":
+            lock_monitor(connection, model.monitor)
+            if not force and (model.comparison or {}).get("is_refused"):
+                raise UsageError(_refusal(model))
+            if _model(connection, model_id).state != "champion":
                 _promote(connection, model.monitor, model_id, at)
 
     def roll_back(self, monitor: str, at: datetime) -> int:
@@ -123,6 +173,7 @@ class Models:
         c = models.c
         of_monitor = select(c.id, c.promoted_at).where(c.monitor == monitor)
         with writing(self.engine) as connection:
+            lock_monitor(connection, monitor)
             now = connection.execute(of_monitor.where(c.state == "champion")).first()
             if now is None:
                 raise StoreError(_nothing_before(monitor))
@@ -135,6 +186,41 @@ class Models:
         return int(previous.id)
 
 
+def _serve(connection: Connection, model_id: int, model: NewModel, at: datetime, asked: Asked) -> None:
+    """Close a request with what came of it; a model that was refused is something to hear of."""
+    if asked.request is None:
+        return
+    compared = model.comparison or {}
+    serve_request(connection, asked.request, model_id, str(compared.get("reason", "")), at)
+    if compared.get("is_refused") and not compared["is_promoted"]:
+        message = f"Model {model_id} of monitor {asked.request.monitor!r} was refused. {compared['reason']}"
+        event = NewEvent("retrain_refused", message, asked.request.monitor, counts={"model_id": model_id})
+        write_event(connection, event, at, asked.tell)
+
+
+def _row(model: NewModel) -> dict[str, Any]:
+    return {
+        "artifact": model.blob,
+        "sha256": model.sha256,
+        "manifest": model.manifest,
+        "card": model.card,
+        "card_markdown": model.card_markdown,
+        "comparison": null() if model.comparison is None else model.comparison,  # not the JSON value null
+    }
+
+
+def _champion_id(connection: Connection, monitor: str) -> int | None:
+    c = models.c
+    is_champion = and_(c.monitor == monitor, c.state == "champion")
+    return connection.scalar(select(c.id).where(is_champion))
+
+
+def _left_behind(model: NewModel) -> NewModel:
+    """A model whose rival is no longer the champion: what was compared says nothing about the new one."""
+    reason = f"Model {model.beats}, with which it was compared, stopped being the champion during the training."
+    return replace(model, comparison={**(model.comparison or {}), "is_promoted": False, "reason": reason})
+
+
 def _promote(
     connection: Connection, monitor: str, model_id: int, at: datetime, *, promoted_at: datetime | None = None
 ) -> None:
@@ -142,6 +228,8 @@ def _promote(
     connection.execute(update(models).where(is_champion).values(state="retired", retired_at=at))
     change = {"state": "champion", "promoted_at": promoted_at or at, "retired_at": None}
     connection.execute(update(models).where(models.c.id == model_id).values(change))
+    message = f"Model {model_id} is the champion of monitor {monitor!r}."
+    write_event(connection, NewEvent("promoted", message, monitor, counts={"model_id": model_id}), at)
 
 
 def _model(connection: Connection, model_id: int) -> StoredModel:
@@ -153,6 +241,14 @@ def _model(connection: Connection, model_id: int) -> StoredModel:
 
 def _no_model(model_id: int) -> UsageError:
     return UsageError(f"There is no model {model_id}. List the models with: plumbline models list")
+
+
+def _refusal(model: StoredModel) -> str:
+    reason = (model.comparison or {})["reason"]
+    return (
+        f"Model {model.id} was refused in its training. {reason} "
+        f"Promote it all the same with: plumbline models promote {model.id} --force"
+    )
 
 
 def _nothing_before(monitor: str) -> str:

@@ -1,4 +1,4 @@
-"""Trains a monitor's model: normal records in, a champion or challenger out."""
+"""Trains a monitor's model: normal records in, a champion or a challenger out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,24 +8,34 @@ from typing import Any
 import pandas as pd
 
 from detector.artifact import Artifact, digest, dump_artifact, manifest
-from detector.calibration import check_rate
 from detector.card import make_card
-from detector.fitting import (
-    MIN_TRAINING_RECORDS,
-    DecisionRule,
-    NormalRecords,
-    calibration_size,
-    fit_artifact,
-    split_records,
-)
+from detector.comparison import Comparison, Policy, PromotionDecision, decide
+from detector.drift import Profile
+from detector.fitting import DecisionRule, fit_artifact
 from detector.training import Epoch
 from jobs.checks import refuse_unfit
+from jobs.model_card import CardFacts, render_card
+from jobs.models import BY_A_PERSON
 from jobs.recording import recorded_run
+from jobs.rivalry import compare_with, load_rival
 from jobs.source import Source, keys_of
-from jobs.store import NewModel, Store
+from jobs.store import Asked, NewModel, Store
+from jobs.training_set import Parts, TrainingSet, read_training_set, split_training_set
 from schemas.config import MonitorConfig
-from schemas.errors import NotEnoughRecords
 from schemas.keys import dump_key, key_label
+
+
+@dataclass(frozen=True)
+class TrainingOrder:
+    """Why a training is made, and what becomes of the model.
+
+    Attributes:
+        policy: when it takes the champion's place; a person who trains wants it to.
+        asked: the request that it serves, and who is told.
+    """
+
+    policy: Policy = "always"
+    asked: Asked = BY_A_PERSON
 
 
 @dataclass(frozen=True)
@@ -35,8 +45,20 @@ class TrainingReport:
     monitor: str
     model_id: int
     is_champion: bool
+    verdict: str
+    """Of the comparison with the champion before it, as in `detector.comparison`."""
+    reason: str
     card: dict[str, Any]
     join_view: str | None
+
+    @property
+    def role(self) -> str:
+        """What the model is now, for people."""
+        role = "the champion" if self.is_champion else "a challenger"
+        return f"Model {self.model_id} is {role} of monitor {self.monitor!r}."
+
+
+_PROMOTED_UNLESS_DEGENERATE = TrainingOrder()
 
 
 def train_monitor(
@@ -44,57 +66,53 @@ def train_monitor(
     store: Store,
     clock: Callable[[], datetime],
     *,
-    promote: bool = True,
+    order: TrainingOrder = _PROMOTED_UNLESS_DEGENERATE,
     progress: Callable[[Epoch], None] | None = None,
 ) -> TrainingReport:
-    """Train, calibrate and store a model; an interruption at any point stores nothing.
+    """Train, calibrate, compare and store a model; an interruption at any point stores nothing.
 
     Raises:
         RecordsError: where the table does not fit the monitor, or its normal records are too few.
         SourceError: where the watched table cannot be read.
+        LostRequest: where another worker has taken the request over.
     """
+    name, monitor = source.name, source.monitor
+    with recorded_run(store, name, "train", clock) as counts:
+        refuse_unfit(name, monitor, source)
+        feedback, rival = store.feedback(name), load_rival(store, source)
+        found = read_training_set(source, feedback, clock())
+        parts = split_training_set(found, monitor, None if rival is None else rival.unseen(source))
+        artifact = _fit(source, found, parts, progress)
+        comparison = compare_with(rival, artifact, parts, source, feedback)
+        decision = decide(comparison, order.policy)
+        model = _new_model(name, artifact, parts, comparison, decision)
+        if order.policy == "if_better":  # what was compared says nothing about another champion
+            model = replace(model, beats=comparison.champion_id)
+        model_id = store.add_model(name, model, clock(), promote=decision.is_promoted, asked=order.asked)
+        counts |= {"records": len(found.records), "model_id": model_id}
+    return _report(source, store, model_id)
+
+
+def _fit(source: Source, found: TrainingSet, parts: Parts, progress: Callable[[Epoch], None] | None) -> Artifact:
     monitor = source.monitor
-    with recorded_run(store, source.name, "train", clock) as counts:
-        refuse_unfit(source.name, monitor, source)
-        records = source.read_normal(monitor.max_training_records)
-        normal = split_normal(records, monitor)
-        anomalies = source.read_anomalies(monitor.max_training_records) if monitor.threshold == "f_beta" else None
-        artifact = fit_artifact(
-            normal,
-            monitor.features,
-            monitor.model,
-            rule=DecisionRule(monitor.threshold, monitor.false_positive_rate, monitor.f_beta),
-            anomalies=anomalies,
-            progress=progress,
-        )
-        artifact = replace(artifact, about={**artifact.about, "training": _training_range(records, monitor)})
-        model, card = _new_model(artifact, normal)
-        model_id = store.add_model(source.name, model, clock(), promote=promote)
-        counts |= {"records": len(records), "model_id": model_id}
-    view = store.create_join_view(source.name, source) if promote else None
-    return TrainingReport(source.name, model_id, promote, card, view)
+    anomalies = source.read_anomalies(monitor.max_training_records) if monitor.threshold == "f_beta" else None
+    artifact = fit_artifact(
+        parts.normal,
+        monitor.features,
+        monitor.model,
+        rule=DecisionRule(monitor.threshold, monitor.false_positive_rate, monitor.f_beta),
+        anomalies=anomalies,
+        progress=progress,
+    )
+    p_values = artifact.calibration.p_values(artifact.calibration.reference)
+    profile = Profile.fit(parts.normal.training, monitor.features, p_values, monitor.drift.records)
+    about = {"training": _training_range(found, monitor), "profile": profile.to_state()}
+    return replace(artifact, about=artifact.about | about)
 
 
-def split_normal(records: pd.DataFrame, monitor: MonitorConfig) -> NormalRecords:
-    """Normal records to train on and to calibrate with: the latest block in time, or a random draw.
-
-    Raises:
-        RecordsError: where they are too few to train on, or for the false-positive rate.
-    """
-    rate = monitor.false_positive_rate if monitor.threshold == "conformal" else None
-    size = calibration_size(len(records), rate)
-    if len(records) - size < MIN_TRAINING_RECORDS:
-        raise NotEnoughRecords(len(records), 2 * MIN_TRAINING_RECORDS, "to train on and to calibrate with")
-    if rate is not None:
-        check_rate(rate, size)
-    if monitor.is_calibrated_by_time and monitor.time is not None:
-        records = records.sort_values(monitor.time, kind="stable", na_position="first")
-    training, calibration = split_records(len(records), size, monitor.model.seed, latest=monitor.is_calibrated_by_time)
-    return NormalRecords(records.iloc[training], records.iloc[calibration])
-
-
-def _training_range(records: pd.DataFrame, monitor: MonitorConfig) -> dict[str, Any]:
-    """What the model was made from: how many records, from which key to which, from when to when."""
+def _training_range(found: TrainingSet, monitor: MonitorConfig) -> dict[str, Any]:
+    """What the model was made from, records held out for it included: how many, from where to where, without which."""
+    records = found.records
     first, last = keys_of(records.iloc[[0, -1]], monitor.key)
     times = records[monitor.time].dropna() if monitor.time else pd.Series(dtype="object")
     return {
@@ -104,10 +122,13 @@ def _training_range(records: pd.DataFrame, monitor: MonitorConfig) -> dict[str, 
         "upto_key": dump_key(last),
         "first_time": times.min().isoformat() if len(times) else None,
         "last_time": times.max().isoformat() if len(times) else None,
+        "left_out": dict(found.left_out),
     }
 
 
-def _new_model(artifact: Artifact, normal: NormalRecords) -> tuple[NewModel, dict[str, Any]]:
+def _new_model(
+    monitor: str, artifact: Artifact, parts: Parts, comparison: Comparison, decision: PromotionDecision
+) -> NewModel:
     blob, known = dump_artifact(artifact), manifest(artifact)
     best = max(artifact.about["history"], key=lambda epoch: epoch["held_out_elbo"])
     card = {
@@ -122,6 +143,17 @@ def _new_model(artifact: Artifact, normal: NormalRecords) -> tuple[NewModel, dic
         "threshold_method": artifact.decision.method,
         "false_positive_rate": artifact.decision.rate,
         "bytes": len(blob),
-        **make_card(artifact, normal).to_json(),
+        **make_card(artifact, parts.normal).to_json(),
     }
-    return NewModel(blob=blob, sha256=digest(blob), manifest=known, card=card), card
+    told = {**comparison.to_json(), "is_promoted": decision.is_promoted, "reason": decision.reason}
+    text = render_card(CardFacts(monitor, known, card, told))
+    return NewModel(blob, digest(blob), known, card, card_markdown=text, comparison=told)
+
+
+def _report(source: Source, store: Store, model_id: int) -> TrainingReport:
+    stored = store.model(model_id)
+    is_champion = stored.state == "champion"
+    view = store.create_join_view(source.name, source) if is_champion else None
+    compared = stored.comparison or {}
+    verdict, reason = compared["verdict"], compared["reason"]
+    return TrainingReport(source.name, model_id, is_champion, verdict, reason, dict(stored.card), view)

@@ -1,14 +1,17 @@
 """models list, show, promote, rollback."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobs.commands.card import card_facts, describe_card
 from jobs.commands.options import monitor_argument, with_app
+from schemas.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jobs.app import App
     from jobs.output import Output
 
@@ -46,10 +49,14 @@ def list_command(app: "App", out: "Output", monitor: str | None) -> None:
 
 @models_command.command("show")
 @click.argument("model_id", metavar="ID", type=int)
+@click.option("--markdown", is_flag=True, help="Print its model card in Markdown, as its training wrote it.")
 @with_app
-def show_command(app: "App", out: "Output", model_id: int) -> None:
-    """Show what a model was made from, and with what settings."""
+def show_command(app: "App", out: "Output", model_id: int, markdown: bool) -> None:
+    """Show what a model was made from, with what settings, and how it compared with the champion of its time."""
     model = app.store.model(model_id)
+    if markdown:
+        _show_markdown(app, out, model_id)
+        return
 
     def describe() -> None:
         training = model.manifest["about"]["training"]
@@ -62,6 +69,7 @@ def show_command(app: "App", out: "Output", model_id: int) -> None:
                 "SHA-256": model.sha256,
                 **card_facts(model.card),
                 "keys": f"{training['first_key']} to {training['last_key']}",
+                "left out": ", ".join(f"{n:,} {why}" for why, n in training.get("left_out", {}).items()) or None,
                 "times": f"{training['first_time']} to {training['last_time']}" if training["first_time"] else None,
                 "made with": ", ".join(f"{k} {v}" for k, v in model.manifest["about"]["versions"].items()),
                 "settings": ", ".join(f"{k} = {v}" for k, v in model.manifest["config"].items()),
@@ -70,16 +78,37 @@ def show_command(app: "App", out: "Output", model_id: int) -> None:
         epochs = [(e["number"], e["elbo"], e["held_out_elbo"]) for e in model.manifest["about"]["history"]]
         out.table(["epoch", "ELBO", "held-out ELBO"], epochs)
         describe_card(out, model.card, model.monitor)
+        if model.comparison is not None:
+            _describe_comparison(out, model.comparison)
 
     out.result(model, describe)
 
 
+def _show_markdown(app: "App", out: "Output", model_id: int) -> None:
+    text = app.store.card_markdown(model_id)
+    if text is None:
+        msg = f"Model {model_id} was trained before there were cards in Markdown. Its numbers: models show {model_id}"
+        raise UsageError(msg)
+    out.result({"model_id": model_id, "markdown": text}, lambda: out.say(text.rstrip()))
+
+
+def _describe_comparison(out: "Output", comparison: "Mapping[str, Any]") -> None:
+    from jobs.model_card import comparison_rows
+
+    champion = "" if comparison["champion_id"] is None else f"model {comparison['champion_id']}"
+    out.table(["on the same records", "this model", champion], comparison_rows(comparison), "Beside the champion")
+    for note in comparison["notes"]:
+        out.say(note)
+    out.say(comparison["reason"])
+
+
 @models_command.command("promote")
 @click.argument("model_id", metavar="ID", type=int)
+@click.option("--force", is_flag=True, help="Even a model that its comparison speaks against.")
 @with_app
-def promote_command(app: "App", out: "Output", model_id: int) -> None:
+def promote_command(app: "App", out: "Output", model_id: int, force: bool) -> None:
     """Make a model its monitor's champion."""
-    app.store.promote(model_id, app.clock())
+    app.store.promote(model_id, app.clock(), force=force)
     model = replace(app.store.model(model_id), manifest={})
     out.result(model, lambda: out.say(f"Model {model_id} is the champion of monitor {model.monitor!r}."))
 

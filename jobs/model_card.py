@@ -1,0 +1,164 @@
+"""The model card in Markdown: what a model is made of, how good it is, and what it is not to be trusted with."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.output import shown
+
+METHODS = {"model": "model", "knn": "kNN", "isolation_forest": "isolation forest", "pca": "PCA"}
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#|~!&$])")
+_KNOWN = {
+    "confirmed": "confirmed anomalies flagged",
+    "labelled": "anomalies of the label column flagged",
+    "false_alarms": "false alarms flagged again",
+}
+_LIMITS = (
+    "It judges each record by itself, by the features above, and calls anomalous what is rare among its training "
+    "records, harmful or not. Synthetic anomalies say how it fares on errors of their kind; of which kind real ones "
+    "are, nobody knows. Its false-positive rate holds as long as new normal records are like those that it was "
+    "calibrated with."
+)
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card is written from.
+
+    Attributes:
+        monitor: the monitor's name.
+        manifest: of the artifact.
+        card: the numbers beside simple peers.
+        comparison: the numbers beside the champion, the decision and its reason.
+    """
+
+    monitor: str
+    manifest: Mapping[str, Any]
+    card: Mapping[str, Any]
+    comparison: Mapping[str, Any]
+
+
+def render_card(facts: CardFacts) -> str:
+    """The card of a model; names and values from the data stand in it as text, whatever markup they look like."""
+    sections = {
+        "Data": _data(facts),
+        "Model": _model(facts),
+        "Beside simple peers": _peers(facts.card),
+        "Beside the champion": _champion(facts.comparison),
+        "Decision": [plain(facts.comparison["reason"])],
+        "Limits": [_LIMITS],
+    }
+    lines = [f"# Model card of monitor {plain(facts.monitor)}"]
+    for title, paragraphs in sections.items():
+        lines += [f"## {title}", *filter(None, paragraphs)]
+    return "\n\n".join(lines) + "\n"
+
+
+def plain(value: Any) -> str:
+    r"""A value as text that Markdown shows as it stands.
+
+    >>> print(plain("a|b <i>"))
+    a\|b \<i\>
+    """
+    return _SPECIAL.sub(r"\\\1", " ".join(str(value).split()))
+
+
+def comparison_rows(comparison: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """What was found in a comparison: its name, the new model's value and the champion's, None where it has none."""
+    sides = [comparison["challenger"], comparison["champion"] or {}]
+    kinds = sorted({kind for side in sides for kind in side.get("auroc", {})})
+    found: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+        "held-out normal records": lambda side: side.get("records") or None,
+        "of them flagged": lambda side: side.get("flagged") if side.get("records") else None,
+        "a sound model flags": _tolerance,
+        "ELBO, nats per record in the data's units": lambda side: side.get("elbo"),
+        **{name: _entry("found", kind) for kind, name in _KNOWN.items()},
+        **{f"AUROC on synthetic anomalies, {kind}": _entry("auroc", kind) for kind in kinds},
+        **{f"synthetic anomalies flagged, {kind}": _entry("recall", kind) for kind in kinds},
+        "fault": lambda side: side.get("fault"),
+    }
+    rows = [(name, *(get(side) for side in sides)) for name, get in found.items()]
+    return [(name, new, old) for name, new, old in rows if new is not None or old is not None]
+
+
+def _entry(group: str, kind: str) -> Callable[[Mapping[str, Any]], Any]:
+    """Reads a number of one side; that of known records says of how many."""
+
+    def read(side: Mapping[str, Any]) -> Any:
+        value = side.get(group, {}).get(kind)
+        return f"{value['flagged']:,} of {value['records']:,}" if isinstance(value, Mapping) else value
+
+    return read
+
+
+def _tolerance(side: Mapping[str, Any]) -> str | None:
+    if not side.get("records") or not side.get("tolerance"):
+        return None
+    low, high = side["tolerance"]
+    return f"{low:,} to {high:,}"
+
+
+def _data(facts: CardFacts) -> list[str]:
+    training, card = facts.manifest["about"]["training"], facts.card
+    left_out = [f"- {count:,} {reason}" for reason, count in sorted(training["left_out"].items())]
+    rows = {
+        "records": training["records"],
+        "keys": f"{training['first_key']} to {training['last_key']}",
+        "times": f"{training['first_time']} to {training['last_time']}" if training["first_time"] else None,
+        "trained on": card["training_records"],
+        "calibrated with": card["calibration_records"],
+        "held out for the comparison": facts.comparison["records"],
+    }
+    told = "Normal records that were left out:\n\n" + "\n".join(left_out)
+    return [_facts(rows), told if left_out else "No normal record was left out."]
+
+
+def _model(facts: CardFacts) -> list[str]:
+    card, known = facts.card, facts.manifest
+    rows = {
+        "score": card["score"],
+        "threshold": card["threshold"],
+        "threshold set by": card["threshold_method"],
+        "false-positive rate": card["false_positive_rate"],
+        "held-out ELBO, nats per record in its own units": card["held_out_elbo"],
+        "epochs": card["epochs"],
+        "encoded columns": card["cells"],
+        "settings": ", ".join(f"{name} = {value}" for name, value in known["config"].items()),
+        "made with": ", ".join(f"{name} {value}" for name, value in known["about"]["versions"].items()),
+    }
+    return [_facts(rows), _table(("feature", "learned as"), [(c["name"], c["type"]) for c in known["columns"]])]
+
+
+def _peers(card: Mapping[str, Any]) -> list[str]:
+    if not card["auroc"]:
+        return ["No synthetic anomaly can be made of these features."]
+    by_kind = [*sorted(card["auroc"].items()), ("mean", card["mean_auroc"])]
+    told = f"AUROC on anomalies made of {card['compared_records']:,} held-out normal records, on the same data."
+    table = _table(("anomalies", *METHODS.values()), [(kind, *(found[m] for m in METHODS)) for kind, found in by_kind])
+    warning = "Plain kNN finds them clearly better than this model." if card["is_beaten_by_knn"] else ""
+    return [told, table, warning, *_realised(card["realised_rates"])]
+
+
+def _realised(rates: Mapping[str, float]) -> list[str]:
+    told = "False-positive rates on the later half of these records, at thresholds that the earlier half sets."
+    rows = sorted(((float(rate), found) for rate, found in rates.items()), reverse=True)
+    return [told, _table(("asked", "found"), rows)] if rows else []
+
+
+def _champion(comparison: Mapping[str, Any]) -> list[str]:
+    number, asked = comparison["champion_id"], comparison["rate"]
+    champion = "no champion" if number is None else f"model {number}"
+    told = "" if asked is None else f"The false-positive rate asked for is {asked:.2%}."
+    table = _table(("on the same records", "this model", champion), comparison_rows(comparison))
+    return [told, table, *map(plain, comparison["notes"])]
+
+
+def _facts(rows: Mapping[str, Any]) -> str:
+    return "\n".join(f"- {name}: {plain(shown(value))}" for name, value in rows.items() if value is not None)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [columns, ["---"] * len(columns), *([plain(shown(value)) for value in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,40 @@
+"""A lease is renewed while its work goes on, and not after."""
+
+import logging
+from datetime import timedelta
+from threading import Event
+from threading import enumerate as enumerate_threads
+
+import pytest
+
+from jobs.heartbeat import heartbeat
+from schemas.errors import StoreError
+
+SOON = timedelta(milliseconds=1)
+DEADLINE = 30  # seconds
+
+
+def test_it_beats_until_the_block_ends_even_by_an_error():
+    beaten = Event()
+
+    def work():
+        with heartbeat(beaten.set, SOON):
+            assert beaten.wait(DEADLINE)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        work()
+    assert not [thread.name for thread in enumerate_threads() if "heartbeat" in thread.name]
+
+
+def test_a_renewal_that_fails_is_said_and_tried_again(caplog):
+    answers, again = iter([StoreError("away"), StoreError("away")]), Event()
+
+    def renew():
+        if (answer := next(answers, None)) is not None:
+            raise answer
+        again.set()
+
+    with caplog.at_level(logging.WARNING, "plumbline"), heartbeat(renew, SOON):
+        assert again.wait(DEADLINE)
+    assert caplog.messages == ["a lease was not renewed: away"] * 2
