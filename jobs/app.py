@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from jobs.source import Source
     from jobs.store import Store
+    from schemas.config import MonitorConfig
 
 
 class App:
@@ -26,7 +27,7 @@ class App:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._open = ExitStack()
 
     @classmethod
@@ -44,7 +45,15 @@ class App:
         Raises:
             ConfigError: where it cannot be read.
         """
-        return load_config(self._path, os.environ)
+        return self.read_config()
+
+    def read_config(self) -> Config:
+        """The configuration as the file has it now.
+
+        Raises:
+            ConfigError: where it cannot be read.
+        """
+        return load_config(self.path, os.environ)
 
     @staticmethod
     def clock() -> datetime:
@@ -77,13 +86,22 @@ class App:
         Raises:
             NoSuchMonitor: where the configuration has no such monitor.
         """
+        return self._open.enter_context(self.watching(name, self.config.monitor(name)))
+
+    @contextmanager
+    def watching(self, name: str, monitor: "MonitorConfig") -> "Iterator[Source]":
+        """The watched table of a monitor; its connections are closed at the end of the block."""
+        from jobs.databases import open_engine
         from jobs.source import Source
 
-        monitor = self.config.monitor(name)
-        engine = self.engine if monitor.source is None else self.open(monitor.source)
+        engine = self.engine if monitor.source is None else open_engine(monitor.source)
         source = Source(name, monitor, engine)
-        self._open.callback(source.close)
-        return source
+        try:
+            yield source
+        finally:
+            source.close()
+            if engine is not self.engine:
+                engine.dispose()
 
     def choose_backend(self) -> None:
         """Load Keras as configured; commands that need no model never do."""

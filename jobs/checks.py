@@ -1,19 +1,22 @@
 """Compares a monitor's configuration with the live database, before anything runs."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from sqlalchemy import Column, Connection, MetaData, Select, Table, func, select
 from sqlalchemy import Index as SqlIndex
 from sqlalchemy.schema import CreateIndex
 
+from jobs.alerting import check_address
 from jobs.databases import reading
+from jobs.scheduler import Timing, check_timing
 from jobs.source import Source
 from jobs.watched import Family, Watched, raw_sql
-from schemas.config import MonitorConfig
-from schemas.errors import RecordsError, SourceError
+from schemas.config import Config, MonitorConfig
+from schemas.errors import ConfigError, RecordsError, SourceError
 from schemas.keys import key_label
 
 _LEAST = 20  # ten to train on, as many to calibrate with
@@ -53,6 +56,34 @@ def check_monitor(name: str, monitor: MonitorConfig, source: Source) -> list[Fin
         return [Finding("error", str(exc))]
     count = len(monitor.features.names)
     return problems or [Finding("ok", f"Monitor {name!r}: the table, its key and {count} features fit.")]
+
+
+def check_service(config: Config) -> Iterator[Finding]:
+    """What is wrong with the schedules of the monitors and the channels of alerts."""
+    for name, monitor in config.monitors.items():
+        openings = [window.cron for window in monitor.maintenance]
+        for schedule in (monitor.score_every, monitor.retrain.every, *openings):
+            if schedule is not None:
+                yield from _refusals(f"Monitor {name!r}", partial(check_timing, Timing(schedule, monitor.time_zone)))
+    for name, address in config.alerts.channels.items():
+        yield from _refusals(f"Channel {name!r}", partial(check_address, address))
+
+
+def refuse_bad_service(config: Config) -> None:
+    """Raise where a schedule or a channel is wrong.
+
+    Raises:
+        ConfigError: with the first one.
+    """
+    for finding in check_service(config):
+        raise ConfigError(finding.message)
+
+
+def _refusals(place: str, check: Callable[[], None]) -> Iterator[Finding]:
+    try:
+        check()
+    except ConfigError as exc:
+        yield Finding("error", f"{place}: {exc}")
 
 
 def refuse_unfit(name: str, monitor: MonitorConfig, source: Source) -> None:

@@ -38,6 +38,8 @@ class MonitorStatus:
     """Records scored."""
     anomalies: int
     open_anomalies: int
+    late_records: int
+    """Records that came late into batches, and were scored with them again."""
     pending_batches: int
     running_batches: int
     last_runs: Mapping[str, Run]
@@ -54,9 +56,17 @@ class Runs:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def start_run(self, monitor: str, kind: str, at: datetime) -> int:
-        """Record that a job starts; the run's id."""
-        row = {"monitor": monitor, "kind": kind, "started_at": at}
+    def start_run(
+        self,
+        monitor: str,
+        kind: str,
+        at: datetime,
+        *,
+        scheduled_for: datetime | None = None,
+        worker: str | None = None,
+    ) -> int:
+        """Record that a job starts, for which time of its schedule and in which process; the run's id."""
+        row = {"monitor": monitor, "kind": kind, "started_at": at, "scheduled_for": scheduled_for, "worker": worker}
         with writing(self.engine) as connection:
             return int(connection.execute(insert(runs).values(row).returning(runs.c.id)).scalar_one())
 
@@ -67,6 +77,12 @@ class Runs:
         change = {"outcome": outcome, "message": message, "counts": counts, "finished_at": at}
         with writing(self.engine) as connection:
             connection.execute(update(runs).where(runs.c.id == run_id).values(change))
+
+    def last_started(self, monitor: str, kind: str) -> datetime | None:
+        """When the newest run of a kind started; None where there was none."""
+        wanted = select(runs.c.started_at).where(runs.c.monitor == monitor, runs.c.kind == kind)
+        with reading(self.engine) as connection:
+            return connection.scalar(wanted.order_by(runs.c.started_at.desc()).limit(1))
 
     def monitor_status(self, monitor: str) -> MonitorStatus:
         """A monitor's champion, progress, anomalies and last runs."""
@@ -79,11 +95,12 @@ class Runs:
                 champion_id=champion[0],
                 champion_since=champion[1],
                 watermark=_watermark(connection, monitor),
-                records=states.get("done", (0, 0))[1],
+                records=states.get("done", (0, 0, 0))[1],
                 anomalies=sum(labels.values()),
                 open_anomalies=labels.get("open", 0),
-                pending_batches=states.get("pending", (0, 0))[0],
-                running_batches=states.get("running", (0, 0))[0],
+                late_records=sum(late for _, _, late in states.values()),
+                pending_batches=states.get("pending", (0, 0, 0))[0],
+                running_batches=states.get("running", (0, 0, 0))[0],
                 last_runs=_last_runs(connection, monitor),
             )
 
@@ -95,16 +112,17 @@ def _champion(connection: Connection, monitor: str) -> tuple[int | None, datetim
     return (None, None) if row is None else (row.id, row.promoted_at)
 
 
-def _batch_counts(connection: Connection, monitor: str) -> dict[str, tuple[int, int]]:
-    """Batches and records by state."""
+def _batch_counts(connection: Connection, monitor: str) -> dict[str, tuple[int, int, int]]:
+    """Batches, records, and late records by state."""
     c = batches.c
-    wanted = select(c.state, func.count(), func.coalesce(func.sum(c.records), 0)).where(c.monitor == monitor)
-    return {state: (count, int(records)) for state, count, records in connection.execute(wanted.group_by(c.state))}
+    sums = [func.coalesce(func.sum(column), 0) for column in (c.records, c.late_records)]
+    found = connection.execute(select(c.state, func.count(), *sums).where(c.monitor == monitor).group_by(c.state))
+    return {state: (count, int(records), int(late)) for state, count, records, late in found}
 
 
 def _label_counts(connection: Connection, monitor: str) -> dict[str, int]:
     c = anomalies.c
-    wanted = select(c.label, func.count()).where(c.monitor == monitor).group_by(c.label)
+    wanted = select(c.label, func.count()).where(c.monitor == monitor, c.superseded_at.is_(None)).group_by(c.label)
     return {label: int(count) for label, count in connection.execute(wanted)}
 
 

@@ -42,12 +42,14 @@ def init_command(path: Path, table: str | None, source: str | None, key: str | N
 @with_app
 def check_command(app: "App", out: "Output", monitor: str | None) -> None:
     """Compare the configuration with the live database, before anything runs."""
-    from jobs.checks import Finding, check_monitor
+    from jobs.checks import Finding, check_monitor, check_service
 
     names = [monitor] if monitor else list(app.config.monitors)
     if not names:
         raise UsageError("The configuration has no monitor. Add a [monitors.NAME] section; see: plumbline init --help")
     findings: dict[str, list[Finding]] = {}
+    if wrong := list(check_service(app.config)):
+        findings["service"] = wrong
     for name in names:
         try:
             findings[name] = check_monitor(name, app.config.monitor(name), app.source(name))

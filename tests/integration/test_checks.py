@@ -3,12 +3,45 @@
 import pytest
 from sqlalchemy import text
 
-from jobs.checks import check_monitor
+from jobs.checks import check_monitor, check_service, refuse_bad_service
 from jobs.databases import writing
 from jobs.source import Source
-from schemas.config import MonitorConfig
+from schemas.config import Config, MonitorConfig
+from schemas.errors import ConfigError
 
 ROWS = 60
+
+
+PUMP = {"table": "readings", "key": "id", "numeric": "flow"}
+SECRET = "s3cret-token"
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (
+            {"monitors": {"pump": PUMP | {"score_every": "61 * * * *"}}},
+            "Monitor 'pump': .*'61 \\* .*no cron expression",
+        ),
+        ({"monitors": {"pump": PUMP | {"retrain": {"every": "0 0 31 2 *"}}}}, "Monitor 'pump': .*never falls due"),
+        (
+            {"monitors": {"pump": PUMP | {"maintenance": [{"cron": "* * * * 8", "duration": "1h"}]}}},
+            "Monitor 'pump': .*'8' is no weekday",
+        ),
+        ({"alerts": {"channels": {"ops": f"nonsense://{SECRET}"}}}, "Channel 'ops': The address is none that Apprise"),
+    ],
+)
+def test_a_schedule_or_a_channel_that_is_none_is_refused(config, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        refuse_bad_service(Config.model_validate(config))
+    assert SECRET not in str(caught.value)
+
+
+def test_schedules_and_channels_that_fit_are_no_finding():
+    window = {"cron": "0 2 * * sun", "duration": "2h"}
+    monitor = PUMP | {"score_every": "5m", "retrain": {"every": "0 3 * * 0"}, "maintenance": [window]}
+    config = {"monitors": {"pump": monitor}, "alerts": {"channels": {"ops": "json://localhost:1/x"}}}
+    assert list(check_service(Config.model_validate(config))) == []
 
 
 @pytest.fixture

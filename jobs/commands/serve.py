@@ -1,0 +1,22 @@
+"""serve: the monitors by their schedules, alerts, retraining and the API, until it is stopped."""
+
+from pathlib import Path
+
+import click
+
+from jobs.commands.options import config_option
+
+
+@click.command("serve")
+@config_option
+def serve_command(config_path: Path) -> None:
+    """Run the monitors by their schedules, and answer HTTP, until SIGTERM or Ctrl-C."""
+    from jobs.app import App
+    from jobs.logs import configure_logs
+    from jobs.service import Service
+
+    with App.opened(config_path) as app:
+        configure_logs(app.config.service.log)
+        service = Service(app)
+        service.listen_to_signals()
+        service.run()

@@ -1,0 +1,91 @@
+"""The log of the service: one event a line, as text or JSON, each with the run that it belongs to.
+
+Modules log with ``logging.getLogger("plumbline")``; facts beside the sentence go into `extra={"facts": {...}}`.
+"""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+from schemas.errors import PlumblineError
+
+_context: ContextVar[dict[str, Any]] = ContextVar("log_context", default={})  # noqa: B039 - replaced, never changed
+
+
+@contextmanager
+def log_context(**facts: Any) -> Iterator[None]:
+    """Facts such as `monitor` and `run` that every line logged in the block carries."""
+    token = _context.set(_context.get() | facts)
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def add_to_log_context(**facts: Any) -> None:
+    """Facts that every line carries from now on, up to the end of the surrounding `log_context`."""
+    _context.set(_context.get() | facts)
+
+
+def configure_logs(form: Literal["text", "json"], stream: TextIO | None = None) -> None:
+    """Send the log of this process to a stream, standard error unless another is given, and nowhere else."""
+    handler = logging.StreamHandler(stream or _standard_error())
+    handler.setFormatter(JsonLines() if form == "json" else TextLines())
+    handler.addFilter(_with_context)
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.getLogger("plumbline").setLevel(logging.INFO)
+    logging.captureWarnings(capture=True)
+
+
+class TextLines(logging.Formatter):
+    """A line for people: time, level, sentence, facts."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record; a line break in it is written as backslash and n."""
+        facts = "".join(f" {name}={value}" for name, value in _facts(record).items())
+        line = f"{_time(record)} {record.levelname.lower():8}{record.getMessage()}{facts}"
+        return line.replace("\r", "\\r").replace("\n", "\\n")
+
+
+class JsonLines(logging.Formatter):
+    """A line for programs: one JSON object."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
+        head = {"at": _time(record), "level": record.levelname.lower(), "logger": record.name}
+        return json.dumps({**head, "message": record.getMessage(), **_facts(record)}, default=str, ensure_ascii=False)
+
+
+def _standard_error() -> TextIO:
+    """Standard error under a number of its own: loading Keras closes the usual one for some seconds."""
+    try:
+        return os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+    except (AttributeError, OSError, ValueError):  # there is none, or it is no file
+        return sys.stderr
+
+
+def _with_context(record: logging.LogRecord) -> bool:
+    record.context = _context.get()
+    return True
+
+
+def _facts(record: logging.LogRecord) -> dict[str, Any]:
+    facts = {**getattr(record, "context", {}), **getattr(record, "facts", {})}
+    exc = record.exc_info[1] if record.exc_info else None
+    if exc is not None and not isinstance(exc, PlumblineError):  # those say what happened; of a defect we ask where
+        facts["traceback"] = logging.Formatter().formatException(record.exc_info)  # type: ignore[arg-type]
+    return facts
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

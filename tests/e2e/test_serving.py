@@ -1,0 +1,218 @@
+"""`plumbline serve` as a process: schedules, signals, changes of its configuration, failures, late runs, trainings."""
+
+import signal
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import text
+
+from jobs.databases import open_engine
+from schemas.config import load_config
+from tests.commands import PUMP, RECORDS, SMALL_MODEL
+from tests.e2e.serving import serving
+
+NEVER = "0 0 29 2 *"
+ENDLESS_MODEL = "members = 2\nhidden = 16\nsteps = 10000000\npatience = 10000000"
+INSERT = (
+    "INSERT INTO pump_readings (id, read_at, pump, flow, pressure, is_open, mode, is_fault)"
+    " SELECT id + (SELECT max(id) FROM pump_readings), read_at, pump, flow, pressure, is_open, mode, is_fault"
+    " FROM pump_readings WHERE id = 1"
+)
+SCORED = (
+    "SELECT monitor FROM batches WHERE monitor = :monitor AND state = 'done'"
+    " GROUP BY monitor HAVING sum(records) >= :records"
+)
+RESULTS = (
+    "anomalies",
+    "batch_hours",
+    "batch_profiles",
+    "batches",
+    "incidents",
+    "runs",
+    "events",
+    "workers",
+    "monitors",
+)
+
+
+def configure(plant, service="api = false", base=PUMP, model=SMALL_MODEL, **monitors):
+    """Write config.toml with monitors of the same table, each with settings of its own."""
+    sections = [f'[store]\nurl = "{plant.url}"\n[service]\nlog = "json"\n{service}\n']
+    for name, settings in monitors.items():
+        sections.append(f"[monitors.{name}]\n{base}{settings}\n[monitors.{name}.model]\n{model}\n")
+    (plant.folder / "config.toml").write_text("".join(sections), encoding="utf-8")
+
+
+def as_stored(plant, time):
+    """A time as the driver of a database takes it."""
+    return time if plant.url.startswith("postgresql") else f"{time:%Y-%m-%d %H:%M:%S.%f}"
+
+
+@contextmanager
+def locked_batches(plant):
+    """Nobody else can plan or claim a batch."""
+    engine = open_engine(load_config(plant.folder / "config.toml", {}).store.url)
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("LOCK TABLE batches IN SHARE MODE"))
+        yield
+    engine.dispose()
+
+
+@pytest.fixture
+def site(plant):
+    """A plant with champions of two monitors and nothing scored."""
+    for table in RESULTS:
+        plant.query(f"DELETE FROM {table}")
+    plant.query("DELETE FROM retrain_requests")
+    plant.query("DELETE FROM models WHERE monitor = 'fan'")
+    columns = "state, created_at, promoted_at, sha256, artifact, manifest, card"
+    plant.query(f"INSERT INTO models (monitor, {columns}) SELECT 'fan', {columns} FROM models WHERE monitor = 'pump'")
+    plant.query("DELETE FROM pump_readings WHERE id > :last", last=RECORDS)
+    return plant
+
+
+def test_two_monitors_are_scored_by_their_schedules_until_sigterm(site):
+    configure(site, pump='score_every = "1s"', fan='score_every = "2s"')
+    with serving(site) as process:
+        for monitor in ("pump", "fan"):
+            process.until_found(SCORED, monitor=monitor, records=RECORDS)
+        site.query(INSERT)
+        for monitor in ("pump", "fan"):
+            process.until_found(SCORED, monitor=monitor, records=RECORDS + 1)
+        (worker,) = process.until_found("SELECT id, next_runs FROM workers WHERE stopped_at IS NULL")
+        assert "pump" in str(worker[1])
+        process.signal(signal.SIGTERM)
+        assert process.ended() == 0
+    assert site.query("SELECT count(*) FROM workers WHERE stopped_at IS NULL") == [(0,)]
+    by = "SELECT DISTINCT worker, outcome, scheduled_for IS NULL OR scheduled_for > started_at FROM runs"
+    assert site.query(by) == [(worker[0], "done", False)]
+    assert (
+        site.query("SELECT monitor, count(*), sum(records) FROM batch_hours WHERE records < 0 GROUP BY monitor") == []
+    )
+    assert {line["monitor"] for line in process.said("scored")} == {"pump", "fan"}
+    assert all(line["run"] for line in process.said("scored"))
+
+
+def test_sigterm_finishes_the_current_batch_and_the_next_process_goes_on(site):
+    small = PUMP.replace("batch_size = 300", "batch_size = 20")
+    configure(site, base=small, pump='score_every = "1s"')
+    with serving(site) as process:
+        process.until_found("SELECT 1 FROM batches WHERE state = 'done'")
+        process.signal(signal.SIGTERM)
+        assert process.ended() == 0
+    left = site.query("SELECT state, count(*) FROM batches GROUP BY state ORDER BY state")
+    assert [state for state, _ in left] == ["done", "pending"]
+    assert site.query("SELECT DISTINCT outcome FROM runs") == [("done",)]
+
+    configure(site, base=small, pump=f'score_every = "{NEVER}"')
+    with serving(site) as process:  # what was left behind needs no schedule
+        process.until_found(SCORED, monitor="pump", records=RECORDS)
+    assert site.query("SELECT sum(records), sum(attempts), count(*) FROM batches") == [(RECORDS, 42, 42)]
+
+
+def test_a_second_signal_ends_at_once(site):
+    configure(site, pump='score_every = "1s"')
+    with serving(site) as process:
+        process.until_found("SELECT 1 FROM runs WHERE outcome IS NULL")  # it loads the model now, which takes seconds
+        with locked_batches(site):
+            process.signal(signal.SIGTERM)
+            process.until_said("stopping")
+            process.signal(signal.SIGTERM)
+            assert process.ended() == 128 + signal.SIGTERM
+
+
+def test_sighup_takes_a_valid_configuration_and_keeps_the_old_one_where_it_is_not(site):
+    configure(site, pump=f'score_every = "{NEVER}"')
+    with serving(site) as process:
+        configure(site, pump='score_every = "61 * * * *"')
+        process.signal(signal.SIGHUP)
+        process.until_found("SELECT 1 FROM events WHERE kind = 'config_refused' AND message LIKE '%61 * * * *%'")
+        configure(site, pump=f'score_every = "{NEVER}"', fan='score_every = "1s"')
+        process.signal(signal.SIGHUP)
+        process.until_found(SCORED, monitor="fan", records=RECORDS)
+        configure(site, pump='score_every = "1s"')
+        process.signal(signal.SIGHUP)
+        process.until_found(SCORED, monitor="pump", records=RECORDS)
+    assert any("61 * * * *" in line["message"] for line in process.said("The changed configuration was refused"))
+
+
+def test_a_changed_file_is_noticed_and_what_cannot_change_is_refused(site):
+    configure(site, pump=f'score_every = "{NEVER}"')
+    with serving(site) as process:
+        configure(site, pump='score_every = "1s"')
+        process.until_found(SCORED, monitor="pump", records=RECORDS)
+        configure(site, "api = false\nmax_records = 7", pump='score_every = "1s"')
+        refused = process.until_found("SELECT message FROM events WHERE kind = 'config_refused'")
+    assert "[service] cannot change while the service runs" in refused[0][0]
+
+
+def test_a_run_that_was_due_while_no_process_served_is_run_late_and_recorded(site):
+    configure(site, pump='score_every = "0 0 1 1 *"', fan=f'score_every = "{NEVER}"')
+    last = datetime(2025, 12, 31, tzinfo=UTC)
+    run = "INSERT INTO runs (monitor, kind, started_at, outcome) VALUES (:monitor, 'score', :at, 'done')"
+    for monitor in ("pump", "fan"):
+        site.query(run, monitor=monitor, at=as_stored(site, last))
+    with serving(site) as process:
+        process.until_found(SCORED, monitor="pump", records=RECORDS)
+    late = site.query("SELECT monitor, scheduled_for FROM runs WHERE scheduled_for IS NOT NULL")
+    assert [(monitor, str(time)[:19]) for monitor, time in late] == [("pump", "2026-01-01 00:00:00")]
+    ((monitor, message),) = site.query("SELECT monitor, message FROM events WHERE kind = 'missed_run'")
+    assert monitor == "pump"
+    assert "was due at 2026-01-01 00:00:00 UTC and started" in message
+
+
+def test_a_monitor_that_fails_is_tried_again_and_does_not_disturb_the_others(site):
+    configure(site, pump='score_every = "1s"', fan='score_every = "1s"')
+    broken = (site.folder / "config.toml").read_text()
+    head, fan, rest = broken.partition("[monitors.fan]")
+    (site.folder / "config.toml").write_text(head + fan + rest.replace("pump_readings", "gone", 1))
+    with serving(site) as process:
+        process.until_found(SCORED, monitor="pump", records=RECORDS)
+        process.until_found("SELECT 1 FROM events WHERE kind = 'failing' AND monitor = 'fan' AND until IS NULL")
+        site.query("CREATE VIEW gone AS SELECT * FROM pump_readings")
+        process.until_found(SCORED, monitor="fan", records=RECORDS)
+        process.until_found("SELECT 1 FROM events WHERE kind = 'failing' AND until IS NOT NULL")
+        site.query("DROP VIEW gone")
+    failed = site.query("SELECT DISTINCT monitor, message FROM runs WHERE outcome = 'failed'")
+    assert {monitor for monitor, _ in failed} == {"fan"}
+
+
+def test_a_request_is_worked_off_in_a_process_of_its_own(site):
+    configure(site, pump=f'score_every = "{NEVER}"')
+    with serving(site) as process:
+        site.query("INSERT INTO retrain_requests (monitor) VALUES ('pump')")
+        site.query("INSERT INTO retrain_requests (monitor) VALUES ('nobody')")
+        process.until_found("SELECT 1 FROM retrain_requests WHERE monitor = 'pump' AND state = 'done'")
+        process.until_found("SELECT 1 FROM retrain_requests WHERE monitor = 'nobody' AND state = 'failed'")
+    assert process.said("a training has started")
+
+
+def test_a_training_ends_with_the_service_and_its_request_waits_for_the_next(site):
+    models = site.query("SELECT count(*) FROM models")
+    configure(site, model=ENDLESS_MODEL, pump=f'score_every = "{NEVER}"')
+    site.query("INSERT INTO retrain_requests (monitor) VALUES ('pump')")
+    with serving(site) as process:
+        process.until_found("SELECT 1 FROM retrain_requests WHERE state = 'running'")
+    assert site.query("SELECT state, attempts FROM retrain_requests") == [("pending", 0)]
+    configure(site, pump=f'score_every = "{NEVER}"')
+    with serving(site) as process:
+        process.until_found("SELECT 1 FROM retrain_requests WHERE state = 'done'")
+    assert site.query("SELECT count(*) FROM models") == [(models[0][0] + 1,)]
+
+
+def test_it_answers_http_until_it_stops(site):
+    configure(site, "port = 0", pump='score_every = "1s"')
+    with serving(site) as process:
+        port = process.said("the API answers")[0]["message"].split()[-1]
+        for path in ("healthz", "readyz", "monitors"):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=60) as answer:
+                assert answer.status == 200
+        process.until_found(SCORED, monitor="pump", records=RECORDS)
+        process.signal(signal.SIGTERM)
+        assert process.ended() == 0
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=60)

@@ -1,0 +1,25 @@
+"""Trainings run in processes of their own, and what these say is in the log."""
+
+import logging
+
+from jobs.trainer import Trainer
+from tests.commands import ROOT
+
+
+def test_what_a_training_says_is_logged_and_its_end_is_told_once(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    caplog.set_level(logging.INFO, logger="plumbline")
+    trainer = Trainer(tmp_path / "none.toml")
+    assert (trainer.is_busy, trainer.take_result()) == (False, None)
+    trainer.start()
+    trainer._process.wait(60)
+    trainer._reader.join(60)
+    assert (trainer.is_busy, trainer.take_result(), trainer.take_result()) == (False, 2, None)
+    assert "There is no configuration" in caplog.text
+
+
+def test_after_the_stop_no_training_begins(tmp_path):
+    trainer = Trainer(tmp_path / "none.toml")
+    trainer.stop()
+    trainer.start()
+    assert not trainer.is_busy
