@@ -1,0 +1,211 @@
+"""Records as JSON objects, scored as they come."""
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import HTTPException
+from pydantic import BaseModel, Field
+
+from jobs.api.common import Body, parse_time
+from jobs.api.problems import RecordFault, UnfitRecords
+from jobs.api.state import State
+from jobs.writing import json_ready
+from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation, Features
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_INT64 = range(-(2**63), 2**63)
+_SHOWN = 80  # characters of a value that does not fit
+_WAIT_SECONDS = 30
+_one_at_a_time = threading.Lock()  # a request uses every core; two at once would each take twice as long
+
+
+class RecordsToScore(Body):
+    """Records by column. Each needs all features; a column that is none is not looked at."""
+
+    records: list[dict[str, Any]] = Field(min_length=1)
+    top_features: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """Causes of each record; as the monitor has it where absent."""
+
+
+class RecordCause(BaseModel):
+    """The part of a score that is due to one feature."""
+
+    feature: str
+    share: float | None = Field(description="In units of the score.")
+    deviation: float | None = Field(description="In typical deviations of the feature among normal records.")
+    value: Any
+    expected: Any
+
+
+class RecordScore(BaseModel):
+    """What the champion says about a record."""
+
+    anomaly_score: float | None = Field(description="Higher is more anomalous.")
+    p_value: float
+    severity: float = Field(description="From 0 to 100.")
+    threshold: float | None = Field(description="A record is an anomaly above it; null where none can be.")
+    is_anomaly: bool
+    attribution: list[RecordCause] = Field(description="Largest share first.")
+
+
+class ScoredRecords(BaseModel):
+    """Scores of records, in the order of the request."""
+
+    monitor: str
+    model_id: int
+    scores: list[RecordScore]
+
+
+class _Unfit(ValueError):
+    """A value that is not of its column's type."""
+
+
+def score_records(name: str, sent: RecordsToScore, service: State) -> ScoredRecords:
+    """What a monitor's champion says about records.
+
+    Raises:
+        UnfitRecords: where a record lacks a feature, or a value is not of its column's type.
+        NoChampion: where no model has been trained.
+    """
+    monitor, most = service.config.monitor(name), service.config.service.max_records
+    if len(sent.records) > most:
+        raise HTTPException(413, f"The request holds {len(sent.records)} records, expected at most {most}. Split it.")
+    records = to_frame(name, monitor.features, sent.records)
+    model_id, scorer = service.scorer_for(name)
+    top = monitor.top_features if sent.top_features is None else sent.top_features
+    with _turn():
+        scored = scorer.score(records)
+        causes = scorer.explain(records, scored[ANOMALY_SCORE].to_numpy(), top) if top else []
+    return ScoredRecords(monitor=name, model_id=model_id, scores=list(_rows(scored, causes)))
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    if not _one_at_a_time.acquire(timeout=_WAIT_SECONDS):
+        raise HTTPException(503, "Other requests are being scored. Try again.", {"Retry-After": str(_WAIT_SECONDS)})
+    try:
+        yield
+    finally:
+        _one_at_a_time.release()
+
+
+def to_frame(name: str, features: Features, records: list[dict[str, Any]]) -> "pd.DataFrame":
+    """Records with the columns and types of `schemas.frames`.
+
+    Raises:
+        UnfitRecords: with every value that does not fit.
+    """
+    import pandas as pd
+
+    faults: list[RecordFault] = []
+    columns: dict[str, Any] = {}
+    for feature, read in _readers(features):
+        values = []
+        for position, record in enumerate(records):
+            try:
+                values.append(read(_value(record, feature)))
+            except _Unfit as unfit:
+                faults.append(RecordFault(position, feature, str(unfit)))
+        columns[feature] = values
+    if faults:
+        raise UnfitRecords(name, sorted(faults, key=lambda fault: fault.record))
+    series = {feature: pd.Series(columns[feature], dtype=dtype) for feature, dtype in _dtypes(features, columns)}
+    return pd.DataFrame(series)
+
+
+def _readers(features: Features) -> Iterator[tuple[str, Callable[[Any], Any]]]:
+    by_type = (
+        (features.numeric, _number),
+        (features.boolean, _truth),
+        (features.categorical, _category),
+        (features.timestamp, _time),
+    )
+    return ((name, read) for names, read in by_type for name in names)
+
+
+def _dtypes(features: Features, columns: Mapping[str, list[Any]]) -> Iterator[tuple[str, str]]:
+    """As the source hands columns over: integers stay exact where all of them are."""
+    for name in features.numeric:
+        known = [value for value in columns[name] if value is not None]
+        yield name, "Int64" if known and all(isinstance(value, int) for value in known) else "float64"
+    types = ((features.boolean, "boolean"), (features.categorical, "str"), (features.timestamp, "datetime64[us, UTC]"))
+    yield from ((name, dtype) for names, dtype in types for name in names)
+
+
+def _value(record: Mapping[str, Any], feature: str) -> Any:
+    if feature not in record:
+        msg = "It is missing; write null where there is no value."
+        raise _Unfit(msg)
+    return record[feature]
+
+
+def _number(value: Any) -> int | float | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value in _INT64):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        number = _as_float(value)
+        if math.isfinite(number):
+            return number
+    raise _unfit("a finite number or null", value)
+
+
+def _truth(value: Any) -> bool | None:
+    if value is None or isinstance(value, bool):
+        return value
+    raise _unfit("true, false or null", value)
+
+
+def _category(value: Any) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, str) and value.isascii() | _is_utf8(value):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise _unfit("a text, a whole number or null", value)
+
+
+def _time(value: Any) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        time = parse_time(value)
+    except ValueError:
+        time = None
+    if isinstance(time, datetime):
+        return time
+    raise _unfit("a time such as 2026-03-01T12:30:00Z or null", value)
+
+
+def _as_float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # an integer of hundreds of digits
+        return math.inf
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair
+        return False
+    return True
+
+
+def _unfit(expected: str, value: Any) -> _Unfit:
+    shown = repr(value)
+    shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
+    return _Unfit(f"Expected {expected}, received {shown}.")
+
+
+def _rows(scored: "pd.DataFrame", causes: list[Explanation]) -> Iterator[RecordScore]:
+    for position, row in enumerate(scored.to_dict("records")):
+        found = causes[position].causes if causes else ()
+        numbers = {name: json_ready(row[name]) for name in (ANOMALY_SCORE, P_VALUE, SEVERITY, THRESHOLD, IS_ANOMALY)}
+        yield RecordScore(**numbers, attribution=[RecordCause(**json_ready(cause.to_json())) for cause in found])

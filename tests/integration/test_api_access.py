@@ -1,0 +1,174 @@
+"""Who may call the API, what they may change, and how the server starts, fails and stops."""
+
+import socket
+
+import pytest
+from sqlalchemy import delete
+
+from jobs import migrations
+from jobs.api import ApiServer, gate, server
+from jobs.api import scoring as adhoc
+from jobs.databases import writing
+from jobs.store import RequestQuery
+from schemas.errors import ConfigError
+from schemas.tables import api_keys
+from tests.serving import NOW, RECORD, Client, opened_service, serving
+
+SECRET = "a secret"
+
+
+@pytest.fixture
+def service(database_url):
+    with opened_service(database_url) as service:
+        yield service
+
+
+@pytest.fixture
+def client(service):
+    with serving(service) as client:
+        yield client
+
+
+def bearer(secret):
+    return {"Authorization": f"Bearer {secret}"}
+
+
+def test_an_anomaly_is_labelled(client):
+    answer = client.post("/anomalies/1/label", {"label": "confirmed"})
+    assert (answer.status, answer.json["label"], answer.json["labelled_at"]) == (
+        200,
+        "confirmed",
+        "2026-03-01T12:30:00Z",
+    )
+    assert client.get("/anomalies/1").json["label"] == "confirmed"
+
+
+def test_labelling_an_incident_labels_its_anomalies(client):
+    assert client.post("/incidents/1/label", {"label": "known"}).json == {"id": 1, "label": "known", "records": 1}
+    assert client.get("/anomalies/2").json["label"] == "known"
+    assert client.post("/incidents/2/label", {"label": "known"}).status == 409
+
+
+def test_a_retraining_is_requested(client, service):
+
+    answer = client.post("/monitors/pump/retrain", {"reason": "new pumps"})
+    assert (answer.status, answer.json["state"]) == (202, "pending")
+    newest = service.store.retrain_requests(RequestQuery(limit=1))[0]
+    assert (newest.id, newest.reason, newest.requested_at) == (answer.json["id"], "new pumps", NOW)
+
+
+def test_with_a_key_every_path_but_health_needs_one(client, service):
+    service.store.add_api_key("board", "read", SECRET, NOW)
+    paths = ["/monitors", "/metrics", "/openapi.json", "/nowhere"]
+    refused = [client.get(path) for path in paths] + [client.get("/monitors", **bearer("other"))]
+    assert {answer.status for answer in refused} == {401}
+    assert {answer.headers["www-authenticate"] for answer in refused} == {"Bearer"}
+    assert [client.get(path).status for path in ("/healthz", "/readyz")] == [200, 200]
+    assert [client.get(path, **bearer(SECRET)).status for path in paths] == [200, 200, 200, 404]
+    assert client.get("/monitors", Host="plumbline.example", **bearer(SECRET)).status == 200
+
+
+def test_a_key_that_may_read_cannot_change_anything(client, service):
+    service.store.add_api_key("board", "read", SECRET, NOW)
+    service.store.add_api_key("person", "write", SECRET + "2", NOW)
+    for path, body in (("/anomalies/1/label", {"label": "known"}), ("/monitors/pump/retrain", {})):
+        assert client.post(path, body, **bearer(SECRET)).status == 403
+        assert client.post(path, body, **bearer(SECRET + "2")).status in {200, 202}
+    assert client.post("/monitors/pump/score", {"records": [RECORD]}, **bearer(SECRET)).status == 200
+
+
+def test_revoking_the_last_key_does_not_open_the_api(client, service):
+    service.store.add_api_key("board", "read", SECRET, NOW)
+    service.store.revoke_api_key("board", NOW)
+    assert (client.get("/monitors").status, client.get("/monitors", **bearer(SECRET)).status) == (401, 401)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_it_listens_to_others_only_with_a_key(service, host):
+    with pytest.raises(ConfigError, match="plumbline keys add NAME --scope read"):
+        ApiServer(service, host, 0).start()
+    service.store.add_api_key("old", "read", "x", NOW)
+    service.store.revoke_api_key("old", NOW)
+    with pytest.raises(ConfigError, match="no API key"):
+        ApiServer(service, host, 0).start()
+
+
+def test_open_to_others_it_never_answers_without_a_key(service):
+    service.store.add_api_key("board", "read", SECRET, NOW)
+    api = ApiServer(service, "0.0.0.0", 0)
+    api.start()
+
+    with writing(service.store.engine) as connection:
+        connection.execute(delete(api_keys))
+    status = Client(api.port).get("/monitors").status
+    api.stop()
+    assert status == 401
+
+
+def test_an_address_that_is_taken_or_not_ours_is_a_sentence(service, client):
+    with pytest.raises(ConfigError, match=f"127.0.0.1 port {client.port}: Address already in use"):
+        ApiServer(service, "127.0.0.1", client.port).start()
+    with pytest.raises(ConfigError, match="no address of this machine"):
+        ApiServer(service, "no.such.host.invalid", 0).start()
+
+
+def test_readiness_names_what_is_missing_and_life_goes_on(client, service):
+    service.alive = False
+    answer = client.get("/readyz")
+    assert (answer.status, [fault["place"] for fault in answer.json["errors"]]) == (503, ["scheduler"])
+    assert client.get("/healthz").json == {"status": "alive"}
+
+
+def test_a_store_that_is_away_is_503_without_its_address(client, service, caplog):
+
+    migrations.downgrade(service.store.engine, "base")
+    assert [fault["place"] for fault in client.get("/readyz").json["errors"]] == ["store"]
+    for answer in (
+        client.get("/anomalies"),
+        client.get("/metrics"),
+        client.post("/anomalies/1/label", {"label": "known"}),
+    ):
+        assert (answer.status, answer.headers["content-type"]) == (503, "application/problem+json")
+        assert service.store.engine.url.database.encode() not in answer.body
+    assert "a request failed: The database" in caplog.text
+
+
+def test_a_defect_is_500_without_its_traceback(client, service, caplog):
+    service.scorer_for = lambda _monitor: 1 / 0
+    answer = client.post("/monitors/pump/score", {"records": [RECORD]})
+    assert (answer.status, answer.json["detail"]) == (500, "The service failed to answer. Its log says why.")
+    assert b"ZeroDivision" not in answer.body
+    assert "a request failed: division by zero" in caplog.text
+
+
+def test_the_server_stops_while_a_connection_hangs(service):
+    api = ApiServer(service, "127.0.0.1", 0)
+    api.start()
+    with socket.create_connection(("127.0.0.1", api.port)) as connection:
+        connection.sendall(b"POST /monitors/pump/retrain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
+        api.stop()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", api.port))
+
+
+def test_a_connection_that_sends_no_request_is_dropped(service, monkeypatch):
+    monkeypatch.setattr(server, "_FIRST_REQUEST_SECONDS", 0.1)
+    with serving(service) as client, socket.create_connection(("127.0.0.1", client.port), timeout=30) as connection:
+        connection.sendall(b"GET /healthz HT")
+        assert connection.recv(100) == b""
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(service, monkeypatch):
+    monkeypatch.setattr(gate, "_BODY_SECONDS", 0.1)
+    head = b"POST /anomalies/1/label HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
+    with serving(service) as client, socket.create_connection(("127.0.0.1", client.port), timeout=30) as connection:
+        connection.sendall(head)
+        assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+def test_requests_for_scores_wait_for_their_turn_and_not_for_ever(client, monkeypatch):
+    monkeypatch.setattr(adhoc, "_WAIT_SECONDS", 0)
+    with adhoc._one_at_a_time:
+        answer = client.post("/monitors/pump/score", {"records": [RECORD]})
+    assert (answer.status, answer.headers["retry-after"]) == (503, "0")
+    assert client.post("/monitors/pump/score", {"records": [RECORD]}).status == 200

@@ -1,0 +1,76 @@
+"""docs/api.md: its examples are answered, its table lists every path, its error is the one that comes."""
+
+import json
+import re
+import shlex
+
+import pytest
+
+from jobs.api import create_app
+from tests.commands import ROOT
+from tests.serving import NOW, module_url, opened_service, serving
+
+PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"^curl (?:.|\\\n)*?(?=\n```)", PAGE.replace("\\\n", " "), re.MULTILINE | re.DOTALL)
+SECRET = "key"
+
+
+@pytest.fixture(scope="module", params=["sqlite"])
+def client(request, tmp_path_factory):
+    with module_url(request, tmp_path_factory) as url, opened_service(url) as service, serving(service) as client:
+        service.store.add_api_key("page", "write", SECRET, NOW)
+        yield client
+
+
+def parts_of(example):
+    """Method, path, body and headers of a call of curl."""
+    words = shlex.split(re.sub(r"\$(KEY)\b", SECRET, example).replace("$PLUMBLINE", ""))[1:]
+    options = [(words[at], words[at + 1]) for at in range(len(words) - 1) if words[at] in {"-H", "-d"}]
+    headers = dict(value.split(": ", 1) for option, value in options if option == "-H")
+    body = next((value.encode() for option, value in options if option == "-d"), None)
+    return "GET" if body is None else "POST", words[-1], body, headers
+
+
+def test_there_is_an_example_of_each_kind():
+    assert [parts_of(example)[:2] for example in EXAMPLES] == [
+        ("GET", "/monitors"),
+        ("GET", "/anomalies?monitor=pump&label=open&since=2026-01-05T00:00:00Z&limit=2"),
+        ("POST", "/anomalies/1/label"),
+        ("POST", "/monitors/pump/retrain"),
+        ("POST", "/monitors/pump/score"),
+    ]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_example_is_answered(client, example):
+    answer = client.send(*parts_of(example))
+    assert answer.status in {200, 202}, answer.body
+
+
+def test_its_table_lists_every_path():
+    documented = set(re.findall(r"^\| `(GET|POST) (/\S*)` \|", PAGE, re.MULTILINE))
+    paths = create_app(None).openapi()["paths"]
+    assert documented == {(method.upper(), path) for path, methods in paths.items() for method in methods}
+
+
+def test_its_tables_name_every_filter():
+    paths = create_app(None).openapi()["paths"]
+    for path in ("/anomalies", "/incidents", "/events"):
+        (row,) = re.findall(rf"^\| `GET {path}` \| .*filters (.*) \|$", PAGE, re.MULTILINE)
+        parameters = {item["name"] for item in paths[path]["get"]["parameters"]} - {"limit", "before"}
+        assert set(re.findall(r"`(\w+)`", row)) == parameters
+
+
+def test_its_error_is_the_one_that_comes(client):
+    (shown,) = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL))
+    _, path, body, headers = parts_of(EXAMPLES[-1])
+    wrong = body.replace(b"48.2", b'"high"')
+    assert client.send("POST", path, wrong, headers).json == shown
+
+
+def test_it_names_every_status_that_is_documented():
+    paths = create_app(None).openapi()["paths"]
+    answers = [operation["responses"] for methods in paths.values() for operation in methods.values()]
+    promised = {int(status) for found in answers for status in found}
+    named = {int(status) for status in re.findall(r"\b[45]\d\d\b", PAGE.partition("| status | says |")[2])}
+    assert {status for status in promised if status >= 400} == named - {500}
