@@ -51,7 +51,8 @@ def test_every_command_explains_itself(workspace, command):
 
 def test_every_command_is_documented():
     pages = [ROOT / "README.md", *Path(ROOT / "docs").glob("*.md")]
-    documented = set(re.findall(r"plumbline ((?:models |anomalies |incidents |alerts |keys )?[a-z]+)", " ".join(p.read_text() for p in pages)))
+    named = re.compile(r"plumbline ((?:(?:models|anomalies|incidents|alerts|keys) )?[a-z]+)")
+    documented = set(named.findall(" ".join(page.read_text() for page in pages)))
     groups = {name: getattr(cli.cli.get_command(None, name), "commands", None) for name in cli._COMMANDS}
     commands = {f"{name} {sub}" for name, subs in groups.items() for sub in subs or ()}
     commands |= {name for name, subs in groups.items() if not subs}
