@@ -5,6 +5,7 @@ import pandas as pd
 
 from detector.artifact import Artifact
 from detector.calibration import benjamini_hochberg, severity
+from detector.drift import Profile
 from detector.model import Model
 from detector.vae import VAE
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation
@@ -22,6 +23,7 @@ class Scorer:
 
     Raises:
         RateTooSmall: where the calibration records cannot resolve the rate.
+        ArtifactError: where the profile of the training records is not as it was written.
     """
 
     def __init__(
@@ -29,6 +31,7 @@ class Scorer:
     ) -> None:
         self.artifact = artifact
         self.false_discovery_rate = false_discovery_rate
+        self.profile = Profile.from_state(artifact.about.get("profile"))  # models of other origin have none
         self.threshold = artifact.decision.threshold  # a record is an anomaly above it
         if rate is not None and artifact.decision.method != "f_beta":
             self.threshold = artifact.calibration.threshold(rate)

@@ -1,5 +1,6 @@
 """Champions ready to score, loaded once and shared by runs and requests."""
 
+import logging
 import threading
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
@@ -9,6 +10,8 @@ from schemas.config import MonitorConfig
 
 if TYPE_CHECKING:
     from detector.scorer import Scorer
+
+_log = logging.getLogger("plumbline")
 
 
 class Scorers:
@@ -50,4 +53,6 @@ class Scorers:
         self._choose_backend()
         from jobs.scoring import load_scorer
 
-        return load_scorer(store, champion, monitor)
+        scorer = load_scorer(store, champion, monitor)
+        _log.info("loaded the champion", extra={"facts": {"monitor": champion.monitor, "model": champion.model_id}})
+        return scorer

@@ -5,13 +5,24 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from jobs.anomalies import Anomalies, AnomalyQuery, StoredAnomaly
+from jobs.api_keys import ApiKey, ApiKeys
 from jobs.databases import reading, writing
+from jobs.drifts import Drifts
+from jobs.events import EventQuery, Events, NewEvent, StoredEvent
+from jobs.feedback import Feedback, FeedbackReader
+from jobs.incidents import IncidentQuery, Incidents, StoredIncident
 from jobs.join_view import join_view
 from jobs.ledger import Batch, Ledger
-from jobs.models import Champion, Models, NewModel, StoredModel
+from jobs.measures import Measuring
+from jobs.models import Asked, Champion, Models, NewModel, StoredModel
+from jobs.outbox import Delivery, Outbox
+from jobs.overviews import MonitorOverview, Overviews
+from jobs.recounts import Recounts
+from jobs.requests import ClaimedRequest, RequestQuery, Requests, RetrainRequest
 from jobs.results import Anomaly, BatchResult, HourCount
 from jobs.runs import MonitorStatus, Run, Runs
 from jobs.schema import refuse_other_revision
+from jobs.workers import Worker, Workers
 from schemas.views import joined_name, replace_view
 
 if TYPE_CHECKING:
@@ -20,20 +31,50 @@ if TYPE_CHECKING:
 __all__ = [
     "Anomaly",
     "AnomalyQuery",
+    "ApiKey",
+    "Asked",
     "Batch",
     "BatchResult",
     "Champion",
+    "ClaimedRequest",
+    "Delivery",
+    "EventQuery",
+    "Feedback",
     "HourCount",
+    "IncidentQuery",
+    "MonitorOverview",
     "MonitorStatus",
+    "NewEvent",
     "NewModel",
+    "RequestQuery",
+    "RetrainRequest",
     "Run",
     "Store",
     "StoredAnomaly",
+    "StoredEvent",
+    "StoredIncident",
     "StoredModel",
+    "Worker",
 ]
 
 
-class Store(Models, Ledger, Anomalies, Runs):
+class Store(
+    Models,
+    Requests,
+    FeedbackReader,
+    Ledger,
+    Recounts,
+    Drifts,
+    Events,
+    Anomalies,
+    Incidents,
+    Outbox,
+    Overviews,
+    Runs,
+    Workers,
+    Measuring,
+    ApiKeys,
+):
     """The store.
 
     Args:

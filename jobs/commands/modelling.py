@@ -1,18 +1,20 @@
 """train, score, forecast, evaluate: the main job."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobs.commands.card import knn_advice, mean_auroc_line
 from jobs.commands.options import counted, monitor_argument, with_app
-from schemas.errors import NoChampion
+from schemas.errors import NoChampion, PlumblineError
 
 if TYPE_CHECKING:
     from detector.scorer import Scorer
     from jobs.app import App
     from jobs.output import Output
-    from jobs.scoring import ScoringReport
+    from jobs.scoring import Progress, ScoringReport
 
 _SUSPICIOUS = 10  # times the rate asked for, from which on the model itself is in doubt
 
@@ -26,7 +28,7 @@ def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> 
     source, store = app.source(monitor), app.store
     app.choose_backend()
     from detector.training import Epoch
-    from jobs.training import train_monitor
+    from jobs.training import TrainingOrder, train_monitor
 
     with out.progress(f"training {monitor}") as update:
 
@@ -34,12 +36,14 @@ def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> 
             note = f"ELBO {epoch.elbo:.4g}, held out {epoch.held_out_elbo:.4g} nats per record"
             update(epoch.number, epoch.of, note)
 
-        report = train_monitor(source, store, app.clock, promote=not challenger, progress=show)
+        order = TrainingOrder("never" if challenger else "always")
+        report = train_monitor(source, store, app.clock, order=order, progress=show)
     card = report.card
 
     def describe() -> None:
-        role = "the champion" if report.is_champion else "a challenger"
-        out.say(f"Model {report.model_id} is {role} of monitor {monitor!r}.")
+        out.say(report.role)
+        if report.verdict != "first":
+            out.say(report.reason)
         out.facts(
             {
                 "records trained on": card["training_records"],
@@ -58,6 +62,9 @@ def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> 
             out.say(f"Flagged rows beside their records: SELECT * FROM {report.join_view}")
 
     out.result(report, describe)
+    if report.verdict == "degenerate" and not challenger:
+        msg = f"Model {report.model_id} was refused and stays a challenger. {report.reason} See: plumbline models show"
+        raise PlumblineError(f"{msg} {report.model_id}")
 
 
 @click.command("score")
@@ -66,7 +73,25 @@ def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> 
 def score_command(app: "App", out: "Output", monitor: str) -> None:
     """Score the new records of a monitor's table, and flag anomalies into the store."""
     source, store = app.source(monitor), app.store
-    from jobs.scoring import Progress, load_scorer, score_monitor
+    from jobs.drifts import assess_drift, drift_sentence
+    from jobs.scoring import score_monitor
+
+    with scoring_progress(app, out, monitor) as (show, load):
+        report = score_monitor(source, store, app.clock, progress=show, load=load)
+    drift = assess_drift(store, monitor, app.config.monitor(monitor), app.clock)
+
+    def describe() -> None:
+        describe_scoring(app, out, report)
+        if drift is not None and drift.is_drift:
+            out.say(drift_sentence(monitor, report.model_id, drift))
+
+    out.result({**vars(report), "drift": drift}, describe)
+
+
+@contextmanager
+def scoring_progress(app: "App", out: "Output", monitor: str) -> Iterator[tuple[Callable[["Progress"], None], Any]]:
+    """What a scoring run shows while it goes on, and how it loads the champion."""
+    from jobs.scoring import load_scorer
 
     def load(*champion: Any) -> "Scorer":
         app.choose_backend()  # takes seconds, which a run that finds nothing new is spared
@@ -74,20 +99,27 @@ def score_command(app: "App", out: "Output", monitor: str) -> None:
 
     with out.progress(f"scoring {monitor}") as update:
 
-        def show(progress: Progress) -> None:
+        def show(progress: "Progress") -> None:
             note = f"{progress.records:,} records, {progress.anomalies:,} anomalies"
             update(progress.batches_done, progress.batches_planned, note)
 
-        report = score_monitor(source, store, app.clock, show, load)
-    out.result(report, lambda: _describe_scoring(app, out, report))
+        yield show, load
 
 
-def _describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None:
+def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None:
+    """Say what a scoring run did, and what to think of it."""
     from jobs.output import counted_noun
 
-    records, batches = counted_noun(report.records, "new record"), counted_noun(report.batches, "batch", "batches")
+    what = "record" if report.rescored else "new record"
+    records, batches = counted_noun(report.records, what), counted_noun(report.batches, "batch", "batches")
     anomalies = counted_noun(report.anomalies, "anomaly", "anomalies")
     out.say(f"Scored {records} in {batches} with model {report.model_id}: {anomalies}.")
+    if report.rescored:
+        late = counted_noun(report.late_records, "record")
+        out.say(f"{report.rescored:,} of these batches had been scored before; {late} came late.")
+    if report.too_late_records:
+        late = counted_noun(report.too_late_records, "record")
+        out.say(f"{late} came later than `late_after` and were not scored: plumbline rescore {report.monitor}")
     rate = app.config.monitor(report.monitor).false_positive_rate
     if report.anomalies > _SUSPICIOUS * max(rate * report.records, 1):
         out.say(

@@ -6,13 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from detector.drift import Drift
 from jobs.databases import writing
+from jobs.drifts import ProfileWindow, Response
+from jobs.grouping import IncidentRule
 from jobs.importing import import_file
+from jobs.outbox import AlertRule
 from jobs.source import Source
 from jobs.store import Anomaly, AnomalyQuery, BatchResult, HourCount, NewModel
 from schemas.config import MonitorConfig
 from schemas.frames import Cause, Explanation
 from schemas.keys import KeyRange
+from schemas.views import VIEWS
 
 PAGE = Path(__file__).parents[2] / "docs" / "dashboards.md"
 READ_AT = datetime(2026, 1, 15, 7, 30, tzinfo=UTC)
@@ -33,7 +38,10 @@ def demo(store, tmp_path):
     model_id = store.add_model("pump", NewModel(b"", "", {}, {}), scored_at, promote=True)
     store.plan_batch("pump", KeyRange(None, (1,)), scored_at)
     batch = store.claim_batch("pump", model_id, scored_at, timedelta(hours=1))
-    store.finish_batch(batch, BatchResult(1, (flagged,), (HourCount(READ_AT, 1, 1),)), scored_at)
+    result = BatchResult(1, (flagged,), (HourCount(READ_AT, 1, 1),), newest_time=READ_AT)
+    store.finish_batch(batch, result, scored_at, IncidentRule(timedelta(minutes=15), AlertRule()))
+    drift = Drift(1, 0.4, 1e-9, {"flow_lpm": 0.3, "mode": 0.01}, ("flow_lpm",), is_score_drift=True)
+    store.add_drift(ProfileWindow("pump", model_id, 1, 1, 1, {}), drift, Response("Drift."), scored_at)
     source = Source("pump", MonitorConfig(table="pump_readings", key="id", numeric="flow_lpm"), store.engine)
     store.create_join_view("pump", source)
     source.close()
@@ -61,7 +69,8 @@ def run(store, sql):
 
 def test_each_view_has_a_section_that_names_its_columns(demo):
     sections = dict(re.findall(r"^## (\w+)\n(.+?)(?=^## )", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE))
-    for view in ("open_anomalies", "hourly_rates", "top_features_last_day"):
+    assert {"open_anomalies", "open_incidents", "drift_by_feature"} <= {view.__name__ for view in VIEWS}
+    for view in (view.__name__ for view in VIEWS):
         columns, _ = run(demo, f"SELECT * FROM {view}")
         listed = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.+?) \|", sections[view], re.MULTILINE)))
         assert sorted(listed) == sorted(columns)

@@ -1,0 +1,40 @@
+"""`plumbline score` says what drifted, once, and a training may follow."""
+
+import numpy as np
+import pytest
+
+from tests.commands import PUMP, SMALL_MODEL, readings
+
+DRIFT = '[monitors.pump.drift]\nrecords = 400\n[monitors.pump.retrain]\non_drift = true\npromote = "always"\n'
+
+
+@pytest.fixture
+def drifting(workspace):
+    """A pump whose first 800 readings are as trained on, and whose next 800 flow more by a standard deviation."""
+    both = readings(1600, faults=(), seed=1)
+    later = both[800:].assign(flow=both["flow"][800:] + both["flow"].std())
+    both[:800].to_csv(workspace.folder / "first.csv", index=False)
+    later.to_csv(workspace.folder / "later.csv", index=False)
+    workspace.configure("sqlite:///plumbline.db", PUMP + DRIFT, model=SMALL_MODEL)
+    for command in ("migrate", "import first.csv --table pump_readings", "train pump"):
+        workspace.must(*command.split())
+    return workspace
+
+
+def test_a_drift_is_named_and_answered_with_a_training(drifting):
+    before = drifting.must("score", "pump", "--json").json["drift"]
+    assert (before["features"], before["is_score_drift"]) == ([], False)
+    drifting.must("import", "later.csv", "--table", "pump_readings", "--if-exists", "append")
+    said = drifting.must("score", "pump").out
+    assert "Drift: the newest" in said
+    assert "of monitor 'pump' no longer look like those that model 1 was made from: flow (stability index" in said
+    assert "Drift" not in drifting.must("score", "pump").out
+    assert drifting.must("status", "--json").json[0]["ongoing_since"].keys() >= {"drift"}
+    assert [row[0] for row in drifting.query("SELECT reason FROM retrain_requests")] == ["drift"]
+
+
+def test_the_profile_of_a_model_counts_its_training_records(drifting):
+    profile = drifting.must("models", "show", "1", "--json").json["manifest"]["about"]["profile"]
+    assert profile["features"].keys() == {"flow", "pressure", "is_open", "mode"}
+    trained = drifting.must("models", "show", "1", "--json").json["card"]["training_records"]
+    assert np.unique([sum(bins["counts"]) for bins in profile["features"].values()]).tolist() == [trained]

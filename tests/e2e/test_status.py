@@ -1,0 +1,90 @@
+"""`plumbline status` fits a terminal, says what is wrong, and gives programs everything."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import insert, update
+
+from jobs.databases import open_engine, writing
+from jobs.events import NewEvent
+from jobs.store import Store, Worker
+from schemas import tables
+from schemas.config import load_config
+from tests.commands import PUMP, Workspace
+from tests.pump import MODEL
+
+CONFIG = f"""\
+[store]
+url = "sqlite:///plumbline.db"
+
+[monitors.pump]
+{PUMP}
+[monitors.a_boiler_with_name]
+table = "boiler"
+key = "id"
+numeric = "heat"
+"""
+
+
+@pytest.fixture
+def watched(tmp_path):
+    """Two monitors, one of them with something of everything, a day of it."""
+    workspace = Workspace(tmp_path)
+    (tmp_path / "config.toml").write_text(CONFIG)
+    workspace.must("migrate")
+    engine = open_engine(load_config(tmp_path / "config.toml", {}).store.url)
+    now = datetime.now(UTC)
+    store = Store(engine)
+    store.add_model("pump", MODEL, now, promote=True)
+    fill(store, now)
+    yield workspace
+    engine.dispose()
+
+
+def fill(store, now):
+    pump, hour = {"monitor": "pump"}, now.replace(minute=0, second=0, microsecond=0)
+    batch = pump | {"after_key": "", "upto_key": "[9]", "state": "done", "planned_at": now, "records": 4_000}
+    with writing(store.engine) as connection:
+        connection.execute(insert(tables.batches).values(batch | {"late_records": 12}))
+        hours = pump | {"batch_id": 1, "hour": hour, "records": 1_500, "anomalies": 15}
+        connection.execute(insert(tables.batch_hours).values(hours))
+        marks = {"scored_until": now - timedelta(hours=5), "too_late_records": 3}
+        connection.execute(update(tables.monitors).values(marks))
+    run = store.start_run("pump", "score", now - timedelta(hours=4))
+    store.finish_run(run, "failed", "The table has gone.", None, now - timedelta(hours=3))
+    store.open_event(NewEvent("gap", "Silent.", "pump", since=now - timedelta(hours=2)), now)
+    store.add_event(NewEvent("missed_run", "Late.", "pump"), now)
+    store.beat(Worker("a", "host", 1, "1.0", now), {"pump": now + timedelta(hours=5)}, now)
+
+
+def test_people_see_how_each_monitor_does_in_a_hundred_columns(watched):
+    out = watched.must("status").out
+    assert max(map(len, out.splitlines())) <= 100
+    cells = [line.split() for line in out.splitlines()]
+    ran = ["failed", "3", "h", "ago", "in", "5", "h"]
+    assert ["pump", "model", "1", "4,000", "12", "0", "5", "h", *ran] in cells
+    assert ["pump", "1,500", "15", "1.00%", "1.00%", "0", "0", "0"] in cells
+    assert ["a_boiler_with_name", "none", "0", "0", "0", "none", "not", "served"] in cells
+
+
+def test_people_are_told_what_failed_and_what_goes_on(watched):
+    notes = watched.must("status").out.splitlines()
+    assert "pump: score failed 3 h ago: The table has gone." in notes
+    assert "pump: 3 records came too late to be scored" in notes
+    assert any(line.startswith("pump: gap since 20") for line in notes)
+    assert "pump: events of the last day: 1 gap, 1 missed run, 1 promoted" in notes
+
+
+def test_programs_get_everything(watched):
+    pump, boiler = json.loads(watched.must("status", "--json").out)
+    assert (pump["records"], pump["late_records"], pump["too_late_records"]) == (4_000, 12, 3)
+    assert pump["last_day"] == {"records": 1_500, "anomalies": 15, "confirmed": 0, "realised_rate_at_most": 0.01}
+    assert (pump["last_runs"]["score"]["outcome"], pump["false_positive_rate"]) == ("failed", 0.01)
+    assert pump["lag_seconds"] >= 5 * 3600
+    assert (boiler["champion_id"], boiler["next_run"], boiler["events_of_last_day"]) == (None, None, {})
+
+
+def test_a_configuration_without_monitors_says_how_to_add_one(watched):
+    (watched.folder / "config.toml").write_text('[store]\nurl = "sqlite:///plumbline.db"\n')
+    assert "plumbline init" in watched.must("status").out
