@@ -1,0 +1,8 @@
+"""Series: consecutive records of entities, scored with their past. Arrays in and out; no SQL, clock or randomness."""
+
+from detector.series.entity import Causes
+from detector.series.model import SeriesModel
+from detector.series.records import Series
+from detector.series.settings import SeriesSettings
+
+__all__ = ["Causes", "Series", "SeriesModel", "SeriesSettings"]

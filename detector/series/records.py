@@ -1,0 +1,51 @@
+"""Consecutive records of one entity, in order and without repeats, and the runs that gaps in time cut them into."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from schemas.errors import RecordsError
+
+
+@dataclass(frozen=True)
+class Series:
+    """Records of one entity, as they came.
+
+    Attributes:
+        times: (n,) date-times or numbers.
+        values: (n, c) float64 channels, NaN where a cell is missing.
+    """
+
+    times: np.ndarray
+    values: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or self.times.shape != self.values.shape[:1]:
+            raise RecordsError(
+                f"A series needs times (n,) and values (n, channels), received {self.times.shape} and "
+                f"{self.values.shape}. Pass one time for each record."
+            )
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def ordered(self) -> tuple["Series", np.ndarray]:
+        """The series by time, of repeated times the record that came last; and (n,) where each record went."""
+        order = np.argsort(self.times, kind="stable")
+        times = self.times[order]
+        is_last = np.append(times[1:] != times[:-1], True)[: len(times)]
+        position = np.empty(len(times), dtype=np.int64)
+        position[order] = np.cumsum(is_last) - is_last
+        kept = order[is_last]
+        return Series(self.times[kept], self.values[kept]), position
+
+    def runs(self, max_gap: float | None) -> Iterator[slice]:
+        """Rows without a longer step between them than `max_gap`, of an ordered series."""
+        step = np.diff(self.times)
+        if np.issubdtype(step.dtype, np.timedelta64):
+            step = step / np.timedelta64(1, "s")
+        breaks = np.flatnonzero(step > max_gap) + 1 if max_gap is not None else np.array([], dtype=int)
+        bounds = [0, *breaks.tolist(), len(self)]
+        return (slice(start, end) for start, end in pairwise(bounds))
