@@ -32,7 +32,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         categorical, boolean, timestamp: columns of a DataFrame that are not numeric; where None, they are
             found by dtype (text and category, bool, datetime). Arrays are numeric throughout.
         kind: "vae", or "autoencoder" for the plain baseline.
-        members, hidden, latent, beta, steps, batch_size, neighbours, max_reference: hyper-parameters, as in
+        members, hidden, latent, beta, steps, batch_size, neighbours, max_reference, trim: hyper-parameters, as in
             `schemas.config.ModelConfig`, where each is described.
         random_state: seed of everything random in training.
 
@@ -66,6 +66,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         batch_size: int = 128,
         neighbours: int = 10,
         max_reference: int = 10_000,
+        trim: float = 0.0,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.score_name = score_name
@@ -83,6 +84,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.batch_size = batch_size
         self.neighbours = neighbours
         self.max_reference = max_reference
+        self.trim = trim
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803, ARG002
@@ -237,6 +239,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
 _CONFIG_PARAMETERS = (
     "kind", "members", "hidden", "latent", "beta", "steps", "batch_size", "neighbours", "max_reference",
+    "trim",
 )  # fmt: skip
 
 

@@ -68,27 +68,47 @@ def fit_artifact(
         RecordsError: where there are too few records, for training or for the rate asked, or they lack
             features.
     """
-    training, calibration = normal.training, normal.calibration
-    if len(training) < MIN_TRAINING_RECORDS:
-        raise NotEnoughRecords(len(training), MIN_TRAINING_RECORDS, "to train on, calibration records aside")
+    if len(normal.training) < MIN_TRAINING_RECORDS:
+        raise NotEnoughRecords(len(normal.training), MIN_TRAINING_RECORDS, "to train on, calibration records aside")
     if rule.method == "conformal":
-        check_rate(rule.rate, len(calibration))
-    encoder = Encoder.fit(training, features, config.max_levels)
-    matrix = encoder.encode(training)
-    trained = fit_network(matrix, encoder.layout, config, progress)
-    model = Model.from_training(config, encoder, trained.network, matrix)
-    reference = Calibration.fit(model.anomaly_score(calibration), with_tail=rule.method == "pot")
+        check_rate(rule.rate, len(normal.calibration))
+    model, history = _fit_trimmed(normal.training, features, config, progress)
+    reference = Calibration.fit(model.anomaly_score(normal.calibration), with_tail=rule.method == "pot")
     return Artifact(
         config=config,
-        encoder=encoder,
-        architecture=trained.network.architecture,
-        weights=trained.network.weights_by_name(),
+        encoder=model.encoder,
+        architecture=model.network.architecture,
+        weights=model.network.weights_by_name(),
         reference=model.reference,
         typical_nll=model.typical_nll,
         calibration=reference,
         decision=_decide(rule, reference, model, anomalies),
-        about={"history": [vars(epoch) for epoch in trained.history], "versions": _versions()},
+        about={"history": [vars(epoch) for epoch in history], "versions": _versions()},
     )
+
+
+def _fit_trimmed(
+    records: pd.DataFrame, features: Features, config: ModelConfig, progress: Callable[[Epoch], None] | None
+) -> tuple[Model, tuple[Epoch, ...]]:
+    """The model, fitted again without the records that the first one finds most anomalous, where that is asked for.
+
+    Calibration records stay as they are: the false-positive rate is that of records like them.
+    """
+    fitted = _fit(records, features, config, progress)
+    n_trimmed = min(int(config.trim * len(records)), len(records) - MIN_TRAINING_RECORDS)
+    if not n_trimmed:
+        return fitted
+    order = np.argsort(fitted[0].training_score(records), kind="stable")
+    return _fit(records.iloc[np.sort(order[:-n_trimmed])], features, config, progress)
+
+
+def _fit(
+    records: pd.DataFrame, features: Features, config: ModelConfig, progress: Callable[[Epoch], None] | None
+) -> tuple[Model, tuple[Epoch, ...]]:
+    encoder = Encoder.fit(records, features, config.max_levels)
+    matrix = encoder.encode(records)
+    trained = fit_network(matrix, encoder.layout, config, progress)
+    return Model.from_training(config, encoder, trained.network, matrix), trained.history
 
 
 def split_records(n: int, n_calibration: int, seed: int, *, latest: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -56,16 +56,18 @@ class Model:
 
     def anomaly_scores(self, records: pd.DataFrame, names: Sequence[str] = SCORES) -> dict[str, np.ndarray]:
         """(n,) float64 for each score asked for; higher is more anomalous."""
-        parts = []
-        for chunk in _chunks(records):
-            matrix = self.encoder.encode(chunk)
-            posterior = self._posterior(matrix)
-            parts.append({name: self._scores.score(name, matrix, posterior) for name in names})
-        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+        return self._anomaly_scores(records, names, np.full(len(records), -1))
 
     def anomaly_score(self, records: pd.DataFrame) -> np.ndarray:
         """(n,) float64: the configured score."""
         return self.anomaly_scores(records, (self.config.score,))[self.config.score]
+
+    def training_score(self, records: pd.DataFrame) -> np.ndarray:
+        """(n,) float64: the configured score of the training records, each measured against the others."""
+        in_reference = evenly_spread(len(records), self.config.max_reference)
+        own = np.full(len(records), -1)
+        own[in_reference] = np.arange(len(in_reference))
+        return self._anomaly_scores(records, (self.config.score,), own)[self.config.score]
 
     def attribution(self, records: pd.DataFrame, scores: np.ndarray) -> Attribution:
         """The shares of scores (n,) by feature, and the expected cells."""
@@ -101,13 +103,20 @@ class Model:
 
         The learned variance would be too wide for noise: it also covers what hidden cells leave open.
         """
-        start = self.reference.latent_sd.size
-        residuals = self.reference.points[:, start : start + self.encoder.layout.width] * np.sqrt(2)
-        return self._values(self.network.generate(n, residuals.std(axis=0), rng))
+        spread = self.reference.residuals(self.encoder.layout.width).std(axis=0)
+        return self._values(self.network.generate(n, spread, rng))
 
     def _values(self, cells: np.ndarray) -> pd.DataFrame:
         is_number = self.encoder.layout.kinds == "gaussian"
         return pd.DataFrame(self.encoder.decode(np.where(is_number, unsquash(cells), cells)))
+
+    def _anomaly_scores(self, records: pd.DataFrame, names: Sequence[str], own: np.ndarray) -> dict[str, np.ndarray]:
+        parts = []
+        for chunk, start in zip(_chunks(records), range(0, len(records), CHUNK), strict=True):
+            matrix = self.encoder.encode(chunk)
+            posterior, whose = self._posterior(matrix), own[start : start + CHUNK]
+            parts.append({name: self._scores.score(name, matrix, posterior, whose) for name in names})
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
     def _posterior(self, matrix: Matrix, hidden: np.ndarray | None = None) -> Posterior:
         return self.network.posterior(clean_inputs(matrix, self.network.architecture, hidden))

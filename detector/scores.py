@@ -9,6 +9,7 @@ rules out costs ``ln(n + 2)`` nats, the surprise of a value unseen in n training
 it as ``sqrt(distance**2 + 2 * nats)``, which is how a Gaussian turns nats into distance.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,6 +20,7 @@ from detector.posterior import Posterior
 from detector.preprocess import Matrix
 
 MIN_LATENT_SD = 0.02
+RESIDUAL_FLOOR = 0.05  # standard deviations: a perfectly rebuilt cell must not own the whole score
 NEAREST = 5  # records that the plain neighbour scores average over
 
 
@@ -36,6 +38,11 @@ class Reference:
     latent_sd: np.ndarray
     n_train: int
 
+    def residuals(self, width: int) -> np.ndarray:
+        """(m, d) float32: cells of the standard view, of which there are so many, less their reconstruction."""
+        start = self.latent_sd.size
+        return self.points[:, start : start + width] * np.float32(np.sqrt(2))
+
 
 class AnomalyScores:
     """The scores of one model, by name.
@@ -49,26 +56,46 @@ class AnomalyScores:
         self._reference = reference
         self._k = neighbours
 
-    def score(self, name: str, matrix: Matrix, posterior: Posterior) -> np.ndarray:
-        """(n,) float64: the score of that name."""
+    def score(self, name: str, matrix: Matrix, posterior: Posterior, own: np.ndarray | None = None) -> np.ndarray:
+        """(n,) float64: the score of that name.
+
+        Args:
+            name: of the score.
+            matrix: n records.
+            posterior: what the networks say of them.
+            own: (n,) the position of each record in the reference, -1 where it is not there: it is not its own
+                neighbour.
+        """
         nats = matrix.violations.astype(np.float64) * np.log(self._reference.n_train + 2)
         if name == "elbo":
             return np.asarray(posterior.nll.sum(axis=1, dtype=np.float64) + posterior.kl + nats)
         if name == "reconstruction_error":
-            return reconstruction_error(matrix, posterior) + matrix.violations
-        return np.sqrt(self._distance(name, matrix, posterior) ** 2 + 2 * nats)
-
-    def _distance(self, name: str, matrix: Matrix, posterior: Posterior) -> np.ndarray:
+            return self._reconstruction_error(matrix, posterior) + nats
         points = joint_coordinates(matrix, posterior, self._reference.latent_sd)
+        distances = [np.sqrt(distance**2 + 2 * nats) for distance in self._distances(name, points, own)]
+        return np.asarray(np.prod(distances, axis=0) ** (1 / len(distances)))
+
+    def _distances(self, name: str, points: np.ndarray, own: np.ndarray | None) -> Iterator[np.ndarray]:
+        """The distances (n,) of points (n, D) whose geometric mean is the score of that name."""
         latents = points[:, : self._reference.latent_sd.size]
         if name == "joint_knn":
-            return self._joint.mean_distance(points, NEAREST)
+            yield self._joint.mean_distance(points, NEAREST, own)
         if name == "latent_knn":
-            return self._informed.mean_distance(latents * self._information, NEAREST)
-        off_or_on = self._joint.reconstruction_distance(points, self._k)
-        if name == "local_reconstruction":
-            return off_or_on
-        return np.sqrt(off_or_on * self._latent.reconstruction_distance(latents, self._k))
+            yield self._informed.mean_distance(latents * self._information, NEAREST, own)
+        if name in ("local_reconstruction", "combined"):
+            yield self._joint.reconstruction_distance(points, self._k, own)
+        if name == "combined":
+            yield self._latent.reconstruction_distance(latents, self._k, own)
+
+    def _reconstruction_error(self, matrix: Matrix, posterior: Posterior) -> np.ndarray:
+        """(n,) float64: mean squared residual of a record's cells in the standard view, in units of the usual one.
+
+        Without the unit, cells that are hard to rebuild for normal records too would drown the others.
+        """
+        residual = view_residuals(matrix, posterior)[0].astype(np.float64)
+        usual = self._reference.residuals(residual.shape[1]).var(axis=0, dtype=np.float64) + RESIDUAL_FLOOR**2
+        present = np.maximum((~matrix.missing).sum(axis=1), 1)
+        return np.asarray((np.square(residual) / usual).sum(axis=1) / present)
 
     @cached_property
     def _joint(self) -> Neighbours:
@@ -101,10 +128,3 @@ def view_residuals(matrix: Matrix, posterior: Posterior) -> list[np.ndarray]:
     """(n, d) for each view in use: the cells less their reconstruction, 0 where missing."""
     views = zip((matrix.standard, matrix.quantile), posterior.expected.transpose(1, 0, 2), strict=False)
     return [np.where(matrix.missing, 0, view - expected) for view, expected in views]
-
-
-def reconstruction_error(matrix: Matrix, posterior: Posterior) -> np.ndarray:
-    """(n,) float64: mean squared residual of a record's cells, in the standard view."""
-    residual = view_residuals(matrix, posterior)[0].astype(np.float64)
-    present = np.maximum((~matrix.missing).sum(axis=1), 1)
-    return np.asarray(np.square(residual).sum(axis=1) / present)

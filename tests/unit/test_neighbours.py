@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from detector.neighbours import Neighbours
+from detector.neighbours import LARGEST, Neighbours, _cells
 
-coordinates = st.floats(-100, 100, width=32)
+coordinates = st.integers(-400, 400).map(lambda quarters: quarters / 4)  # apart or tied, in float32 too
 planes = arrays(np.float32, st.tuples(st.integers(1, 40), st.just(3)), elements=coordinates)
 grids = arrays(np.float32, st.tuples(st.integers(1, 40), st.just(3)), elements=st.integers(-2, 2))  # many ties
 
@@ -103,3 +103,40 @@ def test_of_many_points_at_the_same_distance_the_same_ones_count_whatever_is_ask
     np.testing.assert_array_equal(search.reconstruction_distance(queries[order], 10), whole[order])
     alone = [search.reconstruction_distance(queries[i : i + 1], 10)[0] for i in range(0, 300, 30)]
     np.testing.assert_array_equal(alone, whole[::30])
+
+
+@pytest.mark.parametrize("measure", ["mean_distance", "reconstruction_distance"])
+def test_a_point_that_asks_for_its_neighbours_is_none_of_them(measure):
+    points = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    among_all = getattr(Neighbours(points), measure)(points[:3], 10, np.array([0, 1, -1]))
+    for row, others in enumerate([points[1:], np.delete(points, 1, axis=0), points]):
+        alone = getattr(Neighbours(others), measure)(points[row : row + 1], 10)
+        assert among_all[row] == pytest.approx(alone[0], rel=1e-9)
+
+
+def test_of_many_points_nearly_all_neighbours_are_found():
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(6, 40))
+    points, queries = ((rng.normal(size=(n, 6)) @ mixing).astype(np.float32) for n in (6000, 300))
+    found = Neighbours(points).mean_distance(queries, 5)
+    exact = np.array([np.linalg.norm(nearest(points, query, 5), axis=1).mean() for query in queries])
+    assert (found >= exact * (1 - 1e-6)).all()
+    assert np.mean(found <= exact * (1 + 1e-6)) >= 0.97
+
+
+@pytest.mark.parametrize("copies", [1, 40])
+def test_every_point_is_in_one_cell_of_limited_size(copies):
+    points = np.repeat(np.random.default_rng(0).normal(size=(4000 // copies, 3)), copies, axis=0).astype(np.float32)
+    points[: len(points) // 4] = points[0]
+    cells = _cells(points)
+    assert sorted(np.concatenate(cells)) == list(range(len(points)))
+    assert max(map(len, cells)) <= LARGEST
+
+
+def test_a_hundred_neighbours_are_found_among_points_that_lie_far_apart():
+    rng = np.random.default_rng(0)
+    points = rng.standard_cauchy(size=(3000, 2)).astype(np.float32)  # most cells would hold one or two
+    found = Neighbours(points).mean_distance(points[:50], 100)
+    exact = np.array([np.linalg.norm(nearest(points, point, 100), axis=1).mean() for point in points[:50]])
+    np.testing.assert_allclose(np.median(found / exact), 1, rtol=1e-6)
+    assert (found / exact).max() < 1.5

@@ -39,6 +39,11 @@ def test_gross_errors_score_higher_than_normal_records(scorer, records, name):
     assert (scores[:3] > np.quantile(scores[3:], 0.95)).all()
 
 
+def test_the_reconstruction_error_is_in_units_of_the_usual_one(scorer):
+    scores = scorer.model.anomaly_scores(make_records(500, seed=3), ("reconstruction_error",))["reconstruction_error"]
+    assert 0.7 < scores.mean() < 1.4
+
+
 def test_a_stored_model_scores_the_same_bits(artifact, scorer, records):
     blob = dump_artifact(artifact)
     again = Scorer(load_artifact(blob, digest(blob)))

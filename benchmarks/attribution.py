@@ -1,0 +1,174 @@
+"""How often the feature that was changed is named as the first cause, run as ``python -m benchmarks.attribution``.
+
+Normal records that a model never saw are changed in one feature: a number moves by so many standard deviations, up
+and down, or a category becomes another one. Two simulated plants have six numbers and a mode: in one they have
+nothing to do with each other, in the other two causes drive them all. With --data, numbers of real tables move.
+Progress goes to stderr, the tables to stdout.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.options import positive
+from benchmarks.processes import completed
+from benchmarks.protocol import split
+from benchmarks.report import markdown_table
+from benchmarks.tables import cut, find_tables, read_table
+from schemas.errors import PlumblineError
+
+DEVIATIONS = (3.0, 6.0, 10.0)
+SWAPPED, UNSEEN = "category swapped", "category never seen"
+NUMBERS = ("amps", "bars", "celsius", "litres", "metres", "volts")
+MODES = ("high", "normal", "idle")
+MIXING = np.array([[1.0, 0.5, 0.0, 0.8, -1.0, 0.3], [0.0, 1.0, 1.0, -0.5, 0.5, 0.9]])  # of two causes in six numbers
+MIN_ROWS = 500
+MAX_ROWS = 5_000
+MOST_FEATURES = 12  # of a real table, evenly chosen
+
+
+@dataclass(frozen=True)
+class Task:
+    """Changes to normal records of one table; without a path, of a simulated plant."""
+
+    name: str
+    path: Path | None
+    records: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class HitRate:
+    """The share of changed records whose first cause is the feature that was changed."""
+
+    table: str
+    change: str
+    share: float
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; 0 when every task succeeded, 1 when some failed, 2 when the call was wrong."""
+    options = _parser().parse_args(arguments)
+    try:
+        tasks = _tasks(options)
+    except PlumblineError as exc:
+        _say(str(exc))
+        return 2
+    found: list[HitRate] = []
+    failed = 0
+    for number, (task, future) in enumerate(completed(run_task, tasks, options.jobs), start=1):
+        error = future.exception()
+        _say(f"[{number}/{len(tasks)}] {task.name}: {error or 'done'}")
+        failed += bool(error)
+        found += [] if error else future.result()
+    if found:
+        sys.stdout.write(summary(found))
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.attribution", description=__doc__)
+    parser.add_argument("--data", type=Path, nargs="*", metavar="DIR", default=[], help="folders with tables")
+    parser.add_argument("--records", type=positive, default=200, help="changed in each way (default: 200)")
+    parser.add_argument("--seed", type=int, default=0, help="of the split and of training (default: 0)")
+    parser.add_argument("--jobs", type=positive, default=1, help="processes (default: 1)")
+    return parser
+
+
+def _tasks(options: argparse.Namespace) -> list[Task]:
+    tasks = [Task(name, None, options.records, options.seed) for name in PLANTS]
+    for path in find_tables(options.data):
+        table = read_table(path)
+        if table.kind == "numeric" and (~table.is_anomaly).sum() >= MIN_ROWS:
+            tasks.append(Task(path.stem, path, options.records, options.seed))
+    return tasks
+
+
+def run_task(task: Task) -> list[HitRate]:
+    """The hit rates of one table."""
+    from detector import VAEDetector
+
+    normal, fresh, categorical = _records(task)
+    model = VAEDetector(random_state=task.seed, categorical=list(categorical) or None).fit(normal)
+    hits: dict[str, list[bool]] = {}
+    for change, feature, changed in changes(normal, fresh, categorical):
+        share = model.attribution(changed)
+        hits.setdefault(change, []).extend(share.idxmax(axis=1) == feature)
+    return [HitRate(task.name, change, float(np.mean(of_change))) for change, of_change in hits.items()]
+
+
+def _records(task: Task) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
+    """Normal records to train on, fresh ones to change, and the categorical features."""
+    if task.path is None:
+        make = PLANTS[task.name]
+        return make(4 * MIN_ROWS, task.seed), make(task.records, task.seed + 1), ("mode",)
+    table = cut(read_table(task.path), MAX_ROWS)
+    part = split(table, task.seed)
+    fresh = part.test[~part.is_anomaly].head(task.records).reset_index(drop=True)
+    return part.train, fresh, table.categorical
+
+
+def changes(
+    normal: pd.DataFrame, fresh: pd.DataFrame, categorical: tuple[str, ...]
+) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """What was done, to which feature, and the changed records. Numbers with fewer than three values stay."""
+    numbers = [name for name in normal if name not in categorical and normal[name].nunique() > 2]
+    chosen = np.unique(np.linspace(0, len(numbers) - 1, min(len(numbers), MOST_FEATURES)).round().astype(int))
+    for name in (numbers[position] for position in chosen):
+        for deviations in DEVIATIONS:
+            for sign in (-1, 1):
+                moved = fresh[name] + sign * deviations * normal[name].std()
+                yield f"{deviations:g} standard deviations", name, fresh.assign(**{name: moved})
+    for name in categorical:
+        levels = sorted(normal[name].unique())
+        following = dict(zip(levels, [*levels[1:], levels[0]], strict=True))
+        yield SWAPPED, name, fresh.assign(**{name: fresh[name].map(following)})
+        yield UNSEEN, name, fresh.assign(**{name: "never seen"})
+
+
+def uncorrelated(n: int, seed: int) -> pd.DataFrame:
+    """Records of a plant whose features have nothing to do with each other."""
+    rng = np.random.default_rng(seed)
+    return _frame(rng.standard_normal((n, len(NUMBERS))), rng.choice(MODES, n, p=[0.3, 0.5, 0.2]))
+
+
+def correlated(n: int, seed: int) -> pd.DataFrame:
+    """Records of a plant where two causes drive all numbers, and one of them the mode."""
+    rng = np.random.default_rng(seed)
+    causes = rng.standard_normal((n, len(MIXING)))
+    mode = np.select([causes[:, 0] > 0.5, causes[:, 0] > -0.5], MODES[:2], MODES[2])
+    return _frame(causes @ MIXING + 0.3 * rng.standard_normal((n, len(NUMBERS))), mode)
+
+
+PLANTS = {"uncorrelated plant": uncorrelated, "correlated plant": correlated}
+
+
+def _frame(numbers: np.ndarray, mode: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame(numbers, columns=list(NUMBERS)).assign(mode=pd.Series(mode, dtype="str"))
+
+
+def summary(found: Sequence[HitRate]) -> str:
+    """Hit rates by table and change, with the mean and the median over real tables, as Markdown."""
+    rates = pd.DataFrame([vars(line) for line in found]).pivot_table(index="table", columns="change", values="share")
+    rates = rates[list(dict.fromkeys(line.change for line in found))]
+    real = rates[~rates.index.isin(list(PLANTS))].sort_index()
+    table = pd.concat([rates.reindex([name for name in PLANTS if name in rates.index]), real])
+    if len(real) > 1:
+        table.loc["mean of the real tables"], table.loc["median of the real tables"] = real.mean(), real.median()
+    rows = [
+        [str(name), *("" if np.isnan(rate) else f"{rate:.1%}" for rate in row)] for name, *row in table.itertuples()
+    ]
+    return "\n".join([*markdown_table(["table", *rates.columns], rows), ""])
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""What the search in cells costs, run as ``python -m benchmarks.neighbours --data DIR``.
+
+Local reconstruction among the encoded training records, without a network, is computed twice: among the cells that
+a search probes, and among all of them, which is exact. Tables so small that both are the same are left out.
+Progress goes to stderr, the table to stdout.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import average_precision_score
+
+from benchmarks.options import positive
+from benchmarks.processes import completed
+from benchmarks.protocol import split
+from benchmarks.report import markdown_table
+from benchmarks.tables import cut, find_tables, read_table
+from detector.neighbours import PROBED, TYPICAL, Neighbours
+from detector.preprocess import Encoder, squash
+from schemas.config import ModelConfig
+from schemas.errors import PlumblineError
+from schemas.frames import Features
+
+DEFAULTS = ModelConfig()
+CHANGED = 1e-9  # relative difference from which a distance counts as another one
+
+
+@dataclass(frozen=True)
+class Task:
+    """One split of one table."""
+
+    path: Path
+    max_rows: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The search in cells beside the exact one."""
+
+    table: str
+    reference: int
+    coordinates: int
+    exact_precision: float
+    precision: float
+    changed_share: float
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; 0 when every task succeeded, 1 when some failed, 2 when the call was wrong."""
+    options = _parser().parse_args(arguments)
+    try:
+        paths = find_tables(options.data)
+    except PlumblineError as exc:
+        _say(str(exc))
+        return 2
+    tasks = [Task(path, options.max_rows, seed) for path in paths for seed in range(options.splits)]
+    found: list[Comparison] = []
+    failed = 0
+    for number, (task, future) in enumerate(completed(compare, tasks, options.jobs), start=1):
+        error = future.exception()
+        failed += bool(error)
+        found += [] if error or future.result() is None else [future.result()]
+        _say(f"[{number}/{len(tasks)}] {task.path.stem} split {task.seed}: {error or 'done'}")
+    if found:
+        sys.stdout.write(summary(found))
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.neighbours", description=__doc__)
+    parser.add_argument("--data", type=Path, nargs="+", metavar="DIR", required=True, help="folders with tables")
+    parser.add_argument("--splits", type=positive, default=3, help="of each table (default: 3)")
+    parser.add_argument("--max-rows", type=positive, default=20_000, help="larger tables are cut (default: 20000)")
+    parser.add_argument("--jobs", type=positive, default=1, help="processes (default: 1)")
+    return parser
+
+
+def compare(task: Task) -> Comparison | None:
+    """Both searches on one split; none where they are the same."""
+    table = cut(read_table(task.path), task.max_rows)
+    part = split(table, task.seed)
+    train = part.train.head(DEFAULTS.max_reference)
+    if len(train) <= PROBED * TYPICAL:
+        return None
+    numeric = tuple(str(name) for name in train if name not in part.categorical)
+    encoder = Encoder.fit(train, Features(numeric=numeric, categorical=part.categorical), DEFAULTS.max_levels)
+    points, queries = (_coordinates(encoder, records) for records in (train, part.test))
+    by_cells, exact = Neighbours(points), Neighbours(points, probed=len(points))
+    found, expected = (index.reconstruction_distance(queries, DEFAULTS.neighbours) for index in (by_cells, exact))
+    return Comparison(
+        table.name,
+        *points.shape,
+        exact_precision=float(average_precision_score(part.is_anomaly, expected)),
+        precision=float(average_precision_score(part.is_anomaly, found)),
+        changed_share=float(np.mean(np.abs(found - expected) > CHANGED * expected)),
+    )
+
+
+def _coordinates(encoder: Encoder, records: pd.DataFrame) -> np.ndarray:
+    matrix = encoder.encode(records)
+    return np.asarray(squash(np.hstack([matrix.standard, matrix.quantile])) / np.sqrt(2), dtype=np.float32)
+
+
+def summary(found: Sequence[Comparison]) -> str:
+    """Means over the splits of each table, and over tables, as Markdown."""
+    means = pd.DataFrame([vars(line) for line in found]).groupby("table").mean()
+    means.loc["mean"] = means.mean()
+    header = ["table", "reference", "coordinates", "AP exact", "AP in cells", "records that differ"]
+    rows = [
+        [
+            str(row.Index),
+            f"{row.reference:,.0f}",
+            f"{row.coordinates:,.0f}",
+            f"{row.exact_precision:.4f}",
+            f"{row.precision:.4f}",
+            f"{row.changed_share:.1%}",
+        ]
+        for row in means.itertuples()
+    ]
+    return "\n".join([*markdown_table(header, rows), ""])
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
