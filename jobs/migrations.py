@@ -9,24 +9,41 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, func, inspect, select
 
 from jobs.databases import display_name, reading, sqlite_file, translated, writing
-from jobs.schema import read_revision
-from schemas.errors import StoreError
+from jobs.schema import read_revision, refuse_other_revision
+from schemas.errors import StoreError, UsageError
 from schemas.tables import metadata
 
 _LOCK = 0x706C756D  # "plum": one migration at a time in a PostgreSQL database
 
 
-def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Create the store's tables and views, or bring them to a revision; safe to call from several processes.
+def upgrade(engine: Engine) -> None:
+    """Create the store's tables and views, or bring them up to date; safe to call from several processes.
 
     Raises:
-        StoreError: where the database refuses, or has tables of these names that are not ours.
+        StoreError: where the database refuses, has tables of these names that are not ours, or newer ones of ours.
     """
+    move(engine, head())
+
+
+def move(engine: Engine, revision: str) -> None:
+    """Bring the schema to a revision that this version of Plumbline has; going back drops what later ones added.
+
+    Raises:
+        UsageError: where there is no such revision.
+        StoreError: as `upgrade` does.
+    """
+    known = sorted(str(script.revision) for script in _scripts().walk_revisions())
+    if revision not in known:
+        raise UsageError(f"There is no revision {revision!r}. This version of Plumbline has {', '.join(known)}.")
     _use_write_ahead_log(engine)
     with writing(engine) as connection:
         _wait_for_turn(connection)
         _refuse_foreign_tables(connection)
-        command.upgrade(_config(connection), revision)
+        found = read_revision(connection)
+        if found is not None and found > known[-1]:
+            refuse_other_revision(connection)
+        is_back = found is not None and found > revision
+        (command.downgrade if is_back else command.upgrade)(_config(connection), revision)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
@@ -54,12 +71,16 @@ def current(engine: Engine) -> str | None:
 
 def head() -> str:
     """The newest revision that this version of Plumbline has."""
-    return str(ScriptDirectory(str(_folder())).get_current_head())
+    return str(_scripts().get_current_head())
 
 
 def is_current(engine: Engine) -> bool:
     """Whether the schema in the database is the newest."""
     return current(engine) == head()
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(_folder()))
 
 
 def _folder() -> Path:

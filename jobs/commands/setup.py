@@ -66,12 +66,13 @@ def check_command(app: "App", out: "Output", monitor: str | None) -> None:
 
 
 @click.command("migrate")
+@click.option("--to", "revision", help="Go to this revision, back too; that drops what later ones added.")
 @with_app
-def migrate_command(app: "App", out: "Output") -> None:
+def migrate_command(app: "App", out: "Output", revision: str | None) -> None:
     """Create the store's tables and views, or bring them up to date."""
-    from jobs.migrations import current, upgrade
+    from jobs.migrations import current, head, move
 
-    upgrade(app.engine)
+    move(app.engine, revision or head())
     revision = current(app.engine)
     out.result({"revision": revision}, lambda: out.say(f"The store is at revision {revision}."))
 

@@ -9,7 +9,7 @@ from sqlalchemy import inspect
 from jobs import migrations
 from jobs.databases import writing
 from jobs.store import Store
-from schemas.errors import StoreError
+from schemas.errors import StoreError, UsageError
 from schemas.tables import REVISION, metadata
 
 VIEWS = {"open_anomalies", "open_incidents", "hourly_rates", "top_features_last_day", "drift_by_feature"}
@@ -36,6 +36,31 @@ def test_migrations_go_up_down_and_up_again(engine):
     migrations.upgrade(engine)
     assert migrations.is_current(engine)
     assert set(inspect(engine).get_view_names()) == VIEWS
+
+
+def test_a_store_goes_to_an_earlier_revision_and_back_and_keeps_what_that_one_has(engine, now):
+    migrations.move(engine, "0002")
+    run_id = Store(engine).start_run("pump", "score", now)
+    migrations.move(engine, "0001")
+    assert migrations.current(engine) == "0001"
+    assert "incidents" not in tables(engine)
+    migrations.move(engine, "0002")
+    assert Store(engine).monitor_status("pump").last_runs["score"].id == run_id
+
+
+def test_a_revision_that_is_not_there_is_refused(engine):
+    with pytest.raises(UsageError, match=r"no revision '9999'\. This version of Plumbline has 0001, 0002"):
+        migrations.move(engine, "9999")
+    assert tables(engine) == set()
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+def test_a_store_that_is_newer_than_this_version_is_not_touched(store, engine, revision):
+    with writing(engine) as connection:
+        connection.exec_driver_sql("UPDATE plumbline_version SET version_num = '9999'")
+    with pytest.raises(StoreError, match="Install the version that ran `plumbline migrate` last"):
+        migrations.move(engine, revision)
+    assert set(metadata.tables) <= tables(engine)
 
 
 def test_the_tables_equal_the_migrated_schema_beside_tables_of_others(engine):
