@@ -29,8 +29,9 @@ def log_context(**facts: Any) -> Iterator[None]:
 
 
 def add_to_log_context(**facts: Any) -> None:
-    """Facts that every line carries from now on, up to the end of the surrounding `log_context`."""
-    _context.set(_context.get() | facts)
+    """Facts that every line carries from now on, up to the end of the surrounding `log_context`; without one, none."""
+    if around := _context.get():
+        _context.set(around | facts)
 
 
 def configure_logs(form: Literal["text", "json"], stream: TextIO | None = None) -> None:

@@ -78,7 +78,7 @@ def test_people_read_incidents_and_the_words_of_an_alert(plant, channel):
     (last, *_) = plant.must("incidents", "list", "--json").json
     table, page = plant.must("incidents", "list").out, plant.must("incidents", "show", last["id"]).out
     assert "pressure" in table
-    assert f"Incident {last['id']} of monitor 'pump': open" in page
+    assert f"Incident {last['id']} of monitor 'pump': ended" in page
     body = next(body["message"] for body in channel.received if body["message"].endswith(f"show {last['id']}"))
     assert f"Entity: {last['entity']}\nTime: {last['start_time'][:10]} " in body
     assert "\nCauses:\n- pressure: " in body

@@ -36,6 +36,7 @@ def test_a_line_of_json_has_its_facts_and_the_run_it_belongs_to(lines):
     with log_context(monitor="pump"):
         add_to_log_context(run=7)
         log.info("scored %d", 3, extra={"facts": {"records": 3}})
+    add_to_log_context(run=8)
     log.info("after")
     first, second = map(json.loads, read())
     assert first.pop("at").endswith("Z")
