@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: help demo test lint types contracts check bench lock clean
+.PHONY: help demo test lint types contracts check chaos bench lock clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,11 +29,17 @@ types: $(VENV)/.test ## static types
 contracts: $(VENV)/.test ## who may import whom
 	$(BIN)/lint-imports --no-cache
 
+chaos: $(VENV)/.test ## kill processes and databases 200 times each; takes an hour
+	$(BIN)/python -m tests.chaos --database sqlite --kills 200
+	$(BIN)/python -m tests.chaos --database postgresql --kills 200
+
 bench: $(VENV)/.test ## measure; PLUMBLINE_DATA names the folder of labelled data sets
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.tabular --data "$${PLUMBLINE_DATA:?name the folder of labelled data sets}/adbench"
 	$(BIN)/python -m benchmarks.calibration --data "$${PLUMBLINE_DATA}/adbench"
 	$(BIN)/python -m benchmarks.contamination --data "$${PLUMBLINE_DATA}/adbench"
+	$(BIN)/python -m benchmarks.tracking
+	$(BIN)/python -m benchmarks.sensors --data "$${PLUMBLINE_DATA}/sensors" --seeds 0,1,2
 
 lock: ## pin the dependencies anew, with hashes (needs uv)
 	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-header -o requirements/run.txt

@@ -4,8 +4,7 @@ import numpy as np
 
 from benchmarks.series.data import KnownCause, Mask, Matrix, Vector
 from detector.calibration import Calibration, conformal_rank
-
-STEP = 0.05  # of the tracked threshold, in distances from the median to the 99 % quantile of calibration scores
+from detector.series.tracking import Tracker
 
 
 def fixed_alarms(reference: Vector, scores: Vector, rate: float) -> Mask | None:
@@ -16,20 +15,10 @@ def fixed_alarms(reference: Vector, scores: Vector, rate: float) -> Mask | None:
 
 
 def online_alarms(reference: Vector, scores: Vector, rate: float) -> Mask | None:
-    """Rows above a threshold that follows the scores; none where the reference cannot resolve the rate.
-
-    After each row the threshold moves by a step times (flagged - rate), so that in the long run a share `rate` of
-    all rows is above it whatever the scores do (Gibbs & Candes, *Adaptive Conformal Inference Under Distribution
-    Shift*, 2021). A long anomaly becomes usual: what counts is whether it was flagged at all.
-    """
+    """Rows above a threshold that follows the scores; none where the reference cannot resolve the rate."""
     if not conformal_rank(rate, len(reference)):
         return None
-    threshold = Calibration.fit(reference).threshold(rate)
-    step = STEP * float(np.quantile(reference, 0.99) - np.median(reference))
-    flagged = np.zeros(len(scores), dtype=bool)
-    for row, score in enumerate(scores):
-        flagged[row] = score > threshold
-        threshold += step * (float(flagged[row]) - rate)
+    flagged, _ = Tracker.start(reference, rate).advance(scores)
     return flagged
 
 

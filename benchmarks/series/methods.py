@@ -22,6 +22,10 @@ from benchmarks.series.peers import (
     fit_window_pca,
     smooth,
 )
+from detector.backend import choose_backend
+from detector.series import SeriesSettings
+from detector.series.entity import EntityModel
+from detector.series.fitting import fit_models
 from schemas.errors import UsageError
 
 HELD_BACK = 0.2  # last share of the training records: their scores calibrate
@@ -82,7 +86,31 @@ def split(runs: Runs) -> tuple[list[Series], list[Series]]:
     return [run for run in earlier if len(run)], [run for run in later if len(run)]
 
 
+def plumbline(*, network: bool) -> Method:
+    """Our model with its default settings, with or without its network, one for each training; all train together."""
+
+    def fit_all(trainings: Mapping[str, Runs], seed: int) -> dict[str, Fitted]:
+        if network:
+            choose_backend("tensorflow", "cpu")
+        settings = SeriesSettings(models="per_entity", network=network, seed=seed)
+        runs = {name: [run.values for run in of_one] for name, of_one in trainings.items()}
+        models = fit_models(runs, settings)
+        return {name: Fitted(model.reference, *_faces(model)) for name, model in models.items()}
+
+    return fit_all
+
+
+def _faces(model: EntityModel) -> tuple[Callable[[Series], Vector], Callable[[Series], Matrix]]:
+    """Scores and causes of a test series, which is one run."""
+    return (
+        lambda series: model.scores(series.values),
+        lambda series: np.asarray(np.abs(model.causes(series.values).deviation)),
+    )
+
+
 METHODS: dict[str, Method] = {
+    "plumbline": plumbline(network=False),
+    "plumbline_network": plumbline(network=True),
     "knn": one_by_one(fit_knn, half_life=3),
     "knn_unsmoothed": one_by_one(fit_knn),
     "mahalanobis": one_by_one(fit_mahalanobis, half_life=3),

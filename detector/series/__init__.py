@@ -4,5 +4,6 @@ from detector.series.entity import Causes
 from detector.series.model import SeriesModel
 from detector.series.records import Series
 from detector.series.settings import SeriesSettings
+from detector.series.tracking import Tracker
 
-__all__ = ["Causes", "Series", "SeriesModel", "SeriesSettings"]
+__all__ = ["Causes", "Series", "SeriesModel", "SeriesSettings", "Tracker"]

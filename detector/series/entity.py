@@ -1,21 +1,17 @@
-"""One model of series: channels, views and their fusion, learned from runs of normal records."""
+"""One model of series: channels, views and their fusion."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
 from detector.neighbours import Neighbours
+from detector.series.autoencoder import Autoencoder
 from detector.series.channels import Channels
 from detector.series.fusion import Fusion
 from detector.series.settings import SeriesSettings
 from detector.series.views import Forecast, OwnForecast, Views
-from schemas.errors import NotEnoughRecords
-
-HELD_BACK = 0.2  # last share of the training records: what the views say of them scales the fusion
-MANY_RUNS = 5  # from here on whole runs are held back
-FEWEST_RECORDS = 50
 
 
 @dataclass(frozen=True)
@@ -49,22 +45,6 @@ class EntityModel:
     fusion: Fusion
     reference: np.ndarray
 
-    @classmethod
-    def fit(cls, runs: Sequence[np.ndarray], settings: SeriesSettings) -> Self:
-        """The model of runs of normal records, each (n, c).
-
-        Raises:
-            NotEnoughRecords: where there are fewer than 50.
-        """
-        found = sum(map(len, runs))
-        if found < FEWEST_RECORDS:
-            raise NotEnoughRecords(found, FEWEST_RECORDS, "to train a series model")
-        said = _held_back_views(runs, settings)
-        fusion = Fusion.fit(said, settings.smoothing)
-        reference = np.concatenate([fusion.scores(run) for run in said])
-        channels, views = _fit_views(runs, settings)
-        return cls(channels, views, fusion, reference)
-
     def scores(self, run: np.ndarray) -> np.ndarray:
         """(n,) anomaly scores of consecutive records (n, c)."""
         return self.fusion.scores(self.views.scores(self.channels.cells(run)))
@@ -88,13 +68,14 @@ class EntityModel:
         """Every number of the model by name."""
         views = self.views
         return {
-            **{f"channels/{name}": array for name, array in vars(self.channels).items()},
+            **_named("channels/", vars(self.channels)),
             "forecast/weights": views.forecast.weights,
             "forecast/error": views.forecast.error,
             "own/weights": views.own.weights,
             "own/error": views.own.error,
             "views/levels": views.levels.points,
             "views/departures": views.departures.points,
+            **_named("network/", views.autoencoder.to_state() if views.autoencoder else {}),
             **{f"fusion/{name}": getattr(self.fusion, name) for name in ("median", "centre", "spread")},
             "reference": self.reference,
         }
@@ -109,31 +90,13 @@ class EntityModel:
             OwnForecast(**_under("own/", state)),
             Neighbours(state["views/levels"]),
             Neighbours(state["views/departures"]),
+            Autoencoder.from_state(network) if (network := _under("network/", state)) else None,
         )
         return cls(channels, views, Fusion(settings.smoothing, **_under("fusion/", state)), state["reference"])
 
 
-def _fit_views(runs: Sequence[np.ndarray], settings: SeriesSettings) -> tuple[Channels, Views]:
-    channels = Channels.fit(runs)
-    cells = [channels.cells(run) for run in runs]
-    return channels, Views.fit(cells, channels.shaped, settings.reference)
-
-
-def _held_back_views(runs: Sequence[np.ndarray], settings: SeriesSettings) -> list[np.ndarray]:
-    """What views learned from the earlier records say of the last fifth, each run with its own past."""
-    starts = _starts(runs)
-    earlier = [run[:start] for run, start in zip(runs, starts, strict=True) if start]
-    channels, views = _fit_views(earlier, settings)
-    later = [(run, start) for run, start in zip(runs, starts, strict=True) if start < len(run)]
-    return [views.scores(channels.cells(run))[start:] for run, start in later]
-
-
-def _starts(runs: Sequence[np.ndarray]) -> list[int]:
-    """Where the held-back rows of each run start: of many runs the last fifth of them is held back whole."""
-    if len(runs) >= MANY_RUNS:
-        kept = round((1 - HELD_BACK) * len(runs))
-        return [len(run) if position < kept else 0 for position, run in enumerate(runs)]
-    return [int(np.ceil((1 - HELD_BACK) * len(run))) for run in runs]
+def _named(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {prefix + name: array for name, array in arrays.items()}
 
 
 def _under(prefix: str, state: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 
 from detector.series.entity import Causes, EntityModel
+from detector.series.fitting import fit_models
 from detector.series.records import Series
 from detector.series.settings import SeriesSettings
 from detector.series.views import CONTEXT
@@ -43,11 +44,11 @@ class SeriesModel:
         settings = settings or SeriesSettings()
         width = _common_width(series)
         runs = {entity: _runs(one, settings) for entity, one in series.items()}
-        own = [entity for entity in runs if _has_own(sum(map(len, runs[entity])), settings)]
-        entities = {entity: EntityModel.fit(runs[entity], settings) for entity in own}
-        together = [run for of_entity in runs.values() for run in of_entity]
-        shared = EntityModel.fit(together, settings) if settings.models != "per_entity" else None
-        return cls(entities, shared, width, settings)
+        wanted = {entity: own for entity, own in runs.items() if _has_own(sum(map(len, own)), settings)}
+        if settings.models != "per_entity":
+            wanted[SHARED] = [run for of_entity in runs.values() for run in of_entity]
+        models = fit_models(wanted, settings)
+        return cls(models, models.pop(SHARED, None), width, settings)
 
     @property
     def context_rows(self) -> int:

@@ -19,6 +19,8 @@ class SeriesSettings:
             shortest one to count in full, which is the delay of an alarm.
         reference: most records kept to measure distances to.
         fewest: records that an entity needs for a model of its own, with `models = "auto"`.
+        network: whether a variational autoencoder adds two views; training it needs Keras, scoring does not.
+        seed: of the network's training; nothing else is random.
     """
 
     models: Pooling = "auto"
@@ -26,10 +28,14 @@ class SeriesSettings:
     smoothing: tuple[int, ...] = (2, 8)
     reference: int = 2000
     fewest: int = 300
+    network: bool = False
+    seed: int = 0
 
     def to_state(self) -> dict[str, Any]:
-        """The settings as numbers, strings and lists."""
-        return asdict(self) | {"smoothing": list(self.smoothing)}
+        """The settings as numbers, strings and lists; those of the network where there is one."""
+        left_out = set() if self.network else {"network", "seed"}
+        state = {name: value for name, value in asdict(self).items() if name not in left_out}
+        return state | {"smoothing": list(self.smoothing)}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:

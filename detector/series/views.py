@@ -4,7 +4,9 @@
 - *departure*: the same for values relative to their long mean, which drift leaves alone;
 - *forecast*: error of a linear forecast from the past alone, so that the record cannot explain itself;
 - *breach*: a channel is silent, or takes a value that it never had;
-- *stuck*: a channel that always moved stands still.
+- *stuck*: a channel that always moved stands still;
+- *loss* and *latent*, where a network was trained: how badly it rebuilds level and departure, and the distance to the
+  nearest latents of training.
 
 No view of a single row is enough: slow drift shows in the first, a step in the second, a broken rhythm in the third.
 """
@@ -16,6 +18,7 @@ from typing import Self
 import numpy as np
 
 from detector.neighbours import Neighbours
+from detector.series.autoencoder import Autoencoder
 from detector.series.averages import lagged, past_mean, rows_of, running_mean
 from detector.series.channels import STILL_ROWS, Cells
 
@@ -40,6 +43,16 @@ def departure(z: np.ndarray) -> np.ndarray:
     """(n, 3 c) float32: as `level`, for the value less its long mean."""
     apart = z - past_mean(z, LONG)
     return np.concatenate([apart, running_mean(apart, SHORT), _volatility(z)], axis=1).astype(np.float32)
+
+
+def profile(z: np.ndarray) -> np.ndarray:
+    """(n, 5 c) float32: what a network sees of cells (n, c)."""
+    return _profile(level(z), departure(z))
+
+
+def _profile(levels: np.ndarray, departures: np.ndarray) -> np.ndarray:
+    """Both, the volatility once."""
+    return np.concatenate([levels, departures[:, : 2 * departures.shape[1] // 3]], axis=1)
 
 
 def _volatility(z: np.ndarray) -> np.ndarray:
@@ -154,6 +167,7 @@ class Views:
         own: of all channels, for the causes.
         levels: (m, 3 s) float32, training records that the level is compared with.
         departures: (m, 3 s) float32, the same for the departure.
+        autoencoder: of the profile, where there is one.
     """
 
     shaped: np.ndarray
@@ -161,6 +175,7 @@ class Views:
     own: OwnForecast
     levels: Neighbours
     departures: Neighbours
+    autoencoder: Autoencoder | None = None
 
     @classmethod
     def fit(cls, runs: Sequence[Cells], shaped: np.ndarray, reference: int) -> Self:
@@ -170,24 +185,28 @@ class Views:
             shaped,
             Forecast.fit(runs),
             OwnForecast.fit(runs),
-            Neighbours(_spread(np.concatenate([level(z) for z in kept]), reference)),
-            Neighbours(_spread(np.concatenate([departure(z) for z in kept]), reference)),
+            Neighbours(spread(np.concatenate([level(z) for z in kept]), reference)),
+            Neighbours(spread(np.concatenate([departure(z) for z in kept]), reference)),
         )
 
     def scores(self, cells: Cells) -> np.ndarray:
-        """(n, 5): what each of `VIEWS` says of each record; of a young series little, since all of it would be new."""
+        """(n, 5) or (n, 7): what each view says of each record; of a young series little, since all of it is new."""
         z = cells.z[:, self.shaped]
+        levels, departures = level(z), departure(z)
+        distances = [
+            self.levels.mean_distance(levels, NEIGHBOURS),
+            self.departures.mean_distance(departures, NEIGHBOURS),
+        ]
         filled = _filled(len(z), VOLATILITY)
-        return np.stack(
-            [
-                filled * self.levels.mean_distance(level(z), NEIGHBOURS),
-                filled * self.departures.mean_distance(departure(z), NEIGHBOURS),
-                np.abs(self.forecast.residual(cells)[:, self.shaped]).sum(axis=1),
-                cells.breach.max(axis=1),
-                HINT * cells.is_stuck.any(axis=1),
-            ],
-            axis=1,
-        )
+        said = [
+            *(filled * distance for distance in distances),
+            np.abs(self.forecast.residual(cells)[:, self.shaped]).sum(axis=1),
+            cells.breach.max(axis=1),
+            HINT * cells.is_stuck.any(axis=1),
+        ]
+        if self.autoencoder:
+            said += list(filled * self.autoencoder.scores(_profile(levels, departures)).T)
+        return np.stack(said, axis=1)
 
 
 def _filled(n: int, half_life: int) -> np.ndarray:
@@ -195,6 +214,6 @@ def _filled(n: int, half_life: int) -> np.ndarray:
     return past_mean(np.ones(n), half_life)
 
 
-def _spread(rows: np.ndarray, most: int) -> np.ndarray:
+def spread(rows: np.ndarray, most: int) -> np.ndarray:
     """At most so many of the rows, evenly spread over them."""
     return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(int)]

@@ -129,14 +129,6 @@ def test_fixed_alarms_are_those_above_the_rank_of_the_rate():
     assert online_alarms(reference[:98], np.array([200.0]), 0.01) is None
 
 
-def test_the_online_threshold_rises_after_an_alarm_and_sinks_otherwise():
-    reference = np.arange(0.0, 101)  # its step: 0.05 (99 - 50)
-    assert online_alarms(reference, np.array([102.0, 102.0, 105.0]), 0.01).tolist() == [True, False, True]
-    later = np.flatnonzero(online_alarms(reference, np.full(2_000, 80.0), 0.01))
-    assert later[0] == 817  # from 100 down by 0.0245 a row
-    assert set(np.diff(later)) <= {99, 100}
-
-
 def test_the_online_rate_holds_where_scores_drift_and_the_fixed_one_does_not():
     rng = np.random.default_rng(0)
     reference, drifting = rng.normal(size=2_000), rng.normal(size=10_000) + np.linspace(0, 2, 10_000)
@@ -190,8 +182,8 @@ def test_every_method_finds_a_fault_and_keeps_its_rate_on_quiet_series(name):
     assert found.ranking.auroc > 0.9
     assert found.ranking.vus_pr > 0.5
     assert found.fixed.event_recall == 1
-    assert found.fixed.rate < 0.08
     assert found.records_per_second > 0
+    assert fixed_alarms(fitted.reference, fitted.scores(series(2_000, 2)), 0.01).mean() < 0.04
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -1,0 +1,143 @@
+"""Tracked thresholds on simulated streams of scores, run as ``python -m benchmarks.tracking``.
+
+The streams are those that the constants of `detector.series.tracking` were chosen on, drawn with another seed: smooth
+scores that stay calm, have heavy tails, rise, shift for good, wander, go in cycles or in bursts, each with a few
+incidents of 5 to 400 records. Beside our tracker stand a fixed conformal threshold and plain tracking, in which each
+flagged record counts.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.options import positive
+from benchmarks.report import markdown_table
+from benchmarks.series.data import Mask, Vector
+from benchmarks.series.events import event_recall, events, false_rate, fixed_alarms, online_alarms
+from benchmarks.series.peers import smooth
+
+RATE = 0.01
+REFERENCE, RECORDS = 1_000, 12_000
+KINDS = ("calm", "heavy tails", "rise", "shift", "wander", "cycles", "bursts")
+SMOOTHING = 4  # half-life of the scores, as of a series model's
+APART = 50  # records between two incidents, at least
+
+Threshold = Callable[[Vector, Vector], Mask]  # reference and scores to alarms
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Scores of normal records to calibrate, then scores (n,) and which of them are of incidents."""
+
+    reference: Vector
+    scores: Vector
+    is_incident: Mask
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tracking", description=__doc__)
+    parser.add_argument("--streams", type=positive, default=20, help="of each kind (default: 20)")
+    parser.add_argument("--seed", type=int, default=1, help="of the streams (default: 1)")
+    options = parser.parse_args(arguments)
+    rng = np.random.default_rng(options.seed)
+    streams = [draw(kind, rng) for kind in KINDS for _ in range(options.streams)]
+    header = ["threshold", "median", "within 2x", "worst", "incidents found", "their records flagged"]
+    rows = [[name, *measured(threshold, streams)] for name, threshold in THRESHOLDS.items()]
+    sys.stdout.write("\n".join(markdown_table(header, rows)) + "\n")
+    return 0
+
+
+def draw(kind: str, rng: np.random.Generator) -> Stream:
+    """A stream of a kind of `KINDS`."""
+    n = REFERENCE + RECORDS
+    noise = np.log1p(rng.pareto(2.5, n) if kind == "heavy tails" else rng.gamma(1, 1, n))
+    scores = 3 * smooth(noise - noise.mean(), SMOOTHING) + _level(kind, n, rng)
+    is_incident = np.zeros(n, dtype=bool)
+    for _ in range(rng.integers(3, 9)):
+        length = int(np.exp(rng.uniform(np.log(5), np.log(400))))
+        start = int(rng.integers(REFERENCE, n - length))
+        span = slice(start, start + length)
+        if not is_incident[start - APART : start + length + APART].any():
+            is_incident[span] = True
+            scores[span] += rng.uniform(1.5, 8) * np.minimum(1, np.arange(1, length + 1) / 3)
+    return Stream(scores[:REFERENCE], scores[REFERENCE:], is_incident[REFERENCE:])
+
+
+def _level(kind: str, n: int, rng: np.random.Generator) -> Vector:
+    """(n,) what the scores move around, 0 where nothing moves."""
+    rows = np.arange(n)
+    later = np.maximum(rows - REFERENCE, 0)
+    if kind == "rise":
+        return np.asarray(rng.uniform(1, 6) * later / RECORDS)
+    if kind == "shift":
+        return np.asarray(rng.uniform(1, 6) * (later > rng.integers(RECORDS)))
+    if kind == "wander":
+        walk = 0.02 * np.cumsum(rng.standard_normal(n))
+        return np.asarray(walk - walk[:REFERENCE].mean())
+    if kind == "cycles":
+        wave = np.sin(2 * np.pi * rows / rng.integers(1_500, 4_000))
+        return np.asarray(rng.uniform(0.5, 3) * wave * np.where(later > 0, 1, 0.3))
+    return _bursts(n, rng) if kind == "bursts" else np.zeros(n)
+
+
+def _bursts(n: int, rng: np.random.Generator) -> Vector:
+    level = np.zeros(n)
+    for start in rng.integers(0, n, n // 400):
+        level[start : start + rng.integers(5, 60)] += rng.uniform(0.5, 3)
+    return level
+
+
+def measured(threshold: Threshold, streams: Sequence[Stream]) -> list[str]:
+    """Realised rates of normal records, incidents with a flagged record, and how much of an incident is flagged."""
+    alarms = [threshold(stream.reference, stream.scores) for stream in streams]
+    pairs = [(flagged, stream.is_incident) for flagged, stream in zip(alarms, streams, strict=True)]
+    rates = np.array([false_rate(*pair) for pair in pairs], dtype=float)
+    counts = [len(events(is_incident)) for _, is_incident in pairs]
+    found = np.average([event_recall(*pair) or 0.0 for pair in pairs], weights=counts)
+    shares = [flagged[start:end].mean() for flagged, labels in pairs for start, end in events(labels)]
+    is_near = (rates >= RATE / 2) & (rates <= 2 * RATE)
+    return [
+        f"{np.median(rates):.2%}",
+        f"{is_near.mean():.0%}",
+        f"{rates.max():.2%}",
+        f"{found:.0%}",
+        f"{np.mean(shares):.0%}",
+    ]
+
+
+def plain(step: float) -> Threshold:
+    """Adaptive conformal inference as published, its step in distances from the median to the 99 % quantile."""
+
+    def alarms(reference: Vector, scores: Vector) -> Mask:
+        threshold = float(np.quantile(reference, 1 - RATE))
+        size = step * (float(np.quantile(reference, 0.99)) - float(np.median(reference)))
+        flagged = np.zeros(len(scores), dtype=bool)
+        for row, score in enumerate(scores.tolist()):
+            flagged[row] = score > threshold
+            threshold += size * (float(flagged[row]) - RATE)
+        return flagged
+
+    return alarms
+
+
+def _fixed(reference: Vector, scores: Vector) -> Mask:
+    return np.asarray(fixed_alarms(reference, scores, RATE))
+
+
+def _ours(reference: Vector, scores: Vector) -> Mask:
+    return np.asarray(online_alarms(reference, scores, RATE))
+
+
+THRESHOLDS: dict[str, Threshold] = {
+    "ours": _ours,
+    **{f"plain, step {step:g}": plain(step) for step in (0.05, 0.2, 1.0)},
+    "fixed": _fixed,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""The benchmark of tracked thresholds: its streams are what they are called, and its measures count what they say."""
+
+import numpy as np
+import pytest
+
+from benchmarks.series.events import count_events
+from benchmarks.tracking import KINDS, REFERENCE, Stream, draw, main, measured, plain
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stream_has_a_quiet_start_and_incidents_that_stand_out(kind):
+    stream = draw(kind, np.random.default_rng(0))
+    assert len(stream.reference) == REFERENCE
+    assert 1 <= count_events(stream.is_incident) <= 8
+    assert stream.scores[stream.is_incident].mean() > stream.scores[~stream.is_incident].mean() + 0.5
+
+
+def test_rates_incidents_and_their_records_are_counted():
+    incident = np.arange(200) >= 180
+    flagged = (np.arange(200) < 2) | (np.arange(200) >= 190)  # 2 of 180, and half of the incident
+    stream = Stream(np.zeros(100), np.zeros(200), incident)
+    assert measured(lambda _reference, _scores: flagged, [stream]) == ["1.11%", "100%", "1.11%", "100%", "50%"]
+
+
+def test_plain_tracking_moves_by_its_step_and_by_the_rate_of_it():
+    reference = np.arange(0.0, 101)  # its step of 1 is 49
+    assert plain(1.0)(reference, np.array([100.0, 147.0, 149.0])).tolist() == [True, False, True]
+
+
+def test_the_table_names_every_threshold(capsys):
+    assert main(["--streams", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:]] == [
+        "ours",
+        "plain, step 0.05",
+        "plain, step 0.2",
+        "plain, step 1",
+        "fixed",
+    ]

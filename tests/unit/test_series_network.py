@@ -1,0 +1,141 @@
+"""The temporal autoencoder: trained by Keras for many entities at once, scored without it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detector.series import Series, SeriesModel, SeriesSettings, network
+from detector.series.autoencoder import Autoencoder, Scale, decode, divergence, encode, surprise
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = SeriesSettings(models="per_entity", network=True, reference=200)
+LOSS, LATENT = 5, 6  # columns of what the views say
+
+
+def plant(n: int, seed: int) -> np.ndarray:
+    """(n, 3): a cycle that two channels follow, each with noise, and a channel of noise alone."""
+    rng = np.random.default_rng(seed)
+    cycle = np.sin(2 * np.pi * np.arange(n) / 60)
+    return cycle[:, None] * [1.0, -2.0, 0.0] + 0.1 * rng.standard_normal((n, 3))
+
+
+def series(values: np.ndarray, start: int = 0) -> Series:
+    return Series(np.arange(start, start + len(values)), values)
+
+
+def fit(settings: SeriesSettings = SETTINGS) -> SeriesModel:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "STEPS", 120)
+        return SeriesModel.fit({"pump": series(plant(900, 0)), "valve": series(plant(600, 1))}, settings)
+
+
+@pytest.fixture(scope="module")
+def model() -> SeriesModel:
+    return fit()
+
+
+@pytest.fixture(scope="module")
+def later() -> np.ndarray:
+    return plant(900, 2)
+
+
+def test_a_member_scores_by_itself_as_it_was_trained_among_others_of_other_widths():
+    rng = np.random.default_rng(0)
+    weights = network._initial(2, 10, 4, rng)
+    members = network.Members(weights)
+    x = rng.standard_normal((2, 8, 10)).astype(np.float32)
+    x[1, :, 5:] = 0
+    is_real = np.array([[[1.0] * 10], [[1.0] * 5 + [0.0] * 5]], dtype=np.float32)
+    nothing = {"hidden": np.zeros_like(x), "draw": np.zeros((2, 8, 4), np.float32), "is_real": is_real}
+    together = members.predict_on_batch({"visible": x, "target": x, **nothing})
+    for member, width in enumerate((10, 5)):
+        own, rows = network._trimmed(weights, member, width), x[member, :, :width]
+        mean, log_var = encode(np, own, rows)
+        nll = surprise(np, rows, *decode(np, own, mean)).sum(axis=1)
+        np.testing.assert_allclose(nll, together["nll"][member], rtol=1e-4)
+        np.testing.assert_allclose(divergence(np, mean, log_var), together["kl"][member], rtol=1e-4)
+
+
+def test_a_wide_network_says_the_same_to_the_bit_however_many_records_come_together():
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((600, 190)).astype(np.float32)
+    weights = network._trimmed(network._initial(1, 190, 24, rng), 0, 190)
+    autoencoder = Autoencoder.of(weights, Scale.fit(features), features[:100])
+    whole = autoencoder.scores(features)
+    for end in (1, 2, 3, 5, 13, 100, 257):
+        np.testing.assert_array_equal(autoencoder.scores(features[:end]), whole[:end])
+
+
+def test_training_lowers_the_loss_of_every_member():
+    features = [np.repeat(np.random.default_rng(seed).standard_normal((500, 3)), 2, axis=1) for seed in range(2)]
+    scales = [Scale.fit(matrix) for matrix in features]
+    untrained = network._initial(2, 6, 7, np.random.default_rng(0))
+    before = [network._trimmed(untrained, member, 6) for member in range(2)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "STEPS", 100)
+        after = network.train([s(x) for s, x in zip(scales, features, strict=True)], [3, 3], seed=0)
+    for scale, x, *weights in zip(scales, features, before, after, strict=True):
+        losses = [Autoencoder.of(one, scale, x).typical[0] for one in weights]
+        assert losses[1] < losses[0] - 1
+
+
+def test_both_views_of_the_network_see_a_broken_correlation(model, later):
+    broken = later.copy()
+    broken[600:660, 1] *= -1
+    entity = model.entities["pump"]
+    said = entity.views.scores(entity.channels.cells(broken))
+    for view in (LOSS, LATENT):
+        assert said[600:660, view].max() > said[:600, view].max()
+
+
+@pytest.mark.parametrize("size", [1, 7, 256])
+def test_scores_do_not_depend_on_where_a_series_is_cut(model, later, size):
+    whole = model.scores("pump", series(later))
+    for start in (650, 700, 843):
+        first, end = max(start - model.context_rows, 0), min(start + size, len(later))
+        part = model.scores("pump", series(later[first:end], first))
+        np.testing.assert_array_equal(part[start - first :], whole[start:end])
+
+
+def test_the_same_seed_trains_the_same_model_and_another_one_another(model, later):
+    again, other = fit(), fit(SeriesSettings(models="per_entity", network=True, reference=200, seed=1))
+    scores = [one.scores("valve", series(later)) for one in (model, again, other)]
+    np.testing.assert_array_equal(scores[0], scores[1])
+    assert (scores[0] != scores[2]).any()
+
+
+def test_a_model_comes_back_from_its_arrays_and_manifest(model, later):
+    arrays, manifest = model.to_state()
+    back = SeriesModel.from_state(arrays, json.loads(json.dumps(manifest)))
+    assert back.settings == SETTINGS
+    for entity in ("pump", "valve"):
+        np.testing.assert_array_equal(back.scores(entity, series(later)), model.scores(entity, series(later)))
+    assert len(back.scores("pump", series(later[:0]))) == 0
+
+
+def test_without_a_network_nothing_of_it_is_stored():
+    plain = SeriesModel.fit({"pump": series(plant(200, 0))})
+    arrays, manifest = plain.to_state()
+    assert not any("network" in name for name in arrays)
+    assert {"network", "seed"}.isdisjoint(manifest["settings"])
+
+
+def test_scoring_with_a_network_and_training_without_one_load_no_keras(model, tmp_path):
+    arrays, manifest = model.to_state()
+    np.savez(tmp_path / "arrays.npz", **arrays)
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    script = (
+        "import json, sys, numpy as np\n"
+        "from detector.series import Series, SeriesModel\n"
+        "model = SeriesModel.from_state(dict(np.load('arrays.npz')), json.load(open('manifest.json')))\n"
+        "values = np.random.default_rng(0).standard_normal((80, 3))\n"
+        "assert len(model.scores('pump', Series(np.arange(80), values))) == 80\n"
+        "SeriesModel.fit({'pump': Series(np.arange(80), values)})\n"
+        "assert not {'keras', 'tensorflow'} & set(sys.modules)\n"
+    )
+    environment = {"PYTHONPATH": str(ROOT), "PATH": ""}
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True)
