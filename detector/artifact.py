@@ -7,8 +7,9 @@ limits, then name, type and shape of every array against what the manifest impli
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -27,6 +28,10 @@ FORMAT_VERSION = 1
 MAX_BYTES = 2**31
 MAX_CELLS = 100_000
 _HEADER_LIMIT = 100 * 2**20
+
+Expected: TypeAlias = Mapping[str, tuple[tuple[int, ...], str]]
+"""Shape and type of each array, by name."""
+_Form = TypeVar("_Form", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,13 @@ class Artifact:
     about: dict[str, Any]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A part of a manifest: a key that it does not know is an error, and so is a number that is not finite."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class _Shapes(_Strict):
+class _Shapes(Strict):
     kind: Literal["vae", "autoencoder"]
     likelihood: Literal["auto", "mse", "bce"]
     members: int = Field(ge=1, le=64)
@@ -82,20 +89,20 @@ class _Shapes(_Strict):
     learns_variance: bool
 
 
-class _Decision(_Strict):
+class _Decision(Strict):
     method: Literal["conformal", "pot", "f_beta"]
     threshold: float
     rate: float | None
 
 
-class _Tail(_Strict):
+class _Tail(Strict):
     start: float
     share: float = Field(gt=0, le=1)
     shape: float
     scale: float = Field(gt=0)
 
 
-class _Manifest(_Strict):
+class _Manifest(Strict):
     format_version: Literal[1]
     config: ModelConfig
     columns: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_CELLS)
@@ -135,8 +142,7 @@ def dump_artifact(artifact: Artifact) -> bytes:
         "attribution/typical_nll": artifact.typical_nll,
         "calibration/reference": artifact.calibration.reference,
     }
-    text = json.dumps(manifest(artifact), sort_keys=True, allow_nan=False)
-    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata={"manifest": text})
+    return write_blob(manifest(artifact), arrays)
 
 
 def digest(blob: bytes) -> str:
@@ -150,36 +156,52 @@ def load_artifact(blob: bytes, sha256: str) -> Artifact:
     Raises:
         ArtifactError: where the blob does not have that digest, or anything in it is not as written.
     """
+    known = read_manifest(blob, sha256, _Manifest)
+    return _assemble(known, read_arrays(blob))
+
+
+def write_blob(manifest: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
+    """A manifest and arrays as a blob."""
+    text = json.dumps(manifest, sort_keys=True, allow_nan=False)
+    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata={"manifest": text})
+
+
+def read_manifest(blob: bytes, sha256: str, form: type[_Form]) -> _Form:
+    """The manifest in the header, read before any array is made.
+
+    Raises:
+        ArtifactError: where the blob does not have that digest, or its manifest is not of that form.
+    """
     if len(blob) > MAX_BYTES:
-        raise _refused(f"has {len(blob)} bytes, more than {MAX_BYTES}")
+        raise refused(f"has {len(blob)} bytes, more than {MAX_BYTES}")
     if digest(blob) != sha256:
-        raise _refused(
-            f"has the SHA-256 {digest(blob)[:12]}…, recorded was {sha256[:12]}…: it was changed or truncated"
-        )
-    known = _parse_manifest(blob)
-    try:
-        arrays = load(blob)
-    except (SafetensorError, ValueError, OverflowError, KeyError) as exc:  # KeyError: a type that NumPy lacks
-        raise _refused(f"is no valid safetensors container ({exc})") from exc
-    return _assemble(known, arrays)
-
-
-def _parse_manifest(blob: bytes) -> _Manifest:
-    """The manifest in the header, read before any array is made."""
+        raise refused(f"has the SHA-256 {digest(blob)[:12]}…, recorded was {sha256[:12]}…: it was changed or truncated")
     size = int.from_bytes(blob[:8], "little")
     if len(blob) < 8 or size > min(len(blob) - 8, _HEADER_LIMIT):
-        raise _refused("is truncated: its header is longer than the blob")
+        raise refused("is truncated: its header is longer than the blob")
     try:
         raw = json.loads(json.loads(blob[8 : 8 + size])["__metadata__"]["manifest"])
     except (ValueError, KeyError, TypeError, RecursionError) as exc:
-        raise _refused("has no readable manifest") from exc
+        raise refused("has no readable manifest") from exc
     if not isinstance(raw, dict) or raw.get("format_version") != FORMAT_VERSION:
         version = raw.get("format_version") if isinstance(raw, dict) else None
-        raise _refused(f"has the format version {version!r}, this program reads {FORMAT_VERSION}")
+        raise refused(f"has the format version {version!r}, this program reads {FORMAT_VERSION}")
     try:
-        return _Manifest.model_validate(raw)
+        return form.model_validate(raw)
     except ValidationError as exc:
-        raise _refused(f"has a manifest with a wrong {_first_problem(exc)}") from exc
+        raise refused(f"has a manifest with a wrong {_first_problem(exc)}") from exc
+
+
+def read_arrays(blob: bytes) -> dict[str, np.ndarray]:
+    """The arrays by name.
+
+    Raises:
+        ArtifactError: where the blob is no safetensors container.
+    """
+    try:
+        return load(blob)
+    except (SafetensorError, ValueError, OverflowError, KeyError) as exc:  # KeyError: a type that NumPy lacks
+        raise refused(f"is no valid safetensors container ({exc})") from exc
 
 
 def _assemble(known: _Manifest, arrays: dict[str, np.ndarray]) -> Artifact:
@@ -188,7 +210,7 @@ def _assemble(known: _Manifest, arrays: dict[str, np.ndarray]) -> Artifact:
     width = encoder.layout.width
     architecture = Architecture(**known.architecture.model_dump())
     if width != architecture.width:
-        raise _refused(f"has columns of {width} cells and networks of {architecture.width}")
+        raise refused(f"has columns of {width} cells and networks of {architecture.width}")
     _check_arrays(arrays, known, architecture, encoder)
     reference = Reference(arrays["reference/points"], arrays["reference/latent_sd"], known.n_train)
     tail = ParetoTail(**known.tail.model_dump()) if known.tail else None
@@ -209,11 +231,11 @@ def _rebuilt(columns: list[dict[str, Any]], grids: dict[str, np.ndarray]) -> Enc
     try:
         encoder = Encoder.from_state(columns, grids)
     except ValidationError as exc:
-        raise _refused(f"has a column with a wrong {_first_problem(exc)}") from exc
+        raise refused(f"has a column with a wrong {_first_problem(exc)}") from exc
     except (KeyError, TypeError) as exc:
-        raise _refused("has a column of a type that is not known") from exc
+        raise refused("has a column of a type that is not known") from exc
     if len(set(encoder.names)) < len(columns):
-        raise _refused("has two columns of one name")
+        raise refused("has two columns of one name")
     return encoder
 
 
@@ -222,7 +244,7 @@ def _check_arrays(
 ) -> None:
     views = min(architecture.members, 2)
     coordinates = architecture.members * architecture.latent + views * architecture.width
-    expected: dict[str, tuple[tuple[int, ...], str]] = {
+    expected: Expected = {
         **{f"weights/{name}": (shape, "float32") for name, shape in architecture.shapes().items()},
         **{f"grids/{name}": ((2, _points(grid)), "float64") for name, grid in encoder.grids().items()},
         "reference/points": ((known.reference_records, coordinates), "float32"),
@@ -230,23 +252,32 @@ def _check_arrays(
         "attribution/typical_nll": ((len(encoder.columns),), "float32"),
         "calibration/reference": ((known.calibration_records,), "float64"),
     }
+    check_arrays(arrays, expected)
+    if (np.diff(arrays["calibration/reference"]) < 0).any():
+        raise refused("has calibration scores that are not in ascending order")
+
+
+def check_arrays(arrays: Mapping[str, np.ndarray], expected: Expected) -> None:
+    """Refuse arrays that are not all of those expected, of that shape and type, and finite.
+
+    Raises:
+        ArtifactError: with the first problem.
+    """
     if missing := sorted(expected.keys() - arrays.keys()):
-        raise _refused(f"lacks the array {missing[0]}")
+        raise refused(f"lacks the array {missing[0]}")
     if unknown := sorted(arrays.keys() - expected.keys()):
-        raise _refused(f"holds the array {unknown[0]}, which nothing needs")
+        raise refused(f"holds the array {unknown[0]}, which nothing needs")
     for name, (shape, dtype) in expected.items():
         found = arrays[name]
         if found.shape != shape or found.dtype != dtype:
-            raise _refused(f"has {name} as {found.dtype}{found.shape}, expected {dtype}{shape}")
+            raise refused(f"has {name} as {found.dtype}{found.shape}, expected {dtype}{shape}")
         if not np.isfinite(found).all():
-            raise _refused(f"has numbers in {name} that are not finite")
-    if (np.diff(arrays["calibration/reference"]) < 0).any():
-        raise _refused("has calibration scores that are not in ascending order")
+            raise refused(f"has numbers in {name} that are not finite")
 
 
 def _points(grid: np.ndarray) -> int:
     if not 2 <= grid.shape[-1] <= GRID_POINTS:
-        raise _refused(f"has a grid of {grid.shape[-1]} points, expected 2 to {GRID_POINTS}")
+        raise refused(f"has a grid of {grid.shape[-1]} points, expected 2 to {GRID_POINTS}")
     return grid.shape[-1]
 
 
@@ -255,5 +286,6 @@ def _first_problem(error: ValidationError) -> str:
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
-def _refused(reason: str) -> ArtifactError:
+def refused(reason: str) -> ArtifactError:
+    """The error that an artifact is not as it was written."""
     return ArtifactError(f"The model artifact {reason}. It was not used; promote another model or train again.")

@@ -39,6 +39,12 @@ class Scorer:
         network.compile()
         self.model = Model(artifact.config, artifact.encoder, network, artifact.reference, artifact.typical_nll)
 
+    @property
+    def smallest_rate(self) -> float:
+        """The smallest false-positive rate that the calibration can tell apart."""
+        calibration = self.artifact.calibration
+        return 0.0 if calibration.tail else 1 / (len(calibration.reference) + 1)
+
     def score(self, records: pd.DataFrame) -> pd.DataFrame:
         """One row per record on the records' index: the columns of `schemas.frames.SCORE_COLUMNS`.
 

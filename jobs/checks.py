@@ -22,6 +22,7 @@ from schemas.keys import key_label
 _LEAST = 20  # ten to train on, as many to calibrate with
 _NEWEST = 100_000
 _SAMPLE = 1_000
+_LARGE = 10_000  # records, from which on a series needs an index
 
 _NUMBERS: set[Family] = {"integer", "float", "decimal", "boolean", "unknown"}
 _TIMES: set[Family] = {"instant", "timestamp", "date", "unknown"}
@@ -191,14 +192,38 @@ def _normal_count(monitor: MonitorConfig, watched: Watched) -> Select[Any]:
 
 
 def _indexes(connection: Connection, monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
-    if watched.indexes is None or any(index.columns[: len(monitor.key)] == monitor.key for index in watched.indexes):
+    if not _has_index(watched, monitor.key):
+        yield Finding(
+            "warning",
+            f"No index begins with the key ({', '.join(monitor.key)}), so that every batch reads the whole table. "
+            f"Create one: {_create_index(connection, watched, monitor.key)}",
+        )
+    if monitor.series is None or monitor.time is None:
         return
+    columns = (monitor.time,) if monitor.entity is None else (monitor.entity, monitor.time)
+    if not _has_index(watched, columns):
+        yield Finding(
+            "error" if _is_large(connection, watched) else "warning",
+            f"No index begins with ({', '.join(columns)}), so that the past of every series is searched for in the "
+            f"whole table. Create one: {_create_index(connection, watched, columns)}",
+        )
+
+
+def _has_index(watched: Watched, columns: tuple[str, ...]) -> bool:
+    """Whether an index begins with the columns; a view or a query may be served by one that nobody sees from here."""
+    indexes = watched.indexes
+    return indexes is None or any(index.columns[: len(columns)] == columns for index in indexes)
+
+
+def _create_index(connection: Connection, watched: Watched, columns: tuple[str, ...]) -> str:
     name = str(getattr(watched.records, "name", ""))
     schema = getattr(watched.records, "schema", None)
-    copy = Table(name, MetaData(), *(Column(key) for key in monitor.key), schema=schema)
-    index = SqlIndex(f"ix_{name}_{'_'.join(monitor.key)}"[:60], *copy.c)
-    yield Finding(
-        "warning",
-        f"No index begins with the key ({', '.join(monitor.key)}), so that every batch reads the whole table. "
-        f"Create one: {CreateIndex(index).compile(dialect=connection.dialect)};",
-    )
+    copy = Table(name, MetaData(), *(Column(column) for column in columns), schema=schema)
+    index = SqlIndex(f"ix_{name}_{'_'.join(columns)}"[:60], *copy.c)
+    return f"{CreateIndex(index).compile(dialect=connection.dialect)};"
+
+
+def _is_large(connection: Connection, watched: Watched) -> bool:
+    """Whether the table is too large to be searched for the past of each series."""
+    some = select(*watched.key_columns()).limit(_LARGE).subquery("some")
+    return (connection.scalar(select(func.count()).select_from(some)) or 0) >= _LARGE

@@ -21,6 +21,7 @@ _ADVICE = (
     (r"password authentication failed|access denied for user", "Check the user name and the password in its address"),
     (r"refused|resolve|translate host|timed? ?out|no such file|unreachable", "Check host and port; is it running?"),
     (r"database is locked", "Another program holds the file; let it finish, then try again"),
+    (r"disk is full|disk I/O error|no space left|could not extend", "Is its disk full? Make room"),
     (r"readonly database|read-only file", "The file or its folder is read-only; change its permissions or move it"),
     (r"unable to open database", "Its folder must exist, and be writable for this user"),
     (r"not a database|malformed", "The address must name an SQLite file that is whole"),

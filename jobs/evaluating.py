@@ -2,20 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from detector.evaluation import Evaluation, evaluate
+from jobs.context import AnyScorer, in_context
 from jobs.scoring import load_scorer
 from jobs.source import Source
 from jobs.store import Store
 from schemas.errors import NoChampion, RecordsError, UsageError
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE
 from schemas.keys import Key, load_key
-
-if TYPE_CHECKING:
-    from detector.scorer import Scorer
 
 FORECAST_RATES = (0.1, 0.05, 0.01, 0.005, 0.001, 0.0001)
 
@@ -126,7 +123,7 @@ def forecast_monitor(source: Source, store: Store, progress: Callable[[int], Non
     )
 
 
-def _champion(source: Source, store: Store) -> "tuple[int, Scorer, Key]":
+def _champion(source: Source, store: Store) -> tuple[int, AnyScorer, Key]:
     """The champion's id, the champion, and the last key that it was made from."""
     champion = store.champion(source.name)
     if champion is None:
@@ -137,7 +134,7 @@ def _champion(source: Source, store: Store) -> "tuple[int, Scorer, Key]":
 
 def _scored(
     source: Source,
-    scorer: "Scorer",
+    scorer: AnyScorer,
     after: Key | None,
     progress: Callable[[int], None] | None,
     label: str | None = None,
@@ -146,7 +143,7 @@ def _scored(
     kept = [name for name in (source.monitor.time, label) if name is not None]
     count = 0
     for page in source.pages(after, with_label=label is not None):
-        scored = scorer.score(page)[[ANOMALY_SCORE, P_VALUE, IS_ANOMALY]]
+        scored = in_context(scorer, page, source).score(page)[[ANOMALY_SCORE, P_VALUE, IS_ANOMALY]]
         count += len(page)
         if progress:
             progress(count)
@@ -160,8 +157,6 @@ def _by_day(history: pd.DataFrame, time: str | None) -> dict[str, int]:
     return {str(day): int(count) for day, count in flagged.items()}
 
 
-def _resolvable(scorer: "Scorer") -> list[float]:
+def _resolvable(scorer: AnyScorer) -> list[float]:
     """The rates that the calibration can tell apart."""
-    calibration = scorer.artifact.calibration
-    smallest = 0.0 if calibration.tail else 1 / (len(calibration.reference) + 1)
-    return [rate for rate in FORECAST_RATES if rate >= smallest]
+    return [rate for rate in FORECAST_RATES if rate >= scorer.smallest_rate]

@@ -16,9 +16,12 @@ from schemas.keys import key_label
 
 if TYPE_CHECKING:
     from detector.scorer import Scorer
+    from detector.series.scorer import InContext
 
 
-def find_anomalies(records: pd.DataFrame, monitor: MonitorConfig, scorer: "Scorer", at: datetime) -> BatchResult:
+def find_anomalies(
+    records: pd.DataFrame, monitor: MonitorConfig, scorer: "Scorer | InContext", at: datetime
+) -> BatchResult:
     """The anomalies among n records, with their causes, the counts of each hour, and the records' profile.
 
     Args:
@@ -71,7 +74,7 @@ def record_times(records: pd.DataFrame, monitor: MonitorConfig) -> "pd.Series[pd
 
 
 def _anomalies(
-    flagged: pd.DataFrame, found: pd.DataFrame, monitor: MonitorConfig, scorer: "Scorer", at: datetime
+    flagged: pd.DataFrame, found: pd.DataFrame, monitor: MonitorConfig, scorer: "Scorer | InContext", at: datetime
 ) -> tuple[Anomaly, ...]:
     causes = scorer.explain(flagged, found[ANOMALY_SCORE].to_numpy(), monitor.top_features)
     columns = pd.concat([_identity(flagged, monitor), found.drop(columns=IS_ANOMALY).reset_index(drop=True)], axis=1)

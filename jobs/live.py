@@ -17,7 +17,7 @@ from schemas.config import Config
 from schemas.errors import NoChampion
 
 if TYPE_CHECKING:
-    from detector.scorer import Scorer
+    from jobs.context import AnyScorer
 
 _SILENCE = timedelta(seconds=60)  # of the heartbeat, from which on the process does not do its work
 
@@ -48,7 +48,7 @@ class Live:
         with self._app.watching(monitor, self.config.monitor(monitor)) as source:
             yield source
 
-    def scorer_for(self, monitor: str) -> "tuple[int, Scorer]":
+    def scorer_for(self, monitor: str) -> "tuple[int, AnyScorer]":
         """The champion's id, and the champion ready to score.
 
         Raises:

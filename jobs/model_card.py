@@ -21,6 +21,11 @@ _LIMITS = (
     "are, nobody knows. Its false-positive rate holds as long as new normal records are like those that it was "
     "calibrated with."
 )
+_SERIES_LIMITS = (
+    "It judges a record with the past of its entity, and calls anomalous what is rare among the training records, "
+    "harmful or not. Its false-positive rate holds as long as an entity goes on as it did when it was calibrated; "
+    "records that resemble their neighbours are flagged together, so incidents say more than records."
+)
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,13 @@ class CardFacts:
 
 def render_card(facts: CardFacts) -> str:
     """The card of a model; names and values from the data stand in it as text, whatever markup they look like."""
+    is_series = facts.card.get("kind") == "series"
     sections = {
         "Data": _data(facts),
-        "Model": _model(facts),
-        "Beside simple peers": _peers(facts.card),
+        **(_series(facts) if is_series else {"Model": _model(facts), "Beside simple peers": _peers(facts.card)}),
         "Beside the champion": _champion(facts.comparison),
         "Decision": [plain(facts.comparison["reason"])],
-        "Limits": [_LIMITS],
+        "Limits": [_SERIES_LIMITS if is_series else _LIMITS],
     }
     lines = [f"# Model card of monitor {plain(facts.monitor)}"]
     for title, paragraphs in sections.items():
@@ -125,10 +130,46 @@ def _model(facts: CardFacts) -> list[str]:
         "held-out ELBO, nats per record in its own units": card["held_out_elbo"],
         "epochs": card["epochs"],
         "encoded columns": card["cells"],
-        "settings": ", ".join(f"{name} = {value}" for name, value in known["config"].items()),
+        "settings": _listed(known["config"]),
         "made with": ", ".join(f"{name} {value}" for name, value in known["about"]["versions"].items()),
     }
     return [_facts(rows), _table(("feature", "learned as"), [(c["name"], c["type"]) for c in known["columns"]])]
+
+
+def _series(facts: CardFacts) -> dict[str, list[str]]:
+    """The sections on the models of entities."""
+    card, known = facts.card, facts.manifest
+    rows = {
+        "channels": ", ".join([*known["numeric"], *known["boolean"]]),
+        "entities": card["entities"],
+        "of them with a model of their own": card["own_models"],
+        "earlier records that a score depends on, at most": card["context_rows"],
+        "false-positive rate": card["false_positive_rate"],
+        "settings": _listed(known["config"]),
+        "made with": ", ".join(f"{name} {value}" for name, value in known["about"]["versions"].items()),
+    }
+    only_ranked = f"{card['only_ranked']:,} of them have too few calibration records for the rate: nothing is flagged."
+    columns = ("entity", "records", "model", "calibrated with", "threshold")
+    table = _table(columns, entity_rows(card))
+    return {"Model": [_facts(rows)], "Entities": [only_ranked if card["only_ranked"] else "", table]}
+
+
+def entity_rows(card: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Of each entity of a model of series: its name, records, model, calibration records and threshold."""
+    return [
+        (
+            name,
+            of["records"],
+            of["model"],
+            f"{of['calibration_records']:,}" + (" of several entities" if of["is_pooled"] else ""),
+            "none: too few for the rate" if of["threshold"] is None else of["threshold"],
+        )
+        for name, of in sorted(card["by_entity"].items())
+    ]
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in settings.items())
 
 
 def _peers(card: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from schemas.config import MonitorConfig
 from schemas.errors import NoChampion, UsageError
 
 if TYPE_CHECKING:
-    from detector.scorer import Scorer
+    from jobs.context import AnyScorer
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def rescore_monitor(
     clock: Callable[[], datetime],
     window: Window,
     progress: Callable[[Progress], None] | None = None,
-    load: Callable[[Store, Champion, MonitorConfig], "Scorer"] = load_scorer,
+    load: Callable[[Store, Champion, MonitorConfig], "AnyScorer"] = load_scorer,
 ) -> RescoringReport:
     """Score every batch that overlaps a window again; rows that the champion does not find again are superseded.
 

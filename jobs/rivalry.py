@@ -11,7 +11,7 @@ from detector.elbo import elbo_difference
 from detector.scorer import Scorer
 from detector.trial import Performance, Trial, perform
 from jobs.feedback import Feedback
-from jobs.scoring import load_scorer
+from jobs.scoring import load_record_scorer
 from jobs.source import Source, keys_of
 from jobs.store import Store
 from jobs.training_set import MOST_HELD_OUT, Parts
@@ -56,7 +56,7 @@ def load_rival(store: Store, source: Source) -> Rival | None:
     if champion is None:
         return None
     try:
-        return Rival(champion.model_id, load_scorer(store, champion, source.monitor))
+        return Rival(champion.model_id, load_record_scorer(store, champion, source.monitor))
     except (ArtifactError, RecordsError) as exc:
         return Rival(champion.model_id, None, str(exc))
 

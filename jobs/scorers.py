@@ -9,7 +9,7 @@ from jobs.store import Champion, Store
 from schemas.config import MonitorConfig
 
 if TYPE_CHECKING:
-    from detector.scorer import Scorer
+    from jobs.context import AnyScorer
 
 _log = logging.getLogger("plumbline")
 
@@ -24,16 +24,17 @@ class Scorers:
     def __init__(self, choose_backend: Callable[[], None]) -> None:
         self._choose_backend = choose_backend
         self._lock = threading.Lock()
-        self._kept: dict[str, tuple[tuple[object, ...], Scorer]] = {}
+        self._kept: dict[str, tuple[tuple[object, ...], AnyScorer]] = {}
 
-    def load(self, store: Store, champion: Champion, monitor: MonitorConfig) -> "Scorer":
+    def load(self, store: Store, champion: Champion, monitor: MonitorConfig) -> "AnyScorer":
         """A champion, ready to score at the rates that the monitor asks for now.
 
         Raises:
             ArtifactError: where the stored model is not the one that was trained.
             RateTooSmall: where its calibration records cannot resolve the rate.
         """
-        decides = (monitor.false_positive_rate, monitor.flag, monitor.false_discovery_rate)
+        is_series = monitor.series is not None
+        decides = (is_series, monitor.false_positive_rate, monitor.flag, monitor.false_discovery_rate)
         wanted = (champion.model_id, champion.sha256, *decides)
         with self._lock:
             known, scorer = self._kept.get(champion.monitor, (None, None))
@@ -49,8 +50,9 @@ class Scorers:
             for name in self._kept.keys() - set(monitors):
                 del self._kept[name]
 
-    def _loaded(self, store: Store, champion: Champion, monitor: MonitorConfig) -> "Scorer":
-        self._choose_backend()
+    def _loaded(self, store: Store, champion: Champion, monitor: MonitorConfig) -> "AnyScorer":
+        if monitor.series is None:
+            self._choose_backend()
         from jobs.scoring import load_scorer
 
         scorer = load_scorer(store, champion, monitor)

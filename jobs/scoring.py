@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from detector.artifact import load_artifact
+from jobs.context import AnyScorer, in_context
 from jobs.finding import combined, find_anomalies
 from jobs.grouping import incident_rule
 from jobs.heartbeat import heartbeat
@@ -52,13 +53,24 @@ class ScoringReport:
     """Records that came later than `late_after`; they are not scored."""
 
 
-def load_scorer(store: Store, champion: Champion, monitor: MonitorConfig) -> "Scorer":
-    """The champion, ready to score at the rates that the monitor asks for now.
+def load_scorer(store: Store, champion: Champion, monitor: MonitorConfig) -> AnyScorer:
+    """The champion, ready to score at the rates that the monitor asks for now: series where it has them.
 
     Raises:
         ArtifactError: where the stored model is not the one that was trained.
         RateTooSmall: where its calibration records cannot resolve the rate.
     """
+    if monitor.series is not None:
+        from detector.series.artifact import load_series
+        from detector.series.scorer import SeriesScorer
+
+        series = load_series(store.model_blob(champion.model_id), champion.sha256)
+        return SeriesScorer(series, monitor.false_positive_rate)
+    return load_record_scorer(store, champion, monitor)
+
+
+def load_record_scorer(store: Store, champion: Champion, monitor: MonitorConfig) -> "Scorer":
+    """The champion of a monitor without series, as `load_scorer`."""
     from detector.scorer import Scorer
 
     artifact = load_artifact(store.model_blob(champion.model_id), champion.sha256)
@@ -72,7 +84,7 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
     clock: Callable[[], datetime],
     *,
     progress: Callable[[Progress], None] | None = None,
-    load: Callable[[Store, Champion, MonitorConfig], "Scorer"] = load_scorer,
+    load: Callable[[Store, Champion, MonitorConfig], AnyScorer] = load_scorer,
     should_stop: Callable[[], bool] = lambda: False,
     run: RunOrigin | None = None,
 ) -> ScoringReport:
@@ -101,7 +113,7 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
         late = recount_batches(source, store, clock, should_stop)
         counts |= {"late_records": late.late_records, "too_late_records": late.too_late_records}
         planned = store.monitor_status(source.name).pending_batches
-        scorer: Scorer | None = None
+        scorer: AnyScorer | None = None
         for batch in _claimed(source, store, champion.model_id, clock, should_stop):
             with suppress(LostLease), _given_back_on_failure(batch, store):
                 scorer = scorer or load(store, champion, source.monitor)
@@ -132,7 +144,7 @@ def plan_batches(
 
 
 def score_batch(
-    batch: Batch, source: Source, store: Store, scorer: "Scorer", clock: Callable[[], datetime]
+    batch: Batch, source: Source, store: Store, scorer: AnyScorer, clock: Callable[[], datetime]
 ) -> BatchResult:
     """Score one claimed batch and write what it found.
 
@@ -144,7 +156,7 @@ def score_batch(
         tally = source.tally(batch.key_range)
         # One page, unless records that came late have made the batch larger than it was planned.
         pages = source.pages(batch.key_range.after, batch.key_range.upto)
-        found = [find_anomalies(page, monitor, scorer, batch.planned_at) for page in pages]
+        found = [find_anomalies(page, monitor, in_context(scorer, page, source), batch.planned_at) for page in pages]
         result = combined(found, tally)
     store.finish_batch(batch, result, clock(), incident_rule(monitor, monitor.alert.channels or ()))
     return result

@@ -10,9 +10,10 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
@@ -44,6 +45,7 @@ _CHORES = {
     "requests": Timing("5s"),
     "tidying": Timing("1h"),
 }
+_WAKE_SECONDS = 0.5
 _END_SECONDS = 9.0  # for everything else, once no batch is computed any more
 _FIXED = ("store", "runtime", "service")  # sections that count from the next start
 
@@ -80,7 +82,7 @@ class Service:
     def run(self) -> None:
         """Serve until asked to stop, and then until the current batches are finished."""
         self._start()
-        while self._wishes.get() == "reload":
+        while self._next_wish() == "reload":
             self._reload()
         self._stop()
 
@@ -143,6 +145,16 @@ class Service:
         for lanes in self._lanes.values():
             lanes.wait()
         self._say_goodbye()
+
+    def _next_wish(self) -> Wish:
+        """Wait for a wish.
+
+        Signals are handled in this thread, and where the system has another one take a signal this one sleeps on:
+        so it wakes up by itself now and then.
+        """
+        while True:
+            with suppress(Empty):
+                return self._wishes.get(timeout=_WAKE_SECONDS)
 
     def _fall_due(self, job: str, due_at: datetime) -> None:
         kind, _, name = job.partition(" ")

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Select,
     Text,
     TextClause,
+    and_,
     cast,
     func,
     select,
@@ -23,6 +24,7 @@ from sqlalchemy import (
 )
 
 from jobs.databases import reading
+from jobs.past import Past
 from jobs.records import keys_of, typed
 from jobs.results import Tally
 from jobs.sums import checksums
@@ -167,6 +169,28 @@ class Source:
         """The newest `limit` records past a key that may be trained on, in key order."""
         return self._newest(limit, self._normal(), with_label=False, after=after)
 
+    def read_past(self, key: Key, moments: int) -> pd.DataFrame:
+        """The past of the record with a key, in order of time: the last record of each of the newest `moments` moments.
+
+        Past are records of its entity that are earlier in time and have a smaller key.
+        """
+        past, time = self._past(key), str(self.monitor.time)
+        statement = past.select.where(past.time < past.time_of(key)).order_by(*past.order(newest_first=True))
+        kept, page = None, self._frame(statement.limit(moments))
+        while True:
+            kept = page if kept is None else _joined([kept, page])
+            kept = kept[~kept[time].duplicated()]
+            if len(page) < moments or len(kept) >= moments:
+                return kept.head(moments).iloc[::-1]
+            oldest = keys_of(page.tail(1), self.monitor.key)[0]
+            page = self._frame(statement.where(past.time < past.time_of(oldest)).limit(moments))
+
+    def read_between(self, first: Key, last: Key, limit: int) -> pd.DataFrame:
+        """At most `limit` of the records of an entity that lie in time between two of it, and came before both."""
+        past = self._past(first)
+        is_between = and_(past.time > past.time_of(first), past.time < past.time_of(last))
+        return self._frame(past.select.where(is_between).order_by(*past.order()).limit(limit))
+
     def pages(self, after: Key | None, upto: Key | None = None, *, with_label: bool = False) -> Iterator[pd.DataFrame]:
         """The records past a key in frames of at most `batch_size`, in key order."""
         watched, size = self.watched(), self.monitor.batch_size
@@ -179,6 +203,10 @@ class Source:
                 after = keys_of(page.tail(1), self.monitor.key)[0]
             if len(page) < size or after == upto:
                 return
+
+    def _past(self, key: Key) -> Past:
+        watched = self.watched()
+        return Past.of(watched, self.monitor, key, self._select(watched, with_label=False))
 
     def _select(self, watched: Watched, *, with_label: bool) -> Select[Any]:
         return select(*_expressions(watched, self.monitor, with_label=with_label))

@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-import pandas as pd
-
 from detector.artifact import Artifact, digest, dump_artifact, manifest
 from detector.card import make_card
 from detector.comparison import Comparison, Policy, PromotionDecision, decide
@@ -18,11 +16,10 @@ from jobs.model_card import CardFacts, render_card
 from jobs.models import BY_A_PERSON
 from jobs.recording import recorded_run
 from jobs.rivalry import compare_with, load_rival
-from jobs.source import Source, keys_of
+from jobs.series_training import Trained, train_series
+from jobs.source import Source
 from jobs.store import Asked, NewModel, Store
-from jobs.training_set import Parts, TrainingSet, read_training_set, split_training_set
-from schemas.config import MonitorConfig
-from schemas.keys import dump_key, key_label
+from jobs.training_set import Parts, TrainingSet, read_training_set, split_training_set, training_range
 
 
 @dataclass(frozen=True)
@@ -79,18 +76,30 @@ def train_monitor(
     name, monitor = source.name, source.monitor
     with recorded_run(store, name, "train", clock) as counts:
         refuse_unfit(name, monitor, source)
-        feedback, rival = store.feedback(name), load_rival(store, source)
-        found = read_training_set(source, feedback, clock())
-        parts = split_training_set(found, monitor, None if rival is None else rival.unseen(source))
-        artifact = _fit(source, found, parts, progress)
-        comparison = compare_with(rival, artifact, parts, source, feedback)
-        decision = decide(comparison, order.policy)
-        model = _new_model(name, artifact, parts, comparison, decision)
+        if monitor.series is None:
+            trained = _train(source, store, clock(), order.policy, progress)
+        else:
+            trained = train_series(source, store, clock(), order.policy)
+        model, decision = trained.model, trained.decision
         if order.policy == "if_better":  # what was compared says nothing about another champion
-            model = replace(model, beats=comparison.champion_id)
+            model = replace(model, beats=trained.comparison.champion_id)
         model_id = store.add_model(name, model, clock(), promote=decision.is_promoted, asked=order.asked)
-        counts |= {"records": len(found.records), "model_id": model_id}
+        counts |= {"records": trained.records, "model_id": model_id}
     return _report(source, store, model_id)
+
+
+def _train(
+    source: Source, store: Store, at: datetime, policy: Policy, progress: Callable[[Epoch], None] | None
+) -> Trained:
+    """A model of single records, compared with the champion."""
+    feedback, rival = store.feedback(source.name), load_rival(store, source)
+    found = read_training_set(source, feedback, at)
+    parts = split_training_set(found, source.monitor, None if rival is None else rival.unseen(source))
+    artifact = _fit(source, found, parts, progress)
+    comparison = compare_with(rival, artifact, parts, source, feedback)
+    decision = decide(comparison, policy)
+    model = _new_model(source.name, artifact, parts, comparison, decision)
+    return Trained(model, comparison, decision, len(found.records))
 
 
 def _fit(source: Source, found: TrainingSet, parts: Parts, progress: Callable[[Epoch], None] | None) -> Artifact:
@@ -106,24 +115,8 @@ def _fit(source: Source, found: TrainingSet, parts: Parts, progress: Callable[[E
     )
     p_values = artifact.calibration.p_values(artifact.calibration.reference)
     profile = Profile.fit(parts.normal.training, monitor.features, p_values, monitor.drift.records)
-    about = {"training": _training_range(found, monitor), "profile": profile.to_state()}
+    about = {"training": training_range(found, monitor), "profile": profile.to_state()}
     return replace(artifact, about=artifact.about | about)
-
-
-def _training_range(found: TrainingSet, monitor: MonitorConfig) -> dict[str, Any]:
-    """What the model was made from, records held out for it included: how many, from where to where, without which."""
-    records = found.records
-    first, last = keys_of(records.iloc[[0, -1]], monitor.key)
-    times = records[monitor.time].dropna() if monitor.time else pd.Series(dtype="object")
-    return {
-        "records": len(records),
-        "first_key": key_label(first),
-        "last_key": key_label(last),
-        "upto_key": dump_key(last),
-        "first_time": times.min().isoformat() if len(times) else None,
-        "last_time": times.max().isoformat() if len(times) else None,
-        "left_out": dict(found.left_out),
-    }
 
 
 def _new_model(

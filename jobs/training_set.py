@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from jobs.maintenance import Maintenance
 from jobs.source import Source, keys_of
 from schemas.config import MonitorConfig
 from schemas.errors import NotEnoughRecords
-from schemas.keys import Key, key_label
+from schemas.keys import Key, dump_key, key_label
 
 MIN_HELD_OUT = 50
 MOST_HELD_OUT = 5_000
@@ -104,6 +105,22 @@ def held_out_size(n: int, rate: float | None) -> int:
     is_enough = rate is None or conformal_rank(rate, calibrate) >= 1
     can_spare = size <= MOST_HELD_OUT_SHARE * n and n - size - calibrate >= MIN_TRAINING_RECORDS
     return size if can_spare and is_enough else 0
+
+
+def training_range(found: TrainingSet, monitor: MonitorConfig) -> dict[str, Any]:
+    """What the model was made from, records held out for it included: how many, from where to where, without which."""
+    records = found.records
+    first, last = keys_of(records.iloc[[0, -1]], monitor.key)
+    times = records[monitor.time].dropna() if monitor.time else pd.Series(dtype="object")
+    return {
+        "records": len(records),
+        "first_key": key_label(first),
+        "last_key": key_label(last),
+        "upto_key": dump_key(last),
+        "first_time": times.min().isoformat() if len(times) else None,
+        "last_time": times.max().isoformat() if len(times) else None,
+        "left_out": dict(found.left_out),
+    }
 
 
 def _split_normal(found: TrainingSet, monitor: MonitorConfig) -> NormalRecords:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validat
 from schemas.errors import ConfigError, NoSuchMonitor
 from schemas.frames import Features
 from schemas.section import Columns, Duration, Schedule, Section, TimeZone
+from schemas.series import SeriesConfig
 from schemas.service import (
     AlertsConfig,
     DriftConfig,
@@ -169,6 +170,8 @@ class MonitorConfig(Section):
     """all: keep the score of every record, not only of flagged ones."""
     top_features: int = Field(5, ge=1)
     """Causes stored with a flagged record."""
+    series: SeriesConfig | None = None
+    """Learn records as series of their entities; each record by itself where absent (needs time)."""
     model: ModelConfig = ModelConfig()
     retrain: RetrainConfig = RetrainConfig()
     drift: DriftConfig = DriftConfig()
@@ -209,6 +212,21 @@ class MonitorConfig(Section):
             'threshold = "f_beta" needs a label column': self.threshold == "f_beta" and self.label is None,
             'flag = "fdr" goes by p-values, for which threshold must be "conformal" or "pot"': (
                 self.flag == "fdr" and self.threshold == "f_beta"
+            ),
+        }
+        found = [text for text, is_wrong in checks.items() if is_wrong]
+        return found if self.series is None else [*found, *self._series_problems()]
+
+    def _series_problems(self) -> list[str]:
+        unfit = [*self.categorical, *self.timestamp]
+        checks = {
+            "series needs a time column": self.time is None,
+            f"series has numeric and boolean features alone, so {unfit} cannot be among them": bool(unfit),
+            f'series needs threshold = "conformal", not "{self.threshold}"': self.threshold != "conformal",
+            'series needs flag = "rate": its p-values depend on each other': self.flag != "rate",
+            'series is calibrated by its latest records, so holdout cannot be "random"': self.holdout == "random",
+            "the time and the entity of a series cannot be features": bool(
+                {self.time, self.entity} & set(self.features.names)
             ),
         }
         return [text for text, is_wrong in checks.items() if is_wrong]

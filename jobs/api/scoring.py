@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import HTTPException
 from pydantic import BaseModel, Field
 
+from detector.series.scorer import SeriesScorer
 from jobs.api.common import Body, parse_time
 from jobs.api.problems import RecordFault, UnfitRecords
 from jobs.api.state import State
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 _INT64 = range(-(2**63), 2**63)
 _SHOWN = 80  # characters of a value that does not fit
 _WAIT_SECONDS = 30
+_NEEDS_PAST = (
+    "Monitor {!r} learns series: a record is judged with its past. "
+    "Write records to the watched table, where they are scored with it."
+)
 _one_at_a_time = threading.Lock()  # a request uses every core; two at once would each take twice as long
 
 
@@ -78,6 +83,8 @@ def score_records(name: str, sent: RecordsToScore, service: State) -> ScoredReco
         raise HTTPException(413, f"The request holds {len(sent.records)} records, expected at most {most}. Split it.")
     records = to_frame(name, monitor.features, sent.records)
     model_id, scorer = service.scorer_for(name)
+    if isinstance(scorer, SeriesScorer):
+        raise HTTPException(409, _NEEDS_PAST.format(name))
     top = monitor.top_features if sent.top_features is None else sent.top_features
     with _turn():
         scored = scorer.score(records)

@@ -43,7 +43,14 @@ def knn_advice(card: Mapping[str, Any], monitor: str) -> str | None:
 
 
 def describe_card(out: "Output", card: Mapping[str, Any], monitor: str) -> None:
-    """Print the comparison by kind of anomaly, and the realised rates; models of earlier versions have neither."""
+    """Print the comparison by kind of anomaly, and the realised rates; models of earlier versions have neither.
+
+    Of a model of series print its entities.
+    """
+    if card.get("kind") == "series":
+        from jobs.model_card import entity_rows
+
+        out.table(["entity", "records", "model", "calibrated with", "threshold"], entity_rows(card), "Entities")
     if card.get("auroc"):
         # by name: PostgreSQL does not keep the order of keys
         by_kind = [*sorted(card["auroc"].items()), ("mean", card["mean_auroc"])]

@@ -74,13 +74,17 @@ def _newest(app: "App", monitor: str, limit: int) -> "tuple[pd.DataFrame, pd.Dat
 
 
 def _model(app: "App", monitor: str) -> "Model":
-    champion = app.store.champion(monitor)
+    champion, settings = app.store.champion(monitor), app.config.monitor(monitor)
+    if settings.series is not None:
+        raise UsageError(
+            f"Monitor {monitor!r} learns series, whose model rebuilds no records. Name one without series."
+        )
     if champion is None:
         raise NoChampion(monitor)
     app.choose_backend()
-    from jobs.scoring import load_scorer
+    from jobs.scoring import load_record_scorer
 
-    return load_scorer(app.store, champion, app.config.monitor(monitor)).model
+    return load_record_scorer(app.store, champion, settings).model
 
 
 def _print(out: "Output", frame: "pd.DataFrame", file: Path | None) -> None:

@@ -11,11 +11,14 @@ from jobs.commands.options import counted, monitor_argument, with_app
 from schemas.errors import NoChampion, PlumblineError
 
 if TYPE_CHECKING:
-    from detector.scorer import Scorer
+    from collections.abc import Mapping
+
     from jobs.app import App
+    from jobs.context import AnyScorer
     from jobs.output import Output
     from jobs.scoring import Progress, ScoringReport
 
+_NAMED = 5
 _SUSPICIOUS = 10  # times the rate asked for, from which on the model itself is in doubt
 
 
@@ -44,20 +47,10 @@ def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> 
         out.say(report.role)
         if report.verdict != "first":
             out.say(report.reason)
-        out.facts(
-            {
-                "records trained on": card["training_records"],
-                "records calibrated with": card["calibration_records"],
-                "features / encoded columns": f"{card['features']} / {card['cells']}",
-                "epochs": card["epochs"],
-                "held-out ELBO (nats per record)": card["held_out_elbo"],
-                f"threshold of the {card['score']} score": card["threshold"],
-                "false-positive rate": card["false_positive_rate"],
-                "AUROC on synthetic anomalies": mean_auroc_line(card),
-            }
-        )
-        if advice := knn_advice(card, monitor):
-            out.say(advice)
+        if card.get("kind") == "series":
+            _describe_series(out, card)
+        else:
+            _describe_records(out, card, monitor)
         if report.join_view:
             out.say(f"Flagged rows beside their records: SELECT * FROM {report.join_view}")
 
@@ -65,6 +58,45 @@ def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> 
     if report.verdict == "degenerate" and not challenger:
         msg = f"Model {report.model_id} was refused and stays a challenger. {report.reason} See: plumbline models show"
         raise PlumblineError(f"{msg} {report.model_id}")
+
+
+def _describe_records(out: "Output", card: "Mapping[str, Any]", monitor: str) -> None:
+    """Say what a model of single records was made from, and how good it is."""
+    out.facts(
+        {
+            "records trained on": card["training_records"],
+            "records calibrated with": card["calibration_records"],
+            "features / encoded columns": f"{card['features']} / {card['cells']}",
+            "epochs": card["epochs"],
+            "held-out ELBO (nats per record)": card["held_out_elbo"],
+            f"threshold of the {card['score']} score": card["threshold"],
+            "false-positive rate": card["false_positive_rate"],
+            "AUROC on synthetic anomalies": mean_auroc_line(card),
+        }
+    )
+    if advice := knn_advice(card, monitor):
+        out.say(advice)
+
+
+def _describe_series(out: "Output", card: "Mapping[str, Any]") -> None:
+    """Say what a model of series was made from, and which entities it can flag nothing of."""
+    out.facts(
+        {
+            "records trained on": card["training_records"],
+            "held back of them to calibrate": card["calibration_records"],
+            "channels": card["features"],
+            "entities / with a model of their own": f"{card['entities']} / {card['own_models']}",
+            "earlier records that a score depends on": card["context_rows"],
+            "false-positive rate": card["false_positive_rate"],
+        }
+    )
+    ranked = sorted(name for name, entity in card["by_entity"].items() if entity["threshold"] is None)
+    if ranked:
+        named = ", ".join(ranked[:_NAMED]) + (", ..." if len(ranked) > _NAMED else "")
+        out.say(
+            f"Of {len(ranked)} of {card['entities']} entities nothing can be flagged, since their calibration records "
+            f"are too few for the rate: {named}. Collect more normal records, ask for a larger rate, or share a model."
+        )
 
 
 @click.command("score")
@@ -93,8 +125,9 @@ def scoring_progress(app: "App", out: "Output", monitor: str) -> Iterator[tuple[
     """What a scoring run shows while it goes on, and how it loads the champion."""
     from jobs.scoring import load_scorer
 
-    def load(*champion: Any) -> "Scorer":
-        app.choose_backend()  # takes seconds, which a run that finds nothing new is spared
+    def load(*champion: Any) -> "AnyScorer":
+        if app.config.monitor(monitor).series is None:
+            app.choose_backend()  # takes seconds, which a run that finds nothing new is spared
         return load_scorer(*champion)
 
     with out.progress(f"scoring {monitor}") as update:
@@ -141,7 +174,8 @@ def _prepare_champion(app: "App", monitor: str) -> None:
     """
     if app.store.champion(monitor) is None:
         raise NoChampion(monitor)
-    app.choose_backend()
+    if app.config.monitor(monitor).series is None:
+        app.choose_backend()
 
 
 @click.command("forecast")

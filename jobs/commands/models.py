@@ -75,8 +75,8 @@ def show_command(app: "App", out: "Output", model_id: int, markdown: bool) -> No
                 "settings": ", ".join(f"{k} = {v}" for k, v in model.manifest["config"].items()),
             }
         )
-        epochs = [(e["number"], e["elbo"], e["held_out_elbo"]) for e in model.manifest["about"]["history"]]
-        out.table(["epoch", "ELBO", "held-out ELBO"], epochs)
+        if epochs := [(e["number"], e["elbo"], e["held_out_elbo"]) for e in model.manifest["about"]["history"]]:
+            out.table(["epoch", "ELBO", "held-out ELBO"], epochs)
         describe_card(out, model.card, model.monitor)
         if model.comparison is not None:
             _describe_comparison(out, model.comparison)

@@ -1,10 +1,12 @@
 """`plumbline serve` as a process: schedules, signals, changes of its configuration, failures, late runs, trainings."""
 
+import ctypes
 import signal
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -112,6 +114,15 @@ def test_sigterm_finishes_the_current_batch_and_the_next_process_goes_on(site):
     with serving(site) as process:  # what was left behind needs no schedule
         process.until_found(SCORED, monitor="pump", records=RECORDS)
     assert site.query("SELECT sum(records), sum(attempts), count(*) FROM batches") == [(RECORDS, 42, 42)]
+
+
+def test_a_signal_that_another_thread_takes_is_heard(site):
+    configure(site, pump=f'score_every = "{NEVER}"')
+    with serving(site) as process:
+        pid = process.process.pid
+        other = next(int(task.name) for task in Path(f"/proc/{pid}/task").iterdir() if int(task.name) != pid)
+        assert ctypes.CDLL(None).tgkill(pid, other, signal.SIGTERM) == 0
+        assert process.ended() == 0
 
 
 def test_a_second_signal_ends_at_once(site):

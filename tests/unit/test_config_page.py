@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from schemas.config import ModelConfig, MonitorConfig, RuntimeConfig, StoreConfig, parse_config
 from schemas.section import Section, parse_duration
+from schemas.series import SeriesConfig
 from schemas.service import (
     AlertsConfig,
     DriftConfig,
@@ -28,6 +29,7 @@ SECTIONS = {
     "alerts": AlertsConfig,
     "monitors.NAME": MonitorConfig,
     "monitors.NAME.model": ModelConfig,
+    "monitors.NAME.series": SeriesConfig,
     "monitors.NAME.retrain": RetrainConfig,
     "monitors.NAME.drift": DriftConfig,
     "monitors.NAME.alert": MonitorAlerts,

@@ -57,6 +57,14 @@ def test_a_locked_file_says_who_to_wait_for(tmp_path):
     engine.dispose()
 
 
+def test_a_full_disk_is_named(tmp_path):
+    engine = opened(f"sqlite:///{tmp_path / 'a.db'}")
+    with pytest.raises(StoreError, match=r"a\.db.*disk is full\..*Make room"), writing(engine) as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")
+        connection.exec_driver_sql("CREATE TABLE a (b)")
+    engine.dispose()
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(StoreError, match="Its folder must exist"), writing(opened(f"sqlite:///{tmp_path}/no/a.db")):
         pass

@@ -1,0 +1,191 @@
+"""A model of series with the calibration of each entity: records with their past in, decisions and causes out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from detector.calibration import Calibration, conformal_rank, severity
+from detector.series.artifact import SeriesArtifact
+from detector.series.entity import Causes
+from detector.series.model import SeriesModel
+from detector.series.stretches import Stretch
+from schemas.errors import RecordsError
+from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Cause, Explanation
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What the scores of an entity mean.
+
+    Attributes:
+        calibration: held-back normal scores.
+        threshold: above it a record is an anomaly; infinite where these are too few for the rate.
+        is_pooled: whether they are of several entities, since those of one were too few.
+    """
+
+    calibration: Calibration
+    threshold: float
+    is_pooled: bool = False
+
+    @classmethod
+    def fit(cls, reference: np.ndarray, rate: float, *, is_pooled: bool = False) -> "Judge":
+        """The judge by held-back normal scores (m,)."""
+        calibration = Calibration.fit(reference)
+        is_enough = conformal_rank(rate, len(reference)) >= 1
+        return cls(calibration, calibration.threshold(rate) if is_enough else np.inf, is_pooled)
+
+    @property
+    def only_ranks(self) -> bool:
+        """Whether its calibration records are too few to flag anything at the rate."""
+        return bool(np.isinf(self.threshold))
+
+
+class SeriesScorer:
+    """Scores records with their past; the same record and past always get the same score, bit for bit.
+
+    Args:
+        artifact: the trained model.
+        rate: a false-positive rate in place of the one that was asked for in training.
+    """
+
+    def __init__(self, artifact: SeriesArtifact, rate: float | None = None) -> None:
+        self.artifact = artifact
+        self.rate = artifact.rate if rate is None else rate
+        self.model = artifact.model
+        self._judges = _judges(self.model, self.rate)
+        self._shared = None if self.model.shared is None else Judge.fit(self.model.shared.reference, self.rate)
+
+    @property
+    def smallest_rate(self) -> float:
+        """The rate that the entity with the most calibration records can tell apart."""
+        judges = [*self._judges.values(), *([self._shared] if self._shared else [])]
+        return 1 / (1 + max(len(judge.calibration.reference) for judge in judges))
+
+    def judge(self, entity: str) -> Judge:
+        """What the entity's scores mean.
+
+        Raises:
+            RecordsError: where no model knows it.
+        """
+        judge = self._judges.get(entity, self._shared)
+        if judge is None:
+            raise RecordsError(
+                f"Entity {entity!r} was not in the training records, and there is no shared model. "
+                'Train again with its records, or with models = "auto".'
+            )
+        return judge
+
+    def score(self, records: pd.DataFrame, stretches: Sequence[Stretch]) -> pd.DataFrame:
+        """One row per record on the records' index: the columns of `schemas.frames.SCORE_COLUMNS`.
+
+        Args:
+            records: to score.
+            stretches: each of the records in one of them, with its past.
+
+        Raises:
+            RecordsError: where an entity has no model, or the records do not have the model's features.
+        """
+        found = np.full((len(records), 3), np.nan)
+        for stretch in stretches:
+            judge = self.judge(stretch.entity)
+            scores = self.model.scores(stretch.entity, stretch.series)[stretch.own]
+            thresholds = np.full(len(scores), judge.threshold)
+            found[stretch.rows] = np.column_stack([scores, judge.calibration.p_values(scores), thresholds])
+        scores, p_values, thresholds = found.T
+        columns = {
+            ANOMALY_SCORE: scores,
+            P_VALUE: p_values,
+            SEVERITY: severity(p_values),
+            THRESHOLD: thresholds,
+            IS_ANOMALY: scores > thresholds,
+        }
+        return pd.DataFrame(columns, index=records.index)
+
+    def explain(
+        self, rows: np.ndarray, scores: np.ndarray, top: int, stretches: Sequence[Stretch]
+    ) -> list[Explanation]:
+        """The `top` causes of each of n scores, largest share first.
+
+        Args:
+            rows: (n,) positions of the records that have these scores.
+            scores: (n,) of them.
+            top: how many causes.
+            stretches: as they were scored.
+        """
+        score_of = dict(zip(rows.tolist(), scores.tolist(), strict=True))
+        found: dict[int, Explanation] = {}
+        for stretch in stretches:
+            wanted = [position for position, row in enumerate(stretch.rows.tolist()) if row in score_of]
+            if wanted:
+                causes = self.model.causes(stretch.entity, stretch.series)
+                for position in wanted:
+                    row = int(stretch.rows[position])
+                    at = stretch.own.start + position
+                    found[row] = self._explanation(causes, stretch.series.values[at], at, score_of[row], top)
+        return [found[row] for row in rows.tolist()]
+
+    def _explanation(self, causes: Causes, values: np.ndarray, at: int, score: float, top: int) -> Explanation:
+        largest = np.argsort(-causes.share[at], kind="stable")[:top]
+        return Explanation(tuple(self._causes(causes, values, at, score, largest)))
+
+    def _causes(
+        self, causes: Causes, values: np.ndarray, at: int, score: float, channels: np.ndarray
+    ) -> Iterator[Cause]:
+        names, numeric = self.artifact.features.names, len(self.artifact.features.numeric)
+        for channel in channels.tolist():
+            yield Cause(
+                feature=names[channel],
+                share=float(causes.share[at, channel] * score),
+                deviation=float(causes.deviation[at, channel]),
+                value=_value(float(values[channel]), is_boolean=channel >= numeric),
+                expected=float(causes.expected[at, channel]),
+            )
+
+
+@dataclass(frozen=True)
+class InContext:
+    """A scorer of series bound to the past of some records, with the face of `detector.scorer.Scorer`.
+
+    Attributes:
+        scorer: of series.
+        index: of the records' frame; its labels are unique.
+        stretches: the records with their past.
+    """
+
+    scorer: SeriesScorer
+    index: pd.Index
+    stretches: Sequence[Stretch]
+
+    profile = None
+    """Drift is not assessed by single records."""
+
+    def score(self, records: pd.DataFrame) -> pd.DataFrame:
+        """One row per record, as `SeriesScorer.score`."""
+        return self.scorer.score(records, self.stretches)
+
+    def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
+        """The `top` causes of each of n scores of some of the records, largest share first."""
+        return self.scorer.explain(self.index.get_indexer(records.index), scores, top, self.stretches)
+
+
+def _judges(model: SeriesModel, rate: float) -> dict[str, Judge]:
+    """The judge of each entity with its own model; those with too few calibration records for the rate share one.
+
+    Scores are in units of the entity's own usual ones, so those of several entities can be laid together.
+    """
+    judges = {name: Judge.fit(entity.reference, rate) for name, entity in model.entities.items()}
+    few = [name for name, judge in judges.items() if judge.only_ranks]
+    if len(few) > 1:
+        pool = np.concatenate([judges[name].calibration.reference for name in few])
+        judges |= dict.fromkeys(few, Judge.fit(pool, rate, is_pooled=True))
+    return judges
+
+
+def _value(value: float, *, is_boolean: bool) -> Any:
+    """A channel's value as its record has it."""
+    if np.isnan(value):
+        return None
+    return bool(value) if is_boolean else value

@@ -1,0 +1,233 @@
+"""Trains a monitor's model of series: each entity's normal records in order of time in, a model with its card out."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from detector.artifact import digest
+from detector.comparison import Comparison, Policy, PromotionDecision, decide
+from detector.series.artifact import SeriesArtifact, dump_series, load_series, manifest
+from detector.series.entity import EntityModel
+from detector.series.model import SeriesModel
+from detector.series.records import Series
+from detector.series.scorer import SeriesScorer
+from detector.series.settings import SeriesSettings
+from detector.series.stretches import Stretch, entities_of, joined, positions_of, series_of
+from detector.trial import Performance
+from jobs.model_card import CardFacts, render_card
+from jobs.source import Source, keys_of
+from jobs.store import NewModel, Store
+from jobs.training_set import TrainingSet, held_out_size, read_training_set, training_range
+from schemas.config import MonitorConfig
+from schemas.errors import ArtifactError, NotEnoughRecords, RecordsError
+from schemas.frames import IS_ANOMALY, Features
+from schemas.keys import load_key
+from schemas.series import SeriesConfig
+
+TOLERANCE = 2  # times the rate asked for, and as much below it: records of a series resemble their neighbours
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training made, before it is stored.
+
+    Attributes:
+        model: the artifact and what is known about it.
+        comparison: with the champion.
+        decision: what becomes of the model.
+        records: how many it was made from.
+    """
+
+    model: NewModel
+    comparison: Comparison
+    decision: PromotionDecision
+    records: int
+
+
+def train_series(source: Source, store: Store, at: datetime, policy: Policy) -> Trained:
+    """Train, calibrate and compare a model; the same records give the same one. Nothing is stored.
+
+    Raises:
+        NotEnoughRecords: where a model would have fewer than 50 records.
+        SourceError: where the watched table cannot be read.
+    """
+    monitor = source.monitor
+    found = _placed(read_training_set(source, store.feedback(source.name), at), monitor)
+    rival = _load_rival(store, source)
+    rest, held_out = _parted(found.records, monitor, is_first=rival is None)
+    artifact = _fit(found, rest, monitor)
+    scorer = SeriesScorer(artifact)
+    comparison = _compare(scorer, rival, rest, held_out, monitor)
+    decision = decide(comparison, policy)
+    return Trained(_new_model(source.name, scorer, comparison, decision), comparison, decision, len(found.records))
+
+
+def settings_of(config: SeriesConfig) -> SeriesSettings:
+    """The settings that a section of the configuration stands for."""
+    max_gap = None if config.max_gap is None else config.max_gap.total_seconds()
+    return SeriesSettings(config.models, max_gap, config.smoothing, config.reference, config.fewest)
+
+
+@dataclass(frozen=True)
+class _Rival:
+    """The champion that a new model is compared with, or why it cannot be."""
+
+    model_id: int
+    scorer: SeriesScorer | None
+    problem: str | None = None
+
+
+def _placed(found: TrainingSet, monitor: MonitorConfig) -> TrainingSet:
+    """The records that have a place in a series."""
+    records = found.records
+    has_time = records[monitor.time].notna().to_numpy()
+    has_entity = entities_of(records, monitor.entity) != ""
+    counts = {"without a time": int((~has_time).sum()), "without an entity": int((has_time & ~has_entity).sum())}
+    left_out = {**found.left_out, **{reason: count for reason, count in counts.items() if count}}
+    placed = records[has_time & has_entity]
+    if placed.empty:
+        raise NotEnoughRecords(0, 1, "with a time and an entity to train on")
+    return TrainingSet(placed, left_out)
+
+
+def _load_rival(store: Store, source: Source) -> _Rival | None:
+    champion = store.champion(source.name)
+    if champion is None:
+        return None
+    try:
+        artifact = load_series(store.model_blob(champion.model_id), champion.sha256)
+    except ArtifactError as exc:
+        return _Rival(champion.model_id, None, str(exc))
+    return _Rival(champion.model_id, SeriesScorer(artifact, source.monitor.false_positive_rate))
+
+
+def _parted(records: pd.DataFrame, monitor: MonitorConfig, *, is_first: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Records to train on, and the newest ones to compare with the champion on; each in order of keys."""
+    size = 0 if is_first else held_out_size(len(records), monitor.false_positive_rate)
+    newest = np.argsort(records[monitor.time].to_numpy(), kind="stable")[len(records) - size :]
+    is_held_out = np.zeros(len(records), dtype=bool)
+    is_held_out[newest] = True
+    return records[~is_held_out], records[is_held_out]
+
+
+def _by_entity(records: pd.DataFrame, monitor: MonitorConfig, features: Features) -> dict[str, Series]:
+    """The series of each entity, as its records came."""
+    entities = entities_of(records, monitor.entity)
+    positions = positions_of(entities).items()
+    return {name: series_of(records.iloc[rows], str(monitor.time), features) for name, rows in positions}
+
+
+def _fit(found: TrainingSet, rest: pd.DataFrame, monitor: MonitorConfig) -> SeriesArtifact:
+    series = _by_entity(rest, monitor, monitor.features)
+    model = SeriesModel.fit(series, settings_of(monitor.series or SeriesConfig()))
+    versions = {name: version(name) for name in ("numpy", "pandas", "scipy")}
+    about = {"training": training_range(found, monitor), "versions": versions, "history": []}
+    records = {name: len(one) for name, one in series.items()}
+    return SeriesArtifact(monitor.features, model, monitor.false_positive_rate, records, about)
+
+
+def _compare(
+    scorer: SeriesScorer, rival: _Rival | None, rest: pd.DataFrame, held_out: pd.DataFrame, monitor: MonitorConfig
+) -> Comparison:
+    """Try a new model, and the champion where there is one, on the newest normal records."""
+    challenger = _perform(scorer, rest, held_out, monitor)
+    champion, problem = None, None if rival is None else rival.problem
+    if rival is not None and rival.scorer is not None:
+        try:
+            champion = _perform(rival.scorer, rest, held_out, monitor)
+        except RecordsError as exc:  # the monitor has other features or entities now
+            problem = str(exc)
+    seen = _seen(rival.scorer, held_out, monitor) if rival is not None and rival.scorer is not None else 0
+    notes = {
+        f"The champion cannot score these records: {problem}": problem,
+        f"The champion was made from {seen:,} of the held-out records, which flatters it.": seen and champion,
+    }
+    return Comparison(
+        challenger=challenger,
+        champion=champion,
+        champion_id=None if rival is None else rival.model_id,
+        rate=scorer.rate,
+        cells=len(scorer.artifact.features.names),
+        records=len(held_out),
+        seen_by_champion=seen,
+        notes=tuple(note for note, applies in notes.items() if applies),
+    )
+
+
+def _perform(scorer: SeriesScorer, rest: pd.DataFrame, held_out: pd.DataFrame, monitor: MonitorConfig) -> Performance:
+    """How many held-out records a model flags, each with its past."""
+    if held_out.empty:
+        return Performance()
+    flagged = scorer.score(held_out, list(_stretches(rest, held_out, monitor, scorer.artifact.features)))[IS_ANOMALY]
+    usual = scorer.rate * len(held_out)
+    tolerance = (int(usual / TOLERANCE), int(np.ceil(usual * TOLERANCE)))
+    return Performance(records=len(held_out), flagged=int(flagged.sum()), tolerance=tolerance)
+
+
+def _stretches(
+    rest: pd.DataFrame, held_out: pd.DataFrame, monitor: MonitorConfig, features: Features
+) -> Iterator[Stretch]:
+    past = _by_entity(rest, monitor, features)
+    entities = entities_of(held_out, monitor.entity)
+    series = _by_entity(held_out, monitor, features)
+    for name, rows in positions_of(entities).items():
+        before = [past[name]] if name in past else []
+        yield Stretch(name, rows, joined([*before, series[name]]))
+
+
+def _seen(champion: SeriesScorer, held_out: pd.DataFrame, monitor: MonitorConfig) -> int:
+    """How many of the held-out records the champion was made from."""
+    upto = load_key(champion.artifact.about["training"]["upto_key"])
+    with suppress(TypeError):  # the key is of another type now: nothing is known to be of the old one
+        return sum(key <= upto for key in keys_of(held_out, monitor.key))
+    return 0
+
+
+def _new_model(monitor: str, scorer: SeriesScorer, comparison: Comparison, decision: PromotionDecision) -> NewModel:
+    blob, known = dump_series(scorer.artifact), manifest(scorer.artifact)
+    by_entity = {name: _entity_card(name, scorer) for name in scorer.artifact.entities}
+    card = {
+        "kind": "series",
+        "training_records": sum(scorer.artifact.entities.values()),
+        "calibration_records": sum(len(model.reference) for model in _used_models(scorer)),
+        "features": len(scorer.artifact.features.names),
+        "entities": len(by_entity),
+        "own_models": len(scorer.model.entities),
+        "context_rows": scorer.model.context_rows,
+        "only_ranked": sum(entity["threshold"] is None for entity in by_entity.values()),
+        "score": "series",
+        "held_out_elbo": None,
+        "threshold": None,
+        "threshold_method": "conformal",
+        "false_positive_rate": scorer.rate,
+        "bytes": len(blob),
+        "by_entity": by_entity,
+    }
+    told = {**comparison.to_json(), "is_promoted": decision.is_promoted, "reason": decision.reason}
+    text = render_card(CardFacts(monitor, known, card, told))
+    return NewModel(blob, digest(blob), known, card, card_markdown=text, comparison=told)
+
+
+def _used_models(scorer: SeriesScorer) -> Iterator[EntityModel]:
+    """The models that score the entities that were trained on."""
+    yield from scorer.model.entities.values()
+    if scorer.model.shared is not None and len(scorer.model.entities) < len(scorer.artifact.entities):
+        yield scorer.model.shared
+
+
+def _entity_card(name: str, scorer: SeriesScorer) -> Mapping[str, Any]:
+    """What is known about an entity; it has no threshold where its calibration records are too few for the rate."""
+    judge = scorer.judge(name)
+    return {
+        "records": scorer.artifact.entities[name],
+        "model": "its own" if scorer.model.has_own(name) else "shared",
+        "calibration_records": len(judge.calibration.reference),
+        "is_pooled": judge.is_pooled,
+        "threshold": None if judge.only_ranks else judge.threshold,
+    }

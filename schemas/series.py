@@ -1,0 +1,33 @@
+"""The section of the configuration that makes a monitor one of series."""
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from schemas.section import Duration, Section
+
+LONGEST_HALF_LIFE = 1_000
+
+
+class SeriesConfig(Section):
+    """How records are learned as series of their entities; every default works without tuning."""
+
+    models: Literal["per_entity", "shared", "auto"] = "auto"
+    """per_entity: one model for each entity; shared: one for all; auto: one for each entity that has `fewest`
+    records, and a shared one for the others and for entities that come later."""
+    max_gap: Duration | None = None
+    """After a longer step of time the past is forgotten; it never is where absent."""
+    smoothing: tuple[Annotated[int, Field(ge=1, le=LONGEST_HALF_LIFE)], ...] = Field((2, 8), min_length=1, max_length=8)
+    """Half-lives of the score's running means, in records. An anomaly must last about as long as the shortest
+    one to count in full, which delays its alarm as much."""
+    reference: int = Field(2_000, ge=10)
+    """Most training records kept in a model to measure distances to."""
+    fewest: int = Field(300, ge=50)
+    """Records that an entity needs for a model of its own, with models = "auto"."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "SeriesConfig":
+        if self.max_gap is not None and self.max_gap <= timedelta(0):
+            raise ValueError("max_gap must be longer than 0")
+        return self

@@ -1,0 +1,238 @@
+"""A monitor of series from its table to flagged records, on each database."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from fastapi import HTTPException
+from sqlalchemy import select
+
+from jobs import checks
+from jobs.api.scoring import RecordsToScore, score_records
+from jobs.checks import check_monitor
+from jobs.databases import reading, writing
+from jobs.evaluating import evaluate_monitor, forecast_monitor
+from jobs.importing import import_file
+from jobs.scoring import load_scorer, score_monitor
+from jobs.source import Source
+from jobs.training import TrainingOrder, train_monitor
+from schemas.config import MonitorConfig
+from schemas.errors import ArtifactError, RecordsError
+from schemas.tables import scores
+from tests.series import interleaved, machine
+
+MIXER = {
+    "table": "mixer",
+    "key": "id",
+    "time": "read_at",
+    "entity": "machine",
+    "numeric": ["torque", "speed", "load"],
+    "boolean": ["is_open"],
+    "label": "is_fault",
+    "normal": "id <= 1200",
+    "store_scores": "all",
+    "series": {},
+}
+
+
+def readings():
+    """Readings of two machines; one spikes and the other's sensor sticks after those that count as normal."""
+    first, second = machine("a", 800, 0), machine("b", 800, 1)
+    first.loc[700:702, ["speed", "is_fault"]] += [9, 1]
+    second.loc[740:779, "torque"] = second.loc[740, "torque"]
+    second.loc[745:779, "is_fault"] = 1
+    return interleaved(first, second)
+
+
+class Mixer:
+    """A monitor on readings in a table."""
+
+    def __init__(self, store, folder, now):
+        self.store, self.folder, self.now, self.sources = store, folder, now, []
+
+    def fill(self, frame, **options):
+        frame.to_parquet(self.folder / "mixer.parquet")
+        import_file(self.folder / "mixer.parquet", self.store.engine, "mixer", **options)
+
+    def source(self, **changes):
+        settings = {name: value for name, value in (MIXER | changes).items() if value is not None}
+        self.sources.append(Source("mixer", MonitorConfig(**settings), self.store.engine))
+        return self.sources[-1]
+
+    def train(self, policy="always", **changes):
+        return train_monitor(self.source(**changes), self.store, lambda: self.now, order=TrainingOrder(policy))
+
+    def score(self, **changes):
+        return score_monitor(self.source(**changes), self.store, lambda: self.now)
+
+    def scores(self):
+        """Key, score, p-value and flag of every record."""
+        c = scores.c
+        wanted = select(c.record_key_int, c.anomaly_score, c.p_value, c.is_anomaly).order_by(c.record_key_int)
+        with reading(self.store.engine) as connection:
+            return connection.execute(wanted).all()
+
+
+@pytest.fixture
+def mixer(store, tmp_path, now):
+    mixer = Mixer(store, tmp_path, now)
+    mixer.fill(readings())
+    yield mixer
+    for source in mixer.sources:
+        source.close()
+
+
+def test_what_was_trained_is_scored_and_finds_the_faults(mixer):
+    report = mixer.train()
+    assert (report.is_champion, report.verdict) == (True, "first")
+    assert (report.card["training_records"], report.card["calibration_records"]) == (1200, 240)
+    assert (report.card["entities"], report.card["own_models"], report.card["only_ranked"]) == (2, 2, 0)
+    scored = mixer.score(batch_size=300)
+    assert (scored.records, scored.batches) == (1600, 6)
+    frame = readings()
+    flagged = {key for key, _, _, is_anomaly in mixer.scores() if is_anomaly}
+    spike = frame[(frame["machine"] == "a") & (frame["is_fault"] == 1)]["id"]
+    stuck = frame[(frame["machine"] == "b") & (frame["is_fault"] == 1)]["id"]
+    assert set(spike) & flagged
+    assert len(set(stuck) & flagged) > 20
+
+
+def test_scores_do_not_depend_on_the_batch_size(mixer):
+    mixer.train()
+    mixer.score(batch_size=170)
+    found = mixer.scores()
+    assert len(found) == 1600
+    mixer.store.reopen_window("mixer", pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UTC"))
+    with writing(mixer.store.engine) as connection:
+        connection.exec_driver_sql("DELETE FROM scores")
+    mixer.score(batch_size=10_000)
+    assert mixer.scores() == found
+
+
+def test_training_again_on_the_same_records_gives_the_same_model(mixer):
+    first, second = mixer.train(), mixer.train("never")
+    blobs = [mixer.store.model_blob(report.model_id) for report in (first, mixer.train("never"))]
+    assert second.verdict == "better"
+    assert blobs[0] != blobs[1]  # the later ones hold records out for the comparison
+    assert blobs[1] == mixer.store.model_blob(second.model_id)
+
+
+def test_a_challenger_is_compared_by_the_rate_it_keeps_on_the_newest_records(mixer):
+    mixer.train()
+    report = mixer.train("if_better")
+    compared = mixer.store.model(report.model_id).comparison
+    assert compared["records"] == 120
+    assert compared["seen_by_champion"] == 120
+    assert "flatters it" in compared["notes"][0]
+    assert compared["challenger"]["tolerance"] == [0, 3]
+    assert report.is_champion is (report.verdict == "better")
+    assert "| a | 540 | its own | 108 |" in mixer.store.card_markdown(report.model_id)
+
+
+def test_a_challenger_that_does_not_know_how_things_are_now_is_refused(mixer):
+    changed = readings()
+    changed.loc[changed["id"] > 900, ["torque", "speed"]] *= 3
+    mixer.fill(changed, if_exists="replace")
+    mixer.train()
+    report = mixer.train("if_better", normal="id <= 600 OR id BETWEEN 1141 AND 1200")
+    assert (report.verdict, report.is_champion) == ("degenerate", False)
+    assert "of 66 held-out normal records where 1.00% was asked for" in report.reason
+
+
+def test_entities_with_too_few_records_for_the_rate_are_ranked_and_that_is_said(mixer, monkeypatch):
+    monkeypatch.setattr(checks, "needed_normal_records", lambda _rate: 1000)
+    report = mixer.train(false_positive_rate=0.001)
+    assert report.card["only_ranked"] == 2
+    assert {entity["threshold"] for entity in report.card["by_entity"].values()} == {None}
+    assert mixer.score(false_positive_rate=0.001).anomalies == 0
+    assert "2 of them have too few calibration records" in mixer.store.card_markdown(report.model_id)
+
+
+def test_a_rate_can_be_changed_without_training_again(mixer):
+    mixer.train()
+    few = mixer.score(false_positive_rate=0.01).anomalies
+    mixer.store.reopen_window("mixer", pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UTC"))
+    assert mixer.score(false_positive_rate=0.1).anomalies > few
+
+
+def test_a_machine_that_comes_later_is_scored_by_the_shared_model(mixer):
+    mixer.train()
+    newer = machine("c", 30, 2).assign(id=np.arange(1601, 1631))
+    mixer.fill(newer, if_exists="append")
+    mixer.score()
+    assert len(mixer.scores()) == 1630
+
+
+def test_without_a_shared_model_a_new_machine_stops_the_run_with_its_name(mixer):
+    mixer.train(series={"models": "per_entity"})
+    mixer.fill(machine("c", 30, 2).assign(id=np.arange(1601, 1631)), if_exists="append")
+    with pytest.raises(RecordsError, match="Entity 'c' was not in the training records"):
+        mixer.score(series={"models": "per_entity"}, batch_size=1600)
+    assert len(mixer.scores()) == 1600
+
+
+def test_records_without_a_time_or_a_machine_are_left_out_of_training_and_scored(mixer):
+    odd = readings()
+    odd.loc[[5, 9], "machine"] = None
+    odd.loc[11, "read_at"] = pd.NaT
+    mixer.fill(odd, if_exists="replace")
+    report = mixer.train()
+    training = mixer.store.model(report.model_id).manifest["about"]["training"]
+    assert training["left_out"] == {"without a time": 1, "without an entity": 2}
+    mixer.score(batch_size=100)
+    assert len(mixer.scores()) == 1600
+
+
+def test_without_entities_the_table_is_one_series(mixer):
+    mixer.fill(readings().query("machine == 'a'"), if_exists="replace")
+    report = mixer.train(entity=None)
+    assert list(report.card["by_entity"]) == ["all"]
+    assert mixer.score(entity=None).records == 800
+
+
+def test_it_is_evaluated_and_forecast_with_the_past_of_each_record(mixer):
+    mixer.train()
+    found = evaluate_monitor(mixer.source(batch_size=90), mixer.store).evaluation
+    assert (found.records, found.anomalies) == (400, 38)
+    assert found.auroc > 0.9
+    forecast = forecast_monitor(mixer.source(batch_size=70), mixer.store)
+    assert (forecast.records, forecast.flagged) == (400, found.flagged)
+
+
+def test_a_model_of_single_records_is_not_taken_for_one_of_series(mixer):
+    mixer.train(model={"members": 1, "steps": 20}, series=None)
+    champion = mixer.store.champion("mixer")
+    with pytest.raises(ArtifactError, match="wrong kind: Field required.*train again"):
+        load_scorer(mixer.store, champion, mixer.source().monitor)
+    report = mixer.train("if_better")
+    assert report.is_champion
+    assert "cannot score these records" in mixer.store.model(report.model_id).comparison["notes"][0]
+
+
+def test_a_missing_index_is_an_error_on_a_large_table_and_its_statement_creates_it(mixer, monkeypatch):
+    def findings():
+        return [
+            (found.level, found.message) for found in check_monitor("mixer", mixer.source().monitor, mixer.source())
+        ]
+
+    ((level, message),) = findings()
+    assert level == "warning"
+    monkeypatch.setattr(checks, "_LARGE", 1000)
+    assert findings() == [("error", message)]
+    with pytest.raises(RecordsError, match="No index begins with \\(machine, read_at\\)"):
+        mixer.train()
+    with writing(mixer.store.engine) as connection:
+        connection.exec_driver_sql(message.partition("Create one: ")[2])
+    assert findings()[0][0] == "ok"
+
+
+def test_the_api_says_that_a_series_needs_its_past(mixer):
+    mixer.train()
+    monitor = mixer.source().monitor
+    scorer = load_scorer(mixer.store, mixer.store.champion("mixer"), monitor)
+    config = SimpleNamespace(monitor=lambda _name: monitor, service=SimpleNamespace(max_records=10))
+    service = SimpleNamespace(config=config, scorer_for=lambda _name: (1, scorer))
+    sent = RecordsToScore(records=[{"torque": 1.0, "speed": 1.0, "load": 1.0, "is_open": True}])
+    with pytest.raises(HTTPException, match="409: Monitor 'mixer' learns series: .*Write records to the watched table"):
+        score_records("mixer", sent, service)

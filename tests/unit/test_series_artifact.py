@@ -1,0 +1,132 @@
+"""A model of series survives storage bit for bit, and nothing but what was stored is ever loaded."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+from safetensors.numpy import load, save
+
+from detector.artifact import digest, load_artifact
+from detector.series.artifact import dump_series, load_series, manifest
+from detector.series.records import Series
+from schemas.errors import ArtifactError
+from tests.series import FEATURES, channels, trained
+
+
+@pytest.fixture(scope="module")
+def artifact():
+    return trained(max_gap=90.0)
+
+
+@pytest.fixture(scope="module")
+def blob(artifact):
+    return dump_series(artifact)
+
+
+def changed(blob, change=dict, **arrays):
+    """The blob with another manifest and other arrays; an array that is None is left out."""
+    size = int.from_bytes(blob[:8], "little")
+    known = json.loads(json.loads(blob[8 : 8 + size])["__metadata__"]["manifest"])
+    change(known)
+    kept = {**load(blob), **{name.replace("__", "/"): array for name, array in arrays.items()}}
+    kept = {name: array for name, array in kept.items() if array is not None}
+    return save(kept, metadata={"manifest": json.dumps(known)})
+
+
+def assert_refused(blob, because):
+    with pytest.raises(ArtifactError, match=f"^The model artifact .*(?:{because}).*promote another model or train"):
+        load_series(blob, digest(blob))
+
+
+def test_a_stored_model_scores_the_same_bits(artifact, blob):
+    again = load_series(blob, digest(blob))
+    assert dump_series(again) == blob
+    assert (again.features, again.rate, again.entities) == (FEATURES, 0.01, {"a": 600, "b": 600})
+    series = Series(np.arange(300), channels(300, seed=5))
+    for entity in ("a", "b", "unseen"):
+        np.testing.assert_array_equal(again.model.scores(entity, series), artifact.model.scores(entity, series))
+
+
+def test_the_manifest_is_json_without_arrays(artifact):
+    known = manifest(artifact)
+    assert json.loads(json.dumps(known, allow_nan=False)) == known | {"config": json.loads(json.dumps(known["config"]))}
+    assert (known["kind"], known["models"]) == ("series", ["a", "b", ""])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.999999])
+def test_one_flipped_bit_is_refused(blob, share):
+    tampered = bytearray(blob)
+    tampered[int(share * len(blob))] ^= 1
+    with pytest.raises(ArtifactError, match=r"has the SHA-256 .*it was changed or truncated"):
+        load_series(bytes(tampered), digest(blob))
+
+
+def test_a_truncated_blob_is_refused_at_every_length(blob):
+    for length in [*range(17), *range(17, len(blob), len(blob) // 50), len(blob) - 1]:
+        assert_refused(blob[:length], "is truncated|has no readable manifest|is no valid safetensors container")
+
+
+def test_a_pickle_is_refused_and_not_run():
+    class Boom:
+        def __reduce__(self):
+            return pytest.fail, ("the pickle ran",)
+
+    assert_refused(pickle.dumps(Boom()), "is truncated")
+
+
+def test_a_model_of_single_records_is_refused_and_so_is_one_of_series_in_its_place(blob):
+    assert_refused(changed(blob, lambda known: known.pop("kind")), "wrong kind: Field required")
+    with pytest.raises(ArtifactError, match="has a manifest with a wrong"):
+        load_artifact(blob, digest(blob))
+
+
+@pytest.mark.parametrize(
+    ("change", "because"),
+    [
+        (lambda known: known.update(format_version=2), "has the format version 2"),
+        (lambda known: known.update(kind="records"), "wrong kind"),
+        (lambda known: known.update(code="import os"), "wrong code"),
+        (lambda known: known["config"].update(smoothing=[10**9]), "wrong config.smoothing.0"),
+        (lambda known: known["config"].update(smoothing=[]), "wrong config.smoothing"),
+        (lambda known: known["config"].update(max_gap=-1.0), "wrong config.max_gap"),
+        (lambda known: known["config"].update(__class__="os"), "wrong config.__class__"),
+        (lambda known: known.update(models=[]), "wrong models"),
+        (lambda known: known.update(models=["a", "a", ""]), "two models of one name"),
+        (lambda known: known.update(models=["a", "b"]), "has 2 models and the sizes of 3"),
+        (lambda known: known.update(models=["a", "b", "c"]), "lacks the model that entities share"),
+        (lambda known: known["sizes"][0].update(levels=10**9), "has 0/views/levels as"),
+        (lambda known: known.update(numeric=["torque"]), "has 0/channels/mean as float64\\(4,\\), expected"),
+        (lambda known: known.update(numeric=[], boolean=[]), "has no features"),
+        (lambda known: known.update(boolean=["torque"]), "or two of one name"),
+        (lambda known: known.update(rate=0), "wrong rate"),
+    ],
+)
+def test_a_hostile_manifest_is_refused(blob, change, because):
+    assert_refused(changed(blob, change), because)
+
+
+def test_every_array_is_needed_in_its_shape_and_type_and_none_else(blob):
+    for name, array in load(blob).items():
+        if not name.startswith("0/"):
+            continue
+        assert_refused(changed(blob, **{name: None}), f"lacks the array {name}")
+        assert_refused(changed(blob, **{name: np.zeros((*array.shape, 1), array.dtype)}), f"has {name} as .*expected")
+        assert_refused(changed(blob, **{name: array.astype("int8")}), f"has {name} as int8.*expected|neither 0 nor 1")
+        hostile = np.full_like(array, np.nan)
+        assert_refused(changed(blob, **{name: hostile}), "not finite|expected")
+    assert_refused(changed(blob, extra=np.zeros(1)), "holds the array extra")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "because"),
+    [
+        ("1/fusion/spread", 0.0, "not positive"),
+        ("1/own/error", -1.0, "not positive"),
+        ("1/channels/deviation", -1.0, "negative"),
+        ("1/channels/missing_share", -0.5, "negative"),
+    ],
+)
+def test_numbers_that_no_training_makes_are_refused(blob, name, value, because):
+    array = np.full_like(load(blob)[name], value)
+    assert_refused(changed(blob, **{name: array}), f"has numbers in {name} that are {because}")

@@ -1,0 +1,43 @@
+"""What a monitor of series may not ask for is refused with its reason."""
+
+from datetime import timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from jobs.series_training import settings_of
+from schemas.config import MonitorConfig
+from schemas.series import SeriesConfig
+
+MIXER = {"table": "mixer", "key": "id", "time": "at", "entity": "machine", "numeric": "torque", "label": "bad"}
+
+
+def test_an_empty_section_makes_a_monitor_of_series_with_the_library_s_defaults():
+    assert MonitorConfig(**MIXER).series is None
+    settings = settings_of(MonitorConfig(**MIXER, series={}).series)
+    assert settings == type(settings)()
+
+
+def test_a_gap_is_told_in_seconds():
+    assert settings_of(SeriesConfig(max_gap=timedelta(minutes=2), smoothing=(3,))).max_gap == 120
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"time": None}, "series needs a time column"),
+        ({"categorical": "mode"}, r"numeric and boolean features alone, so \['mode'\] cannot be among them"),
+        ({"timestamp": "made"}, r"so \['made'\] cannot be among them"),
+        ({"threshold": "pot"}, 'series needs threshold = "conformal", not "pot"'),
+        ({"threshold": "f_beta"}, 'series needs threshold = "conformal", not "f_beta"'),
+        ({"flag": "fdr"}, 'series needs flag = "rate"'),
+        ({"holdout": "random"}, 'holdout cannot be "random"'),
+        ({"numeric": ["torque", "at"]}, "the time and the entity of a series cannot be features"),
+        ({"series": {"max_gap": "0s"}}, "max_gap must be longer than 0"),
+        ({"series": {"smoothing": []}}, "smoothing"),
+        ({"series": {"smoothing": [1001]}}, "smoothing"),
+    ],
+)
+def test_what_does_not_go_with_series_is_refused(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        MonitorConfig(**(MIXER | {"series": {}} | changes))
