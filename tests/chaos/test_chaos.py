@@ -1,0 +1,32 @@
+"""Whatever ends a process, a database or a disk at whatever moment, what is left is as if nothing had happened."""
+
+import pytest
+
+from tests.chaos.databases import postgres_server
+from tests.chaos.rounds import Plan, play
+from tests.chaos.site import train
+
+# Two rounds on each database, so that the workers of pytest-xdist can share them.
+PLANS = [Plan(database, kills=10, seed=seed) for database in ("sqlite", "postgresql") for seed in (1, 2)]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def server(plan):
+    if plan.database == "sqlite":
+        yield None
+        return
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: f"{plan.database}-{plan.seed}")
+def test_kills_crashes_full_disks_and_wrong_clocks_leave_no_trace(plan, model, server):
+    report = play(plan, model, server)
+    assert not report.problems, report
+    assert report.counts["kills"] == plan.kills
+    assert min(report.counts[name] for name in ("records", "anomalies", "incidents", "scorings begun in vain")) > 0
