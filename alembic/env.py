@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection that `jobs.migrations` passes.
+"""Runs the migrations on the connection that `jobs.store.migrations` passes.
 
 To write a new one, in the repository:
 ``PYTHONPATH=. alembic -x url=sqlite:///plumbline.db revision --autogenerate -m "..."``.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from jobs.messages import Message
 from jobs.store import Store
+from jobs.store.messages import Message
 from schemas.errors import AlertError, ConfigError
 
 if TYPE_CHECKING:

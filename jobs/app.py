@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
     from sqlalchemy import Engine
 
-    from jobs.source import Source
+    from jobs.reading.source import Source
     from jobs.store import Store
     from schemas.config import MonitorConfig
 
@@ -92,7 +92,7 @@ class App:
     def watching(self, name: str, monitor: "MonitorConfig") -> "Iterator[Source]":
         """The watched table of a monitor; its connections are closed at the end of the block."""
         from jobs.databases import open_engine
-        from jobs.source import Source
+        from jobs.reading.source import Source
 
         engine = self.engine if monitor.source is None else open_engine(monitor.source)
         source = Source(name, monitor, engine)

@@ -12,9 +12,9 @@ from sqlalchemy.schema import CreateIndex
 
 from jobs.alerting import check_address
 from jobs.databases import reading
-from jobs.scheduler import Timing, check_timing
-from jobs.source import Source
-from jobs.watched import Family, Watched, raw_sql
+from jobs.reading.source import Source
+from jobs.reading.watched import Family, Watched, raw_sql
+from jobs.serving.scheduler import Timing, check_timing
 from schemas.config import Config, MonitorConfig
 from schemas.errors import ConfigError, RecordsError, SourceError
 from schemas.keys import key_label

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from detector.evaluation import Evaluation, evaluate
-from jobs.context import AnyScorer, in_context
+from jobs.reading.context import AnyScorer, in_context
+from jobs.reading.source import Source
 from jobs.scoring import load_scorer
-from jobs.source import Source
 from jobs.store import Store
 from schemas.errors import NoChampion, RecordsError, UsageError
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE

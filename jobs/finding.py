@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from jobs.maintenance import Maintenance
-from jobs.records import keys_of
-from jobs.results import Anomaly, BatchResult, HourCount, Tally
+from jobs.reading.records import keys_of
+from jobs.store.results import Anomaly, BatchResult, HourCount, Tally
 from schemas.config import MonitorConfig
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE
 from schemas.keys import key_label

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from jobs.events import NewEvent
-from jobs.recounts import DoneBatch, LateRecords, Recount
-from jobs.source import Source
+from jobs.reading.source import Source
 from jobs.store import Store
+from jobs.store.events import NewEvent
+from jobs.store.recounts import DoneBatch, LateRecords, Recount
 from schemas.config import MonitorConfig
 
 _BATCHES_AT_ONCE = 50

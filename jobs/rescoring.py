@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from jobs.reading.source import Source
 from jobs.scoring import Progress, ScoringReport, load_scorer, score_monitor
-from jobs.source import Source
 from jobs.store import Champion, Store
 from schemas.config import MonitorConfig
 from schemas.errors import NoChampion, UsageError
 
 if TYPE_CHECKING:
-    from jobs.context import AnyScorer
+    from jobs.reading.context import AnyScorer
 
 
 @dataclass(frozen=True)

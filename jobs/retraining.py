@@ -7,9 +7,9 @@ from datetime import datetime
 
 from jobs.heartbeat import heartbeat
 from jobs.interruption import stop_if_asked
-from jobs.outbox import alert_rule
-from jobs.source import Source
+from jobs.reading.source import Source
 from jobs.store import Asked, ClaimedRequest, Store
+from jobs.store.outbox import alert_rule
 from jobs.training import TrainingOrder, TrainingReport, train_monitor
 from schemas.config import Config
 from schemas.errors import LostRequest, PlumblineError, StoreError

@@ -10,10 +10,10 @@ from detector.comparison import Comparison
 from detector.elbo import elbo_difference
 from detector.scorer import Scorer
 from detector.trial import Performance, Trial, perform
-from jobs.feedback import Feedback
+from jobs.reading.source import Source, keys_of
 from jobs.scoring import load_record_scorer
-from jobs.source import Source, keys_of
 from jobs.store import Store
+from jobs.store.feedback import Feedback
 from jobs.training_set import MOST_HELD_OUT, Parts
 from schemas.errors import ArtifactError, RecordsError, SourceError
 from schemas.keys import Key, load_key, load_label

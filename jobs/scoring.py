@@ -11,14 +11,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from detector.artifact import load_artifact
-from jobs.context import AnyScorer, in_context
 from jobs.finding import combined, find_anomalies
-from jobs.grouping import incident_rule
 from jobs.heartbeat import heartbeat
 from jobs.late import recount_batches, watch_for_gap
+from jobs.reading.context import AnyScorer, in_context
+from jobs.reading.source import Source
 from jobs.recording import RunOrigin, recorded_run
-from jobs.source import Source
 from jobs.store import Batch, BatchResult, Champion, Store
+from jobs.store.grouping import incident_rule
 from schemas.config import MonitorConfig
 from schemas.errors import LostLease, NoChampion, StoreError
 

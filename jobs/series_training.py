@@ -21,7 +21,7 @@ from detector.series.settings import SeriesSettings
 from detector.series.stretches import Stretch, entities_of, joined, positions_of, series_of
 from detector.trial import Performance
 from jobs.model_card import CardFacts, render_card
-from jobs.source import Source, keys_of
+from jobs.reading.source import Source, keys_of
 from jobs.store import NewModel, Store
 from jobs.training_set import TrainingSet, held_out_size, read_training_set, training_range
 from schemas.config import MonitorConfig

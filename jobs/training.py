@@ -13,12 +13,12 @@ from detector.fitting import DecisionRule, fit_artifact
 from detector.training import Epoch
 from jobs.checks import refuse_unfit
 from jobs.model_card import CardFacts, render_card
-from jobs.models import BY_A_PERSON
+from jobs.reading.source import Source
 from jobs.recording import recorded_run
 from jobs.rivalry import compare_with, load_rival
 from jobs.series_training import Trained, train_series
-from jobs.source import Source
 from jobs.store import Asked, NewModel, Store
+from jobs.store.models import BY_A_PERSON
 from jobs.training_set import Parts, TrainingSet, read_training_set, split_training_set, training_range
 
 

@@ -10,9 +10,9 @@ import pandas as pd
 
 from detector.calibration import check_rate, conformal_rank
 from detector.fitting import MIN_TRAINING_RECORDS, NormalRecords, calibration_size, split_records
-from jobs.feedback import REAL, Feedback, Span
 from jobs.maintenance import Maintenance
-from jobs.source import Source, keys_of
+from jobs.reading.source import Source, keys_of
+from jobs.store.feedback import REAL, Feedback, Span
 from schemas.config import MonitorConfig
 from schemas.errors import NotEnoughRecords
 from schemas.keys import Key, dump_key, key_label

@@ -10,9 +10,8 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import NullPool, create_engine, make_url
 
-from jobs import migrations
 from jobs.databases import open_engine
-from jobs.store import Store
+from jobs.store import Store, migrations
 
 _NUMBERS = itertools.count()
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import insert, select, update
 
 from jobs.databases import reading, writing
-from jobs.grouping import IncidentRule, refresh_incidents
-from jobs.outbox import AlertRule
 from jobs.store import IncidentQuery
+from jobs.store.grouping import IncidentRule, refresh_incidents
+from jobs.store.outbox import AlertRule
 from schemas.tables import alerts, anomalies, batches
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -7,8 +7,8 @@ import pandas as pd
 from sqlalchemy import BigInteger, Column, DateTime, Double, MetaData, Table, Text, delete, insert, select, update
 
 from jobs.databases import reading, writing
+from jobs.reading.source import Source
 from jobs.scoring import score_monitor
-from jobs.source import Source
 from jobs.store import NewModel
 from schemas.config import MonitorConfig
 from schemas.frames import Cause, Explanation

@@ -14,10 +14,9 @@ from sqlalchemy import insert
 
 from detector.fitting import DecisionRule, NormalRecords, fit_artifact
 from detector.scorer import Scorer
-from jobs import migrations
 from jobs.api import ApiServer
 from jobs.databases import open_engine, writing
-from jobs.store import Store
+from jobs.store import Store, migrations
 from schemas import tables
 from schemas.config import Config, ModelConfig, parse_config
 from schemas.errors import NoChampion

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from detector.scorer import Scorer
-    from jobs.source import Source
+    from jobs.reading.source import Source
 
 REPEATS = 3
 READ_ROWS = 200_000  # enough to tell the speed of reading alone

@@ -7,8 +7,8 @@ from pydantic import BaseModel, Field
 
 from jobs.api.common import CHANGES, Body, Id, Page, Paging, Service, Text, Time, page
 from jobs.api.problems import documented
-from jobs.events import EventKind
 from jobs.store import AnomalyQuery, EventQuery, IncidentQuery, StoredAnomaly, StoredEvent, StoredIncident
+from jobs.store.events import EventKind
 from schemas.errors import UsageError
 
 router = APIRouter()

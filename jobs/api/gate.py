@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.api.problems import problem, problem_of
 from jobs.api.state import State
-from jobs.api_keys import holder
+from jobs.store.api_keys import holder
 
 PUBLIC = ("/healthz", "/readyz")  # they say nothing but yes or no
 _BODY_SECONDS = 30

@@ -13,9 +13,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeHistogramMetricFami
 from prometheus_client.registry import Collector
 
 from jobs.api.state import State
-from jobs.events import EventKind
-from jobs.measures import Measures, MonitorMeasures
-from jobs.scheduler import last_due
+from jobs.serving.scheduler import last_due
+from jobs.store.events import EventKind
+from jobs.store.measures import Measures, MonitorMeasures
 from schemas.config import MonitorConfig
 from schemas.tables import LABELS
 

@@ -14,7 +14,7 @@ from detector.series.scorer import SeriesScorer
 from jobs.api.common import Body, parse_time
 from jobs.api.problems import RecordFault, UnfitRecords
 from jobs.api.state import State
-from jobs.writing import json_ready
+from jobs.store.writing import json_ready
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation, Features
 
 if TYPE_CHECKING:

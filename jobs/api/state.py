@@ -7,7 +7,7 @@ from jobs.store import Store
 from schemas.config import Config
 
 if TYPE_CHECKING:
-    from jobs.context import AnyScorer
+    from jobs.reading.context import AnyScorer
 
 
 class State(Protocol):

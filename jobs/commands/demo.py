@@ -12,7 +12,7 @@ from jobs.commands.options import json_option
 if TYPE_CHECKING:
     from detector.training import Epoch
     from jobs.app import App
-    from jobs.demo import DemoReport
+    from jobs.demo.demo import DemoReport
     from jobs.output import Output, Update
 
 _NEXT = """\
@@ -30,7 +30,7 @@ Now your own table, in three steps:
 def demo_command(folder: Path, is_json: bool) -> None:
     """Run the main job on two labelled tables: import, train, score, flag, compare, draw."""
     from jobs.app import App
-    from jobs.demo import prepare
+    from jobs.demo.demo import prepare
     from jobs.output import Output
 
     out = Output(is_json=is_json)
@@ -47,7 +47,7 @@ def _program() -> str:
 
 
 def _run(app: "App", out: "Output", folder: Path) -> "list[DemoReport]":
-    from jobs.demo import fill, run_monitor
+    from jobs.demo.demo import fill, run_monitor
 
     for table, rows in fill(app, folder).items():
         out.say(f"Imported {rows:,} records into the table {table}.")

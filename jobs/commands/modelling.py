@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jobs.app import App
-    from jobs.context import AnyScorer
     from jobs.output import Output
+    from jobs.reading.context import AnyScorer
     from jobs.scoring import Progress, ScoringReport
 
 _NAMED = 5
@@ -105,8 +105,8 @@ def _describe_series(out: "Output", card: "Mapping[str, Any]") -> None:
 def score_command(app: "App", out: "Output", monitor: str) -> None:
     """Score the new records of a monitor's table, and flag anomalies into the store."""
     source, store = app.source(monitor), app.store
-    from jobs.drifts import assess_drift, drift_sentence
     from jobs.scoring import score_monitor
+    from jobs.store.drifts import assess_drift, drift_sentence
 
     with scoring_progress(app, out, monitor) as (show, load):
         report = score_monitor(source, store, app.clock, progress=show, load=load)

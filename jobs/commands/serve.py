@@ -13,7 +13,7 @@ def serve_command(config_path: Path) -> None:
     """Run the monitors by their schedules, and answer HTTP, until SIGTERM or Ctrl-C."""
     from jobs.app import App
     from jobs.logs import configure_logs
-    from jobs.service import Service
+    from jobs.serving.service import Service
 
     with App.opened(config_path) as app:
         configure_logs(app.config.service.log)

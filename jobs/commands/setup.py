@@ -24,7 +24,7 @@ def init_command(path: Path, table: str | None, source: str | None, key: str | N
     from pydantic import SecretStr
 
     from jobs.output import Output
-    from jobs.starter import starter_config
+    from jobs.starter.starter import starter_config
 
     if path.exists():
         raise UsageError(f"{path} exists already. Name another file, or remove that one first.")
@@ -70,7 +70,7 @@ def check_command(app: "App", out: "Output", monitor: str | None) -> None:
 @with_app
 def migrate_command(app: "App", out: "Output", revision: str | None) -> None:
     """Create the store's tables and views, or bring them up to date."""
-    from jobs.migrations import current, head, move
+    from jobs.store.migrations import current, head, move
 
     move(app.engine, revision or head())
     revision = current(app.engine)
@@ -96,7 +96,7 @@ def import_command(
     """Copy a CSV or Parquet FILE into a table, all of it or nothing."""
     from pydantic import SecretStr
 
-    from jobs.importing import import_file
+    from jobs.importing.importing import import_file
 
     engine = app.open(SecretStr(into)) if into else app.engine
     with counted(out, f"importing {file.name}") as progress:

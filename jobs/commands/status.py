@@ -12,7 +12,7 @@ from jobs.commands.options import with_app
 if TYPE_CHECKING:
     from jobs.app import App
     from jobs.output import Output
-    from jobs.overviews import MonitorOverview
+    from jobs.store.overviews import MonitorOverview
     from schemas.config import MonitorConfig
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))

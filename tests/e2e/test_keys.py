@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from jobs.api_keys import holder
 from jobs.databases import open_engine
 from jobs.store import Store
+from jobs.store.api_keys import holder
 from schemas.config import load_config
 
 

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import insert, update
 
 from jobs.databases import open_engine, writing
-from jobs.events import NewEvent
 from jobs.store import Store, Worker
+from jobs.store.events import NewEvent
 from schemas import tables
 from schemas.config import load_config
 from tests.commands import PUMP, Workspace

@@ -10,9 +10,9 @@ from sqlalchemy import insert, select
 
 from jobs.alerting import check_address, deliver_alerts, send_message, send_test
 from jobs.databases import reading, writing
-from jobs.messages import Message
-from jobs.outbox import tell_event
 from jobs.store import Store
+from jobs.store.messages import Message
+from jobs.store.outbox import tell_event
 from schemas.errors import AlertError, ConfigError
 from schemas.tables import alerts, events
 from tests.receiver import receiving

@@ -5,11 +5,10 @@ import socket
 import pytest
 from sqlalchemy import delete
 
-from jobs import migrations
 from jobs.api import ApiServer, gate, server
 from jobs.api import scoring as adhoc
 from jobs.databases import writing
-from jobs.store import RequestQuery
+from jobs.store import RequestQuery, migrations
 from schemas.errors import ConfigError
 from schemas.tables import api_keys
 from tests.serving import NOW, RECORD, Client, opened_service, serving

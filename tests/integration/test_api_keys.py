@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import select
 
-from jobs.api_keys import holder
 from jobs.databases import reading
+from jobs.store.api_keys import holder
 from schemas.errors import UsageError
 from schemas.tables import api_keys
 

@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from jobs.checks import check_monitor, check_service, refuse_bad_service
 from jobs.databases import writing
-from jobs.source import Source
+from jobs.reading.source import Source
 from schemas.config import Config, MonitorConfig
 from schemas.errors import ConfigError
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from sqlalchemy import BigInteger, Boolean, Column, Double, MetaData, Table, Text, insert
 
 from detector.series.scorer import SeriesScorer
-from jobs.context import in_context, stretches_of
 from jobs.databases import writing
-from jobs.source import Source
+from jobs.reading.context import in_context, stretches_of
+from jobs.reading.source import Source
 from schemas.config import MonitorConfig
 from schemas.errors import MissingColumns
 from schemas.frames import Features

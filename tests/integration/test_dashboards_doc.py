@@ -8,12 +8,12 @@ import pytest
 
 from detector.drift import Drift
 from jobs.databases import writing
-from jobs.drifts import ProfileWindow, Response
-from jobs.grouping import IncidentRule
-from jobs.importing import import_file
-from jobs.outbox import AlertRule
-from jobs.source import Source
+from jobs.importing.importing import import_file
+from jobs.reading.source import Source
 from jobs.store import Anomaly, AnomalyQuery, BatchResult, HourCount, NewModel
+from jobs.store.drifts import ProfileWindow, Response
+from jobs.store.grouping import IncidentRule
+from jobs.store.outbox import AlertRule
 from schemas.config import MonitorConfig
 from schemas.frames import Cause, Explanation
 from schemas.keys import KeyRange

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from jobs.api import create_app
 from jobs.cli import cli
 from jobs.databases import open_engine
-from jobs.importing import import_file
+from jobs.importing.importing import import_file
 from schemas.config import load_config
 from schemas.views import VIEWS
 from tests.commands import PUMP, ROOT, SMALL_MODEL, Workspace, readings

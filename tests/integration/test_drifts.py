@@ -10,9 +10,9 @@ from sqlalchemy import insert, text
 
 from detector.drift import Profile
 from jobs.databases import reading, writing
-from jobs.drifts import assess_drift
-from jobs.requests import RequestQuery
 from jobs.store import EventQuery, Store
+from jobs.store.drifts import assess_drift
+from jobs.store.requests import RequestQuery
 from schemas.config import MonitorConfig
 from schemas.errors import ArtifactError
 from schemas.tables import alerts, batch_profiles, drifts

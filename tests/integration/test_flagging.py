@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from detector.calibration import benjamini_hochberg
-from jobs.anomalies import AnomalyQuery
+from jobs.reading.source import Source
 from jobs.scoring import score_monitor
-from jobs.source import Source
+from jobs.store.anomalies import AnomalyQuery
 from jobs.training import train_monitor
 from schemas.config import ModelConfig, MonitorConfig
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sqlalchemy import func, insert, select, update
 
 from jobs.databases import writing
-from jobs.grouping import refresh_incidents
 from jobs.store import Anomaly, BatchResult, IncidentQuery, NewModel, Store
+from jobs.store.grouping import refresh_incidents
 from schemas.errors import LostLease
 from schemas.frames import Cause, Explanation
 from schemas.keys import KeyRange

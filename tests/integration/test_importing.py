@@ -7,9 +7,9 @@ import pyarrow.parquet
 import pytest
 import sqlalchemy as sa
 
-from jobs import files
 from jobs.databases import open_engine
-from jobs.importing import import_file
+from jobs.importing import files
+from jobs.importing.importing import import_file
 from schemas.errors import RecordsError, SourceError, UsageError
 
 

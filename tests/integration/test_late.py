@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from jobs import late
-from jobs.events import EventQuery
 from jobs.late import recount
+from jobs.store.events import EventQuery
 from schemas.tables import alerts, anomalies, monitors
 from tests.pump import HOSTILE, NAMES, START, Pump, at
 

@@ -6,9 +6,8 @@ import sys
 import pytest
 from sqlalchemy import inspect
 
-from jobs import migrations
 from jobs.databases import writing
-from jobs.store import Store
+from jobs.store import Store, migrations
 from schemas.errors import StoreError, UsageError
 from schemas.tables import REVISION, metadata
 
@@ -111,7 +110,7 @@ def test_a_store_of_another_revision_is_refused(store, engine, revision, advice)
 def test_four_processes_can_migrate_at_once(engine, database_url):
     code = (
         "import sys; from pydantic import SecretStr;"
-        "from jobs import migrations; from jobs.databases import open_engine;"
+        "from jobs.store import migrations; from jobs.databases import open_engine;"
         "sys.stdin.read(); migrations.upgrade(open_engine(SecretStr(sys.argv[1])))"
     )
     command = [sys.executable, "-c", code, database_url.get_secret_value()]

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import text
 
 from jobs.databases import reading
-from jobs.events import EventQuery
-from jobs.monitoring import Monitoring
-from jobs.requests import RequestQuery
-from jobs.scorers import Scorers
+from jobs.serving.monitoring import Monitoring
+from jobs.serving.scorers import Scorers
 from jobs.store import NewModel, Worker
+from jobs.store.events import EventQuery
+from jobs.store.requests import RequestQuery
 from schemas.config import Config
 from schemas.errors import SourceError
 

@@ -9,11 +9,10 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import NullPool, create_engine, text
 
-from jobs import migrations
 from jobs.databases import open_engine
 from jobs.heartbeat import heartbeat
-from jobs.source import Source
-from jobs.store import Store
+from jobs.reading.source import Source
+from jobs.store import Store, migrations
 from schemas.config import MonitorConfig
 from schemas.errors import LostLease, SourceError, StoreError
 from tests.pump import Pump, RuleScorer

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import insert
 
 from jobs.databases import writing
-from jobs.events import NewEvent
-from jobs.overviews import LastDay
 from jobs.store import Anomaly, BatchResult, HourCount, Worker
+from jobs.store.events import NewEvent
+from jobs.store.overviews import LastDay
 from schemas.frames import Explanation
 from schemas.keys import KeyRange
 from schemas.tables import incidents

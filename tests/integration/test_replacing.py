@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import text
 
 from jobs.databases import reading, writing
-from jobs.importing import import_file
-from jobs.source import Source
+from jobs.importing.importing import import_file
+from jobs.reading.source import Source
 from schemas.config import MonitorConfig
 from schemas.errors import UsageError
 

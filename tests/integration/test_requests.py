@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from jobs.databases import writing
-from jobs.requests import MOST_ATTEMPTS
 from jobs.store import Asked, NewModel, RequestQuery, Store
+from jobs.store.requests import MOST_ATTEMPTS
 from schemas.errors import LostRequest
 
 LEASE = timedelta(minutes=5)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from jobs.finding import combined, find_anomalies
-from jobs.grouping import incident_rule
 from jobs.rescoring import Window, rescore_monitor
+from jobs.store.grouping import incident_rule
 from schemas.errors import LostLease, NoChampion, UsageError
 from schemas.tables import anomalies, incidents, scores
 from tests.pump import HOSTILE, NAMES, START, Pump, at

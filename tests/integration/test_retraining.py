@@ -10,11 +10,11 @@ from sqlalchemy import text
 from detector.scorer import Scorer
 from jobs import retraining
 from jobs.databases import writing
-from jobs.events import EventQuery
+from jobs.reading.source import Source
 from jobs.retraining import work_requests
 from jobs.scoring import score_monitor
-from jobs.source import Source
 from jobs.store import AnomalyQuery, RequestQuery
+from jobs.store.events import EventQuery
 from jobs.training import TrainingOrder, train_monitor
 from schemas.config import Config
 from schemas.errors import StoreError, UsageError

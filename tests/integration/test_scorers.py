@@ -8,7 +8,7 @@ import pytest
 
 from detector.artifact import digest, dump_artifact
 from detector.fitting import DecisionRule, NormalRecords, fit_artifact
-from jobs.scorers import Scorers
+from jobs.serving.scorers import Scorers
 from jobs.store import NewModel
 from schemas.config import MonitorConfig
 from tests.samples import FEATURES, SMALL, make_records

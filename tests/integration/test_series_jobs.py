@@ -13,9 +13,9 @@ from jobs.api.scoring import RecordsToScore, score_records
 from jobs.checks import check_monitor
 from jobs.databases import reading, writing
 from jobs.evaluating import evaluate_monitor, forecast_monitor
-from jobs.importing import import_file
+from jobs.importing.importing import import_file
+from jobs.reading.source import Source
 from jobs.scoring import load_scorer, score_monitor
-from jobs.source import Source
 from jobs.training import TrainingOrder, train_monitor
 from schemas.config import MonitorConfig
 from schemas.errors import ArtifactError, RecordsError

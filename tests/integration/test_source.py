@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from jobs.databases import open_engine, reading, writing
-from jobs.source import Source, keys_of
+from jobs.reading.source import Source, keys_of
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.keys import KeyRange

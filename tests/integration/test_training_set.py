@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import insert
 
 from jobs.databases import writing
-from jobs.source import Source, keys_of
+from jobs.reading.source import Source, keys_of
 from jobs.store import NewModel
 from jobs.training_set import TrainingSet, held_out_size, read_training_set, split_training_set
 from schemas.config import MonitorConfig

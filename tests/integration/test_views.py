@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Column, Date, DateTime, Double, Integer, MetaData, Table, Text, Uuid, insert, text
 
 from jobs.databases import open_engine, reading, writing
-from jobs.source import Source, keys_of
+from jobs.reading.source import Source, keys_of
 from jobs.store import Anomaly, BatchResult, HourCount, NewModel
 from schemas.config import MonitorConfig
 from schemas.frames import Cause, Explanation
@@ -112,7 +112,7 @@ def test_a_source_in_another_database_has_no_joined_view(store, tmp_path):
 
 
 def test_going_down_takes_joined_views_along(store, finish):
-    from jobs import migrations
+    from jobs.store import migrations
 
     source = Source("pump", MonitorConfig(query="SELECT 7 AS id, 1 AS flow", key="id", numeric="flow"), store.engine)
     store.create_join_view("pump", source)

@@ -57,11 +57,16 @@ def test_a_locked_file_says_who_to_wait_for(tmp_path):
     engine.dispose()
 
 
+def _run(engine, *statements):
+    with writing(engine) as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
 def test_a_full_disk_is_named(tmp_path):
     engine = opened(f"sqlite:///{tmp_path / 'a.db'}")
-    with pytest.raises(StoreError, match=r"a\.db.*disk is full\..*Make room"), writing(engine) as connection:
-        connection.exec_driver_sql("PRAGMA max_page_count = 1")
-        connection.exec_driver_sql("CREATE TABLE a (b)")
+    with pytest.raises(StoreError, match=r"a\.db.*disk is full\..*Make room"):
+        _run(engine, "PRAGMA max_page_count = 1", "CREATE TABLE a (b)")
     engine.dispose()
 
 

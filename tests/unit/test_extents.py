@@ -6,7 +6,7 @@ from functools import reduce
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.extents import Extent, extent_of_record, grouped
+from jobs.store.extents import Extent, extent_of_record, grouped
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.backoff import Backoff
-from jobs.lanes import Lanes
+from jobs.serving.backoff import Backoff
+from jobs.serving.lanes import Lanes
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WAIT = 30

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.extents import extent_of_record
-from jobs.messages import digest_message, event_message, incident_message, one_line
+from jobs.store.extents import extent_of_record
+from jobs.store.messages import digest_message, event_message, incident_message, one_line
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

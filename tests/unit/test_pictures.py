@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from jobs import pictures
-from jobs.pictures import TrainingCurve, score_picture
+from jobs.demo import pictures
+from jobs.demo.pictures import TrainingCurve, score_picture
 from schemas.errors import UsageError
 
 CURVE = TrainingCurve(epochs=(1, 2, 3), training_elbo=(-9.0, -5.0, -4.0), held_out_elbo=(-9.5, -6.0, -5.5))
@@ -117,5 +117,5 @@ def test_what_cannot_be_drawn_is_told(tmp_path):
 
 
 def test_matplotlib_is_loaded_only_to_draw():
-    code = "import sys, jobs.pictures; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, jobs.demo.pictures; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jobs.records import typed
+from jobs.reading.records import typed
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 
-from jobs.samples import breast_cancer, pump_station
+from jobs.demo.samples import breast_cancer, pump_station
 from schemas.errors import UsageError
 
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from jobs.trainer import Trainer
+from jobs.serving.trainer import Trainer
 from tests.commands import ROOT
 
 

@@ -1,0 +1,1 @@
+"""The demo: two tables, from import to pictures."""

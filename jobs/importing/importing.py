@@ -1,0 +1,270 @@
+"""Imports a CSV or Parquet file into a table, in one transaction."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import pyarrow as pa
+import pyarrow.csv
+import sqlalchemy as sa
+from sqlalchemy.types import TypeEngine
+
+from jobs.databases import failure, reading, sqlite_file, writing
+from jobs.importing import files
+from jobs.importing.files import Kinds, RecordFile
+from jobs.importing.replacing import replace_table
+from schemas.errors import RecordsError, SourceError, UsageError
+from schemas.tables import BigId, UtcDateTime
+
+Existing: TypeAlias = dict[str, Any]  # what SQLAlchemy's inspector says, by column
+
+_SQL_TYPES: dict[pa.DataType, TypeEngine[Any]] = {
+    files.INTEGER: sa.BigInteger(),
+    files.DECIMAL: sa.Double(),
+    files.BOOLEAN: sa.Boolean(),
+    files.TIME: UtcDateTime(),
+    files.TEXT: sa.Text(),
+    files.EMPTY: sa.Double(),  # a sensor that was silent throughout: numbers may follow
+}
+_KEY_TYPES: dict[pa.DataType, TypeEngine[Any]] = {
+    files.INTEGER: BigId,
+    files.TIME: UtcDateTime(),
+    files.TEXT: sa.Text().with_variant(sa.String(255), "mysql", "mariadb"),
+}
+# Columns of a table that exists: which types of a file fit them, and as what these are read.
+_FAMILIES: tuple[tuple[tuple[type[Any], ...], tuple[pa.DataType, ...], pa.DataType], ...] = (
+    ((sa.Boolean,), (files.BOOLEAN,), files.BOOLEAN),
+    ((sa.Integer,), (files.INTEGER,), files.INTEGER),
+    ((sa.Numeric, sa.Float), (files.INTEGER, files.DECIMAL), files.DECIMAL),
+    ((sa.DateTime,), (files.TIME,), files.TIME),
+    ((sa.String,), tuple(_SQL_TYPES), files.TEXT),
+)
+_INSERT_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did; `columns` holds the SQL type of each column of the file.
+
+    `is_key_added` says that the file had no key, so the database numbered the records; `naive_times` are the
+    columns whose times had no zone and were taken as UTC.
+    """
+
+    table: str
+    rows: int
+    columns: Mapping[str, str]
+    key: str
+    is_key_added: bool
+    naive_times: tuple[str, ...]
+
+
+def import_file(
+    path: Path,
+    engine: sa.Engine,
+    table: str,
+    *,
+    key: str = "id",
+    if_exists: Literal["fail", "append", "replace"] = "fail",
+    progress: Callable[[int], None] | None = None,
+) -> ImportReport:
+    """Write the records of a CSV or Parquet file to a table; a failure leaves the tables as they were.
+
+    Args:
+        path: The file. CSV is UTF-8 with a header, delimited by comma, semicolon, tab or bar.
+        engine: The database, from `jobs.databases`. MySQL commits when it creates a table: there, a failure
+            leaves an empty one.
+        table: Its name, `schema.table` where it is not in the default schema.
+        key: The primary key of a new table; where the file lacks that column, the database numbers the records.
+        if_exists: What to do where there is such a table.
+        progress: Called with the number of records written so far.
+
+    Raises:
+        UsageError: where the file is not there or of another format, or the table exists, or views bar its replacement.
+        RecordsError: where the records are no table, do not fit the existing one, or lack or repeat keys.
+        SourceError: where the database cannot be written.
+    """
+    existing = _existing_columns(engine, table)
+    if existing and if_exists == "fail":
+        msg = f"There is a table {table} already. Import under another name, or ask to append to it or to replace it."
+        raise UsageError(msg)
+    records = files.open_records(path)
+    _check_key(records, key)
+    is_new = not existing or if_exists == "replace"
+    kinds = _stored_kinds(records) if is_new else _fitted_kinds(records, existing, key)
+    target = _table(table, kinds, key)
+    with writing(engine, SourceError) as connection, _rejection_explained(connection, path):
+        if is_new:
+            replace_table(connection, target)
+        rows = _write(connection, target, _batches(records, kinds, key), progress)
+    return ImportReport(
+        table=table,
+        rows=rows,
+        columns={name: target.c[name].type.compile(engine.dialect) for name in kinds},
+        key=key,
+        is_key_added=key not in kinds,
+        naive_times=tuple(name for name, kind in records.kinds.items() if kind == files.NAIVE_TIME),
+    )
+
+
+def _existing_columns(engine: sa.Engine, table: str) -> Existing:
+    """The columns of a table; none where there is no such table."""
+    file = sqlite_file(engine.url)
+    if file is not None and not file.exists():
+        return {}
+    schema, name = _split(table)
+    with reading(engine, SourceError) as connection:
+        inspector = sa.inspect(connection)
+        if not inspector.has_table(name, schema):
+            return {}
+        return {column["name"]: column for column in inspector.get_columns(name, schema)}
+
+
+def _split(table: str) -> tuple[str | None, str]:
+    schema, _, name = table.rpartition(".")
+    return schema or None, name
+
+
+def _check_key(records: RecordFile, key: str) -> None:
+    kind = records.kinds.get(key, files.INTEGER)
+    if kind not in (*_KEY_TYPES, files.NAIVE_TIME):
+        said = "empty" if kind == files.EMPTY else f"of type {kind}"
+        msg = (
+            f"The key column {key!r} of {records.path} is {said}; expected whole numbers, times or texts. "
+            "Name another key column, or one that the file does not have to number the records."
+        )
+        raise RecordsError(msg)
+    twin = next((name for name in records.kinds if name.casefold() == key.casefold() and name != key), None)
+    if twin is not None:
+        msg = (
+            f"The key {key!r} and the column {twin!r} of {records.path} differ in case only. Name {twin!r} as the key."
+        )
+        raise UsageError(msg)
+
+
+def _stored_kinds(records: RecordFile) -> Kinds:
+    return {name: files.TIME if kind == files.NAIVE_TIME else kind for name, kind in records.kinds.items()}
+
+
+def _fitted_kinds(records: RecordFile, existing: Existing, key: str) -> Kinds:
+    """How each column of a file has to be read to fit a table that exists."""
+    stored = _stored_kinds(records)
+    unknown = [name for name in stored if name not in existing]
+    absent = [name for name, column in existing.items() if name not in stored and _is_needed(column) and name != key]
+    if unknown or absent:
+        msg = (
+            f"The columns of {records.path} do not fit the table: the table lacks {unknown}, the file lacks {absent}. "
+            "Rename or drop the columns, or import into a table of its own."
+        )
+        raise RecordsError(msg)
+    kinds = {name: _fitted(kind, existing[name]["type"]) for name, kind in stored.items()}
+    for name, kind in kinds.items():
+        if kind is None:
+            msg = (
+                f"Column {name!r} of {records.path} holds {_SQL_TYPES[stored[name]]} values, but the table's is "
+                f"{existing[name]['type']}. Convert the column, or import into a table of its own."
+            )
+            raise RecordsError(msg)
+    return {name: kind for name, kind in kinds.items() if kind is not None}
+
+
+def _is_needed(column: Mapping[str, Any]) -> bool:
+    return not column["nullable"] and column.get("default") is None
+
+
+def _fitted(kind: pa.DataType, sql_type: TypeEngine[Any]) -> pa.DataType | None:
+    """The type to read a column of type `kind` as for a column of `sql_type`; None where it does not fit."""
+    for family, fitting, read_as in _FAMILIES:
+        if isinstance(sql_type, family):
+            return read_as if kind in (*fitting, files.EMPTY) else None
+    return None
+
+
+def _table(table: str, kinds: Kinds, key: str) -> sa.Table:
+    schema, name = _split(table)
+    columns = [
+        sa.Column(column, _KEY_TYPES[kind], primary_key=True, autoincrement=False)
+        if column == key
+        else sa.Column(column, _SQL_TYPES[kind])
+        for column, kind in kinds.items()
+    ]
+    if key in kinds:
+        return sa.Table(name, sa.MetaData(), *columns, schema=schema)
+    number = sa.Column(key, BigId, primary_key=True)
+    # Without AUTOINCREMENT, SQLite hands out the number of a deleted last record again: keys would not grow.
+    return sa.Table(name, sa.MetaData(), number, *columns, schema=schema, sqlite_autoincrement=True)
+
+
+def _batches(records: RecordFile, kinds: Kinds, key: str) -> Iterator[pa.RecordBatch]:
+    """The records in the types they are stored in, their keys present."""
+    rows = 0
+    for batch in records.batches():
+        stored = pa.record_batch({name: _stored(batch[name], records.kinds[name], kinds[name]) for name in kinds})
+        if key in kinds and stored[key].null_count:
+            record = rows + stored[key].is_null().index(True).as_py() + 1
+            msg = (
+                f"Record {record} of {records.path} has no {key!r}, which is to be the key. "
+                "Fill it in, or name a key column that the file does not have to number the records."
+            )
+            raise RecordsError(msg)
+        rows += batch.num_rows
+        yield stored
+
+
+def _stored(values: pa.Array, kind: pa.DataType, target: pa.DataType) -> pa.Array:
+    # Cells of a CSV file are texts still: they are read as what they say before they are stored as something else.
+    return files.convert(values if target == files.TEXT else files.convert(values, kind), target)
+
+
+def _write(
+    connection: sa.Connection,
+    target: sa.Table,
+    batches: Iterator[pa.RecordBatch],
+    progress: Callable[[int], None] | None,
+) -> int:
+    write = _copy if connection.dialect.driver == "psycopg" else _insert
+    rows = 0
+    for batch in batches:
+        write(connection, target, batch)
+        rows += batch.num_rows
+        if progress is not None:
+            progress(rows)
+    return rows
+
+
+def _insert(connection: sa.Connection, target: sa.Table, batch: pa.RecordBatch) -> None:
+    for start in range(0, batch.num_rows, _INSERT_ROWS):
+        part = batch.slice(start, _INSERT_ROWS)
+        cells = zip(*(column.to_pylist() for column in part.columns), strict=True)
+        connection.execute(target.insert(), [dict(zip(batch.schema.names, row, strict=True)) for row in cells])
+
+
+def _copy(connection: sa.Connection, target: sa.Table, batch: pa.RecordBatch) -> None:
+    """Insert by PostgreSQL's COPY, some ten times as fast; Arrow writes missing and empty texts as COPY reads them."""
+    quote = connection.dialect.identifier_preparer  # it doubles each %, for statements with parameters
+    columns = ", ".join(quote.quote_identifier(name) for name in batch.schema.names)
+    rows = pa.BufferOutputStream()
+    pyarrow.csv.write_csv(batch, rows, pyarrow.csv.WriteOptions(include_header=False))
+    statement = f"COPY {quote.format_table(target)} ({columns}) FROM STDIN (FORMAT csv)".replace("%%", "%")
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(rows.getvalue())
+
+
+@contextmanager
+def _rejection_explained(connection: sa.Connection, path: Path) -> Iterator[None]:
+    """Errors of the driver become ours, whether they come through SQLAlchemy or from COPY, beside it."""
+    driver: Any = connection.dialect.loaded_dbapi
+    try:
+        yield
+    except (sa.exc.DBAPIError, driver.Error) as exc:
+        cause = exc.orig if isinstance(exc, sa.exc.DBAPIError) else exc
+        if not isinstance(cause, driver.IntegrityError | driver.DataError):
+            raise SourceError(failure(connection.engine.url, str(cause))) from exc
+        reason = " ".join(str(cause).split("CONTEXT:")[0].split()).rstrip(".")
+        msg = (
+            f"The database rejected records of {path}: {reason}. Nothing was imported. Where a key is repeated, "
+            "name another key column, or one that the file does not have to number the records."
+        )
+        raise RecordsError(msg) from exc

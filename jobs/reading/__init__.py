@@ -1,0 +1,1 @@
+"""Records of watched tables, read only."""

@@ -1,0 +1,46 @@
+"""Checksums of columns that the database sums up itself, so that a changed batch is noticed without reading it.
+
+Each is a sum of one exact integer per record, which neither the order of the records nor the session changes.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Integer, Text, case, cast, extract, func
+
+from jobs.reading.watched import Watched
+
+_PRIME = 2**31 - 1  # the sum of a batch stays within 64 bits
+_TIMES = {"instant", "timestamp", "date"}
+_UNIX_EPOCH = 2440587.5  # as a Julian day
+_MILLISECONDS = 86_400_000
+_MICROSECONDS = 1_000_000
+
+
+def checksums(watched: Watched, names: Sequence[str]) -> list[ColumnElement[Any]]:
+    """The sums of those columns that this database can sum up."""
+    numbers = (_number(watched, name) for name in dict.fromkeys(names))
+    return [func.sum(number) for number in numbers if number is not None]
+
+
+def _number(watched: Watched, name: str) -> ColumnElement[Any] | None:
+    """A column as an integer that a change of its value changes, with near certainty."""
+    column, family = watched.records.c[name], watched.columns[name].family
+    if family == "integer":
+        return column % _PRIME
+    if watched.dialect == "postgresql":
+        return _number_of_postgresql(column, is_time=family in _TIMES)
+    return _number_of_sqlite(column) if watched.dialect == "sqlite" else None
+
+
+def _number_of_sqlite(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Values have types there, columns have not; a text that is no time counts nothing."""
+    time = cast(func.round((func.julianday(column) - _UNIX_EPOCH) * _MILLISECONDS), Integer)
+    return case((func.typeof(column) == "integer", column % _PRIME), else_=time)
+
+
+def _number_of_postgresql(column: ColumnElement[Any], *, is_time: bool) -> ColumnElement[Any]:
+    if not is_time:
+        return func.hashtext(cast(column, Text))
+    # The text of a time depends on the session; an infinite one has no number.
+    return case((func.isfinite(column), cast(extract("epoch", column) * _MICROSECONDS, BigInteger)))

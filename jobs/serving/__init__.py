@@ -1,0 +1,1 @@
+"""`plumbline serve`: the process that runs monitors for months."""

@@ -1,0 +1,257 @@
+"""Proposes a monitor for a table: what its columns are taken for, by their types, names and first records."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+import pandas as pd
+from pandas.api.types import infer_dtype
+from sqlalchemy import Connection, Engine, func, inspect, select
+
+from jobs.databases import display_name, reading
+from jobs.reading.records import typed
+from jobs.reading.source import CoreReader
+from jobs.reading.watched import Family, Watched, WatchedColumn, close_name, raw_sql, watch
+from schemas.config import MonitorConfig
+from schemas.errors import RecordsError, SourceError, UsageError
+
+FIRST_RECORDS = 10_000
+MAX_CATEGORIES = 1_000
+RATES = ((5_000, 0.001), (500, 0.01), (0, 0.05))  # normal records from which a false-positive rate is proposed
+
+Role: TypeAlias = Literal["numeric", "boolean", "categorical"]
+
+_FEATURES: dict[Family, Role] = {
+    "integer": "numeric",
+    "float": "numeric",
+    "decimal": "numeric",
+    "boolean": "boolean",
+    "text": "categorical",
+}
+_TIMES: set[Family] = {"instant", "timestamp"}
+_UNORDERED: set[Family] = {"float", "boolean", "uuid", "other"}
+_TIME_NAME = re.compile(r"_at$|^(date)?_?time|(time|timestamp|date|_ts)$|^(created|recorded|ts$)", re.IGNORECASE)
+_ID_NAME = re.compile(r"(^|_|[a-z])(Id|ID)$|(^|_|\s)(id|key|uuid|guid)$")
+_LABEL_NAME = re.compile(
+    r"(^|is|has|_|\s)_?(label|anomal(y|ous)|outlier|fraud(ulent)?|fault(y)?|failure|failed|defect(ive)?|"
+    r"malignant|attack|intrusion|incident|abnormal)$",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A monitor that fits a table as far as its first records tell."""
+
+    name: str
+    table: str
+    key: tuple[str, ...]
+    time: str | None
+    features: dict[Role, list[str]]
+    label: str | None
+    normal: str | None
+    false_positive_rate: float
+    normal_records: int
+    """How many there are, counted up to the number that the smallest rate needs."""
+    left_out: dict[str, str]
+    """Columns that are not watched, and why."""
+
+
+class _LeftOut(Exception):
+    """A column that is not proposed as a feature, with the reason."""
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table, and its first records as the driver hands them over."""
+
+    watched: Watched
+    first: pd.DataFrame
+
+    def holds(self, role: Role | Literal["timestamp"], name: str) -> bool:
+        """Whether the records of a column can be read in a role."""
+        settings: dict[str, Any] = {"key": self.watched.key, role: (name,)}
+        columns = dict.fromkeys((*self.watched.key, name))
+        try:
+            typed(self.first[[*columns]], name, MonitorConfig.model_construct(**settings))
+        except SourceError:
+            return False
+        return True
+
+
+def propose_monitor(engine: Engine, table: str, key: str | None) -> Proposal:
+    """A monitor for a table.
+
+    Args:
+        engine: of the database that holds it.
+        table: its name, `schema.table` where it is not in the default schema.
+        key: its key column; the primary key where it is None.
+
+    Raises:
+        UsageError: where there is no such table or column, or no primary key.
+        RecordsError: where there is no feature among its columns.
+        SourceError: where the table cannot be read, or its key is null or not unique.
+    """
+    with reading(engine, SourceError) as connection:
+        watched = _watched(connection, table, key)
+        seen = _Table(watched, _first_records(engine, watched))
+        label, time = _label(seen), _time(seen)
+        normal = None if label is None else _is_zero(connection, watched.columns[label])
+        features, left_out = _features(seen, label, time)
+        count = _count(connection, watched, normal)
+    return Proposal(
+        name=monitor_name(table),
+        table=table,
+        key=watched.key,
+        time=time,
+        features=features,
+        label=label,
+        normal=normal,
+        false_positive_rate=next(rate for needed, rate in RATES if count >= needed),
+        normal_records=count,
+        left_out=left_out,
+    )
+
+
+def monitor_name(table: str) -> str:
+    """A name for the monitor of a table.
+
+    >>> monitor_name("Pump Readings"), monitor_name("2024.Über"), monitor_name("表")
+    ('pump_readings', 'table_2024_ber', 'table')
+    """
+    slug = re.sub(r"[^a-z0-9]+", "_", table.lower()).strip("_")
+    return (slug if slug[:1].isalpha() else f"table_{slug}")[:41].strip("_")
+
+
+def _watched(connection: Connection, table: str, key: str | None) -> Watched:
+    inspector = inspect(connection)
+    schema, _, rest = table.partition(".")
+    if not (inspector.has_table(table) or (rest and inspector.has_table(rest, schema))):
+        known = [*inspector.get_table_names(), *inspector.get_view_names()]
+        nearest = close_name(table, known)
+        hint = f"The nearest is {nearest!r}" if nearest else f"It has: {', '.join(sorted(known)[:20]) or 'none'}"
+        place = display_name(connection.engine.url)
+        raise UsageError(f"There is no table {table!r} in {place}. {hint}. Name one of its tables with --table.")
+    # Nothing is known of the table yet, so that the monitor names its place alone.
+    watched = watch(connection, table, MonitorConfig.model_construct(table=table, key=()))
+    if key is not None:
+        return replace(watched, key=_known_key(watched, table, key))
+    rows: Any = watched.records
+    primary = tuple(inspector.get_pk_constraint(rows.name, rows.schema)["constrained_columns"])
+    if not primary:
+        raise UsageError(
+            f"The table {table!r} has no primary key. Name a column that is unique, never null, and grows with each "
+            f"new record: --key COLUMN. It has: {', '.join(watched.columns)}."
+        )
+    unordered = next((name for name in primary if watched.columns[name].family in _UNORDERED), None)
+    if unordered is not None:
+        kind = watched.columns[unordered].type.lower()
+        raise UsageError(
+            f"Column {unordered!r} in the primary key of {table!r} is of type {kind}, whose values do not grow with "
+            "each new record. Name a unique column whose values do: --key COLUMN."
+        )
+    return replace(watched, key=primary)
+
+
+def _known_key(watched: Watched, table: str, key: str) -> tuple[str, ...]:
+    if key not in watched.columns:
+        raise UsageError(
+            f"The table {table!r} has no column {key!r} for a key. It has: {', '.join(watched.columns)}. "
+            "Name one of them with --key."
+        )
+    return (key,)
+
+
+def _first_records(engine: Engine, watched: Watched) -> pd.DataFrame:
+    kept = [name for name, column in watched.columns.items() if column.family != "other" or name in watched.key]
+    columns = [watched.records.c[name] for name in kept]
+    first = CoreReader(engine).fetch(select(*columns).order_by(*watched.order()).limit(FIRST_RECORDS))
+    keys = MonitorConfig.model_construct(key=watched.key)
+    typed(first[[*watched.key]], "of this table", keys)
+    return first
+
+
+def _label(table: _Table) -> str | None:
+    """The column that tells anomalies apart by its name, and holds yes and no alone."""
+    for column in _others(table.watched, None):
+        if _LABEL_NAME.search(column.name) and column.family in {"integer", "boolean", "unknown"}:
+            values = table.first[column.name].dropna()
+            if len(values) and values.isin([0, 1]).all():
+                return column.name
+    return None
+
+
+def _time(table: _Table) -> str | None:
+    """The first time column whose name says that it tells when a record was made, or else the only one."""
+    times = [column.name for column in table.watched.columns.values() if column.family in _TIMES]
+    named = [name for name in times if _TIME_NAME.search(name)]
+    if table.watched.dialect == "sqlite":  # which keeps times as texts, in columns of either type
+        texts = [column.name for column in table.watched.columns.values() if column.family in {"text", "unknown"}]
+        named += [name for name in texts if _TIME_NAME.search(name) and table.first[name].notna().any()]
+    candidates = [*named, *(times if len(times) == 1 else [])]
+    return next((name for name in candidates if table.holds("timestamp", name)), None)
+
+
+def _is_zero(connection: Connection, column: WatchedColumn) -> str:
+    quoted = connection.dialect.identifier_preparer.quote(column.name).replace("%%", "%")  # it expects parameters
+    is_boolean = column.family == "boolean" and connection.dialect.name == "postgresql"
+    return f"{quoted} = false" if is_boolean else f"{quoted} = 0"
+
+
+def _features(table: _Table, label: str | None, time: str | None) -> tuple[dict[Role, list[str]], dict[str, str]]:
+    features: dict[Role, list[str]] = {"numeric": [], "boolean": [], "categorical": []}
+    left_out: dict[str, str] = {}
+    normal = table.first if label is None else table.first[table.first[label] == 0]
+    for column in _others(table.watched, label, time):
+        try:
+            features[_role(table, column, normal)].append(column.name)
+        except _LeftOut as reason:
+            left_out[column.name] = str(reason)
+    if not any(features.values()):
+        reasons = "; ".join(f"{name!r} is {why}" for name, why in left_out.items()) or "it has no column but its key"
+        raise RecordsError(f"The table holds nothing to learn from: {reasons}. Name another table with --table.")
+    return features, left_out
+
+
+def _others(watched: Watched, *taken: str | None) -> Iterator[WatchedColumn]:
+    return (column for column in watched.columns.values() if column.name not in {*watched.key, *taken})
+
+
+def _role(table: _Table, column: WatchedColumn, normal: pd.DataFrame) -> Role:
+    if column.family in {*_TIMES, "date"}:
+        raise _LeftOut("a time: list it under timestamp to learn its time of day and day of week")
+    role = _by_values(normal[column.name]) if column.family == "unknown" else _FEATURES.get(column.family)
+    if role is None:
+        raise _LeftOut(f"of type {column.type.lower() or 'unknown'}")
+    values = normal[column.name].dropna()
+    if values.empty:
+        raise _LeftOut(f"null in the first {len(normal):,} normal records")
+    if role == "categorical":
+        _refuse_many(values)
+    elif column.family == "integer" and _ID_NAME.search(column.name):
+        raise _LeftOut("an id by its name: list it as entity, or under categorical, if records share it")
+    if not table.holds(role, column.name):
+        raise _LeftOut(f"declared {column.type.lower() or 'without a type'}, but holds other values")
+    return role
+
+
+def _by_values(values: "pd.Series[Any]") -> Role | None:
+    kinds: dict[str, Role] = {"string": "categorical", "integer": "numeric", "floating": "numeric"}
+    return kinds.get(infer_dtype(values, skipna=True))
+
+
+def _refuse_many(values: "pd.Series[Any]") -> None:
+    distinct = values.astype("str").nunique()
+    if distinct > max(len(values) / 2, 20):
+        raise _LeftOut(f"an id or a free text: {distinct:,} distinct values in {len(values):,} records")
+    if distinct > MAX_CATEGORIES:
+        raise _LeftOut(f"a text of more than {MAX_CATEGORIES:,} distinct values")
+
+
+def _count(connection: Connection, watched: Watched, normal: str | None) -> int:
+    """Normal records, counted up to the largest number that makes a difference."""
+    records = select(*watched.key_columns()).limit(RATES[0][0])
+    if normal is not None:
+        records = records.where(raw_sql(f"({normal})"))
+    return int(connection.scalar(select(func.count()).select_from(records.subquery("normal_records"))) or 0)

@@ -1,0 +1,180 @@
+"""Batches that are done, counted again: what changed is scored again, or reported where that is too late."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Engine, RowMapping, Select, and_, select, update
+
+from jobs.databases import reading, writing
+from jobs.output import counted_noun
+from jobs.store.events import NewEvent, write_event
+from jobs.store.ledger import key_range_of, next_recount
+from jobs.store.locking import lock_monitor
+from jobs.store.results import Tally
+from schemas.keys import KeyRange
+from schemas.tables import batch_hours, batches, monitors
+
+_HOUR = timedelta(hours=1)
+_REOPENED = {"state": "pending", "token": None, "recount_at": None}
+
+
+@dataclass(frozen=True)
+class DoneBatch:
+    """A batch that is done, as it was when it was last scored or counted."""
+
+    id: int
+    key_range: KeyRange
+    attempts: int
+    planned_at: datetime
+    recounted_at: datetime
+    tally: Tally
+
+
+@dataclass(frozen=True)
+class Recount:
+    """What counting a batch again found."""
+
+    batch: DoneBatch
+    tally: Tally
+    is_reopened: bool
+    """Whether it is to be scored again; where it is not, the records that came are too late."""
+
+    @property
+    def growth(self) -> int:
+        """Records that came since it was last counted."""
+        return max(0, self.tally.records - self.batch.tally.records)
+
+
+@dataclass(frozen=True)
+class LateRecords:
+    """What counting batches again led to."""
+
+    reopened: int = 0
+    """Batches that are to be scored again."""
+    late_records: int = 0
+    """Records that came into those."""
+    too_late_records: int = 0
+    """Records that came into batches which are no longer watched; they are not scored."""
+
+    def __add__(self, other: "LateRecords") -> "LateRecords":
+        return LateRecords(
+            self.reopened + other.reopened,
+            self.late_records + other.late_records,
+            self.too_late_records + other.too_late_records,
+        )
+
+
+class Recounts:
+    """The second look at what is done.
+
+    Args:
+        engine: the store's.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def due_recounts(self, monitor: str, at: datetime, limit: int) -> list[DoneBatch]:
+        """The batches whose next count is due, longest due first."""
+        c = batches.c
+        is_due = and_(c.monitor == monitor, c.recount_at < at, c.state == "done")
+        with reading(self.engine) as connection:
+            found = connection.execute(select(batches).where(is_due).order_by(c.recount_at, c.id).limit(limit))
+            return [_done_batch(row) for row in found.mappings()]
+
+    def note_recounts(
+        self, monitor: str, recounts: Sequence[Recount], at: datetime, tell: Iterable[str] = ()
+    ) -> LateRecords:
+        """Reopen what changed, count what came too late, and say so in events; the latter are told to channels.
+
+        A batch that another worker has reopened meanwhile is left to it.
+        """
+        with writing(self.engine) as connection:
+            lock_monitor(connection, monitor)
+            noted = [item for item in recounts if _note(connection, item, at)]
+            found = LateRecords(
+                reopened=sum(item.is_reopened for item in noted),
+                late_records=sum(item.growth for item in noted if item.is_reopened),
+                too_late_records=sum(item.growth for item in noted if not item.is_reopened),
+            )
+            if found.reopened:
+                write_event(connection, _late_event(monitor, found), at)
+            if found.too_late_records:
+                _count_too_late(connection, monitor, found.too_late_records)
+                write_event(connection, _too_late_event(monitor, found), at, tell)
+        return found
+
+    def reopen_window(self, monitor: str, since: datetime, until: datetime) -> int:
+        """Have every batch that is done and holds a record of this time scored again; how many those are.
+
+        A record belongs to its hour, and one without a time to the hour in which its batch was planned.
+        """
+        c = batches.c
+        is_wanted = and_(c.monitor == monitor, c.state == "done", c.id.in_(_within(monitor, since, until)))
+        with writing(self.engine) as connection:
+            return connection.execute(update(batches).where(is_wanted).values(_REOPENED)).rowcount
+
+    def too_late_records(self, monitor: str) -> int:
+        """How many records came so late that they were not scored."""
+        wanted = select(monitors.c.too_late_records).where(monitors.c.monitor == monitor)
+        with reading(self.engine) as connection:
+            return connection.scalar(wanted) or 0
+
+    def scored_until(self, monitor: str) -> datetime | None:
+        """The newest record time scored; None where no record with a time was."""
+        with reading(self.engine) as connection:
+            return connection.scalar(select(monitors.c.scored_until).where(monitors.c.monitor == monitor))
+
+
+def _done_batch(row: RowMapping) -> DoneBatch:
+    return DoneBatch(
+        id=row["id"],
+        key_range=key_range_of(row),
+        attempts=row["attempts"],
+        planned_at=row["planned_at"],
+        recounted_at=row["recounted_at"],
+        tally=Tally(row["counted"], row["checksum"]),
+    )
+
+
+def _note(connection: Connection, recount: Recount, at: datetime) -> bool:
+    """Change the row of a batch that was counted; False where it is no longer what it was."""
+    c, batch = batches.c, recount.batch
+    counted = {
+        "counted": recount.tally.records,
+        "checksum": recount.tally.checksum,
+        "recounted_at": at,
+        "recount_at": next_recount(batch.planned_at, at),
+    }
+    # The number of claims tells whether it was scored again since it was read.
+    is_same = and_(c.id == batch.id, c.state == "done", c.attempts == batch.attempts)
+    change = update(batches).where(is_same).values(_REOPENED if recount.is_reopened else counted)
+    return connection.execute(change).rowcount == 1
+
+
+def _within(monitor: str, since: datetime, until: datetime) -> Select[tuple[int]]:
+    c = batch_hours.c
+    return select(c.batch_id).where(c.monitor == monitor, c.hour > since - _HOUR, c.hour < until)
+
+
+def _count_too_late(connection: Connection, monitor: str, records: int) -> None:
+    c = monitors.c
+    grown = update(monitors).where(c.monitor == monitor).values(too_late_records=c.too_late_records + records)
+    connection.execute(grown)
+
+
+def _late_event(monitor: str, found: LateRecords) -> NewEvent:
+    what = f"{counted_noun(found.late_records, 'record')} came late" if found.late_records else "Records changed"
+    again = f"{counted_noun(found.reopened, 'batch', 'batches')} of monitor {monitor!r}"
+    counts = {"batches": found.reopened, "records": found.late_records}
+    return NewEvent("late", f"{what}; {again} will be scored again.", monitor, counts=counts)
+
+
+def _too_late_event(monitor: str, found: LateRecords) -> NewEvent:
+    message = (
+        f"{counted_noun(found.too_late_records, 'record')} of monitor {monitor!r} came later than `late_after` and "
+        f"were not scored. Score their time again with: plumbline rescore {monitor} --from TIME --to TIME; "
+        "or raise `late_after` in config.toml."
+    )
+    return NewEvent("too_late", message, monitor, counts={"records": found.too_late_records})
