@@ -7,9 +7,8 @@ from pathlib import Path
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from jobs import migrations
 from jobs.databases import open_engine
-from jobs.store import NewModel, Store
+from jobs.store import NewModel, Store, migrations
 from schemas.tables import models
 from tests.chaos.outcome import read_outcome
 from tests.commands import PUMP, SMALL_MODEL, Workspace, readings
