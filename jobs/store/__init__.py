@@ -1,33 +1,19 @@
 """The service's own tables, as one object; one method is one transaction."""
 
-from jobs.store.store import (
-    Anomaly,
-    AnomalyQuery,
-    ApiKey,
-    Asked,
-    Batch,
-    BatchResult,
-    Champion,
-    ClaimedRequest,
-    Delivery,
-    EventQuery,
-    Feedback,
-    HourCount,
-    IncidentQuery,
-    MonitorOverview,
-    MonitorStatus,
-    NewEvent,
-    NewModel,
-    RequestQuery,
-    RetrainRequest,
-    Run,
-    Store,
-    StoredAnomaly,
-    StoredEvent,
-    StoredIncident,
-    StoredModel,
-    Worker,
-)
+from jobs.store.anomalies import AnomalyQuery, StoredAnomaly
+from jobs.store.api_keys import ApiKey
+from jobs.store.events import EventQuery, NewEvent, StoredEvent
+from jobs.store.feedback import Feedback
+from jobs.store.incidents import IncidentQuery, StoredIncident
+from jobs.store.ledger import Batch
+from jobs.store.models import Asked, Champion, NewModel, StoredModel
+from jobs.store.outbox import Delivery
+from jobs.store.overviews import MonitorOverview
+from jobs.store.requests import ClaimedRequest, RequestQuery, RetrainRequest
+from jobs.store.results import Anomaly, BatchResult, HourCount
+from jobs.store.runs import MonitorStatus, Run
+from jobs.store.store import Store
+from jobs.store.workers import Worker
 
 __all__ = [
     "Anomaly",

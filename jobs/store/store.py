@@ -5,57 +5,27 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from jobs.databases import reading, writing
-from jobs.store.anomalies import Anomalies, AnomalyQuery, StoredAnomaly
-from jobs.store.api_keys import ApiKey, ApiKeys
+from jobs.store.anomalies import Anomalies
+from jobs.store.api_keys import ApiKeys
 from jobs.store.drifts import Drifts
-from jobs.store.events import EventQuery, Events, NewEvent, StoredEvent
-from jobs.store.feedback import Feedback, FeedbackReader
-from jobs.store.incidents import IncidentQuery, Incidents, StoredIncident
+from jobs.store.events import Events
+from jobs.store.feedback import FeedbackReader
+from jobs.store.incidents import Incidents
 from jobs.store.join_view import join_view
-from jobs.store.ledger import Batch, Ledger
+from jobs.store.ledger import Ledger
 from jobs.store.measures import Measuring
-from jobs.store.models import Asked, Champion, Models, NewModel, StoredModel
-from jobs.store.outbox import Delivery, Outbox
-from jobs.store.overviews import MonitorOverview, Overviews
+from jobs.store.models import Models
+from jobs.store.outbox import Outbox
+from jobs.store.overviews import Overviews
 from jobs.store.recounts import Recounts
-from jobs.store.requests import ClaimedRequest, RequestQuery, Requests, RetrainRequest
-from jobs.store.results import Anomaly, BatchResult, HourCount
-from jobs.store.runs import MonitorStatus, Run, Runs
+from jobs.store.requests import Requests
+from jobs.store.runs import Runs
 from jobs.store.schema import refuse_other_revision
-from jobs.store.workers import Worker, Workers
+from jobs.store.workers import Workers
 from schemas.views import joined_name, replace_view
 
 if TYPE_CHECKING:
     from jobs.reading.source import Source
-
-__all__ = [
-    "Anomaly",
-    "AnomalyQuery",
-    "ApiKey",
-    "Asked",
-    "Batch",
-    "BatchResult",
-    "Champion",
-    "ClaimedRequest",
-    "Delivery",
-    "EventQuery",
-    "Feedback",
-    "HourCount",
-    "IncidentQuery",
-    "MonitorOverview",
-    "MonitorStatus",
-    "NewEvent",
-    "NewModel",
-    "RequestQuery",
-    "RetrainRequest",
-    "Run",
-    "Store",
-    "StoredAnomaly",
-    "StoredEvent",
-    "StoredIncident",
-    "StoredModel",
-    "Worker",
-]
 
 
 class Store(
