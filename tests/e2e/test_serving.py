@@ -4,8 +4,9 @@ import ctypes
 import signal
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -54,14 +55,24 @@ def as_stored(plant, time):
 
 
 @contextmanager
-def locked_batches(plant):
-    """Nobody else can plan or claim a batch."""
+def locked_ledger(plant):
+    """A connection to the store, while nobody else can plan or claim a batch, nor end a run."""
     engine = open_engine(load_config(plant.folder / "config.toml", {}).store.url)
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
-            connection.execute(text("LOCK TABLE batches IN SHARE MODE"))
-        yield
+            connection.execute(text("LOCK TABLE batches, runs IN SHARE MODE"))
+        yield connection
     engine.dispose()
+
+
+def catch_in_a_run(plant, stack):
+    """Lock the ledger until the stack closes, where that holds up a run that has begun; whether it does."""
+    with ExitStack() as attempt:
+        connection = attempt.enter_context(locked_ledger(plant))
+        if connection.execute(text("SELECT 1 FROM runs WHERE outcome IS NULL")).first():
+            stack.push(attempt.pop_all())
+            return True
+    return False
 
 
 @pytest.fixture
@@ -127,13 +138,12 @@ def test_a_signal_that_another_thread_takes_is_heard(site):
 
 def test_a_second_signal_ends_at_once(site):
     configure(site, pump='score_every = "1s"')
-    with serving(site) as process:
-        process.until_found("SELECT 1 FROM runs WHERE outcome IS NULL")  # it loads the model now, which takes seconds
-        with locked_batches(site):
-            process.signal(signal.SIGTERM)
-            process.until_said("stopping")
-            process.signal(signal.SIGTERM)
-            assert process.ended() == 128 + signal.SIGTERM
+    with serving(site) as process, ExitStack() as stack:
+        process.until(partial(catch_in_a_run, site, stack))
+        process.signal(signal.SIGTERM)
+        process.until_said("stopping")
+        process.signal(signal.SIGTERM)
+        assert process.ended() == 128 + signal.SIGTERM
 
 
 def test_sighup_takes_a_valid_configuration_and_keeps_the_old_one_where_it_is_not(site):
