@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.options import positive
-from benchmarks.processes import completed
+from benchmarks.processes import say, succeeded
 from benchmarks.protocol import split
 from benchmarks.report import markdown_table
 from benchmarks.tables import cut, find_tables, read_table
@@ -41,6 +41,9 @@ class Task:
     records: int
     seed: int
 
+    def __str__(self) -> str:
+        return self.name
+
 
 @dataclass(frozen=True)
 class HitRate:
@@ -57,18 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         tasks = _tasks(options)
     except PlumblineError as exc:
-        _say(str(exc))
+        say(str(exc))
         return 2
-    found: list[HitRate] = []
-    failed = 0
-    for number, (task, future) in enumerate(completed(run_task, tasks, options.jobs), start=1):
-        error = future.exception()
-        _say(f"[{number}/{len(tasks)}] {task.name}: {error or 'done'}")
-        failed += bool(error)
-        found += [] if error else future.result()
+    found = list(succeeded(run_task, tasks, options.jobs, lambda _found: "done"))
     if found:
-        sys.stdout.write(summary(found))
-    return 1 if failed else 0
+        sys.stdout.write(summary([rate for of_task in found for rate in of_task]))
+    return 0 if len(found) == len(tasks) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -164,10 +161,6 @@ def summary(found: Sequence[HitRate]) -> str:
         [str(name), *("" if np.isnan(rate) else f"{rate:.1%}" for rate in row)] for name, *row in table.itertuples()
     ]
     return "\n".join([*markdown_table(["table", *rates.columns], rows), ""])
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 if __name__ == "__main__":

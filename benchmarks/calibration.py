@@ -23,7 +23,7 @@ from scipy.stats import betabinom
 
 from benchmarks.methods import DEFAULT, calibrated
 from benchmarks.options import positive
-from benchmarks.processes import completed
+from benchmarks.processes import say, succeeded
 from benchmarks.protocol import RATES, split
 from benchmarks.report import markdown_table
 from benchmarks.tables import LabelledTable, Mask, Vector, cut, find_tables, read_table
@@ -45,6 +45,9 @@ class Task:
     max_normal: int
     method: str
     seed: int
+
+    def __str__(self) -> str:
+        return f"{self.path.stem} {self.method} split {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -76,20 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         tasks = _tasks(options)
     except PlumblineError as exc:
-        _say(str(exc))
+        say(str(exc))
         return 2
-    rates: list[RateCheck] = []
-    discoveries: list[Discovery] = []
-    for number, (task, future) in enumerate(completed(run_task, tasks, options.jobs), start=1):
-        error = future.exception()
-        _say(f"[{number}/{len(tasks)}] {task.path.stem} {task.method} split {task.seed}: {error or 'done'}")
-        if not error:
-            checks, discovery = future.result()
-            rates += checks
-            discoveries.append(discovery)
-    if discoveries:
-        sys.stdout.write(summary(rates, discoveries))
-    return 0 if len(discoveries) == len(tasks) else 1
+    found = list(succeeded(run_task, tasks, options.jobs, lambda _found: "done"))
+    if found:
+        sys.stdout.write(summary([check for checks, _ in found for check in checks], [one for _, one in found]))
+    return 0 if len(found) == len(tasks) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -189,10 +184,6 @@ def _by_table(checks: pd.DataFrame, found: pd.DataFrame) -> list[str]:
     ]
     header = ["table", *(f"flagged at {rate:g}" for rate in RATES), "mean FDP", "anomalies found"]
     return markdown_table(header, rows)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 if __name__ == "__main__":

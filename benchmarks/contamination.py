@@ -18,7 +18,7 @@ from sklearn.metrics import average_precision_score
 
 from benchmarks.methods import DEFAULT, run
 from benchmarks.options import positive
-from benchmarks.processes import completed
+from benchmarks.processes import say, succeeded
 from benchmarks.protocol import Split
 from benchmarks.report import markdown_table
 from benchmarks.tables import LabelledTable, Vector, cut, find_tables, read_table
@@ -39,6 +39,9 @@ class Task:
     share: float
     seed: int
 
+    def __str__(self) -> str:
+        return f"{self.path.stem} {self.method} {self.share:g}"
+
 
 @dataclass(frozen=True)
 class Precision:
@@ -56,15 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         tasks = _tasks(options)
     except PlumblineError as exc:
-        _say(str(exc))
+        say(str(exc))
         return 2
-    found: list[Precision] = []
-    for number, (task, future) in enumerate(completed(run_task, tasks, options.jobs), start=1):
-        error = future.exception()
-        if not error:
-            found.append(future.result())
-        outcome = error or f"AP {found[-1].average_precision:.3f}"
-        _say(f"[{number}/{len(tasks)}] {task.path.stem} {task.method} {task.share:g}: {outcome}")
+    found = list(succeeded(run_task, tasks, options.jobs, lambda one: f"AP {one.average_precision:.3f}"))
     if found:
         sys.stdout.write(summary(found))
     return 0 if len(found) == len(tasks) else 1
@@ -182,10 +179,6 @@ def _by_table(columns: pd.DataFrame, methods: list[str]) -> list[str]:
     header = ["table", *(f"{method} {share:.0%}" for method, share in ends)]
     rows = [[str(name), *(f"{value:.3f}" for value in row)] for name, row in columns[ends].iterrows()]
     return markdown_table(header, rows)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 if __name__ == "__main__":

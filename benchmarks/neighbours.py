@@ -16,7 +16,7 @@ import pandas as pd
 from sklearn.metrics import average_precision_score
 
 from benchmarks.options import positive
-from benchmarks.processes import completed
+from benchmarks.processes import say, succeeded
 from benchmarks.protocol import split
 from benchmarks.report import markdown_table
 from benchmarks.tables import cut, find_tables, read_table
@@ -38,6 +38,9 @@ class Task:
     max_rows: int
     seed: int
 
+    def __str__(self) -> str:
+        return f"{self.path.stem} split {self.seed}"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -57,19 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         paths = find_tables(options.data)
     except PlumblineError as exc:
-        _say(str(exc))
+        say(str(exc))
         return 2
     tasks = [Task(path, options.max_rows, seed) for path in paths for seed in range(options.splits)]
-    found: list[Comparison] = []
-    failed = 0
-    for number, (task, future) in enumerate(completed(compare, tasks, options.jobs), start=1):
-        error = future.exception()
-        failed += bool(error)
-        found += [] if error or future.result() is None else [future.result()]
-        _say(f"[{number}/{len(tasks)}] {task.path.stem} split {task.seed}: {error or 'done'}")
-    if found:
-        sys.stdout.write(summary(found))
-    return 1 if failed else 0
+    found = list(succeeded(compare, tasks, options.jobs, lambda _found: "done"))
+    if differing := [comparison for comparison in found if comparison is not None]:
+        sys.stdout.write(summary(differing))
+    return 0 if len(found) == len(tasks) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -124,10 +121,6 @@ def summary(found: Sequence[Comparison]) -> str:
         for row in means.itertuples()
     ]
     return "\n".join([*markdown_table(header, rows), ""])
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 if __name__ == "__main__":

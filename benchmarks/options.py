@@ -9,3 +9,13 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected a number of 1 or more, received {text}")
     return number
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """Numbers between commas."""
+    return tuple(int(part) for part in text.split(","))
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names between commas."""
+    return tuple(text.split(","))

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -32,6 +33,22 @@ def completed(
             yield futures[future], future
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def succeeded(
+    work: Callable[[Task], Result], tasks: Sequence[Task], processes: int, outcome: Callable[[Result], str]
+) -> Iterator[Result]:
+    """The results of tasks as they end; how each ended is said on standard error, `outcome` for a success."""
+    for number, (task, future) in enumerate(completed(work, tasks, processes), start=1):
+        error = future.exception()
+        if not error:
+            yield future.result()
+        say(f"[{number}/{len(tasks)}] {task}: {f'failed: {error}' if error else outcome(future.result())}")
+
+
+def say(text: str) -> None:
+    """A line for people on standard error."""
+    sys.stderr.write(text + "\n")
 
 
 def _end_on_interrupt() -> None:

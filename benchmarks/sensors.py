@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from benchmarks.options import positive
-from benchmarks.processes import completed
+from benchmarks.options import names, positive, seeds
+from benchmarks.processes import say, succeeded
 from benchmarks.protocol import timed
 from benchmarks.series.data import SeriesSet, find_sets, read_set
 from benchmarks.series.measures import Measurement, Subject, measure
@@ -47,10 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         failed = 0 if options.summary_only else _run_tasks(_tasks(options), options.jobs, options.out)
         results = read_results(options.out)
     except PlumblineError as exc:
-        _say(str(exc))
+        say(str(exc))
         return 2
     except KeyboardInterrupt:
-        _say(f"Stopped. {options.out} keeps what is known; the same command goes on from there.")
+        say(f"Stopped. {options.out} keeps what is known; the same command goes on from there.")
         return 130
     if len(results):
         sys.stdout.write(summary(results))
@@ -60,21 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sensors", description=__doc__)
     parser.add_argument("--data", type=Path, nargs="+", metavar="DIR", help="folders with one folder for each set")
-    parser.add_argument("--seeds", type=_seeds, default=(0,), help="such as 0,1,2 (default: 0)")
-    parser.add_argument("--sets", type=_names, default=(), help="comma-separated (default: all that are found)")
-    parser.add_argument("--methods", type=_names, help=f"comma-separated (default: all of {', '.join(METHODS)})")
+    parser.add_argument("--seeds", type=seeds, default=(0,), help="such as 0,1,2 (default: 0)")
+    parser.add_argument("--sets", type=names, default=(), help="comma-separated (default: all that are found)")
+    parser.add_argument("--methods", type=names, help=f"comma-separated (default: all of {', '.join(METHODS)})")
     parser.add_argument("--out", type=Path, default=Path("sensors.csv"), help="results file (default: sensors.csv)")
     parser.add_argument("--jobs", type=positive, default=1, help="processes (default: 1)")
     parser.add_argument("--summary-only", action="store_true", help="print the summary of --out and run nothing")
     return parser
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(text.split(","))
 
 
 def _tasks(options: argparse.Namespace) -> list[Task]:
@@ -97,17 +89,10 @@ def _entities(folder: Path) -> list[str]:
 
 def _run_tasks(tasks: list[Task], jobs: int, out: Path) -> int:
     """Measure tasks; the number of those that failed."""
-    failed = 0
-    for number, (task, future) in enumerate(completed(run_task, tasks, jobs), start=1):
-        place = f"[{number}/{len(tasks)}] {task}"
-        error = future.exception()
-        if error:
-            failed += 1
-            _say(f"{place}: failed: {error}")
-            continue
-        measurements = future.result()
+    failed = len(tasks)
+    for measurements in succeeded(run_task, tasks, jobs, _outcome):
         append(out, measurements)
-        _say(f"{place}: {_mean_quality(measurements)}, fitted in {measurements[0].fit_seconds:.1f} s a model")
+        failed -= 1
     return failed
 
 
@@ -132,13 +117,13 @@ def _read(folder: Path) -> SeriesSet:
     return read_set(folder)
 
 
+def _outcome(measurements: list[Measurement]) -> str:
+    return f"{_mean_quality(measurements)}, fitted in {measurements[0].fit_seconds:.1f} s a model"
+
+
 def _mean_quality(measurements: list[Measurement]) -> str:
     known = [line.ranking.vus_pr for line in measurements if line.ranking.vus_pr is not None]
     return f"VUS-PR {sum(known) / len(known):.3f} over {len(known)} entities" if known else "no entity with anomalies"
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 if __name__ == "__main__":

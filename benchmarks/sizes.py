@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.processes import completed
+from benchmarks.processes import completed, say
 from benchmarks.protocol import timed
 from benchmarks.report import markdown_table
 from benchmarks.tables import find_tables, read_table
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         paths = find_tables(options.data)
     except PlumblineError as exc:
-        _say(str(exc))
+        say(str(exc))
         return 2
     costs = [cost for number, path in enumerate(paths, start=1) if (cost := _costs(path, f"[{number}/{len(paths)}]"))]
     if costs:
@@ -64,10 +64,10 @@ def _costs(path: Path, place: str) -> tuple[Cost, Cost] | None:
         [(_, future)] = completed(measure, [Task(path, is_fitted)], 1)  # a pool of its own, so a fresh process
         error = future.exception()
         if error:
-            _say(f"{place} {path.stem}: {error}")
+            say(f"{place} {path.stem}: {error}")
             return None
         costs.append(future.result())
-    _say(f"{place} {path.stem}: fitted in {costs[1].fit_seconds:.1f} s")
+    say(f"{place} {path.stem}: fitted in {costs[1].fit_seconds:.1f} s")
     return costs[0], costs[1]
 
 
@@ -101,10 +101,6 @@ def summary(costs: Sequence[tuple[Cost, Cost]]) -> str:
         for read, fitted in sorted(costs, key=lambda pair: pair[1].records * pair[1].features)
     ]
     return "\n".join([*markdown_table(header, rows), ""])
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from benchmarks.methods import METHODS, available_methods, check_methods, fits, run
-from benchmarks.options import positive
-from benchmarks.processes import completed
+from benchmarks.options import names, positive, seeds
+from benchmarks.processes import say, succeeded
 from benchmarks.protocol import Measurement, measure, split
 from benchmarks.report import summary
 from benchmarks.results import Done, append, open_results, read_results
@@ -44,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         failed = 0 if options.summary_only else _run_all(options)
         results = read_results(options.out)
     except PlumblineError as exc:
-        _say(str(exc))
+        say(str(exc))
         return 2
     except KeyboardInterrupt:
-        _say(f"Stopped. {options.out} keeps what is known; the same command goes on from there.")
+        say(f"Stopped. {options.out} keeps what is known; the same command goes on from there.")
         return 130
     if len(results):
         sys.stdout.write(summary(results))
@@ -57,8 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tabular", description=__doc__)
     parser.add_argument("--data", type=Path, nargs="+", metavar="DIR", help="folders with .npz and .parquet tables")
-    parser.add_argument("--seeds", type=_seeds, default=(0,), help="such as 0,1,2 (default: 0)")
-    parser.add_argument("--methods", type=_names, help=f"comma-separated (default: all of {', '.join(METHODS)})")
+    parser.add_argument("--seeds", type=seeds, default=(0,), help="such as 0,1,2 (default: 0)")
+    parser.add_argument("--methods", type=names, help=f"comma-separated (default: all of {', '.join(METHODS)})")
     parser.add_argument("--max-rows", type=positive, default=10_000, help="larger tables are cut (default: 10000)")
     parser.add_argument("--out", type=Path, default=Path("results.csv"), help="results file (default: results.csv)")
     parser.add_argument("--jobs", type=positive, default=1, help="processes (default: 1)")
@@ -66,19 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _seeds(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(text.split(","))
-
-
 def _run_all(options: argparse.Namespace) -> int:
     """Run what the results file lacks; the number of tasks that failed."""
     methods = check_methods(options.methods) if options.methods else available_methods()
     if len(methods) < len(METHODS) and not options.methods:
-        _say("PyOD is not installed: its VAE, AutoEncoder and ECOD are left out.")
+        say("PyOD is not installed: its VAE, AutoEncoder and ECOD are left out.")
     paths = find_tables(options.data)
     done = open_results(options.out)
     tasks = [
@@ -96,19 +88,16 @@ def _missing(dataset: str, methods: tuple[str, ...], seed: int, done: set[Done])
 
 
 def _run_tasks(tasks: list[Task], jobs: int, out: Path) -> int:
-    failed = 0
-    for number, (task, future) in enumerate(completed(run_task, tasks, jobs), start=1):
-        place = f"[{number}/{len(tasks)}] {task}"
-        error = future.exception()
-        if error:
-            failed += 1
-            _say(f"{place}: failed: {error}")
-            continue
-        measurements = future.result()
+    failed = len(tasks)
+    for measurements in succeeded(run_task, tasks, jobs, _outcome):
         append(out, measurements)
-        first = measurements[0]
-        _say(f"{place}: AUROC {first.auroc:.3f}, AP {first.average_precision:.3f}, fitted in {first.fit_seconds:.1f} s")
+        failed -= 1
     return failed
+
+
+def _outcome(measurements: list[Measurement]) -> str:
+    first = measurements[0]
+    return f"AUROC {first.auroc:.3f}, AP {first.average_precision:.3f}, fitted in {first.fit_seconds:.1f} s"
 
 
 def run_task(task: Task) -> list[Measurement]:
@@ -121,10 +110,6 @@ def run_task(task: Task) -> list[Measurement]:
 @lru_cache(maxsize=1)
 def _table(path: Path, max_rows: int) -> LabelledTable:
     return cut(read_table(path), max_rows)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Records in, what is to be kept of them out: anomalies with their causes, and the counts of each hour."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from jobs.maintenance import Maintenance
 from jobs.reading.records import keys_of
-from jobs.store.results import Anomaly, BatchResult, HourCount, Tally
+from jobs.store.results import Anomaly, BatchResult, HourCount, Tally, summed
 from schemas.config import MonitorConfig
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE
 from schemas.keys import key_label
@@ -55,6 +55,7 @@ def combined(parts: Sequence[BatchResult], tally: Tally) -> BatchResult:
         hours[count.hour][0] += count.records
         hours[count.hour][1] += count.anomalies
     frames = [part.scores for part in parts if part.scores is not None]
+    profiles = [part.profile for part in parts if part.profile is not None]
     return BatchResult(
         records=sum(part.records for part in parts),
         anomalies=tuple(item for part in parts for item in part.anomalies),
@@ -62,7 +63,7 @@ def combined(parts: Sequence[BatchResult], tally: Tally) -> BatchResult:
         scores=pd.concat(frames, ignore_index=True) if frames else None,
         newest_time=max((part.newest_time for part in parts if part.newest_time is not None), default=None),
         tally=tally,
-        profile=_profile([part.profile for part in parts if part.profile is not None]),
+        profile=summed(profiles) if profiles else None,
     )
 
 
@@ -87,13 +88,6 @@ def _anomalies(
         )
         for row, cause in zip(columns.to_dict("records"), causes, strict=True)
     )
-
-
-def _profile(parts: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, list[int]] | None:
-    """The counts of several pages, bin by bin."""
-    if not parts:
-        return None
-    return {name: [sum(counts) for counts in zip(*(part[name] for part in parts), strict=True)] for name in parts[0]}
 
 
 def _identity(records: pd.DataFrame, monitor: MonitorConfig) -> pd.DataFrame:

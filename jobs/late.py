@@ -24,7 +24,7 @@ def recount_batches(
         should_stop: asked before each page of batches.
     """
     found, due_at = LateRecords(), clock()
-    channels = source.monitor.alert.channels or ()
+    channels = source.monitor.channels
     while not should_stop() and (due := store.due_recounts(source.name, due_at, _BATCHES_AT_ONCE)):
         counted = [recount(batch, source) for batch in due]
         found += store.note_recounts(source.name, counted, clock(), channels)
@@ -48,4 +48,4 @@ def watch_for_gap(monitor: MonitorConfig, name: str, store: Store, at: datetime)
         store.close_event("gap", name, at)
         return
     message = f"The newest record of monitor {name!r} is of {newest:%Y-%m-%d %H:%M:%S} UTC: its source stopped sending."
-    store.open_event(NewEvent("gap", message, name, since=newest), at, monitor.alert.channels or ())
+    store.open_event(NewEvent("gap", message, name, since=newest), at, monitor.channels)

@@ -9,7 +9,6 @@ from jobs.heartbeat import heartbeat
 from jobs.interruption import stop_if_asked
 from jobs.reading.source import Source
 from jobs.store import Asked, ClaimedRequest, Store
-from jobs.store.outbox import alert_rule
 from jobs.training import TrainingOrder, TrainingReport, train_monitor
 from schemas.config import Config
 from schemas.errors import LostRequest, PlumblineError, StoreError
@@ -84,8 +83,7 @@ class _Work:
 
     def _train(self, claim: ClaimedRequest) -> TrainingReport:
         monitor = self.config.monitor(claim.monitor)
-        tell = alert_rule(monitor, self.config.alerts.channels).channels
-        order = TrainingOrder(monitor.retrain.promote, Asked(claim, tell))
+        order = TrainingOrder(monitor.retrain.promote, Asked(claim, monitor.channels))
         source = self.open_source(claim.monitor)
         return train_monitor(source, self.store, self.clock, order=order, progress=lambda _epoch: stop_if_asked())
 

@@ -112,7 +112,7 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
         plan_batches(source, store, clock, should_stop)
         late = recount_batches(source, store, clock, should_stop)
         counts |= {"late_records": late.late_records, "too_late_records": late.too_late_records}
-        planned = store.monitor_status(source.name).pending_batches
+        planned = store.pending_batches(source.name)
         scorer: AnyScorer | None = None
         for batch in _claimed(source, store, champion.model_id, clock, should_stop):
             with suppress(LostLease), _given_back_on_failure(batch, store):
@@ -158,7 +158,7 @@ def score_batch(
         pages = source.pages(batch.key_range.after, batch.key_range.upto)
         found = [find_anomalies(page, monitor, in_context(scorer, page, source), batch.planned_at) for page in pages]
         result = combined(found, tally)
-    store.finish_batch(batch, result, clock(), incident_rule(monitor, monitor.alert.channels or ()))
+    store.finish_batch(batch, result, clock(), incident_rule(monitor))
     return result
 
 

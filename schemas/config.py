@@ -184,6 +184,11 @@ class MonitorConfig(Section):
         return Features(self.numeric, self.boolean, self.categorical, self.timestamp)
 
     @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that hear of it; `parse_config` has named all where the file names none."""
+        return self.alert.channels or ()
+
+    @property
     def is_calibrated_by_time(self) -> bool:
         """Whether the latest normal records calibrate, not a random draw."""
         return self.holdout == "latest" or (self.holdout == "auto" and self.time is not None)

@@ -138,7 +138,7 @@ class Monitoring:
         at = self._live.clock()
         message = f"Monitor {name!r} has failed {_FAILING} times in a row: {exc}"
         try:
-            self._live.store.open_event(NewEvent("failing", message, name), at, monitor.alert.channels or ())
+            self._live.store.open_event(NewEvent("failing", message, name), at, monitor.channels)
         except PlumblineError as error:  # where the store is what fails, nothing can be kept there
             _log.error("that a monitor fails could not be recorded: %s", error)
 

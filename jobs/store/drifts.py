@@ -16,6 +16,7 @@ from jobs.output import counted_noun
 from jobs.store.events import NewEvent, end_event, start_event
 from jobs.store.locking import lock_monitor
 from jobs.store.requests import add_request
+from jobs.store.results import summed
 from schemas.config import MonitorConfig
 from schemas.tables import batch_profiles, drift_features, drifts, retrain_requests
 
@@ -82,7 +83,7 @@ class Drifts:
         new = sum(row.records for row in found if row.batch_id > assessed)
         if total < records or new < _NEW_SHARE * records:
             return None
-        counts = _summed([row.counts for row in found])
+        counts = summed([row.counts for row in found])
         return ProfileWindow(monitor, model_id, found[-1].batch_id, found[0].batch_id, total, counts)
 
     def add_drift(self, window: ProfileWindow, drift: "Drift", response: Response, at: datetime) -> bool:
@@ -132,7 +133,7 @@ def assess_drift(store: "Store", name: str, monitor: MonitorConfig, clock: Calla
     asked = monitor.drift
     drift = assess(profile, window.counts, DriftRule(asked.level, asked.distance, asked.psi))
     cooldown = monitor.retrain.cooldown if monitor.retrain.on_drift else None
-    response = Response(drift_sentence(name, window.model_id, drift), monitor.alert.channels or (), cooldown)
+    response = Response(drift_sentence(name, window.model_id, drift), monitor.channels, cooldown)
     return drift if store.add_drift(window, drift, response, clock()) else None
 
 
@@ -166,11 +167,6 @@ def _until(records: int, rows: Iterable[Row[Any]]) -> list[Row[Any]]:
         if total >= records:
             break
     return taken
-
-
-def _summed(parts: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, list[int]]:
-    """The counts of several batches, bin by bin."""
-    return {name: [sum(bins) for bins in zip(*(part[name] for part in parts), strict=True)] for name in parts[0]}
 
 
 def _assessed_upto(connection: Connection, monitor: str, model_id: int, *, only_drifted: bool = False) -> int:

@@ -32,9 +32,9 @@ class IncidentRule:
     alerts: AlertRule
 
 
-def incident_rule(monitor: MonitorConfig, channels: Iterable[str]) -> IncidentRule:
-    """The rule of a monitor, where those alert channels are configured."""
-    return IncidentRule(monitor.incident_gap, alert_rule(monitor, channels))
+def incident_rule(monitor: MonitorConfig) -> IncidentRule:
+    """The rule of a monitor."""
+    return IncidentRule(monitor.incident_gap, alert_rule(monitor))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,20 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, Update, and_, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    RowMapping,
+    Select,
+    Update,
+    and_,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from jobs.databases import reading, writing
@@ -92,6 +105,13 @@ class Ledger:
             planned_at=row["planned_at"],
             scored_before=row["records"],
         )
+
+    def pending_batches(self, monitor: str) -> int:
+        """How many batches wait to be claimed."""
+        c = batches.c
+        wanted = select(func.count()).where(c.monitor == monitor, c.state == "pending")
+        with reading(self.engine) as connection:
+            return int(connection.scalar(wanted) or 0)
 
     def has_work(self, monitor: str, at: datetime) -> bool:
         """Whether there is a batch to claim: one that is pending, or whose lease ran out."""

@@ -30,11 +30,10 @@ class AlertRule:
     newest: timedelta = timedelta(days=1)
 
 
-def alert_rule(monitor: MonitorConfig, channels: Iterable[str]) -> AlertRule:
-    """The rule of a monitor, where those channels are configured."""
+def alert_rule(monitor: MonitorConfig) -> AlertRule:
+    """The rule of a monitor."""
     asked = monitor.alert
-    chosen = tuple(channels) if asked.channels is None else asked.channels
-    return AlertRule(chosen, asked.severity, asked.escalate_severity, asked.newest)
+    return AlertRule(monitor.channels, asked.severity, asked.escalate_severity, asked.newest)
 
 
 @dataclass(frozen=True)

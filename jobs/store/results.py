@@ -71,3 +71,12 @@ class BatchResult:
     """Of its key range, taken before the records were read: what changed in between is noticed as a change later."""
     profile: Mapping[str, Sequence[int]] | None = None
     """Records in each bin of the model's reference, by what is binned."""
+
+
+def summed(profiles: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, list[int]]:
+    """The counts of at least one profile, added up bin by bin.
+
+    >>> summed([{"flow": [1, 2]}, {"flow": [3, 0]}])
+    {'flow': [4, 2]}
+    """
+    return {name: [sum(bins) for bins in zip(*(part[name] for part in profiles), strict=True)] for name in profiles[0]}

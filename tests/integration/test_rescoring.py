@@ -186,7 +186,7 @@ class Chaos:
         while self.held:
             batch, result = self.held.pop()
             try:
-                self.pump.store.finish_batch(batch, result, self.pump.now, incident_rule(source.monitor, ()))
+                self.pump.store.finish_batch(batch, result, self.pump.now, incident_rule(source.monitor))
             except LostLease:
                 continue
 

@@ -1,6 +1,7 @@
 """Retraining from request to champion: real trainings on both databases, refusals, failures and takeovers."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from jobs.scoring import score_monitor
 from jobs.store import AnomalyQuery, RequestQuery
 from jobs.store.events import EventQuery
 from jobs.training import TrainingOrder, train_monitor
-from schemas.config import Config
+from schemas.config import Config, parse_config
 from schemas.errors import StoreError, UsageError
 
 TINY = {"members": 1, "hidden": 8, "steps": 40}
@@ -45,7 +46,8 @@ class Plant:
     def config(self, **settings):
         watched = {"table": "readings", "key": "id", "time": "read_at", "numeric": [FLOW, "pressure"]}
         given = watched | {"boolean": [NOTE], "false_positive_rate": 0.02, "model": TINY} | settings
-        return Config.model_validate({"monitors": {"pump": given}, "alerts": {"channels": {"ops": "json://host"}}})
+        alerts = {"channels": {"ops": "json://host"}}
+        return parse_config({"monitors": {"pump": given}, "alerts": alerts}, Path("config.toml"))
 
     def source(self, **settings):
         self.opened.append(Source("pump", self.config(**settings).monitor("pump"), self.engine))
