@@ -27,7 +27,7 @@ from schemas.errors import PlumblineError
 from schemas.frames import Features
 
 DEFAULTS = ModelConfig()
-CHANGED = 1e-9  # relative difference from which a distance counts as another one
+CHANGED = 1e-5  # relative difference from which a distance counts as another one, not as rounded otherwise
 
 
 @dataclass(frozen=True)

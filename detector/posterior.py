@@ -40,21 +40,30 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Posterior:
-    """What the networks say of n records.
+class Reconstruction:
+    """Where the networks place n records, and what they expect there.
 
     Attributes:
         z_mean: (n, K, l).
-        z_log_var: (n, K, l); zeros for an autoencoder.
         expected: (n, V, d), the reconstruction in standardised units, averaged over the members of each view.
+    """
+
+    z_mean: np.ndarray
+    expected: np.ndarray
+
+
+@dataclass(frozen=True)
+class Posterior(Reconstruction):
+    """All that the networks say of n records.
+
+    Attributes:
+        z_log_var: (n, K, l); zeros for an autoencoder.
         nll: (n, d), negative log-likelihood of each observed cell in nats, averaged over members; that of a
             category is split over the cells of its feature.
         kl: (n,), divergence from the prior in nats, averaged over members.
     """
 
-    z_mean: np.ndarray
     z_log_var: np.ndarray
-    expected: np.ndarray
     nll: np.ndarray
     kl: np.ndarray
 

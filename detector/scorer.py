@@ -7,6 +7,7 @@ from detector.artifact import Artifact
 from detector.calibration import benjamini_hochberg, severity
 from detector.drift import Profile
 from detector.model import Model
+from detector.parallel import usual_threads
 from detector.vae import VAE
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation
 
@@ -20,6 +21,7 @@ class Scorer:
             F-beta has none and stays.
         false_discovery_rate: decides for the records scored together, in place of the threshold: as many are
             flagged as leave at most this share of them normal on average.
+        threads: that score side by side; as many as matrix products use where absent.
 
     Raises:
         RateTooSmall: where the calibration records cannot resolve the rate.
@@ -27,10 +29,16 @@ class Scorer:
     """
 
     def __init__(
-        self, artifact: Artifact, rate: float | None = None, *, false_discovery_rate: float | None = None
+        self,
+        artifact: Artifact,
+        rate: float | None = None,
+        *,
+        false_discovery_rate: float | None = None,
+        threads: int | None = None,
     ) -> None:
         self.artifact = artifact
         self.false_discovery_rate = false_discovery_rate
+        self.threads = usual_threads() if threads is None else threads
         self.profile = Profile.from_state(artifact.about.get("profile"))  # models of other origin have none
         self.threshold = artifact.decision.threshold  # a record is an anomaly above it
         if rate is not None and artifact.decision.method != "f_beta":
@@ -51,7 +59,7 @@ class Scorer:
         Raises:
             RecordsError: where there are no records, or they do not have the model's features.
         """
-        scores = self.model.anomaly_score(records)
+        scores = self.model.anomaly_score(records, self.threads)
         p_values = self.artifact.calibration.p_values(scores)
         threshold = self._threshold(scores, p_values)
         columns = {

@@ -9,14 +9,14 @@ rules out costs ``ln(n + 2)`` nats, the surprise of a value unseen in n training
 it as ``sqrt(distance**2 + 2 * nats)``, which is how a Gaussian turns nats into distance.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from detector.neighbours import Neighbours
-from detector.posterior import Posterior
+from detector.posterior import Posterior, Reconstruction
 from detector.preprocess import Matrix
 
 MIN_LATENT_SD = 0.02
@@ -56,24 +56,35 @@ class AnomalyScores:
         self._reference = reference
         self._k = neighbours
 
-    def score(self, name: str, matrix: Matrix, posterior: Posterior, own: np.ndarray | None = None) -> np.ndarray:
-        """(n,) float64: the score of that name.
+    def prepare(self, names: Sequence[str]) -> None:
+        """Build what the scores of these names search in, before threads ask for it at once."""
+        for name in names:
+            list(self._distances(name, self._reference.points[:0], None))
+
+    def elbo(self, matrix: Matrix, posterior: Posterior) -> np.ndarray:
+        """(n,) float64: the negative ELBO of n records."""
+        return np.asarray(posterior.nll.sum(axis=1, dtype=np.float64) + posterior.kl + self._nats(matrix))
+
+    def score(self, name: str, matrix: Matrix, rebuilt: Reconstruction, own: np.ndarray | None = None) -> np.ndarray:
+        """(n,) float64: the score of that name, other than `elbo`.
 
         Args:
             name: of the score.
             matrix: n records.
-            posterior: what the networks say of them.
+            rebuilt: where the networks place them, and what they expect there.
             own: (n,) the position of each record in the reference, -1 where it is not there: it is not its own
                 neighbour.
         """
-        nats = matrix.violations.astype(np.float64) * np.log(self._reference.n_train + 2)
-        if name == "elbo":
-            return np.asarray(posterior.nll.sum(axis=1, dtype=np.float64) + posterior.kl + nats)
+        nats = self._nats(matrix)
         if name == "reconstruction_error":
-            return self._reconstruction_error(matrix, posterior) + nats
-        points = joint_coordinates(matrix, posterior, self._reference.latent_sd)
+            return self._reconstruction_error(matrix, rebuilt) + nats
+        points = joint_coordinates(matrix, rebuilt, self._reference.latent_sd)
         distances = [np.sqrt(distance**2 + 2 * nats) for distance in self._distances(name, points, own)]
         return np.asarray(np.prod(distances, axis=0) ** (1 / len(distances)))
+
+    def _nats(self, matrix: Matrix) -> np.ndarray:
+        """(n,) float64: what the values cost that training rules out."""
+        return matrix.violations.astype(np.float64) * np.log(self._reference.n_train + 2)
 
     def _distances(self, name: str, points: np.ndarray, own: np.ndarray | None) -> Iterator[np.ndarray]:
         """The distances (n,) of points (n, D) whose geometric mean is the score of that name."""
@@ -87,12 +98,12 @@ class AnomalyScores:
         if name == "combined":
             yield self._latent.reconstruction_distance(latents, self._k, own)
 
-    def _reconstruction_error(self, matrix: Matrix, posterior: Posterior) -> np.ndarray:
+    def _reconstruction_error(self, matrix: Matrix, rebuilt: Reconstruction) -> np.ndarray:
         """(n,) float64: mean squared residual of a record's cells in the standard view, in units of the usual one.
 
         Without the unit, cells that are hard to rebuild for normal records too would drown the others.
         """
-        residual = view_residuals(matrix, posterior)[0].astype(np.float64)
+        residual = view_residuals(matrix, rebuilt)[0].astype(np.float64)
         usual = self._reference.residuals(residual.shape[1]).var(axis=0, dtype=np.float64) + RESIDUAL_FLOOR**2
         present = np.maximum((~matrix.missing).sum(axis=1), 1)
         return np.asarray((np.square(residual) / usual).sum(axis=1) / present)
@@ -116,15 +127,15 @@ class AnomalyScores:
         return np.sqrt(len(sd) * np.maximum(1 - sd**2, 0)).ravel().astype(np.float32)
 
 
-def joint_coordinates(matrix: Matrix, posterior: Posterior, latent_sd: np.ndarray) -> np.ndarray:
+def joint_coordinates(matrix: Matrix, rebuilt: Reconstruction, latent_sd: np.ndarray) -> np.ndarray:
     """(n, D) float32: posterior means in units of their resolution, then the residuals of each view."""
-    members = posterior.z_mean.shape[1]
-    latents = posterior.z_mean / np.maximum(latent_sd, MIN_LATENT_SD) / np.sqrt(members)
-    residuals = [residual / np.sqrt(2) for residual in view_residuals(matrix, posterior)]
+    members = rebuilt.z_mean.shape[1]
+    latents = rebuilt.z_mean / np.maximum(latent_sd, MIN_LATENT_SD) / np.sqrt(members)
+    residuals = [residual / np.sqrt(2) for residual in view_residuals(matrix, rebuilt)]
     return np.hstack([latents.reshape(len(matrix), -1), *residuals]).astype(np.float32)
 
 
-def view_residuals(matrix: Matrix, posterior: Posterior) -> list[np.ndarray]:
+def view_residuals(matrix: Matrix, rebuilt: Reconstruction) -> list[np.ndarray]:
     """(n, d) for each view in use: the cells less their reconstruction, 0 where missing."""
-    views = zip((matrix.standard, matrix.quantile), posterior.expected.transpose(1, 0, 2), strict=False)
+    views = zip((matrix.standard, matrix.quantile), rebuilt.expected.transpose(1, 0, 2), strict=False)
     return [np.where(matrix.missing, 0, view - expected) for view, expected in views]

@@ -21,7 +21,7 @@ def test_a_larger_table_tells_how_many_records_differ(tmp_path):
     save_table(tmp_path / "large.npz", 5_020)
     comparison = compare(Task(tmp_path / "large.npz", 20_000, seed=0))
     assert (comparison.reference, comparison.coordinates) == (2_500, 40)
-    assert 0 < comparison.changed_share < 0.1
+    assert 0 < comparison.changed_share < 0.2
     assert abs(comparison.precision - comparison.exact_precision) < 0.02
 
 

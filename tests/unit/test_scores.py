@@ -7,7 +7,7 @@ import pytest
 from detector.artifact import digest, dump_artifact, load_artifact
 from detector.calibration import benjamini_hochberg
 from detector.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.model import SCORES
+from detector.model import CHUNK, SCORES
 from detector.scorer import Scorer
 from schemas.config import ModelConfig
 from schemas.errors import RecordsError
@@ -31,6 +31,22 @@ def test_a_score_has_the_same_bits_whatever_the_order_and_the_neighbours_in_a_ba
     alone = scorer.model.anomaly_scores(records.iloc[3:4], (name,))[name]
     np.testing.assert_array_equal(whole[order], shuffled)
     np.testing.assert_array_equal(whole[3:4], alone)
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_a_score_has_the_same_bits_however_many_threads_work(scorer, name):
+    many = make_records(2 * CHUNK + 300, seed=4)
+    alone = scorer.model.anomaly_scores(many, (name,), threads=1)[name]
+    together = scorer.model.anomaly_scores(many, (name,), threads=3)[name]
+    np.testing.assert_array_equal(together, alone)
+    pages = [scorer.model.anomaly_scores(page, (name,))[name] for page in (many.iloc[:4999], many.iloc[4999:])]
+    np.testing.assert_array_equal(np.concatenate(pages), alone)
+
+
+def test_the_scorer_decides_the_same_however_many_threads_work(artifact):
+    many = make_records(CHUNK + 300, seed=4)
+    one, three = (Scorer(artifact, threads=threads).score(many) for threads in (1, 3))
+    pd.testing.assert_frame_equal(one, three, check_exact=True)
 
 
 @pytest.mark.parametrize("name", SCORES)

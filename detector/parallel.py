@@ -1,0 +1,27 @@
+"""Work on parts of the records in threads: NumPy lets them run side by side."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
+
+def usual_threads() -> int:
+    """As many as matrix products would use: the processors at hand, or what OMP_NUM_THREADS allows."""
+    return max((library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"), default=1)
+
+
+def in_threads(work: Callable[[Part], Result], parts: Sequence[Part], threads: int) -> list[Result]:
+    """The result of each part, in their order.
+
+    >>> in_threads(len, ["a", "bcd"], threads=2)
+    [1, 3]
+    """
+    if threads == 1 or len(parts) == 1:
+        return [work(part) for part in parts]
+    with ThreadPoolExecutor(min(threads, len(parts))) as pool:
+        return list(pool.map(work, parts))
