@@ -11,6 +11,9 @@ themselves have: a plant differs from hour to hour, and from one week to the nex
 P-values of records like the calibration records are uniform, as far as m of these can tell: their own p-values are
 the other sample of a two-sample Kolmogorov-Smirnov test. So neither a small calibration set nor scores with ties
 look like drift. Binned, the distance is at most that of the single values, and the test errs on the safe side.
+
+P-values of series resemble their neighbours', so that `memory` of them say as much as one of independent records; and
+the test is one-sided there (`detector.series.drift` says why).
 """
 
 from collections.abc import Mapping, Sequence
@@ -103,11 +106,16 @@ class Bins(_State):
 
     def fitted(self, values: pd.Series, window: int) -> Self:
         """These bins with what training values, in order of time, have in them; stretches are as long as a window."""
-        places = self._places(values)
-        counts, size = self._counted(places), max(1, min(window, len(values) // _LEAST_STRETCHES))
+        counts = self._counted(self._places(values))
+        of_all = self.model_copy(update={"counts": tuple(counts.tolist())})
+        return of_all.widened(values, max(1, min(window, len(values) // _LEAST_STRETCHES)))
+
+    def widened(self, values: pd.Series, window: int) -> Self:
+        """These bins where stretches of normal values, in order of time and as long as a window, are usual too."""
+        places, expected, size = self._places(values), np.array(self.counts), min(window, len(values))
         starts = np.linspace(0, len(values) - size, min(len(values) // size, _MOST_STRETCHES)).astype(int)
-        usual = max(stability_index(counts, self._counted(places[start : start + size])) for start in starts)
-        return self.model_copy(update={"counts": tuple(counts.tolist()), "usual": usual})
+        found = [stability_index(expected, self._counted(places[start : start + size])) for start in starts]
+        return self.model_copy(update={"usual": max(self.usual, *found)})
 
     def _counted(self, places: np.ndarray) -> np.ndarray:
         return np.bincount(places, minlength=self._size())
@@ -212,13 +220,22 @@ class LevelBins(Bins):
 
 
 class Profile(_State):
-    """The bins of all features, and the calibration records by p-value."""
+    """The bins of all features, and the calibration records by p-value.
+
+    Attributes:
+        features: the bins of each.
+        p_values: calibration records in each bin of p-values.
+        memory: how many p-values in a row say as much as one of independent records.
+        tail: which p-values drift when there are more of them.
+    """
 
     features: Annotated[
         dict[str, Annotated[NumberBins | TimeBins | LevelBins, Field(discriminator="kind")]],
         Field(min_length=1, max_length=100_000),
     ]
     p_values: Annotated[Counts, Field(min_length=P_VALUE_BINS, max_length=P_VALUE_BINS)]
+    memory: float = Field(1.0, ge=1)
+    tail: Literal["any", "small"] = "any"
 
     @classmethod
     def fit(cls, records: pd.DataFrame, features: Features, p_values: np.ndarray, window: int) -> Self:
@@ -234,6 +251,11 @@ class Profile(_State):
         kinds |= dict.fromkeys(features.categorical, LevelBins) | dict.fromkeys(features.timestamp, TimeBins)
         fitted = {name: kind.of(records[name]).fitted(records[name], window) for name, kind in kinds.items()}
         return cls(features=fitted, p_values=tuple(_p_value_counts(p_values)))
+
+    def widened(self, records: pd.DataFrame, window: int) -> Self:
+        """The profile where windows of these normal records, at least one and in order of time, are usual too."""
+        widened = {name: bins.widened(records[name], window) for name, bins in self.features.items()}
+        return self.model_copy(update={"features": widened})
 
     def counts(self, records: pd.DataFrame, p_values: np.ndarray) -> dict[str, list[int]]:
         """How many of n records lie in each bin, by feature and by p-value."""
@@ -276,7 +298,7 @@ def feature_key(name: str) -> str:
 def assess(profile: Profile, counts: Mapping[str, Sequence[int]], rule: DriftRule) -> Drift:
     """How far n > 0 records, counted by `Profile.counts`, lie from the profile."""
     found = np.array(counts[P_VALUES])
-    distance, p_value = _kolmogorov_smirnov(np.array(profile.p_values), found)
+    distance, p_value = _kolmogorov_smirnov(profile, found)
     features = {name: (bins, np.array(counts[feature_key(name)])) for name, bins in profile.features.items()}
     indexes = {name: stability_index(np.array(bins.counts), new) for name, (bins, new) in features.items()}
     drifted = {
@@ -314,13 +336,19 @@ def _by_chance(bins: Bins, found: np.ndarray, level: float) -> float:
     return float((1 / found.sum() + 1 / max(expected.sum(), 1)) * chdtri(max(used - 1, 1), level))
 
 
-def _kolmogorov_smirnov(expected: np.ndarray, found: np.ndarray) -> tuple[float, float]:
-    """Distance of two binned samples, and its p-value."""
+def _kolmogorov_smirnov(profile: Profile, found: np.ndarray) -> tuple[float, float]:
+    """Distance of the p-values found from those of the profile, and its p-value."""
+    expected = np.array(profile.p_values)
     m, n = expected.sum(), found.sum()
     if not m:
         return 0.0, 1.0
-    distance = float(np.abs(np.cumsum(found) / n - np.cumsum(expected) / m).max())
-    return distance, float(kolmogorov(np.sqrt(m * n / (m + n)) * distance))
+    excess = np.cumsum(found) / n - np.cumsum(expected) / m
+    size = m * n / (m + n) / profile.memory
+    if profile.tail == "small":
+        distance = float(max(excess.max(), 0))
+        return distance, float(np.exp(-2 * size * distance**2))
+    distance = float(np.abs(excess).max())
+    return distance, float(kolmogorov(np.sqrt(size) * distance))
 
 
 def _p_value_counts(p_values: np.ndarray) -> list[int]:

@@ -20,12 +20,12 @@ MIN_BETTER = 1e-3  # nats per cell by which a held-out ELBO must grow to count
 
 @dataclass(frozen=True)
 class Epoch:
-    """Where training stands; ELBOs in nats per record."""
+    """Where training stands; ELBOs in nats per record, the second one where records are held out to watch."""
 
     number: int
     of: int
     elbo: float
-    held_out_elbo: float
+    held_out_elbo: float | None = None
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,13 @@ def _run(
     best, best_weights, stale = -np.inf, network.weights_by_name(), 0
     for number in range(1, epochs + 1):
         elbo = _epoch(network, batches, min(EPOCH_STEPS, config.steps - (number - 1) * EPOCH_STEPS))
-        history.append(Epoch(number, epochs, elbo, _held_out(network, validation)))
-        _check_finite(history[-1], config)
+        held_out_elbo = _held_out(network, validation)
+        _check_finite(number, elbo, held_out_elbo, config)
+        history.append(Epoch(number, epochs, elbo, held_out_elbo))
         if progress:
             progress(history[-1])
-        if history[-1].held_out_elbo > best + MIN_BETTER * network.architecture.width:
-            best, best_weights, stale = history[-1].held_out_elbo, network.weights_by_name(), 0
+        if held_out_elbo > best + MIN_BETTER * network.architecture.width:
+            best, best_weights, stale = held_out_elbo, network.weights_by_name(), 0
         else:
             stale += 1
         if stale >= config.patience and number > config.warm_up * epochs:
@@ -122,11 +123,11 @@ def _run(
     return Trained(network, tuple(history))
 
 
-def _check_finite(epoch: Epoch, config: ModelConfig) -> None:
-    if not np.isfinite([epoch.elbo, epoch.held_out_elbo]).all():
+def _check_finite(number: int, elbo: float, held_out_elbo: float, config: ModelConfig) -> None:
+    if not np.isfinite([elbo, held_out_elbo]).all():
         raise ConfigError(
-            f"Training diverged: the ELBO of epoch {epoch.number} is {epoch.elbo} on training and "
-            f"{epoch.held_out_elbo} on held-out records, expected finite numbers. "
+            f"Training diverged: the ELBO of epoch {number} is {elbo} on training and "
+            f"{held_out_elbo} on held-out records, expected finite numbers. "
             f"Lower `learning_rate` (now {config.learning_rate:g}) or `beta` (now {config.beta:g})."
         )
 

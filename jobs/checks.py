@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from sqlalchemy import Column, Connection, MetaData, Select, Table, func, select
+from sqlalchemy import Column, Connection, MetaData, Select, String, Table, case, cast, func, select
 from sqlalchemy import Index as SqlIndex
 from sqlalchemy.schema import CreateIndex
 
@@ -50,6 +50,7 @@ def check_monitor(name: str, monitor: MonitorConfig, source: Source) -> list[Fin
         with reading(source.engine, SourceError) as connection:
             problems += _keys(connection, monitor, watched)
             problems += _records(connection, monitor, watched)
+            problems += _forms_of_time(connection, monitor, watched)
             problems += _indexes(connection, monitor, watched)
         if not any(problem.level == "error" for problem in problems):
             source.read_normal(_SAMPLE, with_label=monitor.label is not None)
@@ -171,7 +172,7 @@ def _records(connection: Connection, monitor: MonitorConfig, watched: Watched) -
 
 
 def _normal_records(connection: Connection, monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
-    if monitor.threshold != "conformal":
+    if monitor.first_threshold != "conformal":
         return
     needed = needed_normal_records(monitor.false_positive_rate)
     found = connection.scalar(_normal_count(monitor, watched)) or 0
@@ -189,6 +190,23 @@ def _normal_count(monitor: MonitorConfig, watched: Watched) -> Select[Any]:
     if monitor.normal is not None:
         normal = normal.where(raw_sql(f"({monitor.normal}\n)"))
     return select(func.count()).select_from(normal.subquery("normal_records"))
+
+
+def _forms_of_time(connection: Connection, monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
+    """SQLite compares times as the texts or numbers they are, so a series in two forms has no order."""
+    if monitor.series is None or monitor.time is None or watched.dialect != "sqlite":
+        return
+    time = watched.records.c[monitor.time]
+    text = cast(time, String)
+    kind = func.typeof(time)
+    form = (kind, case((kind == "text", func.length(text))), func.substr(text, 11, 1), func.substr(text, -1) == "Z")
+    forms = connection.scalars(select(func.min(text)).where(time.is_not(None)).group_by(*form).limit(2)).all()
+    if len(forms) > 1:
+        yield Finding(
+            "error",
+            f"The column {monitor.time!r} holds times in more than one form, such as {' and '.join(map(repr, forms))}, "
+            "which SQLite does not order by time. Write all in one, such as '2026-01-31 08:00:00.000000'.",
+        )
 
 
 def _indexes(connection: Connection, monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:

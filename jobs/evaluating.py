@@ -10,6 +10,7 @@ from jobs.reading.context import AnyScorer, in_context
 from jobs.reading.source import Source
 from jobs.scoring import load_scorer
 from jobs.store import Store
+from jobs.tracking import new_trackers
 from schemas.errors import NoChampion, RecordsError, UsageError
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE
 from schemas.keys import Key, load_key
@@ -141,9 +142,9 @@ def _scored(
 ) -> Iterator[pd.DataFrame]:
     """Score, p-value, decision, time and label of the records past a key, page by page."""
     kept = [name for name in (source.monitor.time, label) if name is not None]
-    count = 0
+    count, trackers = 0, new_trackers(scorer, source.monitor)
     for page in source.pages(after, with_label=label is not None):
-        scored = in_context(scorer, page, source).score(page)[[ANOMALY_SCORE, P_VALUE, IS_ANOMALY]]
+        scored = in_context(scorer, page, source, trackers).score(page)[[ANOMALY_SCORE, P_VALUE, IS_ANOMALY]]
         count += len(page)
         if progress:
             progress(count)

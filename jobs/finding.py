@@ -1,15 +1,17 @@
 """Records in, what is to be kept of them out: anomalies with their causes, and the counts of each hour."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from detector.series.stretches import entities_of
 from jobs.maintenance import Maintenance
 from jobs.reading.records import keys_of
-from jobs.store.results import Anomaly, BatchResult, HourCount, Tally, summed
+from jobs.store.results import Anomaly, BatchResult, HourCount, Move, Tally, summed
 from schemas.config import MonitorConfig
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE
 from schemas.keys import key_label
@@ -40,15 +42,19 @@ def find_anomalies(
         scores=_all_scores(records, scored, monitor) if monitor.store_scores == "all" else None,
         newest_time=times.max().to_pydatetime() if times.notna().any() else None,
         profile=None if profile is None else profile.counts(records, scored[P_VALUE].to_numpy()),
+        entities=None if monitor.series is None else Counter(entities_of(records, monitor.entity).tolist()),
     )
 
 
-def combined(parts: Sequence[BatchResult], tally: Tally) -> BatchResult:
+def combined(
+    parts: Sequence[BatchResult], tally: Tally, moves: Mapping[str, Move] = MappingProxyType({})
+) -> BatchResult:
     """The results of the pages of a batch as that of the whole.
 
     Args:
         parts: of each page.
         tally: of the whole, taken before the first page was read.
+        moves: of the tracked thresholds over the whole.
     """
     hours: dict[datetime, list[int]] = defaultdict(lambda: [0, 0])
     for count in (count for part in parts for count in part.hours):
@@ -56,6 +62,7 @@ def combined(parts: Sequence[BatchResult], tally: Tally) -> BatchResult:
         hours[count.hour][1] += count.anomalies
     frames = [part.scores for part in parts if part.scores is not None]
     profiles = [part.profile for part in parts if part.profile is not None]
+    entities = [part.entities for part in parts if part.entities is not None]
     return BatchResult(
         records=sum(part.records for part in parts),
         anomalies=tuple(item for part in parts for item in part.anomalies),
@@ -64,6 +71,8 @@ def combined(parts: Sequence[BatchResult], tally: Tally) -> BatchResult:
         newest_time=max((part.newest_time for part in parts if part.newest_time is not None), default=None),
         tally=tally,
         profile=summed(profiles) if profiles else None,
+        entities=sum(map(Counter, entities), Counter()) if entities else None,
+        moves=moves,
     )
 
 

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.output import shown
+from jobs.output import counted_noun, shown
 
 METHODS = {"model": "model", "knn": "kNN", "isolation_forest": "isolation forest", "pca": "PCA"}
+SERIES_METHODS = {"model": "model", "linear_ar": "linear AR", "knn": "kNN on windows", "pca": "PCA on windows"}
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#|~!&$])")
 _KNOWN = {
@@ -151,7 +152,11 @@ def _series(facts: CardFacts) -> dict[str, list[str]]:
     only_ranked = f"{card['only_ranked']:,} of them have too few calibration records for the rate: nothing is flagged."
     columns = ("entity", "records", "model", "calibrated with", "threshold")
     table = _table(columns, entity_rows(card))
-    return {"Model": [_facts(rows)], "Entities": [only_ranked if card["only_ranked"] else "", table]}
+    return {
+        "Model": [_facts(rows)],
+        "Entities": [only_ranked if card["only_ranked"] else "", table],
+        "Beside plain baselines": _baselines(card["beside_baselines"]),
+    }
 
 
 def entity_rows(card: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -166,6 +171,39 @@ def entity_rows(card: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         )
         for name, of in sorted(card["by_entity"].items())
     ]
+
+
+def _baselines(beside: Mapping[str, Any]) -> list[str]:
+    if beside["problem"]:
+        return [beside["problem"]]
+    events = counted_noun(sum(beside["events"].values()), "event")
+    entities = counted_noun(beside["entities"], "entity", "entities")
+    told = (
+        f"On {events} put into {beside['records']:,} held-back normal records of {entities}, one channel each. Every "
+        "method was fitted anew for this, the model too, on the same earlier records."
+    )
+    columns = ("", *SERIES_METHODS.values())
+    return [told, _table(columns, baseline_rows(beside)), baselines_warning(beside) or ""]
+
+
+def baseline_rows(beside: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """What each method made of the events: AUC-PR, then the share that it finds, by kind."""
+    kinds = sorted(beside["event_recall"])  # PostgreSQL does not keep the order of keys
+    rows = {
+        "AUC-PR": beside["auc_pr"],
+        "events found": beside["mean_event_recall"],
+        **{f"events found, {kind}": beside["event_recall"][kind] for kind in kinds},
+    }
+    return [(name, *(found[method] for method in SERIES_METHODS)) for name, found in rows.items()]
+
+
+def baselines_warning(beside: Mapping[str, Any]) -> str | None:
+    """Which baselines clearly beat the model, where one does."""
+    if not beside["beaten_by"]:
+        return None
+    area = beside["auc_pr"]
+    better = ", ".join(f"{SERIES_METHODS[method]} (AUC-PR {area[method]:.3f})" for method in beside["beaten_by"])
+    return f"Plain baselines find synthetic anomalies clearly better than this model ({area['model']:.3f}): {better}."
 
 
 def _listed(settings: Mapping[str, Any]) -> str:

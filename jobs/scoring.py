@@ -14,11 +14,12 @@ from detector.artifact import load_artifact
 from jobs.finding import combined, find_anomalies
 from jobs.heartbeat import heartbeat
 from jobs.late import recount_batches, watch_for_gap
-from jobs.reading.context import AnyScorer, in_context
+from jobs.reading.context import AnyScorer, context_rows, in_context
 from jobs.reading.source import Source
 from jobs.recording import RunOrigin, recorded_run
 from jobs.store import Batch, BatchResult, Champion, Store
 from jobs.store.grouping import incident_rule
+from jobs.tracking import moves_of, trackers_of
 from schemas.config import MonitorConfig
 from schemas.errors import LostLease, NoChampion, StoreError
 
@@ -133,7 +134,7 @@ def plan_batches(
 ) -> None:
     """Enter the settled records past the watermark into the ledger, as key ranges."""
     monitor = source.monitor
-    settled_before = clock() - monitor.settle if monitor.settle else None
+    settled_before = clock() - monitor.settle if monitor.has_to_settle else None
     watermark = store.watermark(source.name)
     while (
         not should_stop()
@@ -154,11 +155,15 @@ def score_batch(
     monitor = source.monitor
     with heartbeat(lambda: store.renew_lease(batch, clock(), monitor.lease), monitor.lease / 3):
         tally = source.tally(batch.key_range)
+        trackers = trackers_of(batch, store, scorer, monitor)
         # One page, unless records that came late have made the batch larger than it was planned.
         pages = source.pages(batch.key_range.after, batch.key_range.upto)
-        found = [find_anomalies(page, monitor, in_context(scorer, page, source), batch.planned_at) for page in pages]
-        result = combined(found, tally)
-    store.finish_batch(batch, result, clock(), incident_rule(monitor))
+        found = [
+            find_anomalies(page, monitor, in_context(scorer, page, source, trackers), batch.planned_at)
+            for page in pages
+        ]
+        result = combined(found, tally, moves_of(trackers))
+    store.finish_batch(batch, result, clock(), incident_rule(monitor), context_rows=context_rows(scorer))
     return result
 
 
@@ -170,8 +175,11 @@ def _claimed(
     should_stop: Callable[[], bool],
 ) -> Iterator[Batch]:
     """Batches to score, one after another, until none is left or the run is to stop."""
-    lease = source.monitor.lease
-    while not should_stop() and (batch := store.claim_batch(source.name, model_id, clock(), lease)) is not None:
+    lease, in_order = source.monitor.lease, source.monitor.is_in_order
+    while (
+        not should_stop()
+        and (batch := store.claim_batch(source.name, model_id, clock(), lease, in_order=in_order)) is not None
+    ):
         yield batch
 
 

@@ -1,18 +1,21 @@
 """Trains a monitor's model of series: each entity's normal records in order of time in, a model with its card out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from detector.artifact import digest
+from detector.backend import backend_name
 from detector.comparison import Comparison, Policy, PromotionDecision, decide
 from detector.series.artifact import SeriesArtifact, dump_series, load_series, manifest
+from detector.series.card import SeriesCard, make_card
+from detector.series.drift import fit_profile
 from detector.series.entity import EntityModel
 from detector.series.model import SeriesModel
 from detector.series.records import Series
@@ -23,12 +26,16 @@ from detector.trial import Performance
 from jobs.model_card import CardFacts, render_card
 from jobs.reading.source import Source, keys_of
 from jobs.store import NewModel, Store
+from jobs.tracking import new_trackers
 from jobs.training_set import TrainingSet, held_out_size, read_training_set, training_range
 from schemas.config import MonitorConfig
 from schemas.errors import ArtifactError, NotEnoughRecords, RecordsError
 from schemas.frames import IS_ANOMALY, Features
 from schemas.keys import load_key
 from schemas.series import SeriesConfig
+
+if TYPE_CHECKING:
+    from detector.training import Epoch
 
 TOLERANCE = 2  # times the rate asked for, and as much below it: records of a series resemble their neighbours
 
@@ -50,8 +57,21 @@ class Trained:
     records: int
 
 
-def train_series(source: Source, store: Store, at: datetime, policy: Policy) -> Trained:
+def train_series(
+    source: Source,
+    store: Store,
+    at: datetime,
+    policy: Policy,
+    progress: Callable[["Epoch"], None] | None = None,
+) -> Trained:
     """Train, calibrate and compare a model; the same records give the same one. Nothing is stored.
+
+    Args:
+        source: the watched table.
+        store: the service's own database.
+        at: the time now.
+        policy: when the model takes the champion's place.
+        progress: called after each epoch of networks, where the monitor asks for these.
 
     Raises:
         NotEnoughRecords: where a model would have fewer than 50 records.
@@ -61,17 +81,27 @@ def train_series(source: Source, store: Store, at: datetime, policy: Policy) -> 
     found = _placed(read_training_set(source, store.feedback(source.name), at), monitor)
     rival = _load_rival(store, source)
     rest, held_out = _parted(found.records, monitor, is_first=rival is None)
-    artifact = _fit(found, rest, monitor)
+    artifact = _fit(found, rest, monitor, progress)
     scorer = SeriesScorer(artifact)
     comparison = _compare(scorer, rival, rest, held_out, monitor)
     decision = decide(comparison, policy)
-    return Trained(_new_model(source.name, scorer, comparison, decision), comparison, decision, len(found.records))
+    beside = make_card(artifact.model, _by_entity(rest, monitor, artifact.features), artifact.rate)
+    model = _new_model(source.name, scorer, beside, comparison, decision)
+    return Trained(model, comparison, decision, len(found.records))
 
 
 def settings_of(config: SeriesConfig) -> SeriesSettings:
     """The settings that a section of the configuration stands for."""
     max_gap = None if config.max_gap is None else config.max_gap.total_seconds()
-    return SeriesSettings(config.models, max_gap, config.smoothing, config.reference, config.fewest)
+    return SeriesSettings(
+        models=config.models,
+        max_gap=max_gap,
+        smoothing=config.smoothing,
+        reference=config.reference,
+        fewest=config.fewest,
+        network=config.network,
+        seed=config.seed,
+    )
 
 
 @dataclass(frozen=True)
@@ -123,13 +153,34 @@ def _by_entity(records: pd.DataFrame, monitor: MonitorConfig, features: Features
     return {name: series_of(records.iloc[rows], str(monitor.time), features) for name, rows in positions}
 
 
-def _fit(found: TrainingSet, rest: pd.DataFrame, monitor: MonitorConfig) -> SeriesArtifact:
+def _fit(
+    found: TrainingSet, rest: pd.DataFrame, monitor: MonitorConfig, progress: Callable[["Epoch"], None] | None
+) -> SeriesArtifact:
     series = _by_entity(rest, monitor, monitor.features)
-    model = SeriesModel.fit(series, settings_of(monitor.series or SeriesConfig()))
-    versions = {name: version(name) for name in ("numpy", "pandas", "scipy")}
-    about = {"training": training_range(found, monitor), "versions": versions, "history": []}
+    settings, history = settings_of(monitor.series or SeriesConfig()), []
+
+    def tell(epoch: "Epoch") -> None:
+        history.append(vars(epoch))
+        if progress:
+            progress(epoch)
+
+    model = SeriesModel.fit(series, settings, tell)
     records = {name: len(one) for name, one in series.items()}
-    return SeriesArtifact(monitor.features, model, monitor.false_positive_rate, records, about)
+    artifact = SeriesArtifact(monitor.features, model, monitor.false_positive_rate, records, {})
+    profile = fit_profile(SeriesScorer(artifact), series, monitor.drift.records)
+    about = {
+        "training": training_range(found, monitor),
+        "versions": _versions(with_network=settings.network),
+        "history": history,
+        "profile": profile.to_state(),
+    }
+    return replace(artifact, about=about)
+
+
+def _versions(*, with_network: bool) -> dict[str, str]:
+    if not with_network:
+        return {name: version(name) for name in ("numpy", "pandas", "scipy")}
+    return {name: version(name) for name in ("keras", "numpy", "pandas", "scipy")} | {"backend": backend_name()}
 
 
 def _compare(
@@ -164,7 +215,8 @@ def _perform(scorer: SeriesScorer, rest: pd.DataFrame, held_out: pd.DataFrame, m
     """How many held-out records a model flags, each with its past."""
     if held_out.empty:
         return Performance()
-    flagged = scorer.score(held_out, list(_stretches(rest, held_out, monitor, scorer.artifact.features)))[IS_ANOMALY]
+    stretches = list(_stretches(rest, held_out, monitor, scorer.artifact.features))
+    flagged = scorer.score(held_out, stretches, new_trackers(scorer, monitor))[IS_ANOMALY]
     usual = scorer.rate * len(held_out)
     tolerance = (int(usual / TOLERANCE), int(np.ceil(usual * TOLERANCE)))
     return Performance(records=len(held_out), flagged=int(flagged.sum()), tolerance=tolerance)
@@ -189,7 +241,9 @@ def _seen(champion: SeriesScorer, held_out: pd.DataFrame, monitor: MonitorConfig
     return 0
 
 
-def _new_model(monitor: str, scorer: SeriesScorer, comparison: Comparison, decision: PromotionDecision) -> NewModel:
+def _new_model(
+    monitor: str, scorer: SeriesScorer, beside: SeriesCard, comparison: Comparison, decision: PromotionDecision
+) -> NewModel:
     blob, known = dump_series(scorer.artifact), manifest(scorer.artifact)
     by_entity = {name: _entity_card(name, scorer) for name in scorer.artifact.entities}
     card = {
@@ -208,6 +262,7 @@ def _new_model(monitor: str, scorer: SeriesScorer, comparison: Comparison, decis
         "false_positive_rate": scorer.rate,
         "bytes": len(blob),
         "by_entity": by_entity,
+        "beside_baselines": beside.to_json(),
     }
     told = {**comparison.to_json(), "is_promoted": decision.is_promoted, "reason": decision.reason}
     text = render_card(CardFacts(monitor, known, card, told))

@@ -79,7 +79,7 @@ def train_monitor(
         if monitor.series is None:
             trained = _train(source, store, clock(), order.policy, progress)
         else:
-            trained = train_series(source, store, clock(), order.policy)
+            trained = train_series(source, store, clock(), order.policy, progress)
         model, decision = trained.model, trained.decision
         if order.policy == "if_better":  # what was compared says nothing about another champion
             model = replace(model, beats=trained.comparison.champion_id)
@@ -109,7 +109,7 @@ def _fit(source: Source, found: TrainingSet, parts: Parts, progress: Callable[[E
         parts.normal,
         monitor.features,
         monitor.model,
-        rule=DecisionRule(monitor.threshold, monitor.false_positive_rate, monitor.f_beta),
+        rule=DecisionRule(monitor.first_threshold, monitor.false_positive_rate, monitor.f_beta),
         anomalies=anomalies,
         progress=progress,
     )

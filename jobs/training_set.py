@@ -141,7 +141,7 @@ def _split_normal(found: TrainingSet, monitor: MonitorConfig) -> NormalRecords:
 
 def _rate(monitor: MonitorConfig) -> float | None:
     """The rate that the calibration records have to resolve."""
-    return monitor.false_positive_rate if monitor.threshold == "conformal" else None
+    return monitor.false_positive_rate if monitor.first_threshold == "conformal" else None
 
 
 def _others(found: TrainingSet) -> str:

@@ -136,9 +136,10 @@ class MonitorConfig(Section):
     """Column that is true for known anomalies; used to evaluate, and by threshold = "f_beta"."""
     false_positive_rate: float = Field(0.01, gt=0, lt=1)
     """Share of normal records that may be flagged."""
-    threshold: Literal["conformal", "pot", "f_beta"] = "conformal"
-    """conformal: by rank among held-out normal records; pot: the same with a generalised Pareto tail;
-    f_beta: the score that maximises F-beta on labelled records."""
+    threshold: Literal["conformal", "online", "pot", "f_beta"] = "conformal"
+    """conformal: by rank among held-out normal records; online: that at first, and then following the scores of
+    each entity, so that the rate holds; pot: as conformal with a generalised Pareto tail; f_beta: the score that
+    maximises F-beta on labelled records."""
     flag: Literal["rate", "fdr"] = "rate"
     """rate: records above the threshold; fdr: as many of each batch as keep false_discovery_rate."""
     false_discovery_rate: float = Field(0.1, gt=0, lt=1)
@@ -189,6 +190,26 @@ class MonitorConfig(Section):
         return self.alert.channels or ()
 
     @property
+    def first_threshold(self) -> Literal["conformal", "pot", "f_beta"]:
+        """How the threshold is set in training, wherever it moves later."""
+        return "conformal" if self.threshold == "online" else self.threshold
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether its batches are scored one after another, since each goes on where the last one ended."""
+        return self.threshold == "online"
+
+    @property
+    def resample(self) -> timedelta | None:
+        """The step of the grid that records are read on; None where they are read as they are."""
+        return None if self.series is None else self.series.resample
+
+    @property
+    def has_to_settle(self) -> bool:
+        """Whether young records wait: as long as `settle`, and until their cell of the grid is over."""
+        return bool(self.settle) or self.resample is not None
+
+    @property
     def is_calibrated_by_time(self) -> bool:
         """Whether the latest normal records calibrate, not a random draw."""
         return self.holdout == "latest" or (self.holdout == "auto" and self.time is not None)
@@ -215,6 +236,9 @@ class MonitorConfig(Section):
             "incident_gap must not be negative": self.incident_gap < timedelta(0),
             'holdout = "latest" needs a time column': self.holdout == "latest" and self.time is None,
             'threshold = "f_beta" needs a label column': self.threshold == "f_beta" and self.label is None,
+            'threshold = "online" follows the scores of series, so it needs a section series': (
+                self.threshold == "online" and self.series is None
+            ),
             'flag = "fdr" goes by p-values, for which threshold must be "conformal" or "pot"': (
                 self.flag == "fdr" and self.threshold == "f_beta"
             ),
@@ -227,12 +251,16 @@ class MonitorConfig(Section):
         checks = {
             "series needs a time column": self.time is None,
             f"series has numeric and boolean features alone, so {unfit} cannot be among them": bool(unfit),
-            f'series needs threshold = "conformal", not "{self.threshold}"': self.threshold != "conformal",
+            f'series needs threshold = "conformal" or "online", not "{self.threshold}"': (
+                self.threshold not in {"conformal", "online"}
+            ),
             'series needs flag = "rate": its p-values depend on each other': self.flag != "rate",
             'series is calibrated by its latest records, so holdout cannot be "random"': self.holdout == "random",
             "the time and the entity of a series cannot be features": bool(
                 {self.time, self.entity} & set(self.features.names)
             ),
+            "resample needs a key of one column, which is neither the time nor the entity": self.resample is not None
+            and (len(self.key) != 1 or self.key[0] in {self.time, self.entity}),
         }
         return [text for text, is_wrong in checks.items() if is_wrong]
 

@@ -1,5 +1,6 @@
 """The section of the configuration that makes a monitor one of series."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -8,6 +9,7 @@ from pydantic import Field, model_validator
 from schemas.section import Duration, Section
 
 LONGEST_HALF_LIFE = 1_000
+_SECOND = timedelta(seconds=1)
 
 
 class SeriesConfig(Section):
@@ -18,6 +20,11 @@ class SeriesConfig(Section):
     records, and a shared one for the others and for entities that come later."""
     max_gap: Duration | None = None
     """After a longer step of time the past is forgotten; it never is where absent."""
+    resample: Duration | None = None
+    """Step of a grid in time, in whole seconds: the records of an entity in a cell of it are learned as one, once the
+    cell is over. Each record by itself where absent."""
+    resample_by: Literal["mean", "last"] = "mean"
+    """What a cell holds of each feature: the mean of its values, or the last one."""
     smoothing: tuple[Annotated[int, Field(ge=1, le=LONGEST_HALF_LIFE)], ...] = Field((2, 8), min_length=1, max_length=8)
     """Half-lives of the score's running means, in records. An anomaly must last about as long as the shortest
     one to count in full, which delays its alarm as much."""
@@ -25,9 +32,23 @@ class SeriesConfig(Section):
     """Most training records kept in a model to measure distances to."""
     fewest: int = Field(300, ge=50)
     """Records that an entity needs for a model of its own, with models = "auto"."""
+    network: bool = False
+    """Whether a variational autoencoder adds two views; training takes about eight times as long."""
+    seed: int = Field(0, ge=0)
+    """Seed of the autoencoders' training; nothing else is random."""
 
     @model_validator(mode="after")
     def _check(self) -> "SeriesConfig":
         if self.max_gap is not None and self.max_gap <= timedelta(0):
             raise ValueError("max_gap must be longer than 0")
+        for problem in self._resample_problems():
+            raise ValueError(problem)
         return self
+
+    def _resample_problems(self) -> Iterator[str]:
+        if self.resample is None:
+            return
+        if self.resample < _SECOND or self.resample % _SECOND:
+            yield f"resample must be whole seconds, not {self.resample.total_seconds():g} s"
+        if self.max_gap is not None and self.max_gap < self.resample:
+            yield "max_gap must not be shorter than resample: a record would never have a past"

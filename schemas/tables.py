@@ -64,7 +64,7 @@ Json = JSON().with_variant(postgresql.JSONB(), "postgresql")
 Blob = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only in INTEGER columns
 
-REVISION = "0002"  # of the schema below; the store compares it without loading Alembic
+REVISION = "0003"  # of the schema below; the store compares it without loading Alembic
 VERSION_TABLE = "plumbline_version"  # not Alembic's own name: the database may use Alembic itself
 LABELS = ("open", "confirmed", "false_positive", "known")
 
@@ -125,6 +125,7 @@ batches = Table(
     Column("recount_at", UtcDateTime),  # when the next count is due; null while the batch is not done
     Column("rescorings", Integer, nullable=False, server_default="0"),
     Column("late_records", BigInteger, nullable=False, server_default="0"),
+    Column("entities", Json),  # of a series: how many records of each it held
     CheckConstraint("state IN ('pending', 'running', 'done')", name="state"),
     UniqueConstraint("monitor", "after_key"),
     Index("ix_batches_monitor_state", "monitor", "state", "id"),
@@ -322,6 +323,18 @@ batch_profiles = Table(
     Column("records", BigInteger, nullable=False),
     Column("counts", Json, nullable=False),
     Index("ix_batch_profiles_monitor", "monitor", "batch_id"),
+)
+
+# Tracked thresholds, of each entity in a batch: where they stood, and where the first scoring by the model left them.
+trackers = Table(
+    "trackers",
+    metadata,
+    Column("model_id", Integer, ForeignKey("models.id"), primary_key=True),
+    Column("entity", String(255), primary_key=True),
+    Column("batch_id", BigInteger, ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
+    Column("state_before", Json, nullable=False),
+    Column("state_after", Json, nullable=False),
+    Index("ix_trackers_batch_id", "batch_id"),
 )
 
 drifts = Table(

@@ -18,8 +18,8 @@ def online_alarms(reference: Vector, scores: Vector, rate: float) -> Mask | None
     """Rows above a threshold that follows the scores; none where the reference cannot resolve the rate."""
     if not conformal_rank(rate, len(reference)):
         return None
-    flagged, _ = Tracker.start(reference, rate).advance(scores)
-    return flagged
+    thresholds, _ = Tracker.start(reference, rate).advance(scores)
+    return np.asarray(scores > thresholds)
 
 
 def false_rate(alarms: Mask, is_anomaly: Mask) -> float | None:

@@ -12,6 +12,8 @@ import numpy as np
 from pydantic import Field
 
 from detector.artifact import MAX_CELLS, Expected, Strict, check_arrays, read_arrays, read_manifest, refused, write_blob
+from detector.series.autoencoder import NETWORK_VIEWS, shapes
+from detector.series.deciles import COUNT
 from detector.series.model import SHARED, SeriesModel
 from detector.series.views import LAGS, MEMORIES, VIEWS
 from schemas.frames import Features
@@ -21,7 +23,7 @@ KIND = "series"
 MAX_MODELS = 100_000
 _PAST = 1 + len(LAGS) + len(MEMORIES)  # what a forecast of a channel starts from: one, lags and averages
 _CHANNEL_ARRAYS = ("mean", "deviation", "lowest", "highest", "is_flag", "missing_share", "longest_still")
-_POSITIVE = ("forecast/error", "own/error", "fusion/spread")
+_POSITIVE = ("forecast/error", "own/error", "fusion/spread", "network/deviation", "network/resolution")
 _NOT_NEGATIVE = ("channels/deviation", "channels/missing_share", "channels/longest_still")
 
 
@@ -50,12 +52,21 @@ class _Settings(Strict):
     smoothing: tuple[Annotated[int, Field(ge=1, le=LONGEST_HALF_LIFE)], ...] = Field(min_length=1, max_length=8)
     reference: int = Field(ge=1)
     fewest: int = Field(ge=1)
+    network: bool = False
+    seed: int = Field(0, ge=0)
+
+
+class _NetworkSizes(Strict):
+    hidden: int = Field(ge=1, le=4096)
+    latent: int = Field(ge=1, le=512)
+    latents: int = Field(ge=1)
 
 
 class _Sizes(Strict):
     levels: int = Field(ge=1)
     departures: int = Field(ge=1)
     reference: int = Field(ge=1)
+    network: _NetworkSizes | None = None
 
 
 class _Manifest(Strict):
@@ -82,16 +93,21 @@ def manifest(artifact: SeriesArtifact) -> dict[str, Any]:
         "boolean": list(artifact.features.boolean),
         "config": state["settings"],
         "models": names,
-        "sizes": [
-            {name: len(arrays[f"{index}/{place}"]) for name, place in _SIZED.items()} for index in range(len(names))
-        ],
+        "sizes": [_sizes_of(index, arrays) for index in range(len(names))],
         "rate": artifact.rate,
         "entities": dict(artifact.entities),
         "about": dict(artifact.about),
     }
 
 
-_SIZED = {"levels": "views/levels", "departures": "views/departures", "reference": "reference"}
+def _sizes_of(index: int, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What the manifest says of a model's sizes; what they are of channels it says once."""
+    places = {"levels": "views/levels", "departures": "views/departures", "reference": "reference"}
+    sizes: dict[str, Any] = {name: len(arrays[f"{index}/{place}"]) for name, place in places.items()}
+    if f"{index}/network/latents" in arrays:
+        hidden, latent = arrays[f"{index}/network/weights/encoder/mean/kernel"].shape
+        sizes["network"] = {"hidden": hidden, "latent": latent, "latents": len(arrays[f"{index}/network/latents"])}
+    return sizes
 
 
 def dump_series(artifact: SeriesArtifact) -> bytes:
@@ -126,28 +142,45 @@ def _check_names(known: _Manifest, features: Features) -> None:
         raise refused(f"has {len(known.models)} models and the sizes of {len(known.sizes)}")
     if SHARED not in known.models and known.config.models != "per_entity":
         raise refused("lacks the model that entities share")
+    if any((sizes.network is not None) != known.config.network for sizes in known.sizes):
+        raise refused(f"says network = {known.config.network}, and has a model of which that is not so")
 
 
 def _expected(known: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) -> Expected:
     expected: dict[str, tuple[tuple[int, ...], str]] = {}
-    spans = len(known.config.smoothing)
+    spans, views = len(known.config.smoothing), len(VIEWS) + len(NETWORK_VIEWS) * known.config.network
     for index, sizes in enumerate(known.sizes):
-        shaped = 3 * _shaped(arrays, f"{index}/channels/is_flag", width)
+        shaped = _shaped(arrays, f"{index}/channels/is_flag", width)
         shapes: dict[str, tuple[tuple[int, ...], str]] = {
             **{f"channels/{name}": ((width,), "float64") for name in _CHANNEL_ARRAYS},
             "forecast/weights": ((1 + (_PAST - 1) * width, width), "float64"),
             "forecast/error": ((width,), "float64"),
             "own/weights": ((_PAST, width), "float64"),
             "own/error": ((width,), "float64"),
-            "views/levels": ((sizes.levels, shaped), "float32"),
-            "views/departures": ((sizes.departures, shaped), "float32"),
-            "fusion/median": ((len(VIEWS),), "float64"),
-            "fusion/centre": ((spans, len(VIEWS)), "float64"),
-            "fusion/spread": ((spans, len(VIEWS)), "float64"),
+            "views/levels": ((sizes.levels, 3 * shaped), "float32"),
+            "views/departures": ((sizes.departures, 3 * shaped), "float32"),
+            "fusion/median": ((views,), "float64"),
+            "fusion/centre": ((spans, views), "float64"),
+            "fusion/spread": ((spans, views), "float64"),
             "reference": ((sizes.reference,), "float64"),
+            "deciles": ((COUNT + 1, width), "float64"),
+            **({} if sizes.network is None else _of_network(sizes.network, 5 * shaped)),
         }
         expected |= {f"{index}/{name}": shape for name, shape in shapes.items()}
     return expected
+
+
+def _of_network(sizes: _NetworkSizes, d: int) -> Expected:
+    """The arrays of a network that sees d features."""
+    weights = shapes(d, sizes.hidden, sizes.latent)
+    return {
+        "network/mean": ((d,), "float64"),
+        "network/deviation": ((d,), "float64"),
+        "network/typical": ((1,), "float64"),
+        "network/resolution": ((sizes.latent,), "float64"),
+        "network/latents": ((sizes.latents, sizes.latent), "float32"),
+        **{f"network/weights/{name}": (shape, "float32") for name, shape in weights.items()},
+    }
 
 
 def _shaped(arrays: Mapping[str, np.ndarray], name: str, width: int) -> int:
@@ -163,3 +196,5 @@ def _check_range(name: str, array: np.ndarray) -> None:
         raise refused(f"has numbers in {name} that are negative")
     if name.endswith("channels/is_flag") and not np.isin(array, [0, 1]).all():
         raise refused(f"has numbers in {name} that are neither 0 nor 1")
+    if name.endswith("/deciles") and (array[1:] < array[:-1]).any():
+        raise refused(f"has numbers in {name} that do not ascend")

@@ -17,6 +17,7 @@ SD_FLOOR = 0.05  # of a feature: one that is always rebuilt must not own the who
 LOG_VAR_RANGE = (-8.0, 4.0)
 LEAST_DEVIATION = 0.05  # added to a feature's: one that hardly moved must not own the whole score
 NEIGHBOURS = 5
+NETWORK_VIEWS = ("loss", "latent")  # what a network says of a record
 BLOCK = 256  # records in one pass of the network: one shape, so that a row's bits do not depend on the rows beside it
 
 Weights = Mapping[str, Any]

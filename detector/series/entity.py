@@ -9,6 +9,7 @@ import numpy as np
 from detector.neighbours import Neighbours
 from detector.series.autoencoder import Autoencoder
 from detector.series.channels import Channels
+from detector.series.deciles import Deciles
 from detector.series.fusion import Fusion
 from detector.series.settings import SeriesSettings
 from detector.series.views import Forecast, OwnForecast, Views
@@ -38,12 +39,14 @@ class EntityModel:
         views: learned from all records.
         fusion: scaled on the held-back records, by views that had not seen them.
         reference: (m,) scores of the held-back records.
+        deciles: of all records.
     """
 
     channels: Channels
     views: Views
     fusion: Fusion
     reference: np.ndarray
+    deciles: Deciles
 
     def scores(self, run: np.ndarray) -> np.ndarray:
         """(n,) anomaly scores of consecutive records (n, c)."""
@@ -78,6 +81,7 @@ class EntityModel:
             **_named("network/", views.autoencoder.to_state() if views.autoencoder else {}),
             **{f"fusion/{name}": getattr(self.fusion, name) for name in ("median", "centre", "spread")},
             "reference": self.reference,
+            "deciles": self.deciles.ends,
         }
 
     @classmethod
@@ -92,7 +96,8 @@ class EntityModel:
             Neighbours(state["views/departures"]),
             Autoencoder.from_state(network) if (network := _under("network/", state)) else None,
         )
-        return cls(channels, views, Fusion(settings.smoothing, **_under("fusion/", state)), state["reference"])
+        fusion = Fusion(settings.smoothing, **_under("fusion/", state))
+        return cls(channels, views, fusion, state["reference"], Deciles(state["deciles"]))
 
 
 def _named(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

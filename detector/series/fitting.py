@@ -1,17 +1,22 @@
 """Normal records -> models: of each entity one that has not seen the last records, and one that has seen all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from detector.series.autoencoder import Autoencoder, Scale
 from detector.series.channels import Channels
+from detector.series.deciles import Deciles
 from detector.series.entity import EntityModel
 from detector.series.fusion import Fusion
 from detector.series.settings import SeriesSettings
 from detector.series.views import Views, profile, spread
 from schemas.errors import NotEnoughRecords
+
+if TYPE_CHECKING:
+    from detector.training import Epoch
 
 HELD_BACK = 0.2  # last share of the training records: what the views say of them scales the fusion
 MANY_RUNS = 5  # from here on whole runs are held back
@@ -19,18 +24,21 @@ FEWEST_RECORDS = 50
 FOR_NETWORK = 8000  # most records that a network is trained on
 
 Runs = Sequence[np.ndarray]  # of consecutive normal records, each (n, c)
+Progress: TypeAlias = "Callable[[Epoch], None] | None"  # called after each epoch of networks
 
 
-def fit_models(runs: Mapping[str, Runs], settings: SeriesSettings) -> dict[str, EntityModel]:
+def fit_models(runs: Mapping[str, Runs], settings: SeriesSettings, progress: Progress = None) -> dict[str, EntityModel]:
     """A model for each name, by runs of normal records; their networks, where asked for, train together.
 
     Raises:
         NotEnoughRecords: where one has fewer than 50 records.
+        ConfigError: where the training of networks diverges.
     """
     for one in runs.values():
         _check_enough(one)
     learned = (_Learned.of(part, settings) for one in runs.values() for part in (_earlier(one), one))
-    parts = iter(_with_networks(list(learned), settings)) if settings.network else learned  # all at once or one by one
+    # with networks all at once, else one by one
+    parts = iter(_with_networks(list(learned), settings, progress)) if settings.network else learned
     triples = zip(runs.items(), parts, parts, strict=True)
     return {name: _calibrated(one, earlier, whole, settings) for (name, one), earlier, whole in triples}
 
@@ -64,12 +72,12 @@ class _Learned:
         return cls(channels, views, spread(np.concatenate(profiles), FOR_NETWORK))
 
 
-def _with_networks(parts: Sequence[_Learned], settings: SeriesSettings) -> list[_Learned]:
+def _with_networks(parts: Sequence[_Learned], settings: SeriesSettings, progress: Progress) -> list[_Learned]:
     from detector.series.network import train
 
     scales = [Scale.fit(part.profiles) for part in parts]
     features = [scale(part.profiles) for part, scale in zip(parts, scales, strict=True)]
-    weights = train(features, [len(part.channels.shaped) for part in parts], settings.seed)
+    weights = train(features, [len(part.channels.shaped) for part in parts], settings.seed, progress)
     return [
         replace(part, views=replace(part.views, autoencoder=Autoencoder.of(own, scale, kept)))
         for part, own, scale in zip(parts, weights, scales, strict=True)
@@ -86,7 +94,7 @@ def _calibrated(runs: Runs, earlier: _Learned, whole: _Learned, settings: Series
     said = [earlier.views.scores(earlier.channels.cells(run))[start:] for run, start in later]
     fusion = Fusion.fit(said, settings.smoothing)
     reference = np.concatenate([fusion.scores(run) for run in said])
-    return EntityModel(whole.channels, whole.views, fusion, reference)
+    return EntityModel(whole.channels, whole.views, fusion, reference, Deciles.fit(runs))
 
 
 def _earlier(runs: Runs) -> list[np.ndarray]:

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 
 from detector.series.entity import Causes, EntityModel
-from detector.series.fitting import fit_models
+from detector.series.fitting import Progress, fit_models
 from detector.series.records import Series
 from detector.series.settings import SeriesSettings
 from detector.series.views import CONTEXT
@@ -34,12 +34,20 @@ class SeriesModel:
         self.settings = settings
 
     @classmethod
-    def fit(cls, series: Mapping[str, Series], settings: SeriesSettings | None = None) -> Self:
+    def fit(
+        cls, series: Mapping[str, Series], settings: SeriesSettings | None = None, progress: Progress = None
+    ) -> Self:
         """The model of normal records of entities; the same records give the same model.
+
+        Args:
+            series: the records of each entity.
+            settings: the defaults where absent.
+            progress: called after each epoch of networks.
 
         Raises:
             NotEnoughRecords: where a model would have fewer than 50 records.
             RecordsError: where entities differ in channels, or there is none.
+            ConfigError: where the training of networks diverges.
         """
         settings = settings or SeriesSettings()
         width = _common_width(series)
@@ -47,7 +55,7 @@ class SeriesModel:
         wanted = {entity: own for entity, own in runs.items() if _has_own(sum(map(len, own)), settings)}
         if settings.models != "per_entity":
             wanted[SHARED] = [run for of_entity in runs.values() for run in of_entity]
-        models = fit_models(wanted, settings)
+        models = fit_models(wanted, settings, progress)
         return cls(models, models.pop(SHARED, None), width, settings)
 
     @property
@@ -76,6 +84,14 @@ class SeriesModel:
         model, ordered, position = self._prepare(entity, series)
         parts = [model.scores(ordered.values[rows]) for rows in ordered.runs(self.settings.max_gap)]
         return np.concatenate(parts)[position] if len(series) else np.zeros(0)
+
+    def deciles(self, entity: str, series: Series) -> np.ndarray:
+        """(n, c) where cells lie among those of training, as `Deciles.places`.
+
+        Raises:
+            RecordsError: where the entity has no model.
+        """
+        return self._model(entity).deciles.places(entity, series)
 
     def causes(self, entity: str, series: Series) -> Causes:
         """Why records are unusual, in their order; with context as for `scores`.

@@ -4,7 +4,8 @@ Notation: K members, one for each network; n records in a batch; d features, pad
 All randomness (initial weights, noise, hidden channels, draws from the posterior) comes in as arrays.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import count, islice
 from typing import Any
 
 import keras
@@ -12,6 +13,8 @@ import numpy as np
 from keras import ops
 
 from detector.series.autoencoder import decode, divergence, encode, shapes, surprise
+from detector.training import EPOCH_STEPS, Epoch
+from schemas.errors import ConfigError
 
 HIDDEN = 64  # units of a layer
 LARGEST_LATENT = 24
@@ -27,32 +30,70 @@ HINT = "encoder/hint/kernel"  # the encoder's weights for which features are hid
 Array = np.ndarray
 
 
-def train(features: Sequence[Array], channels: Sequence[int], seed: int) -> list[dict[str, Array]]:
+def train(
+    features: Sequence[Array],
+    channels: Sequence[int],
+    seed: int,
+    progress: Callable[[Epoch], None] | None = None,
+) -> list[dict[str, Array]]:
     """Weights of a network for each matrix of standardised features (m, d), by the names of `shapes`.
 
     Args:
         features: one matrix for each network.
         channels: how many channels each matrix has: its features are the first of each channel, then the second.
         seed: of everything random.
+        progress: called after each epoch of the networks that train at once.
+
+    Raises:
+        ConfigError: where the ELBO stops being a number.
     """
     rng = np.random.default_rng(seed)
-    weights = []
-    for start in range(0, len(features), MEMBERS):
-        part = slice(start, start + MEMBERS)
-        weights += _train(features[part], channels[part], rng)
-    return weights
+    parts = [slice(start, start + MEMBERS) for start in range(0, len(features), MEMBERS)]
+    numbers, of = count(1), len(parts) * _epochs()
+
+    def tell(elbo: float) -> None:
+        epoch = Epoch(next(numbers), of, elbo)
+        _check_finite(epoch)
+        if progress:
+            progress(epoch)
+
+    return [weights for part in parts for weights in _train(features[part], channels[part], rng, tell)]
 
 
-def _train(features: Sequence[Array], channels: Sequence[int], rng: np.random.Generator) -> list[dict[str, Array]]:
+def _train(
+    features: Sequence[Array], channels: Sequence[int], rng: np.random.Generator, tell: Callable[[float], None]
+) -> list[dict[str, Array]]:
     widths = [matrix.shape[1] for matrix in features]
     d = max(widths)
     latent = int(min(round(2 * np.sqrt(d) + 2), LARGEST_LATENT))
     model = Members(_initial(len(features), d, latent, rng))
     model.prepare()
-    for batch in _batches(features, channels, latent, rng):
-        model.train_on_batch(batch)
+    batches = _batches(features, channels, latent, rng)
+    for _ in range(_epochs()):
+        tell(_epoch(model, islice(batches, EPOCH_STEPS)))
     final = model.weights_by_name()
     return [_trimmed(final, member, width) for member, width in enumerate(widths)]
+
+
+def _epochs() -> int:
+    return -(-STEPS // EPOCH_STEPS)
+
+
+def _epoch(model: "Members", batches: Iterable[dict[str, Array]]) -> float:
+    """Steps on the batches; the ELBO, in nats per record of a member."""
+    model.reset_metrics()
+    logs = {"elbo": np.nan}
+    for batch in batches:
+        logs = model.train_on_batch(batch, return_dict=True)
+    return float(logs["elbo"])
+
+
+def _check_finite(epoch: Epoch) -> None:
+    if not np.isfinite(epoch.elbo):
+        raise ConfigError(
+            f"Training of the networks diverged: their ELBO of epoch {epoch.number} is {epoch.elbo}, expected a finite "
+            "number. Set another `seed`, or network = false, in the monitor's section `series` of config.toml."
+        )
 
 
 def _initial(members: int, d: int, latent: int, rng: np.random.Generator) -> dict[str, Array]:
@@ -114,6 +155,7 @@ class Members(keras.Model):  # type: ignore[misc]
         }
         for name, variable in self._w.items():
             variable.assign(weights[name])
+        self.elbo_tracker = keras.metrics.Mean(name="elbo")
         self.built = True
 
     def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -133,6 +175,7 @@ class Members(keras.Model):  # type: ignore[misc]
         training: bool = True,  # noqa: ARG002, FBT001, FBT002
     ) -> Any:
         """Sum over members of the negative ELBO, its KL term weighted by beta, over the square root of the width."""
+        self.elbo_tracker.update_state(-ops.mean(y_pred["nll"] + y_pred["kl"]))
         loss = ops.mean(y_pred["nll"] + x["beta"] * y_pred["kl"], axis=1)  # (K,)
         return ops.sum(loss / ops.sqrt(ops.sum(x["is_real"], axis=(1, 2))))
 

@@ -1,5 +1,6 @@
 """A model of series with the calibration of each entity: records with their past in, decisions and causes out."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,11 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from detector.artifact import refused
 from detector.calibration import Calibration, conformal_rank, severity
+from detector.drift import Profile
 from detector.series.artifact import SeriesArtifact
+from detector.series.drift import ProfileInContext
 from detector.series.entity import Causes
-from detector.series.model import SeriesModel
+from detector.series.model import SHARED, SeriesModel
 from detector.series.stretches import Stretch
+from detector.series.tracking import Tracker, Trackers
 from schemas.errors import RecordsError
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Cause, Explanation
 
@@ -49,12 +54,16 @@ class SeriesScorer:
     Args:
         artifact: the trained model.
         rate: a false-positive rate in place of the one that was asked for in training.
+
+    Raises:
+        ArtifactError: where the profile of the training records is not as it was written.
     """
 
     def __init__(self, artifact: SeriesArtifact, rate: float | None = None) -> None:
         self.artifact = artifact
         self.rate = artifact.rate if rate is None else rate
         self.model = artifact.model
+        self.profile = _profile_of(artifact)
         self._judges = _judges(self.model, self.rate)
         self._shared = None if self.model.shared is None else Judge.fit(self.model.shared.reference, self.rate)
 
@@ -78,23 +87,34 @@ class SeriesScorer:
             )
         return judge
 
-    def score(self, records: pd.DataFrame, stretches: Sequence[Stretch]) -> pd.DataFrame:
+    def calibration_p_values(self) -> list[np.ndarray]:
+        """Of each model that scores an entity of the training: p-values of its calibration records, in their order."""
+        names = {name if self.model.has_own(name) else SHARED for name in self.artifact.entities}
+        return [self.judge(name).calibration.p_values(self.model.reference(name)) for name in sorted(names)]
+
+    def tracker(self, entity: str) -> Tracker:
+        """The tracker that the stream of an entity starts with, whose judge does not only rank."""
+        return Tracker.start(self.judge(entity).calibration.reference, self.rate)
+
+    def score(
+        self, records: pd.DataFrame, stretches: Sequence[Stretch], trackers: Trackers | None = None
+    ) -> pd.DataFrame:
         """One row per record on the records' index: the columns of `schemas.frames.SCORE_COLUMNS`.
 
         Args:
-            records: to score.
+            records: to score, the next ones of the stream where thresholds are tracked.
             stretches: each of the records in one of them, with its past.
+            trackers: of the thresholds; without them these are fixed. They are advanced.
 
         Raises:
             RecordsError: where an entity has no model, or the records do not have the model's features.
         """
-        found = np.full((len(records), 3), np.nan)
+        scores, p_values = np.full((2, len(records)), np.nan)
         for stretch in stretches:
-            judge = self.judge(stretch.entity)
-            scores = self.model.scores(stretch.entity, stretch.series)[stretch.own]
-            thresholds = np.full(len(scores), judge.threshold)
-            found[stretch.rows] = np.column_stack([scores, judge.calibration.p_values(scores), thresholds])
-        scores, p_values, thresholds = found.T
+            found = self.model.scores(stretch.entity, stretch.series)[stretch.own]
+            scores[stretch.rows] = found
+            p_values[stretch.rows] = self.judge(stretch.entity).calibration.p_values(found)
+        thresholds = self._thresholds(scores, stretches, trackers)
         columns = {
             ANOMALY_SCORE: scores,
             P_VALUE: p_values,
@@ -127,6 +147,17 @@ class SeriesScorer:
                     found[row] = self._explanation(causes, stretch.series.values[at], at, score_of[row], top)
         return [found[row] for row in rows.tolist()]
 
+    def _thresholds(self, scores: np.ndarray, stretches: Sequence[Stretch], trackers: Trackers | None) -> np.ndarray:
+        """(n,) the threshold of each score; a tracked one moves on from record to record as they came."""
+        thresholds = np.full(len(scores), np.nan)
+        for entity, rows in _rows_of_entities(stretches).items():
+            judge = self.judge(entity)
+            if trackers is None or judge.only_ranks:
+                thresholds[rows] = judge.threshold
+            else:
+                thresholds[rows] = trackers.advance(entity, scores[rows])
+        return thresholds
+
     def _explanation(self, causes: Causes, values: np.ndarray, at: int, score: float, top: int) -> Explanation:
         largest = np.argsort(-causes.share[at], kind="stable")[:top]
         return Explanation(tuple(self._causes(causes, values, at, score, largest)))
@@ -153,22 +184,35 @@ class InContext:
         scorer: of series.
         index: of the records' frame; its labels are unique.
         stretches: the records with their past.
+        trackers: of the thresholds, where these are tracked.
     """
 
     scorer: SeriesScorer
     index: pd.Index
     stretches: Sequence[Stretch]
+    trackers: Trackers | None = None
 
-    profile = None
-    """Drift is not assessed by single records."""
+    @property
+    def profile(self) -> ProfileInContext | None:
+        """Counts the records in the bins of the training; None where the model has none."""
+        profile = self.scorer.profile
+        features = self.scorer.artifact.features
+        return None if profile is None else ProfileInContext(profile, self.scorer.model, features, self.stretches)
 
     def score(self, records: pd.DataFrame) -> pd.DataFrame:
         """One row per record, as `SeriesScorer.score`."""
-        return self.scorer.score(records, self.stretches)
+        return self.scorer.score(records, self.stretches, self.trackers)
 
     def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
         """The `top` causes of each of n scores of some of the records, largest share first."""
         return self.scorer.explain(self.index.get_indexer(records.index), scores, top, self.stretches)
+
+
+def _profile_of(artifact: SeriesArtifact) -> Profile | None:
+    profile = Profile.from_state(artifact.about.get("profile"))  # models of other origin have none
+    if profile is not None and profile.features.keys() != set(artifact.features.names):
+        raise refused("has the profile of other features than its own")
+    return profile
 
 
 def _judges(model: SeriesModel, rate: float) -> dict[str, Judge]:
@@ -182,6 +226,14 @@ def _judges(model: SeriesModel, rate: float) -> dict[str, Judge]:
         pool = np.concatenate([judges[name].calibration.reference for name in few])
         judges |= dict.fromkeys(few, Judge.fit(pool, rate, is_pooled=True))
     return judges
+
+
+def _rows_of_entities(stretches: Sequence[Stretch]) -> dict[str, np.ndarray]:
+    """Where the records of each entity are, in ascending order."""
+    rows: dict[str, list[np.ndarray]] = defaultdict(list)
+    for stretch in stretches:
+        rows[stretch.entity].append(stretch.rows)
+    return {entity: np.sort(np.concatenate(parts)) for entity, parts in rows.items()}
 
 
 def _value(value: float, *, is_boolean: bool) -> Any:

@@ -21,17 +21,25 @@ class Stretch:
     Attributes:
         entity: its name; empty where a record has none.
         rows: (n,) positions of the records in the frame that they come from.
-        series: the past and then the records.
+        pool: holds the past and the records, and perhaps what others share with them.
+        kept: positions in the pool of the past and then the records; all of it where absent.
     """
 
     entity: str
     rows: np.ndarray
-    series: Series
+    pool: Series
+    kept: np.ndarray | None = None
+
+    @property
+    def series(self) -> Series:
+        """The past and then the records."""
+        return self.pool if self.kept is None else picked(self.pool, self.kept)
 
     @property
     def own(self) -> slice:
         """Where the records are in the series."""
-        return slice(len(self.series) - len(self.rows), len(self.series))
+        size = len(self.pool) if self.kept is None else len(self.kept)
+        return slice(size - len(self.rows), size)
 
 
 def series_of(records: pd.DataFrame, time: str, features: Features) -> Series:
@@ -47,7 +55,7 @@ def series_of(records: pd.DataFrame, time: str, features: Features) -> Series:
     return Series(times, np.column_stack(channels))
 
 
-def picked(series: Series, rows: np.ndarray) -> Series:
+def picked(series: Series, rows: np.ndarray | slice) -> Series:
     """Some records of a series, by position."""
     return Series(series.times[rows], series.values[rows])
 

@@ -11,6 +11,7 @@ records lies above it whatever the scores do (Gibbs & Candes, *Adaptive Conforma
   equal. Scores in other units, or moved by a constant, are flagged alike.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -53,15 +54,15 @@ class Tracker:
         return cls(rate, threshold, float(np.quantile(reference, 0.99) - np.median(reference)))
 
     def advance(self, scores: np.ndarray) -> tuple[np.ndarray, Self]:
-        """(n,) bool: which of the next records to flag, for their finite scores in order; and the tracker after them.
+        """(n,) the threshold of each of the next records, for their finite scores in order; and the tracker after them.
 
         A stream may be cut anywhere: what one call returns is where the next one starts.
         """
-        tracker, flagged = self, np.zeros(len(scores), dtype=bool)
+        tracker, thresholds = self, np.empty(len(scores))
         for row, score in enumerate(scores.tolist()):
-            flagged[row] = score > tracker.threshold
+            thresholds[row] = tracker.threshold
             tracker = tracker._after(score)
-        return flagged, tracker
+        return thresholds, tracker
 
     def to_state(self) -> dict[str, Any]:
         """The tracker as JSON values."""
@@ -82,3 +83,36 @@ class Tracker:
         if calm < CALM:
             return type(self)(self.rate, threshold, spread, self.before, calm)
         return type(self)(self.rate, min(threshold, self.before + COST * STEP * spread), spread)
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """How the tracker of an entity moved over some of its records.
+
+    Attributes:
+        before: where it stood.
+        after: where they left it.
+    """
+
+    before: Tracker
+    after: Tracker
+
+
+class Trackers:
+    """The trackers of the entities of a stream, while some of its records are scored.
+
+    Args:
+        find: the tracker of an entity as it stands before these records; asked once for each.
+    """
+
+    def __init__(self, find: Callable[[str], Tracker]) -> None:
+        self._find = find
+        self.tracked: dict[str, Tracked] = {}
+
+    def advance(self, entity: str, scores: np.ndarray) -> np.ndarray:
+        """(n,) the threshold of each of the entity's next records, for their finite scores in order."""
+        known = self.tracked.get(entity)
+        before = self._find(entity) if known is None else known.after
+        thresholds, after = before.advance(scores)
+        self.tracked[entity] = Tracked(before if known is None else known.before, after)
+        return thresholds

@@ -42,15 +42,37 @@ def knn_advice(card: Mapping[str, Any], monitor: str) -> str | None:
     )
 
 
-def describe_card(out: "Output", card: Mapping[str, Any], monitor: str) -> None:
-    """Print the comparison by kind of anomaly, and the realised rates; models of earlier versions have neither.
+def baselines_line(beside: Mapping[str, Any]) -> str:
+    """The area under precision over recall, the model first, or why there is none.
 
-    Of a model of series print its entities.
+    >>> area = {"knn": 0.5, "pca": 0.25, "linear_ar": 0.75, "model": 0.8}
+    >>> baselines_line({"problem": None, "auc_pr": area})
+    '0.800 (linear AR 0.750, kNN on windows 0.500, PCA on windows 0.250)'
     """
-    if card.get("kind") == "series":
-        from jobs.model_card import entity_rows
+    from jobs.model_card import SERIES_METHODS
 
-        out.table(["entity", "records", "model", "calibrated with", "threshold"], entity_rows(card), "Entities")
+    if beside["problem"]:
+        return f"not known. {beside['problem']}"
+    area = beside["auc_pr"]
+    baselines = [f"{title} {area[method]:.3f}" for method, title in SERIES_METHODS.items() if method != "model"]
+    return f"{area['model']:.3f} ({', '.join(baselines)})"
+
+
+def baselines_advice(beside: Mapping[str, Any], monitor: str) -> str | None:
+    """What to do where a plain baseline clearly beats a model of series."""
+    from jobs.model_card import baselines_warning
+
+    warning = baselines_warning(beside)
+    return warning and (
+        f"{warning} Train on more normal records, list fewer or better channels, and compare on labelled data: "
+        f"plumbline evaluate {monitor}"
+    )
+
+
+def describe_card(out: "Output", card: Mapping[str, Any], monitor: str) -> None:
+    """Print the comparison by kind of anomaly, and the realised rates; models of earlier versions have neither."""
+    if card.get("kind") == "series":
+        _describe_series_card(out, card, monitor)
     if card.get("auroc"):
         # by name: PostgreSQL does not keep the order of keys
         by_kind = [*sorted(card["auroc"].items()), ("mean", card["mean_auroc"])]
@@ -61,3 +83,19 @@ def describe_card(out: "Output", card: Mapping[str, Any], monitor: str) -> None:
     if card.get("realised_rates"):
         rates = sorted(((float(rate), found) for rate, found in card["realised_rates"].items()), reverse=True)
         out.table(["false-positive rate asked", "found on the later held-out half"], rates)
+
+
+def _describe_series_card(out: "Output", card: Mapping[str, Any], monitor: str) -> None:
+    """Print the entities, and what the model and plain baselines made of synthetic anomalies."""
+    from jobs.model_card import SERIES_METHODS, baseline_rows, entity_rows
+
+    out.table(["entity", "records", "model", "calibrated with", "threshold"], entity_rows(card), "Entities")
+    beside = card.get("beside_baselines")
+    if beside is None:  # a model of an earlier version
+        return
+    if beside["problem"]:
+        out.say(f"No comparison with plain baselines. {beside['problem']}")
+        return
+    out.table(["synthetic anomalies", *SERIES_METHODS.values()], baseline_rows(beside), "Beside plain baselines")
+    if advice := baselines_advice(beside, monitor):
+        out.say(advice)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.commands.card import knn_advice, mean_auroc_line
+from jobs.commands.card import baselines_advice, baselines_line, knn_advice, mean_auroc_line
 from jobs.commands.options import counted, monitor_argument, with_app
 from schemas.errors import NoChampion, PlumblineError
 
@@ -36,8 +36,8 @@ def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> 
     with out.progress(f"training {monitor}") as update:
 
         def show(epoch: Epoch) -> None:
-            note = f"ELBO {epoch.elbo:.4g}, held out {epoch.held_out_elbo:.4g} nats per record"
-            update(epoch.number, epoch.of, note)
+            held_out = "" if epoch.held_out_elbo is None else f", held out {epoch.held_out_elbo:.4g}"
+            update(epoch.number, epoch.of, f"ELBO {epoch.elbo:.4g}{held_out} nats per record")
 
         order = TrainingOrder("never" if challenger else "always")
         report = train_monitor(source, store, app.clock, order=order, progress=show)
@@ -48,7 +48,7 @@ def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> 
         if report.verdict != "first":
             out.say(report.reason)
         if card.get("kind") == "series":
-            _describe_series(out, card)
+            _describe_series(out, card, monitor)
         else:
             _describe_records(out, card, monitor)
         if report.join_view:
@@ -78,8 +78,8 @@ def _describe_records(out: "Output", card: "Mapping[str, Any]", monitor: str) ->
         out.say(advice)
 
 
-def _describe_series(out: "Output", card: "Mapping[str, Any]") -> None:
-    """Say what a model of series was made from, and which entities it can flag nothing of."""
+def _describe_series(out: "Output", card: "Mapping[str, Any]", monitor: str) -> None:
+    """Say what a model of series was made from, how good it is, and which entities it can flag nothing of."""
     out.facts(
         {
             "records trained on": card["training_records"],
@@ -88,8 +88,11 @@ def _describe_series(out: "Output", card: "Mapping[str, Any]") -> None:
             "entities / with a model of their own": f"{card['entities']} / {card['own_models']}",
             "earlier records that a score depends on": card["context_rows"],
             "false-positive rate": card["false_positive_rate"],
+            "AUC-PR on synthetic anomalies": baselines_line(card["beside_baselines"]),
         }
     )
+    if advice := baselines_advice(card["beside_baselines"], monitor):
+        out.say(advice)
     ranked = sorted(name for name, entity in card["by_entity"].items() if entity["threshold"] is None)
     if ranked:
         named = ", ".join(ranked[:_NAMED]) + (", ..." if len(ranked) > _NAMED else "")

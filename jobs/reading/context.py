@@ -3,6 +3,7 @@
 The past of a record are the records of its entity that are earlier in time and have a smaller key; of two of one time
 the one with the larger key counts. That does not depend on batches, nor on what comes after the record: a record with
 a larger key is past for none that was there before. Of the past, the last `context_rows` moments are read.
+Where records are cells of a grid, a cell is past for a record as it was when that came: `jobs.reading.cells`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,8 @@ import pandas as pd
 
 from detector.series.records import Series
 from detector.series.scorer import InContext, SeriesScorer
-from detector.series.stretches import Stretch, entities_of, joined, picked, rising_runs, series_of
+from detector.series.stretches import Stretch, entities_of, joined, picked, positions_of, rising_runs, series_of
+from detector.series.tracking import Trackers
 from jobs.reading.source import Source, keys_of
 from schemas.frames import Features
 from schemas.keys import Key
@@ -25,14 +27,24 @@ if TYPE_CHECKING:
 AnyScorer: TypeAlias = Union["Scorer", SeriesScorer]
 """Of single records, or of series."""
 
+_NO_TIME = np.timedelta64(0)
 
-def in_context(scorer: AnyScorer, records: pd.DataFrame, source: Source) -> "Scorer | InContext":
+
+def context_rows(scorer: AnyScorer) -> int:
+    """For how many later records of its entity a record is past; 0 where records are scored alone."""
+    return scorer.model.context_rows if isinstance(scorer, SeriesScorer) else 0
+
+
+def in_context(
+    scorer: AnyScorer, records: pd.DataFrame, source: Source, trackers: Trackers | None = None
+) -> "Scorer | InContext":
     """What scores these records: the scorer itself, or bound to the past of each.
 
     Args:
         scorer: of the monitor.
         records: a page of the source.
         source: the watched table, which holds their past.
+        trackers: of the thresholds of a series; without them these are fixed.
 
     Raises:
         MissingColumns: where the monitor no longer watches a feature that the model has.
@@ -41,7 +53,7 @@ def in_context(scorer: AnyScorer, records: pd.DataFrame, source: Source) -> "Sco
     if not isinstance(scorer, SeriesScorer):
         return scorer
     stretches = stretches_of(records, source, scorer.artifact.features, scorer.model.context_rows)
-    return InContext(scorer, records.index, stretches)
+    return InContext(scorer, records.index, stretches, trackers)
 
 
 def stretches_of(records: pd.DataFrame, source: Source, features: Features, moments: int) -> tuple[Stretch, ...]:
@@ -81,7 +93,10 @@ class _Page:
 
         So no more is read than each record's own past, whatever comes late.
         """
-        waiting = list(self.runs)
+        crowded = dict(self._crowded())
+        for entity, rows in crowded.items():
+            yield from self._sharing(entity, rows, moments)
+        waiting = [rows for rows in self.runs if self.entities[rows[0]] not in crowded]
         while waiting:
             rows = waiting.pop()
             between = self._between(rows, limit=max(len(rows), moments))
@@ -89,8 +104,28 @@ class _Page:
                 widest = int(np.argmax(np.diff(self.series.times[rows]))) + 1
                 waiting += [rows[:widest], rows[widest:]]
                 continue
-            parts = [*self._before(rows, moments), *between]
-            yield Stretch(str(self.entities[rows[0]]), rows, joined([*parts, picked(self.series, rows)]))
+            before = self._before(rows, moments)
+            if not self._is_one_past(rows, before, moments):
+                waiting += np.array_split(rows, 2)
+                continue
+            yield Stretch(str(self.entities[rows[0]]), rows, joined([*before, *between, picked(self.series, rows)]))
+
+    def _crowded(self) -> Iterator[tuple[str, np.ndarray]]:
+        """The entities several of whose records share a time, where all come in order of time; with their rows."""
+        for entity, rows in positions_of(self.entities).items():
+            steps = np.diff(self.series.times[rows])
+            is_crowded = (steps >= _NO_TIME).all() and (steps == _NO_TIME).any()
+            if is_crowded and self._has_past(rows) and self._between(rows, limit=0) is not None:
+                yield entity, rows
+
+    def _sharing(self, entity: str, rows: np.ndarray, moments: int) -> Iterator[Stretch]:
+        """The runs of an entity's rows, which come in order of time: their past is read once for all."""
+        pool = joined([*self._before(rows, moments), picked(self.series, rows)])
+        ends = np.flatnonzero(np.append(np.diff(pool.times) > _NO_TIME, True))  # the last records of their moments
+        for run in (run for run in self.runs if self.entities[run[0]] == entity):
+            own = len(pool) - len(rows) + np.searchsorted(rows, run)
+            earlier = np.searchsorted(ends, np.searchsorted(pool.times, pool.times[own[0]]))
+            yield Stretch(entity, run, pool, np.concatenate([ends[max(0, earlier - moments) : earlier], own]))
 
     def _has_past(self, rows: np.ndarray) -> bool:
         """Whether the run is of an entity and a time; else its one record stands alone."""
@@ -106,8 +141,16 @@ class _Page:
         """What came before a run, and lies in time between its records; None where that is more than the limit."""
         if len(rows) == 1:
             return []
-        found = self.source.read_between(self.keys[rows[0]], self.keys[rows[-1]], limit + 1)
-        return None if len(found) > limit else self._as_series(found)
+        found = self.source.read_between(self.keys[rows[0]], self.keys[rows[-1]], limit)
+        return None if found is None else self._as_series(found)
+
+    def _is_one_past(self, rows: np.ndarray, before: list[Series], moments: int) -> bool:
+        """Whether the records of a run share their past, apart from each other."""
+        if len(rows) == 1:
+            return True
+        is_all = not before or len(before[0]) < moments
+        since = None if is_all else pd.Timestamp(before[0].times[0], tz="UTC").to_pydatetime()
+        return self.source.is_one_past([self.keys[row] for row in rows], since)
 
     def _as_series(self, records: pd.DataFrame) -> list[Series]:
         return [series_of(records, str(self.source.monitor.time), self.features)] if len(records) else []

@@ -1,6 +1,6 @@
-"""Checksums of columns that the database sums up itself, so that a changed batch is noticed without reading it.
+"""Columns as numbers that the database sums up itself, so that a changed batch is noticed without reading it.
 
-Each is a sum of one exact integer per record, which neither the order of the records nor the session changes.
+Each is one exact integer per row: neither the order of the rows nor the session changes their sum.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ _MILLISECONDS = 86_400_000
 _MICROSECONDS = 1_000_000
 
 
-def checksums(watched: Watched, names: Sequence[str]) -> list[ColumnElement[Any]]:
-    """The sums of those columns that this database can sum up."""
-    numbers = (_number(watched, name) for name in dict.fromkeys(names))
-    return [func.sum(number) for number in numbers if number is not None]
+def numbers(watched: Watched, names: Sequence[str]) -> list[ColumnElement[Any]]:
+    """Those of the columns that this database can sum up, as integers."""
+    found = (_number(watched, name) for name in dict.fromkeys(names))
+    return [number for number in found if number is not None]
 
 
 def _number(watched: Watched, name: str) -> ColumnElement[Any] | None:

@@ -69,7 +69,8 @@ class Monitoring:
         backoff = self._backoff(name)
         if not backoff.is_over(at) or name in self._untrained:
             return False
-        return backoff.has_failed or self._live.store.has_work(name, at)
+        in_order = self._live.config.monitor(name).is_in_order
+        return backoff.has_failed or self._live.store.has_work(name, at, in_order=in_order)
 
     def missed(self) -> Iterator[tuple[str, datetime]]:
         """Each monitor whose schedule fell due since its last run, while no process served, and the first such time."""

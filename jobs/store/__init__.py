@@ -10,7 +10,7 @@ from jobs.store.models import Asked, Champion, NewModel, StoredModel
 from jobs.store.outbox import Delivery
 from jobs.store.overviews import MonitorOverview
 from jobs.store.requests import ClaimedRequest, RequestQuery, RetrainRequest
-from jobs.store.results import Anomaly, BatchResult, HourCount
+from jobs.store.results import Anomaly, BatchResult, HourCount, Move
 from jobs.store.runs import MonitorStatus, Run
 from jobs.store.store import Store
 from jobs.store.workers import Worker
@@ -31,6 +31,7 @@ __all__ = [
     "IncidentQuery",
     "MonitorOverview",
     "MonitorStatus",
+    "Move",
     "NewEvent",
     "NewModel",
     "RequestQuery",

@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from jobs.databases import reading, writing
+from jobs.store.followers import reopen_followers
 from jobs.store.grouping import IncidentRule, refresh_incidents
 from jobs.store.locking import lock_monitor
 from jobs.store.results import BatchResult, Tally
@@ -83,10 +84,27 @@ class Ledger:
                 return False
         return True
 
-    def claim_batch(self, monitor: str, model_id: int, at: datetime, lease: timedelta) -> Batch | None:
-        """Take the oldest batch that is pending or whose lease ran out; None where there is none."""
+    def claim_batch(
+        self, monitor: str, model_id: int, at: datetime, lease: timedelta, *, in_order: bool = False
+    ) -> Batch | None:
+        """Take the oldest batch that is pending or whose lease ran out.
+
+        Args:
+            monitor: whose.
+            model_id: that will score it.
+            at: the time now.
+            lease: how long it is ours.
+            in_order: take one only while no worker has another batch of the monitor.
+
+        Returns:
+            The batch; None where there is none to take.
+        """
         token = str(uuid4())
         with writing(self.engine) as connection:
+            if in_order:
+                lock_monitor(connection, monitor)
+                if connection.scalar(_held(monitor, at)) is not None:
+                    return None
             row = connection.execute(_claimable(monitor, at)).mappings().first()
             if row is None:
                 return None
@@ -113,10 +131,12 @@ class Ledger:
         with reading(self.engine) as connection:
             return int(connection.scalar(wanted) or 0)
 
-    def has_work(self, monitor: str, at: datetime) -> bool:
-        """Whether there is a batch to claim: one that is pending, or whose lease ran out."""
+    def has_work(self, monitor: str, at: datetime, *, in_order: bool = False) -> bool:
+        """Whether `claim_batch` would take one."""
         c = batches.c
         with reading(self.engine) as connection:
+            if in_order and connection.scalar(_held(monitor, at)) is not None:
+                return False
             return connection.scalar(select(c.id).where(c.monitor == monitor, _is_free(at)).limit(1)) is not None
 
     def renew_lease(self, batch: Batch, at: datetime, lease: timedelta) -> None:
@@ -128,27 +148,42 @@ class Ledger:
         with writing(self.engine) as connection:
             _change(connection, batch, lease_until=at + lease)
 
-    def finish_batch(self, batch: Batch, result: BatchResult, at: datetime, rule: IncidentRule | None = None) -> None:
+    def finish_batch(
+        self,
+        batch: Batch,
+        result: BatchResult,
+        at: datetime,
+        rule: IncidentRule | None = None,
+        *,
+        context_rows: int = 0,
+    ) -> None:
         """Write everything a batch found, and its ledger row, together.
+
+        Where the records of a series changed since the batch was scored before, batches that have them in their
+        past go back to be scored again.
 
         Args:
             batch: as claimed.
             result: replaces what an earlier scoring of the batch had found.
             at: the time now.
             rule: how anomalies make incidents, and who is told; without it there are none.
+            context_rows: for how many later records of a series each is past.
 
         Raises:
             LostLease: where another worker has taken it over; nothing is written then.
         """
         origin = Origin(batch.monitor, batch.model_id, batch.id, at)
         with writing(self.engine) as connection:
-            _change(connection, batch, **_finished(batch, result, at))
             lock_monitor(connection, batch.monitor)
+            changed = _changed_entities(connection, batch, result)
+            _change(connection, batch, **_finished(batch, result, at))
             touched = write_result(connection, result, origin)
             if rule is not None:
                 refresh_incidents(connection, batch.monitor, touched, rule, at)
             if result.newest_time is not None:  # a clock that runs ahead must not hide that a source stops sending
                 _advance(connection, batch.monitor, min(result.newest_time, at))
+            if changed:
+                reopen_followers(connection, batch.monitor, batch.id, changed, context_rows)
 
     def release_batch(self, batch: Batch, error: str | None = None) -> None:
         """Give a claimed batch back unfinished, with the reason.
@@ -180,6 +215,12 @@ def _is_free(at: datetime) -> ColumnElement[bool]:
     return or_(c.state == "pending", and_(c.state == "running", c.lease_until < at))
 
 
+def _held(monitor: str, at: datetime) -> Select[Any]:
+    """A batch that a worker has."""
+    c = batches.c
+    return select(c.id).where(c.monitor == monitor, c.state == "running", c.lease_until >= at).limit(1)
+
+
 def _claimable(monitor: str, at: datetime) -> Select[Any]:
     c = batches.c
     # New records come before those that are scored again. Where rows can be locked a second worker skips
@@ -187,6 +228,15 @@ def _claimable(monitor: str, at: datetime) -> Select[Any]:
     by_need = (c.finished_at.is_not(None), c.id)
     wanted = select(batches).where(c.monitor == monitor, _is_free(at)).order_by(*by_need).limit(1)
     return wanted.with_for_update(skip_locked=True)
+
+
+def _changed_entities(connection: Connection, batch: Batch, result: BatchResult) -> set[str]:
+    """The entities of a batch whose records are not those of its last scoring; none where no record changed."""
+    before = connection.execute(select(batches).where(batches.c.id == batch.id)).mappings().one()
+    if before["entities"] is None or result.entities is None or result.tally is None:
+        return set()
+    is_changed = result.tally.differs_from(Tally(before["counted"], before["checksum"]))
+    return {*before["entities"], *result.entities} if is_changed else set()
 
 
 def _finished(batch: Batch, result: BatchResult, at: datetime) -> dict[str, Any]:
@@ -204,6 +254,7 @@ def _finished(batch: Batch, result: BatchResult, at: datetime) -> dict[str, Any]
         "recounted_at": at,
         "recount_at": next_recount(batch.planned_at, at),
         "rescorings": batches.c.rescorings + int(is_again),
+        "entities": result.entities,
         "late_records": batches.c.late_records + max(0, result.records - (batch.scored_before or 0)) * is_again,
     }
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, RowMapping, Select, and_, select, upd
 from jobs.databases import reading, writing
 from jobs.output import counted_noun
 from jobs.store.events import NewEvent, write_event
+from jobs.store.followers import REOPENED
 from jobs.store.ledger import key_range_of, next_recount
 from jobs.store.locking import lock_monitor
 from jobs.store.results import Tally
@@ -16,7 +17,6 @@ from schemas.keys import KeyRange
 from schemas.tables import batch_hours, batches, monitors
 
 _HOUR = timedelta(hours=1)
-_REOPENED = {"state": "pending", "token": None, "recount_at": None}
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,8 @@ class Recounts:
         c = batches.c
         is_wanted = and_(c.monitor == monitor, c.state == "done", c.id.in_(_within(monitor, since, until)))
         with writing(self.engine) as connection:
-            return connection.execute(update(batches).where(is_wanted).values(_REOPENED)).rowcount
+            lock_monitor(connection, monitor)
+            return connection.execute(update(batches).where(is_wanted).values(REOPENED)).rowcount
 
     def too_late_records(self, monitor: str) -> int:
         """How many records came so late that they were not scored."""
@@ -149,7 +150,7 @@ def _note(connection: Connection, recount: Recount, at: datetime) -> bool:
     }
     # The number of claims tells whether it was scored again since it was read.
     is_same = and_(c.id == batch.id, c.state == "done", c.attempts == batch.attempts)
-    change = update(batches).where(is_same).values(_REOPENED if recount.is_reopened else counted)
+    change = update(batches).where(is_same).values(REOPENED if recount.is_reopened else counted)
     return connection.execute(change).rowcount == 1
 
 

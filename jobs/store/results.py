@@ -1,9 +1,9 @@
 """What scoring a batch found."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from schemas.frames import Explanation
 
@@ -54,6 +54,14 @@ class Tally:
 
 
 @dataclass(frozen=True)
+class Move:
+    """How the tracked threshold of an entity moved over a batch: its states as JSON values."""
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class BatchResult:
     """Everything that scoring one batch leaves behind.
 
@@ -71,6 +79,10 @@ class BatchResult:
     """Of its key range, taken before the records were read: what changed in between is noticed as a change later."""
     profile: Mapping[str, Sequence[int]] | None = None
     """Records in each bin of the model's reference, by what is binned."""
+    entities: Mapping[str, int] | None = None
+    """Of a series: how many records of each entity there were."""
+    moves: Mapping[str, Move] = field(default_factory=dict)
+    """Of tracked thresholds, by entity."""
 
 
 def summed(profiles: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, list[int]]:

@@ -21,6 +21,7 @@ from jobs.store.recounts import Recounts
 from jobs.store.requests import Requests
 from jobs.store.runs import Runs
 from jobs.store.schema import refuse_other_revision
+from jobs.store.trackers import Trackers
 from jobs.store.workers import Workers
 from schemas.views import joined_name, replace_view
 
@@ -34,6 +35,7 @@ class Store(
     FeedbackReader,
     Ledger,
     Recounts,
+    Trackers,
     Drifts,
     Events,
     Anomalies,

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, select, update
 
 from jobs.store.grouping import Touched
-from jobs.store.results import Anomaly, BatchResult
-from schemas.tables import anomalies, batch_hours, batch_profiles, scores
+from jobs.store.results import Anomaly, BatchResult, Move
+from schemas.tables import anomalies, batch_hours, batch_profiles, scores, trackers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +67,10 @@ class Origin:
 
 
 def write_result(connection: Connection, result: BatchResult, origin: Origin) -> Touched:
-    """Write anomalies, hours, scores and profile of a batch into the open transaction, in place of earlier ones."""
+    """Write anomalies, hours, scores and profile of a batch into the open transaction, in place of earlier ones.
+
+    How thresholds moved is written once for each model: scoring a batch again moves none.
+    """
     for table in (batch_hours, batch_profiles, scores):
         connection.execute(delete(table).where(table.c.batch_id == origin.batch_id))
     hours = ({"hour": item.hour, "records": item.records, "anomalies": item.anomalies} for item in result.hours)
@@ -77,7 +80,18 @@ def write_result(connection: Connection, result: BatchResult, origin: Origin) ->
         _insert(connection, batch_profiles, [{**origin.of_model, "records": result.records, "counts": counts}])
     if result.scores is not None:
         _write_scores(connection, result.scores, origin.of_model)
+    if result.moves:
+        _write_moves(connection, result.moves, origin)
     return _write_anomalies(connection, result.anomalies, origin)
+
+
+def _write_moves(connection: Connection, moves: Mapping[str, Move], origin: Origin) -> None:
+    of_model = {"model_id": origin.model_id, "batch_id": origin.batch_id}
+    is_here = and_(*(trackers.c[name] == value for name, value in of_model.items()))
+    known = set(connection.scalars(select(trackers.c.entity).where(is_here)))
+    new = ((entity, move) for entity, move in moves.items() if entity not in known)
+    rows = ({"entity": entity, "state_before": move.before, "state_after": move.after} for entity, move in new)
+    _insert(connection, trackers, (row | of_model for row in rows))
 
 
 def _write_anomalies(connection: Connection, found: Sequence[Anomaly], origin: Origin) -> Touched:

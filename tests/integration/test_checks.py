@@ -147,3 +147,21 @@ def test_a_text_that_hides_in_a_numeric_column_is_an_error(check, engine):
         pytest.skip("PostgreSQL keeps texts out of it")
     findings = check(row="{i}, 'n/a'")
     assert [(level, "'n/a'" in message) for level, message in findings] == [("error", True)]
+
+
+@pytest.mark.parametrize(
+    ("row", "is_error"),
+    [
+        ("{i}, 1.5, '2026-01-01 00:00:00'", False),
+        ("{i}, 1.5, CASE WHEN {i} < 5 THEN NULL ELSE '2026-01-01 00:00:00' END", False),
+        ("{i}, 1.5, CASE WHEN {i} < 5 THEN '2026-01-01T00:00:00' ELSE '2026-01-01 00:00:00' END", True),
+        ("{i}, 1.5, CASE WHEN {i} < 5 THEN '2026-01-01 00:00:00.5' ELSE '2026-01-01 00:00:00' END", True),
+        ("{i}, 1.5, CASE WHEN {i} < 5 THEN '2026-01-01 00:00:00Z' ELSE '2026-01-01 00:00:00 ' END", True),
+    ],
+)
+def test_times_of_a_series_in_more_than_one_form_have_no_order_in_sqlite(check, engine, row, is_error):
+    columns = "id INTEGER PRIMARY KEY, flow DOUBLE PRECISION, read_at TIMESTAMP"
+    if engine.dialect.name == "postgresql":
+        row, is_error = row.replace("CASE", "(CASE").replace("END", "END)::timestamp"), False
+    findings = check(columns, row, index="read_at", time="read_at", series={})
+    assert [level for level, found in findings if "more than one form" in found] == ["error"] * is_error

@@ -21,9 +21,12 @@ from tests.series import FEATURES, START, interleaved, machine, trained
 LEVEL = Features(numeric=("level",))
 PLAIN = {"table": "levels", "key": "id", "time": "at", "entity": "tank", "numeric": "level"}
 HOSTILE = {"table": 'le"vels; --', "key": "select", "time": "a:t", "entity": "%(x)s", "numeric": "level"}
-ANY_SIZE = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ANY_SIZE = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ARRIVALS = st.lists(
     st.tuples(st.sampled_from(["x", "y", None]), st.one_of(st.integers(0, 12), st.none())), min_size=1, max_size=40
+)
+IN_ORDER = st.lists(st.tuples(st.sampled_from(["x", "x", "x", "y"]), st.integers(0, 6)), min_size=9, max_size=40).map(
+    lambda arrivals: sorted(arrivals, key=lambda arrival: arrival[1])
 )
 
 
@@ -90,7 +93,7 @@ def expected_past(arrivals, key, moments):
 
 
 @ANY_SIZE
-@given(arrivals=ARRIVALS, cuts=st.lists(st.integers(1, 40)), moments=st.integers(1, 4))
+@given(arrivals=st.one_of(ARRIVALS, IN_ORDER), cuts=st.lists(st.integers(1, 40)), moments=st.integers(1, 4))
 def test_each_record_has_its_own_past_wherever_batches_are_cut(tanks, arrivals, cuts, moments):
     source = tanks(arrivals)
     found = {}
@@ -124,6 +127,18 @@ def test_no_more_is_read_than_each_records_own_past(tanks, engine, monkeypatch):
     del sizes[:]
     assert pasts(page, source, 5) == {1001: [1, 2], 1002: [996, 997, 998, 999, 1000]}
     assert sum(sizes) < 20
+    source.close()
+
+
+def test_where_many_records_share_a_moment_their_past_is_read_once(tanks, monkeypatch):
+    arrivals = [("x", at // 9) for at in range(900)]
+    source, count = tanks(arrivals), []
+    fetch = source._reader.fetch
+    monkeypatch.setattr(source._reader, "fetch", lambda statement: count.append(statement) or fetch(statement))
+    page = source.read(KeyRange((500,), (900,)))
+    del count[:]
+    assert pasts(page, source, 5) == {key: expected_past(arrivals, key, 5) for key in range(501, 901)}
+    assert len(count) < 12
     source.close()
 
 

@@ -38,22 +38,22 @@ def test_migrations_go_up_down_and_up_again(engine):
 
 
 def test_a_store_goes_to_an_earlier_revision_and_back_and_keeps_what_that_one_has(engine, now):
-    migrations.move(engine, "0002")
+    migrations.upgrade(engine)
     run_id = Store(engine).start_run("pump", "score", now)
     migrations.move(engine, "0001")
     assert migrations.current(engine) == "0001"
     assert "incidents" not in tables(engine)
-    migrations.move(engine, "0002")
+    migrations.upgrade(engine)
     assert Store(engine).monitor_status("pump").last_runs["score"].id == run_id
 
 
 def test_a_revision_that_is_not_there_is_refused(engine):
-    with pytest.raises(UsageError, match=r"no revision '9999'\. This version of Plumbline has 0001, 0002"):
+    with pytest.raises(UsageError, match=r"no revision '9999'\. This version of Plumbline has 0001, 0002, 0003"):
         migrations.move(engine, "9999")
     assert tables(engine) == set()
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
 def test_a_store_that_is_newer_than_this_version_is_not_touched(store, engine, revision):
     with writing(engine) as connection:
         connection.exec_driver_sql("UPDATE plumbline_version SET version_num = '9999'")

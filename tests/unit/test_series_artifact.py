@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from detector.artifact import digest, load_artifact
+from detector.series import network
 from detector.series.artifact import dump_series, load_series, manifest
 from detector.series.records import Series
 from schemas.errors import ArtifactError
@@ -15,8 +16,20 @@ from tests.series import FEATURES, channels, trained
 
 
 @pytest.fixture(scope="module")
-def artifact():
-    return trained(max_gap=90.0)
+def networked():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "STEPS", 20)
+        return trained(network=True, seed=3)
+
+
+@pytest.fixture(scope="module")
+def networks_blob(networked):
+    return dump_series(networked)
+
+
+@pytest.fixture(scope="module", params=["plain", "networked"])
+def artifact(request):
+    return trained(max_gap=90.0) if request.param == "plain" else request.getfixturevalue("networked")
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +129,38 @@ def test_every_array_is_needed_in_its_shape_and_type_and_none_else(blob):
         hostile = np.full_like(array, np.nan)
         assert_refused(changed(blob, **{name: hostile}), "not finite|expected")
     assert_refused(changed(blob, extra=np.zeros(1)), "holds the array extra")
+
+
+@pytest.mark.parametrize(
+    ("change", "because"),
+    [
+        (lambda known: known["config"].update(network=False), "says network = False, and has a model of which that"),
+        (lambda known: known["sizes"][1].pop("network"), "says network = True, and has a model of which that is not"),
+        (lambda known: known["sizes"][0].update(network=None), "says network = True, and has a model of which"),
+        (lambda known: known["sizes"][0]["network"].update(latent=513), "wrong sizes.0.network.latent"),
+        (lambda known: known["sizes"][0]["network"].update(latent=5), "has 0/network/.* expected"),
+        (lambda known: known["sizes"][0]["network"].update(hidden=10**9), "wrong sizes.0.network.hidden"),
+        (lambda known: known["sizes"][0]["network"].update(hidden=63), "has 0/network/weights/.* expected"),
+        (lambda known: known["sizes"][0]["network"].update(latents=7), "has 0/network/latents as .* expected"),
+        (lambda known: known["sizes"][0]["network"].update(layers=9), "wrong sizes.0.network.layers"),
+        (lambda known: known["config"].update(seed=-1), "wrong config.seed"),
+    ],
+)
+def test_networks_that_are_not_as_the_manifest_says_are_refused(networks_blob, change, because):
+    assert_refused(changed(networks_blob, change), because)
+
+
+def test_deciles_that_do_not_ascend_are_refused(blob):
+    array = load(blob)["2/deciles"]
+    array[3, 1] = array[2, 1] - 1
+    assert_refused(changed(blob, **{"2/deciles": array}), "has numbers in 2/deciles that do not ascend")
+
+
+@pytest.mark.parametrize("name", ["0/network/deviation", "2/network/resolution"])
+def test_units_of_a_network_are_positive(networks_blob, name):
+    array = load(networks_blob)[name]
+    array[0] = 0
+    assert_refused(changed(networks_blob, **{name: array}), f"has numbers in {name} that are not positive")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ import pytest
 
 from detector.series import Series, SeriesModel, SeriesSettings, network
 from detector.series.autoencoder import Autoencoder, Scale, decode, divergence, encode, surprise
+from detector.training import Epoch
+from schemas.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = SeriesSettings(models="per_entity", network=True, reference=200)
@@ -81,6 +83,37 @@ def test_training_lowers_the_loss_of_every_member():
     for scale, x, *weights in zip(scales, features, before, after, strict=True):
         losses = [Autoencoder.of(one, scale, x).typical[0] for one in weights]
         assert losses[1] < losses[0] - 1
+
+
+def train_briefly(members, **changes):
+    """Networks on noise; what was heard of their training."""
+    heard = []
+    features = [np.random.default_rng(0).standard_normal((60, 2)).astype(np.float32)] * members
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ({"STEPS": 60, "MEMBERS": 2} | changes).items():
+            patch.setattr(network, name, value)
+        network.train(features, [1] * members, seed=0, progress=heard.append)
+    return heard
+
+
+def test_each_epoch_of_networks_that_train_at_once_is_told():
+    heard = train_briefly(members=3)
+    assert [(type(epoch), epoch.number, epoch.of) for epoch in heard] == [(Epoch, number, 4) for number in range(1, 5)]
+    assert np.isfinite([epoch.elbo for epoch in heard]).all()
+    assert {epoch.held_out_elbo for epoch in heard} == {None}
+
+
+def test_a_training_that_diverges_says_what_to_do():
+    with pytest.raises(ConfigError, match="their ELBO of epoch 1 is .*expected a finite number.*network = false"):
+        train_briefly(members=1, LEARNING_RATE=1e30)
+
+
+def test_whoever_hears_of_an_epoch_can_stop_the_training():
+    def interrupt(_epoch):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        SeriesModel.fit({"pump": series(plant(100, 0))}, SETTINGS, interrupt)
 
 
 def test_both_views_of_the_network_see_a_broken_correlation(model, later):

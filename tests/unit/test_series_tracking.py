@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.series import Tracker
+from detector.series.tracking import Tracked, Trackers
 from schemas.errors import RateTooSmall
 
 RATE = 0.01
@@ -19,8 +20,8 @@ def rng() -> np.random.Generator:
 
 
 def flagged_by(reference: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    flagged, _ = Tracker.start(reference, RATE).advance(scores)
-    return flagged
+    thresholds, _ = Tracker.start(reference, RATE).advance(scores)
+    return scores > thresholds
 
 
 @pytest.mark.parametrize("moved", [0, 3, -3, np.linspace(0, 30, 20_000), np.sin(np.arange(20_000) / 300)])
@@ -88,8 +89,8 @@ def test_a_stream_may_be_cut_anywhere_and_the_state_stored_in_between(cuts):
     whole, last = tracker.advance(scores)
     parts = []
     for part in np.split(scores, sorted(cuts)):
-        flagged, tracker = Tracker.from_state(json.loads(json.dumps(tracker.to_state()))).advance(part)
-        parts.append(flagged)
+        thresholds, tracker = Tracker.from_state(json.loads(json.dumps(tracker.to_state()))).advance(part)
+        parts.append(thresholds)
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     assert tracker == last
 
@@ -99,3 +100,20 @@ def test_a_tracker_does_not_change_when_it_moves_on(rng):
     once, again = (tracker.advance(np.array([9.0, 9.0, 0.0])) for _ in range(2))
     np.testing.assert_array_equal(once[0], again[0])
     assert once[1] == again[1] != tracker
+
+
+def test_each_entity_is_tracked_on_its_own_and_asked_for_once(rng):
+    start, asked = Tracker.start(rng.normal(size=200), RATE), []
+
+    def find(entity):
+        asked.append(entity)
+        return start
+
+    trackers, scores = Trackers(find), rng.normal(size=(2, 60)) * 3
+    for part in np.split(scores, 3, axis=1):
+        for entity, own in zip("ab", part, strict=True):
+            trackers.advance(entity, own)
+    assert asked == ["a", "b"]
+    assert trackers.tracked == {
+        name: Tracked(start, start.advance(own)[1]) for name, own in zip("ab", scores, strict=True)
+    }

@@ -1,0 +1,85 @@
+"""Rows of a watched table made into records on a grid of time, one for each cell of an entity.
+
+Sums of floats depend on their order, and a database adds in an order of its own. So the values of a cell are put
+together here, by time and then by key: the same rows give the same bits.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from schemas.config import MonitorConfig
+
+
+def cells_of(rows: pd.DataFrame, starts: np.ndarray, monitor: MonitorConfig) -> np.ndarray:
+    """(n,) numbers of the cells that rows are in, each of one entity.
+
+    Args:
+        rows: n of them, with documented types.
+        starts: (n,) seconds since 1970 at which the cell of each starts.
+        monitor: says which column is the entity.
+    """
+    entities = [] if monitor.entity is None else [rows[monitor.entity].to_numpy()]
+    return rows.groupby([*entities, starts], sort=False, dropna=False).ngroup().to_numpy()
+
+
+def resampled(rows: pd.DataFrame, starts: np.ndarray, monitor: MonitorConfig) -> pd.DataFrame:
+    """One record for each cell that rows are in, in order of keys.
+
+    Its key is the largest of the rows', its time the end of the cell. A feature is the mean of its values or the last
+    by time; nulls do not count, and where there is nothing else it is null. Of a yes/no feature the mean is yes where
+    at least half of the values are. The label is true where that of a row is.
+
+    Args:
+        rows: in order of keys, with documented types, all with a time.
+        starts: (n,) seconds since 1970 at which the cell of each starts.
+        monitor: with `series.resample`.
+    """
+    cells = cells_of(rows, starts, monitor)
+    last = np.sort(pd.Series(np.arange(len(rows))).groupby(cells).last().to_numpy(dtype=np.int64))
+    step = monitor.resample or timedelta(0)
+    ends = pd.to_datetime(starts[last], unit="s", utc=True).astype("datetime64[us, UTC]") + step
+    records = rows.iloc[last].assign(**{str(monitor.time): ends})
+    values = _values(rows, cells, monitor).loc[cells[last]]
+    for name in values:
+        records[name] = values[name].set_axis(records.index)
+    return records.reset_index(drop=True)
+
+
+def _values(rows: pd.DataFrame, cells: np.ndarray, monitor: MonitorConfig) -> pd.DataFrame:
+    """The features of each cell and, where the rows have it, its label; indexed by the cell's number."""
+    by_time = rows[str(monitor.time)].argsort(kind="stable").to_numpy()
+    features = monitor.features
+    label = monitor.label if monitor.label in rows else None
+    names = [*features.names, *([label] if label else [])]
+    numbers = {name: _numbers(rows[name])[by_time] for name in names}
+    grouped = pd.DataFrame(numbers).groupby(cells[by_time])
+    values = grouped[list(features.names)].last()
+    if monitor.series is not None and monitor.series.resample_by == "mean":
+        values = values.assign(**{name: _means(numbers[name], cells[by_time]) for name in features.names})
+    truths = {name: _truths(values[name] >= 0.5, values[name].isna()) for name in features.boolean}
+    if label:
+        most = grouped[label].max()
+        truths[label] = _truths(most > 0, most.isna())
+    return values.assign(**truths)
+
+
+def _means(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """The mean of each cell, without nulls; NaN where there are none.
+
+    Each sum is taken in the order of the rows alone. The means of a pandas group also depend on the rows in between.
+    """
+    is_there = ~np.isnan(values)
+    sums = np.bincount(cells, weights=np.where(is_there, values, 0.0))
+    counts = np.bincount(cells, weights=is_there)
+    return np.asarray(np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0))
+
+
+def _numbers(column: "pd.Series[Any]") -> np.ndarray:
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _truths(is_true: "pd.Series[bool]", is_missing: "pd.Series[bool]") -> "pd.Series[Any]":
+    return is_true.astype("boolean").mask(is_missing)

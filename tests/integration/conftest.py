@@ -1,0 +1,13 @@
+"""Monitors that several files of tests watch."""
+
+import pytest
+
+from tests.mixer import Mixer, readings
+
+
+@pytest.fixture
+def mixer(store, tmp_path, now):
+    mixer = Mixer(store, tmp_path, now)
+    mixer.fill(readings())
+    yield mixer
+    mixer.close()

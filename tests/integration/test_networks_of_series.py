@@ -1,0 +1,117 @@
+"""A monitor of series with networks: trained by the configured backend, stored, and scored without it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from detector.series import network
+from jobs.databases import writing
+from jobs.series_training import settings_of
+from jobs.training import train_monitor
+from schemas.series import SeriesConfig
+from tests.commands import Workspace
+from tests.series import interleaved, machine
+
+ROOT = Path(__file__).parents[2]
+NETWORK = {"network": True, "seed": 3, "models": "per_entity", "reference": 200}
+
+CONFIG = """\
+[store]
+url = "sqlite:///plumbline.db"
+[monitors.mixer]
+table = "mixer"
+key = "id"
+time = "read_at"
+numeric = ["torque", "speed", "load"]
+false_positive_rate = 0.05
+[monitors.mixer.series]
+models = "shared"
+network = true
+"""
+
+TRAIN = """
+import sys
+from detector.backend import choose_backend
+
+choose_backend(sys.argv[1], "cpu")
+
+import numpy as np
+from detector.series import Series, SeriesModel, SeriesSettings, network
+from tests.series import channels
+
+network.STEPS = 60
+model = SeriesModel.fit({"a": Series(np.arange(300), channels(300, 0))}, SeriesSettings(models="shared", network=True))
+np.save(sys.argv[2], model.scores("a", Series(np.arange(300), channels(300, 1))))
+"""
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    monkeypatch.setattr(network, "STEPS", 60)
+
+
+def test_networks_are_trained_stored_and_score_the_same_however_batches_are_cut(mixer):
+    mixer.train(series=NETWORK)
+    assert mixer.score(series=NETWORK, batch_size=170).batches == 10
+    found = mixer.scores()
+    assert len(found) == 1600
+    mixer.store.reopen_window("mixer", pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UTC"))
+    with writing(mixer.store.engine) as connection:
+        connection.exec_driver_sql("DELETE FROM scores")
+    mixer.score(series=NETWORK, batch_size=10_000)
+    assert mixer.scores() == found
+
+
+def test_the_model_says_how_its_networks_came_to_be(mixer):
+    heard = []
+    report = train_monitor(mixer.source(series=NETWORK), mixer.store, lambda: mixer.now, progress=heard.append)
+    known = mixer.store.model(report.model_id).manifest
+    assert (known["config"]["network"], known["config"]["seed"]) == (True, 3)
+    assert [(epoch["number"], epoch["of"]) for epoch in known["about"]["history"]] == [(1, 2), (2, 2)]
+    assert known["about"]["history"] == [vars(epoch) for epoch in heard]
+    assert known["about"]["versions"]["backend"] == "tensorflow"
+    assert {"keras", "numpy"} < known["about"]["versions"].keys()
+
+
+def test_a_user_trains_scores_and_sees_what_was_trained(tmp_path):
+    workspace = Workspace(tmp_path)
+    interleaved(machine("a", 400, 0)).to_csv(tmp_path / "mixer.csv", index=False)
+    (tmp_path / "config.toml").write_text(CONFIG, encoding="utf-8")
+    for command in ("migrate", "import mixer.csv --table mixer", "train mixer", "score mixer"):
+        workspace.must(*command.split())
+    shown = workspace.must("models", "show", "1").out
+    assert "ELBO" in shown
+    assert workspace.must("status", "--json").json[0]["records"] == 400
+
+
+def test_without_networks_a_training_says_nothing_of_them(mixer):
+    heard = []
+    report = train_monitor(mixer.source(), mixer.store, lambda: mixer.now, progress=heard.append)
+    about = mixer.store.model(report.model_id).manifest["about"]
+    assert (heard, about["history"], about["versions"].keys()) == ([], [], {"numpy", "pandas", "scipy"})
+
+
+def test_the_configuration_reaches_the_settings():
+    assert (SeriesConfig().network, SeriesConfig().seed) == (False, 0)
+    settings = settings_of(SeriesConfig(network=True, seed=7))
+    assert (settings.network, settings.seed) == (True, 7)
+    with pytest.raises(ValidationError, match="seed"):
+        SeriesConfig(seed=-1)
+
+
+@pytest.mark.jax
+def test_tensorflow_and_jax_train_the_same_networks(tmp_path):
+    scores = []
+    for backend in ("tensorflow", "jax"):
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", TRAIN, backend, str(tmp_path / f"{backend}.npy")]
+        subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True)
+        scores.append(np.load(tmp_path / f"{backend}.npy"))
+    # measured: 2e-7 at most, since each compiler orders float32 sums its own way
+    np.testing.assert_allclose(*scores, rtol=1e-5, atol=1e-5)

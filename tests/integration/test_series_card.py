@@ -1,0 +1,83 @@
+"""The card of a series monitor: stored with its model, written out, and shown, on each database."""
+
+import json
+
+import pytest
+
+from detector.series.trial import METHODS
+from jobs.commands.card import baselines_advice, baselines_line, card_facts, describe_card
+from jobs.model_card import baselines_warning
+from jobs.output import Output
+
+
+def beaten(beside, *methods):
+    return beside | {"beaten_by": list(methods), "auc_pr": dict.fromkeys(METHODS, 0.75) | {"model": 0.5}}
+
+
+def test_a_training_stores_how_the_model_fares_beside_baselines(mixer):
+    report = mixer.train()
+    beside = mixer.store.model(report.model_id).card["beside_baselines"]
+    assert (beside["entities"], beside["records"], beside["problem"]) == (2, 240, None)
+    assert set(beside["auc_pr"]) == set(METHODS)
+    assert 0.5 < beside["auc_pr"]["model"] <= 1
+    text = mixer.store.card_markdown(report.model_id)
+    assert "## Beside plain baselines" in text
+    assert "events put into 240 held-back normal records of 2 entities" in text
+    assert "|  | model | linear AR | kNN on windows | PCA on windows |" in text
+    assert f"| AUC-PR | {beside['auc_pr']['model']:.4g} |" in text
+    assert f"| events found, stuck | {beside['event_recall']['stuck']['model']:.4g} |" in text
+
+
+def test_training_again_tells_the_same(mixer):
+    mixer.train()
+    first, second = (mixer.train("never").card["beside_baselines"] for _ in range(2))
+    assert first == second
+
+
+def test_records_held_out_for_the_champion_are_no_part_of_it(mixer):
+    mixer.train()
+    report = mixer.train("never")
+    assert report.card["training_records"] == 1080
+    assert report.card["beside_baselines"]["records"] == 2 * 108
+
+
+def test_with_too_few_records_the_card_says_so(mixer, capsys):
+    report = mixer.train(normal="id <= 900")
+    why = "No entity has the 500 normal records that it takes to hold back 100."
+    assert why in mixer.store.card_markdown(report.model_id)
+    card = mixer.store.model(report.model_id).card
+    describe_card(Output(is_json=False), card, "mixer")
+    assert f"No comparison with plain baselines. {why}" in capsys.readouterr().out
+    assert baselines_line(card["beside_baselines"]) == f"not known. {why}"
+
+
+def test_a_shown_card_does_not_depend_on_the_order_of_its_keys(mixer, capsys):
+    card = mixer.store.model(mixer.train().model_id).card
+    describe_card(Output(is_json=False), card, "mixer")
+    shown = capsys.readouterr().out
+    describe_card(Output(is_json=False), json.loads(json.dumps(card, sort_keys=True)), "mixer")
+    assert capsys.readouterr().out == shown
+    assert "Beside plain baselines" in shown
+    assert "events found, decoupled" in shown
+    assert "beside baselines" not in card_facts(card)
+
+
+def test_a_baseline_that_beats_the_model_is_named_and_what_to_do(mixer, capsys):
+    card = mixer.store.model(mixer.train().model_id).card
+    card["beside_baselines"] = beaten(card["beside_baselines"], "linear_ar", "knn")
+    describe_card(Output(is_json=False), card, "mixer")
+    shown = capsys.readouterr().out
+    assert "clearly better than this model (0.500): linear AR (AUC-PR 0.750), kNN on windows (AUC-PR 0.750)." in shown
+    assert shown.endswith("plumbline evaluate mixer\n")
+
+
+@pytest.mark.parametrize("tell", [baselines_warning, lambda beside: baselines_advice(beside, "mixer")])
+def test_where_none_beats_it_nothing_is_said(tell):
+    assert tell({"beaten_by": []}) is None
+
+
+def test_a_model_of_an_earlier_version_shows_its_entities(mixer, capsys):
+    card = {**mixer.train().card}
+    del card["beside_baselines"]
+    describe_card(Output(is_json=False), card, "mixer")
+    assert "Entities" in capsys.readouterr().out
