@@ -6,11 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from sqlalchemy import text
 
 from jobs.app import App
-from jobs.demo import pictures, samples
+from jobs.databases import writing
+from jobs.demo.course import course_of
+from jobs.demo.events import EVENTS
+from jobs.demo.pictures import TrainingCurve, course_picture, score_picture
+from jobs.demo.samples import breast_cancer
+from jobs.demo.station import pump_station
+from jobs.demo.verdict import Verdict, judge
 from jobs.evaluating import EvaluationReport, evaluate_monitor
 from jobs.importing.importing import import_file
+from jobs.reading.source import Source
 from jobs.scoring import ScoringReport, score_monitor
 from jobs.store import Store, migrations
 from schemas.errors import UsageError
@@ -20,17 +28,31 @@ if TYPE_CHECKING:
     from detector.training import Epoch
     from jobs.training import TrainingReport
 
-TABLES = {"pump": "pump_readings", "breast_cancer": "breast_cancer"}
+_INDEX = "CREATE INDEX ix_pump_readings_pump_id_read_at ON pump_readings (pump_id, read_at)"  # the past is found by it
 
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demo did for one monitor."""
+    """What the demo did for one monitor.
+
+    Attributes:
+        monitor: its name.
+        training: of its model.
+        training_seconds: that it took.
+        scoring: of all records of the table.
+        scoring_seconds: that it took.
+        evaluation: against the labels.
+        verdict: on the events, where it is known what happened.
+        picture: where it is.
+    """
 
     monitor: str
     training: "TrainingReport"
+    training_seconds: float
     scoring: ScoringReport
+    scoring_seconds: float
     evaluation: EvaluationReport
+    verdict: Verdict | None
     picture: Path
 
 
@@ -59,11 +81,14 @@ def prepare(folder: Path) -> Path:
 
 def fill(app: App, folder: Path) -> dict[str, int]:
     """Write the demo's files and import them as anybody would; records of each table."""
-    samples.breast_cancer().to_csv(folder / "breast_cancer.csv", index=False)
-    samples.pump_station().readings.to_parquet(folder / "pump_readings.parquet", index=False)
+    pump_station().to_parquet(folder / "pump_readings.parquet", index=False)
+    breast_cancer().to_csv(folder / "breast_cancer.csv", index=False)
     migrations.upgrade(app.engine)
     files = {"pump_readings": "pump_readings.parquet", "breast_cancer": "breast_cancer.csv"}
-    return {table: import_file(folder / file, app.engine, table).rows for table, file in files.items()}
+    imported = {table: import_file(folder / file, app.engine, table).rows for table, file in files.items()}
+    with writing(app.engine) as connection:
+        connection.execute(text(_INDEX))
+    return imported
 
 
 def run_monitor(app: App, name: str, folder: Path, progress: "Callable[[Epoch], None]") -> DemoReport:
@@ -71,26 +96,38 @@ def run_monitor(app: App, name: str, folder: Path, progress: "Callable[[Epoch], 
     from jobs.training import train_monitor
 
     source, store = app.source(name), app.store
+    started_at = app.clock()
     training = train_monitor(source, store, app.clock, progress=progress)
+    trained_at = app.clock()
     scoring = score_monitor(source, store, app.clock)
-    evaluation = evaluate_monitor(source, store)
+    scored_at = app.clock()
     picture = folder / f"{name}.png"
-    _draw(app, store, name, picture)
-    return DemoReport(name, training, scoring, evaluation, picture)
+    course = course_of(source, store, EVENTS) if source.monitor.series else None
+    if course is None:
+        _draw_scores(source, store, picture)
+    else:
+        course_picture(picture, f"Monitor {name}: what was put in, and what was flagged", course)
+    return DemoReport(
+        monitor=name,
+        training=training,
+        training_seconds=(trained_at - started_at).total_seconds(),
+        scoring=scoring,
+        scoring_seconds=(scored_at - trained_at).total_seconds(),
+        evaluation=evaluate_monitor(source, store),
+        verdict=None if course is None else judge(course),
+        picture=picture,
+    )
 
 
-def _draw(app: App, store: Store, name: str, path: Path) -> None:
-    source = app.source(name)
-    monitor = source.monitor
-    model = store.models(name)[0]
+def _draw_scores(source: Source, store: Store, path: Path) -> None:
+    monitor, model = source.monitor, store.models(source.name)[0]
     history = model.manifest["about"]["history"]
     labels = pd.concat(source.pages(None, with_label=True), ignore_index=True)[monitor.label]
-    scored = store.scores(name).rename(columns={"record_time": "time"})
-    scored = scored[["time", "entity", ANOMALY_SCORE, IS_ANOMALY]].dropna(axis="columns", how="all")
-    curve = pictures.TrainingCurve(*([epoch[key] for epoch in history] for key in ("number", "elbo", "held_out_elbo")))
-    pictures.score_picture(
+    scored = store.scores(source.name)[[ANOMALY_SCORE, IS_ANOMALY]]
+    curve = TrainingCurve(*([epoch[key] for epoch in history] for key in ("number", "elbo", "held_out_elbo")))
+    score_picture(
         path,
-        f"Monitor {name}",
+        f"Monitor {source.name}",
         scored.assign(label=labels.astype(bool)),
         model.card["threshold"],
         curve,

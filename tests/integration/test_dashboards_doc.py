@@ -20,8 +20,10 @@ from schemas.keys import KeyRange
 from schemas.views import VIEWS
 
 PAGE = Path(__file__).parents[2] / "docs" / "dashboards.md"
-READ_AT = datetime(2026, 1, 15, 7, 30, tzinfo=UTC)
-READINGS = f"id,read_at,pump_id,mode,flow_lpm,motor_amps,status\n1,{READ_AT.isoformat()},pump-1,idle,1106.2,49,fault\n"
+READ_AT = datetime(2026, 2, 21, 7, 30, tzinfo=UTC)
+READINGS = f"""id,read_at,pump_id,flow_m3h,vibration_mm_s,bearing_c,event,is_fault
+1,{READ_AT.isoformat()},pump-1,151.2,1.94,43.1,bearing wear,true
+"""
 # A fenced block, the database that its first line may name, and the header of a table that follows it at once.
 BLOCK = re.compile(r"^```sql\n(?:-- (SQLite|PostgreSQL)\n)?(.+?)^```\n(?:\n\| ([^\n]+) \|$)?", re.DOTALL | re.MULTILINE)
 
@@ -32,7 +34,7 @@ def demo(store, tmp_path):
     path = tmp_path / "pump_readings.csv"
     path.write_text(READINGS, encoding="utf-8")
     import_file(path, store.engine, "pump_readings")
-    causes = Explanation((Cause("mode", 1.4, 9.0, "idle", "high"), Cause("motor_amps", 0.6, -2.0, None, 52.9)))
+    causes = Explanation((Cause("vibration_mm_s", 1.4, 9.0, 1.94, 1.3), Cause("bearing_c", 0.6, -2.0, None, 42.9)))
     flagged = Anomaly("1", 1, READ_AT, "pump-1", 2.0, 0.001, 50.0, 1.0, causes)
     scored_at = datetime.now(UTC)  # the view of the last day goes by the database's clock
     model_id = store.add_model("pump", NewModel(b"", "", {}, {}), scored_at, promote=True)
@@ -40,9 +42,9 @@ def demo(store, tmp_path):
     batch = store.claim_batch("pump", model_id, scored_at, timedelta(hours=1))
     result = BatchResult(1, (flagged,), (HourCount(READ_AT, 1, 1),), newest_time=READ_AT)
     store.finish_batch(batch, result, scored_at, IncidentRule(timedelta(minutes=15), AlertRule()))
-    drift = Drift(1, 0.4, 1e-9, {"flow_lpm": 0.3, "mode": 0.01}, ("flow_lpm",), is_score_drift=True)
+    drift = Drift(1, 0.4, 1e-9, {"flow_m3h": 0.3, "bearing_c": 0.01}, ("flow_m3h",), is_score_drift=True)
     store.add_drift(ProfileWindow("pump", model_id, 1, 1, 1, {}), drift, Response("Drift."), scored_at)
-    source = Source("pump", MonitorConfig(table="pump_readings", key="id", numeric="flow_lpm"), store.engine)
+    source = Source("pump", MonitorConfig(table="pump_readings", key="id", numeric="flow_m3h"), store.engine)
     store.create_join_view("pump", source)
     source.close()
     return store

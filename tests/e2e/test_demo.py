@@ -1,0 +1,75 @@
+"""`plumbline demo`, from its first line to what other commands then say in its folder."""
+
+import re
+
+import pytest
+
+from tests.commands import ROOT, Workspace
+
+CONFIG = ("--config", "demo/config.toml")
+FAULTS = ("stuck flow meter", "bearing wear", "pressure surge", "leak")
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """A workspace in whose folder `demo` something is left of an earlier demo, and what a demo there said."""
+    workspace = Workspace(tmp_path_factory.mktemp("demo"))
+    folder = workspace.folder / "demo"
+    folder.mkdir()
+    (folder / "config.toml").write_bytes((ROOT / "config.toml").read_bytes())
+    (folder / "plumbline.db").write_text("an earlier demo's", encoding="utf-8")
+    (folder / "old.png").touch()
+    return workspace, workspace.must("demo").out
+
+
+def number(text):
+    return int(text.replace(",", ""))
+
+
+def test_it_says_what_it_did_and_what_it_found(ran):
+    _, out = ran
+    scored, flagged = (
+        int(number.replace(",", "")) for number in re.findall(r"scored (\S+) .+ flagged (\S+)\.", out)[0]
+    )
+    assert f"Imported {scored:,} records into the table pump_readings." in out
+    assert 0 < flagged < scored / 100
+    for fault in FAULTS:
+        assert re.search(rf"{fault} +pump-\d .+ found after", out)
+    assert re.search(r"gap +pump-2 .+ 0 +0 +no fault, and quiet", out)
+    assert "Found 4 of 4 faults." in out
+    assert re.search(r"vibration_mm_s ↑.+ bearing wear", out)
+
+
+def test_its_false_alarms_are_about_as_many_as_were_asked_for(ran):
+    _, out = ran
+    normal, flagged = (number(text) for text in re.search(r"Of (\S+) normal records (\S+) were", out).groups())
+    assert normal > 10_000
+    assert flagged < 2 * 0.001 * normal
+
+
+def test_it_leaves_its_files_and_nothing_of_an_earlier_demo(ran):
+    workspace, out = ran
+    pictures = {path.name for path in (workspace.folder / "demo").glob("*.png")}
+    assert pictures == {"pump.png", "breast_cancer.png"}
+    assert all(f"Picture: demo/{name}" in out for name in pictures)
+
+
+def test_other_commands_work_in_its_folder(ran):
+    workspace, _ = ran
+    assert "No index" not in workspace.must("check", *CONFIG).out
+    assert re.search(r"pump +model 1", workspace.must("status", *CONFIG).out)
+    incidents = workspace.must("incidents", "list", "pump", "--limit", 100, *CONFIG).out
+    assert re.search(r"pump-1 +ended .+ vibration_mm_s", incidents)
+    assert workspace.must("anomalies", "list", "pump", *CONFIG, "--json").json[0]["entity"] == "pump-3"
+    assert "pump-2" in workspace.must("models", "show", 1, *CONFIG).out
+    assert "Scored 0 new records" in workspace.must("score", "pump", *CONFIG).out
+
+
+def test_a_folder_with_other_files_is_left_alone(ran):
+    workspace, _ = ran
+    (workspace.folder / "mine").mkdir()
+    (workspace.folder / "mine" / "notes.txt").write_text("mine", encoding="utf-8")
+    refused = workspace.plumbline("demo", "--into", "mine")
+    assert refused.code == 2
+    assert "holds files that are not the demo's. Name another folder" in refused.err
+    assert [path.name for path in (workspace.folder / "mine").iterdir()] == ["notes.txt"]
