@@ -1,6 +1,7 @@
 """The model library of Plumbline: frames and arrays in, frames and arrays out.
 
-It knows no SQL, no clock, no environment and no threads. `VAEDetector` is its scikit-learn face.
+It knows no SQL, no clock and no environment; threads are the business of `parallel` alone.
+`VAEDetector` is its scikit-learn face.
 """
 
 from typing import TYPE_CHECKING, Any

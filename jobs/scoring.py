@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from detector.artifact import load_artifact
+from detector.series.artifact import load_series
+from detector.series.scorer import SeriesScorer
 from jobs.finding import combined, find_anomalies
 from jobs.heartbeat import heartbeat
 from jobs.late import recount_batches, watch_for_gap
@@ -21,7 +23,7 @@ from jobs.store import Batch, BatchResult, Champion, Store
 from jobs.store.grouping import incident_rule
 from jobs.tracking import moves_of, trackers_of
 from schemas.config import MonitorConfig
-from schemas.errors import LostLease, NoChampion, StoreError
+from schemas.errors import ArtifactError, LostLease, NoChampion, StoreError
 
 if TYPE_CHECKING:
     from detector.scorer import Scorer
@@ -62,12 +64,25 @@ def load_scorer(store: Store, champion: Champion, monitor: MonitorConfig) -> Any
         RateTooSmall: where its calibration records cannot resolve the rate.
     """
     if monitor.series is not None:
-        from detector.series.artifact import load_series
-        from detector.series.scorer import SeriesScorer
-
-        series = load_series(store.model_blob(champion.model_id), champion.sha256)
-        return SeriesScorer(series, monitor.false_positive_rate)
+        return load_series_scorer(store, champion, monitor)
     return load_record_scorer(store, champion, monitor)
+
+
+def load_series_scorer(store: Store, champion: Champion, monitor: MonitorConfig) -> SeriesScorer:
+    """The champion of a monitor of series, as `load_scorer`.
+
+    Raises:
+        ArtifactError: also where it learned records of another grid of time.
+    """
+    artifact = load_series(store.model_blob(champion.model_id), champion.sha256)
+    learned = artifact.about.get("grid")
+    if learned != monitor.grid:
+        msg = (
+            f"Model {champion.model_id} of monitor {champion.monitor!r} learned records {_on_grid(learned)}, and the "
+            f"monitor now has them {_on_grid(monitor.grid)}. Train it again, or take the change of `resample` back."
+        )
+        raise ArtifactError(msg)
+    return SeriesScorer(artifact, monitor.false_positive_rate)
 
 
 def load_record_scorer(store: Store, champion: Champion, monitor: MonitorConfig) -> "Scorer":
@@ -165,6 +180,10 @@ def score_batch(
         result = combined(found, tally, moves_of(trackers))
     store.finish_batch(batch, result, clock(), incident_rule(monitor), context_rows=context_rows(scorer))
     return result
+
+
+def _on_grid(grid: str | None) -> str:
+    return "as they come" if grid is None else f"on a grid of {grid}"
 
 
 def _claimed(

@@ -13,7 +13,7 @@ import pandas as pd
 from detector.artifact import digest
 from detector.backend import backend_name
 from detector.comparison import Comparison, Policy, PromotionDecision, decide
-from detector.series.artifact import SeriesArtifact, dump_series, load_series, manifest
+from detector.series.artifact import SeriesArtifact, dump_series, manifest
 from detector.series.card import SeriesCard, make_card
 from detector.series.drift import fit_profile
 from detector.series.entity import EntityModel
@@ -25,6 +25,7 @@ from detector.series.stretches import Stretch, entities_of, joined, positions_of
 from detector.trial import Performance
 from jobs.model_card import CardFacts, render_card
 from jobs.reading.source import Source, keys_of
+from jobs.scoring import load_series_scorer
 from jobs.store import NewModel, Store
 from jobs.tracking import new_trackers
 from jobs.training_set import TrainingSet, held_out_size, read_training_set, training_range
@@ -131,10 +132,9 @@ def _load_rival(store: Store, source: Source) -> _Rival | None:
     if champion is None:
         return None
     try:
-        artifact = load_series(store.model_blob(champion.model_id), champion.sha256)
+        return _Rival(champion.model_id, load_series_scorer(store, champion, source.monitor))
     except ArtifactError as exc:
         return _Rival(champion.model_id, None, str(exc))
-    return _Rival(champion.model_id, SeriesScorer(artifact, source.monitor.false_positive_rate))
 
 
 def _parted(records: pd.DataFrame, monitor: MonitorConfig, *, is_first: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -170,6 +170,7 @@ def _fit(
     profile = fit_profile(SeriesScorer(artifact), series, monitor.drift.records)
     about = {
         "training": training_range(found, monitor),
+        "grid": monitor.grid,
         "versions": _versions(with_network=settings.network),
         "history": history,
         "profile": profile.to_state(),

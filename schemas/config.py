@@ -205,6 +205,13 @@ class MonitorConfig(Section):
         return None if self.series is None else self.series.resample
 
     @property
+    def grid(self) -> str | None:
+        """The grid in words, such as "10 s (mean)"; None where there is none."""
+        if self.series is None or self.series.resample is None:
+            return None
+        return f"{self.series.resample.total_seconds():g} s ({self.series.resample_by})"
+
+    @property
     def has_to_settle(self) -> bool:
         """Whether young records wait: as long as `settle`, and until their cell of the grid is over."""
         return bool(self.settle) or self.resample is not None

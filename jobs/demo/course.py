@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from detector.series.artifact import load_series
 from detector.series.scorer import SeriesScorer
 from jobs.demo.events import Event
 from jobs.reading.context import in_context
 from jobs.reading.source import Source
+from jobs.scoring import load_series_scorer
 from jobs.store import AnomalyQuery, IncidentQuery, Store, StoredIncident
 from jobs.tracking import new_trackers
 from schemas.errors import NoChampion
@@ -64,8 +64,7 @@ def _scorer(source: Source, store: Store) -> SeriesScorer:
     champion = store.champion(source.name)
     if champion is None:
         raise NoChampion(source.name)
-    artifact = load_series(store.model_blob(champion.model_id), champion.sha256)
-    return SeriesScorer(artifact, source.monitor.false_positive_rate)
+    return load_series_scorer(store, champion, source.monitor)
 
 
 def _found(source: Source, store: Store, scorer: SeriesScorer) -> pd.DataFrame:

@@ -3,10 +3,12 @@
 from datetime import timedelta
 
 import pandas as pd
+import pytest
 from sqlalchemy import select
 
 from jobs.databases import reading, writing
 from jobs.evaluating import evaluate_monitor
+from schemas.errors import ArtifactError
 from schemas.tables import anomalies, scores
 from tests.mixer import readings
 from tests.series import START
@@ -113,3 +115,15 @@ def test_no_cell_is_scored_before_it_is_over(mixer):
     assert len(stored(mixer)) == 200
     score(mixer, 406, settle="2m")
     assert len(stored(mixer)) == 202
+
+
+def test_a_model_of_another_grid_is_not_scored_with(mixer):
+    mixer.train(**GRID)
+    other = {"series": {"resample": "4m", "resample_by": "last"}}
+    with pytest.raises(ArtifactError, match=r"on a grid of 240 s \(mean\), and .* on a grid of 240 s \(last\)"):
+        score(mixer, 800, **other)
+    with pytest.raises(ArtifactError, match="has them as they come. Train it again"):
+        score(mixer, 800, series={})
+    report = mixer.train("if_better", **other)
+    assert report.is_champion
+    assert score(mixer, 800, **other).records == 400
