@@ -41,7 +41,7 @@ class Model:
         self.config, self.encoder, self.network = config, encoder, network
         self.reference, self.typical_nll = reference, typical_nll
         self._feature_cells = encoder.layout.feature_cells(len(encoder.columns))
-        self._scores = AnomalyScores(reference, config.neighbours)
+        self._scores = AnomalyScores(reference, config.neighbours, config.kind)
         self._forward = Forward(network.architecture, encoder.layout, network.weights_by_name())
 
     @classmethod
@@ -131,7 +131,7 @@ class Model:
         inputs = clean_inputs(matrix, self.network.architecture)
         rebuilt = self._forward(inputs)
         return {
-            name: self._scores.elbo(matrix, self.network.posterior(inputs))
+            name: self._scores.elbo(matrix, self.network.posterior(inputs), own)
             if name == "elbo"
             else self._scores.score(name, matrix, rebuilt, own)
             for name in names

@@ -95,7 +95,7 @@ class Neighbours:
     def _candidates(self, queries: np.ndarray, count: int) -> np.ndarray:
         """(n, count) positions of the nearest points in the probed cells, ascending."""
         searched = self._searched(queries)
-        to_means = self._half_squared_means - _product(searched.astype(np.float64), self._means)
+        to_means = self._half_squared_means - blocked_product(searched.astype(np.float64), self._means)
         probed = _smallest(to_means.astype(np.float32), self._probed)  # rounded, so that ties stay ties
         best = _smallest(self._distances(searched, probed), count)
         cell, member = np.divmod(best, self._positions.shape[1])
@@ -104,7 +104,11 @@ class Neighbours:
     def _searched(self, queries: np.ndarray) -> np.ndarray:
         """(n, R) float32: the coordinates that the search looks at."""
         centred = queries - self._centre
-        return centred if self._axes is None else _product(centred.astype(np.float64), self._axes).astype(np.float32)
+        return (
+            centred
+            if self._axes is None
+            else blocked_product(centred.astype(np.float64), self._axes).astype(np.float32)
+        )
 
     def _distances(self, searched: np.ndarray, probed: np.ndarray) -> np.ndarray:
         """(n, P * size) float32: half the squared distances to the points of probed cells, less that of the query."""
@@ -175,7 +179,7 @@ def _cells(points: np.ndarray) -> list[np.ndarray]:
 
 def _nearest(points: np.ndarray, means: np.ndarray) -> np.ndarray:
     """(m,) the nearest mean of each point."""
-    distance = _half_squares(means) - _product(points.astype(np.float64), means.T)
+    distance = _half_squares(means) - blocked_product(points.astype(np.float64), means.T)
     return np.asarray(distance.astype(np.float32).argmin(axis=1))
 
 
@@ -190,7 +194,7 @@ def _half_squares(points: np.ndarray) -> np.ndarray:
     return np.asarray(0.5 * np.einsum("...d,...d->...", points, points)).astype(points.dtype)
 
 
-def _product(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def blocked_product(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """(n, m) product of rows (n, D) and (D, m), in blocks of one shape, so that each row rounds alike in any batch."""
     padded = np.zeros((-(-len(rows) // BLOCK) * BLOCK, rows.shape[1]), dtype=rows.dtype)
     padded[: len(rows)] = rows

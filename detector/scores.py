@@ -12,15 +12,18 @@ it as ``sqrt(distance**2 + 2 * nats)``, which is how a Gaussian turns nats into 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
+from detector.exemplars import ExemplarPrior
 from detector.neighbours import Neighbours
 from detector.posterior import Posterior, Reconstruction
 from detector.preprocess import Matrix
 
 MIN_LATENT_SD = 0.02
 RESIDUAL_FLOOR = 0.05  # standard deviations: a perfectly rebuilt cell must not own the whole score
+EXEMPLARS = 1_000  # training records that make the prior of the latents
 NEAREST = 5  # records that the plain neighbour scores average over
 
 
@@ -50,20 +53,25 @@ class AnomalyScores:
     Args:
         reference: its training records.
         neighbours: how many a record is rebuilt from.
+        kind: of the networks; an autoencoder has no posterior that could diverge from a prior.
     """
 
-    def __init__(self, reference: Reference, neighbours: int) -> None:
+    def __init__(self, reference: Reference, neighbours: int, kind: Literal["vae", "autoencoder"]) -> None:
         self._reference = reference
         self._k = neighbours
+        self._kind = kind
 
     def prepare(self, names: Sequence[str]) -> None:
         """Build what the scores of these names search in, before threads ask for it at once."""
         for name in names:
             list(self._distances(name, self._reference.points[:0], None))
+        if "elbo" in names:
+            _ = self._prior
 
-    def elbo(self, matrix: Matrix, posterior: Posterior) -> np.ndarray:
-        """(n,) float64: the negative ELBO of n records."""
-        return np.asarray(posterior.nll.sum(axis=1, dtype=np.float64) + posterior.kl + self._nats(matrix))
+    def elbo(self, matrix: Matrix, posterior: Posterior, own: np.ndarray) -> np.ndarray:
+        """(n,) float64: the negative ELBO of n records under the exemplar prior; `own` as for `score`."""
+        nll = posterior.nll.sum(axis=1, dtype=np.float64)
+        return np.asarray(nll + self._divergence(posterior, own) + self._nats(matrix))
 
     def score(self, name: str, matrix: Matrix, rebuilt: Reconstruction, own: np.ndarray | None = None) -> np.ndarray:
         """(n,) float64: the score of that name, other than `elbo`.
@@ -98,6 +106,15 @@ class AnomalyScores:
         if name == "combined":
             yield self._latent.reconstruction_distance(latents, self._k, own)
 
+    def _divergence(self, posterior: Posterior, own: np.ndarray) -> np.ndarray:
+        """(n,) float64: nats from the posteriors to those of training records."""
+        if self._kind == "autoencoder":
+            return np.zeros(len(posterior.kl))
+        position = np.full(len(self._reference.points), -1)  # of a reference record among the exemplars
+        position[self._exemplars] = np.arange(len(self._exemplars))
+        whose = np.where(own < 0, -1, position[own])
+        return self._prior.divergence(posterior.z_mean, posterior.z_log_var, whose)
+
     def _reconstruction_error(self, matrix: Matrix, rebuilt: Reconstruction) -> np.ndarray:
         """(n,) float64: mean squared residual of a record's cells in the standard view, in units of the usual one.
 
@@ -107,6 +124,18 @@ class AnomalyScores:
         usual = self._reference.residuals(residual.shape[1]).var(axis=0, dtype=np.float64) + RESIDUAL_FLOOR**2
         present = np.maximum((~matrix.missing).sum(axis=1), 1)
         return np.asarray((np.square(residual) / usual).sum(axis=1) / present)
+
+    @cached_property
+    def _exemplars(self) -> np.ndarray:
+        """(m,) positions of the exemplars in the reference, evenly spread."""
+        n = len(self._reference.points)
+        return np.linspace(0, n - 1, min(n, EXEMPLARS)).round().astype(int)
+
+    @cached_property
+    def _prior(self) -> ExemplarPrior:
+        sd = np.maximum(self._reference.latent_sd, MIN_LATENT_SD)
+        points = self._reference.points[self._exemplars, : sd.size].astype(np.float64) * np.sqrt(len(sd))
+        return ExemplarPrior(points.reshape(-1, *sd.shape), sd)
 
     @cached_property
     def _joint(self) -> Neighbours:
