@@ -94,7 +94,8 @@ class Grid:
         rest = func.substr(time, _SECONDS_LENGTH + 1)
         for zone in _ZONES:
             rest = func.replace(rest, zone, "")
-        is_other = func.strftime(self._form, seconds).is_distinct_from(seconds)
+        # Without a modifier some versions give a day that does not exist back as it came.
+        is_other = func.strftime(self._form, seconds, "+0 days").is_distinct_from(seconds)
         return and_(time.is_not(None), or_(is_other, rest.op("GLOB")("*[^0-9.]*")))
 
     def start_at(self, moment: datetime) -> int:

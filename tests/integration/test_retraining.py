@@ -184,7 +184,7 @@ def test_a_champion_that_was_tampered_with_gives_way(plant):
 def test_a_training_that_cannot_work_fails_with_its_sentence_and_others_go_on(plant):
     config = plant.config().model_dump()
     lost = config["monitors"]["pump"] | {"table": "nowhere"}
-    both = Config.model_validate({"monitors": {"ghost": lost, "pump": config["monitors"]["pump"]}})
+    both = Config.model_validate(config | {"monitors": {"ghost": lost, "pump": config["monitors"]["pump"]}})
     for name in both.monitors:
         plant.store.request_retraining(name, "test", plant.now)
 
