@@ -16,6 +16,7 @@ from detector.series.scorer import SeriesScorer
 from jobs.finding import combined, find_anomalies
 from jobs.heartbeat import heartbeat
 from jobs.late import recount_batches, watch_for_gap
+from jobs.newcomers import report_newcomers
 from jobs.reading.context import AnyScorer, context_rows, in_context
 from jobs.reading.source import Source
 from jobs.recording import RunOrigin, recorded_run
@@ -179,6 +180,7 @@ def score_batch(
         ]
         result = combined(found, tally, moves_of(trackers))
     store.finish_batch(batch, result, clock(), incident_rule(monitor), context_rows=context_rows(scorer))
+    report_newcomers(batch, result, scorer, store, clock())
     return result
 
 

@@ -1,6 +1,6 @@
-"""What happened beside anomalies: gaps, late records, missed runs, drift, refused models."""
+"""What happened beside anomalies: gaps, late records, missed runs, drift, refused models, new entities."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from operator import eq, ge, lt
@@ -23,6 +23,7 @@ EventKind: TypeAlias = Literal[
     "retrain_refused",
     "promoted",
     "failing",
+    "new_entity",
 ]
 
 
@@ -90,6 +91,14 @@ class Events:
         with writing(self.engine) as connection:
             return write_event(connection, event, at, tell)
 
+    def add_events_once(self, found: Sequence[NewEvent], at: datetime) -> int:
+        """Record those events of a monitor of which none of the same kind, entity and counts is there; how many."""
+        with writing(self.engine) as connection:
+            new = list(_not_there(connection, found))
+            for event in new:
+                write_event(connection, event, at)
+        return len(new)
+
     def open_event(self, event: NewEvent, at: datetime, tell: Iterable[str] = ()) -> int | None:
         """Record what goes on from now on, and tell it to these channels.
 
@@ -131,6 +140,16 @@ def start_event(connection: Connection, event: NewEvent, at: datetime, tell: Ite
 def end_event(connection: Connection, event: NewEvent, at: datetime) -> bool:
     """End the event of this kind, monitor and entity, inside the open transaction; False where none goes on."""
     return connection.execute(update(events).where(_goes_on(event)).values(until=at)).rowcount > 0
+
+
+def _not_there(connection: Connection, found: Sequence[NewEvent]) -> Iterator[NewEvent]:
+    c = events.c
+    for event in found:
+        if event.monitor is not None:
+            lock_monitor(connection, event.monitor)
+        is_same = and_(c.kind == event.kind, c.monitor == event.monitor, c.entity == event.entity)
+        if event.counts not in connection.scalars(select(c.counts).where(is_same)).all():
+            yield event
 
 
 def _insert(connection: Connection, event: NewEvent, at: datetime, **times: datetime | None) -> int:

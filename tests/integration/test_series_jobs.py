@@ -13,6 +13,7 @@ from jobs.checks import check_monitor
 from jobs.databases import writing
 from jobs.evaluating import evaluate_monitor, forecast_monitor
 from jobs.scoring import load_scorer
+from jobs.store import EventQuery
 from schemas.errors import ArtifactError, RecordsError
 from tests.mixer import readings
 from tests.series import machine
@@ -91,12 +92,20 @@ def test_a_rate_can_be_changed_without_training_again(mixer):
     assert mixer.score(false_positive_rate=0.1).anomalies > few
 
 
-def test_a_machine_that_comes_later_is_scored_by_the_shared_model(mixer):
+def test_a_machine_that_comes_later_is_scored_by_the_shared_model_and_reported_once_a_model(mixer):
     mixer.train()
     newer = machine("c", 30, 2).assign(id=np.arange(1601, 1631))
+    newer.loc[20, "machine"] = None
     mixer.fill(newer, if_exists="append")
-    mixer.score()
+    mixer.score(batch_size=10)
     assert len(mixer.scores()) == 1630
+    for models in (1, 2):
+        events = mixer.store.events(EventQuery("mixer", "new_entity"))
+        assert [(event.entity, event.counts["model_id"]) for event in events] == [("c", 2), ("c", 1)][-models:]
+        assert "Entity 'c' of monitor 'mixer' was not in the training records of model 1" in events[-1].message
+        mixer.train()
+        mixer.store.reopen_window("mixer", pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UTC"))
+        mixer.score()
 
 
 def test_without_a_shared_model_a_new_machine_stops_the_run_with_its_name(mixer):
