@@ -173,8 +173,8 @@ def _cells(points: np.ndarray) -> list[np.ndarray]:
         totals = np.add.reduceat(points[np.argsort(owner, kind="stable")], starts, axis=0, dtype=np.float64)
         kept = sizes >= min(SMALLEST, sizes.max())  # so that the probed cells hold points enough
         means = totals[kept] / sizes[kept, None]
-    owner = _nearest(points, means)
-    return [part for cell in range(len(means)) for part in _parts(points, np.flatnonzero(owner == cell))]
+    owner = _nearest(points, means)  # the last means were not looked at yet: one of them may own nothing
+    return [part for cell in np.unique(owner) for part in _parts(points, np.flatnonzero(owner == cell))]
 
 
 def _nearest(points: np.ndarray, means: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from detector import neighbours
 from detector.neighbours import AXES, LARGEST, PROBED, TYPICAL, VARIANCE, Neighbours, _cells, _principal_axes, _solved
 
 coordinates = st.integers(-400, 400).map(lambda quarters: quarters / 4)  # apart or tied, in float32 too
@@ -131,6 +132,14 @@ def test_every_point_is_in_one_cell_of_limited_size(copies):
     cells = _cells(points)
     assert sorted(np.concatenate(cells)) == list(range(len(points)))
     assert max(map(len, cells)) <= LARGEST
+
+
+def test_a_mean_that_ends_without_a_point_makes_no_cell(monkeypatch):
+    monkeypatch.setattr(neighbours, "ROUNDS", 0)  # rounds that stop early stand for points that are still moving
+    points = np.repeat(np.arange(3, dtype=np.float32), 400)[:, None]
+    cells = _cells(points)
+    assert min(map(len, cells)) > 0
+    np.testing.assert_array_equal(np.sort(np.concatenate(cells)), np.arange(1200))
 
 
 def test_a_hundred_neighbours_are_found_among_points_that_lie_far_apart():
