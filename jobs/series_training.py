@@ -87,7 +87,7 @@ def train_series(
     comparison = _compare(scorer, rival, rest, held_out, monitor)
     decision = decide(comparison, policy)
     beside = make_card(artifact.model, _by_entity(rest, monitor, artifact.features), artifact.rate)
-    model = _new_model(source.name, scorer, beside, comparison, decision)
+    model = _new_model(source, scorer, beside, comparison, decision)
     return Trained(model, comparison, decision, len(found.records))
 
 
@@ -243,7 +243,7 @@ def _seen(champion: SeriesScorer, held_out: pd.DataFrame, monitor: MonitorConfig
 
 
 def _new_model(
-    monitor: str, scorer: SeriesScorer, beside: SeriesCard, comparison: Comparison, decision: PromotionDecision
+    source: Source, scorer: SeriesScorer, beside: SeriesCard, comparison: Comparison, decision: PromotionDecision
 ) -> NewModel:
     blob, known = dump_series(scorer.artifact), manifest(scorer.artifact)
     by_entity = {name: _entity_card(name, scorer) for name in scorer.artifact.entities}
@@ -259,14 +259,14 @@ def _new_model(
         "score": "series",
         "held_out_elbo": None,
         "threshold": None,
-        "threshold_method": "conformal",
+        "threshold_method": source.monitor.threshold,
         "false_positive_rate": scorer.rate,
         "bytes": len(blob),
         "by_entity": by_entity,
         "beside_baselines": beside.to_json(),
     }
     told = {**comparison.to_json(), "is_promoted": decision.is_promoted, "reason": decision.reason}
-    text = render_card(CardFacts(monitor, known, card, told))
+    text = render_card(CardFacts(source.name, known, card, told))
     return NewModel(blob, digest(blob), known, card, card_markdown=text, comparison=told)
 
 
