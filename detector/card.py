@@ -10,9 +10,9 @@ from detector.artifact import Artifact
 from detector.calibration import Calibration
 from detector.evaluation import auroc_between
 from detector.fitting import NormalRecords
-from detector.model import evenly_spread
 from detector.peers import PEERS
 from detector.scorer import Scorer
+from detector.spread import evenly_spread
 from detector.synthetic import synthetic_anomalies
 
 MODEL = "model"

@@ -12,7 +12,7 @@ Shapes: n records, m exemplars, K members, l latent dimensions.
 
 import numpy as np
 
-from detector.neighbours import blocked_product
+from detector.blocks import blocked_product
 
 ROWS = 128  # records measured at once: their distances stay in the cache
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from detector.architecture import Architecture
+from detector.blocks import BLOCK, in_blocks
 from detector.posterior import Inputs, Reconstruction
 from detector.preprocess import SQUASH_FROM, Layout
 
 LOGIT_LIMIT = 20.0
-BLOCK = 16  # rows of a matrix product: so few that BLAS starts no threads, which would wait for each other
 BLOCKS = 16  # worked on at once: their numbers stay in the cache
 
 
@@ -50,17 +50,13 @@ class Forward:
         z = self._encode(seen, self._in_blocks(hidden))
         expected = self._expected(self._decode(z))
         views = [expected[view::2].mean(axis=0) for view in range(visible.shape[1])]
-        flat = (
-            array.reshape(-1, *array.shape[2:])[: len(visible)] for array in (np.moveaxis(z, 0, 2), np.stack(views, 2))
-        )
-        z_mean, mean = flat
+        arrays = (np.moveaxis(z, 0, 2), np.stack(views, 2))
+        z_mean, mean = (array.reshape(-1, *array.shape[2:])[: len(visible)] for array in arrays)
         return z_mean, mean
 
     def _in_blocks(self, cells: np.ndarray) -> np.ndarray:
         """(K, B, BLOCK, d) of cells (n, 1 or V, d), the last block filled up: member k has the view k modulo V."""
-        padded = np.zeros((-(-len(cells) // BLOCK) * BLOCK, *cells.shape[1:]), dtype=np.float32)
-        padded[: len(cells)] = cells
-        views = padded.reshape(-1, BLOCK, *cells.shape[1:]).transpose(2, 0, 1, 3)
+        views = in_blocks(cells.astype(np.float32, copy=False)).transpose(2, 0, 1, 3)
         return np.ascontiguousarray(views[np.arange(self._members) % len(views)])
 
     def _encode(self, visible: np.ndarray, hidden: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from detector.parallel import in_threads
 from detector.posterior import Posterior, clean_inputs
 from detector.preprocess import Encoder, Matrix, unsquash
 from detector.scores import AnomalyScores, Reference, joint_coordinates
+from detector.spread import evenly_spread
 from detector.vae import VAE
 from schemas.config import ModelConfig
 from schemas.errors import RecordsError
@@ -129,13 +130,13 @@ class Model:
     def _chunk_scores(self, records: pd.DataFrame, names: Sequence[str], own: np.ndarray) -> dict[str, np.ndarray]:
         matrix = self.encoder.encode(records)
         inputs = clean_inputs(matrix, self.network.architecture)
-        rebuilt = self._forward(inputs)
-        return {
-            name: self._scores.elbo(matrix, self.network.posterior(inputs), own)
-            if name == "elbo"
-            else self._scores.score(name, matrix, rebuilt, own)
-            for name in names
-        }
+        found = {}
+        if others := [name for name in names if name != "elbo"]:  # which needs what only the whole networks say
+            rebuilt = self._forward(inputs)
+            found = {name: self._scores.score(name, matrix, rebuilt, own) for name in others}
+        if "elbo" in names:
+            found["elbo"] = self._scores.elbo(matrix, self.network.posterior(inputs), own)
+        return found
 
     def _posterior(self, matrix: Matrix, hidden: np.ndarray | None = None) -> Posterior:
         return self.network.posterior(clean_inputs(matrix, self.network.architecture, hidden))
@@ -176,11 +177,6 @@ def _chunks(records: Records) -> Iterator[Records]:
         raise RecordsError("There are no records to score: the frame is empty. Pass at least one record.")
     for start in range(0, len(records), CHUNK):
         yield records[start : start + CHUNK]
-
-
-def evenly_spread(n: int, limit: int) -> np.ndarray:
-    """At most `limit` of n positions, evenly spread."""
-    return np.arange(n) if n <= limit else np.linspace(0, n - 1, limit).round().astype(int)
 
 
 def _plain(value: Any) -> Any:

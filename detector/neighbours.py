@@ -13,6 +13,9 @@ from collections.abc import Callable
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from detector.blocks import BLOCK, blocked_product
+from detector.spread import evenly_spread
+
 TYPICAL, SMALLEST, LARGEST = 32, 8, 48  # points in a cell
 ROUNDS = 8  # of k-means
 PROBED = 16  # cells that a query is compared with
@@ -21,7 +24,6 @@ VARIANCE = 0.995  # that the axes of the search hold at least
 AXES = 16  # their number is a multiple of it, as vectors of processors are
 SAMPLE = 1024  # points that the axes are found from
 GROUP = 8  # distances of which first only the smallest is looked at
-BLOCK = 16  # rows of a matrix product: so few that BLAS starts no threads, which would wait for each other
 ROWS = 4096  # queries searched at once: bounds the memory of the distances
 SLAB = 1 << 18  # numbers multiplied at once: they stay in the cache
 MEASURED = 64  # queries measured at once: their differences stay in the cache
@@ -156,7 +158,7 @@ class Neighbours:
 
 def _principal_axes(centred: np.ndarray) -> np.ndarray:
     """(D, R) float64: the directions that hold nearly all variance of points (m, D) around the origin."""
-    rows = np.linspace(0, len(centred) - 1, min(SAMPLE, len(centred))).round().astype(int)
+    rows = evenly_spread(len(centred), SAMPLE)
     with threadpool_limits(1, user_api="blas"):  # the number of threads would change the bits
         _, spread, axes = np.linalg.svd(centred[rows].astype(np.float64), full_matrices=False)
     variance = np.cumsum(spread**2)
@@ -166,7 +168,7 @@ def _principal_axes(centred: np.ndarray) -> np.ndarray:
 
 def _cells(points: np.ndarray) -> list[np.ndarray]:
     """Positions of the points of each cell: those nearest to one mean (Lloyd's k-means), at most `LARGEST` of them."""
-    means = points[np.linspace(0, len(points) - 1, -(-len(points) // TYPICAL)).round().astype(int)].astype(np.float64)
+    means = points[evenly_spread(len(points), -(-len(points) // TYPICAL))].astype(np.float64)
     for _ in range(ROUNDS):
         owner = _nearest(points, means)
         _, starts, sizes = np.unique(np.sort(owner), return_index=True, return_counts=True)
@@ -192,14 +194,6 @@ def _parts(points: np.ndarray, cell: np.ndarray) -> list[np.ndarray]:
 def _half_squares(points: np.ndarray) -> np.ndarray:
     """(...,): half the squared length of points (..., D)."""
     return np.asarray(0.5 * np.einsum("...d,...d->...", points, points)).astype(points.dtype)
-
-
-def blocked_product(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """(n, m) product of rows (n, D) and (D, m), in blocks of one shape, so that each row rounds alike in any batch."""
-    padded = np.zeros((-(-len(rows) // BLOCK) * BLOCK, rows.shape[1]), dtype=rows.dtype)
-    padded[: len(rows)] = rows
-    blocks = padded.reshape(-1, BLOCK, rows.shape[1]) @ matrix
-    return blocks.reshape(len(padded), -1)[: len(rows)]
 
 
 def _smallest(values: np.ndarray, count: int) -> np.ndarray:

@@ -20,6 +20,7 @@ from detector.exemplars import ExemplarPrior
 from detector.neighbours import Neighbours
 from detector.posterior import Posterior, Reconstruction
 from detector.preprocess import Matrix
+from detector.spread import evenly_spread
 
 MIN_LATENT_SD = 0.02
 RESIDUAL_FLOOR = 0.05  # standard deviations: a perfectly rebuilt cell must not own the whole score
@@ -65,7 +66,7 @@ class AnomalyScores:
         """Build what the scores of these names search in, before threads ask for it at once."""
         for name in names:
             list(self._distances(name, self._reference.points[:0], None))
-        if "elbo" in names:
+        if "elbo" in names and self._kind == "vae":
             _ = self._prior
 
     def elbo(self, matrix: Matrix, posterior: Posterior, own: np.ndarray) -> np.ndarray:
@@ -128,8 +129,7 @@ class AnomalyScores:
     @cached_property
     def _exemplars(self) -> np.ndarray:
         """(m,) positions of the exemplars in the reference, evenly spread."""
-        n = len(self._reference.points)
-        return np.linspace(0, n - 1, min(n, EXEMPLARS)).round().astype(int)
+        return evenly_spread(len(self._reference.points), EXEMPLARS)
 
     @cached_property
     def _prior(self) -> ExemplarPrior:

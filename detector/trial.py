@@ -11,9 +11,9 @@ from scipy.stats import betabinom
 from detector.calibration import conformal_rank
 from detector.elbo import held_out_elbo
 from detector.evaluation import auroc_between
-from detector.model import evenly_spread
 from detector.preprocess import Encoder
 from detector.scorer import Scorer
+from detector.spread import evenly_spread
 from detector.synthetic import synthetic_anomalies
 from schemas.frames import ANOMALY_SCORE
 

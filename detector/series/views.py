@@ -21,6 +21,7 @@ from detector.neighbours import Neighbours
 from detector.series.autoencoder import Autoencoder
 from detector.series.averages import lagged, past_mean, rows_of, running_mean
 from detector.series.channels import STILL_ROWS, Cells
+from detector.spread import evenly_spread
 
 SHORT, VOLATILITY, LONG = 8, 16, 256  # half-lives in rows
 MEMORIES = (8, 64)  # half-lives of the forecast's averages of the past
@@ -216,4 +217,4 @@ def _filled(n: int, half_life: int) -> np.ndarray:
 
 def spread(rows: np.ndarray, most: int) -> np.ndarray:
     """At most so many of the rows, evenly spread over them."""
-    return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(int)]
+    return rows[evenly_spread(len(rows), most)]
