@@ -1,6 +1,7 @@
 """What happened beside anomalies: gaps, late records, missed runs, drift, refused models, new entities."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from operator import eq, ge, lt
@@ -91,10 +92,14 @@ class Events:
         with writing(self.engine) as connection:
             return write_event(connection, event, at, tell)
 
-    def add_events_once(self, found: Sequence[NewEvent], at: datetime) -> int:
-        """Record those events of a monitor of which none of the same kind, entity and counts is there; how many."""
+    def add_events_once(self, found: Sequence[NewEvent], at: datetime, most: int) -> int:
+        """Record the first `most` events of which none of the same monitor, kind, entity and counts is there; how many.
+
+        All are of one monitor and kind.
+        """
         with writing(self.engine) as connection:
-            new = list(_not_there(connection, found))
+            lock_monitor(connection, str(found[0].monitor))
+            new = _not_there(connection, found)[:most]
             for event in new:
                 write_event(connection, event, at)
         return len(new)
@@ -142,14 +147,13 @@ def end_event(connection: Connection, event: NewEvent, at: datetime) -> bool:
     return connection.execute(update(events).where(_goes_on(event)).values(until=at)).rowcount > 0
 
 
-def _not_there(connection: Connection, found: Sequence[NewEvent]) -> Iterator[NewEvent]:
+def _not_there(connection: Connection, found: Sequence[NewEvent]) -> list[NewEvent]:
     c = events.c
-    for event in found:
-        if event.monitor is not None:
-            lock_monitor(connection, event.monitor)
-        is_same = and_(c.kind == event.kind, c.monitor == event.monitor, c.entity == event.entity)
-        if event.counts not in connection.scalars(select(c.counts).where(is_same)).all():
-            yield event
+    is_alike = and_(c.monitor == found[0].monitor, c.kind == found[0].kind)
+    known: dict[str, list[Any]] = defaultdict(list)
+    for entity, counts in connection.execute(select(c.entity, c.counts).where(is_alike)):
+        known[entity].append(counts)
+    return [event for event in found if event.counts not in known[str(event.entity)]]
 
 
 def _insert(connection: Connection, event: NewEvent, at: datetime, **times: datetime | None) -> int:

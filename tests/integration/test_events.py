@@ -1,6 +1,7 @@
 """Events are recorded once, go on until they are closed, and are told in the same transaction."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -86,3 +87,10 @@ def test_a_monitor_that_names_no_channels_has_all(tmp_path):
     config = parse_config(raw, tmp_path / "config.toml")
     assert config.monitor("pump").alert.channels == ("mail", "chat")
     assert config.monitor("fan").alert.channels == ("chat",)
+
+
+def test_events_are_recorded_once_and_so_many_at_a_time(store, now):
+    found = [NewEvent("new_entity", "New.", "pump", name, counts={"model_id": 1}) for name in "abc"]
+    assert [store.add_events_once(found, now, most=2) for _ in range(3)] == [2, 1, 0]
+    assert store.add_events_once([replace(found[0], counts={"model_id": 2})], now, most=2) == 1
+    assert [event.entity for event in store.events(EventQuery("pump"))] == ["a", "c", "b", "a"]
