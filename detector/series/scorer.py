@@ -96,6 +96,19 @@ class SeriesScorer:
         """The tracker that the stream of an entity starts with, whose judge does not only rank."""
         return Tracker.start(self.judge(entity).calibration.reference, self.rate)
 
+    def thresholds(self, entity: str, scores: np.ndarray, trackers: Trackers | None = None) -> np.ndarray:
+        """(n,) the threshold of each of an entity's scores, in the order in which their records came.
+
+        Args:
+            entity: whose.
+            scores: (n,) of records.
+            trackers: move the threshold on from record to record; without them it is fixed.
+        """
+        judge = self.judge(entity)
+        if trackers is None or judge.only_ranks:
+            return np.full(len(scores), judge.threshold)
+        return trackers.advance(entity, scores)
+
     def score(
         self, records: pd.DataFrame, stretches: Sequence[Stretch], trackers: Trackers | None = None
     ) -> pd.DataFrame:
@@ -114,7 +127,9 @@ class SeriesScorer:
             found = self.model.scores(stretch.entity, stretch.series)[stretch.own]
             scores[stretch.rows] = found
             p_values[stretch.rows] = self.judge(stretch.entity).calibration.p_values(found)
-        thresholds = self._thresholds(scores, stretches, trackers)
+        thresholds = np.full(len(scores), np.nan)
+        for entity, rows in _rows_of_entities(stretches).items():
+            thresholds[rows] = self.thresholds(entity, scores[rows], trackers)
         columns = {
             ANOMALY_SCORE: scores,
             P_VALUE: p_values,
@@ -146,17 +161,6 @@ class SeriesScorer:
                     at = stretch.own.start + position
                     found[row] = self._explanation(causes, stretch.series.values[at], at, score_of[row], top)
         return [found[row] for row in rows.tolist()]
-
-    def _thresholds(self, scores: np.ndarray, stretches: Sequence[Stretch], trackers: Trackers | None) -> np.ndarray:
-        """(n,) the threshold of each score; a tracked one moves on from record to record as they came."""
-        thresholds = np.full(len(scores), np.nan)
-        for entity, rows in _rows_of_entities(stretches).items():
-            judge = self.judge(entity)
-            if trackers is None or judge.only_ranks:
-                thresholds[rows] = judge.threshold
-            else:
-                thresholds[rows] = trackers.advance(entity, scores[rows])
-        return thresholds
 
     def _explanation(self, causes: Causes, values: np.ndarray, at: int, score: float, top: int) -> Explanation:
         largest = np.argsort(-causes.share[at], kind="stable")[:top]

@@ -13,7 +13,6 @@ from jobs.reading.source import Source
 from jobs.scoring import load_series_scorer
 from jobs.store import AnomalyQuery, IncidentQuery, Store, StoredIncident
 from jobs.tracking import new_trackers
-from schemas.errors import NoChampion
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY
 from schemas.keys import load_key
 
@@ -48,7 +47,8 @@ def course_of(source: Source, store: Store, events: Sequence[Event]) -> Course:
 
 def _explained(source: Source, store: Store) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
     """The records page by page with what was found, and the expected values of their channels."""
-    monitor, scorer = source.monitor, _scorer(source, store)
+    monitor = source.monitor
+    scorer = load_series_scorer(store, store.require_champion(source.name), monitor)
     found = _found(source, store, scorer)
     names = {monitor.time: "time", monitor.entity: "entity", monitor.label: "is_fault"}
     for page in source.pages(load_key(scorer.artifact.about["training"]["upto_key"]), with_label=True):
@@ -60,13 +60,6 @@ def _explained(source: Source, store: Store) -> Iterator[tuple[pd.DataFrame, pd.
         yield pd.concat([labelled, known], axis="columns"), expected.set_axis(page.index)
 
 
-def _scorer(source: Source, store: Store) -> SeriesScorer:
-    champion = store.champion(source.name)
-    if champion is None:
-        raise NoChampion(source.name)
-    return load_series_scorer(store, champion, source.monitor)
-
-
 def _found(source: Source, store: Store, scorer: SeriesScorer) -> pd.DataFrame:
     """What was found of each record of the table, by the text of its key."""
     scores = store.scores(source.name).set_index("record_key")
@@ -74,9 +67,7 @@ def _found(source: Source, store: Store, scorer: SeriesScorer) -> pd.DataFrame:
     trackers = new_trackers(scorer, source.monitor)
     thresholds = pd.Series(np.nan, index=scores.index)
     for entity, own in scores.groupby("entity"):  # the store keeps no threshold of what it did not flag
-        values = own[ANOMALY_SCORE].to_numpy()
-        fixed = scorer.judge(str(entity)).threshold
-        thresholds[own.index] = fixed if trackers is None else trackers.advance(str(entity), values)
+        thresholds[own.index] = scorer.thresholds(str(entity), own[ANOMALY_SCORE].to_numpy(), trackers)
     return scores[[ANOMALY_SCORE, IS_ANOMALY]].assign(
         threshold=thresholds,
         incident=pd.Series({row.record_key: row.incident_id for row in flagged}, dtype="Int64"),

@@ -63,17 +63,17 @@ def prepare(folder: Path) -> Path:
         UsageError: where the folder holds other files, or cannot be written.
     """
     config = folder / "config.toml"
-    text = _shipped_config().read_text(encoding="utf-8")
+    shipped = _shipped_config().read_text(encoding="utf-8")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        is_ours = config.exists() and config.read_text(encoding="utf-8") == text
+        is_ours = config.exists() and config.read_text(encoding="utf-8") == shipped
         if any(folder.iterdir()) and not is_ours:
             raise UsageError(
                 f"{folder} holds files that are not the demo's. Name another folder: plumbline demo --into"
             )
         for stale in [*folder.glob("plumbline.db*"), *folder.glob("*.png")]:
             stale.unlink()
-        config.write_text(text, encoding="utf-8")
+        config.write_text(shipped, encoding="utf-8")
     except OSError as exc:
         raise UsageError(f"{folder} cannot be written: {exc.strerror}. Name another folder.") from exc
     return config

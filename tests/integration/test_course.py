@@ -3,46 +3,23 @@
 import pytest
 
 from jobs.demo.course import course_of
-from jobs.importing.importing import import_file
-from jobs.reading.source import Source
 from jobs.scoring import score_monitor
 from jobs.training import train_monitor
-from schemas.config import MonitorConfig
 from schemas.errors import NoChampion
 from tests.course import FAULT
+from tests.mixer import Mixer
 from tests.series import interleaved, machine
-
-MIXER = {
-    "table": "mixer",
-    "key": "id",
-    "time": "read_at",
-    "entity": "machine",
-    "numeric": ["torque", "speed", "load"],
-    "boolean": ["is_open"],
-    "label": "is_fault",
-    "normal": "id <= 1200",
-    "store_scores": "all",
-    "batch_size": 500,
-    "series": {},
-}
 
 
 @pytest.fixture
-def watch(store, tmp_path):
+def watch(store, tmp_path, now):
     """Makes a source on readings of two machines, of which one spikes past those that training sees."""
     first, second = machine("a", 800, 0), machine("b", 800, 1)
     first.loc[700:702, ["speed", "is_fault"]] += [9, 1]
-    interleaved(first, second).to_parquet(tmp_path / "mixer.parquet")
-    import_file(tmp_path / "mixer.parquet", store.engine, "mixer")
-    sources = []
-
-    def make(**changes):
-        sources.append(Source("mixer", MonitorConfig(**(MIXER | changes)), store.engine))
-        return sources[-1]
-
-    yield make
-    for source in sources:
-        source.close()
+    mixer = Mixer(store, tmp_path, now)
+    mixer.fill(interleaved(first, second))
+    yield lambda **changes: mixer.source(batch_size=500, **changes)
+    mixer.close()
 
 
 @pytest.mark.parametrize("threshold", ["conformal", "online"])
