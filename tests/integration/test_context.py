@@ -17,10 +17,9 @@ from schemas.frames import Features
 from schemas.keys import KeyRange
 from schemas.tables import UtcDateTime
 from tests.series import FEATURES, START, interleaved, machine, trained
+from tests.tanks import HOSTILE, PLAIN, pages, tank_table
 
 LEVEL = Features(numeric=("level",))
-PLAIN = {"table": "levels", "key": "id", "time": "at", "entity": "tank", "numeric": "level"}
-HOSTILE = {"table": 'le"vels; --', "key": "select", "time": "a:t", "entity": "%(x)s", "numeric": "level"}
 ANY_SIZE = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ARRIVALS = st.lists(
     st.tuples(st.sampled_from(["x", "y", None]), st.one_of(st.integers(0, 12), st.none())), min_size=1, max_size=40
@@ -34,13 +33,7 @@ IN_ORDER = st.lists(st.tuples(st.sampled_from(["x", "x", "x", "y"]), st.integers
 def tanks(engine, request):
     """Fills a table with the arrivals given as (tank, minute); a record's level is its key."""
     names = request.param
-    columns = [
-        Column(names["key"], BigInteger, primary_key=True, autoincrement=False),
-        Column(names["time"], UtcDateTime()),
-        Column(names["entity"], Text),
-        Column("level", Double),
-    ]
-    table = Table(names["table"], MetaData(), *columns)
+    table = tank_table(names)
 
     def fill(arrivals, **changes):
         rows = [
@@ -58,15 +51,6 @@ def tanks(engine, request):
 
 def minute(at):
     return None if at is None else START + pd.Timedelta(minutes=at)
-
-
-def pages(source, cuts, last):
-    """The records of a table cut after some keys."""
-    edges = [*sorted({cut for cut in cuts if cut < last}), last]
-    return [
-        source.read(KeyRange((after,) if after else None, (upto,)))
-        for after, upto in zip([0, *edges], edges, strict=False)
-    ]
 
 
 def pasts(page, source, moments):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from sqlalchemy import BigInteger, Boolean, Column, Date, Double, Index, Integer, MetaData, Table, Text, insert
+from sqlalchemy import Boolean, Column, Date, Double, Index, Integer, MetaData, Table, insert
 
 from jobs.databases import open_engine, writing
 from jobs.reading.context import stretches_of
@@ -20,12 +20,10 @@ from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.frames import Features
 from schemas.keys import KeyRange
-from schemas.tables import UtcDateTime
+from tests.tanks import HOSTILE, PLAIN, pages, tank_table
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 LEVEL = Features(numeric=("level",))
-PLAIN = {"table": "levels", "key": "id", "time": "at", "entity": "tank", "numeric": "level"}
-HOSTILE = {"table": 'le"vels; --', "key": "select", "time": "a:t", "entity": "%(x)s", "numeric": "level"}
 ANY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 LEVELS = st.one_of(st.none(), st.floats(-1e6, 1e6))
 DELAYS = st.one_of(st.integers(0, 15), st.none())
@@ -42,15 +40,7 @@ BY = st.sampled_from(["mean", "last"])
 def tanks(engine, request):
     """Fills a table with the arrivals given as (tank, second, level, ...), and gives a source on a grid of 10 s."""
     names = request.param
-    columns = [
-        Column(names["key"], BigInteger, primary_key=True, autoincrement=False),
-        Column(names["time"], UtcDateTime()),
-        Column(names["entity"], Text),
-        Column("level", Double),
-        Column("is_open", Boolean),
-        Column("is_fault", Integer),
-    ]
-    table, opened = Table(names["table"], MetaData(), *columns), []
+    table, opened = tank_table(names, Column("is_open", Boolean), Column("is_fault", Integer)), []
     Index("ix_past", table.c[names["entity"]], table.c[names["time"]])
 
     def fill(arrivals, by="mean", **changes):
@@ -93,13 +83,6 @@ def text_times(sqlite_url):
 
 def at(second):
     return None if second is None else START + timedelta(seconds=second)
-
-
-def pages(source, cuts, last):
-    """The records of a table cut after some keys."""
-    edges = [*sorted({cut for cut in cuts if cut < last}), last]
-    ranges = zip([0, *edges], edges, strict=False)
-    return [source.read(KeyRange((after,) if after else None, (upto,))) for after, upto in ranges]
 
 
 def value(rows, by):
