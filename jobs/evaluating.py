@@ -11,7 +11,7 @@ from jobs.reading.source import Source
 from jobs.scoring import load_scorer
 from jobs.store import Store
 from jobs.tracking import new_trackers
-from schemas.errors import NoChampion, RecordsError, UsageError
+from schemas.errors import RecordsError, UsageError
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE
 from schemas.keys import Key, load_key
 
@@ -126,9 +126,7 @@ def forecast_monitor(source: Source, store: Store, progress: Callable[[int], Non
 
 def _champion(source: Source, store: Store) -> tuple[int, AnyScorer, Key]:
     """The champion's id, the champion, and the last key that it was made from."""
-    champion = store.champion(source.name)
-    if champion is None:
-        raise NoChampion(source.name)
+    champion = store.require_champion(source.name)
     scorer = load_scorer(store, champion, source.monitor)
     return champion.model_id, scorer, load_key(scorer.artifact.about["training"]["upto_key"])
 

@@ -131,8 +131,7 @@ def _model(facts: CardFacts) -> list[str]:
         "held-out ELBO, nats per record in its own units": card["held_out_elbo"],
         "epochs": card["epochs"],
         "encoded columns": card["cells"],
-        "settings": _listed(known["config"]),
-        "made with": ", ".join(f"{name} {value}" for name, value in known["about"]["versions"].items()),
+        **_origin(known),
     }
     return [_facts(rows), _table(("feature", "learned as"), [(c["name"], c["type"]) for c in known["columns"]])]
 
@@ -146,8 +145,7 @@ def _series(facts: CardFacts) -> dict[str, list[str]]:
         "of them with a model of their own": card["own_models"],
         "earlier records that a score depends on, at most": card["context_rows"],
         "false-positive rate": card["false_positive_rate"],
-        "settings": _listed(known["config"]),
-        "made with": ", ".join(f"{name} {value}" for name, value in known["about"]["versions"].items()),
+        **_origin(known),
     }
     only_ranked = f"{card['only_ranked']:,} of them have too few calibration records for the rate: nothing is flagged."
     columns = ("entity", "records", "model", "calibrated with", "threshold")
@@ -204,6 +202,12 @@ def baselines_warning(beside: Mapping[str, Any]) -> str | None:
     area = beside["auc_pr"]
     better = ", ".join(f"{SERIES_METHODS[method]} (AUC-PR {area[method]:.3f})" for method in beside["beaten_by"])
     return f"Plain baselines find synthetic anomalies clearly better than this model ({area['model']:.3f}): {better}."
+
+
+def _origin(known: Mapping[str, Any]) -> dict[str, str]:
+    """What a model was trained with."""
+    versions = ", ".join(f"{name} {value}" for name, value in known["about"]["versions"].items())
+    return {"settings": _listed(known["config"]), "made with": versions}
 
 
 def _listed(settings: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from jobs.reading.source import Source
 from jobs.scoring import Progress, ScoringReport, load_scorer, score_monitor
 from jobs.store import Champion, Store
 from schemas.config import MonitorConfig
-from schemas.errors import NoChampion, UsageError
+from schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from jobs.reading.context import AnyScorer
@@ -52,7 +52,6 @@ def rescore_monitor(
     Raises:
         NoChampion: where no model has been trained; nothing is reopened then.
     """
-    if store.champion(source.name) is None:
-        raise NoChampion(source.name)
+    store.require_champion(source.name)
     reopened = store.reopen_window(source.name, window.since, window.until)
     return RescoringReport(reopened, score_monitor(source, store, clock, progress=progress, load=load))

@@ -24,7 +24,7 @@ from jobs.store import Batch, BatchResult, Champion, Store
 from jobs.store.grouping import incident_rule
 from jobs.tracking import moves_of, trackers_of
 from schemas.config import MonitorConfig
-from schemas.errors import ArtifactError, LostLease, NoChampion, StoreError
+from schemas.errors import ArtifactError, LostLease, StoreError
 
 if TYPE_CHECKING:
     from detector.scorer import Scorer
@@ -121,9 +121,7 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
         SourceError: where the watched table cannot be read; finished batches stay finished.
         StoreError: where the store cannot be used; what is not finished is scored by a later run.
     """
-    champion = store.champion(source.name)
-    if champion is None:
-        raise NoChampion(source.name)
+    champion = store.require_champion(source.name)
     with recorded_run(store, source.name, "score", clock, run) as counts:
         counts |= {"model_id": champion.model_id, "batches": 0, "records": 0, "anomalies": 0, "rescored": 0}
         plan_batches(source, store, clock, should_stop)

@@ -2,18 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from detector.series.scorer import SeriesScorer
+from detector.series.tracking import Tracker, Trackers
+from jobs.reading.context import AnyScorer
 from jobs.store import Batch, Move, Store
 from schemas.config import MonitorConfig
 
-if TYPE_CHECKING:
-    from detector.series.scorer import SeriesScorer
-    from detector.series.tracking import Tracker, Trackers
-    from jobs.reading.context import AnyScorer
 
-
-def trackers_of(batch: Batch, store: Store, scorer: "AnyScorer", monitor: MonitorConfig) -> "Trackers | None":
+def trackers_of(batch: Batch, store: Store, scorer: AnyScorer, monitor: MonitorConfig) -> Trackers | None:
     """The trackers of a batch, each as the batch before left it; None where the thresholds are fixed.
 
     Args:
@@ -23,32 +20,27 @@ def trackers_of(batch: Batch, store: Store, scorer: "AnyScorer", monitor: Monito
         monitor: whose rate holds, also where it was another before.
     """
 
-    def stored(series: "SeriesScorer", entity: str) -> "Tracker":
-        from detector.series.tracking import Tracker
-
+    def stored(series: SeriesScorer, entity: str) -> Tracker:
         state = store.tracker_state(batch, entity)
         return series.tracker(entity) if state is None else replace(Tracker.from_state(state), rate=series.rate)
 
     return _trackers(scorer, monitor, stored)
 
 
-def new_trackers(scorer: "AnyScorer", monitor: MonitorConfig) -> "Trackers | None":
+def new_trackers(scorer: AnyScorer, monitor: MonitorConfig) -> Trackers | None:
     """Trackers that start with the calibration records; None where the thresholds are fixed."""
-    return _trackers(scorer, monitor, lambda series, entity: series.tracker(entity))
+    return _trackers(scorer, monitor, SeriesScorer.tracker)
 
 
-def moves_of(trackers: "Trackers | None") -> Mapping[str, Move]:
+def moves_of(trackers: Trackers | None) -> Mapping[str, Move]:
     """How trackers moved, as the store keeps it."""
     tracked = {} if trackers is None else trackers.tracked
     return {name: Move(item.before.to_state(), item.after.to_state()) for name, item in tracked.items()}
 
 
 def _trackers(
-    scorer: "AnyScorer", monitor: MonitorConfig, find: "Callable[[SeriesScorer, str], Tracker]"
-) -> "Trackers | None":
-    from detector.series.scorer import SeriesScorer
-    from detector.series.tracking import Trackers
-
+    scorer: AnyScorer, monitor: MonitorConfig, find: Callable[[SeriesScorer, str], Tracker]
+) -> Trackers | None:
     if monitor.threshold != "online" or not isinstance(scorer, SeriesScorer):
         return None
     return Trackers(lambda entity: find(scorer, entity))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.commands.options import monitor_argument, with_app
-from schemas.errors import NoChampion, RecordsError, UsageError
+from schemas.errors import RecordsError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,13 +74,12 @@ def _newest(app: "App", monitor: str, limit: int) -> "tuple[pd.DataFrame, pd.Dat
 
 
 def _model(app: "App", monitor: str) -> "Model":
-    champion, settings = app.store.champion(monitor), app.config.monitor(monitor)
+    settings = app.config.monitor(monitor)
     if settings.series is not None:
         raise UsageError(
             f"Monitor {monitor!r} learns series, whose model rebuilds no records. Name one without series."
         )
-    if champion is None:
-        raise NoChampion(monitor)
+    champion = app.store.require_champion(monitor)
     app.choose_backend()
     from jobs.scoring import load_record_scorer
 

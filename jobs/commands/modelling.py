@@ -8,7 +8,7 @@ import click
 
 from jobs.commands.card import baselines_advice, baselines_line, knn_advice, mean_auroc_line
 from jobs.commands.options import counted, monitor_argument, with_app
-from schemas.errors import NoChampion, PlumblineError
+from schemas.errors import PlumblineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -175,8 +175,7 @@ def _prepare_champion(app: "App", monitor: str) -> None:
     Raises:
         NoChampion: where no model has been trained.
     """
-    if app.store.champion(monitor) is None:
-        raise NoChampion(monitor)
+    app.store.require_champion(monitor)
     if app.config.monitor(monitor).series is None:
         app.choose_backend()
 

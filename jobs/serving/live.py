@@ -14,7 +14,6 @@ from jobs.reading.source import Source
 from jobs.serving.scorers import Scorers
 from jobs.store import Store, Worker
 from schemas.config import Config
-from schemas.errors import NoChampion
 
 if TYPE_CHECKING:
     from jobs.reading.context import AnyScorer
@@ -56,9 +55,7 @@ class Live:
             NoChampion: where no model has been trained.
         """
         settings = self.config.monitor(monitor)
-        champion = self.store.champion(monitor)
-        if champion is None:
-            raise NoChampion(monitor)
+        champion = self.store.require_champion(monitor)
         return champion.model_id, self.scorers.load(self.store, champion, settings)
 
     def is_alive(self) -> bool:

@@ -232,11 +232,12 @@ def _claimable(monitor: str, at: datetime) -> Select[Any]:
 
 def _changed_entities(connection: Connection, batch: Batch, result: BatchResult) -> set[str]:
     """The entities of a batch whose records are not those of its last scoring; none where no record changed."""
-    before = connection.execute(select(batches).where(batches.c.id == batch.id)).mappings().one()
-    if before["entities"] is None or result.entities is None or result.tally is None:
+    if batch.scored_before is None or result.entities is None or result.tally is None:
         return set()
-    is_changed = result.tally.differs_from(Tally(before["counted"], before["checksum"]))
-    return {*before["entities"], *result.entities} if is_changed else set()
+    c = batches.c
+    before = connection.execute(select(c.entities, c.counted, c.checksum).where(c.id == batch.id)).one()
+    is_changed = before.entities is not None and result.tally.differs_from(Tally(before.counted, before.checksum))
+    return {*before.entities, *result.entities} if is_changed else set()
 
 
 def _finished(batch: Batch, result: BatchResult, at: datetime) -> dict[str, Any]:

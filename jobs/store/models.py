@@ -11,7 +11,7 @@ from jobs.databases import reading, writing
 from jobs.store.events import NewEvent, write_event
 from jobs.store.locking import lock_monitor
 from jobs.store.requests import ClaimedRequest, serve_request
-from schemas.errors import StoreError, UsageError
+from schemas.errors import NoChampion, StoreError, UsageError
 from schemas.tables import models
 
 
@@ -120,6 +120,17 @@ class Models:
         with reading(self.engine) as connection:
             row = connection.execute(wanted.where(c.monitor == monitor, c.state == "champion")).mappings().first()
         return None if row is None else Champion(**row)
+
+    def require_champion(self, monitor: str) -> Champion:
+        """The monitor's champion.
+
+        Raises:
+            NoChampion: where no model has been trained.
+        """
+        champion = self.champion(monitor)
+        if champion is None:
+            raise NoChampion(monitor)
+        return champion
 
     def model_blob(self, model_id: int) -> bytes:
         """A model's artifact."""
