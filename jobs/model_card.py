@@ -152,7 +152,7 @@ def _series(facts: CardFacts) -> dict[str, list[str]]:
     table = _table(columns, entity_rows(card))
     return {
         "Model": [_facts(rows)],
-        "Entities": [only_ranked if card["only_ranked"] else "", table],
+        "Entities": [only_ranked if card["only_ranked"] else "", table, *_weights(card)],
         "Beside plain baselines": _baselines(card["beside_baselines"]),
     }
 
@@ -169,6 +169,19 @@ def entity_rows(card: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         )
         for name, of in sorted(card["by_entity"].items())
     ]
+
+
+def _weights(card: Mapping[str, Any]) -> list[str]:
+    columns, rows = weight_table(card)
+    told = "How much each view counts, by how well it told synthetic anomalies in held-back records of the entity:"
+    return [told, _table(columns, rows)] if rows else []
+
+
+def weight_table(card: Mapping[str, Any]) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """The columns and rows of what each view of an entity counts; no row where all count alike."""
+    weights = {name: of["view_weights"] for name, of in sorted(card["by_entity"].items()) if of.get("view_weights")}
+    views = sorted({view for of_entity in weights.values() for view in of_entity})
+    return ["entity", *views], [(name, *(of_entity[view] for view in views)) for name, of_entity in weights.items()]
 
 
 def _baselines(beside: Mapping[str, Any]) -> list[str]:

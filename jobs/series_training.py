@@ -100,6 +100,7 @@ def settings_of(config: SeriesConfig) -> SeriesSettings:
         smoothing=config.smoothing,
         reference=config.reference,
         fewest=config.fewest,
+        select=config.select,
         network=config.network,
         seed=config.seed,
     )
@@ -286,4 +287,5 @@ def _entity_card(name: str, scorer: SeriesScorer) -> Mapping[str, Any]:
         "calibration_records": len(judge.calibration.reference),
         "is_pooled": judge.is_pooled,
         "threshold": None if judge.only_ranks else judge.threshold,
+        "view_weights": scorer.model.view_weights(name),
     }

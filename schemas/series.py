@@ -32,10 +32,13 @@ class SeriesConfig(Section):
     """Most training records kept in a model to measure distances to."""
     fewest: int = Field(300, ge=50)
     """Records that an entity needs for a model of its own, with models = "auto"."""
+    select: Literal["all", "auto"] = "all"
+    """all: the views of a record count alike; auto: each by how well it tells synthetic anomalies in held-back normal
+    records of the entity."""
     network: bool = False
     """Whether a variational autoencoder adds two views; training takes about eight times as long."""
     seed: int = Field(0, ge=0)
-    """Seed of the autoencoders' training; nothing else is random."""
+    """Seed of the autoencoders' training and of the synthetic anomalies; nothing else is random."""
 
     @model_validator(mode="after")
     def _check(self) -> "SeriesConfig":

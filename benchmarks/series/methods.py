@@ -6,6 +6,7 @@ To add one, write a function of trainings and a seed that returns a `Fitted` for
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -86,13 +87,13 @@ def split(runs: Runs) -> tuple[list[Series], list[Series]]:
     return [run for run in earlier if len(run)], [run for run in later if len(run)]
 
 
-def plumbline(*, network: bool) -> Method:
-    """Our model with its default settings, with or without its network, one for each training; all train together."""
+def plumbline(**chosen: Any) -> Method:
+    """Our model, one for each training, with the default settings but for those chosen; networks train together."""
 
     def fit_all(trainings: Mapping[str, Runs], seed: int) -> dict[str, Fitted]:
-        if network:
+        settings = SeriesSettings(models="per_entity", seed=seed, **chosen)
+        if settings.network:
             choose_backend("tensorflow", "cpu")
-        settings = SeriesSettings(models="per_entity", network=network, seed=seed)
         runs = {name: [run.values for run in of_one] for name, of_one in trainings.items()}
         models = fit_models(runs, settings)
         return {name: Fitted(model.reference, *_faces(model)) for name, model in models.items()}
@@ -109,7 +110,8 @@ def _faces(model: EntityModel) -> tuple[Callable[[Series], Vector], Callable[[Se
 
 
 METHODS: dict[str, Method] = {
-    "plumbline": plumbline(network=False),
+    "plumbline": plumbline(),
+    "plumbline_select": plumbline(select="auto"),
     "plumbline_network": plumbline(network=True),
     "knn": one_by_one(fit_knn, half_life=3),
     "knn_unsmoothed": one_by_one(fit_knn),

@@ -24,7 +24,7 @@ MAX_MODELS = 100_000
 _PAST = 1 + len(LAGS) + len(MEMORIES)  # what a forecast of a channel starts from: one, lags and averages
 _CHANNEL_ARRAYS = ("mean", "deviation", "lowest", "highest", "is_flag", "missing_share", "longest_still")
 _POSITIVE = ("forecast/error", "own/error", "fusion/spread", "network/deviation", "network/resolution")
-_NOT_NEGATIVE = ("channels/deviation", "channels/missing_share", "channels/longest_still")
+_NOT_NEGATIVE = ("fusion/weights", "channels/deviation", "channels/missing_share", "channels/longest_still")
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class _Settings(Strict):
     smoothing: tuple[Annotated[int, Field(ge=1, le=LONGEST_HALF_LIFE)], ...] = Field(min_length=1, max_length=8)
     reference: int = Field(ge=1)
     fewest: int = Field(ge=1)
+    select: Literal["all", "auto"] = "all"
     network: bool = False
     seed: int = Field(0, ge=0)
 
@@ -162,6 +163,7 @@ def _expected(known: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) ->
             "fusion/median": ((views,), "float64"),
             "fusion/centre": ((spans, views), "float64"),
             "fusion/spread": ((spans, views), "float64"),
+            **({"fusion/weights": ((views,), "float64")} if known.config.select == "auto" else {}),
             "reference": ((sizes.reference,), "float64"),
             "deciles": ((COUNT + 1, width), "float64"),
             **({} if sizes.network is None else _of_network(sizes.network, 5 * shaped)),

@@ -89,6 +89,11 @@ class Channels:
         numbers = np.flatnonzero(self.is_flag == 0)
         return numbers if len(numbers) else np.arange(len(self.mean))
 
+    @property
+    def changeable(self) -> np.ndarray:
+        """(c,) standard deviation of the channels that are numbers, 0 of flags: what synthetic anomalies go by."""
+        return np.where(self.is_flag == 0, self.deviation, 0.0)
+
     def cells(self, values: np.ndarray) -> Cells:
         """The cells of consecutive records (n, c); whether one is stuck depends on the 64 rows before it."""
         values = _bounded(values)

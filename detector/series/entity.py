@@ -79,7 +79,7 @@ class EntityModel:
             "views/levels": views.levels.points,
             "views/departures": views.departures.points,
             **_named("network/", views.autoencoder.to_state() if views.autoencoder else {}),
-            **{f"fusion/{name}": getattr(self.fusion, name) for name in ("median", "centre", "spread")},
+            **{f"fusion/{name}": array for name, array in self.fusion.to_state().items()},
             "reference": self.reference,
             "deciles": self.deciles.ends,
         }

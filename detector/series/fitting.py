@@ -11,6 +11,7 @@ from detector.series.channels import Channels
 from detector.series.deciles import Deciles
 from detector.series.entity import EntityModel
 from detector.series.fusion import Fusion
+from detector.series.selection import view_weights
 from detector.series.settings import SeriesSettings
 from detector.series.views import Views, profile, spread
 from schemas.errors import NotEnoughRecords
@@ -71,6 +72,10 @@ class _Learned:
         profiles = [profile(run.z[:, channels.shaped]) for run in cells] if settings.network else [np.zeros((0, 1))]
         return cls(channels, views, spread(np.concatenate(profiles), FOR_NETWORK))
 
+    def say(self, run: np.ndarray) -> np.ndarray:
+        """(n, v): what the views say of consecutive records (n, c)."""
+        return self.views.scores(self.channels.cells(run))
+
 
 def _with_networks(parts: Sequence[_Learned], settings: SeriesSettings, progress: Progress) -> list[_Learned]:
     from detector.series.network import train
@@ -91,8 +96,10 @@ def _calibrated(runs: Runs, earlier: _Learned, whole: _Learned, settings: Series
     Each held-back record has the past it had.
     """
     later = [(run, start) for run, start in zip(runs, _starts(runs), strict=True) if start < len(run)]
-    said = [earlier.views.scores(earlier.channels.cells(run))[start:] for run, start in later]
+    said = [earlier.say(run)[start:] for run, start in later]
     fusion = Fusion.fit(said, settings.smoothing)
+    if settings.select == "auto":
+        fusion = fusion.weighted(view_weights(later, earlier.say, earlier.channels.changeable, fusion, settings.seed))
     reference = np.concatenate([fusion.scores(run) for run in said])
     return EntityModel(whole.channels, whole.views, fusion, reference, Deciles.fit(runs))
 

@@ -2,11 +2,11 @@
 
 Each view is smoothed, then measured from its median in units of the distance to its 95 % quantile on held-back
 normal records, and compressed. For each span the two views that are most alarmed are averaged: one alone may be a
-fluke, and all would drown the one that sees. The most alarmed span counts.
+fluke, and all would drown the one that sees. The most alarmed span counts. A view with a weight below 1 alarms less.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -27,12 +27,14 @@ class Fusion:
         median: (v,) of each view's scores.
         centre: (S, v) median of the smoothed ones.
         spread: (S, v) from there to their 95 % quantile.
+        weights: (v,) how much each view's alarm counts; all alike where absent.
     """
 
     smoothing: tuple[int, ...]
     median: np.ndarray
     centre: np.ndarray
     spread: np.ndarray
+    weights: np.ndarray | None = None
 
     @classmethod
     def fit(cls, runs: Sequence[np.ndarray], smoothing: tuple[int, ...]) -> Self:
@@ -48,10 +50,23 @@ class Fusion:
         """How many earlier rows of the views a score depends on."""
         return max(map(rows_of, self.smoothing)) - 1
 
+    def to_state(self) -> dict[str, np.ndarray]:
+        """The numbers by name; weights where there are any."""
+        weights = {} if self.weights is None else {"weights": self.weights}
+        return {"median": self.median, "centre": self.centre, "spread": self.spread, **weights}
+
+    def weighted(self, weights: np.ndarray) -> Self:
+        """The fusion with these weights (v,) of the views."""
+        return replace(self, weights=weights)
+
+    def alarms(self, views: np.ndarray) -> np.ndarray:
+        """(S, n, v): how alarmed each view is over each span, for what the views say of a run (n, v)."""
+        spans = [running_mean(views - self.median, life) for life in self.smoothing]
+        above = (np.stack(spans) - self.centre[:, None]) / self.spread[:, None]
+        alarm = np.log1p(np.maximum(above, 0))
+        return np.where(above > 0, alarm if self.weights is None else self.weights * alarm, above)
+
     def scores(self, views: np.ndarray) -> np.ndarray:
         """(n,) anomaly scores of a run, for what the views say of it (n, v)."""
-        spans = [running_mean(views - self.median, life) for life in self.smoothing]
-        above = (np.stack(spans) - self.centre[:, None]) / self.spread[:, None]  # (S, n, v)
-        alarm = np.where(above > 0, np.log1p(np.maximum(above, 0)), above)
-        alarmed = np.sort(alarm, axis=2)[:, :, -MOST_ALARMED:].mean(axis=2)  # (S, n)
+        alarmed = np.sort(self.alarms(views), axis=2)[:, :, -MOST_ALARMED:].mean(axis=2)  # (S, n)
         return np.asarray(alarmed.max(axis=0))

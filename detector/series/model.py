@@ -8,6 +8,7 @@ import numpy as np
 from detector.series.entity import Causes, EntityModel
 from detector.series.fitting import Progress, fit_models
 from detector.series.records import Series
+from detector.series.selection import learned_views
 from detector.series.settings import SeriesSettings
 from detector.series.views import CONTEXT
 from schemas.errors import RecordsError
@@ -71,6 +72,13 @@ class SeriesModel:
     def reference(self, entity: str) -> np.ndarray:
         """(m,) scores of held-back normal records, to calibrate the entity's scores by."""
         return self._model(entity).reference
+
+    def view_weights(self, entity: str) -> dict[str, float] | None:
+        """How much each learned view counts in the entity's scores; None where all count alike."""
+        weights = self._model(entity).fusion.weights
+        if weights is None:
+            return None
+        return {name: float(weights[view]) for view, name in learned_views(len(weights)).items()}
 
     def scores(self, entity: str, series: Series) -> np.ndarray:
         """(n,) anomaly scores, in the order of the records.

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 Pooling = Literal["per_entity", "shared", "auto"]
+Selection = Literal["all", "auto"]
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,9 @@ class SeriesSettings:
             shortest one to count in full, which is the delay of an alarm.
         reference: most records kept to measure distances to.
         fewest: records that an entity needs for a model of its own, with `models = "auto"`.
+        select: whether the views count alike, or each by how well it tells synthetic anomalies in held-back records.
         network: whether a variational autoencoder adds two views; training it needs Keras, scoring does not.
-        seed: of the network's training; nothing else is random.
+        seed: of the network's training and of the synthetic anomalies; nothing else is random.
     """
 
     models: Pooling = "auto"
@@ -28,14 +30,16 @@ class SeriesSettings:
     smoothing: tuple[int, ...] = (2, 8)
     reference: int = 2000
     fewest: int = 300
+    select: Selection = "all"
     network: bool = False
     seed: int = 0
 
     def to_state(self) -> dict[str, Any]:
-        """The settings as numbers, strings and lists; those of the network where there is one."""
-        left_out = set() if self.network else {"network", "seed"}
-        state = {name: value for name, value in asdict(self).items() if name not in left_out}
-        return state | {"smoothing": list(self.smoothing)}
+        """The settings as numbers, strings and lists; without those that are as they were before they existed."""
+        state = {**asdict(self), "smoothing": list(self.smoothing)}
+        is_plain = {"select": self.select == "all", "network": not self.network}
+        is_plain["seed"] = all(is_plain.values())
+        return {name: value for name, value in state.items() if not is_plain.get(name)}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:

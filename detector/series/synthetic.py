@@ -4,7 +4,7 @@ The kinds follow Goswami et al., *Unsupervised Model Selection for Time-series A
 that how detectors fare on such anomalies tells much, though not all, of how they fare on real ones.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ import numpy as np
 SLOT = 100  # records, in each of which one event begins and ends
 LEAD = 20  # normal records at the start of a slot, which set its event apart from the one before
 SHORTEST, LONGEST = 5, 60  # records of an event
+ECHO = 16  # records after an event that count neither way: an alarm that lingers is no false one
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,14 @@ def with_events(
             changed[event.rows, event.channel] = becomes
             events.append(event)
     return changed, tuple(events)
+
+
+def covered(events: Iterable[Event], n: int, echo: int = 0) -> np.ndarray:
+    """(n,) bool: which of n records are in an event, or among so many after one."""
+    rows = np.zeros(n, dtype=bool)
+    for event in events:
+        rows[event.start : event.end + echo] = True
+    return rows
 
 
 def _planned(n: int, channels: np.ndarray, kinds: Iterator[str], rng: np.random.Generator) -> Iterator[Event]:

@@ -18,7 +18,7 @@ from detector.series.fitting import HELD_BACK
 from detector.series.model import SeriesModel
 from detector.series.records import Series
 from detector.series.stretches import joined, picked
-from detector.series.synthetic import SLOT, Event, with_events
+from detector.series.synthetic import ECHO, SLOT, Event, covered, with_events
 from detector.series.views import spread
 
 MODEL = "model"
@@ -27,7 +27,6 @@ MOST_ENTITIES = 8
 MOST_TRAINING = 20_000  # records that every method learns from, of all entities together
 WELL_TRAINED = 5_000  # records of one entity: with fewer a model is much worse than with all, with more hardly better
 MOST_TRIED = 4_000  # held-back records, of all entities together
-ECHO = 16  # records after an event that count neither way: an alarm that lingers is no false one
 
 
 @dataclass(frozen=True)
@@ -113,8 +112,7 @@ def _baselines(cases: Sequence[Case], max_gap: float | None) -> tuple[np.ndarray
 
         return Method(scores, PAST)
 
-    deviations = np.where(channels.is_flag == 0, channels.deviation, 0.0)
-    return deviations, {name: method(fit(cells)) for name, fit in BASELINES.items()}
+    return channels.changeable, {name: method(fit(cells)) for name, fit in BASELINES.items()}
 
 
 @dataclass(frozen=True)
@@ -134,12 +132,12 @@ class Tried:
     @property
     def is_anomaly(self) -> np.ndarray:
         """(n,): records in an event."""
-        return self._within(0)
+        return covered(self.events, len(self.scores[MODEL]))
 
     @property
     def is_counted(self) -> np.ndarray:
         """(n,): all but the echo of events."""
-        return self.is_anomaly | ~self._within(ECHO)
+        return self.is_anomaly | ~covered(self.events, len(self.scores[MODEL]), ECHO)
 
     def found(self, method: str, rate: float) -> np.ndarray:
         """For each event whether a method finds it, at the threshold that normal records set."""
@@ -152,12 +150,6 @@ class Tried:
         """How well a method's scores tell the records in events from the others."""
         scores, labels = self.scores[method][self.is_counted], self.is_anomaly[self.is_counted]
         return evaluate(scores, np.zeros_like(labels), labels).average_precision
-
-    def _within(self, echo: int) -> np.ndarray:
-        rows = np.zeros(len(self.scores[MODEL]), dtype=bool)
-        for event in self.events:
-            rows[event.start : event.end + echo] = True
-        return rows
 
 
 def try_out(contest: Contest, rounds: int, kinds: Iterator[str], rng: np.random.Generator) -> Tried:

@@ -32,6 +32,7 @@ LEAST_ERROR = 0.05  # standard deviations: a perfectly forecast channel must not
 BLOCK = 256  # rows of a matrix product: one shape, so that a row's bits do not depend on the rows beside it
 HINT = 0.4  # what a stuck channel says: idle machines stand still too
 VIEWS = ("level", "departure", "forecast", "breach", "stuck")
+RULES = ("breach", "stuck")  # views that state a rule
 CONTEXT = max(rows_of(LONG) + rows_of(SHORT) - 1, rows_of(VOLATILITY) + rows_of(SHORT) - 1, STILL_ROWS)
 
 

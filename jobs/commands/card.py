@@ -87,9 +87,12 @@ def describe_card(out: "Output", card: Mapping[str, Any], monitor: str) -> None:
 
 def _describe_series_card(out: "Output", card: Mapping[str, Any], monitor: str) -> None:
     """Print the entities, and what the model and plain baselines made of synthetic anomalies."""
-    from jobs.model_card import SERIES_METHODS, baseline_rows, entity_rows
+    from jobs.model_card import SERIES_METHODS, baseline_rows, entity_rows, weight_table
 
     out.table(["entity", "records", "model", "calibrated with", "threshold"], entity_rows(card), "Entities")
+    columns, rows = weight_table(card)
+    if rows:
+        out.table(columns, rows, "How much each view counts")
     beside = card.get("beside_baselines")
     if beside is None:  # a model of an earlier version
         return

@@ -81,3 +81,18 @@ def test_a_model_of_an_earlier_version_shows_its_entities(mixer, capsys):
     del card["beside_baselines"]
     describe_card(Output(is_json=False), card, "mixer")
     assert "Entities" in capsys.readouterr().out
+
+
+def test_the_weights_of_views_are_told_where_they_are_weighed(mixer, capsys):
+    described = {}
+    for select in ("all", "auto"):
+        report = mixer.train("never", series={"select": select})
+        describe_card(Output(is_json=False), mixer.store.model(report.model_id).card, "mixer")
+        described[select] = (mixer.store.card_markdown(report.model_id), capsys.readouterr().out)
+    assert not any("each view counts" in text for text in described["all"])
+    markdown, shown = described["auto"]
+    assert "| entity | departure | forecast | level |" in markdown
+    assert "How much each view counts" in shown
+    weights = [of["view_weights"] for of in mixer.store.model(report.model_id).card["by_entity"].values()]
+    assert [set(of) for of in weights] == [{"departure", "forecast", "level"}] * 2
+    assert all(max(of.values()) == 1 for of in weights)

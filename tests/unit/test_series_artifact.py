@@ -27,9 +27,15 @@ def networks_blob(networked):
     return dump_series(networked)
 
 
-@pytest.fixture(scope="module", params=["plain", "networked"])
+@pytest.fixture(scope="module")
+def weighted_blob():
+    return dump_series(trained(select="auto"))
+
+
+@pytest.fixture(scope="module", params=["plain", "networked", "weighted"])
 def artifact(request):
-    return trained(max_gap=90.0) if request.param == "plain" else request.getfixturevalue("networked")
+    settings = {"plain": {"max_gap": 90.0}, "weighted": {"select": "auto"}}
+    return trained(**settings[request.param]) if request.param in settings else request.getfixturevalue("networked")
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +167,14 @@ def test_units_of_a_network_are_positive(networks_blob, name):
     array = load(networks_blob)[name]
     array[0] = 0
     assert_refused(changed(networks_blob, **{name: array}), f"has numbers in {name} that are not positive")
+
+
+def test_weights_of_views_are_not_negative_and_belong_to_models_that_weigh(weighted_blob):
+    negative = changed(weighted_blob, **{"0/fusion/weights": -np.ones(5)})
+    assert_refused(negative, "has numbers in 0/fusion/weights that are negative")
+    without = changed(weighted_blob, lambda known: known["config"].update(select="all"))
+    assert_refused(without, "holds the array [012]/fusion/weights")
+    assert_refused(changed(weighted_blob, lambda known: known["config"].update(select="best")), "wrong config.select")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,11 @@ def test_a_gap_is_told_in_seconds():
     assert settings_of(SeriesConfig(max_gap=timedelta(minutes=2), smoothing=(3,))).max_gap == 120
 
 
+def test_views_are_weighed_where_the_section_asks_for_it():
+    settings = settings_of(SeriesConfig(select="auto", seed=3))
+    assert (settings.select, settings.seed) == ("auto", 3)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -189,7 +189,7 @@ def test_training_twice_gives_the_same_bits(model, later):
 
 
 def test_a_model_comes_back_from_its_arrays_and_manifest(later):
-    settings = SeriesSettings(max_gap=30, smoothing=(2, 4), models="auto")
+    settings = SeriesSettings(max_gap=30, smoothing=(2, 4), models="auto", select="auto")
     model = SeriesModel.fit({"pump": series(plant(1500, seed=0)), "new": series(plant(100, seed=4))}, settings)
     arrays, manifest = model.to_state()
     back = SeriesModel.from_state(arrays, json.loads(json.dumps(manifest)))

@@ -10,8 +10,8 @@ from detector.series.card import CLEARLY, MOST_ROUNDS, SeriesCard, make_card
 from detector.series.model import SeriesModel
 from detector.series.records import Series
 from detector.series.settings import SeriesSettings
-from detector.series.synthetic import KINDS, Event
-from detector.series.trial import ECHO, METHODS, MODEL, MOST_ENTITIES, Tried, cases_of, fit_contests, try_out
+from detector.series.synthetic import ECHO, KINDS, Event
+from detector.series.trial import METHODS, MODEL, MOST_ENTITIES, Tried, cases_of, fit_contests, try_out
 from tests.series import channels
 
 RATE = 0.01
