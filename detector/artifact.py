@@ -98,7 +98,7 @@ class _Decision(Strict):
 class _Tail(Strict):
     start: float
     share: float = Field(gt=0, le=1)
-    shape: float
+    shape: float = Field(ge=0)  # below, every score beyond the largest would be impossible
     scale: float = Field(gt=0)
 
 

@@ -4,7 +4,8 @@ Split conformal: with m held-out normal scores, ``p = (1 + #reference >= score) 
 alpha with probability at most alpha for a new normal record (Bates, Candes, Lei, Romano & Sesia, *Testing
 for Outliers with Conformal p-values*, 2023). Below the rate 1 / (m + 1) ranks say nothing; the tail model
 extrapolates there with a generalised Pareto distribution (Siffer et al., *Anomaly Detection in Streams
-with Extreme Value Theory*, 2017), which is an assumption, not a guarantee.
+with Extreme Value Theory*, 2017), which is an assumption, not a guarantee. So it has no say on
+scores that the reference reaches, nor on rates that ranks resolve.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,11 @@ _ROUNDING = 1e-9  # a p-value and a level that are equal on paper may differ in 
 
 @dataclass(frozen=True)
 class ParetoTail:
-    """Generalised Pareto distribution of the scores above `start`, which a share `share` of normal ones exceed."""
+    """Generalised Pareto distribution of the scores above `start`, which a share `share` of normal ones exceed.
+
+    Its shape is never negative: that would be a largest possible score, beyond which every p-value is 0, and some
+    hundred scores cannot tell where it lies. The exponential tail, of shape 0, is the cautious limit.
+    """
 
     start: float
     share: float
@@ -37,12 +42,18 @@ class ParetoTail:
 
         Raises:
             NotEnoughRecords: where fewer than 20 scores lie in it.
+            RecordsError: where these have fewer than 20 distinct values.
         """
         size = int(TAIL_SHARE * len(reference))
         if size < MIN_TAIL:
             raise NotEnoughRecords(len(reference), int(MIN_TAIL / TAIL_SHARE), 'to calibrate with threshold = "pot"')
         start = float(reference[-size - 1])
-        shape, _, scale = genpareto.fit(reference[-size:] - start, floc=0)
+        excesses = reference[-size:] - start
+        if (distinct := len(np.unique(excesses[excesses > 0]))) < MIN_TAIL:
+            raise _tied_tail(size, distinct)
+        shape, _, scale = genpareto.fit(excesses, floc=0)
+        if shape < 0:
+            shape, scale = 0.0, excesses.mean()
         return cls(start, size / len(reference), float(shape), float(scale))
 
     def p_values(self, scores: np.ndarray) -> np.ndarray:
@@ -74,13 +85,13 @@ class Calibration:
         return cls(reference, ParetoTail.fit(reference) if with_tail else None)
 
     def p_values(self, scores: np.ndarray) -> np.ndarray:
-        """(n,) in (0, 1]: by rank, and by the tail model beyond its start."""
+        """(n,) in (0, 1]: by rank, and beyond the largest reference score by the tail model where that says more."""
         m = len(self.reference)
         at_least = m - np.searchsorted(self.reference, scores, side="left")
         by_rank = (1 + at_least) / (1 + m)
         if self.tail is None:
             return np.asarray(by_rank)
-        return np.where(scores > self.tail.start, self.tail.p_values(scores), by_rank)
+        return np.where(at_least > 0, by_rank, np.minimum(by_rank, self.tail.p_values(scores)))
 
     def threshold(self, rate: float) -> float:
         """The score above which a record is an anomaly at a false-positive rate.
@@ -88,12 +99,20 @@ class Calibration:
         Raises:
             RateTooSmall: where the reference is too small for the rate and there is no tail model.
         """
-        if self.tail and rate < self.tail.share:
-            return self.tail.threshold(rate)
         m = len(self.reference)
+        rank = conformal_rank(rate, m)
+        if self.tail and rank < 1:
+            return max(float(self.reference[-1]), self.tail.threshold(rate))
         check_rate(rate, m)
-        allowed = conformal_rank(rate, m) - 1  # reference scores that may be as large
-        return float(self.reference[m - 1 - allowed])
+        return float(self.reference[m - rank])  # rank - 1 reference scores may be as large as an anomaly's
+
+
+def _tied_tail(size: int, distinct: int) -> RecordsError:
+    return RecordsError(
+        f"Of the {size} largest calibration scores {distinct} are distinct, and "
+        f'threshold = "pot" needs at least {MIN_TAIL} to fit a tail to. '
+        'Set threshold = "conformal", or train on more normal records.'
+    )
 
 
 def check_rate(rate: float, m: int) -> None:

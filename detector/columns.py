@@ -172,7 +172,7 @@ class NumberColumn(NullableColumn):
         mean: of the training records, after the offset.
         scale: their standard deviation.
         grid: (2, g): order statistics of the training records, standardised and ascending; and the
-            normal quantile of each, standardised.
+            normal quantile of each, standardised. It begins and ends with the smallest and the largest record.
     """
 
     tag: ClassVar[str] = "number"
@@ -216,8 +216,9 @@ class NumberColumn(NullableColumn):
         return self._block(standard[:, None], (quantile + beyond)[:, None], np.isnan(floats), broken)
 
     def decode(self, cells: np.ndarray) -> list[Any]:
-        """The number in its own unit."""
-        numbers = cells[:, 0].astype(np.float64) * self.scale + self.mean
+        """The number in its own unit, within those of training: beyond them a value may be impossible."""
+        knots = self.grid[0]
+        numbers = np.clip(cells[:, 0].astype(np.float64), knots[0], knots[-1]) * self.scale + self.mean
         if self.is_integer:
             return [int(number) + int(self.offset) for number in np.rint(numbers)]
         return [float(number) for number in numbers + self.offset]

@@ -14,6 +14,7 @@ MOST_FLAGGED = 0.5  # and so it does from this share on
 CLEARLY = 0.02  # mean AUROC on synthetic anomalies by which a model may fall behind
 MOST_LOST = 0.05  # share of the known anomalies that it may lose
 MUCH_LOST = 0.5  # share that it may lose of those that the champion finds before it counts as broken
+FEWEST_FOUND = 5  # of those: of fewer, a sound model may miss most by chance
 CLEARLY_UNLIKELY = 0.1  # nats per cell by which its held-out ELBO may fall behind
 
 _KNOWN = {"confirmed": "confirmed anomalies", "labelled": "anomalies of the label column"}
@@ -103,7 +104,7 @@ class Comparison:
 
     def _loses_most(self, kind: str) -> bool:
         new, old = self._found(kind)
-        return old > 0 and new < (1 - MUCH_LOST) * old
+        return old >= FEWEST_FOUND and new < (1 - MUCH_LOST) * old
 
     def _loses(self, kind: str) -> bool:
         new, old = self._found(kind)

@@ -1,6 +1,7 @@
 """VAEDetector: the scikit-learn face of the library."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
 from detector.artifact import Artifact, digest, dump_artifact, load_artifact
+from detector.columns import CategoryColumn, Column, ConstantColumn
 from detector.fitting import DecisionRule, NormalRecords, calibration_size, fit_artifact, split_records
 from detector.model import SCORES
 from detector.scorer import Scorer
@@ -30,7 +32,8 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             one calibration record is flagged where that is more.
         threshold: "conformal" (by rank) or "pot" (with a generalised Pareto tail, for rates below the ranks).
         categorical, boolean, timestamp: columns of a DataFrame that are not numeric; where None, they are
-            found by dtype (text and category, bool, datetime). Arrays are numeric throughout.
+            found by dtype (text and category, bool, datetime). Arrays are numeric throughout. In a categorical
+            column 1 and 1.0 are one category, since a single null turns a column of integers into floats.
         kind: "vae", or "autoencoder" for the plain baseline.
         members, hidden, latent, beta, steps, batch_size, neighbours, max_reference, trim: hyper-parameters, as in
             `schemas.config.ModelConfig`, where each is described.
@@ -100,13 +103,13 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.false_positive_rate_ = rate or float(np.clip(2 / (n_calibration + 1), DEFAULT_RATE, MAX_AUTO_RATE))
         config = self._config()
         training, calibration = split_records(len(records), n_calibration, config.seed, latest=False)
-        self.artifact_ = fit_artifact(
+        artifact = fit_artifact(
             NormalRecords(records.iloc[training], records.iloc[calibration]),
             self._features(records),
             config,
             rule=DecisionRule(self.threshold, self.false_positive_rate_),
         )
-        return self._adopt(self.artifact_)
+        return self._adopt(replace(artifact, about=artifact.about | {_PARAMETERS: self._beside_config()}))
 
     def anomaly_score(self, X: Any) -> np.ndarray:  # noqa: N803
         """(n,) float64, higher is more anomalous."""
@@ -169,14 +172,16 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         artifact = load_artifact(blob, sha256 or digest(blob))
         config = artifact.config
         parameters = {name: getattr(config, name) for name in _CONFIG_PARAMETERS}
+        told = artifact.about.get(_PARAMETERS, {})  # models of other origin have none
+        parameters |= {name: told[name] for name in _OTHER_PARAMETERS if name in told}
         detector = cls(random_state=config.seed, score_name=config.score, **parameters)
-        detector.artifact_ = artifact
         detector.false_positive_rate_ = artifact.decision.rate or DEFAULT_RATE
         detector.feature_names_in_ = np.array(artifact.encoder.names, dtype=object)
         detector.n_features_in_ = len(artifact.encoder.columns)
         return detector._adopt(artifact)
 
     def _adopt(self, artifact: Artifact) -> Self:
+        self.artifact_ = artifact
         self._scorer = Scorer(artifact)
         self.offset_ = -artifact.decision.threshold
         return self
@@ -192,9 +197,24 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         parameters = {name: getattr(self, name) for name in _CONFIG_PARAMETERS}
         return ModelConfig(seed=int(seed), score=self.score_name, **parameters)
 
+    def _beside_config(self) -> dict[str, Any]:
+        """The parameters that the model's configuration has no place for, as JSON values."""
+        parameters = {name: getattr(self, name) for name in _OTHER_PARAMETERS}
+        return {
+            name: list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+            for name, value in parameters.items()
+        }
+
     def _records(self, X: Any, *, is_fit: bool = False) -> pd.DataFrame:  # noqa: N803
-        if isinstance(X, pd.DataFrame) and not _is_numeric(X):
-            return self._mixed(X, is_fit=is_fit)
+        is_mixed = isinstance(X, pd.DataFrame) and not _is_numeric(X)
+        records = self._mixed(X, is_fit=is_fit) if is_mixed else self._numbers(X, is_fit=is_fit)
+        return _with_whole_codes(records, self._features(records).categorical if is_fit else self._nominal())
+
+    def _nominal(self) -> list[str]:
+        """The features that the model has learned as categories."""
+        return [column.name for column in self._fitted().artifact.encoder.columns if _is_nominal(column)]
+
+    def _numbers(self, X: Any, *, is_fit: bool) -> pd.DataFrame:  # noqa: N803
         minimum = 2 if is_fit else 1
         array = validate_data(
             self, X, reset=is_fit, dtype="numeric", ensure_all_finite=False, ensure_min_samples=minimum
@@ -243,6 +263,10 @@ _CONFIG_PARAMETERS = (
 )  # fmt: skip
 
 
+_OTHER_PARAMETERS = ("false_positive_rate", "threshold", "categorical", "boolean", "timestamp")
+_PARAMETERS = "parameters"  # where the artifact tells them
+
+
 def _is_numeric(records: pd.DataFrame) -> bool:
     return all(_type_of(records[name]) == "numeric" for name in records.columns)
 
@@ -253,3 +277,20 @@ def _type_of(values: pd.Series) -> str:
     if pd.api.types.is_datetime64_any_dtype(values):
         return "timestamp"
     return "numeric" if pd.api.types.is_numeric_dtype(values) else "categorical"
+
+
+def _is_nominal(column: Column) -> bool:
+    if isinstance(column, ConstantColumn):
+        return isinstance(column.value, str)
+    return isinstance(column, CategoryColumn)
+
+
+def _with_whole_codes(records: pd.DataFrame, nominal: Iterable[str]) -> pd.DataFrame:
+    """The records with "1" in place of 1.0 in columns of categories: a null among integers makes floats of them all."""
+    records = records.copy(deep=False)
+    for name in nominal:
+        floats = [level for level in records[name].dropna().unique() if isinstance(level, float | np.floating)]
+        codes = {level: str(int(level)) for level in floats if level.is_integer()}
+        if codes:
+            records[name] = [codes.get(value, value) for value in records[name]]
+    return records

@@ -1,7 +1,7 @@
 """Nearest neighbours of records among the reference records.
 
-The points are dealt into cells by k-means, and a record is compared with the points of the cells whose means are
-nearest: with all points up to 800, with some 800 of more. Of more than that, records are compared on the principal
+The points are dealt into cells by k-means, and a record is compared with the points of the 16 cells whose means are
+nearest: with all points up to 512, with some 500 of more. Of more than that, records are compared on the principal
 axes that hold nearly all of the variance, for the coordinates of an ensemble repeat each other. A neighbour may lie in
 another cell, about one in a hundred, which costs the scores nothing that could be measured. The nearest candidates are
 then measured in all coordinates and ordered by distance and position. Every product has one fixed shape and the rest
@@ -25,7 +25,6 @@ AXES = 16  # their number is a multiple of it, as vectors of processors are
 SAMPLE = 1024  # points that the axes are found from
 GROUP = 8  # distances of which first only the smallest is looked at
 ROWS = 4096  # queries searched at once: bounds the memory of the distances
-SLAB = 1 << 18  # numbers multiplied at once: they stay in the cache
 MEASURED = 64  # queries measured at once: their differences stay in the cache
 SOLVED = 1024  # queries rebuilt at once: likewise
 FAR = np.float32(1e30)  # half the squared distance to where a cell has no point

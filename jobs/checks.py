@@ -1,12 +1,12 @@
 """Compares a monitor's configuration with the live database, before anything runs."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from sqlalchemy import Column, Connection, MetaData, Select, String, Table, case, cast, func, select
+from sqlalchemy import Column, ColumnElement, Connection, MetaData, Select, String, Table, case, cast, func, select
 from sqlalchemy import Index as SqlIndex
 from sqlalchemy.schema import CreateIndex
 
@@ -29,7 +29,6 @@ _TIMES: set[Family] = {"instant", "timestamp", "date", "unknown"}
 _NO_KEYS: dict[Family, str] = {
     "float": "is not exact",
     "boolean": "has two values",
-    "uuid": "does not grow",
     "other": "has no order that new records follow",
 }
 
@@ -52,12 +51,18 @@ def check_monitor(name: str, monitor: MonitorConfig, source: Source) -> list[Fin
             problems += _records(connection, monitor, watched)
             problems += _forms_of_time(connection, monitor, watched)
             problems += _indexes(connection, monitor, watched)
-        if not any(problem.level == "error" for problem in problems):
+        if not _has_error(problems):
+            problems += _normal_records(source, monitor, watched)
+        if not _has_error(problems):
             source.read_normal(_SAMPLE, with_label=monitor.label is not None)
     except SourceError as exc:
         return [Finding("error", str(exc))]
     count = len(monitor.features.names)
     return problems or [Finding("ok", f"Monitor {name!r}: the table, its key and {count} features fit.")]
+
+
+def _has_error(findings: Iterable[Finding]) -> bool:
+    return any(finding.level == "error" for finding in findings)
 
 
 def check_service(config: Config) -> Iterator[Finding]:
@@ -116,6 +121,7 @@ def _types(monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
         ("boolean", features.boolean, _NUMBERS),
         ("timestamp", features.timestamp, times),
         ("time", (monitor.time,), times),
+        ("updated", (monitor.updated,), times | {"integer"}),  # a number that grows with each change will do
         ("label", (monitor.label,), _NUMBERS),
     )
     for role, names, fitting in roles:
@@ -142,6 +148,13 @@ def _key_types(monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
                 f"Column {column.name!r} in the key is text. Make sure that new records sort after old ones; "
                 "a record that sorts before the watermark is never scored.",
             )
+        elif column.family == "uuid":
+            yield Finding(
+                "warning",
+                f"Column {column.name!r} in the key is a UUID. Those of version 7 grow; random ones do not, so that "
+                "most new records would sort before the watermark and come late. Make sure that yours grow, or choose "
+                "another key, such as an identity column or a time.",
+            )
 
 
 def _keys(connection: Connection, monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
@@ -167,16 +180,28 @@ def _records(connection: Connection, monitor: MonitorConfig, watched: Watched) -
     for name in monitor.features.names:
         column = watched.records.c[name]
         if connection.execute(select(column).where(column.is_not(None)).limit(1)).first() is None:
-            yield Finding("warning", f"Column {name!r} is null in every record. Remove it from config.toml.")
-    yield from _normal_records(connection, monitor, watched)
+            # a series learns that the channel is silent
+            yield Finding(
+                "error" if monitor.series is None else "warning",
+                f"Column {name!r} is null in every record. Remove it from config.toml.",
+            )
 
 
-def _normal_records(connection: Connection, monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
-    if monitor.first_threshold != "conformal":
-        return
+def _normal_records(source: Source, monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
     needed = needed_normal_records(monitor.false_positive_rate)
-    found = connection.scalar(_normal_count(monitor, watched)) or 0
-    if found < needed:
+    try:
+        with reading(source.engine, SourceError) as connection:
+            found = connection.scalar(_normal_count(monitor, watched)) or 0
+    except SourceError as exc:
+        if monitor.normal is None:
+            raise
+        yield Finding(
+            "error",
+            f"`normal` is {monitor.normal!r}, and {str(exc)[0].lower()}{str(exc)[1:]} It is a condition in the "
+            "database's own SQL, where a name with capitals or spaces stands in double quotes.",
+        )
+        return
+    if found < needed and monitor.first_threshold == "conformal":
         yield Finding(
             "error",
             f"Found {found} normal records to train on; a false-positive rate of {monitor.false_positive_rate:g} needs "
@@ -199,14 +224,22 @@ def _forms_of_time(connection: Connection, monitor: MonitorConfig, watched: Watc
     time = watched.records.c[monitor.time]
     text = cast(time, String)
     kind = func.typeof(time)
-    form = (kind, case((kind == "text", func.length(text))), func.substr(text, 11, 1), func.substr(text, -1) == "Z")
+    offset = _offset(func.substr(text, len("2026-01-31T")))
+    separator = func.substr(text, len("2026-01-31T"), 1)
+    form = (kind, case((kind == "text", func.length(text))), separator, func.substr(text, -1) == "Z", offset)
     forms = connection.scalars(select(func.min(text)).where(time.is_not(None)).group_by(*form).limit(2)).all()
     if len(forms) > 1:
         yield Finding(
             "error",
             f"The column {monitor.time!r} holds times in more than one form, such as {' and '.join(map(repr, forms))}, "
-            "which SQLite does not order by time. Write all in one, such as '2026-01-31 08:00:00.000000'.",
+            "which SQLite does not order by time. Write all in one, such as '2026-01-31 08:00:00.000000', in UTC.",
         )
+
+
+def _offset(of_day: ColumnElement[str]) -> ColumnElement[str]:
+    """The offset from UTC at the end of a time of day, such as ``+02:00``; empty where there is none."""
+    signs = [func.instr(of_day, sign) for sign in "+-"]
+    return case(*((at > 0, func.substr(of_day, at)) for at in signs), else_="")
 
 
 def _indexes(connection: Connection, monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:

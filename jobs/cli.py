@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from jobs import interruption
+from jobs.output import visible
 from schemas.errors import ConfigError, PlumblineError, UsageError
 
 _COMMANDS = {
@@ -88,7 +89,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failed(sentence: str, code: int) -> int:
-    click.echo(f"Error: {sentence}", err=True)
+    click.echo(visible(f"Error: {sentence}", kept="\n"), err=True)
     return code
 
 

@@ -26,6 +26,8 @@ def find_anomalies(
 ) -> BatchResult:
     """The anomalies among n records, with their causes, the counts of each hour, and the records' profile.
 
+    Records that the scorer leaves out are read, and no more.
+
     Args:
         records: to score.
         monitor: what is watched.
@@ -35,11 +37,12 @@ def find_anomalies(
     scored = scorer.score(records)
     profile = scorer.profile
     times = record_times(records, monitor)
+    is_scored = scored[ANOMALY_SCORE].notna()
     return BatchResult(
         records=len(records),
         anomalies=_anomalies(records[scored[IS_ANOMALY]], scored[scored[IS_ANOMALY]], monitor, scorer, at),
-        hours=_hours(times.fillna(pd.Timestamp(at)), scored),
-        scores=_all_scores(records, scored, monitor) if monitor.store_scores == "all" else None,
+        hours=_hours(times.fillna(pd.Timestamp(at))[is_scored], scored[is_scored]),
+        scores=_all_scores(records[is_scored], scored[is_scored], monitor) if monitor.store_scores == "all" else None,
         newest_time=times.max().to_pydatetime() if times.notna().any() else None,
         profile=None if profile is None else profile.counts(records, scored[P_VALUE].to_numpy()),
         entities=None if monitor.series is None else Counter(entities_of(records, monitor.entity).tolist()),
@@ -71,7 +74,7 @@ def combined(
         newest_time=max((part.newest_time for part in parts if part.newest_time is not None), default=None),
         tally=tally,
         profile=summed(profiles) if profiles else None,
-        entities=sum(map(Counter, entities), Counter()) if entities else None,
+        entities=sum(map(Counter, entities), Counter()) if entities or not parts else None,  # all may have vanished
         moves=moves,
     )
 

@@ -25,7 +25,7 @@ def recount_batches(
     """
     found, due_at = LateRecords(), clock()
     channels = source.monitor.channels
-    while not should_stop() and (due := store.due_recounts(source.name, due_at, _BATCHES_AT_ONCE)):
+    while not should_stop() and (due := store.due_recounts(source.name, due_at, clock(), _BATCHES_AT_ONCE)):
         counted = [recount(batch, source) for batch in due]
         found += store.note_recounts(source.name, counted, clock(), channels)
     return found

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
+from jobs.output import visible
 from schemas.errors import PlumblineError
 
 _context: ContextVar[dict[str, Any]] = ContextVar("log_context", default={})  # noqa: B039 - replaced, never changed
@@ -52,10 +53,10 @@ class TextLines(logging.Formatter):
     """A line for people: time, level, sentence, facts."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of a record; a line break in it is written as backslash and n."""
+        """The line of a record; a line break in it is written as backslash and n, as is whatever steers a terminal."""
         facts = "".join(f" {name}={value}" for name, value in _facts(record).items())
         line = f"{_time(record)} {record.levelname.lower():8}{record.getMessage()}{facts}"
-        return line.replace("\r", "\\r").replace("\n", "\\n")
+        return visible(line)
 
 
 class JsonLines(logging.Formatter):

@@ -1,6 +1,5 @@
-"""Finds entities of a series that its model has not learned, and so the shared one scores."""
+"""Finds entities of a series that its model has not learned, so that the shared one scores them, or none does."""
 
-from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from detector.series.scorer import SeriesScorer
@@ -14,15 +13,18 @@ def report_newcomers(batch: Batch, result: BatchResult, scorer: AnyScorer, store
     """Write an event for each entity of a batch that the model was not trained on, once for each model."""
     if not isinstance(scorer, SeriesScorer) or result.entities is None:
         return
-    names = sorted(name for name in result.entities if name and name not in scorer.artifact.entities)
-    if names:
-        store.add_events_once(list(_events(batch, names)), at, most=_MOST)
+    new = sorted(name for name in result.entities if name not in scorer.artifact.entities)
+    if found := [_event(batch, name, scorer) for name in new if name or not scorer.knows(name)]:
+        store.add_events_once(found, at, most=_MOST)
 
 
-def _events(batch: Batch, names: Sequence[str]) -> Iterator[NewEvent]:
-    for name in names:
-        message = (
-            f"Entity {name!r} of monitor {batch.monitor!r} was not in the training records of model {batch.model_id}; "
-            "its shared model scores it. Train again once there are normal records of it."
-        )
-        yield NewEvent("new_entity", message, batch.monitor, name, counts={"model_id": batch.model_id})
+def _event(batch: Batch, name: str, scorer: SeriesScorer) -> NewEvent:
+    who = f"Entity {name!r}" if name else "A record without an entity"
+    fate = "its shared model scores it" if scorer.knows(name) else "without a shared model its records are not scored"
+    advice = (
+        "Train again once there are normal records of it."
+        if scorer.knows(name)
+        else 'Train again with normal records of it, or with models = "auto".'
+    )
+    message = f"{who} of monitor {batch.monitor!r} was not in the training records of model {batch.model_id}; {fate}. "
+    return NewEvent("new_entity", message + advice, batch.monitor, name or None, counts={"model_id": batch.model_id})

@@ -39,24 +39,25 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD)
+        headers = (visible(name) for name in columns)
+        table = Table(*headers, title=title, title_justify="left", box=box.SIMPLE_HEAD)
         for column, values in zip(table.columns, zip(*rows, strict=True), strict=False):
             column.justify = "right" if all(isinstance(v, int | float | None) for v in values) else "left"
         for row in rows:
-            table.add_row(*(Text(shown(value)) for value in row))
+            table.add_row(*(Text(visible(shown(value))) for value in row))
         width = None if sys.stdout.isatty() else 200
-        Console(width=width, highlight=False).print(table)
+        Console(width=width, highlight=False, markup=False, emoji=False).print(table)
 
     def facts(self, pairs: Mapping[str, Any]) -> None:
         """Names and values, one a line."""
         width = max(len(name) for name in pairs)
         for name, value in pairs.items():
-            self.say(f"{name.ljust(width)}  {shown(value)}")
+            self.say(f"{name.ljust(width)}  {visible(shown(value))}")
 
     def say(self, text: str) -> None:
         """A sentence for people."""
         if not self.is_json:
-            sys.stdout.write(text + "\n")
+            sys.stdout.write(visible(text, kept="\n") + "\n")
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Update]:
@@ -103,6 +104,17 @@ def shown(value: Any) -> str:
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
     return str(value)
+
+
+def visible(text: str, kept: str = "") -> str:
+    r"""A text that steers no terminal: characters that cannot be printed are written as Python does, but those kept.
+
+    >>> print(visible("pump\x1b[2J\n"))
+    pump\x1b[2J\n
+    """
+    return "".join(
+        char if char.isprintable() or char in kept else char.encode("unicode_escape").decode() for char in text
+    )
 
 
 def counted_noun(count: int, noun: str, plural: str | None = None) -> str:

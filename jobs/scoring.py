@@ -4,7 +4,7 @@ No transaction is open while the model runs. What a batch found and its row in t
 together, guarded by the claim's token; so each record is scored once in effect, whoever dies when.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,10 +24,12 @@ from jobs.store import Batch, BatchResult, Champion, Store
 from jobs.store.grouping import incident_rule
 from jobs.tracking import moves_of, trackers_of
 from schemas.config import MonitorConfig
-from schemas.errors import ArtifactError, LostLease, StoreError
+from schemas.errors import ArtifactError, LostLease, RecordsError, SourceError, StoreError
 
 if TYPE_CHECKING:
     from detector.scorer import Scorer
+
+MOST_FAILURES = 3  # batches that a run sets apart, before it takes the failure for one of the table or the model
 
 
 @dataclass(frozen=True)
@@ -118,25 +120,33 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
 
     Raises:
         NoChampion: where no model has been trained.
-        SourceError: where the watched table cannot be read; finished batches stay finished.
+        SourceError: where the watched table, or a batch of it, cannot be read; finished batches stay finished, and
+            up to three batches that fail keep no other waiting, unless batches go in order.
+        RecordsError: where the model cannot score the records of a batch; likewise.
         StoreError: where the store cannot be used; what is not finished is scored by a later run.
     """
     champion = store.require_champion(source.name)
     with recorded_run(store, source.name, "score", clock, run) as counts:
         counts |= {"model_id": champion.model_id, "batches": 0, "records": 0, "anomalies": 0, "rescored": 0}
+        store.hold_key(source.name, source.monitor.key)
         plan_batches(source, store, clock, should_stop)
         late = recount_batches(source, store, clock, should_stop)
         counts |= {"late_records": late.late_records, "too_late_records": late.too_late_records}
         planned = store.pending_batches(source.name)
         scorer: AnyScorer | None = None
-        for batch in _claimed(source, store, champion.model_id, clock, should_stop):
-            with suppress(LostLease), _given_back_on_failure(batch, store):
+        failed: dict[int, RecordsError | SourceError] = {}
+        for batch in _claimed(source, store, champion.model_id, clock, should_stop, failed.keys()):
+            with _given_back_on_failure(batch, store):
                 scorer = scorer or load(store, champion, source.monitor)
+            most = 1 if source.monitor.is_in_order else MOST_FAILURES
+            with suppress(LostLease), _set_apart(batch, failed, most), _given_back_on_failure(batch, store):
                 _add(counts, batch, score_batch(batch, source, store, scorer, clock))
             if progress:
                 progress(Progress(counts["batches"], planned, counts["records"], counts["anomalies"]))
         watch_for_gap(source.monitor, source.name, store, clock())
         store.end_incidents(source.name, clock() - source.monitor.incident_gap)
+        for failure in failed.values():
+            raise failure
     return ScoringReport(monitor=source.name, **counts)
 
 
@@ -192,13 +202,14 @@ def _claimed(
     model_id: int,
     clock: Callable[[], datetime],
     should_stop: Callable[[], bool],
+    failed: Collection[int],
 ) -> Iterator[Batch]:
-    """Batches to score, one after another, until none is left or the run is to stop."""
+    """Batches to score, one after another, until none is left but those that failed, or the run is to stop."""
     lease, in_order = source.monitor.lease, source.monitor.is_in_order
-    while (
-        not should_stop()
-        and (batch := store.claim_batch(source.name, model_id, clock(), lease, in_order=in_order)) is not None
-    ):
+    while not should_stop():
+        batch = store.claim_batch(source.name, model_id, clock(), lease, in_order=in_order, besides=tuple(failed))
+        if batch is None:
+            return
         yield batch
 
 
@@ -207,6 +218,22 @@ def _add(counts: dict[str, Any], batch: Batch, result: BatchResult) -> None:
     counts["records"] += result.records
     counts["anomalies"] += len(result.anomalies)
     counts["rescored"] += batch.scored_before is not None
+
+
+@contextmanager
+def _set_apart(batch: Batch, failed: dict[int, RecordsError | SourceError], most: int) -> Iterator[None]:
+    """Go on after a batch whose records cannot be read or scored: the others shall not wait for it.
+
+    Raises:
+        RecordsError: where it is the last that a run sets apart.
+        SourceError: likewise.
+    """
+    try:
+        yield
+    except (RecordsError, SourceError) as exc:
+        failed[batch.id] = exc
+        if len(failed) >= most:
+            raise
 
 
 @contextmanager

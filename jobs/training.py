@@ -12,6 +12,7 @@ from detector.drift import Profile
 from detector.fitting import DecisionRule, fit_artifact
 from detector.training import Epoch
 from jobs.checks import refuse_unfit
+from jobs.joining import join_anomalies
 from jobs.model_card import CardFacts, render_card
 from jobs.reading.source import Source
 from jobs.recording import recorded_run
@@ -146,7 +147,7 @@ def _new_model(
 def _report(source: Source, store: Store, model_id: int) -> TrainingReport:
     stored = store.model(model_id)
     is_champion = stored.state == "champion"
-    view = store.create_join_view(source.name, source) if is_champion else None
+    view = join_anomalies(store, source) if is_champion else None
     compared = stored.comparison or {}
     verdict, reason = compared["verdict"], compared["reason"]
     return TrainingReport(source.name, model_id, is_champion, verdict, reason, dict(stored.card), view)

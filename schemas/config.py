@@ -163,8 +163,8 @@ class MonitorConfig(Section):
     """A source whose newest record is older than this has stopped sending, which is an event (needs time)."""
     incident_gap: Duration = timedelta(minutes=15)
     """Flagged records of an entity no further apart than this are one incident."""
-    score_every: Schedule | None = "5m"
-    """Cron expression or interval at which `serve` scores."""
+    score_every: Schedule = "5m"
+    """Cron expression or interval at which `serve` scores, or never."""
     time_zone: TimeZone = "UTC"
     """Time zone of the monitor's cron expressions."""
     store_scores: Literal["anomalies", "all"] = "anomalies"
@@ -240,7 +240,6 @@ class MonitorConfig(Section):
             "lease must be longer than 0": self.lease <= timedelta(0),
             "settle needs a time column": bool(self.settle) and self.time is None,
             "retrain.history needs a time column": self.retrain.history is not None and self.time is None,
-            "incident_gap must not be negative": self.incident_gap < timedelta(0),
             'holdout = "latest" needs a time column': self.holdout == "latest" and self.time is None,
             'threshold = "f_beta" needs a label column': self.threshold == "f_beta" and self.label is None,
             'threshold = "online" follows the scores of series, so it needs a section series': (

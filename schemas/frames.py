@@ -49,6 +49,7 @@ class Cause:
     `share` is in units of the score; the shares of all features of a record sum to its score.
     `deviation` is signed: how far the value lies above (+) or below (-) the expected one, in typical
     deviations of that feature among normal records; for categories it is positive, the surprise.
+    `is_return` says of a series that the value is usual again, and the expected one is not: a fault went before.
     """
 
     feature: str
@@ -56,16 +57,18 @@ class Cause:
     deviation: float
     value: Any
     expected: Any
+    is_return: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The cause as the `attribution` column stores it."""
-        return {
+        known = {
             "feature": self.feature,
             "share": self.share,
             "deviation": self.deviation,
             "value": self.value,
             "expected": self.expected,
         }
+        return known | {"is_return": True} if self.is_return else known
 
 
 @dataclass(frozen=True)

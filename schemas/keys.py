@@ -23,6 +23,12 @@ _TAGS: dict[str, tuple[type, Callable[[str], KeyPart]]] = {
 }
 
 
+LONGEST_KEY = 512
+"""Characters that the store has for `dump_key` of a key."""
+LONGEST_ENTITY = 255
+"""Characters that the store has for the name of an entity."""
+
+
 @dataclass(frozen=True)
 class KeyRange:
     """Records with ``after < key <= upto``; ``after`` is None at the start of a table."""

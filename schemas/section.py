@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _CRON_FIELDS = 5
+_NEVER = "never"  # TOML has no value for nothing
+_LONGEST = timedelta(days=36_525)  # beyond it, times of today plus or minus a duration leave the calendar
 
 
 class Section(BaseModel):
@@ -29,7 +31,9 @@ def parse_duration(value: object) -> object:
     if not is_duration(value):
         msg = f"expected a duration such as 30s, 5m or 1h 30m, received {value!r}"
         raise ValueError(msg)
-    return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(value)))
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(value))
+    _check_length(seconds)
+    return timedelta(seconds=seconds)
 
 
 def is_duration(text: str) -> bool:
@@ -51,13 +55,26 @@ def interval_of(schedule: str) -> timedelta | None:
     return parsed if isinstance(parsed, timedelta) else None
 
 
-def _check_schedule(schedule: str) -> str:
+def _check_length(seconds: float) -> None:
+    if not 0 <= seconds <= _LONGEST.total_seconds():
+        msg = f"expected a duration from 0s to {_LONGEST.days}d (100 years), received {seconds:g} s"
+        raise ValueError(msg)
+
+
+def _check_duration(duration: timedelta) -> timedelta:
+    _check_length(duration.total_seconds())
+    return duration
+
+
+def _check_schedule(schedule: str | None) -> str | None:
+    if schedule is None or schedule == _NEVER:
+        return None
     interval = interval_of(schedule)
     if interval is not None and interval < timedelta(seconds=1):
         msg = f"expected an interval of at least 1s, received {schedule!r}"
         raise ValueError(msg)
     if interval is None and len(schedule.split()) != _CRON_FIELDS:
-        msg = f'expected a duration such as "5m" or a cron expression of five fields, received {schedule!r}'
+        msg = f'expected a duration such as "5m", a cron expression of five fields or "never", received {schedule!r}'
         raise ValueError(msg)
     return schedule
 
@@ -75,7 +92,7 @@ def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-Schedule = Annotated[str, AfterValidator(_check_schedule)]
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_check_duration)]
+Schedule = Annotated[str | None, AfterValidator(_check_schedule)]
 TimeZone = Annotated[str, AfterValidator(_check_time_zone)]
 Columns = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]

@@ -44,7 +44,7 @@ class AlertsConfig(Section):
 class RetrainConfig(Section):
     """When a monitor is trained again, and on what."""
 
-    every: Schedule | None = None
+    every: Schedule = None
     """Cron expression or interval at which `serve` asks for a training; never where absent."""
     on_drift: bool = False
     """Whether drift asks for one."""

@@ -64,9 +64,8 @@ Json = JSON().with_variant(postgresql.JSONB(), "postgresql")
 Blob = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only in INTEGER columns
 
-REVISION = "0003"  # of the schema below; the store compares it without loading Alembic
+REVISION = "0004"  # of the schema below; the store compares it without loading Alembic
 VERSION_TABLE = "plumbline_version"  # not Alembic's own name: the database may use Alembic itself
-LABELS = ("open", "confirmed", "false_positive", "known")
 
 models = Table(
     "models",
@@ -126,6 +125,7 @@ batches = Table(
     Column("rescorings", Integer, nullable=False, server_default="0"),
     Column("late_records", BigInteger, nullable=False, server_default="0"),
     Column("entities", Json),  # of a series: how many records of each it held
+    Column("has_changed", Boolean, nullable=False, server_default=false()),  # since it was scored, and too late
     CheckConstraint("state IN ('pending', 'running', 'done')", name="state"),
     UniqueConstraint("monitor", "after_key"),
     Index("ix_batches_monitor_state", "monitor", "state", "id"),
@@ -220,6 +220,7 @@ monitors = Table(
     Column("monitor", String(64), primary_key=True),
     Column("scored_until", UtcDateTime),  # the newest record time scored
     Column("too_late_records", BigInteger, nullable=False, server_default="0"),
+    Column("key_columns", Json),  # whose values the ranges of its batches hold
 )
 
 # Flagged records of one entity that are close in time.

@@ -1,8 +1,10 @@
 """The SQL views that dashboards query, written once for every database.
 
-They hold nothing of their own, so each migration builds them anew.
+They hold nothing of their own, so each migration builds them anew. A view of the same name that somebody else made is
+never dropped: ours are known by the tables that they read.
 """
 
+import re
 from typing import Any
 
 from sqlalchemy import (
@@ -18,6 +20,7 @@ from sqlalchemy import (
     case,
     cast,
     func,
+    inspect,
     select,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -28,6 +31,10 @@ from sqlalchemy.sql.functions import FunctionElement
 from schemas.tables import anomalies, batch_hours, drift_features, drifts, incidents
 
 SOURCE_PREFIX = "source_"
+
+# What follows FROM in the definition of a view of ours, as a database gives it back.
+_OURS = re.compile(r"\bfrom\s*\(*(\w+\.)?(anomalies|incidents|batch_hours|drifts)\b", re.IGNORECASE)
+_OURS_JOINED = re.compile(r"\bfrom\s*\(*(\w+\.)?anomalies\s+join\b", re.IGNORECASE)
 
 
 class DayAgo(FunctionElement[Any]):
@@ -136,18 +143,48 @@ def create_views(connection: Connection) -> None:
 def drop_views(connection: Connection) -> None:
     """Drop the views that every store has."""
     for view in VIEWS:
-        drop_view(connection, view.__name__)
+        drop_own_view(connection, view.__name__)
 
 
 def replace_view(connection: Connection, name: str, statement: Select[Any]) -> None:
-    """Create a view; one of that name goes first, since its columns may differ."""
-    drop_view(connection, name)
+    """Create a view; ours of that name goes first, since its columns may differ."""
+    drop_own_view(connection, name)
     connection.execute(CreateView(statement, name))
+
+
+def drop_own_view(connection: Connection, name: str) -> None:
+    """Drop a view if it is there and ours."""
+    if _is_ours(connection, name):
+        drop_view(connection, name)
+
+
+def is_taken(connection: Connection, name: str) -> bool:
+    """Whether a table has the name of a view of ours, or a view that somebody else made."""
+    return has_table(connection, name) and not _is_ours(connection, name)
+
+
+def has_table(connection: Connection, name: str) -> bool:
+    """Whether a table or a view of any kind has the name, in the schema where ours are."""
+    inspector = inspect(connection)
+    return inspector.has_table(name, inspector.default_schema_name)
 
 
 def drop_view(connection: Connection, name: str) -> None:
     """Drop a view if it is there."""
     connection.execute(DropView(Table(name, MetaData()), if_exists=True))
+
+
+def _is_ours(connection: Connection, name: str) -> bool:
+    """Whether the schema where ours are has a view of the name that reads what ours does."""
+    inspector = inspect(connection)
+    schema = inspector.default_schema_name
+    is_exact = connection.dialect.name == "postgresql"  # elsewhere the case of a name may not count
+    found = {other if is_exact else other.lower(): other for other in inspector.get_view_names(schema)}
+    if name not in found:
+        return False
+    definition = re.sub(r'["`]', "", inspector.get_view_definition(found[name], schema))
+    ours = _OURS_JOINED if name.startswith(joined_name("")) else _OURS
+    return ours.search(definition) is not None
 
 
 def _free_name(name: str, taken: set[str]) -> str:

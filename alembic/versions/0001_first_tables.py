@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql, postgresql
 
-from schemas.views import drop_view, joined_name
+from schemas.views import drop_own_view, joined_name
 
 revision = "0001"
 down_revision = None
@@ -29,7 +29,7 @@ def downgrade() -> None:
     connection = op.get_bind()
     models = sa.table("models", sa.column("monitor"))
     for monitor in connection.scalars(sa.select(models.c.monitor).distinct()).all():
-        drop_view(connection, joined_name(monitor))
+        drop_own_view(connection, joined_name(monitor))
     for name in ("runs", "scores", "anomalies", "batch_hours", "batches", "models"):
         op.drop_table(name)
 

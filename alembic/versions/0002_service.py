@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from schemas.views import drop_view, joined_name
+from schemas.views import drop_own_view, joined_name
 
 revision = "0002"
 down_revision = "0001"
@@ -53,7 +53,7 @@ def downgrade() -> None:
     connection = op.get_bind()
     models = sa.table("models", sa.column("monitor"))
     for monitor in connection.scalars(sa.select(models.c.monitor).distinct()).all():
-        drop_view(connection, joined_name(monitor))  # the next training builds it again
+        drop_own_view(connection, joined_name(monitor))  # the next training builds it again
     for name in TABLES:
         op.drop_table(name)
     op.drop_index("ix_batches_recount_at", "batches")

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from detector.blocks import SERIES_BLOCK, in_blocks
 from detector.neighbours import Neighbours
 from detector.series.channels import compress
 
@@ -18,7 +19,6 @@ LOG_VAR_RANGE = (-8.0, 4.0)
 LEAST_DEVIATION = 0.05  # added to a feature's: one that hardly moved must not own the whole score
 NEIGHBOURS = 5
 NETWORK_VIEWS = ("loss", "latent")  # what a network says of a record
-BLOCK = 256  # records in one pass of the network: one shape, so that a row's bits do not depend on the rows beside it
 
 Weights = Mapping[str, Any]
 
@@ -154,8 +154,7 @@ def _in_units(mean: np.ndarray, resolution: np.ndarray) -> np.ndarray:
 
 def _pass(weights: Mapping[str, np.ndarray], x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Loss (n,), posterior mean and log-variance (n, l) of standardised features (n, d), in blocks of one shape."""
-    padded = np.pad(x, ((0, -len(x) % BLOCK), (0, 0)))
-    blocks = [_block(weights, padded[start : start + BLOCK]) for start in range(0, len(padded), BLOCK)]
+    blocks = [_block(weights, block) for block in in_blocks(x, SERIES_BLOCK)]
     z = weights["encoder/mean/bias"].shape[1]
     empty = (np.zeros(0), np.zeros((0, z), np.float32), np.zeros((0, z), np.float32))
     return _stacked(blocks or [empty], len(x))

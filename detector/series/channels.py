@@ -15,6 +15,7 @@ STILL_ROWS = 64  # unchanged rows are counted up to here
 RESTLESS = 8  # a channel that never stood still for longer should never: others do for reasons of their own
 SHORTEST_REST = 3  # unchanged rows that any channel may have
 TOO_LONG = 4  # times as long as ever
+NEAR = 0.5  # standard deviations
 LARGEST = 1e100  # infinite cells count as this
 CONSTANT = 1e-7  # deviation, relative to the mean, below which a channel is constant
 FLAG_VALUES = 2
@@ -67,7 +68,7 @@ class Channels:
     @classmethod
     def fit(cls, runs: Sequence[np.ndarray]) -> Self:
         """The channels of runs of normal records, each (n, c)."""
-        runs = [_bounded(run) for run in runs]
+        runs = [bounded(run) for run in runs]
         columns = [_known(column) for column in np.concatenate(runs).T]
         mean = np.array([column.mean() for column in columns])
         deviation = np.array([column.std() for column in columns])
@@ -96,13 +97,18 @@ class Channels:
 
     def cells(self, values: np.ndarray) -> Cells:
         """The cells of consecutive records (n, c); whether one is stuck depends on the 64 rows before it."""
-        values = _bounded(values)
+        values = bounded(values)
         is_missing = np.isnan(values)
         change = np.where(is_missing, 0, values - self.mean)
         jump = JUMP * np.sign(change) * (np.abs(change) > self._tolerance)
         z = np.where(self.deviation > 0, compress(change / np.where(self.deviation > 0, self.deviation, 1)), jump)
         breach = np.where(is_missing, self._silence, self._novelty(values))
         return Cells(z, is_missing, breach, self._is_stuck(values))
+
+    def is_usual(self, z: np.ndarray) -> np.ndarray:
+        """(n, c) bool: whether standardised cells lie between the lowest and the highest value of training, or near."""
+        lowest, highest = self.cells(np.stack([self.lowest, self.highest])).z
+        return np.asarray((lowest - NEAR <= z) & (z <= highest + NEAR))
 
     def values(self, z: np.ndarray) -> np.ndarray:
         """(n, c) in the channels' units, for standardised cells."""
@@ -130,6 +136,11 @@ class Channels:
         return BREACH * (beyond > self._tolerance) * self.is_flag
 
 
+def bounded(values: np.ndarray) -> np.ndarray:
+    """The values with infinite ones as the largest; missing ones stay missing."""
+    return np.clip(values, -LARGEST, LARGEST)
+
+
 def compress(z: np.ndarray) -> np.ndarray:
     """The identity up to four, from there a logarithm with the same slope.
 
@@ -148,10 +159,6 @@ def expand(z: np.ndarray) -> np.ndarray:
     """
     beyond = np.maximum(np.abs(z) - LINEAR_TO, 0)
     return np.asarray(np.sign(z) * (np.minimum(np.abs(z), LINEAR_TO) + np.expm1(beyond)))
-
-
-def _bounded(values: np.ndarray) -> np.ndarray:
-    return np.clip(values, -LARGEST, LARGEST)
 
 
 def _known(column: np.ndarray) -> np.ndarray:

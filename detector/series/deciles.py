@@ -14,7 +14,7 @@ from zlib import crc32
 
 import numpy as np
 
-from detector.series.channels import LARGEST
+from detector.series.channels import bounded
 from detector.series.records import Series
 
 COUNT = 10
@@ -34,7 +34,7 @@ class Deciles:
     @classmethod
     def fit(cls, runs: Sequence[np.ndarray]) -> Self:
         """The deciles of runs of normal records, each (n, c)."""
-        columns = [column[~np.isnan(column)] for column in _bounded(np.concatenate(runs)).T]
+        columns = [column[~np.isnan(column)] for column in bounded(np.concatenate(runs)).T]
         ranks = np.arange(COUNT + 1) / COUNT
         of_each = [
             np.quantile(known, ranks, method="inverted_cdf") if len(known) else np.zeros(COUNT + 1) for known in columns
@@ -43,7 +43,7 @@ class Deciles:
 
     def places(self, entity: str, series: Series) -> np.ndarray:
         """(n, c) the decile of each cell from 0 to 9; -1 where it lies beyond all of training, NaN where missing."""
-        dealt, values = _dealt(entity, series.times), _bounded(series.values)
+        dealt, values = _dealt(entity, series.times), bounded(series.values)
         columns = [self._column(channel, column, dealt) for channel, column in enumerate(values.T)]
         return np.where(np.isnan(values), np.nan, np.stack(columns, axis=1))
 
@@ -53,10 +53,6 @@ class Deciles:
         last = np.maximum(np.searchsorted(tops, values, side="right") - 1, first)
         places = first + np.floor(dealt * (last - first + 1))
         return np.where((values < lowest) | (first == COUNT), UNSEEN, places)
-
-
-def _bounded(values: np.ndarray) -> np.ndarray:
-    return np.clip(values, -LARGEST, LARGEST)
 
 
 def _dealt(entity: str, times: np.ndarray) -> np.ndarray:

@@ -46,11 +46,13 @@ class ProfileInContext:
     stretches: Sequence[Stretch]
 
     def counts(self, records: pd.DataFrame, p_values: np.ndarray) -> dict[str, list[int]]:
-        """How many of n records lie in each bin, by feature and by p-value."""
+        """How many of n records lie in each bin, by feature and by p-value; one that was not scored lies in none."""
         places = np.full((len(records), self.model.width), np.nan)
         for stretch in self.stretches:
             places[stretch.rows] = self.model.deciles(stretch.entity, picked(stretch.series, stretch.own))
-        return self.profile.counts(pd.DataFrame(places, columns=list(self.features.names)), p_values)
+        is_scored = ~np.isnan(p_values)
+        placed = pd.DataFrame(places[is_scored], columns=list(self.features.names))
+        return self.profile.counts(placed, p_values[is_scored])
 
 
 def fit_profile(scorer: "SeriesScorer", series: Mapping[str, Series], window: int) -> Profile:

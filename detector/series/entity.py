@@ -23,11 +23,13 @@ class Causes:
         share: of a record's deviation that is due to a channel; sums to 1, or to 0 where nothing deviates.
         deviation: how far the cell is from usual, in standard deviations, with its direction.
         expected: the value forecast from the channel's own past, in the channel's units.
+        is_return: whether the value is back in the range of training and the forecast, fed by an unusual past, is not.
     """
 
     share: np.ndarray
     deviation: np.ndarray
     expected: np.ndarray
+    is_return: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,9 @@ class EntityModel:
         total = squares.sum(axis=1, keepdims=True)
         share = np.divide(squares, total, out=np.zeros_like(squares), where=total > 0)
         deviation = np.where(residual < 0, -1, 1) * np.sqrt(squares)
-        return Causes(share, deviation, self.channels.values(self.views.own.expected(cells)))
+        expected = self.views.own.expected(cells)
+        is_return = ~self.channels.is_usual(expected) & self.channels.is_usual(cells.z) & ~cells.is_missing
+        return Causes(share, deviation, self.channels.values(expected), is_return)
 
     def to_state(self) -> dict[str, np.ndarray]:
         """Every number of the model by name."""

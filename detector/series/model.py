@@ -112,7 +112,7 @@ class SeriesModel:
         return Causes(
             *(
                 np.concatenate([getattr(part, name) for part in parts])[position]
-                for name in ("share", "deviation", "expected")
+                for name in ("share", "deviation", "expected", "is_return")
             )
         )
 

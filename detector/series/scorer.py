@@ -73,6 +73,10 @@ class SeriesScorer:
         judges = [*self._judges.values(), *([self._shared] if self._shared else [])]
         return 1 / (1 + max(len(judge.calibration.reference) for judge in judges))
 
+    def knows(self, entity: str) -> bool:
+        """Whether a model scores the entity: its own, or the shared one where there is one."""
+        return entity in self._judges or self._shared is not None
+
     def judge(self, entity: str) -> Judge:
         """What the entity's scores mean.
 
@@ -116,7 +120,7 @@ class SeriesScorer:
 
         Args:
             records: to score, the next ones of the stream where thresholds are tracked.
-            stretches: each of the records in one of them, with its past.
+            stretches: each of the records in one of them, with its past; one in none is not scored, and has no numbers.
             trackers: of the thresholds; without them these are fixed. They are advanced.
 
         Raises:
@@ -177,6 +181,7 @@ class SeriesScorer:
                 deviation=float(causes.deviation[at, channel]),
                 value=_value(float(values[channel]), is_boolean=channel >= numeric),
                 expected=float(causes.expected[at, channel]),
+                is_return=bool(causes.is_return[at, channel]),
             )
 
 
@@ -222,13 +227,15 @@ def _profile_of(artifact: SeriesArtifact) -> Profile | None:
 def _judges(model: SeriesModel, rate: float) -> dict[str, Judge]:
     """The judge of each entity with its own model; those with too few calibration records for the rate share one.
 
-    Scores are in units of the entity's own usual ones, so those of several entities can be laid together.
+    Theirs are laid together and, where that is too few as well, those of all entities: scores are in units of the
+    entity's own usual ones.
     """
     judges = {name: Judge.fit(entity.reference, rate) for name, entity in model.entities.items()}
     few = [name for name, judge in judges.items() if judge.only_ranks]
-    if len(few) > 1:
-        pool = np.concatenate([judges[name].calibration.reference for name in few])
-        judges |= dict.fromkeys(few, Judge.fit(pool, rate, is_pooled=True))
+    for names in (few, list(judges)):
+        if len(names) > 1 and few and judges[few[0]].only_ranks:
+            pool = np.concatenate([model.reference(name) for name in names])
+            judges |= dict.fromkeys(few, Judge.fit(pool, rate, is_pooled=True))
     return judges
 
 

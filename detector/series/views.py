@@ -17,6 +17,7 @@ from typing import Self
 
 import numpy as np
 
+from detector.blocks import SERIES_BLOCK, blocked_product
 from detector.neighbours import Neighbours
 from detector.series.autoencoder import Autoencoder
 from detector.series.averages import lagged, past_mean, rows_of, running_mean
@@ -29,7 +30,6 @@ LAGS = (1, 2)
 NEIGHBOURS = 5
 RIDGE = 1e-3  # per record
 LEAST_ERROR = 0.05  # standard deviations: a perfectly forecast channel must not own the whole score
-BLOCK = 256  # rows of a matrix product: one shape, so that a row's bits do not depend on the rows beside it
 HINT = 0.4  # what a stuck channel says: idle machines stand still too
 VIEWS = ("level", "departure", "forecast", "breach", "stuck")
 RULES = ("breach", "stuck")  # views that state a rule
@@ -87,15 +87,11 @@ class Forecast:
 
     def expected(self, cells: Cells) -> np.ndarray:
         """(n, c): the forecast of each cell; none of the record's own cells enters it."""
-        return _blockwise(_past(cells.z), self.weights)
+        return blocked_product(_past(cells.z), self.weights, SERIES_BLOCK)
 
     def residual(self, cells: Cells) -> np.ndarray:
-        """(n, c): what the forecast missed, in its usual errors; 0 where the cell is missing.
-
-        It counts as much as the share of the longest average that the records so far fill.
-        """
-        missed = np.where(cells.is_missing, 0, (cells.z - self.expected(cells)) / self.error)
-        return missed * _filled(len(missed), max(MEMORIES))[:, None]
+        """(n, c): what the forecast missed, as `_missed` counts it."""
+        return _missed(cells, self.expected(cells), self.error)
 
 
 @dataclass(frozen=True)
@@ -126,12 +122,17 @@ class OwnForecast:
         return (_own_past(cells.z) * self.weights[:, None]).sum(axis=0)
 
     def residual(self, cells: Cells) -> np.ndarray:
-        """(n, c): what the forecast missed, in its usual errors; 0 where the cell is missing.
+        """(n, c): what the forecast missed, as `_missed` counts it."""
+        return _missed(cells, self.expected(cells), self.error)
 
-        It counts as much as the share of the longest average that the records so far fill.
-        """
-        missed = np.where(cells.is_missing, 0, (cells.z - self.expected(cells)) / self.error)
-        return missed * _filled(len(missed), max(MEMORIES))[:, None]
+
+def _missed(cells: Cells, expected: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """(n, c): what a forecast missed, in its usual errors (c,); 0 where the cell is missing.
+
+    It counts as much as the share of the longest average that the records so far fill.
+    """
+    missed = np.where(cells.is_missing, 0, (cells.z - expected) / error)
+    return missed * _filled(len(missed), max(MEMORIES))[:, None]
 
 
 def _usual_error(residual: np.ndarray, runs: Sequence[Cells]) -> np.ndarray:
@@ -150,13 +151,6 @@ def _own_past(z: np.ndarray) -> np.ndarray:
 def _past(z: np.ndarray) -> np.ndarray:
     """(n, 1 + 4 c): what is known of a record before it comes."""
     return np.concatenate([np.ones((len(z), 1)), *_own_past(z)[1:]], axis=1)
-
-
-def _blockwise(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """The product of rows and matrix, in parts of one shape."""
-    padded = np.pad(rows, ((0, -len(rows) % BLOCK), (0, 0)))
-    parts = [padded[start : start + BLOCK] @ matrix for start in range(0, len(padded), BLOCK)]
-    return np.concatenate(parts)[: len(rows)] if parts else np.zeros((0, matrix.shape[1]))
 
 
 @dataclass(frozen=True)

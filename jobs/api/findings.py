@@ -10,10 +10,9 @@ from jobs.api.problems import documented
 from jobs.store import AnomalyQuery, EventQuery, IncidentQuery, StoredAnomaly, StoredEvent, StoredIncident
 from jobs.store.events import EventKind
 from schemas.errors import UsageError
+from schemas.labels import Label
 
 router = APIRouter()
-
-Label = Literal["open", "confirmed", "false_positive", "known"]
 
 
 class AnomalyFilter(Paging):

@@ -17,7 +17,7 @@ from jobs.serving.scheduler import last_due
 from jobs.store.events import EventKind
 from jobs.store.measures import Measures, MonitorMeasures
 from schemas.config import MonitorConfig
-from schemas.tables import LABELS
+from schemas.labels import LABELS
 
 _PREFIX = "plumbline_"
 _BY_STATE = ("state", ("pending", "running"))

@@ -171,7 +171,7 @@ def _truth(value: Any) -> bool | None:
 def _category(value: Any) -> str | None:
     if value is None:
         return None
-    if isinstance(value, str) and value.isascii() | _is_utf8(value):
+    if isinstance(value, str) and _is_utf8(value):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)

@@ -19,7 +19,7 @@ _log = logging.getLogger("plumbline")
 
 _THREADS = 8  # that answer at once, fewer than the store has connections
 _CONNECTIONS = 100  # open at once; one more is told to come again
-_FIRST_REQUEST_SECONDS = 20  # within which a new connection must have sent a request's head
+_HEAD_SECONDS = 20  # within which a connection must have sent the head of a request, the first or the next
 _START_SECONDS = 30
 _GRACE_SECONDS = 3  # for requests that are being answered when the service stops
 
@@ -86,15 +86,21 @@ class ApiServer:
 
 
 class _Protocol(H11Protocol):
-    """HTTP/1.1 on a connection that is dropped where no request comes on it."""
+    """HTTP/1.1 on a connection that is dropped where no request comes on it, or its head comes too slowly."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base class
         """Begin to wait for the first request."""
         super().connection_made(transport)
-        self.loop.call_later(_FIRST_REQUEST_SECONDS, self._close_without_request)
+        self.loop.call_later(_HEAD_SECONDS, self._close_without_request, self.scope)
 
-    def _close_without_request(self) -> None:
-        has_request = bool(self.scope)
+    def on_response_complete(self) -> None:
+        """Begin to wait for the next request."""
+        answered = self.scope  # asked before the base class reads a request that may have come already
+        super().on_response_complete()
+        self.loop.call_later(_HEAD_SECONDS, self._close_without_request, answered)
+
+    def _close_without_request(self, answered: object) -> None:
+        has_request = self.scope is not answered
         if not has_request and not self.transport.is_closing():
             self.transport.close()
 

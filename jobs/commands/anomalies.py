@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.commands.options import in_utc, row_id, with_app
+from jobs.commands.options import Moment, row_id, with_app
+from schemas.labels import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
     from jobs.app import App
     from jobs.output import Output
     from jobs.store import StoredAnomaly
-
-LABELS = ("open", "confirmed", "false_positive", "known")
 
 
 @click.group("anomalies")
@@ -25,8 +24,8 @@ def anomalies_command() -> None:
 @click.argument("monitor", metavar="[MONITOR]", required=False)
 @click.option("--label", type=click.Choice(LABELS), help="Only those labelled so.")
 @click.option("--entity", help="Only those of this entity.")
-@click.option("--since", type=click.DateTime(), help="Record times from this one on (UTC).")
-@click.option("--until", type=click.DateTime(), help="Record times before this one (UTC).")
+@click.option("--since", type=Moment(), help="Record times from this one on (UTC).")
+@click.option("--until", type=Moment(), help="Record times before this one (UTC).")
 @click.option("--incident", "incident_id", type=row_id, help="Only those of this incident.")
 @click.option("--superseded", "is_superseded", is_flag=True, help="Only those that a later scoring took back.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
@@ -38,7 +37,7 @@ def list_command(app: "App", out: "Output", monitor: str | None, is_superseded: 
 
     if monitor:
         app.config.monitor(monitor)
-    query = AnomalyQuery(monitor=monitor, is_current=not is_superseded, **in_utc(asked))
+    query = AnomalyQuery(monitor=monitor, is_current=not is_superseded, **asked)
     found = app.store.anomalies(query)
     nothing = "No anomaly fits. Score new records: plumbline score MONITOR"
     out.result(found, lambda: print_anomalies(out, found) if found else out.say(nothing))
@@ -87,12 +86,17 @@ def show_command(app: "App", out: "Output", anomaly_id: int) -> None:
             }
         )
         causes = [
-            (c["feature"], cell(c["value"]), cell(c["expected"]), c["deviation"], c["share"] / row.anomaly_score)
+            (c["feature"], cell(c["value"]), cell(c["expected"]), c["deviation"], _part(c["share"], row.anomaly_score))
             for c in row.attribution
         ]
         out.table(["feature", "value", "expected", "deviation (sd)", "share of the score"], causes, "Causes")
 
     out.result(row, describe)
+
+
+def _part(share: float | None, score: float) -> float | None:
+    """What part of a score a share is; of a score of 0 there is none."""
+    return None if share is None or score == 0 else share / score
 
 
 @anomalies_command.command("label")

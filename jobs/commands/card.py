@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jobs.output import Output
 
-_PEERS = {"knn": "kNN", "isolation_forest": "isolation forest", "pca": "PCA"}
-
 
 def card_facts(card: Mapping[str, Any]) -> dict[str, Any]:
     """What fits on a line each."""
@@ -22,10 +20,12 @@ def mean_auroc_line(card: Mapping[str, Any]) -> str:
     >>> mean_auroc_line({"mean_auroc": {}})
     'none can be made of these features'
     """
+    from jobs.model_card import METHODS
+
     mean = card["mean_auroc"]
     if not mean:
         return "none can be made of these features"
-    peers = [f"{title} {mean[method]:.3f}" for method, title in _PEERS.items()]
+    peers = [f"{title} {mean[method]:.3f}" for method, title in METHODS.items() if method != "model"]
     return f"{mean['model']:.3f} ({', '.join(peers)})"
 
 
@@ -71,13 +71,15 @@ def baselines_advice(beside: Mapping[str, Any], monitor: str) -> str | None:
 
 def describe_card(out: "Output", card: Mapping[str, Any], monitor: str) -> None:
     """Print the comparison by kind of anomaly, and the realised rates; models of earlier versions have neither."""
+    from jobs.model_card import METHODS
+
     if card.get("kind") == "series":
         _describe_series_card(out, card, monitor)
     if card.get("auroc"):
         # by name: PostgreSQL does not keep the order of keys
         by_kind = [*sorted(card["auroc"].items()), ("mean", card["mean_auroc"])]
-        rows = [(kind, found["model"], *(found[method] for method in _PEERS)) for kind, found in by_kind]
-        out.table(["anomalies", "model", *_PEERS.values()], rows, "AUROC on synthetic anomalies")
+        rows = [(kind, *(found[method] for method in METHODS)) for kind, found in by_kind]
+        out.table(["anomalies", *METHODS.values()], rows, "AUROC on synthetic anomalies")
         if advice := knn_advice(card, monitor):
             out.say(advice)
     if card.get("realised_rates"):

@@ -24,7 +24,7 @@ out_option = click.option(
 @click.command("sample")
 @monitor_argument
 @click.option("-n", "count", type=click.IntRange(1, 1_000_000), default=10, show_default=True, help="How many.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @out_option
 @with_app
 def sample_command(app: "App", out: "Output", monitor: str, count: int, seed: int, file: Path | None) -> None:
@@ -97,9 +97,11 @@ def _print(out: "Output", frame: "pd.DataFrame", file: Path | None) -> None:
 
 
 def _write(frame: "pd.DataFrame", file: Path) -> None:
-    if file.suffix == ".csv":
-        frame.to_csv(file, index=False)
-    elif file.suffix == ".parquet":
-        frame.to_parquet(file, index=False)
-    else:
+    if file.suffix not in {".csv", ".parquet"}:
         raise UsageError(f"{file} ends in neither .csv nor .parquet. Choose one of them.")
+    write = frame.to_csv if file.suffix == ".csv" else frame.to_parquet
+    try:
+        write(file, index=False)
+    except OSError as exc:
+        reason = exc.strerror or exc
+        raise UsageError(f"{file} cannot be written: {reason}. Choose a folder that is there and can be.") from exc

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.commands.anomalies import LABELS, print_anomalies
-from jobs.commands.options import in_utc, row_id, with_app
+from jobs.commands.anomalies import print_anomalies
+from jobs.commands.options import Moment, row_id, with_app
+from schemas.labels import LABELS
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,8 +29,8 @@ def incidents_command() -> None:
 @click.option("--state", type=click.Choice(_STATES), help="Only those in this state; open and ended ones if absent.")
 @click.option("--label", type=click.Choice(LABELS), help="Only those that hold a record labelled so.")
 @click.option("--entity", help="Only those of this entity.")
-@click.option("--since", type=click.DateTime(), help="Those that end then or later (UTC).")
-@click.option("--until", type=click.DateTime(), help="Those that start before this time (UTC).")
+@click.option("--since", type=Moment(), help="Those that end then or later (UTC).")
+@click.option("--until", type=Moment(), help="Those that start before this time (UTC).")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @click.option("--before", "before_id", type=row_id, help="Only ids below this one: the next page.")
 @with_app
@@ -40,7 +41,7 @@ def list_command(app: "App", out: "Output", monitor: str | None, **asked: Any) -
 
     if monitor:
         app.config.monitor(monitor)
-    found = app.store.incidents(IncidentQuery(monitor=monitor, **in_utc(asked)))
+    found = app.store.incidents(IncidentQuery(monitor=monitor, **asked))
     columns = ["id", "monitor", "entity", "state", "from", "to", "records", "severity", "cause", "value", "expected"]
     rows = []
     for row in found:

@@ -203,7 +203,10 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
         rows = [
             (rate, count, count / forecast.days if forecast.days else None) for rate, count in forecast.by_rate.items()
         ]
-        out.table(["false-positive rate", "flagged", "a day"], rows, "Had you asked for another rate")
+        if forecast.decided_by == "false_positive_rate":
+            out.table(["false-positive rate", "flagged", "a day"], rows, "Had you asked for another rate")
+        else:
+            out.say(f"Another false_positive_rate would flag the same with this model: {forecast.decided_by} decides.")
         if forecast.by_day:
             busiest = sorted(forecast.by_day.items(), key=lambda item: -item[1])[:10]
             out.table(["day", "flagged"], sorted(busiest), "The busiest days")

@@ -110,7 +110,21 @@ def promote_command(app: "App", out: "Output", model_id: int, force: bool) -> No
     """Make a model its monitor's champion."""
     app.store.promote(model_id, app.clock(), force=force)
     model = replace(app.store.model(model_id), manifest={})
-    out.result(model, lambda: out.say(f"Model {model_id} is the champion of monitor {model.monitor!r}."))
+    view = _join_anomalies(app, model.monitor)
+
+    def describe() -> None:
+        out.say(f"Model {model_id} is the champion of monitor {model.monitor!r}.")
+        if view:
+            out.say(f"Flagged rows beside their records: SELECT * FROM {view}")
+
+    out.result({**vars(model), "join_view": view}, describe)
+
+
+def _join_anomalies(app: "App", monitor: str) -> str | None:
+    """Build the view of a champion that no training made one; a monitor may have left the configuration."""
+    from jobs.joining import join_anomalies
+
+    return join_anomalies(app.store, app.source(monitor)) if monitor in app.config.monitors else None
 
 
 @models_command.command("rollback")

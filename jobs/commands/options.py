@@ -1,6 +1,6 @@
 """Options that every command has."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
@@ -23,7 +23,27 @@ config_option = click.option(
 )
 json_option = click.option("--json", "is_json", is_flag=True, help="Print one JSON document, for programs.")
 row_id = click.IntRange(0, 2**63 - 1)  # beyond it, databases end in errors of their own
+_FIRST_YEAR, _LAST_YEAR = 2, 9998  # of times that count
 monitor_argument = click.argument("monitor", metavar="MONITOR")
+
+
+class Moment(click.ParamType[datetime]):
+    """A date or a time in ISO 8601, as a time in UTC; one without a zone is in UTC."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The time that a text stands for."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            time = datetime.fromisoformat(value)
+            time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no time. Write it like 2026-03-01, or 2026-03-01T12:30:00.", param, ctx)
+        if not _FIRST_YEAR <= time.year <= _LAST_YEAR:
+            self.fail(f"{value!r} is not within the years {_FIRST_YEAR} to {_LAST_YEAR}.", param, ctx)
+        return time
 
 
 def with_app(function: Callable[..., None]) -> Callable[..., None]:
@@ -40,13 +60,6 @@ def with_app(function: Callable[..., None]) -> Callable[..., None]:
             function(app=app, out=Output(is_json=is_json), **arguments)
 
     return command
-
-
-def in_utc(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments in which times, typed without a zone, are in UTC."""
-    return {
-        name: value.replace(tzinfo=UTC) if isinstance(value, datetime) else value for name, value in arguments.items()
-    }
 
 
 @contextmanager

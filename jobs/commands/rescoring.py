@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.commands.modelling import describe_scoring, scoring_progress
-from jobs.commands.options import in_utc, monitor_argument, with_app
+from jobs.commands.options import Moment, monitor_argument, with_app
 
 if TYPE_CHECKING:
     from jobs.app import App
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 @click.command("rescore")
 @monitor_argument
-@click.option("--from", "since", type=click.DateTime(), required=True, help="Record times from this one on (UTC).")
-@click.option("--to", "until", type=click.DateTime(), required=True, help="Record times before this one (UTC).")
+@click.option("--from", "since", type=Moment(), required=True, help="Record times from this one on (UTC).")
+@click.option("--to", "until", type=Moment(), required=True, help="Record times before this one (UTC).")
 @with_app
 def rescore_command(app: "App", out: "Output", monitor: str, since: datetime, until: datetime) -> None:
     """Score the batches of a time again with the champion; rows of older models stay, marked as superseded."""
@@ -24,13 +24,15 @@ def rescore_command(app: "App", out: "Output", monitor: str, since: datetime, un
     from jobs.output import counted_noun
     from jobs.rescoring import Window, rescore_monitor
 
-    window = Window(**in_utc({"since": since, "until": until}))
+    window = Window(since, until)
     with scoring_progress(app, out, monitor) as (show, load):
         report = rescore_monitor(source, store, app.clock, window, show, load)
 
     def describe() -> None:
         batches = counted_noun(report.reopened, "batch", "batches")
-        out.say(f"{batches} of {since} to {until} UTC went back to be scored again.")
+        out.say(
+            f"{batches} of {since:%Y-%m-%d %H:%M:%S} to {until:%Y-%m-%d %H:%M:%S} UTC went back to be scored again."
+        )
         describe_scoring(app, out, report.scoring)
 
     out.result(report, describe)

@@ -97,7 +97,10 @@ def import_command(
     from pydantic import SecretStr
 
     from jobs.importing.importing import import_file
+    from jobs.importing.reserved import refuse_own_name
 
+    if into is None:  # where `migrate` has not run yet, the database does not show that it is the store's
+        refuse_own_name(table)
     engine = app.open(SecretStr(into)) if into else app.engine
     with counted(out, f"importing {file.name}") as progress:
         report = import_file(file, engine, table, key=key, if_exists=if_exists, progress=progress)

@@ -33,6 +33,7 @@ _DELIMITERS = ",;\t|"
 _BLOCK_BYTES = 4 << 20
 _BATCH_ROWS = 10_000
 _LADDER = (INTEGER, DECIMAL, BOOLEAN, NAIVE_TIME, TIME)
+_CODE = r"^\s*[+-]?0[0-9xX]"  # such as 00123 or 0x7b: a number would lose what tells it from 123
 
 
 class RecordFile(Protocol):
@@ -198,6 +199,8 @@ def _widened(kind: pa.DataType, values: pa.Array) -> pa.DataType:
 
 
 def _fits(values: pa.Array, kind: pa.DataType) -> bool:
+    if kind in (INTEGER, DECIMAL) and pc.any(pc.match_substring_regex(values, _CODE)).as_py():
+        return False
     try:
         convert(values, kind)
     except pa.ArrowInvalid:

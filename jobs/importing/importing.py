@@ -15,6 +15,7 @@ from jobs.databases import failure, reading, sqlite_file, writing
 from jobs.importing import files
 from jobs.importing.files import Kinds, RecordFile
 from jobs.importing.replacing import replace_table
+from jobs.importing.reserved import is_home_of_store, refuse_own_name
 from schemas.errors import RecordsError, SourceError, UsageError
 from schemas.tables import BigId, UtcDateTime
 
@@ -81,7 +82,8 @@ def import_file(
         progress: Called with the number of records written so far.
 
     Raises:
-        UsageError: where the file is not there or of another format, or the table exists, or views bar its replacement.
+        UsageError: where the file is not there or of another format, or the table exists, is one of Plumbline's own,
+            or has views that bar its replacement.
         RecordsError: where the records are no table, do not fit the existing one, or lack or repeat keys.
         SourceError: where the database cannot be written.
     """
@@ -115,6 +117,8 @@ def _existing_columns(engine: sa.Engine, table: str) -> Existing:
         return {}
     schema, name = _split(table)
     with reading(engine, SourceError) as connection:
+        if is_home_of_store(connection, schema):
+            refuse_own_name(name)
         inspector = sa.inspect(connection)
         if not inspector.has_table(name, schema):
             return {}

@@ -6,11 +6,13 @@ break each other's POSIX locks when both open the same file, and with them the f
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from adbc_driver_postgresql import dbapi
 from sqlalchemy import URL, Select
 from sqlalchemy.dialects import postgresql
@@ -107,6 +109,16 @@ def _series(column: pa.ChunkedArray) -> "pd.Series[Any]":
         return pd.Series([None if text is None else Decimal(text) for text in column.to_pylist()], dtype="object")
     if isinstance(kind, pa.BaseExtensionType):
         return pd.Series(column.to_pylist(), dtype="object")
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        column = _within_calendar(column)
     # Integers beside nulls do not go through float: they stay exact.
     series: pd.Series[Any] = column.to_pandas(types_mapper=_NULLABLE.get if column.null_count else None)
     return series
+
+
+def _within_calendar(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Dates or times in UTC, null where they are infinite or of a year that Python has not."""
+    calendar = date if pa.types.is_date(column.type) else datetime
+    first, last = pa.scalar(calendar.min, column.type), pa.scalar(calendar.max, column.type)
+    is_within = pc.and_(pc.greater_equal(column, first), pc.less_equal(column, last))
+    return pc.if_else(is_within, column, pa.scalar(None, column.type))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import ColumnElement, FromClause, Select, and_, case, distinct, func, literal, select, true
+from sqlalchemy import ColumnElement, FromClause, Select, and_, case, distinct, func, literal, not_, select, true
 
 from jobs.reading.grid import Grid
 from jobs.reading.past import Past
@@ -143,8 +143,10 @@ class Cells:
         return select(func.count(), *(func.sum(number) for number in records.c)).select_from(records)
 
     def waits(self, page: FromClause, settled_before: datetime) -> ColumnElement[bool]:
-        """The condition for rows of a page whose cells may not be complete."""
-        return self.grid.is_from(page, self.grid.start_at(settled_before))
+        """The condition for rows of a page whose cells may not be complete; one that is unfit stops the run instead."""
+        is_young = and_(self.grid.has_time(page), self.grid.is_from(page, self.grid.start_at(settled_before)))
+        unfit = self.grid.is_unfit(page)
+        return is_young if unfit is None else and_(is_young, not_(unfit))
 
     def _keys(self, *conditions: ColumnElement[bool]) -> Select[Any]:
         return select(*self.watched.key_columns()).where(*conditions)

@@ -6,6 +6,7 @@ a larger key is past for none that was there before. Of the past, the last `cont
 Where records are cells of a grid, a cell is past for a record as it was when that came: `jobs.reading.cells`.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, Union
@@ -40,6 +41,8 @@ def in_context(
 ) -> "Scorer | InContext":
     """What scores these records: the scorer itself, or bound to the past of each.
 
+    Those of an entity that no model knows are left out.
+
     Args:
         scorer: of the monitor.
         records: a page of the source.
@@ -53,7 +56,7 @@ def in_context(
     if not isinstance(scorer, SeriesScorer):
         return scorer
     stretches = stretches_of(records, source, scorer.artifact.features, scorer.model.context_rows)
-    return InContext(scorer, records.index, stretches, trackers)
+    return InContext(scorer, records.index, [one for one in stretches if scorer.knows(one.entity)], trackers)
 
 
 def stretches_of(records: pd.DataFrame, source: Source, features: Features, moments: int) -> tuple[Stretch, ...]:
@@ -96,19 +99,27 @@ class _Page:
         crowded = dict(self._crowded())
         for entity, rows in crowded.items():
             yield from self._sharing(entity, rows, moments)
-        waiting = [rows for rows in self.runs if self.entities[rows[0]] not in crowded]
+        for run in (rows for rows in self.runs if self.entities[rows[0]] not in crowded):
+            yield from self._parts(run, moments)
+
+    def _parts(self, run: np.ndarray, moments: int) -> Iterator[Stretch]:
+        """A run in as few stretches as its records have pasts of their own, or little between them."""
+        waiting, pasts = [run], dict[int, list[Series]]()
         while waiting:
             rows = waiting.pop()
+            first = int(rows[0])
+            before = pasts.pop(first) if first in pasts else self._before(rows, moments)
+            sharing = self._sharing_one_past(rows, before, moments)
+            if sharing < len(rows):
+                waiting.append(rows[sharing:])
+                rows = rows[:sharing]
             between = self._between(rows, limit=max(len(rows), moments))
             if between is None:
                 widest = int(np.argmax(np.diff(self.series.times[rows]))) + 1
-                waiting += [rows[:widest], rows[widest:]]
+                waiting += [rows[widest:], rows[:widest]]
+                pasts[first] = before
                 continue
-            before = self._before(rows, moments)
-            if not self._is_one_past(rows, before, moments):
-                waiting += np.array_split(rows, 2)
-                continue
-            yield Stretch(str(self.entities[rows[0]]), rows, joined([*before, *between, picked(self.series, rows)]))
+            yield Stretch(str(self.entities[first]), rows, joined([*before, *between, picked(self.series, rows)]))
 
     def _crowded(self) -> Iterator[tuple[str, np.ndarray]]:
         """The entities several of whose records share a time, where all come in order of time; with their rows."""
@@ -144,13 +155,20 @@ class _Page:
         found = self.source.read_between(self.keys[rows[0]], self.keys[rows[-1]], limit)
         return None if found is None else self._as_series(found)
 
-    def _is_one_past(self, rows: np.ndarray, before: list[Series], moments: int) -> bool:
-        """Whether the records of a run share their past, apart from each other."""
-        if len(rows) == 1:
-            return True
+    def _sharing_one_past(self, rows: np.ndarray, before: list[Series], moments: int) -> int:
+        """How many records from the first of a run on share their past, apart from each other.
+
+        With a record that does not, none after it does; so their number is found by halving.
+        """
         is_all = not before or len(before[0]) < moments
         since = None if is_all else pd.Timestamp(before[0].times[0], tz="UTC").to_pydatetime()
-        return self.source.is_one_past([self.keys[row] for row in rows], since)
+        keys = [self.keys[row] for row in rows]
+
+        def has_own(count: int) -> bool:
+            return count > 1 and not self.source.is_one_past(keys[:count], since)
+
+        counts = range(1, len(keys) + 1)
+        return len(keys) if not has_own(len(keys)) else bisect_left(counts, True, key=has_own)
 
     def _as_series(self, records: pd.DataFrame) -> list[Series]:
         return [series_of(records, str(self.source.monitor.time), self.features)] if len(records) else []

@@ -23,6 +23,7 @@ from sqlalchemy import (
     select,
 )
 
+from jobs.reading.times import counts
 from jobs.reading.watched import Watched
 from schemas.errors import SourceError
 
@@ -69,9 +70,14 @@ class Grid:
         time = records.c[self.time]
         if self.is_text:
             seconds = cast(func.strftime("%s", func.substr(time, 1, _SECONDS_LENGTH)), Integer)
-            return seconds - (seconds % self.step + self.step) % self.step  # a remainder there may be negative
-        cells = cast(func.floor(extract("epoch", time).op("/")(self.step)), BigInteger) * self.step
-        return case((func.isfinite(time), cells))
+            cells = seconds - (seconds % self.step + self.step) % self.step  # a remainder there may be negative
+        else:
+            cells = cast(func.floor(extract("epoch", time).op("/")(self.step)), BigInteger) * self.step
+        return case((self.has_time(records), cells))
+
+    def has_time(self, records: FromClause) -> ColumnElement[bool]:
+        """The condition that the time of a row counts."""
+        return counts(records.c[self.time], "sqlite" if self.is_text else "postgresql")
 
     def is_from(self, records: FromClause, start: Any) -> ColumnElement[bool]:
         """The condition that the time of a row is that of the start of a cell, or later."""

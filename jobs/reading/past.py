@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, ScalarSelect, Select, select
 
+from jobs.reading.times import counts
 from jobs.reading.watched import Watched
 from schemas.config import MonitorConfig
 from schemas.keys import Key
@@ -21,7 +22,7 @@ class Past:
     Attributes:
         watched: the table.
         time: its column of times.
-        select: the records of the same entity with a smaller key.
+        select: the records of the same entity with a time and a smaller key.
     """
 
     watched: Watched
@@ -31,11 +32,12 @@ class Past:
     @classmethod
     def of(cls, watched: Watched, monitor: MonitorConfig, key: Key, records: Select[Any]) -> "Past":
         """The past of the record with a key, among the records of a select."""
-        past = records.where(watched.before(key))
+        time = watched.records.c[str(monitor.time)]
+        past = records.where(watched.before(key), counts(time, watched.dialect))
         if monitor.entity is not None:
             entity = watched.records.c[monitor.entity]
             past = past.where(entity == _value_of(entity, watched, key))
-        return cls(watched, watched.records.c[str(monitor.time)], past)
+        return cls(watched, time, past)
 
     def time_of(self, key: Key) -> ScalarSelect[Any]:
         """The time of the record with a key."""

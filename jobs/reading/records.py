@@ -8,20 +8,31 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype, is_bool_dtype, is_datetime64_any_dtype, is_float_dtype, is_integer_dtype
 
+from jobs.reading.times import those_that_count
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
-from schemas.keys import Key, key_label
+from schemas.keys import LONGEST_ENTITY, LONGEST_KEY, Key, dump_key, key_label
 
 _INTEGERS_OF_INT64 = range(-(2**63), 2**63)
+_SURELY_SHORT = 64  # characters of a key in columns of text: each is up to six in the form that the store holds
+_SHOWN = 80
 _NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal", "boolean"}
 
 
 class _Unfit(Exception):
     """A value that is not what its column should hold."""
 
-    def __init__(self, series: "pd.Series[Any]", is_unfit: "pd.Series[bool]", expected: str) -> None:
+    def __init__(
+        self,
+        series: "pd.Series[Any]",
+        is_unfit: "pd.Series[bool]",
+        expected: str,
+        advice: str = "list the column under another type in config.toml",
+    ) -> None:
         self.position = int(np.flatnonzero(is_unfit.to_numpy(dtype=bool))[0])
-        self.value, self.expected = series.iloc[self.position], expected
+        value = series.iloc[self.position]
+        self.value = value.item() if isinstance(value, np.generic) else value
+        self.expected, self.advice = expected, advice
 
 
 def typed(frame: pd.DataFrame, name: str, monitor: MonitorConfig) -> pd.DataFrame:
@@ -33,7 +44,7 @@ def typed(frame: pd.DataFrame, name: str, monitor: MonitorConfig) -> pd.DataFram
         monitor: says what each column is.
 
     Raises:
-        SourceError: where a value does not fit its column, or a key is null or there twice.
+        SourceError: where a value does not fit its column, or a key is null, there twice, or too long for the store.
     """
     keys = pd.DataFrame({column: _key(frame[column]) for column in monitor.key})
     _refuse_bad_keys(keys, name)
@@ -89,30 +100,44 @@ def label(series: "pd.Series[Any]") -> "pd.Series[Any]":
 
 def categorical(series: "pd.Series[Any]") -> "pd.Series[Any]":
     """Categories as text; a missing one is NA."""
-    if series.dtype == "str":
-        return series
-    if infer_dtype(series, skipna=True) == "string":
-        return series.astype("str")
+    if series.dtype == "str" or infer_dtype(series, skipna=True) == "string":
+        return _storable(series.astype("str"))
     texts = [None if pd.isna(value) else str(value) for value in series.array]
-    return pd.Series(texts, index=series.index, dtype="str")
+    return _storable(pd.Series(texts, index=series.index, dtype="str"))
+
+
+def _storable(texts: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Texts without the zero character, which SQLite may hold and PostgreSQL, where a store may be, cannot."""
+    has_zero = texts.str.contains("\0", regex=False, na=False)
+    return texts.str.replace("\0", "\ufffd", regex=False) if has_zero.any() else texts
+
+
+def entity(series: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Names of entities as text, as long as the store holds them; a missing one is NA."""
+    names = categorical(series)
+    is_long = names.str.len() > LONGEST_ENTITY
+    if is_long.any():
+        expected = f"names of entities of at most {LONGEST_ENTITY} characters"
+        raise _Unfit(series, is_long, expected, "take another column as `entity` in config.toml")
+    return names
 
 
 def timestamp(series: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Times in UTC to the microsecond; those without a zone hold UTC."""
+    """Times in UTC to the microsecond, missing where they do not count; those without a zone hold UTC."""
     if infer_dtype(series, skipna=True) in _NUMBERS:
         raise _Unfit(series, series.notna(), "a time")
     times = pd.to_datetime(series, utc=True, errors="coerce", format="ISO8601")
     is_unfit = times.isna() & series.notna()
     if is_unfit.any():
         raise _Unfit(series, is_unfit, "a time")
-    return times.astype("datetime64[us, UTC]")
+    return those_that_count(times.astype("datetime64[us, UTC]"))
 
 
 def _conversions(monitor: MonitorConfig) -> dict[str, Callable[["pd.Series[Any]"], "pd.Series[Any]"]]:
     features = monitor.features
     roles = (
         ((monitor.time,), timestamp),
-        ((monitor.entity,), categorical),
+        ((monitor.entity,), entity),
         (features.numeric, numeric),
         (features.boolean, boolean),
         (features.categorical, categorical),
@@ -153,12 +178,30 @@ def _exact(series: "pd.Series[Any]") -> list[Any]:
 def _refuse_bad_keys(keys: pd.DataFrame, name: str) -> None:
     columns = ", ".join(keys.columns)
     if keys.isna().any(axis=None):
-        msg = f"Monitor {name!r} found a record whose key ({columns}) is null. Choose a key that never is."
+        msg = f"Monitor {name!r} found a record whose key ({columns}) is null or infinite. Choose a key that never is."
         raise SourceError(msg)
     is_repeated = keys.duplicated()
     if is_repeated.any():
         twice = key_label(keys_of(keys[is_repeated].head(1), list(keys.columns))[0])
         msg = f"Monitor {name!r} found two records with the key {twice} ({columns}). Choose a key that is unique."
+        raise SourceError(msg)
+    texts = keys.select_dtypes(["object", "str"]).map(lambda part: len(str(part)))
+    for key in keys_of(keys[texts.sum(axis=1) > _SURELY_SHORT], list(keys.columns)):
+        refuse_long_key(key, name)
+
+
+def refuse_long_key(key: Key, name: str) -> None:
+    """Raise where the store has no room for a key.
+
+    Raises:
+        SourceError: with the monitor of that name, and what to do.
+    """
+    length = len(dump_key(key))
+    if length > LONGEST_KEY:
+        msg = (
+            f"Monitor {name!r} found a key of {length} characters: {_abridged(key_label(key))}. The store holds "
+            f"{LONGEST_KEY}. Choose a shorter key, or shorten that of the record."
+        )
         raise SourceError(msg)
 
 
@@ -166,5 +209,9 @@ def _unfit_sentence(unfit: _Unfit, name: str, column: str, keys: pd.DataFrame) -
     key = key_label(keys_of(keys.iloc[[unfit.position]], list(keys.columns))[0])
     return (
         f"Column {column!r} of monitor {name!r} should hold {unfit.expected}, but the record with key {key} "
-        f"holds {unfit.value!r}. Correct the record, or list the column under another type in config.toml."
+        f"holds {_abridged(repr(unfit.value))}. Correct the record, or {unfit.advice}."
     )
+
+
+def _abridged(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} (and so on)"

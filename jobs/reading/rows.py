@@ -10,7 +10,6 @@ from sqlalchemy import (
     ColumnElement,
     Double,
     FromClause,
-    Integer,
     Numeric,
     Select,
     Text,
@@ -18,6 +17,7 @@ from sqlalchemy import (
     and_,
     cast,
     func,
+    literal_column,
     select,
     true,
 )
@@ -149,7 +149,14 @@ def is_normal(monitor: MonitorConfig) -> Condition:
 
 def is_labelled(watched: Watched, monitor: MonitorConfig) -> ColumnElement[bool]:
     """The condition for rows that the label calls anomalies."""
-    return cast(watched.records.c[str(monitor.label)], Integer()) != 0
+    label = watched.records.c[str(monitor.label)]
+    family = watched.columns[str(monitor.label)].family
+    if watched.dialect == "sqlite" or family == "text":  # there, a column may hold numbers as texts
+        return cast(label, Numeric()) != 0
+    if family == "boolean":
+        return label
+    is_number = label != literal_column("'NaN'") if family in {"float", "decimal"} else true()
+    return and_(label != 0, is_number)
 
 
 def checked_columns(monitor: MonitorConfig) -> tuple[str, ...]:

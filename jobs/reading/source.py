@@ -10,10 +10,10 @@ from sqlalchemy import Connection, Engine, FromClause, Select, select
 from jobs.databases import reading
 from jobs.reading.cells import Cells
 from jobs.reading.grid import Grid
-from jobs.reading.records import keys_of
+from jobs.reading.records import keys_of, refuse_long_key
 from jobs.reading.rows import Rows
+from jobs.reading.tally import Tally
 from jobs.reading.watched import Watched, watch
-from jobs.store.results import Tally
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.keys import Key, KeyPart, KeyRange
@@ -228,4 +228,5 @@ def _checked(upto: Sequence[Any], name: str) -> Key:
         if not isinstance(part, KeyPart) or isinstance(part, bool):
             msg = f"Monitor {name!r} found {part!r} in a key, which is no integer, text, time or UUID. " + _KEY_ADVICE
             raise SourceError(msg)
+    refuse_long_key(tuple(upto), name)
     return tuple(upto)

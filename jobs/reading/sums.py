@@ -6,8 +6,9 @@ Each is one exact integer per row: neither the order of the rows nor the session
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, Text, case, cast, extract, func
+from sqlalchemy import BigInteger, ColumnElement, Integer, Text, and_, case, cast, extract, func
 
+from jobs.databases import TEXT_SUM
 from jobs.reading.watched import Watched
 
 _PRIME = 2**31 - 1  # the sum of a batch stays within 64 bits
@@ -34,9 +35,11 @@ def _number(watched: Watched, name: str) -> ColumnElement[Any] | None:
 
 
 def _number_of_sqlite(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Values have types there, columns have not; a text that is no time counts nothing."""
+    """Values have types there, columns have not. A text that is no time is summed up by a function of our own."""
     time = cast(func.round((func.julianday(column) - _UNIX_EPOCH) * _MILLISECONDS), Integer)
-    return case((func.typeof(column) == "integer", column % _PRIME), else_=time)
+    is_text = and_(func.typeof(column) == "text", time.is_(None))
+    is_integer = func.typeof(column) == "integer"
+    return case((is_integer, column % _PRIME), (is_text, getattr(func, TEXT_SUM)(column)), else_=time)
 
 
 def _number_of_postgresql(column: ColumnElement[Any], *, is_time: bool) -> ColumnElement[Any]:

@@ -43,6 +43,7 @@ from sqlalchemy.sql import quoted_name
 from sqlalchemy.types import TypeEngine
 
 from jobs.databases import display_name
+from jobs.reading.times import counts
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.keys import Key, KeyPart, KeyRange
@@ -137,12 +138,14 @@ class Watched:
         )
 
     def is_later(self, time: ColumnElement[Any], moment: datetime) -> ColumnElement[bool]:
-        """The condition that a time column is past a moment; columns without a zone hold UTC."""
+        """The condition that a time counts and is past a moment; columns without a zone hold UTC."""
         naive = moment.astimezone(UTC).replace(tzinfo=None)
         if self.dialect == "sqlite":  # times are texts there, in more than one form
-            return func.julianday(time) > func.julianday(naive.isoformat(sep=" "))
-        is_zoned = self.columns[time.key or ""].family == "instant"
-        return time > bindparam(None, moment if is_zoned else naive, type_=DateTime(timezone=is_zoned))
+            later = func.julianday(time) > func.julianday(naive.isoformat(sep=" "))
+        else:
+            is_zoned = self.columns[time.key or ""].family == "instant"
+            later = time > bindparam(None, moment if is_zoned else naive, type_=DateTime(timezone=is_zoned))
+        return and_(later, counts(time, self.dialect))
 
 
 def watch(connection: Connection, name: str, monitor: MonitorConfig) -> Watched:
@@ -222,14 +225,23 @@ def _place(inspector: Inspector, name: str, monitor: MonitorConfig) -> _Place:
         return _Place(table=wanted)
     if rest and inspector.has_table(rest, schema):
         return _Place(schema, rest)
-    known = [*inspector.get_table_names(), *inspector.get_view_names()]
-    nearest = close_name(wanted, known)
-    hint = f"The nearest is {nearest!r}" if nearest else f"There are: {', '.join(sorted(known)[:20]) or 'none'}"
     msg = (
         f"Monitor {name!r} watches the table {wanted!r}, which is not in "
-        f"{display_name(inspector.engine.url)}. {hint}. Correct `table` in config.toml."
+        f"{display_name(inspector.engine.url)}. {known_tables(inspector, wanted)}. Correct `table` in config.toml."
     )
     raise SourceError(msg)
+
+
+def known_tables(inspector: Inspector, wanted: str) -> str:
+    """A sentence on which tables and views there are: the one with the nearest name, or some of all."""
+    schema = wanted.partition(".")[0].lower()
+    known = [*inspector.get_table_names(), *inspector.get_view_names()]
+    for other in inspector.get_schema_names():
+        if other.lower() == schema:
+            names = [*inspector.get_table_names(other), *inspector.get_view_names(other)]
+            known += [f"{other}.{table}" for table in names]
+    nearest = close_name(wanted, known)
+    return f"The nearest is {nearest!r}" if nearest else f"There are: {', '.join(sorted(known)[:20]) or 'none'}"
 
 
 def _described(connection: Connection, inspector: Inspector, place: _Place) -> dict[str, WatchedColumn]:

@@ -73,10 +73,13 @@ class Monitoring:
         return backoff.has_failed or self._live.store.has_work(name, at, in_order=in_order)
 
     def missed(self) -> Iterator[tuple[str, datetime]]:
-        """Each monitor whose schedule fell due since its last run, while no process served, and the first such time."""
+        """Each monitor whose schedule fell due since its last run, while no process served, and the first such time.
+
+        One that no process has ever served has missed nothing, though it may have been scored by hand.
+        """
         for name, monitor in self._live.config.monitors.items():
             last = self._live.store.last_started(name, "score")
-            if monitor.score_every is not None and last is not None:
+            if monitor.score_every is not None and last is not None and self._live.store.was_served(name):
                 due_at = Timing(monitor.score_every, monitor.time_zone).next_due(last)
                 if due_at is not None and due_at <= self._live.clock():
                     yield name, due_at

@@ -34,8 +34,8 @@ class Scorers:
             RateTooSmall: where its calibration records cannot resolve the rate.
         """
         is_series = monitor.series is not None
-        decides = (is_series, monitor.false_positive_rate, monitor.flag, monitor.false_discovery_rate)
-        wanted = (champion.model_id, champion.sha256, *decides)
+        rates = (monitor.false_positive_rate, monitor.flag, monitor.false_discovery_rate)
+        wanted = (champion.model_id, champion.sha256, is_series, monitor.grid, *rates)
         with self._lock:
             known, scorer = self._kept.get(champion.monitor, (None, None))
             if known != wanted or scorer is None:

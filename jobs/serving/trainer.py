@@ -19,7 +19,8 @@ class Trainer:
     """
 
     def __init__(self, config_path: Path) -> None:
-        self._command = [sys.executable, "-m", "jobs.cli", "retrain", "--work", "--config", str(config_path)]
+        # -P: a folder named jobs where the service was started is not ours.
+        self._command = [sys.executable, "-P", "-m", "jobs.cli", "retrain", "--work", "--config", str(config_path)]
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._is_stopped = False

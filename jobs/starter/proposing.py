@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, func, inspect, select
 from jobs.databases import display_name, reading
 from jobs.reading.records import typed
 from jobs.reading.source import CoreReader
-from jobs.reading.watched import Family, Watched, WatchedColumn, close_name, raw_sql, watch
+from jobs.reading.watched import Family, Watched, WatchedColumn, known_tables, raw_sql, watch
 from schemas.config import MonitorConfig
 from schemas.errors import RecordsError, SourceError, UsageError
 
@@ -128,10 +128,7 @@ def _watched(connection: Connection, table: str, key: str | None) -> Watched:
     inspector = inspect(connection)
     schema, _, rest = table.partition(".")
     if not (inspector.has_table(table) or (rest and inspector.has_table(rest, schema))):
-        known = [*inspector.get_table_names(), *inspector.get_view_names()]
-        nearest = close_name(table, known)
-        hint = f"The nearest is {nearest!r}" if nearest else f"It has: {', '.join(sorted(known)[:20]) or 'none'}"
-        place = display_name(connection.engine.url)
+        place, hint = display_name(connection.engine.url), known_tables(inspector, table)
         raise UsageError(f"There is no table {table!r} in {place}. {hint}. Name one of its tables with --table.")
     # Nothing is known of the table yet, so that the monitor names its place alone.
     watched = watch(connection, table, MonitorConfig.model_construct(table=table, key=()))

@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, select, 
 from jobs.databases import reading, writing
 from jobs.store.locking import lock_monitor
 from schemas.errors import UsageError
-from schemas.tables import LABELS, anomalies, scores
+from schemas.labels import LABELS
+from schemas.tables import anomalies, scores
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,7 +22,10 @@ class Extent:
     """Of the first record that has the peak score."""
     peak_severity: float
     causes: Sequence[Mapping[str, Any]]
-    """The largest share of each feature with its value and time, largest first."""
+    """The largest share of each feature with its value and time, largest first.
+
+    What a feature was when it returned to usual counts only where nothing else is known of it.
+    """
     is_muted: bool
     """Whether every record lies in a maintenance window."""
 
@@ -86,19 +89,24 @@ def grouped(extents: Iterable[Extent], gap: timedelta) -> list[Extent]:
 
 
 def _largest(causes: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The largest share of each feature, of the features that have the largest."""
+    """The largest share of each feature, of the features that come first; largest first."""
     best: dict[str, Mapping[str, Any]] = {}
     for cause in causes:
         held = best.get(cause["feature"])
         if held is None or _precedes(cause, held):
             best[cause["feature"]] = cause
-    return sorted(best.values(), key=_rank)[:_MAX_CAUSES]
+    return sorted(sorted(best.values(), key=_rank)[:_MAX_CAUSES], key=_by_share)
 
 
-def _rank(cause: Mapping[str, Any]) -> tuple[bool, float, str, str]:
+def _by_share(cause: Mapping[str, Any]) -> tuple[bool, float, str, str]:
     """Largest share first, those without one last; the rest makes the order of equals certain."""
     share = cause["share"]
     return share is None, -(share or 0.0), cause["time"], cause["feature"]
+
+
+def _rank(cause: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Faults before the return from them, which points the other way, and then by share."""
+    return cause.get("is_return", False), *_by_share(cause)
 
 
 def _precedes(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import TypeVar
 
@@ -78,7 +78,7 @@ def refresh_incidents(connection: Connection, monitor: str, touched: Touched, ru
     if not times:
         return
     stale = _stale(connection, monitor, touched)
-    scope = _Scope(monitor, rule, at, min(times) - rule.gap, max(times) + rule.gap, stale)
+    scope = _Scope(monitor, rule, at, _moved(min(times), -rule.gap), _moved(max(times), rule.gap), stale)
     known = _around(connection, scope)
     _release_superseded(connection, stale)
     whole = sorted((incident.extent for incident in known if incident.id not in stale), key=_start)
@@ -91,6 +91,14 @@ def refresh_incidents(connection: Connection, monitor: str, touched: Touched, ru
 
 
 _start = attrgetter("start_time")
+
+
+def _moved(time: datetime, by: timedelta) -> datetime:
+    """A time later or earlier, at most to an end of the calendar: a source may hold any time."""
+    try:
+        return time + by
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC) if by > timedelta(0) else datetime.min.replace(tzinfo=UTC)
 
 
 def _stale(connection: Connection, monitor: str, touched: Touched) -> frozenset[int]:

@@ -1,5 +1,7 @@
 """The ledger: batches from planned to done, each finished once in effect."""
 
+import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,7 +29,7 @@ from jobs.store.grouping import IncidentRule, refresh_incidents
 from jobs.store.locking import lock_monitor
 from jobs.store.results import BatchResult, Tally
 from jobs.store.writing import Origin, write_result
-from schemas.errors import LostLease
+from schemas.errors import LostLease, StoreError
 from schemas.keys import Key, KeyRange, dump_key, load_key
 from schemas.tables import batches, monitors
 
@@ -60,6 +62,22 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
+    def hold_key(self, monitor: str, key: Sequence[str]) -> None:
+        """Note the columns of a monitor's key, of whose values batches are ranges.
+
+        Raises:
+            StoreError: where batches are ranges of other columns.
+        """
+        wanted = select(monitors.c.key_columns).where(monitors.c.monitor == monitor)
+        with reading(self.engine) as connection:
+            held = connection.scalar(wanted)
+        if held is None:
+            with writing(self.engine) as connection:
+                lock_monitor(connection, monitor)
+                connection.execute(update(monitors).where(monitors.c.monitor == monitor).values(key_columns=[*key]))
+        elif held != [*key]:
+            raise StoreError(_other_key(monitor, held, key))
+
     def watermark(self, monitor: str) -> Key | None:
         """The key up to which batches are planned; None before the first."""
         newest = select(batches.c.upto_key).where(batches.c.monitor == monitor).order_by(batches.c.id.desc()).limit(1)
@@ -85,16 +103,24 @@ class Ledger:
         return True
 
     def claim_batch(
-        self, monitor: str, model_id: int, at: datetime, lease: timedelta, *, in_order: bool = False
+        self,
+        monitor: str,
+        model_id: int,
+        at: datetime,
+        lease: timedelta,
+        *,
+        in_order: bool = False,
+        besides: Collection[int] = (),
     ) -> Batch | None:
-        """Take the oldest batch that is pending or whose lease ran out.
+        """Take a batch that is pending or whose lease ran out: of those tried least often the oldest.
 
         Args:
             monitor: whose.
             model_id: that will score it.
             at: the time now.
             lease: how long it is ours.
-            in_order: take one only while no worker has another batch of the monitor.
+            in_order: take the oldest, and only while no worker has another batch of the monitor.
+            besides: batches that are not taken.
 
         Returns:
             The batch; None where there is none to take.
@@ -105,7 +131,8 @@ class Ledger:
                 lock_monitor(connection, monitor)
                 if connection.scalar(_held(monitor, at)) is not None:
                     return None
-            row = connection.execute(_claimable(monitor, at)).mappings().first()
+            wanted = _claimable(monitor, at, in_order=in_order).where(batches.c.id.not_in(besides))
+            row = connection.execute(wanted).mappings().first()
             if row is None:
                 return None
             attempts = row["attempts"] + 1
@@ -210,6 +237,15 @@ def key_range_of(row: RowMapping) -> KeyRange:
     return KeyRange(None if after == _START else load_key(after), load_key(row["upto_key"]))
 
 
+def _other_key(monitor: str, held: Sequence[str], key: Sequence[str]) -> str:
+    return (
+        f"The batches of monitor {monitor!r} are ranges of {', '.join(held)}, and config.toml now has the key "
+        f"{', '.join(key)}: what was scored cannot be told from what is new. Take the change back, or watch the table "
+        "under another name. Where the column was only renamed, say so in the store: "
+        f"UPDATE monitors SET key_columns = '{json.dumps([*key])}' WHERE monitor = '{monitor}'"
+    )
+
+
 def _is_free(at: datetime) -> ColumnElement[bool]:
     c = batches.c
     return or_(c.state == "pending", and_(c.state == "running", c.lease_until < at))
@@ -221,11 +257,11 @@ def _held(monitor: str, at: datetime) -> Select[Any]:
     return select(c.id).where(c.monitor == monitor, c.state == "running", c.lease_until >= at).limit(1)
 
 
-def _claimable(monitor: str, at: datetime) -> Select[Any]:
+def _claimable(monitor: str, at: datetime, *, in_order: bool) -> Select[Any]:
     c = batches.c
     # New records come before those that are scored again. Where rows can be locked a second worker skips
     # this one; SQLite admits one writer at a time anyway.
-    by_need = (c.finished_at.is_not(None), c.id)
+    by_need = (c.finished_at.is_not(None), *([] if in_order else [c.attempts]), c.id)
     wanted = select(batches).where(c.monitor == monitor, _is_free(at)).order_by(*by_need).limit(1)
     return wanted.with_for_update(skip_locked=True)
 
@@ -235,9 +271,11 @@ def _changed_entities(connection: Connection, batch: Batch, result: BatchResult)
     if batch.scored_before is None or result.entities is None or result.tally is None:
         return set()
     c = batches.c
-    before = connection.execute(select(c.entities, c.counted, c.checksum).where(c.id == batch.id)).one()
-    is_changed = before.entities is not None and result.tally.differs_from(Tally(before.counted, before.checksum))
-    return {*before.entities, *result.entities} if is_changed else set()
+    wanted = select(c.entities, c.counted, c.checksum, c.has_changed)
+    before = connection.execute(wanted.where(c.id == batch.id)).one()
+    is_changed = before.has_changed or result.tally.differs_from(Tally(before.counted, before.checksum))
+    is_known = before.entities is not None  # else it was scored before the ledger kept them
+    return {*before.entities, *result.entities} if is_known and is_changed else set()
 
 
 def _finished(batch: Batch, result: BatchResult, at: datetime) -> dict[str, Any]:
@@ -256,6 +294,7 @@ def _finished(batch: Batch, result: BatchResult, at: datetime) -> dict[str, Any]
         "recount_at": next_recount(batch.planned_at, at),
         "rescorings": batches.c.rescorings + int(is_again),
         "entities": result.entities,
+        "has_changed": False,
         "late_records": batches.c.late_records + max(0, result.records - (batch.scored_before or 0)) * is_again,
     }
 

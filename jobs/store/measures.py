@@ -60,7 +60,7 @@ class MonitorMeasures:
     last_success: dict[str, datetime] = field(default_factory=dict)
     """By kind of run."""
     runs: list[FinishedRun] = field(default_factory=list)
-    """Those that ended within the last day."""
+    """Those that began within the last day, and ended."""
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, func, inspect, select
+from sqlalchemy import Connection, Engine, func, select
 
 from jobs.databases import display_name, reading, sqlite_file, translated, writing
 from jobs.store.schema import read_revision, refuse_other_revision
 from schemas.errors import StoreError, UsageError
 from schemas.tables import metadata
+from schemas.views import VIEWS, has_table, is_taken
 
 _LOCK = 0x706C756D  # "plum": one migration at a time in a PostgreSQL database
 
@@ -20,7 +21,7 @@ def upgrade(engine: Engine) -> None:
     """Create the store's tables and views, or bring them up to date; safe to call from several processes.
 
     Raises:
-        StoreError: where the database refuses, has tables of these names that are not ours, or newer ones of ours.
+        StoreError: where the database refuses, has tables or views of these names that are not ours, or newer tables.
     """
     move(engine, head())
 
@@ -38,7 +39,7 @@ def move(engine: Engine, revision: str) -> None:
     _use_write_ahead_log(engine)
     with writing(engine) as connection:
         _wait_for_turn(connection)
-        _refuse_foreign_tables(connection)
+        _refuse_foreign_names(connection)
         found = read_revision(connection)
         if found is not None and found > known[-1]:
             refuse_other_revision(connection)
@@ -113,13 +114,14 @@ def _use_write_ahead_log(engine: Engine) -> None:
             raw.close()
 
 
-def _refuse_foreign_tables(connection: Connection) -> None:
-    if read_revision(connection) is not None:
-        return
-    taken = sorted(set(metadata.tables) & set(inspect(connection).get_table_names()))
+def _refuse_foreign_names(connection: Connection) -> None:
+    """Leave tables and views of others alone; the tables of a store that has a revision are its own."""
+    is_first = read_revision(connection) is None
+    tables = [name for name in metadata.tables if is_first and has_table(connection, name)]
+    taken = sorted([*tables, *(view.__name__ for view in VIEWS if is_taken(connection, view.__name__))])
     if taken:
         msg = (
-            f"{display_name(connection.engine.url)} already has tables named {', '.join(taken)} that are not "
-            "Plumbline's. Name another database, or another schema, as `store.url` in config.toml."
+            f"{display_name(connection.engine.url)} already has tables or views named {', '.join(taken)} that are not "
+            "Plumbline's. Rename them, or name another database or schema as `store.url` in config.toml."
         )
         raise StoreError(msg)

@@ -178,6 +178,8 @@ class Models:
     def roll_back(self, monitor: str, at: datetime) -> int:
         """Make the champion before this one champion again, a step further back each time; its id.
 
+        The one that is rolled back counts as never promoted: a later step back does not lead to it.
+
         Raises:
             StoreError: where there was none before.
         """
@@ -192,6 +194,7 @@ class Models:
             previous = connection.execute(earlier.order_by(c.promoted_at.desc(), c.id.desc()).limit(1)).first()
             if previous is None:
                 raise StoreError(_nothing_before(monitor))
+            connection.execute(update(models).where(c.id == now.id).values(promoted_at=None))
             # Its first promotion stays on record, so that the next step goes further back, not forth.
             _promote(connection, monitor, previous.id, at, promoted_at=previous.promoted_at)
         return int(previous.id)

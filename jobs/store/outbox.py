@@ -135,7 +135,7 @@ class Outbox:
                 return None
             sent = _sent_times(connection, channel, at)
             if len(sent) >= per_hour:
-                connection.execute(update(alerts).where(is_due).values(next_try_at=min(sent) + _HOUR))
+                _hold_back(connection, is_due, min(sent) + _HOUR)
                 return None
             is_digest = len(sent) == per_hour - 1 or any(map(_has_waited, first))
             claimed = is_due if is_digest else alerts.c.id == first[0].id
@@ -159,8 +159,10 @@ class Outbox:
 
 
 def _is_due(at: datetime) -> ColumnElement[bool]:
+    """Only what failed has to wait for its next try; what was held back goes as soon as the limit in force allows."""
     c = alerts.c
-    return or_(and_(c.state == "pending", c.next_try_at <= at), and_(c.state == "sending", c.lease_until < at))
+    may_be_tried = or_(c.attempts == 0, c.next_try_at <= at)
+    return or_(and_(c.state == "pending", may_be_tried), and_(c.state == "sending", c.lease_until < at))
 
 
 def _is_ours(delivery: Delivery) -> ColumnElement[bool]:
@@ -181,6 +183,12 @@ def _sent_times(connection: Connection, channel: str, at: datetime) -> list[date
     time = func.coalesce(c.sent_at, c.next_try_at)
     wanted = select(func.max(time)).where(c.channel == channel, or_(is_sent, is_under_way)).group_by(c.token)
     return list(connection.scalars(wanted))
+
+
+def _hold_back(connection: Connection, is_due: ColumnElement[bool], until: datetime) -> None:
+    """Note until when alerts wait under the limit of now: those that have waited go out together."""
+    is_new = alerts.c.next_try_at <= alerts.c.created_at
+    connection.execute(update(alerts).where(is_due, is_new).values(next_try_at=until))
 
 
 def _has_waited(alert: Row[Any]) -> bool:

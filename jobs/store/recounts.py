@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Engine, RowMapping, Select, and_, select, update
+from sqlalchemy import Connection, Engine, RowMapping, Select, and_, or_, select, update
 
 from jobs.databases import reading, writing
 from jobs.output import counted_noun
@@ -41,6 +41,11 @@ class Recount:
     """Whether it is to be scored again; where it is not, the records that came are too late."""
 
     @property
+    def is_changed(self) -> bool:
+        """Whether records came, vanished or were corrected since it was last counted."""
+        return self.tally.differs_from(self.batch.tally)
+
+    @property
     def growth(self) -> int:
         """Records that came since it was last counted."""
         return max(0, self.tally.records - self.batch.tally.records)
@@ -75,13 +80,21 @@ class Recounts:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def due_recounts(self, monitor: str, at: datetime, limit: int) -> list[DoneBatch]:
-        """The batches whose next count is due, longest due first."""
+    def due_recounts(self, monitor: str, due_at: datetime, at: datetime, limit: int) -> list[DoneBatch]:
+        """The batches whose next count is due, longest due first.
+
+        Args:
+            monitor: whose.
+            due_at: until when a count has to have fallen due.
+            at: the time now. A batch that was counted later than that is due as well: the clock was ahead then, and
+                so the next count may be years away.
+            limit: most batches.
+        """
         c = batches.c
-        is_due = and_(c.monitor == monitor, c.recount_at < at, c.state == "done")
+        is_due = and_(c.monitor == monitor, or_(c.recount_at < due_at, c.recounted_at > at), c.state == "done")
         with reading(self.engine) as connection:
             found = connection.execute(select(batches).where(is_due).order_by(c.recount_at, c.id).limit(limit))
-            return [_done_batch(row) for row in found.mappings()]
+            return [_done_batch(row, at) for row in found.mappings()]
 
     def note_recounts(
         self, monitor: str, recounts: Sequence[Recount], at: datetime, tell: Iterable[str] = ()
@@ -100,7 +113,7 @@ class Recounts:
             )
             if found.reopened:
                 write_event(connection, _late_event(monitor, found), at)
-            if found.too_late_records:
+            if any(item.is_changed and not item.is_reopened for item in noted):
                 _count_too_late(connection, monitor, found.too_late_records)
                 write_event(connection, _too_late_event(monitor, found), at, tell)
         return found
@@ -128,13 +141,14 @@ class Recounts:
             return connection.scalar(select(monitors.c.scored_until).where(monitors.c.monitor == monitor))
 
 
-def _done_batch(row: RowMapping) -> DoneBatch:
+def _done_batch(row: RowMapping, at: datetime) -> DoneBatch:
+    """The batch, none of whose times is later than now, wherever the clock was."""
     return DoneBatch(
         id=row["id"],
         key_range=key_range_of(row),
         attempts=row["attempts"],
-        planned_at=row["planned_at"],
-        recounted_at=row["recounted_at"],
+        planned_at=min(row["planned_at"], at),
+        recounted_at=min(row["recounted_at"], at),
         tally=Tally(row["counted"], row["checksum"]),
     )
 
@@ -145,11 +159,14 @@ def _note(connection: Connection, recount: Recount, at: datetime) -> bool:
     counted = {
         "counted": recount.tally.records,
         "checksum": recount.tally.checksum,
+        "planned_at": batch.planned_at,
         "recounted_at": at,
         "recount_at": next_recount(batch.planned_at, at),
     }
     # The number of claims tells whether it was scored again since it was read.
     is_same = and_(c.id == batch.id, c.state == "done", c.attempts == batch.attempts)
+    if recount.is_changed:
+        counted["has_changed"] = True  # a later scoring still has to know, though what was counted is noted anew
     change = update(batches).where(is_same).values(REOPENED if recount.is_reopened else counted)
     return connection.execute(change).rowcount == 1
 
@@ -173,9 +190,12 @@ def _late_event(monitor: str, found: LateRecords) -> NewEvent:
 
 
 def _too_late_event(monitor: str, found: LateRecords) -> NewEvent:
-    message = (
-        f"{counted_noun(found.too_late_records, 'record')} of monitor {monitor!r} came later than `late_after` and "
-        f"were not scored. Score their time again with: plumbline rescore {monitor} --from TIME --to TIME; "
-        "or raise `late_after` in config.toml."
+    count = found.too_late_records
+    what = (
+        f"{counted_noun(count, 'record')} of monitor {monitor!r} came" if count else f"Records of {monitor!r} changed"
     )
-    return NewEvent("too_late", message, monitor, counts={"records": found.too_late_records})
+    message = (
+        f"{what} later than `late_after`, and that is not scored. Score their time again with: "
+        f"plumbline rescore {monitor} --from TIME --to TIME; or raise `late_after` in config.toml."
+    )
+    return NewEvent("too_late", message, monitor, counts={"records": count})

@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from jobs.reading.tally import Tally
 from schemas.frames import Explanation
 
 if TYPE_CHECKING:
     import pandas as pd
+
+__all__ = ["Anomaly", "BatchResult", "HourCount", "Move", "Tally", "summed"]
 
 
 @dataclass(frozen=True)
@@ -37,20 +40,6 @@ class HourCount:
     hour: datetime
     records: int
     anomalies: int
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What tells whether the records of a key range are still those that were scored."""
-
-    records: int
-    checksum: str | None = None
-    """Of their keys and times of change, as far as the database can sum them up; None where it is not known."""
-
-    def differs_from(self, earlier: "Tally") -> bool:
-        """Whether records came, went or changed since then."""
-        is_known = None not in {self.checksum, earlier.checksum}
-        return self.records != earlier.records or (is_known and self.checksum != earlier.checksum)
 
 
 @dataclass(frozen=True)

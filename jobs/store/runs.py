@@ -84,6 +84,13 @@ class Runs:
         with reading(self.engine) as connection:
             return connection.scalar(wanted.order_by(runs.c.started_at.desc()).limit(1))
 
+    def was_served(self, monitor: str) -> bool:
+        """Whether a process that serves has ever begun to score a monitor."""
+        c = runs.c
+        wanted = select(c.id).where(c.monitor == monitor, c.kind == "score", c.worker.is_not(None))
+        with reading(self.engine) as connection:
+            return connection.scalar(wanted.limit(1)) is not None
+
     def monitor_status(self, monitor: str) -> MonitorStatus:
         """A monitor's champion, progress, anomalies and last runs."""
         with reading(self.engine) as connection:

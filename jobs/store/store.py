@@ -23,7 +23,8 @@ from jobs.store.runs import Runs
 from jobs.store.schema import refuse_other_revision
 from jobs.store.trackers import Trackers
 from jobs.store.workers import Workers
-from schemas.views import joined_name, replace_view
+from schemas.errors import StoreError
+from schemas.views import is_taken, joined_name, replace_view
 
 if TYPE_CHECKING:
     from jobs.reading.source import Source
@@ -62,11 +63,25 @@ class Store(
             refuse_other_revision(connection)
 
     def create_join_view(self, monitor: str, source: "Source") -> str | None:
-        """Build the view of a monitor's anomalies beside their records; its name, None in separate databases."""
+        """Build the view of a monitor's anomalies beside their records; its name, None in separate databases.
+
+        Raises:
+            StoreError: where the database refuses, or something that is not ours has the name.
+            SourceError: where the watched table or a column does not exist.
+        """
         if source.engine.url != self.engine.url:
             return None
         statement = join_view(monitor, source.watched())
         name = joined_name(monitor)
         with writing(self.engine) as connection:
+            if is_taken(connection, name):
+                raise StoreError(_name_taken(name, monitor))
             replace_view(connection, name, statement)
         return name
+
+
+def _name_taken(name: str, monitor: str) -> str:
+    return (
+        f"The name {name} of the view of flagged rows beside their records is taken by a table or view that Plumbline "
+        f"did not make. Rename that, and the next training of monitor {monitor!r} builds the view."
+    )

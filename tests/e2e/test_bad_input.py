@@ -75,6 +75,8 @@ def test_a_configuration_that_is_not_there(workspace, command):
             'threshold must be "conformal" or "pot"',
         ),
         ('[monitors.a]\ntable = "t"\nkey = "id"\nnumeric = "a"\nlease = "soon"', "expected a duration such as 30s"),
+        ('[monitors.a]\ntable = "t"\nkey = "id"\nnumeric = "a"\nlease = "99999999999d"', "from 0s to 36525d"),
+        ('[monitors.a]\ntable = "t"\nkey = "id"\nnumeric = "a"\nscore_every = "off"', 'five fields or "never"'),
         ('[store]\nurl = "sekret"', "A database address cannot be read"),
         ('[store]\nurl = "postgresql://u:sekret@host:port/db"', "A database address cannot be read"),
         ('[store]\nurl = "postgrsql://u:sekret@host/db"', "no known kind of database"),
@@ -209,6 +211,18 @@ def test_a_file_that_cannot_be_imported(workspace, request, content, sentence, d
     assert "There is no table 't'" in workspace.plumbline("init", "x.toml", "--table", "t", "--source", url).err
 
 
+@pytest.mark.parametrize("table", ["batches", "Events", "open_anomalies", "anomalies_pump", "plumbline_version"])
+def test_an_import_in_place_of_the_store_s_own_tables(workspace, table):
+    workspace.configure(STORE, PLAIN)
+    (workspace.folder / "readings.csv").write_text("id,a,b\n1,2,3\n")
+    call = ("import", "readings.csv", "--table", table, "--if-exists", "replace")
+    refused(workspace, 2, f"{table} is a name of Plumbline's own tables and views", *call)
+    workspace.must("migrate")
+    refused(workspace, 2, f"{table} is a name of Plumbline's own", *call, "--into", STORE)
+    workspace.must(*call, "--into", "sqlite:///other.db")
+    assert kept(workspace) == [[], [], [], []]
+
+
 def test_a_file_that_is_not_there(workspace):
     workspace.configure(STORE, PLAIN)
     workspace.must("migrate")
@@ -262,8 +276,19 @@ def test_a_rate_that_the_records_cannot_resolve(workspace):
     assert kept(workspace) == [[], [], [], []]
 
 
+def test_a_file_that_cannot_be_written(watch):
+    watched = watch(GOOD, "{i}, {i} % 7, {i} % 5")
+    watched.must("train", "pump")
+    (watched.folder / "taken.csv").mkdir()
+    for command in ("sample", "encode", "denoise"):
+        for file in ("nowhere/x.csv", "nowhere/x.parquet", "taken.csv"):
+            refused(watched, 2, f"{file} cannot be written: ", command, "pump", "--out", file)
+        refused(watched, 2, "x.txt ends in neither .csv nor .parquet", command, "pump", "--out", "x.txt")
+
+
 def test_a_call_that_is_wrong(workspace):
     for arguments in (["trian", "pump"], ["train"], ["score", "pump", "--fast"], ["anomalies", "label", "1", "bad"]):
         result = workspace.plumbline(*arguments)
         assert result.code == 2
         assert "Error: " in result.err
+    assert "-1 is not in the range x>=0" in workspace.plumbline("sample", "pump", "--seed", "-1").err

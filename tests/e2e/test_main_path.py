@@ -115,7 +115,10 @@ def test_a_challenger_is_promoted_and_rolled_back(plant):
     states = {model["id"]: model["state"] for model in plant.must("models", "list", "pump", "--json").json}
     champion = next(model for model, state in states.items() if state == "champion")
     assert states[made["model_id"]] == "challenger"
-    assert plant.must("models", "promote", made["model_id"], "--json").json["state"] == "champion"
+    plant.query("DROP VIEW anomalies_pump")
+    promoted = plant.must("models", "promote", made["model_id"], "--json").json
+    assert (promoted["state"], promoted["join_view"]) == ("champion", "anomalies_pump")
+    assert len(plant.query("SELECT flow FROM anomalies_pump")) > 0
     assert plant.must("models", "show", champion, "--json").json["state"] == "retired"
     assert plant.must("models", "rollback", "pump", "--json").json["model_id"] == champion
     assert "champion" in plant.must("models", "list").out

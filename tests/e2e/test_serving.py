@@ -17,7 +17,7 @@ from schemas.config import load_config
 from tests.commands import PUMP, RECORDS, SMALL_MODEL
 from tests.e2e.serving import serving
 
-NEVER = "0 0 29 2 *"
+NEVER = "never"
 ENDLESS_MODEL = "members = 2\nhidden = 16\nsteps = 10000000\npatience = 10000000"
 INSERT = (
     "INSERT INTO pump_readings (id, read_at, pump, flow, pressure, is_open, mode, is_fault)"
@@ -155,6 +155,7 @@ def test_sighup_takes_a_valid_configuration_and_keeps_the_old_one_where_it_is_no
         configure(site, pump=f'score_every = "{NEVER}"', fan='score_every = "1s"')
         process.signal(signal.SIGHUP)
         process.until_found(SCORED, monitor="fan", records=RECORDS)
+        assert site.must("status").out.count("no schedule") == 1
         configure(site, pump='score_every = "1s"')
         process.signal(signal.SIGHUP)
         process.until_found(SCORED, monitor="pump", records=RECORDS)
@@ -174,7 +175,7 @@ def test_a_changed_file_is_noticed_and_what_cannot_change_is_refused(site):
 def test_a_run_that_was_due_while_no_process_served_is_run_late_and_recorded(site):
     configure(site, pump='score_every = "0 0 1 1 *"', fan=f'score_every = "{NEVER}"')
     last = datetime(2025, 12, 31, tzinfo=UTC)
-    run = "INSERT INTO runs (monitor, kind, started_at, outcome) VALUES (:monitor, 'score', :at, 'done')"
+    run = "INSERT INTO runs (monitor, kind, started_at, outcome, worker) VALUES (:monitor, 'score', :at, 'done', 'w')"
     for monitor in ("pump", "fan"):
         site.query(run, monitor=monitor, at=as_stored(site, last))
     with serving(site) as process:

@@ -68,6 +68,12 @@ def test_people_see_how_each_monitor_does_in_a_hundred_columns(watched):
     assert ["a_boiler_with_name", "none", "0", "0", "0", "none", "not", "served"] in cells
 
 
+def test_a_monitor_that_is_never_scored_has_no_schedule(watched):
+    (watched.folder / "config.toml").write_text(CONFIG + 'score_every = "never"\n')
+    cells = [line.split() for line in watched.must("status").out.splitlines()]
+    assert ["a_boiler_with_name", "none", "0", "0", "0", "none", "no", "schedule"] in cells
+
+
 def test_people_are_told_what_failed_and_what_goes_on(watched):
     notes = watched.must("status").out.splitlines()
     assert "pump: score failed 3 h ago: The table has gone." in notes

@@ -33,6 +33,7 @@ def test_a_threshold_by_f_beta_is_set_between_the_known_faults_and_the_normal_re
     plant.must("score", "pump")
     assert set(FAULTS) <= flagged(plant)
     assert len(flagged(plant)) <= len(FAULTS) + 2
+    assert "would flag the same with this model: f_beta decides" in plant.must("forecast", "pump").out
 
 
 def test_a_tail_model_flags_at_a_rate_that_ranks_would_refuse(plant):

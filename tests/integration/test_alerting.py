@@ -25,12 +25,13 @@ class Channel:
     """A channel that remembers what it was sent, and can be told to fail."""
 
     def __init__(self):
-        self.sent, self.is_down = [], False
+        self.sent, self.bodies, self.is_down = [], [], False
 
     def __call__(self, address, message):
         if self.is_down:
             raise AlertError("The channel is down.")
         self.sent.append((address.get_secret_value(), message.title))
+        self.bodies.append(message.body)
 
     @property
     def titles(self):
@@ -136,6 +137,29 @@ def test_what_was_held_back_goes_out_as_one_message_when_the_hour_allows(desk):
     assert (report.messages, report.alerts) == (1, 3)
     assert desk.channel.titles[2:] == ["Plumbline: 3 alerts in one message"]
     assert desk.deliver(MINUTE, per_hour=2).messages == 0
+
+
+def test_a_raised_limit_releases_what_was_held_back_before_what_comes_later(desk):
+    desk.put("a", "b")
+    assert desk.deliver(per_hour=2).messages == 2
+    desk.put("held 1", "held 2")
+    assert desk.deliver(MINUTE, per_hour=2).messages == 0
+    desk.put("later")
+    report = desk.deliver(MINUTE, per_hour=10)
+    assert (report.messages, report.alerts) == (1, 3)
+    assert "held 1" in desk.channel.bodies[-1].splitlines()[0]
+    desk.put("new")
+    assert desk.deliver(MINUTE, per_hour=3).messages == 0  # a lowered one counts as well
+    assert desk.deliver(MINUTE, per_hour=10).messages == 1
+
+
+def test_a_raised_limit_leaves_what_failed_its_pause(desk):
+    desk.put("failed")
+    desk.channel.is_down = True
+    assert desk.deliver(per_hour=1).failures == 1
+    desk.channel.is_down = False
+    assert desk.deliver(29 * SECOND, per_hour=10).messages == 0
+    assert desk.deliver(SECOND, per_hour=10).messages == 1
 
 
 def test_a_crash_after_sending_repeats_one_message(desk):

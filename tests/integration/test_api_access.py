@@ -151,10 +151,24 @@ def test_the_server_stops_while_a_connection_hangs(service):
 
 
 def test_a_connection_that_sends_no_request_is_dropped(service, monkeypatch):
-    monkeypatch.setattr(server, "_FIRST_REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr(server, "_HEAD_SECONDS", 0.1)
     with serving(service) as client, socket.create_connection(("127.0.0.1", client.port), timeout=30) as connection:
         connection.sendall(b"GET /healthz HT")
         assert connection.recv(100) == b""
+
+
+def test_a_connection_whose_next_request_does_not_come_is_dropped_and_one_that_is_answered_is_not(service, monkeypatch):
+    monkeypatch.setattr(server, "_HEAD_SECONDS", 0.5)
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with serving(service) as client, socket.create_connection(("127.0.0.1", client.port), timeout=30) as connection:
+        for _ in range(3):
+            connection.sendall(request)
+            answer = b""
+            while b"alive" not in answer:
+                answer += connection.recv(1000)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+        connection.sendall(request[:-4])
+        assert connection.recv(1000) == b""
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(service, monkeypatch):

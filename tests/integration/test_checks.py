@@ -78,14 +78,18 @@ def test_a_fitting_monitor_is_ok(check):
         ("id INTEGER PRIMARY KEY, flow INTEGER", {"time": "flow"}, "listed as time"),
         ("id DOUBLE PRECISION PRIMARY KEY, flow INTEGER", {}, "which is not exact"),
         ("id BOOLEAN PRIMARY KEY, flow INTEGER", {}, "boolean, which has two values"),
-        ("id UUID PRIMARY KEY, flow INTEGER", {}, "uuid, which does not grow"),
     ],
 )
-def test_a_type_that_does_not_fit_is_an_error(check, engine, ddl, settings, message):
+def test_a_type_that_does_not_fit_is_an_error(check, ddl, settings, message):
     levels = {level for level, found in check(ddl, rows=0, **settings) if message in found.lower()}
-    if engine.dialect.name == "sqlite" and "UUID" in ddl:
-        pytest.skip("SQLite has no type for it")
     assert levels == {"error"}
+
+
+def test_a_uuid_as_key_is_a_warning(check):
+    findings = check("id UUID PRIMARY KEY, flow REAL", "'{i:08x}-0000-7000-8000-000000000000', 1.5")
+    assert [(level, "version 7 grow; random ones do not" in message) for level, message in findings] == [
+        ("warning", True)
+    ]
 
 
 def test_a_text_key_is_a_warning(check):
@@ -131,8 +135,9 @@ def test_the_records_needed_are_enough(check):
     ("settings", "level", "message"),
     [
         ({"rows": 0}, "error", "holds no records"),
-        ({"row": "{i}, NULL"}, "warning", "'flow' is null in every record"),
-        ({"normal": "stat = = 1"}, "error", "refused"),
+        ({"row": "{i}, NULL"}, "error", "'flow' is null in every record"),
+        ({"normal": "stat = = 1"}, "error", "`normal` is 'stat = = 1', and the database "),
+        ({"updated": "flow"}, "error", "'flow' is listed as updated, but its type is "),
         ({"table": "Reading"}, "error", "nearest is 'Readings'"),
         ({"label": "is_fault"}, "error", "'is_fault'"),
         ({"numeric": ["flow", "pressure", "Flow"]}, "error", "'pressure', 'Flow' (the nearest is 'flow')"),
@@ -140,6 +145,15 @@ def test_the_records_needed_are_enough(check):
 )
 def test_what_is_missing_is_found(check, settings, level, message):
     assert [level_found for level_found, found in check(**settings) if message in found] == [level]
+
+
+def test_the_nearest_table_is_named_in_another_schema_too(check, engine):
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has no schemas")
+    with writing(engine) as connection:
+        connection.exec_driver_sql('CREATE SCHEMA "Fin"; CREATE TABLE "Fin"."Cards" (id INTEGER)')
+    ((level, message),) = check(table="fin.Card")
+    assert (level, "The nearest is 'Fin.Cards'" in message) == ("error", True), message
 
 
 def test_a_text_that_hides_in_a_numeric_column_is_an_error(check, engine):
@@ -157,6 +171,10 @@ def test_a_text_that_hides_in_a_numeric_column_is_an_error(check, engine):
         ("{i}, 1.5, CASE WHEN {i} < 5 THEN '2026-01-01T00:00:00' ELSE '2026-01-01 00:00:00' END", True),
         ("{i}, 1.5, CASE WHEN {i} < 5 THEN '2026-01-01 00:00:00.5' ELSE '2026-01-01 00:00:00' END", True),
         ("{i}, 1.5, CASE WHEN {i} < 5 THEN '2026-01-01 00:00:00Z' ELSE '2026-01-01 00:00:00 ' END", True),
+        ("{i}, 1.5, '2026-10-25 02:30:00+02:00'", False),
+        ("{i}, 1.5, '2026-10-25 02:30:00-05:00'", False),
+        ("{i}, 1.5, CASE WHEN {i} < 5 THEN '2026-10-25 02:30:00+02:00' ELSE '2026-10-25 02:10:00+01:00' END", True),
+        ("{i}, 1.5, CASE WHEN {i} < 5 THEN '2026-11-01T01:30:00-05:00' ELSE '2026-11-01T01:10:00-06:00' END", True),
     ],
 )
 def test_times_of_a_series_in_more_than_one_form_have_no_order_in_sqlite(check, engine, row, is_error):

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from jobs.databases import reading, writing
+from jobs.rescoring import Window, rescore_monitor
 from jobs.scoring import load_scorer, plan_batches, score_batch
 from jobs.store import Store
 from schemas.errors import LostLease
@@ -18,15 +19,26 @@ BATCH = {"batch_size": 40}
 CONTEXT_ROWS = 542
 
 
-def again(mixer):
+def again(mixer, **changes):
     """Score until nothing is left to be done; how many batches were scored anew."""
     count = 0
     while True:
         mixer.now += timedelta(hours=1)
-        report = mixer.score(**BATCH)
+        report = mixer.score(**BATCH, **changes)
         count += report.rescored
         if not report.batches:
             return count
+
+
+def assert_as_undisturbed(mixer, records):
+    """The scores are those of a store that scores the table, as it is now, for the first time."""
+    disturbed = mixer.scores()
+    with writing(mixer.store.engine) as connection:
+        for table in ("anomalies", "scores", "incidents", "batches"):
+            connection.exec_driver_sql(f"DELETE FROM {table}")
+    mixer.score(batch_size=5_000)
+    assert disturbed == mixer.scores()
+    assert len(disturbed) == records
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -42,13 +54,35 @@ def test_late_and_vanished_records_leave_the_scores_that_an_undisturbed_run_give
     with writing(mixer.store.engine) as connection:
         connection.exec_driver_sql(f"DELETE FROM mixer WHERE id IN ({', '.join(map(str, ghosts))})")
     assert again(mixer) > 6
-    disturbed = mixer.scores()
-    with writing(mixer.store.engine) as connection:
-        for table in ("anomalies", "scores", "incidents", "batches"):
-            connection.exec_driver_sql(f"DELETE FROM {table}")
-    mixer.score(batch_size=5_000)
-    assert disturbed == mixer.scores()
-    assert len(disturbed) == 1597
+    assert_as_undisturbed(mixer, 1597)
+
+
+def test_records_that_came_too_late_reach_later_scores_by_the_advised_rescore(mixer):
+    frame = readings()
+    is_late = frame["id"].between(1250, 1259)
+    mixer.train()
+    mixer.fill(frame[~is_late], if_exists="replace")
+    again(mixer, late_after="1s")
+    mixer.fill(frame[is_late], if_exists="append")
+    mixer.now += timedelta(hours=5)
+    assert mixer.score(**BATCH, late_after="1s").too_late_records == 10
+    times = frame.loc[is_late, "read_at"]
+    mixer.now += timedelta(hours=5)
+    window = Window(times.min().to_pydatetime(), times.max().to_pydatetime() + timedelta(seconds=1))
+    rescore_monitor(mixer.source(**BATCH, late_after="1s"), mixer.store, lambda: mixer.now, window)
+    assert_as_undisturbed(mixer, 1600)
+
+
+def test_a_batch_that_vanishes_and_comes_back_is_past_for_later_ones(mixer):
+    frame = readings()
+    is_gone = frame["id"].between(1241, 1280)
+    mixer.train()
+    again(mixer)
+    mixer.fill(frame[~is_gone], if_exists="replace")
+    assert again(mixer) > 6
+    mixer.fill(frame[is_gone], if_exists="append")
+    assert again(mixer) > 6
+    assert_as_undisturbed(mixer, 1600)
 
 
 def test_batches_are_reopened_as_far_as_the_past_reaches_and_no_further(mixer):

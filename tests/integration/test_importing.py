@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from jobs.databases import open_engine
 from jobs.importing import files
 from jobs.importing.importing import import_file
+from jobs.store import migrations
 from schemas.errors import RecordsError, SourceError, UsageError
 
 
@@ -78,6 +79,21 @@ def test_a_type_that_changes_late_in_the_file_holds_for_the_whole_column(engine,
     report = import_file(csv("id,a,b\n" + "\n".join(lines)), engine, "t")
     assert [report.columns[name].split()[0] for name in "ab"] == ["DOUBLE", "TEXT"]
     assert rows(engine, "SELECT a, b FROM t WHERE id IN (1, 100) ORDER BY id") == [(1.0, "1"), (0.5, "late")]
+
+
+@pytest.mark.parametrize("code", ["00123", "-007", " 01", "00.5", "0x1F"])
+def test_a_column_with_a_code_keeps_the_zeros_of_all_its_codes(engine, csv, code, monkeypatch):
+    monkeypatch.setattr(files, "_BLOCK_BYTES", 200)
+    lines = [f"{i + 100},{i},0.5" for i in range(100)]
+    import_file(csv("\n".join(["key,a,b", *lines, f"{code},{code},-0.5", f"0{code},,0"])), engine, "t", key="key")
+    found = rows(engine, "SELECT key, a, b FROM t")
+    assert {("100", "0", 0.5), (code, code, -0.5), (f"0{code}", None, 0.0)} <= set(found)
+
+
+def test_codes_are_not_appended_to_numbers(engine, csv):
+    import_file(csv("zip\n90210\n"), engine, "t")
+    with pytest.raises(RecordsError, match="Column 'zip' of .* holds TEXT values, but the table's is BIGINT"):
+        import_file(csv("zip\n01067\n"), engine, "t", if_exists="append")
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -239,3 +255,29 @@ def test_whole_numbers_beyond_a_bigint_are_refused(sqlite_engine, tmp_path):
     pa.parquet.write_table(pa.table({"a": pa.array([2**64 - 1], pa.uint64())}), tmp_path / "big.parquet")
     with pytest.raises(RecordsError, match="values that cannot be read: Integer value"):
         import_file(tmp_path / "big.parquet", sqlite_engine, "t")
+
+
+OWN_NAMES = ["batches", "plumbline_version", "open_anomalies", "anomalies_pump", "Batches"]
+
+
+@pytest.mark.parametrize("if_exists", ["fail", "append", "replace"])
+@pytest.mark.parametrize("name", OWN_NAMES)
+def test_the_store_s_own_tables_and_views_are_not_written(store, csv, name, if_exists):
+    home = sa.inspect(store.engine).default_schema_name
+    for table in (name, f"{home}.{name}"):
+        with pytest.raises(UsageError, match=rf"{name} is a name of Plumbline's own .*Import under another name"):
+            import_file(csv("id,a\n1,2\n"), store.engine, table, if_exists=if_exists)
+    migrations.check(store.engine)
+
+
+def test_the_store_s_names_are_free_in_other_databases(engine, csv):
+    import_file(csv("a\n1\n"), engine, "events")
+    assert rows(engine, "SELECT a FROM events") == [(1,)]
+
+
+def test_the_store_s_names_are_free_in_other_schemas(postgres_engine, csv):
+    migrations.upgrade(postgres_engine)
+    with postgres_engine.begin() as connection:
+        connection.exec_driver_sql("CREATE SCHEMA plant")
+    import_file(csv("a\n1\n"), postgres_engine, "plant.events")
+    assert rows(postgres_engine, "SELECT a FROM plant.events") == [(1,)]

@@ -1,5 +1,6 @@
 """Records that come late, are corrected or vanish change what is flagged, whenever that happens."""
 
+import itertools
 from datetime import timedelta
 
 import pytest
@@ -73,6 +74,41 @@ def test_as_many_coming_as_going_are_noticed_by_their_keys(store):
     assert pump.flagged() == ["11"]
 
 
+def test_what_changes_too_late_is_told_though_as_many_come_as_go(store):
+    pump = Pump(store, updated=None, late_after="1s")
+    pump.put(*range(10, 60, 10))
+    pump.score()
+    for _ in range(2):
+        pump.wait(hours=2)
+        pump.score()
+    pump.remove(10)
+    pump.put(11, value=9.0)
+    pump.wait(hours=2)
+    assert pump.score().too_late_records == 0
+    pump.wait(days=2)
+    pump.score()
+    (event,) = pump.store.events(EventQuery("pump", "too_late"))
+    assert event.message.startswith("Records of 'pump' changed later than `late_after`, and that is not scored.")
+
+
+def test_late_records_are_found_though_the_clock_was_years_ahead(store):
+    pump = Pump(store)
+    pump.put(*range(10, 60, 10))
+    pump.wait(days=4000)
+    pump.score()
+    pump.wait(days=-3999)
+    pump.put(15, value=7.0)
+    pump.score()
+    assert pump.flagged() == ["15"]
+    pump.put(25, value=7.0)
+    pump.wait(days=1)
+    pump.score()
+    assert pump.flagged() == ["15", "25"]
+    attempts = pump.ledger("attempts")
+    pump.score()
+    assert pump.ledger("attempts") == attempts
+
+
 def test_a_change_while_a_batch_is_scored_is_found_afterwards(pump, monkeypatch):
     pump.put(*range(110, 150, 10))
     scorer = pump.models[1]
@@ -107,7 +143,7 @@ def test_a_count_from_before_another_worker_scored_the_batch_again_changes_nothi
     pump.put(15, value=7.0)
     pump.wait(minutes=1)
     source = pump.source()
-    stale = [recount(batch, source) for batch in pump.store.due_recounts("pump", pump.now, 50)]
+    stale = [recount(batch, source) for batch in pump.store.due_recounts("pump", pump.now, pump.now, 50)]
     source.close()
     pump.score()
     assert pump.store.note_recounts("pump", stale[:1], pump.now).reopened == 0
@@ -128,6 +164,16 @@ def test_whatever_the_lateness_it_is_found_when_little_more_has_passed(store, la
         pump.wait(seconds=lateness.total_seconds() / 50)
         pump.score()
     assert lateness < pump.now - START <= 1.15 * lateness
+
+
+def test_a_batch_is_counted_once_a_run_while_the_clock_ticks(pump, monkeypatch):
+    counted = []
+    monkeypatch.setattr(late, "recount", lambda batch, source: counted.append(batch.id) or recount(batch, source))
+    pump.wait(hours=1)
+    source, times = pump.source(), (pump.now + timedelta(milliseconds=n) for n in itertools.count())
+    late.recount_batches(source, pump.store, lambda: next(times), lambda: len(counted) > 9)
+    source.close()
+    assert len(counted) == 2
 
 
 def test_a_batch_is_counted_less_often_the_older_it_is(store, monkeypatch):

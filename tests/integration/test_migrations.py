@@ -6,7 +6,7 @@ import sys
 import pytest
 from sqlalchemy import inspect
 
-from jobs.databases import writing
+from jobs.databases import open_engine, writing
 from jobs.store import Store, migrations
 from schemas.errors import StoreError, UsageError
 from schemas.tables import REVISION, metadata
@@ -48,12 +48,12 @@ def test_a_store_goes_to_an_earlier_revision_and_back_and_keeps_what_that_one_ha
 
 
 def test_a_revision_that_is_not_there_is_refused(engine):
-    with pytest.raises(UsageError, match=r"no revision '9999'\. This version of Plumbline has 0001, 0002, 0003"):
+    with pytest.raises(UsageError, match=r"no revision '9999'\. This version of Plumbline has 0001, 0002, 0003, 0004"):
         migrations.move(engine, "9999")
     assert tables(engine) == set()
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
 def test_a_store_that_is_newer_than_this_version_is_not_touched(store, engine, revision):
     with writing(engine) as connection:
         connection.exec_driver_sql("UPDATE plumbline_version SET version_num = '9999'")
@@ -87,9 +87,43 @@ def test_upgrading_twice_changes_nothing(store, engine, now):
 def test_tables_of_the_same_name_are_left_alone(engine):
     with writing(engine) as connection:
         connection.exec_driver_sql("CREATE TABLE models (name VARCHAR(10))")
-    with pytest.raises(StoreError, match="already has tables named models"):
+    with pytest.raises(StoreError, match="already has tables or views named models"):
         migrations.upgrade(engine)
     assert [column["name"] for column in inspect(engine).get_columns("models")] == ["name"]
+
+
+@pytest.mark.parametrize("made", ["VIEW hourly_rates AS SELECT 7 AS answer", "TABLE hourly_rates (answer INTEGER)"])
+def test_what_has_the_name_of_a_view_is_left_alone(engine, made):
+    with writing(engine) as connection:
+        connection.exec_driver_sql(f"CREATE {made}")
+    with pytest.raises(StoreError, match=r"tables or views named hourly_rates that are not Plumbline's\. Rename them"):
+        migrations.upgrade(engine)
+    assert [column["name"] for column in inspect(engine).get_columns("hourly_rates")] == ["answer"]
+
+
+def test_a_view_of_the_name_of_one_that_a_later_revision_has_is_left_alone(engine):
+    migrations.upgrade(engine)
+    migrations.move(engine, "0001")
+    with writing(engine) as connection:
+        connection.exec_driver_sql("CREATE VIEW open_incidents AS SELECT 7 AS answer")
+    with pytest.raises(StoreError, match="views named open_incidents that are not Plumbline's"):
+        migrations.upgrade(engine)
+    assert [column["name"] for column in inspect(engine).get_columns("open_incidents")] == ["answer"]
+    assert migrations.current(engine) == "0001"
+
+
+def test_a_view_of_the_same_name_in_another_schema_is_not_touched(postgres_url):
+    admin = open_engine(postgres_url)
+    with writing(admin) as connection:
+        connection.exec_driver_sql("CREATE VIEW hourly_rates AS SELECT 7 AS answer")
+        connection.exec_driver_sql("CREATE SCHEMA plant")
+        connection.exec_driver_sql(f"ALTER DATABASE {admin.url.database} SET search_path = plant, public")
+    admin.dispose()
+    engine = open_engine(postgres_url)
+    migrations.upgrade(engine)
+    assert set(inspect(engine).get_view_names("plant")) == VIEWS
+    assert inspect(engine).get_view_names("public") == ["hourly_rates"]
+    engine.dispose()
 
 
 def test_a_store_without_tables_says_how_to_make_them(engine):

@@ -62,7 +62,11 @@ def kinds(store, **query):
 
 def test_a_run_due_while_nobody_served_stands_for_the_first_time_that_was_missed(here, monitoring, store, now):
     assert list(monitoring.missed()) == []  # a monitor that never ran missed nothing
+    store.start_run("pump", "train", now - 6 * HOUR, worker="a")
+    store.start_run("fan", "score", now - 6 * HOUR, worker="a")
     store.start_run("pump", "score", now - 5 * HOUR)
+    assert list(monitoring.missed()) == []  # nor did one that was only scored by hand
+    store.start_run("pump", "score", now - 5 * HOUR, worker="a")
     assert list(monitoring.missed()) == [("pump", now - 4.5 * HOUR)]  # it was half past
     store.start_run("pump", "score", now - timedelta(minutes=30))
     assert list(monitoring.missed()) == []

@@ -9,12 +9,12 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import NullPool, create_engine, text
 
-from jobs.databases import open_engine
+from jobs.databases import open_engine, writing
 from jobs.heartbeat import heartbeat
 from jobs.reading.source import Source
 from jobs.store import Store, migrations
 from schemas.config import MonitorConfig
-from schemas.errors import LostLease, SourceError, StoreError
+from schemas.errors import LostLease, RecordsError, SourceError, StoreError
 from tests.pump import Pump, RuleScorer
 
 DEADLINE_SECONDS = 30
@@ -30,6 +30,15 @@ class Disturbed(RuleScorer):
     def score(self, records):
         disturb, self.disturb = self.disturb, lambda: None
         disturb()
+        return super().score(records)
+
+
+class Refusing(RuleScorer):
+    """A scorer of positive values alone."""
+
+    def score(self, records):
+        if (records[self.value] < 0).any():
+            raise RecordsError("A value is below zero.")
         return super().score(records)
 
 
@@ -55,6 +64,50 @@ def goes_on(pump):
     assert pump.flagged() == ["150"]
     assert pump.ledger("state", "records") == [("done", 5)] * 3
     assert sum(records for _, records, _ in pump.hours()) == 15
+
+
+def refuse(pump, *keys):
+    for key in keys:
+        pump.correct(key, value=-1.0)
+    (model_id,) = pump.models
+    pump.models[model_id] = Refusing()
+    with pytest.raises(RecordsError, match="below zero"):
+        pump.score()
+
+
+def test_a_batch_that_cannot_be_scored_keeps_no_other_waiting_and_is_tried_again(pump):
+    refuse(pump, 20)
+    assert pump.ledger("state", "error") == [("done", None), ("done", None), ("pending", "A value is below zero.")]
+    assert pump.flagged() == ["150"]
+    pump.correct(20, value=4.0)
+    pump.score()
+    assert pump.ledger("state", "error") == [("done", None)] * 3
+    assert pump.flagged() == ["150", "20"]
+
+
+def test_after_three_batches_that_fail_a_run_ends_and_the_next_begins_with_those_not_tried(pump):
+    pump.put(*range(160, 260, 10))
+    refuse(pump, 10, 60, 110, 160)
+    assert pump.ledger("attempts", "state") == [(0, "pending")] * 2 + [(1, "pending")] * 3
+    with pytest.raises(RecordsError, match="below zero"):
+        pump.score()
+    assert sorted(pump.ledger("state")) == ["done"] + ["pending"] * 4
+
+
+def test_where_batches_go_in_order_none_is_left_out(pump):
+    pump.settings |= {"series": {}, "threshold": "online"}
+    refuse(pump, 20)
+    assert pump.ledger("state") == ["pending"] * 3
+
+
+def test_another_key_is_refused_and_a_renamed_one_can_be_taken_over(pump):
+    pump.score()
+    pump.settings |= {"key": ["pump", "id"]}
+    with pytest.raises(StoreError, match="are ranges of id, and config.toml now has the key pump, id") as refused:
+        pump.score()
+    with writing(pump.store.engine) as connection:
+        connection.exec_driver_sql(str(refused.value).split("in the store: ")[1])
+    pump.store.hold_key("pump", ("pump", "id"))
 
 
 def test_a_lock_that_another_program_holds_is_named_and_nothing_is_lost(tmp_path):

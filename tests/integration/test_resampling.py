@@ -277,6 +277,14 @@ def test_sqlite_refuses_a_time_in_another_form(text_times, odd):
         source.read_normal(5)
 
 
+def test_sqlite_does_not_wait_for_a_time_in_another_form(text_times):
+    source = text_times("2026-03-01 00:00:03", "unknown", "2026-03-01 00:00:09")
+    settled = source.next_range(None, 9, at(3600))
+    assert settled == KeyRange(None, (3,))
+    with pytest.raises(SourceError, match="holds 'unknown' in the record with the key 2"):
+        source.read(settled)
+
+
 def test_a_column_that_is_no_timestamp_is_refused(engine):
     table = Table(
         "days", MetaData(), Column("id", Integer, primary_key=True), Column("day", Date), Column("level", Double)

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from jobs.databases import reading, writing
 from jobs.evaluating import evaluate_monitor
+from jobs.serving.scorers import Scorers
 from schemas.errors import ArtifactError
 from schemas.tables import anomalies, scores
 from tests.mixer import readings
@@ -124,6 +125,11 @@ def test_a_model_of_another_grid_is_not_scored_with(mixer):
         score(mixer, 800, **other)
     with pytest.raises(ArtifactError, match="has them as they come. Train it again"):
         score(mixer, 800, series={})
+    kept = Scorers(lambda: None)
+    champion = mixer.store.champion("mixer")
+    kept.load(mixer.store, champion, mixer.source(**GRID).monitor)
+    with pytest.raises(ArtifactError, match="Train it again"):
+        kept.load(mixer.store, champion, mixer.source(**other).monitor)
     report = mixer.train("if_better", **other)
     assert report.is_champion
     assert score(mixer, 800, **other).records == 400

@@ -108,12 +108,23 @@ def test_a_machine_that_comes_later_is_scored_by_the_shared_model_and_reported_o
         mixer.score()
 
 
-def test_without_a_shared_model_a_new_machine_stops_the_run_with_its_name(mixer):
-    mixer.train(series={"models": "per_entity"})
-    mixer.fill(machine("c", 30, 2).assign(id=np.arange(1601, 1631)), if_exists="append")
-    with pytest.raises(RecordsError, match="Entity 'c' was not in the training records"):
-        mixer.score(series={"models": "per_entity"}, batch_size=1600)
-    assert len(mixer.scores()) == 1600
+@pytest.mark.parametrize("threshold", ["conformal", "online"])
+def test_without_a_shared_model_a_new_machine_is_not_scored_and_reported_and_stops_no_other(mixer, threshold):
+    settings = {"series": {"models": "per_entity"}, "threshold": threshold}
+    mixer.train(**settings)
+    newer = machine("c", 30, 2).assign(id=np.arange(1601, 1631))
+    newer.loc[20:22, "machine"] = [None, "a", "b"]
+    mixer.fill(newer, if_exists="append")
+    report = mixer.score(**settings, batch_size=800)
+    assert report.records == 1630
+    assert len(mixer.scores()) == 1602
+    messages = {event.entity: event.message for event in mixer.store.events(EventQuery("mixer", "new_entity"))}
+    assert messages.keys() == {"c", None}
+    assert "Entity 'c' of monitor 'mixer' was not in the training records of model 1; without a" in messages["c"]
+    assert "A record without an entity" in messages[None]
+    assert mixer.score(**settings).batches == 0
+    assert evaluate_monitor(mixer.source(**settings), mixer.store).evaluation.records == 402
+    assert forecast_monitor(mixer.source(**settings), mixer.store).records == 402
 
 
 def test_records_without_a_time_or_a_machine_are_left_out_of_training_and_scored(mixer):

@@ -386,8 +386,6 @@ COUNTED_KEYS = [
 
 @pytest.mark.parametrize(("type_", "before", "other"), COUNTED_KEYS)
 def test_a_tally_tells_a_record_that_came_for_one_that_went(engine, open_source, type_, before, other):
-    if engine.dialect.name == "sqlite" and type_ in {Text, Uuid}:
-        pytest.skip("SQLite cannot sum up texts")
     rows = [{"id": key, "flow": 1.0} for key in before]
     fill(engine, "readings", [Column("id", type_, primary_key=True), Column("flow", Double)], rows)
     source = open_source()
@@ -418,3 +416,113 @@ def test_a_tally_tells_a_changed_time_of_change(engine, open_source, changed_at)
         stored = None if changed_at is None else str(changed_at)
         connection.execute(text(f"UPDATE readings SET changed_at = {typed} WHERE id = 1"), {"at": stored})
     assert source.tally(KeyRange(None, (2,))).differs_from(tally)
+
+
+NO_TIMES = ["infinity", "-infinity", "0044-03-15 BC", "20000-01-01", "9999-12-31", "0001-01-01", None]
+
+
+@pytest.mark.parametrize("type_", ["timestamptz", "timestamp", "date"])
+def test_times_that_python_has_not_are_none(postgres_url, type_):
+    engine = open_engine(postgres_url)
+    with writing(engine) as connection:
+        connection.execute(text(f"CREATE TABLE readings (id integer PRIMARY KEY, flow real, at {type_})"))
+        rows = [{"id": i, "at": at} for i, at in enumerate([*NO_TIMES, "2026-01-01"])]
+        connection.execute(text(f"INSERT INTO readings VALUES (:id, 1.5, CAST(:at AS {type_}))"), rows)
+    for settings in ({"time": "at"}, {"timestamp": "at"}):
+        source = watch(engine, **settings)
+        assert source.read_normal(9)["at"].isna().tolist() == [*(True for _ in NO_TIMES), False]
+        source.close()
+    source = watch(engine, time="at", batch_size=2)
+    assert source.next_range(None, 9, START) == KeyRange(None, (7,))
+    assert source.next_range(None, 9, START - timedelta(days=1)) == KeyRange(None, (6,))
+    assert source.read_past((7,), 9).empty
+    source.close()
+    engine.dispose()
+
+
+def test_times_at_the_ends_of_the_calendar_are_none_in_sqlite(sqlite_url):
+    engine = open_engine(sqlite_url)
+    times = ["0001-01-01 00:00:00", "9999-12-31T23:59:59", "2026-01-01 00:00:00"]
+    columns = [Column("id", Integer, primary_key=True), Column("flow", Double), Column("at", Text)]
+    fill(engine, "readings", columns, [{"id": i, "flow": 1.5, "at": at} for i, at in enumerate(times)])
+    source = watch(engine, time="at")
+    assert source.read_normal(9)["at"].isna().tolist() == [True, True, False]
+    assert source.next_range(None, 9, START) == KeyRange(None, (2,))
+    assert source.read_past((2,), 9).empty
+    engine.dispose()
+
+
+def test_an_infinite_time_in_the_key_is_refused(postgres_url):
+    engine = open_engine(postgres_url)
+    with writing(engine) as connection:
+        rows = "SELECT unnest('{2026-01-01, 2026-01-02, infinity}'::timestamp[]) AS at, 1.5 AS flow"
+        connection.execute(text(f"CREATE TABLE readings AS {rows}"))
+    source = watch(engine, key="at")
+    with pytest.raises(SourceError, match=r"timestamp too large \(after year 10K\): 'infinity'"):
+        source.next_range(None, 9, None)
+    with pytest.raises(SourceError, match=r"key \(at\) is null or infinite"):
+        source.read_normal(9)
+    source.close()
+    engine.dispose()
+
+
+def test_a_key_longer_than_the_store_holds_is_refused(engine, open_source):
+    columns = [Column("id", Text, primary_key=True), Column("flow", Double)]
+    fill(engine, "readings", columns, [{"id": key, "flow": 1.0} for key in ("a", "b" * 600, "c")])
+    source = open_source()
+    assert source.next_range(None, 1, None) == KeyRange(None, ("a",))
+    message = "Monitor 'pump' found a key of 604 characters: bbbb"
+    with pytest.raises(SourceError, match=message):
+        source.next_range(("a",), 1, None)
+    with pytest.raises(SourceError, match=message):
+        source.read(source.next_range(("a",), 2, None))
+
+
+LABELS = [
+    (Double, [0.4, -0.5, 3e9, 0.0, None], 3),
+    (BigInteger, [1, 3_000_000_000, 0, None], 2),
+    (Numeric(20, 3), [Decimal("0.4"), Decimal("0.000"), None], 1),
+    (Boolean, [True, False, None], 1),
+]
+
+
+@pytest.mark.parametrize(("type_", "values", "anomalies"), LABELS)
+def test_a_label_means_the_same_in_sql_as_in_records(engine, open_source, type_, values, anomalies):
+    rows = [{"id": i, "flow": 1.0, "fault": value} for i, value in enumerate(values)]
+    fill(
+        engine,
+        "readings",
+        [Column("id", Integer, primary_key=True), Column("flow", Double), Column("fault", type_)],
+        rows,
+    )
+    source = open_source(label="fault")
+    records = source.read_normal(9, with_label=True)
+    assert source.read_anomalies(9)["id"].tolist() == records["id"][records["fault"].fillna(value=False)].tolist()
+    assert len(source.read_anomalies(9)) == anomalies
+
+
+def test_a_label_that_is_no_number_is_none(postgres_url):
+    engine = open_engine(postgres_url)
+    with writing(engine) as connection:
+        rows = "SELECT unnest('{1,2,3}'::int[]) AS id, unnest('{NaN,0.4,Infinity}'::{type}[]) AS fault, 1.5 AS flow"
+        for type_ in ("real", "numeric"):
+            connection.execute(text(f"CREATE TABLE of_{type_} AS {rows.replace('{type}', type_)}"))
+    for type_ in ("real", "numeric"):
+        source = watch(engine, table=f"of_{type_}", label="fault")
+        assert source.read_normal(9, with_label=True)["fault"].fillna(value=False).tolist() == [False, True, True]
+        assert source.read_anomalies(9)["id"].tolist() == [2, 3]
+        source.close()
+    engine.dispose()
+
+
+@pytest.mark.parametrize("type_", [Text, None])
+def test_a_label_written_as_text_counts_as_its_number(engine, open_source, type_):
+    rows = [{"id": i, "flow": 1.0, "fault": value} for i, value in enumerate(["1", "0", "0.4", "0.0", None])]
+    fill(
+        engine,
+        "readings",
+        [Column("id", Integer, primary_key=True), Column("flow", Double), Column("fault", Text)],
+        rows,
+    )
+    whole = {} if type_ else {"table": None, "query": "SELECT id, flow, fault FROM readings"}
+    assert open_source(label="fault", **whole).read_anomalies(9)["id"].tolist() == [0, 2]

@@ -93,6 +93,15 @@ def test_rolling_back_goes_a_step_further_each_time(store, model_id, now):
     assert store.champion("pump").model_id == model_id
 
 
+def test_rolling_back_does_not_lead_to_a_model_that_was_rolled_back(store, model_id, now):
+    store.add_model("pump", MODEL, now + LEASE, promote=True)
+    assert store.roll_back("pump", now + 2 * LEASE) == model_id
+    store.add_model("pump", MODEL, now + 3 * LEASE, promote=True)
+    assert store.roll_back("pump", now + 4 * LEASE) == model_id
+    with pytest.raises(StoreError, match="no earlier champion"):
+        store.roll_back("pump", now + 5 * LEASE)
+
+
 @pytest.mark.parametrize("method", ["model", "model_blob", "anomaly"])
 def test_what_is_not_there_is_named(store, method):
     with pytest.raises(UsageError, match=r"There is no .* 7"):

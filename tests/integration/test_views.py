@@ -3,12 +3,14 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from sqlalchemy import Column, Date, DateTime, Double, Integer, MetaData, Table, Text, Uuid, insert, text
+from sqlalchemy import Column, Date, DateTime, Double, Integer, MetaData, Table, Text, Uuid, insert, inspect, text
 
 from jobs.databases import open_engine, reading, writing
+from jobs.joining import join_anomalies
 from jobs.reading.source import Source, keys_of
 from jobs.store import Anomaly, BatchResult, HourCount, NewModel
 from schemas.config import MonitorConfig
+from schemas.errors import StoreError
 from schemas.frames import Cause, Explanation
 from schemas.keys import KeyRange, key_label
 
@@ -119,3 +121,38 @@ def test_going_down_takes_joined_views_along(store, finish):
     migrations.downgrade(store.engine, "base")
     migrations.upgrade(store.engine)
     assert query(store, "SELECT * FROM open_anomalies") == []
+
+
+FOREIGN = [
+    "VIEW anomalies_pump AS SELECT 7 AS answer",
+    "TABLE anomalies_pump (answer INTEGER)",
+    "VIEW anomalies_pump AS SELECT severity AS answer FROM anomalies WHERE monitor = 'pump'",
+    "MATERIALIZED VIEW anomalies_pump AS SELECT 7 AS answer",
+]
+
+
+@pytest.mark.parametrize("foreign", FOREIGN)
+def test_what_has_the_name_of_a_joined_view_is_left_alone_and_said(store, caplog, foreign):
+    if store.engine.dialect.name == "sqlite" and "MATERIALIZED" in foreign:
+        pytest.skip("SQLite has none")
+    with writing(store.engine) as connection:
+        connection.execute(text(f"CREATE {foreign}"))
+    source = Source("pump", MonitorConfig(query="SELECT 7 AS id, 1 AS flow", key="id", numeric="flow"), store.engine)
+    with pytest.raises(
+        StoreError, match="The name anomalies_pump .* is taken by a table or view that Plumbline did not"
+    ):
+        store.create_join_view("pump", source)
+    assert join_anomalies(store, source) is None
+    assert "Rename that, and the next training of monitor 'pump' builds the view" in caplog.text
+    assert [column["name"] for column in inspect(store.engine).get_columns("anomalies_pump")] == ["answer"]
+
+
+def test_a_view_of_others_on_a_joined_view_keeps_it_and_is_said(store, caplog):
+    source = Source("pump", MonitorConfig(query="SELECT 7 AS id, 1 AS flow", key="id", numeric="flow"), store.engine)
+    assert join_anomalies(store, source) == "anomalies_pump"
+    with writing(store.engine) as connection:
+        connection.execute(text("CREATE VIEW mine AS SELECT flow FROM anomalies_pump"))
+    is_built = join_anomalies(store, source) is not None
+    assert is_built == (store.engine.dialect.name == "sqlite")
+    assert ("objects depend on it. Drop those first" in caplog.text) == (not is_built)
+    assert query(store, "SELECT * FROM mine") == []

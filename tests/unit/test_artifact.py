@@ -160,6 +160,7 @@ def test_a_header_without_a_manifest_is_refused(blob, header):
         ("decision.threshold", float("inf"), "wrong decision.threshold: .*finite"),
         ("decision.method", "guess", "wrong decision.method"),
         ("tail", {"start": 1.0, "share": 0.1, "shape": 0.1, "scale": 0.0}, "wrong tail.scale"),
+        ("tail", {"start": 1.0, "share": 0.1, "shape": -0.1, "scale": 1.0}, "wrong tail.shape: .* or equal to 0"),
         ("about", [], "wrong about"),
         ("code", "print(1)", "wrong code: Extra inputs are not permitted"),
         ("columns", [], "wrong columns"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom, expon, false_discovery_control, norm
+from scipy.stats import binom, expon, false_discovery_control, genpareto, norm, uniform
 
 from detector.calibration import Calibration, benjamini_hochberg, f_beta_threshold, severity
 from schemas.errors import NotEnoughRecords, RateTooSmall, RecordsError
@@ -64,6 +64,42 @@ def test_the_tail_model_never_lets_a_higher_score_have_a_higher_p_value():
 def test_a_tail_model_needs_enough_records():
     with pytest.raises(NotEnoughRecords, match="needed at least 200"):
         Calibration.fit(np.arange(199.0), with_tail=True)
+
+
+@pytest.mark.parametrize(
+    ("tail", "within"),
+    [
+        (expon(), {1e-2: (0.8, 1.2), 1e-3: (0.5, 2), 1e-4: (0.5, 2)}),
+        (genpareto(0.3), {1e-2: (0.8, 1.2), 1e-3: (0.5, 2), 1e-4: (0.5, 6)}),
+        (uniform(), {1e-2: (0.8, 1.2), 1e-3: (0, 0), 1e-4: (0, 0)}),
+    ],
+    ids=["exponential", "Pareto", "bounded"],
+)
+def test_the_tail_model_realises_small_rates_and_those_of_a_bounded_tail_at_most(tail, within):
+    samples = [tail.rvs(size=500, random_state=seed) for seed in range(100)]
+    calibrations = [Calibration.fit(sample, with_tail=True) for sample in samples]
+    for rate, (least, most) in within.items():
+        realised = np.mean([tail.sf(calibration.threshold(rate)) for calibration in calibrations])
+        assert least * rate <= realised <= most * rate
+
+
+@pytest.mark.parametrize("draw", [expon.rvs, uniform.rvs, lambda **settings: expon.rvs(**settings).round(1)])
+def test_with_a_tail_model_the_ranks_hold_as_far_as_they_reach_and_the_threshold_goes_by_the_p_value(draw):
+    reference = draw(size=500, random_state=0)
+    calibration, alone = Calibration.fit(reference, with_tail=True), Calibration.fit(reference)
+    np.testing.assert_array_equal(calibration.p_values(reference), alone.p_values(reference))
+    beyond = np.linspace(0, 3 * reference.max(), 3001)
+    assert (np.diff(calibration.p_values(beyond)) <= 0).all()
+    assert (calibration.p_values(beyond) <= alone.p_values(beyond)).all()
+    for rate in (0.2, 0.1, 0.05, 0.01, 0.002, 1e-3, 1e-5):
+        flagged = beyond > calibration.threshold(rate)
+        np.testing.assert_array_equal(flagged, calibration.p_values(beyond) <= rate * (1 + 1e-9))
+
+
+def test_a_tail_of_tied_scores_is_not_fitted():
+    scores = np.concatenate([np.random.default_rng(0).uniform(size=450), np.full(50, 2.0)])
+    with pytest.raises(RecordsError, match="Of the 50 largest calibration scores 1 are distinct"):
+        Calibration.fit(scores, with_tail=True)
 
 
 def test_the_f_beta_threshold_separates_what_can_be_separated():

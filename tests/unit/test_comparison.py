@@ -93,6 +93,12 @@ def test_a_degenerate_challenger_is_never_promoted(challenger, reason):
     assert reason in decide(comparison, "always").reason
 
 
+def test_few_known_anomalies_make_a_challenger_worse_and_not_degenerate():
+    comparison = compared(finds("confirmed", 0, 2), finds("confirmed", 2, 2))
+    assert comparison.verdict == "worse"
+    assert promoted_by(comparison) == {"always"}
+
+
 def test_a_rate_far_off_is_not_degenerate_where_the_champion_is_further_off():
     drifted = replace(SOUND, flagged=600)
     assert compared(replace(SOUND, flagged=120), drifted).verdict == "better"

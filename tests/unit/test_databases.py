@@ -1,12 +1,13 @@
 """Errors of a database name it without its password, and say what to do."""
 
+import re
 import sqlite3
 
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import make_url, text
 
-from jobs.databases import display_name, open_engine, reading, writing
+from jobs.databases import display_name, failure, has_password, open_engine, reading, writing
 from schemas.errors import ConfigError, SourceError, StoreError
 
 
@@ -20,7 +21,8 @@ def opened(url):
         ("sekret", "cannot be read. Expected a form such as postgresql://"),
         ("postgresql://u:sekret@host:port/db", "cannot be read"),
         ("postgrsql://u:sekret@host/db", "'postgrsql' is no known kind of database"),
-        ("mysql+mysqldb://u:sekret@host/db", "driver 'MySQLdb' for 'mysql[+]mysqldb' is not installed"),
+        ("mysql+mysqldb://u:sekret@host/db", "'MySQLdb' for 'mysql[+]mysqldb' is not .* pip install mysqlclient$"),
+        ("mysql+cymysql://u:sekret@host/db", "'cymysql' for 'mysql[+]cymysql' is not installed. Install it first.$"),
     ],
 )
 def test_a_wrong_address_is_a_wrong_configuration(url, message):
@@ -33,6 +35,31 @@ def test_a_wrong_address_is_a_wrong_configuration(url, message):
 def test_a_password_is_never_shown():
     assert "sekret" not in display_name(make_url("postgresql://u:sekret@host/db"))
     assert "sekret" not in display_name(make_url("postgresql://u@host/db?password=sekret"))
+    shown = display_name(make_url("postgresql://u@host/db?sslmode=require&sslpassword=sekret&odd=sekret"))
+    assert shown == "postgresql://u@host/db?odd=***&sslmode=require&sslpassword=***"
+
+
+@pytest.mark.parametrize(
+    ("address", "said", "shown"),
+    [
+        ("postgresql://u:p@host/x", 'server at "p", port 1 failed', 'server at "p", port 1 failed'),
+        ("postgresql://u:p@host/x", "no postgresql://u:p@host:1/x here", "no postgresql://u:***@host:1/x here"),
+        ("postgresql://u:p%40s@host/x", "postgresql://u:p@s@host postgresql://u:p%40s@host", "u:***@host .*u:***@host"),
+        ("postgresql://u:p@host/x", "host=h password = 'p q' port=1", "host=h password = *** port=1"),
+        ("postgresql://u:se%2Fkret@host/x", "se/kret is wrong, se%2Fkret too", "*** is wrong, *** too"),
+        ("postgresql://u@host/x?sslpassword=sekret", "the key needs sekret", "the key needs ***"),
+        ("postgresql://u@host/x?odd=p&mode=ro", "?odd=p&mode=ro", "?odd=***&mode=ro"),
+    ],
+)
+def test_a_password_is_masked_in_what_a_driver_says_and_words_stay_whole(address, said, shown):
+    pattern = re.escape(shown).replace(r"\.\*", ".*")
+    assert re.search(f"refused: .*{pattern}\\.", failure(make_url(address), said))
+
+
+@pytest.mark.parametrize("option", ["password", "sslpassword", "odd"])
+def test_an_option_that_may_be_secret_counts_as_a_password(option):
+    assert has_password(SecretStr(f"postgresql://u@host/db?{option}=sekret"))
+    assert not has_password(SecretStr("postgresql://u@host/db?sslmode=require&connect_timeout=3"))
 
 
 def test_postgresql_is_spoken_by_psycopg():
@@ -41,7 +68,7 @@ def test_postgresql_is_spoken_by_psycopg():
 
 def test_a_server_that_does_not_answer_is_named_without_the_password():
     engine = opened("postgresql://u:sekret@127.0.0.1:1/db")
-    message = r"u:\*\*\*@127.0.0.1:1/db.*[Cc]onnection refused.*is it running\?"
+    message = r"u:\*\*\*@127.0.0.1:1/db.*port 1 failed.*[Cc]onnection refused.*is it running\?"
     with pytest.raises(StoreError, match=message) as caught, reading(engine):
         pass
     assert "sekret" not in str(caught.value)

@@ -89,6 +89,22 @@ def test_columns_can_be_declared_nominal_though_they_hold_numbers():
     assert {column.name: type(column).tag for column in encoder.columns} == {"x": "number", "code": "category"}
 
 
+@pytest.mark.parametrize("has_text", [True, False], ids=["mixed", "all numbers"])
+@pytest.mark.parametrize("has_null_in_training", [True, False])
+def test_a_null_among_integer_codes_changes_no_other_code(has_text, has_null_in_training):
+    rng = np.random.default_rng(0)
+    records = pd.DataFrame({"x": rng.normal(size=200), "code": rng.integers(1, 4, 200)})
+    records = records.assign(mode=rng.choice(["a", "b"], 200)) if has_text else records
+    with_null = records.assign(code=records["code"].where(records.index > 0))
+    detector = VAEDetector(**TINY, categorical=["code"]).fit(with_null if has_null_in_training else records)
+    score = detector.anomaly_score(records)
+    for kind in ("float64", "float32", "Int64", "category"):
+        again = detector.anomaly_score(with_null.astype({"code": kind}))
+        np.testing.assert_array_equal(again[1:], score[1:])
+        assert again[0] != score[0]
+    assert with_null["code"].dtype == np.float64  # as it was
+
+
 def test_the_order_of_columns_does_not_matter_but_their_names_do(mixed):
     records = make_records(20, seed=1)
     reordered = records[sorted(records)].assign(unused=1)
@@ -130,6 +146,15 @@ def test_the_bytes_of_a_detector_make_the_same_detector(mixed):
     assert again.get_params() == mixed.get_params()
     with pytest.raises(ArtifactError, match="SHA-256"):
         VAEDetector.from_bytes(blob, "0" * 64)
+
+
+def test_a_detector_made_of_bytes_trains_the_same_model_again():
+    records = make_records(1200).assign(code=np.arange(1200) % 4)
+    told = {"categorical": ["code", "mode"], "boolean": ["is_open"], "timestamp": ["read_at"]}
+    fitted = VAEDetector(**TINY, **told, false_positive_rate=0.05, threshold="pot")
+    again = VAEDetector.from_bytes(fitted.fit(records).to_bytes())
+    assert again.get_params() == fitted.get_params()
+    assert clone(again).fit(records).to_bytes() == fitted.to_bytes()
 
 
 def test_another_process_scores_the_same_bits(fitted, tmp_path):

@@ -12,8 +12,9 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
-def cause(feature, share, value=1.0):
-    return {"feature": feature, "share": share, "deviation": 2.0, "value": value, "expected": 0.0}
+def cause(feature, share, value=1.0, *, is_return=False):
+    known = {"feature": feature, "share": share, "deviation": 2.0, "value": value, "expected": 0.0}
+    return known | {"is_return": True} if is_return else known
 
 
 def record(minute, score=9.0, severity=50.0, causes=(), *, entity="pump-1", muted=False):
@@ -21,11 +22,12 @@ def record(minute, score=9.0, severity=50.0, causes=(), *, entity="pump-1", mute
 
 
 features = st.sampled_from([f"f{n}" for n in range(14)])
-causes = st.lists(
-    st.builds(cause, features, st.none() | st.integers(0, 3).map(float), st.sampled_from([1.0, "x", None])), max_size=6
-)
+shares, values = st.none() | st.integers(0, 3).map(float), st.sampled_from([1.0, "x", None])
+causes = st.lists(st.builds(cause, features, shares, values, is_return=st.booleans()), max_size=6)
+faults = st.lists(st.builds(cause, features, shares, values), max_size=6)
 levels = st.integers(1, 3).map(float)
-records = st.lists(st.builds(record, st.integers(0, 9), levels, levels, causes, muted=st.booleans()), min_size=2)
+minutes = st.integers(0, 9)
+records = st.lists(st.builds(record, minutes, levels, levels, causes, muted=st.booleans()), min_size=2)
 
 
 @given(records, st.randoms(use_true_random=False), st.data())
@@ -36,7 +38,7 @@ def test_the_sum_depends_on_neither_order_nor_grouping(found, random, data):
     assert reduce(Extent.joined, shuffled[:cut]).joined(reduce(Extent.joined, shuffled[cut:])) == whole
 
 
-@given(records)
+@given(st.lists(st.builds(record, minutes, levels, levels, faults), min_size=2))
 def test_the_causes_are_the_largest_share_of_each_feature(found):
     whole = reduce(Extent.joined, found)
     largest = {}
@@ -45,6 +47,12 @@ def test_the_causes_are_the_largest_share_of_each_feature(found):
     shown = [(c["feature"], c["share"]) for c in whole.causes if c["share"] is not None]
     assert dict(shown).items() <= largest.items()
     assert [share for _, share in shown] == sorted(largest.values(), reverse=True)[:10]
+
+
+def test_a_return_to_usual_stands_for_a_feature_only_where_nothing_else_does():
+    surge, back = record(0, causes=[cause("flow", 1.0, 9.0)]), cause("flow", 5.0, 1.0, is_return=True)
+    whole = surge.joined(record(1, causes=[back, cause("load", 2.0, 3.0, is_return=True)]))
+    assert [(c["feature"], c["value"]) for c in whole.causes] == [("load", 3.0), ("flow", 9.0)]
 
 
 def test_equal_shares_at_the_same_time_are_told_apart_in_any_order():

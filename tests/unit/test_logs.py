@@ -59,6 +59,7 @@ def test_an_event_is_one_line_whatever_is_in_it(lines, form):
         log.error("a defect", exc_info=ValueError(HOSTILE))
     assert len(read()) == 2
     assert "ValueError" in read()[1]
+    assert all(line.isprintable() for line in read())
 
 
 def test_an_error_that_is_meant_shows_no_traceback(lines):

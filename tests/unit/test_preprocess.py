@@ -109,6 +109,17 @@ def test_a_number_within_the_clip_decodes_to_itself(values):
     np.testing.assert_allclose(decoded[within], np.array(values)[within], rtol=1e-4, atol=np.ptp(values) * 1e-4)
 
 
+@pytest.mark.parametrize(
+    ("values", "low", "high"),
+    [([0.0, 1.5, 2.0, 40.0] * 300, 0.0, 40.0), (np.array([2**60, 2**60 + 7, 2**60 + 9]), 2**60, 2**60 + 9)],
+)
+def test_a_number_is_decoded_to_nothing_that_training_did_not_span(values, low, high):
+    encoder, _ = encode(values)
+    decoded = encoder.decode(np.array([[-CLIP], [-3.0], [3.5], [CLIP]], dtype=np.float32))["a"]
+    assert (decoded[0] - low, decoded[-1] - high) == pytest.approx((0, 0), abs=1e-12)
+    assert decoded == sorted(decoded)
+
+
 @given(st.floats(-CLIP, CLIP))
 def test_unsquash_undoes_squash(value):
     assert unsquash(squash(np.array([value])))[0] == pytest.approx(value, abs=1e-9)

@@ -1,5 +1,7 @@
 """Whatever a driver hands over becomes the documented type, or an error that names the value."""
 
+import re
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
@@ -10,6 +12,8 @@ import pytest
 from jobs.reading.records import typed
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
+from schemas.keys import LONGEST_ENTITY, LONGEST_KEY, dump_key
+from schemas.tables import anomalies, batches, scores, trackers
 
 BIG = 2**53 + 1
 
@@ -50,7 +54,9 @@ def test_truth_values(values):
     ]
 
 
-@pytest.mark.parametrize(("value", "text"), [("high", "high"), (3, "3"), (True, "True"), (Decimal("1.50"), "1.50")])
+@pytest.mark.parametrize(
+    ("value", "text"), [("high", "high"), (3, "3"), (True, "True"), (Decimal("1.50"), "1.50"), ("a\0b", "a\ufffdb")]
+)
 def test_categories(value, text):
     found = column([value, None], "categorical")
     assert str(found.dtype) == "str"
@@ -113,3 +119,45 @@ def test_numpy_columns_pass_unchanged():
     monitor = MonitorConfig(table="t", key="id", numeric=["x", "y"])
     frame = pd.DataFrame({"id": [1], "x": np.float32([0.5]), "y": pd.array([None], dtype="Int32")})
     assert typed(frame, "pump", monitor).dtypes.astype(str).to_dict() == {"id": "int64", "x": "float64", "y": "Int64"}
+
+
+def entities(names, **key):
+    monitor = MonitorConfig(table="t", key="id", numeric="x", entity="pump")
+    frame = pd.DataFrame({"id": pd.Series(key.get("key", range(len(names)))), "x": 1.0, "pump": names})
+    return typed(frame, "pump_readings", monitor)
+
+
+def test_the_longest_names_that_fit_are_those_of_the_store():
+    columns = [anomalies.c.entity, scores.c.entity, trackers.c.entity]
+    assert {column.type.length for column in columns} == {LONGEST_ENTITY}
+    columns = [batches.c.after_key, batches.c.upto_key, anomalies.c.record_key, scores.c.record_key]
+    assert {column.type.length for column in columns} == {LONGEST_KEY}
+
+
+def test_an_entity_longer_than_the_store_holds_is_named_with_its_key():
+    assert entities(["é" * 255, None])["pump"].isna().tolist() == [False, True]
+    message = (
+        "Column 'pump' of monitor 'pump_readings' should hold names of entities of at most 255 characters, but the "
+        f"record with key 1 holds '{'é' * 79} (and so on). Correct the record, or take another column as `entity` in "
+        "config.toml."
+    )
+    with pytest.raises(SourceError, match=f"^{re.escape(message)}$"):
+        entities(["a", "é" * 256])
+
+
+@pytest.mark.parametrize(
+    ("key", "is_fit"), [("a" * 508, True), ("a" * 509, False), ('"' * 254, True), ('"' * 255, False)]
+)
+def test_a_key_longer_than_the_store_holds_is_refused(key, is_fit):
+    expected = (
+        f"found a key of {len(dump_key((key,)))} characters: {key[:80]} (and so on). The store holds 512. Choose a"
+    )
+    with nullcontext() if is_fit else pytest.raises(SourceError, match=re.escape(expected)):
+        assert entities(["a", "b"], key=["0", key])["id"].tolist() == ["0", key]
+
+
+@pytest.mark.parametrize(
+    ("value", "counts"), [("0001-12-31", False), ("0002-01-01", True), ("9998-12-31", True), ("9999-12-31", False)]
+)
+def test_times_at_the_ends_of_the_calendar_count_as_none(value, counts):
+    assert column([value, "2026-01-01"], "timestamp").notna().tolist() == [counts, True]

@@ -112,6 +112,16 @@ def test_causes_are_signed_and_expect_what_the_past_says(model, later):
     np.testing.assert_allclose(why.share.sum(axis=1), 1)
 
 
+def test_the_first_usual_value_after_a_surge_is_known_as_a_return(model, later):
+    surge = later.copy()
+    surge[900:940, 1] += 9
+    why = model.causes("pump", series(surge))
+    assert why.deviation[940, 1] < -5
+    assert why.is_return[940, 1]
+    assert not why.is_return[:940].any()
+    assert not why.is_return[:, 0].any()
+
+
 def test_an_expected_value_does_not_see_the_record_itself(model, later):
     other = later.copy()
     other[900] += 7

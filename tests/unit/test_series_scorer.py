@@ -73,6 +73,16 @@ def test_entities_with_too_few_calibration_records_pool_them():
     assert not SeriesScorer(trained(), rate=0.01).judge("a").is_pooled
 
 
+def test_a_single_entity_with_too_few_calibration_records_takes_those_of_all():
+    series = {"a": Series(np.arange(1500), channels(1500, 0)), "new": Series(np.arange(350), channels(350, 1))}
+    model = SeriesModel.fit(series, SeriesSettings())
+    scorer = SeriesScorer(SeriesArtifact(FEATURES, model, 0.004, {"a": 1500, "new": 350}, {}))
+    pool = np.sort(np.concatenate([model.reference("a"), model.reference("new")]))
+    assert (scorer.judge("a").is_pooled, scorer.judge("new").is_pooled) == (False, True)
+    np.testing.assert_array_equal(scorer.judge("new").calibration.reference, pool)
+    assert np.isfinite(scorer.judge("new").threshold)
+
+
 def test_an_unseen_entity_without_a_shared_model_is_refused():
     artifact = trained(models="per_entity")
     bound, page = in_context(SeriesScorer(artifact), "c", machine("c", 100, 0), 10)

@@ -1,0 +1,27 @@
+"""Times on the command line."""
+
+from datetime import UTC, datetime
+
+import click
+import pytest
+
+from jobs.commands.options import Moment
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2026-03-01", datetime(2026, 3, 1, tzinfo=UTC)),
+        ("2026-03-01 12:30", datetime(2026, 3, 1, 12, 30, tzinfo=UTC)),
+        ("2026-03-01T12:30:00Z", datetime(2026, 3, 1, 12, 30, tzinfo=UTC)),
+        ("2026-03-01T12:30:00.5+02:00", datetime(2026, 3, 1, 10, 30, 0, 500_000, tzinfo=UTC)),
+    ],
+)
+def test_a_time_in_iso_8601_is_a_time_in_utc(text, time):
+    assert Moment().convert(text, None, None) == time
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2026-02-30", "0001-01-01", "9999-12-31", "9999-12-31T23:59-05:00"])
+def test_another_text_is_refused(text):
+    with pytest.raises(click.BadParameter, match="is no time. Write it like|is not within the years 2 to 9998"):
+        Moment().convert(text, None, None)
