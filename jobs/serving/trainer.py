@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 _log = logging.getLogger("plumbline")
-_GRACE_SECONDS = 4.0
+_GRACE_SECONDS = 8.0  # in which a training gives its request back; else that waits for its lease to run out
 
 
 class Trainer:
