@@ -333,19 +333,19 @@ def _by_chance(bins: Bins, found: np.ndarray, level: float) -> float:
     """The index that records of one distribution exceed with a probability of `level`."""
     expected = np.array(bins.counts)
     used = int(((expected > 0) | (found > 0)).sum())
-    return float((1 / found.sum() + 1 / max(expected.sum(), 1)) * chdtri(max(used - 1, 1), level))
+    return float((1 / int(found.sum()) + 1 / max(int(expected.sum()), 1)) * chdtri(max(used - 1, 1), level))
 
 
 def _kolmogorov_smirnov(profile: Profile, found: np.ndarray) -> tuple[float, float]:
     """Distance of the p-values found from those of the profile, and its p-value."""
     expected = np.array(profile.p_values)
-    m, n = expected.sum(), found.sum()
+    m, n = int(expected.sum()), int(found.sum())
     if not m:
         return 0.0, 1.0
     excess = np.cumsum(found) / n - np.cumsum(expected) / m
     size = m * n / (m + n) / profile.memory
     if profile.tail == "small":
-        distance = float(max(excess.max(), 0))
+        distance = max(float(np.max(excess)), 0.0)
         return distance, float(np.exp(-2 * size * distance**2))
     distance = float(np.abs(excess).max())
     return distance, float(kolmogorov(np.sqrt(size) * distance))

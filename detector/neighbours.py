@@ -172,7 +172,7 @@ def _cells(points: np.ndarray) -> list[np.ndarray]:
         owner = _nearest(points, means)
         _, starts, sizes = np.unique(np.sort(owner), return_index=True, return_counts=True)
         totals = np.add.reduceat(points[np.argsort(owner, kind="stable")], starts, axis=0, dtype=np.float64)
-        kept = sizes >= min(SMALLEST, sizes.max())  # so that the probed cells hold points enough
+        kept = sizes >= min(SMALLEST, int(np.max(sizes)))  # so that the probed cells hold points enough
         means = totals[kept] / sizes[kept, None]
     owner = _nearest(points, means)  # the last means were not looked at yet: one of them may own nothing
     return [part for cell in np.unique(owner) for part in _parts(points, np.flatnonzero(owner == cell))]

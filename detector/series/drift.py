@@ -86,7 +86,7 @@ def correlation_time(runs: Sequence[np.ndarray]) -> float:
         return 1.0
     pairs = products[: longest // 2 * 2].reshape(-1, 2).sum(axis=1) / products[0]
     is_over = np.append(pairs <= 0, True)
-    return float(max(1.0, 2 * pairs[: is_over.argmax()].sum() - 1))
+    return float(max(1.0, 2 * pairs[: int(np.argmax(is_over))].sum() - 1))
 
 
 def _lagged_products(values: np.ndarray, lags: int) -> np.ndarray:

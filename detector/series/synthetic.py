@@ -118,7 +118,7 @@ def _planned(n: int, channels: np.ndarray, kinds: Iterator[str], rng: np.random.
 
 def _spiked(stretch: _Stretch, rng: np.random.Generator) -> np.ndarray:
     bump = np.hanning(len(stretch.values) + 2)[1:-1]
-    return stretch.values + _either_way(rng) * rng.uniform(3, 8) * stretch.deviation * bump / bump.max()
+    return stretch.values + _either_way(rng) * rng.uniform(3, 8) * stretch.deviation * bump / np.max(bump)
 
 
 def _shifted(stretch: _Stretch, rng: np.random.Generator) -> np.ndarray:

@@ -39,8 +39,8 @@ def resampled(rows: pd.DataFrame, starts: np.ndarray, monitor: MonitorConfig) ->
     """
     cells = cells_of(rows, starts, monitor)
     last = np.sort(pd.Series(np.arange(len(rows))).groupby(cells).last().to_numpy(dtype=np.int64))
-    step = monitor.resample or timedelta(0)
-    ends = pd.to_datetime(starts[last], unit="s", utc=True).astype("datetime64[us, UTC]") + step
+    step = int((monitor.resample or timedelta(0)).total_seconds())
+    ends = pd.to_datetime(starts[last] + step, unit="s", utc=True).astype("datetime64[us, UTC]")
     records = rows.iloc[last].assign(**{str(monitor.time): ends})
     values = _values(rows, cells, monitor).loc[cells[last]]
     for name in values:

@@ -146,7 +146,7 @@ def _told(incidents: Sequence[StoredIncident]) -> str:
 
 
 def _shade_gaps(axes: "Axes", times: pd.Series) -> None:
-    for place in (times.diff() > _SILENCE).to_numpy().nonzero()[0]:
+    for place in (times.diff() > _SILENCE).to_numpy().nonzero()[0].tolist():
         span = times.iloc[place - 1], times.iloc[place]
         axes.axvspan(*span, facecolor=LIGHT, edgecolor="white", hatch="///", linewidth=0, label="no records")
 
