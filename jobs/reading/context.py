@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 AnyScorer: TypeAlias = Union["Scorer", SeriesScorer]
 """Of single records, or of series."""
 
-_NO_TIME = np.timedelta64(0)
+_NO_TIME = np.timedelta64(0, "ns")
 
 
 def context_rows(scorer: AnyScorer) -> int:
