@@ -140,7 +140,7 @@ def test_a_password_that_is_wrong(workspace, postgres_url):
         ("id REAL, a REAL, b REAL", "{i} + 0.5, {i}, {odd}", 100, "of type real, which is not exact"),
         (GOOD, "{i}, {i}, {odd}", 0, "The table holds no records"),
         (GOOD, "{i}, {i}, {odd}", 30, "Found 30 normal records to train on; a false-positive rate of 0.05 needs 38"),
-        (GOOD, "{i}, {i}, NULL", 100, "The features ['b'] are null in all"),
+        (GOOD, "{i}, {i}, NULL", 100, "'b' is null in every record"),
         (GOOD, "{i}, 1, 2", 100, "Every feature is constant"),
         ("id INTEGER PRIMARY KEY, a REAL, b TEXT", "{i}, {i}, 'x'", 100, "'b' is listed as numeric, but its type is"),
         ("id INTEGER PRIMARY KEY, a REAL, b REAL", "{i}, {i}, 'x'", 100, "should hold a number, but the record"),
