@@ -188,6 +188,9 @@ def _records(connection: Connection, monitor: MonitorConfig, watched: Watched) -
 
 
 def _normal_records(source: Source, monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
+    is_conformal = monitor.first_threshold == "conformal"
+    if monitor.normal is None and not is_conformal:
+        return
     needed = needed_normal_records(monitor.false_positive_rate)
     try:
         with reading(source.engine, SourceError) as connection:
@@ -201,7 +204,7 @@ def _normal_records(source: Source, monitor: MonitorConfig, watched: Watched) ->
             "database's own SQL, where a name with capitals or spaces stands in double quotes.",
         )
         return
-    if found < needed and monitor.first_threshold == "conformal":
+    if is_conformal and found < needed:
         yield Finding(
             "error",
             f"Found {found} normal records to train on; a false-positive rate of {monitor.false_positive_rate:g} needs "
@@ -224,8 +227,8 @@ def _forms_of_time(connection: Connection, monitor: MonitorConfig, watched: Watc
     time = watched.records.c[monitor.time]
     text = cast(time, String)
     kind = func.typeof(time)
-    offset = _offset(func.substr(text, len("2026-01-31T")))
-    separator = func.substr(text, len("2026-01-31T"), 1)
+    of_day = func.substr(text, len("2026-01-31T"))  # with the separator before it
+    separator, offset = func.substr(of_day, 1, 1), _offset(of_day)
     form = (kind, case((kind == "text", func.length(text))), separator, func.substr(text, -1) == "Z", offset)
     forms = connection.scalars(select(func.min(text)).where(time.is_not(None)).group_by(*form).limit(2)).all()
     if len(forms) > 1:

@@ -35,7 +35,7 @@ def recount(batch: DoneBatch, source: Source) -> Recount:
     """A batch counted again; it is reopened where it changed, and was watched at its last count."""
     tally = source.tally(batch.key_range)
     is_watched = batch.recounted_at < batch.planned_at + source.monitor.late_after
-    return Recount(batch, tally, is_reopened=is_watched and tally.differs_from(batch.tally))
+    return Recount(batch, tally, is_watched)
 
 
 def watch_for_gap(monitor: MonitorConfig, name: str, store: Store, at: datetime) -> None:

@@ -23,7 +23,6 @@ config_option = click.option(
 )
 json_option = click.option("--json", "is_json", is_flag=True, help="Print one JSON document, for programs.")
 row_id = click.IntRange(0, 2**63 - 1)  # beyond it, databases end in errors of their own
-_FIRST_YEAR, _LAST_YEAR = 2, 9998  # of times that count
 monitor_argument = click.argument("monitor", metavar="MONITOR")
 
 
@@ -34,6 +33,8 @@ class Moment(click.ParamType[datetime]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """The time that a text stands for."""
+        from jobs.reading.times import END, FIRST
+
         if isinstance(value, datetime):
             return value
         try:
@@ -41,8 +42,8 @@ class Moment(click.ParamType[datetime]):
             time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time. Write it like 2026-03-01, or 2026-03-01T12:30:00.", param, ctx)
-        if not _FIRST_YEAR <= time.year <= _LAST_YEAR:
-            self.fail(f"{value!r} is not within the years {_FIRST_YEAR} to {_LAST_YEAR}.", param, ctx)
+        if not FIRST <= time < END:
+            self.fail(f"{value!r} is not within the years {FIRST.year} to {END.year - 1}.", param, ctx)
         return time
 
 

@@ -150,10 +150,10 @@ def end_event(connection: Connection, event: NewEvent, at: datetime) -> bool:
 def _not_there(connection: Connection, found: Sequence[NewEvent]) -> list[NewEvent]:
     c = events.c
     is_alike = and_(c.monitor == found[0].monitor, c.kind == found[0].kind)
-    known: dict[str, list[Any]] = defaultdict(list)
+    known: dict[str | None, list[Any]] = defaultdict(list)
     for entity, counts in connection.execute(select(c.entity, c.counts).where(is_alike)):
         known[entity].append(counts)
-    return [event for event in found if event.counts not in known[str(event.entity)]]
+    return [event for event in found if event.counts not in known[event.entity]]
 
 
 def _insert(connection: Connection, event: NewEvent, at: datetime, **times: datetime | None) -> int:

@@ -37,13 +37,18 @@ class Recount:
 
     batch: DoneBatch
     tally: Tally
-    is_reopened: bool
-    """Whether it is to be scored again; where it is not, the records that came are too late."""
+    is_watched: bool
+    """Whether it was still watched when it was counted before; where it was not, what changed is too late."""
 
     @property
     def is_changed(self) -> bool:
         """Whether records came, vanished or were corrected since it was last counted."""
         return self.tally.differs_from(self.batch.tally)
+
+    @property
+    def is_reopened(self) -> bool:
+        """Whether it is to be scored again."""
+        return self.is_watched and self.is_changed
 
     @property
     def growth(self) -> int:

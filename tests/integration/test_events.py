@@ -94,3 +94,8 @@ def test_events_are_recorded_once_and_so_many_at_a_time(store, now):
     assert [store.add_events_once(found, now, most=2) for _ in range(3)] == [2, 1, 0]
     assert store.add_events_once([replace(found[0], counts={"model_id": 2})], now, most=2) == 1
     assert [event.entity for event in store.events(EventQuery("pump"))] == ["a", "c", "b", "a"]
+
+
+def test_an_event_of_no_entity_is_recorded_once_too(store, now):
+    found = [NewEvent("new_entity", "Without an entity.", "pump", counts={"model_id": 1})]
+    assert [store.add_events_once(found, now, most=2) for _ in range(2)] == [1, 0]
