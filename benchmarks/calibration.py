@@ -27,7 +27,7 @@ from benchmarks.processes import say, succeeded
 from benchmarks.protocol import RATES, split
 from benchmarks.report import markdown_table
 from benchmarks.tables import LabelledTable, Mask, Vector, cut, find_tables, read_table
-from detector.calibration import benjamini_hochberg, conformal_rank
+from detector.core.calibration import benjamini_hochberg, conformal_rank
 from schemas.errors import PlumblineError
 
 CHEAP = "control_knn"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from benchmarks.controls import CONTROLS, fit_control
+from benchmarks.baselines_without_network import CONTROLS, fit_control
 from benchmarks.peers import CHEAP_PEERS, PYOD_PEERS, fit_one_hot, has_pyod
 from benchmarks.protocol import Outcome, PValues, Split, conformal, timed
 from benchmarks.tables import Vector

@@ -20,8 +20,8 @@ from benchmarks.processes import say, succeeded
 from benchmarks.protocol import split
 from benchmarks.report import markdown_table
 from benchmarks.tables import cut, find_tables, read_table
-from detector.neighbours import PROBED, TYPICAL, Neighbours
-from detector.preprocess import Encoder, squash
+from detector.core.neighbours import PROBED, TYPICAL, Neighbours
+from detector.records.encoder import Encoder, squash
 from schemas.config import ModelConfig
 from schemas.errors import PlumblineError
 from schemas.frames import Features

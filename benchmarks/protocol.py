@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from benchmarks.tables import LabelledTable, Mask, Vector
-from detector.calibration import Calibration
+from detector.core.calibration import Calibration
 
 Result = TypeVar("Result")
 

@@ -1,9 +1,9 @@
 """Tracked thresholds on simulated streams of scores, run as ``python -m benchmarks.tracking``.
 
-The streams are those that the constants of `detector.series.tracking` were chosen on, drawn with another seed: smooth
-scores that stay calm, have heavy tails, rise, shift for good, wander, go in cycles or in bursts, each with a few
-incidents of 5 to 400 records. Beside our tracker stand a fixed conformal threshold and plain tracking, in which each
-flagged record counts.
+The streams are those that the constants of `detector.series.threshold_tracking` were chosen on, drawn with another
+seed: smooth scores that stay calm, have heavy tails, rise, shift for good, wander, go in cycles or in bursts, each
+with a few incidents of 5 to 400 records. The tracker is compared with a fixed conformal threshold and with plain
+tracking, in which each flagged record counts.
 """
 
 import argparse

@@ -10,11 +10,11 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
-from detector.artifact import Artifact, digest, dump_artifact, load_artifact
-from detector.columns import CategoryColumn, Column, ConstantColumn
-from detector.fitting import DecisionRule, NormalRecords, calibration_size, fit_artifact, split_records
-from detector.model import SCORES
-from detector.scorer import Scorer
+from detector.records.artifact import Artifact, digest, dump_artifact, load_artifact
+from detector.records.feature_types import CategoryColumn, Column, ConstantColumn
+from detector.records.fitting import DecisionRule, NormalRecords, calibration_size, fit_artifact, split_records
+from detector.records.model import SCORES
+from detector.records.scorer import Scorer
 from schemas.config import ModelConfig
 from schemas.errors import MissingColumns
 from schemas.frames import Features

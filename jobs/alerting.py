@@ -84,15 +84,15 @@ def deliver_alerts(
         send: sends one message to an address.
     """
     messages = delivered = failures = 0
-    for channel in store.channels_to_tell(clock()):
-        while (delivery := store.claim_delivery(channel, per_hour, clock(), _LEASE)) is not None:
+    for channel in store.outbox.channels_due(clock()):
+        while (delivery := store.outbox.claim(channel, per_hour, clock(), _LEASE)) is not None:
             try:
                 _send_to(channel, channels, delivery.message, send)
             except (AlertError, ConfigError) as exc:
-                store.fail_delivery(delivery, str(exc), clock())
+                store.outbox.fail(delivery, str(exc), clock())
                 failures += 1
                 break  # the rest would fare no better now
-            store.finish_delivery(delivery, clock())
+            store.outbox.finish(delivery, clock())
             messages, delivered = messages + 1, delivered + delivery.alerts
     return DeliveryReport(messages, delivered, failures)
 

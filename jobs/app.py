@@ -105,6 +105,6 @@ class App:
 
     def choose_backend(self) -> None:
         """Load Keras as configured; commands that need no model never do."""
-        from detector.backend import choose_backend
+        from detector.core.keras_backend import choose_backend
 
         choose_backend(self.config.runtime.backend, self.config.runtime.device)

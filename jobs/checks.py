@@ -13,7 +13,7 @@ from sqlalchemy.schema import CreateIndex
 from jobs.alerting import check_address
 from jobs.databases import reading
 from jobs.reading.source import Source
-from jobs.reading.watched import Family, Watched, raw_sql
+from jobs.reading.table import Family, WatchedTable, raw_sql
 from jobs.serving.scheduler import Timing, check_timing
 from schemas.config import Config, MonitorConfig
 from schemas.errors import ConfigError, RecordsError, SourceError
@@ -113,7 +113,7 @@ def needed_normal_records(rate: float) -> int:
     return max(2 * (math.ceil(1 / rate) - 1), _LEAST)
 
 
-def _types(monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
+def _types(monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
     times = _TIMES | {"text"} if watched.dialect == "sqlite" else _TIMES  # SQLite keeps times as texts
     features = monitor.features
     roles = (
@@ -134,7 +134,7 @@ def _types(monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
                 )
 
 
-def _key_types(monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
+def _key_types(monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
     for column in (watched.columns[name] for name in monitor.key):
         if column.family in _NO_KEYS:
             yield Finding(
@@ -157,7 +157,7 @@ def _key_types(monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
             )
 
 
-def _keys(connection: Connection, monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
+def _keys(connection: Connection, monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
     named = ", ".join(monitor.key)
     for column in watched.key_columns():
         if connection.execute(select(column).where(column.is_(None)).limit(1)).first() is not None:
@@ -173,7 +173,7 @@ def _keys(connection: Connection, monitor: MonitorConfig, watched: Watched) -> I
         yield Finding("error", f"The key ({named}) is not unique: {label} is there twice. Choose a unique key.")
 
 
-def _records(connection: Connection, monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
+def _records(connection: Connection, monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
     if connection.execute(select(*watched.key_columns()).limit(1)).first() is None:
         yield Finding("error", "The table holds no records. Fill it, for example with: plumbline import FILE")
         return
@@ -187,7 +187,7 @@ def _records(connection: Connection, monitor: MonitorConfig, watched: Watched) -
             )
 
 
-def _normal_records(source: Source, monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
+def _normal_records(source: Source, monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
     is_conformal = monitor.first_threshold == "conformal"
     if monitor.normal is None and not is_conformal:
         return
@@ -213,14 +213,14 @@ def _normal_records(source: Source, monitor: MonitorConfig, watched: Watched) ->
         )
 
 
-def _normal_count(monitor: MonitorConfig, watched: Watched) -> Select[Any]:
+def _normal_count(monitor: MonitorConfig, watched: WatchedTable) -> Select[Any]:
     normal = select(*watched.key_columns()).limit(monitor.max_training_records)
     if monitor.normal is not None:
         normal = normal.where(raw_sql(f"({monitor.normal}\n)"))
     return select(func.count()).select_from(normal.subquery("normal_records"))
 
 
-def _forms_of_time(connection: Connection, monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
+def _forms_of_time(connection: Connection, monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
     """SQLite compares times as the texts or numbers they are, so a series in two forms has no order."""
     if monitor.series is None or monitor.time is None or watched.dialect != "sqlite":
         return
@@ -245,7 +245,7 @@ def _offset(of_day: ColumnElement[str]) -> ColumnElement[str]:
     return case(*((at > 0, func.substr(of_day, at)) for at in signs), else_="")
 
 
-def _indexes(connection: Connection, monitor: MonitorConfig, watched: Watched) -> Iterator[Finding]:
+def _indexes(connection: Connection, monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
     if not _has_index(watched, monitor.key):
         yield Finding(
             "warning",
@@ -263,13 +263,13 @@ def _indexes(connection: Connection, monitor: MonitorConfig, watched: Watched) -
         )
 
 
-def _has_index(watched: Watched, columns: tuple[str, ...]) -> bool:
+def _has_index(watched: WatchedTable, columns: tuple[str, ...]) -> bool:
     """Whether an index begins with the columns; a view or a query may be served by one that nobody sees from here."""
     indexes = watched.indexes
     return indexes is None or any(index.columns[: len(columns)] == columns for index in indexes)
 
 
-def _create_index(connection: Connection, watched: Watched, columns: tuple[str, ...]) -> str:
+def _create_index(connection: Connection, watched: WatchedTable, columns: tuple[str, ...]) -> str:
     name = str(getattr(watched.records, "name", ""))
     schema = getattr(watched.records, "schema", None)
     copy = Table(name, MetaData(), *(Column(column) for column in columns), schema=schema)
@@ -277,7 +277,7 @@ def _create_index(connection: Connection, watched: Watched, columns: tuple[str, 
     return f"{CreateIndex(index).compile(dialect=connection.dialect)};"
 
 
-def _is_large(connection: Connection, watched: Watched) -> bool:
+def _is_large(connection: Connection, watched: WatchedTable) -> bool:
     """Whether the table is too large to be searched for the past of each series."""
     some = select(*watched.key_columns()).limit(_LARGE).subquery("some")
     return (connection.scalar(select(func.count()).select_from(some)) or 0) >= _LARGE

@@ -7,7 +7,7 @@ import pandas as pd
 
 from detector.series.artifact import SeriesArtifact
 from detector.series.model import SeriesModel
-from detector.series.records import Series
+from detector.series.series import Series
 from detector.series.settings import SeriesSettings
 from schemas.frames import Features
 

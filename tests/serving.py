@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import SecretStr
 from sqlalchemy import insert
 
-from detector.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.scorer import Scorer
+from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.scorer import Scorer
 from jobs.api import ApiServer
 from jobs.databases import open_engine, writing
 from jobs.store import Store, migrations

@@ -3,8 +3,8 @@
 import numpy as np
 
 from benchmarks.series.data import KnownCause, Mask, Matrix, Vector
-from detector.calibration import Calibration, conformal_rank
-from detector.series.tracking import Tracker
+from detector.core.calibration import Calibration, conformal_rank
+from detector.series.threshold_tracking import Tracker
 
 
 def fixed_alarms(reference: Vector, scores: Vector, rate: float) -> Mask | None:

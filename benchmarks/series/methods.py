@@ -23,9 +23,9 @@ from benchmarks.series.peers import (
     fit_window_pca,
     smooth,
 )
-from detector.backend import choose_backend
+from detector.core.keras_backend import choose_backend
 from detector.series import SeriesSettings
-from detector.series.entity import EntityModel
+from detector.series.entity_model import EntityModel
 from detector.series.fitting import fit_models
 from schemas.errors import UsageError
 

@@ -23,7 +23,7 @@ from schemas.keys import KeyRange
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from detector.scorer import Scorer
+    from detector.records.scorer import Scorer
     from jobs.reading.source import Source
 
 REPEATS = 3
@@ -120,7 +120,7 @@ def _alternating(rows: int, ours: Callable[[], object], limit: Callable[[], obje
 
 
 def _scored(app: App, monitor: str) -> Timing:
-    from jobs.scoring import score_monitor
+    from jobs.scoring.run import score_monitor
 
     app.choose_backend()
     source, store = app.source(monitor), app.store
@@ -129,9 +129,9 @@ def _scored(app: App, monitor: str) -> Timing:
 
 
 def _scorer(app: App) -> "Scorer":
-    from jobs.scoring import load_scorer
+    from jobs.scoring.run import load_scorer
 
-    champion = app.store.champion(WHOLE)
+    champion = app.store.models.champion(WHOLE)
     if champion is None:
         raise NoChampion(WHOLE)
     return load_scorer(app.store, champion, app.config.monitor(WHOLE))
@@ -166,7 +166,7 @@ def _products(scorer: "Scorer", rows: int) -> Callable[[], None]:
     """The matrix products of the networks and of the distances to the reference, at the shapes of scoring."""
     import numpy as np
 
-    from detector.vae import BLOCK
+    from detector.records.keras_network import BLOCK
 
     artifact = scorer.artifact
     kernels = [weight for name, weight in artifact.weights.items() if name.endswith("kernel")]  # (K, a, b)

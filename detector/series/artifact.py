@@ -1,4 +1,6 @@
-"""A trained model of series as data: one blob of safetensors and JSON, with the promises of `detector.artifact`.
+"""A trained model of series as data: one blob of safetensors and JSON.
+
+Its promises are those of `detector.records.artifact`.
 
 Reading one checks, in this order: the digest, the container, the manifest's keys and limits, then name, type and shape
 of every array against what the manifest implies, then that the numbers are such as training makes.
@@ -11,11 +13,20 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from detector.artifact import MAX_CELLS, Expected, Strict, check_arrays, read_arrays, read_manifest, refused, write_blob
-from detector.series.autoencoder import NETWORK_VIEWS, shapes
+from detector.records.artifact import (
+    MAX_CELLS,
+    Expected,
+    Strict,
+    check_arrays,
+    read_arrays,
+    read_manifest,
+    refused,
+    write_blob,
+)
 from detector.series.deciles import COUNT
 from detector.series.model import SHARED, SeriesModel
-from detector.series.views import LAGS, MEMORIES, VIEWS
+from detector.series.numpy_network import NETWORK_VIEWS, shapes
+from detector.series.signals import LAGS, MEMORIES, VIEWS
 from schemas.frames import Features
 from schemas.series import LONGEST_HALF_LIFE
 

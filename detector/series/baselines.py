@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from detector.peers import PEERS
-from detector.series.averages import lagged, rows_of, running_mean
-from detector.series.views import spread
+from detector.records.baselines import PEERS
+from detector.series.running_means import lagged, rows_of, running_mean
+from detector.series.signals import spread
 
 ROWS = 10  # of a window, the current record included; as many are the lags of the autoregression
 MOST_WINDOWS = 2000  # that a baseline learns from

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from detector.series.bakeoff import METHODS, MODEL, BakeoffResult, cases_of, fit_contests, try_out
 from detector.series.fitting import HELD_BACK
 from detector.series.model import SeriesModel
-from detector.series.records import Series
+from detector.series.series import Series
 from detector.series.synthetic import KINDS, SLOT, in_turn
-from detector.series.trial import METHODS, MODEL, Tried, cases_of, fit_contests, try_out
 
 SEED = 0
 ENOUGH_EVENTS = 70  # ten of each kind
@@ -91,7 +91,7 @@ def make_card(model: SeriesModel, series: Mapping[str, Series], rate: float) -> 
     return _summary(tried, rate)
 
 
-def _summary(tried: Sequence[Tried], rate: float) -> SeriesCard:
+def _summary(tried: Sequence[BakeoffResult], rate: float) -> SeriesCard:
     kinds = np.array([event.kind for one in tried for event in one.events])
     found = {method: np.concatenate([one.found(method, rate) for one in tried]) for method in METHODS}
     return SeriesCard(

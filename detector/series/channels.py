@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from detector.series.averages import lagged, run_length
+from detector.series.running_means import lagged, run_length
 
 LINEAR_TO = 4.0  # standard deviations; beyond them a cell grows with the logarithm
 JUMP = 4.0  # how far a constant channel lies out that changes

@@ -15,7 +15,7 @@ from zlib import crc32
 import numpy as np
 
 from detector.series.channels import bounded
-from detector.series.records import Series
+from detector.series.series import Series
 
 COUNT = 10
 UNSEEN = -1

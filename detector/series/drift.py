@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from detector.drift import Profile
+from detector.core.drift import Profile
 from detector.series.deciles import Deciles
 from detector.series.model import SHARED, SeriesModel
-from detector.series.records import Series
-from detector.series.stretches import Stretch, picked
+from detector.series.segments import Segment, picked
+from detector.series.series import Series
 from schemas.frames import Features
 
 if TYPE_CHECKING:
@@ -31,25 +31,25 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class ProfileInContext:
-    """A profile of series bound to some records, with the face of `detector.drift.Profile`.
+    """A profile of series bound to some records, with the face of `detector.core.drift.Profile`.
 
     Attributes:
         profile: of channels by the deciles of their entity.
         model: knows these.
         features: its channels.
-        stretches: each of the records in one of them.
+        segments: each of the records in one of them.
     """
 
     profile: Profile
     model: SeriesModel
     features: Features
-    stretches: Sequence[Stretch]
+    segments: Sequence[Segment]
 
     def counts(self, records: pd.DataFrame, p_values: np.ndarray) -> dict[str, list[int]]:
         """How many of n records lie in each bin, by feature and by p-value; one that was not scored lies in none."""
         places = np.full((len(records), self.model.width), np.nan)
-        for stretch in self.stretches:
-            places[stretch.rows] = self.model.deciles(stretch.entity, picked(stretch.series, stretch.own))
+        for segment in self.segments:
+            places[segment.rows] = self.model.deciles(segment.entity, picked(segment.series, segment.own))
         is_scored = ~np.isnan(p_values)
         placed = pd.DataFrame(places[is_scored], columns=list(self.features.names))
         return self.profile.counts(placed, p_values[is_scored])

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from detector.series.autoencoder import Autoencoder, Scale
 from detector.series.channels import Channels
 from detector.series.deciles import Deciles
-from detector.series.entity import EntityModel
+from detector.series.entity_model import EntityModel
 from detector.series.fusion import Fusion
-from detector.series.selection import view_weights
+from detector.series.numpy_network import Autoencoder, Scale
 from detector.series.settings import SeriesSettings
-from detector.series.views import Views, profile, spread
+from detector.series.signal_weights import view_weights
+from detector.series.signals import Views, profile, spread
 from schemas.errors import NotEnoughRecords
 
 if TYPE_CHECKING:
-    from detector.training import Epoch
+    from detector.records.network_training import Epoch
 
 HELD_BACK = 0.2  # last share of the training records: what the views say of them scales the fusion
 MANY_RUNS = 5  # from here on whole runs are held back
@@ -78,7 +78,7 @@ class _Learned:
 
 
 def _with_networks(parts: Sequence[_Learned], settings: SeriesSettings, progress: Progress) -> list[_Learned]:
-    from detector.series.network import train
+    from detector.series.keras_network import train
 
     scales = [Scale.fit(part.profiles) for part in parts]
     features = [scale(part.profiles) for part, scale in zip(parts, scales, strict=True)]

@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from detector.series.averages import rows_of, running_mean
+from detector.series.running_means import rows_of, running_mean
 
 HIGH = 0.95  # quantile
 LEAST_SPREAD = 0.1  # of a view that says the same of most normal records

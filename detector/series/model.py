@@ -5,12 +5,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from detector.series.entity import Causes, EntityModel
+from detector.series.entity_model import Causes, EntityModel
 from detector.series.fitting import Progress, fit_models
-from detector.series.records import Series
-from detector.series.selection import learned_views
+from detector.series.series import Series
 from detector.series.settings import SeriesSettings
-from detector.series.views import CONTEXT
+from detector.series.signal_weights import learned_views
+from detector.series.signals import CONTEXT
 from schemas.errors import RecordsError
 
 SHARED = ""  # the name under which the model of all entities is kept: no entity is called so

@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from detector.artifact import refused
-from detector.calibration import Calibration, conformal_rank, severity
-from detector.drift import Profile
+from detector.core.calibration import Calibration, conformal_rank, severity
+from detector.core.drift import Profile
+from detector.records.artifact import refused
 from detector.series.artifact import SeriesArtifact
 from detector.series.drift import ProfileInContext
-from detector.series.entity import Causes
+from detector.series.entity_model import Causes
 from detector.series.model import SHARED, SeriesModel
-from detector.series.stretches import Stretch
-from detector.series.tracking import Tracker, Trackers
+from detector.series.segments import Segment
+from detector.series.threshold_tracking import Tracker, Trackers
 from schemas.errors import RecordsError
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Cause, Explanation
 
 
 @dataclass(frozen=True)
-class Judge:
+class EntityThreshold:
     """What the scores of an entity mean.
 
     Attributes:
@@ -36,7 +36,7 @@ class Judge:
     is_pooled: bool = False
 
     @classmethod
-    def fit(cls, reference: np.ndarray, rate: float, *, is_pooled: bool = False) -> "Judge":
+    def fit(cls, reference: np.ndarray, rate: float, *, is_pooled: bool = False) -> "EntityThreshold":
         """The judge by held-back normal scores (m,)."""
         calibration = Calibration.fit(reference)
         is_enough = conformal_rank(rate, len(reference)) >= 1
@@ -64,41 +64,43 @@ class SeriesScorer:
         self.rate = artifact.rate if rate is None else rate
         self.model = artifact.model
         self.profile = _profile_of(artifact)
-        self._judges = _judges(self.model, self.rate)
-        self._shared = None if self.model.shared is None else Judge.fit(self.model.shared.reference, self.rate)
+        self._entity_thresholds = _entity_thresholds(self.model, self.rate)
+        self._shared = (
+            None if self.model.shared is None else EntityThreshold.fit(self.model.shared.reference, self.rate)
+        )
 
     @property
     def smallest_rate(self) -> float:
         """The rate that the entity with the most calibration records can tell apart."""
-        judges = [*self._judges.values(), *([self._shared] if self._shared else [])]
-        return 1 / (1 + max(len(judge.calibration.reference) for judge in judges))
+        judges = [*self._entity_thresholds.values(), *([self._shared] if self._shared else [])]
+        return 1 / (1 + max(len(entity_threshold.calibration.reference) for entity_threshold in judges))
 
-    def knows(self, entity: str) -> bool:
+    def can_score(self, entity: str) -> bool:
         """Whether a model scores the entity: its own, or the shared one where there is one."""
-        return entity in self._judges or self._shared is not None
+        return entity in self._entity_thresholds or self._shared is not None
 
-    def judge(self, entity: str) -> Judge:
+    def entity_threshold(self, entity: str) -> EntityThreshold:
         """What the entity's scores mean.
 
         Raises:
             RecordsError: where no model knows it.
         """
-        judge = self._judges.get(entity, self._shared)
-        if judge is None:
+        entity_threshold = self._entity_thresholds.get(entity, self._shared)
+        if entity_threshold is None:
             raise RecordsError(
                 f"Entity {entity!r} was not in the training records, and there is no shared model. "
                 'Train again with its records, or with models = "auto".'
             )
-        return judge
+        return entity_threshold
 
     def calibration_p_values(self) -> list[np.ndarray]:
         """Of each model that scores an entity of the training: p-values of its calibration records, in their order."""
         names = {name if self.model.has_own(name) else SHARED for name in self.artifact.entities}
-        return [self.judge(name).calibration.p_values(self.model.reference(name)) for name in sorted(names)]
+        return [self.entity_threshold(name).calibration.p_values(self.model.reference(name)) for name in sorted(names)]
 
     def tracker(self, entity: str) -> Tracker:
         """The tracker that the stream of an entity starts with, whose judge does not only rank."""
-        return Tracker.start(self.judge(entity).calibration.reference, self.rate)
+        return Tracker.start(self.entity_threshold(entity).calibration.reference, self.rate)
 
     def thresholds(self, entity: str, scores: np.ndarray, trackers: Trackers | None = None) -> np.ndarray:
         """(n,) the threshold of each of an entity's scores, in the order in which their records came.
@@ -108,31 +110,31 @@ class SeriesScorer:
             scores: (n,) of records.
             trackers: move the threshold on from record to record; without them it is fixed.
         """
-        judge = self.judge(entity)
-        if trackers is None or judge.only_ranks:
-            return np.full(len(scores), judge.threshold)
+        entity_threshold = self.entity_threshold(entity)
+        if trackers is None or entity_threshold.only_ranks:
+            return np.full(len(scores), entity_threshold.threshold)
         return trackers.advance(entity, scores)
 
     def score(
-        self, records: pd.DataFrame, stretches: Sequence[Stretch], trackers: Trackers | None = None
+        self, records: pd.DataFrame, segments: Sequence[Segment], trackers: Trackers | None = None
     ) -> pd.DataFrame:
         """One row per record on the records' index: the columns of `schemas.frames.SCORE_COLUMNS`.
 
         Args:
             records: to score, the next ones of the stream where thresholds are tracked.
-            stretches: each of the records in one of them, with its past; one in none is not scored, and has no numbers.
+            segments: each of the records in one of them, with its past; one in none is not scored, and has no numbers.
             trackers: of the thresholds; without them these are fixed. They are advanced.
 
         Raises:
             RecordsError: where an entity has no model, or the records do not have the model's features.
         """
         scores, p_values = np.full((2, len(records)), np.nan)
-        for stretch in stretches:
-            found = self.model.scores(stretch.entity, stretch.series)[stretch.own]
-            scores[stretch.rows] = found
-            p_values[stretch.rows] = self.judge(stretch.entity).calibration.p_values(found)
+        for segment in segments:
+            found = self.model.scores(segment.entity, segment.series)[segment.own]
+            scores[segment.rows] = found
+            p_values[segment.rows] = self.entity_threshold(segment.entity).calibration.p_values(found)
         thresholds = np.full(len(scores), np.nan)
-        for entity, rows in _rows_of_entities(stretches).items():
+        for entity, rows in _rows_of_entities(segments).items():
             thresholds[rows] = self.thresholds(entity, scores[rows], trackers)
         columns = {
             ANOMALY_SCORE: scores,
@@ -143,27 +145,25 @@ class SeriesScorer:
         }
         return pd.DataFrame(columns, index=records.index)
 
-    def explain(
-        self, rows: np.ndarray, scores: np.ndarray, top: int, stretches: Sequence[Stretch]
-    ) -> list[Explanation]:
+    def explain(self, rows: np.ndarray, scores: np.ndarray, top: int, segments: Sequence[Segment]) -> list[Explanation]:
         """The `top` causes of each of n scores, largest share first.
 
         Args:
             rows: (n,) positions of the records that have these scores.
             scores: (n,) of them.
             top: how many causes.
-            stretches: as they were scored.
+            segments: as they were scored.
         """
         score_of = dict(zip(rows.tolist(), scores.tolist(), strict=True))
         found: dict[int, Explanation] = {}
-        for stretch in stretches:
-            wanted = [position for position, row in enumerate(stretch.rows.tolist()) if row in score_of]
+        for segment in segments:
+            wanted = [position for position, row in enumerate(segment.rows.tolist()) if row in score_of]
             if wanted:
-                causes = self.model.causes(stretch.entity, stretch.series)
+                causes = self.model.causes(segment.entity, segment.series)
                 for position in wanted:
-                    row = int(stretch.rows[position])
-                    at = stretch.own.start + position
-                    found[row] = self._explanation(causes, stretch.series.values[at], at, score_of[row], top)
+                    row = int(segment.rows[position])
+                    at = segment.own.start + position
+                    found[row] = self._explanation(causes, segment.series.values[at], at, score_of[row], top)
         return [found[row] for row in rows.tolist()]
 
     def _explanation(self, causes: Causes, values: np.ndarray, at: int, score: float, top: int) -> Explanation:
@@ -186,19 +186,19 @@ class SeriesScorer:
 
 
 @dataclass(frozen=True)
-class InContext:
-    """A scorer of series bound to the past of some records, with the face of `detector.scorer.Scorer`.
+class BoundSeriesScorer:
+    """A scorer of series bound to the past of some records, with the face of `detector.records.scorer.Scorer`.
 
     Attributes:
         scorer: of series.
         index: of the records' frame; its labels are unique.
-        stretches: the records with their past.
+        segments: the records with their past.
         trackers: of the thresholds, where these are tracked.
     """
 
     scorer: SeriesScorer
     index: pd.Index
-    stretches: Sequence[Stretch]
+    segments: Sequence[Segment]
     trackers: Trackers | None = None
 
     @property
@@ -206,15 +206,15 @@ class InContext:
         """Counts the records in the bins of the training; None where the model has none."""
         profile = self.scorer.profile
         features = self.scorer.artifact.features
-        return None if profile is None else ProfileInContext(profile, self.scorer.model, features, self.stretches)
+        return None if profile is None else ProfileInContext(profile, self.scorer.model, features, self.segments)
 
     def score(self, records: pd.DataFrame) -> pd.DataFrame:
         """One row per record, as `SeriesScorer.score`."""
-        return self.scorer.score(records, self.stretches, self.trackers)
+        return self.scorer.score(records, self.segments, self.trackers)
 
     def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
         """The `top` causes of each of n scores of some of the records, largest share first."""
-        return self.scorer.explain(self.index.get_indexer(records.index), scores, top, self.stretches)
+        return self.scorer.explain(self.index.get_indexer(records.index), scores, top, self.segments)
 
 
 def _profile_of(artifact: SeriesArtifact) -> Profile | None:
@@ -224,26 +224,26 @@ def _profile_of(artifact: SeriesArtifact) -> Profile | None:
     return profile
 
 
-def _judges(model: SeriesModel, rate: float) -> dict[str, Judge]:
+def _entity_thresholds(model: SeriesModel, rate: float) -> dict[str, EntityThreshold]:
     """The judge of each entity with its own model; those with too few calibration records for the rate share one.
 
     Theirs are laid together and, where that is too few as well, those of all entities: scores are in units of the
     entity's own usual ones.
     """
-    judges = {name: Judge.fit(entity.reference, rate) for name, entity in model.entities.items()}
-    few = [name for name, judge in judges.items() if judge.only_ranks]
+    judges = {name: EntityThreshold.fit(entity.reference, rate) for name, entity in model.entities.items()}
+    few = [name for name, entity_threshold in judges.items() if entity_threshold.only_ranks]
     for names in (few, list(judges)):
         if len(names) > 1 and few and judges[few[0]].only_ranks:
             pool = np.concatenate([model.reference(name) for name in names])
-            judges |= dict.fromkeys(few, Judge.fit(pool, rate, is_pooled=True))
+            judges |= dict.fromkeys(few, EntityThreshold.fit(pool, rate, is_pooled=True))
     return judges
 
 
-def _rows_of_entities(stretches: Sequence[Stretch]) -> dict[str, np.ndarray]:
+def _rows_of_entities(segments: Sequence[Segment]) -> dict[str, np.ndarray]:
     """Where the records of each entity are, in ascending order."""
     rows: dict[str, list[np.ndarray]] = defaultdict(list)
-    for stretch in stretches:
-        rows[stretch.entity].append(stretch.rows)
+    for segment in segments:
+        rows[segment.entity].append(segment.rows)
     return {entity: np.sort(np.concatenate(parts)) for entity, parts in rows.items()}
 
 

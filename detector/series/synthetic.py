@@ -1,4 +1,4 @@
-"""Synthetic anomalies of series: stretches of normal records in which one channel goes wrong.
+"""Synthetic anomalies of series: segments of normal records in which one channel goes wrong.
 
 The kinds follow Goswami et al., *Unsupervised Model Selection for Time-series Anomaly Detection* (2023), who found
 that how detectors fare on such anomalies tells much, though not all, of how they fare on real ones.
@@ -35,7 +35,7 @@ class Event:
         return replace(self, start=self.start + rows, end=self.end + rows)
 
 
-class _Stretch(NamedTuple):
+class _Segment(NamedTuple):
     """What a change starts from.
 
     Attributes:
@@ -49,7 +49,7 @@ class _Stretch(NamedTuple):
     series: np.ndarray
 
 
-_Change = Callable[[_Stretch, np.random.Generator], np.ndarray]
+_Change = Callable[[_Segment, np.random.Generator], np.ndarray]
 
 
 class _Kind(NamedTuple):
@@ -90,10 +90,10 @@ def with_events(
     changed, events = values.copy(), []
     for event in _planned(len(values), np.flatnonzero(deviations > 0), kinds, rng):
         series = values[:, event.channel]
-        stretch = _Stretch(series[event.rows], float(deviations[event.channel]), series)
+        segment = _Segment(series[event.rows], float(deviations[event.channel]), series)
         with np.errstate(over="ignore", invalid="ignore"):  # the largest numbers become infinite, or null
-            becomes = _KINDS[event.kind].change(stretch, rng)
-        if not np.array_equal(becomes, stretch.values, equal_nan=True):
+            becomes = _KINDS[event.kind].change(segment, rng)
+        if not np.array_equal(becomes, segment.values, equal_nan=True):
             changed[event.rows, event.channel] = becomes
             events.append(event)
     return changed, tuple(events)
@@ -116,38 +116,38 @@ def _planned(n: int, channels: np.ndarray, kinds: Iterator[str], rng: np.random.
         yield Event(kind, start, start + length, int(rng.choice(channels)))
 
 
-def _spiked(stretch: _Stretch, rng: np.random.Generator) -> np.ndarray:
-    bump = np.hanning(len(stretch.values) + 2)[1:-1]
-    return stretch.values + _either_way(rng) * rng.uniform(3, 8) * stretch.deviation * bump / np.max(bump)
+def _spiked(segment: _Segment, rng: np.random.Generator) -> np.ndarray:
+    bump = np.hanning(len(segment.values) + 2)[1:-1]
+    return segment.values + _either_way(rng) * rng.uniform(3, 8) * segment.deviation * bump / np.max(bump)
 
 
-def _shifted(stretch: _Stretch, rng: np.random.Generator) -> np.ndarray:
-    return stretch.values + _either_way(rng) * rng.uniform(1, 3) * stretch.deviation
+def _shifted(segment: _Segment, rng: np.random.Generator) -> np.ndarray:
+    return segment.values + _either_way(rng) * rng.uniform(1, 3) * segment.deviation
 
 
-def _drifting(stretch: _Stretch, rng: np.random.Generator) -> np.ndarray:
-    slope = np.linspace(0, 1, len(stretch.values) + 1)[1:]
-    return stretch.values + _either_way(rng) * rng.uniform(1, 3) * stretch.deviation * slope
+def _drifting(segment: _Segment, rng: np.random.Generator) -> np.ndarray:
+    slope = np.linspace(0, 1, len(segment.values) + 1)[1:]
+    return segment.values + _either_way(rng) * rng.uniform(1, 3) * segment.deviation * slope
 
 
-def _stuck(stretch: _Stretch, _rng: np.random.Generator) -> np.ndarray:
-    return np.full_like(stretch.values, stretch.values[0])
+def _stuck(segment: _Segment, _rng: np.random.Generator) -> np.ndarray:
+    return np.full_like(segment.values, segment.values[0])
 
 
-def _decoupled(stretch: _Stretch, rng: np.random.Generator) -> np.ndarray:
-    start = int(rng.integers(0, len(stretch.series) - len(stretch.values) + 1))
-    return stretch.series[start : start + len(stretch.values)].copy()
+def _decoupled(segment: _Segment, rng: np.random.Generator) -> np.ndarray:
+    start = int(rng.integers(0, len(segment.series) - len(segment.values) + 1))
+    return segment.series[start : start + len(segment.values)].copy()
 
 
-def _swinging(stretch: _Stretch, rng: np.random.Generator) -> np.ndarray:
-    known = stretch.values[~np.isnan(stretch.values)]
+def _swinging(segment: _Segment, rng: np.random.Generator) -> np.ndarray:
+    known = segment.values[~np.isnan(segment.values)]
     mean = known.mean() if len(known) else 0.0
-    return mean + (stretch.values - mean) * rng.uniform(2, 4) ** _either_way(rng)
+    return mean + (segment.values - mean) * rng.uniform(2, 4) ** _either_way(rng)
 
 
-def _noisy(stretch: _Stretch, rng: np.random.Generator) -> np.ndarray:
-    noise = rng.uniform(0.5, 2) * stretch.deviation * rng.standard_normal(len(stretch.values))
-    return stretch.values + noise
+def _noisy(segment: _Segment, rng: np.random.Generator) -> np.ndarray:
+    noise = rng.uniform(0.5, 2) * segment.deviation * rng.standard_normal(len(segment.values))
+    return segment.values + noise
 
 
 def _either_way(rng: np.random.Generator) -> float:

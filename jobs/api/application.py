@@ -2,11 +2,11 @@
 
 from fastapi import FastAPI
 
-from jobs.api.findings import router as findings
-from jobs.api.gate import PUBLIC, BodyLimit, Gate, Shell
+from jobs.api.anomalies import router as findings
 from jobs.api.health import router as health
 from jobs.api.monitors import router as monitors
 from jobs.api.problems import GUARDED, install, schemas
+from jobs.api.request_limits import PUBLIC, BodyLimit, ErrorBoundary, Gate
 from jobs.api.state import State
 
 _DESCRIPTION = (
@@ -38,7 +38,7 @@ def create_app(state: State, *, is_local: bool = False) -> FastAPI:
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, state=state)
     app.add_middleware(Gate, state=state, is_local=is_local)
-    app.add_middleware(Shell)
+    app.add_middleware(ErrorBoundary)
     _complete_document(app)
     return app
 

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from jobs.api.state import State
 from jobs.serving.scheduler import last_due
 from jobs.store.events import EventKind
-from jobs.store.measures import Measures, MonitorMeasures
+from jobs.store.metrics import Measures, MonitorMeasures
 from schemas.config import MonitorConfig
 from schemas.labels import LABELS
 
@@ -53,7 +53,7 @@ class ServiceCollector(Collector):
         """Every metric, all of one moment."""
         service, now = self._service, self._service.clock()
         monitors = service.config.monitors
-        measures = service.store.measures(monitors, now)
+        measures = service.store.metrics.read(monitors, now)
         found = measures.monitors
         yield from _of_ledger(found, now)
         yield from _of_findings(found)

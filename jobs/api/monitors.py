@@ -89,13 +89,13 @@ def list_monitors(service: Service) -> list[Monitor]:
 def show_monitor(name: MonitorName, service: Service) -> MonitorDetail:
     """A monitor's settings and status."""
     settings = _settings(name, service.config.monitor(name))
-    return MonitorDetail(**settings, status=service.store.monitor_overview(name, service.clock()))
+    return MonitorDetail(**settings, status=service.store.overviews.get(name, service.clock()))
 
 
 @router.get("/monitors/{name}/models", responses=documented(404, 422))
 def list_models(name: MonitorName, asked: Annotated[Paging, Query()], service: Service) -> Page[ModelSummary]:
     """The models of a monitor, newest first."""
-    earlier = [model for model in service.store.models(name) if asked.before is None or model.id < asked.before]
+    earlier = [model for model in service.store.models.all(name) if asked.before is None or model.id < asked.before]
     shown = [ModelSummary.model_validate(model, from_attributes=True) for model in earlier[: asked.limit]]
     return Page[ModelSummary](**page(shown, asked.limit))
 
@@ -103,8 +103,8 @@ def list_models(name: MonitorName, asked: Annotated[Paging, Query()], service: S
 @router.get("/models/{model_id}", responses=documented(404, 422))
 def show_model(model_id: Annotated[Id, Path()], service: Service) -> ModelDetail:
     """A model with its card, and how it compared with the champion of its time."""
-    model = service.store.model(model_id)
-    return ModelDetail(**vars(model), card_markdown=service.store.card_markdown(model_id))
+    model = service.store.models.get(model_id)
+    return ModelDetail(**vars(model), card_markdown=service.store.models.card_markdown(model_id))
 
 
 @router.post(
@@ -115,7 +115,7 @@ def show_model(model_id: Annotated[Id, Path()], service: Service) -> ModelDetail
 )
 def retrain(name: MonitorName, order: RetrainOrder, service: Service) -> Requested:
     """Ask for a training. Requests that wait for the same monitor become one training."""
-    request_id = service.store.request_retraining(name, order.reason, service.clock())
+    request_id = service.store.requests.add(name, order.reason, service.clock())
     return Requested(id=request_id, monitor=name, state="pending")
 
 

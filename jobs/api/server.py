@@ -71,7 +71,7 @@ class ApiServer:
         self._server = self._thread = None
 
     def _refuse_without_keys(self, *, is_local: bool) -> None:
-        keys = self._state.store.api_keys()
+        keys = self._state.store.api_keys.all()
         if is_local and not keys:
             _log.warning(
                 "the API asks for no key: whoever is on this machine may read, label and retrain. "

@@ -38,7 +38,7 @@ def list_command(app: "App", out: "Output", monitor: str | None, is_superseded: 
     if monitor:
         app.config.monitor(monitor)
     query = AnomalyQuery(monitor=monitor, is_current=not is_superseded, **asked)
-    found = app.store.anomalies(query)
+    found = app.store.anomalies.page(query)
     nothing = "No anomaly fits. Score new records: plumbline score MONITOR"
     out.result(found, lambda: print_anomalies(out, found) if found else out.say(nothing))
 
@@ -65,7 +65,7 @@ def show_command(app: "App", out: "Output", anomaly_id: int) -> None:
     """Show one flagged record with its causes."""
     from jobs.output import cell
 
-    row = app.store.anomaly(anomaly_id)
+    row = app.store.anomalies.get(anomaly_id)
 
     def describe() -> None:
         out.say(f"Anomaly {row.id} of monitor {row.monitor!r}: record {row.record_key}")
@@ -105,5 +105,5 @@ def _part(share: float | None, score: float) -> float | None:
 @with_app
 def label_command(app: "App", out: "Output", anomaly_id: int, label: str) -> None:
     """Say what a flagged record turned out to be."""
-    app.store.label_anomaly(anomaly_id, label, app.clock())
+    app.store.anomalies.label(anomaly_id, label, app.clock())
     out.result({"id": anomaly_id, "label": label}, lambda: out.say(f"Anomaly {anomaly_id} is labelled {label}."))

@@ -20,7 +20,7 @@ def mean_auroc_line(card: Mapping[str, Any]) -> str:
     >>> mean_auroc_line({"mean_auroc": {}})
     'none can be made of these features'
     """
-    from jobs.model_card import METHODS
+    from jobs.training.model_card import METHODS
 
     mean = card["mean_auroc"]
     if not mean:
@@ -49,7 +49,7 @@ def baselines_line(beside: Mapping[str, Any]) -> str:
     >>> baselines_line({"problem": None, "auc_pr": area})
     '0.800 (linear AR 0.750, kNN on windows 0.500, PCA on windows 0.250)'
     """
-    from jobs.model_card import SERIES_METHODS
+    from jobs.training.model_card import SERIES_METHODS
 
     if beside["problem"]:
         return f"not known. {beside['problem']}"
@@ -60,7 +60,7 @@ def baselines_line(beside: Mapping[str, Any]) -> str:
 
 def baselines_advice(beside: Mapping[str, Any], monitor: str) -> str | None:
     """What to do where a plain baseline clearly beats a model of series."""
-    from jobs.model_card import baselines_warning
+    from jobs.training.model_card import baselines_warning
 
     warning = baselines_warning(beside)
     return warning and (
@@ -71,7 +71,7 @@ def baselines_advice(beside: Mapping[str, Any], monitor: str) -> str | None:
 
 def describe_card(out: "Output", card: Mapping[str, Any], monitor: str) -> None:
     """Print the comparison by kind of anomaly, and the realised rates; models of earlier versions have neither."""
-    from jobs.model_card import METHODS
+    from jobs.training.model_card import METHODS
 
     if card.get("kind") == "series":
         _describe_series_card(out, card, monitor)
@@ -89,7 +89,7 @@ def describe_card(out: "Output", card: Mapping[str, Any], monitor: str) -> None:
 
 def _describe_series_card(out: "Output", card: Mapping[str, Any], monitor: str) -> None:
     """Print the entities, and what the model and plain baselines made of synthetic anomalies."""
-    from jobs.model_card import SERIES_METHODS, baseline_rows, entity_rows, weight_table
+    from jobs.training.model_card import SERIES_METHODS, baseline_rows, entity_rows, weight_table
 
     out.table(["entity", "records", "model", "calibrated with", "threshold"], entity_rows(card), "Entities")
     columns, rows = weight_table(card)

@@ -11,10 +11,10 @@ import click
 from jobs.commands.options import json_option
 
 if TYPE_CHECKING:
-    from detector.training import Epoch
+    from detector.records.network_training import Epoch
     from jobs.app import App
     from jobs.demo.demo import DemoReport
-    from jobs.demo.verdict import Outcome, Verdict
+    from jobs.demo.scorecard import Outcome, Verdict
     from jobs.output import Output, Update
 
 _NEWEST = 8
@@ -96,7 +96,7 @@ def _describe_records(app: "App", out: "Output", report: "DemoReport") -> None:
     from jobs.store import AnomalyQuery
 
     rows = []
-    for row in app.store.anomalies(AnomalyQuery(monitor=report.monitor, limit=_NEWEST)):
+    for row in app.store.anomalies.page(AnomalyQuery(monitor=report.monitor, limit=_NEWEST)):
         cause = row.attribution[0]
         rows.append(
             (row.record_key, round(row.severity), cause["feature"], cell(cause["value"]), cell(cause["expected"]))

@@ -11,7 +11,7 @@ from schemas.errors import RecordsError, UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from detector.model import Model
+    from detector.records.model import Model
     from jobs.app import App
     from jobs.output import Output
 
@@ -79,9 +79,9 @@ def _model(app: "App", monitor: str) -> "Model":
         raise UsageError(
             f"Monitor {monitor!r} learns series, whose model rebuilds no records. Name one without series."
         )
-    champion = app.store.require_champion(monitor)
+    champion = app.store.models.require_champion(monitor)
     app.choose_backend()
-    from jobs.scoring import load_record_scorer
+    from jobs.scoring.run import load_record_scorer
 
     return load_record_scorer(app.store, champion, settings).model
 

@@ -41,7 +41,7 @@ def list_command(app: "App", out: "Output", monitor: str | None, **asked: Any) -
 
     if monitor:
         app.config.monitor(monitor)
-    found = app.store.incidents(IncidentQuery(monitor=monitor, **asked))
+    found = app.store.incidents.page(IncidentQuery(monitor=monitor, **asked))
     columns = ["id", "monitor", "entity", "state", "from", "to", "records", "severity", "cause", "value", "expected"]
     rows = []
     for row in found:
@@ -62,8 +62,8 @@ def show_command(app: "App", out: "Output", incident_id: int) -> None:
 
     from jobs.store import AnomalyQuery
 
-    row = app.store.incident(incident_id)
-    newest = app.store.anomalies(AnomalyQuery(incident_id=incident_id, limit=_RECORDS_SHOWN))
+    row = app.store.incidents.get(incident_id)
+    newest = app.store.anomalies.page(AnomalyQuery(incident_id=incident_id, limit=_RECORDS_SHOWN))
 
     def describe() -> None:
         _describe(out, row)
@@ -113,6 +113,6 @@ def label_command(app: "App", out: "Output", incident_id: int, label: str) -> No
     """Say what an incident turned out to be: each of its flagged records is labelled so."""
     from jobs.output import counted_noun
 
-    records = app.store.label_incident(incident_id, label, app.clock())
+    records = app.store.incidents.label(incident_id, label, app.clock())
     sentence = f"Incident {incident_id} is labelled {label}: {counted_noun(records, 'record')}."
     out.result({"id": incident_id, "label": label, "records": records}, lambda: out.say(sentence))

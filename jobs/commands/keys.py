@@ -31,7 +31,7 @@ def add_command(app: "App", out: "Output", name: str, scope: Literal["read", "wr
     import secrets
 
     secret = secrets.token_urlsafe(32)
-    key_id = app.store.add_api_key(name, scope, secret, app.clock())
+    key_id = app.store.api_keys.add(name, scope, secret, app.clock())
     click.echo("Keep it now: it is not shown again. From now on every request needs a key.", err=True)
     out.result({"id": key_id, "name": name, "scope": scope, "key": secret}, lambda: out.say(secret))
 
@@ -41,7 +41,7 @@ def add_command(app: "App", out: "Output", name: str, scope: Literal["read", "wr
 def list_command(app: "App", out: "Output") -> None:
     """List the keys, without their secrets."""
     columns = ("name", "scope", "created_at", "revoked_at")
-    found = [{name: getattr(key, name) for name in columns} for key in app.store.api_keys()]
+    found = [{name: getattr(key, name) for name in columns} for key in app.store.api_keys.all()]
     rows = [list(key.values()) for key in found]
     nothing = "There is no key, so that the API answers this machine alone. Make one: plumbline keys add NAME"
     out.result(found, lambda: out.table(["name", "scope", "created", "revoked"], rows) if rows else out.say(nothing))
@@ -52,5 +52,5 @@ def list_command(app: "App", out: "Output") -> None:
 @with_app
 def revoke_command(app: "App", out: "Output", name: str) -> None:
     """End a key at once; the API stays closed even if it was the last one."""
-    app.store.revoke_api_key(name, app.clock())
+    app.store.api_keys.revoke(name, app.clock())
     out.result({"name": name, "revoked": True}, lambda: out.say(f"Key {name!r} opens nothing any more."))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jobs.app import App
     from jobs.output import Output
     from jobs.reading.context import AnyScorer
-    from jobs.scoring import Progress, ScoringReport
+    from jobs.scoring.run import Progress, ScoringReport
 
 _NAMED = 5
 _SUSPICIOUS = 10  # times the rate asked for, from which on the model itself is in doubt
@@ -30,8 +30,8 @@ def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> 
     """Train a model on normal records, calibrate it, and make it the monitor's champion."""
     source, store = app.source(monitor), app.store
     app.choose_backend()
-    from detector.training import Epoch
-    from jobs.training import TrainingOrder, train_monitor
+    from detector.records.network_training import Epoch
+    from jobs.training.train import TrainingOrder, train_monitor
 
     with out.progress(f"training {monitor}") as update:
 
@@ -108,7 +108,7 @@ def _describe_series(out: "Output", card: "Mapping[str, Any]", monitor: str) -> 
 def score_command(app: "App", out: "Output", monitor: str) -> None:
     """Score the new records of a monitor's table, and flag anomalies into the store."""
     source, store = app.source(monitor), app.store
-    from jobs.scoring import score_monitor
+    from jobs.scoring.run import score_monitor
     from jobs.store.drifts import assess_drift, drift_sentence
 
     with scoring_progress(app, out, monitor) as (show, load):
@@ -126,7 +126,7 @@ def score_command(app: "App", out: "Output", monitor: str) -> None:
 @contextmanager
 def scoring_progress(app: "App", out: "Output", monitor: str) -> Iterator[tuple[Callable[["Progress"], None], Any]]:
     """What a scoring run shows while it goes on, and how it loads the champion."""
-    from jobs.scoring import load_scorer
+    from jobs.scoring.run import load_scorer
 
     def load(*champion: Any) -> "AnyScorer":
         if app.config.monitor(monitor).series is None:
@@ -164,7 +164,7 @@ def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None
             f"  plumbline anomalies list {report.monitor}\n"
             f"and train again on newer records if these are fine: plumbline train {report.monitor}"
         )
-    if held := app.store.monitor_status(report.monitor).running_batches:
+    if held := app.store.runs.status(report.monitor).running_batches:
         of_others = counted_noun(held, "batch is", "batches are")
         out.say(f"{of_others} held by another worker, or by a dead one until its lease runs out.")
 
@@ -175,7 +175,7 @@ def _prepare_champion(app: "App", monitor: str) -> None:
     Raises:
         NoChampion: where no model has been trained.
     """
-    app.store.require_champion(monitor)
+    app.store.models.require_champion(monitor)
     if app.config.monitor(monitor).series is None:
         app.choose_backend()
 
@@ -187,7 +187,7 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
     """Say how many records a day would have been flagged on history; nothing is written."""
     source, store = app.source(monitor), app.store
     _prepare_champion(app, monitor)
-    from jobs.evaluating import forecast_monitor
+    from jobs.evaluation import forecast_monitor
 
     with counted(out, f"forecasting {monitor}") as progress:
         forecast = forecast_monitor(source, store, progress)
@@ -222,7 +222,7 @@ def evaluate_command(app: "App", out: "Output", monitor: str, everything: bool) 
     """Compare scores with the label column, on records past those that the model was made from."""
     source, store = app.source(monitor), app.store
     _prepare_champion(app, monitor)
-    from jobs.evaluating import evaluate_monitor
+    from jobs.evaluation import evaluate_monitor
 
     with counted(out, f"evaluating {monitor}") as progress:
         report = evaluate_monitor(source, store, everything=everything, progress=progress)

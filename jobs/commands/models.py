@@ -28,7 +28,7 @@ def list_command(app: "App", out: "Output", monitor: str | None) -> None:
     """List models, newest first."""
     if monitor:
         app.config.monitor(monitor)
-    found = [replace(model, manifest={}) for model in app.store.models(monitor)]
+    found = [replace(model, manifest={}) for model in app.store.models.all(monitor)]
     columns = ["id", "monitor", "state", "trained", "records", "held-out ELBO", "rate", "threshold"]
     rows = [
         (
@@ -53,7 +53,7 @@ def list_command(app: "App", out: "Output", monitor: str | None) -> None:
 @with_app
 def show_command(app: "App", out: "Output", model_id: int, markdown: bool) -> None:
     """Show what a model was made from, with what settings, and how it compared with the champion of its time."""
-    model = app.store.model(model_id)
+    model = app.store.models.get(model_id)
     if markdown:
         _show_markdown(app, out, model_id)
         return
@@ -85,7 +85,7 @@ def show_command(app: "App", out: "Output", model_id: int, markdown: bool) -> No
 
 
 def _show_markdown(app: "App", out: "Output", model_id: int) -> None:
-    text = app.store.card_markdown(model_id)
+    text = app.store.models.card_markdown(model_id)
     if text is None:
         msg = f"Model {model_id} was trained before there were cards in Markdown. Its numbers: models show {model_id}"
         raise UsageError(msg)
@@ -93,7 +93,7 @@ def _show_markdown(app: "App", out: "Output", model_id: int) -> None:
 
 
 def _describe_comparison(out: "Output", comparison: "Mapping[str, Any]") -> None:
-    from jobs.model_card import comparison_rows
+    from jobs.training.model_card import comparison_rows
 
     champion = "" if comparison["champion_id"] is None else f"model {comparison['champion_id']}"
     out.table(["on the same records", "this model", champion], comparison_rows(comparison), "Beside the champion")
@@ -108,8 +108,8 @@ def _describe_comparison(out: "Output", comparison: "Mapping[str, Any]") -> None
 @with_app
 def promote_command(app: "App", out: "Output", model_id: int, force: bool) -> None:
     """Make a model its monitor's champion."""
-    app.store.promote(model_id, app.clock(), force=force)
-    model = replace(app.store.model(model_id), manifest={})
+    app.store.models.promote(model_id, app.clock(), force=force)
+    model = replace(app.store.models.get(model_id), manifest={})
     view = _join_anomalies(app, model.monitor)
 
     def describe() -> None:
@@ -122,7 +122,7 @@ def promote_command(app: "App", out: "Output", model_id: int, force: bool) -> No
 
 def _join_anomalies(app: "App", monitor: str) -> str | None:
     """Build the view of a champion that no training made one; a monitor may have left the configuration."""
-    from jobs.joining import join_anomalies
+    from jobs.join_view import join_anomalies
 
     return join_anomalies(app.store, app.source(monitor)) if monitor in app.config.monitors else None
 
@@ -133,7 +133,7 @@ def _join_anomalies(app: "App", monitor: str) -> str | None:
 def rollback_command(app: "App", out: "Output", monitor: str) -> None:
     """Make the champion before this one champion again."""
     app.config.monitor(monitor)
-    model_id = app.store.roll_back(monitor, app.clock())
+    model_id = app.store.models.roll_back(monitor, app.clock())
     out.result(
         {"model_id": model_id}, lambda: out.say(f"Model {model_id} is the champion of monitor {monitor!r} again.")
     )

@@ -33,7 +33,7 @@ class Moment(click.ParamType[datetime]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """The time that a text stands for."""
-        from jobs.reading.times import END, FIRST
+        from jobs.reading.valid_times import END, FIRST
 
         if isinstance(value, datetime):
             return value

@@ -22,7 +22,7 @@ def rescore_command(app: "App", out: "Output", monitor: str, since: datetime, un
     """Score the batches of a time again with the champion; rows of older models stay, marked as superseded."""
     source, store = app.source(monitor), app.store
     from jobs.output import counted_noun
-    from jobs.rescoring import Window, rescore_monitor
+    from jobs.scoring.rescoring import Window, rescore_monitor
 
     window = Window(since, until)
     with scoring_progress(app, out, monitor) as (show, load):

@@ -25,7 +25,7 @@ def retrain_command(app: "App", out: "Output", monitor: str | None, work: bool, 
         _work(app, out)
         return
     app.config.monitor(monitor)
-    request_id = app.store.request_retraining(monitor, reason, app.clock())
+    request_id = app.store.requests.add(monitor, reason, app.clock())
     out.result(
         {"request_id": request_id, "monitor": monitor},
         lambda: out.say(
@@ -37,12 +37,12 @@ def retrain_command(app: "App", out: "Output", monitor: str | None, work: bool, 
 
 def _work(app: "App", out: "Output") -> None:
     store = app.store
-    store.fail_unknown_requests(app.config.monitors, app.clock())
-    if not store.has_requests(app.config.monitors, app.clock()):
+    store.requests.fail_unknown(app.config.monitors, app.clock())
+    if not store.requests.has_claimable(app.config.monitors, app.clock()):
         out.result([], lambda: out.say("No request waits."))
         return
     app.choose_backend()
-    from jobs.retraining import work_requests
+    from jobs.training.retraining import work_requests
 
     done = work_requests(app.config, store, app.source, app.clock)
     out.result(

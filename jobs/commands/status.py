@@ -26,7 +26,7 @@ _TITLE = "The last day, and what is open"
 def status_command(app: "App", out: "Output") -> None:
     """Show each monitor's champion, progress, last day, and what waits for somebody."""
     at, monitors = app.clock(), app.config.monitors
-    found = [app.store.monitor_overview(name, at) for name in monitors]
+    found = [app.store.overviews.get(name, at) for name in monitors]
 
     def describe() -> None:
         if not found:

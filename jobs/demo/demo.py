@@ -10,23 +10,23 @@ from sqlalchemy import text
 
 from jobs.app import App
 from jobs.databases import writing
-from jobs.demo.course import course_of
 from jobs.demo.events import EVENTS
 from jobs.demo.pictures import TrainingCurve, course_picture, score_picture
+from jobs.demo.pump_simulation import pump_station
 from jobs.demo.samples import breast_cancer
-from jobs.demo.station import pump_station
-from jobs.demo.verdict import Verdict, judge
-from jobs.evaluating import EvaluationReport, evaluate_monitor
+from jobs.demo.scorecard import Verdict, entity_threshold
+from jobs.demo.timeline import timeline_of
+from jobs.evaluation import EvaluationReport, evaluate_monitor
 from jobs.importing.importing import import_file
 from jobs.reading.source import Source
-from jobs.scoring import ScoringReport, score_monitor
+from jobs.scoring.run import ScoringReport, score_monitor
 from jobs.store import Store, migrations
 from schemas.errors import UsageError
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY
 
 if TYPE_CHECKING:
-    from detector.training import Epoch
-    from jobs.training import TrainingReport
+    from detector.records.network_training import Epoch
+    from jobs.training.train import TrainingReport
 
 _INDEX = "CREATE INDEX ix_pump_readings_pump_id_read_at ON pump_readings (pump_id, read_at)"  # the past is found by it
 
@@ -93,7 +93,7 @@ def fill(app: App, folder: Path) -> dict[str, int]:
 
 def run_monitor(app: App, name: str, folder: Path, progress: "Callable[[Epoch], None]") -> DemoReport:
     """Train, score, evaluate and draw one monitor."""
-    from jobs.training import train_monitor
+    from jobs.training.train import train_monitor
 
     source, store = app.source(name), app.store
     started_at = app.clock()
@@ -102,7 +102,7 @@ def run_monitor(app: App, name: str, folder: Path, progress: "Callable[[Epoch], 
     scoring = score_monitor(source, store, app.clock)
     scored_at = app.clock()
     picture = folder / f"{name}.png"
-    course = course_of(source, store, EVENTS) if source.monitor.series else None
+    course = timeline_of(source, store, EVENTS) if source.monitor.series else None
     if course is None:
         _draw_scores(source, store, picture)
     else:
@@ -114,16 +114,16 @@ def run_monitor(app: App, name: str, folder: Path, progress: "Callable[[Epoch], 
         scoring=scoring,
         scoring_seconds=(scored_at - trained_at).total_seconds(),
         evaluation=evaluate_monitor(source, store),
-        verdict=None if course is None else judge(course),
+        verdict=None if course is None else entity_threshold(course),
         picture=picture,
     )
 
 
 def _draw_scores(source: Source, store: Store, path: Path) -> None:
-    monitor, model = source.monitor, store.models(source.name)[0]
+    monitor, model = source.monitor, store.models.all(source.name)[0]
     history = model.manifest["about"]["history"]
     labels = pd.concat(source.pages(None, with_label=True), ignore_index=True)[monitor.label]
-    scored = store.scores(source.name)[[ANOMALY_SCORE, IS_ANOMALY]]
+    scored = store.anomalies.scores(source.name)[[ANOMALY_SCORE, IS_ANOMALY]]
     curve = TrainingCurve(*([epoch[key] for epoch in history] for key in ("number", "elbo", "held_out_elbo")))
     score_picture(
         path,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from jobs.reading.watched import raw_sql
+from jobs.reading.table import raw_sql
 from schemas.errors import UsageError
 from schemas.views import drop_view, joined_name
 

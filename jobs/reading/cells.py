@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import ColumnElement, FromClause, Select, and_, case, distinct, func, literal, not_, select, true
 
+from jobs.reading.checksums import numbers
 from jobs.reading.grid import Grid
-from jobs.reading.past import Past
+from jobs.reading.history import Past
 from jobs.reading.records import typed
 from jobs.reading.resampling import cells_of, resampled
 from jobs.reading.rows import Condition, checked_columns, expressions, hundreds, is_normal, joined
-from jobs.reading.sums import numbers
-from jobs.reading.watched import Watched
+from jobs.reading.table import WatchedTable
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.keys import Key, KeyRange, key_label
@@ -49,7 +49,7 @@ class Cells:
 
     name: str
     monitor: MonitorConfig
-    watched: Watched
+    watched: WatchedTable
     grid: Grid
     fetch: Callable[[Select[Any]], pd.DataFrame]
     ask: Callable[[Select[Any]], Sequence[Any] | None]

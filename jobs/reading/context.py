@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 import numpy as np
 import pandas as pd
 
-from detector.series.records import Series
-from detector.series.scorer import InContext, SeriesScorer
-from detector.series.stretches import Stretch, entities_of, joined, picked, positions_of, rising_runs, series_of
-from detector.series.tracking import Trackers
+from detector.series.scorer import BoundSeriesScorer, SeriesScorer
+from detector.series.segments import Segment, entities_of, joined, picked, positions_of, rising_runs, series_of
+from detector.series.series import Series
+from detector.series.threshold_tracking import Trackers
 from jobs.reading.source import Source, keys_of
 from schemas.frames import Features
 from schemas.keys import Key
 
 if TYPE_CHECKING:
-    from detector.scorer import Scorer
+    from detector.records.scorer import Scorer
 
 AnyScorer: TypeAlias = Union["Scorer", SeriesScorer]
 """Of single records, or of series."""
@@ -38,7 +38,7 @@ def context_rows(scorer: AnyScorer) -> int:
 
 def in_context(
     scorer: AnyScorer, records: pd.DataFrame, source: Source, trackers: Trackers | None = None
-) -> "Scorer | InContext":
+) -> "Scorer | BoundSeriesScorer":
     """What scores these records: the scorer itself, or bound to the past of each.
 
     Those of an entity that no model knows are left out.
@@ -55,12 +55,12 @@ def in_context(
     """
     if not isinstance(scorer, SeriesScorer):
         return scorer
-    stretches = stretches_of(records, source, scorer.artifact.features, scorer.model.context_rows)
-    return InContext(scorer, records.index, [one for one in stretches if scorer.knows(one.entity)], trackers)
+    segments = stretches_of(records, source, scorer.artifact.features, scorer.model.context_rows)
+    return BoundSeriesScorer(scorer, records.index, [one for one in segments if scorer.can_score(one.entity)], trackers)
 
 
-def stretches_of(records: pd.DataFrame, source: Source, features: Features, moments: int) -> tuple[Stretch, ...]:
-    """Each of the records in one stretch, with the newest moments of its past at least.
+def stretches_of(records: pd.DataFrame, source: Source, features: Features, moments: int) -> tuple[Segment, ...]:
+    """Each of the records in one segment, with the newest moments of its past at least.
 
     Args:
         records: a page of the source.
@@ -68,7 +68,7 @@ def stretches_of(records: pd.DataFrame, source: Source, features: Features, mome
         features: the channels of the series.
         moments: how many.
     """
-    return tuple(_Page.of(records, source, features).stretches(moments))
+    return tuple(_Page.of(records, source, features).segments(moments))
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class _Page:
         keys = keys_of(records, monitor.key)
         return cls(source, features, list(rising_runs(series.times, entities)), entities, keys, series)
 
-    def stretches(self, moments: int) -> Iterator[Stretch]:
+    def segments(self, moments: int) -> Iterator[Segment]:
         """The runs of the page with their past; one with much between its records is parted first.
 
         So no more is read than each record's own past, whatever comes late.
@@ -102,8 +102,8 @@ class _Page:
         for run in (rows for rows in self.runs if self.entities[rows[0]] not in crowded):
             yield from self._parts(run, moments)
 
-    def _parts(self, run: np.ndarray, moments: int) -> Iterator[Stretch]:
-        """A run in as few stretches as its records have pasts of their own, or little between them."""
+    def _parts(self, run: np.ndarray, moments: int) -> Iterator[Segment]:
+        """A run in as few segments as its records have pasts of their own, or little between them."""
         waiting, pasts = [run], dict[int, list[Series]]()
         while waiting:
             rows = waiting.pop()
@@ -119,7 +119,7 @@ class _Page:
                 waiting += [rows[widest:], rows[:widest]]
                 pasts[first] = before
                 continue
-            yield Stretch(str(self.entities[first]), rows, joined([*before, *between, picked(self.series, rows)]))
+            yield Segment(str(self.entities[first]), rows, joined([*before, *between, picked(self.series, rows)]))
 
     def _crowded(self) -> Iterator[tuple[str, np.ndarray]]:
         """The entities several of whose records share a time, where all come in order of time; with their rows."""
@@ -129,14 +129,14 @@ class _Page:
             if is_crowded and self._has_past(rows) and self._between(rows, limit=0) is not None:
                 yield entity, rows
 
-    def _sharing(self, entity: str, rows: np.ndarray, moments: int) -> Iterator[Stretch]:
+    def _sharing(self, entity: str, rows: np.ndarray, moments: int) -> Iterator[Segment]:
         """The runs of an entity's rows, which come in order of time: their past is read once for all."""
         pool = joined([*self._before(rows, moments), picked(self.series, rows)])
         ends = np.flatnonzero(np.append(np.diff(pool.times) > _NO_TIME, True))  # the last records of their moments
         for run in (run for run in self.runs if self.entities[run[0]] == entity):
             own = len(pool) - len(rows) + np.searchsorted(rows, run)
             earlier = np.searchsorted(ends, np.searchsorted(pool.times, pool.times[own[0]]))
-            yield Stretch(entity, run, pool, np.concatenate([ends[max(0, earlier - moments) : earlier], own]))
+            yield Segment(entity, run, pool, np.concatenate([ends[max(0, earlier - moments) : earlier], own]))
 
     def _has_past(self, rows: np.ndarray) -> bool:
         """Whether the run is of an entity and a time; else its one record stands alone."""

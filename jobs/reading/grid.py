@@ -23,8 +23,8 @@ from sqlalchemy import (
     select,
 )
 
-from jobs.reading.times import counts
-from jobs.reading.watched import Watched
+from jobs.reading.table import WatchedTable
+from jobs.reading.valid_times import counts
 from schemas.errors import SourceError
 
 _SECONDS_LENGTH = len("2026-03-01 12:30:00")
@@ -50,7 +50,7 @@ class Grid:
     separator: str = " "
 
     @classmethod
-    def of(cls, connection: Connection, watched: Watched, time: str, step: timedelta) -> "Grid":
+    def of(cls, connection: Connection, watched: WatchedTable, time: str, step: timedelta) -> "Grid":
         """The grid over a table, whose first time says what its texts look like.
 
         Raises:
@@ -121,7 +121,7 @@ class Grid:
         return instant if self.is_zoned else func.timezone("UTC", instant)
 
 
-def _no_grid(watched: Watched, time: str) -> str:
+def _no_grid(watched: WatchedTable, time: str) -> str:
     if watched.dialect != "postgresql":
         return f"`resample` works in PostgreSQL and SQLite, not in {watched.dialect}. Remove it from config.toml."
     return (

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype, is_bool_dtype, is_datetime64_any_dtype, is_float_dtype, is_integer_dtype
 
-from jobs.reading.times import those_that_count
+from jobs.reading.valid_times import those_that_count
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.keys import LONGEST_ENTITY, LONGEST_KEY, Key, dump_key, key_label

@@ -22,10 +22,10 @@ from sqlalchemy import (
     true,
 )
 
-from jobs.reading.past import Past
+from jobs.reading.checksums import numbers
+from jobs.reading.history import Past
 from jobs.reading.records import keys_of, typed
-from jobs.reading.sums import numbers
-from jobs.reading.watched import Watched, raw_sql
+from jobs.reading.table import WatchedTable, raw_sql
 from schemas.config import MonitorConfig
 from schemas.keys import Key, KeyRange
 
@@ -46,7 +46,7 @@ class Rows:
 
     name: str
     monitor: MonitorConfig
-    watched: Watched
+    watched: WatchedTable
     fetch: Callable[[Select[Any]], pd.DataFrame]
 
     def read(self, key_range: KeyRange, *, with_label: bool) -> pd.DataFrame:
@@ -147,7 +147,7 @@ def is_normal(monitor: MonitorConfig) -> Condition:
     return true() if monitor.normal is None else raw_sql(f"({monitor.normal}\n)")
 
 
-def is_labelled(watched: Watched, monitor: MonitorConfig) -> ColumnElement[bool]:
+def is_labelled(watched: WatchedTable, monitor: MonitorConfig) -> ColumnElement[bool]:
     """The condition for rows that the label calls anomalies."""
     label = watched.records.c[str(monitor.label)]
     family = watched.columns[str(monitor.label)].family
@@ -169,7 +169,7 @@ def hundreds(keys: Sequence[Key]) -> list[Sequence[Key]]:
     return [keys[i : i + _KEYS_AT_ONCE] for i in range(0, max(len(keys), 1), _KEYS_AT_ONCE)]
 
 
-def expressions(watched: Watched, monitor: MonitorConfig, *, with_label: bool) -> list[ColumnElement[Any]]:
+def expressions(watched: WatchedTable, monitor: MonitorConfig, *, with_label: bool) -> list[ColumnElement[Any]]:
     """The columns of a record: key, time, entity, features, and on demand the label."""
     names = (*monitor.key, monitor.time, monitor.entity, *monitor.features.names, monitor.label if with_label else None)
     return [_expression(watched, monitor, name) for name in dict.fromkeys(names) if name is not None]
@@ -182,7 +182,7 @@ def joined(pages: list[pd.DataFrame]) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(nullable, "float64"))
 
 
-def _expression(watched: Watched, monitor: MonitorConfig, name: str) -> ColumnElement[Any]:
+def _expression(watched: WatchedTable, monitor: MonitorConfig, name: str) -> ColumnElement[Any]:
     """A column to read; PostgreSQL casts those whose binary form Arrow has no type for."""
     column, family = watched.records.c[name], watched.columns[name].family
     if watched.dialect != "postgresql" or name in monitor.key:

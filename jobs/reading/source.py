@@ -9,11 +9,11 @@ from sqlalchemy import Connection, Engine, FromClause, Select, select
 
 from jobs.databases import reading
 from jobs.reading.cells import Cells
+from jobs.reading.fingerprint import Fingerprint
 from jobs.reading.grid import Grid
 from jobs.reading.records import keys_of, refuse_long_key
 from jobs.reading.rows import Rows
-from jobs.reading.tally import Tally
-from jobs.reading.watched import Watched, watch
+from jobs.reading.table import WatchedTable, watch
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.keys import Key, KeyPart, KeyRange
@@ -73,7 +73,7 @@ class Source:
         """Give the reader's connection back."""
         self._reader.close()
 
-    def watched(self) -> Watched:
+    def watched(self) -> WatchedTable:
         """The table as the database describes it, asked once.
 
         Raises:
@@ -105,11 +105,11 @@ class Source:
         """The records of a key range in key order: key, time, entity, features, and on demand the label."""
         return self._records().read(key_range, with_label=with_label)
 
-    def tally(self, key_range: KeyRange) -> Tally:
+    def tally(self, key_range: KeyRange) -> Fingerprint:
         """How many records a key range holds, and a checksum that changes as they come, go or change."""
         with reading(self.engine, SourceError) as connection:
             records, *sums = connection.execute(self._records().tally(key_range)).one()
-        return Tally(records, " ".join(map(str, sums)) if sums else None)
+        return Fingerprint(records, " ".join(map(str, sums)) if sums else None)
 
     def count(self, key_range: KeyRange) -> int:
         """The number of records in a key range."""
@@ -190,12 +190,12 @@ class Source:
         with reading(self.engine, SourceError) as connection:
             return connection.execute(statement).first()
 
-    def _page(self, watched: Watched, after: Key | None, limit: int) -> FromClause:
+    def _page(self, watched: WatchedTable, after: Key | None, limit: int) -> FromClause:
         names = dict.fromkeys((*self.monitor.key, self.monitor.time))
         page = select(*(watched.records.c[name] for name in names if name is not None))
         return page.where(watched.after(after)).order_by(*watched.order()).limit(limit).subquery("page")
 
-    def _refuse_null_keys(self, connection: Connection, watched: Watched) -> None:
+    def _refuse_null_keys(self, connection: Connection, watched: WatchedTable) -> None:
         for column in watched.key_columns():
             if connection.execute(select(column).where(column.is_(None)).limit(1)).first() is not None:
                 msg = f"Column {column.key!r} in the key of monitor {self.name!r} is null in a record. " + _KEY_ADVICE

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from jobs.logs import log_context
-from jobs.recording import RunOrigin
+from jobs.runs import RunOrigin
 from jobs.serving.backoff import Backoff
-from jobs.serving.live import Live
 from jobs.serving.scheduler import Timing
+from jobs.serving.service_state import ServiceState
 from jobs.store.events import NewEvent
 from jobs.store.requests import RequestQuery
 from schemas.config import MonitorConfig
@@ -29,7 +29,7 @@ class Monitoring:
         live: the process that serves.
     """
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: ServiceState) -> None:
         self._live = live
         self._backoffs: dict[str, Backoff] = {}
         self._owed: dict[str, datetime] = {}  # the due time of a run that failed, until one succeeds in its place
@@ -57,10 +57,10 @@ class Monitoring:
         for name, monitor in self._live.config.monitors.items():
             if monitor.retrain.every is None:
                 continue
-            last = store.last_started(name, "train") or self._live.worker.started_at
+            last = store.runs.last_started(name, "train") or self._live.worker.started_at
             due_at = Timing(monitor.retrain.every, monitor.time_zone).last_due(at)
             if due_at is not None and due_at > last and not self._is_asked_for(name, due_at):
-                store.request_retraining(name, _BY_SCHEDULE, at)
+                store.requests.add(name, _BY_SCHEDULE, at)
                 _log.info("the schedule asks for a training", extra={"facts": {"monitor": name}})
 
     def wants_work(self, name: str) -> bool:
@@ -70,7 +70,7 @@ class Monitoring:
         if not backoff.is_over(at) or name in self._untrained:
             return False
         in_order = self._live.config.monitor(name).is_in_order
-        return backoff.has_failed or self._live.store.has_work(name, at, in_order=in_order)
+        return backoff.has_failed or self._live.store.ledger.has_work(name, at, in_order=in_order)
 
     def missed(self) -> Iterator[tuple[str, datetime]]:
         """Each monitor whose schedule fell due since its last run, while no process served, and the first such time.
@@ -78,8 +78,8 @@ class Monitoring:
         One that no process has ever served has missed nothing, though it may have been scored by hand.
         """
         for name, monitor in self._live.config.monitors.items():
-            last = self._live.store.last_started(name, "score")
-            if monitor.score_every is not None and last is not None and self._live.store.was_served(name):
+            last = self._live.store.runs.last_started(name, "score")
+            if monitor.score_every is not None and last is not None and self._live.store.runs.was_served(name):
                 due_at = Timing(monitor.score_every, monitor.time_zone).next_due(last)
                 if due_at is not None and due_at <= self._live.clock():
                     yield name, due_at
@@ -92,7 +92,7 @@ class Monitoring:
             self._owed.pop(name, None)
 
     def _score(self, name: str, monitor: MonitorConfig, due_at: datetime | None) -> None:
-        from jobs.scoring import score_monitor
+        from jobs.scoring.run import score_monitor
         from jobs.store.drifts import assess_drift
 
         live = self._live
@@ -111,7 +111,7 @@ class Monitoring:
         assess_drift(live.store, name, monitor, live.clock)
 
     def _is_asked_for(self, name: str, due_at: datetime) -> bool:
-        asked = self._live.store.retrain_requests(RequestQuery(monitor=name, reason=_BY_SCHEDULE, limit=1))
+        asked = self._live.store.requests.page(RequestQuery(monitor=name, reason=_BY_SCHEDULE, limit=1))
         return bool(asked) and asked[0].requested_at >= due_at
 
     def _note_late_start(self, name: str, due_at: datetime | None) -> None:
@@ -120,7 +120,7 @@ class Monitoring:
             return
         late = str(at - due_at).split(".", maxsplit=1)[0]
         message = f"A run of monitor {name!r} was due at {due_at:%Y-%m-%d %H:%M:%S} UTC and started {late} late."
-        self._live.store.add_event(NewEvent("missed_run", message, name, since=due_at), at)
+        self._live.store.events.add(NewEvent("missed_run", message, name, since=due_at), at)
         _log.warning("a run starts late", extra={"facts": {"due_at": due_at.isoformat(), "late": late}})
 
     def _wait_for_training(self, name: str, exc: NoChampion) -> None:
@@ -142,13 +142,13 @@ class Monitoring:
         at = self._live.clock()
         message = f"Monitor {name!r} has failed {_FAILING} times in a row: {exc}"
         try:
-            self._live.store.open_event(NewEvent("failing", message, name), at, monitor.channels)
+            self._live.store.events.open(NewEvent("failing", message, name), at, monitor.channels)
         except PlumblineError as error:  # where the store is what fails, nothing can be kept there
             _log.error("that a monitor fails could not be recorded: %s", error)
 
     def _note_success(self, name: str) -> None:
         if name not in self._well:  # the event may be of a process before this one
-            self._live.store.close_event("failing", name, self._live.clock())
+            self._live.store.events.close("failing", name, self._live.clock())
             self._well.add(name)
         self._untrained.discard(name)
         self._owed.pop(name, None)

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Literal
 
 from jobs.app import App
 from jobs.checks import refuse_bad_service
-from jobs.serving.chores import Chores, deliver, send_heartbeat, tidy, work_requests
 from jobs.serving.config_file import ConfigFile
+from jobs.serving.housekeeping import Housekeeping, deliver, send_heartbeat, tidy, work_requests
 from jobs.serving.lanes import Lanes
-from jobs.serving.live import Live
 from jobs.serving.monitoring import Monitoring
 from jobs.serving.scheduler import Scheduler, Timing
+from jobs.serving.service_state import ServiceState
 from jobs.serving.trainer import Trainer
 from jobs.store.events import NewEvent
 from schemas.config import Config
@@ -66,12 +66,12 @@ class Service:
     def __init__(self, app: App) -> None:
         refuse_bad_service(app.config)
         self._app = app
-        self._live = Live(app)
+        self._live = ServiceState(app)
         self._wishes: SimpleQueue[Wish] = SimpleQueue()
         self._config_file = ConfigFile(app.path)
         self._trainer = Trainer(app.path)
         self._monitoring = Monitoring(self._live)
-        self._chores = Chores(self._all_chores(), self._live.clock)
+        self._chores = Housekeeping(self._all_chores(), self._live.clock)
         self._lanes = {
             "score": Lanes(self._monitoring.score, _MONITORS_AT_ONCE),
             "chore": Lanes(self._chores.do, len(_CHORES)),
@@ -191,13 +191,13 @@ class Service:
         message = f"The changed configuration was refused, and the old one stays in force: {exc}"
         _log.error("%s", message)
         try:
-            live.store.add_event(NewEvent("config_refused", message), live.clock(), live.config.alerts.channels)
+            live.store.events.add(NewEvent("config_refused", message), live.clock(), live.config.alerts.channels)
         except PlumblineError as error:
             _log.error("the refusal could not be recorded: %s", error)
 
     def _say_goodbye(self) -> None:
         try:
-            self._live.store.stop_worker(self._live.worker.id, self._live.clock())
+            self._live.store.workers.stop(self._live.worker.id, self._live.clock())
         except PlumblineError as exc:
             _log.warning("the end could not be recorded: %s", exc)
         _log.info("stopped")

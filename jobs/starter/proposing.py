@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, func, inspect, select
 from jobs.databases import display_name, reading
 from jobs.reading.records import typed
 from jobs.reading.source import CoreReader
-from jobs.reading.watched import Family, Watched, WatchedColumn, known_tables, raw_sql, watch
+from jobs.reading.table import Family, WatchedColumn, WatchedTable, known_tables, raw_sql, watch
 from schemas.config import MonitorConfig
 from schemas.errors import RecordsError, SourceError, UsageError
 
@@ -66,7 +66,7 @@ class _LeftOut(Exception):
 class _Table:
     """A table, and its first records as the driver hands them over."""
 
-    watched: Watched
+    watched: WatchedTable
     first: pd.DataFrame
 
     def holds(self, role: Role | Literal["timestamp"], name: str) -> bool:
@@ -124,7 +124,7 @@ def monitor_name(table: str) -> str:
     return (slug if slug[:1].isalpha() else f"table_{slug}")[:41].strip("_")
 
 
-def _watched(connection: Connection, table: str, key: str | None) -> Watched:
+def _watched(connection: Connection, table: str, key: str | None) -> WatchedTable:
     inspector = inspect(connection)
     schema, _, rest = table.partition(".")
     if not (inspector.has_table(table) or (rest and inspector.has_table(rest, schema))):
@@ -151,7 +151,7 @@ def _watched(connection: Connection, table: str, key: str | None) -> Watched:
     return replace(watched, key=primary)
 
 
-def _known_key(watched: Watched, table: str, key: str) -> tuple[str, ...]:
+def _known_key(watched: WatchedTable, table: str, key: str) -> tuple[str, ...]:
     if key not in watched.columns:
         raise UsageError(
             f"The table {table!r} has no column {key!r} for a key. It has: {', '.join(watched.columns)}. "
@@ -160,7 +160,7 @@ def _known_key(watched: Watched, table: str, key: str) -> tuple[str, ...]:
     return (key,)
 
 
-def _first_records(engine: Engine, watched: Watched) -> pd.DataFrame:
+def _first_records(engine: Engine, watched: WatchedTable) -> pd.DataFrame:
     kept = [name for name, column in watched.columns.items() if column.family != "other" or name in watched.key]
     columns = [watched.records.c[name] for name in kept]
     first = CoreReader(engine).fetch(select(*columns).order_by(*watched.order()).limit(FIRST_RECORDS))
@@ -211,7 +211,7 @@ def _features(table: _Table, label: str | None, time: str | None) -> tuple[dict[
     return features, left_out
 
 
-def _others(watched: Watched, *taken: str | None) -> Iterator[WatchedColumn]:
+def _others(watched: WatchedTable, *taken: str | None) -> Iterator[WatchedColumn]:
     return (column for column in watched.columns.values() if column.name not in {*watched.key, *taken})
 
 
@@ -246,7 +246,7 @@ def _refuse_many(values: "pd.Series[Any]") -> None:
         raise _LeftOut(f"a text of more than {MAX_CATEGORIES:,} distinct values")
 
 
-def _count(connection: Connection, watched: Watched, normal: str | None) -> int:
+def _count(connection: Connection, watched: WatchedTable, normal: str | None) -> int:
     """Normal records, counted up to the largest number that makes a difference."""
     records = select(*watched.key_columns()).limit(RATES[0][0])
     if normal is not None:

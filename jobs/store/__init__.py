@@ -2,6 +2,7 @@
 
 from jobs.store.anomalies import AnomalyQuery, StoredAnomaly
 from jobs.store.api_keys import ApiKey
+from jobs.store.batch_result import Anomaly, BatchResult, HourCount, ThresholdChange
 from jobs.store.events import EventQuery, NewEvent, StoredEvent
 from jobs.store.feedback import Feedback
 from jobs.store.incidents import IncidentQuery, StoredIncident
@@ -10,7 +11,6 @@ from jobs.store.models import Asked, Champion, NewModel, StoredModel
 from jobs.store.outbox import Delivery
 from jobs.store.overviews import MonitorOverview
 from jobs.store.requests import ClaimedRequest, RequestQuery, RetrainRequest
-from jobs.store.results import Anomaly, BatchResult, HourCount, Move
 from jobs.store.runs import MonitorStatus, Run
 from jobs.store.store import Store
 from jobs.store.workers import Worker
@@ -31,7 +31,6 @@ __all__ = [
     "IncidentQuery",
     "MonitorOverview",
     "MonitorStatus",
-    "Move",
     "NewEvent",
     "NewModel",
     "RequestQuery",
@@ -42,5 +41,6 @@ __all__ = [
     "StoredEvent",
     "StoredIncident",
     "StoredModel",
+    "ThresholdChange",
     "Worker",
 ]

@@ -82,12 +82,12 @@ class Anomalies:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def anomalies(self, query: AnomalyQuery) -> list[StoredAnomaly]:
+    def page(self, query: AnomalyQuery) -> list[StoredAnomaly]:
         """A page of anomalies, newest first."""
         with reading(self.engine) as connection:
             return [StoredAnomaly(**row) for row in connection.execute(_page(query)).mappings()]
 
-    def anomaly(self, anomaly_id: int) -> StoredAnomaly:
+    def get(self, anomaly_id: int) -> StoredAnomaly:
         """One anomaly."""
         with reading(self.engine) as connection:
             row = connection.execute(select(*_STORED).where(anomalies.c.id == anomaly_id)).mappings().first()
@@ -106,7 +106,7 @@ class Anomalies:
             result = connection.execute(ordered)
             return pd.DataFrame(result.all(), columns=list(result.keys()))
 
-    def label_anomaly(self, anomaly_id: int, label: str, at: datetime) -> None:
+    def label(self, anomaly_id: int, label: str, at: datetime) -> None:
         """Record what a person made of an anomaly."""
         refuse_unknown_label(label)
         with writing(self.engine) as connection:

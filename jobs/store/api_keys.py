@@ -42,7 +42,7 @@ class ApiKeys:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def add_api_key(self, name: str, scope: Scope, secret: str, at: datetime) -> int:
+    def add(self, name: str, scope: Scope, secret: str, at: datetime) -> int:
         """Store a key's digest, never its secret; its id.
 
         Raises:
@@ -60,13 +60,13 @@ class ApiKeys:
                 msg = f"There is a key named {name!r} already, maybe revoked. Choose another name."
                 raise UsageError(msg) from None
 
-    def api_keys(self) -> list[ApiKey]:
+    def all(self) -> list[ApiKey]:
         """Every key, revoked ones too, oldest first."""
         wanted = select(*(api_keys.c[item.name] for item in fields(ApiKey))).order_by(api_keys.c.id)
         with reading(self.engine) as connection:
             return [ApiKey(**row) for row in connection.execute(wanted).mappings()]
 
-    def revoke_api_key(self, name: str, at: datetime) -> None:
+    def revoke(self, name: str, at: datetime) -> None:
         """End a key; from now on it opens nothing."""
         c = api_keys.c
         with writing(self.engine) as connection:

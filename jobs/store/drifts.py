@@ -13,15 +13,15 @@ from sqlalchemy import Connection, Engine, Row, Select, func, insert, select
 
 from jobs.databases import reading, writing
 from jobs.output import counted_noun
+from jobs.store.batch_result import summed
 from jobs.store.events import NewEvent, end_event, start_event
 from jobs.store.locking import lock_monitor
 from jobs.store.requests import add_request
-from jobs.store.results import summed
 from schemas.config import MonitorConfig
 from schemas.tables import batch_profiles, drift_features, drifts, retrain_requests
 
 if TYPE_CHECKING:
-    from detector.drift import Drift
+    from detector.core.drift import Drift
     from jobs.store import Store
 
 REASON = "drift"
@@ -86,7 +86,7 @@ class Drifts:
         counts = summed([row.counts for row in found])
         return ProfileWindow(monitor, model_id, found[-1].batch_id, found[0].batch_id, total, counts)
 
-    def add_drift(self, window: ProfileWindow, drift: "Drift", response: Response, at: datetime) -> bool:
+    def add(self, window: ProfileWindow, drift: "Drift", response: Response, at: datetime) -> bool:
         """Record an assessment with what follows from it; False where another process did so.
 
         An event begins with the first window that has drifted. It ends with one that has not, and shares no batch
@@ -121,20 +121,20 @@ def assess_drift(store: "Store", name: str, monitor: MonitorConfig, clock: Calla
     Raises:
         ArtifactError: where the champion's profile is not as it was written.
     """
-    champion = store.champion(name)
-    window = None if champion is None else store.profile_window(name, champion.model_id, monitor.drift.records)
+    champion = store.models.champion(name)
+    window = None if champion is None else store.drifts.profile_window(name, champion.model_id, monitor.drift.records)
     if window is None:
         return None
-    from detector.drift import DriftRule, Profile, assess
+    from detector.core.drift import DriftRule, Profile, assess
 
-    profile = Profile.from_state(store.model(window.model_id).manifest.get("about", {}).get("profile"))
+    profile = Profile.from_state(store.models.get(window.model_id).manifest.get("about", {}).get("profile"))
     if profile is None:
         return None
     asked = monitor.drift
     drift = assess(profile, window.counts, DriftRule(asked.level, asked.distance, asked.psi))
     cooldown = monitor.retrain.cooldown if monitor.retrain.on_drift else None
     response = Response(drift_sentence(name, window.model_id, drift), monitor.channels, cooldown)
-    return drift if store.add_drift(window, drift, response, clock()) else None
+    return drift if store.drifts.add(window, drift, response, clock()) else None
 
 
 def drift_sentence(monitor: str, model_id: int, drift: "Drift") -> str:

@@ -87,12 +87,12 @@ class Events:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def add_event(self, event: NewEvent, at: datetime, tell: Iterable[str] = ()) -> int:
+    def add(self, event: NewEvent, at: datetime, tell: Iterable[str] = ()) -> int:
         """Record what happened, and tell it to these channels; the event's id."""
         with writing(self.engine) as connection:
             return write_event(connection, event, at, tell)
 
-    def add_events_once(self, found: Sequence[NewEvent], at: datetime, most: int) -> int:
+    def add_once(self, found: Sequence[NewEvent], at: datetime, most: int) -> int:
         """Record the first `most` events of which none of the same monitor, kind, entity and counts is there; how many.
 
         All are of one monitor and kind.
@@ -104,7 +104,7 @@ class Events:
                 write_event(connection, event, at)
         return len(new)
 
-    def open_event(self, event: NewEvent, at: datetime, tell: Iterable[str] = ()) -> int | None:
+    def open(self, event: NewEvent, at: datetime, tell: Iterable[str] = ()) -> int | None:
         """Record what goes on from now on, and tell it to these channels.
 
         Returns:
@@ -113,12 +113,12 @@ class Events:
         with writing(self.engine) as connection:
             return start_event(connection, event, at, tell)
 
-    def close_event(self, kind: EventKind, monitor: str | None, at: datetime, entity: str | None = None) -> bool:
+    def close(self, kind: EventKind, monitor: str | None, at: datetime, entity: str | None = None) -> bool:
         """Record that an event is over; False where none goes on."""
         with writing(self.engine) as connection:
             return end_event(connection, NewEvent(kind, "", monitor, entity), at)
 
-    def events(self, query: EventQuery) -> list[StoredEvent]:
+    def page(self, query: EventQuery) -> list[StoredEvent]:
         """A page of events, newest first."""
         with reading(self.engine) as connection:
             return [StoredEvent(**row) for row in connection.execute(_page(query)).mappings()]

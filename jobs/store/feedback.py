@@ -50,7 +50,7 @@ class FeedbackReader:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def feedback(self, monitor: str) -> Feedback:
+    def read(self, monitor: str) -> Feedback:
         """The labels of a monitor's records, and its incidents that are open or hold an anomaly that is real.
 
         An open incident whose records are all labelled as false positives counts as normal.

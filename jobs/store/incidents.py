@@ -76,12 +76,12 @@ class Incidents:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def incidents(self, query: IncidentQuery) -> list[StoredIncident]:
+    def page(self, query: IncidentQuery) -> list[StoredIncident]:
         """A page of incidents, newest first."""
         with reading(self.engine) as connection:
             return [StoredIncident(**row) for row in connection.execute(_page(query)).mappings()]
 
-    def incident(self, incident_id: int) -> StoredIncident:
+    def get(self, incident_id: int) -> StoredIncident:
         """One incident."""
         with reading(self.engine) as connection:
             row = connection.execute(select(*_STORED).where(incidents.c.id == incident_id)).mappings().first()
@@ -89,7 +89,7 @@ class Incidents:
             raise _no_incident(incident_id)
         return StoredIncident(**row)
 
-    def label_incident(self, incident_id: int, label: str, at: datetime) -> int:
+    def label(self, incident_id: int, label: str, at: datetime) -> int:
         """Record what a person made of an incident, on each of its flagged records; how many those are.
 
         Raises:
@@ -99,10 +99,10 @@ class Incidents:
         with writing(self.engine) as connection:
             labelled = label_records(connection, anomalies.c.incident_id == incident_id, label, at)
         if labelled == 0:
-            raise _unlabelled(self.incident(incident_id))
+            raise _unlabelled(self.get(incident_id))
         return labelled
 
-    def end_incidents(self, monitor: str, before: datetime) -> int:
+    def end_quiet(self, monitor: str, before: datetime) -> int:
         """End the open incidents whose last record is older than this; how many those are."""
         c = incidents.c
         is_over = (c.monitor == monitor, c.state == "open", c.end_time < before)

@@ -24,10 +24,10 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from jobs.databases import reading, writing
-from jobs.store.followers import reopen_followers
-from jobs.store.grouping import IncidentRule, refresh_incidents
+from jobs.store.batch_result import BatchResult, Fingerprint
+from jobs.store.dependent_batches import reopen_dependent_batches
+from jobs.store.incident_grouping import IncidentRule, refresh_incidents
 from jobs.store.locking import lock_monitor
-from jobs.store.results import BatchResult, Tally
 from jobs.store.writing import Origin, write_result
 from schemas.errors import LostLease, StoreError
 from schemas.keys import Key, KeyRange, dump_key, load_key
@@ -85,7 +85,7 @@ class Ledger:
             upto = connection.scalar(newest)
         return None if upto is None else load_key(upto)
 
-    def plan_batch(self, monitor: str, key_range: KeyRange, at: datetime) -> bool:
+    def plan(self, monitor: str, key_range: KeyRange, at: datetime) -> bool:
         """Add a pending batch; False where another planner was first."""
         row = {
             "monitor": monitor,
@@ -102,7 +102,7 @@ class Ledger:
                 return False
         return True
 
-    def claim_batch(
+    def claim(
         self,
         monitor: str,
         model_id: int,
@@ -151,7 +151,7 @@ class Ledger:
             scored_before=row["records"],
         )
 
-    def pending_batches(self, monitor: str) -> int:
+    def pending(self, monitor: str) -> int:
         """How many batches wait to be claimed."""
         c = batches.c
         wanted = select(func.count()).where(c.monitor == monitor, c.state == "pending")
@@ -166,7 +166,7 @@ class Ledger:
                 return False
             return connection.scalar(select(c.id).where(c.monitor == monitor, _is_free(at)).limit(1)) is not None
 
-    def renew_lease(self, batch: Batch, at: datetime, lease: timedelta) -> None:
+    def renew(self, batch: Batch, at: datetime, lease: timedelta) -> None:
         """Hold a claimed batch for longer.
 
         Raises:
@@ -175,7 +175,7 @@ class Ledger:
         with writing(self.engine) as connection:
             _change(connection, batch, lease_until=at + lease)
 
-    def finish_batch(
+    def finish(
         self,
         batch: Batch,
         result: BatchResult,
@@ -210,9 +210,9 @@ class Ledger:
             if result.newest_time is not None:  # a clock that runs ahead must not hide that a source stops sending
                 _advance(connection, batch.monitor, min(result.newest_time, at))
             if changed:
-                reopen_followers(connection, batch.monitor, batch.id, changed, context_rows)
+                reopen_dependent_batches(connection, batch.monitor, batch.id, changed, context_rows)
 
-    def release_batch(self, batch: Batch, error: str | None = None) -> None:
+    def release(self, batch: Batch, error: str | None = None) -> None:
         """Give a claimed batch back unfinished, with the reason.
 
         Raises:
@@ -273,14 +273,14 @@ def _changed_entities(connection: Connection, batch: Batch, result: BatchResult)
     c = batches.c
     wanted = select(c.entities, c.counted, c.checksum, c.has_changed)
     before = connection.execute(wanted.where(c.id == batch.id)).one()
-    is_changed = before.has_changed or result.tally.differs_from(Tally(before.counted, before.checksum))
+    is_changed = before.has_changed or result.tally.differs_from(Fingerprint(before.counted, before.checksum))
     is_known = before.entities is not None  # else it was scored before the ledger kept them
     return {*before.entities, *result.entities} if is_known and is_changed else set()
 
 
 def _finished(batch: Batch, result: BatchResult, at: datetime) -> dict[str, Any]:
     """The row of a batch once its result is written."""
-    tally = result.tally or Tally(result.records)
+    tally = result.tally or Fingerprint(result.records)
     is_again = batch.scored_before is not None
     return {
         "state": "done",

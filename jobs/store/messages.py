@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from jobs.output import cell, counted_noun
-from jobs.store.extents import Extent
+from jobs.store.incident_summary import IncidentSummary
 
 _TITLE_LENGTH = 150
 _VALUE_LENGTH = 80
@@ -23,7 +23,7 @@ class Message:
     body: str
 
 
-def incident_message(monitor: str, incident_id: int, extent: Extent, reason: str) -> Message:
+def incident_message(monitor: str, incident_id: int, extent: IncidentSummary, reason: str) -> Message:
     """What an incident is about; `reason` is opened or escalated."""
     who = _who(monitor, extent.entity)
     what = "anomalous" if reason == "opened" else "has become severe"
@@ -77,7 +77,7 @@ def _time(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _span(extent: Extent) -> str:
+def _span(extent: IncidentSummary) -> str:
     is_moment = extent.start_time == extent.end_time
     return _time(extent.end_time) if is_moment else f"{extent.start_time:%Y-%m-%d %H:%M:%S} to {_time(extent.end_time)}"
 

@@ -93,9 +93,7 @@ class Models:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def add_model(
-        self, monitor: str, model: NewModel, at: datetime, *, promote: bool, asked: Asked = BY_A_PERSON
-    ) -> int:
+    def add(self, monitor: str, model: NewModel, at: datetime, *, promote: bool, asked: Asked = BY_A_PERSON) -> int:
         """Store a model as champion in place of the old one or as challenger, and close its request; its id.
 
         Raises:
@@ -132,7 +130,7 @@ class Models:
             raise NoChampion(monitor)
         return champion
 
-    def model_blob(self, model_id: int) -> bytes:
+    def blob(self, model_id: int) -> bytes:
         """A model's artifact."""
         with reading(self.engine) as connection:
             blob = connection.scalar(select(models.c.artifact).where(models.c.id == model_id))
@@ -148,7 +146,7 @@ class Models:
             raise _no_model(model_id)
         return None if row.card_markdown is None else str(row.card_markdown)
 
-    def models(self, monitor: str | None = None) -> list[StoredModel]:
+    def all(self, monitor: str | None = None) -> list[StoredModel]:
         """The models of a monitor, or of all, newest first."""
         wanted = select(*_STORED).order_by(models.c.id.desc())
         if monitor is not None:
@@ -156,7 +154,7 @@ class Models:
         with reading(self.engine) as connection:
             return [StoredModel(**row) for row in connection.execute(wanted).mappings()]
 
-    def model(self, model_id: int) -> StoredModel:
+    def get(self, model_id: int) -> StoredModel:
         """One model."""
         with reading(self.engine) as connection:
             return _model(connection, model_id)

@@ -9,7 +9,7 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, func, insert, or_, select, update
 
 from jobs.databases import reading, writing
-from jobs.store.extents import Extent
+from jobs.store.incident_summary import IncidentSummary
 from jobs.store.messages import Message, digest_message, event_message, incident_message
 from schemas.config import MonitorConfig
 from schemas.tables import alerts, events, incidents
@@ -42,7 +42,7 @@ class Growth:
 
     incident_id: int
     monitor: str
-    extent: Extent
+    extent: IncidentSummary
     severity_before: float | None
     """None where it is new."""
 
@@ -117,13 +117,13 @@ class Outbox:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def channels_to_tell(self, at: datetime) -> list[str]:
+    def channels_due(self, at: datetime) -> list[str]:
         """The channels that have a message to be sent now."""
         wanted = select(alerts.c.channel).where(_is_due(at)).distinct().order_by(alerts.c.channel)
         with reading(self.engine) as connection:
             return list(connection.scalars(wanted))
 
-    def claim_delivery(self, channel: str, per_hour: int, at: datetime, lease: timedelta) -> Delivery | None:
+    def claim(self, channel: str, per_hour: int, at: datetime, lease: timedelta) -> Delivery | None:
         """Take the next message for a channel; None where there is none, or the hour has had its share.
 
         What has had to wait, and what the last message of an hour can take along, goes out as one digest.
@@ -141,13 +141,13 @@ class Outbox:
             claimed = is_due if is_digest else alerts.c.id == first[0].id
             return _claim(connection, claimed, first if is_digest else first[:1], at + lease)
 
-    def finish_delivery(self, delivery: Delivery, at: datetime) -> None:
+    def finish(self, delivery: Delivery, at: datetime) -> None:
         """Record that a message was sent."""
         change = {"state": "sent", "sent_at": at, "lease_until": None, "error": None}
         with writing(self.engine) as connection:
             connection.execute(update(alerts).where(_is_ours(delivery)).values(change))
 
-    def fail_delivery(self, delivery: Delivery, error: str, at: datetime) -> None:
+    def fail(self, delivery: Delivery, error: str, at: datetime) -> None:
         """Record that a message was not taken; it is tried again after a pause that doubles, for a day."""
         pause = min(_FIRST_PAUSE * 2 ** min(delivery.attempts - 1, 10), _HOUR)
         is_old = and_(_is_ours(delivery), alerts.c.created_at <= at - _GIVE_UP_AFTER)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from jobs.databases import reading
 from jobs.store.feedback import REAL
@@ -61,19 +61,27 @@ class MonitorOverview(MonitorStatus):
     """When each kind of event began that goes on."""
 
 
-class Overviews(Runs, Workers):
-    """Every monitor at a glance."""
+class Overviews:
+    """Monitors at a glance.
 
-    def monitor_overview(self, monitor: str, at: datetime) -> MonitorOverview:
-        """How a monitor does as of a moment."""
-        status = self.monitor_status(monitor)
+    Args:
+        engine: of the store's database.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._runs, self._workers = Runs(engine), Workers(engine)
+
+    def get(self, monitor: str, at: datetime) -> MonitorOverview:
+        """Return the overview of a monitor as of a moment."""
+        status = self._runs.status(monitor)
         with reading(self.engine) as connection:
             until, too_late = _marks(connection, monitor)
             return MonitorOverview(
                 **vars(status),
                 scored_until=until,
                 lag_seconds=None if until is None else (at - until).total_seconds(),
-                next_run=self.next_runs(at - _SILENCE).get(monitor),
+                next_run=self._workers.next_runs(at - _SILENCE).get(monitor),
                 last_day=_last_day(connection, monitor, at),
                 open_incidents=_count(connection, incidents.c.monitor == monitor, incidents.c.state == "open"),
                 pending_requests=_pending_requests(connection, monitor),

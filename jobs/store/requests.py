@@ -74,17 +74,17 @@ class Requests:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def request_retraining(self, monitor: str, reason: str, at: datetime) -> int:
+    def add(self, monitor: str, reason: str, at: datetime) -> int:
         """Ask for a training; the request's id."""
         with writing(self.engine) as connection:
             return add_request(connection, monitor, reason, at)
 
-    def retrain_requests(self, query: RequestQuery) -> list[RetrainRequest]:
+    def page(self, query: RequestQuery) -> list[RetrainRequest]:
         """A page of requests, newest first."""
         with reading(self.engine) as connection:
             return [RetrainRequest(**row) for row in connection.execute(_page(query)).mappings()]
 
-    def has_requests(self, monitors: Iterable[str], at: datetime) -> bool:
+    def has_claimable(self, monitors: Iterable[str], at: datetime) -> bool:
         """Whether a request of one of these monitors waits, or was left behind by a worker that died."""
         c = retrain_requests.c
         with reading(self.engine) as connection:
@@ -92,7 +92,7 @@ class Requests:
             wanted = select(c.id).where(c.monitor.in_(list(monitors)), c.monitor.not_in(held), _is_free(at))
             return connection.execute(wanted.limit(1)).first() is not None
 
-    def claim_request(self, monitor: str, at: datetime, lease: timedelta) -> ClaimedRequest | None:
+    def claim(self, monitor: str, at: datetime, lease: timedelta) -> ClaimedRequest | None:
         """Take a monitor's oldest request with all that wait beside it; None where there is none, or one is held.
 
         A request whose workers died `MOST_ATTEMPTS` times fails instead, and the next is taken.
@@ -107,7 +107,7 @@ class Requests:
                 _close(connection, row["id"], state="failed", finished_at=at, message=_GIVEN_UP)
         return None
 
-    def renew_request(self, claim: ClaimedRequest, at: datetime, lease: timedelta) -> None:
+    def renew(self, claim: ClaimedRequest, at: datetime, lease: timedelta) -> None:
         """Hold a claimed request for longer.
 
         Raises:
@@ -117,7 +117,7 @@ class Requests:
             refuse_lost(connection, claim)
             _close(connection, claim.id, lease_until=at + lease)
 
-    def fail_request(self, claim: ClaimedRequest, message: str, at: datetime) -> None:
+    def fail(self, claim: ClaimedRequest, message: str, at: datetime) -> None:
         """Record that a training failed, for the request and all that it serves.
 
         Raises:
@@ -127,7 +127,7 @@ class Requests:
             refuse_lost(connection, claim)
             _close(connection, claim.id, state="failed", finished_at=at, message=message)
 
-    def release_request(self, claim: ClaimedRequest) -> None:
+    def release(self, claim: ClaimedRequest) -> None:
         """Give a claimed request back, as if it had not been tried.
 
         Raises:
@@ -137,7 +137,7 @@ class Requests:
             refuse_lost(connection, claim)
             _close(connection, claim.id, state="pending", attempts=claim.attempts - 1)
 
-    def fail_unknown_requests(self, known: Iterable[str], at: datetime) -> int:
+    def fail_unknown(self, known: Iterable[str], at: datetime) -> int:
         """Fail the requests that name a monitor which neither this configuration nor any model has; how many."""
         names = sorted(known)
         c = retrain_requests.c

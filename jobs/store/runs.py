@@ -56,7 +56,7 @@ class Runs:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def start_run(
+    def start(
         self,
         monitor: str,
         kind: str,
@@ -70,7 +70,7 @@ class Runs:
         with writing(self.engine) as connection:
             return int(connection.execute(insert(runs).values(row).returning(runs.c.id)).scalar_one())
 
-    def finish_run(
+    def finish(
         self, run_id: int, outcome: str, message: str | None, counts: Mapping[str, Any] | None, at: datetime
     ) -> None:
         """Record how a job ended."""
@@ -91,7 +91,7 @@ class Runs:
         with reading(self.engine) as connection:
             return connection.scalar(wanted.limit(1)) is not None
 
-    def monitor_status(self, monitor: str) -> MonitorStatus:
+    def status(self, monitor: str) -> MonitorStatus:
         """A monitor's champion, progress, anomalies and last runs."""
         with reading(self.engine) as connection:
             champion = _champion(connection, monitor)

@@ -1,4 +1,4 @@
-"""The service's own tables, as one object; one method is one transaction."""
+"""The service's own tables, one part for each purpose; one method is one transaction."""
 
 from typing import TYPE_CHECKING
 
@@ -13,15 +13,15 @@ from jobs.store.feedback import FeedbackReader
 from jobs.store.incidents import Incidents
 from jobs.store.join_view import join_view
 from jobs.store.ledger import Ledger
-from jobs.store.measures import Measuring
+from jobs.store.metrics import MetricsReader
 from jobs.store.models import Models
 from jobs.store.outbox import Outbox
 from jobs.store.overviews import Overviews
-from jobs.store.recounts import Recounts
+from jobs.store.recounting import Recounts
 from jobs.store.requests import Requests
 from jobs.store.runs import Runs
 from jobs.store.schema import refuse_other_revision
-from jobs.store.trackers import Trackers
+from jobs.store.threshold_states import ThresholdStates
 from jobs.store.workers import Workers
 from schemas.errors import StoreError
 from schemas.views import is_taken, joined_name, replace_view
@@ -30,44 +30,64 @@ if TYPE_CHECKING:
     from jobs.reading.source import Source
 
 
-class Store(
-    Models,
-    Requests,
-    FeedbackReader,
-    Ledger,
-    Recounts,
-    Trackers,
-    Drifts,
-    Events,
-    Anomalies,
-    Incidents,
-    Outbox,
-    Overviews,
-    Runs,
-    Workers,
-    Measuring,
-    ApiKeys,
-):
-    """The store.
+class Store:
+    """The store, composed of its parts.
 
     Args:
         engine: of the store's database.
 
+    Attributes:
+        ledger: batches from planned to done.
+        recounting: batches that are done, counted again.
+        threshold_states: tracked thresholds of entities.
+        models: trained models.
+        requests: retrain requests.
+        feedback: labels and incidents that a training heeds.
+        anomalies: flagged records.
+        incidents: anomalies of one entity close in time, merged.
+        events: gaps, late records, drift and other events.
+        drifts: assessed drift windows.
+        outbox: alerts to deliver.
+        runs: executions of jobs.
+        workers: processes that serve.
+        overviews: a monitor at a glance.
+        metrics: every monitor in numbers, for Prometheus.
+        api_keys: digests of API keys.
+
     Raises:
-        StoreError: where the database cannot be reached, or its schema is not this version's.
+        StoreError: If the database cannot be reached, or its schema is not this version's.
     """
 
     def __init__(self, engine: Engine) -> None:
-        super().__init__(engine)
+        self.engine = engine
+        self.ledger = Ledger(engine)
+        self.recounting = Recounts(engine)
+        self.threshold_states = ThresholdStates(engine)
+        self.models = Models(engine)
+        self.requests = Requests(engine)
+        self.feedback = FeedbackReader(engine)
+        self.anomalies = Anomalies(engine)
+        self.incidents = Incidents(engine)
+        self.events = Events(engine)
+        self.drifts = Drifts(engine)
+        self.outbox = Outbox(engine)
+        self.runs = Runs(engine)
+        self.workers = Workers(engine)
+        self.overviews = Overviews(engine)
+        self.metrics = MetricsReader(engine)
+        self.api_keys = ApiKeys(engine)
         with reading(engine) as connection:
             refuse_other_revision(connection)
 
     def create_join_view(self, monitor: str, source: "Source") -> str | None:
-        """Build the view of a monitor's anomalies beside their records; its name, None in separate databases.
+        """Create the view of a monitor's anomalies next to their records and return its name.
+
+        Returns:
+            The name of the view; None if the watched table is in another database.
 
         Raises:
-            StoreError: where the database refuses, or something that is not ours has the name.
-            SourceError: where the watched table or a column does not exist.
+            StoreError: If the database refuses, or a table or view that is not ours has the name.
+            SourceError: If the watched table or a column does not exist.
         """
         if source.engine.url != self.engine.url:
             return None
@@ -82,6 +102,6 @@ class Store(
 
 def _name_taken(name: str, monitor: str) -> str:
     return (
-        f"The name {name} of the view of flagged rows beside their records is taken by a table or view that Plumbline "
-        f"did not make. Rename that, and the next training of monitor {monitor!r} builds the view."
+        f"The view of flagged records next to their source rows needs the name {name}, which a table or view that "
+        f"Plumbline did not create has. Rename that one; the next training of monitor {monitor!r} creates the view."
     )

@@ -39,13 +39,13 @@ class Workers:
             if not seen.rowcount:
                 connection.execute(insert(workers).values(asdict(worker) | change))
 
-    def stop_worker(self, worker_id: str, at: datetime) -> None:
+    def stop(self, worker_id: str, at: datetime) -> None:
         """Record that a process has ended as it was asked to."""
         with writing(self.engine) as connection:
             change = {"stopped_at": at, "seen_at": at, "next_runs": {}}
             connection.execute(update(workers).where(workers.c.id == worker_id).values(change))
 
-    def forget_workers(self, seen_before: datetime) -> int:
+    def forget(self, seen_before: datetime) -> int:
         """Delete processes that were last seen before a time; how many."""
         with writing(self.engine) as connection:
             return connection.execute(delete(workers).where(workers.c.seen_at < seen_before)).rowcount
@@ -58,7 +58,7 @@ class Workers:
         with writing(self.engine) as connection:
             return connection.execute(update(runs).where(is_lost).values(change)).rowcount
 
-    def workers(self, seen_since: datetime) -> list[Worker]:
+    def alive(self, seen_since: datetime) -> list[Worker]:
         """The processes that live: not stopped, and seen since a time."""
         columns = [workers.c[name] for name in Worker.__dataclass_fields__]
         lives = and_(workers.c.seen_at >= seen_since, workers.c.stopped_at.is_(None))

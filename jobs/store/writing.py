@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, select, update
 
-from jobs.store.grouping import Touched
-from jobs.store.results import Anomaly, BatchResult, Move
+from jobs.store.batch_result import Anomaly, BatchResult, ThresholdChange
+from jobs.store.incident_grouping import Touched
 from schemas.tables import anomalies, batch_hours, batch_profiles, scores, trackers
 
 if TYPE_CHECKING:
@@ -80,16 +80,18 @@ def write_result(connection: Connection, result: BatchResult, origin: Origin) ->
         _insert(connection, batch_profiles, [{**origin.of_model, "records": result.records, "counts": counts}])
     if result.scores is not None:
         _write_scores(connection, result.scores, origin.of_model)
-    if result.moves:
-        _write_moves(connection, result.moves, origin)
+    if result.threshold_changes:
+        _write_threshold_changes(connection, result.threshold_changes, origin)
     return _write_anomalies(connection, result.anomalies, origin)
 
 
-def _write_moves(connection: Connection, moves: Mapping[str, Move], origin: Origin) -> None:
+def _write_threshold_changes(
+    connection: Connection, threshold_changes: Mapping[str, ThresholdChange], origin: Origin
+) -> None:
     of_model = {"model_id": origin.model_id, "batch_id": origin.batch_id}
     is_here = and_(*(trackers.c[name] == value for name, value in of_model.items()))
     known = set(connection.scalars(select(trackers.c.entity).where(is_here)))
-    new = ((entity, move) for entity, move in moves.items() if entity not in known)
+    new = ((entity, move) for entity, move in threshold_changes.items() if entity not in known)
     rows = ({"entity": entity, "state_before": move.before, "state_after": move.after} for entity, move in new)
     _insert(connection, trackers, (row | of_model for row in rows))
 

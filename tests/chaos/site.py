@@ -94,7 +94,7 @@ class Site:
     def _store(self, url):
         engine = open_engine(SecretStr(url))
         migrations.upgrade(engine)
-        Store(engine).add_model("pump", self.model, datetime.now(UTC), promote=True)
+        Store(engine).models.add("pump", self.model, datetime.now(UTC), promote=True)
         return engine
 
     def _write(self, name, **values):

@@ -6,8 +6,8 @@ from jobs.databases import open_engine
 from jobs.store import Store
 from schemas.config import load_config
 from tests.commands import PUMP
-from tests.flagged import FlaggedRows
-from tests.pump import MODEL
+from tests.flagged_rows import FlaggedRows
+from tests.watched_table import MODEL
 
 HOSTILE = "ok\x1b]0;owned\x07\x1b[2J"
 SEEN = r"ok\x1b]0;owned\x07\x1b[2J"
@@ -21,7 +21,7 @@ def flagged(workspace, now):
     workspace.must("migrate")
     engine = open_engine(load_config(workspace.folder / "config.toml", {}).store.url)
     store = Store(engine)
-    store.add_model("pump", MODEL, now, promote=True)
+    store.models.add("pump", MODEL, now, promote=True)
     rows = FlaggedRows(store, "pump", now)
     row = rows.row(now, HOSTILE, score=0.0, share=0.0)
     (cause,) = row["attribution"]

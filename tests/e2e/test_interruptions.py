@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobs.app import App
-from jobs.scoring import score_monitor
+from jobs.scoring.run import score_monitor
 from tests.commands import PUMP, RECORDS, start_python
 
 FLAGGED = (

@@ -24,7 +24,7 @@ def test_a_key_is_printed_once_and_opens_what_it_says(workspace, store):
     secret = made.out.strip()
     assert len(secret) == 43
     assert "not shown again" in made.err
-    assert (holder(store.api_keys(), secret).name, holder(store.api_keys(), secret).scope) == ("board", "read")
+    assert (holder(store.api_keys.all(), secret).name, holder(store.api_keys.all(), secret).scope) == ("board", "read")
     assert secret not in workspace.must("keys", "list").out + workspace.must("keys", "list", "--json").out
 
 
@@ -35,5 +35,5 @@ def test_a_key_is_listed_and_revoked(workspace, store):
     assert workspace.must("keys", "revoke", "person").out == "Key 'person' opens nothing any more.\n"
     (listed,) = json.loads(workspace.must("keys", "list", "--json").out)
     assert listed.keys() == {"name", "scope", "created_at", "revoked_at"}
-    assert holder(store.api_keys(), made["key"]) is None
+    assert holder(store.api_keys.all(), made["key"]) is None
     assert workspace.plumbline("keys", "revoke", "person").code == 2

@@ -12,7 +12,7 @@ from jobs.store.events import NewEvent
 from schemas import tables
 from schemas.config import load_config
 from tests.commands import PUMP, Workspace
-from tests.pump import MODEL
+from tests.watched_table import MODEL
 
 CONFIG = f"""\
 [store]
@@ -36,7 +36,7 @@ def watched(tmp_path):
     engine = open_engine(load_config(tmp_path / "config.toml", {}).store.url)
     now = datetime.now(UTC)
     store = Store(engine)
-    store.add_model("pump", MODEL, now, promote=True)
+    store.models.add("pump", MODEL, now, promote=True)
     fill(store, now)
     yield workspace
     engine.dispose()
@@ -51,11 +51,11 @@ def fill(store, now):
         connection.execute(insert(tables.batch_hours).values(hours))
         marks = {"scored_until": now - timedelta(hours=5), "too_late_records": 3}
         connection.execute(update(tables.monitors).values(marks))
-    run = store.start_run("pump", "score", now - timedelta(hours=4))
-    store.finish_run(run, "failed", "The table has gone.", None, now - timedelta(hours=3))
-    store.open_event(NewEvent("gap", "Silent.", "pump", since=now - timedelta(hours=2)), now)
-    store.add_event(NewEvent("missed_run", "Late.", "pump"), now)
-    store.beat(Worker("a", "host", 1, "1.0", now), {"pump": now + timedelta(hours=5)}, now)
+    run = store.runs.start("pump", "score", now - timedelta(hours=4))
+    store.runs.finish(run, "failed", "The table has gone.", None, now - timedelta(hours=3))
+    store.events.open(NewEvent("gap", "Silent.", "pump", since=now - timedelta(hours=2)), now)
+    store.events.add(NewEvent("missed_run", "Late.", "pump"), now)
+    store.workers.beat(Worker("a", "host", 1, "1.0", now), {"pump": now + timedelta(hours=5)}, now)
 
 
 def test_people_see_how_each_monitor_does_in_a_hundred_columns(watched):

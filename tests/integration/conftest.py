@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.mixer import Mixer, readings
+from tests.series_monitor import Mixer, readings
 
 
 @pytest.fixture

@@ -195,8 +195,8 @@ def test_two_workers_do_not_send_the_same_alert(desk):
 def test_a_message_under_way_counts_for_the_hour(desk):
     desk.put("first", "second")
     lease = 5 * MINUTE
-    assert desk.store.claim_delivery("ops", 2, desk.now, lease).message.title == "first"
-    assert desk.store.claim_delivery("ops", 1, desk.now, lease) is None
+    assert desk.store.outbox.claim("ops", 2, desk.now, lease).message.title == "first"
+    assert desk.store.outbox.claim("ops", 1, desk.now, lease) is None
 
 
 def test_workers_at_the_same_time_keep_the_rate_together(desk):

@@ -5,7 +5,7 @@ import socket
 import pytest
 from sqlalchemy import delete
 
-from jobs.api import ApiServer, gate, server
+from jobs.api import ApiServer, request_limits, server
 from jobs.api import scoring as adhoc
 from jobs.databases import writing
 from jobs.store import RequestQuery, migrations
@@ -52,12 +52,12 @@ def test_a_retraining_is_requested(client, service):
 
     answer = client.post("/monitors/pump/retrain", {"reason": "new pumps"})
     assert (answer.status, answer.json["state"]) == (202, "pending")
-    newest = service.store.retrain_requests(RequestQuery(limit=1))[0]
+    newest = service.store.requests.page(RequestQuery(limit=1))[0]
     assert (newest.id, newest.reason, newest.requested_at) == (answer.json["id"], "new pumps", NOW)
 
 
 def test_with_a_key_every_path_but_health_needs_one(client, service):
-    service.store.add_api_key("board", "read", SECRET, NOW)
+    service.store.api_keys.add("board", "read", SECRET, NOW)
     paths = ["/monitors", "/metrics", "/openapi.json", "/nowhere"]
     refused = [client.get(path) for path in paths] + [client.get("/monitors", **bearer("other"))]
     assert {answer.status for answer in refused} == {401}
@@ -68,8 +68,8 @@ def test_with_a_key_every_path_but_health_needs_one(client, service):
 
 
 def test_a_key_that_may_read_cannot_change_anything(client, service):
-    service.store.add_api_key("board", "read", SECRET, NOW)
-    service.store.add_api_key("person", "write", SECRET + "2", NOW)
+    service.store.api_keys.add("board", "read", SECRET, NOW)
+    service.store.api_keys.add("person", "write", SECRET + "2", NOW)
     for path, body in (("/anomalies/1/label", {"label": "known"}), ("/monitors/pump/retrain", {})):
         assert client.post(path, body, **bearer(SECRET)).status == 403
         assert client.post(path, body, **bearer(SECRET + "2")).status in {200, 202}
@@ -77,8 +77,8 @@ def test_a_key_that_may_read_cannot_change_anything(client, service):
 
 
 def test_revoking_the_last_key_does_not_open_the_api(client, service):
-    service.store.add_api_key("board", "read", SECRET, NOW)
-    service.store.revoke_api_key("board", NOW)
+    service.store.api_keys.add("board", "read", SECRET, NOW)
+    service.store.api_keys.revoke("board", NOW)
     assert (client.get("/monitors").status, client.get("/monitors", **bearer(SECRET)).status) == (401, 401)
 
 
@@ -86,14 +86,14 @@ def test_revoking_the_last_key_does_not_open_the_api(client, service):
 def test_it_listens_to_others_only_with_a_key(service, host):
     with pytest.raises(ConfigError, match="plumbline keys add NAME --scope read"):
         ApiServer(service, host, 0).start()
-    service.store.add_api_key("old", "read", "x", NOW)
-    service.store.revoke_api_key("old", NOW)
+    service.store.api_keys.add("old", "read", "x", NOW)
+    service.store.api_keys.revoke("old", NOW)
     with pytest.raises(ConfigError, match="no API key"):
         ApiServer(service, host, 0).start()
 
 
 def test_open_to_others_it_never_answers_without_a_key(service):
-    service.store.add_api_key("board", "read", SECRET, NOW)
+    service.store.api_keys.add("board", "read", SECRET, NOW)
     api = ApiServer(service, "0.0.0.0", 0)
     api.start()
 
@@ -172,7 +172,7 @@ def test_a_connection_whose_next_request_does_not_come_is_dropped_and_one_that_i
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(service, monkeypatch):
-    monkeypatch.setattr(gate, "_BODY_SECONDS", 0.1)
+    monkeypatch.setattr(request_limits, "_BODY_SECONDS", 0.1)
     head = b"POST /anomalies/1/label HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
     with serving(service) as client, socket.create_connection(("127.0.0.1", client.port), timeout=30) as connection:
         connection.sendall(head)

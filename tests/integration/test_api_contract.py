@@ -26,7 +26,7 @@ schema = schemathesis.openapi.from_dict(DOCUMENT)
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def client(request, tmp_path_factory):
     with module_url(request, tmp_path_factory) as url, opened_service(url) as service, serving(service) as client:
-        service.store.add_api_key("test", "write", SECRET, NOW)
+        service.store.api_keys.add("test", "write", SECRET, NOW)
         yield client
 
 

@@ -18,7 +18,7 @@ SECRET = "key"
 @pytest.fixture(scope="module", params=["sqlite"])
 def client(request, tmp_path_factory):
     with module_url(request, tmp_path_factory) as url, opened_service(url) as service, serving(service) as client:
-        service.store.add_api_key("page", "write", SECRET, NOW)
+        service.store.api_keys.add("page", "write", SECRET, NOW)
         yield client
 
 

@@ -9,23 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.model import SCORES
+from detector.records.model import SCORES
 
 ROOT = Path(__file__).parents[2]
 
 TRAIN_AND_SCORE = """
 import sys
 from pathlib import Path
-from detector.backend import backend_name, choose_backend
+from detector.core.keras_backend import backend_name, choose_backend
 
 backend, device, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 choose_backend(backend, device)
 assert backend_name() == backend
 
 import numpy as np
-from detector.artifact import digest, dump_artifact, load_artifact
-from detector.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.scorer import Scorer
+from detector.records.artifact import digest, dump_artifact, load_artifact
+from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.scorer import Scorer
 from tests.samples import FEATURES, SMALL, make_records
 
 records = make_records(600)
@@ -41,7 +41,7 @@ for path in folder.glob("*.model"):
     np.savez(folder / f"{path.stem} on {backend}-{device}.npz", **scores)
 """
 
-CHOOSE = "import sys; from detector.backend import choose_backend; choose_backend(*sys.argv[1:])"
+CHOOSE = "import sys; from detector.core.keras_backend import choose_backend; choose_backend(*sys.argv[1:])"
 
 
 def run(program, *arguments):

@@ -16,8 +16,8 @@ from schemas.errors import MissingColumns
 from schemas.frames import Features
 from schemas.keys import KeyRange
 from schemas.tables import UtcDateTime
+from tests.level_table import HOSTILE, PLAIN, pages, tank_table
 from tests.series import FEATURES, START, interleaved, machine, trained
-from tests.tanks import HOSTILE, PLAIN, pages, tank_table
 
 LEVEL = Features(numeric=("level",))
 ANY_SIZE = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -54,11 +54,11 @@ def minute(at):
 
 
 def pasts(page, source, moments):
-    """For each key of a page, the levels of the newest moments before it in its stretch."""
+    """For each key of a page, the levels of the newest moments before it in its segment."""
     found = {}
-    for stretch in stretches_of(page, source, LEVEL, moments):
-        ordered, position = stretch.series.ordered()
-        for place in position[stretch.own].tolist():
+    for segment in stretches_of(page, source, LEVEL, moments):
+        ordered, position = segment.series.ordered()
+        for place in position[segment.own].tolist():
             levels = ordered.values[: place + 1, 0].astype(int).tolist()
             found[levels[-1]] = levels[:-1][-moments:]
     return found

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from detector.drift import Drift
+from detector.core.drift import Drift
 from jobs.databases import writing
 from jobs.importing.importing import import_file
 from jobs.reading.source import Source
 from jobs.store import Anomaly, AnomalyQuery, BatchResult, HourCount, NewModel
 from jobs.store.drifts import ProfileWindow, Response
-from jobs.store.grouping import IncidentRule
+from jobs.store.incident_grouping import IncidentRule
 from jobs.store.outbox import AlertRule
 from schemas.config import MonitorConfig
 from schemas.frames import Cause, Explanation
@@ -37,13 +37,13 @@ def demo(store, tmp_path):
     causes = Explanation((Cause("vibration_mm_s", 1.4, 9.0, 1.94, 1.3), Cause("bearing_c", 0.6, -2.0, None, 42.9)))
     flagged = Anomaly("1", 1, READ_AT, "pump-1", 2.0, 0.001, 50.0, 1.0, causes)
     scored_at = datetime.now(UTC)  # the view of the last day goes by the database's clock
-    model_id = store.add_model("pump", NewModel(b"", "", {}, {}), scored_at, promote=True)
-    store.plan_batch("pump", KeyRange(None, (1,)), scored_at)
-    batch = store.claim_batch("pump", model_id, scored_at, timedelta(hours=1))
+    model_id = store.models.add("pump", NewModel(b"", "", {}, {}), scored_at, promote=True)
+    store.ledger.plan("pump", KeyRange(None, (1,)), scored_at)
+    batch = store.ledger.claim("pump", model_id, scored_at, timedelta(hours=1))
     result = BatchResult(1, (flagged,), (HourCount(READ_AT, 1, 1),), newest_time=READ_AT)
-    store.finish_batch(batch, result, scored_at, IncidentRule(timedelta(minutes=15), AlertRule()))
+    store.ledger.finish(batch, result, scored_at, IncidentRule(timedelta(minutes=15), AlertRule()))
     drift = Drift(1, 0.4, 1e-9, {"flow_m3h": 0.3, "bearing_c": 0.01}, ("flow_m3h",), is_score_drift=True)
-    store.add_drift(ProfileWindow("pump", model_id, 1, 1, 1, {}), drift, Response("Drift."), scored_at)
+    store.drifts.add(ProfileWindow("pump", model_id, 1, 1, 1, {}), drift, Response("Drift."), scored_at)
     source = Source("pump", MonitorConfig(table="pump_readings", key="id", numeric="flow_m3h"), store.engine)
     store.create_join_view("pump", source)
     source.close()

@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 from sqlalchemy import insert, text
 
-from detector.drift import Profile
+from detector.core.drift import Profile
 from jobs.databases import reading, writing
-from jobs.store import EventQuery, Store
-from jobs.store.drifts import assess_drift
+from jobs.store import EventQuery
+from jobs.store.drifts import Drifts, assess_drift
 from jobs.store.requests import RequestQuery
 from schemas.config import MonitorConfig
 from schemas.errors import ArtifactError
 from schemas.tables import alerts, batch_profiles, drifts
-from tests.pump import HOSTILE, MODEL, NAMES, Pump, RuleScorer, at
+from tests.watched_table import HOSTILE, MODEL, NAMES, Pump, RuleScorer, at
 
 WINDOW = 200
 
@@ -25,7 +25,7 @@ def p_values(values):
     return 1 / (1 + np.abs(values))
 
 
-class Watched(Pump):
+class DriftingTable(Pump):
     """A pump whose flow is standard normal, with models that know so; batches of 50 records."""
 
     def __init__(self, store, names=NAMES, **settings):
@@ -39,7 +39,7 @@ class Watched(Pump):
         records, features = pd.DataFrame({self.names["value"]: values}), MonitorConfig(**self.settings).features
         profile = Profile.fit(records, features, p_values(self.rng.normal(size=1000)), WINDOW)
         manifest = {"about": {"profile": profile.to_state() if state is None else state}}
-        model_id = self.store.add_model(monitor, replace(MODEL, manifest=manifest), self.now, promote=True)
+        model_id = self.store.models.add(monitor, replace(MODEL, manifest=manifest), self.now, promote=True)
         self.models[model_id] = RuleScorer(self.names["value"], threshold)
         self.models[model_id].profile = profile
         return model_id
@@ -62,10 +62,10 @@ class Watched(Pump):
         return assess_drift(self.store, "pump", MonitorConfig(**self.settings), self.clock)
 
     def events(self):
-        return self.store.events(EventQuery(monitor="pump", kind="drift"))
+        return self.store.events.page(EventQuery(monitor="pump", kind="drift"))
 
     def requests(self):
-        return [item.reason for item in self.store.retrain_requests(RequestQuery(monitor="pump"))]
+        return [item.reason for item in self.store.requests.page(RequestQuery(monitor="pump"))]
 
     def windows(self):
         return self.rows(drifts.c.from_batch, drifts.c.upto_batch, drifts.c.is_drift)
@@ -73,7 +73,7 @@ class Watched(Pump):
 
 @pytest.fixture
 def watched(store):
-    return Watched(store)
+    return DriftingTable(store)
 
 
 def test_a_batch_leaves_the_counts_of_its_records(watched):
@@ -115,7 +115,7 @@ def test_the_view_shows_each_feature_of_each_assessment(watched):
 
 
 def test_a_drift_is_an_event_once_however_long_it_lasts_and_however_large_the_batches_are(store):
-    watched = Watched(store, batch_size=WINDOW)
+    watched = DriftingTable(store, batch_size=WINDOW)
     assert all(watched.run(WINDOW, shift=1.0).is_drift for _ in range(3))
     (event,) = watched.events()
     assert "flow (stability index" in event.message
@@ -153,14 +153,14 @@ def test_a_drift_from_a_new_champion_is_an_event_of_its_own(watched):
 
 @pytest.mark.parametrize(("is_asked", "expected"), [(True, ["drift"]), (False, [])])
 def test_drift_asks_for_a_training_where_that_is_configured(store, is_asked, expected):
-    watched = Watched(store, retrain={"on_drift": is_asked})
+    watched = DriftingTable(store, retrain={"on_drift": is_asked})
     watched.run(WINDOW, shift=1.0)
     assert watched.requests() == expected
 
 
 def test_drift_asks_again_only_after_the_cooldown(store):
-    watched = Watched(store, retrain={"on_drift": True, "cooldown": "1h"})
-    store.request_retraining("pump", "schedule", watched.now)
+    watched = DriftingTable(store, retrain={"on_drift": True, "cooldown": "1h"})
+    store.requests.add("pump", "schedule", watched.now)
     watched.run(WINDOW, shift=1.0)
     watched.run(WINDOW, shift=1.0)
     assert watched.requests() == ["drift", "schedule"]
@@ -170,7 +170,7 @@ def test_drift_asks_again_only_after_the_cooldown(store):
 
 
 def test_the_channels_of_the_monitor_hear_of_a_drift_once(store):
-    watched = Watched(store, alert={"channels": ["ops", "lab"]})
+    watched = DriftingTable(store, alert={"channels": ["ops", "lab"]})
     watched.run(WINDOW, shift=1.0)
     watched.run(WINDOW, shift=1.0)
     told = watched.rows(alerts.c.channel, alerts.c.title, where=alerts.c.reason == "event")
@@ -178,20 +178,20 @@ def test_the_channels_of_the_monitor_hear_of_a_drift_once(store):
 
 
 def test_a_second_process_records_no_assessment_twice(watched, monkeypatch):
-    add_drift = Store.add_drift
+    add_drift = Drifts.add
 
     def twice(store, *arguments):
         assert add_drift(store, *arguments)
         return add_drift(store, *arguments)
 
-    monkeypatch.setattr(Store, "add_drift", twice)
+    monkeypatch.setattr(Drifts, "add", twice)
     assert watched.run(WINDOW, shift=1.0) is None
     assert (watched.windows(), len(watched.events())) == ([(1, 4, True)], 1)
 
 
 def test_a_batch_that_is_scored_again_counts_once(watched):
     watched.run(WINDOW)
-    watched.store.reopen_window("pump", at(0), at(60))
+    watched.store.recounting.reopen_window("pump", at(0), at(60))
     watched.run(20)
     assert watched.rows(batch_profiles.c.batch_id, batch_profiles.c.records)[0] == (1, 50)
     assert watched.windows()[-1] == (1, 5, False)
@@ -217,6 +217,6 @@ def test_a_monitor_without_a_model_is_not_assessed(store, now):
 
 
 def test_hostile_names_are_only_names(store):
-    watched = Watched(store, HOSTILE)
+    watched = DriftingTable(store, HOSTILE)
     assert watched.run(WINDOW, shift=1.0).features == (HOSTILE["value"],)
     assert HOSTILE["value"] in watched.events()[0].message

@@ -18,8 +18,8 @@ GAP = NewEvent("gap", "nothing came; '%s' \x07", "pump", since=None)
 
 def test_an_event_keeps_what_it_says(store, now):
     event = NewEvent("late", "two came late", "pump", "machine-1", now - HOUR, {"records": 2})
-    event_id = store.add_event(event, now)
-    (found,) = store.events(EventQuery())
+    event_id = store.events.add(event, now)
+    (found,) = store.events.page(EventQuery())
     assert (found.id, found.at, found.since, found.until) == (event_id, now, now - HOUR, now)
     assert (found.kind, found.message, found.entity, found.counts) == (
         "late",
@@ -30,27 +30,27 @@ def test_an_event_keeps_what_it_says(store, now):
 
 
 def test_what_goes_on_is_recorded_once_until_it_is_over(store, now):
-    assert store.open_event(GAP, now) is not None
-    assert store.open_event(GAP, now + HOUR) is None
-    assert store.open_event(NewEvent("gap", "", "boiler"), now) is not None
-    assert store.close_event("gap", "pump", now + 2 * HOUR)
-    assert not store.close_event("gap", "pump", now + 3 * HOUR)
-    (found,) = store.events(EventQuery("pump"))
+    assert store.events.open(GAP, now) is not None
+    assert store.events.open(GAP, now + HOUR) is None
+    assert store.events.open(NewEvent("gap", "", "boiler"), now) is not None
+    assert store.events.close("gap", "pump", now + 2 * HOUR)
+    assert not store.events.close("gap", "pump", now + 3 * HOUR)
+    (found,) = store.events.page(EventQuery("pump"))
     assert (found.since, found.until) == (now, now + 2 * HOUR)
-    assert store.open_event(GAP, now + 3 * HOUR) is not None
+    assert store.events.open(GAP, now + 3 * HOUR) is not None
 
 
 def test_workers_at_the_same_time_open_one(store, now):
     with ThreadPoolExecutor(8) as pool:
-        opened = list(pool.map(lambda _: Store(store.engine).open_event(GAP, now), range(8)))
+        opened = list(pool.map(lambda _: Store(store.engine).events.open(GAP, now), range(8)))
     assert sum(event_id is not None for event_id in opened) == 1
 
 
 def test_an_event_of_the_service_has_no_monitor(store, now):
     event = NewEvent("config_refused", "no such key")
-    assert store.open_event(event, now) is not None
-    assert store.open_event(event, now) is None
-    assert store.close_event("config_refused", None, now)
+    assert store.events.open(event, now) is not None
+    assert store.events.open(event, now) is None
+    assert store.events.close("config_refused", None, now)
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,14 @@ def test_an_event_of_the_service_has_no_monitor(store, now):
 )
 def test_events_are_found_by_what_is_asked_newest_first(store, now, query, expected):
     for hours, (kind, monitor) in enumerate([("late", "pump"), ("drift", "pump"), ("gap", "boiler")]):
-        store.add_event(NewEvent(kind, "", monitor), now + hours * HOUR)
-    assert [event.id for event in store.events(query)] == expected
-    assert len(store.events(EventQuery(since=now + HOUR, until=now + 2 * HOUR))) == 1
+        store.events.add(NewEvent(kind, "", monitor), now + hours * HOUR)
+    assert [event.id for event in store.events.page(query)] == expected
+    assert len(store.events.page(EventQuery(since=now + HOUR, until=now + 2 * HOUR))) == 1
 
 
 def test_an_event_is_told_to_each_channel_once(store, now):
-    event_id = store.open_event(GAP, now, ["mail", "chat", "mail"])
-    store.open_event(GAP, now, ["mail"])
+    event_id = store.events.open(GAP, now, ["mail", "chat", "mail"])
+    store.events.open(GAP, now, ["mail"])
     with reading(store.engine) as connection:
         found = connection.execute(select(alerts.c.channel, alerts.c.event_id).order_by(alerts.c.channel)).all()
     assert [tuple(row) for row in found] == [("chat", event_id), ("mail", event_id)]
@@ -91,11 +91,11 @@ def test_a_monitor_that_names_no_channels_has_all(tmp_path):
 
 def test_events_are_recorded_once_and_so_many_at_a_time(store, now):
     found = [NewEvent("new_entity", "New.", "pump", name, counts={"model_id": 1}) for name in "abc"]
-    assert [store.add_events_once(found, now, most=2) for _ in range(3)] == [2, 1, 0]
-    assert store.add_events_once([replace(found[0], counts={"model_id": 2})], now, most=2) == 1
-    assert [event.entity for event in store.events(EventQuery("pump"))] == ["a", "c", "b", "a"]
+    assert [store.events.add_once(found, now, most=2) for _ in range(3)] == [2, 1, 0]
+    assert store.events.add_once([replace(found[0], counts={"model_id": 2})], now, most=2) == 1
+    assert [event.entity for event in store.events.page(EventQuery("pump"))] == ["a", "c", "b", "a"]
 
 
 def test_an_event_of_no_entity_is_recorded_once_too(store, now):
     found = [NewEvent("new_entity", "Without an entity.", "pump", counts={"model_id": 1})]
-    assert [store.add_events_once(found, now, most=2) for _ in range(2)] == [1, 0]
+    assert [store.events.add_once(found, now, most=2) for _ in range(2)] == [1, 0]

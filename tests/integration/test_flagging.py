@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from detector.calibration import benjamini_hochberg
+from detector.core.calibration import benjamini_hochberg
 from jobs.reading.source import Source
-from jobs.scoring import score_monitor
+from jobs.scoring.run import score_monitor
 from jobs.store.anomalies import AnomalyQuery
-from jobs.training import train_monitor
+from jobs.training.train import train_monitor
 from schemas.config import ModelConfig, MonitorConfig
 
 TRAINING, BATCH = 600, 200
@@ -35,7 +35,7 @@ def scored(store, engine, now):
         train_monitor(source, store, lambda: now)
         score_monitor(source, store, lambda: now)
         source.close()
-        return store.scores("pump"), store.anomalies(AnomalyQuery("pump", limit=10_000))
+        return store.anomalies.scores("pump"), store.anomalies.page(AnomalyQuery("pump", limit=10_000))
 
     return scorer
 

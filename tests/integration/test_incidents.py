@@ -4,25 +4,25 @@ import pytest
 
 from jobs.store import AnomalyQuery, NewModel
 from schemas.errors import UsageError
-from tests.flagged import MINUTE, START, FlaggedRows
+from tests.flagged_rows import MINUTE, START, FlaggedRows
 
 
 @pytest.fixture
 def rows(store, now):
-    store.add_model("pump", NewModel(b"", "", {}, {}), now, promote=True)
+    store.models.add("pump", NewModel(b"", "", {}, {}), now, promote=True)
     return FlaggedRows(store, "pump", now)
 
 
 def test_an_incident_ends_by_the_clock_and_opens_again_when_it_grows(rows, now):
     rows.add(0)
-    assert rows.store.end_incidents("pump", START) == 0
-    assert rows.store.end_incidents("pump", START + MINUTE) == 1
+    assert rows.store.incidents.end_quiet("pump", START) == 0
+    assert rows.store.incidents.end_quiet("pump", START + MINUTE) == 1
     assert [incident.state for incident in rows.incidents()] == ["ended"]
     rows.change(rows.stored()[0], severity=60.0)
     assert [incident.state for incident in rows.incidents()] == ["ended"]
     rows.add(5)
     assert [incident.state for incident in rows.incidents()] == ["open"]
-    assert rows.store.end_incidents("boiler", now) == 0
+    assert rows.store.incidents.end_quiet("boiler", now) == 0
 
 
 def test_labelling_an_incident_labels_its_current_rows(rows, now):
@@ -30,7 +30,7 @@ def test_labelling_an_incident_labels_its_current_rows(rows, now):
     rows.add(60)
     rows.change(rows.stored()[2], superseded_at=now)
     later, first = rows.incidents()
-    assert rows.store.label_incident(first.id, "confirmed", now) == 2
+    assert rows.store.incidents.label(first.id, "confirmed", now) == 2
     assert [row["label"] for row in rows.stored()] == ["confirmed", "confirmed", "open", "open"]
     assert [i.id for i in rows.incidents(label="confirmed")] == [first.id]
     assert [i.id for i in rows.incidents(label="open")] == [later.id]
@@ -42,15 +42,15 @@ def test_what_cannot_be_labelled_is_said(rows, now):
     rows.add(15)
     first, second = sorted(incident.id for incident in rows.incidents(is_current=None))
     with pytest.raises(UsageError, match=f"Incident {second} was merged into incident {first}. Label that one."):
-        rows.store.label_incident(second, "known", now)
+        rows.store.incidents.label(second, "known", now)
     for row in rows.stored():
         rows.change(row, superseded_at=now)
     with pytest.raises(UsageError, match=f"Incident {first} is withdrawn"):
-        rows.store.label_incident(first, "known", now)
+        rows.store.incidents.label(first, "known", now)
     with pytest.raises(UsageError, match="Expected one of: open, confirmed"):
-        rows.store.label_incident(first, "maybe", now)
+        rows.store.incidents.label(first, "maybe", now)
     with pytest.raises(UsageError, match="There is no incident 999"):
-        rows.store.label_incident(999, "known", now)
+        rows.store.incidents.label(999, "known", now)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ def test_anomalies_say_their_incident_and_whether_they_are_muted(rows, now):
     rows.add(5)
     rows.add(60)
     (_, first) = rows.incidents()
-    found = rows.store.anomalies(AnomalyQuery(incident_id=first.id))
+    found = rows.store.anomalies.page(AnomalyQuery(incident_id=first.id))
     assert [(row.incident_id, row.is_muted) for row in found] == [(first.id, False), (first.id, True)]
     rows.change(rows.stored()[2], superseded_at=now)
-    kinds = [len(rows.store.anomalies(AnomalyQuery(is_current=which))) for which in (True, False, None)]
+    kinds = [len(rows.store.anomalies.page(AnomalyQuery(is_current=which))) for which in (True, False, None)]
     assert kinds == [2, 1, 3]

@@ -60,8 +60,8 @@ def test_runs_are_counted_by_outcome_and_last_success_stands_out(client):
 
 
 def test_a_run_of_the_day_before_is_no_run_of_the_last_day(client, service):
-    run = service.store.start_run("boiler", "score", NOW - timedelta(days=1, seconds=1))
-    service.store.finish_run(run, "done", None, None, NOW - timedelta(days=1))
+    run = service.store.runs.start("boiler", "score", NOW - timedelta(days=1, seconds=1))
+    service.store.runs.finish(run, "done", None, None, NOW - timedelta(days=1))
     found = scrape(client)
     assert ("plumbline_runs_last_day", "boiler", "score", "done") not in found
     assert found["plumbline_last_success_timestamp_seconds", "boiler", "score"] == NOW.timestamp() - 86_400
@@ -86,7 +86,7 @@ def test_events_requests_incidents_and_alerts_are_counted(client, service):
     assert before["plumbline_retrain_requests", "pump", "pending"] == 1
     assert [before["plumbline_alerts", "ops", state] for state in ("pending", "sending", "failed")] == [1, 0, 1]
     assert before["plumbline_oldest_alert_seconds", "ops"] == 60
-    service.store.add_event(NewEvent("missed_run", "late", "pump"), NOW)
+    service.store.events.add(NewEvent("missed_run", "late", "pump"), NOW)
     client.post("/monitors/pump/retrain", {})
     after = scrape(client)
     assert after["plumbline_events_total", "pump", "missed_run"] == 1

@@ -39,12 +39,12 @@ def test_migrations_go_up_down_and_up_again(engine):
 
 def test_a_store_goes_to_an_earlier_revision_and_back_and_keeps_what_that_one_has(engine, now):
     migrations.upgrade(engine)
-    run_id = Store(engine).start_run("pump", "score", now)
+    run_id = Store(engine).runs.start("pump", "score", now)
     migrations.move(engine, "0001")
     assert migrations.current(engine) == "0001"
     assert "incidents" not in tables(engine)
     migrations.upgrade(engine)
-    assert Store(engine).monitor_status("pump").last_runs["score"].id == run_id
+    assert Store(engine).runs.status("pump").last_runs["score"].id == run_id
 
 
 def test_a_revision_that_is_not_there_is_refused(engine):
@@ -79,9 +79,9 @@ def test_a_changed_table_is_noticed(engine):
 
 
 def test_upgrading_twice_changes_nothing(store, engine, now):
-    store.start_run("pump", "score", now)
+    store.runs.start("pump", "score", now)
     migrations.upgrade(engine)
-    assert store.monitor_status("pump").last_runs["score"].started_at == now
+    assert store.runs.status("pump").last_runs["score"].started_at == now
 
 
 def test_tables_of_the_same_name_are_left_alone(engine):

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import text
 
+from jobs.champions import Scorers
 from jobs.databases import reading
 from jobs.serving.monitoring import Monitoring
-from jobs.serving.scorers import Scorers
 from jobs.store import NewModel, Worker
 from jobs.store.events import EventQuery
 from jobs.store.requests import RequestQuery
@@ -47,7 +47,7 @@ class Here:
 
 @pytest.fixture
 def here(store, now):
-    store.add_model("pump", NewModel(b"x", "x", {}, {}), now, promote=True)
+    store.models.add("pump", NewModel(b"x", "x", {}, {}), now, promote=True)
     return Here(store, now)
 
 
@@ -57,30 +57,30 @@ def monitoring(here):
 
 
 def kinds(store, **query):
-    return [event.kind for event in store.events(EventQuery(**query))]
+    return [event.kind for event in store.events.page(EventQuery(**query))]
 
 
 def test_a_run_due_while_nobody_served_stands_for_the_first_time_that_was_missed(here, monitoring, store, now):
     assert list(monitoring.missed()) == []  # a monitor that never ran missed nothing
-    store.start_run("pump", "train", now - 6 * HOUR, worker="a")
-    store.start_run("fan", "score", now - 6 * HOUR, worker="a")
-    store.start_run("pump", "score", now - 5 * HOUR)
+    store.runs.start("pump", "train", now - 6 * HOUR, worker="a")
+    store.runs.start("fan", "score", now - 6 * HOUR, worker="a")
+    store.runs.start("pump", "score", now - 5 * HOUR)
     assert list(monitoring.missed()) == []  # nor did one that was only scored by hand
-    store.start_run("pump", "score", now - 5 * HOUR, worker="a")
+    store.runs.start("pump", "score", now - 5 * HOUR, worker="a")
     assert list(monitoring.missed()) == [("pump", now - 4.5 * HOUR)]  # it was half past
-    store.start_run("pump", "score", now - timedelta(minutes=30))
+    store.runs.start("pump", "score", now - timedelta(minutes=30))
     assert list(monitoring.missed()) == []
 
 
 def test_a_training_that_is_due_or_was_missed_is_asked_for_once(here, monitoring, store, now):
     def asked():
         monitoring.ask_for_trainings()
-        return [(request.monitor, request.reason) for request in store.retrain_requests(RequestQuery())]
+        return [(request.monitor, request.reason) for request in store.requests.page(RequestQuery())]
 
     assert asked() == []  # a process that begins to serve has missed nothing of a monitor that was never trained
-    store.start_run("pump", "train", now - 20 * HOUR)
+    store.runs.start("pump", "train", now - 20 * HOUR)
     assert asked() == asked() == [("pump", "schedule")]
-    store.start_run("pump", "train", now)
+    store.runs.start("pump", "train", now)
     here.now = now + 11 * HOUR
     assert len(asked()) == 1
     here.now = now + 12 * HOUR
@@ -90,7 +90,7 @@ def test_a_training_that_is_due_or_was_missed_is_asked_for_once(here, monitoring
 def test_a_monitor_that_was_never_trained_is_trained_when_its_schedule_falls_due(here, monitoring, store, now):
     here.now = now + 12 * HOUR
     monitoring.ask_for_trainings()
-    assert len(store.retrain_requests(RequestQuery(monitor="pump"))) == 1
+    assert len(store.requests.page(RequestQuery(monitor="pump"))) == 1
 
 
 def test_a_run_that_starts_late_is_an_event_and_one_in_time_is_not(here, monitoring, store, now):
@@ -98,7 +98,7 @@ def test_a_run_that_starts_late_is_an_event_and_one_in_time_is_not(here, monitor
     monitoring.score("pump", now - timedelta(minutes=1))
     assert kinds(store, kind="missed_run") == []
     monitoring.score("pump", now - 3 * HOUR)
-    (event,) = store.events(EventQuery(kind="missed_run"))
+    (event,) = store.events.page(EventQuery(kind="missed_run"))
     assert (event.monitor, event.since, event.until) == ("pump", now - 3 * HOUR, now)
     assert "started 3:00:00 late" in event.message
 
@@ -109,14 +109,14 @@ def test_three_failures_in_a_row_are_one_event_that_a_success_ends(here, monitor
         assert not monitoring.wants_work("pump")
         here.now += HOUR
         assert monitoring.wants_work("pump")
-    (event,) = store.events(EventQuery(kind="failing"))
+    (event,) = store.events.page(EventQuery(kind="failing"))
     assert (event.at, event.until) == (now + 2 * HOUR, None)
     assert "The table has gone." in event.message
-    assert store.monitor_status("pump").last_runs["score"].message == "The table has gone."
+    assert store.runs.status("pump").last_runs["score"].message == "The table has gone."
 
     here._fail = lambda *_: None
     Monitoring(here).score("pump", None)  # as after a restart
-    (event,) = store.events(EventQuery(kind="failing"))
+    (event,) = store.events.page(EventQuery(kind="failing"))
     assert event.until == here.now
     monitoring.score("pump", None)
     assert not monitoring.wants_work("pump")

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from detector.series import network
+from detector.series import keras_network
 from jobs.databases import writing
-from jobs.series_training import settings_of
-from jobs.training import train_monitor
+from jobs.training.series_training import settings_of
+from jobs.training.train import train_monitor
 from schemas.series import SeriesConfig
 from tests.commands import Workspace
 from tests.series import interleaved, machine
@@ -37,15 +37,15 @@ network = true
 
 TRAIN = """
 import sys
-from detector.backend import choose_backend
+from detector.core.keras_backend import choose_backend
 
 choose_backend(sys.argv[1], "cpu")
 
 import numpy as np
-from detector.series import Series, SeriesModel, SeriesSettings, network
+from detector.series import Series, SeriesModel, SeriesSettings, keras_network
 from tests.series import channels
 
-network.STEPS = 60
+keras_network.STEPS = 60
 model = SeriesModel.fit({"a": Series(np.arange(300), channels(300, 0))}, SeriesSettings(models="shared", network=True))
 np.save(sys.argv[2], model.scores("a", Series(np.arange(300), channels(300, 1))))
 """
@@ -53,7 +53,7 @@ np.save(sys.argv[2], model.scores("a", Series(np.arange(300), channels(300, 1)))
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch):
-    monkeypatch.setattr(network, "STEPS", 60)
+    monkeypatch.setattr(keras_network, "STEPS", 60)
 
 
 def test_networks_are_trained_stored_and_score_the_same_however_batches_are_cut(mixer):
@@ -61,7 +61,9 @@ def test_networks_are_trained_stored_and_score_the_same_however_batches_are_cut(
     assert mixer.score(series=NETWORK, batch_size=170).batches == 10
     found = mixer.scores()
     assert len(found) == 1600
-    mixer.store.reopen_window("mixer", pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UTC"))
+    mixer.store.recounting.reopen_window(
+        "mixer", pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UTC")
+    )
     with writing(mixer.store.engine) as connection:
         connection.exec_driver_sql("DELETE FROM scores")
     mixer.score(series=NETWORK, batch_size=10_000)
@@ -71,7 +73,7 @@ def test_networks_are_trained_stored_and_score_the_same_however_batches_are_cut(
 def test_the_model_says_how_its_networks_came_to_be(mixer):
     heard = []
     report = train_monitor(mixer.source(series=NETWORK), mixer.store, lambda: mixer.now, progress=heard.append)
-    known = mixer.store.model(report.model_id).manifest
+    known = mixer.store.models.get(report.model_id).manifest
     assert (known["config"]["network"], known["config"]["seed"]) == (True, 3)
     assert [(epoch["number"], epoch["of"]) for epoch in known["about"]["history"]] == [(1, 2), (2, 2)]
     assert known["about"]["history"] == [vars(epoch) for epoch in heard]
@@ -93,7 +95,7 @@ def test_a_user_trains_scores_and_sees_what_was_trained(tmp_path):
 def test_without_networks_a_training_says_nothing_of_them(mixer):
     heard = []
     report = train_monitor(mixer.source(), mixer.store, lambda: mixer.now, progress=heard.append)
-    about = mixer.store.model(report.model_id).manifest["about"]
+    about = mixer.store.models.get(report.model_id).manifest["about"]
     assert (heard, about["history"], about["versions"].keys()) == ([], [], {"numpy", "pandas", "scipy"})
 
 

@@ -15,7 +15,7 @@ from jobs.reading.source import Source
 from jobs.store import Store, migrations
 from schemas.config import MonitorConfig
 from schemas.errors import LostLease, RecordsError, SourceError, StoreError
-from tests.pump import Pump, RuleScorer
+from tests.watched_table import Pump, RuleScorer
 
 DEADLINE_SECONDS = 30
 
@@ -58,9 +58,9 @@ def disturb(pump, action):
 def goes_on(pump):
     """The next run, once the lease of what was under way ran out, leaves everything as an undisturbed one."""
     pump.wait(minutes=16)
-    assert pump.store.has_work("pump", pump.now)
+    assert pump.store.ledger.has_work("pump", pump.now)
     pump.score()
-    assert not pump.store.has_work("pump", pump.now)
+    assert not pump.store.ledger.has_work("pump", pump.now)
     assert pump.flagged() == ["150"]
     assert pump.ledger("state", "records") == [("done", 5)] * 3
     assert sum(records for _, records, _ in pump.hours()) == 15
@@ -107,7 +107,7 @@ def test_another_key_is_refused_and_a_renamed_one_can_be_taken_over(pump):
         pump.score()
     with writing(pump.store.engine) as connection:
         connection.exec_driver_sql(str(refused.value).split("in the store: ")[1])
-    pump.store.hold_key("pump", ("pump", "id"))
+    pump.store.ledger.hold_key("pump", ("pump", "id"))
 
 
 def test_a_lock_that_another_program_holds_is_named_and_nothing_is_lost(tmp_path):
@@ -207,28 +207,28 @@ def test_a_run_that_is_stopped_at_once_plans_nothing(pump):
 
 def test_there_is_work_where_a_batch_waits_or_its_lease_ran_out(pump):
     source = pump.source()
-    champion = pump.store.champion("pump").model_id
+    champion = pump.store.models.champion("pump").model_id
     pump.score(should_stop=lambda: bool(pump.ledger("id")))
-    assert pump.store.has_work("pump", pump.now)
-    while pump.store.claim_batch("pump", champion, pump.now, source.monitor.lease):
+    assert pump.store.ledger.has_work("pump", pump.now)
+    while pump.store.ledger.claim("pump", champion, pump.now, source.monitor.lease):
         pass
-    assert not pump.store.has_work("pump", pump.now)
-    assert pump.store.has_work("pump", pump.now + timedelta(minutes=16))
+    assert not pump.store.ledger.has_work("pump", pump.now)
+    assert pump.store.ledger.has_work("pump", pump.now + timedelta(minutes=16))
 
 
 def test_a_lease_is_held_while_a_batch_is_computed(store):
     pump = Pump(store, lease="30ms")
     pump.put(10)
     renewed = threading.Event()
-    renew = store.renew_lease
-    store.renew_lease = lambda *args: (renew(*args), renewed.set())
+    renew = store.ledger.renew
+    store.ledger.renew = lambda *args: (renew(*args), renewed.set())
 
     def take_long():
         pump.wait(minutes=5)
         for _ in range(2):  # the first may have begun before
             renewed.clear()
             assert renewed.wait(DEADLINE_SECONDS)
-        assert not store.has_work("pump", pump.now)
+        assert not store.ledger.has_work("pump", pump.now)
 
     disturb(pump, take_long)
     assert pump.score().records == 1

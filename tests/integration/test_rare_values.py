@@ -7,10 +7,10 @@ from sqlalchemy import text
 
 from jobs.databases import reading, writing
 from jobs.importing.importing import import_file
-from jobs.joining import join_anomalies
+from jobs.join_view import join_anomalies
 from jobs.reading.source import Source
-from jobs.scoring import score_monitor
-from jobs.training import train_monitor
+from jobs.scoring.run import score_monitor
+from jobs.training.train import train_monitor
 from schemas.config import MonitorConfig
 from tests.commands import FAULTS, RECORDS, readings
 
@@ -79,7 +79,7 @@ def test_records_whose_time_is_infinite_are_scored_as_those_without_one(store, w
     train_monitor(source, store, lambda: now)
     report = score_monitor(source, store, lambda: now)
     assert report.records == (168 if "resample" in settings.get("series", {}) else RECORDS)
-    assert store.monitor_status("pump").pending_batches == 0
+    assert store.runs.status("pump").ledger.pending == 0
     with reading(store.engine) as connection:
         times = connection.execute(text("SELECT record_key_int, record_time FROM anomalies")).all()
     if not settings:

@@ -17,7 +17,7 @@ HOSTILE = "'; DROP TABLE models; -- \\ \"é{}%s"
 
 
 def states(store, monitor="pump"):
-    found = store.retrain_requests(RequestQuery(monitor))
+    found = store.requests.page(RequestQuery(monitor))
     return {request.id: (request.state, request.served_by) for request in reversed(found)}
 
 
@@ -25,123 +25,123 @@ def die(store, claim, now, times=1):
     """A worker claims, and is killed, so many times; when the last lease is over."""
     for _ in range(times):
         now += 2 * LEASE
-        claim = store.claim_request(claim, now, LEASE)
+        claim = store.requests.claim(claim, now, LEASE)
         assert claim is not None
         claim = claim.monitor
     return now + 2 * LEASE
 
 
 def test_all_that_wait_for_a_monitor_are_served_by_the_oldest(store, now):
-    first, second = (store.request_retraining("pump", reason, now) for reason in ("schedule", HOSTILE))
-    store.request_retraining("boiler", "drift", now)
-    claim = store.claim_request("pump", now, LEASE)
-    later = store.request_retraining("pump", "api", now)
+    first, second = (store.requests.add("pump", reason, now) for reason in ("schedule", HOSTILE))
+    store.requests.add("boiler", "drift", now)
+    claim = store.requests.claim("pump", now, LEASE)
+    later = store.requests.add("pump", "api", now)
     assert (claim.id, claim.reason, claim.attempts) == (first, "schedule", 1)
     assert states(store) == {first: ("running", None), second: ("running", first), later: ("pending", None)}
-    model_id = store.add_model("pump", MODEL, now, promote=True, asked=Asked(claim))
+    model_id = store.models.add("pump", MODEL, now, promote=True, asked=Asked(claim))
     assert states(store) == {first: ("done", None), second: ("done", first), later: ("pending", None)}
-    served = store.retrain_requests(RequestQuery("pump", state="done"))
+    served = store.requests.page(RequestQuery("pump", state="done"))
     assert {(r.model_id, r.message, r.finished_at) for r in served} == {(model_id, "It is better.", now)}
     assert served[0].reason == HOSTILE
 
 
 def test_a_monitor_is_trained_once_at_a_time(store, now):
-    store.request_retraining("pump", "api", now)
-    claim = store.claim_request("pump", now, LEASE)
-    store.request_retraining("pump", "api", now)
-    assert store.claim_request("pump", now + LEASE, LEASE) is None
-    assert not store.has_requests(["pump"], now + LEASE)
-    store.renew_request(claim, now + LEASE, LEASE)
-    assert store.claim_request("pump", now + 2 * LEASE, LEASE) is None
-    store.fail_request(claim, "Found 3 normal records.", now)
-    assert store.has_requests(["boiler", "pump"], now)
-    assert not store.has_requests(["boiler"], now)
-    assert store.claim_request("pump", now, LEASE).id == claim.id + 1
+    store.requests.add("pump", "api", now)
+    claim = store.requests.claim("pump", now, LEASE)
+    store.requests.add("pump", "api", now)
+    assert store.requests.claim("pump", now + LEASE, LEASE) is None
+    assert not store.requests.has_claimable(["pump"], now + LEASE)
+    store.requests.renew(claim, now + LEASE, LEASE)
+    assert store.requests.claim("pump", now + 2 * LEASE, LEASE) is None
+    store.requests.fail(claim, "Found 3 normal records.", now)
+    assert store.requests.has_claimable(["boiler", "pump"], now)
+    assert not store.requests.has_claimable(["boiler"], now)
+    assert store.requests.claim("pump", now, LEASE).id == claim.id + 1
 
 
 def test_workers_at_once_claim_a_request_once(store, now):
     for _ in range(5):
-        store.request_retraining("pump", "api", now)
+        store.requests.add("pump", "api", now)
     with ThreadPoolExecutor(8) as workers:
-        claims = list(workers.map(lambda _: Store(store.engine).claim_request("pump", now, LEASE), range(8)))
+        claims = list(workers.map(lambda _: Store(store.engine).requests.claim("pump", now, LEASE), range(8)))
     assert sum(claim is not None for claim in claims) == 1
     assert [state for state, _ in states(store).values()] == ["running"] * 5
 
 
 def test_a_dead_workers_request_is_picked_up_and_the_old_worker_is_refused(store, now):
-    store.request_retraining("pump", "api", now)
-    dead = store.claim_request("pump", now, LEASE)
-    assert store.has_requests(["pump"], now + 2 * LEASE)
-    claim = store.claim_request("pump", now + 2 * LEASE, LEASE)
+    store.requests.add("pump", "api", now)
+    dead = store.requests.claim("pump", now, LEASE)
+    assert store.requests.has_claimable(["pump"], now + 2 * LEASE)
+    claim = store.requests.claim("pump", now + 2 * LEASE, LEASE)
     assert (claim.id, claim.attempts) == (dead.id, 2)
     for outlived in (
-        lambda: store.renew_request(dead, now, LEASE),
-        lambda: store.fail_request(dead, "no", now),
-        lambda: store.add_model("pump", MODEL, now, promote=True, asked=Asked(dead)),
-        lambda: store.release_request(dead),
+        lambda: store.requests.renew(dead, now, LEASE),
+        lambda: store.requests.fail(dead, "no", now),
+        lambda: store.models.add("pump", MODEL, now, promote=True, asked=Asked(dead)),
+        lambda: store.requests.release(dead),
     ):
         with pytest.raises(LostRequest, match=f"retrain request {dead.id} ran out"):
             outlived()
-    assert store.models() == []
+    assert store.models.all() == []
     assert states(store) == {claim.id: ("running", None)}
 
 
 def test_a_request_whose_workers_die_fails_with_all_it_serves_and_the_next_has_its_turn(store, now):
-    killer, beside = (store.request_retraining("pump", "api", now) for _ in range(2))
+    killer, beside = (store.requests.add("pump", "api", now) for _ in range(2))
     now = die(store, "pump", now, MOST_ATTEMPTS)
-    fresh = store.request_retraining("pump", "api", now)
-    assert store.claim_request("pump", now, LEASE).id == fresh
+    fresh = store.requests.add("pump", "api", now)
+    assert store.requests.claim("pump", now, LEASE).id == fresh
     assert states(store) == {killer: ("failed", None), beside: ("failed", killer), fresh: ("running", None)}
-    messages = {request.message for request in store.retrain_requests(RequestQuery("pump", state="failed"))}
+    messages = {request.message for request in store.requests.page(RequestQuery("pump", state="failed"))}
     assert len(messages) == 1
     assert "after 3 attempts" in messages.pop()
 
 
 def test_a_released_request_was_not_tried(store, now):
-    first, second = (store.request_retraining("pump", "api", now) for _ in range(2))
+    first, second = (store.requests.add("pump", "api", now) for _ in range(2))
     for _ in range(MOST_ATTEMPTS + 1):
-        store.release_request(store.claim_request("pump", now, LEASE))
+        store.requests.release(store.requests.claim("pump", now, LEASE))
     assert states(store) == {first: ("pending", None), second: ("pending", None)}
-    assert store.claim_request("pump", now, LEASE).attempts == 1
+    assert store.requests.claim("pump", now, LEASE).attempts == 1
 
 
 def test_a_row_with_the_monitors_name_alone_is_a_request(store, now):
     with writing(store.engine) as connection:
         connection.execute(text("INSERT INTO retrain_requests (monitor) VALUES ('pump')"))
-    (request,) = store.retrain_requests(RequestQuery("pump"))
+    (request,) = store.requests.page(RequestQuery("pump"))
     assert (request.reason, request.state, request.attempts) == ("sql", "pending", 0)
     assert request.requested_at.tzinfo is not None
-    assert store.claim_request("pump", now, LEASE).id == request.id
+    assert store.requests.claim("pump", now, LEASE).id == request.id
 
 
 def test_a_row_that_says_running_by_hand_is_no_training(store, now):
     with writing(store.engine) as connection:
         connection.execute(text("INSERT INTO retrain_requests (monitor, state) VALUES ('pump', 'running')"))
-    assert store.has_requests(["pump"], now)
-    assert store.claim_request("pump", now, LEASE) is not None
+    assert store.requests.has_claimable(["pump"], now)
+    assert store.requests.claim("pump", now, LEASE) is not None
 
 
 def test_a_request_for_a_monitor_that_nobody_knows_fails_with_the_names(store, now):
     for monitor in ("pmup", "pump", "elsewhere"):
-        store.request_retraining(monitor, "sql", now)
-    store.add_model("elsewhere", MODEL, now, promote=True)
-    assert store.fail_unknown_requests(["pump", "boiler"], now) == 1
+        store.requests.add(monitor, "sql", now)
+    store.models.add("elsewhere", MODEL, now, promote=True)
+    assert store.requests.fail_unknown(["pump", "boiler"], now) == 1
     assert [state for state, _ in states(store, None).values()] == ["failed", "pending", "pending"]
-    assert "Its monitors: boiler, pump." in store.retrain_requests(RequestQuery("pmup"))[0].message
+    assert "Its monitors: boiler, pump." in store.requests.page(RequestQuery("pmup"))[0].message
 
 
 def test_requests_are_paged_newest_first(store, now):
-    ids = [store.request_retraining("pump", f"reason {n % 2}", now) for n in range(5)]
-    page = store.retrain_requests(RequestQuery("pump", limit=2, before_id=ids[3]))
+    ids = [store.requests.add("pump", f"reason {n % 2}", now) for n in range(5)]
+    page = store.requests.page(RequestQuery("pump", limit=2, before_id=ids[3]))
     assert [request.id for request in page] == [ids[2], ids[1]]
-    odd = store.retrain_requests(RequestQuery(reason="reason 1"))
+    odd = store.requests.page(RequestQuery(reason="reason 1"))
     assert [request.id for request in odd] == [ids[3], ids[1]]
 
 
 def test_a_champion_that_was_changed_meanwhile_is_not_replaced_unseen(store, now):
-    old, other = (store.add_model("pump", MODEL, now + n * LEASE, promote=True) for n in range(2))
+    old, other = (store.models.add("pump", MODEL, now + n * LEASE, promote=True) for n in range(2))
     late = NewModel(b"", "", {}, {}, comparison={"is_promoted": True, "reason": "It is better."}, beats=old)
-    stays = store.model(store.add_model("pump", late, now + 2 * LEASE, promote=True))
-    assert (stays.state, store.champion("pump").model_id) == ("challenger", other)
+    stays = store.models.get(store.models.add("pump", late, now + 2 * LEASE, promote=True))
+    assert (stays.state, store.models.champion("pump").model_id) == ("challenger", other)
     assert stays.comparison["reason"].startswith(f"Model {old}, with which it was compared, stopped being")
     assert stays.comparison["is_promoted"] is False

@@ -15,12 +15,12 @@ from jobs.databases import open_engine, writing
 from jobs.reading.context import stretches_of
 from jobs.reading.grid import Grid
 from jobs.reading.source import Source, keys_of
-from jobs.reading.watched import Watched, WatchedColumn
+from jobs.reading.table import WatchedColumn, WatchedTable
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.frames import Features
 from schemas.keys import KeyRange
-from tests.tanks import HOSTILE, PLAIN, pages, tank_table
+from tests.level_table import HOSTILE, PLAIN, pages, tank_table
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 LEVEL = Features(numeric=("level",))
@@ -129,14 +129,14 @@ def test_the_past_of_a_record_is_what_was_there_when_its_last_row_came(tanks, ar
     source = tanks(arrivals, by)
     for page in pages(source, cuts, len(arrivals)):
         seen = []
-        for stretch in stretches_of(page, source, LEVEL, moments):
-            ordered, position = stretch.series.ordered()
-            for row, place in zip(stretch.rows.tolist(), position[stretch.own].tolist(), strict=True):
+        for segment in stretches_of(page, source, LEVEL, moments):
+            ordered, position = segment.series.ordered()
+            for row, place in zip(segment.rows.tolist(), position[segment.own].tolist(), strict=True):
                 record = page.iloc[row]
                 key, own = record[source.monitor.key[0]], record[source.monitor.time]
                 rows = cells(arrivals, key)
-                past = sorted(cell for tank, cell in rows if tank == stretch.entity and at(10 * cell + 10) < own)
-                expected = [value(rows[stretch.entity, cell], by) for cell in past[-moments:]]
+                past = sorted(cell for tank, cell in rows if tank == segment.entity and at(10 * cell + 10) < own)
+                expected = [value(rows[segment.entity, cell], by) for cell in past[-moments:]]
                 assert [known(level) for level in ordered.values[:place, 0][-moments:]] == expected
                 seen.append(row)
         assert sorted(seen) == list(range(len(page)))
@@ -147,8 +147,8 @@ def test_a_cell_that_gets_a_row_later_is_past_for_a_record_as_it_was(tanks):
     (page,) = pages(source, [], 5)
     assert page["level"].tolist() == [1.0, 3.0, 3.0, 5.0]
     pasts = {
-        tuple(stretch.rows.tolist()): stretch.series.ordered()[0].values[:-1, 0].tolist()
-        for stretch in stretches_of(page, source, LEVEL, 9)
+        tuple(segment.rows.tolist()): segment.series.ordered()[0].values[:-1, 0].tolist()
+        for segment in stretches_of(page, source, LEVEL, 9)
     }
     assert pasts == {(0,): [], (1,): [1.0, 2.0], (2, 3): [1.0, 3.0, 3.0]}
 
@@ -300,7 +300,7 @@ def test_a_column_that_is_no_timestamp_is_refused(engine):
 
 
 def test_another_database_is_refused():
-    watched = Watched(None, {"at": WatchedColumn("at", "DATETIME")}, ("id",), None, "mysql")
+    watched = WatchedTable(None, {"at": WatchedColumn("at", "DATETIME")}, ("id",), None, "mysql")
     with pytest.raises(SourceError, match="works in PostgreSQL and SQLite, not in mysql"):
         Grid.of(None, watched, "at", timedelta(seconds=10))
 

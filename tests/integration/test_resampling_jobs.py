@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 from sqlalchemy import select
 
+from jobs.champions import Scorers
 from jobs.databases import reading, writing
-from jobs.evaluating import evaluate_monitor
-from jobs.serving.scorers import Scorers
+from jobs.evaluation import evaluate_monitor
 from schemas.errors import ArtifactError
 from schemas.tables import anomalies, scores
-from tests.mixer import readings
 from tests.series import START
+from tests.series_monitor import readings
 
 GRID = {"series": {"resample": "4m"}}  # of readings that come once a minute
 ALL = pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UTC")
@@ -33,7 +33,7 @@ def stored(mixer):
 
 def score_again(mixer, **changes):
     """All of it, anew."""
-    mixer.store.reopen_window("mixer", *ALL)
+    mixer.store.recounting.reopen_window("mixer", *ALL)
     with writing(mixer.store.engine) as connection:
         connection.exec_driver_sql("DELETE FROM scores")
     return score(mixer, 900, **changes)
@@ -126,7 +126,7 @@ def test_a_model_of_another_grid_is_not_scored_with(mixer):
     with pytest.raises(ArtifactError, match="has them as they come. Train it again"):
         score(mixer, 800, series={})
     kept = Scorers(lambda: None)
-    champion = mixer.store.champion("mixer")
+    champion = mixer.store.models.champion("mixer")
     kept.load(mixer.store, champion, mixer.source(**GRID).monitor)
     with pytest.raises(ArtifactError, match="Train it again"):
         kept.load(mixer.store, champion, mixer.source(**other).monitor)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from jobs.finding import combined, find_anomalies
-from jobs.rescoring import Window, rescore_monitor
-from jobs.store.grouping import incident_rule
+from jobs.scoring.batch_results import combined, score_page
+from jobs.scoring.rescoring import Window, rescore_monitor
+from jobs.store.incident_grouping import incident_rule
 from schemas.errors import LostLease, NoChampion, UsageError
 from schemas.tables import anomalies, incidents, scores
-from tests.pump import HOSTILE, NAMES, START, Pump, at
+from tests.watched_table import HOSTILE, NAMES, START, Pump, at
 
 C = anomalies.c
 
@@ -44,7 +44,7 @@ def test_rows_of_the_champion_stay_as_they_were(pump):
 
 def test_rows_of_an_older_model_are_superseded_and_labels_go_over(pump):
     first, second = pump.rows(C.id)
-    pump.store.label_anomaly(first, "confirmed", pump.now)
+    pump.store.anomalies.label(first, "confirmed", pump.now)
     model = pump.train("pump", threshold=0.5)
     pump.wait(minutes=1)
     rescore(pump)
@@ -58,7 +58,7 @@ def test_a_label_on_a_superseded_row_counts_for_the_record(pump):
     pump.train("pump")
     rescore(pump)
     pump.wait(minutes=1)
-    pump.store.label_anomaly(old["90"], "confirmed", pump.now)
+    pump.store.anomalies.label(old["90"], "confirmed", pump.now)
     assert pump.flagged("pump", C.label, C.labelled_at) == [("100", "open", None), ("90", "confirmed", pump.now)]
 
 
@@ -69,8 +69,8 @@ def test_after_a_roll_back_the_old_rows_stand_again_with_what_was_said_last(pump
     newer = dict(pump.flagged("pump", C.id))
     for row_id, label in ((newer["100"], "known"), (newer["90"], "known"), (ids["90"], "false_positive")):
         pump.wait(minutes=1)
-        pump.store.label_anomaly(row_id, label, pump.now)
-    pump.store.roll_back("pump", pump.now)
+        pump.store.anomalies.label(row_id, label, pump.now)
+    pump.store.models.roll_back("pump", pump.now)
     rescore(pump)
     assert pump.flagged("pump", C.id, C.label) == [
         ("100", ids["100"], "known"),
@@ -104,7 +104,7 @@ def test_nothing_is_reopened_without_a_champion_or_for_an_empty_window(store, pu
 
 
 def test_new_records_come_before_history(pump):
-    pump.store.reopen_window("pump", START, at(1000))
+    pump.store.recounting.reopen_window("pump", START, at(1000))
     pump.put(*range(110, 160, 10))
     seen = []
     pump.score(progress=lambda _: seen.append(pump.ledger("id", "state")))
@@ -165,18 +165,18 @@ class Chaos:
 
     def rescore(self):
         since = int(self.rng.integers(0, 300))
-        self.pump.store.reopen_window("pump", at(since), at(since + 60))
+        self.pump.store.recounting.reopen_window("pump", at(since), at(since + 60))
 
     def hold(self):
         """Another worker claims a batch, reads and computes it, and comes to a halt."""
-        (champion,) = [model.id for model in self.pump.store.models("pump") if model.state == "champion"]
+        (champion,) = [model.id for model in self.pump.store.models.all("pump") if model.state == "champion"]
         source = self.pump.source()
-        batch = self.pump.store.claim_batch("pump", champion, self.pump.now, source.monitor.lease)
+        batch = self.pump.store.ledger.claim("pump", champion, self.pump.now, source.monitor.lease)
         if batch is not None:
             tally = source.tally(batch.key_range)
             pages = source.pages(batch.key_range.after, batch.key_range.upto)
             scorer = self.pump.models[champion]
-            found = [find_anomalies(page, source.monitor, scorer, batch.planned_at) for page in pages]
+            found = [score_page(page, source.monitor, scorer, batch.planned_at) for page in pages]
             self.held.append((batch, combined(found, tally)))
         source.close()
 
@@ -186,7 +186,7 @@ class Chaos:
         while self.held:
             batch, result = self.held.pop()
             try:
-                self.pump.store.finish_batch(batch, result, self.pump.now, incident_rule(source.monitor))
+                self.pump.store.ledger.finish(batch, result, self.pump.now, incident_rule(source.monitor))
             except LostLease:
                 continue
 
@@ -195,7 +195,7 @@ class Chaos:
         if found:
             key, row_id = found[int(self.rng.integers(len(found)))]
             self.labels[key] = str(self.rng.choice(["confirmed", "known", "false_positive"]))
-            self.pump.store.label_anomaly(row_id, self.labels[key], self.pump.now)
+            self.pump.store.anomalies.label(row_id, self.labels[key], self.pump.now)
 
     def settle(self):
         """Time passes until every count that was due has been made."""

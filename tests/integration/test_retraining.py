@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 from sqlalchemy import text
 
-from detector.scorer import Scorer
-from jobs import retraining
+from detector.records.scorer import Scorer
 from jobs.databases import writing
 from jobs.reading.source import Source
-from jobs.retraining import work_requests
-from jobs.scoring import score_monitor
+from jobs.scoring.run import score_monitor
 from jobs.store import AnomalyQuery, RequestQuery
 from jobs.store.events import EventQuery
-from jobs.training import TrainingOrder, train_monitor
+from jobs.training import retraining
+from jobs.training.retraining import work_requests
+from jobs.training.train import TrainingOrder, train_monitor
 from schemas.config import Config, parse_config
 from schemas.errors import StoreError, UsageError
 
@@ -57,7 +57,7 @@ class Plant:
         return train_monitor(self.source(**settings), self.store, self.clock, order=TrainingOrder(policy))
 
     def retrain(self, **settings):
-        self.store.request_retraining("pump", "test", self.now)
+        self.store.requests.add("pump", "test", self.now)
         return self.work(**settings)
 
     def work(self, **settings):
@@ -69,7 +69,7 @@ class Plant:
         return self.now
 
     def events(self, kind):
-        return [event.message for event in self.store.events(EventQuery("pump", kind))]
+        return [event.message for event in self.store.events.page(EventQuery("pump", kind))]
 
 
 @pytest.fixture
@@ -86,13 +86,13 @@ def test_a_request_ends_in_a_champion_that_was_compared_on_records_new_to_both(p
     plant.grow(RECORDS, 400)
     done = plant.retrain()
     assert (done.state, done.training.is_champion, done.training.verdict) == ("done", True, "better"), done.message
-    model = plant.store.model(done.training.model_id)
+    model = plant.store.models.get(done.training.model_id)
     compared = model.comparison
     assert (compared["champion_id"], compared["records"], compared["seen_by_champion"]) == (first.model_id, 100, 0)
     assert (compared["is_promoted"], compared["notes"]) == (True, [])
     assert compared["challenger"]["elbo"] == pytest.approx(compared["champion"]["elbo"], abs=0.5)
     assert model.card["training_records"] + model.card["calibration_records"] == 900
-    (request,) = plant.store.retrain_requests(RequestQuery("pump"))
+    (request,) = plant.store.requests.page(RequestQuery("pump"))
     assert (request.state, request.model_id, request.message) == ("done", model.id, compared["reason"])
     assert plant.events("promoted")[0] == f"Model {model.id} is the champion of monitor 'pump'."
 
@@ -102,14 +102,14 @@ def test_labelled_records_count_in_the_comparison_and_stay_out_of_training(plant
     plant.grow(RECORDS, 300)
     plant.grow(RECORDS + 300, 4, shift=25.0)
     score_monitor(plant.source(), plant.store, plant.clock)
-    for row in plant.store.anomalies(AnomalyQuery("pump")):
+    for row in plant.store.anomalies.page(AnomalyQuery("pump")):
         is_fault = int(row.record_key) >= RECORDS + 300
-        plant.store.label_anomaly(row.id, "confirmed" if is_fault else "false_positive", plant.now)
-    model = plant.store.model(plant.retrain().training.model_id)
+        plant.store.anomalies.label(row.id, "confirmed" if is_fault else "false_positive", plant.now)
+    model = plant.store.models.get(plant.retrain().training.model_id)
     assert model.manifest["about"]["training"]["left_out"] == {"labelled as an anomaly": 4}
     assert model.comparison["challenger"]["found"]["confirmed"] == {"flagged": 4, "records": 4}
     assert model.comparison["champion"]["found"]["false_alarms"]["records"] > 0
-    assert "4 labelled as an anomaly" in plant.store.card_markdown(model.id)
+    assert "4 labelled as an anomaly" in plant.store.models.card_markdown(model.id)
 
 
 def test_a_worse_challenger_is_refused_and_told_and_promoted_by_force_only(plant):
@@ -117,15 +117,15 @@ def test_a_worse_challenger_is_refused_and_told_and_promoted_by_force_only(plant
     plant.grow(RECORDS, 300)
     poor = {"model": TINY | {"steps": 1, "score": "reconstruction_error"}}
     done = plant.retrain(**poor)
-    assert (done.training.verdict, plant.store.champion("pump").model_id) == ("worse", champion)
+    assert (done.training.verdict, plant.store.models.champion("pump").model_id) == ("worse", champion)
     (told,) = plant.events("retrain_refused")
     assert told == f"Model {done.training.model_id} of monitor 'pump' was refused. {done.training.reason}"
     with writing(plant.engine) as connection:
         assert connection.execute(text("SELECT channel, reason FROM alerts")).all() == [("ops", "event")]
     with pytest.raises(UsageError, match=f"It is worse than model {champion}.*models promote 2 --force"):
-        plant.store.promote(done.training.model_id, plant.now)
-    plant.store.promote(done.training.model_id, plant.now, force=True)
-    assert plant.store.champion("pump").model_id == done.training.model_id
+        plant.store.models.promote(done.training.model_id, plant.now)
+    plant.store.models.promote(done.training.model_id, plant.now, force=True)
+    assert plant.store.models.champion("pump").model_id == done.training.model_id
 
 
 def test_a_degenerate_model_is_refused_whoever_asks(plant, monkeypatch):
@@ -135,7 +135,7 @@ def test_a_degenerate_model_is_refused_whoever_asks(plant, monkeypatch):
     for policy in ("always", "if_better"):
         report = plant.train(policy)
         assert (report.verdict, report.is_champion) == ("degenerate", False)
-    assert plant.store.champion("pump").model_id == champion
+    assert plant.store.models.champion("pump").model_id == champion
 
 
 def test_a_challenger_that_is_as_good_waits_for_a_person_where_that_is_asked_for(plant):
@@ -143,13 +143,13 @@ def test_a_challenger_that_is_as_good_waits_for_a_person_where_that_is_asked_for
     plant.grow(RECORDS, 400)
     training = plant.retrain(retrain={"promote": "manual"}).training
     assert (training.verdict, training.is_champion) == ("better", False), training.reason
-    plant.store.promote(training.model_id, plant.now)
-    assert plant.store.roll_back("pump", plant.now) == champion
+    plant.store.models.promote(training.model_id, plant.now)
+    assert plant.store.models.roll_back("pump", plant.now) == champion
 
 
 def test_without_new_records_the_champion_is_said_to_be_flattered(plant):
     plant.train()
-    model = plant.store.model(plant.retrain().training.model_id)
+    model = plant.store.models.get(plant.retrain().training.model_id)
     assert model.comparison["seen_by_champion"] == model.comparison["records"] == 60
     assert model.comparison["notes"] == ["The champion was made from 60 of the held-out records, which flatters it."]
 
@@ -157,7 +157,7 @@ def test_without_new_records_the_champion_is_said_to_be_flattered(plant):
 def test_other_features_are_compared_without_their_elbo(plant):
     plant.train(boolean=[])
     plant.grow(RECORDS, 300)
-    compared = plant.store.model(plant.retrain().training.model_id).comparison
+    compared = plant.store.models.get(plant.retrain().training.model_id).comparison
     assert compared["notes"] == ["The ELBOs do not compare, as their features differ."]
     assert compared["challenger"]["elbo"] is compared["champion"]["elbo"] is None
     assert compared["champion"]["flagged"] < 20
@@ -168,7 +168,7 @@ def test_a_champion_that_lacks_a_column_now_gives_way(plant):
     plant.grow(RECORDS, 300)
     training = plant.retrain(boolean=[]).training
     assert (training.verdict, training.is_champion) == ("first", True)
-    (note,) = plant.store.model(training.model_id).comparison["notes"]
+    (note,) = plant.store.models.get(training.model_id).comparison["notes"]
     assert note.startswith("The champion cannot score these records: The records lack the columns")
 
 
@@ -178,7 +178,7 @@ def test_a_champion_that_was_tampered_with_gives_way(plant):
         connection.execute(text("UPDATE models SET sha256 = 'ab'"))
     training = plant.retrain().training
     assert training.is_champion
-    assert "SHA-256" in plant.store.model(training.model_id).comparison["notes"][0]
+    assert "SHA-256" in plant.store.models.get(training.model_id).comparison["notes"][0]
 
 
 def test_a_training_that_cannot_work_fails_with_its_sentence_and_others_go_on(plant):
@@ -186,7 +186,7 @@ def test_a_training_that_cannot_work_fails_with_its_sentence_and_others_go_on(pl
     lost = config["monitors"]["pump"] | {"table": "nowhere"}
     both = Config.model_validate(config | {"monitors": {"ghost": lost, "pump": config["monitors"]["pump"]}})
     for name in both.monitors:
-        plant.store.request_retraining(name, "test", plant.now)
+        plant.store.requests.add(name, "test", plant.now)
 
     def open_source(name):
         plant.opened.append(Source(name, both.monitor(name), plant.engine))
@@ -194,7 +194,7 @@ def test_a_training_that_cannot_work_fails_with_its_sentence_and_others_go_on(pl
 
     done = work_requests(both, plant.store, open_source, plant.clock)
     assert [(item.monitor, item.state) for item in done] == [("ghost", "failed"), ("pump", "done")]
-    (failed,) = plant.store.retrain_requests(RequestQuery("ghost"))
+    (failed,) = plant.store.requests.page(RequestQuery("ghost"))
     assert (failed.state, failed.message) == ("failed", done[0].message)
     assert "watches the table 'nowhere'" in failed.message
 
@@ -204,7 +204,7 @@ def test_a_defect_fails_the_request_too(plant, monkeypatch):
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr(retraining, "train_monitor", broken)
-    assert (plant.retrain().message, plant.store.models()) == ("ZeroDivisionError: division by zero", [])
+    assert (plant.retrain().message, plant.store.models.all()) == ("ZeroDivisionError: division by zero", [])
 
 
 @pytest.mark.parametrize(("raised", "state"), [(KeyboardInterrupt(), "pending"), (StoreError("away"), "running")])
@@ -217,7 +217,7 @@ def test_who_is_stopped_gives_the_request_back_and_a_store_that_is_away_waits_fo
     monkeypatch.setattr(retraining, "train_monitor", stopped)
     with pytest.raises(type(raised)):
         plant.retrain()
-    assert plant.store.retrain_requests(RequestQuery("pump"))[0].state == state
+    assert plant.store.requests.page(RequestQuery("pump"))[0].state == state
     monkeypatch.undo()
     plant.now += timedelta(hours=1)
     assert plant.work().state == "done"
@@ -226,17 +226,17 @@ def test_who_is_stopped_gives_the_request_back_and_a_store_that_is_away_waits_fo
 def test_a_worker_that_outlived_its_lease_stores_nothing(plant, monkeypatch):
     def overtaken(*arguments, **more):
         plant.now += timedelta(hours=1)
-        assert plant.store.claim_request("pump", plant.now, timedelta(hours=1)).attempts == 2
+        assert plant.store.requests.claim("pump", plant.now, timedelta(hours=1)).attempts == 2
         return train_monitor(*arguments, **more)
 
     monkeypatch.setattr(retraining, "train_monitor", overtaken)
     assert plant.retrain().state == "lost"
-    assert plant.store.models() == []
-    assert plant.store.retrain_requests(RequestQuery("pump"))[0].state == "running"
+    assert plant.store.models.all() == []
+    assert plant.store.requests.page(RequestQuery("pump"))[0].state == "running"
 
 
 def test_a_card_shows_hostile_names_as_text(plant):
-    card = plant.store.card_markdown(plant.train().model_id)
+    card = plant.store.models.card_markdown(plant.train().model_id)
     assert 'flow" \\| \\<b\\>' in card
     assert "no \\`te\\` \\# x" in card
     assert "<b>" not in card

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from detector.series.trial import METHODS
+from detector.series.bakeoff import METHODS
 from jobs.commands.card import baselines_advice, baselines_line, card_facts, describe_card
-from jobs.model_card import baselines_warning
 from jobs.output import Output
+from jobs.training.model_card import baselines_warning
 
 
 def beaten(beside, *methods):
@@ -16,11 +16,11 @@ def beaten(beside, *methods):
 
 def test_a_training_stores_how_the_model_fares_beside_baselines(mixer):
     report = mixer.train()
-    beside = mixer.store.model(report.model_id).card["beside_baselines"]
+    beside = mixer.store.models.get(report.model_id).card["beside_baselines"]
     assert (beside["entities"], beside["records"], beside["problem"]) == (2, 240, None)
     assert set(beside["auc_pr"]) == set(METHODS)
     assert 0.5 < beside["auc_pr"]["model"] <= 1
-    text = mixer.store.card_markdown(report.model_id)
+    text = mixer.store.models.card_markdown(report.model_id)
     assert "## Beside plain baselines" in text
     assert "events put into 240 held-back normal records of 2 entities" in text
     assert "|  | model | linear AR | kNN on windows | PCA on windows |" in text
@@ -44,15 +44,15 @@ def test_records_held_out_for_the_champion_are_no_part_of_it(mixer):
 def test_with_too_few_records_the_card_says_so(mixer, capsys):
     report = mixer.train(normal="id <= 900")
     why = "No entity has the 500 normal records that it takes to hold back 100."
-    assert why in mixer.store.card_markdown(report.model_id)
-    card = mixer.store.model(report.model_id).card
+    assert why in mixer.store.models.card_markdown(report.model_id)
+    card = mixer.store.models.get(report.model_id).card
     describe_card(Output(is_json=False), card, "mixer")
     assert f"No comparison with plain baselines. {why}" in capsys.readouterr().out
     assert baselines_line(card["beside_baselines"]) == f"not known. {why}"
 
 
 def test_a_shown_card_does_not_depend_on_the_order_of_its_keys(mixer, capsys):
-    card = mixer.store.model(mixer.train().model_id).card
+    card = mixer.store.models.get(mixer.train().model_id).card
     describe_card(Output(is_json=False), card, "mixer")
     shown = capsys.readouterr().out
     describe_card(Output(is_json=False), json.loads(json.dumps(card, sort_keys=True)), "mixer")
@@ -63,7 +63,7 @@ def test_a_shown_card_does_not_depend_on_the_order_of_its_keys(mixer, capsys):
 
 
 def test_a_baseline_that_beats_the_model_is_named_and_what_to_do(mixer, capsys):
-    card = mixer.store.model(mixer.train().model_id).card
+    card = mixer.store.models.get(mixer.train().model_id).card
     card["beside_baselines"] = beaten(card["beside_baselines"], "linear_ar", "knn")
     describe_card(Output(is_json=False), card, "mixer")
     shown = capsys.readouterr().out
@@ -87,12 +87,12 @@ def test_the_weights_of_views_are_told_where_they_are_weighed(mixer, capsys):
     described = {}
     for select in ("all", "auto"):
         report = mixer.train("never", series={"select": select})
-        describe_card(Output(is_json=False), mixer.store.model(report.model_id).card, "mixer")
-        described[select] = (mixer.store.card_markdown(report.model_id), capsys.readouterr().out)
+        describe_card(Output(is_json=False), mixer.store.models.get(report.model_id).card, "mixer")
+        described[select] = (mixer.store.models.card_markdown(report.model_id), capsys.readouterr().out)
     assert not any("each view counts" in text for text in described["all"])
     markdown, shown = described["auto"]
     assert "| entity | departure | forecast | level |" in markdown
     assert "How much each view counts" in shown
-    weights = [of["view_weights"] for of in mixer.store.model(report.model_id).card["by_entity"].values()]
+    weights = [of["view_weights"] for of in mixer.store.models.get(report.model_id).card["by_entity"].values()]
     assert [set(of) for of in weights] == [{"departure", "forecast", "level"}] * 2
     assert all(max(of.values()) == 1 for of in weights)

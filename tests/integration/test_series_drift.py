@@ -6,9 +6,9 @@ from sqlalchemy import select
 
 from jobs.databases import reading
 from jobs.store import EventQuery
+from jobs.store.batch_result import summed
 from jobs.store.drifts import assess_drift
 from jobs.store.requests import RequestQuery
-from jobs.store.results import summed
 from schemas.tables import batch_profiles, drift_features
 from tests.series import interleaved, machine
 
@@ -52,7 +52,7 @@ def test_machines_that_go_on_as_they_were_raise_nothing(watched):
     drift = assess(watched)
     assert (drift.records, drift.is_drift) == (200, False)
     assert set(drift.psi) == {"torque", "speed", "load", "is_open"}
-    assert watched.store.events(EventQuery(monitor="mixer", kind="drift")) == []
+    assert watched.store.events.page(EventQuery(monitor="mixer", kind="drift")) == []
 
 
 @pytest.mark.parametrize("channel", ["torque", "load"])
@@ -60,10 +60,10 @@ def test_a_channel_that_moves_is_named_told_and_answered_with_a_training(watched
     score_moved(watched, channel)
     drift = assess(watched)
     assert (drift.features, drift.is_score_drift) == ((channel,), True)
-    (event,) = watched.store.events(EventQuery(monitor="mixer", kind="drift"))
+    (event,) = watched.store.events.page(EventQuery(monitor="mixer", kind="drift"))
     assert f"that model 1 was made from: {channel} (stability index" in event.message
-    assert "drift" in watched.store.monitor_overview("mixer", watched.now).ongoing_since
-    requests = watched.store.retrain_requests(RequestQuery(monitor="mixer"))
+    assert "drift" in watched.store.overviews.get("mixer", watched.now).ongoing_since
+    requests = watched.store.requests.page(RequestQuery(monitor="mixer"))
     assert [request.reason for request in requests] == ["drift"]
     with reading(watched.store.engine) as connection:
         found = connection.execute(select(drift_features.c.feature, drift_features.c.psi)).all()
@@ -79,15 +79,15 @@ def test_a_batch_leaves_each_of_its_records_in_one_bin_of_every_channel(watched)
 
 def test_the_counts_add_up_to_the_same_however_batches_are_cut(watched):
     found = summed(profiles(watched))
-    watched.store.reopen_window("mixer", *FOREVER)
+    watched.store.recounting.reopen_window("mixer", *FOREVER)
     for batch_size in (70, 1000):
-        watched.store.reopen_window("mixer", *FOREVER)
+        watched.store.recounting.reopen_window("mixer", *FOREVER)
         watched.score(**WATCHED | {"batch_size": batch_size})
         assert summed(profiles(watched)) == found
 
 
 def test_a_model_without_a_profile_is_scored_and_not_assessed(watched, monkeypatch):
-    monkeypatch.setattr("detector.drift.Profile.to_state", lambda _profile: None)
+    monkeypatch.setattr("detector.core.drift.Profile.to_state", lambda _profile: None)
     watched.train(**WATCHED)
     watched.fill(plant(800, 900), if_exists="append")
     watched.score(**WATCHED)

@@ -11,12 +11,12 @@ from jobs import checks
 from jobs.api.scoring import RecordsToScore, score_records
 from jobs.checks import check_monitor
 from jobs.databases import writing
-from jobs.evaluating import evaluate_monitor, forecast_monitor
-from jobs.scoring import load_scorer
+from jobs.evaluation import evaluate_monitor, forecast_monitor
+from jobs.scoring.run import load_scorer
 from jobs.store import EventQuery
 from schemas.errors import ArtifactError, RecordsError
-from tests.mixer import readings
 from tests.series import machine
+from tests.series_monitor import readings
 
 
 def test_what_was_trained_is_scored_and_finds_the_faults(mixer):
@@ -39,7 +39,9 @@ def test_scores_do_not_depend_on_the_batch_size(mixer):
     mixer.score(batch_size=170)
     found = mixer.scores()
     assert len(found) == 1600
-    mixer.store.reopen_window("mixer", pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UTC"))
+    mixer.store.recounting.reopen_window(
+        "mixer", pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UTC")
+    )
     with writing(mixer.store.engine) as connection:
         connection.exec_driver_sql("DELETE FROM scores")
     mixer.score(batch_size=10_000)
@@ -48,22 +50,22 @@ def test_scores_do_not_depend_on_the_batch_size(mixer):
 
 def test_training_again_on_the_same_records_gives_the_same_model(mixer):
     first, second = mixer.train(), mixer.train("never")
-    blobs = [mixer.store.model_blob(report.model_id) for report in (first, mixer.train("never"))]
+    blobs = [mixer.store.models.blob(report.model_id) for report in (first, mixer.train("never"))]
     assert second.verdict == "better"
     assert blobs[0] != blobs[1]  # the later ones hold records out for the comparison
-    assert blobs[1] == mixer.store.model_blob(second.model_id)
+    assert blobs[1] == mixer.store.models.blob(second.model_id)
 
 
 def test_a_challenger_is_compared_by_the_rate_it_keeps_on_the_newest_records(mixer):
     mixer.train()
     report = mixer.train("if_better")
-    compared = mixer.store.model(report.model_id).comparison
+    compared = mixer.store.models.get(report.model_id).comparison
     assert compared["records"] == 120
     assert compared["seen_by_champion"] == 120
     assert "flatters it" in compared["notes"][0]
     assert compared["challenger"]["tolerance"] == [0, 3]
     assert report.is_champion is (report.verdict == "better")
-    assert "| a | 540 | its own | 108 |" in mixer.store.card_markdown(report.model_id)
+    assert "| a | 540 | its own | 108 |" in mixer.store.models.card_markdown(report.model_id)
 
 
 def test_a_challenger_that_does_not_know_how_things_are_now_is_refused(mixer):
@@ -82,13 +84,15 @@ def test_entities_with_too_few_records_for_the_rate_are_ranked_and_that_is_said(
     assert report.card["only_ranked"] == 2
     assert {entity["threshold"] for entity in report.card["by_entity"].values()} == {None}
     assert mixer.score(false_positive_rate=0.001).anomalies == 0
-    assert "2 of them have too few calibration records" in mixer.store.card_markdown(report.model_id)
+    assert "2 of them have too few calibration records" in mixer.store.models.card_markdown(report.model_id)
 
 
 def test_a_rate_can_be_changed_without_training_again(mixer):
     mixer.train()
     few = mixer.score(false_positive_rate=0.01).anomalies
-    mixer.store.reopen_window("mixer", pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UTC"))
+    mixer.store.recounting.reopen_window(
+        "mixer", pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UTC")
+    )
     assert mixer.score(false_positive_rate=0.1).anomalies > few
 
 
@@ -100,11 +104,13 @@ def test_a_machine_that_comes_later_is_scored_by_the_shared_model_and_reported_o
     mixer.score(batch_size=10)
     assert len(mixer.scores()) == 1630
     for models in (1, 2):
-        events = mixer.store.events(EventQuery("mixer", "new_entity"))
+        events = mixer.store.events.page(EventQuery("mixer", "new_entity"))
         assert [(event.entity, event.counts["model_id"]) for event in events] == [("c", 2), ("c", 1)][-models:]
         assert "Entity 'c' of monitor 'mixer' was not in the training records of model 1" in events[-1].message
         mixer.train()
-        mixer.store.reopen_window("mixer", pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UTC"))
+        mixer.store.recounting.reopen_window(
+            "mixer", pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UTC")
+        )
         mixer.score()
 
 
@@ -118,7 +124,7 @@ def test_without_a_shared_model_a_new_machine_is_not_scored_and_reported_and_sto
     report = mixer.score(**settings, batch_size=800)
     assert report.records == 1630
     assert len(mixer.scores()) == 1602
-    messages = {event.entity: event.message for event in mixer.store.events(EventQuery("mixer", "new_entity"))}
+    messages = {event.entity: event.message for event in mixer.store.events.page(EventQuery("mixer", "new_entity"))}
     assert messages.keys() == {"c", None}
     assert "Entity 'c' of monitor 'mixer' was not in the training records of model 1; without a" in messages["c"]
     assert "A record without an entity" in messages[None]
@@ -133,7 +139,7 @@ def test_records_without_a_time_or_a_machine_are_left_out_of_training_and_scored
     odd.loc[11, "read_at"] = pd.NaT
     mixer.fill(odd, if_exists="replace")
     report = mixer.train()
-    training = mixer.store.model(report.model_id).manifest["about"]["training"]
+    training = mixer.store.models.get(report.model_id).manifest["about"]["training"]
     assert training["left_out"] == {"without a time": 1, "without an entity": 2}
     mixer.score(batch_size=100)
     assert len(mixer.scores()) == 1600
@@ -157,12 +163,12 @@ def test_it_is_evaluated_and_forecast_with_the_past_of_each_record(mixer):
 
 def test_a_model_of_single_records_is_not_taken_for_one_of_series(mixer):
     mixer.train(model={"members": 1, "steps": 20}, series=None)
-    champion = mixer.store.champion("mixer")
+    champion = mixer.store.models.champion("mixer")
     with pytest.raises(ArtifactError, match="wrong kind: Field required.*train again"):
         load_scorer(mixer.store, champion, mixer.source().monitor)
     report = mixer.train("if_better")
     assert report.is_champion
-    assert "cannot score these records" in mixer.store.model(report.model_id).comparison["notes"][0]
+    assert "cannot score these records" in mixer.store.models.get(report.model_id).comparison["notes"][0]
 
 
 def test_a_missing_index_is_an_error_on_a_large_table_and_its_statement_creates_it(mixer, monkeypatch):
@@ -185,7 +191,7 @@ def test_a_missing_index_is_an_error_on_a_large_table_and_its_statement_creates_
 def test_the_api_says_that_a_series_needs_its_past(mixer):
     mixer.train()
     monitor = mixer.source().monitor
-    scorer = load_scorer(mixer.store, mixer.store.champion("mixer"), monitor)
+    scorer = load_scorer(mixer.store, mixer.store.models.champion("mixer"), monitor)
     config = SimpleNamespace(monitor=lambda _name: monitor, service=SimpleNamespace(max_records=10))
     service = SimpleNamespace(config=config, scorer_for=lambda _name: (1, scorer))
     sent = RecordsToScore(records=[{"torque": 1.0, "speed": 1.0, "load": 1.0, "is_open": True}])

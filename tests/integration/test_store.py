@@ -43,13 +43,13 @@ def all_scores(keys):
 
 @pytest.fixture
 def model_id(store, now):
-    return store.add_model("pump", MODEL, now, promote=True)
+    return store.models.add("pump", MODEL, now, promote=True)
 
 
 @pytest.fixture
 def batch(store, model_id, now):
-    store.plan_batch("pump", KeyRange(None, (2**53 + 1,)), now)
-    return store.claim_batch("pump", model_id, now, LEASE)
+    store.ledger.plan("pump", KeyRange(None, (2**53 + 1,)), now)
+    return store.ledger.claim("pump", model_id, now, LEASE)
 
 
 def rows(store, *columns):
@@ -58,113 +58,113 @@ def rows(store, *columns):
 
 
 def test_a_promoted_model_retires_the_champion(store, model_id, now):
-    challenger = store.add_model("pump", MODEL, now, promote=False)
-    assert store.champion("pump").model_id == model_id
-    store.promote(challenger, now + LEASE)
-    assert [(model.id, model.state) for model in store.models("pump")] == [
+    challenger = store.models.add("pump", MODEL, now, promote=False)
+    assert store.models.champion("pump").model_id == model_id
+    store.models.promote(challenger, now + LEASE)
+    assert [(model.id, model.state) for model in store.models.all("pump")] == [
         (challenger, "champion"),
         (model_id, "retired"),
     ]
-    assert store.model(model_id).retired_at == store.champion("pump").promoted_at == now + LEASE
+    assert store.models.get(model_id).retired_at == store.models.champion("pump").promoted_at == now + LEASE
 
 
 def test_models_keep_their_bytes_and_documents(store, model_id, now):
-    assert store.model_blob(model_id) == MODEL.blob
-    stored = store.model(model_id)
+    assert store.models.blob(model_id) == MODEL.blob
+    stored = store.models.get(model_id)
     assert (stored.sha256, stored.manifest, stored.card) == (MODEL.sha256, MODEL.manifest, MODEL.card)
-    assert store.champion("pump").created_at == now
+    assert store.models.champion("pump").created_at == now
 
 
 def test_monitors_have_a_champion_each(store, model_id, now):
-    store.add_model("boiler", MODEL, now, promote=True)
-    assert store.champion("pump").model_id == model_id
-    assert store.champion("fan") is None
-    assert len(store.models()) == 2
+    store.models.add("boiler", MODEL, now, promote=True)
+    assert store.models.champion("pump").model_id == model_id
+    assert store.models.champion("fan") is None
+    assert len(store.models.all()) == 2
 
 
 def test_rolling_back_goes_a_step_further_each_time(store, model_id, now):
-    second, third = (store.add_model("pump", MODEL, now + n * LEASE, promote=True) for n in (1, 2))
-    assert store.roll_back("pump", now + 3 * LEASE) == second
-    assert store.champion("pump").model_id == second
-    assert store.model(third).state == "retired"
-    assert store.roll_back("pump", now + 4 * LEASE) == model_id
+    second, third = (store.models.add("pump", MODEL, now + n * LEASE, promote=True) for n in (1, 2))
+    assert store.models.roll_back("pump", now + 3 * LEASE) == second
+    assert store.models.champion("pump").model_id == second
+    assert store.models.get(third).state == "retired"
+    assert store.models.roll_back("pump", now + 4 * LEASE) == model_id
     with pytest.raises(StoreError, match="no earlier champion"):
-        store.roll_back("pump", now + 5 * LEASE)
-    assert store.champion("pump").model_id == model_id
+        store.models.roll_back("pump", now + 5 * LEASE)
+    assert store.models.champion("pump").model_id == model_id
 
 
 def test_rolling_back_does_not_lead_to_a_model_that_was_rolled_back(store, model_id, now):
-    store.add_model("pump", MODEL, now + LEASE, promote=True)
-    assert store.roll_back("pump", now + 2 * LEASE) == model_id
-    store.add_model("pump", MODEL, now + 3 * LEASE, promote=True)
-    assert store.roll_back("pump", now + 4 * LEASE) == model_id
+    store.models.add("pump", MODEL, now + LEASE, promote=True)
+    assert store.models.roll_back("pump", now + 2 * LEASE) == model_id
+    store.models.add("pump", MODEL, now + 3 * LEASE, promote=True)
+    assert store.models.roll_back("pump", now + 4 * LEASE) == model_id
     with pytest.raises(StoreError, match="no earlier champion"):
-        store.roll_back("pump", now + 5 * LEASE)
+        store.models.roll_back("pump", now + 5 * LEASE)
 
 
-@pytest.mark.parametrize("method", ["model", "model_blob", "anomaly"])
-def test_what_is_not_there_is_named(store, method):
+@pytest.mark.parametrize(("part", "method"), [("models", "get"), ("models", "blob"), ("anomalies", "get")])
+def test_what_is_not_there_is_named(store, part, method):
     with pytest.raises(UsageError, match=r"There is no .* 7"):
-        getattr(store, method)(7)
+        getattr(getattr(store, part), method)(7)
 
 
 def test_a_range_is_planned_once(store, now):
-    assert store.watermark("pump") is None
-    assert store.plan_batch("pump", KeyRange(None, (5,)), now)
-    assert not store.plan_batch("pump", KeyRange(None, (6,)), now)
-    assert store.plan_batch("pump", KeyRange((5,), (9,)), now)
-    assert store.plan_batch("boiler", KeyRange(None, (1,)), now)
-    assert store.watermark("pump") == (9,)
+    assert store.ledger.watermark("pump") is None
+    assert store.ledger.plan("pump", KeyRange(None, (5,)), now)
+    assert not store.ledger.plan("pump", KeyRange(None, (6,)), now)
+    assert store.ledger.plan("pump", KeyRange((5,), (9,)), now)
+    assert store.ledger.plan("boiler", KeyRange(None, (1,)), now)
+    assert store.ledger.watermark("pump") == (9,)
 
 
 def test_batches_are_claimed_oldest_first_and_once(store, model_id, now):
     for after, upto in ((None, (5,)), ((5,), (9,))):
-        store.plan_batch("pump", KeyRange(after, upto), now)
-    claimed = [store.claim_batch("pump", model_id, now, LEASE) for _ in range(3)]
+        store.ledger.plan("pump", KeyRange(after, upto), now)
+    claimed = [store.ledger.claim("pump", model_id, now, LEASE) for _ in range(3)]
     assert [batch and batch.key_range for batch in claimed] == [KeyRange(None, (5,)), KeyRange((5,), (9,)), None]
 
 
 def test_workers_at_the_same_time_claim_different_batches(store, model_id, now):
     for number in range(8):
-        store.plan_batch("pump", KeyRange((number,), (number + 1,)), now)
+        store.ledger.plan("pump", KeyRange((number,), (number + 1,)), now)
     with ThreadPoolExecutor(8) as pool:
-        claimed = list(pool.map(lambda _: Store(store.engine).claim_batch("pump", model_id, now, LEASE), range(8)))
+        claimed = list(pool.map(lambda _: Store(store.engine).ledger.claim("pump", model_id, now, LEASE), range(8)))
     assert len({batch.id for batch in claimed}) == 8
 
 
 def test_an_expired_lease_is_taken_over_and_the_first_worker_writes_nothing(store, batch, now):
     late = now + LEASE + timedelta(seconds=1)
-    second = store.claim_batch("pump", batch.model_id, late, LEASE)
+    second = store.ledger.claim("pump", batch.model_id, late, LEASE)
     assert (second.id, second.attempts) == (batch.id, 2)
     result = BatchResult(2, (anomaly(1),), (HourCount(HOUR, 2, 1),), all_scores([1, 2]))
     with pytest.raises(LostLease):
-        store.finish_batch(batch, result, late)
+        store.ledger.finish(batch, result, late)
     with pytest.raises(LostLease):
-        store.renew_lease(batch, late, LEASE)
+        store.ledger.renew(batch, late, LEASE)
     with pytest.raises(LostLease):
-        store.release_batch(batch)
+        store.ledger.release(batch)
     assert [rows(store, table) for table in (anomalies, batch_hours, scores)] == [[], [], []]
-    store.finish_batch(second, result, late)
+    store.ledger.finish(second, result, late)
     with pytest.raises(LostLease):
-        store.finish_batch(second, result, late)
+        store.ledger.finish(second, result, late)
     assert len(rows(store, anomalies)) == 1
 
 
 def test_a_renewed_lease_is_not_taken_over(store, batch, now):
-    store.renew_lease(batch, now + LEASE, LEASE)
-    assert store.claim_batch("pump", batch.model_id, now + 1.5 * LEASE, LEASE) is None
+    store.ledger.renew(batch, now + LEASE, LEASE)
+    assert store.ledger.claim("pump", batch.model_id, now + 1.5 * LEASE, LEASE) is None
 
 
 def test_a_released_batch_is_claimed_again(store, batch, now):
-    store.release_batch(batch, "the table is gone")
+    store.ledger.release(batch, "the table is gone")
     assert rows(store, batches.c.state, batches.c.error) == [("pending", "the table is gone")]
-    assert store.claim_batch("pump", batch.model_id, now, LEASE).attempts == 2
+    assert store.ledger.claim("pump", batch.model_id, now, LEASE).attempts == 2
 
 
 def test_a_finished_batch_leaves_everything_it_found(store, batch, now):
     result = BatchResult(2, (anomaly(2**53 + 1),), (HourCount(HOUR, 2, 1),), all_scores([2**53 + 1, 2**53 + 2]))
-    store.finish_batch(batch, result, now)
-    (found,) = store.anomalies(AnomalyQuery())
+    store.ledger.finish(batch, result, now)
+    (found,) = store.anomalies.page(AnomalyQuery())
     assert (found.record_key, found.top_feature, found.label) == (str(2**53 + 1), "flow", "open")
     assert (found.batch_id, found.model_id, found.flagged_at) == (batch.id, batch.model_id, now)
     assert found.attribution[0] == {"feature": "flow", "share": 7.0, "deviation": -2.0, "value": 1.5, "expected": 0.5}
@@ -180,14 +180,14 @@ def test_a_finished_batch_leaves_everything_it_found(store, batch, now):
 def test_a_result_that_fails_half_way_leaves_nothing(store, batch, now):
     result = BatchResult(2, (anomaly(1), anomaly(1)), (HourCount(HOUR, 2, 1),))
     with pytest.raises(StoreError, match=r"(?i)unique"):
-        store.finish_batch(batch, result, now)
+        store.ledger.finish(batch, result, now)
     assert rows(store, anomalies) == []
     assert rows(store, batches.c.state) == [("running",)]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, np.float64("nan"), None, pd.NaT])
 def test_attribution_is_strict_json_that_sql_can_query(store, batch, now, value):
-    store.finish_batch(batch, BatchResult(1, (anomaly(1, value=value),)), now)
+    store.ledger.finish(batch, BatchResult(1, (anomaly(1, value=value),)), now)
     is_sqlite = store.engine.dialect.name == "sqlite"
     part = "json_extract(attribution, '$[0].deviation')" if is_sqlite else "attribution->0->>'deviation'"
     with reading(store.engine) as connection:
@@ -199,7 +199,7 @@ def test_attribution_is_strict_json_that_sql_can_query(store, batch, now, value)
 @pytest.fixture
 def five(store, batch, now):
     found = tuple(anomaly(key, entity=f"pump-{key % 2}") for key in range(5))
-    store.finish_batch(batch, BatchResult(9, found), now)
+    store.ledger.finish(batch, BatchResult(9, found), now)
 
 
 def keys(found):
@@ -207,8 +207,8 @@ def keys(found):
 
 
 def test_anomalies_are_paged_newest_first(store, five):
-    first = store.anomalies(AnomalyQuery(limit=2))
-    second = store.anomalies(AnomalyQuery(limit=2, before_id=first[-1].id))
+    first = store.anomalies.page(AnomalyQuery(limit=2))
+    second = store.anomalies.page(AnomalyQuery(limit=2, before_id=first[-1].id))
     assert (keys(first), keys(second)) == ([4, 3], [2, 1])
 
 
@@ -225,27 +225,27 @@ def test_anomalies_are_paged_newest_first(store, five):
     ],
 )
 def test_anomalies_are_found_by_what_is_asked(store, five, query, expected):
-    assert keys(store.anomalies(query)) == expected
+    assert keys(store.anomalies.page(query)) == expected
 
 
 def test_a_label_is_kept_with_its_time(store, five, now):
-    target = store.anomalies(AnomalyQuery())[0].id
-    store.label_anomaly(target, "confirmed", now)
-    assert (store.anomaly(target).label, store.anomaly(target).labelled_at) == ("confirmed", now)
-    assert len(store.anomalies(AnomalyQuery(label="open"))) == 4
+    target = store.anomalies.page(AnomalyQuery())[0].id
+    store.anomalies.label(target, "confirmed", now)
+    assert (store.anomalies.get(target).label, store.anomalies.get(target).labelled_at) == ("confirmed", now)
+    assert len(store.anomalies.page(AnomalyQuery(label="open"))) == 4
     with pytest.raises(UsageError, match="Expected one of: open, confirmed"):
-        store.label_anomaly(target, "maybe", now)
+        store.anomalies.label(target, "maybe", now)
     with pytest.raises(UsageError, match="no anomaly 999"):
-        store.label_anomaly(999, "open", now)
+        store.anomalies.label(999, "open", now)
 
 
 def test_the_status_tells_where_a_monitor_stands(store, five, batch, now):
-    store.plan_batch("pump", KeyRange((7,), (8,)), now)
-    store.label_anomaly(store.anomalies(AnomalyQuery())[0].id, "known", now)
+    store.ledger.plan("pump", KeyRange((7,), (8,)), now)
+    store.anomalies.label(store.anomalies.page(AnomalyQuery())[0].id, "known", now)
     for hour in range(2):
-        run_id = store.start_run("pump", "score", now + timedelta(hours=hour))
-    store.finish_run(run_id, "failed", "no table", {"records": 9}, now + timedelta(hours=2))
-    status = store.monitor_status("pump")
+        run_id = store.runs.start("pump", "score", now + timedelta(hours=hour))
+    store.runs.finish(run_id, "failed", "no table", {"records": 9}, now + timedelta(hours=2))
+    status = store.runs.status("pump")
     assert (status.champion_id, status.champion_since, status.watermark) == (batch.model_id, now, (8,))
     assert (status.records, status.anomalies, status.open_anomalies) == (9, 5, 4)
     assert (status.pending_batches, status.running_batches) == (1, 0)
@@ -260,10 +260,10 @@ def test_the_status_tells_where_a_monitor_stands(store, five, batch, now):
 
 
 def test_the_status_of_a_new_monitor_is_empty(store):
-    status = store.monitor_status("pump")
+    status = store.runs.status("pump")
     assert (status.champion_id, status.watermark, status.records, status.last_runs) == (None, None, 0, {})
 
 
 def test_a_naive_time_is_refused(store):
     with pytest.raises(StoreError, match="no time zone"):
-        store.start_run("pump", "score", HOUR.replace(tzinfo=None))
+        store.runs.start("pump", "score", HOUR.replace(tzinfo=None))

@@ -11,7 +11,7 @@ from sqlalchemy import insert
 from jobs.databases import writing
 from jobs.reading.source import Source, keys_of
 from jobs.store import NewModel
-from jobs.training_set import TrainingSet, held_out_size, read_training_set, split_training_set
+from jobs.training.training_set import TrainingSet, held_out_size, read_training_set, split_training_set
 from schemas.config import MonitorConfig
 from schemas.errors import NotEnoughRecords
 from schemas.keys import key_label, load_label
@@ -37,7 +37,7 @@ class Plant:
         times = pd.date_range(START, periods=RECORDS, freq="min", tz="UTC")
         columns = {"read_at": times, "pump": np.where(ids % 2 == 0, PUMP, "b"), "flow": ids / 7.0}
         pd.DataFrame(columns, index=pd.Index(ids, name="id")).to_sql("readings", engine)
-        self.model = store.add_model("pump", NewModel(b"", "", {}, {}), now, promote=True)
+        self.model = store.models.add("pump", NewModel(b"", "", {}, {}), now, promote=True)
         with writing(engine) as connection:
             row = {"monitor": "pump", "after_key": "", "upto_key": "[9]", "state": "done", "planned_at": now}
             self.batch = connection.execute(insert(batches).values(row).returning(batches.c.id)).scalar_one()
@@ -45,7 +45,7 @@ class Plant:
     def read(self, at=START + RECORDS * MINUTE, **settings):
         given = {"table": "readings", "key": "id", "time": "read_at", "entity": "pump", "numeric": ["flow"]}
         source = Source("pump", MonitorConfig(**given | settings), self.engine)
-        found = read_training_set(source, self.store.feedback("pump"), at)
+        found = read_training_set(source, self.store.feedback.read("pump"), at)
         source.close()
         return found.records["id"].tolist(), dict(found.left_out)
 
@@ -80,7 +80,7 @@ def test_what_people_called_real_stays_out_and_false_alarms_stay_in(plant):
 
 
 def test_the_label_given_last_counts_whichever_model_flagged_the_record(plant, now):
-    newer = plant.store.add_model("pump", NewModel(b"", "", {}, {}), now, promote=True)
+    newer = plant.store.models.add("pump", NewModel(b"", "", {}, {}), now, promote=True)
     plant.flag(10, label="confirmed", labelled=START, superseded=START)
     plant.flag(10, label="false_positive", labelled=START + MINUTE, model=newer)
     plant.flag(11, label="confirmed", labelled=START + MINUTE, superseded=START)
@@ -154,10 +154,10 @@ def test_a_record_is_counted_for_one_reason(plant):
 
 
 def test_other_monitors_do_not_count(plant):
-    plant.store.request_retraining("other", "x", START)
+    plant.store.requests.add("other", "x", START)
     plant.flag(10, label="confirmed", incident=plant.incident(10, 14))
-    assert plant.store.feedback("other").keys("confirmed") == []
-    assert plant.store.feedback("other").spans == ()
+    assert plant.store.feedback.read("other").keys("confirmed") == []
+    assert plant.store.feedback.read("other").spans == ()
 
 
 def cut(n, unseen, **settings):

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Column, Date, DateTime, Double, Integer, MetaData, Table, Text, Uuid, insert, inspect, text
 
 from jobs.databases import open_engine, reading, writing
-from jobs.joining import join_anomalies
+from jobs.join_view import join_anomalies
 from jobs.reading.source import Source, keys_of
 from jobs.store import Anomaly, BatchResult, HourCount, NewModel
 from schemas.config import MonitorConfig
@@ -27,11 +27,11 @@ def flagged(key, feature="flow", severity=80.0):
 @pytest.fixture
 def finish(store, now):
     """Finishes a batch of the monitor pump."""
-    model_id = store.add_model("pump", NewModel(b"", "", {}, {}), now, promote=True)
+    model_id = store.models.add("pump", NewModel(b"", "", {}, {}), now, promote=True)
 
     def finisher(number, result, at=now):
-        store.plan_batch("pump", KeyRange((number,), (number + 1,)), now)
-        store.finish_batch(store.claim_batch("pump", model_id, now, timedelta(hours=1)), result, at)
+        store.ledger.plan("pump", KeyRange((number,), (number + 1,)), now)
+        store.ledger.finish(store.ledger.claim("pump", model_id, now, timedelta(hours=1)), result, at)
 
     return finisher
 
@@ -43,7 +43,7 @@ def query(store, sql):
 
 def test_open_anomalies_are_newest_first_without_judged_ones(store, finish, now):
     finish(1, BatchResult(9, tuple(flagged((key,)) for key in (1, 2, 3))))
-    store.label_anomaly(2, "false_positive", now)
+    store.anomalies.label(2, "false_positive", now)
     assert query(store, "SELECT record_key, severity, top_feature FROM open_anomalies") == [
         ("3", 80.0, "flow"),
         ("1", 80.0, "flow"),

@@ -17,48 +17,48 @@ def worker(now):
 
 
 def test_a_process_is_seen_with_what_it_runs_next(store, worker, now):
-    store.beat(worker, {"pump": now + HOUR}, now)
-    store.beat(worker, {"pump": now + 2 * HOUR, "fan": now}, now + HOUR)
-    assert store.workers(seen_since=now) == [worker]
-    assert store.next_runs(seen_since=now) == {"pump": now + 2 * HOUR, "fan": now}
+    store.workers.beat(worker, {"pump": now + HOUR}, now)
+    store.workers.beat(worker, {"pump": now + 2 * HOUR, "fan": now}, now + HOUR)
+    assert store.workers.alive(seen_since=now) == [worker]
+    assert store.workers.next_runs(seen_since=now) == {"pump": now + 2 * HOUR, "fan": now}
 
 
 def test_the_next_run_of_a_monitor_is_the_earliest_of_all_that_live(store, now):
     for number, hours in enumerate((3, 1, 2)):
-        store.beat(Worker(f"w{number}", "h", number, "1", now), {"pump": now + hours * HOUR}, now)
-    assert store.next_runs(seen_since=now) == {"pump": now + HOUR}
-    store.stop_worker("w1", now)
-    assert store.next_runs(seen_since=now) == {"pump": now + 2 * HOUR}
-    assert store.next_runs(seen_since=now + HOUR) == {}
+        store.workers.beat(Worker(f"w{number}", "h", number, "1", now), {"pump": now + hours * HOUR}, now)
+    assert store.workers.next_runs(seen_since=now) == {"pump": now + HOUR}
+    store.workers.stop("w1", now)
+    assert store.workers.next_runs(seen_since=now) == {"pump": now + 2 * HOUR}
+    assert store.workers.next_runs(seen_since=now + HOUR) == {}
 
 
 def test_a_stopped_process_lives_no_more_and_is_forgotten_later(store, engine, worker, now):
-    store.beat(worker, {}, now)
-    store.stop_worker(worker.id, now)
-    assert store.workers(seen_since=now) == []
-    assert store.forget_workers(seen_before=now) == 0
-    assert store.forget_workers(seen_before=now + HOUR) == 1
+    store.workers.beat(worker, {}, now)
+    store.workers.stop(worker.id, now)
+    assert store.workers.alive(seen_since=now) == []
+    assert store.workers.forget(seen_before=now) == 0
+    assert store.workers.forget(seen_before=now + HOUR) == 1
     with writing(engine) as connection:
         assert connection.scalar(text("SELECT count(*) FROM workers")) == 0
 
 
 def test_a_run_that_a_dead_process_left_open_is_closed(store, worker, now):
     living = Worker("living", "h", 1, "1", now)
-    store.beat(worker, {}, now)
-    store.beat(living, {}, now + HOUR)
+    store.workers.beat(worker, {}, now)
+    store.workers.beat(living, {}, now + HOUR)
     for monitor, by in (("lost", worker.id), ("unknown", "nobody"), ("going_on", living.id), ("by_hand", None)):
-        store.start_run(monitor, "score", now, worker=by)
-    assert store.close_lost_runs(seen_before=now + HOUR, at=now + 2 * HOUR) == 2
-    outcomes = {name: store.monitor_status(name).last_runs["score"].outcome for name in ("lost", "unknown", "by_hand")}
+        store.runs.start(monitor, "score", now, worker=by)
+    assert store.workers.close_lost_runs(seen_before=now + HOUR, at=now + 2 * HOUR) == 2
+    outcomes = {name: store.runs.status(name).last_runs["score"].outcome for name in ("lost", "unknown", "by_hand")}
     assert outcomes == {"lost": "interrupted", "unknown": "interrupted", "by_hand": None}
-    assert store.monitor_status("going_on").last_runs["score"].outcome is None
+    assert store.runs.status("going_on").last_runs["score"].outcome is None
 
 
 def test_the_newest_start_counts_whatever_came_of_it(store, now):
-    assert store.last_started("pump", "score") is None
-    first = store.start_run("pump", "score", now, scheduled_for=now - HOUR)
-    store.finish_run(first, "done", None, {}, now)
-    store.start_run("pump", "score", now + HOUR)
-    store.start_run("fan", "score", now + 2 * HOUR)
-    assert store.last_started("pump", "score") == now + HOUR
-    assert store.last_started("pump", "train") is None
+    assert store.runs.last_started("pump", "score") is None
+    first = store.runs.start("pump", "score", now, scheduled_for=now - HOUR)
+    store.runs.finish(first, "done", None, {}, now)
+    store.runs.start("pump", "score", now + HOUR)
+    store.runs.start("fan", "score", now + 2 * HOUR)
+    assert store.runs.last_started("pump", "score") == now + HOUR
+    assert store.runs.last_started("pump", "train") is None

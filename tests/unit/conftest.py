@@ -2,8 +2,8 @@
 
 import pytest
 
-from detector.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.scorer import Scorer
+from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.scorer import Scorer
 from tests.samples import FEATURES, SMALL, make_records
 
 

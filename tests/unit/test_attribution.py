@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from detector.attribution import SUSPICIOUS, attribute
-from detector.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.preprocess import Matrix
-from detector.scorer import Scorer
+from detector.records.attribution import SUSPICIOUS, attribute
+from detector.records.encoder import Matrix
+from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.scorer import Scorer
 from schemas.config import ModelConfig
 from schemas.frames import Features
 from tests.samples import make_records

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import methods
-from benchmarks.controls import fit_control
+from benchmarks.baselines_without_network import fit_control
 from benchmarks.protocol import PValues, conformal, measure, split
 from benchmarks.report import summary
 from benchmarks.results import COLUMNS, append, open_results, read_results

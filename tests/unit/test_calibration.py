@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, expon, false_discovery_control, genpareto, norm, uniform
 
-from detector.calibration import Calibration, benjamini_hochberg, f_beta_threshold, severity
+from detector.core.calibration import Calibration, benjamini_hochberg, f_beta_threshold, severity
 from schemas.errors import NotEnoughRecords, RateTooSmall, RecordsError
 
 scores_lists = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200)

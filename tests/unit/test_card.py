@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from detector.artifact import digest, dump_artifact, load_artifact
-from detector.card import Card, make_card, realised_rates
-from detector.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.peers import PEERS
+from detector.records.artifact import digest, dump_artifact, load_artifact
+from detector.records.baselines import PEERS
+from detector.records.card import Card, make_card, realised_rates
+from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
 from jobs.commands.card import describe_card, knn_advice
 from jobs.output import Output
 from tests.samples import FEATURES, SMALL

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from detector.comparison import Comparison, decide
-from detector.trial import Found, Performance
+from detector.core.comparison import Comparison, decide
+from detector.records.held_out import Found, Performance
 
 SOUND = Performance(
     records=1000,

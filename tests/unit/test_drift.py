@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from detector.artifact import digest, dump_artifact, load_artifact
-from detector.calibration import Calibration
-from detector.drift import MOST_LEVELS, P_VALUES, DriftRule, Profile, assess, feature_key
-from detector.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.scorer import Scorer
+from detector.core.calibration import Calibration
+from detector.core.drift import MOST_LEVELS, P_VALUES, DriftRule, Profile, assess, feature_key
+from detector.records.artifact import digest, dump_artifact, load_artifact
+from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.scorer import Scorer
 from schemas.config import ModelConfig
 from schemas.errors import ArtifactError
 from schemas.frames import Features

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.store.extents import extent_of_record
+from jobs.store.incident_summary import extent_of_record
 from jobs.store.messages import digest_message, event_message, incident_message, one_line
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from detector.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.model import CHUNK
-from detector.scorer import Scorer
+from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.model import CHUNK
+from detector.records.scorer import Scorer
 from schemas.config import ModelConfig
 from schemas.errors import MissingColumns, RecordsError
 from tests.samples import FEATURES, make_records

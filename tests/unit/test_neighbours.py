@@ -6,8 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from detector import neighbours
-from detector.neighbours import AXES, LARGEST, PROBED, TYPICAL, VARIANCE, Neighbours, _cells, _principal_axes, _solved
+from detector.core import neighbours
+from detector.core.neighbours import (
+    AXES,
+    LARGEST,
+    PROBED,
+    TYPICAL,
+    VARIANCE,
+    Neighbours,
+    _cells,
+    _principal_axes,
+    _solved,
+)
 
 coordinates = st.integers(-400, 400).map(lambda quarters: quarters / 4)  # apart or tied, in float32 too
 planes = arrays(np.float32, st.tuples(st.integers(1, 40), st.just(3)), elements=coordinates)

@@ -10,7 +10,7 @@ import pytest
 from jobs.demo.pictures import TrainingCurve, course_picture, score_picture
 from jobs.demo.pictures.style import FLAGGED, KNOWN, LIGHT, SKY
 from schemas.errors import UsageError
-from tests.course import course
+from tests.timeline import course
 
 CURVE = TrainingCurve(epochs=(1, 2, 3), training_elbo=(-9.0, -5.0, -4.0), held_out_elbo=(-9.5, -6.0, -5.5))
 OVERVIEW, PANELS = slice(0, 600), slice(700, 1650)  # rows of the picture of a course, above its legend

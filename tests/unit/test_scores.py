@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from detector.artifact import digest, dump_artifact, load_artifact
-from detector.calibration import benjamini_hochberg
-from detector.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.model import CHUNK, SCORES
-from detector.scorer import Scorer
+from detector.core.calibration import benjamini_hochberg
+from detector.records.artifact import digest, dump_artifact, load_artifact
+from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.model import CHUNK, SCORES
+from detector.records.scorer import Scorer
 from schemas.config import ModelConfig
 from schemas.errors import RecordsError
 from tests.samples import FEATURES, SMALL, make_records

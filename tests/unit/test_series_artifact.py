@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from detector.artifact import digest, load_artifact
-from detector.series import network
+from detector.records.artifact import digest, load_artifact
+from detector.series import keras_network
 from detector.series.artifact import dump_series, load_series, manifest
-from detector.series.records import Series
+from detector.series.series import Series
 from schemas.errors import ArtifactError
 from tests.series import FEATURES, channels, trained
 
@@ -18,7 +18,7 @@ from tests.series import FEATURES, channels, trained
 @pytest.fixture(scope="module")
 def networked():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(network, "STEPS", 20)
+        patch.setattr(keras_network, "STEPS", 20)
         return trained(network=True, seed=3)
 
 

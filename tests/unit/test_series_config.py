@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from jobs.series_training import settings_of
+from jobs.training.series_training import settings_of
 from schemas.config import MonitorConfig
 from schemas.series import SeriesConfig
 

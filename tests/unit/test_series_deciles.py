@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detector.series.deciles import Deciles
-from detector.series.records import Series
+from detector.series.series import Series
 
 MINUTES = np.datetime64("2026-03-01", "us") + np.arange(10_000) * np.timedelta64(1, "m")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.series import Series, SeriesModel, SeriesSettings, network
-from detector.series.autoencoder import Autoencoder, Scale, decode, divergence, encode, surprise
-from detector.training import Epoch
+from detector.records.network_training import Epoch
+from detector.series import Series, SeriesModel, SeriesSettings, keras_network
+from detector.series.numpy_network import Autoencoder, Scale, decode, divergence, encode, surprise
 from schemas.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ def series(values: np.ndarray, start: int = 0) -> Series:
 
 def fit(settings: SeriesSettings = SETTINGS) -> SeriesModel:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(network, "STEPS", 120)
+        patch.setattr(keras_network, "STEPS", 120)
         return SeriesModel.fit({"pump": series(plant(900, 0)), "valve": series(plant(600, 1))}, settings)
 
 
@@ -47,15 +47,15 @@ def later() -> np.ndarray:
 
 def test_a_member_scores_by_itself_as_it_was_trained_among_others_of_other_widths():
     rng = np.random.default_rng(0)
-    weights = network._initial(2, 10, 4, rng)
-    members = network.Members(weights)
+    weights = keras_network._initial(2, 10, 4, rng)
+    members = keras_network.Members(weights)
     x = rng.standard_normal((2, 8, 10)).astype(np.float32)
     x[1, :, 5:] = 0
     is_real = np.array([[[1.0] * 10], [[1.0] * 5 + [0.0] * 5]], dtype=np.float32)
     nothing = {"hidden": np.zeros_like(x), "draw": np.zeros((2, 8, 4), np.float32), "is_real": is_real}
     together = members.predict_on_batch({"visible": x, "target": x, **nothing})
     for member, width in enumerate((10, 5)):
-        own, rows = network._trimmed(weights, member, width), x[member, :, :width]
+        own, rows = keras_network._trimmed(weights, member, width), x[member, :, :width]
         mean, log_var = encode(np, own, rows)
         nll = surprise(np, rows, *decode(np, own, mean)).sum(axis=1)
         np.testing.assert_allclose(nll, together["nll"][member], rtol=1e-4)
@@ -65,7 +65,7 @@ def test_a_member_scores_by_itself_as_it_was_trained_among_others_of_other_width
 def test_a_wide_network_says_the_same_to_the_bit_however_many_records_come_together():
     rng = np.random.default_rng(0)
     features = rng.standard_normal((600, 190)).astype(np.float32)
-    weights = network._trimmed(network._initial(1, 190, 24, rng), 0, 190)
+    weights = keras_network._trimmed(keras_network._initial(1, 190, 24, rng), 0, 190)
     autoencoder = Autoencoder.of(weights, Scale.fit(features), features[:100])
     whole = autoencoder.scores(features)
     for end in (1, 2, 3, 5, 13, 100, 257):
@@ -75,11 +75,11 @@ def test_a_wide_network_says_the_same_to_the_bit_however_many_records_come_toget
 def test_training_lowers_the_loss_of_every_member():
     features = [np.repeat(np.random.default_rng(seed).standard_normal((500, 3)), 2, axis=1) for seed in range(2)]
     scales = [Scale.fit(matrix) for matrix in features]
-    untrained = network._initial(2, 6, 7, np.random.default_rng(0))
-    before = [network._trimmed(untrained, member, 6) for member in range(2)]
+    untrained = keras_network._initial(2, 6, 7, np.random.default_rng(0))
+    before = [keras_network._trimmed(untrained, member, 6) for member in range(2)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(network, "STEPS", 100)
-        after = network.train([s(x) for s, x in zip(scales, features, strict=True)], [3, 3], seed=0)
+        patch.setattr(keras_network, "STEPS", 100)
+        after = keras_network.train([s(x) for s, x in zip(scales, features, strict=True)], [3, 3], seed=0)
     for scale, x, *weights in zip(scales, features, before, after, strict=True):
         losses = [Autoencoder.of(one, scale, x).typical[0] for one in weights]
         assert losses[1] < losses[0] - 1
@@ -91,8 +91,8 @@ def train_briefly(members, **changes):
     features = [np.random.default_rng(0).standard_normal((60, 2)).astype(np.float32)] * members
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ({"STEPS": 60, "MEMBERS": 2} | changes).items():
-            patch.setattr(network, name, value)
-        network.train(features, [1] * members, seed=0, progress=heard.append)
+            patch.setattr(keras_network, name, value)
+        keras_network.train(features, [1] * members, seed=0, progress=heard.append)
     return heard
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from detector.series.averages import past_mean, rows_of, running_mean
 from detector.series.channels import STILL_ROWS, Channels
 from detector.series.fusion import Fusion
-from detector.series.views import Forecast, OwnForecast
+from detector.series.running_means import past_mean, rows_of, running_mean
+from detector.series.signals import Forecast, OwnForecast
 
 
 @pytest.fixture

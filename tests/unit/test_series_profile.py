@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 from scipy.signal import lfilter
 
-from detector.artifact import digest
-from detector.drift import P_VALUES, DriftRule, Profile, assess, feature_key
+from detector.core.drift import P_VALUES, DriftRule, Profile, assess, feature_key
+from detector.records.artifact import digest
 from detector.series.artifact import SeriesArtifact, dump_series, load_series
 from detector.series.drift import correlation_time, fit_profile
 from detector.series.model import SeriesModel
-from detector.series.records import Series
-from detector.series.scorer import InContext, SeriesScorer
+from detector.series.scorer import BoundSeriesScorer, SeriesScorer
+from detector.series.segments import Segment
+from detector.series.series import Series
 from detector.series.settings import SeriesSettings
-from detector.series.stretches import Stretch
 from schemas.errors import ArtifactError
 from schemas.frames import P_VALUE, Features
 from tests.series import FEATURES, channels
@@ -52,14 +52,14 @@ def scorer():
 
 def counts_of(scorer, values, rows):
     """How records that have come are counted: so many rows of each machine, by number or slice."""
-    stretches, start = [], 0
+    segments, start = [], 0
     for name, of_one in values.items():
         own = rows.get(name, slice(0)) if isinstance(rows, dict) else rows
         first, end, _ = own.indices(RECORDS)
-        stretches.append(Stretch(name, start + np.arange(end - first), series(of_one[max(first - PAST, 0) : end])))
+        segments.append(Segment(name, start + np.arange(end - first), series(of_one[max(first - PAST, 0) : end])))
         start += end - first
     page = pd.DataFrame(index=np.arange(start))
-    bound = InContext(scorer, page.index, [stretch for stretch in stretches if len(stretch.rows)])
+    bound = BoundSeriesScorer(scorer, page.index, [segment for segment in segments if len(segment.rows)])
     return bound.profile.counts(page, bound.score(page)[P_VALUE].to_numpy())
 
 
@@ -157,7 +157,7 @@ def test_the_profile_is_stored_with_the_model(scorer):
 
 def test_a_model_without_a_profile_counts_nothing(scorer):
     bare = SeriesScorer(replace(scorer.artifact, about={}))
-    assert InContext(bare, pd.RangeIndex(0), []).profile is None
+    assert BoundSeriesScorer(bare, pd.RangeIndex(0), []).profile is None
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from detector.calibration import severity
+from detector.core.calibration import severity
 from detector.series.artifact import SeriesArtifact
 from detector.series.model import SeriesModel
-from detector.series.records import Series
-from detector.series.scorer import InContext, SeriesScorer
+from detector.series.scorer import BoundSeriesScorer, SeriesScorer
+from detector.series.segments import Segment, entities_of, rising_runs, series_of
+from detector.series.series import Series
 from detector.series.settings import SeriesSettings
-from detector.series.stretches import Stretch, entities_of, rising_runs, series_of
 from schemas.errors import MissingColumns, RecordsError
 from schemas.frames import SCORE_COLUMNS, Features
 from tests.series import FEATURES, channels, machine, trained
@@ -21,14 +21,14 @@ def scorer():
     return SeriesScorer(trained())
 
 
-def stretch(entity, readings, rows):
+def segment(entity, readings, rows):
     """The last `rows` of some readings, to be scored with those before them."""
-    return Stretch(entity, np.arange(rows), series_of(readings, "read_at", FEATURES))
+    return Segment(entity, np.arange(rows), series_of(readings, "read_at", FEATURES))
 
 
 def in_context(scorer, entity, readings, rows):
     page = readings.tail(rows)
-    return InContext(scorer, page.index, [stretch(entity, readings, rows)]), page
+    return BoundSeriesScorer(scorer, page.index, [segment(entity, readings, rows)]), page
 
 
 def test_it_scores_as_the_model_does_and_leaves_no_column_out(scorer):
@@ -53,11 +53,11 @@ def test_p_values_and_threshold_are_those_of_the_entity(scorer):
 
 def test_an_entity_with_too_few_calibration_records_is_ranked_and_not_flagged():
     scorer = SeriesScorer(trained(), rate=0.001)
-    assert not SeriesScorer(trained(), rate=0.005).judge("a").only_ranks
+    assert not SeriesScorer(trained(), rate=0.005).entity_threshold("a").only_ranks
     broken = machine("a", 700, 0).assign(torque=1e6)
     bound, page = in_context(scorer, "a", broken, 50)
     scored = bound.score(page)
-    assert scorer.judge("a").only_ranks
+    assert scorer.entity_threshold("a").only_ranks
     assert np.isinf(scored["threshold"]).all()
     assert not scored["is_anomaly"].any()
     assert scored["p_value"].min() == pytest.approx(1 / 241)
@@ -67,10 +67,10 @@ def test_entities_with_too_few_calibration_records_pool_them():
     scorer = SeriesScorer(trained(), rate=0.005)
     pool = np.sort(np.concatenate([scorer.model.reference("a"), scorer.model.reference("b")]))
     for entity in ("a", "b"):
-        assert scorer.judge(entity).is_pooled
-        np.testing.assert_array_equal(scorer.judge(entity).calibration.reference, pool)
-        assert scorer.judge(entity).threshold == pool[-1]
-    assert not SeriesScorer(trained(), rate=0.01).judge("a").is_pooled
+        assert scorer.entity_threshold(entity).is_pooled
+        np.testing.assert_array_equal(scorer.entity_threshold(entity).calibration.reference, pool)
+        assert scorer.entity_threshold(entity).threshold == pool[-1]
+    assert not SeriesScorer(trained(), rate=0.01).entity_threshold("a").is_pooled
 
 
 def test_a_single_entity_with_too_few_calibration_records_takes_those_of_all():
@@ -78,9 +78,9 @@ def test_a_single_entity_with_too_few_calibration_records_takes_those_of_all():
     model = SeriesModel.fit(series, SeriesSettings())
     scorer = SeriesScorer(SeriesArtifact(FEATURES, model, 0.004, {"a": 1500, "new": 350}, {}))
     pool = np.sort(np.concatenate([model.reference("a"), model.reference("new")]))
-    assert (scorer.judge("a").is_pooled, scorer.judge("new").is_pooled) == (False, True)
-    np.testing.assert_array_equal(scorer.judge("new").calibration.reference, pool)
-    assert np.isfinite(scorer.judge("new").threshold)
+    assert (scorer.entity_threshold("a").is_pooled, scorer.entity_threshold("new").is_pooled) == (False, True)
+    np.testing.assert_array_equal(scorer.entity_threshold("new").calibration.reference, pool)
+    assert np.isfinite(scorer.entity_threshold("new").threshold)
 
 
 def test_an_unseen_entity_without_a_shared_model_is_refused():

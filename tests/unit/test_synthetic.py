@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from detector.preprocess import Encoder
-from detector.synthetic import synthetic_anomalies
+from detector.records.encoder import Encoder
+from detector.records.synthetic import synthetic_anomalies
 from schemas.frames import Features
 from tests.samples import FEATURES, make_records
 

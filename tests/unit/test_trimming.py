@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from detector.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.scorer import Scorer
+from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.scorer import Scorer
 from schemas.frames import Features
 from tests.samples import FEATURES, SMALL, make_records
 

@@ -1,0 +1,1 @@
+"""What models of records and of series share: calibration, comparison, drift, neighbours."""

@@ -1,0 +1,1 @@
+"""Models of single records: encoding, networks, scores and their artifact."""

@@ -1,0 +1,208 @@
+"""Records to the record matrix: what every column learned, applied to a frame."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from detector.records.feature_types import (
+    CLIP,
+    COLUMN_TYPES,
+    CategoryColumn,
+    Column,
+    FlagColumn,
+    NumberColumn,
+    TimestampColumn,
+)
+from schemas.errors import MissingColumns, RecordsError
+from schemas.frames import Features
+
+SQUASH_FROM = 4.0  # standardised values beyond this enter the network on a logarithmic scale
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """n encoded records of d cells in two views, both standardised.
+
+    Attributes:
+        standard: (n, d) float32, clipped at 30; 0 where missing.
+        quantile: (n, d) float32, likewise.
+        missing: (n, d) bool.
+        violations: (n,) float32, features of a record whose value training rules out.
+    """
+
+    standard: np.ndarray
+    quantile: np.ndarray
+    missing: np.ndarray
+    violations: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.standard)
+
+    def __getitem__(self, rows: Any) -> "Matrix":
+        return Matrix(self.standard[rows], self.quantile[rows], self.missing[rows], self.violations[rows])
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What each of the d cells of a matrix is.
+
+    Attributes:
+        kinds: (d,) "gaussian", "binary" or "category".
+        feature: (d,) index of the feature of each cell.
+        means: (d,) share behind a standardised 0, for binary and category cells.
+        scales: (d,) share that a standardised 1 adds, for binary and category cells.
+    """
+
+    kinds: np.ndarray
+    feature: np.ndarray
+    means: np.ndarray
+    scales: np.ndarray
+
+    @property
+    def width(self) -> int:
+        """The number of cells d."""
+        return len(self.kinds)
+
+    def groups(self) -> np.ndarray:
+        """(d, g) float32, 1 where a category cell belongs to a feature; one column for each such feature."""
+        is_category = self.kinds == "category"
+        owners = np.unique(self.feature[is_category])
+        return ((self.feature[:, None] == owners[None, :]) & is_category[:, None]).astype(np.float32)
+
+    def feature_cells(self, n_features: int) -> np.ndarray:
+        """(d, f) float32, 1 where a cell belongs to a feature."""
+        return (self.feature[:, None] == np.arange(n_features)[None, :]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """The state of preprocessing: one column for each feature, in the order of the features."""
+
+    columns: tuple[Column, ...]
+
+    @classmethod
+    def fit(cls, records: pd.DataFrame, features: Features, max_levels: int) -> "Encoder":
+        """Learn every column from normal records.
+
+        Raises:
+            MissingColumns: where a feature is not among the records' columns.
+            RecordsError: where a feature is null in all records, or all features are constant.
+        """
+        _check_columns(records, features)
+        columns = [NumberColumn.fit(name, records[name]) for name in features.numeric]
+        columns += [FlagColumn.fit(name, records[name]) for name in features.boolean]
+        columns += [CategoryColumn.fit(name, records[name], max_levels) for name in features.categorical]
+        columns += [TimestampColumn.fit(name, records[name]) for name in features.timestamp]
+        encoder = cls(tuple(columns))
+        if not encoder.layout.width:
+            raise RecordsError(
+                f"Every feature is constant in the {len(records)} training records: {list(features.names)}. "
+                "There is nothing to learn; list features that vary, or widen `normal`."
+            )
+        return encoder
+
+    @property
+    def names(self) -> list[str]:
+        """The features, in the order of the columns."""
+        return [column.name for column in self.columns]
+
+    @property
+    def layout(self) -> Layout:
+        """What each cell of the matrix is."""
+        return Layout(
+            kinds=np.array([kind for column in self.columns for kind in column.kinds], dtype=object),
+            feature=np.repeat(np.arange(len(self.columns)), [len(column.kinds) for column in self.columns]),
+            means=np.array([mean for column in self.columns for mean in column.cell_means], dtype=np.float32),
+            scales=np.array([scale for column in self.columns for scale in column.cell_scales], dtype=np.float32),
+        )
+
+    def encode(self, records: pd.DataFrame) -> Matrix:
+        """The record matrix of n records; a pure function of each record.
+
+        Raises:
+            MissingColumns: where the records lack a feature.
+        """
+        return self.encode_with_violations(records)[0]
+
+    def encode_with_violations(self, records: pd.DataFrame) -> tuple[Matrix, np.ndarray]:
+        """The record matrix, and which features' values training rules out: (n, f) int64, 0 or 1.
+
+        Raises:
+            MissingColumns: where the records lack a feature.
+        """
+        missing = [name for name in self.names if name not in records.columns]
+        if missing:
+            raise MissingColumns(missing, records.columns)
+        blocks = [_encoded(column, records[column.name]) for column in self.columns]
+        violations = np.stack([block.violations for block in blocks], axis=1)
+        matrix = Matrix(
+            standard=np.hstack([block.standard for block in blocks]).astype(np.float32),
+            quantile=np.hstack([block.quantile for block in blocks]).astype(np.float32),
+            missing=np.hstack([block.missing for block in blocks]),
+            violations=violations.sum(axis=1).astype(np.float32),
+        )
+        return matrix, violations
+
+    def decode(self, standard: np.ndarray) -> dict[str, list[Any]]:
+        """Values of each feature from standardised cells (n, d)."""
+        widths = [len(column.kinds) for column in self.columns]
+        cells = np.split(standard, np.cumsum(widths)[:-1], axis=1)
+        return {column.name: column.decode(part) for column, part in zip(self.columns, cells, strict=True)}
+
+    def to_state(self) -> list[dict[str, Any]]:
+        """The columns as numbers and strings."""
+        return [column.to_state() for column in self.columns]
+
+    def grids(self) -> dict[str, np.ndarray]:
+        """The large arrays of the columns, by the position of the column."""
+        return {str(i): column.grid for i, column in enumerate(self.columns) if isinstance(column, NumberColumn)}
+
+    @classmethod
+    def from_state(cls, states: Sequence[dict[str, Any]], grids: dict[str, np.ndarray]) -> "Encoder":
+        """The encoder that `to_state` and `grids` describe."""
+        return cls(
+            tuple(COLUMN_TYPES[state["type"]].from_state(state, grids.get(str(i))) for i, state in enumerate(states))
+        )
+
+
+def squash(view: np.ndarray) -> np.ndarray:
+    """Standardised cells as the network sees them: beyond +-4 they grow with the logarithm only.
+
+    >>> squash(np.array([-2.0, 4.0, 30.0])).round(2).tolist()
+    [-2.0, 4.0, 7.3]
+    """
+    size = np.abs(view)
+    beyond = np.maximum(size - SQUASH_FROM, 0)
+    return np.sign(view) * (np.minimum(size, SQUASH_FROM) + np.log1p(beyond))
+
+
+def unsquash(squashed: np.ndarray) -> np.ndarray:
+    """The inverse of `squash`, within the clip."""
+    size = np.abs(squashed)
+    beyond = np.expm1(np.clip(size - SQUASH_FROM, 0, np.log1p(CLIP - SQUASH_FROM)))
+    return np.sign(squashed) * (np.minimum(size, SQUASH_FROM) + beyond)
+
+
+def _check_columns(records: pd.DataFrame, features: Features) -> None:
+    missing = features.missing_from(records.columns)
+    if missing:
+        raise MissingColumns(missing, records.columns)
+    empty = [name for name in features.names if records[name].isna().all()]
+    if empty:
+        raise RecordsError(
+            f"The features {empty} are null in all {len(records)} training records. "
+            "Remove them from config.toml, or widen `normal` to records that have them."
+        )
+
+
+def _encoded(column: Column, values: pd.Series) -> Any:
+    try:
+        return column.encode(values)
+    except (TypeError, ValueError) as exc:
+        raise RecordsError(
+            f"The feature {column.name!r} holds {values.dtype} values, expected {column.tag} as in training. "
+            "If the table's column changed its type, change it back or train again."
+        ) from exc

@@ -1,0 +1,140 @@
+"""From normal records to an artifact: encode, train, measure the reference, calibrate, decide."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from detector.core.calibration import Calibration, check_rate, f_beta_threshold
+from detector.core.keras_backend import backend_name
+from detector.records.artifact import Artifact, Decision
+from detector.records.encoder import Encoder
+from detector.records.model import Model
+from detector.records.network_training import Epoch, fit_network
+from schemas.config import ModelConfig
+from schemas.errors import NotEnoughRecords
+from schemas.frames import Features
+
+MIN_TRAINING_RECORDS = 8
+CALIBRATION_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class DecisionRule:
+    """How the threshold is to be chosen.
+
+    Attributes:
+        method: by rank among normal records, by a tail model, or by F-beta on labelled records.
+        rate: the false-positive rate, for the first two.
+        f_beta: weight of recall, for the last.
+    """
+
+    method: Literal["conformal", "pot", "f_beta"] = "conformal"
+    rate: float = 0.01
+    f_beta: float = 1.0
+
+
+@dataclass(frozen=True)
+class NormalRecords:
+    """Normal records to train on, and others to calibrate with, which training never sees."""
+
+    training: pd.DataFrame
+    calibration: pd.DataFrame
+
+
+def fit_artifact(
+    normal: NormalRecords,
+    features: Features,
+    config: ModelConfig,
+    *,
+    rule: DecisionRule,
+    anomalies: pd.DataFrame | None = None,
+    progress: Callable[[Epoch], None] | None = None,
+) -> Artifact:
+    """Train, measure and calibrate a model.
+
+    Args:
+        normal: what to learn from.
+        features: which columns to learn.
+        config: hyper-parameters and seed.
+        rule: how the threshold is chosen.
+        anomalies: known ones, for a threshold by F-beta.
+        progress: called after each epoch.
+
+    Raises:
+        RecordsError: where there are too few records, for training or for the rate asked, or they lack
+            features.
+    """
+    if len(normal.training) < MIN_TRAINING_RECORDS:
+        raise NotEnoughRecords(len(normal.training), MIN_TRAINING_RECORDS, "to train on, calibration records aside")
+    if rule.method == "conformal":
+        check_rate(rule.rate, len(normal.calibration))
+    model, history = _fit_trimmed(normal.training, features, config, progress)
+    reference = Calibration.fit(model.anomaly_score(normal.calibration), with_tail=rule.method == "pot")
+    return Artifact(
+        config=config,
+        encoder=model.encoder,
+        architecture=model.network.architecture,
+        weights=model.network.weights_by_name(),
+        reference=model.reference,
+        typical_nll=model.typical_nll,
+        calibration=reference,
+        decision=_decide(rule, reference, model, anomalies),
+        about={"history": [vars(epoch) for epoch in history], "versions": _versions()},
+    )
+
+
+def _fit_trimmed(
+    records: pd.DataFrame, features: Features, config: ModelConfig, progress: Callable[[Epoch], None] | None
+) -> tuple[Model, tuple[Epoch, ...]]:
+    """The model, fitted again without the records that the first one finds most anomalous, where that is asked for.
+
+    Calibration records stay as they are: the false-positive rate is that of records like them.
+    """
+    fitted = _fit(records, features, config, progress)
+    n_trimmed = min(int(config.trim * len(records)), len(records) - MIN_TRAINING_RECORDS)
+    if not n_trimmed:
+        return fitted
+    order = np.argsort(fitted[0].training_score(records), kind="stable")
+    return _fit(records.iloc[np.sort(order[:-n_trimmed])], features, config, progress)
+
+
+def _fit(
+    records: pd.DataFrame, features: Features, config: ModelConfig, progress: Callable[[Epoch], None] | None
+) -> tuple[Model, tuple[Epoch, ...]]:
+    encoder = Encoder.fit(records, features, config.max_levels)
+    matrix = encoder.encode(records)
+    trained = fit_network(matrix, encoder.layout, config, progress)
+    return Model.from_training(config, encoder, trained.network, matrix), trained.history
+
+
+def split_records(n: int, n_calibration: int, seed: int, *, latest: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of n normal records in order of time: to train on, and to calibrate with."""
+    order = np.arange(n) if latest else np.random.default_rng(seed).permutation(n)
+    return np.sort(order[: n - n_calibration]), np.sort(order[n - n_calibration :])
+
+
+def calibration_size(n: int, rate: float | None) -> int:
+    """How many of n normal records calibrate: a fifth, or more where the rate needs more, up to a half.
+
+    >>> calibration_size(1000, 0.01), calibration_size(1000, 0.004), calibration_size(1000, None)
+    (200, 249, 200)
+    """
+    needed = int(np.ceil(1 / rate)) - 1 if rate else 0
+    return max(round(CALIBRATION_SHARE * n), min(needed, n // 2))
+
+
+def _decide(rule: DecisionRule, reference: Calibration, model: Model, anomalies: pd.DataFrame | None) -> Decision:
+    if rule.method != "f_beta":
+        return Decision(rule.method, reference.threshold(rule.rate), rule.rate)
+    known = model.anomaly_score(anomalies) if anomalies is not None and len(anomalies) else np.zeros(0)
+    stands_for = 1 + model.reference.n_train / len(reference.reference)
+    return Decision("f_beta", f_beta_threshold(reference.reference, known, rule.f_beta, stands_for), None)
+
+
+def _versions() -> dict[str, Any]:
+    packages = {name: version(name) for name in ("keras", "numpy", "pandas", "scikit-learn")}
+    return {**packages, "backend": backend_name()}

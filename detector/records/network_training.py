@@ -1,0 +1,145 @@
+"""Training of the networks: seeded batches in, weights with the best held-out ELBO out."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from detector.records.architecture import Architecture, latent_size
+from detector.records.encoder import Layout, Matrix, squash
+from detector.records.keras_network import VAE, initial_weights
+from detector.records.posterior import clean_inputs
+from schemas.config import ModelConfig
+from schemas.errors import ConfigError
+
+EPOCH_STEPS = 50
+VALIDATION_SHARE = 0.1
+MAX_VALIDATION = 2000
+MIN_BETTER = 1e-3  # nats per cell by which a held-out ELBO must grow to count
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Where training stands; ELBOs in nats per record, the second one where records are held out to watch."""
+
+    number: int
+    of: int
+    elbo: float
+    held_out_elbo: float | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Networks after training, and the way there."""
+
+    network: VAE
+    history: tuple[Epoch, ...]
+
+
+def fit_network(
+    matrix: Matrix, layout: Layout, config: ModelConfig, progress: Callable[[Epoch], None] | None = None
+) -> Trained:
+    """Train the members on a matrix of normal records; the same arguments give the same weights.
+
+    Raises:
+        ConfigError: where the ELBO stops being a number.
+    """
+    rng = np.random.default_rng(config.seed)
+    architecture = Architecture(
+        config.kind,
+        config.likelihood,
+        config.members,
+        layout.width,
+        config.hidden,
+        config.latent or latent_size(layout.width),
+        learns_variance=config.likelihood == "auto" and "gaussian" in layout.kinds,
+    )
+    held_out, rows = _split(len(matrix), rng)
+    network = VAE(architecture, layout, initial_weights(architecture, layout, rng))
+    network.prepare_training(config.learning_rate, config.weight_decay, config.steps)
+    watched = clean_inputs(matrix[held_out], architecture, is_training=True)
+    validation = {**watched.as_dict(), "beta": np.ones((len(held_out), 1), dtype=np.float32)}
+    batches = _batches(matrix[rows], architecture, config, rng)
+    return _run(network, batches, validation, config, progress)
+
+
+def _split(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that watch over the training, and rows that are trained on."""
+    order = rng.permutation(n)
+    size = min(max(1, round(VALIDATION_SHARE * n)), MAX_VALIDATION)
+    return order[:size], order[size:] if n > size else order
+
+
+def _batches(
+    matrix: Matrix, architecture: Architecture, config: ModelConfig, rng: np.random.Generator
+) -> Iterator[dict[str, np.ndarray]]:
+    """One batch a step, of its own records for each member; half of the rows have cells hidden."""
+    k, n, d = architecture.members, config.batch_size, architecture.width
+    views = [squash(view).astype(np.float32) for view in (matrix.standard, matrix.quantile)]
+    missing = matrix.missing.astype(np.float32)
+    for step in range(config.steps):
+        rows = rng.integers(0, len(matrix), (k, n))
+        target = np.stack([views[member % 2][rows[member]] for member in range(k)], axis=1)  # (n, K, d)
+        absent = np.stack([missing[rows[member]] for member in range(k)], axis=1)
+        rate = rng.random((n, k, 1), dtype=np.float32) * config.mask_rate * (rng.random((n, k, 1)) < 0.5)
+        hidden = np.maximum(rng.random((n, k, d), dtype=np.float32) < rate, absent)
+        noise = config.noise * rng.standard_normal((n, k, d), dtype=np.float32)
+        beta = config.beta * min(1.0, (step + 1) / max(1.0, config.warm_up * config.steps))
+        yield {
+            "visible": (target + noise) * (1 - hidden),
+            "hidden": hidden,
+            "target": target,
+            "observed": 1 - absent,
+            "draw": rng.standard_normal((n, k, architecture.latent), dtype=np.float32),
+            "beta": np.full((n, 1), beta, dtype=np.float32),
+        }
+
+
+def _run(
+    network: VAE,
+    batches: Iterator[dict[str, np.ndarray]],
+    validation: dict[str, np.ndarray],
+    config: ModelConfig,
+    progress: Callable[[Epoch], None] | None,
+) -> Trained:
+    """Steps until the held-out ELBO has not grown for `patience` epochs; the best weights are kept."""
+    epochs = -(-config.steps // EPOCH_STEPS)
+    history: list[Epoch] = []
+    best, best_weights, stale = -np.inf, network.weights_by_name(), 0
+    for number in range(1, epochs + 1):
+        elbo = _epoch(network, batches, min(EPOCH_STEPS, config.steps - (number - 1) * EPOCH_STEPS))
+        held_out_elbo = _held_out(network, validation)
+        _check_finite(number, elbo, held_out_elbo, config)
+        history.append(Epoch(number, epochs, elbo, held_out_elbo))
+        if progress:
+            progress(history[-1])
+        if held_out_elbo > best + MIN_BETTER * network.architecture.width:
+            best, best_weights, stale = held_out_elbo, network.weights_by_name(), 0
+        else:
+            stale += 1
+        if stale >= config.patience and number > config.warm_up * epochs:
+            break
+    network.assign_weights(best_weights)
+    return Trained(network, tuple(history))
+
+
+def _check_finite(number: int, elbo: float, held_out_elbo: float, config: ModelConfig) -> None:
+    if not np.isfinite([elbo, held_out_elbo]).all():
+        raise ConfigError(
+            f"Training diverged: the ELBO of epoch {number} is {elbo} on training and "
+            f"{held_out_elbo} on held-out records, expected finite numbers. "
+            f"Lower `learning_rate` (now {config.learning_rate:g}) or `beta` (now {config.beta:g})."
+        )
+
+
+def _epoch(network: VAE, batches: Iterator[dict[str, np.ndarray]], steps: int) -> float:
+    network.reset_metrics()
+    logs = {"elbo": np.nan}
+    for _ in range(steps):
+        logs = network.train_on_batch(next(batches), return_dict=True)
+    return float(logs["elbo"])
+
+
+def _held_out(network: VAE, validation: dict[str, np.ndarray]) -> float:
+    network.reset_metrics()
+    return float(network.test_on_batch(validation, return_dict=True)["elbo"])

@@ -1,0 +1,87 @@
+"""What goes into the networks and what comes out of them, as plain arrays.
+
+Shapes: n records, K members, V views (2, or 1 for a single member), d cells, l latent dimensions.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from detector.records.architecture import Architecture
+from detector.records.encoder import Matrix, squash
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the networks see and are measured against, all float32.
+
+    The second axis counts views, or members where each has records of its own, or is 1 where all share.
+
+    Attributes:
+        visible: (n, V or K, d) squashed cells, 0 where hidden.
+        hidden: (n, 1 or K, d), 1 where a cell is kept back or missing.
+        target: (n, V or K, d), the cells to reconstruct.
+        observed: (n, 1 or K, d), 1 where there is a value to reconstruct.
+        draw: (n, 1 or K, l), standard normal draws; 0 decodes the posterior mean.
+    """
+
+    visible: np.ndarray
+    hidden: np.ndarray
+    target: np.ndarray
+    observed: np.ndarray
+    draw: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.visible)
+
+    def as_dict(self) -> dict[str, np.ndarray]:
+        """The arrays by name, as Keras takes them."""
+        return {name: getattr(self, name) for name in ("visible", "hidden", "target", "observed", "draw")}
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Where the networks place n records, and what they expect there.
+
+    Attributes:
+        z_mean: (n, K, l).
+        expected: (n, V, d), the reconstruction in standardised units, averaged over the members of each view.
+    """
+
+    z_mean: np.ndarray
+    expected: np.ndarray
+
+
+@dataclass(frozen=True)
+class Posterior(Reconstruction):
+    """All that the networks say of n records.
+
+    Attributes:
+        z_log_var: (n, K, l); zeros for an autoencoder.
+        nll: (n, d), negative log-likelihood of each observed cell in nats, averaged over members; that of a
+            category is split over the cells of its feature.
+        kl: (n,), divergence from the prior in nats, averaged over members.
+    """
+
+    z_log_var: np.ndarray
+    nll: np.ndarray
+    kl: np.ndarray
+
+
+def clean_inputs(
+    matrix: Matrix, architecture: Architecture, hidden: np.ndarray | None = None, *, is_training: bool = False
+) -> Inputs:
+    """Records without noise, to be decoded at the posterior mean.
+
+    Args:
+        matrix: n records.
+        architecture: of the networks that will see them.
+        hidden: (n, d), 1 where a cell is kept from the networks beside the missing ones.
+        is_training: targets are squashed in training; in scores they are not, so that distance keeps counting.
+    """
+    views = np.stack([matrix.standard, matrix.quantile][: architecture.members], axis=1)  # (n, V, d)
+    missing = matrix.missing[:, None, :].astype(np.float32)
+    kept_back = missing if hidden is None else np.maximum(missing, hidden[:, None, :]).astype(np.float32)
+    target = squash(views)
+    draw = np.zeros((len(matrix), 1, architecture.latent), dtype=np.float32)
+    return Inputs(target * (1 - kept_back), kept_back, target if is_training else views, 1 - missing, draw)

@@ -1,0 +1,194 @@
+"""Training of the temporal variational autoencoders, in Keras: those of many entities side by side as one model.
+
+Notation: K members, one for each network; n records in a batch; d features, padded to those of the widest member.
+All randomness (initial weights, noise, hidden channels, draws from the posterior) comes in as arrays.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import count, islice
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from detector.records.network_training import EPOCH_STEPS, Epoch
+from detector.series.numpy_network import decode, divergence, encode, shapes, surprise
+from schemas.errors import ConfigError
+
+HIDDEN = 64  # units of a layer
+LARGEST_LATENT = 24
+STEPS = 400
+BATCH = 128  # records of each member
+LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-3
+WARM_UP = 0.3  # share of the steps over which the KL term comes in
+NOISE = 0.1
+MOST_HIDDEN = 0.5  # share of the channels
+MEMBERS = 32  # trained at once: bounds the memory
+HINT = "encoder/hint/kernel"  # the encoder's weights for which features are hidden: scoring hides none
+
+Array = np.ndarray
+
+
+def train(
+    features: Sequence[Array],
+    channels: Sequence[int],
+    seed: int,
+    progress: Callable[[Epoch], None] | None = None,
+) -> list[dict[str, Array]]:
+    """Weights of a network for each matrix of standardised features (m, d), by the names of `shapes`.
+
+    Args:
+        features: one matrix for each network.
+        channels: how many channels each matrix has: its features are the first of each channel, then the second.
+        seed: of everything random.
+        progress: called after each epoch of the networks that train at once.
+
+    Raises:
+        ConfigError: where the ELBO stops being a number.
+    """
+    rng = np.random.default_rng(seed)
+    parts = [slice(start, start + MEMBERS) for start in range(0, len(features), MEMBERS)]
+    numbers, of = count(1), len(parts) * _epochs()
+
+    def tell(elbo: float) -> None:
+        epoch = Epoch(next(numbers), of, elbo)
+        _check_finite(epoch)
+        if progress:
+            progress(epoch)
+
+    return [weights for part in parts for weights in _train(features[part], channels[part], rng, tell)]
+
+
+def _train(
+    features: Sequence[Array], channels: Sequence[int], rng: np.random.Generator, tell: Callable[[float], None]
+) -> list[dict[str, Array]]:
+    widths = [matrix.shape[1] for matrix in features]
+    d = max(widths)
+    latent = int(min(round(2 * np.sqrt(d) + 2), LARGEST_LATENT))
+    model = Members(_initial(len(features), d, latent, rng))
+    model.prepare()
+    batches = _batches(features, channels, latent, rng)
+    for _ in range(_epochs()):
+        tell(_epoch(model, islice(batches, EPOCH_STEPS)))
+    final = model.weights_by_name()
+    return [_trimmed(final, member, width) for member, width in enumerate(widths)]
+
+
+def _epochs() -> int:
+    return -(-STEPS // EPOCH_STEPS)
+
+
+def _epoch(model: "Members", batches: Iterable[dict[str, Array]]) -> float:
+    """Steps on the batches; the ELBO, in nats per record of a member."""
+    model.reset_metrics()
+    logs = {"elbo": np.nan}
+    for batch in batches:
+        logs = model.train_on_batch(batch, return_dict=True)
+    return float(logs["elbo"])
+
+
+def _check_finite(epoch: Epoch) -> None:
+    if not np.isfinite(epoch.elbo):
+        raise ConfigError(
+            f"Training of the networks diverged: their ELBO of epoch {epoch.number} is {epoch.elbo}, expected a finite "
+            "number. Set another `seed`, or network = false, in the monitor's section `series` of config.toml."
+        )
+
+
+def _initial(members: int, d: int, latent: int, rng: np.random.Generator) -> dict[str, Array]:
+    """Glorot-normal kernels, zero biases, each (K, ...)."""
+    weights = {}
+    for name, shape in {**shapes(d, HIDDEN, latent), HINT: (d, HIDDEN)}.items():
+        spread = np.sqrt(2 / sum(shape)) if name.endswith("kernel") else 0.0
+        weights[name] = (spread * rng.standard_normal((members, *shape))).astype(np.float32)
+    return weights
+
+
+def _trimmed(weights: Mapping[str, Array], member: int, width: int) -> dict[str, Array]:
+    """One member's weights, without those of the padding."""
+    own = {name: array[member] for name, array in weights.items() if name != HINT}
+    for name in ("encoder/input/kernel", "encoder/skip/kernel"):
+        own[name] = own[name][:width]
+    for name in ("decoder/output/kernel", "decoder/output/bias", "decoder/skip/kernel", "decoder/log_sd"):
+        own[name] = own[name][:, :width]
+    return {name: np.ascontiguousarray(array) for name, array in own.items()}
+
+
+def _batches(
+    features: Sequence[Array], channels: Sequence[int], latent: int, rng: np.random.Generator
+) -> Iterator[dict[str, Array]]:
+    """One batch a step, of its own records for each member; on half of the rows whole channels are hidden."""
+    k, d = len(features), max(matrix.shape[1] for matrix in features)
+    is_real = np.stack([np.arange(d) < matrix.shape[1] for matrix in features])[:, None, :].astype(np.float32)
+    channel = np.stack([np.arange(d) % count for count in channels])  # (K, d)
+    for step in range(STEPS):
+        target = np.zeros((k, BATCH, d), dtype=np.float32)
+        for member, matrix in enumerate(features):
+            target[member, :, : matrix.shape[1]] = matrix[rng.integers(0, len(matrix), BATCH)]
+        rate = MOST_HIDDEN * rng.random((k, BATCH, 1)) * (rng.random((k, BATCH, 1)) < 0.5)
+        is_hidden = rng.random((k, BATCH, max(channels))) < rate
+        hidden = np.take_along_axis(is_hidden, channel[:, None, :], axis=2) * is_real
+        noise = NOISE * rng.standard_normal(target.shape, dtype=np.float32)
+        yield {
+            "visible": (target + noise) * (is_real - hidden),
+            "hidden": hidden,
+            "target": target,
+            "is_real": is_real,
+            "draw": rng.standard_normal((k, BATCH, latent), dtype=np.float32),
+            "beta": np.full((k, 1), min(1.0, (step + 1) / (WARM_UP * STEPS)), dtype=np.float32),
+        }
+
+
+class Members(keras.Model):  # type: ignore[misc]
+    """K networks as one batched model.
+
+    Args:
+        weights: an array (K, ...) for every name in `shapes`, and the hint.
+    """
+
+    def __init__(self, weights: Mapping[str, Array]) -> None:
+        super().__init__()
+        self._w = {
+            name: self.add_weight(name=name.replace("/", "_"), shape=array.shape, initializer="zeros", dtype="float32")
+            for name, array in weights.items()
+        }
+        for name, variable in self._w.items():
+            variable.assign(weights[name])
+        self.elbo_tracker = keras.metrics.Mean(name="elbo")
+        self.built = True
+
+    def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Reconstruction loss and divergence of each record, both (K, n), in nats."""
+        hint = ops.matmul(inputs["hidden"], self._w[HINT])  # (K, n, h)
+        mean, log_var = encode(ops, self._w, inputs["visible"], hint)  # (K, n, l)
+        z = mean + ops.exp(0.5 * log_var) * inputs["draw"]
+        nats = surprise(ops, inputs["target"], *decode(ops, self._w, z))  # (K, n, d)
+        return {"nll": ops.sum(nats * inputs["is_real"], axis=-1), "kl": divergence(ops, mean, log_var)}
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,  # noqa: ARG002
+        y_pred: Any = None,
+        sample_weight: Any = None,  # noqa: ARG002
+        training: bool = True,  # noqa: ARG002, FBT001, FBT002
+    ) -> Any:
+        """Sum over members of the negative ELBO, its KL term weighted by beta, over the square root of the width."""
+        self.elbo_tracker.update_state(-ops.mean(y_pred["nll"] + y_pred["kl"]))
+        loss = ops.mean(y_pred["nll"] + x["beta"] * y_pred["kl"], axis=1)  # (K,)
+        return ops.sum(loss / ops.sqrt(ops.sum(x["is_real"], axis=(1, 2))))
+
+    def prepare(self) -> None:
+        """Choose the optimiser: AdamW, its rate on a cosine schedule.
+
+        Gradients are not clipped: a norm over all members would let one sway the others.
+        """
+        schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, decay_steps=STEPS)
+        optimiser = keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY)
+        optimiser.build(self.trainable_variables)  # made in the first step, they would have it traced twice
+        self.compile(optimizer=optimiser, jit_compile=keras.backend.backend() == "jax")  # XLA slows TensorFlow's steps
+
+    def weights_by_name(self) -> dict[str, Array]:
+        """Every weight as an array."""
+        return {name: ops.convert_to_numpy(variable) for name, variable in self._w.items()}

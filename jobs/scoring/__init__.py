@@ -1,0 +1,1 @@
+"""Scoring: new records, late ones and history, batch by batch."""

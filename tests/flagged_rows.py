@@ -1,0 +1,83 @@
+"""Flagged rows of a monitor, written as scoring writes them, with their incidents."""
+
+import itertools
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import insert, select, update
+
+from jobs.databases import reading, writing
+from jobs.store import IncidentQuery
+from jobs.store.incident_grouping import IncidentRule, refresh_incidents
+from jobs.store.outbox import AlertRule
+from schemas.tables import alerts, anomalies, batches
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+GAP = 15 * MINUTE
+RULE = IncidentRule(GAP, AlertRule(("ops",), severity=20, escalate_severity=80))
+
+
+class FlaggedRows:
+    """Flagged rows of a monitor, written as scoring writes them."""
+
+    def __init__(self, store, monitor, now):
+        self.store, self.monitor, self.now = store, monitor, now
+        self.keys = itertools.count()
+        with writing(store.engine) as connection:
+            model = connection.execute(select(anomalies.c.model_id)).scalar() or store.models.all()[0].id
+            batch = {"monitor": monitor, "after_key": "", "upto_key": "[9]", "state": "done", "planned_at": now}
+            batch_id = connection.execute(insert(batches).values(batch).returning(batches.c.id)).scalar_one()
+        self.shared = {"monitor": monitor, "model_id": model, "batch_id": batch_id, "flagged_at": now}
+
+    def add(self, *minutes, at=None, **what):
+        self.write([self.row(START + minute * MINUTE, **what) for minute in minutes], at)
+
+    def row(self, time, entity="pump-1", *, score=9.0, severity=50.0, share=5.0, muted=False):
+        cause = {"feature": "flow", "share": share, "deviation": 2.0, "value": score, "expected": 1.0}
+        numbers = {"anomaly_score": score, "severity": severity, "p_value": 0.01, "threshold": 4.0}
+        what = {"record_key": str(next(self.keys)), "record_time": time, "entity": entity, "is_muted": muted}
+        return self.shared | numbers | what | {"top_feature": "flow", "attribution": [cause]}
+
+    def write(self, rows, at=None):
+        touched = [(row["entity"], row["record_time"] or self.now) for row in rows]
+        with writing(self.store.engine) as connection:
+            connection.execute(insert(anomalies), rows)
+            self.refresh(connection, touched, at)
+
+    def change(self, row, *, at=None, **values):
+        """Change a row in place; what was there before is touched too."""
+        c = anomalies.c
+        is_row = (c.monitor == self.monitor, c.record_key == row["record_key"])
+        with writing(self.store.engine) as connection:
+            connection.execute(update(anomalies).where(*is_row).values(values))
+            touched = [(one["entity"], one["record_time"] or self.now) for one in (row, row | values)]
+            self.refresh(connection, touched, at)
+
+    def refresh(self, connection, touched, at=None):
+        by_entity = defaultdict(list)
+        for entity, time in touched:
+            by_entity[entity].append(time)
+        refresh_incidents(connection, self.monitor, by_entity, RULE, at or self.now)
+
+    def incidents(self, **asked):
+        return self.store.incidents.page(IncidentQuery(self.monitor, **asked))
+
+    def spans(self):
+        """Start, end and number of records of each incident that stands, in minutes."""
+        found = [
+            ((i.start_time - START) // MINUTE, (i.end_time - START) // MINUTE, i.records) for i in self.incidents()
+        ]
+        return sorted(found)
+
+    def stored(self):
+        c = anomalies.c
+        with reading(self.store.engine) as connection:
+            ordered = select(anomalies).where(c.monitor == self.monitor).order_by(c.id)
+            return [dict(row) for row in connection.execute(ordered).mappings()]
+
+    def told(self):
+        c = alerts.c
+        wanted = select(c.incident_id, c.reason, c.channel).where(c.monitor == self.monitor).order_by(c.id)
+        with reading(self.store.engine) as connection:
+            return [tuple(row) for row in connection.execute(wanted)]

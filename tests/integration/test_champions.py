@@ -1,0 +1,67 @@
+"""Champions are loaded once, shared by threads, and replaced when the model or its rates change."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from detector.records.artifact import digest, dump_artifact
+from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from jobs.champions import Scorers
+from jobs.store import NewModel
+from schemas.config import MonitorConfig
+from tests.samples import FEATURES, SMALL, make_records
+
+PUMP = MonitorConfig(table="t", key="id", numeric="load", false_positive_rate=0.02)
+
+
+@pytest.fixture(scope="module")
+def blob():
+    records = make_records(400)
+    return dump_artifact(
+        fit_artifact(NormalRecords(records[:200], records[200:]), FEATURES, SMALL, rule=DecisionRule(rate=0.02))
+    )
+
+
+@pytest.fixture
+def champion(store, blob, now):
+    for monitor in ("pump", "fan"):
+        store.models.add(monitor, NewModel(blob, digest(blob), {}, {}), now, promote=True)
+    return store.models.champion("pump")
+
+
+@pytest.fixture
+def loads():
+    return []
+
+
+@pytest.fixture
+def scorers(loads):
+    return Scorers(lambda: loads.append(1))
+
+
+def test_a_champion_is_loaded_once_by_however_many_threads(store, champion, scorers, loads):
+    records = make_records(300, seed=1)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: scorers.load(store, champion, PUMP).score(records), range(8)))
+    assert len(loads) == 1
+    assert all(np.array_equal(frame.to_numpy(), found[0].to_numpy()) for frame in found)
+
+
+def test_another_model_or_another_rate_is_loaded_anew(store, champion, scorers, loads):
+    first = scorers.load(store, champion, PUMP)
+    assert scorers.load(store, champion, PUMP.model_copy(update={"batch_size": 7})) is first
+    stricter = scorers.load(store, champion, PUMP.model_copy(update={"false_positive_rate": 0.01}))
+    assert stricter.threshold > first.threshold
+    assert scorers.load(store, replace(champion, model_id=champion.model_id + 1), PUMP) is not first
+    assert len(loads) == 3
+
+
+def test_only_the_last_champion_of_each_monitor_that_is_left_is_kept(store, champion, scorers):
+    for rate in (0.02, 0.03, 0.04):
+        scorers.load(store, champion, PUMP.model_copy(update={"false_positive_rate": rate}))
+    scorers.load(store, store.models.champion("fan"), PUMP)
+    assert scorers._kept.keys() == {"pump", "fan"}
+    scorers.keep({"fan"})
+    assert scorers._kept.keys() == {"fan"}

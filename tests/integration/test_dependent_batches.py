@@ -1,0 +1,128 @@
+"""Records that come late into a series, or vanish, are past for later ones: those are scored again too."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+
+from jobs.databases import reading, writing
+from jobs.scoring.rescoring import Window, rescore_monitor
+from jobs.scoring.run import load_scorer, plan_batches, score_batch
+from jobs.store import Store
+from schemas.errors import LostLease
+from schemas.tables import batches
+from tests.series import machine
+from tests.series_monitor import readings
+
+BATCH = {"batch_size": 40}
+CONTEXT_ROWS = 542
+
+
+def again(mixer, **changes):
+    """Score until nothing is left to be done; how many batches were scored anew."""
+    count = 0
+    while True:
+        mixer.now += timedelta(hours=1)
+        report = mixer.score(**BATCH, **changes)
+        count += report.rescored
+        if not report.batches:
+            return count
+
+
+def assert_as_undisturbed(mixer, records):
+    """The scores are those of a store that scores the table, as it is now, for the first time."""
+    disturbed = mixer.scores()
+    with writing(mixer.store.engine) as connection:
+        for table in ("anomalies", "scores", "incidents", "batches"):
+            connection.exec_driver_sql(f"DELETE FROM {table}")
+    mixer.score(batch_size=5_000)
+    assert disturbed == mixer.scores()
+    assert len(disturbed) == records
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_late_and_vanished_records_leave_the_scores_that_an_undisturbed_run_gives(mixer, seed):
+    rng = np.random.default_rng(seed)
+    mixer.train()
+    frame = readings()
+    late, ghosts = rng.choice(np.arange(1201, 1600), (2, 3), replace=False)
+    is_late = frame["id"].isin(late)
+    mixer.fill(frame[~is_late], if_exists="replace")
+    again(mixer)
+    mixer.fill(frame[is_late], if_exists="append")
+    with writing(mixer.store.engine) as connection:
+        connection.exec_driver_sql(f"DELETE FROM mixer WHERE id IN ({', '.join(map(str, ghosts))})")
+    assert again(mixer) > 6
+    assert_as_undisturbed(mixer, 1597)
+
+
+def test_records_that_came_too_late_reach_later_scores_by_the_advised_rescore(mixer):
+    frame = readings()
+    is_late = frame["id"].between(1250, 1259)
+    mixer.train()
+    mixer.fill(frame[~is_late], if_exists="replace")
+    again(mixer, late_after="1s")
+    mixer.fill(frame[is_late], if_exists="append")
+    mixer.now += timedelta(hours=5)
+    assert mixer.score(**BATCH, late_after="1s").too_late_records == 10
+    times = frame.loc[is_late, "read_at"]
+    mixer.now += timedelta(hours=5)
+    window = Window(times.min().to_pydatetime(), times.max().to_pydatetime() + timedelta(seconds=1))
+    rescore_monitor(mixer.source(**BATCH, late_after="1s"), mixer.store, lambda: mixer.now, window)
+    assert_as_undisturbed(mixer, 1600)
+
+
+def test_a_batch_that_vanishes_and_comes_back_is_past_for_later_ones(mixer):
+    frame = readings()
+    is_gone = frame["id"].between(1241, 1280)
+    mixer.train()
+    again(mixer)
+    mixer.fill(frame[~is_gone], if_exists="replace")
+    assert again(mixer) > 6
+    mixer.fill(frame[is_gone], if_exists="append")
+    assert again(mixer) > 6
+    assert_as_undisturbed(mixer, 1600)
+
+
+def test_batches_are_reopened_as_far_as_the_past_reaches_and_no_further(mixer):
+    more = machine("a", 3000, 0).assign(id=np.arange(1, 3001), machine="a")
+    mixer.fill(more[more["id"] != 1310], if_exists="replace")
+    mixer.train()
+    again(mixer)
+    mixer.fill(more[more["id"] == 1310], if_exists="append")
+    assert again(mixer) == 1 + -(-2 * CONTEXT_ROWS // BATCH["batch_size"])
+
+
+def test_other_machines_are_left_alone(mixer):
+    own = {name: readings().query("machine == @name") for name in "ab"}
+    mixed = own["a"].assign(id=range(1, 801)), own["b"].assign(id=range(801, 1601))
+    mixer.fill(mixed[0][mixed[0]["id"] != 700], if_exists="replace")
+    mixer.fill(mixed[1], if_exists="append")
+    mixer.train(normal="id % 800 < 600")
+    again(mixer)
+    mixer.fill(mixed[0][mixed[0]["id"] == 700], if_exists="append")
+    again(mixer)
+    c = batches.c
+    with reading(mixer.store.engine) as connection:
+        rows = connection.execute(select(c.entities, c.rescorings).order_by(c.id)).all()
+    assert {tuple(row.entities): row.rescorings for row in rows if set(row.entities) == {"b"}} == {("b",): 0}
+    assert sum(row.rescorings for row in rows) >= 3
+
+
+def test_a_worker_in_a_following_batch_starts_over(mixer):
+    frame = readings()
+    mixer.train()
+    mixer.fill(frame[frame["id"] != 1250], if_exists="replace")
+    source, store, now = mixer.source(**BATCH), mixer.store, mixer.now
+    plan_batches(source, store, lambda: now)
+    scorer = load_scorer(store, store.models.champion("mixer"), source.monitor)
+    lease = timedelta(hours=3)
+    *_, held, after = [store.ledger.claim("mixer", 1, now, lease) for _ in range(33)]
+    assert held.key_range.after < (1250,) <= held.key_range.upto
+    score_batch(held, source, store, scorer, lambda: now)
+    mixer.fill(frame[frame["id"] == 1250], if_exists="append")
+    mixer.now += timedelta(hours=1)
+    assert mixer.score(**BATCH).late_records == 1
+    with pytest.raises(LostLease):
+        score_batch(after, source, Store(store.engine), scorer, lambda: now)

@@ -1,0 +1,58 @@
+"""Forecasts: what a champion would have flagged, at the rate asked for and at others."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from detector.core.calibration import benjamini_hochberg
+from jobs.evaluation import FORECAST_RATES, evaluate_monitor, forecast_monitor
+from tests.series_monitor import readings
+
+RECORDS_ALONE = {"series": None, "model": {"members": 1, "steps": 20}}
+
+
+def forecast(mixer, **changes):
+    return forecast_monitor(mixer.source(**changes), mixer.store)
+
+
+@pytest.mark.parametrize("settings", [{"threshold": "online"}, {}, RECORDS_ALONE], ids=["online", "series", "records"])
+def test_a_forecast_for_another_rate_is_what_that_rate_forecasts(mixer, settings):
+    settings = settings | {"normal": "id <= 1000", "false_positive_rate": 0.02}
+    mixer.train(**settings)
+    by_rate = forecast(mixer, batch_size=90, **settings).by_rate
+    assert {0.1, 0.05, 0.01} <= by_rate.keys() <= set(FORECAST_RATES)
+    assert by_rate == {rate: forecast(mixer, **(settings | {"false_positive_rate": rate})).flagged for rate in by_rate}
+    assert by_rate[0.1] > by_rate[0.01] > 0
+
+
+def test_a_forecast_counts_by_day_and_rate_whatever_the_batch_size(mixer):
+    frame = readings()
+    frame["read_at"] = frame["read_at"].mask(frame["id"] == 1500)
+    frame["read_at"] += pd.to_timedelta(3 * (frame["id"] > 1400), unit="D")
+    mixer.fill(frame, if_exists="replace")
+    mixer.train()
+    whole = forecast(mixer, batch_size=1600)
+    assert forecast(mixer, batch_size=70) == whole
+    assert len(whole.by_day) > 1
+    assert whole.flagged - 1 <= sum(whole.by_day.values()) <= whole.flagged
+    assert whole.days > 3
+
+
+def test_where_no_rate_decides_none_is_forecast(mixer):
+    settings = RECORDS_ALONE | {"flag": "fdr", "false_discovery_rate": 0.2}
+    mixer.train(**settings)
+    found = forecast(mixer, batch_size=1600, **settings)
+    assert (found.decided_by, found.by_rate) == ("false_discovery_rate", {})
+    mixer.score(batch_size=1600, **settings)
+    p_values = np.array([p_value for key, _, p_value, _ in mixer.scores() if key > 1200])
+    assert found.flagged == benjamini_hochberg(p_values, 0.2).sum()
+
+
+def test_records_without_a_label_are_not_compared(mixer):
+    frame = readings()
+    frame["is_fault"] = frame["is_fault"].astype("boolean").mask(frame["id"] % 4 == 0)
+    mixer.fill(frame, if_exists="replace")
+    mixer.train()
+    whole = evaluate_monitor(mixer.source(batch_size=1600), mixer.store).evaluation
+    assert whole.records == 300
+    assert evaluate_monitor(mixer.source(batch_size=70), mixer.store).evaluation == whole

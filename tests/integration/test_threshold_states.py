@@ -1,0 +1,164 @@
+"""Tracked thresholds in the store: moved once by each batch, in order, and never by a second look."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from sqlalchemy import select
+
+from detector.series.threshold_tracking import Tracker
+from jobs.databases import reading, writing
+from jobs.evaluation import evaluate_monitor
+from jobs.scoring.run import load_scorer, plan_batches, score_batch
+from jobs.store import Store
+from schemas.config import MonitorConfig
+from schemas.errors import LostLease
+from schemas.tables import anomalies, trackers
+from tests.series_monitor import MIXER, readings
+
+ONLINE = {"threshold": "online", "false_positive_rate": 0.02}
+ALWAYS = pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UTC")
+
+
+def threshold_changes(mixer):
+    """Entity, batch and states, in order of batches."""
+    c = trackers.c
+    wanted = select(trackers).order_by(c.entity, c.batch_id, c.model_id)
+    with reading(mixer.store.engine) as connection:
+        return connection.execute(wanted).all()
+
+
+def tracked(mixer):
+    """The threshold that each flagged record was compared with, by key."""
+    c = anomalies.c
+    with reading(mixer.store.engine) as connection:
+        rows = connection.execute(select(c.record_key_int, c.threshold).where(c.superseded_at.is_(None)))
+        return {row.record_key_int: row.threshold for row in rows}
+
+
+def forget(mixer):
+    """As if nothing had been scored."""
+    with writing(mixer.store.engine) as connection:
+        for table in ("anomalies", "scores", "incidents", "batches"):
+            connection.exec_driver_sql(f"DELETE FROM {table}")
+
+
+def test_thresholds_follow_the_records_whatever_the_batch_size(mixer):
+    assert mixer.train(**ONLINE).card["threshold_method"] == "online"
+    mixer.score(batch_size=1600, **ONLINE)
+    found, ends = (mixer.scores(), tracked(mixer)), [row.state_after for row in threshold_changes(mixer)]
+    assert len(set(found[1].values())) > 10
+    forget(mixer)
+    mixer.score(batch_size=130, **ONLINE)
+    assert (mixer.scores(), tracked(mixer)) == found
+    rows = threshold_changes(mixer)
+    assert [[row.state_after for row in rows if row.entity == name][-1] for name in "ab"] == ends
+
+
+def test_each_batch_goes_on_where_the_last_one_ended_and_can_be_followed(mixer):
+    mixer.train(**ONLINE)
+    mixer.score(batch_size=170, **ONLINE)
+    champion = mixer.store.models.champion("mixer")
+    scorer = load_scorer(mixer.store, champion, mixer.source(**ONLINE).monitor)
+    keys = readings().groupby("machine")["id"].agg(set)
+    for entity in "ab":
+        rows = [row for row in threshold_changes(mixer) if row.entity == entity]
+        assert len(rows) == 10
+        assert all(before.state_after == after.state_before for before, after in pairwise(rows))
+        start = scorer.tracker(entity)
+        assert Tracker.from_state(rows[0].state_before) == start
+        own = np.array([score for key, score, *_ in mixer.scores() if key in keys[entity]])
+        assert start.advance(own)[1] == Tracker.from_state(rows[-1].state_after)
+
+
+def test_scoring_again_moves_nothing_and_flags_the_same(mixer):
+    mixer.train(**ONLINE)
+    mixer.score(batch_size=170, **ONLINE)
+    once = (mixer.scores(), tracked(mixer), threshold_changes(mixer))
+    assert mixer.store.recounting.reopen_window("mixer", *ALWAYS) == 10
+    assert mixer.score(**ONLINE).rescored == 10
+    assert (mixer.scores(), tracked(mixer), threshold_changes(mixer)) == once
+
+
+def test_a_worker_that_lost_its_batch_moves_nothing(mixer):
+    mixer.train(**ONLINE)
+    source = mixer.source(batch_size=400, **ONLINE)
+    plan_batches(source, mixer.store, lambda: mixer.now)
+    champion = mixer.store.models.champion("mixer")
+    scorer = load_scorer(mixer.store, champion, source.monitor)
+    lost = mixer.store.ledger.claim("mixer", champion.model_id, mixer.now, timedelta(seconds=1), in_order=True)
+    mixer.now += timedelta(minutes=1)
+    taken = mixer.store.ledger.claim("mixer", champion.model_id, mixer.now, timedelta(minutes=9), in_order=True)
+    assert taken.id == lost.id
+    score_batch(taken, source, mixer.store, scorer, lambda: mixer.now)
+    once = threshold_changes(mixer)
+    with pytest.raises(LostLease):
+        score_batch(lost, source, mixer.store, scorer, lambda: mixer.now)
+    assert threshold_changes(mixer) == once
+
+
+def test_two_workers_take_turns_and_find_what_one_finds(mixer):
+    mixer.train(**ONLINE)
+    mixer.score(batch_size=60, **ONLINE)
+    alone = (mixer.scores(), tracked(mixer))
+    forget(mixer)
+    with ThreadPoolExecutor(2) as pool:
+        sources = [mixer.source(batch_size=60, **ONLINE) for _ in range(2)]
+        runs = [pool.submit(mixer.score_with, source, Store(mixer.store.engine)) for source in sources]
+        assert sum(run.result().batches for run in runs) <= 27
+    mixer.score(batch_size=60, **ONLINE)
+    assert (mixer.scores(), tracked(mixer)) == alone
+
+
+def test_in_order_means_one_batch_at_a_time(mixer):
+    mixer.train(**ONLINE)
+    store, lease = mixer.store, timedelta(minutes=1)
+    plan_batches(mixer.source(batch_size=400, **ONLINE), store, lambda: mixer.now)
+    first = store.ledger.claim("mixer", 1, mixer.now, lease, in_order=True)
+    assert not store.ledger.has_work("mixer", mixer.now, in_order=True)
+    assert store.ledger.claim("mixer", 1, mixer.now, lease, in_order=True) is None
+    later = mixer.now + 2 * lease
+    assert store.ledger.has_work("mixer", later, in_order=True)
+    assert store.ledger.claim("mixer", 1, later, lease, in_order=True).id == first.id
+
+
+def test_a_new_model_and_a_new_rate_start_and_go_on(mixer):
+    mixer.train(**ONLINE)
+    mixer.score(batch_size=400, **ONLINE)
+    mixer.train(**ONLINE)
+    mixer.store.recounting.reopen_window("mixer", *ALWAYS)
+    mixer.score(**ONLINE)
+    rows = [row for row in threshold_changes(mixer) if row.entity == "a"]
+    assert [row.model_id for row in rows] == [1, 2] * 4
+    second = [row for row in rows if row.model_id == 2]
+    scorer = load_scorer(mixer.store, mixer.store.models.champion("mixer"), mixer.source(**ONLINE).monitor)
+    assert Tracker.from_state(second[0].state_before) == scorer.tracker("a")
+    assert second[1].state_before == second[0].state_after
+    mixer.fill(readings().tail(40).assign(id=range(2001, 2041)), if_exists="append")
+    mixer.score(**(ONLINE | {"false_positive_rate": 0.05}))
+    last = [row for row in threshold_changes(mixer) if row.entity == "a"][-1]
+    assert last.state_before == second[-1].state_after | {"rate": 0.05}
+
+
+def test_it_is_evaluated_as_it_would_have_been_scored(mixer):
+    mixer.train(**ONLINE)
+    mixer.score(**ONLINE)
+    flagged = sum(is_anomaly for key, _, _, is_anomaly in mixer.scores() if key > 1200)
+    found = evaluate_monitor(mixer.source(batch_size=90, **ONLINE), mixer.store, everything=True).evaluation
+    assert found.flagged == sum(is_anomaly for *_, is_anomaly in mixer.scores()) > flagged > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"series": None, "threshold": "online"}, 'threshold = "online" follows the scores of series'),
+        ({"threshold": "pot"}, 'series needs threshold = "conformal" or "online", not "pot"'),
+    ],
+)
+def test_it_is_for_series(changes, message):
+    settings = {name: value for name, value in (MIXER | changes).items() if value is not None}
+    with pytest.raises(ValueError, match=message):
+        MonitorConfig(**settings)

@@ -1,0 +1,47 @@
+"""The course of a monitor of series, read from its table and the store, on each database."""
+
+import pytest
+
+from jobs.demo.timeline import timeline_of
+from jobs.scoring.run import score_monitor
+from jobs.training.train import train_monitor
+from schemas.errors import NoChampion
+from tests.series import interleaved, machine
+from tests.series_monitor import Mixer
+from tests.timeline import FAULT
+
+
+@pytest.fixture
+def watch(store, tmp_path, now):
+    """Makes a source on readings of two machines, of which one spikes past those that training sees."""
+    first, second = machine("a", 800, 0), machine("b", 800, 1)
+    first.loc[700:702, ["speed", "is_fault"]] += [9, 1]
+    mixer = Mixer(store, tmp_path, now)
+    mixer.fill(interleaved(first, second))
+    yield lambda **changes: mixer.source(batch_size=500, **changes)
+    mixer.close()
+
+
+@pytest.mark.parametrize("threshold", ["conformal", "online"])
+def test_it_has_what_was_measured_expected_and_flagged_of_each_record_past_training(watch, store, now, threshold):
+    source = watch(threshold=threshold)
+    train_monitor(source, store, lambda: now)
+    score_monitor(source, store, lambda: now)
+    course = timeline_of(source, store, [FAULT])
+    records = course.records
+    assert records["id"].tolist() == list(range(1201, 1601))
+    assert (records["is_anomaly"] == (records["anomaly_score"] > records["threshold"])).all()
+    assert records["threshold"].groupby(records["entity"]).nunique().min() > (1 if threshold == "online" else 0)
+    spiked = records[records["is_fault"]]
+    assert spiked["is_anomaly"].any()
+    assert set(spiked["cause"].dropna()) == {"speed"}
+    assert set(records["incident"].dropna()) == {incident.id for incident in course.incidents}
+    usual = records["entity"] == "b"
+    gap = (records["speed"] - course.expected["speed"])[usual].abs()
+    assert gap.median() < 0.2
+    assert course.events == (FAULT,)
+
+
+def test_without_a_champion_there_is_none(watch, store):
+    with pytest.raises(NoChampion, match="mixer"):
+        timeline_of(watch(), store, [])

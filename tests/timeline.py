@@ -1,0 +1,60 @@
+"""A course of one machine for tests: half a day of records, two events, three incidents."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from jobs.demo.events import LEAK, MORE_LOAD, Event
+from jobs.demo.timeline import Timeline
+from jobs.store import StoredIncident
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+STEP = timedelta(minutes=5)
+FAULT = Event(LEAK, "a", START + 40 * STEP, START + 59 * STEP, ("power",), ("flow", "power"))
+CHANGE = Event(MORE_LOAD, "a", START + 100 * STEP, START + 119 * STEP, ("flow",), ("flow", "power"))
+
+
+def incident(number, first, last, **changes):
+    """An incident from one row to another."""
+    start, end = START + first * STEP, START + last * STEP
+    cause = {"feature": "power", "deviation": 4.0, "share": 1.0, "value": 9.0, "expected": 5.0, "time": end.isoformat()}
+    known = {
+        "id": number,
+        "monitor": "pump",
+        "entity": "a",
+        "state": "ended",
+        "start_time": start,
+        "end_time": end,
+        "peak_time": end,
+        "peak_score": 2.0,
+        "peak_severity": 50.0,
+        "records": 2,
+        "top_feature": "power",
+        "causes": [cause],
+        "is_muted": False,
+        "merged_into": None,
+        "opened_at": end,
+        "updated_at": end,
+    }
+    return StoredIncident(**(known | changes))
+
+
+def course(flagged=((45, 1, "flow"), (50, 1, "power"), (62, 1, "power"), (90, 2, "flow")), incidents=None):
+    """Of rows flagged with the number of an incident and a cause; none of rows 70 to 79 was recorded."""
+    rows = np.arange(144)
+    times = pd.Series([START + int(row) * STEP for row in rows])
+    records = pd.DataFrame({"time": times, "entity": "a", "flow": 5 + np.sin(rows / 9), "power": 9 - np.cos(rows / 9)})
+    records = records.assign(
+        is_fault=times.between(FAULT.start, FAULT.end),
+        anomaly_score=0.5,
+        threshold=1.0,
+        is_anomaly=False,
+        incident=pd.Series(pd.NA, index=records.index, dtype="Int64"),
+        cause=pd.Series(None, index=records.index, dtype="str"),
+    )
+    for row, number, cause in flagged:
+        records.loc[row, ["anomaly_score", "is_anomaly", "incident", "cause"]] = [2.0, True, number, cause]
+    kept = records.drop(index=range(70, 80)).reset_index(drop=True)
+    found = (incident(1, 45, 62), incident(2, 90, 90)) if incidents is None else incidents
+    return Timeline(kept, kept[["flow", "power"]] - 0.1, found, (FAULT, CHANGE))

@@ -1,0 +1,119 @@
+"""Tracking: a rate that holds while scores drift, whatever their scale, and incidents that do not use it up."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector.series import Tracker
+from detector.series.threshold_tracking import Tracked, Trackers
+from schemas.errors import RateTooSmall
+
+RATE = 0.01
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def flagged_by(reference: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    thresholds, _ = Tracker.start(reference, RATE).advance(scores)
+    return scores > thresholds
+
+
+@pytest.mark.parametrize("moved", [0, 3, -3, np.linspace(0, 30, 20_000), np.sin(np.arange(20_000) / 300)])
+def test_the_rate_holds_whatever_the_scores_do(rng, moved):
+    scores = rng.gumbel(size=21_000)
+    flagged = flagged_by(scores[:1000], scores[1000:] + moved)
+    assert RATE / 2 < flagged.mean() < 2 * RATE
+
+
+def test_it_starts_at_the_conformal_threshold_and_refuses_a_rate_that_the_reference_cannot_resolve():
+    assert Tracker.start(np.arange(99.0), RATE).threshold == 98
+    with pytest.raises(RateTooSmall, match="98"):
+        Tracker.start(np.arange(98.0), RATE)
+
+
+def test_the_threshold_rises_by_a_step_after_an_alarm_and_sinks_otherwise():
+    reference = np.arange(0.0, 101)  # its step: 0.2 (99 - 50)
+    assert flagged_by(reference, np.array([102.0, 102.0, 110.0])).tolist() == [True, False, True]
+    later = np.flatnonzero(flagged_by(reference, np.full(2_000, 80.0)))
+    assert later[0] == 205  # from 100 down by 0.098 a row
+    assert set(np.diff(later)) <= {99, 100}
+
+
+def test_after_a_long_incident_the_next_one_is_flagged_too(rng):
+    scores = rng.normal(size=6000)
+    scores[2000:2400] += 8
+    scores[3000:3010] += 8
+    flagged = flagged_by(rng.normal(size=1000), scores)
+    assert flagged[2000]
+    assert flagged[3000]
+    assert flagged[2400:3000].mean() < 2 * RATE
+
+
+def test_a_shift_for_good_becomes_usual(rng):
+    scores = rng.normal(size=6000)
+    scores[1000:] += 20
+    flagged = flagged_by(rng.normal(size=1000), scores)
+    assert flagged[1000:1005].all()
+    assert flagged[2000:].mean() < 2 * RATE
+
+
+@given(
+    scale=st.sampled_from([2.0**-20, 0.5, 4.0, 2.0**20]),
+    shift=st.sampled_from([0.0, -8.0, 64.0]),
+    seed=st.integers(0, 99),
+)
+def test_the_unit_of_the_scores_does_not_matter(scale, shift, seed):
+    scores = np.random.default_rng(seed).gamma(2, 10, 600)
+    scores[500:] += 1000
+    before, after = (flagged_by(part[:200], part[200:]) for part in (scores, scale * (scores + shift)))
+    np.testing.assert_array_equal(before, after)
+
+
+def test_equal_calibration_scores_are_no_obstacle(rng):
+    reference, scores = np.full(500, 2.0), rng.normal(2, 1e-6, 10_000)
+    assert RATE / 2 < flagged_by(reference, scores)[2000:].mean() < 2 * RATE
+    assert not flagged_by(reference, np.full(1000, 2.0)).any()
+
+
+@given(cuts=st.lists(st.integers(0, 400), max_size=6))
+def test_a_stream_may_be_cut_anywhere_and_the_state_stored_in_between(cuts):
+    rng = np.random.default_rng(1)
+    tracker = Tracker.start(rng.normal(size=200), RATE)
+    scores = rng.normal(size=400) + 4 * (rng.random(400) < 0.1)
+    whole, last = tracker.advance(scores)
+    parts = []
+    for part in np.split(scores, sorted(cuts)):
+        thresholds, tracker = Tracker.from_state(json.loads(json.dumps(tracker.to_state()))).advance(part)
+        parts.append(thresholds)
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    assert tracker == last
+
+
+def test_a_tracker_does_not_change_when_it_moves_on(rng):
+    tracker = Tracker.start(rng.normal(size=200), RATE)
+    once, again = (tracker.advance(np.array([9.0, 9.0, 0.0])) for _ in range(2))
+    np.testing.assert_array_equal(once[0], again[0])
+    assert once[1] == again[1] != tracker
+
+
+def test_each_entity_is_tracked_on_its_own_and_asked_for_once(rng):
+    start, asked = Tracker.start(rng.normal(size=200), RATE), []
+
+    def find(entity):
+        asked.append(entity)
+        return start
+
+    trackers, scores = Trackers(find), rng.normal(size=(2, 60)) * 3
+    for part in np.split(scores, 3, axis=1):
+        for entity, own in zip("ab", part, strict=True):
+            trackers.advance(entity, own)
+    assert asked == ["a", "b"]
+    assert trackers.tracked == {
+        name: Tracked(start, start.advance(own)[1]) for name, own in zip("ab", scores, strict=True)
+    }
