@@ -14,7 +14,7 @@ from jobs.alerting import check_address
 from jobs.databases import reading
 from jobs.reading.source import Source
 from jobs.reading.table import Family, WatchedTable, raw_sql
-from jobs.serving.scheduler import Timing, check_timing
+from jobs.timing import Timing, check_timing
 from schemas.config import Config, MonitorConfig
 from schemas.errors import ConfigError, RecordsError, SourceError
 from schemas.keys import key_label

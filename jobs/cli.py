@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 from jobs import interruption
-from jobs.output import visible
+from jobs.wording import visible
 from schemas.errors import ConfigError, PlumblineError, UsageError
 
 _COMMANDS = {

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from jobs.serving.scheduler import Timing
+from jobs.timing import Timing
 from schemas.config import MonitorConfig
 from schemas.service import MaintenanceWindow
 

@@ -13,9 +13,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeHistogramMetricFami
 from prometheus_client.registry import Collector
 
 from jobs.api.state import State
-from jobs.serving.scheduler import last_due
 from jobs.store.events import EventKind
 from jobs.store.metrics import Measures, MonitorMeasures
+from jobs.timing import last_due
 from schemas.config import MonitorConfig
 from schemas.labels import LABELS
 

@@ -45,7 +45,7 @@ def list_command(app: "App", out: "Output", monitor: str | None, is_superseded: 
 
 def print_anomalies(out: "Output", found: "Sequence[StoredAnomaly]") -> None:
     """A table of flagged records with their main causes."""
-    from jobs.output import cell
+    from jobs.wording import cell
 
     known = ["id", "monitor", "key", "time", "entity", "severity", "p-value", "label", "incident", "muted"]
     rows = []
@@ -63,7 +63,7 @@ def print_anomalies(out: "Output", found: "Sequence[StoredAnomaly]") -> None:
 @with_app
 def show_command(app: "App", out: "Output", anomaly_id: int) -> None:
     """Show one flagged record with its causes."""
-    from jobs.output import cell
+    from jobs.wording import cell
 
     row = app.store.anomalies.get(anomaly_id)
 

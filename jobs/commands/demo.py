@@ -70,7 +70,7 @@ def _run(app: "App", out: "Output", folder: Path) -> "list[DemoReport]":
 
 
 def _describe(app: "App", out: "Output", report: "DemoReport") -> None:
-    from jobs.output import counted_noun
+    from jobs.wording import counted_noun
 
     card, scoring = report.training.card, report.scoring
     batches = counted_noun(scoring.batches, "batch", "batches")
@@ -92,8 +92,8 @@ def _describe(app: "App", out: "Output", report: "DemoReport") -> None:
 
 
 def _describe_records(app: "App", out: "Output", report: "DemoReport") -> None:
-    from jobs.output import cell, shown
     from jobs.store import AnomalyQuery
+    from jobs.wording import cell, shown
 
     rows = []
     for row in app.store.anomalies.page(AnomalyQuery(monitor=report.monitor, limit=_NEWEST)):
@@ -110,7 +110,7 @@ def _describe_records(app: "App", out: "Output", report: "DemoReport") -> None:
 
 
 def _describe_verdict(out: "Output", verdict: "Verdict", asked: float) -> None:
-    from jobs.output import counted_noun
+    from jobs.wording import counted_noun
 
     _print_incidents(out, verdict)
     columns = ["put in", "entity", "start", "end", "records", "flagged", "outcome"]

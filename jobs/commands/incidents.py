@@ -36,8 +36,8 @@ def incidents_command() -> None:
 @with_app
 def list_command(app: "App", out: "Output", monitor: str | None, **asked: Any) -> None:
     """List incidents, newest first."""
-    from jobs.output import cell
     from jobs.store import IncidentQuery
+    from jobs.wording import cell
 
     if monitor:
         app.config.monitor(monitor)
@@ -74,7 +74,7 @@ def show_command(app: "App", out: "Output", incident_id: int) -> None:
 
 
 def _describe(out: "Output", row: "StoredIncident") -> None:
-    from jobs.output import cell
+    from jobs.wording import cell
 
     out.say(f"Incident {row.id} of monitor {row.monitor!r}: {row.state}")
     out.facts(
@@ -111,7 +111,7 @@ def _time(text: str) -> "datetime":
 @with_app
 def label_command(app: "App", out: "Output", incident_id: int, label: str) -> None:
     """Say what an incident turned out to be: each of its flagged records is labelled so."""
-    from jobs.output import counted_noun
+    from jobs.wording import counted_noun
 
     records = app.store.incidents.label(incident_id, label, app.clock())
     sentence = f"Incident {incident_id} is labelled {label}: {counted_noun(records, 'record')}."

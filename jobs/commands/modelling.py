@@ -144,7 +144,7 @@ def scoring_progress(app: "App", out: "Output", monitor: str) -> Iterator[tuple[
 
 def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None:
     """Say what a scoring run did, and what to think of it."""
-    from jobs.output import counted_noun
+    from jobs.wording import counted_noun
 
     what = "record" if report.rescored else "new record"
     records, batches = counted_noun(report.records, what), counted_noun(report.batches, "batch", "batches")
@@ -192,7 +192,7 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
     with counted(out, f"forecasting {monitor}") as progress:
         forecast = forecast_monitor(source, store, progress)
 
-    from jobs.output import shown
+    from jobs.wording import shown
 
     def describe() -> None:
         days = f" over {forecast.days:.1f} days" if forecast.days else ""

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def rescore_command(app: "App", out: "Output", monitor: str, since: datetime, until: datetime) -> None:
     """Score the batches of a time again with the champion; rows of older models stay, marked as superseded."""
     source, store = app.source(monitor), app.store
-    from jobs.output import counted_noun
     from jobs.scoring.rescoring import Window, rescore_monitor
+    from jobs.wording import counted_noun
 
     window = Window(since, until)
     with scoring_progress(app, out, monitor) as (show, load):

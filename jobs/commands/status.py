@@ -85,7 +85,7 @@ def _last_day(item: "MonitorOverview", monitor: "MonitorConfig") -> tuple[Any, .
 
 def _notes(item: "MonitorOverview", at: datetime) -> Iterator[str]:
     """What else there is to know of a monitor."""
-    from jobs.output import counted_noun
+    from jobs.wording import counted_noun
 
     for kind, run in item.last_runs.items():
         if run.outcome == "failed" and run.finished_at is not None:

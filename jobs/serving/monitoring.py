@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from jobs.logs import log_context
 from jobs.runs import RunOrigin
 from jobs.serving.backoff import Backoff
-from jobs.serving.scheduler import Timing
 from jobs.serving.service_state import ServiceState
 from jobs.store.events import NewEvent
 from jobs.store.requests import RequestQuery
+from jobs.timing import Timing
 from schemas.config import MonitorConfig
 from schemas.errors import NoChampion, PlumblineError
 

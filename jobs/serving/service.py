@@ -23,10 +23,11 @@ from jobs.serving.config_file import ConfigFile
 from jobs.serving.housekeeping import Housekeeping, deliver, send_heartbeat, tidy, work_requests
 from jobs.serving.lanes import Lanes
 from jobs.serving.monitoring import Monitoring
-from jobs.serving.scheduler import Scheduler, Timing
+from jobs.serving.scheduler import Scheduler
 from jobs.serving.service_state import ServiceState
 from jobs.serving.trainer import Trainer
 from jobs.store.events import NewEvent
+from jobs.timing import Timing
 from schemas.config import Config
 from schemas.errors import ConfigError, PlumblineError
 

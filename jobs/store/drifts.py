@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Engine, Row, Select, func, insert, select
 
 from jobs.databases import reading, writing
-from jobs.output import counted_noun
 from jobs.store.batch_result import summed
 from jobs.store.events import NewEvent, end_event, start_event
 from jobs.store.locking import lock_monitor
 from jobs.store.requests import add_request
+from jobs.wording import counted_noun
 from schemas.config import MonitorConfig
 from schemas.tables import batch_profiles, drift_features, drifts, retrain_requests
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jobs.output import cell, counted_noun
 from jobs.store.incident_summary import IncidentSummary
+from jobs.wording import cell, counted_noun
 
 _TITLE_LENGTH = 150
 _VALUE_LENGTH = 80

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Engine, RowMapping, Select, and_, or_, select, update
 
 from jobs.databases import reading, writing
-from jobs.output import counted_noun
 from jobs.store.batch_result import Fingerprint
 from jobs.store.dependent_batches import REOPENED
 from jobs.store.events import NewEvent, write_event
 from jobs.store.ledger import key_range_of, next_recount
 from jobs.store.locking import lock_monitor
+from jobs.wording import counted_noun
 from schemas.keys import KeyRange
 from schemas.tables import batch_hours, batches, monitors
 

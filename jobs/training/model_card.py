@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.output import counted_noun, shown
+from jobs.wording import counted_noun, shown
 
 METHODS = {"model": "model", "knn": "kNN", "isolation_forest": "isolation forest", "pca": "PCA"}
 SERIES_METHODS = {"model": "model", "linear_ar": "linear AR", "knn": "kNN on windows", "pca": "PCA on windows"}

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.serving.scheduler import Scheduler, Timing, check_timing
+from jobs.serving.scheduler import Scheduler
+from jobs.timing import Timing, check_timing
 from schemas.errors import ConfigError
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)

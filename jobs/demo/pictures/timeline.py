@@ -10,8 +10,8 @@ import pandas as pd
 from jobs.demo.events import Event
 from jobs.demo.pictures.style import FLAGGED, INK, KNOWN, LIGHT, MUTED, SKY, saved, styled, use_short_dates
 from jobs.demo.timeline import Timeline
-from jobs.output import counted_noun
 from jobs.store import StoredIncident
+from jobs.wording import counted_noun
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, THRESHOLD
 
 if TYPE_CHECKING:
