@@ -3,7 +3,12 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import numpy as np
+from detector.core import autoencoder
+from detector.core.autoencoder import Shapes, layer_shapes
+
+ENCODER_SKIP, DECODER_SKIP = "encoder/mean_skip/kernel", "decoder/output_skip/kernel"
+LARGEST_LATENT = 32
+SMALL_WIDTH = 8  # cells, up to which there are as many latent dimensions
 
 
 @dataclass(frozen=True)
@@ -22,23 +27,23 @@ class Architecture:
         """The architecture as numbers and strings."""
         return asdict(self)
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    def shapes(self) -> Shapes:
         """Name and shape of every weight."""
-        k, d, h, z = self.members, self.width, self.hidden, self.latent
-        shapes: dict[str, tuple[int, ...]] = {
-            **_dense("encoder/input", k, 2 * d, h),
-            **_dense("encoder/hidden", k, h, h),
-            **_dense("encoder/mean", k, h, z),
-            "encoder/mean_skip/kernel": (k, d, z),
-            **_dense("decoder/input", k, z, h),
-            **_dense("decoder/hidden", k, h, h),
-            **_dense("decoder/output", k, h, d),
-            "decoder/output_skip/kernel": (k, z, d),
+        members, d, h, z = (self.members,), self.width, self.hidden, self.latent
+        shapes: Shapes = {
+            **layer_shapes("encoder/input", 2 * d, h, members),
+            **layer_shapes("encoder/hidden", h, h, members),
+            **layer_shapes("encoder/mean", h, z, members),
+            ENCODER_SKIP: (*members, d, z),
+            **layer_shapes("decoder/input", z, h, members),
+            **layer_shapes("decoder/hidden", h, h, members),
+            **layer_shapes("decoder/output", h, d, members),
+            DECODER_SKIP: (*members, z, d),
         }
         if self.kind == "vae":
-            shapes |= _dense("encoder/log_var", k, h, z)
+            shapes |= layer_shapes("encoder/log_var", h, z, members)
         if self.learns_variance:
-            shapes["decoder/log_sd"] = (k, 2, d)  # of visible and of hidden cells
+            shapes["decoder/log_sd"] = (*members, 2, d)  # of visible and of hidden cells
         return shapes
 
 
@@ -48,8 +53,4 @@ def latent_size(width: int) -> int:
     >>> [latent_size(d) for d in (3, 9, 38, 400)]
     [3, 8, 14, 32]
     """
-    return width if width <= 8 else int(np.clip(round(2 * np.sqrt(width) + 2), 2, 32))
-
-
-def _dense(name: str, members: int, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}/kernel": (members, inputs, outputs), f"{name}/bias": (members, 1, outputs)}
+    return width if width <= SMALL_WIDTH else autoencoder.latent_size(width, LARGEST_LATENT)

@@ -12,7 +12,7 @@ Shapes: n records, m exemplars, K members, l latent dimensions.
 
 import numpy as np
 
-from detector.core.products import blocked_product
+from detector.core.kernels import products
 
 ROWS = 128  # records measured at once: their distances stay in the cache
 
@@ -52,7 +52,7 @@ class ExemplarPrior:
     def _distance(self, member: int, z: np.ndarray, own: np.ndarray) -> np.ndarray:
         """(n,): -log(mean(exp(-distance**2 / 2))) over the exemplars, for points (n, l) in units of `sd`."""
         half_square = 0.5 * np.square(z).sum(axis=1)
-        exponent = blocked_product(z, self._means[member])  # (n, m)
+        exponent = products(z, self._means[member])  # (n, m)
         exponent -= self._half_squares[member]
         itself = np.flatnonzero(own >= 0)
         exponent[itself, own[itself]] = -np.inf

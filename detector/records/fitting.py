@@ -78,7 +78,7 @@ def fit_artifact(
         config=config,
         encoder=model.encoder,
         architecture=model.network.architecture,
-        weights=model.network.weights_by_name(),
+        weights=dict(model.network.weights),
         reference=model.reference,
         typical_nll=model.typical_nll,
         calibration=reference,

@@ -14,7 +14,7 @@ import pandas as pd
 
 from detector.records.encoder import SQUASH_FROM, Encoder, Matrix
 from detector.records.feature_types import CategoryColumn, Column, FlagColumn, NumberColumn, TimestampColumn
-from detector.records.keras_network import VAE
+from detector.records.numpy_network import NumpyNetwork
 from detector.records.posterior import clean_inputs
 from detector.records.scorer import Scorer
 
@@ -38,8 +38,7 @@ def held_out_elbo(scorer: Scorer, records: pd.DataFrame) -> float:
     standard = Matrix(matrix.standard, matrix.standard, matrix.missing, matrix.violations)
     architecture = replace(artifact.architecture, members=(artifact.architecture.members + 1) // 2)
     weights = {name: weight[::2] for name, weight in artifact.weights.items()}
-    network = VAE(architecture, artifact.encoder.layout, weights)
-    network.compile()
+    network = NumpyNetwork(architecture, artifact.encoder.layout, weights)
     posterior = network.posterior(clean_inputs(standard, architecture, is_training=True))
     nats = matrix.violations.astype(np.float64) * np.log(artifact.reference.n_train + 2)
     cost = posterior.nll.astype(np.float64).sum(axis=1) + posterior.kl + nats

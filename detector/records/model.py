@@ -12,7 +12,6 @@ from detector.core.subsample import evenly_spread
 from detector.core.threads import in_threads
 from detector.records.attribution import Attribution, attribute, feature_nll
 from detector.records.encoder import Encoder, Matrix, unsquash
-from detector.records.keras_network import VAE
 from detector.records.numpy_network import NumpyNetwork
 from detector.records.posterior import Posterior, clean_inputs
 from detector.records.scores import AnomalyScores, Reference, joint_coordinates
@@ -37,26 +36,29 @@ class Model:
     """
 
     def __init__(
-        self, config: ModelConfig, encoder: Encoder, network: VAE, reference: Reference, typical_nll: np.ndarray
+        self,
+        config: ModelConfig,
+        encoder: Encoder,
+        network: NumpyNetwork,
+        reference: Reference,
+        typical_nll: np.ndarray,
     ) -> None:
         self.config, self.encoder, self.network = config, encoder, network
         self.reference, self.typical_nll = reference, typical_nll
         self._feature_cells = encoder.layout.feature_cells(len(encoder.columns))
         self._scores = AnomalyScores(reference, config.neighbours, config.kind)
-        self._forward = NumpyNetwork(network.architecture, encoder.layout, network.weights_by_name())
 
     @classmethod
-    def from_training(cls, config: ModelConfig, encoder: Encoder, network: VAE, matrix: Matrix) -> "Model":
+    def from_training(cls, config: ModelConfig, encoder: Encoder, network: NumpyNetwork, matrix: Matrix) -> "Model":
         """The model of freshly trained networks; its reference are the records they were trained on."""
         rows = evenly_spread(len(matrix), config.max_reference)
         seen = matrix[rows]
         inputs = clean_inputs(seen, network.architecture)
         posterior = network.posterior(inputs)
-        rebuilt = NumpyNetwork(network.architecture, encoder.layout, network.weights_by_name())(inputs)  # as in scoring
         latent_sd = np.exp(0.5 * posterior.z_log_var).mean(axis=0)
         if config.kind == "autoencoder":  # without a posterior, the spread of the latents is their unit
             latent_sd = posterior.z_mean.std(axis=0)
-        reference = Reference(joint_coordinates(seen, rebuilt, latent_sd), latent_sd, len(matrix))
+        reference = Reference(joint_coordinates(seen, posterior, latent_sd), latent_sd, len(matrix))
         cells = encoder.layout.feature_cells(len(encoder.columns))
         typical = np.median(feature_nll(posterior, cells), axis=0).astype(np.float32)
         return cls(config, encoder, network, reference, typical)
@@ -131,8 +133,8 @@ class Model:
         matrix = self.encoder.encode(records)
         inputs = clean_inputs(matrix, self.network.architecture)
         found = {}
-        if others := [name for name in names if name != "elbo"]:  # which needs what only the whole networks say
-            rebuilt = self._forward(inputs)
+        if others := [name for name in names if name != "elbo"]:  # `elbo` needs the whole posterior
+            rebuilt = self.network.reconstruct(inputs)
             found = {name: self._scores.score(name, matrix, rebuilt, own) for name in others}
         if "elbo" in names:
             found["elbo"] = self._scores.elbo(matrix, self.network.posterior(inputs), own)

@@ -8,6 +8,7 @@ import numpy as np
 from detector.records.architecture import Architecture, latent_size
 from detector.records.encoder import Layout, Matrix, squash
 from detector.records.keras_network import VAE, initial_weights
+from detector.records.numpy_network import NumpyNetwork
 from detector.records.posterior import clean_inputs
 from schemas.config import ModelConfig
 from schemas.errors import ConfigError
@@ -32,8 +33,9 @@ class Epoch:
 class Trained:
     """Networks after training, and the way there."""
 
-    network: VAE
+    network: NumpyNetwork
     history: tuple[Epoch, ...]
+    steps: int
 
 
 def fit_network(
@@ -60,7 +62,8 @@ def fit_network(
     watched = clean_inputs(matrix[held_out], architecture, is_training=True)
     validation = {**watched.as_dict(), "beta": np.ones((len(held_out), 1), dtype=np.float32)}
     batches = _batches(matrix[rows], architecture, config, rng)
-    return _run(network, batches, validation, config, progress)
+    weights, history = _run(network, batches, validation, config, progress)
+    return Trained(NumpyNetwork(architecture, layout, weights), history, int(network.optimizer.iterations))
 
 
 def _split(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -101,7 +104,7 @@ def _run(
     validation: dict[str, np.ndarray],
     config: ModelConfig,
     progress: Callable[[Epoch], None] | None,
-) -> Trained:
+) -> tuple[dict[str, np.ndarray], tuple[Epoch, ...]]:
     """Steps until the held-out ELBO has not grown for `patience` epochs; the best weights are kept."""
     epochs = -(-config.steps // EPOCH_STEPS)
     history: list[Epoch] = []
@@ -119,8 +122,7 @@ def _run(
             stale += 1
         if stale >= config.patience and number > config.warm_up * epochs:
             break
-    network.assign_weights(best_weights)
-    return Trained(network, tuple(history))
+    return best_weights, tuple(history)
 
 
 def _check_finite(number: int, elbo: float, held_out_elbo: float, config: ModelConfig) -> None:

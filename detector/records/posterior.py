@@ -3,6 +3,7 @@
 Shapes: n records, K members, V views (2, or 1 for a single member), d cells, l latent dimensions.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,12 @@ class Inputs:
 
     def __len__(self) -> int:
         return len(self.visible)
+
+    def parts(self, rows: int) -> Iterator["Inputs"]:
+        """The inputs of so many records after another."""
+        arrays = self.as_dict()
+        for start in range(0, max(1, len(self)), rows):
+            yield Inputs(**{name: array[start : start + rows] for name, array in arrays.items()})
 
     def as_dict(self) -> dict[str, np.ndarray]:
         """The arrays by name, as Keras takes them."""

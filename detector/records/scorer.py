@@ -7,8 +7,8 @@ from detector.core.calibration import benjamini_hochberg, severity
 from detector.core.drift import Profile
 from detector.core.threads import usual_threads
 from detector.records.artifact import Artifact
-from detector.records.keras_network import VAE
 from detector.records.model import Model
+from detector.records.numpy_network import NumpyNetwork
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation
 
 
@@ -43,8 +43,7 @@ class Scorer:
         self.threshold = artifact.decision.threshold  # a record is an anomaly above it
         if rate is not None and artifact.decision.method != "f_beta":
             self.threshold = artifact.calibration.threshold(rate)
-        network = VAE(artifact.architecture, artifact.encoder.layout, artifact.weights)
-        network.compile()
+        network = NumpyNetwork(artifact.architecture, artifact.encoder.layout, artifact.weights)
         self.model = Model(artifact.config, artifact.encoder, network, artifact.reference, artifact.typical_nll)
 
     @property

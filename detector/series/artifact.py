@@ -25,7 +25,8 @@ from detector.records.artifact import (
 )
 from detector.series.deciles import COUNT
 from detector.series.model import SHARED, SeriesModel
-from detector.series.numpy_network import NETWORK_VIEWS, shapes
+from detector.series.network import shapes
+from detector.series.numpy_network import NETWORK_VIEWS
 from detector.series.signals import LAGS, MEMORIES, VIEWS
 from schemas.frames import Features
 from schemas.series import LONGEST_HALF_LIFE

@@ -10,7 +10,7 @@ from detector.core.neighbours import Neighbours
 from detector.series.channels import Channels
 from detector.series.deciles import Deciles
 from detector.series.fusion import Fusion
-from detector.series.numpy_network import Autoencoder
+from detector.series.numpy_network import TrainedNetwork
 from detector.series.settings import SeriesSettings
 from detector.series.signals import Forecast, OwnForecast, Views
 
@@ -98,7 +98,7 @@ class EntityModel:
             OwnForecast(**_under("own/", state)),
             Neighbours(state["views/levels"]),
             Neighbours(state["views/departures"]),
-            Autoencoder.from_state(network) if (network := _under("network/", state)) else None,
+            TrainedNetwork.from_state(network) if (network := _under("network/", state)) else None,
         )
         fusion = Fusion(settings.smoothing, **_under("fusion/", state))
         return cls(channels, views, fusion, state["reference"], Deciles(state["deciles"]))

@@ -10,7 +10,7 @@ from detector.series.channels import Channels
 from detector.series.deciles import Deciles
 from detector.series.entity_model import EntityModel
 from detector.series.fusion import Fusion
-from detector.series.numpy_network import Autoencoder, Scale
+from detector.series.numpy_network import Scale, TrainedNetwork
 from detector.series.settings import SeriesSettings
 from detector.series.signal_weights import view_weights
 from detector.series.signals import Views, profile, spread
@@ -84,7 +84,7 @@ def _with_networks(parts: Sequence[_Learned], settings: SeriesSettings, progress
     features = [scale(part.profiles) for part, scale in zip(parts, scales, strict=True)]
     weights = train(features, [len(part.channels.shaped) for part in parts], settings.seed, progress)
     return [
-        replace(part, views=replace(part.views, autoencoder=Autoencoder.of(own, scale, kept)))
+        replace(part, views=replace(part.views, autoencoder=TrainedNetwork.of(own, scale, kept)))
         for part, own, scale in zip(parts, weights, scales, strict=True)
         for kept in [spread(part.profiles, settings.reference)]
     ]

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count, islice
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
+from detector.core.autoencoder import initial_weights, latent_size
+from detector.core.keras_arrays import KerasArrays, Network, compile_for_training
 from detector.records.network_training import EPOCH_STEPS, Epoch
-from detector.series.numpy_network import decode, divergence, encode, shapes, surprise
+from detector.series.network import TemporalNetwork, shapes
 from schemas.errors import ConfigError
 
 HIDDEN = 64  # units of a layer
@@ -65,7 +66,7 @@ def _train(
 ) -> list[dict[str, Array]]:
     widths = [matrix.shape[1] for matrix in features]
     d = max(widths)
-    latent = int(min(round(2 * np.sqrt(d) + 2), LARGEST_LATENT))
+    latent = latent_size(d, LARGEST_LATENT)
     model = Members(_initial(len(features), d, latent, rng))
     model.prepare()
     batches = _batches(features, channels, latent, rng)
@@ -97,12 +98,9 @@ def _check_finite(epoch: Epoch) -> None:
 
 
 def _initial(members: int, d: int, latent: int, rng: np.random.Generator) -> dict[str, Array]:
-    """Glorot-normal kernels, zero biases, each (K, ...)."""
-    weights = {}
-    for name, shape in {**shapes(d, HIDDEN, latent), HINT: (d, HIDDEN)}.items():
-        spread = np.sqrt(2 / sum(shape)) if name.endswith("kernel") else 0.0
-        weights[name] = (spread * rng.standard_normal((members, *shape))).astype(np.float32)
-    return weights
+    """Weights (K, ...) before training."""
+    own = {**shapes(d, HIDDEN, latent), HINT: (d, HIDDEN)}
+    return initial_weights({name: (members, *shape) for name, shape in own.items()}, rng)
 
 
 def _trimmed(weights: Mapping[str, Array], member: int, width: int) -> dict[str, Array]:
@@ -140,7 +138,7 @@ def _batches(
         }
 
 
-class Members(keras.Model):  # type: ignore[misc]
+class Members(Network):
     """K networks as one batched model.
 
     Args:
@@ -148,23 +146,16 @@ class Members(keras.Model):  # type: ignore[misc]
     """
 
     def __init__(self, weights: Mapping[str, Array]) -> None:
-        super().__init__()
-        self._w = {
-            name: self.add_weight(name=name.replace("/", "_"), shape=array.shape, initializer="zeros", dtype="float32")
-            for name, array in weights.items()
-        }
-        for name, variable in self._w.items():
-            variable.assign(weights[name])
-        self.elbo_tracker = keras.metrics.Mean(name="elbo")
-        self.built = True
+        super().__init__(weights)
+        self._network = TemporalNetwork(KerasArrays(), self._variables_by_name)
 
     def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Reconstruction loss and divergence of each record, both (K, n), in nats."""
-        hint = ops.matmul(inputs["hidden"], self._w[HINT])  # (K, n, h)
-        mean, log_var = encode(ops, self._w, inputs["visible"], hint)  # (K, n, l)
+        hint = ops.matmul(inputs["hidden"], self._variables_by_name[HINT])  # (K, n, h)
+        mean, log_var = self._network.encode(inputs["visible"], hint)  # (K, n, l)
         z = mean + ops.exp(0.5 * log_var) * inputs["draw"]
-        nats = surprise(ops, inputs["target"], *decode(ops, self._w, z))  # (K, n, d)
-        return {"nll": ops.sum(nats * inputs["is_real"], axis=-1), "kl": divergence(ops, mean, log_var)}
+        nats = self._network.nll(inputs["target"], z)  # (K, n, d)
+        return {"nll": ops.sum(nats * inputs["is_real"], axis=-1), "kl": self._network.divergence(mean, log_var)}
 
     def compute_loss(
         self,
@@ -180,15 +171,8 @@ class Members(keras.Model):  # type: ignore[misc]
         return ops.sum(loss / ops.sqrt(ops.sum(x["is_real"], axis=(1, 2))))
 
     def prepare(self) -> None:
-        """Choose the optimiser: AdamW, its rate on a cosine schedule.
+        """Choose the optimiser.
 
-        Gradients are not clipped: a norm over all members would let one sway the others.
+        Gradients are not clipped: their norm is over all members, so one would sway the others.
         """
-        schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, decay_steps=STEPS)
-        optimiser = keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY)
-        optimiser.build(self.trainable_variables)  # made in the first step, they would have it traced twice
-        self.compile(optimizer=optimiser, jit_compile=keras.backend.backend() == "jax")  # XLA slows TensorFlow's steps
-
-    def weights_by_name(self) -> dict[str, Array]:
-        """Every weight as an array."""
-        return {name: ops.convert_to_numpy(variable) for name, variable in self._w.items()}
+        compile_for_training(self, LEARNING_RATE, WEIGHT_DECAY, STEPS)

@@ -1,80 +1,20 @@
-"""The temporal variational autoencoder as a trained model scores with it: plain arrays, without Keras.
+"""A trained temporal autoencoder in NumPy, as scoring uses it: no Keras, and for a record always the same bits."""
 
-Notation: n records, d features of the profile, h hidden units, l latent dimensions. The same functions, with Keras'
-`ops` in place of NumPy and one more axis of members, are what `network` trains.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
+from detector.core.arrays import NumpyArrays
 from detector.core.neighbours import Neighbours
-from detector.core.products import SERIES_BLOCK, in_blocks
 from detector.series.channels import compress
+from detector.series.network import TemporalNetwork
 
-SD_FLOOR = 0.05  # of a feature: one that is always rebuilt must not own the whole score
-LOG_VAR_RANGE = (-8.0, 4.0)
-LEAST_DEVIATION = 0.05  # added to a feature's: one that hardly moved must not own the whole score
+LEAST_DEVIATION = 0.05  # added to that of a feature: one that hardly moved must not own the whole score
 NEIGHBOURS = 5
-NETWORK_VIEWS = ("loss", "latent")  # what a network says of a record
-
-Weights = Mapping[str, Any]
-
-
-def shapes(d: int, h: int, z: int) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every weight that scoring needs."""
-    return {
-        **_dense("encoder/input", d, h),
-        **_dense("encoder/hidden", h, h),
-        **_dense("encoder/mean", h, z),
-        **_dense("encoder/log_var", h, z),
-        "encoder/skip/kernel": (d, z),
-        **_dense("decoder/input", z, h),
-        **_dense("decoder/hidden", h, h),
-        **_dense("decoder/output", h, d),
-        "decoder/skip/kernel": (z, d),
-        "decoder/log_sd": (1, d),
-    }
-
-
-def encode(xp: Any, w: Weights, x: Any, hint: Any = 0.0) -> tuple[Any, Any]:
-    """Mean and log-variance of the posterior (..., n, l) for x (..., n, d); `hint` (..., n, h) says what is hidden."""
-    h = _silu(xp, _affine(xp, w, "encoder/input", x) + hint)
-    h = h + _silu(xp, _affine(xp, w, "encoder/hidden", h))
-    mean = _affine(xp, w, "encoder/mean", h) + xp.matmul(x, w["encoder/skip/kernel"])
-    return mean, xp.clip(_affine(xp, w, "encoder/log_var", h), *LOG_VAR_RANGE)
-
-
-def decode(xp: Any, w: Weights, z: Any) -> tuple[Any, Any]:
-    """Expected features (..., n, d) and the logarithm of their deviation (..., 1, d)."""
-    h = _silu(xp, _affine(xp, w, "decoder/input", z))
-    h = h + _silu(xp, _affine(xp, w, "decoder/hidden", h))
-    expected = _affine(xp, w, "decoder/output", h) + xp.matmul(z, w["decoder/skip/kernel"])
-    return expected, xp.logaddexp(w["decoder/log_sd"], float(np.log(SD_FLOOR)))
-
-
-def surprise(xp: Any, x: Any, expected: Any, log_sd: Any) -> Any:
-    """(..., n, d): negative log-likelihood of each feature in nats, without its constant."""
-    return 0.5 * xp.square((x - expected) * xp.exp(-log_sd)) + log_sd
-
-
-def divergence(xp: Any, mean: Any, log_var: Any) -> Any:
-    """(..., n): of the posterior from the prior, in nats."""
-    return 0.5 * xp.sum(xp.square(mean) + xp.exp(log_var) - log_var - 1.0, axis=-1)
-
-
-def _affine(xp: Any, w: Weights, name: str, x: Any) -> Any:
-    return xp.matmul(x, w[f"{name}/kernel"]) + w[f"{name}/bias"]
-
-
-def _silu(xp: Any, x: Any) -> Any:
-    return 0.5 * x * (1.0 + xp.tanh(0.5 * x))
-
-
-def _dense(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}/kernel": (inputs, outputs), f"{name}/bias": (1, outputs)}
+ROWS = 1024  # records computed at once: their numbers stay in the cache
+NETWORK_VIEWS = ("loss", "latent")  # signals of a network
 
 
 @dataclass(frozen=True)
@@ -96,7 +36,7 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Autoencoder:
+class TrainedNetwork:
     """A trained network and what training features look like to it.
 
     Attributes:
@@ -153,21 +93,14 @@ def _in_units(mean: np.ndarray, resolution: np.ndarray) -> np.ndarray:
 
 
 def _pass(weights: Mapping[str, np.ndarray], x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Loss (n,), posterior mean and log-variance (n, l) of standardised features (n, d), in blocks of one shape."""
-    blocks = [_block(weights, block) for block in in_blocks(x, SERIES_BLOCK)]
-    z = weights["encoder/mean/bias"].shape[1]
-    empty = (np.zeros(0), np.zeros((0, z), np.float32), np.zeros((0, z), np.float32))
-    return _stacked(blocks or [empty], len(x))
-
-
-def _block(weights: Mapping[str, np.ndarray], x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    mean, log_var = encode(np, weights, x)
-    nats = surprise(np, x, *decode(np, weights, mean)).sum(axis=1, dtype=np.float64)
-    return nats + divergence(np, mean, log_var), mean, log_var
-
-
-def _stacked(
-    blocks: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], n: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    loss, mean, log_var = (np.concatenate(parts)[:n] for parts in zip(*blocks, strict=True))
+    """Loss (n,), posterior mean and log-variance (n, l) of standardised features (n, d)."""
+    network = TemporalNetwork(NumpyArrays(), weights)
+    parts = [_losses(network, x[start : start + ROWS]) for start in range(0, max(1, len(x)), ROWS)]
+    loss, mean, log_var = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return loss, mean, log_var
+
+
+def _losses(network: TemporalNetwork, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    mean, log_var = network.encode(x)
+    nats = network.nll(x, mean).astype(np.float64).sum(axis=1)
+    return nats + network.divergence(mean, log_var), mean, log_var

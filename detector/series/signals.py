@@ -17,11 +17,11 @@ from typing import Self
 
 import numpy as np
 
+from detector.core.kernels import products
 from detector.core.neighbours import Neighbours
-from detector.core.products import SERIES_BLOCK, blocked_product
 from detector.core.subsample import evenly_spread
 from detector.series.channels import STILL_ROWS, Cells
-from detector.series.numpy_network import Autoencoder
+from detector.series.numpy_network import TrainedNetwork
 from detector.series.running_means import lagged, past_mean, rows_of, running_mean
 
 SHORT, VOLATILITY, LONG = 8, 16, 256  # half-lives in rows
@@ -87,7 +87,7 @@ class Forecast:
 
     def expected(self, cells: Cells) -> np.ndarray:
         """(n, c): the forecast of each cell; none of the record's own cells enters it."""
-        return blocked_product(_past(cells.z), self.weights, SERIES_BLOCK)
+        return products(_past(cells.z), self.weights)
 
     def residual(self, cells: Cells) -> np.ndarray:
         """(n, c): what the forecast missed, as `_missed` counts it."""
@@ -171,7 +171,7 @@ class Views:
     own: OwnForecast
     levels: Neighbours
     departures: Neighbours
-    autoencoder: Autoencoder | None = None
+    autoencoder: TrainedNetwork | None = None
 
     @classmethod
     def fit(cls, runs: Sequence[Cells], shaped: np.ndarray, reference: int) -> Self:

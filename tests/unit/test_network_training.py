@@ -49,7 +49,7 @@ def test_progress_hears_of_every_epoch_when_it_ends(encoded):
 
 
 def test_training_takes_as_many_steps_as_asked(trained):
-    assert int(trained.network.optimizer.iterations) == CONFIG.steps
+    assert trained.steps == CONFIG.steps
 
 
 def test_training_stops_where_the_held_out_elbo_grows_no_more(encoded):
@@ -80,13 +80,13 @@ def test_the_weights_are_those_of_the_best_epoch():
 def test_the_same_seed_repeats_every_weight_and_another_seed_none(encoded, trained):
     again, other = train(encoded), train(encoded, seed=1)
     assert again.history == trained.history
-    for name, weight in trained.network.weights_by_name().items():
-        np.testing.assert_array_equal(weight, again.network.weights_by_name()[name], err_msg=name)
-        assert (weight != other.network.weights_by_name()[name]).any(), name
+    for name, weight in trained.network.weights.items():
+        np.testing.assert_array_equal(weight, again.network.weights[name], err_msg=name)
+        assert (weight != other.network.weights[name]).any(), name
 
 
 def test_the_members_of_an_ensemble_differ(trained):
-    kernel = trained.network.weights_by_name()["encoder/input/kernel"]
+    kernel = trained.network.weights["encoder/input/kernel"]
     assert not np.allclose(kernel[0], kernel[1])
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from detector.core.arrays import NumpyArrays
 from detector.records.network_training import Epoch
 from detector.series import Series, SeriesModel, SeriesSettings, keras_network
-from detector.series.numpy_network import Autoencoder, Scale, decode, divergence, encode, surprise
+from detector.series.network import TemporalNetwork
+from detector.series.numpy_network import Scale, TrainedNetwork
 from schemas.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -56,17 +58,18 @@ def test_a_member_scores_by_itself_as_it_was_trained_among_others_of_other_width
     together = members.predict_on_batch({"visible": x, "target": x, **nothing})
     for member, width in enumerate((10, 5)):
         own, rows = keras_network._trimmed(weights, member, width), x[member, :, :width]
-        mean, log_var = encode(np, own, rows)
-        nll = surprise(np, rows, *decode(np, own, mean)).sum(axis=1)
+        network = TemporalNetwork(NumpyArrays(), own)
+        mean, log_var = network.encode(rows)
+        nll = network.nll(rows, mean).sum(axis=1)
         np.testing.assert_allclose(nll, together["nll"][member], rtol=1e-4)
-        np.testing.assert_allclose(divergence(np, mean, log_var), together["kl"][member], rtol=1e-4)
+        np.testing.assert_allclose(network.divergence(mean, log_var), together["kl"][member], rtol=1e-4)
 
 
 def test_a_wide_network_says_the_same_to_the_bit_however_many_records_come_together():
     rng = np.random.default_rng(0)
     features = rng.standard_normal((600, 190)).astype(np.float32)
     weights = keras_network._trimmed(keras_network._initial(1, 190, 24, rng), 0, 190)
-    autoencoder = Autoencoder.of(weights, Scale.fit(features), features[:100])
+    autoencoder = TrainedNetwork.of(weights, Scale.fit(features), features[:100])
     whole = autoencoder.scores(features)
     for end in (1, 2, 3, 5, 13, 100, 257):
         np.testing.assert_array_equal(autoencoder.scores(features[:end]), whole[:end])
@@ -81,7 +84,7 @@ def test_training_lowers_the_loss_of_every_member():
         patch.setattr(keras_network, "STEPS", 100)
         after = keras_network.train([s(x) for s, x in zip(scales, features, strict=True)], [3, 3], seed=0)
     for scale, x, *weights in zip(scales, features, before, after, strict=True):
-        losses = [Autoencoder.of(one, scale, x).typical[0] for one in weights]
+        losses = [TrainedNetwork.of(one, scale, x).typical[0] for one in weights]
         assert losses[1] < losses[0] - 1
 
 

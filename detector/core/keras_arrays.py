@@ -1,0 +1,76 @@
+"""The array functions of the networks in Keras ops; named weights and the optimiser of all trained networks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class KerasArrays:
+    """Keras ops as `core.arrays.Arrays`."""
+
+    matmul = staticmethod(ops.matmul)
+    silu = staticmethod(ops.silu)
+    exp = staticmethod(ops.exp)
+    log = staticmethod(ops.log)
+    sigmoid = staticmethod(ops.sigmoid)
+    softplus = staticmethod(ops.softplus)
+    logaddexp = staticmethod(ops.logaddexp)
+    square = staticmethod(ops.square)
+    minimum = staticmethod(ops.minimum)
+    clip = staticmethod(ops.clip)
+    sum = staticmethod(ops.sum)
+    mean = staticmethod(ops.mean)
+    concatenate = staticmethod(ops.concatenate)
+    stack = staticmethod(ops.stack)
+    transpose = staticmethod(ops.transpose)
+    zeros_like = staticmethod(ops.zeros_like)
+
+    @staticmethod
+    def layer(x: Any, kernel: Any, bias: Any) -> Any:
+        """(..., n, m): x (..., n, D) times the kernel (..., D, m) plus the bias (..., 1, m)."""
+        return ops.matmul(x, kernel) + bias
+
+    @staticmethod
+    def silu_layer(x: Any, kernel: Any, bias: Any) -> Any:
+        """(..., n, m): the silu of a layer."""
+        return ops.silu(ops.matmul(x, kernel) + bias)
+
+
+class Network(keras.Model):  # type: ignore[misc]
+    """A Keras model whose variables are arrays by name.
+
+    Args:
+        weights: an array for every name.
+    """
+
+    def __init__(self, weights: Mapping[str, np.ndarray]) -> None:
+        super().__init__()
+        self._variables_by_name = {
+            name: self.add_weight(name=name.replace("/", "_"), shape=array.shape, initializer="zeros", dtype="float32")
+            for name, array in weights.items()
+        }
+        self.assign_weights(weights)
+        self.elbo_tracker = keras.metrics.Mean(name="elbo")
+        self.built = True
+
+    def weights_by_name(self) -> dict[str, np.ndarray]:
+        """Return every weight as an array."""
+        return {name: ops.convert_to_numpy(variable) for name, variable in self._variables_by_name.items()}
+
+    def assign_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Set every weight."""
+        for name, variable in self._variables_by_name.items():
+            variable.assign(weights[name])
+
+
+def compile_for_training(
+    model: keras.Model, learning_rate: float, weight_decay: float, steps: int, clip_norm: float | None = None
+) -> None:
+    """Compile a model with AdamW, whose rate falls along a cosine over the steps."""
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=steps)
+    optimiser = keras.optimizers.AdamW(schedule, weight_decay=weight_decay, global_clipnorm=clip_norm)
+    optimiser.build(model.trainable_variables)  # built in the first step, they would be traced twice
+    model.compile(optimizer=optimiser, jit_compile=keras.backend.backend() == "jax")  # XLA slows TensorFlow's steps
