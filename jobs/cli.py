@@ -15,6 +15,7 @@ from schemas.errors import ConfigError, PlumblineError, UsageError
 _COMMANDS = {
     "init": "setup",
     "check": "setup",
+    "doctor": "doctor",
     "migrate": "setup",
     "import": "setup",
     "train": "modelling",

@@ -10,6 +10,7 @@ PlumblineError
 │   └── RateTooSmall
 ├── ArtifactError          a stored model cannot be trusted
 ├── BackendError           Keras' backend or device is not there
+├── BitsDiffer             this machine does not give a record the same bits in every batch
 ├── SourceError            a watched table cannot be read
 ├── AlertError             a channel did not take a message
 └── StoreError             the service's own database cannot be used
@@ -88,6 +89,16 @@ class ArtifactError(PlumblineError):
 
 class BackendError(PlumblineError):
     """The Keras backend or the device asked for is not available."""
+
+
+class BitsDiffer(PlumblineError):
+    """On this machine a record's numbers depend on the batch that it is computed in."""
+
+    def __init__(self, differing: int, checked: int, processor: str) -> None:
+        super().__init__(
+            f"On this processor ({processor}) {differing} of {checked} functions give a record other bits in another "
+            "batch; all should give the same. Scores stay right up to rounding; please report the table above."
+        )
 
 
 class SourceError(PlumblineError):

@@ -6,6 +6,7 @@ import warnings
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+import hypothesis
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import NullPool, create_engine, make_url
@@ -14,6 +15,9 @@ from jobs.databases import open_engine
 from jobs.store import Store, migrations
 
 _NUMBERS = itertools.count()
+
+hypothesis.settings.register_profile("plumbline", deadline=None)  # no test depends on the speed of the machine
+hypothesis.settings.load_profile("plumbline")
 
 
 @pytest.fixture

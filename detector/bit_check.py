@@ -1,0 +1,130 @@
+"""Checks on this machine that a record's numbers have the same bits in every batch, at every place and in every thread.
+
+The promise holds by construction (see `core.kernels`); this tests it with the processor and the libraries at hand.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from detector.core.arrays import NumpyArrays
+from detector.core.autoencoder import initial_weights
+from detector.core.kernels import products
+from detector.core.neighbours import Neighbours
+from detector.core.threads import in_threads
+from detector.records.architecture import Architecture
+from detector.records.encoder import Layout
+from detector.records.network import Networks
+from detector.series.network import TemporalNetwork, shapes
+
+ROWS = 5_000
+BATCH_SIZES = (1, 7, 16, 20, 300, 4_096, 5_000)
+MAX_SINGLE_ROWS = 64  # scored one by one, and moved to every place of a batch of so many
+WIDTHS = (1, 3, 8, 14, 38, 64, 76, 128, 190)
+
+Function = Callable[[np.ndarray], np.ndarray]
+"""Numbers (n, ...) of rows (n, d)."""
+
+
+@dataclass(frozen=True)
+class BitCheck:
+    """One function that was tried.
+
+    Attributes:
+        name: the function and its sizes.
+        largest_difference: between two results for the same record; 0 if all bits are equal.
+    """
+
+    name: str
+    largest_difference: float
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether all results of a record have the same bits."""
+        return self.largest_difference == 0
+
+
+def check_bits() -> Iterator[BitCheck]:
+    """Try every compiled kernel and both kinds of network in many sizes; the checks come as they are made."""
+    rng = np.random.default_rng(0)
+    for name, width, function in _functions(rng):
+        rows = rng.standard_normal((ROWS, width)).astype(np.float32)
+        yield BitCheck(name, _largest_difference(function, rows))
+
+
+def _functions(rng: np.random.Generator) -> Iterator[tuple[str, int, Function]]:
+    for inputs, outputs in [(width, 64) for width in WIDTHS] + [(64, width) for width in WIDTHS]:
+        for dtype in (np.float32, np.float64):
+            matrix = rng.standard_normal((inputs, outputs)).astype(dtype)
+            yield f"product {inputs} x {outputs}, {np.dtype(dtype)}", inputs, partial(_product, matrix)
+    for points, width in ((300, 20), (5_000, 20), (5_000, 84)):
+        mixing = rng.standard_normal((max(2, width // 4), width))
+        search = Neighbours((rng.standard_normal((points, len(mixing))) @ mixing).astype(np.float32))
+        yield f"distance to neighbours, {points} points, {width} coordinates", width, partial(_distance, search)
+        yield f"reconstruction from neighbours, {points} points, {width} coordinates", width, partial(_rebuilt, search)
+    for members, width in ((1, 6), (6, 38)):
+        yield f"network of records, {members} members, {width} cells", width, _record_network(members, width, rng)
+    for width in (5, 190):
+        network = TemporalNetwork(NumpyArrays(), initial_weights(shapes(width, 64, 8), rng))
+        yield f"network of series, {width} features", width, partial(_temporal, network)
+
+
+def _product(matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return products(rows.astype(matrix.dtype, copy=False), matrix)
+
+
+def _distance(search: Neighbours, rows: np.ndarray) -> np.ndarray:
+    return search.mean_distance(rows, 10)
+
+
+def _rebuilt(search: Neighbours, rows: np.ndarray) -> np.ndarray:
+    return search.reconstruction_distance(rows, 10)
+
+
+def _record_network(members: int, width: int, rng: np.random.Generator) -> Function:
+    architecture = Architecture("vae", "auto", members, width, 64, min(width, 14), learns_variance=True)
+    kinds = np.array([("gaussian", "binary", "category")[cell % 3] for cell in range(width)], dtype=object)
+    feature = np.where(kinds == "category", width, np.arange(width))  # all levels are of one feature
+    layout = Layout(kinds, feature, np.full(width, 0.4, np.float32), np.full(width, 0.5, np.float32))
+    networks = Networks(NumpyArrays(), architecture, layout, initial_weights(architecture.shapes(), rng))
+
+    def posterior(rows: np.ndarray) -> np.ndarray:
+        cells = rows[:, None]
+        zeros, draw = np.zeros_like(cells), np.zeros((len(rows), 1, architecture.latent), np.float32)
+        inputs = {"visible": cells, "hidden": zeros, "target": cells, "observed": 1 - zeros, "draw": draw}
+        return np.hstack([array.reshape(len(rows), -1) for array in networks.posterior(inputs).values()])
+
+    return posterior
+
+
+def _temporal(network: TemporalNetwork, rows: np.ndarray) -> np.ndarray:
+    mean, log_var = network.encode(rows)
+    return np.hstack([mean, log_var, network.nll(rows, mean), network.divergence(mean, log_var)[:, None]])
+
+
+def _largest_difference(function: Function, rows: np.ndarray) -> float:
+    """The largest difference between the results for a record in one batch and in others."""
+    whole = function(rows)
+    differences = [_in_batches(function, rows, whole, size) for size in BATCH_SIZES[1:]]
+    differences.append(_apart(function(rows[::-1])[::-1], whole))
+    few = rows[:MAX_SINGLE_ROWS]
+    for shift in range(len(few)):
+        differences.append(_apart(function(rows[shift : shift + 1]), whole[shift : shift + 1]))
+        differences.append(_apart(np.roll(function(np.roll(few, shift, axis=0)), -shift, axis=0), whole[: len(few)]))
+    return float(max(differences))
+
+
+def _in_batches(function: Function, rows: np.ndarray, whole: np.ndarray, size: int) -> float:
+    """The same for batches of one size, computed in two threads, from memory that is not aligned."""
+    buffer = np.empty(rows.nbytes + 4, dtype=np.uint8)
+    unaligned = buffer[4:].view(np.float32).reshape(rows.shape)
+    unaligned[:] = rows
+    parts = np.split(unaligned, range(size, len(rows), size))
+    return _apart(np.concatenate(in_threads(function, parts, threads=2)), whole)
+
+
+def _apart(one: np.ndarray, other: np.ndarray) -> float:
+    is_equal = (one == other) | (np.isnan(one) & np.isnan(other))
+    return float(np.max(np.where(is_equal, 0, np.abs(one - other)), initial=0))
