@@ -36,7 +36,8 @@ def doctor_command(is_json: bool, has_bits: bool) -> None:
             update(len(checks), None, check.name)
     processor = get_host_cpu_name()
     differing = [check for check in checks if not check.is_equal]
-    out.result({"processor": processor, "checks": checks}, lambda: _show(out, processor, checks))
+    report = [{**vars(check), "is_equal": check.is_equal} for check in checks]
+    out.result({"processor": processor, "checks": report}, lambda: _show(out, processor, checks))
     if differing:
         raise BitsDiffer(len(differing), len(checks), processor)
 
