@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from detector.records.held_out import Performance
+from detector.core.performance import Performance
 
 Policy = Literal["if_better", "always", "manual", "never"]
 Verdict = Literal["first", "better", "worse", "degenerate", "not_compared"]

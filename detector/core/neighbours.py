@@ -14,7 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from detector.core.products import BLOCK, blocked_product
-from detector.core.subsample import evenly_spread
+from detector.core.subsample import subsample_evenly
 
 TYPICAL, SMALLEST, LARGEST = 32, 8, 48  # points in a cell
 ROUNDS = 8  # of k-means
@@ -157,7 +157,7 @@ class Neighbours:
 
 def _principal_axes(centred: np.ndarray) -> np.ndarray:
     """(D, R) float64: the directions that hold nearly all variance of points (m, D) around the origin."""
-    rows = evenly_spread(len(centred), SAMPLE)
+    rows = subsample_evenly(len(centred), SAMPLE)
     with threadpool_limits(1, user_api="blas"):  # the number of threads would change the bits
         _, spread, axes = np.linalg.svd(centred[rows].astype(np.float64), full_matrices=False)
     variance = np.cumsum(spread**2)
@@ -167,7 +167,7 @@ def _principal_axes(centred: np.ndarray) -> np.ndarray:
 
 def _cells(points: np.ndarray) -> list[np.ndarray]:
     """Positions of the points of each cell: those nearest to one mean (Lloyd's k-means), at most `LARGEST` of them."""
-    means = points[evenly_spread(len(points), -(-len(points) // TYPICAL))].astype(np.float64)
+    means = points[subsample_evenly(len(points), -(-len(points) // TYPICAL))].astype(np.float64)
     for _ in range(ROUNDS):
         owner = _nearest(points, means)
         _, starts, sizes = np.unique(np.sort(owner), return_index=True, return_counts=True)

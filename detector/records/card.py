@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from detector.core.baselines import PEERS
 from detector.core.calibration import Calibration
 from detector.core.evaluation import auroc_between
-from detector.core.subsample import evenly_spread
+from detector.core.subsample import subsample_evenly
 from detector.records.artifact import Artifact
-from detector.records.baselines import PEERS
 from detector.records.fitting import NormalRecords
 from detector.records.scorer import Scorer
 from detector.records.synthetic import synthetic_anomalies
@@ -63,8 +63,8 @@ class Card:
 def make_card(artifact: Artifact, normal: NormalRecords) -> Card:
     """The card of a model, by the normal records that it was fitted with; the same on every call."""
     encoder, seed = artifact.encoder, artifact.config.seed
-    held_out = normal.calibration.iloc[evenly_spread(len(normal.calibration), MOST_HELD_OUT)]
-    training = normal.training.iloc[evenly_spread(len(normal.training), MOST_TRAINING)]
+    held_out = normal.calibration.iloc[subsample_evenly(len(normal.calibration), MOST_HELD_OUT)]
+    training = normal.training.iloc[subsample_evenly(len(normal.training), MOST_TRAINING)]
     anomalies = synthetic_anomalies(held_out, encoder, np.random.default_rng(seed))
     frames = [held_out, *anomalies.values()]
     model = Scorer(artifact).model

@@ -13,14 +13,15 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from detector.records.artifact import (
+from detector.core.blob import (
+    FORMAT_VERSION,
     MAX_CELLS,
-    Expected,
-    Strict,
+    ArraySpecs,
+    ManifestPart,
+    artifact_error,
     check_arrays,
     read_arrays,
     read_manifest,
-    refused,
     write_blob,
 )
 from detector.series.deciles import COUNT
@@ -57,7 +58,7 @@ class SeriesArtifact:
     about: Mapping[str, Any]
 
 
-class _Settings(Strict):
+class _Settings(ManifestPart):
     models: Literal["per_entity", "shared", "auto"]
     max_gap: float | None = Field(gt=0)
     smoothing: tuple[Annotated[int, Field(ge=1, le=LONGEST_HALF_LIFE)], ...] = Field(min_length=1, max_length=8)
@@ -68,20 +69,20 @@ class _Settings(Strict):
     seed: int = Field(0, ge=0)
 
 
-class _NetworkSizes(Strict):
+class _NetworkSizes(ManifestPart):
     hidden: int = Field(ge=1, le=4096)
     latent: int = Field(ge=1, le=512)
     latents: int = Field(ge=1)
 
 
-class _Sizes(Strict):
+class _Sizes(ManifestPart):
     levels: int = Field(ge=1)
     departures: int = Field(ge=1)
     reference: int = Field(ge=1)
     network: _NetworkSizes | None = None
 
 
-class _Manifest(Strict):
+class _Manifest(ManifestPart):
     format_version: Literal[1]
     kind: Literal["series"]
     numeric: tuple[str, ...] = Field(max_length=MAX_CELLS)
@@ -99,7 +100,7 @@ def manifest(artifact: SeriesArtifact) -> dict[str, Any]:
     arrays, state = artifact.model.to_state()
     names = state["models"]
     return {
-        "format_version": 1,
+        "format_version": FORMAT_VERSION,
         "kind": KIND,
         "numeric": list(artifact.features.numeric),
         "boolean": list(artifact.features.boolean),
@@ -147,18 +148,18 @@ def load_series(blob: bytes, sha256: str) -> SeriesArtifact:
 
 def _check_names(known: _Manifest, features: Features) -> None:
     if len(set(features.names)) < len(features.names) or not features.names:
-        raise refused("has no features, or two of one name")
+        raise artifact_error("has no features, or two of one name")
     if len(set(known.models)) < len(known.models):
-        raise refused("has two models of one name")
+        raise artifact_error("has two models of one name")
     if len(known.sizes) != len(known.models):
-        raise refused(f"has {len(known.models)} models and the sizes of {len(known.sizes)}")
+        raise artifact_error(f"has {len(known.models)} models and the sizes of {len(known.sizes)}")
     if SHARED not in known.models and known.config.models != "per_entity":
-        raise refused("lacks the model that entities share")
+        raise artifact_error("lacks the model that entities share")
     if any((sizes.network is not None) != known.config.network for sizes in known.sizes):
-        raise refused(f"says network = {known.config.network}, and has a model of which that is not so")
+        raise artifact_error(f"says network = {known.config.network}, and has a model of which that is not so")
 
 
-def _expected(known: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) -> Expected:
+def _expected(known: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) -> ArraySpecs:
     expected: dict[str, tuple[tuple[int, ...], str]] = {}
     spans, views = len(known.config.smoothing), len(VIEWS) + len(NETWORK_VIEWS) * known.config.network
     for index, sizes in enumerate(known.sizes):
@@ -183,7 +184,7 @@ def _expected(known: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) ->
     return expected
 
 
-def _of_network(sizes: _NetworkSizes, d: int) -> Expected:
+def _of_network(sizes: _NetworkSizes, d: int) -> ArraySpecs:
     """The arrays of a network that sees d features."""
     weights = shapes(d, sizes.hidden, sizes.latent)
     return {
@@ -204,10 +205,10 @@ def _shaped(arrays: Mapping[str, np.ndarray], name: str, width: int) -> int:
 
 def _check_range(name: str, array: np.ndarray) -> None:
     if name.endswith(_POSITIVE) and (array <= 0).any():
-        raise refused(f"has numbers in {name} that are not positive")
+        raise artifact_error(f"has numbers in {name} that are not positive")
     if name.endswith(_NOT_NEGATIVE) and (array < 0).any():
-        raise refused(f"has numbers in {name} that are negative")
+        raise artifact_error(f"has numbers in {name} that are negative")
     if name.endswith("channels/is_flag") and not np.isin(array, [0, 1]).all():
-        raise refused(f"has numbers in {name} that are neither 0 nor 1")
+        raise artifact_error(f"has numbers in {name} that are neither 0 nor 1")
     if name.endswith("/deciles") and (array[1:] < array[:-1]).any():
-        raise refused(f"has numbers in {name} that do not ascend")
+        raise artifact_error(f"has numbers in {name} that do not ascend")

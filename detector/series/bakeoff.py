@@ -12,13 +12,13 @@ import numpy as np
 
 from detector.core.calibration import Calibration
 from detector.core.evaluation import evaluate
+from detector.core.subsample import subsample_evenly
 from detector.series.baselines import BASELINES, PAST, Score
 from detector.series.channels import Channels
 from detector.series.fitting import HELD_BACK
 from detector.series.model import SeriesModel
 from detector.series.segments import joined, picked
 from detector.series.series import Series
-from detector.series.signals import spread
 from detector.series.synthetic import ECHO, SLOT, Event, covered, with_events
 
 MODEL = "model"
@@ -47,7 +47,7 @@ def cases_of(model: SeriesModel, series: Mapping[str, Series]) -> list[Case]:
     enough = [name for name, one in ordered.items() if int(HELD_BACK * len(one)) >= SLOT]
     names = [name for name in enough if model.has_own(name)] or enough
     longest = min(WELL_TRAINED, max((len(ordered[name]) for name in names), default=1))
-    places = spread(np.arange(len(names)), min(MOST_ENTITIES, MOST_TRAINING // longest))
+    places = subsample_evenly(len(names), min(MOST_ENTITIES, MOST_TRAINING // longest))
     return [_case(names[place], ordered[names[place]], len(places)) for place in places]
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from detector.records.baselines import PEERS
+from detector.core.baselines import PEERS
+from detector.core.subsample import subsample_rows
 from detector.series.running_means import lagged, rows_of, running_mean
-from detector.series.signals import spread
 
 ROWS = 10  # of a window, the current record included; as many are the lags of the autoregression
 MOST_WINDOWS = 2000  # that a baseline learns from
@@ -40,7 +40,7 @@ def _fit_on_windows(peer: str) -> Fit:
 
     def fit(runs: Sequence[np.ndarray]) -> Score:
         windows = np.concatenate([_windows(run) for run in runs])
-        score = PEERS[peer](spread(windows, MOST_WINDOWS), 0)  # neither peer draws at random
+        score = PEERS[peer](subsample_rows(windows, MOST_WINDOWS), 0)  # neither peer draws at random
         return lambda run: score(_windows(run))
 
     return fit

@@ -11,7 +11,6 @@ and training records find themselves among the reference; both make scores calme
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -22,9 +21,6 @@ from detector.series.model import SHARED, SeriesModel
 from detector.series.segments import Segment, picked
 from detector.series.series import Series
 from schemas.frames import Features
-
-if TYPE_CHECKING:
-    from detector.series.scorer import SeriesScorer
 
 FOLDS = 5
 
@@ -55,20 +51,27 @@ class ProfileInContext:
         return self.profile.counts(placed, p_values[is_scored])
 
 
-def fit_profile(scorer: "SeriesScorer", series: Mapping[str, Series], window: int) -> Profile:
-    """The profile of a model of series.
+def fit_profile(
+    model: SeriesModel,
+    features: Features,
+    p_values: Sequence[np.ndarray],
+    series: Mapping[str, Series],
+    window: int,
+) -> Profile:
+    """Return the profile of a series model.
 
     Args:
-        scorer: of the model.
+        model: whose drift will be measured.
+        features: the channels of the model.
+        p_values: of the calibration records, one array (m,) in order of time for each model of an entity.
         series: the training records of each entity.
         window: how many records will be compared with them.
     """
-    model, features, runs = scorer.model, scorer.artifact.features, scorer.calibration_p_values()
     placed = _in_order(((one.times, model.deciles(name, one)) for name, one in series.items()), features)
-    profile = Profile.fit(placed, Features(numeric=features.names), np.concatenate(runs), window)
+    profile = Profile.fit(placed, Features(numeric=features.names), np.concatenate(p_values), window)
     for fifth in _fifths(model, series, features):
         profile = profile.widened(fifth, window)
-    return profile.model_copy(update={"memory": correlation_time(runs), "tail": "small"})
+    return profile.model_copy(update={"memory": correlation_time(p_values), "tail": "small"})
 
 
 def correlation_time(runs: Sequence[np.ndarray]) -> float:

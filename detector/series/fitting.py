@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
+from detector.core.progress import Epoch
+from detector.core.subsample import subsample_rows
 from detector.series.channels import Channels
 from detector.series.deciles import Deciles
 from detector.series.entity_model import EntityModel
@@ -13,11 +15,8 @@ from detector.series.fusion import Fusion
 from detector.series.numpy_network import Autoencoder, Scale
 from detector.series.settings import SeriesSettings
 from detector.series.signal_weights import view_weights
-from detector.series.signals import Views, profile, spread
+from detector.series.signals import Views, profile
 from schemas.errors import NotEnoughRecords
-
-if TYPE_CHECKING:
-    from detector.records.network_training import Epoch
 
 HELD_BACK = 0.2  # last share of the training records: what the views say of them scales the fusion
 MANY_RUNS = 5  # from here on whole runs are held back
@@ -25,7 +24,7 @@ FEWEST_RECORDS = 50
 FOR_NETWORK = 8000  # most records that a network is trained on
 
 Runs = Sequence[np.ndarray]  # of consecutive normal records, each (n, c)
-Progress: TypeAlias = "Callable[[Epoch], None] | None"  # called after each epoch of networks
+Progress: TypeAlias = Callable[[Epoch], None] | None  # called after each epoch of networks
 
 
 def fit_models(runs: Mapping[str, Runs], settings: SeriesSettings, progress: Progress = None) -> dict[str, EntityModel]:
@@ -70,7 +69,7 @@ class _Learned:
         cells = [channels.cells(run) for run in runs]
         views = Views.fit(cells, channels.shaped, settings.reference)
         profiles = [profile(run.z[:, channels.shaped]) for run in cells] if settings.network else [np.zeros((0, 1))]
-        return cls(channels, views, spread(np.concatenate(profiles), FOR_NETWORK))
+        return cls(channels, views, subsample_rows(np.concatenate(profiles), FOR_NETWORK))
 
     def say(self, run: np.ndarray) -> np.ndarray:
         """(n, v): what the views say of consecutive records (n, c)."""
@@ -86,7 +85,7 @@ def _with_networks(parts: Sequence[_Learned], settings: SeriesSettings, progress
     return [
         replace(part, views=replace(part.views, autoencoder=Autoencoder.of(own, scale, kept)))
         for part, own, scale in zip(parts, weights, scales, strict=True)
-        for kept in [spread(part.profiles, settings.reference)]
+        for kept in [subsample_rows(part.profiles, settings.reference)]
     ]
 
 

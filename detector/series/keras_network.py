@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from detector.records.network_training import EPOCH_STEPS, Epoch
+from detector.core.progress import EPOCH_STEPS, Epoch
 from detector.series.numpy_network import decode, divergence, encode, shapes, surprise
 from schemas.errors import ConfigError
 

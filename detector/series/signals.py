@@ -19,7 +19,7 @@ import numpy as np
 
 from detector.core.neighbours import Neighbours
 from detector.core.products import SERIES_BLOCK, blocked_product
-from detector.core.subsample import evenly_spread
+from detector.core.subsample import subsample_rows
 from detector.series.channels import STILL_ROWS, Cells
 from detector.series.numpy_network import Autoencoder
 from detector.series.running_means import lagged, past_mean, rows_of, running_mean
@@ -181,8 +181,8 @@ class Views:
             shaped,
             Forecast.fit(runs),
             OwnForecast.fit(runs),
-            Neighbours(spread(np.concatenate([level(z) for z in kept]), reference)),
-            Neighbours(spread(np.concatenate([departure(z) for z in kept]), reference)),
+            Neighbours(subsample_rows(np.concatenate([level(z) for z in kept]), reference)),
+            Neighbours(subsample_rows(np.concatenate([departure(z) for z in kept]), reference)),
         )
 
     def scores(self, cells: Cells) -> np.ndarray:
@@ -208,8 +208,3 @@ class Views:
 def _filled(n: int, half_life: int) -> np.ndarray:
     """(n,): the share of an average of the past that a run's records so far fill."""
     return past_mean(np.ones(n), half_life)
-
-
-def spread(rows: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the rows, evenly spread over them."""
-    return rows[evenly_spread(len(rows), most)]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from detector.core.blob import digest
 from detector.core.comparison import Comparison, Policy, PromotionDecision, decide
 from detector.core.keras_backend import backend_name
-from detector.records.artifact import digest
-from detector.records.held_out import Performance
+from detector.core.performance import Performance
 from detector.series.artifact import SeriesArtifact, dump_series, manifest
 from detector.series.card import SeriesCard, make_card
 from detector.series.drift import fit_profile
@@ -36,7 +36,7 @@ from schemas.keys import load_key
 from schemas.series import SeriesConfig
 
 if TYPE_CHECKING:
-    from detector.records.network_training import Epoch
+    from detector.core.progress import Epoch
 
 TOLERANCE = 2  # times the rate asked for, and as much below it: records of a series resemble their neighbours
 
@@ -168,7 +168,8 @@ def _fit(
     model = SeriesModel.fit(series, settings, tell)
     records = {name: len(one) for name, one in series.items()}
     artifact = SeriesArtifact(monitor.features, model, monitor.false_positive_rate, records, {})
-    profile = fit_profile(SeriesScorer(artifact), series, monitor.drift.records)
+    p_values = SeriesScorer(artifact).calibration_p_values()
+    profile = fit_profile(model, artifact.features, p_values, series, monitor.drift.records)
     about = {
         "training": training_range(found, monitor),
         "grid": monitor.grid,

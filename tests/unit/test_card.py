@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from detector.records.artifact import digest, dump_artifact, load_artifact
-from detector.records.baselines import PEERS
+from detector.core.baselines import PEERS
+from detector.core.blob import digest
+from detector.records.artifact import dump_artifact, load_artifact
 from detector.records.card import Card, make_card, realised_rates
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
 from jobs.commands.card import describe_card, knn_advice

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from detector.core.comparison import Comparison, decide
-from detector.records.held_out import Found, Performance
+from detector.core.performance import Found, Performance
 
 SOUND = Performance(
     records=1000,

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from detector.records.artifact import digest, load_artifact
+from detector.core.blob import digest
+from detector.records.artifact import load_artifact
 from detector.series import keras_network
 from detector.series.artifact import dump_series, load_series, manifest
 from detector.series.series import Series

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from detector.records.baselines import PEERS
+from detector.core.baselines import PEERS
 from detector.series.baselines import BASELINES, MOST_WINDOWS, PAST
 
 

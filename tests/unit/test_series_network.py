@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.records.network_training import Epoch
+from detector.core.progress import Epoch
 from detector.series import Series, SeriesModel, SeriesSettings, keras_network
 from detector.series.numpy_network import Autoencoder, Scale, decode, divergence, encode, surprise
 from schemas.errors import ConfigError

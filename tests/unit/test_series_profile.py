@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy.signal import lfilter
 
+from detector.core.blob import digest
 from detector.core.drift import P_VALUES, DriftRule, Profile, assess, feature_key
-from detector.records.artifact import digest
 from detector.series.artifact import SeriesArtifact, dump_series, load_series
 from detector.series.drift import correlation_time, fit_profile
 from detector.series.model import SeriesModel
@@ -41,7 +41,8 @@ def scorer_of(values, trained=TRAINED, **settings):
     records = {name: Series(np.arange(trained), of_one[:trained]) for name, of_one in values.items()}
     model = SeriesModel.fit(records, SeriesSettings(reference=500, **settings))
     artifact = SeriesArtifact(FEATURES, model, 0.01, dict.fromkeys(values, trained), {})
-    profile = fit_profile(SeriesScorer(artifact), records, window=1000)
+    p_values = SeriesScorer(artifact).calibration_p_values()
+    profile = fit_profile(model, FEATURES, p_values, records, window=1000)
     return SeriesScorer(replace(artifact, about={"profile": profile.to_state()}))
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.ensemble import IsolationForest
 
 from detector.core.neighbours import Neighbours
-from detector.records.scores import NEAREST
 
+NEIGHBOURS = 5
 MINOR_VARIANCE = 0.05  # share of the variance that the principal components leave out
 
 Score = Callable[[np.ndarray], np.ndarray]  # cells (n, d) -> anomaly scores (n,)
@@ -19,7 +19,7 @@ Score = Callable[[np.ndarray], np.ndarray]  # cells (n, d) -> anomaly scores (n,
 def _fit_knn(training: np.ndarray, _seed: int) -> Score:
     """Mean distance to the 5 nearest training records (Ramaswamy et al. 2000)."""
     neighbours = Neighbours(training)
-    return lambda cells: neighbours.mean_distance(cells, NEAREST)
+    return lambda cells: neighbours.mean_distance(cells, NEIGHBOURS)
 
 
 def _fit_isolation_forest(training: np.ndarray, seed: int) -> Score:
