@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.core.baselines import PEERS
+from detector.core.baselines import RECORD_BASELINES
 from detector.core.calibration import Calibration
 from detector.core.evaluation import auroc_between
 from detector.core.subsample import subsample_evenly
@@ -40,7 +40,7 @@ class Card:
     @property
     def mean_auroc(self) -> dict[str, float]:
         """The mean over the kinds for the model and each peer; empty where no kind applies."""
-        methods = [MODEL, *PEERS] if self.auroc else []
+        methods = [MODEL, *RECORD_BASELINES] if self.auroc else []
         return {method: float(np.mean([found[method] for found in self.auroc.values()])) for method in methods}
 
     @property
@@ -70,7 +70,7 @@ def make_card(artifact: Artifact, normal: NormalRecords) -> Card:
     model = Scorer(artifact).model
     scores = {MODEL: [model.anomaly_score(frame) for frame in frames]}
     cells, training_cells = [encoder.encode(frame).standard for frame in frames], encoder.encode(training).standard
-    for name, fit in PEERS.items():
+    for name, fit in RECORD_BASELINES.items():
         score = fit(training_cells, seed)
         scores[name] = [score(matrix) for matrix in cells]
     auroc = {

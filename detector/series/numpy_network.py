@@ -18,7 +18,6 @@ SD_FLOOR = 0.05  # of a feature: one that is always rebuilt must not own the who
 LOG_VAR_RANGE = (-8.0, 4.0)
 LEAST_DEVIATION = 0.05  # added to a feature's: one that hardly moved must not own the whole score
 NEIGHBOURS = 5
-NETWORK_VIEWS = ("loss", "latent")  # what a network says of a record
 
 Weights = Mapping[str, Any]
 

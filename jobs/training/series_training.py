@@ -20,7 +20,7 @@ from detector.series.drift import fit_profile
 from detector.series.entity_model import EntityModel
 from detector.series.model import SeriesModel
 from detector.series.scorer import SeriesScorer
-from detector.series.segments import Segment, entities_of, joined, positions_of, series_of
+from detector.series.segments import Segment, concatenate, entities_of, positions_of, series_of
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
 from jobs.reading.source import Source, keys_of
@@ -233,7 +233,7 @@ def _stretches(
     series = _by_entity(held_out, monitor, features)
     for name, rows in positions_of(entities).items():
         before = [past[name]] if name in past else []
-        yield Segment(name, rows, joined([*before, series[name]]))
+        yield Segment(name, rows, concatenate([*before, series[name]]))
 
 
 def _seen(champion: SeriesScorer, held_out: pd.DataFrame, monitor: MonitorConfig) -> int:
@@ -288,5 +288,5 @@ def _entity_card(name: str, scorer: SeriesScorer) -> Mapping[str, Any]:
         "calibration_records": len(entity_threshold.calibration.reference),
         "is_pooled": entity_threshold.is_pooled,
         "threshold": None if entity_threshold.only_ranks else entity_threshold.threshold,
-        "view_weights": scorer.model.view_weights(name),
+        "view_weights": scorer.model.signal_weights(name),
     }

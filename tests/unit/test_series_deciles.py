@@ -12,7 +12,7 @@ MINUTES = np.datetime64("2026-03-01", "us") + np.arange(10_000) * np.timedelta64
 def places(training, values, times=MINUTES, entity="pump"):
     deciles = Deciles.fit([np.asarray(training, dtype=np.float64)[:, None]])
     series = Series(times[: len(values)], np.asarray(values, dtype=np.float64)[:, None])
-    return deciles.places(entity, series)[:, 0]
+    return deciles.assign(entity, series)[:, 0]
 
 
 def shares(found):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from detector.series.channels import STILL_ROWS, Channels
+from detector.series.channels import MAX_STILL_ROWS, Channels
 from detector.series.fusion import Fusion
-from detector.series.running_means import past_mean, rows_of, running_mean
+from detector.series.running_means import past_mean, running_mean, window_rows
 from detector.series.signals import Forecast, OwnForecast
 
 
@@ -17,7 +17,7 @@ def rng() -> np.random.Generator:
 @pytest.mark.parametrize("half_life", [2, 3, 8])
 def test_a_running_mean_is_the_weighted_mean_of_its_rows(rng, half_life):
     x = rng.standard_normal((100, 2))
-    rows = rows_of(half_life)
+    rows = window_rows(half_life)
     weights = 0.5 ** (np.arange(rows) / half_life)
     expected = sum(weight * np.pad(x, ((age, 0), (0, 0)))[:100] for age, weight in enumerate(weights)) / weights.sum()
     np.testing.assert_allclose(running_mean(x, half_life), expected, atol=1e-12)
@@ -39,8 +39,8 @@ def test_cells_come_back_as_values(rng):
 def test_flags_have_no_shape_unless_there_is_nothing_else(rng):
     flags = (rng.random((100, 2)) < 0.5).astype(float)
     numbers = rng.standard_normal((100, 1))
-    assert Channels.fit([np.hstack([flags, numbers])]).shaped.tolist() == [2]
-    assert Channels.fit([flags]).shaped.tolist() == [0, 1]
+    assert Channels.fit([np.hstack([flags, numbers])]).continuous.tolist() == [2]
+    assert Channels.fit([flags]).continuous.tolist() == [0, 1]
 
 
 def test_a_constant_channel_that_changes_is_a_jump_and_a_breach():
@@ -75,7 +75,7 @@ def test_only_a_channel_that_always_moved_can_be_stuck(rng):
     restless = rng.standard_normal(1000)
     calm = np.repeat(restless[:84], 12)[:1000]
     channels = Channels.fit([np.column_stack([restless, calm])])
-    still = np.concatenate([rng.standard_normal((10, 2)), np.ones((STILL_ROWS, 2))])
+    still = np.concatenate([rng.standard_normal((10, 2)), np.ones((MAX_STILL_ROWS, 2))])
     is_stuck = channels.cells(still).is_stuck
     assert is_stuck.any(axis=0).tolist() == [True, False]
     assert not is_stuck[:20].any()

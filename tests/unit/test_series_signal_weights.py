@@ -7,7 +7,7 @@ from detector.series.fusion import Fusion
 from detector.series.model import SeriesModel
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
-from detector.series.signal_weights import learned_views, view_weights
+from detector.series.signal_weights import fit_signal_weights, learned_signals
 from tests.series import channels
 
 SPANS = (2, 8)
@@ -23,7 +23,7 @@ def said(run):
 
 def weights(run=RUN, start=1000, deviations=(1.0, 1.0), seed=0, views=said):
     fusion = Fusion.fit([views(run)[start:]], SPANS)
-    return view_weights([(run, start)], views, np.array(deviations), fusion, seed)
+    return fit_signal_weights([(run, start)], views, np.array(deviations), fusion, seed)
 
 
 def test_the_view_that_tells_anomalies_counts_in_full_and_noise_next_to_nothing():
@@ -49,8 +49,8 @@ def test_where_no_view_tells_anything_all_count_alike():
 
 
 def test_the_views_that_are_learned_are_known_by_name():
-    assert learned_views(5) == {0: "level", 1: "departure", 2: "forecast"}
-    assert list(learned_views(7).values()) == ["level", "departure", "forecast", "loss", "latent"]
+    assert learned_signals(5) == {0: "level", 1: "departure", 2: "forecast"}
+    assert list(learned_signals(7).values()) == ["level", "departure", "forecast", "loss", "latent"]
 
 
 def test_a_weight_below_one_lowers_alarms_and_nothing_else():
@@ -67,8 +67,8 @@ def test_a_weight_below_one_lowers_alarms_and_nothing_else():
 def test_a_model_weighs_its_views_only_where_asked():
     series = {"pump": Series(np.arange(1500), channels(1500, 0))}
     plain, weighing = (SeriesModel.fit(series, SeriesSettings(select=select)) for select in ("all", "auto"))
-    assert plain.view_weights("pump") is None
-    found = weighing.view_weights("pump")
+    assert plain.signal_weights("pump") is None
+    found = weighing.signal_weights("pump")
     assert list(found) == ["level", "departure", "forecast"]
     assert max(found.values()) == 1
     assert min(found.values()) > 0.3

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.series import Tracker
-from detector.series.threshold_tracking import Tracked, Trackers
+from detector.series.threshold_tracking import TrackerMove, Trackers
 from schemas.errors import RateTooSmall
 
 RATE = 0.01
@@ -114,6 +114,6 @@ def test_each_entity_is_tracked_on_its_own_and_asked_for_once(rng):
         for entity, own in zip("ab", part, strict=True):
             trackers.advance(entity, own)
     assert asked == ["a", "b"]
-    assert trackers.tracked == {
-        name: Tracked(start, start.advance(own)[1]) for name, own in zip("ab", scores, strict=True)
+    assert trackers.moves == {
+        name: TrackerMove(start, start.advance(own)[1]) for name, own in zip("ab", scores, strict=True)
     }
