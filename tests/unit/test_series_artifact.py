@@ -13,7 +13,7 @@ from detector.series import keras_network
 from detector.series.artifact import dump_series, load_series, manifest
 from detector.series.series import Series
 from schemas.errors import ArtifactError
-from tests.series import FEATURES, channels, trained
+from tests.machines import FEATURES, channels, trained
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from detector.series.model import SeriesModel
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
 from detector.series.synthetic import ECHO_ROWS, KINDS, Event
-from tests.series import channels
+from tests.machines import channels
 
 RATE = 0.01
 

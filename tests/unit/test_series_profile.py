@@ -18,7 +18,7 @@ from detector.series.series import Series
 from detector.series.settings import SeriesSettings
 from schemas.errors import ArtifactError
 from schemas.frames import P_VALUE, Features
-from tests.series import FEATURES, channels
+from tests.machines import FEATURES, channels
 
 LEVELS = {"a": 0.0, "b": 300.0, "c": -5000.0, "d": 7e5}
 TRAINED, RECORDS, PAST = 1500, 2700, 600

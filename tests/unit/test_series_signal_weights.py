@@ -8,7 +8,7 @@ from detector.series.model import SeriesModel
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
 from detector.series.signal_weights import fit_signal_weights, learned_signals
-from tests.series import channels
+from tests.machines import channels
 
 SPANS = (2, 8)
 RUN = np.random.default_rng(0).standard_normal((1500, 2))

@@ -14,7 +14,7 @@ from detector.series.synthetic import (
     cycle_kinds,
     inject_events,
 )
-from tests.series import channels
+from tests.machines import channels
 
 SEED = 4
 VALUES = channels(4200, seed=1)
