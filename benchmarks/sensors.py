@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(str(exc))
         return 2
     except KeyboardInterrupt:
-        say(f"Stopped. {options.out} keeps what is known; the same command goes on from there.")
+        say(f"Stopped. {options.out} keeps the results so far; the same command continues from there.")
         return 130
     if len(results):
         sys.stdout.write(summary(results))
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sensors", description=__doc__)
     parser.add_argument("--data", type=Path, nargs="+", metavar="DIR", help="folders with one folder for each set")
     parser.add_argument("--seeds", type=seeds, default=(0,), help="such as 0,1,2 (default: 0)")
-    parser.add_argument("--sets", type=names, default=(), help="comma-separated (default: all that are found)")
+    parser.add_argument("--sets", type=names, default=(), help="comma-separated (default: all sets in DIR)")
     parser.add_argument("--methods", type=names, help=f"comma-separated (default: all of {', '.join(METHODS)})")
     parser.add_argument("--out", type=Path, default=Path("sensors.csv"), help="results file (default: sensors.csv)")
     parser.add_argument("--jobs", type=positive, default=1, help="processes (default: 1)")

@@ -92,7 +92,7 @@ def _bursts(n: int, rng: np.random.Generator) -> Vector:
 
 
 def table_row(threshold: Threshold, streams: Sequence[Stream]) -> list[str]:
-    """Return the realised rates on normal records, the share of incidents found, and the share of an incident flagged."""
+    """Return the rates on normal records, the share of incidents found, and the flagged share of an incident."""
     alarms = [threshold(stream.reference, stream.scores) for stream in streams]
     pairs = [(flagged, stream.is_incident) for flagged, stream in zip(alarms, streams, strict=True)]
     rates = np.array([false_rate(*pair) for pair in pairs], dtype=float)

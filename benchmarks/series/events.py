@@ -50,23 +50,23 @@ def events(is_anomaly: Mask) -> list[tuple[int, int]]:
     ]
 
 
-def ndcg(causes: Matrix, known: KnownCause, depth: int = 5) -> float:
+def ndcg(causes: Matrix, anomaly: KnownCause, depth: int = 5) -> float:
     """Return the normalised discounted cumulative gain of channels, ranked by their largest cause in the anomaly.
 
     >>> ndcg(np.array([[0.0, 2.0, 1.0]]), KnownCause(0, 1, (1, 2)))
     1.0
     """
     gains = 1 / np.log2(np.arange(2, depth + 2))
-    hits = np.isin(_ranked(causes, known)[:depth], known.channels)
-    return float(hits @ gains[: len(hits)] / gains[: len(known.channels)].sum())
+    hits = np.isin(_ranked_channels(causes, anomaly)[:depth], anomaly.channels)
+    return float(hits @ gains[: len(hits)] / gains[: len(anomaly.channels)].sum())
 
 
-def hit_rate(causes: Matrix, known: KnownCause) -> float:
+def hit_rate(causes: Matrix, anomaly: KnownCause) -> float:
     """Return HitRate@100%: the share of the true causes among as many top channels, ranked as for `ndcg`."""
-    first = _ranked(causes, known)[: len(known.channels)]
-    return float(np.isin(first, known.channels).mean())
+    first = _ranked_channels(causes, anomaly)[: len(anomaly.channels)]
+    return float(np.isin(first, anomaly.channels).mean())
 
 
-def _ranked(causes: Matrix, known: KnownCause) -> np.ndarray:
+def _ranked_channels(causes: Matrix, anomaly: KnownCause) -> np.ndarray:
     """Return the channels, largest cause first; ties keep their order."""
-    return np.argsort(-causes[known.start : known.end].max(axis=0), kind="stable")
+    return np.argsort(-causes[anomaly.start : anomaly.end].max(axis=0), kind="stable")

@@ -115,8 +115,8 @@ def _alarms(alarms: Mask | None, is_anomaly: Mask) -> Alarms:
     return Alarms() if alarms is None else Alarms(false_rate(alarms, is_anomaly), event_recall(alarms, is_anomaly))
 
 
-def _attribution(causes: Matrix, known: tuple[KnownCause, ...]) -> Attribution:
+def _attribution(causes: Matrix, anomalies: tuple[KnownCause, ...]) -> Attribution:
     def mean(score: Callable[[Matrix, KnownCause], float]) -> float:
-        return float(np.mean([score(causes, cause) for cause in known]))
+        return float(np.mean([score(causes, anomaly) for anomaly in anomalies]))
 
-    return Attribution(mean(ndcg), mean(hit_rate)) if known else Attribution()
+    return Attribution(mean(ndcg), mean(hit_rate)) if anomalies else Attribution()

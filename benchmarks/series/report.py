@@ -79,15 +79,9 @@ def _calibration(results: pd.DataFrame) -> list[str]:
         for method, by_method in results.groupby("method", sort=False)
         for name, columns in THRESHOLDS.items()
     ]
-    header = [
-        "method and threshold",
-        "models x seeds",
-        "too few records",
-        "median",
-        "worst",
-        f"within {MAX_RATE_FACTOR:g}x",
-    ]
-    return markdown_table([*header, f"worst of those with {ENOUGH_CALIBRATION_RECORDS}", "anomalies found"], rows)
+    header = ["method and threshold", "models x seeds", "too few records", "median", "worst"]
+    header += [f"within {MAX_RATE_FACTOR:g}x", f"worst of those with {ENOUGH_CALIBRATION_RECORDS}", "anomalies found"]
+    return markdown_table(header, rows)
 
 
 def _calibration_of(results: pd.DataFrame, rate: str, recall: str) -> list[str]:

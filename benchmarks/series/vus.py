@@ -2,8 +2,8 @@
 
 Labels of a series are uncertain at their edges, so each anomaly gets slopes: rows up to half a window before and
 after it count as anomalous to a degree that falls with the distance. The measure is the mean, over all windows up to
-the series' period, of the average precision against these labels; recall is also multiplied by the share of anomalies
-with a flagged row (Paparrizos et al., *Volume Under the Surface*, VLDB 2022; Liu & Paparrizos, *The Elephant in the
+the series' period, of the average precision against softened labels; recall is also multiplied by the share of
+anomalies with a flagged row (Paparrizos et al., *Volume Under the Surface*, VLDB 2022; Liu & Paparrizos, *The Elephant in the
 Room: Towards a Reliable Time-Series Anomaly Detection Benchmark*, NeurIPS 2024). Thresholds are 250 ranks of the score.
 No detection is extended to the rows around it (no point adjustment).
 
@@ -72,7 +72,7 @@ def _running_total(level: np.ndarray, weight: Vector | None = None) -> Vector:
 
 
 def _average_precision(flagged: Vector, within: Vector, on_slopes: Vector, touched: Vector) -> float:
-    """Return an average precision from the rows, anomalous rows, slope weight and anomalies that each threshold flags."""
+    """Return an average precision from the rows, anomalous rows, slopes and anomalies that each threshold flags."""
     true_positives = within + on_slopes
     anomalous = within[-1] + on_slopes / 2  # halfway between labels with and without the flagged slopes
     recall = np.minimum(true_positives / anomalous, 1) * touched

@@ -1,4 +1,4 @@
-"""The numbers that two models are compared by: what a model flags of records whose kind is known."""
+"""The results of a model on labelled records, by which two models are compared."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -6,8 +6,8 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Found:
-    """How many records of one kind a model flags."""
+class FlaggedCount:
+    """The number of records of one kind, and how many of them a model flags."""
 
     flagged: int
     records: int
@@ -31,7 +31,7 @@ class Performance:
     records: int = 0
     flagged: int = 0
     tolerance: tuple[int, int] | None = None
-    found: Mapping[str, Found] = field(default_factory=dict)
+    found: Mapping[str, FlaggedCount] = field(default_factory=dict)
     recall: Mapping[str, float] = field(default_factory=dict)
     auroc: Mapping[str, float] = field(default_factory=dict)
     elbo: float | None = None

@@ -9,7 +9,7 @@ from scipy.stats import betabinom
 
 from detector.core.calibration import conformal_rank
 from detector.core.evaluation import auroc_between
-from detector.core.performance import Found, Performance
+from detector.core.performance import FlaggedCount, Performance
 from detector.core.subsample import subsample_evenly
 from detector.records.encoder import Encoder
 from detector.records.held_out_elbo import held_out_elbo
@@ -73,7 +73,7 @@ def perform(scorer: Scorer, trial: Trial, rate: float | None, *, with_elbo: bool
         records=len(normal),
         flagged=int((normal > above).sum()),
         tolerance=None if rate is None else flagged_tolerance(len(normal), rate, scorer),
-        found={kind: Found(int((scores > above).sum()), len(scores)) for kind, scores in known.items()},
+        found={kind: FlaggedCount(int((scores > above).sum()), len(scores)) for kind, scores in known.items()},
         recall={kind: float((scores > above).mean()) for kind, scores in synthetic.items()},
         auroc={kind: auroc_between(material, scores) for kind, scores in synthetic.items()},
         elbo=elbo,

@@ -153,7 +153,7 @@ def _check_names(manifest: _Manifest, features: Features) -> None:
     if SHARED not in manifest.models and manifest.config.models != "per_entity":
         raise artifact_error("lacks the model that entities share")
     if any((sizes.network is not None) != manifest.config.network for sizes in manifest.sizes):
-        raise artifact_error(f"says network = {manifest.config.network}, and has a model of which that is not so")
+        raise artifact_error(f"is configured with network = {manifest.config.network}, but a model does not match")
 
 
 def _specs(manifest: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) -> ArraySpecs:

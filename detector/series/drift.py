@@ -1,6 +1,6 @@
 """Drift of series: channels by the deciles of their entity, and p-values that are autocorrelated.
 
-Deciles of few records, or of records that wander, fit these records better than any others. So each fifth of the
+Deciles of few records, or of records that wander, fit their own records better than new ones. So each fifth of the
 training records, counted by the deciles of the rest, counts as usual too.
 
 Scores are running means, so consecutive records have nearly the same p-value: the test divides their number by the

@@ -160,7 +160,7 @@ def _common_width(series: Mapping[str, Series]) -> int:
     if len(widths) != 1 or SHARED in series:
         raise RecordsError(
             f"Training needs named entities with the same channels, received {len(series)} entities with "
-            f"{sorted(widths)} channels. Train those that differ apart."
+            f"{sorted(widths)} channels. Use a monitor of its own for entities with other channels."
         )
     return widths.pop()
 

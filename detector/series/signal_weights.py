@@ -1,7 +1,7 @@
 """Weights of the signals of a model, by how well each detects synthetic anomalies; no label is used.
 
-Synthetic events are injected into the held-back records, and the signals, fitted without these records, are measured
-as the fusion will smooth and scale them.
+Synthetic events are injected into the held-back records. Signals that were fitted without the held-back records are
+measured on the events, smoothed and scaled as in the fusion.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
 """Synthetic anomalies of series: events in normal records during which one channel is faulty.
 
-The kinds follow Goswami et al., *Unsupervised Model Selection for Time-series Anomaly Detection* (2023), who found
-that a detector's quality on such anomalies predicts much, though not all, of its quality on real ones.
+The kinds follow Goswami et al., *Unsupervised Model Selection for Time-series Anomaly Detection* (2023), who
+show that a detector's quality on such anomalies predicts much, though not all, of its quality on real ones.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

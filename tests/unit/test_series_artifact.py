@@ -141,9 +141,9 @@ def test_every_array_is_needed_in_its_shape_and_type_and_none_else(blob):
 @pytest.mark.parametrize(
     ("change", "because"),
     [
-        (lambda known: known["config"].update(network=False), "says network = False, and has a model of which that"),
-        (lambda known: known["sizes"][1].pop("network"), "says network = True, and has a model of which that is not"),
-        (lambda known: known["sizes"][0].update(network=None), "says network = True, and has a model of which"),
+        (lambda known: known["config"].update(network=False), "network = False, but a model does not match"),
+        (lambda known: known["sizes"][1].pop("network"), "network = True, but a model does not match"),
+        (lambda known: known["sizes"][0].update(network=None), "network = True, but a model does not match"),
         (lambda known: known["sizes"][0]["network"].update(latent=513), "wrong sizes.0.network.latent"),
         (lambda known: known["sizes"][0]["network"].update(latent=5), "has 0/network/.* expected"),
         (lambda known: known["sizes"][0]["network"].update(hidden=10**9), "wrong sizes.0.network.hidden"),
