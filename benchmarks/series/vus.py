@@ -3,9 +3,9 @@
 Labels of a series are uncertain at their edges, so each anomaly gets slopes: rows up to half a window before and
 after it count as anomalous to a degree that falls with the distance. The measure is the mean, over all windows up to
 the series' period, of the average precision against softened labels; recall is also multiplied by the share of
-anomalies with a flagged row (Paparrizos et al., *Volume Under the Surface*, VLDB 2022; Liu & Paparrizos, *The Elephant in the
-Room: Towards a Reliable Time-Series Anomaly Detection Benchmark*, NeurIPS 2024). Thresholds are 250 ranks of the score.
-No detection is extended to the rows around it (no point adjustment).
+anomalies with a flagged row (Paparrizos et al., *Volume Under the Surface*, VLDB 2022; Liu & Paparrizos, *The Elephant
+in the Room: Towards a Reliable Time-Series Anomaly Detection Benchmark*, NeurIPS 2024). Thresholds are 250 ranks of the
+score. No detection is extended to the rows around it (no point adjustment).
 
 The level of a row is the first threshold that it exceeds. So the sums for all thresholds are the running total of one
 histogram over levels, and another window changes only the rows on slopes.

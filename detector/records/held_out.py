@@ -8,8 +8,8 @@ import pandas as pd
 from scipy.stats import betabinom
 
 from detector.core.calibration import conformal_rank
+from detector.core.comparison import FlaggedCount, Performance
 from detector.core.evaluation import auroc_between
-from detector.core.performance import FlaggedCount, Performance
 from detector.core.subsample import subsample_evenly
 from detector.records.encoder import Encoder
 from detector.records.held_out_elbo import held_out_elbo

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from detector.core.comparison import Comparison
-from detector.core.performance import Performance
+from detector.core.comparison import Comparison, Performance
 from detector.records.artifact import Artifact
 from detector.records.held_out import Trial, perform
 from detector.records.held_out_elbo import elbo_difference

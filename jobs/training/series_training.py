@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 
 from detector.core.blob import digest
-from detector.core.comparison import Comparison, Policy, PromotionDecision, decide
+from detector.core.comparison import Comparison, Performance, Policy, PromotionDecision, decide
 from detector.core.keras_backend import backend_name
-from detector.core.performance import Performance
 from detector.series.artifact import SeriesArtifact, dump_series, manifest
 from detector.series.card import SeriesCard, make_card
 from detector.series.drift import fit_profile

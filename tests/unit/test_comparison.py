@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from detector.core.comparison import Comparison, decide
-from detector.core.performance import FlaggedCount, Performance
+from detector.core.comparison import Comparison, FlaggedCount, Performance, decide
 
 SOUND = Performance(
     records=1000,
