@@ -170,7 +170,7 @@ def test_units_of_a_network_are_positive(networks_blob, name):
     assert_refused(changed(networks_blob, **{name: array}), f"has numbers in {name} that are not positive")
 
 
-def test_weights_of_views_are_not_negative_and_belong_to_models_that_weigh(weighted_blob):
+def test_weights_of_signals_are_not_negative_and_belong_to_models_that_weigh(weighted_blob):
     negative = changed(weighted_blob, **{"0/fusion/weights": -np.ones(5)})
     assert_refused(negative, "has numbers in 0/fusion/weights that are negative")
     without = changed(weighted_blob, lambda known: known["config"].update(select="all"))

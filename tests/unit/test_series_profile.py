@@ -1,4 +1,4 @@
-"""Drift of series is found and named, and is not found where entities merely differ."""
+"""Drift of series is detected and named, and is not detected if entities merely differ."""
 
 from dataclasses import replace
 
