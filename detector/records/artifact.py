@@ -1,8 +1,6 @@
-"""A trained model as data: safetensors arrays and a JSON manifest in one blob; no code, no pickle.
+"""A trained model of single records as data, in the container of `detector.core.blob`.
 
-Layout of the blob: the safetensors format, whose metadata holds the manifest under the key "manifest".
-Reading one checks, in this order: the digest, the container, the format version, the manifest's keys and
-limits, then name, type and shape of every array against what the manifest implies.
+After the checks of the container, loading checks that the columns fit the networks and that calibration scores ascend.
 """
 
 from dataclasses import dataclass
@@ -33,9 +31,9 @@ from schemas.config import ModelConfig
 
 @dataclass(frozen=True)
 class Decision:
-    """When a record is an anomaly: its score exceeds the threshold.
+    """The rule for anomalies: a record is one if its score exceeds the threshold.
 
-    `rate` is the false-positive rate the threshold was set for; a threshold by F-beta has none.
+    `rate` is the false-positive rate that the threshold was set for; None for a threshold by F-beta.
     """
 
     method: Literal["conformal", "pot", "f_beta"]
@@ -55,8 +53,8 @@ class Artifact:
         reference: training records in the model's coordinates.
         typical_nll: (f,) nats that each feature costs on a typical normal record.
         calibration: held-out normal scores.
-        decision: when a record is an anomaly.
-        about: what else the training wants remembered: history, library versions, training range.
+        decision: the rule for anomalies.
+        about: further facts about the training: history, library versions, training range.
     """
 
     config: ModelConfig
@@ -107,7 +105,7 @@ class _Manifest(ManifestPart):
 
 
 def manifest(artifact: Artifact) -> dict[str, Any]:
-    """The artifact without its arrays, as JSON can hold it."""
+    """Return the artifact without its arrays, as JSON values."""
     tail, decision = artifact.calibration.tail, artifact.decision
     return {
         "format_version": FORMAT_VERSION,
@@ -124,7 +122,7 @@ def manifest(artifact: Artifact) -> dict[str, Any]:
 
 
 def dump_artifact(artifact: Artifact) -> bytes:
-    """The artifact as a blob."""
+    """Pack the artifact into a blob."""
     arrays = {
         **{f"weights/{name}": array for name, array in artifact.weights.items()},
         **{f"grids/{name}": array for name, array in artifact.encoder.grids().items()},
@@ -137,10 +135,10 @@ def dump_artifact(artifact: Artifact) -> bytes:
 
 
 def load_artifact(blob: bytes, sha256: str) -> Artifact:
-    """The artifact in a blob.
+    """Unpack the artifact in a blob.
 
     Raises:
-        ArtifactError: where the blob does not have that digest, or anything in it is not as written.
+        ArtifactError: If the blob has another digest, or its content is not valid.
     """
     known = read_manifest(blob, sha256, _Manifest)
     return _assemble(known, read_arrays(blob))
