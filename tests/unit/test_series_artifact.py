@@ -1,4 +1,4 @@
-"""A model of series survives storage bit for bit, and nothing but what was stored is ever loaded."""
+"""A model of series survives storage bit for bit, and only the stored content is ever loaded."""
 
 import json
 import pickle

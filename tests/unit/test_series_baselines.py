@@ -1,4 +1,4 @@
-"""Plain baselines of series: each finds what it is for, from a bounded past."""
+"""Baselines of series: each detects the anomalies that it is for, from a bounded past."""
 
 import numpy as np
 import pytest

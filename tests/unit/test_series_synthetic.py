@@ -1,4 +1,4 @@
-"""Synthetic events of series: each kind changes one channel for a while as it says, and nothing else."""
+"""Synthetic events of series: each kind changes one channel for a while, and nothing else."""
 
 from itertools import repeat
 
