@@ -1,9 +1,9 @@
 """The benchmark on series of sensors, run as ``python -m benchmarks.sensors --data DIR``.
 
-DIR holds one folder for each set. A method is fitted to the train rows of each entity, or to those of the whole set
-where a test entity has none, and scores every test row in order: nothing is taken from the test part, and no detection
-is spread over an anomaly (no point adjustment). Results are appended to a CSV file as they come, and a run with the
-same file goes on where the last one ended. Progress goes to stderr, the summary to stdout.
+DIR holds one folder for each set. A method is fitted to the train rows of each entity, or of the whole set if a test
+entity has none, and scores every test row in order: nothing is taken from the test part, and no detection is extended
+over an anomaly (no point adjustment). Results are appended to a CSV file as they are measured; a run with the same file
+continues the last one. Progress goes to stderr, the summary to stdout.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from schemas.errors import PlumblineError
 
 @dataclass(frozen=True)
 class Task:
-    """One method on the entities of one set that are not measured yet, with one seed."""
+    """One method with one seed on the entities of a set that are not measured yet."""
 
     folder: Path
     entities: frozenset[str]
@@ -38,7 +38,7 @@ class Task:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark; 0 when every task succeeded, 1 when some failed, 2 when the call was wrong."""
+    """Run the benchmark; return 0 if every task succeeded, 1 if some failed, 2 if the options are wrong."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if not (options.data or options.summary_only):
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(str(exc))
         return 2
     except KeyboardInterrupt:
-        say(f"Stopped. {options.out} keeps what is known; the same command goes on from there.")
+        say(f"Stopped. {options.out} keeps the results so far; the same command continues from there.")
         return 130
     if len(results):
         sys.stdout.write(summary(results))
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sensors", description=__doc__)
     parser.add_argument("--data", type=Path, nargs="+", metavar="DIR", help="folders with one folder for each set")
     parser.add_argument("--seeds", type=seeds, default=(0,), help="such as 0,1,2 (default: 0)")
-    parser.add_argument("--sets", type=names, default=(), help="comma-separated (default: all that are found)")
+    parser.add_argument("--sets", type=names, default=(), help="comma-separated (default: all sets in DIR)")
     parser.add_argument("--methods", type=names, help=f"comma-separated (default: all of {', '.join(METHODS)})")
     parser.add_argument("--out", type=Path, default=Path("sensors.csv"), help="results file (default: sensors.csv)")
     parser.add_argument("--jobs", type=positive, default=1, help="processes (default: 1)")
@@ -70,16 +70,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _tasks(options: argparse.Namespace) -> list[Task]:
-    """What the results file lacks."""
+    """Return the tasks whose results are missing from the results file."""
     methods = check_methods(options.methods or METHODS)
     entities = {folder: _entities(folder) for folder in find_sets(options.data, options.sets)}
     done = open_results(options.out)
     return [
         Task(folder, missing, method, seed)
-        for folder, known in entities.items()
+        for folder, entity_names in entities.items()
         for seed in options.seeds
         for method in methods
-        if (missing := frozenset(name for name in known if (folder.name, name, method, seed) not in done))
+        if (missing := frozenset(name for name in entity_names if (folder.name, name, method, seed) not in done))
     ]
 
 
@@ -88,7 +88,7 @@ def _entities(folder: Path) -> list[str]:
 
 
 def _run_tasks(tasks: list[Task], jobs: int, out: Path) -> int:
-    """Measure tasks; the number of those that failed."""
+    """Run tasks and return the number of failed ones."""
     failed = len(tasks)
     for measurements in succeeded(run_task, tasks, jobs, _outcome):
         append(out, measurements)
@@ -97,7 +97,7 @@ def _run_tasks(tasks: list[Task], jobs: int, out: Path) -> int:
 
 
 def run_task(task: Task) -> list[Measurement]:
-    """The measurements of one task; the seconds of fitting are shared equally among the models."""
+    """Return the measurements of one task; the fitting time is divided equally among the models."""
     series = _read(task.folder)
     fitted, seconds = timed(lambda: METHODS[task.method](series.trainings, task.seed))
     return [
@@ -122,8 +122,8 @@ def _outcome(measurements: list[Measurement]) -> str:
 
 
 def _mean_quality(measurements: list[Measurement]) -> str:
-    known = [line.ranking.vus_pr for line in measurements if line.ranking.vus_pr is not None]
-    return f"VUS-PR {sum(known) / len(known):.3f} over {len(known)} entities" if known else "no entity with anomalies"
+    areas = [line.ranking.vus_pr for line in measurements if line.ranking.vus_pr is not None]
+    return f"VUS-PR {sum(areas) / len(areas):.3f} over {len(areas)} entities" if areas else "no entity with anomalies"
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Tracked thresholds on simulated streams of scores, run as ``python -m benchmarks.tracking``.
 
-The streams are those that the constants of `detector.series.threshold_tracking` were chosen on, drawn with another
-seed: smooth scores that stay calm, have heavy tails, rise, shift for good, wander, go in cycles or in bursts, each
-with a few incidents of 5 to 400 records. The tracker is compared with a fixed conformal threshold and with plain
-tracking, in which each flagged record counts.
+The streams are of the kinds that the constants of `detector.series.threshold_tracking` were chosen on, drawn with
+another seed: smooth scores that stay calm, have heavy tails, rise, shift permanently, wander, go in cycles or in
+bursts, each with a few incidents of 5 to 400 records. The tracker is compared with a fixed conformal threshold and
+with plain tracking, in which every flagged record counts.
 """
 
 import argparse
@@ -22,15 +22,15 @@ from benchmarks.series.peers import smooth
 RATE = 0.01
 REFERENCE, RECORDS = 1_000, 12_000
 KINDS = ("calm", "heavy tails", "rise", "shift", "wander", "cycles", "bursts")
-SMOOTHING = 4  # half-life of the scores, as of a series model's
-APART = 50  # records between two incidents, at least
+SMOOTHING_RECORDS = 4  # half-life, about that of a series model's scores
+MIN_RECORDS_BETWEEN = 50  # two incidents
 
 Threshold = Callable[[Vector, Vector], Mask]  # reference and scores to alarms
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Scores of normal records to calibrate, then scores (n,) and which of them are of incidents."""
+    """Scores of normal records to calibrate with, then scores (n,) and whether each is in an incident."""
 
     reference: Vector
     scores: Vector
@@ -46,29 +46,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rng = np.random.default_rng(options.seed)
     streams = [draw(kind, rng) for kind in KINDS for _ in range(options.streams)]
     header = ["threshold", "median", "within 2x", "worst", "incidents found", "their records flagged"]
-    rows = [[name, *measured(threshold, streams)] for name, threshold in THRESHOLDS.items()]
+    rows = [[name, *table_row(threshold, streams)] for name, threshold in THRESHOLDS.items()]
     sys.stdout.write("\n".join(markdown_table(header, rows)) + "\n")
     return 0
 
 
 def draw(kind: str, rng: np.random.Generator) -> Stream:
-    """A stream of a kind of `KINDS`."""
+    """Draw a stream of a kind of `KINDS`."""
     n = REFERENCE + RECORDS
     noise = np.log1p(rng.pareto(2.5, n) if kind == "heavy tails" else rng.gamma(1, 1, n))
-    scores = 3 * smooth(noise - noise.mean(), SMOOTHING) + _level(kind, n, rng)
+    scores = 3 * smooth(noise - noise.mean(), SMOOTHING_RECORDS) + _level(kind, n, rng)
     is_incident = np.zeros(n, dtype=bool)
     for _ in range(rng.integers(3, 9)):
         length = int(np.exp(rng.uniform(np.log(5), np.log(400))))
         start = int(rng.integers(REFERENCE, n - length))
         span = slice(start, start + length)
-        if not is_incident[start - APART : start + length + APART].any():
+        if not is_incident[start - MIN_RECORDS_BETWEEN : start + length + MIN_RECORDS_BETWEEN].any():
             is_incident[span] = True
             scores[span] += rng.uniform(1.5, 8) * np.minimum(1, np.arange(1, length + 1) / 3)
     return Stream(scores[:REFERENCE], scores[REFERENCE:], is_incident[REFERENCE:])
 
 
 def _level(kind: str, n: int, rng: np.random.Generator) -> Vector:
-    """(n,) what the scores move around, 0 where nothing moves."""
+    """Return the level (n,) that the scores move around; 0 if it does not change."""
     rows = np.arange(n)
     later = np.maximum(rows - REFERENCE, 0)
     if kind == "rise":
@@ -91,26 +91,26 @@ def _bursts(n: int, rng: np.random.Generator) -> Vector:
     return level
 
 
-def measured(threshold: Threshold, streams: Sequence[Stream]) -> list[str]:
-    """Realised rates of normal records, incidents with a flagged record, and how much of an incident is flagged."""
+def table_row(threshold: Threshold, streams: Sequence[Stream]) -> list[str]:
+    """Return the rates on normal records, the share of incidents found, and the flagged share of an incident."""
     alarms = [threshold(stream.reference, stream.scores) for stream in streams]
     pairs = [(flagged, stream.is_incident) for flagged, stream in zip(alarms, streams, strict=True)]
     rates = np.array([false_rate(*pair) for pair in pairs], dtype=float)
     counts = [len(events(is_incident)) for _, is_incident in pairs]
-    found = np.average([event_recall(*pair) or 0.0 for pair in pairs], weights=counts)
+    recall = np.average([event_recall(*pair) or 0.0 for pair in pairs], weights=counts)
     shares = [flagged[start:end].mean() for flagged, labels in pairs for start, end in events(labels)]
     is_near = (rates >= RATE / 2) & (rates <= 2 * RATE)
     return [
         f"{np.median(rates):.2%}",
         f"{is_near.mean():.0%}",
         f"{rates.max():.2%}",
-        f"{found:.0%}",
+        f"{recall:.0%}",
         f"{np.mean(shares):.0%}",
     ]
 
 
 def plain(step: float) -> Threshold:
-    """Adaptive conformal inference as published, its step in distances from the median to the 99 % quantile."""
+    """Return adaptive conformal inference as published; its unit step is the median's distance to the 99 % quantile."""
 
     def alarms(reference: Vector, scores: Vector) -> Mask:
         threshold = float(np.quantile(reference, 1 - RATE))

@@ -10,7 +10,8 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
-from detector.records.artifact import Artifact, digest, dump_artifact, load_artifact
+from detector.core.blob import digest
+from detector.records.artifact import Artifact, dump_artifact, load_artifact
 from detector.records.feature_types import CategoryColumn, Column, ConstantColumn
 from detector.records.fitting import DecisionRule, NormalRecords, calibration_size, fit_artifact, split_records
 from detector.records.model import SCORES

@@ -9,7 +9,7 @@ from jobs.scoring.run import score_monitor
 from jobs.training.train import TrainingOrder, train_monitor
 from schemas.config import MonitorConfig
 from schemas.tables import scores
-from tests.series import interleaved, machine
+from tests.machines import interleaved, machine
 
 MIXER = {
     "table": "mixer",

@@ -1,1 +1,1 @@
-"""Time series of sensors: data, measures, and the methods that are compared."""
+"""The benchmark on time series of sensors: data, measures, and the compared methods."""

@@ -15,14 +15,14 @@ Matrix = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 KEYS = ("time", "entity", "split", "label")
-# Columns that are neither a key nor a channel: they say when and why a record is an anomaly.
+# Columns that are neither keys nor channels: when and why a record is an anomaly.
 NOT_CHANNELS = ("changepoint", "labelled_point", "rul")
 CAUSES = "causes"  # the file that names the channels behind each anomaly
 
 
 @dataclass(frozen=True)
 class Series:
-    """Consecutive records: `times` (n,) and `values` (n, c), NaN where a cell is missing."""
+    """Consecutive records: `times` (n,) and `values` (n, c), NaN if a cell is missing."""
 
     times: npt.NDArray[np.generic]
     values: Matrix
@@ -39,7 +39,7 @@ Runs = Sequence[Series]  # normal records that one model is trained on; the past
 
 @dataclass(frozen=True)
 class KnownCause:
-    """Rows `start` (inclusive) to `end` (exclusive) of a test series, and the channels behind that anomaly."""
+    """Rows `start` (inclusive) to `end` (exclusive) of an anomaly in a test series, and the channels behind it."""
 
     start: int
     end: int
@@ -48,7 +48,7 @@ class KnownCause:
 
 @dataclass(frozen=True)
 class Case:
-    """The test series of one entity, its labels, and the name of the training it is scored by."""
+    """The test series of one entity, its labels, and the name of its training."""
 
     entity: str
     training: str
@@ -59,23 +59,23 @@ class Case:
 
 @dataclass(frozen=True)
 class SeriesSet:
-    """Trainings by name, and the test series that they are measured on."""
+    """A labelled set: trainings by name, and test series."""
 
     name: str
     trainings: dict[str, Runs]
     cases: tuple[Case, ...]
 
 
-def find_sets(places: Iterable[Path], names: Sequence[str] = ()) -> list[Path]:
-    """The folders of sets in the given folders, by name; only those named, where any are.
+def find_sets(parents: Iterable[Path], names: Sequence[str] = ()) -> list[Path]:
+    """Return the folders of sets in the given folders, sorted by name; only the named ones if there are names.
 
     Raises:
-        UsageError: where there is none, or a name is not among them.
+        UsageError: If there is no set, or a name is not the name of a set.
     """
-    chosen = list(places)
-    folders = {path.name: path for place in chosen for path in (place, *place.glob("*/")) if _files(path)}
+    parents = list(parents)
+    folders = {path.name: path for parent in parents for path in (parent, *parent.glob("*/")) if _files(path)}
     if not folders:
-        raise UsageError(f"There is no set in {', '.join(map(str, chosen))}. Name a folder with one folder a set.")
+        raise UsageError(f"There is no set in {', '.join(map(str, parents))}. Name a folder with one folder a set.")
     unknown = [name for name in names if name not in folders]
     if unknown:
         raise UsageError(f"There are no sets {unknown}. Choose from {sorted(folders)}.")
@@ -83,15 +83,15 @@ def find_sets(places: Iterable[Path], names: Sequence[str] = ()) -> list[Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The series of a set; other Parquet files there describe its anomalies."""
+    """Return the files of series in a set; the other Parquet files describe its anomalies."""
     return [path for path in sorted(folder.glob("*.parquet")) if path.stem not in {CAUSES, "anomalies", "windows"}]
 
 
 def read_set(folder: Path) -> SeriesSet:
-    """The set in a folder. An entity without training records is scored by the model of all entities in its file.
+    """Read a set. An entity without training records is scored by the model of all entities in its file.
 
     Raises:
-        RecordsError: where a file lacks a column, or a test series has nothing to train on.
+        RecordsError: If a file lacks a column, or a test series has no training records.
     """
     causes = _read_causes(folder / f"{CAUSES}.parquet")
     trainings: dict[str, Runs] = {}
@@ -100,9 +100,9 @@ def read_set(folder: Path) -> SeriesSet:
         frame = _read(path)
         runs = dict(_runs(frame[(frame["split"] == "train") & (frame["label"] == 0)]))
         for entity, rows in frame[frame["split"] == "test"].groupby("entity", sort=True):
-            own = str(entity) in runs
-            training = str(entity) if own else f"all of {path.stem}"
-            trainings[training] = (runs[str(entity)],) if own else tuple(runs.values())
+            has_own = str(entity) in runs
+            training = str(entity) if has_own else f"all of {path.stem}"
+            trainings[training] = (runs[str(entity)],) if has_own else tuple(runs.values())
             label = rows["label"].to_numpy(dtype=bool)
             cases.append(Case(str(entity), training, _series(rows), label, causes.get(str(entity), ())))
         if not runs:
@@ -144,7 +144,7 @@ def _read_causes(path: Path) -> dict[str, tuple[KnownCause, ...]]:
     return {
         str(entity): tuple(
             KnownCause(int(start), int(end), tuple(map(int, channels)))
-            for start, end, channels in of_entity[["start", "end", "channel_index"]].itertuples(index=False)
+            for start, end, channels in entity_rows[["start", "end", "channel_index"]].itertuples(index=False)
         )
-        for entity, of_entity in rows.groupby("entity")
+        for entity, entity_rows in rows.groupby("entity")
     }

@@ -1,4 +1,4 @@
-"""What is measured of a method on a test series."""
+"""The measures of a method on a test series."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ RATE = 0.01
 
 @dataclass(frozen=True)
 class Subject:
-    """Whose series was scored by what."""
+    """The series and the method that a measurement is of."""
 
     dataset: str
     entity: str
@@ -29,7 +29,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Ranking:
-    """How well scores tell anomalies from normal records, without a threshold and without point adjustment."""
+    """How well scores separate anomalies from normal records, without a threshold and without point adjustment."""
 
     vus_pr: float | None = None
     auc_pr: float | None = None
@@ -38,7 +38,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Alarms:
-    """The share of normal records flagged at a rate of 1 %, and of anomalies with a flagged record."""
+    """The share of normal records flagged at a rate of 1 %, and the share of anomalies with a flagged record."""
 
     rate: float | None = None
     event_recall: float | None = None
@@ -46,7 +46,7 @@ class Alarms:
 
 @dataclass(frozen=True)
 class Attribution:
-    """How well causes name the true channels, on average over the anomalies whose channels are known."""
+    """How well causes name the true channels, averaged over the anomalies with known channels."""
 
     ndcg5: float | None = None
     hit100: float | None = None
@@ -54,7 +54,7 @@ class Attribution:
 
 @dataclass(frozen=True)
 class Size:
-    """How much a line stands for."""
+    """The numbers of records and events behind a line of the results."""
 
     calibration_records: int
     normal_records: int
@@ -63,7 +63,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One line of the results; what a series does not allow to measure is none."""
+    """One line of the results; None for measures that the series does not allow."""
 
     subject: Subject
     ranking: Ranking
@@ -76,10 +76,10 @@ class Measurement:
 
 
 def measure(subject: Subject, case: Case, fitted: Fitted, fit_seconds: float) -> Measurement:
-    """A method on a test series beside the labels.
+    """Measure a fitted method on a labelled test series.
 
     Raises:
-        RecordsError: where the scores are not one finite number for each record.
+        RecordsError: If the scores are not one finite number for each record.
     """
     scores, seconds = timed(lambda: fitted.scores(case.test))
     if scores.shape != (len(case.test),) or not np.isfinite(scores).all():
@@ -100,7 +100,7 @@ def measure(subject: Subject, case: Case, fitted: Fitted, fit_seconds: float) ->
 
 
 def _ranking(case: Case, scores: Vector) -> Ranking:
-    """None of it where all records are normal, or none: there is nothing to rank."""
+    """Return the ranking measures; none if the records are all normal or all anomalous."""
     label = case.is_anomaly
     if label.all() or not label.any():
         return Ranking()
@@ -115,8 +115,8 @@ def _alarms(alarms: Mask | None, is_anomaly: Mask) -> Alarms:
     return Alarms() if alarms is None else Alarms(false_rate(alarms, is_anomaly), event_recall(alarms, is_anomaly))
 
 
-def _attribution(causes: Matrix, known: tuple[KnownCause, ...]) -> Attribution:
+def _attribution(causes: Matrix, anomalies: tuple[KnownCause, ...]) -> Attribution:
     def mean(score: Callable[[Matrix, KnownCause], float]) -> float:
-        return float(np.mean([score(causes, cause) for cause in known]))
+        return float(np.mean([score(causes, anomaly) for anomaly in anomalies]))
 
-    return Attribution(mean(ndcg), mean(hit_rate)) if known else Attribution()
+    return Attribution(mean(ndcg), mean(hit_rate)) if anomalies else Attribution()

@@ -1,7 +1,7 @@
-"""Every method by name. A method learns all trainings of a set at once, so that many small models can train as one.
+"""All methods by name. A method gets all trainings of a set at once, so that many small models can train together.
 
-To add one, write a function of trainings and a seed that returns a `Fitted` for each training, and name it in
-`METHODS`; a method that knows one training at a time goes through `one_by_one`.
+To add a method, write a function that takes trainings and a seed and returns a `Fitted` for each training, and add it
+to `METHODS`; `one_by_one` adapts a method that takes one training at a time.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -29,17 +29,17 @@ from detector.series.entity_model import EntityModel
 from detector.series.fitting import fit_models
 from schemas.errors import UsageError
 
-HELD_BACK = 0.2  # last share of the training records: their scores calibrate
+HELD_BACK_SHARE = 0.2  # of the training records: the last ones, whose scores calibrate
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a method learned from one training; higher scores are more anomalous.
+    """A method fitted to one training; higher scores are more anomalous.
 
     Attributes:
-        reference: (m,) scores of normal records that were held back.
-        scores: (n,) of a test series, from the series up to each record.
-        causes: (n, c) how much each channel is to blame, where the method can tell.
+        reference: (m,) scores of held-back normal records.
+        scores: returns scores (n,) of a test series, each from the series up to its record.
+        causes: returns causes (n, c), the part of each channel in the score; None if the method has none.
     """
 
     reference: Vector
@@ -51,9 +51,9 @@ Method = Callable[[Mapping[str, Runs], int], Mapping[str, Fitted]]
 
 
 def one_by_one(fit: FitPeer, half_life: float | None = None) -> Method:
-    """The method of a peer, its scores smoothed with a half-life in rows.
+    """Return the method of a peer, its scores smoothed with a half-life in rows.
 
-    It is fitted without the last fifth of the records to calibrate, then with all of them.
+    The peer is fitted without the last fifth of the records to calibrate, then to all records.
     """
 
     def fit_all(trainings: Mapping[str, Runs], seed: int) -> dict[str, Fitted]:
@@ -64,9 +64,9 @@ def one_by_one(fit: FitPeer, half_life: float | None = None) -> Method:
 
 def _fit(fit: FitPeer, half_life: float | None, runs: Runs, seed: int) -> Fitted:
     earlier, later = split(runs)
-    trial = _smoothed(fit(earlier, seed), half_life)
+    calibrating_scores = _smoothed(fit(earlier, seed), half_life)
     peer = fit(runs, seed)
-    return Fitted(np.concatenate([trial(run) for run in later]), _smoothed(peer, half_life), peer.causes)
+    return Fitted(np.concatenate([calibrating_scores(run) for run in later]), _smoothed(peer, half_life), peer.causes)
 
 
 def _smoothed(peer: Peer, half_life: float | None) -> Callable[[Series], Vector]:
@@ -76,33 +76,33 @@ def _smoothed(peer: Peer, half_life: float | None) -> Callable[[Series], Vector]
 
 
 def split(runs: Runs) -> tuple[list[Series], list[Series]]:
-    """The runs without the last fifth of their records, and that fifth; at most one run is cut."""
-    left = round((1 - HELD_BACK) * sum(map(len, runs)))
+    """Return the runs without the last fifth of their records, and that fifth; at most one run is cut."""
+    remaining = round((1 - HELD_BACK_SHARE) * sum(map(len, runs)))
     earlier, later = [], []
     for run in runs:
-        cut = min(left, len(run))
-        left -= cut
+        cut = min(remaining, len(run))
+        remaining -= cut
         earlier.append(run[:cut])
         later.append(run[cut:])
     return [run for run in earlier if len(run)], [run for run in later if len(run)]
 
 
-def plumbline(**chosen: Any) -> Method:
-    """Our model, one for each training, with the default settings but for those chosen; networks train together."""
+def plumbline(**overrides: Any) -> Method:
+    """Return our method: default settings with overrides, a model for each training; networks train together."""
 
     def fit_all(trainings: Mapping[str, Runs], seed: int) -> dict[str, Fitted]:
-        settings = SeriesSettings(models="per_entity", seed=seed, **chosen)
+        settings = SeriesSettings(models="per_entity", seed=seed, **overrides)
         if settings.network:
             choose_backend("tensorflow", "cpu")
-        runs = {name: [run.values for run in of_one] for name, of_one in trainings.items()}
+        runs = {name: [run.values for run in series] for name, series in trainings.items()}
         models = fit_models(runs, settings)
-        return {name: Fitted(model.reference, *_faces(model)) for name, model in models.items()}
+        return {name: Fitted(model.reference, *_scores_and_causes(model)) for name, model in models.items()}
 
     return fit_all
 
 
-def _faces(model: EntityModel) -> tuple[Callable[[Series], Vector], Callable[[Series], Matrix]]:
-    """Scores and causes of a test series, which is one run."""
+def _scores_and_causes(model: EntityModel) -> tuple[Callable[[Series], Vector], Callable[[Series], Matrix]]:
+    """Return functions of a test series, which is one run: its scores and its causes."""
     return (
         lambda series: model.scores(series.values),
         lambda series: np.asarray(np.abs(model.causes(series.values).deviation)),
@@ -125,13 +125,13 @@ METHODS: dict[str, Method] = {
 
 
 def check_methods(names: Iterable[str]) -> tuple[str, ...]:
-    """The names, where all of them are known.
+    """Return the names.
 
     Raises:
-        UsageError: where one is not.
+        UsageError: If a name is not the name of a method.
     """
-    chosen = tuple(names)
-    unknown = [name for name in chosen if name not in METHODS]
+    methods = tuple(names)
+    unknown = [name for name in methods if name not in METHODS]
     if unknown:
         raise UsageError(f"There are no methods {unknown}. Choose from {list(METHODS)}.")
-    return chosen
+    return methods

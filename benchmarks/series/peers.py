@@ -1,7 +1,7 @@
-"""Detectors that people use today on series: no network, each on standardised channels, most without a past.
+"""Peers: detectors in common use on series, without networks, on standardised channels, most without a past.
 
-A channel is standardised on its training records and compressed beyond four standard deviations; one that was
-constant there becomes 4 or -4 where it changes. A missing cell counts as the channel's mean.
+A channel is standardised on its training records and compressed beyond four standard deviations. A channel that was
+constant in training becomes 4 or -4 when it changes. A missing cell counts as the channel's mean.
 """
 
 from collections.abc import Callable
@@ -16,19 +16,19 @@ from sklearn.svm import OneClassSVM
 
 from benchmarks.series.data import Matrix, Runs, Series, Vector
 
-LINEAR_TO = 4.0  # standard deviations
+LINEAR_DEVIATIONS = 4.0
 NEIGHBOURS = 5
-WINDOW = 10
+WINDOW_ROWS = 10
 KEPT_VARIANCE = 0.95
-MOST_FOR_SVM = 4_000  # training records; its cost grows with their square
+MAX_SVM_RECORDS = 4_000  # training records; its cost grows with their square
 LAGS = (1, 2)
-MEMORIES = (8, 64)  # half-lives of the averages of the past, in rows
+HALF_LIVES = (8, 64)  # rows, of the averages of the past
 RIDGE = 1.0
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A fitted peer: `scores` (n,) of a series and, where it has a view of single channels, their `causes` (n, c)."""
+    """A fitted peer: functions from a series to `scores` (n,) and, if it sees single channels, to `causes` (n, c)."""
 
     scores: Callable[[Series], Vector]
     causes: Callable[[Series], Matrix] | None = None
@@ -39,61 +39,61 @@ FitPeer = Callable[[Runs, int], Peer]  # training runs and a seed
 
 @dataclass(frozen=True)
 class Scale:
-    """Mean and standard deviation of each channel (c,); NaN is the deviation of a constant channel."""
+    """Mean and standard deviation (c,) of each channel; the deviation of a constant channel is NaN."""
 
     mean: Vector
     deviation: Vector
 
     @classmethod
     def fit(cls, runs: Runs) -> "Scale":
-        """The scale of all records of the runs."""
+        """Fit the scale to all records of the runs."""
         values = np.vstack([run.values for run in runs])
-        known = ~np.isnan(values)
-        count = np.maximum(known.sum(axis=0), 1)
-        mean = np.where(known, values, 0).sum(axis=0) / count
-        deviation = np.sqrt(np.square(np.where(known, values - mean, 0)).sum(axis=0) / count)
+        is_present = ~np.isnan(values)
+        count = np.maximum(is_present.sum(axis=0), 1)
+        mean = np.where(is_present, values, 0).sum(axis=0) / count
+        deviation = np.sqrt(np.square(np.where(is_present, values - mean, 0)).sum(axis=0) / count)
         is_constant = deviation <= 1e-8 * np.maximum(np.abs(mean), 1)
         return cls(mean, np.where(is_constant, np.nan, deviation))
 
     def __call__(self, series: Series) -> Matrix:
-        """(n, c) standardised and compressed."""
+        """Return standardised and compressed cells (n, c)."""
         change = np.nan_to_num(series.values - self.mean)
         noise = 1e-6 * np.maximum(np.abs(self.mean), 1)
-        jump = LINEAR_TO * np.sign(change) * (np.abs(change) > noise)
+        jump = LINEAR_DEVIATIONS * np.sign(change) * (np.abs(change) > noise)
         return np.where(np.isnan(self.deviation), jump, compress(change / self.deviation))
 
 
 def compress(z: Matrix) -> Matrix:
-    """The identity up to four, from there a logarithm with the same slope.
+    """Compress standardised values: the identity up to four, from there a logarithm with the same slope.
 
     >>> compress(np.array([-3.0, 4.0, 5.0])).round(3).tolist()
     [-3.0, 4.0, 4.693]
     """
-    beyond = np.maximum(np.abs(z) - LINEAR_TO, 0)
-    return np.asarray(np.sign(z) * (np.minimum(np.abs(z), LINEAR_TO) + np.log1p(beyond)))
+    beyond = np.maximum(np.abs(z) - LINEAR_DEVIATIONS, 0)
+    return np.asarray(np.sign(z) * (np.minimum(np.abs(z), LINEAR_DEVIATIONS) + np.log1p(beyond)))
 
 
 def smooth(scores: Vector, half_life: float) -> Vector:
-    """The exponentially weighted mean of each score and those before it, from the first score on."""
+    """Return the exponentially weighted mean of each score and the scores before it."""
     kept = 0.5 ** (1 / half_life)
     return np.asarray(lfilter([1 - kept], [1, -kept], scores, zi=[kept * scores[0]])[0])
 
 
 def fit_knn(runs: Runs, _seed: int) -> Peer:
-    """Mean distance to the 5 nearest training records."""
+    """Fit the mean distance to the 5 nearest training records."""
     scale, training = _scaled(runs)
     index = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(training)), algorithm="brute").fit(training)
     return Peer(lambda series: index.kneighbors(scale(series))[0].mean(axis=1))
 
 
 def fit_mean_distance(runs: Runs, _seed: int) -> Peer:
-    """Length of the vector of standardised channels."""
+    """Fit the Euclidean norm of the standardised channels."""
     scale = Scale.fit(runs)
     return Peer(lambda series: np.linalg.norm(scale(series), axis=1), lambda series: np.abs(scale(series)))
 
 
 def fit_mahalanobis(runs: Runs, _seed: int) -> Peer:
-    """Length of the whitened vector; a small share of the mean variance is added to every direction."""
+    """Fit the norm of the whitened channels; a small share of the mean variance is added to every direction."""
     scale, training = _scaled(runs)
     centre = training.mean(axis=0)
     covariance = np.cov(training, rowvar=False).reshape(len(centre), -1)
@@ -103,22 +103,22 @@ def fit_mahalanobis(runs: Runs, _seed: int) -> Peer:
 
 
 def fit_ocsvm(runs: Runs, seed: int) -> Peer:
-    """One-class support vector machine, RBF kernel, nu = 0.5, on at most 4,000 training records."""
+    """Fit a one-class support vector machine, RBF kernel, nu = 0.5, to at most 4,000 training records."""
     scale, training = _scaled(runs)
-    rows = np.random.default_rng(seed).permutation(len(training))[:MOST_FOR_SVM]
+    rows = np.random.default_rng(seed).permutation(len(training))[:MAX_SVM_RECORDS]
     model = OneClassSVM().fit(training[rows])
     return Peer(lambda series: -model.score_samples(scale(series)))
 
 
 def fit_isolation_forest(runs: Runs, seed: int) -> Peer:
-    """Isolation forest of 100 trees."""
+    """Fit an isolation forest of 100 trees."""
     scale, training = _scaled(runs)
     model = IsolationForest(random_state=seed).fit(training)
     return Peer(lambda series: -model.score_samples(scale(series)))
 
 
 def fit_window_pca(runs: Runs, _seed: int) -> Peer:
-    """Squared error of the last ten records, rebuilt from the components that carry 95 % of the variance."""
+    """Fit the squared error of the last ten records, rebuilt from the components with 95 % of the variance."""
     scale = Scale.fit(runs)
     windows = np.vstack([_windows(scale(run)) for run in runs])
     if not windows.any():
@@ -133,7 +133,7 @@ def fit_window_pca(runs: Runs, _seed: int) -> Peer:
 
 
 def fit_linear_ar(runs: Runs, _seed: int) -> Peer:
-    """Sum over channels of the error of a linear forecast from the past, relative to that in training."""
+    """Fit the error of a linear forecast from the past, relative to its error in training, summed over channels."""
     scale = Scale.fit(runs)
     cells = [scale(run) for run in runs]
     past = np.vstack([_past(run) for run in cells])
@@ -154,15 +154,15 @@ def _scaled(runs: Runs) -> tuple[Scale, Matrix]:
 
 
 def _windows(rows: Matrix) -> Matrix:
-    """(n, 10 c): each record with the nine before it; the first record stands for what was before."""
-    padded = np.vstack([np.repeat(rows[:1], WINDOW - 1, axis=0), rows])
-    return np.lib.stride_tricks.sliding_window_view(padded, WINDOW, axis=0).reshape(len(rows), -1)
+    """(n, 10 c): each record with the nine before it; the first record stands for earlier ones."""
+    padded = np.vstack([np.repeat(rows[:1], WINDOW_ROWS - 1, axis=0), rows])
+    return np.lib.stride_tricks.sliding_window_view(padded, WINDOW_ROWS, axis=0).reshape(len(rows), -1)
 
 
 def _past(rows: Matrix) -> Matrix:
-    """(n, 4 c + 1): lags and averages of the records before each, and 1; the first stands for what was before it."""
+    """(n, 4 c + 1): lags and averages of the records before each, and 1; the first record stands for earlier ones."""
     padded = np.vstack([np.repeat(rows[:1], max(LAGS), axis=0), rows])
     lags = [padded[max(LAGS) - lag : len(padded) - lag] for lag in LAGS]
     before = lags[0]
-    averages = [np.apply_along_axis(smooth, 0, before, half_life) for half_life in MEMORIES]
+    averages = [np.apply_along_axis(smooth, 0, before, half_life) for half_life in HALF_LIVES]
     return np.hstack([*lags, *averages, np.ones((len(rows), 1))])

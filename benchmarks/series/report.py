@@ -1,4 +1,4 @@
-"""The summary of a results file of series as Markdown: ranking, calibration and attribution of every method."""
+"""The Markdown summary of a results file of series: ranking, calibration and attribution of every method."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ from benchmarks.series.results import FIXED_RATE, ONLINE_RATE
 QUALITY = {"vus_pr": "VUS-PR", "auc_pr": "AUC-PR", "auroc": "AUROC"}
 ATTRIBUTION = {"ndcg5": "NDCG@5", "hit100": "Hit@100%"}
 THRESHOLDS = {"fixed": (FIXED_RATE, "event_recall"), "online": (ONLINE_RATE, "event_recall_online")}
-ENOUGH = 1_000  # calibration records with which a rate should hold for every model
-OFF = 2.0  # a realised rate this many times too large or too small is off
+ENOUGH_CALIBRATION_RECORDS = 1_000  # with which the rate should hold for every model
+MAX_RATE_FACTOR = 2.0  # between the realised and the configured rate
 
 
 def summary(results: pd.DataFrame) -> str:
-    """Ranking by method and set, then how well thresholds hold and how well causes are named."""
+    """Render the ranking by method and set, the calibration of the thresholds and the attribution."""
     by_set = _by_set(results)
     complete = by_set["vus_pr"].unstack("method").dropna().index
     if not len(complete):
@@ -38,7 +38,7 @@ def summary(results: pd.DataFrame) -> str:
 
 
 def _by_set(results: pd.DataFrame) -> pd.DataFrame:
-    """Means over seeds, then over entities, by set and method."""
+    """Return means over seeds, then over entities, by set and method."""
     by_entity = results.groupby(["dataset", "entity", "method"]).mean(numeric_only=True)
     return by_entity.groupby(["dataset", "method"]).mean()
 
@@ -69,29 +69,30 @@ def _section(title: str, table: Sequence[str]) -> list[str]:
 
 
 def _calibration(results: pd.DataFrame) -> list[str]:
-    """How near the share of normal records flagged by each model comes to the rate asked for.
+    """Compare the share of normal records that each model flags with the configured rate.
 
-    Entities that one model scores are one line, each weighted by its normal records: of a short series alone, no
-    rate can be told. Models with too few calibration records for the rate flag nothing and are counted apart.
+    Entities that share a model are pooled, weighted by their normal records: a short series alone is too small to
+    estimate a rate. Models with too few calibration records for the rate flag nothing and are counted separately.
     """
     rows = [
-        [f"{method} {name}", *_held(of_method, *columns)]
-        for method, of_method in results.groupby("method", sort=False)
+        [f"{method} {name}", *_calibration_of(by_method, *columns)]
+        for method, by_method in results.groupby("method", sort=False)
         for name, columns in THRESHOLDS.items()
     ]
-    header = ["method and threshold", "models x seeds", "too few records", "median", "worst", f"within {OFF:g}x"]
-    return markdown_table([*header, f"worst of those with {ENOUGH}", "anomalies found"], rows)
+    header = ["method and threshold", "models x seeds", "too few records", "median", "worst"]
+    header += [f"within {MAX_RATE_FACTOR:g}x", f"worst of those with {ENOUGH_CALIBRATION_RECORDS}", "anomalies found"]
+    return markdown_table(header, rows)
 
 
-def _held(results: pd.DataFrame, rate: str, recall: str) -> list[str]:
+def _calibration_of(results: pd.DataFrame, rate: str, recall: str) -> list[str]:
     weighted = results.assign(flagged=results[rate] * results["normal_records"])
     models = weighted.groupby(["dataset", "training", "seed"])
     resolved = models[rate].count() > 0
     sums = models[["flagged", "normal_records"]].sum()[resolved]
     realised = sums["flagged"] / sums["normal_records"]
-    enough = realised[models["calibration_records"].first()[resolved] >= ENOUGH]
-    is_near = realised.between(RATE / OFF, RATE * OFF)
-    found = results.dropna(subset=recall)
+    enough = realised[models["calibration_records"].first()[resolved] >= ENOUGH_CALIBRATION_RECORDS]
+    is_near = realised.between(RATE / MAX_RATE_FACTOR, RATE * MAX_RATE_FACTOR)
+    detected = results.dropna(subset=recall)
     return [
         f"{len(realised)}",
         f"{(~resolved).sum()}",
@@ -99,12 +100,12 @@ def _held(results: pd.DataFrame, rate: str, recall: str) -> list[str]:
         _text(realised.max(), ".1%"),
         _text(is_near.mean(), ".0%"),
         _text(enough.max(), ".2%"),
-        _text((found[recall] * found["events"]).sum() / max(found["events"].sum(), 1), ".0%"),
+        _text((detected[recall] * detected["events"]).sum() / max(detected["events"].sum(), 1), ".0%"),
     ]
 
 
 def _attribution(results: pd.DataFrame) -> list[str]:
-    """Of the sets that name causes and the methods that do, means x 100 over entities; none where there are none."""
+    """Return means x 100 over entities, of the sets with known causes and the methods that name causes."""
     named = _by_set(results)[list(ATTRIBUTION)].dropna()
     if named.empty:
         return []

@@ -1,4 +1,4 @@
-"""The results file of the series: one line per entity, method and seed, appended as soon as it is known."""
+"""The results file of the series: one line per entity, method and seed, appended as soon as it is measured."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -38,7 +38,7 @@ read_results = _FILE.read
 
 
 def append(path: Path, measurements: Iterable[Measurement]) -> None:
-    """Write measurements behind those that the file holds."""
+    """Append measurements to the file."""
     _FILE.append(path, map(_values, measurements))
 
 

@@ -1,1 +1,1 @@
-"""What models of records and of series share: calibration, comparison, drift, neighbours."""
+"""What the models of records and of series share: artifact container, calibration, comparison, drift, neighbours."""

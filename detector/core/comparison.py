@@ -1,10 +1,8 @@
 """Champion and challenger on the same records: the numbers, and the rule that decides by them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
-
-from detector.records.held_out import Performance
 
 Policy = Literal["if_better", "always", "manual", "never"]
 Verdict = Literal["first", "better", "worse", "degenerate", "not_compared"]
@@ -19,6 +17,48 @@ CLEARLY_UNLIKELY = 0.1  # nats per cell by which its held-out ELBO may fall behi
 
 _KNOWN = {"confirmed": "confirmed anomalies", "labelled": "anomalies of the label column"}
 _REFUSED: tuple[Verdict, ...] = ("worse", "degenerate")
+
+
+@dataclass(frozen=True)
+class FlaggedCount:
+    """How many of some records a model flags."""
+
+    flagged: int
+    records: int
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Results of one model on the records of a comparison.
+
+    Attributes:
+        records: held-out normal records.
+        flagged: how many of them are above the threshold.
+        tolerance: fewest and most of them that a sound model flags; None if no rate was requested.
+        found: known anomalies and false alarms, by kind.
+        recall: share of the synthetic anomalies that are flagged, by kind.
+        auroc: of synthetic anomalies against the normal records they were made from, by kind.
+        elbo: held-out, in nats per record and units of the data; None if it does not compare.
+        fault: why the scores are unusable; None if they are sound.
+    """
+
+    records: int = 0
+    flagged: int = 0
+    tolerance: tuple[int, int] | None = None
+    found: Mapping[str, FlaggedCount] = field(default_factory=dict)
+    recall: Mapping[str, float] = field(default_factory=dict)
+    auroc: Mapping[str, float] = field(default_factory=dict)
+    elbo: float | None = None
+    fault: str | None = None
+
+    @property
+    def rate(self) -> float:
+        """The share of held-out normal records that is flagged; 0 without any."""
+        return self.flagged / self.records if self.records else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the numbers as JSON holds them."""
+        return {**asdict(self), "rate": self.rate}
 
 
 @dataclass(frozen=True)

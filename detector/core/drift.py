@@ -26,7 +26,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from scipy.special import chdtri, kolmogorov
 
-from detector.records.feature_types import as_floats
+from detector.core.floats import as_floats
 from schemas.errors import ArtifactError
 from schemas.frames import Features
 

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from detector.core import kernels
 from detector.core.kernels import Index, products
-from detector.core.subsample import evenly_spread
+from detector.core.subsample import subsample_evenly
 
 TYPICAL, SMALLEST, LARGEST = 32, 8, 48  # points in a cell
 ROUNDS = 8  # of k-means
@@ -107,7 +107,7 @@ def _means(searched: np.ndarray, cells: list[np.ndarray]) -> np.ndarray:
 
 def _principal_axes(centred: np.ndarray) -> np.ndarray:
     """(D, R) float64: the directions that hold nearly all variance of points (m, D) around the origin."""
-    rows = evenly_spread(len(centred), SAMPLE)
+    rows = subsample_evenly(len(centred), SAMPLE)
     with threadpool_limits(1, user_api="blas"):  # the number of threads would change the bits
         _, spread, axes = np.linalg.svd(centred[rows].astype(np.float64), full_matrices=False)
     variance = np.cumsum(spread**2)
@@ -116,15 +116,15 @@ def _principal_axes(centred: np.ndarray) -> np.ndarray:
 
 
 def _cells(points: np.ndarray) -> list[np.ndarray]:
-    """Positions of the points of each cell: those nearest to one mean (Lloyd's k-means), at most `LARGEST` of them."""
-    means = points[evenly_spread(len(points), -(-len(points) // TYPICAL))].astype(np.float64)
+    """Partition the points by k-means (Lloyd); return the positions of each cell's points, at most `LARGEST`."""
+    means = points[subsample_evenly(len(points), -(-len(points) // TYPICAL))].astype(np.float64)
     for _ in range(ROUNDS):
         owner = _nearest(points, means)
         _, starts, sizes = np.unique(np.sort(owner), return_index=True, return_counts=True)
         totals = np.add.reduceat(points[np.argsort(owner, kind="stable")], starts, axis=0, dtype=np.float64)
-        kept = sizes >= min(SMALLEST, int(np.max(sizes)))  # so that the probed cells hold points enough
+        kept = sizes >= min(SMALLEST, int(np.max(sizes)))  # so that the probed cells hold enough points
         means = totals[kept] / sizes[kept, None]
-    owner = _nearest(points, means)  # the last means were not looked at yet: one of them may own nothing
+    owner = _nearest(points, means)  # by the last means, of which one may own no point
     return [part for cell in np.unique(owner) for part in _parts(points, np.flatnonzero(owner == cell))]
 
 
@@ -135,7 +135,7 @@ def _nearest(points: np.ndarray, means: np.ndarray) -> np.ndarray:
 
 
 def _parts(points: np.ndarray, cell: np.ndarray) -> list[np.ndarray]:
-    """The cell, cut along its widest coordinate where it is too large."""
+    """Split a cell along its widest coordinate if it is too large."""
     widest = points[cell].var(axis=0, dtype=np.float64).argmax()
     return np.array_split(cell[np.argsort(points[cell, widest], kind="stable")], -(-len(cell) // LARGEST))
 

@@ -1,12 +1,17 @@
-"""Some of many, evenly spread."""
+"""Subsamples at even spacing, without randomness."""
 
 import numpy as np
 
 
-def evenly_spread(n: int, most: int) -> np.ndarray:
-    """(min(n, most),) positions of n, evenly spread.
+def subsample_evenly(n: int, limit: int) -> np.ndarray:
+    """Return at most `limit` evenly spaced positions among n, as an array (min(n, limit),).
 
-    >>> evenly_spread(9, 3).tolist()
+    >>> subsample_evenly(9, 3).tolist()
     [0, 4, 8]
     """
-    return np.linspace(0, n - 1, min(n, most)).round().astype(int)
+    return np.linspace(0, n - 1, min(n, limit)).round().astype(int)
+
+
+def subsample_rows(rows: np.ndarray, limit: int) -> np.ndarray:
+    """Return at most `limit` of the rows, evenly spaced."""
+    return rows[subsample_evenly(len(rows), limit)]

@@ -1,44 +1,39 @@
-"""A trained model as data: safetensors arrays and a JSON manifest in one blob; no code, no pickle.
+"""A trained model of single records as data, in the container of `detector.core.blob`.
 
-Layout of the blob: the safetensors format, whose metadata holds the manifest under the key "manifest".
-Reading one checks, in this order: the digest, the container, the format version, the manifest's keys and
-limits, then name, type and shape of every array against what the manifest implies.
+After the checks of the container, loading checks that the columns fit the networks and that calibration scores ascend.
 """
 
-import hashlib
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from pydantic import Field, ValidationError
 
+from detector.core.blob import (
+    FORMAT_VERSION,
+    MAX_CELLS,
+    ArraySpecs,
+    ManifestPart,
+    artifact_error,
+    check_arrays,
+    first_problem,
+    read_arrays,
+    read_manifest,
+    write_blob,
+)
 from detector.core.calibration import Calibration, ParetoTail
 from detector.records.architecture import Architecture
 from detector.records.encoder import Encoder
 from detector.records.feature_types import GRID_POINTS
 from detector.records.scores import Reference
 from schemas.config import ModelConfig
-from schemas.errors import ArtifactError
-
-FORMAT_VERSION = 1
-MAX_BYTES = 2**31
-MAX_CELLS = 100_000
-_HEADER_LIMIT = 100 * 2**20
-
-Expected: TypeAlias = Mapping[str, tuple[tuple[int, ...], str]]
-"""Shape and type of each array, by name."""
-_Form = TypeVar("_Form", bound=BaseModel)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """When a record is an anomaly: its score exceeds the threshold.
+    """The rule for anomalies: a record is one if its score exceeds the threshold.
 
-    `rate` is the false-positive rate the threshold was set for; a threshold by F-beta has none.
+    `rate` is the false-positive rate that the threshold was set for; None for a threshold by F-beta.
     """
 
     method: Literal["conformal", "pot", "f_beta"]
@@ -58,8 +53,8 @@ class Artifact:
         reference: training records in the model's coordinates.
         typical_nll: (f,) nats that each feature costs on a typical normal record.
         calibration: held-out normal scores.
-        decision: when a record is an anomaly.
-        about: what else the training wants remembered: history, library versions, training range.
+        decision: the rule for anomalies.
+        about: further facts about the training: history, library versions, training range.
     """
 
     config: ModelConfig
@@ -73,13 +68,7 @@ class Artifact:
     about: dict[str, Any]
 
 
-class Strict(BaseModel):
-    """A part of a manifest: a key that it does not know is an error, and so is a number that is not finite."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class _Shapes(Strict):
+class _Shapes(ManifestPart):
     kind: Literal["vae", "autoencoder"]
     likelihood: Literal["auto", "mse", "bce"]
     members: int = Field(ge=1, le=64)
@@ -89,20 +78,20 @@ class _Shapes(Strict):
     learns_variance: bool
 
 
-class _Decision(Strict):
+class _Decision(ManifestPart):
     method: Literal["conformal", "pot", "f_beta"]
     threshold: float
     rate: float | None
 
 
-class _Tail(Strict):
+class _Tail(ManifestPart):
     start: float
     share: float = Field(gt=0, le=1)
     shape: float = Field(ge=0)  # below, every score beyond the largest would be impossible
     scale: float = Field(gt=0)
 
 
-class _Manifest(Strict):
+class _Manifest(ManifestPart):
     format_version: Literal[1]
     config: ModelConfig
     columns: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_CELLS)
@@ -116,7 +105,7 @@ class _Manifest(Strict):
 
 
 def manifest(artifact: Artifact) -> dict[str, Any]:
-    """The artifact without its arrays, as JSON can hold it."""
+    """Return the artifact without its arrays, as JSON values."""
     tail, decision = artifact.calibration.tail, artifact.decision
     return {
         "format_version": FORMAT_VERSION,
@@ -133,7 +122,7 @@ def manifest(artifact: Artifact) -> dict[str, Any]:
 
 
 def dump_artifact(artifact: Artifact) -> bytes:
-    """The artifact as a blob."""
+    """Pack the artifact into a blob."""
     arrays = {
         **{f"weights/{name}": array for name, array in artifact.weights.items()},
         **{f"grids/{name}": array for name, array in artifact.encoder.grids().items()},
@@ -145,63 +134,14 @@ def dump_artifact(artifact: Artifact) -> bytes:
     return write_blob(manifest(artifact), arrays)
 
 
-def digest(blob: bytes) -> str:
-    """The SHA-256 of a blob, in hexadecimal digits."""
-    return hashlib.sha256(blob).hexdigest()
-
-
 def load_artifact(blob: bytes, sha256: str) -> Artifact:
-    """The artifact in a blob.
+    """Unpack the artifact in a blob.
 
     Raises:
-        ArtifactError: where the blob does not have that digest, or anything in it is not as written.
+        ArtifactError: If the blob has another digest, or its content is not valid.
     """
     known = read_manifest(blob, sha256, _Manifest)
     return _assemble(known, read_arrays(blob))
-
-
-def write_blob(manifest: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
-    """A manifest and arrays as a blob."""
-    text = json.dumps(manifest, sort_keys=True, allow_nan=False)
-    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata={"manifest": text})
-
-
-def read_manifest(blob: bytes, sha256: str, form: type[_Form]) -> _Form:
-    """The manifest in the header, read before any array is made.
-
-    Raises:
-        ArtifactError: where the blob does not have that digest, or its manifest is not of that form.
-    """
-    if len(blob) > MAX_BYTES:
-        raise refused(f"has {len(blob)} bytes, more than {MAX_BYTES}")
-    if digest(blob) != sha256:
-        raise refused(f"has the SHA-256 {digest(blob)[:12]}…, recorded was {sha256[:12]}…: it was changed or truncated")
-    size = int.from_bytes(blob[:8], "little")
-    if len(blob) < 8 or size > min(len(blob) - 8, _HEADER_LIMIT):
-        raise refused("is truncated: its header is longer than the blob")
-    try:
-        raw = json.loads(json.loads(blob[8 : 8 + size])["__metadata__"]["manifest"])
-    except (ValueError, KeyError, TypeError, RecursionError) as exc:
-        raise refused("has no readable manifest") from exc
-    if not isinstance(raw, dict) or raw.get("format_version") != FORMAT_VERSION:
-        version = raw.get("format_version") if isinstance(raw, dict) else None
-        raise refused(f"has the format version {version!r}, this program reads {FORMAT_VERSION}")
-    try:
-        return form.model_validate(raw)
-    except ValidationError as exc:
-        raise refused(f"has a manifest with a wrong {_first_problem(exc)}") from exc
-
-
-def read_arrays(blob: bytes) -> dict[str, np.ndarray]:
-    """The arrays by name.
-
-    Raises:
-        ArtifactError: where the blob is no safetensors container.
-    """
-    try:
-        return load(blob)
-    except (SafetensorError, ValueError, OverflowError, KeyError) as exc:  # KeyError: a type that NumPy lacks
-        raise refused(f"is no valid safetensors container ({exc})") from exc
 
 
 def _assemble(known: _Manifest, arrays: dict[str, np.ndarray]) -> Artifact:
@@ -210,7 +150,7 @@ def _assemble(known: _Manifest, arrays: dict[str, np.ndarray]) -> Artifact:
     width = encoder.layout.width
     architecture = Architecture(**known.architecture.model_dump())
     if width != architecture.width:
-        raise refused(f"has columns of {width} cells and networks of {architecture.width}")
+        raise artifact_error(f"has columns of {width} cells and networks of {architecture.width}")
     _check_arrays(arrays, known, architecture, encoder)
     reference = Reference(arrays["reference/points"], arrays["reference/latent_sd"], known.n_train)
     tail = ParetoTail(**known.tail.model_dump()) if known.tail else None
@@ -231,11 +171,11 @@ def _rebuilt(columns: list[dict[str, Any]], grids: dict[str, np.ndarray]) -> Enc
     try:
         encoder = Encoder.from_state(columns, grids)
     except ValidationError as exc:
-        raise refused(f"has a column with a wrong {_first_problem(exc)}") from exc
+        raise artifact_error(f"has a column with a wrong {first_problem(exc)}") from exc
     except (KeyError, TypeError) as exc:
-        raise refused("has a column of a type that is not known") from exc
+        raise artifact_error("has a column of a type that is not known") from exc
     if len(set(encoder.names)) < len(columns):
-        raise refused("has two columns of one name")
+        raise artifact_error("has two columns of one name")
     return encoder
 
 
@@ -244,7 +184,7 @@ def _check_arrays(
 ) -> None:
     views = min(architecture.members, 2)
     coordinates = architecture.members * architecture.latent + views * architecture.width
-    expected: Expected = {
+    specs: ArraySpecs = {
         **{f"weights/{name}": (shape, "float32") for name, shape in architecture.shapes().items()},
         **{f"grids/{name}": ((2, _points(grid)), "float64") for name, grid in encoder.grids().items()},
         "reference/points": ((known.reference_records, coordinates), "float32"),
@@ -252,40 +192,12 @@ def _check_arrays(
         "attribution/typical_nll": ((len(encoder.columns),), "float32"),
         "calibration/reference": ((known.calibration_records,), "float64"),
     }
-    check_arrays(arrays, expected)
+    check_arrays(arrays, specs)
     if (np.diff(arrays["calibration/reference"]) < 0).any():
-        raise refused("has calibration scores that are not in ascending order")
-
-
-def check_arrays(arrays: Mapping[str, np.ndarray], expected: Expected) -> None:
-    """Refuse arrays that are not all of those expected, of that shape and type, and finite.
-
-    Raises:
-        ArtifactError: with the first problem.
-    """
-    if missing := sorted(expected.keys() - arrays.keys()):
-        raise refused(f"lacks the array {missing[0]}")
-    if unknown := sorted(arrays.keys() - expected.keys()):
-        raise refused(f"holds the array {unknown[0]}, which nothing needs")
-    for name, (shape, dtype) in expected.items():
-        found = arrays[name]
-        if found.shape != shape or found.dtype != dtype:
-            raise refused(f"has {name} as {found.dtype}{found.shape}, expected {dtype}{shape}")
-        if not np.isfinite(found).all():
-            raise refused(f"has numbers in {name} that are not finite")
+        raise artifact_error("has calibration scores that are not in ascending order")
 
 
 def _points(grid: np.ndarray) -> int:
     if not 2 <= grid.shape[-1] <= GRID_POINTS:
-        raise refused(f"has a grid of {grid.shape[-1]} points, expected 2 to {GRID_POINTS}")
+        raise artifact_error(f"has a grid of {grid.shape[-1]} points, expected 2 to {GRID_POINTS}")
     return grid.shape[-1]
-
-
-def _first_problem(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-
-
-def refused(reason: str) -> ArtifactError:
-    """The error that an artifact is not as it was written."""
-    return ArtifactError(f"The model artifact {reason}. It was not used; promote another model or train again.")

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from detector.core.baselines import RECORD_BASELINES
 from detector.core.calibration import Calibration
 from detector.core.evaluation import auroc_between
-from detector.core.subsample import evenly_spread
+from detector.core.subsample import subsample_evenly
 from detector.records.artifact import Artifact
-from detector.records.baselines import PEERS
 from detector.records.fitting import NormalRecords
 from detector.records.scorer import Scorer
 from detector.records.synthetic import synthetic_anomalies
@@ -40,7 +40,7 @@ class Card:
     @property
     def mean_auroc(self) -> dict[str, float]:
         """The mean over the kinds for the model and each peer; empty where no kind applies."""
-        methods = [MODEL, *PEERS] if self.auroc else []
+        methods = [MODEL, *RECORD_BASELINES] if self.auroc else []
         return {method: float(np.mean([found[method] for found in self.auroc.values()])) for method in methods}
 
     @property
@@ -63,14 +63,14 @@ class Card:
 def make_card(artifact: Artifact, normal: NormalRecords) -> Card:
     """The card of a model, by the normal records that it was fitted with; the same on every call."""
     encoder, seed = artifact.encoder, artifact.config.seed
-    held_out = normal.calibration.iloc[evenly_spread(len(normal.calibration), MOST_HELD_OUT)]
-    training = normal.training.iloc[evenly_spread(len(normal.training), MOST_TRAINING)]
+    held_out = normal.calibration.iloc[subsample_evenly(len(normal.calibration), MOST_HELD_OUT)]
+    training = normal.training.iloc[subsample_evenly(len(normal.training), MOST_TRAINING)]
     anomalies = synthetic_anomalies(held_out, encoder, np.random.default_rng(seed))
     frames = [held_out, *anomalies.values()]
     model = Scorer(artifact).model
     scores = {MODEL: [model.anomaly_score(frame) for frame in frames]}
     cells, training_cells = [encoder.encode(frame).standard for frame in frames], encoder.encode(training).standard
-    for name, fit in PEERS.items():
+    for name, fit in RECORD_BASELINES.items():
         score = fit(training_cells, seed)
         scores[name] = [score(matrix) for matrix in cells]
     auroc = {

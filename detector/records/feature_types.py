@@ -18,6 +18,8 @@ import pandas as pd
 from pydantic import ConfigDict, Field, TypeAdapter
 from scipy.special import ndtri
 
+from detector.core.floats import as_floats
+
 Kind = Literal["gaussian", "binary", "category"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Scale = Annotated[float, Field(gt=0)]
@@ -406,17 +408,6 @@ COLUMN_TYPES: dict[str, type[Column]] = {
 @cache
 def _adapter(tag: str) -> TypeAdapter[Any]:
     return TypeAdapter(COLUMN_TYPES[tag])
-
-
-def as_floats(values: pd.Series, offset: float = 0) -> np.ndarray:
-    """Values less an offset as float64 (n,), NaN where null; integers are subtracted as integers."""
-    floats = values.to_numpy(dtype=np.float64, na_value=np.nan) - offset
-    if not pd.api.types.is_integer_dtype(values):
-        return floats
-    near = np.abs(floats) < 2.0**52  # beyond, a float holds the difference as well as anything does
-    exact = values.to_numpy(dtype=np.int64, na_value=0)[near] - np.int64(offset)
-    floats[near] = exact.astype(np.float64)
-    return floats
 
 
 def _constant_or_flag(name: str, value: float, missing_share: float) -> Column:

@@ -10,10 +10,11 @@ import pandas as pd
 
 from detector.core.calibration import Calibration, check_rate, f_beta_threshold
 from detector.core.keras_backend import backend_name
+from detector.core.progress import Epoch
 from detector.records.artifact import Artifact, Decision
 from detector.records.encoder import Encoder
 from detector.records.model import Model
-from detector.records.network_training import Epoch, fit_network
+from detector.records.network_training import fit_network
 from schemas.config import ModelConfig
 from schemas.errors import NotEnoughRecords
 from schemas.frames import Features

@@ -1,16 +1,16 @@
 """What a model makes of records whose kind is known: held-out normal ones, known anomalies, synthetic ones."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.stats import betabinom
 
 from detector.core.calibration import conformal_rank
+from detector.core.comparison import FlaggedCount, Performance
 from detector.core.evaluation import auroc_between
-from detector.core.subsample import evenly_spread
+from detector.core.subsample import subsample_evenly
 from detector.records.encoder import Encoder
 from detector.records.held_out_elbo import held_out_elbo
 from detector.records.scorer import Scorer
@@ -43,53 +43,11 @@ class Trial:
     ) -> "Trial":
         """The trial on held-out records; anomalies are made of `spare` ones where there are none."""
         source = normal if len(normal) else spare
-        material = source.iloc[evenly_spread(len(source), MOST_PERTURBED_RECORDS)]
+        material = source.iloc[subsample_evenly(len(source), MOST_PERTURBED_RECORDS)]
         synthetic = synthetic_anomalies(material, encoder, np.random.default_rng(seed))
         columns = material.columns  # synthetic anomalies have the features of the encoder alone
         made = {kind: _with_columns(frame, material, columns) for kind, frame in synthetic.items()}
         return cls(normal, {kind: frame for kind, frame in known.items() if len(frame)}, made, material)
-
-
-@dataclass(frozen=True)
-class Found:
-    """How many of some records a model flags."""
-
-    flagged: int
-    records: int
-
-
-@dataclass(frozen=True)
-class Performance:
-    """What one model made of a trial.
-
-    Attributes:
-        records: held-out normal records.
-        flagged: how many of them are above the threshold.
-        tolerance: how many are, least and most, for 99 % of the sound models with as many calibration records.
-        found: known anomalies and false alarms, by kind.
-        recall: share of the synthetic anomalies that are flagged, by kind.
-        auroc: how well these are told from the normal records they were made of, by kind.
-        elbo: held-out, in nats per record and units of the data; None where it does not compare.
-        fault: why its scores are worth nothing; None where they are sound.
-    """
-
-    records: int = 0
-    flagged: int = 0
-    tolerance: tuple[int, int] | None = None
-    found: Mapping[str, Found] = field(default_factory=dict)
-    recall: Mapping[str, float] = field(default_factory=dict)
-    auroc: Mapping[str, float] = field(default_factory=dict)
-    elbo: float | None = None
-    fault: str | None = None
-
-    @property
-    def rate(self) -> float:
-        """The share of held-out normal records that is flagged; 0 without any."""
-        return self.flagged / self.records if self.records else 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        """The numbers as JSON holds them."""
-        return {**asdict(self), "rate": self.rate}
 
 
 def perform(scorer: Scorer, trial: Trial, rate: float | None, *, with_elbo: bool) -> Performance:
@@ -115,7 +73,7 @@ def perform(scorer: Scorer, trial: Trial, rate: float | None, *, with_elbo: bool
         records=len(normal),
         flagged=int((normal > above).sum()),
         tolerance=None if rate is None else flagged_tolerance(len(normal), rate, scorer),
-        found={kind: Found(int((scores > above).sum()), len(scores)) for kind, scores in known.items()},
+        found={kind: FlaggedCount(int((scores > above).sum()), len(scores)) for kind, scores in known.items()},
         recall={kind: float((scores > above).mean()) for kind, scores in synthetic.items()},
         auroc={kind: auroc_between(material, scores) for kind, scores in synthetic.items()},
         elbo=elbo,

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from detector.core.subsample import evenly_spread
+from detector.core.subsample import subsample_evenly
 from detector.core.threads import in_threads
 from detector.records.attribution import Attribution, attribute, feature_nll
 from detector.records.encoder import Encoder, Matrix, unsquash
@@ -51,7 +51,7 @@ class Model:
     @classmethod
     def from_training(cls, config: ModelConfig, encoder: Encoder, network: NumpyNetwork, matrix: Matrix) -> "Model":
         """The model of freshly trained networks; its reference are the records they were trained on."""
-        rows = evenly_spread(len(matrix), config.max_reference)
+        rows = subsample_evenly(len(matrix), config.max_reference)
         seen = matrix[rows]
         inputs = clean_inputs(seen, network.architecture)
         posterior = network.posterior(inputs)
@@ -75,7 +75,7 @@ class Model:
 
     def training_score(self, records: pd.DataFrame) -> np.ndarray:
         """(n,) float64: the configured score of the training records, each measured against the others."""
-        in_reference = evenly_spread(len(records), self.config.max_reference)
+        in_reference = subsample_evenly(len(records), self.config.max_reference)
         own = np.full(len(records), -1)
         own[in_reference] = np.arange(len(in_reference))
         return self._anomaly_scores(records, (self.config.score,), own, threads=1)[self.config.score]

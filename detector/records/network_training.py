@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from detector.core.progress import EPOCH_STEPS, Epoch
 from detector.records.architecture import Architecture, latent_size
 from detector.records.encoder import Layout, Matrix, squash
 from detector.records.keras_network import VAE, initial_weights
@@ -13,20 +14,9 @@ from detector.records.posterior import clean_inputs
 from schemas.config import ModelConfig
 from schemas.errors import ConfigError
 
-EPOCH_STEPS = 50
 VALIDATION_SHARE = 0.1
 MAX_VALIDATION = 2000
 MIN_BETTER = 1e-3  # nats per cell by which a held-out ELBO must grow to count
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """Where training stands; ELBOs in nats per record, the second one where records are held out to watch."""
-
-    number: int
-    of: int
-    elbo: float
-    held_out_elbo: float | None = None
 
 
 @dataclass(frozen=True)

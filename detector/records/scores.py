@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from detector.core.neighbours import Neighbours
-from detector.core.subsample import evenly_spread
+from detector.core.subsample import subsample_evenly
 from detector.records.encoder import Matrix
 from detector.records.exemplar_prior import ExemplarPrior
 from detector.records.posterior import Posterior, Reconstruction
@@ -129,7 +129,7 @@ class AnomalyScores:
     @cached_property
     def _exemplars(self) -> np.ndarray:
         """(m,) positions of the exemplars in the reference, evenly spread."""
-        return evenly_spread(len(self._reference.points), EXEMPLARS)
+        return subsample_evenly(len(self._reference.points), EXEMPLARS)
 
     @cached_property
     def _prior(self) -> ExemplarPrior:

@@ -7,6 +7,7 @@ say how it fares on the real ones, whose kind nobody knows.
 import numpy as np
 import pandas as pd
 
+from detector.core.floats import as_floats
 from detector.records.encoder import Encoder
 from detector.records.feature_types import (
     CategoryColumn,
@@ -15,7 +16,6 @@ from detector.records.feature_types import (
     FlagColumn,
     NumberColumn,
     TimestampColumn,
-    as_floats,
 )
 
 MOST_PERTURBED = 3  # features of a record

@@ -1,9 +1,6 @@
-"""A trained model of series as data: one blob of safetensors and JSON.
+"""A trained model of series as data, in the container of `detector.core.blob`.
 
-Its promises are those of `detector.records.artifact`.
-
-Reading one checks, in this order: the digest, the container, the manifest's keys and limits, then name, type and shape
-of every array against what the manifest implies, then that the numbers are such as training makes.
+After the checks of the container, loading checks that all numbers are in the range that training produces.
 """
 
 from collections.abc import Mapping
@@ -13,27 +10,26 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from detector.records.artifact import (
+from detector.core.blob import (
+    FORMAT_VERSION,
     MAX_CELLS,
-    Expected,
-    Strict,
+    ArraySpecs,
+    ManifestPart,
+    artifact_error,
     check_arrays,
     read_arrays,
     read_manifest,
-    refused,
     write_blob,
 )
-from detector.series.deciles import COUNT
+from detector.series.deciles import DECILES
 from detector.series.model import SHARED, SeriesModel
 from detector.series.network import shapes
-from detector.series.numpy_network import NETWORK_VIEWS
-from detector.series.signals import LAGS, MEMORIES, VIEWS
+from detector.series.signals import NETWORK_SIGNALS, PREDICTORS, SIGNALS
 from schemas.frames import Features
 from schemas.series import LONGEST_HALF_LIFE
 
 KIND = "series"
 MAX_MODELS = 100_000
-_PAST = 1 + len(LAGS) + len(MEMORIES)  # what a forecast of a channel starts from: one, lags and averages
 _CHANNEL_ARRAYS = ("mean", "deviation", "lowest", "highest", "is_flag", "missing_share", "longest_still")
 _POSITIVE = ("forecast/error", "own/error", "fusion/spread", "network/deviation", "network/resolution")
 _NOT_NEGATIVE = ("fusion/weights", "channels/deviation", "channels/missing_share", "channels/longest_still")
@@ -46,9 +42,9 @@ class SeriesArtifact:
     Attributes:
         features: the channels, numeric ones first.
         model: of the entities.
-        rate: the false-positive rate that was asked for in training.
-        entities: how many records each entity was trained on.
-        about: what else the training wants remembered: library versions, training range.
+        rate: the false-positive rate that training was configured with.
+        entities: number of training records of each entity.
+        about: further facts about the training: library versions, training range.
     """
 
     features: Features
@@ -58,7 +54,7 @@ class SeriesArtifact:
     about: Mapping[str, Any]
 
 
-class _Settings(Strict):
+class _Settings(ManifestPart):
     models: Literal["per_entity", "shared", "auto"]
     max_gap: float | None = Field(gt=0)
     smoothing: tuple[Annotated[int, Field(ge=1, le=LONGEST_HALF_LIFE)], ...] = Field(min_length=1, max_length=8)
@@ -69,20 +65,20 @@ class _Settings(Strict):
     seed: int = Field(0, ge=0)
 
 
-class _NetworkSizes(Strict):
+class _NetworkSizes(ManifestPart):
     hidden: int = Field(ge=1, le=4096)
     latent: int = Field(ge=1, le=512)
     latents: int = Field(ge=1)
 
 
-class _Sizes(Strict):
+class _Sizes(ManifestPart):
     levels: int = Field(ge=1)
     departures: int = Field(ge=1)
     reference: int = Field(ge=1)
     network: _NetworkSizes | None = None
 
 
-class _Manifest(Strict):
+class _Manifest(ManifestPart):
     format_version: Literal[1]
     kind: Literal["series"]
     numeric: tuple[str, ...] = Field(max_length=MAX_CELLS)
@@ -96,11 +92,11 @@ class _Manifest(Strict):
 
 
 def manifest(artifact: SeriesArtifact) -> dict[str, Any]:
-    """The artifact without its arrays, as JSON can hold it."""
+    """Return the artifact without its arrays, as JSON values."""
     arrays, state = artifact.model.to_state()
     names = state["models"]
     return {
-        "format_version": 1,
+        "format_version": FORMAT_VERSION,
         "kind": KIND,
         "numeric": list(artifact.features.numeric),
         "boolean": list(artifact.features.boolean),
@@ -114,9 +110,9 @@ def manifest(artifact: SeriesArtifact) -> dict[str, Any]:
 
 
 def _sizes_of(index: int, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """What the manifest says of a model's sizes; what they are of channels it says once."""
-    places = {"levels": "views/levels", "departures": "views/departures", "reference": "reference"}
-    sizes: dict[str, Any] = {name: len(arrays[f"{index}/{place}"]) for name, place in places.items()}
+    """Return the sizes of a model in the manifest; the number of channels is in the manifest once for all models."""
+    names = {"levels": "views/levels", "departures": "views/departures", "reference": "reference"}
+    sizes: dict[str, Any] = {size: len(arrays[f"{index}/{name}"]) for size, name in names.items()}
     if f"{index}/network/latents" in arrays:
         hidden, latent = arrays[f"{index}/network/weights/encoder/mean/kernel"].shape
         sizes["network"] = {"hidden": hidden, "latent": latent, "latents": len(arrays[f"{index}/network/latents"])}
@@ -124,68 +120,69 @@ def _sizes_of(index: int, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def dump_series(artifact: SeriesArtifact) -> bytes:
-    """The artifact as a blob."""
+    """Pack the artifact into a blob."""
     arrays, _ = artifact.model.to_state()
     return write_blob(manifest(artifact), arrays)
 
 
 def load_series(blob: bytes, sha256: str) -> SeriesArtifact:
-    """The artifact in a blob.
+    """Unpack the artifact in a blob.
 
     Raises:
-        ArtifactError: where the blob does not have that digest, or anything in it is not as written.
+        ArtifactError: If the blob has another digest, or its content is not valid.
     """
-    known = read_manifest(blob, sha256, _Manifest)
-    features = Features(known.numeric, known.boolean)
-    _check_names(known, features)
+    manifest = read_manifest(blob, sha256, _Manifest)
+    features = Features(manifest.numeric, manifest.boolean)
+    _check_names(manifest, features)
     arrays = read_arrays(blob)
-    check_arrays(arrays, _expected(known, len(features.names), arrays))
+    check_arrays(arrays, _specs(manifest, len(features.names), arrays))
     for name, array in arrays.items():
         _check_range(name, array)
-    state = {"settings": known.config.model_dump(), "width": len(features.names), "models": known.models}
-    return SeriesArtifact(features, SeriesModel.from_state(arrays, state), known.rate, known.entities, known.about)
+    state = {"settings": manifest.config.model_dump(), "width": len(features.names), "models": manifest.models}
+    model = SeriesModel.from_state(arrays, state)
+    return SeriesArtifact(features, model, manifest.rate, manifest.entities, manifest.about)
 
 
-def _check_names(known: _Manifest, features: Features) -> None:
+def _check_names(manifest: _Manifest, features: Features) -> None:
     if len(set(features.names)) < len(features.names) or not features.names:
-        raise refused("has no features, or two of one name")
-    if len(set(known.models)) < len(known.models):
-        raise refused("has two models of one name")
-    if len(known.sizes) != len(known.models):
-        raise refused(f"has {len(known.models)} models and the sizes of {len(known.sizes)}")
-    if SHARED not in known.models and known.config.models != "per_entity":
-        raise refused("lacks the model that entities share")
-    if any((sizes.network is not None) != known.config.network for sizes in known.sizes):
-        raise refused(f"says network = {known.config.network}, and has a model of which that is not so")
+        raise artifact_error("has no features, or two of one name")
+    if len(set(manifest.models)) < len(manifest.models):
+        raise artifact_error("has two models of one name")
+    if len(manifest.sizes) != len(manifest.models):
+        raise artifact_error(f"has {len(manifest.models)} models and the sizes of {len(manifest.sizes)}")
+    if SHARED not in manifest.models and manifest.config.models != "per_entity":
+        raise artifact_error("lacks the model that entities share")
+    if any((sizes.network is not None) != manifest.config.network for sizes in manifest.sizes):
+        raise artifact_error(f"is configured with network = {manifest.config.network}, but a model does not match")
 
 
-def _expected(known: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) -> Expected:
-    expected: dict[str, tuple[tuple[int, ...], str]] = {}
-    spans, views = len(known.config.smoothing), len(VIEWS) + len(NETWORK_VIEWS) * known.config.network
-    for index, sizes in enumerate(known.sizes):
-        shaped = _shaped(arrays, f"{index}/channels/is_flag", width)
+def _specs(manifest: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) -> ArraySpecs:
+    specs: dict[str, tuple[tuple[int, ...], str]] = {}
+    spans, signals = len(manifest.config.smoothing), len(SIGNALS) + len(NETWORK_SIGNALS) * manifest.config.network
+    for index, sizes in enumerate(manifest.sizes):
+        continuous = _continuous_channels(arrays, f"{index}/channels/is_flag", width)
         shapes: dict[str, tuple[tuple[int, ...], str]] = {
             **{f"channels/{name}": ((width,), "float64") for name in _CHANNEL_ARRAYS},
-            "forecast/weights": ((1 + (_PAST - 1) * width, width), "float64"),
+            "forecast/weights": ((1 + (PREDICTORS - 1) * width, width), "float64"),
             "forecast/error": ((width,), "float64"),
-            "own/weights": ((_PAST, width), "float64"),
+            "own/weights": ((PREDICTORS, width), "float64"),
             "own/error": ((width,), "float64"),
-            "views/levels": ((sizes.levels, 3 * shaped), "float32"),
-            "views/departures": ((sizes.departures, 3 * shaped), "float32"),
-            "fusion/median": ((views,), "float64"),
-            "fusion/centre": ((spans, views), "float64"),
-            "fusion/spread": ((spans, views), "float64"),
-            **({"fusion/weights": ((views,), "float64")} if known.config.select == "auto" else {}),
+            "views/levels": ((sizes.levels, 3 * continuous), "float32"),
+            "views/departures": ((sizes.departures, 3 * continuous), "float32"),
+            "fusion/median": ((signals,), "float64"),
+            "fusion/centre": ((spans, signals), "float64"),
+            "fusion/spread": ((spans, signals), "float64"),
+            **({"fusion/weights": ((signals,), "float64")} if manifest.config.select == "auto" else {}),
             "reference": ((sizes.reference,), "float64"),
-            "deciles": ((COUNT + 1, width), "float64"),
-            **({} if sizes.network is None else _of_network(sizes.network, 5 * shaped)),
+            "deciles": ((DECILES + 1, width), "float64"),
+            **({} if sizes.network is None else _network_specs(sizes.network, 5 * continuous)),
         }
-        expected |= {f"{index}/{name}": shape for name, shape in shapes.items()}
-    return expected
+        specs |= {f"{index}/{name}": shape for name, shape in shapes.items()}
+    return specs
 
 
-def _of_network(sizes: _NetworkSizes, d: int) -> Expected:
-    """The arrays of a network that sees d features."""
+def _network_specs(sizes: _NetworkSizes, d: int) -> ArraySpecs:
+    """Return the arrays of a network with d input features."""
     weights = shapes(d, sizes.hidden, sizes.latent)
     return {
         "network/mean": ((d,), "float64"),
@@ -197,18 +194,18 @@ def _of_network(sizes: _NetworkSizes, d: int) -> Expected:
     }
 
 
-def _shaped(arrays: Mapping[str, np.ndarray], name: str, width: int) -> int:
-    """How many channels of a model have a shape: all of them where none has."""
+def _continuous_channels(arrays: Mapping[str, np.ndarray], name: str, width: int) -> int:
+    """Count the continuous channels of a model, as `Channels.continuous` does."""
     is_flag = arrays.get(name)
     return width if is_flag is None else int((is_flag == 0).sum()) or width
 
 
 def _check_range(name: str, array: np.ndarray) -> None:
     if name.endswith(_POSITIVE) and (array <= 0).any():
-        raise refused(f"has numbers in {name} that are not positive")
+        raise artifact_error(f"has numbers in {name} that are not positive")
     if name.endswith(_NOT_NEGATIVE) and (array < 0).any():
-        raise refused(f"has numbers in {name} that are negative")
+        raise artifact_error(f"has numbers in {name} that are negative")
     if name.endswith("channels/is_flag") and not np.isin(array, [0, 1]).all():
-        raise refused(f"has numbers in {name} that are neither 0 nor 1")
+        raise artifact_error(f"has numbers in {name} that are neither 0 nor 1")
     if name.endswith("/deciles") and (array[1:] < array[:-1]).any():
-        raise refused(f"has numbers in {name} that do not ascend")
+        raise artifact_error(f"has numbers in {name} that do not ascend")

@@ -12,14 +12,14 @@ import numpy as np
 
 from detector.core.calibration import Calibration
 from detector.core.evaluation import evaluate
-from detector.series.baselines import BASELINES, PAST, Score
+from detector.core.subsample import subsample_evenly
+from detector.series.baselines import BASELINES, CONTEXT_ROWS, Score
 from detector.series.channels import Channels
-from detector.series.fitting import HELD_BACK
+from detector.series.fitting import HELD_BACK_SHARE
 from detector.series.model import SeriesModel
-from detector.series.segments import joined, picked
+from detector.series.segments import concatenate, take_rows
 from detector.series.series import Series
-from detector.series.signals import spread
-from detector.series.synthetic import ECHO, SLOT, Event, covered, with_events
+from detector.series.synthetic import ECHO_ROWS, SLOT_ROWS, Event, event_mask, inject_events
 
 MODEL = "model"
 METHODS = (MODEL, *BASELINES)
@@ -44,17 +44,17 @@ def cases_of(model: SeriesModel, series: Mapping[str, Series]) -> list[Case]:
     They are fewer where eight would be too many to learn enough from each.
     """
     ordered = {name: series[name].ordered()[0] for name in sorted(series)}
-    enough = [name for name, one in ordered.items() if int(HELD_BACK * len(one)) >= SLOT]
+    enough = [name for name, one in ordered.items() if int(HELD_BACK_SHARE * len(one)) >= SLOT_ROWS]
     names = [name for name in enough if model.has_own(name)] or enough
     longest = min(WELL_TRAINED, max((len(ordered[name]) for name in names), default=1))
-    places = spread(np.arange(len(names)), min(MOST_ENTITIES, MOST_TRAINING // longest))
+    places = subsample_evenly(len(names), min(MOST_ENTITIES, MOST_TRAINING // longest))
     return [_case(names[place], ordered[names[place]], len(places)) for place in places]
 
 
 def _case(entity: str, series: Series, entities: int) -> Case:
-    start = len(series) - int(HELD_BACK * len(series))
+    start = len(series) - int(HELD_BACK_SHARE * len(series))
     first, end = max(0, start - MOST_TRAINING // entities), min(len(series), start + MOST_TRIED // entities)
-    return Case(entity, picked(series, np.arange(first, start)), picked(series, np.arange(start, end)))
+    return Case(entity, take_rows(series, np.arange(first, start)), take_rows(series, np.arange(start, end)))
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class Method:
     def later(self, case: Case, values: np.ndarray) -> np.ndarray:
         """(n,) scores of the case's later records, had they these values (n, c)."""
         known = len(case.earlier)
-        past = picked(case.earlier, np.arange(max(0, known - self.past), known))
-        return self.scores(joined([past, Series(case.later.times, values)]))[len(past) :]
+        past = take_rows(case.earlier, np.arange(max(0, known - self.past), known))
+        return self.scores(concatenate([past, Series(case.later.times, values)]))[len(past) :]
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,9 @@ def _baselines(cases: Sequence[Case], max_gap: float | None) -> tuple[np.ndarray
             parts = [channels.cells(series.values[rows]).z for rows in series.runs(max_gap)]
             return np.concatenate([score(part) for part in parts])
 
-        return Method(scores, PAST)
+        return Method(scores, CONTEXT_ROWS)
 
-    return channels.changeable, {name: method(fit(cells)) for name, fit in BASELINES.items()}
+    return channels.event_deviations, {name: method(fit(cells)) for name, fit in BASELINES.items()}
 
 
 @dataclass(frozen=True)
@@ -134,12 +134,12 @@ class BakeoffResult:
     @property
     def is_anomaly(self) -> np.ndarray:
         """(n,): records in an event."""
-        return covered(self.events, len(self.scores[MODEL]))
+        return event_mask(self.events, len(self.scores[MODEL]))
 
     @property
     def is_counted(self) -> np.ndarray:
         """(n,): all but the echo of events."""
-        return self.is_anomaly | ~covered(self.events, len(self.scores[MODEL]), ECHO)
+        return self.is_anomaly | ~event_mask(self.events, len(self.scores[MODEL]), ECHO_ROWS)
 
     def found(self, method: str, rate: float) -> np.ndarray:
         """For each event whether a method finds it, at the threshold that normal records set."""
@@ -157,7 +157,7 @@ class BakeoffResult:
 def try_out(contest: FittedCase, rounds: int, kinds: Iterator[str], rng: np.random.Generator) -> BakeoffResult:
     """What the methods say of a case's later records with events in them, in so many rounds."""
     later = contest.case.later.values
-    made = [with_events(later, contest.deviations, kinds, rng) for _ in range(rounds)]
+    made = [inject_events(later, contest.deviations, kinds, rng) for _ in range(rounds)]
     events = (event.moved(number * len(later)) for number, (_, events) in enumerate(made) for event in events)
     scores = {
         name: np.concatenate([method.later(contest.case, values) for values, _ in made])

@@ -1,29 +1,29 @@
-"""Plain baselines of a series model: detectors that need no views, fusion or network, on the same standardised cells.
+"""Baselines of series: detectors without signals, fusion or network, on the same standardised cells as the model.
 
-What they find, the model should find too; where they find more, it does not pay.
+The model should find what a baseline finds. If a baseline finds more, the model does not pay off.
 """
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from detector.records.baselines import PEERS
-from detector.series.running_means import lagged, rows_of, running_mean
-from detector.series.signals import spread
+from detector.core.baselines import RECORD_BASELINES
+from detector.core.subsample import subsample_rows
+from detector.series.running_means import lagged, running_mean, window_rows
 
-ROWS = 10  # of a window, the current record included; as many are the lags of the autoregression
-MOST_WINDOWS = 2000  # that a baseline learns from
+ROWS = 10  # in a window, the current record included; also the number of lags of the autoregression
+MAX_WINDOWS = 2000  # that a baseline is fitted on
 RIDGE = 1e-3  # per record
-LEAST_ERROR = 0.05  # standard deviations: a perfectly forecast channel must not own the whole score
-HALF_LIFE = 2  # records: every method gains by a score that is smoothed over time
+MIN_ERROR = 0.05  # standard deviations: a perfectly forecast channel must not dominate the score
+HALF_LIFE_ROWS = 2  # every method gains from a score that is smoothed over time
 
 Score = Callable[[np.ndarray], np.ndarray]  # cells of consecutive records (n, c) -> anomaly scores (n,)
 Fit = Callable[[Sequence[np.ndarray]], Score]  # cells of runs of normal records, each (m, c) -> a score
-PAST = ROWS + rows_of(HALF_LIFE) - 1  # earlier records that a score depends on, at most
+CONTEXT_ROWS = ROWS + window_rows(HALF_LIFE_ROWS) - 1  # earlier records that a score depends on, at most
 
 
 def _fit_autoregression(runs: Sequence[np.ndarray]) -> Score:
-    """Length of what a linear forecast from the last 10 records missed, in its usual errors.
+    """Norm of the errors of a linear forecast from the last 10 records, in units of their usual size.
 
     A vector autoregression (Lutkepohl, *New Introduction to Multiple Time Series Analysis*, 2005) by ridge regression
     (Hoerl & Kennard 1970).
@@ -31,16 +31,16 @@ def _fit_autoregression(runs: Sequence[np.ndarray]) -> Score:
     past, cells = np.concatenate([_lags(run) for run in runs]), np.concatenate(runs)
     gram = past.T @ past + max(1.0, RIDGE * len(past)) * np.eye(past.shape[1])
     weights = np.linalg.solve(gram, past.T @ cells)
-    error = (cells - past @ weights).std(axis=0) + LEAST_ERROR
+    error = (cells - past @ weights).std(axis=0) + MIN_ERROR
     return lambda run: np.linalg.norm((run - _lags(run) @ weights) / error, axis=1)
 
 
-def _fit_on_windows(peer: str) -> Fit:
-    """The fit of a simple peer of record models to windows of 10 records in the place of records."""
+def _fit_on_windows(name: str) -> Fit:
+    """Return the fit of a baseline of single records to windows of 10 records in place of records."""
 
     def fit(runs: Sequence[np.ndarray]) -> Score:
         windows = np.concatenate([_windows(run) for run in runs])
-        score = PEERS[peer](spread(windows, MOST_WINDOWS), 0)  # neither peer draws at random
+        score = RECORD_BASELINES[name](subsample_rows(windows, MAX_WINDOWS), 0)  # knn and pca use no seed
         return lambda run: score(_windows(run))
 
     return fit
@@ -49,18 +49,18 @@ def _fit_on_windows(peer: str) -> Fit:
 def _smoothed(fit: Fit) -> Fit:
     def fit_smoothed(runs: Sequence[np.ndarray]) -> Score:
         score = fit(runs)
-        return lambda run: running_mean(score(run), HALF_LIFE)
+        return lambda run: running_mean(score(run), HALF_LIFE_ROWS)
 
     return fit_smoothed
 
 
 def _lags(run: np.ndarray) -> np.ndarray:
-    """(n, 1 + 10 c): one, and the records before each."""
+    """(n, 1 + 10 c): a constant, and the 10 records before each record."""
     return np.concatenate([np.ones((len(run), 1)), *(lagged(run, rows) for rows in range(1, ROWS + 1))], axis=1)
 
 
 def _windows(run: np.ndarray) -> np.ndarray:
-    """(n, 10 c) float32: each record and those before it."""
+    """(n, 10 c) float32: each record and the 9 before it."""
     return np.concatenate([lagged(run, rows) for rows in range(ROWS)], axis=1).astype(np.float32)
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from detector.series.bakeoff import METHODS, MODEL, BakeoffResult, cases_of, fit_contests, try_out
-from detector.series.fitting import HELD_BACK
+from detector.series.fitting import HELD_BACK_SHARE
 from detector.series.model import SeriesModel
 from detector.series.series import Series
-from detector.series.synthetic import KINDS, SLOT, in_turn
+from detector.series.synthetic import KINDS, SLOT_ROWS, cycle_kinds
 
 SEED = 0
 ENOUGH_EVENTS = 70  # ten of each kind
@@ -80,11 +80,11 @@ def make_card(model: SeriesModel, series: Mapping[str, Series], rate: float) -> 
     """
     cases = cases_of(model, series)
     if not cases:
-        needed = int(np.ceil(SLOT / HELD_BACK))
-        return SeriesCard(problem=f"No entity has the {needed} normal records that it takes to hold back {SLOT}.")
-    rounds = min(MOST_ROUNDS, -(-ENOUGH_EVENTS // sum(len(case.later) // SLOT for case in cases)))
+        needed = int(np.ceil(SLOT_ROWS / HELD_BACK_SHARE))
+        return SeriesCard(problem=f"No entity has the {needed} normal records that it takes to hold back {SLOT_ROWS}.")
+    rounds = min(MOST_ROUNDS, -(-ENOUGH_EVENTS // sum(len(case.later) // SLOT_ROWS for case in cases)))
     rng = np.random.default_rng(SEED)
-    kinds = in_turn(rng)
+    kinds = cycle_kinds(rng)
     tried = [one for contest in fit_contests(cases, model) if (one := try_out(contest, rounds, kinds, rng)).events]
     if not tried:
         return SeriesCard(problem="No synthetic anomaly can be made of these channels: none is a number that moves.")

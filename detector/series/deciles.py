@@ -1,10 +1,10 @@
-"""Deciles: where the cells of records lie among those of the entity's training records.
+"""Deciles: the rank of each cell among the entity's training records.
 
-Entities differ in level, in unit and in how often a flag is set. But of each one's training cells a tenth lies in each
-of its own deciles; so counts by decile can be added up over entities, in whatever mix these come.
+Entities differ in level, in unit and in how often a flag is set. But a tenth of each entity's training cells lies in
+each of its own deciles, so counts by decile can be added up over entities, whatever their mix.
 
-A value that fills several deciles, such as a flag, is dealt out to them by a number that is made of the entity's name
-and the record's time: as good as random, and the same for a record whatever comes with it.
+A value that fills several deciles, such as a flag, is distributed over them by a hash of the entity's name and the
+record's time: as good as random, and the same for a record whatever other records come with it.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ import numpy as np
 from detector.series.channels import bounded
 from detector.series.series import Series
 
-COUNT = 10
+DECILES = 10
 UNSEEN = -1
 
 
@@ -26,37 +26,38 @@ class Deciles:
     """The deciles of each channel.
 
     Attributes:
-        ends: (11, c) float64, the smallest training value and the upper end of each decile.
+        edges: (11, c) float64, the smallest training value and the upper end of each decile.
     """
 
-    ends: np.ndarray
+    edges: np.ndarray
 
     @classmethod
     def fit(cls, runs: Sequence[np.ndarray]) -> Self:
-        """The deciles of runs of normal records, each (n, c)."""
+        """Fit the deciles to runs of normal records, each (n, c)."""
         columns = [column[~np.isnan(column)] for column in bounded(np.concatenate(runs)).T]
-        ranks = np.arange(COUNT + 1) / COUNT
-        of_each = [
-            np.quantile(known, ranks, method="inverted_cdf") if len(known) else np.zeros(COUNT + 1) for known in columns
+        ranks = np.arange(DECILES + 1) / DECILES
+        edges = [
+            np.quantile(column, ranks, method="inverted_cdf") if len(column) else np.zeros(DECILES + 1)
+            for column in columns
         ]
-        return cls(np.stack(of_each, axis=1))
+        return cls(np.stack(edges, axis=1))
 
-    def places(self, entity: str, series: Series) -> np.ndarray:
-        """(n, c) the decile of each cell from 0 to 9; -1 where it lies beyond all of training, NaN where missing."""
-        dealt, values = _dealt(entity, series.times), bounded(series.values)
-        columns = [self._column(channel, column, dealt) for channel, column in enumerate(values.T)]
+    def assign(self, entity: str, series: Series) -> np.ndarray:
+        """Return the decile of each cell from 0 to 9, (n, c); -1 for values outside training, NaN for missing ones."""
+        hashes, values = _hashes(entity, series.times), bounded(series.values)
+        columns = [self._assign_column(channel, column, hashes) for channel, column in enumerate(values.T)]
         return np.where(np.isnan(values), np.nan, np.stack(columns, axis=1))
 
-    def _column(self, channel: int, values: np.ndarray, dealt: np.ndarray) -> np.ndarray:
-        lowest, tops = self.ends[0, channel], self.ends[1:, channel]
+    def _assign_column(self, channel: int, values: np.ndarray, hashes: np.ndarray) -> np.ndarray:
+        lowest, tops = self.edges[0, channel], self.edges[1:, channel]
         first = np.searchsorted(tops, values, side="left")
         last = np.maximum(np.searchsorted(tops, values, side="right") - 1, first)
-        places = first + np.floor(dealt * (last - first + 1))
-        return np.where((values < lowest) | (first == COUNT), UNSEEN, places)
+        decile = first + np.floor(hashes * (last - first + 1))
+        return np.where((values < lowest) | (first == DECILES), UNSEEN, decile)
 
 
-def _dealt(entity: str, times: np.ndarray) -> np.ndarray:
-    """(n,) numbers in [0, 1), scattered evenly whatever the step of the times: the mixer of SplitMix64."""
+def _hashes(entity: str, times: np.ndarray) -> np.ndarray:
+    """(n,) numbers in [0, 1), uniform whatever the step of the times: the mixer of SplitMix64."""
     integers = times.astype(np.int64) if times.dtype.kind in "Mmiu" else times.astype(np.float64)
     mixed = integers.view(np.uint64) ^ np.uint64(crc32(entity.encode()) << 32)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

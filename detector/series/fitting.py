@@ -1,116 +1,124 @@
-"""Normal records -> models: of each entity one that has not seen the last records, and one that has seen all."""
+"""Fits models to normal records: for each name one without the last records, to calibrate, and one with all of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
+from detector.core.progress import Epoch
+from detector.core.subsample import subsample_rows
 from detector.series.channels import Channels
 from detector.series.deciles import Deciles
 from detector.series.entity_model import EntityModel
 from detector.series.fusion import Fusion
 from detector.series.numpy_network import Scale, TrainedNetwork
 from detector.series.settings import SeriesSettings
-from detector.series.signal_weights import view_weights
-from detector.series.signals import Views, profile, spread
+from detector.series.signal_weights import fit_signal_weights
+from detector.series.signals import Signals, profile
 from schemas.errors import NotEnoughRecords
 
-if TYPE_CHECKING:
-    from detector.records.network_training import Epoch
-
-HELD_BACK = 0.2  # last share of the training records: what the views say of them scales the fusion
-MANY_RUNS = 5  # from here on whole runs are held back
-FEWEST_RECORDS = 50
-FOR_NETWORK = 8000  # most records that a network is trained on
+HELD_BACK_SHARE = 0.2  # of the training records: the last ones, whose signals scale the fusion
+MANY_RUNS = 5  # from this number on, whole runs are held back
+MIN_RECORDS = 50
+MAX_NETWORK_RECORDS = 8000  # that a network is trained on
 
 Runs = Sequence[np.ndarray]  # of consecutive normal records, each (n, c)
-Progress: TypeAlias = "Callable[[Epoch], None] | None"  # called after each epoch of networks
+Progress: TypeAlias = Callable[[Epoch], None] | None  # called after each epoch of networks
 
 
 def fit_models(runs: Mapping[str, Runs], settings: SeriesSettings, progress: Progress = None) -> dict[str, EntityModel]:
-    """A model for each name, by runs of normal records; their networks, where asked for, train together.
+    """Fit a model for each name to its runs of normal records; all networks are trained together.
 
     Raises:
-        NotEnoughRecords: where one has fewer than 50 records.
-        ConfigError: where the training of networks diverges.
+        NotEnoughRecords: If a name has fewer than 50 records.
+        ConfigError: If the training of the networks diverges.
     """
-    for one in runs.values():
-        _check_enough(one)
-    learned = (_Learned.of(part, settings) for one in runs.values() for part in (_earlier(one), one))
-    # with networks all at once, else one by one
-    parts = iter(_with_networks(list(learned), settings, progress)) if settings.network else learned
+    for runs_of_name in runs.values():
+        _check_enough(runs_of_name)
+    fitted = (
+        _FittedSignals.fit(part, settings)
+        for runs_of_name in runs.values()
+        for part in (_earlier(runs_of_name), runs_of_name)
+    )
+    # networks need all parts at once; else one at a time saves memory
+    parts = iter(_with_networks(list(fitted), settings, progress)) if settings.network else fitted
     triples = zip(runs.items(), parts, parts, strict=True)
-    return {name: _calibrated(one, earlier, whole, settings) for (name, one), earlier, whole in triples}
+    return {name: _calibrated(own, earlier, whole, settings) for (name, own), earlier, whole in triples}
 
 
 def _check_enough(runs: Runs) -> None:
-    found = sum(map(len, runs))
-    if found < FEWEST_RECORDS:
-        raise NotEnoughRecords(found, FEWEST_RECORDS, "to train a series model")
+    records = sum(map(len, runs))
+    if records < MIN_RECORDS:
+        raise NotEnoughRecords(records, MIN_RECORDS, "to train a series model")
 
 
 @dataclass(frozen=True)
-class _Learned:
-    """What some runs teach.
+class _FittedSignals:
+    """Channels and signals fitted to runs.
 
     Attributes:
-        channels: what each was like.
-        views: learned from the cells.
-        profiles: (m, 5 s) of some of the records, for the network; none where there is to be none.
+        channels: of the runs.
+        signals: fitted to the cells.
+        profiles: (m, 5 s) of a subsample of the records, for the network; none if no network is trained.
     """
 
     channels: Channels
-    views: Views
+    signals: Signals
     profiles: np.ndarray
 
     @classmethod
-    def of(cls, runs: Runs, settings: SeriesSettings) -> "_Learned":
+    def fit(cls, runs: Runs, settings: SeriesSettings) -> "_FittedSignals":
         channels = Channels.fit(runs)
         cells = [channels.cells(run) for run in runs]
-        views = Views.fit(cells, channels.shaped, settings.reference)
-        profiles = [profile(run.z[:, channels.shaped]) for run in cells] if settings.network else [np.zeros((0, 1))]
-        return cls(channels, views, spread(np.concatenate(profiles), FOR_NETWORK))
+        continuous = channels.continuous
+        signals = Signals.fit(cells, continuous, settings.reference)
+        profiles = [profile(run.z[:, continuous]) for run in cells] if settings.network else [np.zeros((0, 1))]
+        return cls(channels, signals, subsample_rows(np.concatenate(profiles), MAX_NETWORK_RECORDS))
 
-    def say(self, run: np.ndarray) -> np.ndarray:
-        """(n, v): what the views say of consecutive records (n, c)."""
-        return self.views.scores(self.channels.cells(run))
+    def measure(self, run: np.ndarray) -> np.ndarray:
+        """Return the signals (n, k) of consecutive records (n, c)."""
+        return self.signals.measure(self.channels.cells(run))
 
 
-def _with_networks(parts: Sequence[_Learned], settings: SeriesSettings, progress: Progress) -> list[_Learned]:
+def _with_networks(
+    parts: Sequence[_FittedSignals], settings: SeriesSettings, progress: Progress
+) -> list[_FittedSignals]:
     from detector.series.keras_network import train
 
     scales = [Scale.fit(part.profiles) for part in parts]
     features = [scale(part.profiles) for part, scale in zip(parts, scales, strict=True)]
-    weights = train(features, [len(part.channels.shaped) for part in parts], settings.seed, progress)
+    weights = train(features, [len(part.channels.continuous) for part in parts], settings.seed, progress)
     return [
-        replace(part, views=replace(part.views, autoencoder=TrainedNetwork.of(own, scale, kept)))
+        replace(part, signals=replace(part.signals, autoencoder=TrainedNetwork.of(own, scale, reference)))
         for part, own, scale in zip(parts, weights, scales, strict=True)
-        for kept in [spread(part.profiles, settings.reference)]
+        for reference in [subsample_rows(part.profiles, settings.reference)]
     ]
 
 
-def _calibrated(runs: Runs, earlier: _Learned, whole: _Learned, settings: SeriesSettings) -> EntityModel:
-    """The model of all records, its fusion scaled by what views learned from the earlier ones say of the last fifth.
+def _calibrated(runs: Runs, earlier: _FittedSignals, whole: _FittedSignals, settings: SeriesSettings) -> EntityModel:
+    """Return the model of all records; signals fitted to the earlier records scale its fusion on the last fifth.
 
-    Each held-back record has the past it had.
+    Each held-back record is measured with the past that it had.
     """
-    later = [(run, start) for run, start in zip(runs, _starts(runs), strict=True) if start < len(run)]
-    said = [earlier.say(run)[start:] for run, start in later]
-    fusion = Fusion.fit(said, settings.smoothing)
+    held_back = [(run, start) for run, start in zip(runs, _starts(runs), strict=True) if start < len(run)]
+    signals = [earlier.measure(run)[start:] for run, start in held_back]
+    fusion = Fusion.fit(signals, settings.smoothing)
     if settings.select == "auto":
-        fusion = fusion.weighted(view_weights(later, earlier.say, earlier.channels.changeable, fusion, settings.seed))
-    reference = np.concatenate([fusion.scores(run) for run in said])
-    return EntityModel(whole.channels, whole.views, fusion, reference, Deciles.fit(runs))
+        deviations = earlier.channels.event_deviations
+        fusion = fusion.weighted(fit_signal_weights(held_back, earlier.measure, deviations, fusion, settings.seed))
+    reference = np.concatenate([fusion.scores(run) for run in signals])
+    return EntityModel(whole.channels, whole.signals, fusion, reference, Deciles.fit(runs))
 
 
 def _earlier(runs: Runs) -> list[np.ndarray]:
+    """Return the runs without their held-back rows."""
     return [run[:start] for run, start in zip(runs, _starts(runs), strict=True) if start]
 
 
 def _starts(runs: Runs) -> list[int]:
-    """Where the held-back rows of each run start: of many runs the last fifth of them is held back whole."""
+    """Return the first held-back row of each run; of many runs the last fifth is held back whole."""
     if len(runs) >= MANY_RUNS:
-        kept = round((1 - HELD_BACK) * len(runs))
+        kept = round((1 - HELD_BACK_SHARE) * len(runs))
         return [len(run) if position < kept else 0 for position, run in enumerate(runs)]
-    return [int(np.ceil((1 - HELD_BACK) * len(run))) for run in runs]
+    return [int(np.ceil((1 - HELD_BACK_SHARE) * len(run))) for run in runs]

@@ -1,8 +1,9 @@
-"""Fusion: what several views say of a record over several spans of time, as one anomaly score.
+"""Fusion: one anomaly score from several signals over several spans of time.
 
-Each view is smoothed, then measured from its median in units of the distance to its 95 % quantile on held-back
-normal records, and compressed. For each span the two views that are most alarmed are averaged: one alone may be a
-fluke, and all would drown the one that sees. The most alarmed span counts. A view with a weight below 1 alarms less.
+Each signal is smoothed, then measured from its median in units of the distance to its 95 % quantile on held-back
+normal records, and compressed. For each span the two largest alarms are averaged: a single one may be chance, and an
+average of all would hide a signal that is alone in detecting the anomaly. The largest span counts. A weight below 1
+lowers the alarms of a signal.
 """
 
 from collections.abc import Sequence
@@ -11,23 +12,23 @@ from typing import Self
 
 import numpy as np
 
-from detector.series.running_means import rows_of, running_mean
+from detector.series.running_means import running_mean, window_rows
 
-HIGH = 0.95  # quantile
-LEAST_SPREAD = 0.1  # of a view that says the same of most normal records
-MOST_ALARMED = 2  # views
+HIGH_QUANTILE = 0.95
+MIN_SPREAD = 0.1  # of a signal that is the same for most normal records
+FUSED_SIGNALS = 2  # the largest alarms
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """The usual range of each view.
+    """The usual range of each of k signals.
 
     Attributes:
-        smoothing: half-lives in rows, S of them.
-        median: (v,) of each view's scores.
-        centre: (S, v) median of the smoothed ones.
-        spread: (S, v) from there to their 95 % quantile.
-        weights: (v,) how much each view's alarm counts; all alike where absent.
+        smoothing: half-lives in rows, one for each of S spans.
+        median: (k,) of each signal.
+        centre: (S, k) median of the smoothed signals.
+        spread: (S, k) distance from the centre to the 95 % quantile of the smoothed signals.
+        weights: (k,) factors of the signals' alarms; None if all count alike.
     """
 
     smoothing: tuple[int, ...]
@@ -38,35 +39,35 @@ class Fusion:
 
     @classmethod
     def fit(cls, runs: Sequence[np.ndarray], smoothing: tuple[int, ...]) -> Self:
-        """The fusion by what views said of runs of held-back records, each (n, v)."""
+        """Fit the fusion to the signals of runs of held-back records, each (n, k)."""
         median = np.median(np.concatenate(runs), axis=0)
-        smooth = [np.concatenate([running_mean(run - median, life) for run in runs]) for life in smoothing]
-        centre = np.stack([np.median(rows, axis=0) for rows in smooth])
-        high = np.stack([np.quantile(rows, HIGH, axis=0) for rows in smooth])
-        return cls(smoothing, median, centre, np.maximum(high - centre, LEAST_SPREAD))
+        smoothed = [np.concatenate([running_mean(run - median, life) for run in runs]) for life in smoothing]
+        centre = np.stack([np.median(rows, axis=0) for rows in smoothed])
+        high = np.stack([np.quantile(rows, HIGH_QUANTILE, axis=0) for rows in smoothed])
+        return cls(smoothing, median, centre, np.maximum(high - centre, MIN_SPREAD))
 
     @property
     def context_rows(self) -> int:
-        """How many earlier rows of the views a score depends on."""
-        return max(map(rows_of, self.smoothing)) - 1
+        """How many earlier rows of the signals a score depends on."""
+        return max(map(window_rows, self.smoothing)) - 1
 
     def to_state(self) -> dict[str, np.ndarray]:
-        """The numbers by name; weights where there are any."""
+        """Return the arrays by name; weights only if there are any."""
         weights = {} if self.weights is None else {"weights": self.weights}
         return {"median": self.median, "centre": self.centre, "spread": self.spread, **weights}
 
     def weighted(self, weights: np.ndarray) -> Self:
-        """The fusion with these weights (v,) of the views."""
+        """Return the fusion with weights (k,) of the signals."""
         return replace(self, weights=weights)
 
-    def alarms(self, views: np.ndarray) -> np.ndarray:
-        """(S, n, v): how alarmed each view is over each span, for what the views say of a run (n, v)."""
-        spans = [running_mean(views - self.median, life) for life in self.smoothing]
+    def alarms(self, signals: np.ndarray) -> np.ndarray:
+        """Return the alarm of each signal over each span, (S, n, k), for the signals (n, k) of a run."""
+        spans = [running_mean(signals - self.median, life) for life in self.smoothing]
         above = (np.stack(spans) - self.centre[:, None]) / self.spread[:, None]
         alarm = np.log1p(np.maximum(above, 0))
         return np.where(above > 0, alarm if self.weights is None else self.weights * alarm, above)
 
-    def scores(self, views: np.ndarray) -> np.ndarray:
-        """(n,) anomaly scores of a run, for what the views say of it (n, v)."""
-        alarmed = np.sort(self.alarms(views), axis=2)[:, :, -MOST_ALARMED:].mean(axis=2)  # (S, n)
-        return np.asarray(alarmed.max(axis=0))
+    def scores(self, signals: np.ndarray) -> np.ndarray:
+        """Return the anomaly scores (n,) of a run from its signals (n, k)."""
+        fused = np.sort(self.alarms(signals), axis=2)[:, :, -FUSED_SIGNALS:].mean(axis=2)  # (S, n)
+        return np.asarray(fused.max(axis=0))

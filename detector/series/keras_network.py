@@ -13,7 +13,7 @@ from keras import ops
 
 from detector.core.autoencoder import initial_weights, latent_size
 from detector.core.keras_arrays import KerasArrays, Network, compile_for_training
-from detector.records.network_training import EPOCH_STEPS, Epoch
+from detector.core.progress import EPOCH_STEPS, Epoch
 from detector.series.network import TemporalNetwork, shapes
 from schemas.errors import ConfigError
 

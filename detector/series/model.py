@@ -1,4 +1,4 @@
-"""SeriesModel: the models of many entities behind one face."""
+"""SeriesModel: the models of many entities behind one interface."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -9,21 +9,21 @@ from detector.series.entity_model import Causes, EntityModel
 from detector.series.fitting import Progress, fit_models
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
-from detector.series.signal_weights import learned_views
-from detector.series.signals import CONTEXT
+from detector.series.signal_weights import learned_signals
+from detector.series.signals import CONTEXT_ROWS
 from schemas.errors import RecordsError
 
-SHARED = ""  # the name under which the model of all entities is kept: no entity is called so
+SHARED = ""  # the name of the model that entities share: no entity has this name
 
 
 class SeriesModel:
-    """Scores records of entities by their past. It holds no state but what training left.
+    """A scorer of records by the past of their entity. Scoring never changes its state.
 
     Args:
-        entities: a model for each entity that has its own.
-        shared: the model of all entities together, where there is one.
-        width: how many channels a record has.
-        settings: as given to training.
+        entities: the models of entities that have their own.
+        shared: the model of all entities together, or None.
+        width: number of channels.
+        settings: of the training.
     """
 
     def __init__(
@@ -38,74 +38,76 @@ class SeriesModel:
     def fit(
         cls, series: Mapping[str, Series], settings: SeriesSettings | None = None, progress: Progress = None
     ) -> Self:
-        """The model of normal records of entities; the same records give the same model.
+        """Fit a model to the normal records of entities; the same records give the same model.
 
         Args:
             series: the records of each entity.
-            settings: the defaults where absent.
+            settings: None for the defaults.
             progress: called after each epoch of networks.
 
         Raises:
-            NotEnoughRecords: where a model would have fewer than 50 records.
-            RecordsError: where entities differ in channels, or there is none.
-            ConfigError: where the training of networks diverges.
+            NotEnoughRecords: If a model would have fewer than 50 records.
+            RecordsError: If the entities differ in their channels, or there are none.
+            ConfigError: If the training of networks diverges.
         """
         settings = settings or SeriesSettings()
         width = _common_width(series)
-        runs = {entity: _runs(one, settings) for entity, one in series.items()}
-        wanted = {entity: own for entity, own in runs.items() if _has_own(sum(map(len, own)), settings)}
+        runs_by_entity = {entity: _runs(records, settings) for entity, records in series.items()}
+        runs_by_model = {
+            entity: runs for entity, runs in runs_by_entity.items() if _gets_own(sum(map(len, runs)), settings)
+        }
         if settings.models != "per_entity":
-            wanted[SHARED] = [run for of_entity in runs.values() for run in of_entity]
-        models = fit_models(wanted, settings, progress)
+            runs_by_model[SHARED] = [run for runs in runs_by_entity.values() for run in runs]
+        models = fit_models(runs_by_model, settings, progress)
         return cls(models, models.pop(SHARED, None), width, settings)
 
     @property
     def context_rows(self) -> int:
-        """How many earlier records of its entity a record's score depends on, at most."""
+        """The largest number of earlier records of its entity that a record's score depends on."""
         models = [*self.entities.values(), *([self.shared] if self.shared else [])]
-        return CONTEXT + max(model.fusion.context_rows for model in models)
+        return CONTEXT_ROWS + max(model.fusion.context_rows for model in models)
 
     def has_own(self, entity: str) -> bool:
-        """Whether the entity is scored by a model of its own, not by the shared one."""
+        """Return whether the entity is scored by its own model, not by the shared one."""
         return entity in self.entities
 
     def reference(self, entity: str) -> np.ndarray:
-        """(m,) scores of held-back normal records, to calibrate the entity's scores by."""
+        """Return the scores (m,) of held-back normal records, which calibrate the entity's scores."""
         return self._model(entity).reference
 
-    def view_weights(self, entity: str) -> dict[str, float] | None:
-        """How much each learned view counts in the entity's scores; None where all count alike."""
+    def signal_weights(self, entity: str) -> dict[str, float] | None:
+        """Return the weight of each learned signal in the entity's scores; None if all count alike."""
         weights = self._model(entity).fusion.weights
         if weights is None:
             return None
-        return {name: float(weights[view]) for view, name in learned_views(len(weights)).items()}
+        return {name: float(weights[position]) for position, name in learned_signals(len(weights)).items()}
 
     def scores(self, entity: str, series: Series) -> np.ndarray:
-        """(n,) anomaly scores, in the order of the records.
+        """Return anomaly scores (n,), in the order of the records.
 
-        Scores are those of the whole history where the first record to be used has `context_rows` records before it,
-        or is the entity's first.
+        A record's score equals its score in the whole history if the series has `context_rows` records before it, or
+        begins with the entity's first record.
 
         Raises:
-            RecordsError: where the entity has no model, or the channels are not those of training.
+            RecordsError: If the entity has no model, or the number of channels differs from training.
         """
         model, ordered, position = self._prepare(entity, series)
         parts = [model.scores(ordered.values[rows]) for rows in ordered.runs(self.settings.max_gap)]
         return np.concatenate(parts)[position] if len(series) else np.zeros(0)
 
     def deciles(self, entity: str, series: Series) -> np.ndarray:
-        """(n, c) where cells lie among those of training, as `Deciles.places`.
+        """Return the decile of each cell among the training records, (n, c), as `Deciles.assign` does.
 
         Raises:
-            RecordsError: where the entity has no model.
+            RecordsError: If the entity has no model.
         """
-        return self._model(entity).deciles.places(entity, series)
+        return self._model(entity).deciles.assign(entity, series)
 
     def causes(self, entity: str, series: Series) -> Causes:
-        """Why records are unusual, in their order; with context as for `scores`.
+        """Return why records are unusual, in their order; the context is as for `scores`.
 
         Raises:
-            RecordsError: as for `scores`.
+            RecordsError: As for `scores`.
         """
         model, ordered, position = self._prepare(entity, series)
         parts = [model.causes(ordered.values[rows]) for rows in ordered.runs(self.settings.max_gap)]
@@ -117,22 +119,22 @@ class SeriesModel:
         )
 
     def to_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Arrays by name, and a manifest of JSON values."""
+        """Return arrays by name, and a manifest of JSON values."""
         arrays = {
             f"{index}/{name}": array
-            for index, model in enumerate(self._all().values())
+            for index, model in enumerate(self._models().values())
             for name, array in model.to_state().items()
         }
-        return arrays, {"settings": self.settings.to_state(), "width": self.width, "models": list(self._all())}
+        return arrays, {"settings": self.settings.to_state(), "width": self.width, "models": list(self._models())}
 
     @classmethod
     def from_state(cls, arrays: Mapping[str, np.ndarray], manifest: Mapping[str, Any]) -> Self:
-        """The model that gave the state."""
+        """Return the model of a state that `to_state` wrote."""
         settings = SeriesSettings.from_state(manifest["settings"])
-        models = {name: _model(index, arrays, settings) for index, name in enumerate(manifest["models"])}
+        models = {name: _load_model(index, arrays, settings) for index, name in enumerate(manifest["models"])}
         return cls(models, models.pop(SHARED, None), manifest["width"], settings)
 
-    def _all(self) -> dict[str, EntityModel]:
+    def _models(self) -> dict[str, EntityModel]:
         return self.entities | ({SHARED: self.shared} if self.shared else {})
 
     def _model(self, entity: str) -> EntityModel:
@@ -154,11 +156,11 @@ class SeriesModel:
 
 
 def _common_width(series: Mapping[str, Series]) -> int:
-    widths = {one.values.shape[1] for one in series.values()}
+    widths = {records.values.shape[1] for records in series.values()}
     if len(widths) != 1 or SHARED in series:
         raise RecordsError(
             f"Training needs named entities with the same channels, received {len(series)} entities with "
-            f"{sorted(widths)} channels. Train those that differ apart."
+            f"{sorted(widths)} channels. Use a monitor of its own for entities with other channels."
         )
     return widths.pop()
 
@@ -168,11 +170,11 @@ def _runs(series: Series, settings: SeriesSettings) -> list[np.ndarray]:
     return [ordered.values[rows] for rows in ordered.runs(settings.max_gap)]
 
 
-def _has_own(records: int, settings: SeriesSettings) -> bool:
+def _gets_own(records: int, settings: SeriesSettings) -> bool:
     return settings.models == "per_entity" or (settings.models == "auto" and records >= settings.fewest)
 
 
-def _model(index: int, arrays: Mapping[str, np.ndarray], settings: SeriesSettings) -> EntityModel:
+def _load_model(index: int, arrays: Mapping[str, np.ndarray], settings: SeriesSettings) -> EntityModel:
     prefix = f"{index}/"
     state = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
     return EntityModel.from_state(state, settings)

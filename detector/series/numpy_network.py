@@ -14,7 +14,6 @@ from detector.series.network import TemporalNetwork
 LEAST_DEVIATION = 0.05  # added to that of a feature: one that hardly moved must not own the whole score
 NEIGHBOURS = 5
 ROWS = 1024  # records computed at once: their numbers stay in the cache
-NETWORK_VIEWS = ("loss", "latent")  # signals of a network
 
 
 @dataclass(frozen=True)

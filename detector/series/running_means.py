@@ -1,50 +1,50 @@
-"""Running means over a fixed number of past rows, the same bits wherever a series is cut.
+"""Running means over a fixed number of past rows, with the same bits wherever a series is cut.
 
-A mean of weights 2^(-age / half-life) over R rows is built by doubling: the sum over 2m rows is that over m rows plus
-the decayed sum m rows earlier. So a row's mean is one fixed tree of additions over its own past, whatever came
-before. Rows before the first one count as 0, the mean of a standardised channel: a young series is drawn to it.
+A mean with weights 2^(-age / half-life) over R rows is built by doubling: the sum over 2m rows is the sum over m rows
+plus the decayed sum m rows earlier. So a row's mean is a fixed tree of additions over the row's own past, whatever
+came before. Rows before the first one count as 0, the mean of a standardised channel: a young series is drawn to it.
 """
 
 import numpy as np
 
-WINDOW = 2  # half-lives after which a past row counts no more
+WINDOW_HALF_LIVES = 2  # after which a past row no longer counts
 
 
-def rows_of(half_life: int) -> int:
-    """How many rows a running mean looks at, the current one included: a power of two.
+def window_rows(half_life: int) -> int:
+    """Return the number of rows in a running mean, the current one included: a power of two.
 
-    >>> rows_of(8), rows_of(256)
+    >>> window_rows(8), window_rows(256)
     (16, 512)
     """
-    return 1 << (WINDOW * half_life - 1).bit_length()
+    return 1 << (WINDOW_HALF_LIVES * half_life - 1).bit_length()
 
 
 def running_mean(x: np.ndarray, half_life: int) -> np.ndarray:
-    """(n, ...): the decayed mean of each row and those before it."""
+    """Return the decayed mean of each row and the rows before it, (n, ...)."""
     decay = 0.5 ** (1 / half_life)
     rows, total = 1, np.array(x, dtype=np.float64)
-    while rows < rows_of(half_life):
+    while rows < window_rows(half_life):
         total[rows:] += decay**rows * total[:-rows]
         rows *= 2
     return np.asarray(total * ((1 - decay) / (1 - decay**rows)))
 
 
 def past_mean(x: np.ndarray, half_life: int) -> np.ndarray:
-    """(n, ...): the decayed mean of the rows before each row; 0 for the first."""
+    """Return the decayed mean of the rows before each row, (n, ...); 0 for the first."""
     return np.concatenate([np.zeros_like(x[:1], dtype=np.float64), running_mean(x[:-1], half_life)])
 
 
 def lagged(x: np.ndarray, rows: int) -> np.ndarray:
-    """(n, ...): the row that came `rows` earlier, or the first one."""
+    """Return for each row the row that came `rows` earlier, or the first one, (n, ...)."""
     return x[np.maximum(np.arange(len(x)) - rows, 0)]
 
 
-def run_length(is_same: np.ndarray, most: int) -> np.ndarray:
-    """(n, ...): how many rows in a row `is_same` (n, ...) has held, up to each row, counted up to `most`.
+def run_length(is_same: np.ndarray, limit: int) -> np.ndarray:
+    """Count for how many rows up to each row `is_same` (n, ...) has held without a break, at most `limit`.
 
     >>> run_length(np.array([True, True, False, True]), 8).tolist()
     [1, 2, 0, 1]
     """
     rows = np.arange(1, len(is_same) + 1).reshape(-1, *[1] * (is_same.ndim - 1))
     last_break = np.maximum.accumulate(np.where(is_same, 0, rows), axis=0)
-    return np.asarray(np.minimum(rows - last_break, most))
+    return np.asarray(np.minimum(rows - last_break, limit))

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from detector.core.blob import artifact_error
 from detector.core.calibration import Calibration, conformal_rank, severity
 from detector.core.drift import Profile
-from detector.records.artifact import refused
 from detector.series.artifact import SeriesArtifact
 from detector.series.drift import ProfileInContext
 from detector.series.entity_model import Causes
@@ -187,7 +187,7 @@ class SeriesScorer:
 
 @dataclass(frozen=True)
 class BoundSeriesScorer:
-    """A scorer of series bound to the past of some records, with the face of `detector.records.scorer.Scorer`.
+    """A scorer of series bound to the past of some records, with the interface of the scorer of single records.
 
     Attributes:
         scorer: of series.
@@ -220,7 +220,7 @@ class BoundSeriesScorer:
 def _profile_of(artifact: SeriesArtifact) -> Profile | None:
     profile = Profile.from_state(artifact.about.get("profile"))  # models of other origin have none
     if profile is not None and profile.features.keys() != set(artifact.features.names):
-        raise refused("has the profile of other features than its own")
+        raise artifact_error("has the profile of other features than its own")
     return profile
 
 

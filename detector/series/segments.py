@@ -10,43 +10,43 @@ from detector.series.series import Series
 from schemas.errors import MissingColumns
 from schemas.frames import Features
 
-EVERYTHING = "all"
-"""The entity of all records where there is no column of entities."""
+UNGROUPED_ENTITY = "all"
+"""The entity of all records if no column names entities."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Records of one entity, each later in time than the one before it, with all that is past for any of them.
+    """Records of one entity, each later than the one before it, with all records that are past for any of them.
 
     Attributes:
-        entity: its name; empty where a record has none.
-        rows: (n,) positions of the records in the frame that they come from.
-        pool: holds the past and the records, and perhaps what others share with them.
-        kept: positions in the pool of the past and then the records; all of it where absent.
+        entity: its name; empty if a record has none.
+        rows: (n,) positions of the records in their frame.
+        pool: a series that holds the past and the records; other segments may share it.
+        pool_rows: positions in the pool of the past and then of the records; None for the whole pool.
     """
 
     entity: str
     rows: np.ndarray
     pool: Series
-    kept: np.ndarray | None = None
+    pool_rows: np.ndarray | None = None
 
     @property
     def series(self) -> Series:
-        """The past and then the records."""
-        return self.pool if self.kept is None else picked(self.pool, self.kept)
+        """The past, followed by the records."""
+        return self.pool if self.pool_rows is None else take_rows(self.pool, self.pool_rows)
 
     @property
     def own(self) -> slice:
-        """Where the records are in the series."""
-        size = len(self.pool) if self.kept is None else len(self.kept)
+        """The positions of the records in the series."""
+        size = len(self.pool) if self.pool_rows is None else len(self.pool_rows)
         return slice(size - len(self.rows), size)
 
 
 def series_of(records: pd.DataFrame, time: str, features: Features) -> Series:
-    """Records as a series, in their order.
+    """Convert records to a series, in their order.
 
     Raises:
-        MissingColumns: where they lack a feature.
+        MissingColumns: If the records lack a feature.
     """
     if missing := features.missing_from(records.columns):
         raise MissingColumns(missing, records.columns)
@@ -55,39 +55,39 @@ def series_of(records: pd.DataFrame, time: str, features: Features) -> Series:
     return Series(times, np.column_stack(channels))
 
 
-def picked(series: Series, rows: np.ndarray | slice) -> Series:
-    """Some records of a series, by position."""
+def take_rows(series: Series, rows: np.ndarray | slice) -> Series:
+    """Return the records of a series at the given positions."""
     return Series(series.times[rows], series.values[rows])
 
 
-def joined(parts: Sequence[Series]) -> Series:
-    """Several series, one after another."""
+def concatenate(parts: Sequence[Series]) -> Series:
+    """Join several series, one after another."""
     return Series(np.concatenate([part.times for part in parts]), np.concatenate([part.values for part in parts]))
 
 
 def entities_of(records: pd.DataFrame, entity: str | None) -> np.ndarray:
-    """(n,) names of the entities in a column, empty where it is; without a column all records are of one."""
+    """Return the entity (n,) of each record from a column, empty for nulls; without a column it is the same for all."""
     if entity is None:
-        return np.full(len(records), EVERYTHING, dtype=object)
+        return np.full(len(records), UNGROUPED_ENTITY, dtype=object)
     texts = records[entity].astype("str").astype("object")
     return texts.where(records[entity].notna(), "").to_numpy()
 
 
 def positions_of(entities: np.ndarray) -> dict[str, np.ndarray]:
-    """Where in (n,) names each of them stands, in ascending order."""
+    """Return the positions of each entity among (n,) names, in ascending order."""
     indices = pd.Series(entities).groupby(entities).indices
     return {str(name): np.asarray(rows) for name, rows in indices.items()}
 
 
 def rising_runs(times: np.ndarray, entities: np.ndarray) -> Iterator[np.ndarray]:
-    """Positions of records of one entity that came one after another and are each later in time than the last.
+    """Yield the positions of consecutive records of one entity, each later in time than the one before.
 
-    A record without a time or an entity is a run of its own.
+    A record without a time or an entity is a run by itself.
 
     >>> times = np.array([1, 1, 2, 3, 2])
     >>> [run.tolist() for run in rising_runs(times, np.array(["a", "b", "a", "b", "b"]))]
     [[0, 2], [1, 3], [4]]
     """
     for name, positions in positions_of(entities).items():
-        is_later = times[positions[1:]] > times[positions[:-1]]  # never where one of them is missing
+        is_later = times[positions[1:]] > times[positions[:-1]]  # false if one of the times is missing
         yield from np.split(positions, np.flatnonzero(~is_later | (name == "")) + 1)

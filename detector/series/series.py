@@ -1,4 +1,4 @@
-"""Consecutive records of one entity, in order and without repeats, and the runs that gaps in time cut them into."""
+"""Consecutive records of one entity: in order, without duplicates, and cut into runs at gaps in time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from schemas.errors import RecordsError
 
 @dataclass(frozen=True)
 class Series:
-    """Records of one entity, as they came.
+    """Records of one entity, in the order in which they came.
 
     Attributes:
         times: (n,) date-times or numbers.
-        values: (n, c) float64 channels, NaN where a cell is missing.
+        values: (n, c) float64 channels, NaN if a cell is missing.
     """
 
     times: np.ndarray
@@ -32,7 +32,11 @@ class Series:
         return len(self.values)
 
     def ordered(self) -> tuple["Series", np.ndarray]:
-        """The series by time, of repeated times the record that came last; and (n,) where each record went."""
+        """Sort by time; of records with the same time the last one is kept.
+
+        Returns:
+            The ordered series, and the position (n,) in it of each record.
+        """
         order = np.argsort(self.times, kind="stable")
         times = self.times[order]
         is_last = np.append(times[1:] != times[:-1], True)[: len(times)]
@@ -42,7 +46,7 @@ class Series:
         return Series(self.times[kept], self.values[kept]), position
 
     def runs(self, max_gap: float | None) -> Iterator[slice]:
-        """Rows without a longer step between them than `max_gap`, of an ordered series."""
+        """Yield the runs of an ordered series: rows without a time step longer than `max_gap` between them."""
         step = np.diff(self.times)
         if np.issubdtype(step.dtype, np.timedelta64):
             step = step / np.timedelta64(1, "s")

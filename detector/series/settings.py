@@ -1,4 +1,4 @@
-"""What a series model is told before it sees a record."""
+"""The settings of a series model."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
@@ -14,14 +14,15 @@ class SeriesSettings:
     Attributes:
         models: one model for each entity, one for all, or one for each entity that has enough records and one for
             the others.
-        max_gap: longest step of time within which a record is the next one; after a longer step the past is
-            forgotten. In seconds for date-times, else in the unit of the times; None for no limit.
+        max_gap: longest time step between a record and the next; after a longer step the past is forgotten. In
+            seconds for date-times, else in the unit of the times; None for no limit.
         smoothing: half-lives of the score's running means, in records. An anomaly must last about as long as the
             shortest one to count in full, which is the delay of an alarm.
         reference: most records kept to measure distances to.
         fewest: records that an entity needs for a model of its own, with `models = "auto"`.
-        select: whether the views count alike, or each by how well it tells synthetic anomalies in held-back records.
-        network: whether a variational autoencoder adds two views; training it needs Keras, scoring does not.
+        select: "all" weighs all signals alike, "auto" weighs each by how well it detects synthetic anomalies in
+            held-back records.
+        network: whether a variational autoencoder adds two signals; training it needs Keras, scoring does not.
         seed: of the network's training and of the synthetic anomalies; nothing else is random.
     """
 
@@ -35,13 +36,13 @@ class SeriesSettings:
     seed: int = 0
 
     def to_state(self) -> dict[str, Any]:
-        """The settings as numbers, strings and lists; without those that are as they were before they existed."""
+        """Return the settings as JSON values; newer settings are left out if they have no effect."""
         state = {**asdict(self), "smoothing": list(self.smoothing)}
-        is_plain = {"select": self.select == "all", "network": not self.network}
-        is_plain["seed"] = all(is_plain.values())
-        return {name: value for name, value in state.items() if not is_plain.get(name)}
+        is_default = {"select": self.select == "all", "network": not self.network}
+        is_default["seed"] = all(is_default.values())
+        return {name: value for name, value in state.items() if not is_default.get(name)}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
-        """The settings that gave the state."""
+        """Return the settings of a state that `to_state` wrote."""
         return cls(**(state | {"smoothing": tuple(state["smoothing"])}))

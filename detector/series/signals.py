@@ -1,14 +1,14 @@
-"""Views: each looks at a record and its past in one way and says how unusual it is.
+"""Signals: each measures in one way how unusual a record is, given its past.
 
 - *level*: distance of [value, short mean, volatility] to the nearest such triples of training;
-- *departure*: the same for values relative to their long mean, which drift leaves alone;
+- *departure*: the same for values relative to their long mean, which drift does not change;
 - *forecast*: error of a linear forecast from the past alone, so that the record cannot explain itself;
-- *breach*: a channel is silent, or takes a value that it never had;
+- *breach*: a channel is missing, or has a value that it never had;
 - *stuck*: a channel that always moved stands still;
-- *loss* and *latent*, where a network was trained: how badly it rebuilds level and departure, and the distance to the
-  nearest latents of training.
+- *loss* and *latent*, if a network was trained: its reconstruction error of level and departure, and the distance to
+  the nearest latents of training.
 
-No view of a single row is enough: slow drift shows in the first, a step in the second, a broken rhythm in the third.
+No single signal is enough: slow drift shows in the level, a step in the departure, a broken rhythm in the forecast.
 """
 
 from collections.abc import Sequence
@@ -19,41 +19,45 @@ import numpy as np
 
 from detector.core.kernels import products
 from detector.core.neighbours import Neighbours
-from detector.core.subsample import evenly_spread
-from detector.series.channels import STILL_ROWS, Cells
+from detector.core.subsample import subsample_rows
+from detector.series.channels import MAX_STILL_ROWS, Cells
 from detector.series.numpy_network import TrainedNetwork
-from detector.series.running_means import lagged, past_mean, rows_of, running_mean
+from detector.series.running_means import lagged, past_mean, running_mean, window_rows
 
 SHORT, VOLATILITY, LONG = 8, 16, 256  # half-lives in rows
-MEMORIES = (8, 64)  # half-lives of the forecast's averages of the past
-LAGS = (1, 2)
+FORECAST_HALF_LIVES = (8, 64)  # rows, of the averages of the past that a forecast starts from
+FORECAST_LAGS = (1, 2)  # rows
+PREDICTORS = 1 + len(FORECAST_LAGS) + len(FORECAST_HALF_LIVES)  # of a channel: a constant, lags and averages
 NEIGHBOURS = 5
 RIDGE = 1e-3  # per record
-LEAST_ERROR = 0.05  # standard deviations: a perfectly forecast channel must not own the whole score
-HINT = 0.4  # what a stuck channel says: idle machines stand still too
-VIEWS = ("level", "departure", "forecast", "breach", "stuck")
-RULES = ("breach", "stuck")  # views that state a rule
-CONTEXT = max(rows_of(LONG) + rows_of(SHORT) - 1, rows_of(VOLATILITY) + rows_of(SHORT) - 1, STILL_ROWS)
+MIN_ERROR = 0.05  # standard deviations: a perfectly forecast channel must not dominate the score
+STUCK_SIGNAL = 0.4  # of a stuck channel: idle machines stand still too
+SIGNALS = ("level", "departure", "forecast", "breach", "stuck")
+RULE_SIGNALS = ("breach", "stuck")
+NETWORK_SIGNALS = ("loss", "latent")
+CONTEXT_ROWS = max(
+    window_rows(LONG) + window_rows(SHORT) - 1, window_rows(VOLATILITY) + window_rows(SHORT) - 1, MAX_STILL_ROWS
+)
 
 
 def level(z: np.ndarray) -> np.ndarray:
-    """(n, 3 c) float32: the value, its short mean and its volatility, for cells (n, c)."""
+    """Return the value, its short mean and its volatility, (n, 3 c) float32, for cells (n, c)."""
     return np.concatenate([z, running_mean(z, SHORT), _volatility(z)], axis=1).astype(np.float32)
 
 
 def departure(z: np.ndarray) -> np.ndarray:
-    """(n, 3 c) float32: as `level`, for the value less its long mean."""
-    apart = z - past_mean(z, LONG)
-    return np.concatenate([apart, running_mean(apart, SHORT), _volatility(z)], axis=1).astype(np.float32)
+    """Return the same as `level`, for the value minus its long mean."""
+    from_mean = z - past_mean(z, LONG)
+    return np.concatenate([from_mean, running_mean(from_mean, SHORT), _volatility(z)], axis=1).astype(np.float32)
 
 
 def profile(z: np.ndarray) -> np.ndarray:
-    """(n, 5 c) float32: what a network sees of cells (n, c)."""
+    """Return the input of a network, (n, 5 c) float32, for cells (n, c)."""
     return _profile(level(z), departure(z))
 
 
 def _profile(levels: np.ndarray, departures: np.ndarray) -> np.ndarray:
-    """Both, the volatility once."""
+    """Join levels and departures, with the volatility once."""
     return np.concatenate([levels, departures[:, : 2 * departures.shape[1] // 3]], axis=1)
 
 
@@ -64,7 +68,7 @@ def _volatility(z: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Each channel from the past of all: linear, by ridge regression on lags and averages of the past.
+    """Forecast of each channel from the past of all channels: ridge regression on lags and averages of the past.
 
     Attributes:
         weights: (1 + 4 c, c) float64, the constant first.
@@ -76,7 +80,7 @@ class Forecast:
 
     @classmethod
     def fit(cls, runs: Sequence[Cells]) -> Self:
-        """The forecast by runs of normal records."""
+        """Fit the forecast to runs of normal records."""
         past = np.concatenate([_past(run.z) for run in runs])
         z = np.concatenate([run.z for run in runs])
         penalty = max(1.0, RIDGE * len(past)) * np.eye(past.shape[1])
@@ -86,20 +90,20 @@ class Forecast:
         return cls(weights, _usual_error(z - past @ weights, runs))
 
     def expected(self, cells: Cells) -> np.ndarray:
-        """(n, c): the forecast of each cell; none of the record's own cells enters it."""
+        """Return the forecast (n, c) of each cell, from earlier records only."""
         return products(_past(cells.z), self.weights)
 
     def residual(self, cells: Cells) -> np.ndarray:
-        """(n, c): what the forecast missed, as `_missed` counts it."""
-        return _missed(cells, self.expected(cells), self.error)
+        """Return the standardised error of the forecast, (n, c)."""
+        return _standardised_residual(cells, self.expected(cells), self.error)
 
 
 @dataclass(frozen=True)
 class OwnForecast:
-    """Each channel from its own past alone: a culprit's past cannot spoil what is expected of the others.
+    """Forecast of each channel from its own past alone, so that a faulty channel cannot spoil the other forecasts.
 
     Attributes:
-        weights: (5, c) float64 of the constant, the lags and the averages.
+        weights: (5, c) float64, of the constant, the lags and the averages.
         error: (c,) float64, standard deviation of the residual.
     """
 
@@ -108,7 +112,7 @@ class OwnForecast:
 
     @classmethod
     def fit(cls, runs: Sequence[Cells]) -> Self:
-        """The forecast by runs of normal records."""
+        """Fit the forecast to runs of normal records."""
         past = np.concatenate([_own_past(run.z) for run in runs], axis=1)  # (5, n, c)
         z = np.concatenate([run.z for run in runs])
         penalty = max(1.0, RIDGE * len(z)) * np.diag([1e-9, *np.ones(len(past) - 1)])
@@ -118,55 +122,58 @@ class OwnForecast:
         return cls(weights, _usual_error(residual, runs))
 
     def expected(self, cells: Cells) -> np.ndarray:
-        """(n, c): the forecast of each cell."""
+        """Return the forecast (n, c) of each cell."""
         return (_own_past(cells.z) * self.weights[:, None]).sum(axis=0)
 
     def residual(self, cells: Cells) -> np.ndarray:
-        """(n, c): what the forecast missed, as `_missed` counts it."""
-        return _missed(cells, self.expected(cells), self.error)
+        """Return the standardised error of the forecast, (n, c)."""
+        return _standardised_residual(cells, self.expected(cells), self.error)
 
 
-def _missed(cells: Cells, expected: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """(n, c): what a forecast missed, in its usual errors (c,); 0 where the cell is missing.
+def _standardised_residual(cells: Cells, expected: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """(n, c): the error of a forecast in units of its usual size (c,); 0 if the cell is missing.
 
-    It counts as much as the share of the longest average that the records so far fill.
+    At the start of a run it is scaled down by the share of the longest average that the past fills.
     """
-    missed = np.where(cells.is_missing, 0, (cells.z - expected) / error)
-    return missed * _filled(len(missed), max(MEMORIES))[:, None]
+    residual = np.where(cells.is_missing, 0, (cells.z - expected) / error)
+    return residual * _filled_share(len(residual), max(FORECAST_HALF_LIVES))[:, None]
 
 
 def _usual_error(residual: np.ndarray, runs: Sequence[Cells]) -> np.ndarray:
-    """(c,): standard deviation of the residuals of cells that are there, and a little more."""
-    known = ~np.concatenate([run.is_missing for run in runs])
-    squares = np.where(known, np.square(residual), 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    return np.sqrt(squares) + LEAST_ERROR
+    """(c,): standard deviation of the residuals of the cells that are not missing, plus a minimum."""
+    is_present = ~np.concatenate([run.is_missing for run in runs])
+    squares = np.where(is_present, np.square(residual), 0).sum(axis=0) / np.maximum(is_present.sum(axis=0), 1)
+    return np.sqrt(squares) + MIN_ERROR
 
 
 def _own_past(z: np.ndarray) -> np.ndarray:
-    """(5, n, c): one, and what is known of a cell before it comes."""
-    parts = [*(lagged(z, rows) for rows in LAGS), *(past_mean(z, life) for life in MEMORIES)]
+    """(5, n, c): the predictors of each cell: a constant, and lags and averages of its own channel."""
+    parts = [
+        *(lagged(z, rows) for rows in FORECAST_LAGS),
+        *(past_mean(z, half_life) for half_life in FORECAST_HALF_LIVES),
+    ]
     return np.stack([np.ones_like(z), *parts])
 
 
 def _past(z: np.ndarray) -> np.ndarray:
-    """(n, 1 + 4 c): what is known of a record before it comes."""
+    """(n, 1 + 4 c): the predictors of each record: a constant, and lags and averages of all channels."""
     return np.concatenate([np.ones((len(z), 1)), *_own_past(z)[1:]], axis=1)
 
 
 @dataclass(frozen=True)
-class Views:
-    """The views of one model.
+class Signals:
+    """The signals of one model.
 
     Attributes:
-        shaped: positions of the channels whose shape counts.
+        continuous: positions of the s channels that level, departure and forecast are measured on.
         forecast: of all channels, for the score.
         own: of all channels, for the causes.
-        levels: (m, 3 s) float32, training records that the level is compared with.
-        departures: (m, 3 s) float32, the same for the departure.
-        autoencoder: of the profile, where there is one.
+        levels: (m, 3 s) float32, training records to compare the level with.
+        departures: (m, 3 s) float32, training records to compare the departure with.
+        autoencoder: of the profile, if a network was trained.
     """
 
-    shaped: np.ndarray
+    continuous: np.ndarray
     forecast: Forecast
     own: OwnForecast
     levels: Neighbours
@@ -174,42 +181,37 @@ class Views:
     autoencoder: TrainedNetwork | None = None
 
     @classmethod
-    def fit(cls, runs: Sequence[Cells], shaped: np.ndarray, reference: int) -> Self:
-        """The views by runs of normal records, of which at most `reference`, evenly spread, are kept."""
-        kept = [run.z[:, shaped] for run in runs]
+    def fit(cls, runs: Sequence[Cells], continuous: np.ndarray, reference: int) -> Self:
+        """Fit the signals to runs of normal records, of which an even subsample of at most `reference` is kept."""
+        z_of_runs = [run.z[:, continuous] for run in runs]
         return cls(
-            shaped,
+            continuous,
             Forecast.fit(runs),
             OwnForecast.fit(runs),
-            Neighbours(spread(np.concatenate([level(z) for z in kept]), reference)),
-            Neighbours(spread(np.concatenate([departure(z) for z in kept]), reference)),
+            Neighbours(subsample_rows(np.concatenate([level(z) for z in z_of_runs]), reference)),
+            Neighbours(subsample_rows(np.concatenate([departure(z) for z in z_of_runs]), reference)),
         )
 
-    def scores(self, cells: Cells) -> np.ndarray:
-        """(n, 5) or (n, 7): what each view says of each record; of a young series little, since all of it is new."""
-        z = cells.z[:, self.shaped]
+    def measure(self, cells: Cells) -> np.ndarray:
+        """Return the signals of each record, (n, 5) or (n, 7); low at the start of a series, which lacks a past."""
+        z = cells.z[:, self.continuous]
         levels, departures = level(z), departure(z)
         distances = [
             self.levels.mean_distance(levels, NEIGHBOURS),
             self.departures.mean_distance(departures, NEIGHBOURS),
         ]
-        filled = _filled(len(z), VOLATILITY)
-        said = [
-            *(filled * distance for distance in distances),
-            np.abs(self.forecast.residual(cells)[:, self.shaped]).sum(axis=1),
+        filled_share = _filled_share(len(z), VOLATILITY)
+        signals = [
+            *(filled_share * distance for distance in distances),
+            np.abs(self.forecast.residual(cells)[:, self.continuous]).sum(axis=1),
             cells.breach.max(axis=1),
-            HINT * cells.is_stuck.any(axis=1),
+            STUCK_SIGNAL * cells.is_stuck.any(axis=1),
         ]
         if self.autoencoder:
-            said += list(filled * self.autoencoder.scores(_profile(levels, departures)).T)
-        return np.stack(said, axis=1)
+            signals += list(filled_share * self.autoencoder.scores(_profile(levels, departures)).T)
+        return np.stack(signals, axis=1)
 
 
-def _filled(n: int, half_life: int) -> np.ndarray:
-    """(n,): the share of an average of the past that a run's records so far fill."""
+def _filled_share(n: int, half_life: int) -> np.ndarray:
+    """(n,): the share of an average of the past that the run's records so far fill."""
     return past_mean(np.ones(n), half_life)
-
-
-def spread(rows: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the rows, evenly spread over them."""
-    return rows[evenly_spread(len(rows), most)]

@@ -1,14 +1,14 @@
 """Tracking: a threshold that follows the scores of a stream, so that about a share `rate` of its records is flagged.
 
-After each record the threshold moves by a step times (flagged - rate); then in the long run a share `rate` of all
-records lies above it whatever the scores do (Gibbs & Candes, *Adaptive Conformal Inference Under Distribution Shift*,
-2021). Two things are added, chosen on simulated streams with drift, shifts, cycles, bursts and incidents:
+After each record the threshold moves by a step times (flagged - rate); in the long run a share `rate` of all records
+lies above it, however the scores move (Gibbs & Candes, *Adaptive Conformal Inference Under Distribution Shift*,
+2021). There are two additions, chosen on simulated streams with drift, shifts, cycles, bursts and incidents:
 
-- An incident counts as at most `COST` records. Without this an incident of a hundred records uses up the alarms of
-  ten thousand, and the next one passes unseen. It is over once `CALM` records in a row lie no higher than the
-  threshold that it found; a shift for good is never over, so the threshold goes up with it.
-- A score far above the threshold widens the step, so that no scale has to be known: calibration scores may all be
-  equal. Scores in other units, or moved by a constant, are flagged alike.
+- An incident counts as at most `MAX_INCIDENT_RECORDS`. Without this limit an incident of a hundred records uses up
+  the alarms of ten thousand, and the next one is missed. An incident ends after `CALM_RECORDS` consecutive records
+  that are not above the threshold at its start; a permanent shift never ends, so the threshold rises with it.
+- A score far above the threshold widens the step, so no scale of the scores is needed: the calibration scores may all
+  be equal. Scores in other units, or with a constant added, are flagged alike.
 """
 
 from collections.abc import Callable
@@ -19,22 +19,22 @@ import numpy as np
 
 from detector.core.calibration import Calibration
 
-STEP = 0.2  # of the spread
-COST = 5  # records that an incident counts as, at most
-CALM = 4  # records
-REACH = 32  # spreads: no score lies further above the threshold
+STEP_SPREADS = 0.2
+MAX_INCIDENT_RECORDS = 5
+CALM_RECORDS = 4
+MAX_SPREADS_ABOVE = 32  # the spread grows until no score is further above the threshold
 
 
 @dataclass(frozen=True)
 class Tracker:
-    """A threshold and what it takes to move it on: finite numbers, or none.
+    """A threshold and its state; all numbers are finite.
 
     Attributes:
         rate: share of the records to flag.
-        threshold: a record above it is flagged.
+        threshold: a record with a higher score is flagged.
         spread: the scale of the scores.
-        before: the threshold at the start of the incident that goes on, if one does.
-        calm: how many records in a row have been below that since.
+        before: the threshold at the start of the current incident; None if there is no incident.
+        calm: number of consecutive records in the incident that are not above `before`.
     """
 
     rate: float
@@ -45,18 +45,18 @@ class Tracker:
 
     @classmethod
     def start(cls, reference: np.ndarray, rate: float) -> Self:
-        """A tracker that starts at the conformal threshold of held-out normal scores (m,).
+        """Return a tracker that starts at the conformal threshold of held-out normal scores (m,).
 
         Raises:
-            RateTooSmall: where they cannot resolve the rate.
+            RateTooSmall: If there are too few scores for the rate.
         """
         threshold = Calibration.fit(reference).threshold(rate)
         return cls(rate, threshold, float(np.quantile(reference, 0.99) - np.median(reference)))
 
     def advance(self, scores: np.ndarray) -> tuple[np.ndarray, Self]:
-        """(n,) the threshold of each of the next records, for their finite scores in order; and the tracker after them.
+        """Return the thresholds (n,) of the next records, given their finite scores, and the tracker after them.
 
-        A stream may be cut anywhere: what one call returns is where the next one starts.
+        A stream may be cut anywhere: the returned tracker continues it.
         """
         tracker, thresholds = self, np.empty(len(scores))
         for row, score in enumerate(scores.tolist()):
@@ -65,33 +65,33 @@ class Tracker:
         return thresholds, tracker
 
     def to_state(self) -> dict[str, Any]:
-        """The tracker as JSON values."""
+        """Return the tracker as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
-        """The tracker that gave the state."""
+        """Return the tracker of a state that `to_state` wrote."""
         return cls(**state)
 
     def _after(self, score: float) -> Self:
-        spread = max(self.spread, (score - self.threshold) / REACH)
+        spread = max(self.spread, (score - self.threshold) / MAX_SPREADS_ABOVE)
         is_flagged = score > self.threshold
-        threshold = self.threshold + STEP * spread * (is_flagged - self.rate)
+        threshold = self.threshold + STEP_SPREADS * spread * (is_flagged - self.rate)
         if self.before is None:
             return type(self)(self.rate, threshold, spread, self.threshold if is_flagged else None)
         calm = 0 if score > self.before else self.calm + 1
-        if calm < CALM:
+        if calm < CALM_RECORDS:
             return type(self)(self.rate, threshold, spread, self.before, calm)
-        return type(self)(self.rate, min(threshold, self.before + COST * STEP * spread), spread)
+        return type(self)(self.rate, min(threshold, self.before + MAX_INCIDENT_RECORDS * STEP_SPREADS * spread), spread)
 
 
 @dataclass(frozen=True)
-class Tracked:
-    """How the tracker of an entity moved over some of its records.
+class TrackerMove:
+    """The move of an entity's tracker over consecutive records.
 
     Attributes:
-        before: where it stood.
-        after: where they left it.
+        before: the tracker before the first record.
+        after: the tracker after the last record.
     """
 
     before: Tracker
@@ -99,20 +99,23 @@ class Tracked:
 
 
 class Trackers:
-    """The trackers of the entities of a stream, while some of its records are scored.
+    """The trackers of a stream's entities while a batch of its records is scored.
 
     Args:
-        find: the tracker of an entity as it stands before these records; asked once for each.
+        load: returns the tracker of an entity before the batch; called once for each entity.
+
+    Attributes:
+        moves: of the trackers so far, by entity.
     """
 
-    def __init__(self, find: Callable[[str], Tracker]) -> None:
-        self._find = find
-        self.tracked: dict[str, Tracked] = {}
+    def __init__(self, load: Callable[[str], Tracker]) -> None:
+        self._load = load
+        self.moves: dict[str, TrackerMove] = {}
 
     def advance(self, entity: str, scores: np.ndarray) -> np.ndarray:
-        """(n,) the threshold of each of the entity's next records, for their finite scores in order."""
-        known = self.tracked.get(entity)
-        before = self._find(entity) if known is None else known.after
-        thresholds, after = before.advance(scores)
-        self.tracked[entity] = Tracked(before if known is None else known.before, after)
+        """Return the thresholds (n,) of the entity's next records, from their finite scores in order."""
+        move = self.moves.get(entity)
+        current = self._load(entity) if move is None else move.after
+        thresholds, after = current.advance(scores)
+        self.moves[entity] = TrackerMove(current if move is None else move.before, after)
         return thresholds

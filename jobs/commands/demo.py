@@ -11,7 +11,7 @@ import click
 from jobs.commands.options import json_option
 
 if TYPE_CHECKING:
-    from detector.records.network_training import Epoch
+    from detector.core.progress import Epoch
     from jobs.app import App
     from jobs.demo.demo import DemoReport
     from jobs.demo.scorecard import Outcome, Verdict

@@ -30,7 +30,7 @@ def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> 
     """Train a model on normal records, calibrate it, and make it the monitor's champion."""
     source, store = app.source(monitor), app.store
     app.choose_backend()
-    from detector.records.network_training import Epoch
+    from detector.core.progress import Epoch
     from jobs.training.train import TrainingOrder, train_monitor
 
     with out.progress(f"training {monitor}") as update:

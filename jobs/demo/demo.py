@@ -25,7 +25,7 @@ from schemas.errors import UsageError
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY
 
 if TYPE_CHECKING:
-    from detector.records.network_training import Epoch
+    from detector.core.progress import Epoch
     from jobs.training.train import TrainingReport
 
 _INDEX = "CREATE INDEX ix_pump_readings_pump_id_read_at ON pump_readings (pump_id, read_at)"  # the past is found by it

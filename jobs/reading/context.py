@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from detector.series.scorer import BoundSeriesScorer, SeriesScorer
-from detector.series.segments import Segment, entities_of, joined, picked, positions_of, rising_runs, series_of
+from detector.series.segments import Segment, concatenate, entities_of, positions_of, rising_runs, series_of, take_rows
 from detector.series.series import Series
 from detector.series.threshold_tracking import Trackers
 from jobs.reading.source import Source, keys_of
@@ -119,7 +119,9 @@ class _Page:
                 waiting += [rows[widest:], rows[:widest]]
                 pasts[first] = before
                 continue
-            yield Segment(str(self.entities[first]), rows, joined([*before, *between, picked(self.series, rows)]))
+            yield Segment(
+                str(self.entities[first]), rows, concatenate([*before, *between, take_rows(self.series, rows)])
+            )
 
     def _crowded(self) -> Iterator[tuple[str, np.ndarray]]:
         """The entities several of whose records share a time, where all come in order of time; with their rows."""
@@ -131,7 +133,7 @@ class _Page:
 
     def _sharing(self, entity: str, rows: np.ndarray, moments: int) -> Iterator[Segment]:
         """The runs of an entity's rows, which come in order of time: their past is read once for all."""
-        pool = joined([*self._before(rows, moments), picked(self.series, rows)])
+        pool = concatenate([*self._before(rows, moments), take_rows(self.series, rows)])
         ends = np.flatnonzero(np.append(np.diff(pool.times) > _NO_TIME, True))  # the last records of their moments
         for run in (run for run in self.runs if self.entities[run[0]] == entity):
             own = len(pool) - len(rows) + np.searchsorted(rows, run)

@@ -34,8 +34,8 @@ def new_trackers(scorer: AnyScorer, monitor: MonitorConfig) -> Trackers | None:
 
 def threshold_changes(trackers: Trackers | None) -> Mapping[str, ThresholdChange]:
     """How trackers moved, as the store keeps it."""
-    tracked = {} if trackers is None else trackers.tracked
-    return {name: ThresholdChange(item.before.to_state(), item.after.to_state()) for name, item in tracked.items()}
+    moves = {} if trackers is None else trackers.moves
+    return {name: ThresholdChange(move.before.to_state(), move.after.to_state()) for name, move in moves.items()}
 
 
 def _trackers(

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from detector.core.comparison import Comparison
+from detector.core.comparison import Comparison, Performance
 from detector.records.artifact import Artifact
-from detector.records.held_out import Performance, Trial, perform
+from detector.records.held_out import Trial, perform
 from detector.records.held_out_elbo import elbo_difference
 from detector.records.scorer import Scorer
 from jobs.reading.source import Source, keys_of

@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from detector.core.comparison import Comparison, Policy, PromotionDecision, decide
+from detector.core.blob import digest
+from detector.core.comparison import Comparison, Performance, Policy, PromotionDecision, decide
 from detector.core.keras_backend import backend_name
-from detector.records.artifact import digest
-from detector.records.held_out import Performance
 from detector.series.artifact import SeriesArtifact, dump_series, manifest
 from detector.series.card import SeriesCard, make_card
 from detector.series.drift import fit_profile
 from detector.series.entity_model import EntityModel
 from detector.series.model import SeriesModel
 from detector.series.scorer import SeriesScorer
-from detector.series.segments import Segment, entities_of, joined, positions_of, series_of
+from detector.series.segments import Segment, concatenate, entities_of, positions_of, series_of
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
 from jobs.reading.source import Source, keys_of
@@ -36,7 +35,7 @@ from schemas.keys import load_key
 from schemas.series import SeriesConfig
 
 if TYPE_CHECKING:
-    from detector.records.network_training import Epoch
+    from detector.core.progress import Epoch
 
 TOLERANCE = 2  # times the rate asked for, and as much below it: records of a series resemble their neighbours
 
@@ -168,7 +167,8 @@ def _fit(
     model = SeriesModel.fit(series, settings, tell)
     records = {name: len(one) for name, one in series.items()}
     artifact = SeriesArtifact(monitor.features, model, monitor.false_positive_rate, records, {})
-    profile = fit_profile(SeriesScorer(artifact), series, monitor.drift.records)
+    p_values = SeriesScorer(artifact).calibration_p_values()
+    profile = fit_profile(model, artifact.features, p_values, series, monitor.drift.records)
     about = {
         "training": training_range(found, monitor),
         "grid": monitor.grid,
@@ -232,7 +232,7 @@ def _stretches(
     series = _by_entity(held_out, monitor, features)
     for name, rows in positions_of(entities).items():
         before = [past[name]] if name in past else []
-        yield Segment(name, rows, joined([*before, series[name]]))
+        yield Segment(name, rows, concatenate([*before, series[name]]))
 
 
 def _seen(champion: SeriesScorer, held_out: pd.DataFrame, monitor: MonitorConfig) -> int:
@@ -287,5 +287,5 @@ def _entity_card(name: str, scorer: SeriesScorer) -> Mapping[str, Any]:
         "calibration_records": len(entity_threshold.calibration.reference),
         "is_pooled": entity_threshold.is_pooled,
         "threshold": None if entity_threshold.only_ranks else entity_threshold.threshold,
-        "view_weights": scorer.model.view_weights(name),
+        "view_weights": scorer.model.signal_weights(name),
     }

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from detector.core.blob import digest
 from detector.core.comparison import Comparison, Policy, PromotionDecision, decide
 from detector.core.drift import Profile
-from detector.records.artifact import Artifact, digest, dump_artifact, manifest
+from detector.core.progress import Epoch
+from detector.records.artifact import Artifact, dump_artifact, manifest
 from detector.records.card import make_card
 from detector.records.fitting import DecisionRule, fit_artifact
-from detector.records.network_training import Epoch
 from jobs.checks import refuse_unfit
 from jobs.join_view import join_anomalies
 from jobs.reading.source import Source

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from jobs.databases import open_engine
 from schemas.config import load_config
 from tests.commands import Workspace
-from tests.series import interleaved, machine
+from tests.machines import interleaved, machine
 
 MIXER = """\
 table = "mixer"

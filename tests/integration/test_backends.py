@@ -23,7 +23,8 @@ choose_backend(backend, device)
 assert backend_name() == backend
 
 import numpy as np
-from detector.records.artifact import digest, dump_artifact, load_artifact
+from detector.core.blob import digest
+from detector.records.artifact import dump_artifact, load_artifact
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
 from detector.records.scorer import Scorer
 from tests.samples import FEATURES, SMALL, make_records

@@ -17,7 +17,7 @@ from schemas.frames import Features
 from schemas.keys import KeyRange
 from schemas.tables import UtcDateTime
 from tests.level_table import HOSTILE, PLAIN, pages, tank_table
-from tests.series import FEATURES, START, interleaved, machine, trained
+from tests.machines import FEATURES, START, interleaved, machine, trained
 
 LEVEL = Features(numeric=("level",))
 ANY_SIZE = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

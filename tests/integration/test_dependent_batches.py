@@ -12,7 +12,7 @@ from jobs.scoring.run import load_scorer, plan_batches, score_batch
 from jobs.store import Store
 from schemas.errors import LostLease
 from schemas.tables import batches
-from tests.series import machine
+from tests.machines import machine
 from tests.series_monitor import readings
 
 BATCH = {"batch_size": 40}

@@ -16,7 +16,7 @@ from jobs.training.series_training import settings_of
 from jobs.training.train import train_monitor
 from schemas.series import SeriesConfig
 from tests.commands import Workspace
-from tests.series import interleaved, machine
+from tests.machines import interleaved, machine
 
 ROOT = Path(__file__).parents[2]
 NETWORK = {"network": True, "seed": 3, "models": "per_entity", "reference": 200}
@@ -43,7 +43,7 @@ choose_backend(sys.argv[1], "cpu")
 
 import numpy as np
 from detector.series import Series, SeriesModel, SeriesSettings, keras_network
-from tests.series import channels
+from tests.machines import channels
 
 keras_network.STEPS = 60
 model = SeriesModel.fit({"a": Series(np.arange(300), channels(300, 0))}, SeriesSettings(models="shared", network=True))

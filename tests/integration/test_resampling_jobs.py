@@ -11,7 +11,7 @@ from jobs.databases import reading, writing
 from jobs.evaluation import evaluate_monitor
 from schemas.errors import ArtifactError
 from schemas.tables import anomalies, scores
-from tests.series import START
+from tests.machines import START
 from tests.series_monitor import readings
 
 GRID = {"series": {"resample": "4m"}}  # of readings that come once a minute

@@ -10,7 +10,7 @@ from jobs.store.batch_result import summed
 from jobs.store.drifts import assess_drift
 from jobs.store.requests import RequestQuery
 from schemas.tables import batch_profiles, drift_features
-from tests.series import interleaved, machine
+from tests.machines import interleaved, machine
 
 WATCHED = {"drift": {"records": 200}, "retrain": {"on_drift": True}, "batch_size": 100}
 FOREVER = pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UTC")

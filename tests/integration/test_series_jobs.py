@@ -15,7 +15,7 @@ from jobs.evaluation import evaluate_monitor, forecast_monitor
 from jobs.scoring.run import load_scorer
 from jobs.store import EventQuery
 from schemas.errors import ArtifactError, RecordsError
-from tests.series import machine
+from tests.machines import machine
 from tests.series_monitor import readings
 
 

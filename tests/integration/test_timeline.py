@@ -6,7 +6,7 @@ from jobs.demo.timeline import timeline_of
 from jobs.scoring.run import score_monitor
 from jobs.training.train import train_monitor
 from schemas.errors import NoChampion
-from tests.series import interleaved, machine
+from tests.machines import interleaved, machine
 from tests.series_monitor import Mixer
 from tests.timeline import FAULT
 

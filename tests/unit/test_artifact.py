@@ -15,8 +15,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-import detector.records.artifact
-from detector.records.artifact import digest, dump_artifact, load_artifact, manifest
+import detector.core.blob
+from detector.core.blob import digest
+from detector.records.artifact import dump_artifact, load_artifact, manifest
 from schemas.errors import ArtifactError
 
 ROOT = Path(__file__).parents[2]
@@ -101,7 +102,7 @@ def test_bytes_behind_the_last_array_are_refused(blob):
 
 
 def test_a_blob_beyond_the_limit_is_refused_before_it_is_read(blob, monkeypatch):
-    monkeypatch.setattr(detector.records.artifact, "MAX_BYTES", len(blob) - 1)
+    monkeypatch.setattr(detector.core.blob, "MAX_BYTES", len(blob) - 1)
     assert_refused(blob, f"has {len(blob)} bytes, more than {len(blob) - 1}")
 
 

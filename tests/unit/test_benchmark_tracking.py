@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.series.events import count_events
-from benchmarks.tracking import KINDS, REFERENCE, Stream, draw, main, measured, plain
+from benchmarks.tracking import KINDS, REFERENCE, Stream, draw, main, plain, table_row
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -19,7 +19,7 @@ def test_rates_incidents_and_their_records_are_counted():
     incident = np.arange(200) >= 180
     flagged = (np.arange(200) < 2) | (np.arange(200) >= 190)  # 2 of 180, and half of the incident
     stream = Stream(np.zeros(100), np.zeros(200), incident)
-    assert measured(lambda _reference, _scores: flagged, [stream]) == ["1.11%", "100%", "1.11%", "100%", "50%"]
+    assert table_row(lambda _reference, _scores: flagged, [stream]) == ["1.11%", "100%", "1.11%", "100%", "50%"]
 
 
 def test_plain_tracking_moves_by_its_step_and_by_the_rate_of_it():

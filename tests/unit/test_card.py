@@ -5,15 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from detector.records.artifact import digest, dump_artifact, load_artifact
-from detector.records.baselines import PEERS
+from detector.core.baselines import RECORD_BASELINES
+from detector.core.blob import digest
+from detector.records.artifact import dump_artifact, load_artifact
 from detector.records.card import Card, make_card, realised_rates
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
 from jobs.commands.card import describe_card, knn_advice
 from jobs.output import Output
 from tests.samples import FEATURES, SMALL
 
-METHODS = {"model", *PEERS}
+METHODS = {"model", *RECORD_BASELINES}
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +33,20 @@ def card_with(model, knn):
     return Card(compared_records=100, auroc=auroc, realised_rates={})
 
 
-@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize("name", RECORD_BASELINES)
 def test_a_peer_tells_records_off_a_line_from_records_on_it(name):
     rng = np.random.default_rng(0)
     line = rng.normal(size=(600, 1)) * [1.0, 2.0, 3.0] + 0.05 * rng.normal(size=(600, 3))
-    score = PEERS[name](line[:500], 0)
+    score = RECORD_BASELINES[name](line[:500], 0)
     off = line[500:] + np.array([4.0, -4.0, 0.0])
     assert score(off).min() > np.quantile(score(line[500:]), 0.95)
-    np.testing.assert_array_equal(score(off), PEERS[name](line[:500], 0)(off))
+    np.testing.assert_array_equal(score(off), RECORD_BASELINES[name](line[:500], 0)(off))
 
 
 def test_principal_components_forgive_what_lies_in_their_plane():
     rng = np.random.default_rng(0)
     line = rng.normal(size=(600, 1)) * [1.0, 2.0, 3.0] + 0.05 * rng.normal(size=(600, 3))
-    score = PEERS["pca"](line, 0)
+    score = RECORD_BASELINES["pca"](line, 0)
     assert score(np.array([[10.0, 20.0, 30.0]])) < score(np.array([[0.0, 1.0, -1.0]]))
 
 

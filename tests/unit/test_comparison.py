@@ -5,14 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from detector.core.comparison import Comparison, decide
-from detector.records.held_out import Found, Performance
+from detector.core.comparison import Comparison, FlaggedCount, Performance, decide
 
 SOUND = Performance(
     records=1000,
     flagged=10,
     tolerance=(2, 24),
-    found={"confirmed": Found(30, 30), "labelled": Found(8, 8)},
+    found={"confirmed": FlaggedCount(30, 30), "labelled": FlaggedCount(8, 8)},
     recall={"perturbed": 0.9},
     auroc={"perturbed": 0.98, "scaled": 0.90},
     elbo=-10.0,
@@ -25,7 +24,7 @@ def compared(challenger=SOUND, champion=SOUND, **given):
 
 
 def finds(kind, flagged, of):
-    return replace(SOUND, found={kind: Found(flagged, of)})
+    return replace(SOUND, found={kind: FlaggedCount(flagged, of)})
 
 
 def promoted_by(comparison):

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from detector.core.blob import digest
 from detector.core.calibration import Calibration
 from detector.core.drift import MOST_LEVELS, P_VALUES, DriftRule, Profile, assess, feature_key
-from detector.records.artifact import digest, dump_artifact, load_artifact
+from detector.records.artifact import dump_artifact, load_artifact
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
 from detector.records.scorer import Scorer
 from schemas.config import ModelConfig

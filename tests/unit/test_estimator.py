@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from detector import VAEDetector
-from detector.records.artifact import digest
+from detector.core.blob import digest
 from schemas.errors import ArtifactError, MissingColumns, NotEnoughRecords, RateTooSmall, RecordsError
 from tests.samples import make_records
 
@@ -27,7 +27,7 @@ SCORE_IN_ANOTHER_PROCESS = """
 import sys
 import numpy as np
 from detector import VAEDetector
-from detector.records.artifact import digest
+from detector.core.blob import digest
 with open(sys.argv[1], "rb") as file:
     detector = VAEDetector.from_bytes(file.read())
 print(digest(detector.anomaly_score(np.load(sys.argv[2])).tobytes()))

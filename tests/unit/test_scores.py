@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from detector.core.blob import digest
 from detector.core.calibration import benjamini_hochberg
-from detector.records.artifact import digest, dump_artifact, load_artifact
+from detector.records.artifact import dump_artifact, load_artifact
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
 from detector.records.model import CHUNK, SCORES
 from detector.records.scorer import Scorer

@@ -109,7 +109,7 @@ def test_an_alarm_just_before_an_anomaly_counts_more_than_one_far_away():
     assert vus_pr(labels, early, 60) > vus_pr(labels, wrong, 60) + 0.1
 
 
-def test_the_period_is_that_of_the_channel_and_the_usual_one_where_there_is_none():
+def test_the_period_is_that_of_the_channel_and_a_default_without_one():
     rows = np.arange(1_000)
     assert period(np.sin(2 * np.pi * rows / 37)) in {36, 37, 38}
     assert period(np.ones(1_000)) == USUAL_PERIOD
@@ -129,7 +129,7 @@ def test_fixed_alarms_are_those_above_the_rank_of_the_rate():
     assert online_alarms(reference[:98], np.array([200.0]), 0.01) is None
 
 
-def test_the_online_rate_holds_where_scores_drift_and_the_fixed_one_does_not():
+def test_the_online_rate_holds_if_scores_drift_and_the_fixed_one_does_not():
     rng = np.random.default_rng(0)
     reference, drifting = rng.normal(size=2_000), rng.normal(size=10_000) + np.linspace(0, 2, 10_000)
     normal = np.zeros(10_000, dtype=bool)
@@ -366,7 +366,7 @@ def run_benchmark(folder, out, *extra):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_an_interrupted_run_goes_on_where_it_ended(tmp_path):
+def test_an_interrupted_run_continues(tmp_path):
     out = tmp_path / "results.csv"
     write_set(tmp_path / "data" / "plant")
     first = run_benchmark(tmp_path / "data", out)

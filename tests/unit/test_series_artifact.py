@@ -1,4 +1,4 @@
-"""A model of series survives storage bit for bit, and nothing but what was stored is ever loaded."""
+"""A model of series survives storage bit for bit, and only the stored content is ever loaded."""
 
 import json
 import pickle
@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from detector.records.artifact import digest, load_artifact
+from detector.core.blob import digest
+from detector.records.artifact import load_artifact
 from detector.series import keras_network
 from detector.series.artifact import dump_series, load_series, manifest
 from detector.series.series import Series
 from schemas.errors import ArtifactError
-from tests.series import FEATURES, channels, trained
+from tests.machines import FEATURES, channels, trained
 
 
 @pytest.fixture(scope="module")
@@ -140,9 +141,9 @@ def test_every_array_is_needed_in_its_shape_and_type_and_none_else(blob):
 @pytest.mark.parametrize(
     ("change", "because"),
     [
-        (lambda known: known["config"].update(network=False), "says network = False, and has a model of which that"),
-        (lambda known: known["sizes"][1].pop("network"), "says network = True, and has a model of which that is not"),
-        (lambda known: known["sizes"][0].update(network=None), "says network = True, and has a model of which"),
+        (lambda known: known["config"].update(network=False), "network = False, but a model does not match"),
+        (lambda known: known["sizes"][1].pop("network"), "network = True, but a model does not match"),
+        (lambda known: known["sizes"][0].update(network=None), "network = True, but a model does not match"),
         (lambda known: known["sizes"][0]["network"].update(latent=513), "wrong sizes.0.network.latent"),
         (lambda known: known["sizes"][0]["network"].update(latent=5), "has 0/network/.* expected"),
         (lambda known: known["sizes"][0]["network"].update(hidden=10**9), "wrong sizes.0.network.hidden"),
@@ -169,7 +170,7 @@ def test_units_of_a_network_are_positive(networks_blob, name):
     assert_refused(changed(networks_blob, **{name: array}), f"has numbers in {name} that are not positive")
 
 
-def test_weights_of_views_are_not_negative_and_belong_to_models_that_weigh(weighted_blob):
+def test_weights_of_signals_are_not_negative_and_belong_to_models_that_weigh(weighted_blob):
     negative = changed(weighted_blob, **{"0/fusion/weights": -np.ones(5)})
     assert_refused(negative, "has numbers in 0/fusion/weights that are negative")
     without = changed(weighted_blob, lambda known: known["config"].update(select="all"))

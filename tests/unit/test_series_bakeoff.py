@@ -11,8 +11,8 @@ from detector.series.card import CLEARLY, MOST_ROUNDS, SeriesCard, make_card
 from detector.series.model import SeriesModel
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
-from detector.series.synthetic import ECHO, KINDS, Event
-from tests.series import channels
+from detector.series.synthetic import ECHO_ROWS, KINDS, Event
+from tests.machines import channels
 
 RATE = 0.01
 
@@ -144,11 +144,11 @@ def test_channels_that_are_flags_alone_give_a_reason_instead():
 
 def test_records_right_after_an_event_count_neither_way():
     scores = np.zeros(200)
-    scores[60 : 70 + ECHO] = 1.0
+    scores[60 : 70 + ECHO_ROWS] = 1.0
     tried = BakeoffResult(200, (Event("shift", 60, 70, 0),), {MODEL: scores})
     assert tried.auc_pr(MODEL) == 1
-    assert tried.is_counted.sum() == 200 - ECHO
-    scores[70 + ECHO] = 1.0
+    assert tried.is_counted.sum() == 200 - ECHO_ROWS
+    scores[70 + ECHO_ROWS] = 1.0
     assert tried.auc_pr(MODEL) < 1
 
 

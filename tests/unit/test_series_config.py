@@ -1,4 +1,4 @@
-"""What a monitor of series may not ask for is refused with its reason."""
+"""The configuration of a series monitor: invalid settings are refused with a reason."""
 
 from datetime import timedelta
 
@@ -22,7 +22,7 @@ def test_a_gap_is_told_in_seconds():
     assert settings_of(SeriesConfig(max_gap=timedelta(minutes=2), smoothing=(3,))).max_gap == 120
 
 
-def test_views_are_weighed_where_the_section_asks_for_it():
+def test_signals_are_weighed_if_configured():
     settings = settings_of(SeriesConfig(select="auto", seed=3))
     assert (settings.select, settings.seed) == ("auto", 3)
 

@@ -1,4 +1,4 @@
-"""The model of series: what it finds, whom it blames, and that its scores depend on a record's past alone."""
+"""The model of series: which anomalies and causes it finds, and that scores depend on a record's past alone."""
 
 import json
 

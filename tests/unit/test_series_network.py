@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from detector.core.arrays import NumpyArrays
-from detector.records.network_training import Epoch
+from detector.core.progress import Epoch
 from detector.series import Series, SeriesModel, SeriesSettings, keras_network
 from detector.series.network import TemporalNetwork
 from detector.series.numpy_network import Scale, TrainedNetwork
@@ -17,7 +17,7 @@ from schemas.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = SeriesSettings(models="per_entity", network=True, reference=200)
-LOSS, LATENT = 5, 6  # columns of what the views say
+LOSS, LATENT = 5, 6  # positions among the signals
 
 
 def plant(n: int, seed: int) -> np.ndarray:
@@ -123,9 +123,9 @@ def test_both_views_of_the_network_see_a_broken_correlation(model, later):
     broken = later.copy()
     broken[600:660, 1] *= -1
     entity = model.entities["pump"]
-    said = entity.views.scores(entity.channels.cells(broken))
-    for view in (LOSS, LATENT):
-        assert said[600:660, view].max() > said[:600, view].max()
+    signals = entity.signals.measure(entity.channels.cells(broken))
+    for signal in (LOSS, LATENT):
+        assert signals[600:660, signal].max() > signals[:600, signal].max()
 
 
 @pytest.mark.parametrize("size", [1, 7, 256])

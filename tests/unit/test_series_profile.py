@@ -1,4 +1,4 @@
-"""Drift of series is found and named, and is not found where entities merely differ."""
+"""Drift of series is detected and named, and is not detected if entities merely differ."""
 
 from dataclasses import replace
 
@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy.signal import lfilter
 
+from detector.core.blob import digest
 from detector.core.drift import P_VALUES, DriftRule, Profile, assess, feature_key
-from detector.records.artifact import digest
 from detector.series.artifact import SeriesArtifact, dump_series, load_series
 from detector.series.drift import correlation_time, fit_profile
 from detector.series.model import SeriesModel
@@ -18,7 +18,7 @@ from detector.series.series import Series
 from detector.series.settings import SeriesSettings
 from schemas.errors import ArtifactError
 from schemas.frames import P_VALUE, Features
-from tests.series import FEATURES, channels
+from tests.machines import FEATURES, channels
 
 LEVELS = {"a": 0.0, "b": 300.0, "c": -5000.0, "d": 7e5}
 TRAINED, RECORDS, PAST = 1500, 2700, 600
@@ -41,7 +41,8 @@ def scorer_of(values, trained=TRAINED, **settings):
     records = {name: Series(np.arange(trained), of_one[:trained]) for name, of_one in values.items()}
     model = SeriesModel.fit(records, SeriesSettings(reference=500, **settings))
     artifact = SeriesArtifact(FEATURES, model, 0.01, dict.fromkeys(values, trained), {})
-    profile = fit_profile(SeriesScorer(artifact), records, window=1000)
+    p_values = SeriesScorer(artifact).calibration_p_values()
+    profile = fit_profile(model, FEATURES, p_values, records, window=1000)
     return SeriesScorer(replace(artifact, about={"profile": profile.to_state()}))
 
 
@@ -75,7 +76,7 @@ def test_machines_of_different_levels_do_not_drift(scorer, rows):
 
 
 @pytest.mark.parametrize("name", LEVELS)
-def test_nor_does_the_one_that_alone_has_sent_something(scorer, name):
+def test_a_machine_that_alone_sends_records_does_not_drift(scorer, name):
     drift = drift_of(scorer, plant(), {name: slice(1600, 2600)})
     assert (drift.records, drift.is_drift) == (1000, False)
 
@@ -115,14 +116,14 @@ def test_a_channel_that_breaks_at_one_of_four_machines_is_named(scorer, channel,
     assert drift_of(scorer, values).features[0] == FEATURES.names[channel]
 
 
-def test_a_constant_that_is_one_no_more_is_named():
+def test_a_constant_channel_that_changes_is_named():
     values = plant()
     for of_one in values.values():
         of_one[:1600, LOAD] = 5
     assert drift_of(scorer_of(values), values).features == ("load",)
 
 
-def test_scores_that_rise_are_a_drift_where_no_channel_moves(scorer):
+def test_rising_scores_are_a_drift_though_no_channel_moves(scorer):
     values = plant()
     for of_one in values.values():
         of_one[1600:, TORQUE] = np.roll(of_one[1600:, TORQUE], 30)  # half a cycle behind
@@ -130,7 +131,7 @@ def test_scores_that_rise_are_a_drift_where_no_channel_moves(scorer):
     assert (drift.is_score_drift, drift.features) == (True, ())
 
 
-def test_scores_that_fall_are_none(scorer):
+def test_falling_scores_are_no_drift(scorer):
     counts = counts_of(scorer, plant(), slice(1600, 1700))
     calm = assess(scorer.profile, counts | {P_VALUES: [0] * 39 + [1000]}, DriftRule())
     assert (calm.is_score_drift, calm.ks_statistic, calm.ks_p_value) == (False, 0, 1)

@@ -13,7 +13,7 @@ from detector.series.series import Series
 from detector.series.settings import SeriesSettings
 from schemas.errors import MissingColumns, RecordsError
 from schemas.frames import SCORE_COLUMNS, Features
-from tests.series import FEATURES, channels, machine, trained
+from tests.machines import FEATURES, channels, machine, trained
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,20 @@
-"""Synthetic events of series: each kind changes one channel for a while as it says, and nothing else."""
+"""Synthetic events of series: each kind changes one channel for a while, and nothing else."""
 
 from itertools import repeat
 
 import numpy as np
 import pytest
 
-from detector.series.synthetic import KINDS, LEAD, LONGEST, SHORTEST, SLOT, in_turn, with_events
-from tests.series import channels
+from detector.series.synthetic import (
+    KINDS,
+    LEAD_ROWS,
+    MAX_EVENT_ROWS,
+    MIN_EVENT_ROWS,
+    SLOT_ROWS,
+    cycle_kinds,
+    inject_events,
+)
+from tests.machines import channels
 
 SEED = 4
 VALUES = channels(4200, seed=1)
@@ -15,7 +23,7 @@ DEVIATIONS = np.where([True, True, True, False], VALUES.std(axis=0), 0.0)  # the
 
 def make(kinds=None, values=VALUES, deviations=DEVIATIONS):
     rng = np.random.default_rng(SEED)
-    return with_events(values, deviations, kinds or in_turn(rng), rng)
+    return inject_events(values, deviations, kinds or cycle_kinds(rng), rng)
 
 
 def made(kind):
@@ -45,18 +53,21 @@ def test_the_same_seed_makes_the_same_events():
 
 def test_the_kinds_take_turns():
     _, events = make()
-    assert len(events) == len(VALUES) // SLOT
+    assert len(events) == len(VALUES) // SLOT_ROWS
     assert {kind: sum(event.kind == kind for event in events) for kind in KINDS} == dict.fromkeys(KINDS, 6)
     assert len({event.kind for event in events[: len(KINDS)]}) == len(KINDS)
 
 
 def test_each_event_lies_within_its_hundred_records_with_normal_ones_before_it():
     _, events = make()
-    assert [event.start // SLOT for event in events] == list(range(42))
-    assert all(event.start % SLOT >= LEAD and event.end <= event.start // SLOT * SLOT + SLOT for event in events)
+    assert [event.start // SLOT_ROWS for event in events] == list(range(42))
+    assert all(
+        event.start % SLOT_ROWS >= LEAD_ROWS and event.end <= event.start // SLOT_ROWS * SLOT_ROWS + SLOT_ROWS
+        for event in events
+    )
     lengths = [event.end - event.start for event in events]
-    assert SHORTEST <= min(lengths) <= 10
-    assert 50 <= max(lengths) <= LONGEST
+    assert MIN_EVENT_ROWS <= min(lengths) <= 10
+    assert 50 <= max(lengths) <= MAX_EVENT_ROWS
 
 
 def test_a_moved_event_is_the_same_later():
@@ -140,8 +151,8 @@ def test_channels_without_a_deviation_get_no_event():
 
 
 def test_too_few_records_get_no_event():
-    assert make(values=VALUES[: SLOT - 1])[1] == ()
-    assert len(make(values=VALUES[:SLOT])[1]) == 1
+    assert make(values=VALUES[: SLOT_ROWS - 1])[1] == ()
+    assert len(make(values=VALUES[:SLOT_ROWS])[1]) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.series import Tracker
-from detector.series.threshold_tracking import Tracked, Trackers
+from detector.series.threshold_tracking import TrackerMove, Trackers
 from schemas.errors import RateTooSmall
 
 RATE = 0.01
@@ -102,18 +102,18 @@ def test_a_tracker_does_not_change_when_it_moves_on(rng):
     assert once[1] == again[1] != tracker
 
 
-def test_each_entity_is_tracked_on_its_own_and_asked_for_once(rng):
-    start, asked = Tracker.start(rng.normal(size=200), RATE), []
+def test_each_entity_is_tracked_on_its_own_and_loaded_once(rng):
+    start, loaded = Tracker.start(rng.normal(size=200), RATE), []
 
-    def find(entity):
-        asked.append(entity)
+    def load(entity):
+        loaded.append(entity)
         return start
 
-    trackers, scores = Trackers(find), rng.normal(size=(2, 60)) * 3
+    trackers, scores = Trackers(load), rng.normal(size=(2, 60)) * 3
     for part in np.split(scores, 3, axis=1):
         for entity, own in zip("ab", part, strict=True):
             trackers.advance(entity, own)
-    assert asked == ["a", "b"]
-    assert trackers.tracked == {
-        name: Tracked(start, start.advance(own)[1]) for name, own in zip("ab", scores, strict=True)
+    assert loaded == ["a", "b"]
+    assert trackers.moves == {
+        name: TrackerMove(start, start.advance(own)[1]) for name, own in zip("ab", scores, strict=True)
     }

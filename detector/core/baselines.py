@@ -1,6 +1,6 @@
-"""Simple peers of the model: detectors that need no network, on the same standardised cells.
+"""Baselines: detectors without a network, on the same standardised cells as the network.
 
-What they find, the network should find too; where they find more, it does not pay.
+The network should find what a baseline finds. If a baseline finds more, the network does not pay off.
 """
 
 from collections.abc import Callable
@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.ensemble import IsolationForest
 
 from detector.core.neighbours import Neighbours
-from detector.records.scores import NEAREST
 
+NEIGHBOURS = 5
 MINOR_VARIANCE = 0.05  # share of the variance that the principal components leave out
 
 Score = Callable[[np.ndarray], np.ndarray]  # cells (n, d) -> anomaly scores (n,)
@@ -19,11 +19,11 @@ Score = Callable[[np.ndarray], np.ndarray]  # cells (n, d) -> anomaly scores (n,
 def _fit_knn(training: np.ndarray, _seed: int) -> Score:
     """Mean distance to the 5 nearest training records (Ramaswamy et al. 2000)."""
     neighbours = Neighbours(training)
-    return lambda cells: neighbours.mean_distance(cells, NEAREST)
+    return lambda cells: neighbours.mean_distance(cells, NEIGHBOURS)
 
 
 def _fit_isolation_forest(training: np.ndarray, seed: int) -> Score:
-    """How few random cuts set a record apart, over 100 trees (Liu, Ting & Zhou 2008)."""
+    """How few random cuts isolate a record, over 100 trees (Liu, Ting & Zhou 2008)."""
     forest = IsolationForest(random_state=seed).fit(training)
     return lambda cells: -forest.score_samples(cells)
 
@@ -37,7 +37,7 @@ def _fit_pca(training: np.ndarray, _seed: int) -> Score:
     return lambda cells: np.square((cells - centre) @ minor).sum(axis=1)
 
 
-PEERS: dict[str, Callable[[np.ndarray, int], Score]] = {  # training cells (m, d) and a seed -> a score
+RECORD_BASELINES: dict[str, Callable[[np.ndarray, int], Score]] = {  # training cells (m, d) and a seed -> a score
     "knn": _fit_knn,
     "isolation_forest": _fit_isolation_forest,
     "pca": _fit_pca,

@@ -1,0 +1,22 @@
+"""Progress of a network's training, reported after each epoch."""
+
+from dataclasses import dataclass
+
+EPOCH_STEPS = 50
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The state of a training after an epoch; ELBOs in nats per record.
+
+    Attributes:
+        number: of the epoch, from 1.
+        of: how many epochs are planned.
+        elbo: on training records.
+        held_out_elbo: on held-out records; None if no records are held out to watch the training.
+    """
+
+    number: int
+    of: int
+    elbo: float
+    held_out_elbo: float | None = None

@@ -1,0 +1,62 @@
+"""Channels of series: values become comparable cells, and broken rules stand out."""
+
+import numpy as np
+import pytest
+
+from detector.series.channels import MAX_STILL_ROWS, Channels
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def test_cells_come_back_as_values(rng):
+    values = 5 + 2 * rng.standard_normal((500, 3)) * [1, 10, 100]
+    channels = Channels.fit([values[:300]])
+    np.testing.assert_allclose(channels.values(channels.cells(values).z), values)
+
+
+def test_flags_are_not_continuous_unless_all_channels_are_flags(rng):
+    flags = (rng.random((100, 2)) < 0.5).astype(float)
+    numbers = rng.standard_normal((100, 1))
+    assert Channels.fit([np.hstack([flags, numbers])]).continuous.tolist() == [2]
+    assert Channels.fit([flags]).continuous.tolist() == [0, 1]
+
+
+def test_a_constant_channel_that_changes_is_a_jump_and_a_breach():
+    channels = Channels.fit([np.full((100, 1), 3.0)])
+    cells = channels.cells(np.array([[3.0], [2.0], [3.0 + 1e-9]]))
+    assert cells.z[:, 0].tolist() == [0, -4, 0]
+    assert cells.breach[:, 0].tolist() == [0, 8, 0]
+
+
+def test_missing_cells_weigh_less_if_training_had_some(rng):
+    values = rng.standard_normal((1000, 2))
+    values[::5, 1] = np.nan
+    breach = Channels.fit([values]).cells(np.full((1, 2), np.nan)).breach[0]
+    np.testing.assert_allclose(breach, [8, 2])
+
+
+def test_a_channel_without_any_value_in_training_may_stay_missing(rng):
+    values = np.column_stack([rng.standard_normal(100), np.full(100, np.nan)])
+    cells = Channels.fit([values]).cells(values)
+    assert not cells.breach.any()
+    assert np.isfinite(cells.z).all()
+
+
+def test_infinite_cells_have_finite_scores(rng):
+    values = rng.standard_normal((100, 1))
+    channels = Channels.fit([values])
+    values[50] = np.inf
+    assert 100 < channels.cells(values).z[50, 0] < 1000
+
+
+def test_only_a_channel_that_always_moved_can_be_stuck(rng):
+    restless = rng.standard_normal(1000)
+    calm = np.repeat(restless[:84], 12)[:1000]
+    channels = Channels.fit([np.column_stack([restless, calm])])
+    still = np.concatenate([rng.standard_normal((10, 2)), np.ones((MAX_STILL_ROWS, 2))])
+    is_stuck = channels.cells(still).is_stuck
+    assert is_stuck.any(axis=0).tolist() == [True, False]
+    assert not is_stuck[:20].any()

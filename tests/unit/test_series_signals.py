@@ -1,0 +1,32 @@
+"""Signals of series: forecasts from the past of a channel and of all channels."""
+
+import numpy as np
+import pytest
+
+from detector.series.channels import Channels
+from detector.series.signals import Forecast, OwnForecast
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def test_what_a_channel_is_expected_to_do_does_not_depend_on_the_others(rng):
+    values = np.cumsum(rng.standard_normal((500, 2)), axis=0)
+    channels = Channels.fit([values])
+    cells = channels.cells(values)
+    own = OwnForecast.fit([cells])
+    spoilt = values.copy()
+    spoilt[200:, 1] += 50
+    np.testing.assert_array_equal(own.residual(cells)[:, 0], own.residual(channels.cells(spoilt))[:, 0])
+    assert np.abs(own.residual(cells)).mean() < np.abs(cells.z).mean()  # it does forecast
+
+
+def test_a_forecast_of_many_channels_has_the_same_bits_however_many_records_come_with_it(rng):
+    values = np.cumsum(rng.standard_normal((900, 40)), axis=0)
+    channels = Channels.fit([values])
+    forecast = Forecast.fit([channels.cells(values)])
+    whole = forecast.expected(channels.cells(values))
+    for end in (1, 2, 3, 5, 13, 100):
+        np.testing.assert_array_equal(forecast.expected(channels.cells(values[:end])), whole[:end])
