@@ -11,7 +11,7 @@ Scores leave a scorer with the columns of `SCORE_COLUMNS`, one row per record, o
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 ANOMALY_SCORE = "anomaly_score"  # float64, higher is more anomalous
@@ -34,7 +34,11 @@ class Features:
     @property
     def names(self) -> tuple[str, ...]:
         """All features: numeric, boolean, categorical, timestamp."""
-        return self.numeric + self.boolean + self.categorical + self.timestamp
+        return tuple(name for names in self.by_type().values() for name in names)
+
+    def by_type(self) -> dict[str, tuple[str, ...]]:
+        """Return the features of each type, in the order of `names`."""
+        return {column.name: getattr(self, column.name) for column in fields(self)}
 
     def missing_from(self, columns: Iterable[str]) -> list[str]:
         """The features that `columns` lacks."""

@@ -116,8 +116,8 @@ class Model:
         return self._values(self.network.generate(n, spread, rng))
 
     def _values(self, cells: np.ndarray) -> pd.DataFrame:
-        is_number = self.encoder.layout.kinds == "gaussian"
-        return pd.DataFrame(self.encoder.decode(np.where(is_number, unsquash(cells), cells)))
+        is_density = self.encoder.layout.is_density
+        return pd.DataFrame(self.encoder.decode(np.where(is_density, unsquash(cells), cells)))
 
     def _anomaly_scores(
         self, records: pd.DataFrame, names: Sequence[str], own: np.ndarray, threads: int

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from detector.core.bins import NumberBins
 from detector.core.drift import Profile
 from detector.series.deciles import Deciles
 from detector.series.model import SHARED, SeriesModel
@@ -65,7 +66,7 @@ def fit_profile(scorer: "SeriesScorer", series: Mapping[str, Series], window: in
     """
     model, features, runs = scorer.model, scorer.artifact.features, scorer.calibration_p_values()
     placed = _in_order(((one.times, model.deciles(name, one)) for name, one in series.items()), features)
-    profile = Profile.fit(placed, Features(numeric=features.names), np.concatenate(runs), window)
+    profile = Profile.fit(placed, dict.fromkeys(features.names, NumberBins), np.concatenate(runs), window)
     for fifth in _fifths(model, series, features):
         profile = profile.widened(fifth, window)
     return profile.model_copy(update={"memory": correlation_time(runs), "tail": "small"})

@@ -9,6 +9,7 @@ from detector.core.comparison import Comparison, Policy, PromotionDecision, deci
 from detector.core.drift import Profile
 from detector.records.artifact import Artifact, digest, dump_artifact, manifest
 from detector.records.card import make_card
+from detector.records.feature_types import drift_bins
 from detector.records.fitting import DecisionRule, fit_artifact
 from detector.records.network_training import Epoch
 from jobs.checks import refuse_unfit
@@ -115,7 +116,7 @@ def _fit(source: Source, found: TrainingSet, parts: Parts, progress: Callable[[E
         progress=progress,
     )
     p_values = artifact.calibration.p_values(artifact.calibration.reference)
-    profile = Profile.fit(parts.normal.training, monitor.features, p_values, monitor.drift.records)
+    profile = Profile.fit(parts.normal.training, drift_bins(monitor.features), p_values, monitor.drift.records)
     about = {"training": training_range(found, monitor), "profile": profile.to_state()}
     return replace(artifact, about=artifact.about | about)
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.records.encoder import CLIP, Encoder, squash, unsquash
+from detector.records.encoder import Encoder, squash, unsquash
+from detector.records.feature_types import CLIP
 from schemas.errors import MissingColumns, RecordsError
 from schemas.frames import Features
 from tests.samples import FEATURES
