@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted, check_random_state, valida
 from detector.records.artifact import Artifact, digest, dump_artifact, load_artifact
 from detector.records.feature_types import FEATURE_TYPES, type_by_dtype
 from detector.records.fitting import DecisionRule, NormalRecords, calibration_size, fit_artifact, split_records
-from detector.records.model import SCORES
 from detector.records.scorer import Scorer
+from detector.records.scores import SCORES
 from schemas.config import ModelConfig
 from schemas.errors import MissingColumns
 from schemas.frames import Features
@@ -115,7 +115,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """Return the anomaly score (n,) float64; higher is more anomalous."""
         return self._fitted().model.anomaly_score(self._records(X))
 
-    def anomaly_scores(self, X: Any, names: Sequence[str] = SCORES) -> dict[str, np.ndarray]:  # noqa: N803
+    def anomaly_scores(self, X: Any, names: Sequence[str] = tuple(SCORES)) -> dict[str, np.ndarray]:  # noqa: N803
         """Return the anomaly scores (n,) float64 by name."""
         return self._fitted().model.anomaly_scores(self._records(X), names)
 

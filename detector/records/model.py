@@ -15,12 +15,11 @@ from detector.records.encoder import Encoder, Matrix, unsquash
 from detector.records.keras_network import VAE
 from detector.records.numpy_network import NumpyNetwork
 from detector.records.posterior import Posterior, clean_inputs
-from detector.records.scores import AnomalyScores, Reference, joint_coordinates
+from detector.records.scores import SCORES, Evidence, Reference, ReferenceSearch, joint_coordinates
 from schemas.config import ModelConfig
 from schemas.errors import RecordsError
 from schemas.frames import Cause, Explanation
 
-SCORES = ("combined", "local_reconstruction", "joint_knn", "latent_knn", "elbo", "reconstruction_error")
 Records = TypeVar("Records", pd.DataFrame, np.ndarray)
 CHUNK = 4096  # records that a thread encodes and scores at once: bounds the memory beside the records themselves
 
@@ -42,7 +41,7 @@ class Model:
         self.config, self.encoder, self.network = config, encoder, network
         self.reference, self.typical_nll = reference, typical_nll
         self._feature_cells = encoder.layout.feature_cells(len(encoder.columns))
-        self._scores = AnomalyScores(reference, config.neighbours, config.kind)
+        self._search = ReferenceSearch(reference, config.neighbours, config.kind)
         self._forward = NumpyNetwork(network.architecture, encoder.layout, network.weights_by_name())
 
     @classmethod
@@ -62,7 +61,7 @@ class Model:
         return cls(config, encoder, network, reference, typical)
 
     def anomaly_scores(
-        self, records: pd.DataFrame, names: Sequence[str] = SCORES, threads: int = 1
+        self, records: pd.DataFrame, names: Sequence[str] = tuple(SCORES), threads: int = 1
     ) -> dict[str, np.ndarray]:
         """(n,) float64 for each score asked for, higher is more anomalous; the same however many threads work."""
         return self._anomaly_scores(records, names, np.full(len(records), -1), threads)
@@ -123,20 +122,22 @@ class Model:
         self, records: pd.DataFrame, names: Sequence[str], own: np.ndarray, threads: int
     ) -> dict[str, np.ndarray]:
         chunks = list(zip(_chunks(records), _chunks(own), strict=True))
-        self._scores.prepare(names)
+        for name in names:  # before threads ask for it at once
+            SCORES[name].prepare(self._search)
         parts = in_threads(lambda chunk: self._chunk_scores(chunk[0], names, chunk[1]), chunks, threads)
         return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
     def _chunk_scores(self, records: pd.DataFrame, names: Sequence[str], own: np.ndarray) -> dict[str, np.ndarray]:
         matrix = self.encoder.encode(records)
         inputs = clean_inputs(matrix, self.network.architecture)
-        found = {}
-        if others := [name for name in names if name != "elbo"]:  # which needs what only the whole networks say
-            rebuilt = self._forward(inputs)
-            found = {name: self._scores.score(name, matrix, rebuilt, own) for name in others}
-        if "elbo" in names:
-            found["elbo"] = self._scores.elbo(matrix, self.network.posterior(inputs), own)
-        return found
+        evidence = Evidence(
+            self._search,
+            matrix,
+            own,
+            reconstruct=lambda: self._forward(inputs),
+            infer=lambda: self.network.posterior(inputs),
+        )
+        return {name: SCORES[name].measure(evidence) for name in names}
 
     def _posterior(self, matrix: Matrix, hidden: np.ndarray | None = None) -> Posterior:
         return self.network.posterior(clean_inputs(matrix, self.network.architecture, hidden))

@@ -7,8 +7,9 @@ import pytest
 from detector.core.calibration import benjamini_hochberg
 from detector.records.artifact import digest, dump_artifact, load_artifact
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.records.model import CHUNK, SCORES
+from detector.records.model import CHUNK
 from detector.records.scorer import Scorer
+from detector.records.scores import SCORES
 from schemas.config import ModelConfig
 from schemas.errors import RecordsError
 from tests.samples import FEATURES, SMALL, make_records
