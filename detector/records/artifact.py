@@ -1,8 +1,8 @@
 """A trained model as data: safetensors arrays and a JSON manifest in one blob; no code, no pickle.
 
 Layout of the blob: the safetensors format, whose metadata holds the manifest under the key "manifest".
-Reading one checks, in this order: the digest, the container, the format version, the manifest's keys and
-limits, then name, type and shape of every array against what the manifest implies.
+Reading checks, in this order: the digest, the container, the format version, the manifest's keys and
+limits, then name, type and shape of every array against the manifest.
 """
 
 import hashlib
@@ -36,9 +36,9 @@ _Form = TypeVar("_Form", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Decision:
-    """When a record is an anomaly: its score exceeds the threshold.
+    """The threshold that the score of an anomaly exceeds.
 
-    `rate` is the false-positive rate the threshold was set for; a threshold by F-beta has none.
+    `rate` is the false-positive rate that the threshold was set for; a threshold by F-beta has none.
     """
 
     method: Literal["conformal", "pot", "f_beta"]
@@ -58,8 +58,8 @@ class Artifact:
         reference: training records in the model's coordinates.
         typical_nll: (f,) nats that each feature costs on a typical normal record.
         calibration: held-out normal scores.
-        decision: when a record is an anomaly.
-        about: what else the training wants remembered: history, library versions, training range.
+        decision: the threshold.
+        about: facts about the training: history, library versions, training range.
     """
 
     config: ModelConfig
@@ -74,7 +74,7 @@ class Artifact:
 
 
 class Strict(BaseModel):
-    """A part of a manifest: a key that it does not know is an error, and so is a number that is not finite."""
+    """A part of a manifest: an unknown key or a number that is not finite is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -98,7 +98,7 @@ class _Decision(Strict):
 class _Tail(Strict):
     start: float
     share: float = Field(gt=0, le=1)
-    shape: float = Field(ge=0)  # below, every score beyond the largest would be impossible
+    shape: float = Field(ge=0)  # below 0, every score beyond the largest would be impossible
     scale: float = Field(gt=0)
 
 
@@ -116,7 +116,7 @@ class _Manifest(Strict):
 
 
 def manifest(artifact: Artifact) -> dict[str, Any]:
-    """The artifact without its arrays, as JSON can hold it."""
+    """Return the artifact without its arrays, as JSON values."""
     tail, decision = artifact.calibration.tail, artifact.decision
     return {
         "format_version": FORMAT_VERSION,
@@ -133,7 +133,7 @@ def manifest(artifact: Artifact) -> dict[str, Any]:
 
 
 def dump_artifact(artifact: Artifact) -> bytes:
-    """The artifact as a blob."""
+    """Return the artifact as a blob."""
     arrays = {
         **{f"weights/{name}": array for name, array in artifact.weights.items()},
         **{f"grids/{name}": array for name, array in artifact.encoder.grids().items()},
@@ -146,31 +146,31 @@ def dump_artifact(artifact: Artifact) -> bytes:
 
 
 def digest(blob: bytes) -> str:
-    """The SHA-256 of a blob, in hexadecimal digits."""
+    """Return the SHA-256 of a blob, in hexadecimal digits."""
     return hashlib.sha256(blob).hexdigest()
 
 
 def load_artifact(blob: bytes, sha256: str) -> Artifact:
-    """The artifact in a blob.
+    """Return the artifact in a blob.
 
     Raises:
-        ArtifactError: where the blob does not have that digest, or anything in it is not as written.
+        ArtifactError: If the blob does not have that digest, or anything in it is not as it was written.
     """
-    known = read_manifest(blob, sha256, _Manifest)
-    return _assemble(known, read_arrays(blob))
+    form = read_manifest(blob, sha256, _Manifest)
+    return _assemble(form, read_arrays(blob))
 
 
 def write_blob(manifest: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
-    """A manifest and arrays as a blob."""
+    """Return a manifest and arrays as a blob."""
     text = json.dumps(manifest, sort_keys=True, allow_nan=False)
     return save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata={"manifest": text})
 
 
 def read_manifest(blob: bytes, sha256: str, form: type[_Form]) -> _Form:
-    """The manifest in the header, read before any array is made.
+    """Read the manifest in the header, before any array is made.
 
     Raises:
-        ArtifactError: where the blob does not have that digest, or its manifest is not of that form.
+        ArtifactError: If the blob does not have that digest, or its manifest does not have that form.
     """
     if len(blob) > MAX_BYTES:
         raise refused(f"has {len(blob)} bytes, more than {MAX_BYTES}")
@@ -193,37 +193,37 @@ def read_manifest(blob: bytes, sha256: str, form: type[_Form]) -> _Form:
 
 
 def read_arrays(blob: bytes) -> dict[str, np.ndarray]:
-    """The arrays by name.
+    """Read the arrays by name.
 
     Raises:
-        ArtifactError: where the blob is no safetensors container.
+        ArtifactError: If the blob is no safetensors container.
     """
     try:
         return load(blob)
-    except (SafetensorError, ValueError, OverflowError, KeyError) as exc:  # KeyError: a type that NumPy lacks
+    except (SafetensorError, ValueError, OverflowError, KeyError) as exc:  # KeyError: a dtype that NumPy does not have
         raise refused(f"is no valid safetensors container ({exc})") from exc
 
 
-def _assemble(known: _Manifest, arrays: dict[str, np.ndarray]) -> Artifact:
+def _assemble(form: _Manifest, arrays: dict[str, np.ndarray]) -> Artifact:
     grids = {name.removeprefix("grids/"): array for name, array in arrays.items() if name.startswith("grids/")}
-    encoder = _rebuilt(known.columns, grids)
+    encoder = _rebuilt(form.columns, grids)
     width = encoder.layout.width
-    architecture = Architecture(**known.architecture.model_dump())
+    architecture = Architecture(**form.architecture.model_dump())
     if width != architecture.width:
         raise refused(f"has columns of {width} cells and networks of {architecture.width}")
-    _check_arrays(arrays, known, architecture, encoder)
-    reference = Reference(arrays["reference/points"], arrays["reference/latent_sd"], known.n_train)
-    tail = ParetoTail(**known.tail.model_dump()) if known.tail else None
+    _check_arrays(arrays, form, architecture, encoder)
+    reference = Reference(arrays["reference/points"], arrays["reference/latent_sd"], form.n_train)
+    tail = ParetoTail(**form.tail.model_dump()) if form.tail else None
     return Artifact(
-        config=known.config,
+        config=form.config,
         encoder=encoder,
         architecture=architecture,
         weights={name: arrays[f"weights/{name}"] for name in architecture.shapes()},
         reference=reference,
         typical_nll=arrays["attribution/typical_nll"],
         calibration=Calibration(arrays["calibration/reference"], tail),
-        decision=Decision(**known.decision.model_dump()),
-        about=known.about,
+        decision=Decision(**form.decision.model_dump()),
+        about=form.about,
     )
 
 
@@ -239,18 +239,16 @@ def _rebuilt(columns: list[dict[str, Any]], grids: dict[str, np.ndarray]) -> Enc
     return encoder
 
 
-def _check_arrays(
-    arrays: dict[str, np.ndarray], known: _Manifest, architecture: Architecture, encoder: Encoder
-) -> None:
+def _check_arrays(arrays: dict[str, np.ndarray], form: _Manifest, architecture: Architecture, encoder: Encoder) -> None:
     views = min(architecture.members, 2)
     coordinates = architecture.members * architecture.latent + views * architecture.width
     expected: Expected = {
         **{f"weights/{name}": (shape, "float32") for name, shape in architecture.shapes().items()},
         **{f"grids/{name}": ((2, _points(grid)), "float64") for name, grid in encoder.grids().items()},
-        "reference/points": ((known.reference_records, coordinates), "float32"),
+        "reference/points": ((form.reference_records, coordinates), "float32"),
         "reference/latent_sd": ((architecture.members, architecture.latent), "float32"),
         "attribution/typical_nll": ((len(encoder.columns),), "float32"),
-        "calibration/reference": ((known.calibration_records,), "float64"),
+        "calibration/reference": ((form.calibration_records,), "float64"),
     }
     check_arrays(arrays, expected)
     if (np.diff(arrays["calibration/reference"]) < 0).any():
@@ -258,20 +256,20 @@ def _check_arrays(
 
 
 def check_arrays(arrays: Mapping[str, np.ndarray], expected: Expected) -> None:
-    """Refuse arrays that are not all of those expected, of that shape and type, and finite.
+    """Refuse arrays that differ from the expected names, shapes and types, or are not finite.
 
     Raises:
-        ArtifactError: with the first problem.
+        ArtifactError: If there is a problem, naming the first.
     """
     if missing := sorted(expected.keys() - arrays.keys()):
         raise refused(f"lacks the array {missing[0]}")
     if unknown := sorted(arrays.keys() - expected.keys()):
         raise refused(f"holds the array {unknown[0]}, which nothing needs")
     for name, (shape, dtype) in expected.items():
-        found = arrays[name]
-        if found.shape != shape or found.dtype != dtype:
-            raise refused(f"has {name} as {found.dtype}{found.shape}, expected {dtype}{shape}")
-        if not np.isfinite(found).all():
+        array = arrays[name]
+        if array.shape != shape or array.dtype != dtype:
+            raise refused(f"has {name} as {array.dtype}{array.shape}, expected {dtype}{shape}")
+        if not np.isfinite(array).all():
             raise refused(f"has numbers in {name} that are not finite")
 
 
@@ -287,5 +285,5 @@ def _first_problem(error: ValidationError) -> str:
 
 
 def refused(reason: str) -> ArtifactError:
-    """The error that an artifact is not as it was written."""
+    """Return the error for an artifact that is not as it was written."""
     return ArtifactError(f"The model artifact {reason}. It was not used; promote another model or train again.")
