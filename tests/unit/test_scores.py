@@ -1,5 +1,7 @@
 """What every scoring configuration promises."""
 
+from typing import get_args
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,6 +24,10 @@ def records():
     fresh.loc[1, "mode"] = "never seen"
     fresh.loc[2, "load"] = np.nan
     return fresh
+
+
+def test_every_score_can_be_configured():
+    assert set(SCORES) == set(get_args(ModelConfig.model_fields["score"].annotation))
 
 
 @pytest.mark.parametrize("name", SCORES)
