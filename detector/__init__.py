@@ -1,7 +1,7 @@
 """The model library of Plumbline: frames and arrays in, frames and arrays out.
 
-It knows no SQL, no clock and no environment; threads are the business of `parallel` alone.
-`VAEDetector` is its scikit-learn face.
+It uses no SQL, no clock and no environment; only `detector.core.threads` starts threads.
+`VAEDetector` is its scikit-learn interface.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ __all__ = ["VAEDetector"]
 
 
 def __getattr__(name: str) -> Any:
-    """`VAEDetector`, imported when it is first asked for: Keras takes seconds to import."""
+    """Import `VAEDetector` on first use, since Keras takes seconds to import."""
     if name == "VAEDetector":
         from detector.estimator import VAEDetector
 

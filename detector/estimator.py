@@ -1,4 +1,4 @@
-"""VAEDetector: the scikit-learn face of the library."""
+"""VAEDetector: the scikit-learn interface of the library."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -12,10 +12,10 @@ from sklearn.utils.validation import check_is_fitted, check_random_state, valida
 
 from detector.core.blob import digest
 from detector.records.artifact import Artifact, dump_artifact, load_artifact
-from detector.records.feature_types import CategoryColumn, Column, ConstantColumn
+from detector.records.feature_types import FEATURE_TYPES, type_by_dtype
 from detector.records.fitting import DecisionRule, NormalRecords, calibration_size, fit_artifact, split_records
-from detector.records.model import SCORES
 from detector.records.scorer import Scorer
+from detector.records.scores import SCORES
 from schemas.config import ModelConfig
 from schemas.errors import MissingColumns
 from schemas.frames import Features
@@ -30,20 +30,20 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     Args:
         score_name: which anomaly score decides; see docs/method.md. (scikit-learn keeps `score` for a method.)
         false_positive_rate: share of normal records that `predict` may flag. "auto" is 1 %, or the rate at which
-            one calibration record is flagged where that is more.
+            one calibration record is flagged if that is more.
         threshold: "conformal" (by rank) or "pot" (with a generalised Pareto tail, for rates below the ranks).
-        categorical, boolean, timestamp: columns of a DataFrame that are not numeric; where None, they are
-            found by dtype (text and category, bool, datetime). Arrays are numeric throughout. In a categorical
-            column 1 and 1.0 are one category, since a single null turns a column of integers into floats.
+        categorical, boolean, timestamp: columns of a DataFrame that are not numeric; other columns have the type of
+            their dtype (text and category, bool, datetime). Arrays are numeric throughout. In a categorical column
+            1 and 1.0 are one category, since a single null turns a column of integers into floats.
         kind: "vae", or "autoencoder" for the plain baseline.
-        members, hidden, latent, beta, steps, batch_size, neighbours, max_reference, trim: hyper-parameters, as in
-            `schemas.config.ModelConfig`, where each is described.
+        members, hidden, latent, beta, steps, batch_size, neighbours, max_reference, trim: hyper-parameters, described
+            in `schemas.config.ModelConfig`.
         random_state: seed of everything random in training.
 
     Attributes:
         artifact_: the trained model as data.
         false_positive_rate_: the rate in force.
-        offset_: decision_function is score_samples less this.
+        offset_: score_samples less offset_ is decision_function.
 
     Examples:
         >>> X = np.random.default_rng(0).normal(size=(200, 3))
@@ -52,7 +52,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         [1, -1]
     """
 
-    def __init__(  # noqa: PLR0913 - scikit-learn wants each hyper-parameter by name
+    def __init__(  # noqa: PLR0913 - scikit-learn requires each hyper-parameter by name
         self,
         *,
         score_name: str = "combined",
@@ -110,71 +110,71 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             config,
             rule=DecisionRule(self.threshold, self.false_positive_rate_),
         )
-        return self._adopt(replace(artifact, about=artifact.about | {_PARAMETERS: self._beside_config()}))
+        return self._adopt(replace(artifact, about=artifact.about | {_PARAMETERS: self._other_parameters()}))
 
     def anomaly_score(self, X: Any) -> np.ndarray:  # noqa: N803
-        """(n,) float64, higher is more anomalous."""
+        """Return the anomaly score (n,) float64; higher is more anomalous."""
         return self._fitted().model.anomaly_score(self._records(X))
 
-    def anomaly_scores(self, X: Any, names: Sequence[str] = SCORES) -> dict[str, np.ndarray]:  # noqa: N803
-        """(n,) float64 for each score that the model has."""
+    def anomaly_scores(self, X: Any, names: Sequence[str] = tuple(SCORES)) -> dict[str, np.ndarray]:  # noqa: N803
+        """Return the anomaly scores (n,) float64 by name."""
         return self._fitted().model.anomaly_scores(self._records(X), names)
 
     def p_value(self, X: Any) -> np.ndarray:  # noqa: N803
-        """(n,) in (0, 1]: the share of normal records at least as anomalous."""
+        """Return the share of normal records at least as anomalous, (n,) in (0, 1]."""
         return self._fitted().artifact.calibration.p_values(self.anomaly_score(X))
 
     def score_samples(self, X: Any) -> np.ndarray:  # noqa: N803
-        """(n,) the negative anomaly score, scikit-learn's sign."""
+        """Return the negative anomaly score (n,), which is scikit-learn's sign."""
         return -self.anomaly_score(X)
 
     def decision_function(self, X: Any) -> np.ndarray:  # noqa: N803
-        """(n,) negative for anomalies."""
+        """Return (n,) numbers that are negative for anomalies."""
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
-        """(n,) -1 for anomalies at `false_positive_rate_`, 1 for normal records."""
+        """Return (n,) -1 for anomalies at `false_positive_rate_`, 1 for normal records."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def reconstruct(self, X: Any) -> pd.DataFrame:  # noqa: N803
-        """The records as the model rebuilds them; missing values are imputed."""
+        """Return the records as the model reconstructs them; missing values are imputed."""
         return self._fitted().model.reconstruct(self._records(X))
 
     def encode(self, X: Any) -> np.ndarray:  # noqa: N803
-        """(n, l) posterior means: a map of the records."""
+        """Return posterior means (n, l): a map of the records."""
         return self._fitted().model.encode(self._records(X))
 
     def sample(self, n: int, random_state: int = 0) -> pd.DataFrame:
-        """Synthetic normal records (n rows)."""
+        """Generate n synthetic normal records."""
         return self._fitted().model.sample(n, np.random.default_rng(random_state))
 
     def attribution(self, X: Any) -> pd.DataFrame:  # noqa: N803
-        """(n, f): the share of each feature; a record's shares sum to its anomaly score."""
+        """Return the share of each feature (n, f); a record's shares sum to its anomaly score."""
         records, model = self._records(X), self._fitted().model
         share = model.attribution(records, model.anomaly_score(records)).share
         return pd.DataFrame(share, columns=model.encoder.names, index=records.index)
 
     def to_bytes(self) -> bytes:
-        """The trained model as a blob of data: safetensors and JSON."""
+        """Return the trained model as a blob of data: safetensors and JSON."""
         self._fitted()
         return dump_artifact(self.artifact_)
 
     @classmethod
     def from_bytes(cls, blob: bytes, sha256: str | None = None) -> Self:
-        """The detector that `to_bytes` wrote.
+        """Return the detector that `to_bytes` wrote.
 
         Args:
-            blob: of `to_bytes`.
-            sha256: the digest recorded when it was written; without one, only the content is checked.
+            blob: the result of `to_bytes`.
+            sha256: the digest recorded when the blob was written; without one, only the content is checked.
 
         Raises:
-            ArtifactError: where the blob is not what was written.
+            ArtifactError: If the blob is not what was written.
         """
         artifact = load_artifact(blob, sha256 or digest(blob))
         config = artifact.config
         parameters = {name: getattr(config, name) for name in _CONFIG_PARAMETERS}
-        told = artifact.about.get(_PARAMETERS, {})  # models of other origin have none
-        parameters |= {name: told[name] for name in _OTHER_PARAMETERS if name in told}
+        others = artifact.about.get(_PARAMETERS, {})  # only models of a detector have them
+        parameters |= {name: others[name] for name in _OTHER_PARAMETERS if name in others}
         detector = cls(random_state=config.seed, score_name=config.score, **parameters)
         detector.false_positive_rate_ = artifact.decision.rate or DEFAULT_RATE
         detector.feature_names_in_ = np.array(artifact.encoder.names, dtype=object)
@@ -198,8 +198,8 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         parameters = {name: getattr(self, name) for name in _CONFIG_PARAMETERS}
         return ModelConfig(seed=int(seed), score=self.score_name, **parameters)
 
-    def _beside_config(self) -> dict[str, Any]:
-        """The parameters that the model's configuration has no place for, as JSON values."""
+    def _other_parameters(self) -> dict[str, Any]:
+        """Return the parameters that are not in the model's configuration, as JSON values."""
         parameters = {name: getattr(self, name) for name in _OTHER_PARAMETERS}
         return {
             name: list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
@@ -212,8 +212,8 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return _with_whole_codes(records, self._features(records).categorical if is_fit else self._nominal())
 
     def _nominal(self) -> list[str]:
-        """The features that the model has learned as categories."""
-        return [column.name for column in self._fitted().artifact.encoder.columns if _is_nominal(column)]
+        """Return the features that the model has learned as categories."""
+        return [column.name for column in self._fitted().artifact.encoder.columns if column.is_nominal]
 
     def _numbers(self, X: Any, *, is_fit: bool) -> pd.DataFrame:  # noqa: N803
         minimum = 2 if is_fit else 1
@@ -234,14 +234,11 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return records[list(self.feature_names_in_)]
 
     def _features(self, records: pd.DataFrame) -> Features:
-        found = {name: _type_of(records[name]) for name in records.columns}
-        for kind in ("categorical", "boolean", "timestamp"):
-            found |= dict.fromkeys(getattr(self, kind) or (), kind)
+        types = {name: type_by_dtype(records[name]) for name in records.columns}
+        for kind in _DECLARED_TYPES:
+            types |= dict.fromkeys(getattr(self, kind) or (), kind)
         return Features(
-            **{
-                kind: tuple(name for name in records.columns if found[name] == kind)
-                for kind in ("numeric", "boolean", "categorical", "timestamp")
-            }
+            **{kind: tuple(name for name in records.columns if types[name] == kind) for kind in FEATURE_TYPES}
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -264,30 +261,17 @@ _CONFIG_PARAMETERS = (
 )  # fmt: skip
 
 
-_OTHER_PARAMETERS = ("false_positive_rate", "threshold", "categorical", "boolean", "timestamp")
-_PARAMETERS = "parameters"  # where the artifact tells them
+_DECLARED_TYPES = ("categorical", "boolean", "timestamp")
+_OTHER_PARAMETERS = ("false_positive_rate", "threshold", *_DECLARED_TYPES)
+_PARAMETERS = "parameters"  # their key in `Artifact.about`
 
 
 def _is_numeric(records: pd.DataFrame) -> bool:
-    return all(_type_of(records[name]) == "numeric" for name in records.columns)
-
-
-def _type_of(values: pd.Series) -> str:
-    if pd.api.types.is_bool_dtype(values):
-        return "boolean"
-    if pd.api.types.is_datetime64_any_dtype(values):
-        return "timestamp"
-    return "numeric" if pd.api.types.is_numeric_dtype(values) else "categorical"
-
-
-def _is_nominal(column: Column) -> bool:
-    if isinstance(column, ConstantColumn):
-        return isinstance(column.value, str)
-    return isinstance(column, CategoryColumn)
+    return all(type_by_dtype(records[name]) == "numeric" for name in records.columns)
 
 
 def _with_whole_codes(records: pd.DataFrame, nominal: Iterable[str]) -> pd.DataFrame:
-    """The records with "1" in place of 1.0 in columns of categories: a null among integers makes floats of them all."""
+    """Write "1" in place of 1.0 in columns of categories: a null among integers turns all of them into floats."""
     records = records.copy(deep=False)
     for name in nominal:
         floats = [level for level in records[name].dropna().unique() if isinstance(level, float | np.floating)]

@@ -17,6 +17,7 @@ from jobs.reading.table import Family, WatchedTable, raw_sql
 from jobs.timing import Timing, check_timing
 from schemas.config import Config, MonitorConfig
 from schemas.errors import ConfigError, RecordsError, SourceError
+from schemas.frames import FORMS, Form
 from schemas.keys import key_label
 
 _LEAST = 20  # ten to train on, as many to calibrate with
@@ -114,19 +115,17 @@ def needed_normal_records(rate: float) -> int:
 
 
 def _types(monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
-    times = _TIMES | {"text"} if watched.dialect == "sqlite" else _TIMES  # SQLite keeps times as texts
-    features = monitor.features
+    times: set[Family] = _TIMES | {"text"} if watched.dialect == "sqlite" else _TIMES  # SQLite keeps times as texts
+    fitting_forms: dict[Form, set[Family]] = {"number": _NUMBERS, "truth": _NUMBERS, "time": times}
     roles = (
-        ("numeric", features.numeric, _NUMBERS),
-        ("boolean", features.boolean, _NUMBERS),
-        ("timestamp", features.timestamp, times),
+        *((kind, names, fitting_forms.get(FORMS[kind])) for kind, names in monitor.features.by_type().items()),
         ("time", (monitor.time,), times),
         ("updated", (monitor.updated,), times | {"integer"}),  # a number that grows with each change will do
         ("label", (monitor.label,), _NUMBERS),
     )
     for role, names, fitting in roles:
         for column in (watched.columns[name] for name in names if name is not None):
-            if column.family not in fitting:
+            if fitting is not None and column.family not in fitting:
                 yield Finding(
                     "error",
                     f"Column {column.name!r} is listed as {role}, but its type is {column.type.lower()}. "

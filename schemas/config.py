@@ -9,6 +9,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -182,7 +183,7 @@ class MonitorConfig(Section):
     @property
     def features(self) -> Features:
         """The watched columns by type."""
-        return Features(self.numeric, self.boolean, self.categorical, self.timestamp)
+        return Features(**{kind.name: getattr(self, kind.name) for kind in fields(Features)})
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -253,7 +254,7 @@ class MonitorConfig(Section):
         return found if self.series is None else [*found, *self._series_problems()]
 
     def _series_problems(self) -> list[str]:
-        unfit = [*self.categorical, *self.timestamp]
+        unfit = [name for name in self.features.names if name not in {*self.numeric, *self.boolean}]
         checks = {
             "series needs a time column": self.time is None,
             f"series has numeric and boolean features alone, so {unfit} cannot be among them": bool(unfit),

@@ -1,18 +1,21 @@
 """What crosses a boundary as a frame: names and types of the columns of records and scores.
 
-Records come from a source with the columns of `Features` (and key, time, entity, label beside them):
+Records come from a source with the columns of `Features` (and key, time, entity, label), each in the form of its type:
 
-- numeric: float64 or an integer type, missing as NaN or NA; infinities allowed
-- boolean: bool or nullable boolean
-- categorical: text, missing as NA
-- timestamp: datetime64 with a time zone (UTC), missing as NaT
+- number: float64 or an integer type, missing as NaN or NA; infinities allowed
+- truth: bool or nullable boolean
+- text: text, missing as NA
+- time: datetime64 with a time zone (UTC), missing as NaT
 
 Scores leave a scorer with the columns of `SCORE_COLUMNS`, one row per record, on the records' index.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+Form = Literal["number", "truth", "text", "time"]
+"""Form of the values of a column."""
 
 ANOMALY_SCORE = "anomaly_score"  # float64, higher is more anomalous
 P_VALUE = "p_value"  # float64 in (0, 1]
@@ -20,6 +23,10 @@ SEVERITY = "severity"  # float64 in [0, 100], a fixed function of the p-value
 THRESHOLD = "threshold"  # float64, a record is an anomaly above it
 IS_ANOMALY = "is_anomaly"  # bool
 SCORE_COLUMNS = (ANOMALY_SCORE, P_VALUE, SEVERITY, THRESHOLD, IS_ANOMALY)
+
+
+FORMS: dict[str, Form] = {"numeric": "number", "boolean": "truth", "categorical": "text", "timestamp": "time"}
+"""By type of feature; a type that is not listed here cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,15 @@ class Features:
     @property
     def names(self) -> tuple[str, ...]:
         """All features: numeric, boolean, categorical, timestamp."""
-        return self.numeric + self.boolean + self.categorical + self.timestamp
+        return tuple(name for names in self.by_type().values() for name in names)
+
+    def by_type(self) -> dict[str, tuple[str, ...]]:
+        """Return the features of each type, in the order of `names`."""
+        return {column.name: getattr(self, column.name) for column in fields(self)}
+
+    def holding(self, *forms: Form) -> tuple[str, ...]:
+        """Return the features whose values have one of these forms, in the order of `names`."""
+        return tuple(name for kind, names in self.by_type().items() if FORMS[kind] in forms for name in names)
 
     def missing_from(self, columns: Iterable[str]) -> list[str]:
         """The features that `columns` lacks."""

@@ -1,4 +1,4 @@
-"""The Keras backend and device; to be chosen before anything imports Keras."""
+"""The Keras backend and device, which must be chosen before anything imports Keras."""
 
 import os
 import sys
@@ -14,10 +14,10 @@ Device = Literal["auto", "cpu", "gpu"]
 
 
 def choose_backend(backend: Backend, device: Device) -> None:
-    """Load Keras on a backend and a device, for this process and for good.
+    """Load Keras on a backend and a device, for the whole life of this process.
 
     Raises:
-        BackendError: where the backend is not installed, or there is no such device.
+        BackendError: If the backend is not installed, or there is no such device.
     """
     os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -45,7 +45,7 @@ def choose_backend(backend: Backend, device: Device) -> None:
 
 
 def backend_name() -> str:
-    """The backend that Keras runs on."""
+    """Return the backend that Keras runs on."""
     import keras
 
     return str(keras.backend.backend())
@@ -57,13 +57,13 @@ def has_gpu() -> bool:
 
     try:
         return bool(keras.distribution.list_devices("gpu"))
-    except RuntimeError:  # JAX's way to say that there are none
+    except RuntimeError:  # raised by JAX if there is none
         return False
 
 
 @contextmanager
 def _quiet_libraries() -> Iterator[None]:
-    """Drop what compiled libraries write past `sys.stderr`: TensorFlow greets every process with six lines."""
+    """Drop what compiled libraries write past `sys.stderr`: TensorFlow starts every process with six lines."""
     if sys.stderr is None:
         yield
         return

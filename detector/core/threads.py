@@ -1,4 +1,4 @@
-"""Work on parts of the records in threads: NumPy lets them run side by side."""
+"""Work on parts of the records in threads, which NumPy runs in parallel."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +11,12 @@ Result = TypeVar("Result")
 
 
 def usual_threads() -> int:
-    """As many as matrix products would use: the processors at hand, or what OMP_NUM_THREADS allows."""
+    """Return as many threads as matrix products use: one per processor, or what OMP_NUM_THREADS allows."""
     return max((library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"), default=1)
 
 
 def in_threads(work: Callable[[Part], Result], parts: Sequence[Part], threads: int) -> list[Result]:
-    """The result of each part, in their order.
+    """Return the result of each part, in the order of the parts.
 
     >>> in_threads(len, ["a", "bcd"], threads=2)
     [1, 3]

@@ -1,4 +1,4 @@
-"""Shapes of the networks: what is needed to rebuild them from stored arrays, without importing Keras."""
+"""Shapes of the networks, to rebuild them from stored arrays without importing Keras."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -13,7 +13,7 @@ SMALL_WIDTH = 8  # cells, up to which there are as many latent dimensions
 
 @dataclass(frozen=True)
 class Architecture:
-    """What it takes, beside the layout of the cells, to build a network of the same shape."""
+    """All that determines the shapes of a network, in addition to the layout of the cells."""
 
     kind: Literal["vae", "autoencoder"]
     likelihood: Literal["auto", "mse", "bce"]
@@ -21,10 +21,10 @@ class Architecture:
     width: int
     hidden: int
     latent: int
-    learns_variance: bool  # of Gaussian cells; there may be none
+    learns_variance: bool  # of Gaussian cells, if there are any
 
     def to_state(self) -> dict[str, Any]:
-        """The architecture as numbers and strings."""
+        """Return the architecture as numbers and strings."""
         return asdict(self)
 
     def shapes(self) -> Shapes:
@@ -48,7 +48,7 @@ class Architecture:
 
 
 def latent_size(width: int) -> int:
-    """Latent dimensions for d cells: all of them up to 8, then growing with the square root of d.
+    """Return the latent dimensions for d cells: d up to 8, then growing with the square root of d.
 
     >>> [latent_size(d) for d in (3, 9, 38, 400)]
     [3, 8, 14, 32]

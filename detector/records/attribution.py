@@ -1,10 +1,10 @@
-"""Which features made a record's score, and what would have been normal instead.
+"""Attribution of a record's score to its features, with the values that would have been normal.
 
 An anomalous cell moves the latent position and so smears error over innocent cells. Therefore the causes
-are found one at a time: the feature that costs most beyond what is typical is hidden from the network, as
-cells were hidden in training, and the rest is judged again without it. The expected values are those of the
+are identified one at a time: the feature with the highest cost above the typical one is hidden from the network, as
+cells were hidden in training, and the others are measured again without it. The expected values come from the
 last round, in which no cause was visible. The first cause is hidden however little it costs: a wrong category
-costs few nats, and in plain sight it is half of what the network expects.
+costs few nats, and while visible it accounts for half of the network's expectation.
 """
 
 from collections.abc import Callable
@@ -15,19 +15,19 @@ import numpy as np
 from detector.records.encoder import Matrix
 from detector.records.posterior import Posterior
 
-ROUNDS = 5  # features hidden at most
-SUSPICIOUS = 4.5  # nats beyond the typical: what 3 standard deviations cost
+MAX_HIDDEN_FEATURES = 5
+MIN_EXCESS_NATS = 4.5  # above the typical cost: 3 standard deviations
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """n records explained over f features.
+    """The scores of n records attributed to f features.
 
     Attributes:
         share: (n, f), not negative; the shares of a record sum to its score.
         deviation: (n, f), the value less the expected one in standard deviations of training records; for a
             feature of several cells, the length of the difference.
-        expected: (n, d) standardised cells that would have been normal.
+        expected: (n, d), standardised cells that would have been normal.
     """
 
     share: np.ndarray
@@ -41,36 +41,36 @@ def attribute(
     feature_cells: np.ndarray,
     excess_of: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
 ) -> Attribution:
-    """Shares of the scores (n,) by feature.
+    """Attribute the scores (n,) of n records to f features.
 
     Args:
         matrix: the records.
-        scores: what the shares sum to.
-        feature_cells: (d, f), 1 where a cell belongs to a feature.
-        excess_of: from positions of m records and the features to hide in them (m, f) to the nats that
-            each feature costs beyond the typical (m, f), and the expected cells (m, d).
+        scores: the sums of the shares.
+        feature_cells: (d, f), 1 if a cell belongs to a feature.
+        excess_of: takes the positions of m records and the features to hide in them (m, f); returns the nats by
+            which each feature costs more than typical (m, f), and the expected cells (m, d).
     """
     n, f = len(scores), feature_cells.shape[1]
     suspects = np.arange(n)
-    hidden, found = np.zeros((n, f), dtype=np.float32), np.zeros((n, f))
+    hidden, visible_cost = np.zeros((n, f), dtype=np.float32), np.zeros((n, f))
     cost, expected = excess_of(suspects, hidden)
-    for number in range(max(1, min(ROUNDS, f - 1))):
+    for number in range(max(1, min(MAX_HIDDEN_FEATURES, f - 1))):
         candidate = np.where(hidden[suspects] > 0, -np.inf, cost[suspects])
         top = candidate.argmax(axis=1)
-        is_suspect = candidate.max(axis=1) > (SUSPICIOUS if number else -np.inf)
-        suspects, top = suspects[is_suspect], top[is_suspect]  # a record without a suspect stays without
+        is_suspect = candidate.max(axis=1) > (MIN_EXCESS_NATS if number else -np.inf)
+        suspects, top = suspects[is_suspect], top[is_suspect]  # a record without a suspect gets none later
         if not len(suspects):
             break
         hidden[suspects, top] = 1
-        found[suspects, top] = cost[suspects, top]
+        visible_cost[suspects, top] = cost[suspects, top]
         cost[suspects], expected[suspects] = excess_of(suspects, hidden[suspects])
-    weight = np.maximum(np.maximum(found, cost), 0) + 1e-12  # without any excess, even shares
+    weight = np.maximum(np.maximum(visible_cost, cost), 0) + 1e-12  # without any excess, even shares
     share = weight / weight.sum(axis=1, keepdims=True) * scores[:, None]
     return Attribution(share, _deviation(matrix, expected, feature_cells), expected)
 
 
 def feature_nll(posterior: Posterior, feature_cells: np.ndarray) -> np.ndarray:
-    """(n, f): nats of each feature."""
+    """Return the nats of each feature, (n, f)."""
     return np.asarray(posterior.nll @ feature_cells)
 
 

@@ -1,4 +1,4 @@
-"""Records to the record matrix: what every column learned, applied to a frame."""
+"""Records to the record matrix and back, feature by feature."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,15 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from detector.records.feature_types import (
-    CLIP,
-    COLUMN_TYPES,
-    CategoryColumn,
-    Column,
-    FlagColumn,
-    NumberColumn,
-    TimestampColumn,
-)
+from detector.records.cell_kinds import DENSITIES, SHARED
+from detector.records.feature_types import CLIP, Block, Column, fit_columns, restored_column
 from schemas.errors import MissingColumns, RecordsError
 from schemas.frames import Features
 
@@ -27,7 +20,7 @@ class Matrix:
     """n encoded records of d cells in two views, both standardised.
 
     Attributes:
-        standard: (n, d) float32, clipped at 30; 0 where missing.
+        standard: (n, d) float32, clipped at 30; 0 if missing.
         quantile: (n, d) float32, likewise.
         missing: (n, d) bool.
         violations: (n,) float32, features of a record whose value training rules out.
@@ -50,10 +43,10 @@ class Layout:
     """What each of the d cells of a matrix is.
 
     Attributes:
-        kinds: (d,) "gaussian", "binary" or "category".
+        kinds: (d,) the likelihood of each cell, by name.
         feature: (d,) index of the feature of each cell.
-        means: (d,) share behind a standardised 0, for binary and category cells.
-        scales: (d,) share that a standardised 1 adds, for binary and category cells.
+        means: (d,) share behind a standardised 0, for cells that hold a probability.
+        scales: (d,) share that a standardised 1 adds, for cells that hold a probability.
     """
 
     kinds: np.ndarray
@@ -66,14 +59,19 @@ class Layout:
         """The number of cells d."""
         return len(self.kinds)
 
+    @property
+    def is_density(self) -> np.ndarray:
+        """(d,) bool, whether a cell holds a quantity rather than a probability."""
+        return np.array([kind in DENSITIES for kind in self.kinds], dtype=bool)
+
     def groups(self) -> np.ndarray:
-        """(d, g) float32, 1 where a category cell belongs to a feature; one column for each such feature."""
-        is_category = self.kinds == "category"
-        owners = np.unique(self.feature[is_category])
-        return ((self.feature[:, None] == owners[None, :]) & is_category[:, None]).astype(np.float32)
+        """Return (d, g) float32, 1 if a cell belongs to a feature whose cells share a likelihood, by such feature."""
+        is_shared = np.array([kind in SHARED for kind in self.kinds], dtype=bool)
+        owners = np.unique(self.feature[is_shared])
+        return ((self.feature[:, None] == owners[None, :]) & is_shared[:, None]).astype(np.float32)
 
     def feature_cells(self, n_features: int) -> np.ndarray:
-        """(d, f) float32, 1 where a cell belongs to a feature."""
+        """Return (d, f) float32, 1 if a cell belongs to a feature."""
         return (self.feature[:, None] == np.arange(n_features)[None, :]).astype(np.float32)
 
 
@@ -88,15 +86,11 @@ class Encoder:
         """Learn every column from normal records.
 
         Raises:
-            MissingColumns: where a feature is not among the records' columns.
-            RecordsError: where a feature is null in all records, or all features are constant.
+            MissingColumns: If a feature is not among the records' columns.
+            RecordsError: If a feature is null in all records, or all features are constant.
         """
         _check_columns(records, features)
-        columns = [NumberColumn.fit(name, records[name]) for name in features.numeric]
-        columns += [FlagColumn.fit(name, records[name]) for name in features.boolean]
-        columns += [CategoryColumn.fit(name, records[name], max_levels) for name in features.categorical]
-        columns += [TimestampColumn.fit(name, records[name]) for name in features.timestamp]
-        encoder = cls(tuple(columns))
+        encoder = cls(fit_columns(records, features, max_levels))
         if not encoder.layout.width:
             raise RecordsError(
                 f"Every feature is constant in the {len(records)} training records: {list(features.names)}. "
@@ -112,26 +106,27 @@ class Encoder:
     @property
     def layout(self) -> Layout:
         """What each cell of the matrix is."""
+        cells = [cell for column in self.columns for cell in column.cells]
         return Layout(
-            kinds=np.array([kind for column in self.columns for kind in column.kinds], dtype=object),
-            feature=np.repeat(np.arange(len(self.columns)), [len(column.kinds) for column in self.columns]),
-            means=np.array([mean for column in self.columns for mean in column.cell_means], dtype=np.float32),
-            scales=np.array([scale for column in self.columns for scale in column.cell_scales], dtype=np.float32),
+            kinds=np.array([cell.kind for cell in cells], dtype=object),
+            feature=np.repeat(np.arange(len(self.columns)), self._widths()),
+            means=np.array([cell.mean for cell in cells], dtype=np.float32),
+            scales=np.array([cell.scale for cell in cells], dtype=np.float32),
         )
 
     def encode(self, records: pd.DataFrame) -> Matrix:
-        """The record matrix of n records; a pure function of each record.
+        """Return the record matrix of n records; a pure function of each record.
 
         Raises:
-            MissingColumns: where the records lack a feature.
+            MissingColumns: If the records lack a feature.
         """
         return self.encode_with_violations(records)[0]
 
     def encode_with_violations(self, records: pd.DataFrame) -> tuple[Matrix, np.ndarray]:
-        """The record matrix, and which features' values training rules out: (n, f) int64, 0 or 1.
+        """Return the record matrix, and whether training rules out the value of each feature: (n, f) int64, 0 or 1.
 
         Raises:
-            MissingColumns: where the records lack a feature.
+            MissingColumns: If the records lack a feature.
         """
         missing = [name for name in self.names if name not in records.columns]
         if missing:
@@ -147,29 +142,31 @@ class Encoder:
         return matrix, violations
 
     def decode(self, standard: np.ndarray) -> dict[str, list[Any]]:
-        """Values of each feature from standardised cells (n, d)."""
-        widths = [len(column.kinds) for column in self.columns]
-        cells = np.split(standard, np.cumsum(widths)[:-1], axis=1)
+        """Return the values of each feature from standardised cells (n, d)."""
+        cells = np.split(standard, np.cumsum(self._widths())[:-1], axis=1)
         return {column.name: column.decode(part) for column, part in zip(self.columns, cells, strict=True)}
 
     def to_state(self) -> list[dict[str, Any]]:
-        """The columns as numbers and strings."""
+        """Return the columns as numbers and strings."""
         return [column.to_state() for column in self.columns]
 
     def grids(self) -> dict[str, np.ndarray]:
-        """The large arrays of the columns, by the position of the column."""
-        return {str(i): column.grid for i, column in enumerate(self.columns) if isinstance(column, NumberColumn)}
+        """Return the large arrays of the columns, by the position of the column."""
+        grids = {str(position): column.stored_grid() for position, column in enumerate(self.columns)}
+        return {position: grid for position, grid in grids.items() if grid is not None}
 
     @classmethod
     def from_state(cls, states: Sequence[dict[str, Any]], grids: dict[str, np.ndarray]) -> "Encoder":
-        """The encoder that `to_state` and `grids` describe."""
-        return cls(
-            tuple(COLUMN_TYPES[state["type"]].from_state(state, grids.get(str(i))) for i, state in enumerate(states))
-        )
+        """Return the encoder that `to_state` and `grids` describe."""
+        return cls(tuple(restored_column(state, grids.get(str(position))) for position, state in enumerate(states)))
+
+    def _widths(self) -> list[int]:
+        """Return the number of cells of each feature."""
+        return [len(column.cells) for column in self.columns]
 
 
 def squash(view: np.ndarray) -> np.ndarray:
-    """Standardised cells as the network sees them: beyond +-4 they grow with the logarithm only.
+    """Return standardised cells as the network sees them: beyond +-4 they grow with the logarithm only.
 
     >>> squash(np.array([-2.0, 4.0, 30.0])).round(2).tolist()
     [-2.0, 4.0, 7.3]
@@ -180,7 +177,7 @@ def squash(view: np.ndarray) -> np.ndarray:
 
 
 def unsquash(squashed: np.ndarray) -> np.ndarray:
-    """The inverse of `squash`, within the clip."""
+    """Return the inverse of `squash`, within the clip."""
     size = np.abs(squashed)
     beyond = np.expm1(np.clip(size - SQUASH_FROM, 0, np.log1p(CLIP - SQUASH_FROM)))
     return np.sign(squashed) * (np.minimum(size, SQUASH_FROM) + beyond)
@@ -198,7 +195,7 @@ def _check_columns(records: pd.DataFrame, features: Features) -> None:
         )
 
 
-def _encoded(column: Column, values: pd.Series) -> Any:
+def _encoded(column: Column, values: pd.Series) -> Block:
     try:
         return column.encode(values)
     except (TypeError, ValueError) as exc:

@@ -1,11 +1,11 @@
-"""The prior of the latents, made of training records: how far a record's posterior lies from theirs.
+"""The prior of the latents, a mixture of the posteriors of training records.
 
-Training pulls the posteriors towards a standard normal distribution, but they do not fill it: in the gaps
-between them, where no normal record comes to lie, it sees nothing unusual. So records are scored under the
+Training pulls the posteriors towards a standard normal distribution, but they do not fill it: a record in a gap
+between them, which no normal record occupies, would seem usual. So records are scored under the
 mixture of the posteriors of training records, the exemplars (Tomczak & Welling, *VAE with a VampPrior*, 2018;
-Norouzi, Fleet & Norouzi, *Exemplar VAE*, 2020). The divergence from a mixture has no closed form; what is
-computed is the upper bound of Hershey & Olsen, *Approximating the Kullback Leibler Divergence Between Gaussian
-Mixture Models* (2007): of the divergences KL_i from the m exemplars, -log(mean(exp(-KL_i))).
+Norouzi, Fleet & Norouzi, *Exemplar VAE*, 2020). The divergence from a mixture has no closed form; this module
+computes the upper bound of Hershey & Olsen, *Approximating the Kullback Leibler Divergence Between Gaussian
+Mixture Models* (2007): -log(mean(exp(-KL_i))) for the divergences KL_i from the m exemplars.
 
 Shapes: n records, m exemplars, K members, l latent dimensions.
 """
@@ -14,7 +14,7 @@ import numpy as np
 
 from detector.core.kernels import products
 
-ROWS = 128  # records measured at once: their distances stay in the cache
+ROWS = 128  # records measured at once: their distances fit into the cache
 
 
 class ExemplarPrior:
@@ -31,12 +31,12 @@ class ExemplarPrior:
         self._half_squares = 0.5 * np.square(self._means).sum(axis=1)  # (K, m)
 
     def divergence(self, z_mean: np.ndarray, z_log_var: np.ndarray, own: np.ndarray) -> np.ndarray:
-        """(n,) float64: nats from posteriors (n, K, l) to the prior, averaged over members.
+        """Return the nats from posteriors (n, K, l) to the prior, averaged over members, (n,) float64.
 
         Args:
             z_mean: (n, K, l).
             z_log_var: (n, K, l).
-            own: (n,) the position of each record among the exemplars, -1 where it is none: it is not its own.
+            own: (n,) the position of each record among the exemplars, -1 if it is none: it is not its own exemplar.
         """
         parts = [slice(start, start + ROWS) for start in range(0, len(z_mean), ROWS)]
         return np.concatenate([self._divergence(z_mean[part], z_log_var[part], own[part]) for part in parts])
@@ -44,20 +44,20 @@ class ExemplarPrior:
     def _divergence(self, z_mean: np.ndarray, z_log_var: np.ndarray, own: np.ndarray) -> np.ndarray:
         z = z_mean / self._sd
         log_ratio = z_log_var - 2 * np.log(self._sd)
-        of_spread = 0.5 * (np.exp(log_ratio) - 1 - log_ratio).reshape(len(z), -1).sum(axis=1)
+        spread_nats = 0.5 * (np.exp(log_ratio) - 1 - log_ratio).reshape(len(z), -1).sum(axis=1)
         members = range(len(self._sd))
-        of_place = np.sum([self._distance(member, z[:, member], own) for member in members], axis=0)
-        return np.asarray((of_spread + of_place) / len(members))
+        place_nats = np.sum([self._distance(member, z[:, member], own) for member in members], axis=0)
+        return np.asarray((spread_nats + place_nats) / len(members))
 
     def _distance(self, member: int, z: np.ndarray, own: np.ndarray) -> np.ndarray:
-        """(n,): -log(mean(exp(-distance**2 / 2))) over the exemplars, for points (n, l) in units of `sd`."""
+        """Return -log(mean(exp(-distance**2 / 2))) over the exemplars, (n,), for points (n, l) in units of `sd`."""
         half_square = 0.5 * np.square(z).sum(axis=1)
         exponent = products(z, self._means[member])  # (n, m)
         exponent -= self._half_squares[member]
-        itself = np.flatnonzero(own >= 0)
-        exponent[itself, own[itself]] = -np.inf
+        own_rows = np.flatnonzero(own >= 0)
+        exponent[own_rows, own[own_rows]] = -np.inf
         nearest = exponent.max(axis=1)
         exponent -= nearest[:, None]
-        total = np.exp(exponent.astype(np.float32)).sum(axis=1, dtype=np.float64)  # of float32, twice as fast
+        total = np.exp(exponent.astype(np.float32)).sum(axis=1, dtype=np.float64)  # float32 is twice as fast
         others = exponent.shape[1] - (own >= 0)
         return np.asarray(half_square - nearest - np.log(total / others))

@@ -1,30 +1,28 @@
-"""Held-out ELBO in the units of the data, so that models with encoders of their own compare.
+"""Held-out ELBO in units of the data, so that models with different encoders compare.
 
-A model standardises by its own training records, so a density in its cells is in units of its own. A change of
-variables brings it back to the data's: each Gaussian cell costs the logarithm of its scale, and what `squash` does.
-Only the members that see the standard view take part: the quantile view has no density that compares, as its steps
-hang on single training records.
+A model standardises by its own training records, so a density in its cells is in its own units. A change of variables
+returns it to the units of the data: each cell with a density costs the logarithm of its unit, and what `squash` adds.
+Only the members that see the standard view take part: the steps of the quantile view depend on single training
+records, so its density does not compare.
 """
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from detector.records.encoder import SQUASH_FROM, Encoder, Matrix
-from detector.records.feature_types import CategoryColumn, Column, FlagColumn, NumberColumn, TimestampColumn
 from detector.records.numpy_network import NumpyNetwork
 from detector.records.posterior import clean_inputs
 from detector.records.scorer import Scorer
 
 
 def elbo_difference(one: Scorer, other: Scorer) -> str | None:
-    """Why the ELBOs of two models do not compare; None where they do."""
+    """Return the reason why the ELBOs of two models do not compare, or None if they do."""
     if one.artifact.encoder.names != other.artifact.encoder.names:
         return "their features differ"
-    cells = [[_cells(column) for column in scorer.artifact.encoder.columns] for scorer in (one, other)]
-    differing = [name for name, a, b in zip(one.artifact.encoder.names, *cells, strict=True) if a != b]
+    columns = zip(one.artifact.encoder.columns, other.artifact.encoder.columns, strict=True)
+    differing = [a.name for a, b in columns if a.encoding != b.encoding]
     if differing:
         return f"they encode {', '.join(map(repr, differing))} differently"
     losses = {(scorer.artifact.architecture.kind, scorer.artifact.architecture.likelihood) for scorer in (one, other)}
@@ -32,7 +30,7 @@ def elbo_difference(one: Scorer, other: Scorer) -> str | None:
 
 
 def held_out_elbo(scorer: Scorer, records: pd.DataFrame) -> float:
-    """Mean over n records, in nats per record and units of the data, decoded at the posterior mean."""
+    """Return the mean over n records, in nats per record and units of the data, decoded at the posterior mean."""
     artifact = scorer.artifact
     matrix = artifact.encoder.encode(records)
     standard = Matrix(matrix.standard, matrix.standard, matrix.missing, matrix.violations)
@@ -46,28 +44,8 @@ def held_out_elbo(scorer: Scorer, records: pd.DataFrame) -> float:
 
 
 def _change_of_units(encoder: Encoder, matrix: Matrix) -> np.ndarray:
-    """(n,) nats from the network's cells to the units of the data."""
-    layout = encoder.layout
-    log_scales = np.log(np.concatenate([_scales(column) for column in encoder.columns]))  # (d,)
+    """Return the nats (n,) between densities in the network's cells and in units of the data."""
+    units = np.array([cell.unit for column in encoder.columns for cell in column.cells])  # (d,)
     squashed = np.log1p(np.maximum(np.abs(matrix.standard.astype(np.float64)) - SQUASH_FROM, 0))  # (n, d)
-    counts = ~matrix.missing & (layout.kinds == "gaussian")
-    return np.where(counts, log_scales + squashed, 0.0).sum(axis=1)
-
-
-def _scales(column: Column) -> np.ndarray:
-    """(w,) units of the data in a unit of each cell; 1 where the cell stands for a probability."""
-    scales = np.ones(len(column.kinds))
-    if isinstance(column, NumberColumn):
-        scales[0] = column.scale
-    elif isinstance(column, TimestampColumn):
-        scales[:4] = column.scales
-    return scales
-
-
-def _cells(column: Column) -> tuple[Any, ...]:
-    """What has to be the same for two encodings of a feature to compare."""
-    if isinstance(column, CategoryColumn):
-        return column.tag, frozenset(column.levels)
-    if isinstance(column, FlagColumn):
-        return column.tag, column.kinds, column.low, column.high
-    return column.tag, column.kinds, getattr(column, "value", None)
+    has_density = ~matrix.missing & encoder.layout.is_density
+    return np.where(has_density, np.log(units) + squashed, 0.0).sum(axis=1)

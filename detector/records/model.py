@@ -1,4 +1,4 @@
-"""Encoder, networks and reference together: what a record's anomaly scores, causes and latents are."""
+"""A trained model: anomaly scores, causes and latents of records."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,13 @@ from detector.records.attribution import Attribution, attribute, feature_nll
 from detector.records.encoder import Encoder, Matrix, unsquash
 from detector.records.numpy_network import NumpyNetwork
 from detector.records.posterior import Posterior, clean_inputs
-from detector.records.scores import AnomalyScores, Reference, joint_coordinates
+from detector.records.scores import SCORES, Evidence, Reference, ReferenceSearch, joint_coordinates
 from schemas.config import ModelConfig
 from schemas.errors import RecordsError
 from schemas.frames import Cause, Explanation
 
-SCORES = ("combined", "local_reconstruction", "joint_knn", "latent_knn", "elbo", "reconstruction_error")
 Records = TypeVar("Records", pd.DataFrame, np.ndarray)
-CHUNK = 4096  # records that a thread encodes and scores at once: bounds the memory beside the records themselves
+CHUNK = 4096  # records that a thread encodes and scores at once: bounds the memory needed for them
 
 
 class Model:
@@ -46,11 +45,11 @@ class Model:
         self.config, self.encoder, self.network = config, encoder, network
         self.reference, self.typical_nll = reference, typical_nll
         self._feature_cells = encoder.layout.feature_cells(len(encoder.columns))
-        self._scores = AnomalyScores(reference, config.neighbours, config.kind)
+        self._search = ReferenceSearch(reference, config.neighbours, config.kind)
 
     @classmethod
     def from_training(cls, config: ModelConfig, encoder: Encoder, network: NumpyNetwork, matrix: Matrix) -> "Model":
-        """The model of freshly trained networks; its reference are the records they were trained on."""
+        """Return the model of freshly trained networks; its reference is made of their training records."""
         rows = subsample_evenly(len(matrix), config.max_reference)
         seen = matrix[rows]
         inputs = clean_inputs(seen, network.architecture)
@@ -64,24 +63,24 @@ class Model:
         return cls(config, encoder, network, reference, typical)
 
     def anomaly_scores(
-        self, records: pd.DataFrame, names: Sequence[str] = SCORES, threads: int = 1
+        self, records: pd.DataFrame, names: Sequence[str] = tuple(SCORES), threads: int = 1
     ) -> dict[str, np.ndarray]:
-        """(n,) float64 for each score asked for, higher is more anomalous; the same however many threads work."""
+        """Return the scores (n,) float64 by name, higher is more anomalous; threads change no bit of them."""
         return self._anomaly_scores(records, names, np.full(len(records), -1), threads)
 
     def anomaly_score(self, records: pd.DataFrame, threads: int = 1) -> np.ndarray:
-        """(n,) float64: the configured score."""
+        """Return the configured score, (n,) float64."""
         return self.anomaly_scores(records, (self.config.score,), threads)[self.config.score]
 
     def training_score(self, records: pd.DataFrame) -> np.ndarray:
-        """(n,) float64: the configured score of the training records, each measured against the others."""
+        """Return the configured score of the training records, each measured against the others, (n,) float64."""
         in_reference = subsample_evenly(len(records), self.config.max_reference)
         own = np.full(len(records), -1)
         own[in_reference] = np.arange(len(in_reference))
         return self._anomaly_scores(records, (self.config.score,), own, threads=1)[self.config.score]
 
     def attribution(self, records: pd.DataFrame, scores: np.ndarray) -> Attribution:
-        """The shares of scores (n,) by feature, and the expected cells."""
+        """Attribute scores (n,) to features."""
         matrix, violations = self.encoder.encode_with_violations(records)
         surprise = violations * np.log(self.reference.n_train + 2)
 
@@ -93,24 +92,24 @@ class Model:
         return attribute(matrix, scores, self._feature_cells, excess_of)
 
     def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
-        """The `top` causes of each of n scores, largest first."""
-        explained: list[Explanation] = []
+        """Return the `top` causes of each of n scores, largest first."""
+        explanations: list[Explanation] = []
         for start, chunk in zip(range(0, len(records), CHUNK), _chunks(records), strict=False):
-            explained += self._explain_chunk(chunk, scores[start : start + CHUNK], top)
-        return explained
+            explanations += self._explain_chunk(chunk, scores[start : start + CHUNK], top)
+        return explanations
 
     def encode(self, records: pd.DataFrame) -> np.ndarray:
-        """(n, l) float32: posterior means of the first member, a map of the records."""
+        """Return the posterior means of the first member, a map of the records, (n, l) float32."""
         parts = [self._posterior(self.encoder.encode(chunk)).z_mean[:, 0] for chunk in _chunks(records)]
         return np.concatenate(parts)
 
     def reconstruct(self, records: pd.DataFrame) -> pd.DataFrame:
-        """The records as the model rebuilds them, in their own units; missing values are imputed."""
+        """Return the records as the model reconstructs them, in their own units; missing values are imputed."""
         parts = [self._posterior(self.encoder.encode(chunk)).expected[:, 0] for chunk in _chunks(records)]
         return self._values(np.concatenate(parts)).set_index(records.index)
 
     def sample(self, n: int, rng: np.random.Generator) -> pd.DataFrame:
-        """Synthetic normal records (n rows): draws from the prior, decoded, with the spread of the residuals.
+        """Generate n synthetic normal records: draws from the prior, decoded, with the spread of the residuals.
 
         The learned variance would be too wide for noise: it also covers what hidden cells leave open.
         """
@@ -118,27 +117,29 @@ class Model:
         return self._values(self.network.generate(n, spread, rng))
 
     def _values(self, cells: np.ndarray) -> pd.DataFrame:
-        is_number = self.encoder.layout.kinds == "gaussian"
-        return pd.DataFrame(self.encoder.decode(np.where(is_number, unsquash(cells), cells)))
+        is_density = self.encoder.layout.is_density
+        return pd.DataFrame(self.encoder.decode(np.where(is_density, unsquash(cells), cells)))
 
     def _anomaly_scores(
         self, records: pd.DataFrame, names: Sequence[str], own: np.ndarray, threads: int
     ) -> dict[str, np.ndarray]:
         chunks = list(zip(_chunks(records), _chunks(own), strict=True))
-        self._scores.prepare(names)
+        for name in names:  # now, since threads would build the same search twice
+            SCORES[name].prepare(self._search)
         parts = in_threads(lambda chunk: self._chunk_scores(chunk[0], names, chunk[1]), chunks, threads)
         return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
     def _chunk_scores(self, records: pd.DataFrame, names: Sequence[str], own: np.ndarray) -> dict[str, np.ndarray]:
         matrix = self.encoder.encode(records)
         inputs = clean_inputs(matrix, self.network.architecture)
-        found = {}
-        if others := [name for name in names if name != "elbo"]:  # `elbo` needs the whole posterior
-            rebuilt = self.network.reconstruct(inputs)
-            found = {name: self._scores.score(name, matrix, rebuilt, own) for name in others}
-        if "elbo" in names:
-            found["elbo"] = self._scores.elbo(matrix, self.network.posterior(inputs), own)
-        return found
+        evidence = Evidence(
+            self._search,
+            matrix,
+            own,
+            reconstruct=lambda: self.network.reconstruct(inputs),
+            infer=lambda: self.network.posterior(inputs),
+        )
+        return {name: SCORES[name].measure(evidence) for name in names}
 
     def _posterior(self, matrix: Matrix, hidden: np.ndarray | None = None) -> Posterior:
         return self.network.posterior(clean_inputs(matrix, self.network.architecture, hidden))
@@ -147,16 +148,16 @@ class Model:
         attribution = self.attribution(records, scores)
         expected = self._values(attribution.expected)
         order = np.argsort(-attribution.share, axis=1, kind="stable")[:, :top]
-        explained = []
+        explanations = []
         for row, features in enumerate(order):
             values = _Values(records.iloc[row], expected.iloc[row], attribution.share[row], attribution.deviation[row])
-            explained.append(Explanation(tuple(values.cause(int(f), self.encoder.names[f]) for f in features)))
-        return explained
+            explanations.append(Explanation(tuple(values.cause(int(f), self.encoder.names[f]) for f in features)))
+        return explanations
 
 
 @dataclass(frozen=True)
 class _Values:
-    """One record beside what was expected, with its shares and deviations (f,)."""
+    """One record and the expected one, with shares and deviations (f,)."""
 
     record: "pd.Series[Any]"
     expected: "pd.Series[Any]"
@@ -164,7 +165,7 @@ class _Values:
     deviation: np.ndarray
 
     def cause(self, feature: int, name: str) -> Cause:
-        """The part of the score due to one feature."""
+        """Return the part of the score due to one feature."""
         return Cause(
             feature=name,
             share=float(self.share[feature]),
@@ -182,7 +183,7 @@ def _chunks(records: Records) -> Iterator[Records]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON holds it; null and infinity have no number there."""
+    """Return a value as JSON holds it; null and infinity have no number there."""
     if isinstance(value, date):
         return None if value is pd.NaT else value.isoformat()
     value = value.item() if isinstance(value, np.generic) else value

@@ -1,17 +1,17 @@
 """Posterior and reconstruction to anomaly scores: one number per record, higher is more anomalous.
 
-`combined`, the default, is the geometric mean of two local reconstructions: among the latents alone, where
-an unusual combination of usual values shows, and in the joint coordinates, where the residuals show what
-leaves the manifold. A product needs no constant to weigh two distances of different scale.
+`combined`, the default, is the geometric mean of two local reconstructions: among the latents alone, which reveal
+an unusual combination of usual values, and in the joint coordinates, whose residuals reveal what leaves the
+manifold. A product needs no constant to weigh two distances of different scale.
 
 Every score is deterministic: it uses the posterior mean, never a draw. A feature whose value training
 rules out costs ``ln(n + 2)`` nats, the surprise of a value unseen in n training records; distances count
-it as ``sqrt(distance**2 + 2 * nats)``, which is how a Gaussian turns nats into distance.
+it as ``sqrt(distance**2 + 2 * nats)``, as a Gaussian turns nats into distance.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Literal
 
 import numpy as np
@@ -23,9 +23,9 @@ from detector.records.exemplar_prior import ExemplarPrior
 from detector.records.posterior import Posterior, Reconstruction
 
 MIN_LATENT_SD = 0.02
-RESIDUAL_FLOOR = 0.05  # standard deviations: a perfectly rebuilt cell must not own the whole score
+RESIDUAL_FLOOR = 0.05  # standard deviations: a perfectly reconstructed cell must not own the whole score
 EXEMPLARS = 1_000  # training records that make the prior of the latents
-NEAREST = 5  # records that the plain neighbour scores average over
+NEAREST = 5  # neighbours that the plain neighbour scores average over
 
 
 @dataclass(frozen=True)
@@ -43,121 +43,188 @@ class Reference:
     n_train: int
 
     def residuals(self, width: int) -> np.ndarray:
-        """(m, d) float32: cells of the standard view, of which there are so many, less their reconstruction."""
+        """Return the cells of the standard view less their reconstruction, (m, width) float32."""
         start = self.latent_sd.size
         return self.points[:, start : start + width] * np.float32(np.sqrt(2))
 
 
-class AnomalyScores:
-    """The scores of one model, by name.
+class ReferenceSearch:
+    """Searches among the reference records of one model, each built on first use.
 
     Args:
-        reference: its training records.
-        neighbours: how many a record is rebuilt from.
-        kind: of the networks; an autoencoder has no posterior that could diverge from a prior.
+        reference: the training records.
+        neighbours: how many of them a record is rebuilt from.
+        kind: kind of the networks; an autoencoder has no posterior that could diverge from a prior.
     """
 
     def __init__(self, reference: Reference, neighbours: int, kind: Literal["vae", "autoencoder"]) -> None:
-        self._reference = reference
-        self._k = neighbours
+        self.reference = reference
+        self.neighbours = neighbours
         self._kind = kind
 
-    def prepare(self, names: Sequence[str]) -> None:
-        """Build what the scores of these names search in, before threads ask for it at once."""
-        for name in names:
-            list(self._distances(name, self._reference.points[:0], None))
-        if "elbo" in names and self._kind == "vae":
-            _ = self._prior
+    @cached_property
+    def joint(self) -> Neighbours:
+        """Search in the joint coordinates."""
+        return Neighbours(self.reference.points)
 
-    def elbo(self, matrix: Matrix, posterior: Posterior, own: np.ndarray) -> np.ndarray:
-        """(n,) float64: the negative ELBO of n records under the exemplar prior; `own` as for `score`."""
-        nll = posterior.nll.sum(axis=1, dtype=np.float64)
-        return np.asarray(nll + self._divergence(posterior, own) + self._nats(matrix))
+    @cached_property
+    def latent(self) -> Neighbours:
+        """Search among the latents."""
+        return Neighbours(np.ascontiguousarray(self.reference.points[:, : self.reference.latent_sd.size]))
 
-    def score(self, name: str, matrix: Matrix, rebuilt: Reconstruction, own: np.ndarray | None = None) -> np.ndarray:
-        """(n,) float64: the score of that name, other than `elbo`.
+    @cached_property
+    def informed(self) -> Neighbours:
+        """Search among the latents weighted by their information."""
+        return Neighbours(self.latent.points * self.information)
 
-        Args:
-            name: of the score.
-            matrix: n records.
-            rebuilt: where the networks place them, and what they expect there.
-            own: (n,) the position of each record in the reference, -1 where it is not there: it is not its own
-                neighbour.
-        """
-        nats = self._nats(matrix)
-        if name == "reconstruction_error":
-            return self._reconstruction_error(matrix, rebuilt) + nats
-        points = joint_coordinates(matrix, rebuilt, self._reference.latent_sd)
-        distances = [np.sqrt(distance**2 + 2 * nats) for distance in self._distances(name, points, own)]
-        return np.asarray(np.prod(distances, axis=0) ** (1 / len(distances)))
+    @cached_property
+    def information(self) -> np.ndarray:
+        """(K * l,) float32 weights of the latents by their information: a collapsed dimension weighs nothing."""
+        sd = np.maximum(self.reference.latent_sd, MIN_LATENT_SD)
+        return np.sqrt(len(sd) * np.maximum(1 - sd**2, 0)).ravel().astype(np.float32)
 
-    def _nats(self, matrix: Matrix) -> np.ndarray:
-        """(n,) float64: what the values cost that training rules out."""
-        return matrix.violations.astype(np.float64) * np.log(self._reference.n_train + 2)
-
-    def _distances(self, name: str, points: np.ndarray, own: np.ndarray | None) -> Iterator[np.ndarray]:
-        """The distances (n,) of points (n, D) whose geometric mean is the score of that name."""
-        latents = points[:, : self._reference.latent_sd.size]
-        if name == "joint_knn":
-            yield self._joint.mean_distance(points, NEAREST, own)
-        if name == "latent_knn":
-            yield self._informed.mean_distance(latents * self._information, NEAREST, own)
-        if name in ("local_reconstruction", "combined"):
-            yield self._joint.reconstruction_distance(points, self._k, own)
-        if name == "combined":
-            yield self._latent.reconstruction_distance(latents, self._k, own)
-
-    def _divergence(self, posterior: Posterior, own: np.ndarray) -> np.ndarray:
-        """(n,) float64: nats from the posteriors to those of training records."""
+    @cached_property
+    def prior(self) -> ExemplarPrior | None:
+        """The prior of the latents; None for an autoencoder."""
         if self._kind == "autoencoder":
-            return np.zeros(len(posterior.kl))
-        position = np.full(len(self._reference.points), -1)  # of a reference record among the exemplars
-        position[self._exemplars] = np.arange(len(self._exemplars))
-        whose = np.where(own < 0, -1, position[own])
-        return self._prior.divergence(posterior.z_mean, posterior.z_log_var, whose)
-
-    def _reconstruction_error(self, matrix: Matrix, rebuilt: Reconstruction) -> np.ndarray:
-        """(n,) float64: mean squared residual of a record's cells in the standard view, in units of the usual one.
-
-        Without the unit, cells that are hard to rebuild for normal records too would drown the others.
-        """
-        residual = view_residuals(matrix, rebuilt)[0].astype(np.float64)
-        usual = self._reference.residuals(residual.shape[1]).var(axis=0, dtype=np.float64) + RESIDUAL_FLOOR**2
-        present = np.maximum((~matrix.missing).sum(axis=1), 1)
-        return np.asarray((np.square(residual) / usual).sum(axis=1) / present)
-
-    @cached_property
-    def _exemplars(self) -> np.ndarray:
-        """(m,) positions of the exemplars in the reference, evenly spread."""
-        return subsample_evenly(len(self._reference.points), EXEMPLARS)
-
-    @cached_property
-    def _prior(self) -> ExemplarPrior:
-        sd = np.maximum(self._reference.latent_sd, MIN_LATENT_SD)
-        points = self._reference.points[self._exemplars, : sd.size].astype(np.float64) * np.sqrt(len(sd))
+            return None
+        sd = np.maximum(self.reference.latent_sd, MIN_LATENT_SD)
+        points = self.reference.points[self.exemplars, : sd.size].astype(np.float64) * np.sqrt(len(sd))
         return ExemplarPrior(points.reshape(-1, *sd.shape), sd)
 
     @cached_property
-    def _joint(self) -> Neighbours:
-        return Neighbours(self._reference.points)
+    def exemplars(self) -> np.ndarray:
+        """(m,) positions of the prior's exemplars in the reference, evenly spread."""
+        return subsample_evenly(len(self.reference.points), EXEMPLARS)
 
-    @cached_property
-    def _latent(self) -> Neighbours:
-        return Neighbours(np.ascontiguousarray(self._reference.points[:, : self._reference.latent_sd.size]))
 
-    @cached_property
-    def _informed(self) -> Neighbours:
-        return Neighbours(self._latent.points * self._information)
+class Evidence:
+    """All that n records are scored by; the networks run only when a score needs their result.
 
-    @cached_property
-    def _information(self) -> np.ndarray:
-        """(K * l,) float32 weights of the latents by their information: a collapsed dimension weighs nothing."""
-        sd = np.maximum(self._reference.latent_sd, MIN_LATENT_SD)
-        return np.sqrt(len(sd) * np.maximum(1 - sd**2, 0)).ravel().astype(np.float32)
+    Args:
+        search: the reference of the model.
+        matrix: the encoded records.
+        own: (n,) the position of each record in the reference, -1 if it is not there: it is not its own neighbour.
+        reconstruct: runs the networks.
+        infer: runs the networks with their likelihood.
+
+    Attributes:
+        reconstruction: returns the latents and the expected cells.
+        posterior: returns these with the likelihoods.
+        points: returns the records in joint coordinates, (n, D) float32.
+    """
+
+    def __init__(
+        self,
+        search: ReferenceSearch,
+        matrix: Matrix,
+        own: np.ndarray,
+        reconstruct: Callable[[], Reconstruction],
+        infer: Callable[[], Posterior],
+    ) -> None:
+        self.search, self.matrix, self.own = search, matrix, own
+        # no cached_property, whose lock all threads share in Python 3.11
+        self.reconstruction = reconstruction = cache(reconstruct)
+        self.posterior = cache(infer)
+        self.points = cache(lambda: joint_coordinates(matrix, reconstruction(), search.reference.latent_sd))
+
+    @property
+    def latents(self) -> np.ndarray:
+        """(n, K * l) float32, the latents among the joint coordinates."""
+        return self.points()[:, : self.search.reference.latent_sd.size]
+
+    @property
+    def nats(self) -> np.ndarray:
+        """(n,) float64, the cost of values that training rules out."""
+        return self.matrix.violations.astype(np.float64) * np.log(self.search.reference.n_train + 2)
+
+
+@dataclass(frozen=True)
+class Score:
+    """One anomaly score.
+
+    Attributes:
+        measure: returns the score (n,) float64 of n records.
+        searches: attributes of `ReferenceSearch` that it uses, to build them before threads share them.
+    """
+
+    measure: Callable[[Evidence], np.ndarray]
+    searches: tuple[str, ...] = ()
+
+    def prepare(self, search: ReferenceSearch) -> None:
+        """Build the searches that the score uses."""
+        for name in self.searches:
+            getattr(search, name)
+
+
+def _combined(evidence: Evidence) -> np.ndarray:
+    joint = evidence.search.joint.reconstruction_distance(evidence.points(), evidence.search.neighbours, evidence.own)
+    latent = evidence.search.latent.reconstruction_distance(evidence.latents, evidence.search.neighbours, evidence.own)
+    return _geometric_mean([joint, latent], evidence.nats)
+
+
+def _local_reconstruction(evidence: Evidence) -> np.ndarray:
+    joint = evidence.search.joint.reconstruction_distance(evidence.points(), evidence.search.neighbours, evidence.own)
+    return _geometric_mean([joint], evidence.nats)
+
+
+def _joint_knn(evidence: Evidence) -> np.ndarray:
+    joint = evidence.search.joint.mean_distance(evidence.points(), NEAREST, evidence.own)
+    return _geometric_mean([joint], evidence.nats)
+
+
+def _latent_knn(evidence: Evidence) -> np.ndarray:
+    weighted = evidence.latents * evidence.search.information
+    return _geometric_mean([evidence.search.informed.mean_distance(weighted, NEAREST, evidence.own)], evidence.nats)
+
+
+def _elbo(evidence: Evidence) -> np.ndarray:
+    """Return the negative ELBO under the exemplar prior."""
+    nll = evidence.posterior().nll.sum(axis=1, dtype=np.float64)
+    return np.asarray(nll + _divergence(evidence) + evidence.nats)
+
+
+def _reconstruction_error(evidence: Evidence) -> np.ndarray:
+    """Return the mean squared residual of a record's cells in the standard view, in units of the usual one.
+
+    Without the unit, cells that are hard to reconstruct for normal records too would drown the others.
+    """
+    residual = view_residuals(evidence.matrix, evidence.reconstruction())[0].astype(np.float64)
+    usual = evidence.search.reference.residuals(residual.shape[1]).var(axis=0, dtype=np.float64) + RESIDUAL_FLOOR**2
+    present = np.maximum((~evidence.matrix.missing).sum(axis=1), 1)
+    return np.asarray((np.square(residual) / usual).sum(axis=1) / present) + evidence.nats
+
+
+SCORES: dict[str, Score] = {
+    "combined": Score(_combined, ("joint", "latent")),
+    "local_reconstruction": Score(_local_reconstruction, ("joint",)),
+    "joint_knn": Score(_joint_knn, ("joint",)),
+    "latent_knn": Score(_latent_knn, ("informed", "information")),
+    "elbo": Score(_elbo, ("prior",)),
+    "reconstruction_error": Score(_reconstruction_error),
+}
+"""By the name in the configuration; a new score is one entry here and its name in `schemas.config.ModelConfig`."""
+
+
+def _geometric_mean(distances: Sequence[np.ndarray], nats: np.ndarray) -> np.ndarray:
+    """Return the geometric mean (n,) of distances (n,), each with the violations counted in."""
+    counted = [np.sqrt(distance**2 + 2 * nats) for distance in distances]
+    return np.asarray(np.prod(counted, axis=0) ** (1 / len(counted)))
+
+
+def _divergence(evidence: Evidence) -> np.ndarray:
+    """Return the nats (n,) from the posteriors of records to those of the exemplars."""
+    posterior, own = evidence.posterior(), evidence.own
+    if evidence.search.prior is None:
+        return np.zeros(len(posterior.kl))
+    position = np.full(len(evidence.search.reference.points), -1)  # of a reference record among the exemplars
+    position[evidence.search.exemplars] = np.arange(len(evidence.search.exemplars))
+    own_exemplar = np.where(own < 0, -1, position[own])
+    return evidence.search.prior.divergence(posterior.z_mean, posterior.z_log_var, own_exemplar)
 
 
 def joint_coordinates(matrix: Matrix, rebuilt: Reconstruction, latent_sd: np.ndarray) -> np.ndarray:
-    """(n, D) float32: posterior means in units of their resolution, then the residuals of each view."""
+    """Return posterior means in units of their resolution, then the residuals of each view, (n, D) float32."""
     members = rebuilt.z_mean.shape[1]
     latents = rebuilt.z_mean / np.maximum(latent_sd, MIN_LATENT_SD) / np.sqrt(members)
     residuals = [residual / np.sqrt(2) for residual in view_residuals(matrix, rebuilt)]
@@ -165,6 +232,6 @@ def joint_coordinates(matrix: Matrix, rebuilt: Reconstruction, latent_sd: np.nda
 
 
 def view_residuals(matrix: Matrix, rebuilt: Reconstruction) -> list[np.ndarray]:
-    """(n, d) for each view in use: the cells less their reconstruction, 0 where missing."""
+    """Return the cells less their reconstruction (n, d) for each view in use, 0 if missing."""
     views = zip((matrix.standard, matrix.quantile), rebuilt.expected.transpose(1, 0, 2), strict=False)
     return [np.where(matrix.missing, 0, view - expected) for view, expected in views]

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from detector.core.bins import NumberBins
 from detector.core.drift import Profile
 from detector.series.deciles import Deciles
 from detector.series.model import SHARED, SeriesModel
@@ -69,7 +70,7 @@ def fit_profile(
         window: how many records will be compared with them.
     """
     deciles = _in_order(((part.times, model.deciles(name, part)) for name, part in series.items()), features)
-    profile = Profile.fit(deciles, Features(numeric=features.names), np.concatenate(p_values), window)
+    profile = Profile.fit(deciles, dict.fromkeys(features.names, NumberBins), np.concatenate(p_values), window)
     for fifth in _fifths(model, series, features):
         profile = profile.widened(fifth, window)
     return profile.model_copy(update={"memory": correlation_time(p_values), "tail": "small"})

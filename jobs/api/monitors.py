@@ -4,24 +4,26 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
 from jobs.api.common import ASKS, CHANGES, Body, Id, MonitorName, Page, Paging, Service, Text, page
 from jobs.api.problems import documented
 from jobs.api.scoring import RecordsToScore, ScoredRecords, score_records
 from jobs.store import MonitorOverview
 from schemas.config import MonitorConfig
+from schemas.frames import FORMS, Form
 
 router = APIRouter()
 
 
-class FeatureNames(BaseModel):
-    """The watched columns by type."""
-
-    numeric: list[str] = Field(description="JSON numbers or null.")
-    boolean: list[str] = Field(description="true, false or null.")
-    categorical: list[str] = Field(description="Texts, whole numbers or null.")
-    timestamp: list[str] = Field(description="RFC 3339 texts or null.")
+_JSON_FORMS: dict[Form, str] = {
+    "number": "JSON numbers or null.",
+    "truth": "true, false or null.",
+    "text": "Texts, whole numbers or null.",
+    "time": "RFC 3339 texts or null.",
+}
+_FIELDS: dict[str, Any] = {kind: (list[str], Field(description=_JSON_FORMS[form])) for kind, form in FORMS.items()}
+FeatureNames = create_model("FeatureNames", __doc__="The watched columns by type.", **_FIELDS)
 
 
 class Monitor(BaseModel):

@@ -15,7 +15,7 @@ from jobs.api.common import Body, parse_time
 from jobs.api.problems import RecordFault, UnfitRecords
 from jobs.api.state import State
 from jobs.store.writing import json_ready
-from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation, Features
+from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation, Features, Form
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,21 +128,21 @@ def to_frame(name: str, features: Features, records: list[dict[str, Any]]) -> "p
 
 def _readers(features: Features) -> Iterator[tuple[str, Callable[[Any], Any]]]:
     by_type = (
-        (features.numeric, _number),
-        (features.boolean, _truth),
-        (features.categorical, _category),
-        (features.timestamp, _time),
+        (features.holding("number"), _number),
+        (features.holding("truth"), _truth),
+        (features.holding("text"), _category),
+        (features.holding("time"), _time),
     )
     return ((name, read) for names, read in by_type for name in names)
 
 
 def _dtypes(features: Features, columns: Mapping[str, list[Any]]) -> Iterator[tuple[str, str]]:
     """As the source hands columns over: integers stay exact where all of them are."""
-    for name in features.numeric:
+    for name in features.holding("number"):
         known = [value for value in columns[name] if value is not None]
         yield name, "Int64" if known and all(isinstance(value, int) for value in known) else "float64"
-    types = ((features.boolean, "boolean"), (features.categorical, "str"), (features.timestamp, "datetime64[us, UTC]"))
-    yield from ((name, dtype) for names, dtype in types for name in names)
+    dtypes: dict[Form, str] = {"truth": "boolean", "text": "str", "time": "datetime64[us, UTC]"}
+    yield from ((name, dtype) for form, dtype in dtypes.items() for name in features.holding(form))
 
 
 def _value(record: Mapping[str, Any], feature: str) -> Any:

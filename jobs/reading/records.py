@@ -138,10 +138,10 @@ def _conversions(monitor: MonitorConfig) -> dict[str, Callable[["pd.Series[Any]"
     roles = (
         ((monitor.time,), timestamp),
         ((monitor.entity,), entity),
-        (features.numeric, numeric),
-        (features.boolean, boolean),
-        (features.categorical, categorical),
-        (features.timestamp, timestamp),
+        (features.holding("number"), numeric),
+        (features.holding("truth"), boolean),
+        (features.holding("text"), categorical),
+        (features.holding("time"), timestamp),
         ((monitor.label,), label),
     )
     return {column: convert for columns, convert in roles for column in columns if column is not None}

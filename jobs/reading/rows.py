@@ -187,8 +187,8 @@ def _expression(watched: WatchedTable, monitor: MonitorConfig, name: str) -> Col
     column, family = watched.records.c[name], watched.columns[name].family
     if watched.dialect != "postgresql" or name in monitor.key:
         return column
-    if name in {*monitor.features.numeric, *monitor.features.boolean} and family == "decimal":
+    if name in monitor.features.holding("number", "truth") and family == "decimal":
         return cast(cast(column, Numeric()), Double()).label(name)  # money casts to numeric alone
-    if name in {monitor.entity, *monitor.features.categorical} and family != "text":
+    if name in {monitor.entity, *monitor.features.holding("text")} and family != "text":
         return cast(column, Text()).label(name)
     return column

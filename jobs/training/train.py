@@ -11,6 +11,7 @@ from detector.core.drift import Profile
 from detector.core.progress import Epoch
 from detector.records.artifact import Artifact, dump_artifact, manifest
 from detector.records.card import make_card
+from detector.records.feature_types import drift_bins
 from detector.records.fitting import DecisionRule, fit_artifact
 from jobs.checks import refuse_unfit
 from jobs.join_view import join_anomalies
@@ -116,7 +117,7 @@ def _fit(source: Source, found: TrainingSet, parts: Parts, progress: Callable[[E
         progress=progress,
     )
     p_values = artifact.calibration.p_values(artifact.calibration.reference)
-    profile = Profile.fit(parts.normal.training, monitor.features, p_values, monitor.drift.records)
+    profile = Profile.fit(parts.normal.training, drift_bins(monitor.features), p_values, monitor.drift.records)
     about = {"training": training_range(found, monitor), "profile": profile.to_state()}
     return replace(artifact, about=artifact.about | about)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.records.model import SCORES
+from detector.records.scores import SCORES
 
 ROOT = Path(__file__).parents[2]
 

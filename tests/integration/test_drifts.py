@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import insert, text
 
 from detector.core.drift import Profile
+from detector.records.feature_types import drift_bins
 from jobs.databases import reading, writing
 from jobs.store import EventQuery
 from jobs.store.drifts import Drifts, assess_drift
@@ -37,7 +38,7 @@ class DriftingTable(Pump):
     def train(self, monitor, threshold=3.0, state=None):
         values = self.rng.normal(size=2000)
         records, features = pd.DataFrame({self.names["value"]: values}), MonitorConfig(**self.settings).features
-        profile = Profile.fit(records, features, p_values(self.rng.normal(size=1000)), WINDOW)
+        profile = Profile.fit(records, drift_bins(features), p_values(self.rng.normal(size=1000)), WINDOW)
         manifest = {"about": {"profile": profile.to_state() if state is None else state}}
         model_id = self.store.models.add(monitor, replace(MODEL, manifest=manifest), self.now, promote=True)
         self.models[model_id] = RuleScorer(self.names["value"], threshold)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from detector.records.attribution import SUSPICIOUS, attribute
+from detector.records.attribution import MIN_EXCESS_NATS, attribute
 from detector.records.encoder import Matrix
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
 from detector.records.scorer import Scorer
@@ -193,7 +193,7 @@ def test_the_first_cause_is_hidden_and_further_ones_where_they_are_suspicious():
 
     def excess_of(rows, hidden):
         asked.append(hidden.astype(int).tolist())
-        cost = np.array([[9.0, SUSPICIOUS + 0.5, 1.0], [4.0, 2.0, 1.0]])[rows]
+        cost = np.array([[9.0, MIN_EXCESS_NATS + 0.5, 1.0], [4.0, 2.0, 1.0]])[rows]
         return cost * (1 - hidden), np.zeros((len(rows), 3))
 
     found = attribute(matrix, np.array([30.0, 14.0]), np.eye(3), excess_of)

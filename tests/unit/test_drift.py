@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from detector.core.bins import MAX_LEVEL_BINS, LevelBins
 from detector.core.blob import digest
 from detector.core.calibration import Calibration
-from detector.core.drift import MOST_LEVELS, P_VALUES, DriftRule, Profile, assess, feature_key
+from detector.core.drift import P_VALUES, DriftRule, Profile, assess, feature_key
 from detector.records.artifact import dump_artifact, load_artifact
+from detector.records.feature_types import drift_bins
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
 from detector.records.scorer import Scorer
 from schemas.config import ModelConfig
@@ -18,6 +20,7 @@ from schemas.frames import Features
 from tests.samples import FEATURES, make_records
 
 RULE = DriftRule()
+BINS = drift_bins(FEATURES)
 WINDOWS = 200
 
 
@@ -35,7 +38,7 @@ def reference(rng, n_train=4000, m=500, window=1000):
     """A profile of training records, and the calibration behind its p-values."""
     training, held_out = shuffled(n_train, rng), shuffled(m, rng)
     calibration = Calibration.fit(held_out["load"].abs().to_numpy())
-    return Profile.fit(training, FEATURES, calibration.p_values(calibration.reference), window), calibration
+    return Profile.fit(training, BINS, calibration.p_values(calibration.reference), window), calibration
 
 
 def drift_of(records, profile, calibration, rule=RULE):
@@ -57,7 +60,7 @@ def test_many_rare_levels_in_small_windows_raise_no_alarm():
     def records(n):
         return pd.DataFrame({name: pd.Series(rng.zipf(1.3, n)).astype("str") for name in features.categorical})
 
-    profile = Profile.fit(records(200), features, rng.random(60), 100)
+    profile = Profile.fit(records(200), drift_bins(features), rng.random(60), 100)
     found = [assess(profile, profile.counts(records(100), rng.random(100)), RULE) for _ in range(WINDOWS)]
     assert [drift.features for drift in found if drift.is_drift] == []
     assert max(max(drift.psi.values()) for drift in found) > RULE.psi  # chance alone, which the test knows
@@ -106,7 +109,7 @@ def test_scores_that_move_are_found_without_a_feature_that_does():
 
 def test_a_distance_that_is_significant_and_small_is_no_drift():
     rng = np.random.default_rng(31)
-    profile = Profile.fit(make_records(50), FEATURES, rng.random(50_000), 10)
+    profile = Profile.fit(make_records(50), BINS, rng.random(50_000), 10)
     drift = assess(profile, profile.counts(make_records(50), rng.random(50_000) ** 1.1), RULE)
     assert drift.ks_p_value < RULE.level
     assert not drift.is_score_drift
@@ -114,7 +117,7 @@ def test_a_distance_that_is_significant_and_small_is_no_drift():
 
 def test_values_beyond_those_of_training_have_a_bin_of_their_own_and_nulls_another():
     features = Features(numeric=("flow",))
-    profile = Profile.fit(pd.DataFrame({"flow": [1.0, 2.0, 3.0]}), features, np.ones(1), 1)
+    profile = Profile.fit(pd.DataFrame({"flow": [1.0, 2.0, 3.0]}), drift_bins(features), np.ones(1), 1)
     values = pd.DataFrame({"flow": [1.0, 2.0, 3.0, 0.9, 3.1, np.inf, -np.inf, np.nan]})
     assert profile.counts(values, np.ones(8))[feature_key("flow")] == [1, 1, 1, 4, 1]
 
@@ -124,7 +127,7 @@ def test_scores_with_ties_are_no_drift(distinct):
     rng = np.random.default_rng(17)
     for _ in range(WINDOWS):
         calibration = Calibration.fit(rng.integers(0, distinct, 300).astype(float))
-        profile = Profile.fit(make_records(50), FEATURES, calibration.p_values(calibration.reference), 10)
+        profile = Profile.fit(make_records(50), BINS, calibration.p_values(calibration.reference), 10)
         counts = profile.counts(make_records(2000), calibration.p_values(rng.integers(0, distinct, 2000).astype(float)))
         assert not assess(profile, counts, RULE).is_score_drift
 
@@ -141,7 +144,7 @@ def wave(hours, rng):
 def test_a_window_of_some_hours_is_no_drift_of_what_follows_the_time_of_day():
     rng = np.random.default_rng(19)
     features = Features(numeric=("heat", "load"), timestamp=("read_at",))
-    profile = Profile.fit(wave(240, rng), features, rng.random(500), 360)
+    profile = Profile.fit(wave(240, rng), drift_bins(features), rng.random(500), 360)
     days = wave(240, rng)
     for start in range(0, len(days) - 360, 360):
         window = days[start : start + 360]
@@ -154,7 +157,8 @@ def test_a_window_of_some_hours_is_no_drift_of_what_follows_the_time_of_day():
 
 def test_a_constant_feature_drifts_where_it_changes():
     records = pd.DataFrame({"flow": [5.0] * 500, "mode": ["on"] * 500})
-    profile = Profile.fit(records, Features(numeric=("flow",), categorical=("mode",)), np.linspace(0.01, 1, 100), 100)
+    features = Features(numeric=("flow",), categorical=("mode",))
+    profile = Profile.fit(records, drift_bins(features), np.linspace(0.01, 1, 100), 100)
     same = profile.counts(records, np.linspace(0.01, 1, 500))
     other = profile.counts(records.assign(flow=5.5), np.linspace(0.01, 1, 500))
     assert not assess(profile, same, RULE).is_drift
@@ -181,21 +185,21 @@ def test_each_training_record_has_a_bin_and_bins_are_about_equally_full():
 
 
 def test_categories_beyond_the_frequent_ones_share_a_bin():
-    texts = pd.Series([f"level {i}" for i in range(MOST_LEVELS + 5) for _ in range(MOST_LEVELS + 5 - i)], dtype="str")
-    profile = Profile.fit(pd.DataFrame({"mode": texts}), Features(categorical=("mode",)), np.ones(9), 50)
+    texts = pd.Series(
+        [f"level {i}" for i in range(MAX_LEVEL_BINS + 5) for _ in range(MAX_LEVEL_BINS + 5 - i)], dtype="str"
+    )
+    profile = Profile.fit(pd.DataFrame({"mode": texts}), {"mode": LevelBins}, np.ones(9), 50)
     assert profile.features["mode"].counts[-2:] == (1 + 2 + 3 + 4 + 5, 0)
 
 
 @pytest.fixture(scope="module")
 def state():
-    return Profile.fit(make_records(100), FEATURES, np.linspace(0.01, 1, 100), 25).to_state()
+    return Profile.fit(make_records(100), BINS, np.linspace(0.01, 1, 100), 25).to_state()
 
 
 def test_a_profile_is_strict_json_and_comes_back_as_it_was(state):
     text = json.dumps(state, allow_nan=False)
-    assert Profile.from_state(json.loads(text)) == Profile.fit(
-        make_records(100), FEATURES, np.linspace(0.01, 1, 100), 25
-    )
+    assert Profile.from_state(json.loads(text)) == Profile.fit(make_records(100), BINS, np.linspace(0.01, 1, 100), 25)
     assert Profile.from_state(None) is None
 
 

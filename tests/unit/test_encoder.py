@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.records.encoder import CLIP, Encoder, squash, unsquash
+from detector.records.encoder import Encoder, squash, unsquash
+from detector.records.feature_types import CLIP, FEATURE_TYPES
+from schemas.config import MonitorConfig
 from schemas.errors import MissingColumns, RecordsError
-from schemas.frames import Features
+from schemas.frames import FORMS, Features
 from tests.samples import FEATURES
 
 
@@ -159,3 +161,9 @@ def test_text_in_a_numeric_feature_is_refused():
     encoder, _ = encode(np.arange(10.0))
     with pytest.raises(RecordsError, match="'a' holds str values, expected number"):
         encoder.encode(pd.DataFrame({"a": ["high"]}))
+
+
+def test_every_type_of_feature_can_be_configured_read_and_learned():
+    types = list(Features().by_type())
+    assert types == list(FEATURE_TYPES) == list(FORMS)
+    assert set(types) <= MonitorConfig.model_fields.keys()

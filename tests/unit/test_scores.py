@@ -1,5 +1,7 @@
 """What every scoring configuration promises."""
 
+from typing import get_args
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,8 +10,9 @@ from detector.core.blob import digest
 from detector.core.calibration import benjamini_hochberg
 from detector.records.artifact import dump_artifact, load_artifact
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.records.model import CHUNK, SCORES
+from detector.records.model import CHUNK
 from detector.records.scorer import Scorer
+from detector.records.scores import SCORES
 from schemas.config import ModelConfig
 from schemas.errors import RecordsError
 from tests.samples import FEATURES, SMALL, make_records
@@ -22,6 +25,10 @@ def records():
     fresh.loc[1, "mode"] = "never seen"
     fresh.loc[2, "load"] = np.nan
     return fresh
+
+
+def test_every_score_can_be_configured():
+    assert set(SCORES) == set(get_args(ModelConfig.model_fields["score"].annotation))
 
 
 @pytest.mark.parametrize("name", SCORES)

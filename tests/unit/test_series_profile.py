@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy.signal import lfilter
 
+from detector.core.bins import NumberBins
 from detector.core.blob import digest
 from detector.core.drift import P_VALUES, DriftRule, Profile, assess, feature_key
 from detector.series.artifact import SeriesArtifact, dump_series, load_series
@@ -17,7 +18,7 @@ from detector.series.segments import Segment
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
 from schemas.errors import ArtifactError
-from schemas.frames import P_VALUE, Features
+from schemas.frames import P_VALUE
 from tests.machines import FEATURES, channels
 
 LEVELS = {"a": 0.0, "b": 300.0, "c": -5000.0, "d": 7e5}
@@ -178,7 +179,7 @@ def test_a_profile_that_was_tampered_with_is_refused(scorer, change, because):
 
 
 def test_a_profile_that_was_written_without_memory_is_that_of_independent_records():
-    state = Profile.fit(pd.DataFrame({"x": [1.0, 2.0]}), Features(numeric=("x",)), np.ones(2), 1).to_state()
+    state = Profile.fit(pd.DataFrame({"x": [1.0, 2.0]}), {"x": NumberBins}, np.ones(2), 1).to_state()
     del state["memory"], state["tail"]
     assert (Profile.from_state(state).memory, Profile.from_state(state).tail) == (1, "any")
 

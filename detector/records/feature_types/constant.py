@@ -1,0 +1,49 @@
+"""Features that have one value in all training records."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from detector.core.floats import as_floats
+from detector.records.feature_types.base import Block, Cell, Column
+
+
+@dataclass(frozen=True)
+class ConstantColumn(Column):
+    """A feature with one value only: it has no cell, and any other value violates it."""
+
+    tag: ClassVar[str] = "constant"
+    value: float | str
+
+    @property
+    def is_constant(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def is_nominal(self) -> bool:
+        """Whether the constant is a category."""
+        return isinstance(self.value, str)
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """Nothing to learn."""
+        return ()
+
+    @property
+    def encoding(self) -> tuple[Any, ...]:
+        """The same constant."""
+        return *super().encoding, self.value
+
+    def encode(self, values: pd.Series) -> Block:
+        """Return no cells, and a violation for each other value."""
+        comparable = values.astype("str") if isinstance(self.value, str) else as_floats(values)
+        is_same = np.asarray(comparable == self.value, dtype=bool)
+        empty = np.zeros((len(values), 0))
+        return Block(empty, empty, empty.astype(bool), (~is_same).astype(np.int64))
+
+    def decode(self, cells: np.ndarray) -> list[Any]:
+        """Return the constant."""
+        return [self.value] * len(cells)
