@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import insert, select, update
 
+from jobs.alert_messages import ALERT_TEXTS
 from jobs.databases import reading, writing
 from jobs.store import IncidentQuery
+from jobs.store.alerts import AlertRule
 from jobs.store.incident_grouping import IncidentRule, refresh_incidents
-from jobs.store.outbox import AlertRule
 from schemas.tables import alerts, anomalies, batches
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -58,7 +59,7 @@ class FlaggedRows:
         by_entity = defaultdict(list)
         for entity, time in touched:
             by_entity[entity].append(time)
-        refresh_incidents(connection, self.monitor, by_entity, RULE, at or self.now)
+        refresh_incidents(connection, self.monitor, by_entity, RULE, ALERT_TEXTS, at or self.now)
 
     def incidents(self, **asked):
         return self.store.incidents.page(IncidentQuery(self.monitor, **asked))

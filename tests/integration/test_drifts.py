@@ -10,8 +10,9 @@ from sqlalchemy import insert, text
 
 from detector.core.drift import Profile
 from jobs.databases import reading, writing
+from jobs.drift import assess_drift
 from jobs.store import EventQuery
-from jobs.store.drifts import Drifts, assess_drift
+from jobs.store.drifts import Drifts
 from jobs.store.requests import RequestQuery
 from schemas.config import MonitorConfig
 from schemas.errors import ArtifactError

@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from jobs.app import open_store
 from jobs.databases import reading
-from jobs.store import EventQuery, NewEvent, Store
+from jobs.store import EventQuery, NewEvent
 from schemas.config import parse_config
 from schemas.tables import alerts
 
@@ -42,7 +43,7 @@ def test_what_goes_on_is_recorded_once_until_it_is_over(store, now):
 
 def test_workers_at_the_same_time_open_one(store, now):
     with ThreadPoolExecutor(8) as pool:
-        opened = list(pool.map(lambda _: Store(store.engine).events.open(GAP, now), range(8)))
+        opened = list(pool.map(lambda _: open_store(store.engine).events.open(GAP, now), range(8)))
     assert sum(event_id is not None for event_id in opened) == 1
 
 
@@ -91,11 +92,11 @@ def test_a_monitor_that_names_no_channels_has_all(tmp_path):
 
 def test_events_are_recorded_once_and_so_many_at_a_time(store, now):
     found = [NewEvent("new_entity", "New.", "pump", name, counts={"model_id": 1}) for name in "abc"]
-    assert [store.events.add_once(found, now, most=2) for _ in range(3)] == [2, 1, 0]
-    assert store.events.add_once([replace(found[0], counts={"model_id": 2})], now, most=2) == 1
+    assert [store.events.add_once(found, now, limit=2) for _ in range(3)] == [2, 1, 0]
+    assert store.events.add_once([replace(found[0], counts={"model_id": 2})], now, limit=2) == 1
     assert [event.entity for event in store.events.page(EventQuery("pump"))] == ["a", "c", "b", "a"]
 
 
 def test_an_event_of_no_entity_is_recorded_once_too(store, now):
     found = [NewEvent("new_entity", "Without an entity.", "pump", counts={"model_id": 1})]
-    assert [store.events.add_once(found, now, most=2) for _ in range(2)] == [1, 0]
+    assert [store.events.add_once(found, now, limit=2) for _ in range(2)] == [1, 0]

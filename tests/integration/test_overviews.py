@@ -81,7 +81,7 @@ def test_the_lag_is_the_age_of_the_newest_record_scored(store, finish, now):
 
 def test_the_next_run_is_that_of_a_process_that_lives(store, now):
     next_run = now + timedelta(minutes=3)
-    store.workers.beat(Worker("a", "host", 1, "1.0", now), {"pump": next_run}, now)
+    store.workers.record_heartbeat(Worker("a", "host", 1, "1.0", now), {"pump": next_run}, now)
     assert store.overviews.get("pump", now).next_run == next_run
     assert store.overviews.get("boiler", now).next_run is None
     assert store.overviews.get("pump", now + HOUR).next_run is None

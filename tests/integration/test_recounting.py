@@ -253,7 +253,7 @@ def test_a_record_of_the_future_hides_no_gap(store):
     pump.put(10, time=START + timedelta(days=36500))
     pump.wait(minutes=10)
     pump.score()
-    assert store.recounting.scored_until("pump") == pump.now
+    assert store.ledger.scored_until("pump") == pump.now
     pump.wait(hours=2)
     pump.score()
     assert kinds(pump) == ["gap"]

@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
+from jobs.app import open_store
 from jobs.databases import writing
-from jobs.store import Asked, NewModel, RequestQuery, Store
-from jobs.store.requests import MOST_ATTEMPTS
+from jobs.store import Asked, NewModel, RequestQuery
+from jobs.store.requests import MAX_ATTEMPTS
 from schemas.errors import LostRequest
 
 LEASE = timedelta(minutes=5)
@@ -63,7 +64,7 @@ def test_workers_at_once_claim_a_request_once(store, now):
     for _ in range(5):
         store.requests.add("pump", "api", now)
     with ThreadPoolExecutor(8) as workers:
-        claims = list(workers.map(lambda _: Store(store.engine).requests.claim("pump", now, LEASE), range(8)))
+        claims = list(workers.map(lambda _: open_store(store.engine).requests.claim("pump", now, LEASE), range(8)))
     assert sum(claim is not None for claim in claims) == 1
     assert [state for state, _ in states(store).values()] == ["running"] * 5
 
@@ -88,7 +89,7 @@ def test_a_dead_workers_request_is_picked_up_and_the_old_worker_is_refused(store
 
 def test_a_request_whose_workers_die_fails_with_all_it_serves_and_the_next_has_its_turn(store, now):
     killer, beside = (store.requests.add("pump", "api", now) for _ in range(2))
-    now = die(store, "pump", now, MOST_ATTEMPTS)
+    now = die(store, "pump", now, MAX_ATTEMPTS)
     fresh = store.requests.add("pump", "api", now)
     assert store.requests.claim("pump", now, LEASE).id == fresh
     assert states(store) == {killer: ("failed", None), beside: ("failed", killer), fresh: ("running", None)}
@@ -99,7 +100,7 @@ def test_a_request_whose_workers_die_fails_with_all_it_serves_and_the_next_has_i
 
 def test_a_released_request_was_not_tried(store, now):
     first, second = (store.requests.add("pump", "api", now) for _ in range(2))
-    for _ in range(MOST_ATTEMPTS + 1):
+    for _ in range(MAX_ATTEMPTS + 1):
         store.requests.release(store.requests.claim("pump", now, LEASE))
     assert states(store) == {first: ("pending", None), second: ("pending", None)}
     assert store.requests.claim("pump", now, LEASE).attempts == 1

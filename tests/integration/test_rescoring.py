@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from jobs.incident_rule import incident_rule
 from jobs.scoring.batch_results import combined, score_page
 from jobs.scoring.rescoring import Window, rescore_monitor
-from jobs.store.incident_grouping import incident_rule
 from schemas.errors import LostLease, NoChampion, UsageError
 from schemas.tables import anomalies, incidents, scores
 from tests.watched_table import HOSTILE, NAMES, START, Pump, at

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from sqlalchemy import select, text
 
+from jobs.app import open_store
 from jobs.databases import reading
-from jobs.store import Anomaly, AnomalyQuery, BatchResult, HourCount, NewModel, Store
+from jobs.store import Anomaly, AnomalyQuery, BatchResult, HourCount, NewModel
 from schemas.errors import LostLease, StoreError, UsageError
 from schemas.frames import Cause, Explanation
 from schemas.keys import KeyRange
@@ -128,7 +129,9 @@ def test_workers_at_the_same_time_claim_different_batches(store, model_id, now):
     for number in range(8):
         store.ledger.plan("pump", KeyRange((number,), (number + 1,)), now)
     with ThreadPoolExecutor(8) as pool:
-        claimed = list(pool.map(lambda _: Store(store.engine).ledger.claim("pump", model_id, now, LEASE), range(8)))
+        claimed = list(
+            pool.map(lambda _: open_store(store.engine).ledger.claim("pump", model_id, now, LEASE), range(8))
+        )
     assert len({batch.id for batch in claimed}) == 8
 
 

@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import select
 
 from detector.series.threshold_tracking import Tracker
+from jobs.app import open_store
 from jobs.databases import reading, writing
 from jobs.evaluation import evaluate_monitor
 from jobs.scoring.run import load_scorer, plan_batches, score_batch
-from jobs.store import Store
 from schemas.config import MonitorConfig
 from schemas.errors import LostLease
 from schemas.tables import anomalies, trackers
@@ -107,7 +107,7 @@ def test_two_workers_take_turns_and_find_what_one_finds(mixer):
     forget(mixer)
     with ThreadPoolExecutor(2) as pool:
         sources = [mixer.source(batch_size=60, **ONLINE) for _ in range(2)]
-        runs = [pool.submit(mixer.score_with, source, Store(mixer.store.engine)) for source in sources]
+        runs = [pool.submit(mixer.score_with, source, open_store(mixer.store.engine)) for source in sources]
         assert sum(run.result().batches for run in runs) <= 27
     mixer.score(batch_size=60, **ONLINE)
     assert (mixer.scores(), tracked(mixer)) == alone
@@ -118,10 +118,10 @@ def test_in_order_means_one_batch_at_a_time(mixer):
     store, lease = mixer.store, timedelta(minutes=1)
     plan_batches(mixer.source(batch_size=400, **ONLINE), store, lambda: mixer.now)
     first = store.ledger.claim("mixer", 1, mixer.now, lease, in_order=True)
-    assert not store.ledger.has_work("mixer", mixer.now, in_order=True)
+    assert not store.ledger.has_claimable("mixer", mixer.now, in_order=True)
     assert store.ledger.claim("mixer", 1, mixer.now, lease, in_order=True) is None
     later = mixer.now + 2 * lease
-    assert store.ledger.has_work("mixer", later, in_order=True)
+    assert store.ledger.has_claimable("mixer", later, in_order=True)
     assert store.ledger.claim("mixer", 1, later, lease, in_order=True).id == first.id
 
 
