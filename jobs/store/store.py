@@ -113,6 +113,6 @@ class Store:
 
 def _name_taken(name: str, monitor: str) -> str:
     return (
-        f"The view of flagged records next to their source rows needs the name {name}, which a table or view that "
-        f"Plumbline did not create has. Rename that one; the next training of monitor {monitor!r} creates the view."
+        f"The name {name} of the view of flagged records next to their source rows is taken by a table or view that "
+        f"Plumbline did not create. Rename that one; the next training of monitor {monitor!r} creates the view."
     )

@@ -47,7 +47,7 @@ def test_what_cannot_be_labelled_is_said(rows, now):
         rows.change(row, superseded_at=now)
     with pytest.raises(UsageError, match=f"Incident {first} is withdrawn"):
         rows.store.incidents.label(first, "known", now)
-    with pytest.raises(UsageError, match="Expected one of: open, confirmed"):
+    with pytest.raises(UsageError, match="Use one of: open, confirmed"):
         rows.store.incidents.label(first, "maybe", now)
     with pytest.raises(UsageError, match="There is no incident 999"):
         rows.store.incidents.label(999, "known", now)

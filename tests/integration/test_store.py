@@ -236,7 +236,7 @@ def test_a_label_is_kept_with_its_time(store, five, now):
     store.anomalies.label(target, "confirmed", now)
     assert (store.anomalies.get(target).label, store.anomalies.get(target).labelled_at) == ("confirmed", now)
     assert len(store.anomalies.page(AnomalyQuery(label="open"))) == 4
-    with pytest.raises(UsageError, match="Expected one of: open, confirmed"):
+    with pytest.raises(UsageError, match="Use one of: open, confirmed"):
         store.anomalies.label(target, "maybe", now)
     with pytest.raises(UsageError, match="no anomaly 999"):
         store.anomalies.label(999, "open", now)
