@@ -21,15 +21,15 @@ def refuse_other_revision(connection: Connection) -> None:
     Raises:
         StoreError: If the schema is older, newer or missing.
     """
-    found, place = read_revision(connection), display_name(connection.engine.url)
-    if found is None:
+    present, place = read_revision(connection), display_name(connection.engine.url)
+    if present is None:
         raise StoreError(f"{place} holds no tables of Plumbline yet. Create them: plumbline migrate")
-    if found < REVISION:
-        msg = f"The tables in {place} are of revision {found}, expected {REVISION}. Bring them up: plumbline migrate"
+    if present < REVISION:
+        msg = f"The tables in {place} are of revision {present}, expected {REVISION}. Bring them up: plumbline migrate"
         raise StoreError(msg)
-    if found > REVISION:
+    if present > REVISION:
         msg = (
-            f"The tables in {place} are of revision {found}, newer than this version of Plumbline has ({REVISION}). "
+            f"The tables in {place} are of revision {present}, newer than this version of Plumbline has ({REVISION}). "
             "Install the version that ran `plumbline migrate` last."
         )
         raise StoreError(msg)
