@@ -1,4 +1,4 @@
-"""Alerts reach their channels at least once, within the rate, and in words that leak nothing."""
+"""Alerts reach their channels at least once, within the rate, and in texts that leak nothing."""
 
 import itertools
 import threading
@@ -22,7 +22,7 @@ OPS = {"ops": SecretStr("json://nobody:hunter2@127.0.0.1:9/path-of-secrets")}
 
 
 class Channel:
-    """A channel that remembers what it was sent, and can be told to fail."""
+    """A channel that records its messages, and can be made to fail."""
 
     def __init__(self):
         self.sent, self.bodies, self.is_down = [], [], False
@@ -216,7 +216,7 @@ def test_workers_at_the_same_time_keep_the_rate_together(desk):
     assert {state for (state,) in desk.rows("state")} == {"sent"}
 
 
-def test_an_event_is_told_once_to_each_channel_in_its_own_words(desk):
+def test_an_event_is_alerted_once_to_each_channel_in_its_own_words(desk):
     row = {"monitor": "pump", "entity": "pump\n3", "kind": "too_late", "at": desk.now, "message": "2 records."}
     with writing(desk.store.engine) as connection:
         event_id = connection.execute(insert(events).values(row).returning(events.c.id)).scalar_one()
@@ -247,14 +247,14 @@ def test_a_channel_that_answers_with_an_error_is_a_failure_that_leaks_nothing(de
     assert deliver_alerts(desk.store.outbox, {"ops": SecretStr(server.address)}, 20, lambda: desk.now).failures == 1
     assert deliver_alerts(desk.store.outbox, {"ops": OPS["ops"]}, 20, lambda: desk.now + MINUTE).failures == 1
     assert desk.rows("state", "attempts") == [("pending", 2)]
-    (said,) = desk.rows("error")[0]
-    assert "did not take the message" in said
-    everything = said + caplog.text + "".join(capfd.readouterr())
+    (error,) = desk.rows("error")[0]
+    assert "did not take the message" in error
+    everything = error + caplog.text + "".join(capfd.readouterr())
     assert not {secret for secret in ("hunter2", "path-of-secrets", "nobody") if secret in everything}
 
 
 @pytest.mark.parametrize("address", ["hunter2", "nonsense://hunter2@x", "slack://hunter2", "", "json://["])
-def test_an_address_that_is_none_is_said_without_it(address, capfd, caplog):
+def test_a_wrong_address_is_reported_without_it(address, capfd, caplog):
     with pytest.raises(ConfigError, match="does not recognise this address") as caught:
         send_message(SecretStr(address), Message("title", "body"))
     assert "hunter2" not in str(caught.value) + caplog.text + "".join(capfd.readouterr())
@@ -267,7 +267,7 @@ def test_an_address_is_checked_without_sending(server):
         check_address(SecretStr("nonsense://hunter2@x"))
 
 
-def test_a_test_message_says_that_alerts_arrive(now, server):
+def test_a_test_message_shows_that_alerts_arrive(now, server):
     send_test({"ops": SecretStr(server.address)}, "ops", now)
     (body,) = server.received
     assert (body["title"], "2026-03-01 12:30:00" in body["message"]) == ("Plumbline: a test message", True)

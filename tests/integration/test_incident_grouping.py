@@ -87,14 +87,14 @@ numbers = itertools.count()
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(batch | changes, min_size=1, max_size=10))
 def test_any_order_any_cut_and_any_change_gives_the_incidents_of_the_rows(store, rows, now, steps):
-    found = FlaggedRows(store, f"pump_{next(numbers)}", now)
+    flagged_rows = FlaggedRows(store, f"pump_{next(numbers)}", now)
     for step in steps:
         if isinstance(step, list):
-            found.write([found.row(time, entity, **rest) for time, entity, rest in step])
-        elif stored := found.stored():
-            found.change(stored[step[0] % len(stored)], **step[1])
-    stored = found.stored()
-    assert as_they_are(found) == as_they_should_be(stored)
+            flagged_rows.write([flagged_rows.row(time, entity, **rest) for time, entity, rest in step])
+        elif stored := flagged_rows.stored():
+            flagged_rows.change(stored[step[0] % len(stored)], **step[1])
+    stored = flagged_rows.stored()
+    assert as_they_are(flagged_rows) == as_they_should_be(stored)
     assert {row["incident_id"] for row in stored if row["superseded_at"] is not None} <= {None}
 
 
@@ -186,7 +186,7 @@ def test_an_incident_that_is_scored_again_by_another_model_keeps_its_number(rows
         rows.refresh(connection, [(row["entity"], row["record_time"]) for row in again])
     (after,) = rows.incidents()
     assert (after.id, after.records, after.peak_score) == (before.id, 3, 11.0)
-    assert len(rows.told()) == 1
+    assert len(rows.alerted()) == 1
 
 
 def test_a_long_incident_grows_without_its_rows_being_read_again(rows, monkeypatch):
@@ -226,12 +226,12 @@ def flagged(key, minute):
 
 
 def test_incidents_and_alerts_are_written_with_the_batch_or_not_at_all(store, batch_of, now):
-    batch, found = batch_of(1), (flagged(1, 0), flagged(2, 5), flagged(3, 60))
+    batch, anomalies_of_batch = batch_of(1), (flagged(1, 0), flagged(2, 5), flagged(3, 60))
     taken_over = store.ledger.claim("pump", batch.model_id, now + 2 * GAP, GAP)
     with pytest.raises(LostLease):
-        store.ledger.finish(batch, BatchResult(9, found), now, RULE)
+        store.ledger.finish(batch, BatchResult(9, anomalies_of_batch), now, RULE)
     assert (store.incidents.page(IncidentQuery(is_current=None)), store.outbox.due_channels(now)) == ([], [])
-    store.ledger.finish(taken_over, BatchResult(9, found), now, RULE)
+    store.ledger.finish(taken_over, BatchResult(9, anomalies_of_batch), now, RULE)
     assert [incident.records for incident in store.incidents.page(IncidentQuery())] == [1, 2]
     assert store.outbox.due_channels(now) == ["ops"]
 

@@ -63,7 +63,7 @@ def test_a_store_that_is_newer_than_this_version_is_not_touched(store, engine, r
     assert set(metadata.tables) <= tables(engine)
 
 
-def test_the_tables_equal_the_migrated_schema_beside_tables_of_others(engine):
+def test_the_tables_equal_the_migrated_schema_next_to_tables_of_others(engine):
     with writing(engine) as connection:
         connection.exec_driver_sql("CREATE TABLE pump_readings (id INTEGER PRIMARY KEY)")
         connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32))")
@@ -127,7 +127,7 @@ def test_a_view_of_the_same_name_in_another_schema_is_not_touched(postgres_url):
     engine.dispose()
 
 
-def test_a_store_without_tables_says_how_to_make_them(engine):
+def test_a_store_without_tables_is_an_error_that_names_the_command(engine):
     with writing(engine) as connection:
         connection.exec_driver_sql("SELECT 1")
     with pytest.raises(StoreError, match="plumbline migrate"):

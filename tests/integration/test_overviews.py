@@ -1,4 +1,4 @@
-"""A monitor at a glance counts what stands, of the monitor that is asked for, as of a moment."""
+"""The overview of a monitor counts its current rows as of a moment."""
 
 from datetime import timedelta
 
@@ -37,7 +37,7 @@ def finish(store, now):
     return finisher
 
 
-def test_a_monitor_of_which_nothing_is_known_is_empty(store, now):
+def test_the_overview_of_a_new_monitor_is_empty(store, now):
     overview = store.overviews.get("pump", now)
     assert (overview.champion_id, overview.scored_until, overview.lag_seconds, overview.next_run) == (None,) * 4
     assert overview.last_day == LastDay(0, 0, 0, None)

@@ -18,8 +18,8 @@ HOSTILE = "'; DROP TABLE models; -- \\ \"é{}%s"
 
 
 def states(store, monitor="pump"):
-    found = store.requests.page(RequestQuery(monitor))
-    return {request.id: (request.state, request.served_by) for request in reversed(found)}
+    requests = store.requests.page(RequestQuery(monitor))
+    return {request.id: (request.state, request.served_by) for request in reversed(requests)}
 
 
 def die(store, claim, now, times=1):
@@ -115,7 +115,7 @@ def test_a_row_with_the_monitors_name_alone_is_a_request(store, now):
     assert store.requests.claim("pump", now, LEASE).id == request.id
 
 
-def test_a_row_that_says_running_by_hand_is_no_training(store, now):
+def test_a_row_set_to_running_by_hand_is_no_training(store, now):
     with writing(store.engine) as connection:
         connection.execute(text("INSERT INTO retrain_requests (monitor, state) VALUES ('pump', 'running')"))
     assert store.requests.has_claimable(["pump"], now)

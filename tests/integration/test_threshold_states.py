@@ -26,9 +26,9 @@ ALWAYS = pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UT
 def threshold_changes(mixer):
     """Entity, batch and states, in order of batches."""
     c = trackers.c
-    wanted = select(trackers).order_by(c.entity, c.batch_id, c.model_id)
+    statement = select(trackers).order_by(c.entity, c.batch_id, c.model_id)
     with reading(mixer.store.engine) as connection:
-        return connection.execute(wanted).all()
+        return connection.execute(statement).all()
 
 
 def tracked(mixer):
@@ -49,11 +49,11 @@ def forget(mixer):
 def test_thresholds_follow_the_records_whatever_the_batch_size(mixer):
     assert mixer.train(**ONLINE).card["threshold_method"] == "online"
     mixer.score(batch_size=1600, **ONLINE)
-    found, ends = (mixer.scores(), tracked(mixer)), [row.state_after for row in threshold_changes(mixer)]
-    assert len(set(found[1].values())) > 10
+    before, ends = (mixer.scores(), tracked(mixer)), [row.state_after for row in threshold_changes(mixer)]
+    assert len(set(before[1].values())) > 10
     forget(mixer)
     mixer.score(batch_size=130, **ONLINE)
-    assert (mixer.scores(), tracked(mixer)) == found
+    assert (mixer.scores(), tracked(mixer)) == before
     rows = threshold_changes(mixer)
     assert [[row.state_after for row in rows if row.entity == name][-1] for name in "ab"] == ends
 
@@ -147,8 +147,8 @@ def test_it_is_evaluated_as_it_would_have_been_scored(mixer):
     mixer.train(**ONLINE)
     mixer.score(**ONLINE)
     flagged = sum(is_anomaly for key, _, _, is_anomaly in mixer.scores() if key > 1200)
-    found = evaluate_monitor(mixer.source(batch_size=90, **ONLINE), mixer.store, everything=True).evaluation
-    assert found.flagged == sum(is_anomaly for *_, is_anomaly in mixer.scores()) > flagged > 0
+    evaluation = evaluate_monitor(mixer.source(batch_size=90, **ONLINE), mixer.store, everything=True).evaluation
+    assert evaluation.flagged == sum(is_anomaly for *_, is_anomaly in mixer.scores()) > flagged > 0
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What alerts say, and that hostile names and values cannot change their form."""
+"""Texts of alerts, and that hostile names and values cannot change their form."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +20,7 @@ def summary(entity="pump-3", feature="flow_lpm", value=12.25):
     return first.merged(summary_of_record(entity, NOON + timedelta(minutes=5), 3.0, 20.0, [], False))
 
 
-def test_an_incident_is_told_with_its_entity_time_severity_and_causes():
+def test_the_alert_of_an_incident_has_its_entity_time_severity_and_causes():
     message = incident_message("pump", 7, summary(), "opened")
     assert message.title == "pump, pump-3: anomalous (severity 85)"
     assert message.body.split("\n") == [
@@ -36,7 +36,7 @@ def test_an_incident_is_told_with_its_entity_time_severity_and_causes():
     ]
 
 
-def test_an_incident_without_entity_or_causes_is_told_without_them():
+def test_the_alert_of_an_incident_without_entity_or_causes_omits_them():
     alone = summary_of_record(None, NOON, 9.0, 50.0, [], False)
     message = incident_message("pump", 7, alone, "escalated")
     assert message.title == "pump: has become severe (severity 50)"
@@ -55,7 +55,7 @@ def test_hostile_names_and_values_stay_in_their_line(hostile):
     assert (len(message.title) <= 150, len(message.body) < 1_000) == (True, True)
 
 
-def test_an_event_is_told_with_its_sentence_and_since_when():
+def test_the_alert_of_an_event_has_its_sentence_and_its_start():
     message = event_message("pump", None, "gap", "No record has come.", NOON)
     assert message.title == "pump: gap"
     assert message.body == "No record has come.\nSince: 2026-03-01 12:00:00 UTC"
