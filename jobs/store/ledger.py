@@ -250,7 +250,7 @@ def _other_key(monitor: str, recorded: Sequence[str], key: Sequence[str]) -> str
     return (
         f"The batches of monitor {monitor!r} are ranges of {', '.join(recorded)}, and config.toml now has the key "
         f"{', '.join(key)}, so scored records cannot be told from new ones. Take the change back, or watch the table "
-        "under another name. If the column was only renamed, update the store: "
+        "under another name. If the column was only renamed, correct its name in the store: "
         f"UPDATE monitors SET key_columns = '{json.dumps([*key])}' WHERE monitor = '{monitor}'"
     )
 
