@@ -1,6 +1,6 @@
 """Runs the migrations on the connection that `jobs.store.migrations` passes.
 
-To write a new one, in the repository:
+To generate a new migration in the repository:
 ``PYTHONPATH=. alembic -x url=sqlite:///plumbline.db revision --autogenerate -m "..."``.
 """
 
@@ -15,12 +15,12 @@ from schemas.views import create_views, drop_views
 
 
 def is_ours(name: str | None, kind: str, _parents: object) -> bool:
-    """Whether a table of the database is the store's, not a neighbour's."""
+    """Return whether a table of the database belongs to the store."""
     return kind != "table" or name in metadata.tables
 
 
 def migrate(connection: Connection) -> None:
-    """Run the migrations inside the connection's transaction; views step aside, and return at the head."""
+    """Run the migrations in the connection's transaction; views are dropped before, and created at the head."""
     context.configure(
         connection=connection,
         target_metadata=metadata,
@@ -41,6 +41,6 @@ if "connection" in context.config.attributes:
 else:
     address = context.get_x_argument(as_dictionary=True).get("url")
     if address is None:
-        raise CommandError("No database was named. Add, for example: -x url=sqlite:///plumbline.db")
+        raise CommandError("No database was given. Add, for example: -x url=sqlite:///plumbline.db")
     with writing(open_engine(SecretStr(address))) as own_connection:
         migrate(own_connection)

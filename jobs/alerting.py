@@ -1,4 +1,4 @@
-"""Delivers alerts to their channels, at least once each. The only module that speaks Apprise."""
+"""Delivers alerts to their channels, at least once each; the only module that uses Apprise."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from jobs.store import Store
-from jobs.store.messages import Message
+from jobs.alert_messages import digest_message
+from jobs.store.alerts import Message
+from jobs.store.outbox import Delivery, Outbox
 from schemas.errors import AlertError, ConfigError
 
 if TYPE_CHECKING:
@@ -22,24 +23,24 @@ Send = Callable[[SecretStr, Message], None]
 
 @dataclass(frozen=True)
 class DeliveryReport:
-    """What became of the alerts that were due."""
+    """The outcome of delivering the alerts that were due."""
 
     messages: int
-    """Messages that were sent; a digest is one."""
+    """Number of sent messages; a digest is one."""
     alerts: int
-    """Alerts in them."""
+    """Number of alerts in them."""
     failures: int
-    """Messages that were not taken, and are tried again."""
+    """Number of messages that were not taken, and are retried."""
 
 
 def send_message(address: SecretStr, message: Message) -> None:
     """Send a message to an Apprise address.
 
     Raises:
-        ConfigError: where the address is none that Apprise knows.
-        AlertError: where the channel did not take it.
+        ConfigError: If Apprise does not recognise the address.
+        AlertError: If the channel did not take the message.
     """
-    if not _opened(address).notify(body=message.body, title=message.title, body_format="text"):
+    if not _open_channel(address).notify(body=message.body, title=message.title, body_format="text"):
         msg = (
             "The channel did not take the message. Check its address in [alerts.channels], and that it can be reached."
         )
@@ -47,62 +48,69 @@ def send_message(address: SecretStr, message: Message) -> None:
 
 
 def check_address(address: SecretStr) -> None:
-    """Raise where an address is none that Apprise knows; nothing is sent.
+    """Check that Apprise recognises an address, without sending a message.
 
     Raises:
-        ConfigError: then, without the address.
+        ConfigError: If it does not; the error does not contain the address.
     """
-    _opened(address)
+    _open_channel(address)
 
 
-def _opened(address: SecretStr) -> "Apprise":
+def _open_channel(address: SecretStr) -> "Apprise":
     import apprise
 
-    # What Apprise logs repeats parts of addresses, so nothing of it may reach a log of ours.
+    # Apprise logs parts of addresses, so its log must not reach ours.
     logging.getLogger("apprise").disabled = True
     channel = apprise.Apprise()
     if not channel.add(address.get_secret_value()):
-        msg = "The address is none that Apprise knows; the forms are listed at https://github.com/caronc/apprise/wiki."
+        msg = "Apprise does not recognise this address. Use a form listed at https://github.com/caronc/apprise/wiki."
         raise ConfigError(msg)
     return channel
 
 
 def deliver_alerts(
-    store: Store,
+    outbox: Outbox,
     channels: Mapping[str, SecretStr],
     per_hour: int,
     clock: Callable[[], datetime],
     send: Send = send_message,
 ) -> DeliveryReport:
-    """Send what is due, oldest first; a crash between sending and recording sends one message again.
+    """Send the alerts that are due, oldest first; after a crash between sending and recording, a message is sent again.
 
     Args:
-        store: the service's own database.
-        channels: name and address of each.
-        per_hour: most messages to a channel in an hour.
+        outbox: the alerts.
+        channels: address of each channel, by name.
+        per_hour: maximum number of messages to a channel in an hour.
         clock: the time now.
         send: sends one message to an address.
     """
     messages = delivered = failures = 0
-    for channel in store.outbox.channels_due(clock()):
-        while (delivery := store.outbox.claim(channel, per_hour, clock(), _LEASE)) is not None:
+    for channel in outbox.due_channels(clock()):
+        while (delivery := outbox.claim(channel, per_hour, clock(), _LEASE)) is not None:
             try:
-                _send_to(channel, channels, delivery.message, send)
+                _send_to(channel, channels, message_of(delivery), send)
             except (AlertError, ConfigError) as exc:
-                store.outbox.fail(delivery, str(exc), clock())
+                outbox.fail(delivery, str(exc), clock())
                 failures += 1
-                break  # the rest would fare no better now
-            store.outbox.finish(delivery, clock())
+                break  # the other messages would fail as well
+            outbox.finish(delivery, clock())
             messages, delivered = messages + 1, delivered + delivery.alerts
     return DeliveryReport(messages, delivered, failures)
+
+
+def message_of(delivery: Delivery) -> Message:
+    """Return the message of a delivery: the text of its alert, or a digest of several."""
+    if delivery.alerts == 1:
+        return delivery.messages[0]
+    return digest_message([message.title for message in delivery.messages], delivery.alerts)
 
 
 def send_test(channels: Mapping[str, SecretStr], channel: str, at: datetime, send: Send = send_message) -> None:
     """Send a test message to a channel.
 
     Raises:
-        ConfigError: where there is no such channel, or its address is none.
-        AlertError: where it did not take the message.
+        ConfigError: If there is no such channel, or Apprise does not recognise its address.
+        AlertError: If it did not take the message.
     """
     body = f"Sent at {at:%Y-%m-%d %H:%M:%S} UTC. Alerts of this kind reach you."
     _send_to(channel, channels, Message("Plumbline: a test message", body), send)
@@ -110,7 +118,7 @@ def send_test(channels: Mapping[str, SecretStr], channel: str, at: datetime, sen
 
 def _send_to(channel: str, channels: Mapping[str, SecretStr], message: Message, send: Send) -> None:
     if channel not in channels:
-        known = ", ".join(sorted(channels)) or "none"
-        msg = f"The configuration has no channel {channel!r}. The channels of [alerts] are: {known}."
+        configured = ", ".join(sorted(channels)) or "none"
+        msg = f"The configuration has no channel {channel!r}. The channels of [alerts] are: {configured}."
         raise ConfigError(msg)
     send(channels[channel], message)

@@ -19,6 +19,18 @@ if TYPE_CHECKING:
     from schemas.config import MonitorConfig
 
 
+def open_store(engine: "Engine") -> "Store":
+    """Return the store in a database, which writes alerts with the texts of `jobs.alert_messages`.
+
+    Raises:
+        StoreError: If the database cannot be reached, or its schema is not this version's.
+    """
+    from jobs.alert_messages import ALERT_TEXTS
+    from jobs.store import Store
+
+    return Store(engine, ALERT_TEXTS)
+
+
 class App:
     """Everything a command needs, opened when first asked for.
 
@@ -76,9 +88,7 @@ class App:
     @cached_property
     def store(self) -> "Store":
         """The service's own tables."""
-        from jobs.store import Store
-
-        return Store(self.engine)
+        return open_store(self.engine)
 
     def source(self, name: str) -> "Source":
         """The watched table of a monitor.

@@ -64,7 +64,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and end the process: 0 where it worked, 1 where the work failed, 2 where the call was wrong."""
-    interruption.listen()
+    interruption.handle_signals()
     sys.exit(run(arguments))
 
 

@@ -1,29 +1,28 @@
 """Ctrl-C that cannot be lost.
 
-An interrupt that arrives while a compiled library calls back into Python is raised there, and some
-libraries drop it. So the wish to stop is remembered, and work stops at its next report of progress at
-the latest.
+An interrupt that arrives while a compiled library calls back into Python is raised there, and some libraries drop it.
+So it is recorded as well, and work stops at its next report of progress at the latest.
 """
 
 import signal
 import threading
 from types import FrameType
 
-_asked = threading.Event()
+_interrupted = threading.Event()
 
 
-def listen() -> None:
-    """Let SIGINT and SIGTERM interrupt this process: a service is stopped as Ctrl-C stops a command."""
+def handle_signals() -> None:
+    """Let SIGINT and SIGTERM interrupt this process, so that both stop a service as Ctrl-C stops a command."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
 
 
-def stop_if_asked() -> None:
-    """Raise KeyboardInterrupt where an interrupt has come, though it may have been dropped."""
-    if _asked.is_set():
+def raise_if_interrupted() -> None:
+    """Raise KeyboardInterrupt if an interrupt has come, even if a library dropped it."""
+    if _interrupted.is_set():
         raise KeyboardInterrupt
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    _asked.set()
+    _interrupted.set()
     raise KeyboardInterrupt

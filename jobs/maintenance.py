@@ -1,4 +1,4 @@
-"""Maintenance windows: times in which anomalies are expected, by cron or once, of one entity or of all."""
+"""Maintenance windows: times in which anomalies of one entity, or of all, are expected."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from jobs.timing import Timing
 from schemas.config import MonitorConfig
 from schemas.service import MaintenanceWindow
 
-_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+_LAST_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 class Maintenance:
@@ -23,11 +23,11 @@ class Maintenance:
 
     @classmethod
     def of(cls, monitor: MonitorConfig) -> "Maintenance":
-        """The windows in a monitor's configuration."""
+        """Return the windows in a monitor's configuration."""
         return cls(monitor.maintenance, monitor.time_zone)
 
     def mutes(self, entity: str | None, time: datetime) -> bool:
-        """Whether a window of this entity, or of all, is open at a time; its begin belongs to it, its end does not."""
+        """Return whether a window of the entity, or of all, is open at a time; its end is exclusive."""
         return any(window.entity in {None, entity} and window.is_open(time) for window in self._windows)
 
 
@@ -43,25 +43,25 @@ class _Once:
 
 
 class _Recurring:
-    """A window that opens by cron."""
+    """A window that opens by a cron expression."""
 
     def __init__(self, window: MaintenanceWindow, time_zone: str) -> None:
         self.entity = window.entity
         self._duration = window.duration
         self._timing = Timing(window.cron or "", time_zone)
-        # The last opening that was found and the one after it: records come in order of time, so the next
-        # record lies mostly between them, and finding them costs a thousand times more than comparing.
-        self._between: tuple[datetime, datetime] | None = None
+        # The openings around the last record. Records come in order of time, so the next one mostly lies between them
+        # too, and a comparison is a thousand times cheaper than finding them.
+        self._openings: tuple[datetime, datetime] | None = None
 
     def is_open(self, time: datetime) -> bool:
-        found = self._between
-        if found is None or not found[0] <= time < found[1]:
-            found = self._between = self._around(time)
-        return found is not None and self._duration is not None and time - found[0] < self._duration
+        openings = self._openings
+        if openings is None or not openings[0] <= time < openings[1]:
+            openings = self._openings = self._openings_around(time)
+        return openings is not None and self._duration is not None and time - openings[0] < self._duration
 
-    def _around(self, time: datetime) -> tuple[datetime, datetime] | None:
+    def _openings_around(self, time: datetime) -> tuple[datetime, datetime] | None:
         try:
-            opened, following = self._timing.last_due(time), self._timing.next_due(time)
-        except OverflowError:  # at the ends of the calendar, where no window is
+            last, following = self._timing.last_due(time), self._timing.next_due(time)
+        except OverflowError:  # at the ends of the calendar, which no window reaches
             return None
-        return None if opened is None else (opened, following or _END_OF_TIME)
+        return None if last is None else (last, following or _LAST_TIME)

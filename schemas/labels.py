@@ -1,7 +1,13 @@
-"""What a flagged record can turn out to be."""
+"""Labels of flagged records."""
 
 from typing import Literal, TypeAlias, get_args
 
 Label: TypeAlias = Literal["open", "confirmed", "false_positive", "known"]
 
 LABELS: tuple[Label, ...] = get_args(Label)
+
+REAL_LABELS: tuple[Label, ...] = ("confirmed", "known")
+"""Labels of records in which something was wrong."""
+
+JUDGED_LABELS: tuple[Label, ...] = ("confirmed", "false_positive", "known")
+"""Labels that are a verdict of a person."""

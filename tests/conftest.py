@@ -11,8 +11,9 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import NullPool, create_engine, make_url
 
+from jobs.app import open_store
 from jobs.databases import open_engine
-from jobs.store import Store, migrations
+from jobs.store import migrations
 
 _NUMBERS = itertools.count()
 
@@ -86,4 +87,4 @@ def engine(database_url):
 def store(engine):
     """A store with the current schema."""
     migrations.upgrade(engine)
-    return Store(engine)
+    return open_store(engine)

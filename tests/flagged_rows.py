@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import insert, select, update
 
+from jobs.alert_messages import ALERT_TEXTS
 from jobs.databases import reading, writing
 from jobs.store import IncidentQuery
+from jobs.store.alerts import AlertRule
 from jobs.store.incident_grouping import IncidentRule, refresh_incidents
-from jobs.store.outbox import AlertRule
 from schemas.tables import alerts, anomalies, batches
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -40,35 +41,35 @@ class FlaggedRows:
         return self.shared | numbers | what | {"top_feature": "flow", "attribution": [cause]}
 
     def write(self, rows, at=None):
-        touched = [(row["entity"], row["record_time"] or self.now) for row in rows]
+        changed = [(row["entity"], row["record_time"] or self.now) for row in rows]
         with writing(self.store.engine) as connection:
             connection.execute(insert(anomalies), rows)
-            self.refresh(connection, touched, at)
+            self.refresh(connection, changed, at)
 
     def change(self, row, *, at=None, **values):
-        """Change a row in place; what was there before is touched too."""
+        """Change a row in place; its earlier entity and time count as changed too."""
         c = anomalies.c
         is_row = (c.monitor == self.monitor, c.record_key == row["record_key"])
         with writing(self.store.engine) as connection:
             connection.execute(update(anomalies).where(*is_row).values(values))
-            touched = [(one["entity"], one["record_time"] or self.now) for one in (row, row | values)]
-            self.refresh(connection, touched, at)
+            changed = [(one["entity"], one["record_time"] or self.now) for one in (row, row | values)]
+            self.refresh(connection, changed, at)
 
-    def refresh(self, connection, touched, at=None):
+    def refresh(self, connection, changed, at=None):
         by_entity = defaultdict(list)
-        for entity, time in touched:
+        for entity, time in changed:
             by_entity[entity].append(time)
-        refresh_incidents(connection, self.monitor, by_entity, RULE, at or self.now)
+        refresh_incidents(connection, self.monitor, by_entity, RULE, ALERT_TEXTS, at or self.now)
 
-    def incidents(self, **asked):
-        return self.store.incidents.page(IncidentQuery(self.monitor, **asked))
+    def incidents(self, **filters):
+        return self.store.incidents.page(IncidentQuery(self.monitor, **filters))
 
     def spans(self):
-        """Start, end and number of records of each incident that stands, in minutes."""
-        found = [
+        """Start, end and number of records of each current incident, in minutes."""
+        spans = [
             ((i.start_time - START) // MINUTE, (i.end_time - START) // MINUTE, i.records) for i in self.incidents()
         ]
-        return sorted(found)
+        return sorted(spans)
 
     def stored(self):
         c = anomalies.c
@@ -76,8 +77,8 @@ class FlaggedRows:
             ordered = select(anomalies).where(c.monitor == self.monitor).order_by(c.id)
             return [dict(row) for row in connection.execute(ordered).mappings()]
 
-    def told(self):
+    def alerted(self):
         c = alerts.c
-        wanted = select(c.incident_id, c.reason, c.channel).where(c.monitor == self.monitor).order_by(c.id)
+        statement = select(c.incident_id, c.reason, c.channel).where(c.monitor == self.monitor).order_by(c.id)
         with reading(self.store.engine) as connection:
-            return [tuple(row) for row in connection.execute(wanted)]
+            return [tuple(row) for row in connection.execute(statement)]

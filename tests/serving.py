@@ -15,6 +15,7 @@ from sqlalchemy import insert
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
 from detector.records.scorer import Scorer
 from jobs.api import ApiServer
+from jobs.app import open_store
 from jobs.databases import open_engine, writing
 from jobs.store import Store, migrations
 from schemas import tables
@@ -136,7 +137,7 @@ def opened_service(url, **service):
     sections = {"service": service, "monitors": MONITORS, "alerts": {"channels": {"ops": "json://localhost"}}}
     config = parse_config(sections, Path("config.toml"))
     fill(engine)
-    yield Served(Store(engine), config)
+    yield Served(open_store(engine), config)
     engine.dispose()
 
 

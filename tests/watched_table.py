@@ -35,7 +35,7 @@ HOSTILE = {
 
 
 class RuleScorer:
-    """Scores a record by one value: above the threshold it is an anomaly. Stands where a trained model would."""
+    """Scores a record by one value, in place of a trained model: above the threshold it is an anomaly."""
 
     profile = None
 
@@ -52,7 +52,7 @@ class RuleScorer:
         return [Explanation((Cause(self.value, float(score), 1.0, float(score), 0.0),)) for score in scores]
 
 
-class Pump:
+class MonitoredTable:
     """The records of a few pumps, and the monitor on them.
 
     Args:
@@ -86,7 +86,7 @@ class Pump:
         self.now += timedelta(**duration)
 
     def train(self, monitor, threshold=3.0):
-        """A new champion, with a rule of its own."""
+        """Add a champion with a rule of its own."""
         model_id = self.store.models.add(monitor, MODEL, self.now, promote=True)
         self.models[model_id] = RuleScorer(self.names["value"], threshold)
         return model_id
@@ -106,7 +106,7 @@ class Pump:
             source.close()
 
     def put(self, *keys, value=1.0, entity="pump-1", time=None):
-        """New records, a minute of record time after one another."""
+        """Insert records, a minute of record time after one another."""
         names = [self.names[name] for name in ("key", "time", "updated", "entity", "value")]
         rows = [
             dict(zip(names, (key, self._stored(time or at(key)), self._stored(self.now), entity, value), strict=True))
@@ -129,7 +129,7 @@ class Pump:
         return self.rows(self.table.c[self.names["key"]])
 
     def flagged(self, monitor="pump", *columns):
-        """Keys of the anomalies that stand, with more columns on demand."""
+        """Return the keys of current anomalies, with more columns on demand."""
         c = anomalies.c
         return self.rows(c.record_key, *columns, where=(c.monitor == monitor) & c.superseded_at.is_(None))
 
@@ -137,22 +137,22 @@ class Pump:
         return self.rows(*(batches.c[name] for name in columns), where=batches.c.monitor == monitor)
 
     def hours(self, monitor="pump"):
-        """Records and anomalies by hour."""
+        """Return records and anomalies by hour."""
         c = batch_hours.c
         frame = pd.DataFrame(self.rows(c.hour, c.records, c.anomalies, where=c.monitor == monitor))
         return [] if frame.empty else frame.groupby(0).sum().reset_index().to_numpy().tolist()
 
     def rows(self, *columns, where=None):
-        """Rows in order; of a single column its values."""
-        wanted = select(*columns) if where is None else select(*columns).where(where)
+        """Return rows in order, or the values of a single column."""
+        statement = select(*columns) if where is None else select(*columns).where(where)
         with reading(self.store.engine) as connection:
-            found = [tuple(row) for row in connection.execute(wanted.order_by(*columns))]
-        return [row[0] for row in found] if len(columns) == 1 else found
+            rows = [tuple(row) for row in connection.execute(statement.order_by(*columns))]
+        return [row[0] for row in rows] if len(columns) == 1 else rows
 
     def _stored(self, time):
         return time if self.store.engine.dialect.name == "postgresql" else time.replace(tzinfo=None)
 
 
 def at(key):
-    """The record time of a key."""
+    """Return the record time of a key."""
     return START + timedelta(minutes=key)

@@ -35,7 +35,7 @@ def upgrade() -> None:
     op.create_index("ix_anomalies_incident_id", "anomalies", ["incident_id"])
     op.create_index("ix_runs_monitor_kind", "runs", ["monitor", "kind", "outcome", "finished_at"])
     op.create_index("ix_batches_recount_at", "batches", ["monitor", "recount_at"])
-    op.execute(  # what was scored before is counted once more
+    op.execute(  # batches that were scored before are recounted once
         "UPDATE batches SET counted = records, recounted_at = finished_at, recount_at = finished_at "
         "WHERE state = 'done'"
     )
@@ -53,7 +53,7 @@ def downgrade() -> None:
     connection = op.get_bind()
     models = sa.table("models", sa.column("monitor"))
     for monitor in connection.scalars(sa.select(models.c.monitor).distinct()).all():
-        drop_own_view(connection, joined_name(monitor))  # the next training builds it again
+        drop_own_view(connection, joined_name(monitor))  # the next training creates it again
     for name in TABLES:
         op.drop_table(name)
     op.drop_index("ix_batches_recount_at", "batches")
@@ -64,7 +64,7 @@ def downgrade() -> None:
 
 
 def new_columns() -> list[tuple[str, sa.Column]]:
-    """Added one by one, not by copying their table: views over watched tables depend on it."""
+    """Return the columns to add one by one, as views over watched tables depend on their tables."""
     return [
         ("models", sa.Column("card_markdown", sa.Text)),
         ("models", sa.Column("comparison", JSON)),

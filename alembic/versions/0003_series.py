@@ -1,4 +1,4 @@
-"""Series: the thresholds that follow their scores, and which entities a batch held."""
+"""Series: tracked thresholds, and the entities of a batch."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Batches whose records changed too late to be scored again, and the key columns that batches are ranges of."""
+"""Batches whose records changed too late to be rescored, and the key columns that batches are ranges of."""
 
 import sqlalchemy as sa
 from alembic import op

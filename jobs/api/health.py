@@ -35,7 +35,7 @@ def readyz(service: Service) -> Health | Response:
     """Whether the service does its work: the store answers, its schema fits, the scheduler runs. Needs no key."""
     faults = []
     try:
-        service.store.metrics.refuse_unready()
+        service.store.refuse_unready()
     except StoreError:
         faults.append(Fault(place="store", message="It cannot be reached, or its tables are of another version."))
     if not service.is_alive():

@@ -108,8 +108,8 @@ def _describe_series(out: "Output", card: "Mapping[str, Any]", monitor: str) -> 
 def score_command(app: "App", out: "Output", monitor: str) -> None:
     """Score the new records of a monitor's table, and flag anomalies into the store."""
     source, store = app.source(monitor), app.store
+    from jobs.drift import assess_drift, drift_sentence
     from jobs.scoring.run import score_monitor
-    from jobs.store.drifts import assess_drift, drift_sentence
 
     with scoring_progress(app, out, monitor) as (show, load):
         report = score_monitor(source, store, app.clock, progress=show, load=load)

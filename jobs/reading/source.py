@@ -9,13 +9,13 @@ from sqlalchemy import Connection, Engine, FromClause, Select, select
 
 from jobs.databases import reading
 from jobs.reading.cells import Cells
-from jobs.reading.fingerprint import Fingerprint
 from jobs.reading.grid import Grid
 from jobs.reading.records import keys_of, refuse_long_key
 from jobs.reading.rows import Rows
 from jobs.reading.table import WatchedTable, watch
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
+from schemas.fingerprint import Fingerprint
 from schemas.keys import Key, KeyPart, KeyRange
 
 __all__ = ["Source", "keys_of"]

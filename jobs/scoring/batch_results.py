@@ -11,8 +11,9 @@ import pandas as pd
 from detector.series.segments import entities_of
 from jobs.maintenance import Maintenance
 from jobs.reading.records import keys_of
-from jobs.store.batch_result import Anomaly, BatchResult, Fingerprint, HourCount, ThresholdChange, summed
+from jobs.store.batch_result import Anomaly, BatchResult, HourCount, ThresholdChange, summed
 from schemas.config import MonitorConfig
+from schemas.fingerprint import Fingerprint
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE
 from schemas.keys import key_label
 
@@ -74,7 +75,7 @@ def combined(
         hours=tuple(HourCount(hour, *counts) for hour, counts in sorted(hours.items())),
         scores=pd.concat(frames, ignore_index=True) if frames else None,
         newest_time=max((part.newest_time for part in parts if part.newest_time is not None), default=None),
-        tally=tally,
+        fingerprint=tally,
         profile=summed(profiles) if profiles else None,
         entities=sum(map(Counter, entities), Counter()) if entities or not parts else None,  # all may have vanished
         threshold_changes=threshold_changes,

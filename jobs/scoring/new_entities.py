@@ -15,7 +15,7 @@ def report_new_entities(batch: Batch, result: BatchResult, scorer: AnyScorer, st
         return
     new = sorted(name for name in result.entities if name not in scorer.artifact.entities)
     if found := [_event(batch, name, scorer) for name in new if name or not scorer.can_score(name)]:
-        store.events.add_once(found, at, most=_MOST)
+        store.events.add_once(found, at, limit=_MOST)
 
 
 def _event(batch: Batch, name: str, scorer: SeriesScorer) -> NewEvent:

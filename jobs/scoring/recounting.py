@@ -40,7 +40,7 @@ def recount(batch: DoneBatch, source: Source) -> Recount:
 
 def watch_for_gap(monitor: MonitorConfig, name: str, store: Store, at: datetime) -> None:
     """Open an event where the newest record is older than `gap_after`, and close it once records come again."""
-    newest = store.recounting.scored_until(name)
+    newest = store.ledger.scored_until(name)
     if newest is None:
         return
     # Records that have not settled yet are not scored; they are no gap.

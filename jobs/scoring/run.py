@@ -14,6 +14,7 @@ from detector.records.artifact import load_artifact
 from detector.series.artifact import load_series
 from detector.series.scorer import SeriesScorer
 from jobs.heartbeat import heartbeat
+from jobs.incident_rule import incident_rule
 from jobs.reading.context import AnyScorer, context_rows, in_context
 from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
@@ -22,7 +23,6 @@ from jobs.scoring.new_entities import report_new_entities
 from jobs.scoring.recounting import recount_batches, watch_for_gap
 from jobs.scoring.thresholds import threshold_changes, trackers_of
 from jobs.store import Batch, BatchResult, Champion, Store
-from jobs.store.incident_grouping import incident_rule
 from schemas.config import MonitorConfig
 from schemas.errors import ArtifactError, LostLease, RecordsError, SourceError, StoreError
 
@@ -128,11 +128,11 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
     champion = store.models.require_champion(source.name)
     with recorded_run(store, source.name, "score", clock, run) as counts:
         counts |= {"model_id": champion.model_id, "batches": 0, "records": 0, "anomalies": 0, "rescored": 0}
-        store.ledger.hold_key(source.name, source.monitor.key)
+        store.ledger.fix_key(source.name, source.monitor.key)
         plan_batches(source, store, clock, should_stop)
         late = recount_batches(source, store, clock, should_stop)
         counts |= {"late_records": late.late_records, "too_late_records": late.too_late_records}
-        planned = store.ledger.pending(source.name)
+        planned = store.ledger.count_pending(source.name)
         scorer: AnyScorer | None = None
         failed: dict[int, RecordsError | SourceError] = {}
         for batch in _claimed(source, store, champion.model_id, clock, should_stop, failed.keys()):
@@ -206,7 +206,7 @@ def _claimed(
     """Batches to score, one after another, until none is left but those that failed, or the run is to stop."""
     lease, in_order = source.monitor.lease, source.monitor.is_in_order
     while not should_stop():
-        batch = store.ledger.claim(source.name, model_id, clock(), lease, in_order=in_order, besides=tuple(failed))
+        batch = store.ledger.claim(source.name, model_id, clock(), lease, in_order=in_order, exclude=tuple(failed))
         if batch is None:
             return
         yield batch

@@ -51,7 +51,7 @@ class Housekeeping:
 def send_heartbeat(live: ServiceState, next_runs: Mapping[str, datetime]) -> None:
     """Say that this process lives, and what it will run next."""
     live.beaten_at = live.clock()
-    live.store.workers.beat(live.worker, next_runs, live.beaten_at)
+    live.store.workers.record_heartbeat(live.worker, next_runs, live.beaten_at)
 
 
 def deliver(live: ServiceState) -> None:
@@ -59,7 +59,7 @@ def deliver(live: ServiceState) -> None:
     from jobs.alerting import deliver_alerts
 
     alerts = live.config.alerts
-    deliver_alerts(live.store, alerts.channels, alerts.per_hour, live.clock)
+    deliver_alerts(live.store.outbox, alerts.channels, alerts.per_hour, live.clock)
 
 
 def work_requests(live: ServiceState, trainer: Trainer) -> None:

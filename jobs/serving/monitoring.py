@@ -70,7 +70,7 @@ class Monitoring:
         if not backoff.is_over(at) or name in self._untrained:
             return False
         in_order = self._live.config.monitor(name).is_in_order
-        return backoff.has_failed or self._live.store.ledger.has_work(name, at, in_order=in_order)
+        return backoff.has_failed or self._live.store.ledger.has_claimable(name, at, in_order=in_order)
 
     def missed(self) -> Iterator[tuple[str, datetime]]:
         """Each monitor whose schedule fell due since its last run, while no process served, and the first such time.
@@ -92,8 +92,8 @@ class Monitoring:
             self._owed.pop(name, None)
 
     def _score(self, name: str, monitor: MonitorConfig, due_at: datetime | None) -> None:
+        from jobs.drift import assess_drift
         from jobs.scoring.run import score_monitor
-        from jobs.store.drifts import assess_drift
 
         live = self._live
         with live.watching(name) as source:

@@ -198,7 +198,7 @@ class Service:
 
     def _say_goodbye(self) -> None:
         try:
-            self._live.store.workers.stop(self._live.worker.id, self._live.clock())
+            self._live.store.workers.record_stop(self._live.worker.id, self._live.clock())
         except PlumblineError as exc:
             _log.warning("the end could not be recorded: %s", exc)
         _log.info("stopped")

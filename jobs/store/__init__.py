@@ -1,4 +1,4 @@
-"""The service's own tables, as one object; one method is one transaction."""
+"""The service's own tables: the store and its value objects."""
 
 from jobs.store.anomalies import AnomalyQuery, StoredAnomaly
 from jobs.store.api_keys import ApiKey

@@ -1,15 +1,17 @@
-"""Flagged rows in the store: paged for people and programs, and labelled by people."""
+"""Flagged rows: read by page, and labelled by people."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from operator import eq, ge, lt
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, select, update
 
 from jobs.databases import reading, writing
+from jobs.store.chunks import chunks
 from jobs.store.locking import lock_monitor
+from jobs.store.paging import columns_of, read_page
 from schemas.errors import UsageError
 from schemas.labels import LABELS
 from schemas.tables import anomalies, scores
@@ -18,14 +20,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_KEYS_AT_ONCE = 500
-
-
 @dataclass(frozen=True)
 class AnomalyQuery:
-    """Which anomalies are asked for; a part that is None does not restrict.
+    """A filter of anomalies; a field that is None does not restrict.
 
-    A page is followed by the next with `before_id` set to the last id seen.
+    The next page has `before_id` set to the last id of this one.
     """
 
     monitor: str | None = None
@@ -34,10 +33,10 @@ class AnomalyQuery:
     since: datetime | None = None
     """The earliest record time."""
     until: datetime | None = None
-    """Record times before this."""
+    """The end of the record times, exclusive."""
     incident_id: int | None = None
     is_current: bool | None = True
-    """Whether the newest scoring of the record says so too; both kinds where None."""
+    """Whether the newest scoring of the record flags it too; None for both kinds."""
     limit: int = 50
     before_id: int | None = None
 
@@ -69,91 +68,93 @@ class StoredAnomaly:
     """Whether it lies in a maintenance window."""
 
 
-_STORED = [anomalies.c[field.name] for field in fields(StoredAnomaly)]
-
-
 class Anomalies:
     """The anomalies of every monitor.
 
     Args:
-        engine: the store's.
+        engine: of the store's database.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
     def page(self, query: AnomalyQuery) -> list[StoredAnomaly]:
-        """A page of anomalies, newest first."""
-        with reading(self.engine) as connection:
-            return [StoredAnomaly(**row) for row in connection.execute(_page(query)).mappings()]
+        """Return a page of anomalies, newest first."""
+        c = anomalies.c
+        filters = (
+            (c.monitor, eq, query.monitor),
+            (c.label, eq, query.label),
+            (c.entity, eq, query.entity),
+            (c.record_time, ge, query.since),
+            (c.record_time, lt, query.until),
+            (c.incident_id, eq, query.incident_id),
+            (c.superseded_at.is_(None), eq, query.is_current),
+        )
+        return read_page(self.engine, anomalies, StoredAnomaly, query, filters)
 
     def get(self, anomaly_id: int) -> StoredAnomaly:
-        """One anomaly."""
+        """Return one anomaly.
+
+        Raises:
+            UsageError: If there is no such anomaly.
+        """
+        statement = select(*columns_of(anomalies, StoredAnomaly)).where(anomalies.c.id == anomaly_id)
         with reading(self.engine) as connection:
-            row = connection.execute(select(*_STORED).where(anomalies.c.id == anomaly_id)).mappings().first()
+            row = connection.execute(statement).mappings().first()
         if row is None:
             raise _no_anomaly(anomaly_id)
         return StoredAnomaly(**row)
 
     def scores(self, monitor: str) -> "pd.DataFrame":
-        """Every stored score of a monitor, in the order of scoring; only with store_scores = "all"."""
+        """Return every stored score of a monitor, in the order of scoring; there are none without `store_scores`."""
         import pandas as pd
 
         c = scores.c
-        wanted = select(c.record_key, c.record_time, c.entity, c.anomaly_score, c.p_value, c.is_anomaly)
-        ordered = wanted.where(c.monitor == monitor).order_by(c.batch_id, c.record_key_int, c.record_key)
+        columns = (c.record_key, c.record_time, c.entity, c.anomaly_score, c.p_value, c.is_anomaly)
+        statement = select(*columns).where(c.monitor == monitor).order_by(c.batch_id, c.record_key_int, c.record_key)
         with reading(self.engine) as connection:
-            result = connection.execute(ordered)
+            result = connection.execute(statement)
             return pd.DataFrame(result.all(), columns=list(result.keys()))
 
     def label(self, anomaly_id: int, label: str, at: datetime) -> None:
-        """Record what a person made of an anomaly."""
+        """Label the record of an anomaly.
+
+        Raises:
+            UsageError: If there is no such anomaly, or no such label.
+        """
         refuse_unknown_label(label)
         with writing(self.engine) as connection:
             if label_records(connection, anomalies.c.id == anomaly_id, label, at) == 0:
                 raise _no_anomaly(anomaly_id)
 
 
-def label_records(connection: Connection, is_meant: ColumnElement[bool], label: str, at: datetime) -> int:
-    """Label the records of some flagged rows; how many rows were meant.
+def label_records(connection: Connection, is_labelled: ColumnElement[bool], label: str, at: datetime) -> int:
+    """Label the records of the flagged rows that a condition selects, and return the number of these rows.
 
-    A label is about the record, so every row that a model ever wrote for it gets it. The monitor's lock keeps a
-    scoring that writes such a row at this moment from missing it.
+    A label is about the record, so every row of the record gets it, whichever model wrote the row. The lock of the
+    monitor keeps out a scoring that writes such a row at the same time.
     """
     c = anomalies.c
-    monitors = connection.scalars(select(c.monitor).where(is_meant).distinct()).all()
+    monitors = connection.scalars(select(c.monitor).where(is_labelled).distinct()).all()
     for monitor in sorted(monitors):
         lock_monitor(connection, monitor)
-    meant = connection.execute(select(c.monitor, c.record_key).where(is_meant)).all()
+    rows = connection.execute(select(c.monitor, c.record_key).where(is_labelled)).all()
     for monitor in monitors:
-        keys = [row.record_key for row in meant if row.monitor == monitor]
-        for start in range(0, len(keys), _KEYS_AT_ONCE):
-            of_records = and_(c.monitor == monitor, c.record_key.in_(keys[start : start + _KEYS_AT_ONCE]))
-            connection.execute(update(anomalies).where(of_records).values(label=label, labelled_at=at))
-    return len(meant)
+        for keys in chunks(row.record_key for row in rows if row.monitor == monitor):
+            is_of_record = and_(c.monitor == monitor, c.record_key.in_(keys))
+            connection.execute(update(anomalies).where(is_of_record).values(label=label, labelled_at=at))
+    return len(rows)
 
 
 def refuse_unknown_label(label: str) -> None:
-    """Raise where a text is no label."""
+    """Raise an error unless the text is a label.
+
+    Raises:
+        UsageError: If it is not.
+    """
     if label not in LABELS:
-        msg = f"{label!r} is no label. Expected one of: {', '.join(LABELS)}."
+        msg = f"{label!r} is not a valid label. Use one of: {', '.join(LABELS)}."
         raise UsageError(msg)
-
-
-def _page(query: AnomalyQuery) -> Select[Any]:
-    c = anomalies.c
-    conditions = (
-        (c.monitor, eq, query.monitor),
-        (c.label, eq, query.label),
-        (c.entity, eq, query.entity),
-        (c.record_time, ge, query.since),
-        (c.record_time, lt, query.until),
-        (c.incident_id, eq, query.incident_id),
-        (c.superseded_at.is_(None), eq, query.is_current),
-        (c.id, lt, query.before_id),
-    )
-    asked = [compare(column, value) for column, compare, value in conditions if value is not None]
-    return select(*_STORED).where(*asked).order_by(c.id.desc()).limit(query.limit)
 
 
 def _no_anomaly(anomaly_id: int) -> UsageError:

@@ -1,10 +1,10 @@
-"""Keys of the API in the store, each as the digest of its secret."""
+"""Keys of the API, each stored as the digest of its secret."""
 
 import hashlib
 import hmac
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
@@ -12,6 +12,7 @@ from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from jobs.databases import reading, writing
+from jobs.store.paging import columns_of
 from schemas.errors import UsageError
 from schemas.tables import api_keys
 
@@ -22,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._@-]{0,63}")
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key: who has it, and what it may do."""
+    """A key: its holder and its rights."""
 
     id: int
     name: str
@@ -33,23 +34,23 @@ class ApiKey:
 
 
 class ApiKeys:
-    """The API's keys.
+    """The keys of the API.
 
     Args:
-        engine: the store's.
+        engine: of the store's database.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
     def add(self, name: str, scope: Scope, secret: str, at: datetime) -> int:
-        """Store a key's digest, never its secret; its id.
+        """Store the digest of a key, never its secret, and return its id.
 
         Raises:
-            UsageError: where a key has that name, or it is no name.
+            UsageError: If the name is not valid, or a key has it already.
         """
         if not _NAME.fullmatch(name):
-            msg = f"{name!r} is no name of a key. Expected up to 64 letters, digits, spaces and . _ @ - in it."
+            msg = f"{name!r} is not a valid key name. Use up to 64 letters, digits, spaces and . _ @ - in it."
             raise UsageError(msg)
         row = {"name": name, "scope": scope, "sha256": _digest(secret), "created_at": at}
         with writing(self.engine) as connection:
@@ -61,13 +62,17 @@ class ApiKeys:
                 raise UsageError(msg) from None
 
     def all(self) -> list[ApiKey]:
-        """Every key, revoked ones too, oldest first."""
-        wanted = select(*(api_keys.c[item.name] for item in fields(ApiKey))).order_by(api_keys.c.id)
+        """Return every key, oldest first, including the revoked ones."""
+        statement = select(*columns_of(api_keys, ApiKey)).order_by(api_keys.c.id)
         with reading(self.engine) as connection:
-            return [ApiKey(**row) for row in connection.execute(wanted).mappings()]
+            return [ApiKey(**row) for row in connection.execute(statement).mappings()]
 
     def revoke(self, name: str, at: datetime) -> None:
-        """End a key; from now on it opens nothing."""
+        """Revoke a key; requests with it are refused from now on.
+
+        Raises:
+            UsageError: If there is no such key, or it is revoked already.
+        """
         c = api_keys.c
         with writing(self.engine) as connection:
             change = update(api_keys).where(c.name == name, c.revoked_at.is_(None)).values(revoked_at=at)
@@ -77,13 +82,13 @@ class ApiKeys:
 
 
 def holder(keys: Iterable[ApiKey], secret: str) -> ApiKey | None:
-    """The key that a secret belongs to; None where it is none of them or revoked.
+    """Return the key that a secret belongs to, or None if it belongs to none or to a revoked key.
 
-    A secret is 256 random bits, so that a plain digest keeps it; each is compared in constant time.
+    A secret is 256 random bits, so a plain digest protects it. Digests are compared in constant time.
     """
     digest = _digest(secret)
-    found = [key for key in keys if hmac.compare_digest(key.sha256, digest)]
-    return next((key for key in found if key.revoked_at is None), None)
+    matching = [key for key in keys if hmac.compare_digest(key.sha256, digest)]
+    return next((key for key in matching if key.revoked_at is None), None)
 
 
 def _digest(secret: str) -> str:

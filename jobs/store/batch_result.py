@@ -1,17 +1,15 @@
-"""What scoring a batch found."""
+"""The result of scoring a batch, as the store keeps it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from jobs.reading.fingerprint import Fingerprint
+from schemas.fingerprint import Fingerprint
 from schemas.frames import Explanation
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = ["Anomaly", "BatchResult", "Fingerprint", "HourCount", "ThresholdChange", "summed"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,7 @@ class Anomaly:
     record_key: str
     """`schemas.keys.key_label` of the record's key."""
     record_key_int: int | None
-    """The key again where it is one integer."""
+    """The key as a number if it is one integer."""
     record_time: datetime | None
     entity: str | None
     anomaly_score: float
@@ -35,7 +33,7 @@ class Anomaly:
 
 @dataclass(frozen=True)
 class HourCount:
-    """Records and anomalies in an hour of record time; without a time, of the time when its batch was planned."""
+    """Records and anomalies in an hour of record time; a record without time counts when its batch was planned."""
 
     hour: datetime
     records: int
@@ -44,7 +42,7 @@ class HourCount:
 
 @dataclass(frozen=True)
 class ThresholdChange:
-    """How the tracked threshold of an entity moved over a batch: its states as JSON values."""
+    """The tracked threshold of an entity before and after a batch: its states as JSON values."""
 
     before: dict[str, Any]
     after: dict[str, Any]
@@ -52,10 +50,10 @@ class ThresholdChange:
 
 @dataclass(frozen=True)
 class BatchResult:
-    """Everything that scoring one batch leaves behind.
+    """Everything that is written when a batch has been scored.
 
     `scores` has a row per record with the columns record_key, record_key_int, record_time, entity,
-    anomaly_score, p_value and is_anomaly; it is None where a monitor keeps anomalies only.
+    anomaly_score, p_value and is_anomaly; it is None if a monitor keeps anomalies only.
     """
 
     records: int
@@ -64,18 +62,18 @@ class BatchResult:
     scores: "pd.DataFrame | None" = None
     newest_time: datetime | None = None
     """The latest record time."""
-    tally: Fingerprint | None = None
-    """Of its key range, taken before the records were read: what changed in between is noticed as a change later."""
+    fingerprint: Fingerprint | None = None
+    """Taken before the records were read, so that a change during the read is detected later."""
     profile: Mapping[str, Sequence[int]] | None = None
-    """Records in each bin of the model's reference, by what is binned."""
+    """Number of records in each bin of the model's drift profile, by feature."""
     entities: Mapping[str, int] | None = None
-    """Of a series: how many records of each entity there were."""
+    """Number of records of each entity; None unless the monitor has series."""
     threshold_changes: Mapping[str, ThresholdChange] = field(default_factory=dict)
-    """Of tracked thresholds, by entity."""
+    """Changes of tracked thresholds, by entity."""
 
 
 def summed(profiles: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, list[int]]:
-    """The counts of at least one profile, added up bin by bin.
+    """Return the counts of at least one profile, added bin by bin.
 
     >>> summed([{"flow": [1, 2]}, {"flow": [3, 0]}])
     {'flow': [4, 2]}

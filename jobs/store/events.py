@@ -1,17 +1,18 @@
-"""What happened beside anomalies: gaps, late records, missed runs, drift, refused models, new entities."""
+"""Events: gaps, late records, missed runs, drift, refused models, new entities, and more."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from operator import eq, ge, lt
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, insert, select, update
 
-from jobs.databases import reading, writing
+from jobs.databases import writing
+from jobs.store.alerts import AlertTexts, add_event_alerts
 from jobs.store.locking import lock_monitor
-from jobs.store.outbox import tell_event
+from jobs.store.paging import read_page
 from schemas.tables import events
 
 EventKind: TypeAlias = Literal[
@@ -37,13 +38,13 @@ class NewEvent:
     monitor: str | None = None
     entity: str | None = None
     since: datetime | None = None
-    """When it began, where that is earlier than the time at which it was noticed."""
+    """Its start, if that is earlier than its detection."""
     counts: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class StoredEvent:
-    """An event on record."""
+    """A recorded event."""
 
     id: int
     kind: str
@@ -53,107 +54,122 @@ class StoredEvent:
     at: datetime
     since: datetime | None
     until: datetime | None
-    """When it ended; None while it goes on, and where it has no length."""
+    """Its end; None while it is ongoing, and if it has no duration."""
     counts: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
 class EventQuery:
-    """Which events are asked for; a part that is None does not restrict.
+    """A filter of events; a field that is None does not restrict.
 
-    A page is followed by the next with `before_id` set to the last id seen.
+    The next page has `before_id` set to the last id of this one.
     """
 
     monitor: str | None = None
     kind: str | None = None
     since: datetime | None = None
-    """The earliest time at which it was noticed."""
+    """The earliest detection."""
     until: datetime | None = None
-    """Noticed before this."""
+    """The end of the detections, exclusive."""
     limit: int = 50
     before_id: int | None = None
 
 
-_STORED = [events.c[field.name] for field in fields(StoredEvent)]
+class EventLog:
+    """Writes events, and the alerts of them, into open transactions.
+
+    Args:
+        texts: write the texts of alerts.
+    """
+
+    def __init__(self, texts: AlertTexts) -> None:
+        self._texts = texts
+
+    def write(self, connection: Connection, event: NewEvent, at: datetime, channels: Iterable[str] = ()) -> int:
+        """Record an event, alert channels, and return its id."""
+        event_id = _insert(connection, event, at, until=None if event.since is None else at)
+        add_event_alerts(connection, event_id, channels, self._texts, at)
+        return event_id
+
+    def open(self, connection: Connection, event: NewEvent, at: datetime, channels: Iterable[str] = ()) -> int | None:
+        """Record the start of an event, alert channels, and return its id; None if such an event is ongoing."""
+        if event.monitor is not None:
+            lock_monitor(connection, event.monitor)
+        if connection.scalar(select(events.c.id).where(_is_ongoing(event)).limit(1)) is not None:
+            return None
+        event_id = _insert(connection, event, at, since=event.since or at)
+        add_event_alerts(connection, event_id, channels, self._texts, at)
+        return event_id
+
+    @staticmethod
+    def close(connection: Connection, event: NewEvent, at: datetime) -> bool:
+        """Record the end of the event of this kind, monitor and entity; return False if none is ongoing."""
+        return connection.execute(update(events).where(_is_ongoing(event)).values(until=at)).rowcount > 0
 
 
 class Events:
     """The events of every monitor, and of the service itself.
 
     Args:
-        engine: the store's.
+        engine: of the store's database.
+        log: writes events.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, log: EventLog) -> None:
         self.engine = engine
+        self._log = log
 
-    def add(self, event: NewEvent, at: datetime, tell: Iterable[str] = ()) -> int:
-        """Record what happened, and tell it to these channels; the event's id."""
+    def add(self, event: NewEvent, at: datetime, channels: Iterable[str] = ()) -> int:
+        """Record an event, alert channels, and return its id."""
         with writing(self.engine) as connection:
-            return write_event(connection, event, at, tell)
+            return self._log.write(connection, event, at, channels)
 
-    def add_once(self, found: Sequence[NewEvent], at: datetime, most: int) -> int:
-        """Record the first `most` events of which none of the same monitor, kind, entity and counts is there; how many.
+    def add_once(self, new_events: Sequence[NewEvent], at: datetime, limit: int) -> int:
+        """Record the first `limit` events that are not recorded yet, and return their number.
 
-        All are of one monitor and kind.
+        An event counts as recorded if there is one of its monitor, kind, entity and counts. All events must have the
+        same monitor and kind.
         """
         with writing(self.engine) as connection:
-            lock_monitor(connection, str(found[0].monitor))
-            new = _not_there(connection, found)[:most]
-            for event in new:
-                write_event(connection, event, at)
-        return len(new)
+            lock_monitor(connection, str(new_events[0].monitor))
+            unrecorded = _unrecorded(connection, new_events)[:limit]
+            for event in unrecorded:
+                self._log.write(connection, event, at)
+        return len(unrecorded)
 
-    def open(self, event: NewEvent, at: datetime, tell: Iterable[str] = ()) -> int | None:
-        """Record what goes on from now on, and tell it to these channels.
+    def open(self, event: NewEvent, at: datetime, channels: Iterable[str] = ()) -> int | None:
+        """Record the start of an event, and alert channels.
 
         Returns:
-            The event's id; None where one of its kind, monitor and entity goes on already.
+            The event's id; None if an event of its kind, monitor and entity is ongoing.
         """
         with writing(self.engine) as connection:
-            return start_event(connection, event, at, tell)
+            return self._log.open(connection, event, at, channels)
 
     def close(self, kind: EventKind, monitor: str | None, at: datetime, entity: str | None = None) -> bool:
-        """Record that an event is over; False where none goes on."""
+        """Record the end of an event; return False if none is ongoing."""
         with writing(self.engine) as connection:
-            return end_event(connection, NewEvent(kind, "", monitor, entity), at)
+            return self._log.close(connection, NewEvent(kind, "", monitor, entity), at)
 
     def page(self, query: EventQuery) -> list[StoredEvent]:
-        """A page of events, newest first."""
-        with reading(self.engine) as connection:
-            return [StoredEvent(**row) for row in connection.execute(_page(query)).mappings()]
+        """Return a page of events, newest first."""
+        c = events.c
+        filters = (
+            (c.monitor, eq, query.monitor),
+            (c.kind, eq, query.kind),
+            (c.at, ge, query.since),
+            (c.at, lt, query.until),
+        )
+        return read_page(self.engine, events, StoredEvent, query, filters)
 
 
-def write_event(connection: Connection, event: NewEvent, at: datetime, tell: Iterable[str] = ()) -> int:
-    """Record what happened, inside the open transaction; the event's id."""
-    event_id = _insert(connection, event, at, until=None if event.since is None else at)
-    tell_event(connection, event_id, dict.fromkeys(tell), at)
-    return event_id
-
-
-def start_event(connection: Connection, event: NewEvent, at: datetime, tell: Iterable[str] = ()) -> int | None:
-    """Record what goes on from now on, inside the open transaction; None where it goes on already."""
-    if event.monitor is not None:
-        lock_monitor(connection, event.monitor)
-    if connection.scalar(select(events.c.id).where(_goes_on(event)).limit(1)) is not None:
-        return None
-    event_id = _insert(connection, event, at, since=event.since or at)
-    tell_event(connection, event_id, dict.fromkeys(tell), at)
-    return event_id
-
-
-def end_event(connection: Connection, event: NewEvent, at: datetime) -> bool:
-    """End the event of this kind, monitor and entity, inside the open transaction; False where none goes on."""
-    return connection.execute(update(events).where(_goes_on(event)).values(until=at)).rowcount > 0
-
-
-def _not_there(connection: Connection, found: Sequence[NewEvent]) -> list[NewEvent]:
+def _unrecorded(connection: Connection, new_events: Sequence[NewEvent]) -> list[NewEvent]:
     c = events.c
-    is_alike = and_(c.monitor == found[0].monitor, c.kind == found[0].kind)
-    known: dict[str | None, list[Any]] = defaultdict(list)
-    for entity, counts in connection.execute(select(c.entity, c.counts).where(is_alike)):
-        known[entity].append(counts)
-    return [event for event in found if event.counts not in known[event.entity]]
+    is_same_kind = and_(c.monitor == new_events[0].monitor, c.kind == new_events[0].kind)
+    recorded: dict[str | None, list[Any]] = defaultdict(list)
+    for entity, counts in connection.execute(select(c.entity, c.counts).where(is_same_kind)):
+        recorded[entity].append(counts)
+    return [event for event in new_events if event.counts not in recorded[event.entity]]
 
 
 def _insert(connection: Connection, event: NewEvent, at: datetime, **times: datetime | None) -> int:
@@ -169,7 +185,7 @@ def _insert(connection: Connection, event: NewEvent, at: datetime, **times: date
     return int(connection.execute(insert(events).values(row | times).returning(events.c.id)).scalar_one())
 
 
-def _goes_on(event: NewEvent) -> ColumnElement[bool]:
+def _is_ongoing(event: NewEvent) -> ColumnElement[bool]:
     c = events.c
     is_same = and_(
         c.kind == event.kind,
@@ -177,16 +193,3 @@ def _goes_on(event: NewEvent) -> ColumnElement[bool]:
         c.entity.is_not_distinct_from(event.entity),
     )
     return and_(is_same, c.since.is_not(None), c.until.is_(None))
-
-
-def _page(query: EventQuery) -> Select[Any]:
-    c = events.c
-    conditions = (
-        (c.monitor, eq, query.monitor),
-        (c.kind, eq, query.kind),
-        (c.at, ge, query.since),
-        (c.at, lt, query.until),
-        (c.id, lt, query.before_id),
-    )
-    wanted = [compare(column, value) for column, compare, value in conditions if value is not None]
-    return select(*_STORED).where(*wanted).order_by(c.id.desc()).limit(query.limit)

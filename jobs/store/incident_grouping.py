@@ -1,233 +1,235 @@
-"""Flagged rows grouped into incidents, kept up to date as rows come, change and go."""
+"""Incidents kept up to date, as flagged rows come, change and go."""
 
 import heapq
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
-from typing import TypeVar
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
 
-from jobs.store.incident_summary import IncidentSummary, extent_of_record, grouped
-from jobs.store.outbox import AlertRule, Growth, alert_rule, tell_incident, untell_incidents
-from schemas.config import MonitorConfig
+from jobs.store.alerts import AlertRule, AlertTexts, IncidentChange, add_incident_alerts, withdraw_incident_alerts
+from jobs.store.chunks import chunks
+from jobs.store.incident_summary import IncidentSummary, merge_nearby, summary_of_record
+from jobs.store.incidents import CURRENT_STATES
+from jobs.store.paging import columns_of
 from schemas.tables import anomalies, incidents
 
-_VALUES_AT_ONCE = 500  # in one statement
-_ROWS_AT_ONCE = 2_000
-_Value = TypeVar("_Value")
-
-Touched = Mapping[str | None, Sequence[datetime]]
-_LIVE = ("open", "ended")
-_EXTENT = [field.name for field in fields(IncidentSummary)]
+_ROWS_PER_FETCH = 2_000
+_SUMMARY_COLUMNS = [column.name for column in columns_of(incidents, IncidentSummary)]
 _TIME = func.coalesce(anomalies.c.record_time, anomalies.c.flagged_at)
+_by_start = attrgetter("start_time")
+
+ChangedTimes = Mapping[str | None, Sequence[datetime]]
+"""The times of flagged rows that were written, changed or superseded, by entity.
+
+The time of a row is its record time, or flagged_at if that is null. A row whose time has changed counts with both.
+"""
 
 
 @dataclass(frozen=True)
 class IncidentRule:
-    """What makes flagged rows one incident, and who is told."""
+    """The longest pause inside an incident, and the rule of its alerts."""
 
     gap: timedelta
     alerts: AlertRule
 
 
-def incident_rule(monitor: MonitorConfig) -> IncidentRule:
-    """The rule of a monitor."""
-    return IncidentRule(monitor.incident_gap, alert_rule(monitor))
-
-
 @dataclass(frozen=True)
-class _Known:
-    """An incident as the store has it."""
+class _Existing:
+    """An incident in the store."""
 
     id: int
     state: str
-    extent: IncidentSummary
+    summary: IncidentSummary
 
 
 @dataclass(frozen=True)
-class _Scope:
-    """Which incidents are refreshed, by what rule, when."""
+class _Refresh:
+    """The incidents to refresh, and the rule and time of the refresh."""
 
     monitor: str
     rule: IncidentRule
+    texts: AlertTexts
     at: datetime
     first: datetime
+    """The start of the time in which changed rows, and the incidents that they may join, lie."""
     last: datetime
-    """Touched rows lie between these, and so does what they may join."""
-    stale: frozenset[int]
-    """Incidents that hold a touched row, and so have to be summed up anew."""
+    """Its end."""
+    stale_ids: frozenset[int]
+    """Incidents that hold a changed row, and so are summarised from their rows again."""
 
 
-def refresh_incidents(connection: Connection, monitor: str, touched: Touched, rule: IncidentRule, at: datetime) -> None:
-    """Bring the incidents around flagged rows up to date, in the transaction that changed the rows.
+def refresh_incidents(
+    connection: Connection, monitor: str, changed: ChangedTimes, rule: IncidentRule, texts: AlertTexts, at: datetime
+) -> None:
+    """Bring the incidents around changed rows up to date, in the transaction that changed the rows.
 
-    The caller holds the lock of the monitor. Incidents follow from the rows alone, so it makes no difference
-    in which order, or cut into which batches, they were written.
+    The caller holds the lock of the monitor. Incidents follow from the rows alone, so neither the order in which the
+    rows were written nor their batches make a difference.
 
     Args:
-        connection: of the open transaction.
-        monitor: whose rows they are.
-        touched: by entity, the record time (flagged_at where that is null) of each row that was written,
-            changed or superseded; both times where that is what changed.
+        connection: in a transaction.
+        monitor: the name of the monitor.
+        changed: the times of the rows that changed.
         rule: of the monitor.
+        texts: write the texts of alerts.
         at: the time now.
     """
-    times = [time for of_entity in touched.values() for time in of_entity]
+    times = [time for times_of_entity in changed.values() for time in times_of_entity]
     if not times:
         return
-    stale = _stale(connection, monitor, touched)
-    scope = _Scope(monitor, rule, at, _moved(min(times), -rule.gap), _moved(max(times), rule.gap), stale)
-    known = _around(connection, scope)
-    _release_superseded(connection, stale)
-    whole = sorted((incident.extent for incident in known if incident.id not in stale), key=_start)
-    rows = _loose_rows(connection, scope)
-    found = grouped(heapq.merge(*rows, whole, key=_start), rule.gap)
-    untouched = {id(extent) for extent in whole}
-    changed = [extent for extent in found if id(extent) not in untouched]
-    survived = _write(connection, scope, changed, known)
-    _withdraw(connection, scope, sorted(stale - survived))
+    stale_ids = _stale_ids(connection, monitor, changed)
+    first, last = _shifted(min(times), -rule.gap), _shifted(max(times), rule.gap)
+    refresh = _Refresh(monitor, rule, texts, at, first, last, stale_ids)
+    existing = _existing(connection, refresh)
+    _release_superseded(connection, stale_ids)
+    unchanged = sorted((incident.summary for incident in existing if incident.id not in stale_ids), key=_by_start)
+    rows = _ungrouped_rows(connection, refresh)
+    merged = merge_nearby(heapq.merge(*rows, unchanged, key=_by_start), rule.gap)
+    unchanged_objects = {id(summary) for summary in unchanged}
+    new_summaries = [summary for summary in merged if id(summary) not in unchanged_objects]
+    surviving_ids = _write(connection, refresh, new_summaries, existing)
+    _withdraw(connection, refresh, sorted(stale_ids - surviving_ids))
 
 
-_start = attrgetter("start_time")
-
-
-def _moved(time: datetime, by: timedelta) -> datetime:
-    """A time later or earlier, at most to an end of the calendar: a source may hold any time."""
+def _shifted(time: datetime, by: timedelta) -> datetime:
+    """Return a time later or earlier, at most an end of the calendar, since a source may hold any time."""
     try:
         return time + by
     except OverflowError:
         return datetime.max.replace(tzinfo=UTC) if by > timedelta(0) else datetime.min.replace(tzinfo=UTC)
 
 
-def _stale(connection: Connection, monitor: str, touched: Touched) -> frozenset[int]:
-    """Incidents that hold a touched row."""
+def _stale_ids(connection: Connection, monitor: str, changed: ChangedTimes) -> frozenset[int]:
+    """Return the incidents that hold a changed row."""
     c = anomalies.c
-    asked = {(entity, time) for entity, times in touched.items() for time in times}
-    found: set[int] = set()
-    for chunk in _chunks(sorted({time for _, time in asked})):
-        is_at = or_(c.record_time.in_(chunk), and_(c.record_time.is_(None), c.flagged_at.in_(chunk)))
-        held = select(c.entity, _TIME, c.incident_id).where(c.monitor == monitor, c.incident_id.is_not(None), is_at)
-        found |= {incident for entity, time, incident in connection.execute(held) if (entity, time) in asked}
-    return frozenset(found)
+    changed_rows = {(entity, time) for entity, times in changed.items() for time in times}
+    ids: set[int] = set()
+    for times in chunks(sorted({time for _, time in changed_rows})):
+        is_at = or_(c.record_time.in_(times), and_(c.record_time.is_(None), c.flagged_at.in_(times)))
+        grouped = select(c.entity, _TIME, c.incident_id).where(c.monitor == monitor, c.incident_id.is_not(None), is_at)
+        ids |= {incident for entity, time, incident in connection.execute(grouped) if (entity, time) in changed_rows}
+    return frozenset(ids)
 
 
-def _around(connection: Connection, scope: _Scope) -> list[_Known]:
-    """The incidents that touched rows may belong to, and the stale ones."""
+def _existing(connection: Connection, refresh: _Refresh) -> list[_Existing]:
+    """Return the incidents that changed rows may belong to, and the stale ones."""
     c = incidents.c
-    is_near = and_(c.end_time >= scope.first, c.start_time <= scope.last)
-    conditions = [and_(c.monitor == scope.monitor, c.state.in_(_LIVE), is_near)]
-    conditions += [c.id.in_(chunk) for chunk in _chunks(sorted(scope.stale))]
+    is_near = and_(c.end_time >= refresh.first, c.start_time <= refresh.last)
+    conditions = [and_(c.monitor == refresh.monitor, c.state.in_(CURRENT_STATES), is_near)]
+    conditions += [c.id.in_(ids) for ids in chunks(sorted(refresh.stale_ids))]
     rows = [
         row for condition in conditions for row in connection.execute(select(incidents).where(condition)).mappings()
     ]
-    known = {
-        row["id"]: _Known(row["id"], row["state"], IncidentSummary(**{name: row[name] for name in _EXTENT}))
+    existing = {
+        row["id"]: _Existing(row["id"], row["state"], IncidentSummary(**{name: row[name] for name in _SUMMARY_COLUMNS}))
         for row in rows
     }
-    return list(known.values())
+    return list(existing.values())
 
 
-def _release_superseded(connection: Connection, stale: Collection[int]) -> None:
+def _release_superseded(connection: Connection, stale_ids: Collection[int]) -> None:
+    """Take the superseded rows out of the stale incidents."""
     c = anomalies.c
-    for chunk in _chunks(sorted(stale)):
-        is_gone = and_(c.incident_id.in_(chunk), c.superseded_at.is_not(None))
-        connection.execute(update(anomalies).where(is_gone).values(incident_id=None))
+    for ids in chunks(sorted(stale_ids)):
+        is_superseded = and_(c.incident_id.in_(ids), c.superseded_at.is_not(None))
+        connection.execute(update(anomalies).where(is_superseded).values(incident_id=None))
 
 
-def _loose_rows(connection: Connection, scope: _Scope) -> list[Iterator[IncidentSummary]]:
-    """Rows that belong to no incident yet, and those of stale ones, each by time."""
+def _ungrouped_rows(connection: Connection, refresh: _Refresh) -> list[Iterator[IncidentSummary]]:
+    """Return the rows that belong to no incident yet, and the rows of stale ones, each by time."""
     c = anomalies.c
-    is_new = and_(c.monitor == scope.monitor, c.incident_id.is_(None), _is_within(scope.first, scope.last))
-    conditions = [is_new, *(c.incident_id.in_(chunk) for chunk in _chunks(sorted(scope.stale)))]
-    return [_extents(connection, condition) for condition in conditions]
+    is_new = and_(c.monitor == refresh.monitor, c.incident_id.is_(None), _is_within(refresh.first, refresh.last))
+    conditions = [is_new, *(c.incident_id.in_(ids) for ids in chunks(sorted(refresh.stale_ids)))]
+    return [_summaries(connection, condition) for condition in conditions]
 
 
-def _extents(connection: Connection, condition: ColumnElement[bool]) -> Iterator[IncidentSummary]:
+def _summaries(connection: Connection, condition: ColumnElement[bool]) -> Iterator[IncidentSummary]:
     c = anomalies.c
     columns = (c.entity, _TIME, c.anomaly_score, c.severity, c.attribution, c.is_muted)
-    wanted = select(*columns).where(condition, c.superseded_at.is_(None)).order_by(_TIME, c.id)
-    for row in connection.execute(wanted, execution_options={"yield_per": _ROWS_AT_ONCE}):
-        yield extent_of_record(*row)
+    statement = select(*columns).where(condition, c.superseded_at.is_(None)).order_by(_TIME, c.id)
+    for row in connection.execute(statement, execution_options={"yield_per": _ROWS_PER_FETCH}):
+        yield summary_of_record(*row)
 
 
 def _is_within(start: datetime, end: datetime) -> ColumnElement[bool]:
-    """Whether the time of a flagged row lies there; written so that the indexes on time are used."""
+    """Return the condition that a row lies in a time span, in a form that uses the indexes on time."""
     c = anomalies.c
     return or_(c.record_time.between(start, end), and_(c.record_time.is_(None), c.flagged_at.between(start, end)))
 
 
 def _write(
-    connection: Connection, scope: _Scope, changed: Iterable[IncidentSummary], known: Iterable[_Known]
+    connection: Connection, refresh: _Refresh, summaries: Iterable[IncidentSummary], existing: Iterable[_Existing]
 ) -> set[int]:
-    """Write what incidents have become; the ids that live on, in themselves or in another."""
-    by_entity: dict[str | None, list[_Known]] = {}
-    for incident in known:
-        by_entity.setdefault(incident.extent.entity, []).append(incident)
-    taken: set[int] = set()
-    for extent in changed:
-        held = [part for part in by_entity.get(extent.entity, ()) if part.extent.overlaps(extent)]
-        parts = sorted((part for part in held if part.id not in taken), key=attrgetter("id"))
-        taken |= {part.id for part in parts}
-        incident_id = _write_one(connection, scope, extent, parts)
-        _assign(connection, scope, extent, incident_id, [part.id for part in held])
-        before = max((part.extent.peak_severity for part in parts), default=None)
-        tell_incident(connection, Growth(incident_id, scope.monitor, extent, before), scope.rule.alerts, scope.at)
-    return taken
+    """Write the new summaries; return the ids of the incidents that live on, as themselves or merged into another."""
+    by_entity: dict[str | None, list[_Existing]] = {}
+    for incident in existing:
+        by_entity.setdefault(incident.summary.entity, []).append(incident)
+    surviving_ids: set[int] = set()
+    for summary in summaries:
+        overlapping = [part for part in by_entity.get(summary.entity, ()) if part.summary.overlaps(summary)]
+        parts = sorted((part for part in overlapping if part.id not in surviving_ids), key=attrgetter("id"))
+        surviving_ids |= {part.id for part in parts}
+        incident_id = _write_one(connection, refresh, summary, parts)
+        _assign_rows(connection, refresh, summary, incident_id, [part.id for part in overlapping])
+        severity_before = max((part.summary.peak_severity for part in parts), default=None)
+        change = IncidentChange(incident_id, refresh.monitor, summary, severity_before)
+        add_incident_alerts(connection, change, refresh.rule.alerts, refresh.texts, refresh.at)
+    return surviving_ids
 
 
-def _write_one(connection: Connection, scope: _Scope, extent: IncidentSummary, parts: Sequence[_Known]) -> int:
-    """Write an incident that was these before, of which the oldest keeps its number; the number."""
-    has_grown = extent.records > sum(part.extent.records for part in parts)
+def _write_one(connection: Connection, refresh: _Refresh, summary: IncidentSummary, parts: Sequence[_Existing]) -> int:
+    """Write an incident and return its id; of the incidents that it consists of, the oldest keeps its id."""
+    has_grown = summary.records > sum(part.summary.records for part in parts)
     is_open = has_grown or any(part.state == "open" for part in parts)
-    row = {name: getattr(extent, name) for name in _EXTENT} | {"top_feature": extent.top_feature}
-    row |= {"state": "open" if is_open else "ended", "updated_at": scope.at}
+    row = {name: getattr(summary, name) for name in _SUMMARY_COLUMNS} | {"top_feature": summary.top_feature}
+    row |= {"state": "open" if is_open else "ended", "updated_at": refresh.at}
     if not parts:
-        row |= {"monitor": scope.monitor, "opened_at": scope.at}
+        row |= {"monitor": refresh.monitor, "opened_at": refresh.at}
         return int(connection.execute(insert(incidents).values(row).returning(incidents.c.id)).scalar_one())
-    incident_id, *merged = (part.id for part in parts)
+    incident_id, *merged_ids = (part.id for part in parts)
     connection.execute(update(incidents).where(incidents.c.id == incident_id).values(row))
-    _merge(connection, scope, merged, incident_id)
+    _merge(connection, refresh, merged_ids, incident_id)
     return incident_id
 
 
-def _merge(connection: Connection, scope: _Scope, merged: Sequence[int], into: int) -> None:
+def _merge(connection: Connection, refresh: _Refresh, merged_ids: Sequence[int], into: int) -> None:
     c = incidents.c
-    change = {"state": "merged", "merged_into": into, "updated_at": scope.at}
-    for chunk in _chunks(merged):
-        is_merged = or_(c.id.in_(chunk), c.merged_into.in_(chunk))
+    change = {"state": "merged", "merged_into": into, "updated_at": refresh.at}
+    for ids in chunks(merged_ids):
+        is_merged = or_(c.id.in_(ids), c.merged_into.in_(ids))
         connection.execute(update(incidents).where(is_merged).values(change))
-        untell_incidents(connection, chunk)
+        withdraw_incident_alerts(connection, ids)
 
 
-def _assign(
-    connection: Connection, scope: _Scope, extent: IncidentSummary, incident_id: int, held: Sequence[int]
+def _assign_rows(
+    connection: Connection,
+    refresh: _Refresh,
+    summary: IncidentSummary,
+    incident_id: int,
+    overlapping_ids: Sequence[int],
 ) -> None:
-    """Let the current rows of an extent say which incident they belong to.
+    """Assign the current rows of a summary to its incident.
 
-    Only touched rows and those of the incidents that it came from are looked at: an incident may be long.
+    As an incident may be long, only changed rows and rows of the overlapping incidents are looked at.
     """
     c = anomalies.c
-    first, last = max(extent.start_time, scope.first), min(extent.end_time, scope.last)
-    others = [other for other in held if other != incident_id]
-    origins = [_is_within(first, last), *(c.incident_id.in_(chunk) for chunk in _chunks(others))]
+    first, last = max(summary.start_time, refresh.first), min(summary.end_time, refresh.last)
+    other_ids = [other for other in overlapping_ids if other != incident_id]
+    origins = [_is_within(first, last), *(c.incident_id.in_(ids) for ids in chunks(other_ids))]
     is_inside = and_(
-        c.monitor == scope.monitor, c.entity == extent.entity, _is_within(extent.start_time, extent.end_time)
+        c.monitor == refresh.monitor, c.entity == summary.entity, _is_within(summary.start_time, summary.end_time)
     )
-    is_other = or_(c.incident_id.is_(None), c.incident_id != incident_id)
+    is_unassigned = or_(c.incident_id.is_(None), c.incident_id != incident_id)
     for origin in origins:
-        change = update(anomalies).where(origin, is_inside, is_other, c.superseded_at.is_(None))
+        change = update(anomalies).where(origin, is_inside, is_unassigned, c.superseded_at.is_(None))
         connection.execute(change.values(incident_id=incident_id))
 
 
-def _withdraw(connection: Connection, scope: _Scope, incident_ids: Sequence[int]) -> None:
-    """End incidents that have no flagged row any more."""
-    change = update(incidents).values(state="withdrawn", updated_at=scope.at)
-    for chunk in _chunks(incident_ids):
-        connection.execute(change.where(incidents.c.id.in_(chunk)))
-        untell_incidents(connection, chunk)
-
-
-def _chunks(values: Sequence[_Value]) -> Iterator[Sequence[_Value]]:
-    return (values[start : start + _VALUES_AT_ONCE] for start in range(0, len(values), _VALUES_AT_ONCE))
+def _withdraw(connection: Connection, refresh: _Refresh, incident_ids: Sequence[int]) -> None:
+    """Withdraw the incidents that no longer hold a flagged row."""
+    change = update(incidents).values(state="withdrawn", updated_at=refresh.at)
+    for ids in chunks(incident_ids):
+        connection.execute(change.where(incidents.c.id.in_(ids)))
+        withdraw_incident_alerts(connection, ids)

@@ -1,21 +1,23 @@
-"""The view of a monitor's anomalies beside the columns of their records."""
+"""The view of a monitor's anomalies next to the columns of their records."""
 
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Select, String, cast, func, literal
 
-from jobs.reading.table import WatchedTable
 from schemas.tables import anomalies
 from schemas.views import joined_anomalies
 
-
-def join_view(monitor: str, watched: WatchedTable) -> Select[Any]:
-    """The select behind the view; source columns that are also ours have the prefix ``source_``."""
-    return joined_anomalies(monitor, watched.records, _belongs(watched), list(watched.columns))
+if TYPE_CHECKING:
+    from jobs.reading.table import WatchedTable
 
 
-def _belongs(watched: WatchedTable) -> ColumnElement[bool]:
+def join_view(monitor: str, watched: "WatchedTable") -> Select[Any]:
+    """Return the select behind the view; a source column with the name of one of ours has the prefix ``source_``."""
+    return joined_anomalies(monitor, watched.records, _is_same_record(watched), list(watched.columns))
+
+
+def _is_same_record(watched: "WatchedTable") -> ColumnElement[bool]:
     if len(watched.key) > 1:
         return anomalies.c.record_key == _json_label(watched)
     name = watched.key[0]
@@ -24,14 +26,14 @@ def _belongs(watched: WatchedTable) -> ColumnElement[bool]:
     return anomalies.c.record_key == _plain(watched, name)
 
 
-def _json_label(watched: WatchedTable) -> ColumnElement[str]:
-    """`schemas.keys.key_label` of several parts, in SQL."""
+def _json_label(watched: "WatchedTable") -> ColumnElement[str]:
+    """Return `schemas.keys.key_label` of a key of several parts, in SQL."""
     parts = [_json_part(watched, name) for name in watched.key]
     listed = reduce(lambda left, right: left + ", " + right, parts)
     return literal("[") + listed + "]"
 
 
-def _json_part(watched: WatchedTable, name: str) -> ColumnElement[str]:
+def _json_part(watched: "WatchedTable", name: str) -> ColumnElement[str]:
     column = watched.records.c[name]
     if watched.dialect == "sqlite":
         return func.json_quote(column, type_=String())
@@ -40,8 +42,8 @@ def _json_part(watched: WatchedTable, name: str) -> ColumnElement[str]:
     return literal('"') + _plain(watched, name) + '"'
 
 
-def _plain(watched: WatchedTable, name: str) -> ColumnElement[str]:
-    """One part of a key as `schemas.keys` writes it; PostgreSQL's own text of a time has another form."""
+def _plain(watched: "WatchedTable", name: str) -> ColumnElement[str]:
+    """Return one part of a key as `schemas.keys` writes it; PostgreSQL's own text of a time has another form."""
     column, family = watched.records.c[name], watched.columns[name].family
     if watched.dialect != "postgresql" or family not in {"instant", "timestamp"}:
         return cast(column, String())

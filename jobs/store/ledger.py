@@ -1,4 +1,4 @@
-"""The ledger: batches from planned to done, each finished once in effect."""
+"""The ledger: batches, from planned to done, each finished once in effect."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -24,17 +24,19 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from jobs.databases import reading, writing
-from jobs.store.batch_result import BatchResult, Fingerprint
+from jobs.store.alerts import AlertTexts
+from jobs.store.batch_result import BatchResult
 from jobs.store.dependent_batches import reopen_dependent_batches
 from jobs.store.incident_grouping import IncidentRule, refresh_incidents
 from jobs.store.locking import lock_monitor
 from jobs.store.writing import Origin, write_result
 from schemas.errors import LostLease, StoreError
+from schemas.fingerprint import Fingerprint
 from schemas.keys import Key, KeyRange, dump_key, load_key
 from schemas.tables import batches, monitors
 
 _START = ""  # the after_key of a table's first batch
-_COUNTS_PER_AGE = 10  # a batch is counted again when it is older by a tenth of its age
+_RECOUNTS_PER_AGE = 10  # a batch is recounted when it is older by a tenth of its age
 
 
 @dataclass(frozen=True)
@@ -49,44 +51,46 @@ class Batch:
     attempts: int
     planned_at: datetime
     scored_before: int | None = None
-    """Records of its last scoring; None where this is its first."""
+    """Number of records of its last scoring; None if it has not been scored."""
 
 
 class Ledger:
     """The batches of every monitor.
 
     Args:
-        engine: the store's.
+        engine: of the store's database.
+        texts: write the texts of alerts.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, texts: AlertTexts) -> None:
         self.engine = engine
+        self._texts = texts
 
-    def hold_key(self, monitor: str, key: Sequence[str]) -> None:
-        """Note the columns of a monitor's key, of whose values batches are ranges.
+    def fix_key(self, monitor: str, key: Sequence[str]) -> None:
+        """Record the key columns of a monitor, or check that they are the recorded ones: batches are ranges of them.
 
         Raises:
-            StoreError: where batches are ranges of other columns.
+            StoreError: If other key columns are recorded.
         """
-        wanted = select(monitors.c.key_columns).where(monitors.c.monitor == monitor)
+        recorded_key = select(monitors.c.key_columns).where(monitors.c.monitor == monitor)
         with reading(self.engine) as connection:
-            held = connection.scalar(wanted)
-        if held is None:
+            recorded = connection.scalar(recorded_key)
+        if recorded is None:
             with writing(self.engine) as connection:
                 lock_monitor(connection, monitor)
                 connection.execute(update(monitors).where(monitors.c.monitor == monitor).values(key_columns=[*key]))
-        elif held != [*key]:
-            raise StoreError(_other_key(monitor, held, key))
+        elif recorded != [*key]:
+            raise StoreError(_other_key(monitor, recorded, key))
 
     def watermark(self, monitor: str) -> Key | None:
-        """The key up to which batches are planned; None before the first."""
+        """Return the key up to which batches are planned, or None before the first."""
         newest = select(batches.c.upto_key).where(batches.c.monitor == monitor).order_by(batches.c.id.desc()).limit(1)
         with reading(self.engine) as connection:
             upto = connection.scalar(newest)
         return None if upto is None else load_key(upto)
 
     def plan(self, monitor: str, key_range: KeyRange, at: datetime) -> bool:
-        """Add a pending batch; False where another planner was first."""
+        """Add a pending batch; return False if another planner was first."""
         row = {
             "monitor": monitor,
             "after_key": _START if key_range.after is None else dump_key(key_range.after),
@@ -110,29 +114,29 @@ class Ledger:
         lease: timedelta,
         *,
         in_order: bool = False,
-        besides: Collection[int] = (),
+        exclude: Collection[int] = (),
     ) -> Batch | None:
-        """Take a batch that is pending or whose lease ran out: of those tried least often the oldest.
+        """Claim the oldest batch, among the least tried, that is pending or whose lease has expired.
 
         Args:
-            monitor: whose.
-            model_id: that will score it.
+            monitor: the name of the monitor.
+            model_id: the model that will score the batch.
             at: the time now.
-            lease: how long it is ours.
-            in_order: take the oldest, and only while no worker has another batch of the monitor.
-            besides: batches that are not taken.
+            lease: the duration of the lease.
+            in_order: claim the oldest batch of all, and only while no worker has another batch of the monitor.
+            exclude: ids of batches not to claim.
 
         Returns:
-            The batch; None where there is none to take.
+            The batch, or None if no batch can be claimed.
         """
         token = str(uuid4())
         with writing(self.engine) as connection:
             if in_order:
                 lock_monitor(connection, monitor)
-                if connection.scalar(_held(monitor, at)) is not None:
+                if connection.scalar(_leased(monitor, at)) is not None:
                     return None
-            wanted = _claimable(monitor, at, in_order=in_order).where(batches.c.id.not_in(besides))
-            row = connection.execute(wanted).mappings().first()
+            claimable = _claimable(monitor, at, in_order=in_order).where(batches.c.id.not_in(exclude))
+            row = connection.execute(claimable).mappings().first()
             if row is None:
                 return None
             attempts = row["attempts"] + 1
@@ -151,26 +155,31 @@ class Ledger:
             scored_before=row["records"],
         )
 
-    def pending(self, monitor: str) -> int:
-        """How many batches wait to be claimed."""
+    def count_pending(self, monitor: str) -> int:
+        """Return the number of pending batches."""
         c = batches.c
-        wanted = select(func.count()).where(c.monitor == monitor, c.state == "pending")
+        count = select(func.count()).where(c.monitor == monitor, c.state == "pending")
         with reading(self.engine) as connection:
-            return int(connection.scalar(wanted) or 0)
+            return int(connection.scalar(count) or 0)
 
-    def has_work(self, monitor: str, at: datetime, *, in_order: bool = False) -> bool:
-        """Whether `claim_batch` would take one."""
+    def has_claimable(self, monitor: str, at: datetime, *, in_order: bool = False) -> bool:
+        """Return whether a batch can be claimed."""
         c = batches.c
         with reading(self.engine) as connection:
-            if in_order and connection.scalar(_held(monitor, at)) is not None:
+            if in_order and connection.scalar(_leased(monitor, at)) is not None:
                 return False
             return connection.scalar(select(c.id).where(c.monitor == monitor, _is_free(at)).limit(1)) is not None
 
+    def scored_until(self, monitor: str) -> datetime | None:
+        """Return the newest record time scored, or None if no record with a time was scored."""
+        with reading(self.engine) as connection:
+            return connection.scalar(select(monitors.c.scored_until).where(monitors.c.monitor == monitor))
+
     def renew(self, batch: Batch, at: datetime, lease: timedelta) -> None:
-        """Hold a claimed batch for longer.
+        """Renew the lease of a claimed batch.
 
         Raises:
-            LostLease: where another worker has taken it over.
+            LostLease: If another worker has claimed it.
         """
         with writing(self.engine) as connection:
             _change(connection, batch, lease_until=at + lease)
@@ -184,64 +193,64 @@ class Ledger:
         *,
         context_rows: int = 0,
     ) -> None:
-        """Write everything a batch found, and its ledger row, together.
+        """Write the result of a batch and its ledger row in one transaction.
 
-        Where the records of a series changed since the batch was scored before, batches that have them in their
-        past go back to be scored again.
+        If the records of a series changed since the last scoring of the batch, the later batches that have them in
+        their past are reopened.
 
         Args:
-            batch: as claimed.
-            result: replaces what an earlier scoring of the batch had found.
+            batch: the claimed batch.
+            result: replaces the result of an earlier scoring of the batch.
             at: the time now.
-            rule: how anomalies make incidents, and who is told; without it there are none.
-            context_rows: for how many later records of a series each is past.
+            rule: groups anomalies into incidents; None for no incidents.
+            context_rows: the number of past records that a record of a series is scored with.
 
         Raises:
-            LostLease: where another worker has taken it over; nothing is written then.
+            LostLease: If another worker has claimed it; nothing is written then.
         """
         origin = Origin(batch.monitor, batch.model_id, batch.id, at)
         with writing(self.engine) as connection:
             lock_monitor(connection, batch.monitor)
-            changed = _changed_entities(connection, batch, result)
+            changed_entities = _changed_entities(connection, batch, result)
             _change(connection, batch, **_finished(batch, result, at))
-            touched = write_result(connection, result, origin)
+            changed_times = write_result(connection, result, origin)
             if rule is not None:
-                refresh_incidents(connection, batch.monitor, touched, rule, at)
+                refresh_incidents(connection, batch.monitor, changed_times, rule, self._texts, at)
             if result.newest_time is not None:  # a clock that runs ahead must not hide that a source stops sending
                 _advance(connection, batch.monitor, min(result.newest_time, at))
-            if changed:
-                reopen_dependent_batches(connection, batch.monitor, batch.id, changed, context_rows)
+            if changed_entities:
+                reopen_dependent_batches(connection, batch.monitor, batch.id, changed_entities, context_rows)
 
     def release(self, batch: Batch, error: str | None = None) -> None:
-        """Give a claimed batch back unfinished, with the reason.
+        """Return a claimed batch to the ledger unfinished, with the error that stopped it.
 
         Raises:
-            LostLease: where another worker has taken it over.
+            LostLease: If another worker has claimed it.
         """
         with writing(self.engine) as connection:
             _change(connection, batch, state="pending", token=None, lease_until=None, error=error)
 
 
 def next_recount(planned_at: datetime, at: datetime) -> datetime:
-    """When a batch that is read or counted now has to be counted again.
+    """Return when to recount a batch that is read or counted now.
 
-    The time in between is a tenth of the batch's age at its end. So a record that comes late by some time is
-    found when little more than that has passed, and the number of counts grows with the logarithm of the age.
+    The wait is a tenth of the batch's age at its end. So a record that comes late by some time is found little more
+    than that time later, and the number of recounts grows with the logarithm of the age.
     """
-    return at + max(at - planned_at, timedelta(0)) / (_COUNTS_PER_AGE - 1)
+    return at + max(at - planned_at, timedelta(0)) / (_RECOUNTS_PER_AGE - 1)
 
 
 def key_range_of(row: RowMapping) -> KeyRange:
-    """The key range of a row of the ledger."""
+    """Return the key range of a row of the ledger."""
     after = row["after_key"]
     return KeyRange(None if after == _START else load_key(after), load_key(row["upto_key"]))
 
 
-def _other_key(monitor: str, held: Sequence[str], key: Sequence[str]) -> str:
+def _other_key(monitor: str, recorded: Sequence[str], key: Sequence[str]) -> str:
     return (
-        f"The batches of monitor {monitor!r} are ranges of {', '.join(held)}, and config.toml now has the key "
-        f"{', '.join(key)}: what was scored cannot be told from what is new. Take the change back, or watch the table "
-        "under another name. Where the column was only renamed, say so in the store: "
+        f"The batches of monitor {monitor!r} are ranges of {', '.join(recorded)}, and config.toml now has the key "
+        f"{', '.join(key)}, so scored records cannot be told from new ones. Take the change back, or watch the table "
+        "under another name. If the column was only renamed, correct its name in the store: "
         f"UPDATE monitors SET key_columns = '{json.dumps([*key])}' WHERE monitor = '{monitor}'"
     )
 
@@ -251,63 +260,64 @@ def _is_free(at: datetime) -> ColumnElement[bool]:
     return or_(c.state == "pending", and_(c.state == "running", c.lease_until < at))
 
 
-def _held(monitor: str, at: datetime) -> Select[Any]:
-    """A batch that a worker has."""
+def _leased(monitor: str, at: datetime) -> Select[Any]:
+    """Return the select of a batch that a worker holds."""
     c = batches.c
     return select(c.id).where(c.monitor == monitor, c.state == "running", c.lease_until >= at).limit(1)
 
 
 def _claimable(monitor: str, at: datetime, *, in_order: bool) -> Select[Any]:
     c = batches.c
-    # New records come before those that are scored again. Where rows can be locked a second worker skips
-    # this one; SQLite admits one writer at a time anyway.
-    by_need = (c.finished_at.is_not(None), *([] if in_order else [c.attempts]), c.id)
-    wanted = select(batches).where(c.monitor == monitor, _is_free(at)).order_by(*by_need).limit(1)
-    return wanted.with_for_update(skip_locked=True)
+    # New records come before those that are rescored. If rows can be locked, a second worker skips this one; SQLite
+    # admits one writer at a time anyway.
+    order = (c.finished_at.is_not(None), *([] if in_order else [c.attempts]), c.id)
+    statement = select(batches).where(c.monitor == monitor, _is_free(at)).order_by(*order).limit(1)
+    return statement.with_for_update(skip_locked=True)
 
 
 def _changed_entities(connection: Connection, batch: Batch, result: BatchResult) -> set[str]:
-    """The entities of a batch whose records are not those of its last scoring; none where no record changed."""
-    if batch.scored_before is None or result.entities is None or result.tally is None:
+    """Return the entities of a batch if its records changed since its last scoring; otherwise none."""
+    if batch.scored_before is None or result.entities is None or result.fingerprint is None:
         return set()
     c = batches.c
-    wanted = select(c.entities, c.counted, c.checksum, c.has_changed)
-    before = connection.execute(wanted.where(c.id == batch.id)).one()
-    is_changed = before.has_changed or result.tally.differs_from(Fingerprint(before.counted, before.checksum))
-    is_known = before.entities is not None  # else it was scored before the ledger kept them
-    return {*before.entities, *result.entities} if is_known and is_changed else set()
+    statement = select(c.entities, c.counted, c.checksum, c.has_changed).where(c.id == batch.id)
+    before = connection.execute(statement).one()
+    if before.entities is None:  # it was scored before the ledger kept them
+        return set()
+    is_changed = before.has_changed or result.fingerprint.differs_from(Fingerprint(before.counted, before.checksum))
+    return {*before.entities, *result.entities} if is_changed else set()
 
 
 def _finished(batch: Batch, result: BatchResult, at: datetime) -> dict[str, Any]:
-    """The row of a batch once its result is written."""
-    tally = result.tally or Fingerprint(result.records)
-    is_again = batch.scored_before is not None
+    """Return the new values of a finished batch."""
+    fingerprint = result.fingerprint or Fingerprint(result.records)
+    is_rescored = batch.scored_before is not None
     return {
         "state": "done",
         "finished_at": at,
         "records": result.records,
         "anomalies": len(result.anomalies),
         "lease_until": None,
-        "counted": tally.records,
-        "checksum": tally.checksum,
+        "counted": fingerprint.records,
+        "checksum": fingerprint.checksum,
         "recounted_at": at,
         "recount_at": next_recount(batch.planned_at, at),
-        "rescorings": batches.c.rescorings + int(is_again),
+        "rescorings": batches.c.rescorings + int(is_rescored),
         "entities": result.entities,
         "has_changed": False,
-        "late_records": batches.c.late_records + max(0, result.records - (batch.scored_before or 0)) * is_again,
+        "late_records": batches.c.late_records + max(0, result.records - (batch.scored_before or 0)) * is_rescored,
     }
 
 
 def _advance(connection: Connection, monitor: str, newest: datetime) -> None:
-    """Note the newest record time scored; it never goes back."""
+    """Record the newest record time scored; it never goes back."""
     c = monitors.c
     is_newer = or_(c.scored_until.is_(None), c.scored_until < newest)
     connection.execute(update(monitors).where(c.monitor == monitor, is_newer).values(scored_until=newest))
 
 
 def _change(connection: Connection, batch: Batch, **values: Any) -> None:
-    """Change the row of a claimed batch, whose token says that it is still ours."""
+    """Change the row of a claimed batch, if its token shows that it is still ours."""
     is_ours = and_(batches.c.id == batch.id, batches.c.token == batch.token, batches.c.state == "running")
     change: Update = update(batches).where(is_ours).values(**values)
     if connection.execute(change).rowcount != 1:

@@ -1,4 +1,4 @@
-"""The lock on a monitor: who changes what belongs to a whole monitor holds its row."""
+"""The lock of a monitor: its row, held by every transaction that changes state of the whole monitor."""
 
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
@@ -7,12 +7,12 @@ from schemas.tables import monitors
 
 
 def lock_monitor(connection: Connection, monitor: str) -> None:
-    """Hold a monitor's row until the open transaction ends; it is made where there is none."""
-    held = select(monitors.c.monitor).where(monitors.c.monitor == monitor).with_for_update()
-    if connection.scalar(held) is not None:
+    """Lock the row of a monitor until the open transaction ends; insert it if it is missing."""
+    locked = select(monitors.c.monitor).where(monitors.c.monitor == monitor).with_for_update()
+    if connection.scalar(locked) is not None:
         return
     try:
         with connection.begin_nested():
             connection.execute(insert(monitors).values(monitor=monitor))
-    except IntegrityError:  # another transaction made it meanwhile
-        connection.execute(held)
+    except IntegrityError:  # another transaction inserted it meanwhile
+        connection.execute(locked)

@@ -1,15 +1,16 @@
-"""Trained models in the store: one champion per monitor, challengers, and retired ones."""
+"""Trained models: one champion per monitor, challengers, and retired models."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, insert, null, select, update
 
 from jobs.databases import reading, writing
-from jobs.store.events import NewEvent, write_event
+from jobs.store.events import EventLog, NewEvent
 from jobs.store.locking import lock_monitor
+from jobs.store.paging import columns_of
 from jobs.store.requests import ClaimedRequest, serve_request
 from schemas.errors import NoChampion, StoreError, UsageError
 from schemas.tables import models
@@ -29,7 +30,7 @@ class StoredModel:
     manifest: Mapping[str, Any]
     card: Mapping[str, Any]
     comparison: Mapping[str, Any] | None
-    """With the champion of its time: the numbers that decided, the decision and its reason."""
+    """The comparison with the champion of its time: numbers, decision and reason."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +46,16 @@ class Champion:
 
 @dataclass(frozen=True)
 class NewModel:
-    """A model to be stored: its artifact, the artifact's digest, and what is known about it.
+    """A trained model, before it has a row.
 
     Attributes:
         blob: the artifact.
         sha256: its digest.
-        manifest: what was trained, and with what settings.
-        card: what is known about it as numbers.
-        card_markdown: the same for people.
-        comparison: the numbers that decided about its promotion; `is_promoted` and `reason` are among them.
-        beats: the champion that it may take the place of; any where None.
+        manifest: the settings of the training.
+        card: the model card as numbers.
+        card_markdown: the model card as text.
+        comparison: the comparison that decided about its promotion, with `is_promoted` and `reason`.
+        beats: the only champion that it may replace; None for any.
     """
 
     blob: bytes
@@ -80,50 +81,52 @@ class Asked:
 
 
 BY_A_PERSON = Asked()
-_STORED = [models.c[field.name] for field in fields(StoredModel)]
 
 
 class Models:
     """The models of every monitor.
 
     Args:
-        engine: the store's.
+        engine: of the store's database.
+        event_log: writes events.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, event_log: EventLog) -> None:
         self.engine = engine
+        self._event_log = event_log
 
     def add(self, monitor: str, model: NewModel, at: datetime, *, promote: bool, asked: Asked = BY_A_PERSON) -> int:
-        """Store a model as champion in place of the old one or as challenger, and close its request; its id.
+        """Store a model as champion or challenger, close its request, and return the model's id.
 
         Raises:
-            LostRequest: where another worker has taken the request over; nothing is stored then.
+            LostRequest: If another worker has claimed the request; nothing is stored then.
         """
         with writing(self.engine) as connection:
             lock_monitor(connection, monitor)
             if promote and model.beats is not None and _champion_id(connection, monitor) != model.beats:
-                promote, model = False, _left_behind(model)
+                promote, model = False, _outdated(model)
             row = {**_row(model), "monitor": monitor, "state": "challenger", "created_at": at}
             model_id = int(connection.execute(insert(models).values(row).returning(models.c.id)).scalar_one())
             if promote:
-                _promote(connection, monitor, model_id, at)
+                self._promote(connection, monitor, model_id, at)
             if asked.request is not None:
-                _serve(connection, model_id, model, at, asked)
+                self._serve(connection, model_id, model, at, asked)
         return model_id
 
     def champion(self, monitor: str) -> Champion | None:
-        """The monitor's champion; None before the first promotion."""
+        """Return the monitor's champion, or None before the first promotion."""
         c = models.c
-        wanted = select(c.id.label("model_id"), c.monitor, c.sha256, c.created_at, c.promoted_at)
+        columns = (c.id.label("model_id"), c.monitor, c.sha256, c.created_at, c.promoted_at)
+        statement = select(*columns).where(c.monitor == monitor, c.state == "champion")
         with reading(self.engine) as connection:
-            row = connection.execute(wanted.where(c.monitor == monitor, c.state == "champion")).mappings().first()
+            row = connection.execute(statement).mappings().first()
         return None if row is None else Champion(**row)
 
     def require_champion(self, monitor: str) -> Champion:
-        """The monitor's champion.
+        """Return the monitor's champion.
 
         Raises:
-            NoChampion: where no model has been trained.
+            NoChampion: If no model has been trained.
         """
         champion = self.champion(monitor)
         if champion is None:
@@ -131,7 +134,11 @@ class Models:
         return champion
 
     def blob(self, model_id: int) -> bytes:
-        """A model's artifact."""
+        """Return a model's artifact.
+
+        Raises:
+            UsageError: If there is no such model.
+        """
         with reading(self.engine) as connection:
             blob = connection.scalar(select(models.c.artifact).where(models.c.id == model_id))
         if blob is None:
@@ -139,7 +146,11 @@ class Models:
         return bytes(blob)
 
     def card_markdown(self, model_id: int) -> str | None:
-        """A model's card as its training wrote it; None of a model from before there were such cards."""
+        """Return a model's card as text, or None if the model is older than such cards.
+
+        Raises:
+            UsageError: If there is no such model.
+        """
         with reading(self.engine) as connection:
             row = connection.execute(select(models.c.card_markdown).where(models.c.id == model_id)).first()
         if row is None:
@@ -147,15 +158,19 @@ class Models:
         return None if row.card_markdown is None else str(row.card_markdown)
 
     def all(self, monitor: str | None = None) -> list[StoredModel]:
-        """The models of a monitor, or of all, newest first."""
-        wanted = select(*_STORED).order_by(models.c.id.desc())
+        """Return the models of one monitor, or of all monitors, newest first."""
+        statement = select(*columns_of(models, StoredModel)).order_by(models.c.id.desc())
         if monitor is not None:
-            wanted = wanted.where(models.c.monitor == monitor)
+            statement = statement.where(models.c.monitor == monitor)
         with reading(self.engine) as connection:
-            return [StoredModel(**row) for row in connection.execute(wanted).mappings()]
+            return [StoredModel(**row) for row in connection.execute(statement).mappings()]
 
     def get(self, model_id: int) -> StoredModel:
-        """One model."""
+        """Return one model.
+
+        Raises:
+            UsageError: If there is no such model.
+        """
         with reading(self.engine) as connection:
             return _model(connection, model_id)
 
@@ -163,7 +178,7 @@ class Models:
         """Make a model its monitor's champion, and retire the old one.
 
         Raises:
-            UsageError: where its comparison speaks against it, unless that is forced.
+            UsageError: If there is no such model, or it was refused in its training; `force` promotes the latter.
         """
         with writing(self.engine) as connection:
             model = _model(connection, model_id)
@@ -171,43 +186,52 @@ class Models:
             if not force and (model.comparison or {}).get("is_refused"):
                 raise UsageError(_refusal(model))
             if _model(connection, model_id).state != "champion":
-                _promote(connection, model.monitor, model_id, at)
+                self._promote(connection, model.monitor, model_id, at)
 
     def roll_back(self, monitor: str, at: datetime) -> int:
-        """Make the champion before this one champion again, a step further back each time; its id.
+        """Make the previous champion champion again, and return its id; each call goes one step further back.
 
-        The one that is rolled back counts as never promoted: a later step back does not lead to it.
+        The present champion then counts as never promoted, so that no later step leads to it.
 
         Raises:
-            StoreError: where there was none before.
+            StoreError: If there was no previous champion.
         """
         c = models.c
         of_monitor = select(c.id, c.promoted_at).where(c.monitor == monitor)
         with writing(self.engine) as connection:
             lock_monitor(connection, monitor)
-            now = connection.execute(of_monitor.where(c.state == "champion")).first()
-            if now is None:
-                raise StoreError(_nothing_before(monitor))
-            earlier = of_monitor.where(c.promoted_at < now.promoted_at, c.state == "retired")
+            champion = connection.execute(of_monitor.where(c.state == "champion")).first()
+            if champion is None:
+                raise StoreError(_no_previous(monitor))
+            earlier = of_monitor.where(c.promoted_at < champion.promoted_at, c.state == "retired")
             previous = connection.execute(earlier.order_by(c.promoted_at.desc(), c.id.desc()).limit(1)).first()
             if previous is None:
-                raise StoreError(_nothing_before(monitor))
-            connection.execute(update(models).where(c.id == now.id).values(promoted_at=None))
-            # Its first promotion stays on record, so that the next step goes further back, not forth.
-            _promote(connection, monitor, previous.id, at, promoted_at=previous.promoted_at)
+                raise StoreError(_no_previous(monitor))
+            connection.execute(update(models).where(c.id == champion.id).values(promoted_at=None))
+            # It keeps the time of its first promotion, so that the next step goes further back.
+            self._promote(connection, monitor, previous.id, at, promoted_at=previous.promoted_at)
         return int(previous.id)
 
+    def _serve(self, connection: Connection, model_id: int, model: NewModel, at: datetime, asked: Asked) -> None:
+        """Close a request, and alert channels if its model was refused."""
+        if asked.request is None:
+            return
+        comparison, monitor = model.comparison or {}, asked.request.monitor
+        serve_request(connection, asked.request, model_id, str(comparison.get("reason", "")), at)
+        if comparison.get("is_refused") and not comparison["is_promoted"]:
+            message = f"Model {model_id} of monitor {monitor!r} was refused. {comparison['reason']}"
+            event = NewEvent("retrain_refused", message, monitor, counts={"model_id": model_id})
+            self._event_log.write(connection, event, at, asked.tell)
 
-def _serve(connection: Connection, model_id: int, model: NewModel, at: datetime, asked: Asked) -> None:
-    """Close a request with what came of it; a model that was refused is something to hear of."""
-    if asked.request is None:
-        return
-    compared = model.comparison or {}
-    serve_request(connection, asked.request, model_id, str(compared.get("reason", "")), at)
-    if compared.get("is_refused") and not compared["is_promoted"]:
-        message = f"Model {model_id} of monitor {asked.request.monitor!r} was refused. {compared['reason']}"
-        event = NewEvent("retrain_refused", message, asked.request.monitor, counts={"model_id": model_id})
-        write_event(connection, event, at, asked.tell)
+    def _promote(
+        self, connection: Connection, monitor: str, model_id: int, at: datetime, *, promoted_at: datetime | None = None
+    ) -> None:
+        is_champion = (models.c.monitor == monitor) & (models.c.state == "champion")
+        connection.execute(update(models).where(is_champion).values(state="retired", retired_at=at))
+        change = {"state": "champion", "promoted_at": promoted_at or at, "retired_at": None}
+        connection.execute(update(models).where(models.c.id == model_id).values(change))
+        message = f"Model {model_id} is the champion of monitor {monitor!r}."
+        self._event_log.write(connection, NewEvent("promoted", message, monitor, counts={"model_id": model_id}), at)
 
 
 def _row(model: NewModel) -> dict[str, Any]:
@@ -227,25 +251,15 @@ def _champion_id(connection: Connection, monitor: str) -> int | None:
     return connection.scalar(select(c.id).where(is_champion))
 
 
-def _left_behind(model: NewModel) -> NewModel:
-    """A model whose rival is no longer the champion: what was compared says nothing about the new one."""
+def _outdated(model: NewModel) -> NewModel:
+    """Return a model that is not promoted, as the champion that it was compared with has been replaced."""
     reason = f"Model {model.beats}, with which it was compared, stopped being the champion during the training."
     return replace(model, comparison={**(model.comparison or {}), "is_promoted": False, "reason": reason})
 
 
-def _promote(
-    connection: Connection, monitor: str, model_id: int, at: datetime, *, promoted_at: datetime | None = None
-) -> None:
-    is_champion = (models.c.monitor == monitor) & (models.c.state == "champion")
-    connection.execute(update(models).where(is_champion).values(state="retired", retired_at=at))
-    change = {"state": "champion", "promoted_at": promoted_at or at, "retired_at": None}
-    connection.execute(update(models).where(models.c.id == model_id).values(change))
-    message = f"Model {model_id} is the champion of monitor {monitor!r}."
-    write_event(connection, NewEvent("promoted", message, monitor, counts={"model_id": model_id}), at)
-
-
 def _model(connection: Connection, model_id: int) -> StoredModel:
-    row = connection.execute(select(*_STORED).where(models.c.id == model_id)).mappings().first()
+    statement = select(*columns_of(models, StoredModel)).where(models.c.id == model_id)
+    row = connection.execute(statement).mappings().first()
     if row is None:
         raise _no_model(model_id)
     return StoredModel(**row)
@@ -259,11 +273,11 @@ def _refusal(model: StoredModel) -> str:
     reason = (model.comparison or {})["reason"]
     return (
         f"Model {model.id} was refused in its training. {reason} "
-        f"Promote it all the same with: plumbline models promote {model.id} --force"
+        f"Promote it nevertheless with: plumbline models promote {model.id} --force"
     )
 
 
-def _nothing_before(monitor: str) -> str:
+def _no_previous(monitor: str) -> str:
     return (
         f"Monitor {monitor!r} has no earlier champion to roll back to. "
         f"Its models are listed by: plumbline models list {monitor}"

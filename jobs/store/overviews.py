@@ -1,4 +1,4 @@
-"""A monitor at a glance, as of a moment: how far behind, what the last day brought, what waits for somebody."""
+"""The overview of a monitor: its lag, its last day, and its open incidents, requests and events."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,29 +8,29 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from jobs.databases import reading
-from jobs.store.feedback import REAL
 from jobs.store.runs import MonitorStatus, Runs
 from jobs.store.workers import Workers
+from schemas.labels import REAL_LABELS
 from schemas.tables import anomalies, batch_hours, events, incidents, monitors, retrain_requests
 
 _DAY = timedelta(days=1)
-_SILENCE = timedelta(minutes=5)  # after which a process counts as gone; its clock may be off by some
+_HEARTBEAT_TIMEOUT = timedelta(minutes=5)  # a process may be silent for so long; its clock may be off
 
 
 @dataclass(frozen=True)
 class LastDay:
-    """What the last day of record time brought, in whole hours up to the one that goes on."""
+    """Numbers of the last day of record time, in whole hours including the current one."""
 
     records: int
     anomalies: int
     confirmed: int
-    """Anomalies of which people say that something was wrong."""
+    """Anomalies with a label of `REAL_LABELS`."""
     realised_rate_at_most: float | None
-    """The false-positive rate if no other anomaly is real; None where there are no other records."""
+    """The false-positive rate if no other anomaly is real; None if there are no other records."""
 
     @classmethod
     def of(cls, records: int, anomalies: int, confirmed: int) -> "LastDay":
-        """The day of these counts.
+        """Return the day with its rate.
 
         >>> LastDay.of(1_002, 12, 2).realised_rate_at_most
         0.01
@@ -42,27 +42,27 @@ class LastDay:
 
 @dataclass(frozen=True)
 class MonitorOverview(MonitorStatus):
-    """A monitor at a glance, as of a moment."""
+    """The status of a monitor, and its recent numbers as of a moment."""
 
     scored_until: datetime | None
     """The newest record time scored."""
     lag_seconds: float | None
-    """How far that lies behind."""
+    """Time from then to now."""
     next_run: datetime | None
-    """None where no process serves the monitor, or it has no schedule."""
+    """None if no process serves the monitor, or it has no schedule."""
     last_day: LastDay
     open_incidents: int
     pending_requests: int
-    """For retraining: waiting or being worked off."""
+    """Retrain requests that are pending or running."""
     too_late_records: int
     events_of_last_day: Mapping[str, int]
     """By kind."""
     ongoing_since: Mapping[str, datetime]
-    """When each kind of event began that goes on."""
+    """Start of the oldest ongoing event of each kind."""
 
 
 class Overviews:
-    """Monitors at a glance.
+    """The overviews of every monitor.
 
     Args:
         engine: of the store's database.
@@ -76,18 +76,18 @@ class Overviews:
         """Return the overview of a monitor as of a moment."""
         status = self._runs.status(monitor)
         with reading(self.engine) as connection:
-            until, too_late = _marks(connection, monitor)
+            scored_until, too_late_records = _progress(connection, monitor)
             return MonitorOverview(
                 **vars(status),
-                scored_until=until,
-                lag_seconds=None if until is None else (at - until).total_seconds(),
-                next_run=self._workers.next_runs(at - _SILENCE).get(monitor),
+                scored_until=scored_until,
+                lag_seconds=None if scored_until is None else (at - scored_until).total_seconds(),
+                next_run=self._workers.next_runs(at - _HEARTBEAT_TIMEOUT).get(monitor),
                 last_day=_last_day(connection, monitor, at),
                 open_incidents=_count(connection, incidents.c.monitor == monitor, incidents.c.state == "open"),
                 pending_requests=_pending_requests(connection, monitor),
-                too_late_records=too_late,
-                events_of_last_day=_events(connection, monitor, at - _DAY),
-                ongoing_since=_ongoing(connection, monitor),
+                too_late_records=too_late_records,
+                events_of_last_day=_event_counts(connection, monitor, at - _DAY),
+                ongoing_since=_ongoing_since(connection, monitor),
             )
 
 
@@ -95,7 +95,7 @@ def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
     return int(connection.scalar(select(func.count()).where(*conditions)) or 0)
 
 
-def _marks(connection: Connection, monitor: str) -> tuple[datetime | None, int]:
+def _progress(connection: Connection, monitor: str) -> tuple[datetime | None, int]:
     c = monitors.c
     row = connection.execute(select(c.scored_until, c.too_late_records).where(c.monitor == monitor)).first()
     return (None, 0) if row is None else (row.scored_until, row.too_late_records)
@@ -106,9 +106,9 @@ def _last_day(connection: Connection, monitor: str, at: datetime) -> LastDay:
     h, a = batch_hours.c, anomalies.c
     sums = [func.coalesce(func.sum(column), 0) for column in (h.records, h.anomalies)]
     records, flagged = connection.execute(select(*sums).where(h.monitor == monitor, h.hour >= since)).one()
-    is_real = (a.monitor == monitor) & a.label.in_(REAL) & a.superseded_at.is_(None)
+    is_real = (a.monitor == monitor) & a.label.in_(REAL_LABELS) & a.superseded_at.is_(None)
+    # Two counts, as one condition with OR would use neither index.
     timed = _count(connection, is_real, a.record_time >= since)
-    # Two counts, as one condition with an OR would keep either index from being used.
     untimed = _count(connection, is_real, a.record_time.is_(None), a.flagged_at >= since)
     return LastDay.of(int(records), int(flagged), timed + untimed)
 
@@ -118,14 +118,14 @@ def _pending_requests(connection: Connection, monitor: str) -> int:
     return _count(connection, c.monitor == monitor, c.state.in_(("pending", "running")))
 
 
-def _events(connection: Connection, monitor: str, since: datetime) -> dict[str, int]:
+def _event_counts(connection: Connection, monitor: str, since: datetime) -> dict[str, int]:
     c = events.c
-    wanted = select(c.kind, func.count()).where(c.monitor == monitor, c.at >= since).group_by(c.kind).order_by(c.kind)
-    return dict(connection.execute(wanted).all())
+    counts = select(c.kind, func.count()).where(c.monitor == monitor, c.at >= since).group_by(c.kind).order_by(c.kind)
+    return dict(connection.execute(counts).all())
 
 
-def _ongoing(connection: Connection, monitor: str) -> dict[str, datetime]:
+def _ongoing_since(connection: Connection, monitor: str) -> dict[str, datetime]:
     c = events.c
-    goes_on: Any = (c.monitor == monitor) & c.since.is_not(None) & c.until.is_(None)
-    wanted = select(c.kind, func.min(c.since)).where(goes_on).group_by(c.kind).order_by(c.kind)
-    return dict(connection.execute(wanted).all())
+    is_ongoing: Any = (c.monitor == monitor) & c.since.is_not(None) & c.until.is_(None)
+    starts = select(c.kind, func.min(c.since)).where(is_ongoing).group_by(c.kind).order_by(c.kind)
+    return dict(connection.execute(starts).all())

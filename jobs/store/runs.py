@@ -1,20 +1,21 @@
-"""Runs of jobs in the store, and the state of a monitor at a glance."""
+"""Runs of jobs, and the status of a monitor."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from jobs.databases import reading, writing
+from jobs.store.paging import columns_of
 from schemas.keys import Key, load_key
 from schemas.tables import anomalies, batches, models, runs
 
 
 @dataclass(frozen=True)
 class Run:
-    """One execution of a job; without outcome while it goes on."""
+    """One execution of a job; it has no outcome until it ends."""
 
     id: int
     monitor: str
@@ -28,18 +29,18 @@ class Run:
 
 @dataclass(frozen=True)
 class MonitorStatus:
-    """A monitor at a glance."""
+    """The status of a monitor."""
 
     monitor: str
     champion_id: int | None
     champion_since: datetime | None
     watermark: Key | None
     records: int
-    """Records scored."""
+    """Number of records scored."""
     anomalies: int
     open_anomalies: int
     late_records: int
-    """Records that came late into batches, and were scored with them again."""
+    """Number of records that came late, and were scored when their batches were rescored."""
     pending_batches: int
     running_batches: int
     last_runs: Mapping[str, Run]
@@ -50,7 +51,7 @@ class Runs:
     """The runs of every monitor.
 
     Args:
-        engine: the store's.
+        engine: of the store's database.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -65,7 +66,7 @@ class Runs:
         scheduled_for: datetime | None = None,
         worker: str | None = None,
     ) -> int:
-        """Record that a job starts, for which time of its schedule and in which process; the run's id."""
+        """Record the start of a job, with its scheduled time and its process, and return the id of the run."""
         row = {"monitor": monitor, "kind": kind, "started_at": at, "scheduled_for": scheduled_for, "worker": worker}
         with writing(self.engine) as connection:
             return int(connection.execute(insert(runs).values(row).returning(runs.c.id)).scalar_one())
@@ -73,26 +74,26 @@ class Runs:
     def finish(
         self, run_id: int, outcome: str, message: str | None, counts: Mapping[str, Any] | None, at: datetime
     ) -> None:
-        """Record how a job ended."""
+        """Record the outcome of a run."""
         change = {"outcome": outcome, "message": message, "counts": counts, "finished_at": at}
         with writing(self.engine) as connection:
             connection.execute(update(runs).where(runs.c.id == run_id).values(change))
 
     def last_started(self, monitor: str, kind: str) -> datetime | None:
-        """When the newest run of a kind started; None where there was none."""
-        wanted = select(runs.c.started_at).where(runs.c.monitor == monitor, runs.c.kind == kind)
+        """Return the start of the newest run of a kind, or None if there was none."""
+        statement = select(runs.c.started_at).where(runs.c.monitor == monitor, runs.c.kind == kind)
         with reading(self.engine) as connection:
-            return connection.scalar(wanted.order_by(runs.c.started_at.desc()).limit(1))
+            return connection.scalar(statement.order_by(runs.c.started_at.desc()).limit(1))
 
     def was_served(self, monitor: str) -> bool:
-        """Whether a process that serves has ever begun to score a monitor."""
+        """Return whether a process that serves has ever begun to score a monitor."""
         c = runs.c
-        wanted = select(c.id).where(c.monitor == monitor, c.kind == "score", c.worker.is_not(None))
+        statement = select(c.id).where(c.monitor == monitor, c.kind == "score", c.worker.is_not(None))
         with reading(self.engine) as connection:
-            return connection.scalar(wanted.limit(1)) is not None
+            return connection.scalar(statement.limit(1)) is not None
 
     def status(self, monitor: str) -> MonitorStatus:
-        """A monitor's champion, progress, anomalies and last runs."""
+        """Return the champion, progress, anomalies and last runs of a monitor."""
         with reading(self.engine) as connection:
             champion = _champion(connection, monitor)
             states = _batch_counts(connection, monitor)
@@ -114,23 +115,24 @@ class Runs:
 
 def _champion(connection: Connection, monitor: str) -> tuple[int | None, datetime | None]:
     c = models.c
-    wanted = select(c.id, c.promoted_at).where(c.monitor == monitor, c.state == "champion")
-    row = connection.execute(wanted).first()
+    statement = select(c.id, c.promoted_at).where(c.monitor == monitor, c.state == "champion")
+    row = connection.execute(statement).first()
     return (None, None) if row is None else (row.id, row.promoted_at)
 
 
 def _batch_counts(connection: Connection, monitor: str) -> dict[str, tuple[int, int, int]]:
-    """Batches, records, and late records by state."""
+    """Return the numbers of batches, records and late records by state."""
     c = batches.c
     sums = [func.coalesce(func.sum(column), 0) for column in (c.records, c.late_records)]
-    found = connection.execute(select(c.state, func.count(), *sums).where(c.monitor == monitor).group_by(c.state))
-    return {state: (count, int(records), int(late)) for state, count, records, late in found}
+    rows = connection.execute(select(c.state, func.count(), *sums).where(c.monitor == monitor).group_by(c.state))
+    return {state: (count, int(records), int(late)) for state, count, records, late in rows}
 
 
 def _label_counts(connection: Connection, monitor: str) -> dict[str, int]:
     c = anomalies.c
-    wanted = select(c.label, func.count()).where(c.monitor == monitor, c.superseded_at.is_(None)).group_by(c.label)
-    return {label: int(count) for label, count in connection.execute(wanted)}
+    is_current = c.superseded_at.is_(None)
+    rows = connection.execute(select(c.label, func.count()).where(c.monitor == monitor, is_current).group_by(c.label))
+    return {label: int(count) for label, count in rows}
 
 
 def _watermark(connection: Connection, monitor: str) -> Key | None:
@@ -141,5 +143,5 @@ def _watermark(connection: Connection, monitor: str) -> Key | None:
 
 def _last_runs(connection: Connection, monitor: str) -> dict[str, Run]:
     newest = select(func.max(runs.c.id)).where(runs.c.monitor == monitor).group_by(runs.c.kind)
-    wanted = select(*(runs.c[field.name] for field in fields(Run))).where(runs.c.id.in_(newest))
-    return {row["kind"]: Run(**row) for row in connection.execute(wanted).mappings()}
+    statement = select(*columns_of(runs, Run)).where(runs.c.id.in_(newest))
+    return {row["kind"]: Run(**row) for row in connection.execute(statement).mappings()}

@@ -1,4 +1,4 @@
-"""Which revision the store's schema has, without loading Alembic."""
+"""The revision of the store's schema, read without Alembic."""
 
 from sqlalchemy import Connection, column, inspect, select, table
 
@@ -8,7 +8,7 @@ from schemas.tables import REVISION, VERSION_TABLE
 
 
 def read_revision(connection: Connection) -> str | None:
-    """The revision of the schema in the database; None before the first migration."""
+    """Return the revision of the schema in the database, or None before the first migration."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     revision = connection.scalar(select(column("version_num")).select_from(table(VERSION_TABLE)))
@@ -16,20 +16,20 @@ def read_revision(connection: Connection) -> str | None:
 
 
 def refuse_other_revision(connection: Connection) -> None:
-    """Raise where the schema is not the one that this code was written for.
+    """Raise an error unless the schema has the revision of this version.
 
     Raises:
-        StoreError: with the way out.
+        StoreError: If the schema is older, newer or missing.
     """
-    found, place = read_revision(connection), display_name(connection.engine.url)
-    if found is None:
+    present, place = read_revision(connection), display_name(connection.engine.url)
+    if present is None:
         raise StoreError(f"{place} holds no tables of Plumbline yet. Create them: plumbline migrate")
-    if found < REVISION:
-        msg = f"The tables in {place} are of revision {found}, expected {REVISION}. Bring them up: plumbline migrate"
+    if present < REVISION:
+        msg = f"The tables in {place} are of revision {present}, expected {REVISION}. Bring them up: plumbline migrate"
         raise StoreError(msg)
-    if found > REVISION:
+    if present > REVISION:
         msg = (
-            f"The tables in {place} are of revision {found}, newer than this version of Plumbline knows ({REVISION}). "
+            f"The tables in {place} are of revision {present}, newer than this version of Plumbline has ({REVISION}). "
             "Install the version that ran `plumbline migrate` last."
         )
         raise StoreError(msg)

@@ -1,14 +1,15 @@
-"""The service's own tables, one part for each purpose; one method is one transaction."""
+"""The service's own tables, with one part for each purpose; one method is one transaction."""
 
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
 from jobs.databases import reading, writing
+from jobs.store.alerts import AlertTexts
 from jobs.store.anomalies import Anomalies
 from jobs.store.api_keys import ApiKeys
 from jobs.store.drifts import Drifts
-from jobs.store.events import Events
+from jobs.store.events import EventLog, Events
 from jobs.store.feedback import FeedbackReader
 from jobs.store.incidents import Incidents
 from jobs.store.join_view import join_view
@@ -17,8 +18,8 @@ from jobs.store.metrics import MetricsReader
 from jobs.store.models import Models
 from jobs.store.outbox import Outbox
 from jobs.store.overviews import Overviews
-from jobs.store.recounting import Recounts
-from jobs.store.requests import Requests
+from jobs.store.recounting import Recounting
+from jobs.store.requests import RetrainRequests
 from jobs.store.runs import Runs
 from jobs.store.schema import refuse_other_revision
 from jobs.store.threshold_states import ThresholdStates
@@ -35,48 +36,58 @@ class Store:
 
     Args:
         engine: of the store's database.
+        texts: write the texts of alerts.
 
     Attributes:
-        ledger: batches from planned to done.
-        recounting: batches that are done, counted again.
+        ledger: batches, from planned to done.
+        recounting: recounts of finished batches.
         threshold_states: tracked thresholds of entities.
         models: trained models.
         requests: retrain requests.
-        feedback: labels and incidents that a training heeds.
+        feedback: labels and incidents for training.
         anomalies: flagged records.
         incidents: anomalies of one entity close in time, merged.
         events: gaps, late records, drift and other events.
-        drifts: assessed drift windows.
+        drifts: drift assessments.
         outbox: alerts to deliver.
         runs: executions of jobs.
         workers: processes that serve.
-        overviews: a monitor at a glance.
-        metrics: every monitor in numbers, for Prometheus.
+        overviews: status and recent numbers of a monitor.
+        metrics: numbers of every monitor, for Prometheus.
         api_keys: digests of API keys.
 
     Raises:
         StoreError: If the database cannot be reached, or its schema is not this version's.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, texts: AlertTexts) -> None:
         self.engine = engine
-        self.ledger = Ledger(engine)
-        self.recounting = Recounts(engine)
+        event_log = EventLog(texts)
+        self.ledger = Ledger(engine, texts)
+        self.recounting = Recounting(engine, event_log)
         self.threshold_states = ThresholdStates(engine)
-        self.models = Models(engine)
-        self.requests = Requests(engine)
+        self.models = Models(engine, event_log)
+        self.requests = RetrainRequests(engine)
         self.feedback = FeedbackReader(engine)
         self.anomalies = Anomalies(engine)
         self.incidents = Incidents(engine)
-        self.events = Events(engine)
-        self.drifts = Drifts(engine)
+        self.events = Events(engine, event_log)
+        self.drifts = Drifts(engine, event_log)
         self.outbox = Outbox(engine)
         self.runs = Runs(engine)
         self.workers = Workers(engine)
         self.overviews = Overviews(engine)
         self.metrics = MetricsReader(engine)
         self.api_keys = ApiKeys(engine)
-        with reading(engine) as connection:
+        self.refuse_unready()
+
+    def refuse_unready(self) -> None:
+        """Check that the database is reachable and has this version's tables.
+
+        Raises:
+            StoreError: If it is not, or has not.
+        """
+        with reading(self.engine) as connection:
             refuse_other_revision(connection)
 
     def create_join_view(self, monitor: str, source: "Source") -> str | None:
@@ -102,6 +113,6 @@ class Store:
 
 def _name_taken(name: str, monitor: str) -> str:
     return (
-        f"The view of flagged records next to their source rows needs the name {name}, which a table or view that "
-        f"Plumbline did not create has. Rename that one; the next training of monitor {monitor!r} creates the view."
+        f"The name {name} of the view of flagged records next to their source rows is taken by a table or view that "
+        f"Plumbline did not create. Rename that one; the next training of monitor {monitor!r} creates the view."
     )

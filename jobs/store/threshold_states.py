@@ -1,4 +1,4 @@
-"""Tracked thresholds: the state of each entity, moved on once by each batch."""
+"""Tracked thresholds: the state of each entity, advanced once by each batch."""
 
 from typing import Any
 
@@ -13,26 +13,26 @@ class ThresholdStates:
     """The states of tracked thresholds.
 
     Args:
-        engine: the store's.
+        engine: of the store's database.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
     def before_batch(self, batch: Batch, entity: str) -> dict[str, Any] | None:
-        """Where the threshold of an entity stands before a batch, for its model; None where it has not started.
+        """Return the state of an entity's threshold before a batch, for the batch's model; None before the first.
 
-        A batch that the model has scored before starts where it did then, so that scoring it again moves nothing.
+        A batch that the model has scored before starts from the state of that time, so that rescoring changes nothing.
         """
         c = trackers.c
-        wanted = (
+        statement = (
             select(c.batch_id, c.state_before, c.state_after)
             .where(c.model_id == batch.model_id, c.entity == entity, c.batch_id <= batch.id)
             .order_by(c.batch_id.desc())
             .limit(1)
         )
         with reading(self.engine) as connection:
-            row = connection.execute(wanted).first()
+            row = connection.execute(statement).first()
         if row is None:
             return None
         state: dict[str, Any] = row.state_before if row.batch_id == batch.id else row.state_after

@@ -1,12 +1,13 @@
-"""The processes that serve, as rows of the store: who lives, and what it will run next."""
+"""Processes that serve: their heartbeats, and their next scheduled runs."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import Engine, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Engine, and_, delete, insert, select, update
 
 from jobs.databases import reading, writing
+from jobs.store.paging import columns_of
 from schemas.tables import runs, workers
 
 
@@ -25,51 +26,53 @@ class Workers:
     """The processes that serve.
 
     Args:
-        engine: the store's.
+        engine: of the store's database.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def beat(self, worker: Worker, next_runs: Mapping[str, datetime], at: datetime) -> None:
-        """Record that a process lives, and when it runs each monitor next."""
+    def record_heartbeat(self, worker: Worker, next_runs: Mapping[str, datetime], at: datetime) -> None:
+        """Record a heartbeat and the next scheduled run of each monitor."""
         change = {"seen_at": at, "next_runs": {name: time.isoformat() for name, time in next_runs.items()}}
         with writing(self.engine) as connection:
-            seen = connection.execute(update(workers).where(workers.c.id == worker.id).values(change))
-            if not seen.rowcount:
+            result = connection.execute(update(workers).where(workers.c.id == worker.id).values(change))
+            if not result.rowcount:
                 connection.execute(insert(workers).values(asdict(worker) | change))
 
-    def stop(self, worker_id: str, at: datetime) -> None:
-        """Record that a process has ended as it was asked to."""
+    def record_stop(self, worker_id: str, at: datetime) -> None:
+        """Record that a process has shut down as requested."""
         with writing(self.engine) as connection:
             change = {"stopped_at": at, "seen_at": at, "next_runs": {}}
             connection.execute(update(workers).where(workers.c.id == worker_id).values(change))
 
     def forget(self, seen_before: datetime) -> int:
-        """Delete processes that were last seen before a time; how many."""
+        """Delete the processes whose last heartbeat was before a time, and return their number."""
         with writing(self.engine) as connection:
             return connection.execute(delete(workers).where(workers.c.seen_at < seen_before)).rowcount
 
     def close_lost_runs(self, seen_before: datetime, at: datetime) -> int:
-        """Record as interrupted the open runs of processes that were last seen before a time; how many."""
-        lives = select(workers.c.id).where(workers.c.seen_at >= seen_before, workers.c.stopped_at.is_(None))
-        is_lost = and_(runs.c.finished_at.is_(None), runs.c.worker.is_not(None), runs.c.worker.not_in(lives))
+        """Record as interrupted the open runs of processes with no heartbeat since a time, and return their number."""
+        alive = select(workers.c.id).where(_is_alive(seen_before))
+        is_lost = and_(runs.c.finished_at.is_(None), runs.c.worker.is_not(None), runs.c.worker.not_in(alive))
         change = {"outcome": "interrupted", "finished_at": at, "message": "The process that ran it has ended."}
         with writing(self.engine) as connection:
             return connection.execute(update(runs).where(is_lost).values(change)).rowcount
 
     def alive(self, seen_since: datetime) -> list[Worker]:
-        """The processes that live: not stopped, and seen since a time."""
-        columns = [workers.c[name] for name in Worker.__dataclass_fields__]
-        lives = and_(workers.c.seen_at >= seen_since, workers.c.stopped_at.is_(None))
+        """Return the processes that have not stopped, and have sent a heartbeat since a time."""
+        statement = select(*columns_of(workers, Worker)).where(_is_alive(seen_since))
         with reading(self.engine) as connection:
-            rows = connection.execute(select(*columns).where(lives).order_by(workers.c.started_at, workers.c.id))
+            rows = connection.execute(statement.order_by(workers.c.started_at, workers.c.id))
             return [Worker(**row) for row in rows.mappings()]
 
     def next_runs(self, seen_since: datetime) -> dict[str, datetime]:
-        """When each monitor is run next, by whichever process that was seen since a time."""
-        lives = and_(workers.c.seen_at >= seen_since, workers.c.stopped_at.is_(None))
+        """Return the next run of each monitor, by whichever process that has sent a heartbeat since a time."""
         with reading(self.engine) as connection:
-            planned = connection.scalars(select(workers.c.next_runs).where(lives)).all()
-        times = [(name, datetime.fromisoformat(time)) for runs in planned for name, time in runs.items()]
+            schedules = connection.scalars(select(workers.c.next_runs).where(_is_alive(seen_since))).all()
+        times = [(name, datetime.fromisoformat(time)) for schedule in schedules for name, time in schedule.items()]
         return dict(sorted(times, key=lambda item: item[1], reverse=True))
+
+
+def _is_alive(seen_since: datetime) -> ColumnElement[bool]:
+    return and_(workers.c.seen_at >= seen_since, workers.c.stopped_at.is_(None))

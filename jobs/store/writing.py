@@ -1,7 +1,7 @@
-"""Writes what scoring a batch found, in place of what an earlier scoring of the batch had found.
+"""Writes the result of scoring a batch, in place of the result of an earlier scoring of the batch.
 
-A flagged row is never deleted. One that the new scoring does not find again, or finds by another model, is
-marked as superseded; what a person said about a record goes with the record.
+A flagged row is never deleted. If the new scoring does not flag its record, or another model does, the row is marked
+as superseded. The label of a record stays with the record.
 """
 
 import math
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, select, update
 
 from jobs.store.batch_result import Anomaly, BatchResult, ThresholdChange
-from jobs.store.incident_grouping import Touched
+from jobs.store.chunks import chunks
+from jobs.store.incident_grouping import ChangedTimes
 from schemas.tables import anomalies, batch_hours, batch_profiles, scores, trackers
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_ROWS_AT_ONCE = 5_000
+_ROWS_PER_STATEMENT = 5_000
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _SCORE_COLUMNS = (
     "record_key",
@@ -32,7 +33,7 @@ _SCORE_COLUMNS = (
     "is_anomaly",
 )
 
-_EARLIER = (
+_EARLIER_COLUMNS = (
     "id",
     "record_key",
     "model_id",
@@ -48,7 +49,7 @@ _UNLABELLED: dict[str, Any] = {"label": "open", "labelled_at": None}
 
 @dataclass(frozen=True)
 class Origin:
-    """What a flagged row says about where it comes from."""
+    """The origin of rows: their batch, model and time."""
 
     monitor: str
     model_id: int
@@ -56,30 +57,30 @@ class Origin:
     flagged_at: datetime
 
     @property
-    def of_batch(self) -> dict[str, Any]:
-        """The columns that everything found in a batch shares."""
+    def batch_columns(self) -> dict[str, Any]:
+        """Columns that all rows of a batch share."""
         return {"monitor": self.monitor, "batch_id": self.batch_id}
 
     @property
-    def of_model(self) -> dict[str, Any]:
-        """The columns that everything which a model says of a batch shares."""
-        return {**self.of_batch, "model_id": self.model_id}
+    def model_columns(self) -> dict[str, Any]:
+        """Columns that all rows of a batch and a model share."""
+        return {**self.batch_columns, "model_id": self.model_id}
 
 
-def write_result(connection: Connection, result: BatchResult, origin: Origin) -> Touched:
-    """Write anomalies, hours, scores and profile of a batch into the open transaction, in place of earlier ones.
+def write_result(connection: Connection, result: BatchResult, origin: Origin) -> ChangedTimes:
+    """Write the result of a batch in the open transaction, and return the times of flagged rows that changed.
 
-    How thresholds moved is written once for each model: scoring a batch again moves none.
+    Threshold changes are written once for each model, so that rescoring a batch changes no threshold.
     """
     for table in (batch_hours, batch_profiles, scores):
         connection.execute(delete(table).where(table.c.batch_id == origin.batch_id))
     hours = ({"hour": item.hour, "records": item.records, "anomalies": item.anomalies} for item in result.hours)
-    _insert(connection, batch_hours, (row | origin.of_batch for row in hours))
+    _insert(connection, batch_hours, (row | origin.batch_columns for row in hours))
     if result.profile is not None:
         counts = {name: list(bins) for name, bins in result.profile.items()}
-        _insert(connection, batch_profiles, [{**origin.of_model, "records": result.records, "counts": counts}])
+        _insert(connection, batch_profiles, [{**origin.model_columns, "records": result.records, "counts": counts}])
     if result.scores is not None:
-        _write_scores(connection, result.scores, origin.of_model)
+        _write_scores(connection, result.scores, origin.model_columns)
     if result.threshold_changes:
         _write_threshold_changes(connection, result.threshold_changes, origin)
     return _write_anomalies(connection, result.anomalies, origin)
@@ -88,49 +89,51 @@ def write_result(connection: Connection, result: BatchResult, origin: Origin) ->
 def _write_threshold_changes(
     connection: Connection, threshold_changes: Mapping[str, ThresholdChange], origin: Origin
 ) -> None:
-    of_model = {"model_id": origin.model_id, "batch_id": origin.batch_id}
-    is_here = and_(*(trackers.c[name] == value for name, value in of_model.items()))
-    known = set(connection.scalars(select(trackers.c.entity).where(is_here)))
-    new = ((entity, move) for entity, move in threshold_changes.items() if entity not in known)
-    rows = ({"entity": entity, "state_before": move.before, "state_after": move.after} for entity, move in new)
-    _insert(connection, trackers, (row | of_model for row in rows))
+    of_batch = {"model_id": origin.model_id, "batch_id": origin.batch_id}
+    is_of_batch = and_(*(trackers.c[name] == value for name, value in of_batch.items()))
+    written = set(connection.scalars(select(trackers.c.entity).where(is_of_batch)))
+    rows = (
+        {"entity": entity, "state_before": change.before, "state_after": change.after} | of_batch
+        for entity, change in threshold_changes.items()
+        if entity not in written
+    )
+    _insert(connection, trackers, rows)
 
 
-def _write_anomalies(connection: Connection, found: Sequence[Anomaly], origin: Origin) -> Touched:
-    earlier = _earlier(connection, origin.batch_id)
+def _write_anomalies(connection: Connection, flagged: Sequence[Anomaly], origin: Origin) -> ChangedTimes:
+    earlier = _earlier_rows(connection, origin.batch_id)
     labels = _labels(earlier)
     of_model = {row["record_key"]: row for row in earlier if row["model_id"] == origin.model_id}
-    rows = [_row(item) | labels.get(item.record_key, _UNLABELLED) for item in found]
-    new = [
-        row | origin.of_model | {"flagged_at": origin.flagged_at} for row in rows if row["record_key"] not in of_model
-    ]
-    again = [(of_model[row["record_key"]], row) for row in rows if row["record_key"] in of_model]
-    kept = {before["id"] for before, _ in again}
-    gone = [row for row in earlier if row["superseded_at"] is None and row["id"] not in kept]
+    rows = [_row(item) | labels.get(item.record_key, _UNLABELLED) for item in flagged]
+    shared = origin.model_columns | {"flagged_at": origin.flagged_at}
+    new = [row | shared for row in rows if row["record_key"] not in of_model]
+    updated = [(of_model[row["record_key"]], row) for row in rows if row["record_key"] in of_model]
+    updated_ids = {before["id"] for before, _ in updated}
+    superseded = [row for row in earlier if row["superseded_at"] is None and row["id"] not in updated_ids]
 
-    _change(connection, [{"row_id": row["id"], "superseded_at": origin.flagged_at} for row in gone])
-    _change(connection, [{**row, "row_id": before["id"], "superseded_at": None} for before, row in again])
+    _update(connection, [{"row_id": row["id"], "superseded_at": origin.flagged_at} for row in superseded])
+    _update(connection, [{**row, "row_id": before["id"], "superseded_at": None} for before, row in updated])
     _insert(connection, anomalies, new)
-    moved = (before | {name: row[name] for name in ("entity", "record_time")} for before, row in again)
-    return _by_entity([*new, *gone, *(before for before, _ in again), *moved])
+    after = (before | {name: row[name] for name in ("entity", "record_time")} for before, row in updated)
+    return _times_by_entity([*new, *superseded, *(before for before, _ in updated), *after])
 
 
-def _earlier(connection: Connection, batch_id: int) -> list[dict[str, Any]]:
-    """What was flagged when the batch was scored before, by whichever model, superseded or not."""
-    wanted = select(*(anomalies.c[name] for name in _EARLIER)).where(anomalies.c.batch_id == batch_id)
-    return [dict(row) for row in connection.execute(wanted).mappings()]
+def _earlier_rows(connection: Connection, batch_id: int) -> list[dict[str, Any]]:
+    """Return the rows of earlier scorings of a batch, by any model, including superseded ones."""
+    statement = select(*(anomalies.c[name] for name in _EARLIER_COLUMNS)).where(anomalies.c.batch_id == batch_id)
+    return [dict(row) for row in connection.execute(statement).mappings()]
 
 
 def _labels(earlier: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What was last said about each record, whichever model had flagged it."""
+    """Return the last label of each record, whichever model flagged it."""
     by_time = sorted(earlier, key=lambda row: row["labelled_at"] or _NEVER)
     return {row["record_key"]: {"label": row["label"], "labelled_at": row["labelled_at"]} for row in by_time}
 
 
-def _by_entity(rows: Iterable[Mapping[str, Any]]) -> Touched:
-    places = dict.fromkeys((row["entity"], row["record_time"] or row["flagged_at"]) for row in rows)
+def _times_by_entity(rows: Iterable[Mapping[str, Any]]) -> ChangedTimes:
+    distinct = dict.fromkeys((row["entity"], row["record_time"] or row["flagged_at"]) for row in rows)
     times: dict[str | None, list[datetime]] = defaultdict(list)
-    for entity, time in places:
+    for entity, time in distinct:
         times[entity].append(time)
     return times
 
@@ -152,7 +155,7 @@ def _row(item: Anomaly) -> dict[str, Any]:
 
 
 def json_ready(value: Any) -> Any:
-    """A value as strict JSON can hold it: what is not finite becomes null, what has no JSON form its text.
+    """Return a value as strict JSON can hold it: a number that is not finite as null, other types as their text.
 
     >>> json_ready({"value": float("nan"), "expected": [1.5, True]})
     {'value': None, 'expected': [1.5, True]}
@@ -171,48 +174,36 @@ def json_ready(value: Any) -> Any:
     return None if text in {"NaT", "<NA>"} else text
 
 
-def _write_scores(connection: Connection, frame: "pd.DataFrame", of_model: dict[str, Any]) -> None:
+def _write_scores(connection: Connection, frame: "pd.DataFrame", shared: dict[str, Any]) -> None:
     if connection.dialect.name == "postgresql":
-        _copy_scores(connection, frame, of_model)
+        _copy_scores(connection, frame, shared)
         return
-    rows = (dict(zip(_SCORE_COLUMNS, values, strict=True)) | of_model for values in _score_values(frame))
+    rows = (dict(zip(_SCORE_COLUMNS, values, strict=True)) | shared for values in _score_values(frame))
     _insert(connection, scores, rows)
 
 
-def _copy_scores(connection: Connection, frame: "pd.DataFrame", of_model: dict[str, Any]) -> None:
-    """COPY takes a fifth of the time of INSERT; it runs in the same transaction."""
-    names = ", ".join((*_SCORE_COLUMNS, *of_model))
+def _copy_scores(connection: Connection, frame: "pd.DataFrame", shared: dict[str, Any]) -> None:
+    """Write scores by COPY, in the same transaction; it takes a fifth of the time of INSERT."""
+    names = ", ".join((*_SCORE_COLUMNS, *shared))
     cursor = connection.connection.cursor()
-    shared = tuple(of_model.values())
     with cursor.copy(f"COPY {scores.name} ({names}) FROM STDIN") as copy:
         for values in _score_values(frame):
-            copy.write_row((*values, *shared))
+            copy.write_row((*values, *shared.values()))
 
 
 def _score_values(frame: "pd.DataFrame") -> Iterator[tuple[Any, ...]]:
-    """Rows of plain Python values, missing ones None."""
+    """Return the rows as plain Python values, missing ones as None."""
     columns = [frame[name].astype("object") for name in _SCORE_COLUMNS]
     return zip(*(column.where(column.notna(), None).tolist() for column in columns), strict=True)
 
 
-def _change(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Change flagged rows, named by `row_id`; all dictionaries have the same columns."""
-    for chunk in _chunks(rows):
+def _update(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Update the flagged rows with the ids `row_id`; all dictionaries must have the same columns."""
+    for chunk in chunks(rows, _ROWS_PER_STATEMENT):
         columns: dict[str, Any] = {name: bindparam(name) for name in chunk[0] if name != "row_id"}
         connection.execute(update(anomalies).where(anomalies.c.id == bindparam("row_id")).values(columns), chunk)
 
 
 def _insert(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
-    for chunk in _chunks(rows):
+    for chunk in chunks(rows, _ROWS_PER_STATEMENT):
         connection.execute(insert(table), chunk)
-
-
-def _chunks(rows: Iterable[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any]]]:
-    chunk: list[dict[str, Any]] = []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == _ROWS_AT_ONCE:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

@@ -12,10 +12,11 @@ from detector.core.calibration import check_rate, conformal_rank
 from detector.records.fitting import MIN_TRAINING_RECORDS, NormalRecords, calibration_size, split_records
 from jobs.maintenance import Maintenance
 from jobs.reading.source import Source, keys_of
-from jobs.store.feedback import REAL, Feedback, Span
+from jobs.store.feedback import Feedback, Span
 from schemas.config import MonitorConfig
 from schemas.errors import NotEnoughRecords
 from schemas.keys import Key, dump_key, key_label
+from schemas.labels import REAL_LABELS
 
 MIN_HELD_OUT = 50
 MOST_HELD_OUT = 5_000
@@ -57,7 +58,7 @@ def read_training_set(source: Source, feedback: Feedback, at: datetime) -> Train
     labels = pd.Index([key_label(key) for key in keys_of(records, monitor.key)], dtype="object")
     reasons = {
         "older than retrain.history": _is_old(records, monitor, at),
-        "labelled as an anomaly": labels.isin(feedback.keys(*REAL)),
+        "labelled as an anomaly": labels.isin(feedback.keys(*REAL_LABELS)),
         "in an incident": labels.isin(list(feedback.in_incidents)) | _is_within(records, monitor, feedback.spans),
         "in a maintenance window": _is_muted(records, monitor),
     }

@@ -7,8 +7,9 @@ from pathlib import Path
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from jobs.app import open_store
 from jobs.databases import open_engine
-from jobs.store import NewModel, Store, migrations
+from jobs.store import NewModel, migrations
 from schemas.tables import models
 from tests.chaos.outcome import read_outcome
 from tests.commands import PUMP, SMALL_MODEL, Workspace, readings
@@ -94,7 +95,7 @@ class Site:
     def _store(self, url):
         engine = open_engine(SecretStr(url))
         migrations.upgrade(engine)
-        Store(engine).models.add("pump", self.model, datetime.now(UTC), promote=True)
+        open_store(engine).models.add("pump", self.model, datetime.now(UTC), promote=True)
         return engine
 
     def _write(self, name, **values):

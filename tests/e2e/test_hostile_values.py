@@ -2,8 +2,8 @@
 
 import pytest
 
+from jobs.app import open_store
 from jobs.databases import open_engine
-from jobs.store import Store
 from schemas.config import load_config
 from tests.commands import PUMP
 from tests.flagged_rows import FlaggedRows
@@ -20,7 +20,7 @@ def flagged(workspace, now):
     workspace.configure("sqlite:///plumbline.db", PUMP)
     workspace.must("migrate")
     engine = open_engine(load_config(workspace.folder / "config.toml", {}).store.url)
-    store = Store(engine)
+    store = open_store(engine)
     store.models.add("pump", MODEL, now, promote=True)
     rows = FlaggedRows(store, "pump", now)
     row = rows.row(now, HOSTILE, score=0.0, share=0.0)

@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from jobs.alerting import deliver_alerts
+from jobs.app import open_store
 from jobs.databases import open_engine
-from jobs.store import Store
 from schemas.config import load_config
 from tests.commands import FAULTS, PUMP, Workspace, readings
 from tests.receiver import receiving
@@ -48,7 +48,7 @@ def configure(workspace, url, channel):
 def deliver(plant, now):
     config = load_config(plant.folder / "config.toml", os.environ)
     engine = open_engine(config.store.url)
-    deliver_alerts(Store(engine), config.alerts.channels, config.alerts.per_hour, lambda: now)
+    deliver_alerts(open_store(engine).outbox, config.alerts.channels, config.alerts.per_hour, lambda: now)
     engine.dispose()
 
 

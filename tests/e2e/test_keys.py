@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from jobs.app import open_store
 from jobs.databases import open_engine
-from jobs.store import Store
 from jobs.store.api_keys import holder
 from schemas.config import load_config
 
@@ -15,7 +15,7 @@ def store(workspace):
     workspace.must("init")
     workspace.must("migrate")
     engine = open_engine(load_config(workspace.folder / "config.toml", {}).store.url)
-    yield Store(engine)
+    yield open_store(engine)
     engine.dispose()
 
 

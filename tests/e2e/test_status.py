@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import insert, update
 
+from jobs.app import open_store
 from jobs.databases import open_engine, writing
-from jobs.store import Store, Worker
+from jobs.store import Worker
 from jobs.store.events import NewEvent
 from schemas import tables
 from schemas.config import load_config
@@ -35,7 +36,7 @@ def watched(tmp_path):
     workspace.must("migrate")
     engine = open_engine(load_config(tmp_path / "config.toml", {}).store.url)
     now = datetime.now(UTC)
-    store = Store(engine)
+    store = open_store(engine)
     store.models.add("pump", MODEL, now, promote=True)
     fill(store, now)
     yield workspace
@@ -55,7 +56,7 @@ def fill(store, now):
     store.runs.finish(run, "failed", "The table has gone.", None, now - timedelta(hours=3))
     store.events.open(NewEvent("gap", "Silent.", "pump", since=now - timedelta(hours=2)), now)
     store.events.add(NewEvent("missed_run", "Late.", "pump"), now)
-    store.workers.beat(Worker("a", "host", 1, "1.0", now), {"pump": now + timedelta(hours=5)}, now)
+    store.workers.record_heartbeat(Worker("a", "host", 1, "1.0", now), {"pump": now + timedelta(hours=5)}, now)
 
 
 def test_people_see_how_each_monitor_does_in_a_hundred_columns(watched):

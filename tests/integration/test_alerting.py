@@ -1,4 +1,4 @@
-"""Alerts reach their channels at least once, within the rate, and in words that leak nothing."""
+"""Alerts reach their channels at least once, within the rate, and in texts that leak nothing."""
 
 import itertools
 import threading
@@ -8,11 +8,11 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import insert, select
 
+from jobs.alert_messages import ALERT_TEXTS
 from jobs.alerting import check_address, deliver_alerts, send_message, send_test
+from jobs.app import open_store
 from jobs.databases import reading, writing
-from jobs.store import Store
-from jobs.store.messages import Message
-from jobs.store.outbox import tell_event
+from jobs.store.alerts import Message, add_event_alerts
 from schemas.errors import AlertError, ConfigError
 from schemas.tables import alerts, events
 from tests.receiver import receiving
@@ -22,7 +22,7 @@ OPS = {"ops": SecretStr("json://nobody:hunter2@127.0.0.1:9/path-of-secrets")}
 
 
 class Channel:
-    """A channel that remembers what it was sent, and can be told to fail."""
+    """A channel that records its messages, and can be made to fail."""
 
     def __init__(self):
         self.sent, self.bodies, self.is_down = [], [], False
@@ -54,7 +54,7 @@ class Desk:
 
     def deliver(self, after=timedelta(0), channels=OPS, per_hour=20):
         self.now += after
-        return deliver_alerts(self.store, channels, per_hour, lambda: self.now, self.channel)
+        return deliver_alerts(self.store.outbox, channels, per_hour, lambda: self.now, self.channel)
 
     def rows(self, *names):
         with reading(self.store.engine) as connection:
@@ -170,7 +170,7 @@ def test_a_crash_after_sending_repeats_one_message(desk):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        deliver_alerts(desk.store, OPS, 20, lambda: desk.now, crash)
+        deliver_alerts(desk.store.outbox, OPS, 20, lambda: desk.now, crash)
     assert desk.deliver(MINUTE).messages == 1  # the lease of the first still runs
     assert desk.deliver(10 * MINUTE).messages == 1
     assert desk.channel.titles == ["first", "second", "first"]
@@ -188,14 +188,14 @@ def test_two_workers_do_not_send_the_same_alert(desk):
         else:
             seen.append(message.title)
 
-    assert deliver_alerts(desk.store, OPS, 20, lambda: desk.now, send).messages == 1
+    assert deliver_alerts(desk.store.outbox, OPS, 20, lambda: desk.now, send).messages == 1
     assert (seen, desk.channel.titles) == (["first"], ["second"])
 
 
 def test_a_message_under_way_counts_for_the_hour(desk):
     desk.put("first", "second")
     lease = 5 * MINUTE
-    assert desk.store.outbox.claim("ops", 2, desk.now, lease).message.title == "first"
+    assert desk.store.outbox.claim("ops", 2, desk.now, lease).messages[0].title == "first"
     assert desk.store.outbox.claim("ops", 1, desk.now, lease) is None
 
 
@@ -205,7 +205,7 @@ def test_workers_at_the_same_time_keep_the_rate_together(desk):
 
     def work():
         start.wait()
-        deliver_alerts(Store(desk.store.engine), OPS, 5, lambda: desk.now, channel)
+        deliver_alerts(open_store(desk.store.engine).outbox, OPS, 5, lambda: desk.now, channel)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -216,12 +216,12 @@ def test_workers_at_the_same_time_keep_the_rate_together(desk):
     assert {state for (state,) in desk.rows("state")} == {"sent"}
 
 
-def test_an_event_is_told_once_to_each_channel_in_its_own_words(desk):
+def test_an_event_is_alerted_once_to_each_channel_in_its_own_words(desk):
     row = {"monitor": "pump", "entity": "pump\n3", "kind": "too_late", "at": desk.now, "message": "2 records."}
     with writing(desk.store.engine) as connection:
         event_id = connection.execute(insert(events).values(row).returning(events.c.id)).scalar_one()
         for channels in (["ops"], ["ops", "night"]):
-            tell_event(connection, event_id, channels, desk.now)
+            add_event_alerts(connection, event_id, channels, ALERT_TEXTS, desk.now)
     assert desk.rows("channel", "reason", "event_id", "title") == [
         ("ops", "event", event_id, "pump, pump 3: too late"),
         ("night", "event", event_id, "pump, pump 3: too late"),
@@ -236,7 +236,7 @@ def server():
 
 def test_an_alert_arrives_over_the_wire(desk, server):
     desk.put("pump-3 <b>&amp; {x}: é")
-    report = deliver_alerts(desk.store, {"ops": SecretStr(server.address)}, 20, lambda: desk.now)
+    report = deliver_alerts(desk.store.outbox, {"ops": SecretStr(server.address)}, 20, lambda: desk.now)
     assert report.messages == 1
     assert [(body["title"], body["message"]) for body in server.received] == [("pump-3 <b>&amp; {x}: é", "b")]
 
@@ -244,18 +244,18 @@ def test_an_alert_arrives_over_the_wire(desk, server):
 def test_a_channel_that_answers_with_an_error_is_a_failure_that_leaks_nothing(desk, server, caplog, capfd):
     server.status = 500
     desk.put("first")
-    assert deliver_alerts(desk.store, {"ops": SecretStr(server.address)}, 20, lambda: desk.now).failures == 1
-    assert deliver_alerts(desk.store, {"ops": OPS["ops"]}, 20, lambda: desk.now + MINUTE).failures == 1
+    assert deliver_alerts(desk.store.outbox, {"ops": SecretStr(server.address)}, 20, lambda: desk.now).failures == 1
+    assert deliver_alerts(desk.store.outbox, {"ops": OPS["ops"]}, 20, lambda: desk.now + MINUTE).failures == 1
     assert desk.rows("state", "attempts") == [("pending", 2)]
-    (said,) = desk.rows("error")[0]
-    assert "did not take the message" in said
-    everything = said + caplog.text + "".join(capfd.readouterr())
+    (error,) = desk.rows("error")[0]
+    assert "did not take the message" in error
+    everything = error + caplog.text + "".join(capfd.readouterr())
     assert not {secret for secret in ("hunter2", "path-of-secrets", "nobody") if secret in everything}
 
 
 @pytest.mark.parametrize("address", ["hunter2", "nonsense://hunter2@x", "slack://hunter2", "", "json://["])
-def test_an_address_that_is_none_is_said_without_it(address, capfd, caplog):
-    with pytest.raises(ConfigError, match="none that Apprise knows") as caught:
+def test_a_wrong_address_is_reported_without_it(address, capfd, caplog):
+    with pytest.raises(ConfigError, match="does not recognise this address") as caught:
         send_message(SecretStr(address), Message("title", "body"))
     assert "hunter2" not in str(caught.value) + caplog.text + "".join(capfd.readouterr())
 
@@ -263,11 +263,11 @@ def test_an_address_that_is_none_is_said_without_it(address, capfd, caplog):
 def test_an_address_is_checked_without_sending(server):
     check_address(SecretStr(server.address))
     assert server.received == []
-    with pytest.raises(ConfigError, match="none that Apprise knows"):
+    with pytest.raises(ConfigError, match="does not recognise this address"):
         check_address(SecretStr("nonsense://hunter2@x"))
 
 
-def test_a_test_message_says_that_alerts_arrive(now, server):
+def test_a_test_message_shows_that_alerts_arrive(now, server):
     send_test({"ops": SecretStr(server.address)}, "ops", now)
     (body,) = server.received
     assert (body["title"], "2026-03-01 12:30:00" in body["message"]) == ("Plumbline: a test message", True)

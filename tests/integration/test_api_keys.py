@@ -39,5 +39,5 @@ def test_a_name_stays_taken_and_a_key_is_revoked_once(store, now):
 
 @pytest.mark.parametrize("name", ["", " x", "a" * 65, "x\n", "x'; --", "\udcff"])
 def test_what_is_no_name_is_refused(store, now, name):
-    with pytest.raises(UsageError, match="is no name of a key"):
+    with pytest.raises(UsageError, match="is not a valid key name"):
         store.api_keys.add(name, "read", "one", now)

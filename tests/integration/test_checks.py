@@ -28,7 +28,10 @@ SECRET = "s3cret-token"
             {"monitors": {"pump": PUMP | {"maintenance": [{"cron": "* * * * 8", "duration": "1h"}]}}},
             "Monitor 'pump': .*'8' is no weekday",
         ),
-        ({"alerts": {"channels": {"ops": f"nonsense://{SECRET}"}}}, "Channel 'ops': The address is none that Apprise"),
+        (
+            {"alerts": {"channels": {"ops": f"nonsense://{SECRET}"}}},
+            "Channel 'ops': Apprise does not recognise this address",
+        ),
     ],
 )
 def test_a_schedule_or_a_channel_that_is_none_is_refused(config, message):

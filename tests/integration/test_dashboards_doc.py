@@ -11,9 +11,9 @@ from jobs.databases import writing
 from jobs.importing.importing import import_file
 from jobs.reading.source import Source
 from jobs.store import Anomaly, AnomalyQuery, BatchResult, HourCount, NewModel
-from jobs.store.drifts import ProfileWindow, Response
+from jobs.store.alerts import AlertRule
+from jobs.store.drifts import DriftResponse, ProfileWindow
 from jobs.store.incident_grouping import IncidentRule
-from jobs.store.outbox import AlertRule
 from schemas.config import MonitorConfig
 from schemas.frames import Cause, Explanation
 from schemas.keys import KeyRange
@@ -43,7 +43,7 @@ def demo(store, tmp_path):
     result = BatchResult(1, (flagged,), (HourCount(READ_AT, 1, 1),), newest_time=READ_AT)
     store.ledger.finish(batch, result, scored_at, IncidentRule(timedelta(minutes=15), AlertRule()))
     drift = Drift(1, 0.4, 1e-9, {"flow_m3h": 0.3, "bearing_c": 0.01}, ("flow_m3h",), is_score_drift=True)
-    store.drifts.add(ProfileWindow("pump", model_id, 1, 1, 1, {}), drift, Response("Drift."), scored_at)
+    store.drifts.add(ProfileWindow("pump", model_id, 1, 1, 1, {}), drift, DriftResponse("Drift."), scored_at)
     source = Source("pump", MonitorConfig(table="pump_readings", key="id", numeric="flow_m3h"), store.engine)
     store.create_join_view("pump", source)
     source.close()
@@ -59,7 +59,7 @@ def test_every_query_of_the_page_finds_rows_with_the_columns_that_the_page_shows
             columns, rows = run(demo, sql)
             assert rows > 0, sql
             assert not header or columns == header.split(" | "), sql
-    assert demo.anomalies(AnomalyQuery(label="known"))[0].labelled_at.year >= 2026
+    assert demo.anomalies.page(AnomalyQuery(label="known"))[0].labelled_at.year >= 2026
 
 
 def run(store, sql):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from jobs.app import open_store
 from jobs.databases import reading, writing
 from jobs.scoring.rescoring import Window, rescore_monitor
 from jobs.scoring.run import load_scorer, plan_batches, score_batch
-from jobs.store import Store
 from schemas.errors import LostLease
 from schemas.tables import batches
 from tests.machines import machine
@@ -125,4 +125,4 @@ def test_a_worker_in_a_following_batch_starts_over(mixer):
     mixer.now += timedelta(hours=1)
     assert mixer.score(**BATCH).late_records == 1
     with pytest.raises(LostLease):
-        score_batch(after, source, Store(store.engine), scorer, lambda: now)
+        score_batch(after, source, open_store(store.engine), scorer, lambda: now)

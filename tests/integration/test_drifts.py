@@ -1,4 +1,4 @@
-"""Drift of scored batches: assessed by window, told once, answered with a training where that is asked for."""
+"""Drift of scored batches: assessed by window, alerted once, followed by a retrain request if configured."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -11,13 +11,14 @@ from sqlalchemy import insert, text
 from detector.core.drift import Profile
 from detector.records.feature_types import drift_bins
 from jobs.databases import reading, writing
+from jobs.drift import assess_drift
 from jobs.store import EventQuery
-from jobs.store.drifts import Drifts, assess_drift
+from jobs.store.drifts import Drifts
 from jobs.store.requests import RequestQuery
 from schemas.config import MonitorConfig
 from schemas.errors import ArtifactError
 from schemas.tables import alerts, batch_profiles, drifts
-from tests.watched_table import HOSTILE, MODEL, NAMES, Pump, RuleScorer, at
+from tests.watched_table import HOSTILE, MODEL, NAMES, MonitoredTable, RuleScorer, at
 
 WINDOW = 200
 
@@ -26,8 +27,8 @@ def p_values(values):
     return 1 / (1 + np.abs(values))
 
 
-class DriftingTable(Pump):
-    """A pump whose flow is standard normal, with models that know so; batches of 50 records."""
+class DriftingTable(MonitoredTable):
+    """A pump whose flow is standard normal, with models trained on it; batches of 50 records."""
 
     def __init__(self, store, names=NAMES, **settings):
         self.rng = np.random.default_rng(1)
@@ -46,7 +47,7 @@ class DriftingTable(Pump):
         return model_id
 
     def run(self, records, shift=0.0):
-        """New records, scored; what the assessment after it says."""
+        """Score new records, and return the assessment after them."""
         names = [self.names[name] for name in ("key", "time", "updated", "entity", "value")]
         keys = range(self.next_key, self.next_key + records)
         self.next_key += records
@@ -80,8 +81,8 @@ def watched(store):
 def test_a_batch_leaves_the_counts_of_its_records(watched):
     watched.run(70)
     c = batch_profiles.c
-    found = watched.rows(c.batch_id, c.monitor, c.model_id, c.records)
-    assert found == [(1, "pump", 1, 50), (2, "pump", 1, 20)]
+    profiles = watched.rows(c.batch_id, c.monitor, c.model_id, c.records)
+    assert profiles == [(1, "pump", 1, 50), (2, "pump", 1, 20)]
     for (counts,) in (watched.rows(c.batch_id, c.counts)[0][1:],):
         assert {name: sum(bins) for name, bins in counts.items()} == {"p_values": 50, "feature:flow": 50}
 
@@ -124,7 +125,7 @@ def test_a_drift_is_an_event_once_however_long_it_lasts_and_however_large_the_ba
     assert (event.at, event.until) == (watched.now - timedelta(minutes=2), None)
 
 
-def test_a_drift_is_over_with_a_window_that_shares_nothing_with_it_and_then_begins_anew(watched):
+def test_a_drift_is_over_with_a_window_that_shares_nothing_with_it_and_then_begins_again(watched):
     watched.run(WINDOW, shift=2.0)
     for _ in range(3):  # of four batches; the last of these windows still holds one that has drifted
         watched.run(50)
@@ -152,14 +153,14 @@ def test_a_drift_from_a_new_champion_is_an_event_of_its_own(watched):
     assert [(event.counts["model_id"], event.until is None) for event in watched.events()] == [(2, True), (1, False)]
 
 
-@pytest.mark.parametrize(("is_asked", "expected"), [(True, ["drift"]), (False, [])])
-def test_drift_asks_for_a_training_where_that_is_configured(store, is_asked, expected):
-    watched = DriftingTable(store, retrain={"on_drift": is_asked})
+@pytest.mark.parametrize(("on_drift", "expected"), [(True, ["drift"]), (False, [])])
+def test_drift_requests_a_training_if_configured(store, on_drift, expected):
+    watched = DriftingTable(store, retrain={"on_drift": on_drift})
     watched.run(WINDOW, shift=1.0)
     assert watched.requests() == expected
 
 
-def test_drift_asks_again_only_after_the_cooldown(store):
+def test_drift_requests_another_training_only_after_the_cooldown(store):
     watched = DriftingTable(store, retrain={"on_drift": True, "cooldown": "1h"})
     store.requests.add("pump", "schedule", watched.now)
     watched.run(WINDOW, shift=1.0)
@@ -170,12 +171,12 @@ def test_drift_asks_again_only_after_the_cooldown(store):
     assert watched.requests() == ["drift", "drift", "schedule"]
 
 
-def test_the_channels_of_the_monitor_hear_of_a_drift_once(store):
+def test_the_channels_of_the_monitor_are_alerted_of_a_drift_once(store):
     watched = DriftingTable(store, alert={"channels": ["ops", "lab"]})
     watched.run(WINDOW, shift=1.0)
     watched.run(WINDOW, shift=1.0)
-    told = watched.rows(alerts.c.channel, alerts.c.title, where=alerts.c.reason == "event")
-    assert told == [("lab", "pump: drift"), ("ops", "pump: drift")]
+    alerted = watched.rows(alerts.c.channel, alerts.c.title, where=alerts.c.reason == "event")
+    assert alerted == [("lab", "pump: drift"), ("ops", "pump: drift")]
 
 
 def test_a_second_process_records_no_assessment_twice(watched, monkeypatch):
@@ -199,7 +200,7 @@ def test_a_batch_that_is_scored_again_counts_once(watched):
 
 
 def test_a_model_without_a_profile_is_not_assessed(store):
-    pump = Pump(store, batch_size=50)
+    pump = MonitoredTable(store, batch_size=50)
     pump.put(*range(1, 300))
     pump.score()
     assert assess_drift(store, "pump", MonitorConfig(**pump.settings), pump.clock) is None

@@ -1,4 +1,4 @@
-"""Events are recorded once, go on until they are closed, and are told in the same transaction."""
+"""Events are recorded once, go on until they are closed, and alerted in the same transaction."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from jobs.app import open_store
 from jobs.databases import reading
-from jobs.store import EventQuery, NewEvent, Store
+from jobs.store import EventQuery, NewEvent
 from schemas.config import parse_config
 from schemas.tables import alerts
 
@@ -16,12 +17,12 @@ HOUR = timedelta(hours=1)
 GAP = NewEvent("gap", "nothing came; '%s' \x07", "pump", since=None)
 
 
-def test_an_event_keeps_what_it_says(store, now):
+def test_an_event_is_stored_as_it_was_given(store, now):
     event = NewEvent("late", "two came late", "pump", "machine-1", now - HOUR, {"records": 2})
     event_id = store.events.add(event, now)
-    (found,) = store.events.page(EventQuery())
-    assert (found.id, found.at, found.since, found.until) == (event_id, now, now - HOUR, now)
-    assert (found.kind, found.message, found.entity, found.counts) == (
+    (stored,) = store.events.page(EventQuery())
+    assert (stored.id, stored.at, stored.since, stored.until) == (event_id, now, now - HOUR, now)
+    assert (stored.kind, stored.message, stored.entity, stored.counts) == (
         "late",
         "two came late",
         "machine-1",
@@ -29,20 +30,20 @@ def test_an_event_keeps_what_it_says(store, now):
     )
 
 
-def test_what_goes_on_is_recorded_once_until_it_is_over(store, now):
+def test_an_ongoing_event_is_recorded_once_until_it_ends(store, now):
     assert store.events.open(GAP, now) is not None
     assert store.events.open(GAP, now + HOUR) is None
     assert store.events.open(NewEvent("gap", "", "boiler"), now) is not None
     assert store.events.close("gap", "pump", now + 2 * HOUR)
     assert not store.events.close("gap", "pump", now + 3 * HOUR)
-    (found,) = store.events.page(EventQuery("pump"))
-    assert (found.since, found.until) == (now, now + 2 * HOUR)
+    (stored,) = store.events.page(EventQuery("pump"))
+    assert (stored.since, stored.until) == (now, now + 2 * HOUR)
     assert store.events.open(GAP, now + 3 * HOUR) is not None
 
 
 def test_workers_at_the_same_time_open_one(store, now):
     with ThreadPoolExecutor(8) as pool:
-        opened = list(pool.map(lambda _: Store(store.engine).events.open(GAP, now), range(8)))
+        opened = list(pool.map(lambda _: open_store(store.engine).events.open(GAP, now), range(8)))
     assert sum(event_id is not None for event_id in opened) == 1
 
 
@@ -63,19 +64,19 @@ def test_an_event_of_the_service_has_no_monitor(store, now):
         (EventQuery(kind="gap"), [3]),
     ],
 )
-def test_events_are_found_by_what_is_asked_newest_first(store, now, query, expected):
+def test_events_are_filtered_and_listed_newest_first(store, now, query, expected):
     for hours, (kind, monitor) in enumerate([("late", "pump"), ("drift", "pump"), ("gap", "boiler")]):
         store.events.add(NewEvent(kind, "", monitor), now + hours * HOUR)
     assert [event.id for event in store.events.page(query)] == expected
     assert len(store.events.page(EventQuery(since=now + HOUR, until=now + 2 * HOUR))) == 1
 
 
-def test_an_event_is_told_to_each_channel_once(store, now):
+def test_an_event_is_alerted_to_each_channel_once(store, now):
     event_id = store.events.open(GAP, now, ["mail", "chat", "mail"])
     store.events.open(GAP, now, ["mail"])
     with reading(store.engine) as connection:
-        found = connection.execute(select(alerts.c.channel, alerts.c.event_id).order_by(alerts.c.channel)).all()
-    assert [tuple(row) for row in found] == [("chat", event_id), ("mail", event_id)]
+        rows = connection.execute(select(alerts.c.channel, alerts.c.event_id).order_by(alerts.c.channel)).all()
+    assert [tuple(row) for row in rows] == [("chat", event_id), ("mail", event_id)]
 
 
 def test_a_monitor_that_names_no_channels_has_all(tmp_path):
@@ -89,13 +90,13 @@ def test_a_monitor_that_names_no_channels_has_all(tmp_path):
     assert config.monitor("fan").alert.channels == ("chat",)
 
 
-def test_events_are_recorded_once_and_so_many_at_a_time(store, now):
-    found = [NewEvent("new_entity", "New.", "pump", name, counts={"model_id": 1}) for name in "abc"]
-    assert [store.events.add_once(found, now, most=2) for _ in range(3)] == [2, 1, 0]
-    assert store.events.add_once([replace(found[0], counts={"model_id": 2})], now, most=2) == 1
+def test_events_are_recorded_once_and_up_to_a_limit_at_a_time(store, now):
+    new_events = [NewEvent("new_entity", "New.", "pump", name, counts={"model_id": 1}) for name in "abc"]
+    assert [store.events.add_once(new_events, now, limit=2) for _ in range(3)] == [2, 1, 0]
+    assert store.events.add_once([replace(new_events[0], counts={"model_id": 2})], now, limit=2) == 1
     assert [event.entity for event in store.events.page(EventQuery("pump"))] == ["a", "c", "b", "a"]
 
 
-def test_an_event_of_no_entity_is_recorded_once_too(store, now):
-    found = [NewEvent("new_entity", "Without an entity.", "pump", counts={"model_id": 1})]
-    assert [store.events.add_once(found, now, most=2) for _ in range(2)] == [1, 0]
+def test_an_event_without_entity_is_recorded_once_too(store, now):
+    new_events = [NewEvent("new_entity", "Without an entity.", "pump", counts={"model_id": 1})]
+    assert [store.events.add_once(new_events, now, limit=2) for _ in range(2)] == [1, 0]

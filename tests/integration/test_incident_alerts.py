@@ -1,4 +1,4 @@
-"""An incident is told when it opens and when it becomes severe, once each."""
+"""An incident is alerted when it opens and when it becomes severe, once each."""
 
 import pytest
 from sqlalchemy import update
@@ -15,61 +15,61 @@ def rows(store, now):
     return FlaggedRows(store, "pump", now)
 
 
-def test_an_incident_is_told_once_and_once_more_when_it_becomes_severe(rows):
+def test_an_incident_is_alerted_once_and_once_more_when_it_becomes_severe(rows):
     for severity in (10.0, 30.0, 40.0, 85.0, 90.0):
         rows.add(severity / 10, severity=severity)
     (incident,) = rows.incidents()
-    assert rows.told() == [(incident.id, "opened", "ops"), (incident.id, "escalated", "ops")]
+    assert rows.alerted() == [(incident.id, "opened", "ops"), (incident.id, "escalated", "ops")]
 
 
-def test_an_incident_that_opens_severe_is_told_once(rows):
+def test_an_incident_that_opens_severe_is_alerted_once(rows):
     for severity in (85.0, 90.0, 20.0, 95.0):
         rows.add(severity / 10, severity=severity)
-    assert [reason for _, reason, _ in rows.told()] == ["opened"]
+    assert [reason for _, reason, _ in rows.alerted()] == ["opened"]
 
 
-def test_a_muted_incident_is_told_when_a_row_outside_maintenance_joins_it(rows):
+def test_a_muted_incident_is_alerted_when_a_row_outside_maintenance_joins_it(rows):
     rows.add(0, muted=True)
-    assert rows.told() == []
+    assert rows.alerted() == []
     rows.add(5)
-    assert [reason for _, reason, _ in rows.told()] == ["opened"]
+    assert [reason for _, reason, _ in rows.alerted()] == ["opened"]
 
 
-def test_old_incidents_and_mild_ones_are_not_told(rows, now):
+def test_old_incidents_and_mild_ones_are_not_alerted(rows, now):
     rows.add(0, at=START + RULE.alerts.newest + MINUTE)
     rows.add(60, severity=19.9)
-    assert rows.told() == []
+    assert rows.alerted() == []
 
 
-def test_an_incident_that_two_told_ones_became_is_not_told_again(rows):
+def test_an_incident_merged_from_two_alerted_ones_is_not_alerted_again(rows):
     rows.add(0, severity=85.0)
     rows.add(30, severity=85.0)
-    first, second = (incident_id for incident_id, _, _ in rows.told())
+    first, second = (incident_id for incident_id, _, _ in rows.alerted())
     with writing(rows.store.engine) as connection:
         connection.execute(update(alerts).values(state="sent"))
     rows.add(15)
     rows.add(16, severity=99.0)
-    assert rows.told() == [(first, "opened", "ops"), (second, "opened", "ops")]
+    assert rows.alerted() == [(first, "opened", "ops"), (second, "opened", "ops")]
 
 
-def test_what_was_not_told_yet_of_an_incident_that_is_gone_stays_untold(rows, now):
+def test_pending_alerts_of_an_incident_that_is_gone_are_withdrawn(rows, now):
     rows.add(0)
     rows.add(30)
     rows.add(15)
     (incident,) = rows.incidents()
-    assert rows.told() == [(incident.id, "opened", "ops")]
+    assert rows.alerted() == [(incident.id, "opened", "ops")]
     for row in rows.stored():
         rows.change(row, superseded_at=now)
-    assert rows.told() == []
+    assert rows.alerted() == []
 
 
-def test_an_incident_is_not_told_again_when_an_older_mild_one_takes_it_over(rows):
+def test_an_incident_is_not_alerted_again_when_an_older_mild_one_takes_it_over(rows):
     rows.add(0, severity=10.0)
     rows.add(30, severity=50.0)
-    told = rows.told()
+    alerted = rows.alerted()
     with writing(rows.store.engine) as connection:
         connection.execute(update(alerts).values(state="sent"))
     rows.add(15, severity=10.0)
     (whole,) = rows.incidents()
-    assert (whole.records, whole.peak_severity, rows.told()) == (3, 50.0, told)
-    assert told[0][0] != whole.id
+    assert (whole.records, whole.peak_severity, rows.alerted()) == (3, 50.0, alerted)
+    assert alerted[0][0] != whole.id

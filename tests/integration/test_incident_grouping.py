@@ -8,8 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, insert, select, update
 
+from jobs.alert_messages import ALERT_TEXTS
+from jobs.app import open_store
 from jobs.databases import writing
-from jobs.store import Anomaly, BatchResult, IncidentQuery, NewModel, Store
+from jobs.store import Anomaly, BatchResult, IncidentQuery, NewModel
 from jobs.store.incident_grouping import refresh_incidents
 from schemas.errors import LostLease
 from schemas.frames import Cause, Explanation
@@ -85,14 +87,14 @@ numbers = itertools.count()
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(batch | changes, min_size=1, max_size=10))
 def test_any_order_any_cut_and_any_change_gives_the_incidents_of_the_rows(store, rows, now, steps):
-    found = FlaggedRows(store, f"pump_{next(numbers)}", now)
+    flagged_rows = FlaggedRows(store, f"pump_{next(numbers)}", now)
     for step in steps:
         if isinstance(step, list):
-            found.write([found.row(time, entity, **rest) for time, entity, rest in step])
-        elif stored := found.stored():
-            found.change(stored[step[0] % len(stored)], **step[1])
-    stored = found.stored()
-    assert as_they_are(found) == as_they_should_be(stored)
+            flagged_rows.write([flagged_rows.row(time, entity, **rest) for time, entity, rest in step])
+        elif stored := flagged_rows.stored():
+            flagged_rows.change(stored[step[0] % len(stored)], **step[1])
+    stored = flagged_rows.stored()
+    assert as_they_are(flagged_rows) == as_they_should_be(stored)
     assert {row["incident_id"] for row in stored if row["superseded_at"] is not None} <= {None}
 
 
@@ -184,14 +186,16 @@ def test_an_incident_that_is_scored_again_by_another_model_keeps_its_number(rows
         rows.refresh(connection, [(row["entity"], row["record_time"]) for row in again])
     (after,) = rows.incidents()
     assert (after.id, after.records, after.peak_score) == (before.id, 3, 11.0)
-    assert len(rows.told()) == 1
+    assert len(rows.alerted()) == 1
 
 
 def test_a_long_incident_grows_without_its_rows_being_read_again(rows, monkeypatch):
     rows.add(*range(0, 500, 5))
     read = []
-    extent = refresh_incidents.__globals__["extent_of_record"]
-    monkeypatch.setitem(refresh_incidents.__globals__, "extent_of_record", lambda *row: read.append(1) or extent(*row))
+    summarise = refresh_incidents.__globals__["summary_of_record"]
+    monkeypatch.setitem(
+        refresh_incidents.__globals__, "summary_of_record", lambda *row: read.append(1) or summarise(*row)
+    )
     rows.add(501, 502)
     assert (rows.spans(), len(read)) == ([(0, 502, 102)], 2)
     rows.add(10, entity="pump-2")
@@ -200,7 +204,7 @@ def test_a_long_incident_grows_without_its_rows_being_read_again(rows, monkeypat
 
 def test_nothing_touched_changes_nothing(rows, now):
     with writing(rows.store.engine) as connection:
-        refresh_incidents(connection, "pump", {"pump-1": []}, RULE, now)
+        refresh_incidents(connection, "pump", {"pump-1": []}, RULE, ALERT_TEXTS, now)
         assert connection.scalar(select(func.count()).select_from(incidents)) == 0
 
 
@@ -222,21 +226,23 @@ def flagged(key, minute):
 
 
 def test_incidents_and_alerts_are_written_with_the_batch_or_not_at_all(store, batch_of, now):
-    batch, found = batch_of(1), (flagged(1, 0), flagged(2, 5), flagged(3, 60))
+    batch, anomalies_of_batch = batch_of(1), (flagged(1, 0), flagged(2, 5), flagged(3, 60))
     taken_over = store.ledger.claim("pump", batch.model_id, now + 2 * GAP, GAP)
     with pytest.raises(LostLease):
-        store.ledger.finish(batch, BatchResult(9, found), now, RULE)
-    assert (store.incidents.page(IncidentQuery(is_current=None)), store.outbox.channels_due(now)) == ([], [])
-    store.ledger.finish(taken_over, BatchResult(9, found), now, RULE)
+        store.ledger.finish(batch, BatchResult(9, anomalies_of_batch), now, RULE)
+    assert (store.incidents.page(IncidentQuery(is_current=None)), store.outbox.due_channels(now)) == ([], [])
+    store.ledger.finish(taken_over, BatchResult(9, anomalies_of_batch), now, RULE)
     assert [incident.records for incident in store.incidents.page(IncidentQuery())] == [1, 2]
-    assert store.outbox.channels_due(now) == ["ops"]
+    assert store.outbox.due_channels(now) == ["ops"]
 
 
 def test_batches_finished_at_the_same_time_make_one_incident(store, batch_of, now):
     batches_ = [batch_of(number) for number in range(6)]
 
     def finish(number):
-        Store(store.engine).ledger.finish(batches_[number], BatchResult(9, (flagged(number, 10 * number),)), now, RULE)
+        open_store(store.engine).ledger.finish(
+            batches_[number], BatchResult(9, (flagged(number, 10 * number),)), now, RULE
+        )
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(finish, range(6)))

@@ -1,4 +1,4 @@
-"""Incidents in the store: found by what is asked, labelled with their rows, ended by the clock."""
+"""Incidents in the store: filtered, labelled with their rows, ended by the clock."""
 
 import pytest
 
@@ -36,7 +36,7 @@ def test_labelling_an_incident_labels_its_current_rows(rows, now):
     assert [i.id for i in rows.incidents(label="open")] == [later.id]
 
 
-def test_what_cannot_be_labelled_is_said(rows, now):
+def test_an_incident_that_cannot_be_labelled_is_an_error(rows, now):
     rows.add(0)
     rows.add(30)
     rows.add(15)
@@ -47,14 +47,14 @@ def test_what_cannot_be_labelled_is_said(rows, now):
         rows.change(row, superseded_at=now)
     with pytest.raises(UsageError, match=f"Incident {first} is withdrawn"):
         rows.store.incidents.label(first, "known", now)
-    with pytest.raises(UsageError, match="Expected one of: open, confirmed"):
+    with pytest.raises(UsageError, match="Use one of: open, confirmed"):
         rows.store.incidents.label(first, "maybe", now)
     with pytest.raises(UsageError, match="There is no incident 999"):
         rows.store.incidents.label(999, "known", now)
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("filters", "expected"),
     [
         ({"entity": "pump-2"}, [3]),
         ({"state": "ended"}, []),
@@ -66,11 +66,11 @@ def test_what_cannot_be_labelled_is_said(rows, now):
         ({"is_current": False, "state": "open"}, [3, 2, 1]),
     ],
 )
-def test_incidents_are_found_by_what_is_asked_newest_first(rows, asked, expected):
+def test_incidents_are_filtered_and_listed_newest_first(rows, filters, expected):
     rows.add(0)
     rows.add(30)
     rows.add(60, entity="pump-2")
-    assert [incident.id for incident in rows.incidents(**asked)] == expected
+    assert [incident.id for incident in rows.incidents(**filters)] == expected
 
 
 def test_anomalies_say_their_incident_and_whether_they_are_muted(rows, now):
@@ -78,8 +78,8 @@ def test_anomalies_say_their_incident_and_whether_they_are_muted(rows, now):
     rows.add(5)
     rows.add(60)
     (_, first) = rows.incidents()
-    found = rows.store.anomalies.page(AnomalyQuery(incident_id=first.id))
-    assert [(row.incident_id, row.is_muted) for row in found] == [(first.id, False), (first.id, True)]
+    anomalies = rows.store.anomalies.page(AnomalyQuery(incident_id=first.id))
+    assert [(row.incident_id, row.is_muted) for row in anomalies] == [(first.id, False), (first.id, True)]
     rows.change(rows.stored()[2], superseded_at=now)
     kinds = [len(rows.store.anomalies.page(AnomalyQuery(is_current=which))) for which in (True, False, None)]
     assert kinds == [2, 1, 3]

@@ -29,8 +29,8 @@ def client(service):
 
 def scrape(client):
     """Every value by name and labels."""
-    found = samples(client)
-    return {(item.name, *(item.labels[key] for key in LABELS if key in item.labels)): item.value for item in found}
+    metrics = samples(client)
+    return {(item.name, *(item.labels[key] for key in LABELS if key in item.labels)): item.value for item in metrics}
 
 
 def samples(client):
@@ -39,42 +39,42 @@ def samples(client):
 
 
 def test_the_ledger_is_counted(client):
-    found = scrape(client)
-    assert found["plumbline_records_scored", "pump"] == 1000
-    assert (found["plumbline_anomalies", "pump"], found["plumbline_anomalies", "boiler"]) == (2, 0)
-    assert (found["plumbline_late_records", "pump"], found["plumbline_too_late_records", "pump"]) == (3, 7)
-    assert (found["plumbline_batches", "pump", "pending"], found["plumbline_batches", "pump", "running"]) == (1, 0)
-    assert found["plumbline_lag_seconds", "pump"] == 300
-    assert ("plumbline_lag_seconds", "boiler") not in found
+    metrics = scrape(client)
+    assert metrics["plumbline_records_scored", "pump"] == 1000
+    assert (metrics["plumbline_anomalies", "pump"], metrics["plumbline_anomalies", "boiler"]) == (2, 0)
+    assert (metrics["plumbline_late_records", "pump"], metrics["plumbline_too_late_records", "pump"]) == (3, 7)
+    assert (metrics["plumbline_batches", "pump", "pending"], metrics["plumbline_batches", "pump", "running"]) == (1, 0)
+    assert metrics["plumbline_lag_seconds", "pump"] == 300
+    assert ("plumbline_lag_seconds", "boiler") not in metrics
 
 
-def test_runs_are_counted_by_outcome_and_last_success_stands_out(client):
-    found = scrape(client)
-    assert found["plumbline_last_success_timestamp_seconds", "pump", "score"] == NOW.timestamp()
-    assert ("plumbline_last_success_timestamp_seconds", "pump", "train") not in found
-    assert [found["plumbline_runs_last_day", "pump", "score", outcome] for outcome in ("done", "failed")] == [1, 1]
+def test_runs_are_counted_by_outcome_and_last_success_by_time(client):
+    metrics = scrape(client)
+    assert metrics["plumbline_last_success_timestamp_seconds", "pump", "score"] == NOW.timestamp()
+    assert ("plumbline_last_success_timestamp_seconds", "pump", "train") not in metrics
+    assert [metrics["plumbline_runs_last_day", "pump", "score", outcome] for outcome in ("done", "failed")] == [1, 1]
     edges = ("10.0", "30.0", "100.0", "+Inf")
-    buckets = [found["plumbline_run_seconds_bucket", "pump", "score", edge] for edge in edges]
+    buckets = [metrics["plumbline_run_seconds_bucket", "pump", "score", edge] for edge in edges]
     assert buckets == [0, 1, 2, 2]
-    assert found["plumbline_run_seconds_gsum", "pump", "score"] == 90
+    assert metrics["plumbline_run_seconds_gsum", "pump", "score"] == 90
 
 
 def test_a_run_of_the_day_before_is_no_run_of_the_last_day(client, service):
     run = service.store.runs.start("boiler", "score", NOW - timedelta(days=1, seconds=1))
     service.store.runs.finish(run, "done", None, None, NOW - timedelta(days=1))
-    found = scrape(client)
-    assert ("plumbline_runs_last_day", "boiler", "score", "done") not in found
-    assert found["plumbline_last_success_timestamp_seconds", "boiler", "score"] == NOW.timestamp() - 86_400
+    metrics = scrape(client)
+    assert ("plumbline_runs_last_day", "boiler", "score", "done") not in metrics
+    assert metrics["plumbline_last_success_timestamp_seconds", "boiler", "score"] == NOW.timestamp() - 86_400
 
 
 def test_the_realised_rate_follows_the_labels(client):
     assert ("plumbline_false_positive_rate_realised", "boiler") not in scrape(client)
     assert scrape(client)["plumbline_false_positive_rate_realised", "pump"] == 2 / 1000  # the one judged is false
     client.post("/anomalies/2/label", {"label": "confirmed"})
-    found = scrape(client)
-    assert found["plumbline_false_positive_rate_realised", "pump"] == 1 / 1000
+    metrics = scrape(client)
+    assert metrics["plumbline_false_positive_rate_realised", "pump"] == 1 / 1000
     labels = ("open", "confirmed", "false_positive")
-    labelled = [found["plumbline_anomalies_labelled", "pump", label] for label in labels]
+    labelled = [metrics["plumbline_anomalies_labelled", "pump", label] for label in labels]
     assert labelled == [0, 1, 1]
 
 
@@ -93,11 +93,11 @@ def test_events_requests_incidents_and_alerts_are_counted(client, service):
     assert after["plumbline_retrain_requests", "pump", "pending"] == 2
 
 
-def test_the_schedule_says_when_a_run_was_due(client, service):
-    found = scrape(client)
-    assert found["plumbline_last_due_timestamp_seconds", "pump"] == NOW.timestamp()
-    assert found["plumbline_last_due_timestamp_seconds", "boiler"] == NOW.replace(hour=3, minute=0).timestamp()
-    assert found["plumbline_scheduler_alive",] == 1
+def test_a_metric_has_the_time_at_which_a_run_was_due(client, service):
+    metrics = scrape(client)
+    assert metrics["plumbline_last_due_timestamp_seconds", "pump"] == NOW.timestamp()
+    assert metrics["plumbline_last_due_timestamp_seconds", "boiler"] == NOW.replace(hour=3, minute=0).timestamp()
+    assert metrics["plumbline_scheduler_alive",] == 1
     service.alive = False
     assert scrape(client)["plumbline_scheduler_alive",] == 0
 
@@ -128,6 +128,6 @@ def test_the_page_lists_every_metric_with_its_labels(client):
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(plumbline_\w+)` \| ([\w, ]*)\|", page, re.MULTILINE)
     documented = {name: set(filter(None, labels.strip().split(", "))) for name, labels in rows}
-    found = {re.sub(r"_(bucket|gcount|gsum)$", "", item.name): set(item.labels) - {"le"} for item in samples(client)}
-    found = {name: labels for name, labels in found.items() if name.startswith("plumbline_")}
-    assert documented == found
+    metrics = {re.sub(r"_(bucket|gcount|gsum)$", "", item.name): set(item.labels) - {"le"} for item in samples(client)}
+    metrics = {name: labels for name, labels in metrics.items() if name.startswith("plumbline_")}
+    assert documented == metrics

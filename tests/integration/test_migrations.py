@@ -6,8 +6,9 @@ import sys
 import pytest
 from sqlalchemy import inspect
 
+from jobs.app import open_store
 from jobs.databases import open_engine, writing
-from jobs.store import Store, migrations
+from jobs.store import migrations
 from schemas.errors import StoreError, UsageError
 from schemas.tables import REVISION, metadata
 
@@ -39,12 +40,12 @@ def test_migrations_go_up_down_and_up_again(engine):
 
 def test_a_store_goes_to_an_earlier_revision_and_back_and_keeps_what_that_one_has(engine, now):
     migrations.upgrade(engine)
-    run_id = Store(engine).runs.start("pump", "score", now)
+    run_id = open_store(engine).runs.start("pump", "score", now)
     migrations.move(engine, "0001")
     assert migrations.current(engine) == "0001"
     assert "incidents" not in tables(engine)
     migrations.upgrade(engine)
-    assert Store(engine).runs.status("pump").last_runs["score"].id == run_id
+    assert open_store(engine).runs.status("pump").last_runs["score"].id == run_id
 
 
 def test_a_revision_that_is_not_there_is_refused(engine):
@@ -62,7 +63,7 @@ def test_a_store_that_is_newer_than_this_version_is_not_touched(store, engine, r
     assert set(metadata.tables) <= tables(engine)
 
 
-def test_the_tables_equal_the_migrated_schema_beside_tables_of_others(engine):
+def test_the_tables_equal_the_migrated_schema_next_to_tables_of_others(engine):
     with writing(engine) as connection:
         connection.exec_driver_sql("CREATE TABLE pump_readings (id INTEGER PRIMARY KEY)")
         connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32))")
@@ -126,11 +127,11 @@ def test_a_view_of_the_same_name_in_another_schema_is_not_touched(postgres_url):
     engine.dispose()
 
 
-def test_a_store_without_tables_says_how_to_make_them(engine):
+def test_a_store_without_tables_is_an_error_that_names_the_command(engine):
     with writing(engine) as connection:
         connection.exec_driver_sql("SELECT 1")
     with pytest.raises(StoreError, match="plumbline migrate"):
-        Store(engine)
+        open_store(engine)
 
 
 @pytest.mark.parametrize(("revision", "advice"), [("0000", "plumbline migrate"), ("9999", "newer than this version")])
@@ -138,7 +139,7 @@ def test_a_store_of_another_revision_is_refused(store, engine, revision, advice)
     with writing(engine) as connection:
         connection.exec_driver_sql(f"UPDATE plumbline_version SET version_num = '{revision}'")
     with pytest.raises(StoreError, match=advice):
-        Store(engine)
+        open_store(engine)
 
 
 def test_four_processes_can_migrate_at_once(engine, database_url):

@@ -1,4 +1,4 @@
-"""Whatever goes away in the middle of a run, nothing is lost: the run says what failed, and the next goes on."""
+"""Whatever goes away in the middle of a run, nothing is lost: the run reports what failed, and the next goes on."""
 
 import sqlite3
 import threading
@@ -9,13 +9,14 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import NullPool, create_engine, text
 
+from jobs.app import open_store
 from jobs.databases import open_engine, writing
 from jobs.heartbeat import heartbeat
 from jobs.reading.source import Source
-from jobs.store import Store, migrations
+from jobs.store import migrations
 from schemas.config import MonitorConfig
 from schemas.errors import LostLease, RecordsError, SourceError, StoreError
-from tests.watched_table import Pump, RuleScorer
+from tests.watched_table import MonitoredTable, RuleScorer
 
 DEADLINE_SECONDS = 30
 
@@ -44,7 +45,7 @@ class Refusing(RuleScorer):
 
 @pytest.fixture
 def pump(store):
-    pump = Pump(store)
+    pump = MonitoredTable(store)
     pump.put(*range(10, 150, 10), value=2.0)
     pump.put(150, value=9.0)
     return pump
@@ -58,9 +59,9 @@ def disturb(pump, action):
 def goes_on(pump):
     """The next run, once the lease of what was under way ran out, leaves everything as an undisturbed one."""
     pump.wait(minutes=16)
-    assert pump.store.ledger.has_work("pump", pump.now)
+    assert pump.store.ledger.has_claimable("pump", pump.now)
     pump.score()
-    assert not pump.store.ledger.has_work("pump", pump.now)
+    assert not pump.store.ledger.has_claimable("pump", pump.now)
     assert pump.flagged() == ["150"]
     assert pump.ledger("state", "records") == [("done", 5)] * 3
     assert sum(records for _, records, _ in pump.hours()) == 15
@@ -94,7 +95,7 @@ def test_after_three_batches_that_fail_a_run_ends_and_the_next_begins_with_those
     assert sorted(pump.ledger("state")) == ["done"] + ["pending"] * 4
 
 
-def test_where_batches_go_in_order_none_is_left_out(pump):
+def test_if_batches_go_in_order_none_is_left_out(pump):
     pump.settings |= {"series": {}, "threshold": "online"}
     refuse(pump, 20)
     assert pump.ledger("state") == ["pending"] * 3
@@ -107,13 +108,13 @@ def test_another_key_is_refused_and_a_renamed_one_can_be_taken_over(pump):
         pump.score()
     with writing(pump.store.engine) as connection:
         connection.exec_driver_sql(str(refused.value).split("in the store: ")[1])
-    pump.store.ledger.hold_key("pump", ("pump", "id"))
+    pump.store.ledger.fix_key("pump", ("pump", "id"))
 
 
 def test_a_lock_that_another_program_holds_is_named_and_nothing_is_lost(tmp_path):
     engine = open_engine(SecretStr(f"sqlite:///{tmp_path / 'plumbline.db'}?timeout=0.05"))
     migrations.upgrade(engine)
-    pump = Pump(Store(engine))
+    pump = MonitoredTable(open_store(engine))
     pump.put(*range(10, 150, 10))
     pump.put(150, value=9.0)
     other = sqlite3.connect(tmp_path / "plumbline.db", isolation_level=None)
@@ -128,7 +129,7 @@ def test_a_lock_that_another_program_holds_is_named_and_nothing_is_lost(tmp_path
 
 @contextmanager
 def administering(url):
-    """A connection beside the database of the test."""
+    """A connection next to the database of the test."""
     admin = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with admin.connect() as connection:
         yield connection
@@ -142,7 +143,7 @@ def cut_off(connection, name):
 def postgres_pump(postgres_url):
     engine = open_engine(postgres_url)
     migrations.upgrade(engine)
-    pump = Pump(Store(engine))
+    pump = MonitoredTable(open_store(engine))
     pump.put(*range(10, 150, 10))
     pump.put(150, value=9.0)
     yield pump
@@ -176,10 +177,10 @@ def test_a_database_that_goes_away_ends_the_run_and_the_next_goes_on(postgres, p
 def test_a_source_that_goes_away_gives_its_batch_back_with_the_reason(store, tmp_path):
     elsewhere = open_engine(SecretStr(f"sqlite:///{tmp_path / 'plant.db'}"))
     migrations.upgrade(elsewhere)
-    records = Pump(Store(elsewhere))
+    records = MonitoredTable(open_store(elsewhere))
     records.put(*range(10, 150, 10))
     records.put(150, value=9.0)
-    pump = Pump(store)
+    pump = MonitoredTable(store)
     pump.source = lambda *_: Source("pump", MonitorConfig(**pump.settings), elsewhere)
     disturb(pump, lambda: (tmp_path / "plant.db").rename(tmp_path / "away.db"))
     with pytest.raises(SourceError, match="There is no SQLite file"):
@@ -205,19 +206,19 @@ def test_a_run_that_is_stopped_at_once_plans_nothing(pump):
     assert pump.ledger("id") == []
 
 
-def test_there_is_work_where_a_batch_waits_or_its_lease_ran_out(pump):
+def test_a_batch_can_be_claimed_if_it_is_pending_or_its_lease_has_expired(pump):
     source = pump.source()
     champion = pump.store.models.champion("pump").model_id
     pump.score(should_stop=lambda: bool(pump.ledger("id")))
-    assert pump.store.ledger.has_work("pump", pump.now)
+    assert pump.store.ledger.has_claimable("pump", pump.now)
     while pump.store.ledger.claim("pump", champion, pump.now, source.monitor.lease):
         pass
-    assert not pump.store.ledger.has_work("pump", pump.now)
-    assert pump.store.ledger.has_work("pump", pump.now + timedelta(minutes=16))
+    assert not pump.store.ledger.has_claimable("pump", pump.now)
+    assert pump.store.ledger.has_claimable("pump", pump.now + timedelta(minutes=16))
 
 
 def test_a_lease_is_held_while_a_batch_is_computed(store):
-    pump = Pump(store, lease="30ms")
+    pump = MonitoredTable(store, lease="30ms")
     pump.put(10)
     renewed = threading.Event()
     renew = store.ledger.renew
@@ -228,7 +229,7 @@ def test_a_lease_is_held_while_a_batch_is_computed(store):
         for _ in range(2):  # the first may have begun before
             renewed.clear()
             assert renewed.wait(DEADLINE_SECONDS)
-        assert not store.ledger.has_work("pump", pump.now)
+        assert not store.ledger.has_claimable("pump", pump.now)
 
     disturb(pump, take_long)
     assert pump.score().records == 1

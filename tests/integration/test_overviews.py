@@ -1,4 +1,4 @@
-"""A monitor at a glance counts what stands, of the monitor that is asked for, as of a moment."""
+"""The overview of a monitor counts its current rows as of a moment."""
 
 from datetime import timedelta
 
@@ -37,7 +37,7 @@ def finish(store, now):
     return finisher
 
 
-def test_a_monitor_of_which_nothing_is_known_is_empty(store, now):
+def test_the_overview_of_a_new_monitor_is_empty(store, now):
     overview = store.overviews.get("pump", now)
     assert (overview.champion_id, overview.scored_until, overview.lag_seconds, overview.next_run) == (None,) * 4
     assert overview.last_day == LastDay(0, 0, 0, None)
@@ -81,7 +81,7 @@ def test_the_lag_is_the_age_of_the_newest_record_scored(store, finish, now):
 
 def test_the_next_run_is_that_of_a_process_that_lives(store, now):
     next_run = now + timedelta(minutes=3)
-    store.workers.beat(Worker("a", "host", 1, "1.0", now), {"pump": next_run}, now)
+    store.workers.record_heartbeat(Worker("a", "host", 1, "1.0", now), {"pump": next_run}, now)
     assert store.overviews.get("pump", now).next_run == next_run
     assert store.overviews.get("boiler", now).next_run is None
     assert store.overviews.get("pump", now + HOUR).next_run is None

@@ -9,13 +9,13 @@ from jobs.scoring import recounting
 from jobs.scoring.recounting import recount
 from jobs.store.events import EventQuery
 from schemas.tables import alerts, anomalies, monitors
-from tests.watched_table import HOSTILE, NAMES, START, Pump, at
+from tests.watched_table import HOSTILE, NAMES, START, MonitoredTable, at
 
 
 @pytest.fixture(params=[NAMES, HOSTILE], ids=["plain", "hostile"])
 def pump(store, request):
     """Ten records in two batches, scored; every fifth minute of the record time of the first hour."""
-    pump = Pump(store, request.param)
+    pump = MonitoredTable(store, request.param)
     pump.put(*range(10, 100, 10))
     pump.put(100, value=9.0)
     pump.wait(hours=2)
@@ -64,7 +64,7 @@ def test_a_record_that_vanished_takes_its_flag_along(pump):
 
 
 def test_as_many_coming_as_going_are_noticed_by_their_keys(store):
-    pump = Pump(store, updated=None)
+    pump = MonitoredTable(store, updated=None)
     pump.put(*range(10, 60, 10))
     pump.score()
     pump.remove(10)
@@ -75,7 +75,7 @@ def test_as_many_coming_as_going_are_noticed_by_their_keys(store):
 
 
 def test_what_changes_too_late_is_told_though_as_many_come_as_go(store):
-    pump = Pump(store, updated=None, late_after="1s")
+    pump = MonitoredTable(store, updated=None, late_after="1s")
     pump.put(*range(10, 60, 10))
     pump.score()
     for _ in range(2):
@@ -92,7 +92,7 @@ def test_what_changes_too_late_is_told_though_as_many_come_as_go(store):
 
 
 def test_late_records_are_found_though_the_clock_was_years_ahead(store):
-    pump = Pump(store)
+    pump = MonitoredTable(store)
     pump.put(*range(10, 60, 10))
     pump.wait(days=4000)
     pump.score()
@@ -153,7 +153,7 @@ def test_a_count_from_before_another_worker_scored_the_batch_again_changes_nothi
 
 @pytest.mark.parametrize("lateness", [timedelta(minutes=5), timedelta(days=6)])
 def test_whatever_the_lateness_it_is_found_when_little_more_has_passed(store, lateness):
-    pump = Pump(store)
+    pump = MonitoredTable(store)
     pump.put(10, 20)
     pump.score()
     while pump.now < START + lateness:
@@ -179,7 +179,7 @@ def test_a_batch_is_counted_once_a_run_while_the_clock_ticks(pump, monkeypatch):
 def test_a_batch_is_counted_less_often_the_older_it_is(store, monkeypatch):
     counted = []
     monkeypatch.setattr(recounting, "recount", lambda batch, source: counted.append(pump.now) or recount(batch, source))
-    pump = Pump(store)
+    pump = MonitoredTable(store)
     pump.put(10)
     pump.score()
     source = pump.source()
@@ -192,7 +192,7 @@ def test_a_batch_is_counted_less_often_the_older_it_is(store, monkeypatch):
 
 
 def test_what_comes_later_than_that_is_counted_and_told_once(store):
-    pump = Pump(store, alert={"channels": ["mail"]})
+    pump = MonitoredTable(store, alert={"channels": ["mail"]})
     pump.put(*range(10, 60, 10))
     pump.score()
     pump.wait(days=8)
@@ -231,7 +231,7 @@ def test_the_last_count_still_takes_records_in(pump):
 
 
 def test_a_source_that_stops_sending_is_a_gap_until_it_sends_again(store):
-    pump = Pump(store, gap_after="1h", settle="10m")
+    pump = MonitoredTable(store, gap_after="1h", settle="10m")
     pump.put(10)
     pump.now = at(10) + timedelta(minutes=69)
     pump.score()
@@ -249,11 +249,11 @@ def test_a_source_that_stops_sending_is_a_gap_until_it_sends_again(store):
 
 
 def test_a_record_of_the_future_hides_no_gap(store):
-    pump = Pump(store, gap_after="1h")
+    pump = MonitoredTable(store, gap_after="1h")
     pump.put(10, time=START + timedelta(days=36500))
     pump.wait(minutes=10)
     pump.score()
-    assert store.recounting.scored_until("pump") == pump.now
+    assert store.ledger.scored_until("pump") == pump.now
     pump.wait(hours=2)
     pump.score()
     assert kinds(pump) == ["gap"]
@@ -261,7 +261,7 @@ def test_a_record_of_the_future_hides_no_gap(store):
 
 def test_anomalies_in_a_maintenance_window_are_marked(store):
     window = {"start": at(20), "end": at(30), "entity": "pump-1"}
-    pump = Pump(store, maintenance=[window])
+    pump = MonitoredTable(store, maintenance=[window])
     pump.put(19, 20, 29, 30, value=9.0)
     pump.put(21, value=9.0, entity="pump-2")
     pump.score()

@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
+from jobs.app import open_store
 from jobs.databases import writing
-from jobs.store import Asked, NewModel, RequestQuery, Store
-from jobs.store.requests import MOST_ATTEMPTS
+from jobs.store import Asked, NewModel, RequestQuery
+from jobs.store.requests import MAX_ATTEMPTS
 from schemas.errors import LostRequest
 
 LEASE = timedelta(minutes=5)
@@ -17,8 +18,8 @@ HOSTILE = "'; DROP TABLE models; -- \\ \"é{}%s"
 
 
 def states(store, monitor="pump"):
-    found = store.requests.page(RequestQuery(monitor))
-    return {request.id: (request.state, request.served_by) for request in reversed(found)}
+    requests = store.requests.page(RequestQuery(monitor))
+    return {request.id: (request.state, request.served_by) for request in reversed(requests)}
 
 
 def die(store, claim, now, times=1):
@@ -63,7 +64,7 @@ def test_workers_at_once_claim_a_request_once(store, now):
     for _ in range(5):
         store.requests.add("pump", "api", now)
     with ThreadPoolExecutor(8) as workers:
-        claims = list(workers.map(lambda _: Store(store.engine).requests.claim("pump", now, LEASE), range(8)))
+        claims = list(workers.map(lambda _: open_store(store.engine).requests.claim("pump", now, LEASE), range(8)))
     assert sum(claim is not None for claim in claims) == 1
     assert [state for state, _ in states(store).values()] == ["running"] * 5
 
@@ -88,7 +89,7 @@ def test_a_dead_workers_request_is_picked_up_and_the_old_worker_is_refused(store
 
 def test_a_request_whose_workers_die_fails_with_all_it_serves_and_the_next_has_its_turn(store, now):
     killer, beside = (store.requests.add("pump", "api", now) for _ in range(2))
-    now = die(store, "pump", now, MOST_ATTEMPTS)
+    now = die(store, "pump", now, MAX_ATTEMPTS)
     fresh = store.requests.add("pump", "api", now)
     assert store.requests.claim("pump", now, LEASE).id == fresh
     assert states(store) == {killer: ("failed", None), beside: ("failed", killer), fresh: ("running", None)}
@@ -99,7 +100,7 @@ def test_a_request_whose_workers_die_fails_with_all_it_serves_and_the_next_has_i
 
 def test_a_released_request_was_not_tried(store, now):
     first, second = (store.requests.add("pump", "api", now) for _ in range(2))
-    for _ in range(MOST_ATTEMPTS + 1):
+    for _ in range(MAX_ATTEMPTS + 1):
         store.requests.release(store.requests.claim("pump", now, LEASE))
     assert states(store) == {first: ("pending", None), second: ("pending", None)}
     assert store.requests.claim("pump", now, LEASE).attempts == 1
@@ -114,7 +115,7 @@ def test_a_row_with_the_monitors_name_alone_is_a_request(store, now):
     assert store.requests.claim("pump", now, LEASE).id == request.id
 
 
-def test_a_row_that_says_running_by_hand_is_no_training(store, now):
+def test_a_row_set_to_running_by_hand_is_no_training(store, now):
     with writing(store.engine) as connection:
         connection.execute(text("INSERT INTO retrain_requests (monitor, state) VALUES ('pump', 'running')"))
     assert store.requests.has_claimable(["pump"], now)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from jobs.incident_rule import incident_rule
 from jobs.scoring.batch_results import combined, score_page
 from jobs.scoring.rescoring import Window, rescore_monitor
-from jobs.store.incident_grouping import incident_rule
 from schemas.errors import LostLease, NoChampion, UsageError
 from schemas.tables import anomalies, incidents, scores
-from tests.watched_table import HOSTILE, NAMES, START, Pump, at
+from tests.watched_table import HOSTILE, NAMES, START, MonitoredTable, at
 
 C = anomalies.c
 
@@ -16,7 +16,7 @@ C = anomalies.c
 @pytest.fixture
 def pump(store):
     """Ten records in two batches, scored; two are flagged."""
-    pump = Pump(store)
+    pump = MonitoredTable(store)
     pump.put(*range(10, 90, 10))
     pump.put(90, 100, value=9.0)
     pump.wait(hours=2)
@@ -86,7 +86,7 @@ def test_whole_batches_that_hold_a_record_of_the_time_are_reopened(pump, since, 
 
 
 def test_without_a_time_column_the_time_of_planning_counts(store):
-    pump = Pump(store, time=None)
+    pump = MonitoredTable(store, time=None)
     pump.put(10, value=9.0)
     pump.score()
     pump.wait(hours=5)
@@ -221,7 +221,7 @@ def outcome(pump, monitor):
 
 @pytest.mark.parametrize(("seed", "names"), [(0, NAMES), (1, HOSTILE), (2, NAMES)])
 def test_any_interleaving_ends_as_one_undisturbed_scoring_of_the_final_table(store, seed, names):
-    pump = Pump(store, names)
+    pump = MonitoredTable(store, names)
     chaos = Chaos(pump, seed)
     chaos.run(steps=60)
     chaos.settle()
@@ -236,7 +236,7 @@ def test_any_interleaving_ends_as_one_undisturbed_scoring_of_the_final_table(sto
 
 @pytest.mark.parametrize("seed", [3, 4])
 def test_after_models_have_changed_rescoring_everything_leaves_the_champion_alone(store, seed):
-    pump = Pump(store)
+    pump = MonitoredTable(store)
     chaos = Chaos(pump, seed)
     for threshold in (5.0, 1.5, 8.5):
         chaos.run(steps=20)

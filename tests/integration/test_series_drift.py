@@ -5,9 +5,9 @@ import pytest
 from sqlalchemy import select
 
 from jobs.databases import reading
+from jobs.drift import assess_drift
 from jobs.store import EventQuery
 from jobs.store.batch_result import summed
-from jobs.store.drifts import assess_drift
 from jobs.store.requests import RequestQuery
 from schemas.tables import batch_profiles, drift_features
 from tests.machines import interleaved, machine

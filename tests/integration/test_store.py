@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from sqlalchemy import select, text
 
+from jobs.app import open_store
 from jobs.databases import reading
-from jobs.store import Anomaly, AnomalyQuery, BatchResult, HourCount, NewModel, Store
+from jobs.store import Anomaly, AnomalyQuery, BatchResult, HourCount, NewModel
 from schemas.errors import LostLease, StoreError, UsageError
 from schemas.frames import Cause, Explanation
 from schemas.keys import KeyRange
@@ -128,7 +129,9 @@ def test_workers_at_the_same_time_claim_different_batches(store, model_id, now):
     for number in range(8):
         store.ledger.plan("pump", KeyRange((number,), (number + 1,)), now)
     with ThreadPoolExecutor(8) as pool:
-        claimed = list(pool.map(lambda _: Store(store.engine).ledger.claim("pump", model_id, now, LEASE), range(8)))
+        claimed = list(
+            pool.map(lambda _: open_store(store.engine).ledger.claim("pump", model_id, now, LEASE), range(8))
+        )
     assert len({batch.id for batch in claimed}) == 8
 
 
@@ -161,13 +164,13 @@ def test_a_released_batch_is_claimed_again(store, batch, now):
     assert store.ledger.claim("pump", batch.model_id, now, LEASE).attempts == 2
 
 
-def test_a_finished_batch_leaves_everything_it_found(store, batch, now):
+def test_a_finished_batch_stores_its_whole_result(store, batch, now):
     result = BatchResult(2, (anomaly(2**53 + 1),), (HourCount(HOUR, 2, 1),), all_scores([2**53 + 1, 2**53 + 2]))
     store.ledger.finish(batch, result, now)
-    (found,) = store.anomalies.page(AnomalyQuery())
-    assert (found.record_key, found.top_feature, found.label) == (str(2**53 + 1), "flow", "open")
-    assert (found.batch_id, found.model_id, found.flagged_at) == (batch.id, batch.model_id, now)
-    assert found.attribution[0] == {"feature": "flow", "share": 7.0, "deviation": -2.0, "value": 1.5, "expected": 0.5}
+    (stored,) = store.anomalies.page(AnomalyQuery())
+    assert (stored.record_key, stored.top_feature, stored.label) == (str(2**53 + 1), "flow", "open")
+    assert (stored.batch_id, stored.model_id, stored.flagged_at) == (batch.id, batch.model_id, now)
+    assert stored.attribution[0] == {"feature": "flow", "share": 7.0, "deviation": -2.0, "value": 1.5, "expected": 0.5}
     assert rows(store, batches.c.state, batches.c.records, batches.c.anomalies) == [("done", 2, 1)]
     assert rows(store, batch_hours.c.hour, batch_hours.c.records, batch_hours.c.anomalies) == [(HOUR, 2, 1)]
     c = scores.c
@@ -198,12 +201,12 @@ def test_attribution_is_strict_json_that_sql_can_query(store, batch, now, value)
 
 @pytest.fixture
 def five(store, batch, now):
-    found = tuple(anomaly(key, entity=f"pump-{key % 2}") for key in range(5))
-    store.ledger.finish(batch, BatchResult(9, found), now)
+    flagged = tuple(anomaly(key, entity=f"pump-{key % 2}") for key in range(5))
+    store.ledger.finish(batch, BatchResult(9, flagged), now)
 
 
-def keys(found):
-    return [int(row.record_key) for row in found]
+def keys(flagged):
+    return [int(row.record_key) for row in flagged]
 
 
 def test_anomalies_are_paged_newest_first(store, five):
@@ -224,7 +227,7 @@ def test_anomalies_are_paged_newest_first(store, five):
         (AnomalyQuery(monitor="pump", until=HOUR + LEASE), [4, 3, 2, 1, 0]),
     ],
 )
-def test_anomalies_are_found_by_what_is_asked(store, five, query, expected):
+def test_anomalies_are_filtered(store, five, query, expected):
     assert keys(store.anomalies.page(query)) == expected
 
 
@@ -233,13 +236,13 @@ def test_a_label_is_kept_with_its_time(store, five, now):
     store.anomalies.label(target, "confirmed", now)
     assert (store.anomalies.get(target).label, store.anomalies.get(target).labelled_at) == ("confirmed", now)
     assert len(store.anomalies.page(AnomalyQuery(label="open"))) == 4
-    with pytest.raises(UsageError, match="Expected one of: open, confirmed"):
+    with pytest.raises(UsageError, match="Use one of: open, confirmed"):
         store.anomalies.label(target, "maybe", now)
     with pytest.raises(UsageError, match="no anomaly 999"):
         store.anomalies.label(999, "open", now)
 
 
-def test_the_status_tells_where_a_monitor_stands(store, five, batch, now):
+def test_the_status_of_a_monitor_counts_its_records_and_batches(store, five, batch, now):
     store.ledger.plan("pump", KeyRange((7,), (8,)), now)
     store.anomalies.label(store.anomalies.page(AnomalyQuery())[0].id, "known", now)
     for hour in range(2):

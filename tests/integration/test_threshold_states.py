@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import select
 
 from detector.series.threshold_tracking import Tracker
+from jobs.app import open_store
 from jobs.databases import reading, writing
 from jobs.evaluation import evaluate_monitor
 from jobs.scoring.run import load_scorer, plan_batches, score_batch
-from jobs.store import Store
 from schemas.config import MonitorConfig
 from schemas.errors import LostLease
 from schemas.tables import anomalies, trackers
@@ -26,9 +26,9 @@ ALWAYS = pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UT
 def threshold_changes(mixer):
     """Entity, batch and states, in order of batches."""
     c = trackers.c
-    wanted = select(trackers).order_by(c.entity, c.batch_id, c.model_id)
+    statement = select(trackers).order_by(c.entity, c.batch_id, c.model_id)
     with reading(mixer.store.engine) as connection:
-        return connection.execute(wanted).all()
+        return connection.execute(statement).all()
 
 
 def tracked(mixer):
@@ -49,11 +49,11 @@ def forget(mixer):
 def test_thresholds_follow_the_records_whatever_the_batch_size(mixer):
     assert mixer.train(**ONLINE).card["threshold_method"] == "online"
     mixer.score(batch_size=1600, **ONLINE)
-    found, ends = (mixer.scores(), tracked(mixer)), [row.state_after for row in threshold_changes(mixer)]
-    assert len(set(found[1].values())) > 10
+    before, ends = (mixer.scores(), tracked(mixer)), [row.state_after for row in threshold_changes(mixer)]
+    assert len(set(before[1].values())) > 10
     forget(mixer)
     mixer.score(batch_size=130, **ONLINE)
-    assert (mixer.scores(), tracked(mixer)) == found
+    assert (mixer.scores(), tracked(mixer)) == before
     rows = threshold_changes(mixer)
     assert [[row.state_after for row in rows if row.entity == name][-1] for name in "ab"] == ends
 
@@ -107,7 +107,7 @@ def test_two_workers_take_turns_and_find_what_one_finds(mixer):
     forget(mixer)
     with ThreadPoolExecutor(2) as pool:
         sources = [mixer.source(batch_size=60, **ONLINE) for _ in range(2)]
-        runs = [pool.submit(mixer.score_with, source, Store(mixer.store.engine)) for source in sources]
+        runs = [pool.submit(mixer.score_with, source, open_store(mixer.store.engine)) for source in sources]
         assert sum(run.result().batches for run in runs) <= 27
     mixer.score(batch_size=60, **ONLINE)
     assert (mixer.scores(), tracked(mixer)) == alone
@@ -118,10 +118,10 @@ def test_in_order_means_one_batch_at_a_time(mixer):
     store, lease = mixer.store, timedelta(minutes=1)
     plan_batches(mixer.source(batch_size=400, **ONLINE), store, lambda: mixer.now)
     first = store.ledger.claim("mixer", 1, mixer.now, lease, in_order=True)
-    assert not store.ledger.has_work("mixer", mixer.now, in_order=True)
+    assert not store.ledger.has_claimable("mixer", mixer.now, in_order=True)
     assert store.ledger.claim("mixer", 1, mixer.now, lease, in_order=True) is None
     later = mixer.now + 2 * lease
-    assert store.ledger.has_work("mixer", later, in_order=True)
+    assert store.ledger.has_claimable("mixer", later, in_order=True)
     assert store.ledger.claim("mixer", 1, later, lease, in_order=True).id == first.id
 
 
@@ -147,8 +147,8 @@ def test_it_is_evaluated_as_it_would_have_been_scored(mixer):
     mixer.train(**ONLINE)
     mixer.score(**ONLINE)
     flagged = sum(is_anomaly for key, _, _, is_anomaly in mixer.scores() if key > 1200)
-    found = evaluate_monitor(mixer.source(batch_size=90, **ONLINE), mixer.store, everything=True).evaluation
-    assert found.flagged == sum(is_anomaly for *_, is_anomaly in mixer.scores()) > flagged > 0
+    evaluation = evaluate_monitor(mixer.source(batch_size=90, **ONLINE), mixer.store, everything=True).evaluation
+    assert evaluation.flagged == sum(is_anomaly for *_, is_anomaly in mixer.scores()) > flagged > 0
 
 
 @pytest.mark.parametrize(

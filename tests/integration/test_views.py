@@ -53,16 +53,16 @@ def test_open_anomalies_are_newest_first_without_judged_ones(store, finish, now)
 def test_hourly_rates_add_up_batches(store, finish):
     finish(1, BatchResult(9, (), (HourCount(START, 30, 1), HourCount(START + timedelta(hours=1), 0, 0))))
     finish(2, BatchResult(9, (), (HourCount(START, 10, 1),)))
-    found = query(store, "SELECT monitor, records, anomalies, anomaly_rate FROM hourly_rates ORDER BY hour")
-    assert found == [("pump", 40, 2, 0.05), ("pump", 0, 0, None)]
+    rows = query(store, "SELECT monitor, records, anomalies, anomaly_rate FROM hourly_rates ORDER BY hour")
+    assert rows == [("pump", 40, 2, 0.05), ("pump", 0, 0, None)]
 
 
 def test_top_features_count_the_last_day_only(store, finish):
     today = datetime.now(UTC)
     finish(1, BatchResult(9, (flagged((1,)), flagged((2,), severity=90.0), flagged((3,), "mode"))), today)
     finish(2, BatchResult(9, (flagged((4,)),)), today - timedelta(hours=25))
-    found = query(store, "SELECT top_feature, anomalies, max_severity FROM top_features_last_day ORDER BY anomalies")
-    assert found == [("mode", 1, 80.0), ("flow", 2, 90.0)]
+    rows = query(store, "SELECT top_feature, anomalies, max_severity FROM top_features_last_day ORDER BY anomalies")
+    assert rows == [("mode", 1, 80.0), ("flow", 2, 90.0)]
 
 
 KEYS = {
@@ -76,7 +76,7 @@ KEYS = {
 
 
 @pytest.mark.parametrize("kind", ["integer", "text", "date", "instant", "composite"])
-def test_a_joined_view_puts_anomalies_beside_their_records(store, finish, kind):
+def test_a_joined_view_puts_anomalies_next_to_their_records(store, finish, kind):
     types, rows = KEYS[kind]
     names = ["id", "k1", "k2"][: len(types)]
     columns = [Column(name, type_, primary_key=True) for name, type_ in zip(names, types, strict=True)]
@@ -92,8 +92,8 @@ def test_a_joined_view_puts_anomalies_beside_their_records(store, finish, kind):
     source.close()
     finish(1, BatchResult(9, (flagged(("elsewhere",)), *(flagged(key) for key in keys))))
     assert store.create_join_view("pump", source) == store.create_join_view("pump", source) == "anomalies_pump"
-    found = query(store, "SELECT record_key, severity, flow, id FROM anomalies_pump ORDER BY id")
-    assert found == [(key_label(keys[0]), 80.0, 0.0, 2), (key_label(keys[1]), 80.0, 1.0, 3)]
+    rows = query(store, "SELECT record_key, severity, flow, id FROM anomalies_pump ORDER BY id")
+    assert rows == [(key_label(keys[0]), 80.0, 0.0, 2), (key_label(keys[1]), 80.0, 1.0, 3)]
     assert query(store, "SELECT source_id FROM anomalies_pump WHERE id = 2") != [(2,)]
 
 
@@ -132,7 +132,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("foreign", FOREIGN)
-def test_what_has_the_name_of_a_joined_view_is_left_alone_and_said(store, caplog, foreign):
+def test_what_has_the_name_of_a_joined_view_is_left_alone_and_reported(store, caplog, foreign):
     if store.engine.dialect.name == "sqlite" and "MATERIALIZED" in foreign:
         pytest.skip("SQLite has none")
     with writing(store.engine) as connection:
@@ -143,11 +143,11 @@ def test_what_has_the_name_of_a_joined_view_is_left_alone_and_said(store, caplog
     ):
         store.create_join_view("pump", source)
     assert join_anomalies(store, source) is None
-    assert "Rename that, and the next training of monitor 'pump' builds the view" in caplog.text
+    assert "Rename that one; the next training of monitor 'pump' creates the view" in caplog.text
     assert [column["name"] for column in inspect(store.engine).get_columns("anomalies_pump")] == ["answer"]
 
 
-def test_a_view_of_others_on_a_joined_view_keeps_it_and_is_said(store, caplog):
+def test_a_view_of_others_on_a_joined_view_keeps_it_and_is_reported(store, caplog):
     source = Source("pump", MonitorConfig(query="SELECT 7 AS id, 1 AS flow", key="id", numeric="flow"), store.engine)
     assert join_anomalies(store, source) == "anomalies_pump"
     with writing(store.engine) as connection:

@@ -17,24 +17,24 @@ def worker(now):
 
 
 def test_a_process_is_seen_with_what_it_runs_next(store, worker, now):
-    store.workers.beat(worker, {"pump": now + HOUR}, now)
-    store.workers.beat(worker, {"pump": now + 2 * HOUR, "fan": now}, now + HOUR)
+    store.workers.record_heartbeat(worker, {"pump": now + HOUR}, now)
+    store.workers.record_heartbeat(worker, {"pump": now + 2 * HOUR, "fan": now}, now + HOUR)
     assert store.workers.alive(seen_since=now) == [worker]
     assert store.workers.next_runs(seen_since=now) == {"pump": now + 2 * HOUR, "fan": now}
 
 
 def test_the_next_run_of_a_monitor_is_the_earliest_of_all_that_live(store, now):
     for number, hours in enumerate((3, 1, 2)):
-        store.workers.beat(Worker(f"w{number}", "h", number, "1", now), {"pump": now + hours * HOUR}, now)
+        store.workers.record_heartbeat(Worker(f"w{number}", "h", number, "1", now), {"pump": now + hours * HOUR}, now)
     assert store.workers.next_runs(seen_since=now) == {"pump": now + HOUR}
-    store.workers.stop("w1", now)
+    store.workers.record_stop("w1", now)
     assert store.workers.next_runs(seen_since=now) == {"pump": now + 2 * HOUR}
     assert store.workers.next_runs(seen_since=now + HOUR) == {}
 
 
 def test_a_stopped_process_lives_no_more_and_is_forgotten_later(store, engine, worker, now):
-    store.workers.beat(worker, {}, now)
-    store.workers.stop(worker.id, now)
+    store.workers.record_heartbeat(worker, {}, now)
+    store.workers.record_stop(worker.id, now)
     assert store.workers.alive(seen_since=now) == []
     assert store.workers.forget(seen_before=now) == 0
     assert store.workers.forget(seen_before=now + HOUR) == 1
@@ -44,8 +44,8 @@ def test_a_stopped_process_lives_no_more_and_is_forgotten_later(store, engine, w
 
 def test_a_run_that_a_dead_process_left_open_is_closed(store, worker, now):
     living = Worker("living", "h", 1, "1", now)
-    store.workers.beat(worker, {}, now)
-    store.workers.beat(living, {}, now + HOUR)
+    store.workers.record_heartbeat(worker, {}, now)
+    store.workers.record_heartbeat(living, {}, now + HOUR)
     for monitor, by in (("lost", worker.id), ("unknown", "nobody"), ("going_on", living.id), ("by_hand", None)):
         store.runs.start(monitor, "score", now, worker=by)
     assert store.workers.close_lost_runs(seen_before=now + HOUR, at=now + 2 * HOUR) == 2

@@ -1,27 +1,27 @@
-"""What alerts say, and that hostile names and values cannot change their form."""
+"""Texts of alerts, and that hostile names and values cannot change their form."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.store.incident_summary import extent_of_record
-from jobs.store.messages import digest_message, event_message, incident_message, one_line
+from jobs.alert_messages import digest_message, event_message, incident_message, one_line
+from jobs.store.incident_summary import summary_of_record
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def extent(entity="pump-3", feature="flow_lpm", value=12.25):
+def summary(entity="pump-3", feature="flow_lpm", value=12.25):
     causes = [
         {"feature": feature, "share": 6.0, "deviation": 4.0, "value": value, "expected": 60.0},
         {"feature": "mode", "share": 2.0, "deviation": 1.0, "value": None, "expected": "high"},
         {"feature": "load", "share": 0.1, "deviation": 0.1, "value": 1, "expected": 1},
     ]
-    first = extent_of_record(entity, NOON, 9.0, 84.6, causes, False)
-    return first.joined(extent_of_record(entity, NOON + timedelta(minutes=5), 3.0, 20.0, [], False))
+    first = summary_of_record(entity, NOON, 9.0, 84.6, causes, False)
+    return first.merged(summary_of_record(entity, NOON + timedelta(minutes=5), 3.0, 20.0, [], False))
 
 
-def test_an_incident_is_told_with_its_entity_time_severity_and_causes():
-    message = incident_message("pump", 7, extent(), "opened")
+def test_the_alert_of_an_incident_has_its_entity_time_severity_and_causes():
+    message = incident_message("pump", 7, summary(), "opened")
     assert message.title == "pump, pump-3: anomalous (severity 85)"
     assert message.body.split("\n") == [
         "Monitor: pump",
@@ -36,8 +36,8 @@ def test_an_incident_is_told_with_its_entity_time_severity_and_causes():
     ]
 
 
-def test_an_incident_without_entity_or_causes_is_told_without_them():
-    alone = extent_of_record(None, NOON, 9.0, 50.0, [], False)
+def test_the_alert_of_an_incident_without_entity_or_causes_omits_them():
+    alone = summary_of_record(None, NOON, 9.0, 50.0, [], False)
     message = incident_message("pump", 7, alone, "escalated")
     assert message.title == "pump: has become severe (severity 50)"
     assert "Time: 2026-03-01 12:00:00 UTC\nFlagged: 1 record\n" in message.body
@@ -48,14 +48,14 @@ def test_an_incident_without_entity_or_causes_is_told_without_them():
     "hostile", ["pump\r\nBcc: all@example.org", "a\u2028b\x00\x1b[31m", "x" * 100_000, "\u202eevil"]
 )
 def test_hostile_names_and_values_stay_in_their_line(hostile):
-    plain, message = (incident_message("pump", 7, extent(text, text, text), "opened") for text in ("a", hostile))
+    plain, message = (incident_message("pump", 7, summary(text, text, text), "opened") for text in ("a", hostile))
     assert message.body.count("\n") == plain.body.count("\n")
     assert message.title.isprintable()
     assert all(line.isprintable() for line in message.body.split("\n"))
     assert (len(message.title) <= 150, len(message.body) < 1_000) == (True, True)
 
 
-def test_an_event_is_told_with_its_sentence_and_since_when():
+def test_the_alert_of_an_event_has_its_sentence_and_its_start():
     message = event_message("pump", None, "gap", "No record has come.", NOON)
     assert message.title == "pump: gap"
     assert message.body == "No record has come.\nSince: 2026-03-01 12:00:00 UTC"

@@ -1,0 +1,43 @@
+"""Pages of rows, newest first, as value objects."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from sqlalchemy import Column, Engine, Table, select
+
+from jobs.databases import reading
+
+Filter: TypeAlias = tuple[Any, Callable[[Any, Any], Any], Any]
+"""A column, a comparison, and the value to compare with; None does not restrict."""
+
+_Row = TypeVar("_Row")
+
+
+class PageQuery(Protocol):
+    """The part of a query that selects one page."""
+
+    @property
+    def limit(self) -> int:
+        """The maximum number of rows."""
+
+    @property
+    def before_id(self) -> int | None:
+        """The id of the last row of the page before, or None for the first page."""
+
+
+def columns_of(table: Table, row_type: type) -> list[Column[Any]]:
+    """Return the columns of a table that a value object has fields for."""
+    return [table.c[field.name] for field in fields(row_type)]
+
+
+def read_page(
+    engine: Engine, table: Table, row_type: type[_Row], query: PageQuery, filters: Iterable[Filter]
+) -> list[_Row]:
+    """Return a page of the rows that pass every filter, newest first."""
+    conditions = [compare(column, value) for column, compare, value in filters if value is not None]
+    if query.before_id is not None:
+        conditions.append(table.c.id < query.before_id)
+    statement = select(*columns_of(table, row_type)).where(*conditions).order_by(table.c.id.desc()).limit(query.limit)
+    with reading(engine) as connection:
+        return [row_type(**row) for row in connection.execute(statement).mappings()]
