@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, select, update
 
+from jobs.dialects import dialect_of
 from jobs.store.batch_result import Anomaly, BatchResult, ThresholdChange
 from jobs.store.incident_grouping import Touched
 from schemas.tables import anomalies, batch_hours, batch_profiles, scores, trackers
@@ -172,21 +173,9 @@ def json_ready(value: Any) -> Any:
 
 
 def _write_scores(connection: Connection, frame: "pd.DataFrame", of_model: dict[str, Any]) -> None:
-    if connection.dialect.name == "postgresql":
-        _copy_scores(connection, frame, of_model)
-        return
-    rows = (dict(zip(_SCORE_COLUMNS, values, strict=True)) | of_model for values in _score_values(frame))
-    _insert(connection, scores, rows)
-
-
-def _copy_scores(connection: Connection, frame: "pd.DataFrame", of_model: dict[str, Any]) -> None:
-    """COPY takes a fifth of the time of INSERT; it runs in the same transaction."""
-    names = ", ".join((*_SCORE_COLUMNS, *of_model))
-    cursor = connection.connection.cursor()
     shared = tuple(of_model.values())
-    with cursor.copy(f"COPY {scores.name} ({names}) FROM STDIN") as copy:
-        for values in _score_values(frame):
-            copy.write_row((*values, *shared))
+    rows = ((*values, *shared) for values in _score_values(frame))
+    dialect_of(connection).insert_rows(connection, scores, (*_SCORE_COLUMNS, *of_model), rows)
 
 
 def _score_values(frame: "pd.DataFrame") -> Iterator[tuple[Any, ...]]:

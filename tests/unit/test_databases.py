@@ -7,7 +7,8 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import make_url, text
 
-from jobs.databases import display_name, failure, has_password, open_engine, reading, writing
+from jobs.addresses import display_name, has_password
+from jobs.databases import failure, open_engine, reading, writing
 from schemas.errors import ConfigError, SourceError, StoreError
 
 
