@@ -6,12 +6,12 @@ the table below. Databases without one are read and written by `Dialect` itself,
 
 from sqlalchemy import URL, Connection, Engine
 
-from jobs.dialects.base import END_OF_VALID_TIMES, FIRST_VALID_TIME, Dialect, EpochTimes, Family, Reader
+from jobs.dialects.base import END_OF_VALID_TIMES, FIRST_VALID_TIME, Dialect, EpochTimes, Family, Index, Reader
 from jobs.dialects.mysql import MySQL
 from jobs.dialects.postgresql import PostgreSQL
 from jobs.dialects.sqlite import SQLite
 
-__all__ = ["END_OF_VALID_TIMES", "FIRST_VALID_TIME", "Dialect", "EpochTimes", "Family", "Reader", "dialect_of"]
+__all__ = ["END_OF_VALID_TIMES", "FIRST_VALID_TIME", "Dialect", "EpochTimes", "Family", "Index", "Reader", "dialect_of"]
 
 _DIALECTS: dict[str, type[Dialect]] = {
     "sqlite": SQLite,

@@ -70,6 +70,14 @@ _FAMILIES: tuple[tuple[str, Family], ...] = (
 )
 
 
+@dataclass(frozen=True)
+class Index:
+    """An index or a constraint that has one; an expression in it has the name ``""``."""
+
+    columns: tuple[str, ...]
+    is_unique: bool
+
+
 class Reader(Protocol):
     """Runs a select and returns its rows as a frame, in the driver's types."""
 
@@ -107,7 +115,7 @@ class Dialect:
 
     name: str
 
-    title: ClassVar[str] = "This database"
+    title: ClassVar[str] = "this database"
     """The name in messages."""
 
     # Connections
@@ -182,6 +190,24 @@ class Dialect:
         with connection.execute(select(text("*")).select_from(query).limit(0)) as result:
             names = list(result.keys())
         return [(name, "") for name in names]
+
+    def primary_key(self, connection: Connection, table: TableClause) -> tuple[str, ...]:
+        """Return the columns of a table's primary key; none if it has no primary key."""
+        return tuple(inspect(connection).get_pk_constraint(table.name, table.schema)["constrained_columns"])
+
+    def indexes(self, connection: Connection, table: TableClause) -> tuple[Index, ...] | None:
+        """Return the indexes of a table that cover all of its rows; None for a view, which has none of its own."""
+        inspector, place = inspect(connection), (table.name, table.schema)
+        if table.name in inspector.get_view_names(table.schema):
+            return None
+        constraints = [item["column_names"] for item in inspector.get_unique_constraints(*place)]
+        unique = [tuple(columns) for columns in (self.primary_key(connection, table), *constraints) if columns]
+        indexes = [Index(columns, is_unique=True) for columns in unique]
+        for item in inspector.get_indexes(*place):
+            is_partial = any(option.endswith("_where") for option in item.get("dialect_options", {}))
+            if not is_partial:
+                indexes.append(Index(tuple(name or "" for name in item["column_names"]), bool(item["unique"])))
+        return tuple(indexes)
 
     # Reading records
 

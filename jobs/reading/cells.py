@@ -27,7 +27,7 @@ from schemas.errors import SourceError
 from schemas.keys import Key, KeyRange, key_label
 
 _ENTITY, _START = "plumbline_entity", "plumbline_start"
-_IS_WANTED, _IS_FIT, _IS_PAST = "plumbline_is_wanted", "plumbline_is_fit", "plumbline_is_past"
+_IS_SELECTED, _IS_FIT, _IS_PAST = "plumbline_is_selected", "plumbline_is_fit", "plumbline_is_past"
 _NUMBER = "plumbline_number"
 _MAX_SEARCH_FACTOR = 16  # cells searched at once, per cell that is needed: most may be empty
 
@@ -59,7 +59,7 @@ class Cells:
         return self._read(key_range, with_label=with_label)
 
     def pages(self, after: Key | None, upto: Key | None, *, with_label: bool) -> Iterator[pd.DataFrame]:
-        """Yield the records past a key in key order, each frame those of the cells that end in `batch_size` rows."""
+        """Yield the records past a key in key order, a frame for the cells that end in each `batch_size` rows."""
         size = self.monitor.batch_size
         while True:
             condition = self.table.after(after) if upto is None else self.table.within(KeyRange(after, upto))
@@ -166,37 +166,37 @@ class Cells:
         return self._records(self.table.within(key_range), fit, with_label=with_label)
 
     def _records(
-        self, wanted: ColumnElement[bool], fit: Condition | None = None, *, with_label: bool = False
+        self, selected: ColumnElement[bool], fit: Condition | None = None, *, with_label: bool = False
     ) -> pd.DataFrame:
-        """Return the records whose last row is wanted, and whose rows are all fit."""
+        """Return the records whose last row is selected, and whose rows are all fit."""
         is_fit = case((true() if fit is None else fit, 1), else_=0)
-        flags = [case((wanted, 1), else_=0).label(_IS_WANTED), is_fit.label(_IS_FIT)]
+        flags = [case((selected, 1), else_=0).label(_IS_SELECTED), is_fit.label(_IS_FIT)]
         columns = expressions(self.table, self.monitor, with_label=with_label)
-        rows = self._rows_of_cells(wanted, [*columns, *flags])
+        rows = self._rows_of_cells(selected, [*columns, *flags])
         frame = self.fetch(select(*rows.c).order_by(*self.table.order(rows)))
         typed_rows, starts = typed(frame, self.name, self.monitor), frame[_START].to_numpy(dtype=np.int64)
-        by_cell = frame[[_IS_WANTED, _IS_FIT]].astype("int64").groupby(cells_of(typed_rows, starts, self.monitor))
-        is_kept = (by_cell[_IS_WANTED].transform("last") & by_cell[_IS_FIT].transform("min")).to_numpy(dtype=bool)
+        by_cell = frame[[_IS_SELECTED, _IS_FIT]].astype("int64").groupby(cells_of(typed_rows, starts, self.monitor))
+        is_kept = (by_cell[_IS_SELECTED].transform("last") & by_cell[_IS_FIT].transform("min")).to_numpy(dtype=bool)
         return resampled(typed_rows[is_kept], starts[is_kept], self.monitor)
 
-    def _rows_of_cells(self, wanted: ColumnElement[bool], columns: list[ColumnElement[Any]]) -> FromClause:
-        """Return columns of all rows of the cells that have a wanted row, and the cell of each.
+    def _rows_of_cells(self, selected: ColumnElement[bool], columns: list[ColumnElement[Any]]) -> FromClause:
+        """Return columns of all rows of the cells that have a selected row, and the cell of each.
 
         The index on entity and time serves each cell.
         """
-        records, cells = self.table.records, self._cells_of(wanted)
+        records, cells = self.table.records, self._cells_of(selected)
         is_in = self.grid.is_in(records, cells.c[_START])
         if self.monitor.entity is not None:
             is_in = and_(is_in, records.c[self.monitor.entity] == cells.c[_ENTITY])
         return self.table.dialect.rows_of_groups(cells, records, is_in, columns).subquery("plumbline_rows")
 
-    def _cells_of(self, wanted: ColumnElement[bool]) -> FromClause:
-        """Return entity and start of the cells that have a wanted row."""
+    def _cells_of(self, selected: ColumnElement[bool]) -> FromClause:
+        """Return entity and start of the cells that have a selected row."""
         records, entity = self.table.records, self.monitor.entity
         start = self.grid.start(records)
         has_cell = [start.is_not(None)] if entity is None else [start.is_not(None), records.c[entity].is_not(None)]
         named = (literal(0) if entity is None else records.c[entity]).label(_ENTITY)
-        return select(named, start.label(_START)).where(wanted, *has_cell).distinct().subquery("plumbline_cells")
+        return select(named, start.label(_START)).where(selected, *has_cell).distinct().subquery("plumbline_cells")
 
     def _past(self, key: Key, rows: Select[Any]) -> Select[Any]:
         """Return the rows that belong to the entity of a key and have a smaller key."""

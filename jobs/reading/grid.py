@@ -74,7 +74,7 @@ class Grid:
 
 def _no_grid(table: WatchedTable, time: str) -> str:
     if not table.dialect.has_grid_of_time:
-        return f"`resample` does not work with {table.dialect.name}. Remove it from config.toml."
+        return f"`resample` does not work with {table.dialect.title}. Remove it from config.toml."
     return (
         f"Column {time!r} is of type {table.columns[time].type.lower()}; `resample` needs a timestamp. "
         "Convert it in a query, or remove `resample` from config.toml."

@@ -42,7 +42,7 @@ from sqlalchemy.sql import quoted_name
 from sqlalchemy.types import TypeEngine
 
 from jobs.addresses import display_name
-from jobs.dialects import Dialect, Family, dialect_of
+from jobs.dialects import Dialect, Family, Index, dialect_of
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.keys import Key, KeyPart, KeyRange
@@ -57,14 +57,6 @@ class WatchedColumn:
     name: str
     type: str
     family: Family
-
-
-@dataclass(frozen=True)
-class Index:
-    """An index or a constraint that has one."""
-
-    columns: tuple[str, ...]
-    is_unique: bool
 
 
 @dataclass(frozen=True)
@@ -131,7 +123,7 @@ def describe_table(connection: Connection, name: str, monitor: MonitorConfig) ->
     missing = [column for column in required_columns(monitor) if column not in columns]
     if missing:
         raise SourceError(_missing_columns(name, place, missing, list(columns)))
-    return WatchedTable(place.rows(columns), columns, monitor.key, place.indexes(inspector), dialect)
+    return WatchedTable(place.rows(columns), columns, monitor.key, place.indexes(connection, dialect), dialect)
 
 
 def required_columns(monitor: MonitorConfig) -> tuple[str, ...]:
@@ -174,6 +166,10 @@ class _Place:
             return dialect.table_columns(connection, self._table([]))
         return dialect.query_columns(connection, self._subquery(self.query, []))
 
+    def indexes(self, connection: Connection, dialect: Dialect) -> tuple[Index, ...] | None:
+        """Return the indexes of a table that cover all of its rows; None for a view or a query."""
+        return dialect.indexes(connection, self._table([])) if self.query is None else None
+
     def _table(self, columns: Sequence[ColumnClause[Any]]) -> TableClause:
         schema = quoted_name(self.schema, quote=True) if self.schema else None
         return table_clause(quoted_name(self.table, quote=True), *columns, schema=schema)
@@ -182,20 +178,6 @@ class _Place:
     def _subquery(query: str, columns: Sequence[ColumnClause[Any]]) -> Subquery:
         # The line break ends a comment on the query's last line.
         return raw_sql(query.strip().rstrip(";") + "\n").columns(*columns).subquery("records")
-
-    def indexes(self, inspector: Inspector) -> tuple[Index, ...] | None:
-        """Return the indexes of a table that cover all of its rows."""
-        if self.query is not None or self.table in inspector.get_view_names(self.schema):
-            return None
-        primary = inspector.get_pk_constraint(self.table, self.schema)["constrained_columns"]
-        unique = [item["column_names"] for item in inspector.get_unique_constraints(self.table, self.schema)]
-        indexes = [Index(tuple(columns), is_unique=True) for columns in [primary, *unique] if columns]
-        for item in inspector.get_indexes(self.table, self.schema):
-            is_partial = any(option.endswith("_where") for option in item.get("dialect_options", {}))
-            if not is_partial:
-                names = tuple(name or "" for name in item["column_names"])  # "" for an expression
-                indexes.append(Index(names, bool(item["unique"])))
-        return tuple(indexes)
 
 
 def _place(inspector: Inspector, name: str, monitor: MonitorConfig) -> _Place:

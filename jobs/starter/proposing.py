@@ -136,7 +136,7 @@ def _describe(connection: Connection, table: str, key: str | None) -> WatchedTab
     if key is not None:
         return replace(described, key=_existing_key(described, table, key))
     rows: Any = described.records
-    primary = tuple(inspector.get_pk_constraint(rows.name, rows.schema)["constrained_columns"])
+    primary = described.dialect.primary_key(connection, rows)
     if not primary:
         raise UsageError(
             f"The table {table!r} has no primary key. Name a column that is unique, never null, and grows with each "

@@ -306,7 +306,7 @@ def test_another_database_is_refused():
     table = WatchedTable(
         table_clause("t", column("at")), {"at": WatchedColumn("at", "DATETIME", "timestamp")}, ("id",), None, dialect
     )
-    with pytest.raises(SourceError, match="`resample` does not work with mysql"):
+    with pytest.raises(SourceError, match="`resample` does not work with MySQL"):
         Grid.of(None, table, "at", timedelta(seconds=10))
 
 
