@@ -24,7 +24,7 @@ def open_engine(url: SecretStr) -> Engine:
         parsed = make_url(url.get_secret_value())
         return _engine(parsed)
     except NoSuchModuleError:
-        msg = f"{parsed.drivername!r} is no known kind of database. Known are, for example, postgresql and sqlite."
+        msg = f"{parsed.drivername!r} is not a supported kind of database. Use, for example, postgresql or sqlite."
         raise ConfigError(msg) from None
     except (ArgumentError, ValueError):
         msg = "A database address cannot be read. Expected a form such as postgresql://user:password@host/database."

@@ -310,8 +310,10 @@ class Dialect:
 
     def insert_batch(self, connection: Connection, table: Table, batch: "pa.RecordBatch") -> None:
         """Insert an Arrow batch, whose columns are named as the table's."""
-        rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
-        self.insert_rows(connection, table, batch.schema.names, rows)
+        for start in range(0, batch.num_rows, _ROWS_PER_INSERT):
+            part = batch.slice(start, _ROWS_PER_INSERT)
+            rows = zip(*(column.to_pylist() for column in part.columns), strict=True)
+            self.insert_rows(connection, table, batch.schema.names, rows)
 
     def blocking_views(self, connection: Connection, table: Table) -> list[tuple[str, str]]:  # noqa: ARG002
         """Return schema and name of each view because of which a table cannot be dropped."""

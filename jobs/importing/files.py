@@ -56,7 +56,8 @@ def open_records(path: Path) -> RecordFile:
     readers: dict[str, type[CsvFile | ParquetFile]] = {".csv": CsvFile, ".tsv": CsvFile, ".parquet": ParquetFile}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        msg = f"{path} is no file to import: its name ends in {path.suffix!r}, expected one of {', '.join(readers)}."
+        endings = ", ".join(readers)
+        msg = f"{path} is not a CSV or Parquet file: its name ends in {path.suffix!r}, expected one of {endings}."
         raise UsageError(msg)
     try:
         return reader(path)
@@ -122,7 +123,7 @@ class CsvFile:
             # pyarrow names neither the line nor the byte; a second, slow pass does.
             _check_encoding(self.path)
             _check_ragged(self.path, self._header)
-            msg = f"{self.path} is no valid CSV: {exc}. Check its quotes: each one opened has to be closed."
+            msg = f"{self.path} is not valid CSV: {exc}. Check that every quote is closed."
             raise RecordsError(msg) from exc
 
 
@@ -134,7 +135,7 @@ class ParquetFile:
         try:
             file = pyarrow.parquet.ParquetFile(path)
         except pa.ArrowInvalid as exc:
-            msg = f"{path} is no valid Parquet file: {exc}"
+            msg = f"{path} is not a valid Parquet file: {exc}"
             raise RecordsError(msg) from exc
         with file:
             _check_names(path, file.schema_arrow.names)
@@ -280,6 +281,6 @@ def _check_ragged(path: Path, header: _Header) -> None:
             if row and len(row) != len(header.names):
                 msg = (
                     f"Line {reader.line_num} of {path} has {len(row)} cells, expected {len(header.names)} as in "
-                    f"its header. Mend the line, or quote cells that hold {header.delimiter!r}."
+                    f"its header. Correct the line, or quote cells that hold {header.delimiter!r}."
                 )
                 raise RecordsError(msg)

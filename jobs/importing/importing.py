@@ -83,7 +83,7 @@ def import_file(
     """
     existing = _existing_columns(engine, table)
     if existing and if_exists == "fail":
-        msg = f"There is a table {table} already. Import under another name, or ask to append to it or to replace it."
+        msg = f"The table {table} exists already. Import under another name, append to it or replace it."
         raise UsageError(msg)
     records = files.open_records(path)
     _check_key(records, key)
@@ -211,7 +211,7 @@ def _batches(records: RecordFile, kinds: Kinds, key: str) -> Iterator[pa.RecordB
         if key in kinds and stored[key].null_count:
             record = rows + stored[key].is_null().index(True).as_py() + 1
             msg = (
-                f"Record {record} of {records.path} has no {key!r}, which is to be the key. "
+                f"Record {record} of {records.path} has no value for the key {key!r}. "
                 "Fill it in, or name a key column that the file does not have to number the records."
             )
             raise RecordsError(msg)

@@ -19,7 +19,7 @@ from jobs.reading.fingerprint import checksums
 from jobs.reading.grid import Grid
 from jobs.reading.past import Past
 from jobs.reading.resampling import cells_of, resampled
-from jobs.reading.rows import Condition, expressions, hundreds, is_normal, joined
+from jobs.reading.rows import Condition, concatenated, expressions, hundreds, is_normal
 from jobs.reading.table import WatchedTable
 from jobs.reading.typed_columns import typed
 from schemas.config import MonitorConfig
@@ -74,7 +74,7 @@ class Cells:
 
     def among(self, keys: Sequence[Key]) -> pd.DataFrame:
         """Return the records that have one of the keys, in key order within each hundred."""
-        return joined([self._records(self.table.among(portion)) for portion in hundreds(keys)])
+        return concatenated([self._records(self.table.among(portion)) for portion in hundreds(keys)])
 
     def newest(self, limit: int, after: Key | None = None) -> pd.DataFrame:
         """Return the newest `limit` records past a key, in key order."""
@@ -101,7 +101,7 @@ class Cells:
             count += len(pages[-1])
             older = self._newest_start(key, begin) if count < moments else None
             if older is None:
-                return joined([page for page in pages[::-1] if len(page)] or pages[:1]).tail(moments)
+                return concatenated([page for page in pages[::-1] if len(page)] or pages[:1]).tail(moments)
             end, width = older + step, min(2 * width, _MAX_SEARCH_FACTOR * moments)
 
     def between(self, first: Key, last: Key, limit: int) -> pd.DataFrame | None:
@@ -259,4 +259,4 @@ def _newest(pages: Iterator[pd.DataFrame], limit: int) -> pd.DataFrame:
         if count >= limit:
             break
     filled = [page for page in kept[::-1] if len(page)] or kept[:1]
-    return joined(filled).tail(limit).reset_index(drop=True)
+    return concatenated(filled).tail(limit).reset_index(drop=True)

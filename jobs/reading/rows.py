@@ -68,7 +68,7 @@ class Rows:
     def among(self, keys: Sequence[Key]) -> pd.DataFrame:
         """Return the records that have one of the keys, in key order within each hundred."""
         statement = self._select(with_label=False).order_by(*self.table.order())
-        return joined([self._frame(statement.where(self.table.among(portion))) for portion in hundreds(keys)])
+        return concatenated([self._frame(statement.where(self.table.among(portion))) for portion in hundreds(keys)])
 
     def newest(self, limit: int, after: Key | None = None) -> pd.DataFrame:
         """Return the newest `limit` records past a key, in key order."""
@@ -88,7 +88,7 @@ class Rows:
         statement = past.select.where(past.time < past.time_of(key)).order_by(*past.order(newest_first=True))
         kept, page = None, self._frame(statement.limit(moments))
         while True:
-            kept = page if kept is None else joined([kept, page])
+            kept = page if kept is None else concatenated([kept, page])
             kept = kept[~kept[time].duplicated()]
             if len(page) < moments or len(kept) >= moments:
                 return kept.head(moments).iloc[::-1]
@@ -137,7 +137,7 @@ class Rows:
             if len(page) < size:
                 break
             older = table.before(keys_of(page.tail(1), self.monitor.key)[0])
-        return joined(pages[::-1])
+        return concatenated(pages[::-1])
 
 
 def is_normal(monitor: MonitorConfig) -> Condition:
@@ -168,7 +168,7 @@ def expressions(table: WatchedTable, monitor: MonitorConfig, *, with_label: bool
     return [_expression(table, monitor, name) for name in dict.fromkeys(names) if name is not None]
 
 
-def joined(pages: list[pd.DataFrame]) -> pd.DataFrame:
+def concatenated(pages: list[pd.DataFrame]) -> pd.DataFrame:
     """Concatenate frames; a column of integers stays one if it is all missing in a frame."""
     frame = pd.concat(pages, ignore_index=pages[0].index.nlevels == 1 and pages[0].index.names == [None])
     nullable = [name for name in frame if frame[name].dtype == "Float64"]

@@ -65,18 +65,18 @@ class _LeftOut(Exception):
 
 
 @dataclass(frozen=True)
-class _Table:
-    """A table, and its first records as the driver returns them."""
+class _Sample:
+    """The first records of a table, as the driver returns them."""
 
-    described: WatchedTable
-    first: pd.DataFrame
+    table: WatchedTable
+    records: pd.DataFrame
 
     def holds(self, role: Role | Literal["timestamp"], name: str) -> bool:
         """Return whether the records of a column can be read in a role."""
-        settings: dict[str, Any] = {"key": self.described.key, role: (name,)}
-        columns = dict.fromkeys((*self.described.key, name))
+        settings: dict[str, Any] = {"key": self.table.key, role: (name,)}
+        columns = dict.fromkeys((*self.table.key, name))
         try:
-            typed(self.first[[*columns]], name, MonitorConfig.model_construct(**settings))
+            typed(self.records[[*columns]], name, MonitorConfig.model_construct(**settings))
         except SourceError:
             return False
         return True
@@ -97,7 +97,7 @@ def propose_monitor(engine: Engine, table: str, key: str | None) -> Proposal:
     """
     with reading(engine, SourceError) as connection:
         described = _describe(connection, table, key)
-        sample = _Table(described, _first_records(engine, described))
+        sample = _Sample(described, _first_records(engine, described))
         label, time = _label(sample), _time(sample)
         normal = None if label is None else _is_zero(connection, described, label)
         features, left_out = _features(sample, label, time)
@@ -135,8 +135,21 @@ def _describe(connection: Connection, table: str, key: str | None) -> WatchedTab
     described = describe_table(connection, table, MonitorConfig.model_construct(table=table, key=()))
     if key is not None:
         return replace(described, key=_existing_key(described, table, key))
-    rows: Any = described.records
-    primary = described.dialect.primary_key(connection, rows)
+    return replace(described, key=_ordered_primary_key(connection, described, table))
+
+
+def _existing_key(described: WatchedTable, table: str, key: str) -> tuple[str, ...]:
+    if key not in described.columns:
+        raise UsageError(
+            f"The table {table!r} has no column {key!r} for a key. It has: {', '.join(described.columns)}. "
+            "Name one of them with --key."
+        )
+    return (key,)
+
+
+def _ordered_primary_key(connection: Connection, described: WatchedTable, table: str) -> tuple[str, ...]:
+    records: Any = described.records
+    primary = described.dialect.primary_key(connection, records)
     if not primary:
         raise UsageError(
             f"The table {table!r} has no primary key. Name a column that is unique, never null, and grows with each "
@@ -149,16 +162,7 @@ def _describe(connection: Connection, table: str, key: str | None) -> WatchedTab
             f"Column {unordered!r} in the primary key of {table!r} is of type {kind}, whose values do not grow with "
             "each new record. Name a unique column whose values do: --key COLUMN."
         )
-    return replace(described, key=primary)
-
-
-def _existing_key(described: WatchedTable, table: str, key: str) -> tuple[str, ...]:
-    if key not in described.columns:
-        raise UsageError(
-            f"The table {table!r} has no column {key!r} for a key. It has: {', '.join(described.columns)}. "
-            "Name one of them with --key."
-        )
-    return (key,)
+    return primary
 
 
 def _first_records(engine: Engine, described: WatchedTable) -> pd.DataFrame:
@@ -170,25 +174,25 @@ def _first_records(engine: Engine, described: WatchedTable) -> pd.DataFrame:
     return first
 
 
-def _label(table: _Table) -> str | None:
+def _label(sample: _Sample) -> str | None:
     """Return the first column that is a label by its name and holds only 0 and 1, or None."""
-    for column in _others(table.described, None):
+    for column in _others(sample.table, None):
         if _LABEL_NAME.search(column.name) and column.family in {"integer", "boolean", "unknown"}:
-            values = table.first[column.name].dropna()
+            values = sample.records[column.name].dropna()
             if len(values) and values.isin([0, 1]).all():
                 return column.name
     return None
 
 
-def _time(table: _Table) -> str | None:
+def _time(sample: _Sample) -> str | None:
     """Return the first time column named as the time of a record, or else the only time column, or None."""
-    times = [column.name for column in table.described.columns.values() if column.family in _TIMES]
+    times = [column.name for column in sample.table.columns.values() if column.family in _TIMES]
     named = [name for name in times if _TIME_NAME.search(name)]
-    if table.described.dialect.has_dynamic_types:  # times are texts, in columns of either type
-        texts = [column.name for column in table.described.columns.values() if column.family in {"text", "unknown"}]
-        named += [name for name in texts if _TIME_NAME.search(name) and table.first[name].notna().any()]
+    if sample.table.dialect.has_dynamic_types:  # times are texts, in columns of either type
+        texts = [column.name for column in sample.table.columns.values() if column.family in {"text", "unknown"}]
+        named += [name for name in texts if _TIME_NAME.search(name) and sample.records[name].notna().any()]
     candidates = [*named, *(times if len(times) == 1 else [])]
-    return next((name for name in candidates if table.holds("timestamp", name)), None)
+    return next((name for name in candidates if sample.holds("timestamp", name)), None)
 
 
 def _is_zero(connection: Connection, table: WatchedTable, name: str) -> str:
@@ -198,13 +202,13 @@ def _is_zero(connection: Connection, table: WatchedTable, name: str) -> str:
     return f"{quoted} = false" if is_boolean else f"{quoted} = 0"
 
 
-def _features(table: _Table, label: str | None, time: str | None) -> tuple[dict[Role, list[str]], dict[str, str]]:
+def _features(sample: _Sample, label: str | None, time: str | None) -> tuple[dict[Role, list[str]], dict[str, str]]:
     features: dict[Role, list[str]] = {"numeric": [], "boolean": [], "categorical": []}
     left_out: dict[str, str] = {}
-    normal = table.first if label is None else table.first[table.first[label] == 0]
-    for column in _others(table.described, label, time):
+    normal = sample.records if label is None else sample.records[sample.records[label] == 0]
+    for column in _others(sample.table, label, time):
         try:
-            features[_role(table, column, normal)].append(column.name)
+            features[_role(sample, column, normal)].append(column.name)
         except _LeftOut as reason:
             left_out[column.name] = str(reason)
     if not any(features.values()):
@@ -217,7 +221,7 @@ def _others(described: WatchedTable, *taken: str | None) -> Iterator[WatchedColu
     return (column for column in described.columns.values() if column.name not in {*described.key, *taken})
 
 
-def _role(table: _Table, column: WatchedColumn, normal: pd.DataFrame) -> Role:
+def _role(sample: _Sample, column: WatchedColumn, normal: pd.DataFrame) -> Role:
     if column.family in {*_TIMES, "date"}:
         raise _LeftOut("a time: list it under timestamp to learn its time of day and day of week")
     role = _by_values(normal[column.name]) if column.family == "unknown" else _FEATURES.get(column.family)
@@ -230,7 +234,7 @@ def _role(table: _Table, column: WatchedColumn, normal: pd.DataFrame) -> Role:
         _refuse_many(values)
     elif column.family == "integer" and _ID_NAME.search(column.name):
         raise _LeftOut("an id by its name: list it as entity, or under categorical, if records share it")
-    if not table.holds(role, column.name):
+    if not sample.holds(role, column.name):
         raise _LeftOut(f"declared {column.type.lower() or 'without a type'}, but holds other values")
     return role
 

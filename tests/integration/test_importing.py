@@ -196,7 +196,7 @@ def test_an_interrupted_import_leaves_no_table(engine, csv):
 
 def test_a_table_is_replaced_only_when_asked(engine, csv):
     import_file(csv("a\n1\n"), engine, "t")
-    with pytest.raises(UsageError, match="There is a table t already"):
+    with pytest.raises(UsageError, match="The table t exists already"):
         import_file(csv("b\n2\n"), engine, "t")
     import_file(csv("b\n2\n"), engine, "t", if_exists="replace")
     assert rows(engine, "SELECT b FROM t") == [(2,)]

@@ -21,7 +21,7 @@ def opened(url):
     [
         ("sekret", "cannot be read. Expected a form such as postgresql://"),
         ("postgresql://u:sekret@host:port/db", "cannot be read"),
-        ("postgrsql://u:sekret@host/db", "'postgrsql' is no known kind of database"),
+        ("postgrsql://u:sekret@host/db", "'postgrsql' is not a supported kind of database"),
         ("mysql+mysqldb://u:sekret@host/db", "'MySQLdb' for 'mysql[+]mysqldb' is not .* pip install mysqlclient$"),
         ("mysql+cymysql://u:sekret@host/db", "'cymysql' for 'mysql[+]cymysql' is not installed. Install it first.$"),
     ],
