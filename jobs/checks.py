@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from sqlalchemy import Column, ColumnElement, Connection, MetaData, Select, String, Table, case, cast, func, select
+from sqlalchemy import Column, Connection, MetaData, Select, String, Table, cast, func, select
 from sqlalchemy import Index as SqlIndex
 from sqlalchemy.schema import CreateIndex
 
 from jobs.alerting import check_address
 from jobs.databases import reading
+from jobs.dialects import Family
 from jobs.reading.source import Source
-from jobs.reading.table import Family, WatchedTable, raw_sql
+from jobs.reading.table import WatchedTable, raw_sql
 from jobs.timing import Timing, check_timing
 from schemas.config import Config, MonitorConfig
 from schemas.errors import ConfigError, RecordsError, SourceError
@@ -45,7 +46,7 @@ class Finding:
 def check_monitor(name: str, monitor: MonitorConfig, source: Source) -> list[Finding]:
     """Everything that is wrong with a monitor, or one finding that says that nothing is."""
     try:
-        watched = source.watched()
+        watched = source.table()
         problems = [*_types(monitor, watched), *_key_types(monitor, watched)]
         with reading(source.engine, SourceError) as connection:
             problems += _keys(connection, monitor, watched)
@@ -115,7 +116,8 @@ def needed_normal_records(rate: float) -> int:
 
 
 def _types(monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
-    times: set[Family] = _TIMES | {"text"} if watched.dialect == "sqlite" else _TIMES  # SQLite keeps times as texts
+    # SQLite keeps times as texts
+    times: set[Family] = _TIMES | {"text"} if watched.dialect.has_dynamic_types else _TIMES
     fitting_forms: dict[Form, set[Family]] = {"number": _NUMBERS, "truth": _NUMBERS, "time": times}
     roles = (
         *((kind, names, fitting_forms.get(FORMS[kind])) for kind, names in monitor.features.by_type().items()),
@@ -220,28 +222,22 @@ def _normal_count(monitor: MonitorConfig, watched: WatchedTable) -> Select[Any]:
 
 
 def _forms_of_time(connection: Connection, monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
-    """SQLite compares times as the texts or numbers they are, so a series in two forms has no order."""
-    if monitor.series is None or monitor.time is None or watched.dialect != "sqlite":
+    """Find times of a series in more than one form, if the database orders them as texts."""
+    if monitor.series is None or monitor.time is None:
         return
     time = watched.records.c[monitor.time]
-    text = cast(time, String)
-    kind = func.typeof(time)
-    of_day = func.substr(text, len("2026-01-31T"))  # with the separator before it
-    separator, offset = func.substr(of_day, 1, 1), _offset(of_day)
-    form = (kind, case((kind == "text", func.length(text))), separator, func.substr(text, -1) == "Z", offset)
-    forms = connection.scalars(select(func.min(text)).where(time.is_not(None)).group_by(*form).limit(2)).all()
+    form = watched.dialect.written_form(time)
+    if form is None:
+        return
+    examples = select(func.min(cast(time, String))).where(time.is_not(None)).group_by(*form).limit(2)
+    forms = connection.scalars(examples).all()
     if len(forms) > 1:
         yield Finding(
             "error",
             f"The column {monitor.time!r} holds times in more than one form, such as {' and '.join(map(repr, forms))}, "
-            "which SQLite does not order by time. Write all in one, such as '2026-01-31 08:00:00.000000', in UTC.",
+            f"which {watched.dialect.title} does not order by time. Write all in one form, such as "
+            "'2026-01-31 08:00:00.000000', in UTC.",
         )
-
-
-def _offset(of_day: ColumnElement[str]) -> ColumnElement[str]:
-    """The offset from UTC at the end of a time of day, such as ``+02:00``; empty where there is none."""
-    signs = [func.instr(of_day, sign) for sign in "+-"]
-    return case(*((at > 0, func.substr(of_day, at)) for at in signs), else_="")
 
 
 def _indexes(connection: Connection, monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:

@@ -178,11 +178,12 @@ def _is_ours(connection: Connection, name: str) -> bool:
     """Return whether our schema has a view of the name that reads the same tables as ours."""
     inspector = inspect(connection)
     schema = inspector.default_schema_name
-    is_exact = connection.dialect.name == "postgresql"  # elsewhere the case of a name may not count
-    views = {other if is_exact else other.lower(): other for other in inspector.get_view_names(schema)}
-    if name not in views:
+    names = inspector.get_view_names(schema)
+    # Some databases ignore the case of a name; in the others, a name of another case is never dropped for ours.
+    actual = {other.lower(): other for other in names} | {other: other for other in names}
+    if name not in actual:
         return False
-    definition = re.sub(r'["`]', "", inspector.get_view_definition(views[name], schema))
+    definition = re.sub(r'["`]', "", inspector.get_view_definition(actual[name], schema))
     ours = _OURS_JOINED if name.startswith(joined_name("")) else _OURS
     return ours.search(definition) is not None
 

@@ -33,7 +33,8 @@ class Moment(click.ParamType[datetime]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """The time that a text stands for."""
-        from jobs.reading.valid_times import END, FIRST
+        from jobs.dialects import END_OF_VALID_TIMES as END
+        from jobs.dialects import FIRST_VALID_TIME as FIRST
 
         if isinstance(value, datetime):
             return value
@@ -43,7 +44,11 @@ class Moment(click.ParamType[datetime]):
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time. Write it like 2026-03-01, or 2026-03-01T12:30:00.", param, ctx)
         if not FIRST <= time < END:
-            self.fail(f"{value!r} is not within the years {FIRST.year} to {END.year - 1}.", param, ctx)
+            self.fail(
+                f"{value!r} is not within the years {FIRST.year} to {END.year - 1}.",
+                param,
+                ctx,
+            )
         return time
 
 

@@ -1,1 +1,1 @@
-"""Files of records into tables."""
+"""Imports files of records into tables."""

@@ -1,8 +1,8 @@
-"""Files of records, read as typed Arrow batches: CSV and Parquet.
+"""Reads CSV and Parquet files as typed Arrow batches.
 
-The types of a CSV file are inferred over the whole of it before the first record is handed out, so a
-column that turns from whole numbers to decimals in its last line is decimal throughout. Both formats are
-read in batches; the memory needed does not depend on the size of the file.
+The types of a CSV file are inferred from the whole file before the first record is returned, so a column with a
+decimal only in its last line is decimal throughout. Both formats are read in batches; the memory needed does not depend
+on the size of the file.
 """
 
 import csv
@@ -32,31 +32,32 @@ Kinds: TypeAlias = dict[str, pa.DataType]
 _DELIMITERS = ",;\t|"
 _BLOCK_BYTES = 4 << 20
 _BATCH_ROWS = 10_000
-_LADDER = (INTEGER, DECIMAL, BOOLEAN, NAIVE_TIME, TIME)
-_CODE = r"^\s*[+-]?0[0-9xX]"  # such as 00123 or 0x7b: a number would lose what tells it from 123
+_INFERRED_KINDS = (INTEGER, DECIMAL, BOOLEAN, NAIVE_TIME, TIME)
+_CODE = r"^\s*[+-]?0[0-9xX]"  # such as 00123 or 0x7b, which differ from 123
 
 
 class RecordFile(Protocol):
-    """A file of records with one type per column, out of those named in this module."""
+    """A file of records with one type per column, out of those that this module names."""
 
     path: Path
     kinds: Kinds
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The records in the file's order, in the file's own types."""
+        """Yield the records in the file's order and types."""
 
 
 def open_records(path: Path) -> RecordFile:
-    """The records in a CSV or Parquet file, by the ending of its name.
+    """Open a CSV or Parquet file, by the ending of its name.
 
     Raises:
-        UsageError: where there is no such file, or its ending is not known.
-        RecordsError: where it is no table: a ragged line, another encoding than UTF-8, no records.
+        UsageError: If there is no such file, or its ending is not supported.
+        RecordsError: If it is not a table: a ragged line, another encoding than UTF-8, no records.
     """
     readers: dict[str, type[CsvFile | ParquetFile]] = {".csv": CsvFile, ".tsv": CsvFile, ".parquet": ParquetFile}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        msg = f"{path} is no file to import: its name ends in {path.suffix!r}, expected one of {', '.join(readers)}."
+        endings = ", ".join(readers)
+        msg = f"{path} is not a CSV or Parquet file: its name ends in {path.suffix!r}, expected one of {endings}."
         raise UsageError(msg)
     try:
         return reader(path)
@@ -66,10 +67,10 @@ def open_records(path: Path) -> RecordFile:
 
 
 def convert(values: pa.Array, target: pa.DataType) -> pa.Array:
-    """Values as another type; a time loses what is finer than microseconds, a decimal what no double holds.
+    """Convert values to another type; times are cut to microseconds, decimals rounded to doubles.
 
     Raises:
-        pyarrow.ArrowInvalid: where a value does not fit.
+        pyarrow.ArrowInvalid: If a value does not fit.
     """
     if values.type == target:
         return values
@@ -89,7 +90,7 @@ class CsvFile:
         self.kinds = self._infer()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The records as text: what a cell says is for the caller to `convert`."""
+        """Yield the records as text, for the caller to `convert`."""
         header = self._header
         everything_text = pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(header.names, TEXT), strings_can_be_null=True
@@ -97,7 +98,7 @@ class CsvFile:
         with self._errors_explained():
             yield from pyarrow.csv.open_csv(
                 self.path,
-                # The header was read already: pyarrow would not tell which of its names are wrong.
+                # The header was read already: an error of pyarrow does not name its wrong columns.
                 pyarrow.csv.ReadOptions(
                     column_names=header.names, skip_rows=header.lines, block_size=_BLOCK_BYTES, use_threads=False
                 ),
@@ -119,10 +120,10 @@ class CsvFile:
         try:
             yield
         except pa.ArrowInvalid as exc:
-            # pyarrow names neither the line nor the byte; a second, slow look does.
+            # pyarrow names neither the line nor the byte; a second, slow pass does.
             _check_encoding(self.path)
             _check_ragged(self.path, self._header)
-            msg = f"{self.path} is no valid CSV: {exc}. Check its quotes: each one opened has to be closed."
+            msg = f"{self.path} is not valid CSV: {exc}. Check that every quote is closed."
             raise RecordsError(msg) from exc
 
 
@@ -134,7 +135,7 @@ class ParquetFile:
         try:
             file = pyarrow.parquet.ParquetFile(path)
         except pa.ArrowInvalid as exc:
-            msg = f"{path} is no valid Parquet file: {exc}"
+            msg = f"{path} is not a valid Parquet file: {exc}"
             raise RecordsError(msg) from exc
         with file:
             _check_names(path, file.schema_arrow.names)
@@ -142,7 +143,7 @@ class ParquetFile:
             _check_not_empty(path, file.metadata.num_rows)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The records, with times in microseconds and every other value in the types of `kinds`."""
+        """Yield the records in the types of `kinds`, with times in microseconds."""
         try:
             with pyarrow.parquet.ParquetFile(self.path) as file:
                 for batch in file.iter_batches(_BATCH_ROWS):
@@ -191,10 +192,10 @@ def _is_number(text: str) -> bool:
 
 
 def _widened(kind: pa.DataType, values: pa.Array) -> pa.DataType:
-    """The narrowest type that holds a column so far, of type `kind`, and more of its cells."""
+    """Return the narrowest type that holds a column's cells so far, of type `kind`, and more cells."""
     if kind == TEXT or values.null_count == len(values):
         return kind
-    wider = {EMPTY: _LADDER, INTEGER: (INTEGER, DECIMAL)}.get(kind, (kind,))
+    wider = {EMPTY: _INFERRED_KINDS, INTEGER: (INTEGER, DECIMAL)}.get(kind, (kind,))
     return next((candidate for candidate in wider if _fits(values, candidate)), TEXT)
 
 
@@ -209,7 +210,7 @@ def _fits(values: pa.Array, kind: pa.DataType) -> bool:
 
 
 def _plain_type(path: Path, field: pa.Field) -> pa.DataType:
-    """The one of this module's types that holds a Parquet column."""
+    """Return the type of this module that holds a Parquet column."""
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
     plain: tuple[tuple[Any, pa.DataType], ...] = (
         (pa.types.is_integer, INTEGER),
@@ -280,6 +281,6 @@ def _check_ragged(path: Path, header: _Header) -> None:
             if row and len(row) != len(header.names):
                 msg = (
                     f"Line {reader.line_num} of {path} has {len(row)} cells, expected {len(header.names)} as in "
-                    f"its header. Mend the line, or quote cells that hold {header.delimiter!r}."
+                    f"its header. Correct the line, or quote cells that hold {header.delimiter!r}."
                 )
                 raise RecordsError(msg)

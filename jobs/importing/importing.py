@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
-import pyarrow.csv
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
-from jobs.databases import failure, reading, sqlite_file, writing
+from jobs.databases import failure, reading, writing
+from jobs.dialects import Dialect, dialect_of
 from jobs.importing import files
 from jobs.importing.files import Kinds, RecordFile
 from jobs.importing.replacing import replace_table
@@ -19,7 +19,7 @@ from jobs.importing.reserved import is_home_of_store, refuse_own_name
 from schemas.errors import RecordsError, SourceError, UsageError
 from schemas.tables import BigId, UtcDateTime
 
-Existing: TypeAlias = dict[str, Any]  # what SQLAlchemy's inspector says, by column
+Existing: TypeAlias = dict[str, Any]  # what SQLAlchemy's inspector reports, by column
 
 _SQL_TYPES: dict[pa.DataType, TypeEngine[Any]] = {
     files.INTEGER: sa.BigInteger(),
@@ -29,12 +29,8 @@ _SQL_TYPES: dict[pa.DataType, TypeEngine[Any]] = {
     files.TEXT: sa.Text(),
     files.EMPTY: sa.Double(),  # a sensor that was silent throughout: numbers may follow
 }
-_KEY_TYPES: dict[pa.DataType, TypeEngine[Any]] = {
-    files.INTEGER: BigId,
-    files.TIME: UtcDateTime(),
-    files.TEXT: sa.Text().with_variant(sa.String(255), "mysql", "mariadb"),
-}
-# Columns of a table that exists: which types of a file fit them, and as what these are read.
+_KEY_KINDS = (files.INTEGER, files.TIME, files.NAIVE_TIME, files.TEXT)
+# Columns of an existing table: their types, the types of a file that fit them, and the type to read these as.
 _FAMILIES: tuple[tuple[tuple[type[Any], ...], tuple[pa.DataType, ...], pa.DataType], ...] = (
     ((sa.Boolean,), (files.BOOLEAN,), files.BOOLEAN),
     ((sa.Integer,), (files.INTEGER,), files.INTEGER),
@@ -42,23 +38,21 @@ _FAMILIES: tuple[tuple[tuple[type[Any], ...], tuple[pa.DataType, ...], pa.DataTy
     ((sa.DateTime,), (files.TIME,), files.TIME),
     ((sa.String,), tuple(_SQL_TYPES), files.TEXT),
 )
-_INSERT_ROWS = 10_000
 
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import did; `columns` holds the SQL type of each column of the file.
-
-    `is_key_added` says that the file had no key, so the database numbered the records; `naive_times` are the
-    columns whose times had no zone and were taken as UTC.
-    """
+    """The outcome of an import."""
 
     table: str
     rows: int
     columns: Mapping[str, str]
+    """The SQL type of each column of the file."""
     key: str
     is_key_added: bool
+    """Whether the file had no key, so that the database numbered the records."""
     naive_times: tuple[str, ...]
+    """Columns whose times had no zone and were taken as UTC."""
 
 
 def import_file(
@@ -74,28 +68,28 @@ def import_file(
 
     Args:
         path: The file. CSV is UTF-8 with a header, delimited by comma, semicolon, tab or bar.
-        engine: The database, from `jobs.databases`. MySQL commits when it creates a table: there, a failure
-            leaves an empty one.
-        table: Its name, `schema.table` where it is not in the default schema.
-        key: The primary key of a new table; where the file lacks that column, the database numbers the records.
-        if_exists: What to do where there is such a table.
+        engine: The database, from `jobs.databases`. MySQL commits when it creates a table, so a failure leaves an
+            empty table there.
+        table: Its name; `schema.table` if it is not in the default schema.
+        key: The primary key of a new table; if the file lacks that column, the database numbers the records.
+        if_exists: What to do if there is such a table.
         progress: Called with the number of records written so far.
 
     Raises:
-        UsageError: where the file is not there or of another format, or the table exists, is one of Plumbline's own,
-            or has views that bar its replacement.
-        RecordsError: where the records are no table, do not fit the existing one, or lack or repeat keys.
-        SourceError: where the database cannot be written.
+        UsageError: If the file does not exist or has another format, or if the table exists, is one of Plumbline's
+            own, or has views that prevent its replacement.
+        RecordsError: If the records are not a table, do not fit the existing one, or lack or repeat keys.
+        SourceError: If the database cannot be written.
     """
     existing = _existing_columns(engine, table)
     if existing and if_exists == "fail":
-        msg = f"There is a table {table} already. Import under another name, or ask to append to it or to replace it."
+        msg = f"The table {table} exists already. Import under another name, append to it or replace it."
         raise UsageError(msg)
     records = files.open_records(path)
     _check_key(records, key)
     is_new = not existing or if_exists == "replace"
     kinds = _stored_kinds(records) if is_new else _fitted_kinds(records, existing, key)
-    target = _table(table, kinds, key)
+    target = _table(table, kinds, key, dialect_of(engine))
     with writing(engine, SourceError) as connection, _rejection_explained(connection, path):
         if is_new:
             replace_table(connection, target)
@@ -111,8 +105,8 @@ def import_file(
 
 
 def _existing_columns(engine: sa.Engine, table: str) -> Existing:
-    """The columns of a table; none where there is no such table."""
-    file = sqlite_file(engine.url)
+    """Return the columns of a table; none if there is no such table."""
+    file = dialect_of(engine).file(engine.url)
     if file is not None and not file.exists():
         return {}
     schema, name = _split(table)
@@ -132,17 +126,18 @@ def _split(table: str) -> tuple[str | None, str]:
 
 def _check_key(records: RecordFile, key: str) -> None:
     kind = records.kinds.get(key, files.INTEGER)
-    if kind not in (*_KEY_TYPES, files.NAIVE_TIME):
-        said = "empty" if kind == files.EMPTY else f"of type {kind}"
+    if kind not in _KEY_KINDS:
+        description = "empty" if kind == files.EMPTY else f"of type {kind}"
         msg = (
-            f"The key column {key!r} of {records.path} is {said}; expected whole numbers, times or texts. "
+            f"The key column {key!r} of {records.path} is {description}; expected whole numbers, times or texts. "
             "Name another key column, or one that the file does not have to number the records."
         )
         raise RecordsError(msg)
-    twin = next((name for name in records.kinds if name.casefold() == key.casefold() and name != key), None)
-    if twin is not None:
+    similar = next((name for name in records.kinds if name.casefold() == key.casefold() and name != key), None)
+    if similar is not None:
         msg = (
-            f"The key {key!r} and the column {twin!r} of {records.path} differ in case only. Name {twin!r} as the key."
+            f"The key {key!r} and the column {similar!r} of {records.path} differ in case only. "
+            f"Name {similar!r} as the key."
         )
         raise UsageError(msg)
 
@@ -152,13 +147,13 @@ def _stored_kinds(records: RecordFile) -> Kinds:
 
 
 def _fitted_kinds(records: RecordFile, existing: Existing, key: str) -> Kinds:
-    """How each column of a file has to be read to fit a table that exists."""
+    """Return the type to read each column of a file as, to fit an existing table."""
     stored = _stored_kinds(records)
     unknown = [name for name in stored if name not in existing]
-    absent = [name for name, column in existing.items() if name not in stored and _is_needed(column) and name != key]
-    if unknown or absent:
+    missing = [name for name, column in existing.items() if name not in stored and _is_needed(column) and name != key]
+    if unknown or missing:
         msg = (
-            f"The columns of {records.path} do not fit the table: the table lacks {unknown}, the file lacks {absent}. "
+            f"The columns of {records.path} do not fit the table: the table lacks {unknown}, the file lacks {missing}. "
             "Rename or drop the columns, or import into a table of its own."
         )
         raise RecordsError(msg)
@@ -178,17 +173,17 @@ def _is_needed(column: Mapping[str, Any]) -> bool:
 
 
 def _fitted(kind: pa.DataType, sql_type: TypeEngine[Any]) -> pa.DataType | None:
-    """The type to read a column of type `kind` as for a column of `sql_type`; None where it does not fit."""
+    """Return the type to read a column of type `kind` as for a column of `sql_type`; None if it does not fit."""
     for family, fitting, read_as in _FAMILIES:
         if isinstance(sql_type, family):
             return read_as if kind in (*fitting, files.EMPTY) else None
     return None
 
 
-def _table(table: str, kinds: Kinds, key: str) -> sa.Table:
+def _table(table: str, kinds: Kinds, key: str, dialect: Dialect) -> sa.Table:
     schema, name = _split(table)
     columns = [
-        sa.Column(column, _KEY_TYPES[kind], primary_key=True, autoincrement=False)
+        sa.Column(column, _key_type(kind, dialect), primary_key=True, autoincrement=False)
         if column == key
         else sa.Column(column, _SQL_TYPES[kind])
         for column, kind in kinds.items()
@@ -196,19 +191,27 @@ def _table(table: str, kinds: Kinds, key: str) -> sa.Table:
     if key in kinds:
         return sa.Table(name, sa.MetaData(), *columns, schema=schema)
     number = sa.Column(key, BigId, primary_key=True)
-    # Without AUTOINCREMENT, SQLite hands out the number of a deleted last record again: keys would not grow.
-    return sa.Table(name, sa.MetaData(), number, *columns, schema=schema, sqlite_autoincrement=True)
+    return sa.Table(name, sa.MetaData(), number, *columns, schema=schema, **dialect.numbered_table_options)
+
+
+def _key_type(kind: pa.DataType, dialect: Dialect) -> TypeEngine[Any]:
+    key_types: dict[pa.DataType, TypeEngine[Any]] = {
+        files.INTEGER: BigId,
+        files.TIME: UtcDateTime(),
+        files.TEXT: dialect.text_key_type,
+    }
+    return key_types[kind]
 
 
 def _batches(records: RecordFile, kinds: Kinds, key: str) -> Iterator[pa.RecordBatch]:
-    """The records in the types they are stored in, their keys present."""
+    """Yield the records in the types that they are stored in; every record has a key."""
     rows = 0
     for batch in records.batches():
         stored = pa.record_batch({name: _stored(batch[name], records.kinds[name], kinds[name]) for name in kinds})
         if key in kinds and stored[key].null_count:
             record = rows + stored[key].is_null().index(True).as_py() + 1
             msg = (
-                f"Record {record} of {records.path} has no {key!r}, which is to be the key. "
+                f"Record {record} of {records.path} has no value for the key {key!r}. "
                 "Fill it in, or name a key column that the file does not have to number the records."
             )
             raise RecordsError(msg)
@@ -217,7 +220,7 @@ def _batches(records: RecordFile, kinds: Kinds, key: str) -> Iterator[pa.RecordB
 
 
 def _stored(values: pa.Array, kind: pa.DataType, target: pa.DataType) -> pa.Array:
-    # Cells of a CSV file are texts still: they are read as what they say before they are stored as something else.
+    # Cells of a CSV file are texts still: each is parsed as its own type before it is converted to another.
     return files.convert(values if target == files.TEXT else files.convert(values, kind), target)
 
 
@@ -227,38 +230,19 @@ def _write(
     batches: Iterator[pa.RecordBatch],
     progress: Callable[[int], None] | None,
 ) -> int:
-    write = _copy if connection.dialect.driver == "psycopg" else _insert
+    dialect = dialect_of(connection)
     rows = 0
     for batch in batches:
-        write(connection, target, batch)
+        dialect.insert_batch(connection, target, batch)
         rows += batch.num_rows
         if progress is not None:
             progress(rows)
     return rows
 
 
-def _insert(connection: sa.Connection, target: sa.Table, batch: pa.RecordBatch) -> None:
-    for start in range(0, batch.num_rows, _INSERT_ROWS):
-        part = batch.slice(start, _INSERT_ROWS)
-        cells = zip(*(column.to_pylist() for column in part.columns), strict=True)
-        connection.execute(target.insert(), [dict(zip(batch.schema.names, row, strict=True)) for row in cells])
-
-
-def _copy(connection: sa.Connection, target: sa.Table, batch: pa.RecordBatch) -> None:
-    """Insert by PostgreSQL's COPY, some ten times as fast; Arrow writes missing and empty texts as COPY reads them."""
-    quote = connection.dialect.identifier_preparer  # it doubles each %, for statements with parameters
-    columns = ", ".join(quote.quote_identifier(name) for name in batch.schema.names)
-    rows = pa.BufferOutputStream()
-    pyarrow.csv.write_csv(batch, rows, pyarrow.csv.WriteOptions(include_header=False))
-    statement = f"COPY {quote.format_table(target)} ({columns}) FROM STDIN (FORMAT csv)".replace("%%", "%")
-    driver: Any = connection.connection.driver_connection
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(rows.getvalue())
-
-
 @contextmanager
 def _rejection_explained(connection: sa.Connection, path: Path) -> Iterator[None]:
-    """Errors of the driver become ours, whether they come through SQLAlchemy or from COPY, beside it."""
+    """Translate errors of the driver, whether they come through SQLAlchemy or from the driver itself."""
     driver: Any = connection.dialect.loaded_dbapi
     try:
         yield
@@ -268,7 +252,7 @@ def _rejection_explained(connection: sa.Connection, path: Path) -> Iterator[None
             raise SourceError(failure(connection.engine.url, str(cause))) from exc
         reason = " ".join(str(cause).split("CONTEXT:")[0].split()).rstrip(".")
         msg = (
-            f"The database rejected records of {path}: {reason}. Nothing was imported. Where a key is repeated, "
+            f"The database rejected records of {path}: {reason}. Nothing was imported. If a key is repeated, "
             "name another key column, or one that the file does not have to number the records."
         )
         raise RecordsError(msg) from exc

@@ -1,4 +1,4 @@
-"""The names of Plumbline's own tables and views, under which nothing may be imported."""
+"""Reserved names: those of Plumbline's own tables and views, under which nothing may be imported."""
 
 import sqlalchemy as sa
 
@@ -10,12 +10,12 @@ _NAMES = frozenset({*metadata.tables, VERSION_TABLE, *(view.__name__ for view in
 
 
 def refuse_own_name(table: str) -> None:
-    """Raise where a table of the store has this name, or a view that a training makes may have it.
+    """Raise if a table of the store has this name, or a view that a training creates may have it.
 
-    SQLite tells no two names apart by their case, so none are told apart.
+    Case is ignored, since SQLite ignores it.
 
     Raises:
-        UsageError: with the way out.
+        UsageError: If the name is reserved.
     """
     name = table.lower()
     if name in _NAMES or name.startswith(joined_name("")):
@@ -27,7 +27,7 @@ def refuse_own_name(table: str) -> None:
 
 
 def is_home_of_store(connection: sa.Connection, schema: str | None) -> bool:
-    """Whether a schema, the default one where it is not named, holds the store's tables."""
+    """Return whether a schema, or the default one if it is None, holds the store's tables."""
     inspector = sa.inspect(connection)
     home = inspector.default_schema_name or ""
     return inspector.has_table(VERSION_TABLE) and (schema or home).lower() == home.lower()

@@ -1,1 +1,1 @@
-"""Records of watched tables, read only."""
+"""Reads the records of watched tables."""

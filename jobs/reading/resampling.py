@@ -1,7 +1,7 @@
-"""Rows of a watched table made into records on a grid of time, one for each cell of an entity.
+"""Resamples the rows of a watched table to records on a grid of time, one for each cell of an entity.
 
-Sums of floats depend on their order, and a database adds in an order of its own. So the values of a cell are put
-together here, by time and then by key: the same rows give the same bits.
+Sums of floats depend on their order, and a database adds in an order of its own. So the values of a cell are aggregated
+here, by time and then by key: the same rows give the same bits.
 """
 
 from datetime import timedelta
@@ -14,28 +14,28 @@ from schemas.config import MonitorConfig
 
 
 def cells_of(rows: pd.DataFrame, starts: np.ndarray, monitor: MonitorConfig) -> np.ndarray:
-    """(n,) numbers of the cells that rows are in, each of one entity.
+    """Number the cells of each entity, and return each row's (n,).
 
     Args:
-        rows: n of them, with documented types.
-        starts: (n,) seconds since 1970 at which the cell of each starts.
-        monitor: says which column is the entity.
+        rows: The n rows, with documented types.
+        starts: (n,) the start of each row's cell, in seconds since 1970.
+        monitor: The configuration, which names the column of entities.
     """
     entities = [] if monitor.entity is None else [rows[monitor.entity].to_numpy()]
     return rows.groupby([*entities, starts], sort=False, dropna=False).ngroup().to_numpy()
 
 
 def resampled(rows: pd.DataFrame, starts: np.ndarray, monitor: MonitorConfig) -> pd.DataFrame:
-    """One record for each cell that rows are in, in order of keys.
+    """Return one record for each cell that has rows, in order of keys.
 
-    Its key is the largest of the rows', its time the end of the cell. A feature is the mean of its values or the last
-    by time; nulls do not count, and where there is nothing else it is null. Of a yes/no feature the mean is yes where
-    at least half of the values are. The label is true where that of a row is.
+    Its key is the largest key of the rows, its time the end of the cell. A feature is the mean of its values, or the
+    last by time; nulls do not count, and if all are null, so is the feature. The mean of a boolean feature is true if
+    at least half of the values are. The label is true if that of a row is.
 
     Args:
-        rows: in order of keys, with documented types, all with a time.
-        starts: (n,) seconds since 1970 at which the cell of each starts.
-        monitor: with `series.resample`.
+        rows: The n rows in order of keys, with documented types, all with a time.
+        starts: (n,) the start of each row's cell, in seconds since 1970.
+        monitor: The configuration, with `series.resample`.
     """
     cells = cells_of(rows, starts, monitor)
     last = np.sort(pd.Series(np.arange(len(rows))).groupby(cells).last().to_numpy(dtype=np.int64))
@@ -49,7 +49,7 @@ def resampled(rows: pd.DataFrame, starts: np.ndarray, monitor: MonitorConfig) ->
 
 
 def _values(rows: pd.DataFrame, cells: np.ndarray, monitor: MonitorConfig) -> pd.DataFrame:
-    """The features of each cell and, where the rows have it, its label; indexed by the cell's number."""
+    """Return the features of each cell, and its label if the rows have one; indexed by the cell's number."""
     by_time = rows[str(monitor.time)].argsort(kind="stable").to_numpy()
     features = monitor.features
     label = monitor.label if monitor.label in rows else None
@@ -61,19 +61,19 @@ def _values(rows: pd.DataFrame, cells: np.ndarray, monitor: MonitorConfig) -> pd
         values = values.assign(**{name: _means(numbers[name], cells[by_time]) for name in features.names})
     truths = {name: _truths(values[name] >= 0.5, values[name].isna()) for name in features.boolean}
     if label:
-        most = grouped[label].max()
-        truths[label] = _truths(most > 0, most.isna())
+        largest = grouped[label].max()
+        truths[label] = _truths(largest > 0, largest.isna())
     return values.assign(**truths)
 
 
 def _means(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """The mean of each cell, without nulls; NaN where there are none.
+    """Return the mean of each cell without nulls; NaN if all are null.
 
-    Each sum is taken in the order of the rows alone. The means of a pandas group also depend on the rows in between.
+    A sum depends on the order of the cell's rows alone. The means of a pandas group also depend on the rows in between.
     """
-    is_there = ~np.isnan(values)
-    sums = np.bincount(cells, weights=np.where(is_there, values, 0.0))
-    counts = np.bincount(cells, weights=is_there)
+    is_known = ~np.isnan(values)
+    sums = np.bincount(cells, weights=np.where(is_known, values, 0.0))
+    counts = np.bincount(cells, weights=is_known)
     return np.asarray(np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0))
 
 

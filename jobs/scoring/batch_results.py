@@ -10,7 +10,7 @@ import pandas as pd
 
 from detector.series.segments import entities_of
 from jobs.maintenance import Maintenance
-from jobs.reading.records import keys_of
+from jobs.reading.typed_columns import keys_of
 from jobs.store.batch_result import Anomaly, BatchResult, HourCount, ThresholdChange, summed
 from schemas.config import MonitorConfig
 from schemas.fingerprint import Fingerprint

@@ -33,7 +33,7 @@ def recount_batches(
 
 def recount(batch: DoneBatch, source: Source) -> Recount:
     """A batch counted again; it is reopened where it changed, and was watched at its last count."""
-    tally = source.tally(batch.key_range)
+    tally = source.fingerprint(batch.key_range)
     is_watched = batch.recounted_at < batch.planned_at + source.monitor.late_after
     return Recount(batch, tally, is_watched)
 

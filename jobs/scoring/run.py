@@ -178,7 +178,7 @@ def score_batch(
     """
     monitor = source.monitor
     with heartbeat(lambda: store.ledger.renew(batch, clock(), monitor.lease), monitor.lease / 3):
-        tally = source.tally(batch.key_range)
+        tally = source.fingerprint(batch.key_range)
         trackers = trackers_of(batch, store, scorer, monitor)
         # One page, unless records that came late have made the batch larger than it was planned.
         pages = source.pages(batch.key_range.after, batch.key_range.upto)

@@ -1,4 +1,4 @@
-"""Proposes a monitor for a table: what its columns are taken for, by their types, names and first records."""
+"""Proposes a monitor for a table: the role of each column, by its type, name and first records."""
 
 import re
 from collections.abc import Iterator
@@ -9,16 +9,18 @@ import pandas as pd
 from pandas.api.types import infer_dtype
 from sqlalchemy import Connection, Engine, func, inspect, select
 
-from jobs.databases import display_name, reading
-from jobs.reading.records import typed
+from jobs.addresses import display_name
+from jobs.databases import reading
+from jobs.dialects import Family
 from jobs.reading.source import CoreReader
-from jobs.reading.table import Family, WatchedColumn, WatchedTable, known_tables, raw_sql, watch
+from jobs.reading.table import WatchedColumn, WatchedTable, describe_table, describe_tables, raw_sql
+from jobs.reading.typed_columns import typed
 from schemas.config import MonitorConfig
 from schemas.errors import RecordsError, SourceError, UsageError
 
 FIRST_RECORDS = 10_000
 MAX_CATEGORIES = 1_000
-RATES = ((5_000, 0.001), (500, 0.01), (0, 0.05))  # normal records from which a false-positive rate is proposed
+RATES = ((5_000, 0.001), (500, 0.01), (0, 0.05))  # the normal records that each proposed false-positive rate needs
 
 Role: TypeAlias = Literal["numeric", "boolean", "categorical"]
 
@@ -42,7 +44,7 @@ _LABEL_NAME = re.compile(
 
 @dataclass(frozen=True)
 class Proposal:
-    """A monitor that fits a table as far as its first records tell."""
+    """A monitor that fits a table, judging by its first records."""
 
     name: str
     table: str
@@ -53,9 +55,9 @@ class Proposal:
     normal: str | None
     false_positive_rate: float
     normal_records: int
-    """How many there are, counted up to the number that the smallest rate needs."""
+    """Their number, counted up to what the smallest rate needs."""
     left_out: dict[str, str]
-    """Columns that are not watched, and why."""
+    """Columns that are not watched, each with the reason."""
 
 
 class _LeftOut(Exception):
@@ -63,47 +65,47 @@ class _LeftOut(Exception):
 
 
 @dataclass(frozen=True)
-class _Table:
-    """A table, and its first records as the driver hands them over."""
+class _Sample:
+    """The first records of a table, as the driver returns them."""
 
-    watched: WatchedTable
-    first: pd.DataFrame
+    table: WatchedTable
+    records: pd.DataFrame
 
     def holds(self, role: Role | Literal["timestamp"], name: str) -> bool:
-        """Whether the records of a column can be read in a role."""
-        settings: dict[str, Any] = {"key": self.watched.key, role: (name,)}
-        columns = dict.fromkeys((*self.watched.key, name))
+        """Return whether the records of a column can be read in a role."""
+        settings: dict[str, Any] = {"key": self.table.key, role: (name,)}
+        columns = dict.fromkeys((*self.table.key, name))
         try:
-            typed(self.first[[*columns]], name, MonitorConfig.model_construct(**settings))
+            typed(self.records[[*columns]], name, MonitorConfig.model_construct(**settings))
         except SourceError:
             return False
         return True
 
 
 def propose_monitor(engine: Engine, table: str, key: str | None) -> Proposal:
-    """A monitor for a table.
+    """Return a monitor for a table.
 
     Args:
-        engine: of the database that holds it.
-        table: its name, `schema.table` where it is not in the default schema.
-        key: its key column; the primary key where it is None.
+        engine: The engine of the database that holds it.
+        table: Its name; `schema.table` if it is not in the default schema.
+        key: Its key column; None for the primary key.
 
     Raises:
-        UsageError: where there is no such table or column, or no primary key.
-        RecordsError: where there is no feature among its columns.
-        SourceError: where the table cannot be read, or its key is null or not unique.
+        UsageError: If there is no such table or column, or no primary key.
+        RecordsError: If no column is a feature.
+        SourceError: If the table cannot be read, or its key is null or not unique.
     """
     with reading(engine, SourceError) as connection:
-        watched = _watched(connection, table, key)
-        seen = _Table(watched, _first_records(engine, watched))
-        label, time = _label(seen), _time(seen)
-        normal = None if label is None else _is_zero(connection, watched.columns[label])
-        features, left_out = _features(seen, label, time)
-        count = _count(connection, watched, normal)
+        described = _describe(connection, table, key)
+        sample = _Sample(described, _first_records(engine, described))
+        label, time = _label(sample), _time(sample)
+        normal = None if label is None else _is_zero(connection, described, label)
+        features, left_out = _features(sample, label, time)
+        count = _count(connection, described, normal)
     return Proposal(
         name=monitor_name(table),
         table=table,
-        key=watched.key,
+        key=described.key,
         time=time,
         features=features,
         label=label,
@@ -115,7 +117,7 @@ def propose_monitor(engine: Engine, table: str, key: str | None) -> Proposal:
 
 
 def monitor_name(table: str) -> str:
-    """A name for the monitor of a table.
+    """Return a name for the monitor of a table.
 
     >>> monitor_name("Pump Readings"), monitor_name("2024.Über"), monitor_name("表")
     ('pump_readings', 'table_2024_ber', 'table')
@@ -124,85 +126,89 @@ def monitor_name(table: str) -> str:
     return (slug if slug[:1].isalpha() else f"table_{slug}")[:41].strip("_")
 
 
-def _watched(connection: Connection, table: str, key: str | None) -> WatchedTable:
+def _describe(connection: Connection, table: str, key: str | None) -> WatchedTable:
     inspector = inspect(connection)
     schema, _, rest = table.partition(".")
     if not (inspector.has_table(table) or (rest and inspector.has_table(rest, schema))):
-        place, hint = display_name(connection.engine.url), known_tables(inspector, table)
+        place, hint = display_name(connection.engine.url), describe_tables(inspector, table)
         raise UsageError(f"There is no table {table!r} in {place}. {hint}. Name one of its tables with --table.")
-    # Nothing is known of the table yet, so that the monitor names its place alone.
-    watched = watch(connection, table, MonitorConfig.model_construct(table=table, key=()))
+    described = describe_table(connection, table, MonitorConfig.model_construct(table=table, key=()))
     if key is not None:
-        return replace(watched, key=_known_key(watched, table, key))
-    rows: Any = watched.records
-    primary = tuple(inspector.get_pk_constraint(rows.name, rows.schema)["constrained_columns"])
-    if not primary:
-        raise UsageError(
-            f"The table {table!r} has no primary key. Name a column that is unique, never null, and grows with each "
-            f"new record: --key COLUMN. It has: {', '.join(watched.columns)}."
-        )
-    unordered = next((name for name in primary if watched.columns[name].family in _UNORDERED), None)
-    if unordered is not None:
-        kind = watched.columns[unordered].type.lower()
-        raise UsageError(
-            f"Column {unordered!r} in the primary key of {table!r} is of type {kind}, whose values do not grow with "
-            "each new record. Name a unique column whose values do: --key COLUMN."
-        )
-    return replace(watched, key=primary)
+        return replace(described, key=_existing_key(described, table, key))
+    return replace(described, key=_ordered_primary_key(connection, described, table))
 
 
-def _known_key(watched: WatchedTable, table: str, key: str) -> tuple[str, ...]:
-    if key not in watched.columns:
+def _existing_key(described: WatchedTable, table: str, key: str) -> tuple[str, ...]:
+    if key not in described.columns:
         raise UsageError(
-            f"The table {table!r} has no column {key!r} for a key. It has: {', '.join(watched.columns)}. "
+            f"The table {table!r} has no column {key!r} for a key. It has: {', '.join(described.columns)}. "
             "Name one of them with --key."
         )
     return (key,)
 
 
-def _first_records(engine: Engine, watched: WatchedTable) -> pd.DataFrame:
-    kept = [name for name, column in watched.columns.items() if column.family != "other" or name in watched.key]
-    columns = [watched.records.c[name] for name in kept]
-    first = CoreReader(engine).fetch(select(*columns).order_by(*watched.order()).limit(FIRST_RECORDS))
-    keys = MonitorConfig.model_construct(key=watched.key)
-    typed(first[[*watched.key]], "of this table", keys)
+def _ordered_primary_key(connection: Connection, described: WatchedTable, table: str) -> tuple[str, ...]:
+    records: Any = described.records
+    primary = described.dialect.primary_key(connection, records)
+    if not primary:
+        raise UsageError(
+            f"The table {table!r} has no primary key. Name a column that is unique, never null, and grows with each "
+            f"new record: --key COLUMN. It has: {', '.join(described.columns)}."
+        )
+    unordered = next((name for name in primary if described.columns[name].family in _UNORDERED), None)
+    if unordered is not None:
+        kind = described.columns[unordered].type.lower()
+        raise UsageError(
+            f"Column {unordered!r} in the primary key of {table!r} is of type {kind}, whose values do not grow with "
+            "each new record. Name a unique column whose values do: --key COLUMN."
+        )
+    return primary
+
+
+def _first_records(engine: Engine, described: WatchedTable) -> pd.DataFrame:
+    kept = [name for name, column in described.columns.items() if column.family != "other" or name in described.key]
+    columns = [described.records.c[name] for name in kept]
+    first = CoreReader(engine).fetch(select(*columns).order_by(*described.order()).limit(FIRST_RECORDS))
+    keys = MonitorConfig.model_construct(key=described.key)
+    typed(first[[*described.key]], "of this table", keys)
     return first
 
 
-def _label(table: _Table) -> str | None:
-    """The column that tells anomalies apart by its name, and holds yes and no alone."""
-    for column in _others(table.watched, None):
+def _label(sample: _Sample) -> str | None:
+    """Return the first column that is a label by its name and holds only 0 and 1, or None."""
+    for column in _others(sample.table, None):
         if _LABEL_NAME.search(column.name) and column.family in {"integer", "boolean", "unknown"}:
-            values = table.first[column.name].dropna()
+            values = sample.records[column.name].dropna()
             if len(values) and values.isin([0, 1]).all():
                 return column.name
     return None
 
 
-def _time(table: _Table) -> str | None:
-    """The first time column whose name says that it tells when a record was made, or else the only one."""
-    times = [column.name for column in table.watched.columns.values() if column.family in _TIMES]
+def _time(sample: _Sample) -> str | None:
+    """Return the first time column named as the time of a record, or else the only time column, or None."""
+    times = [column.name for column in sample.table.columns.values() if column.family in _TIMES]
     named = [name for name in times if _TIME_NAME.search(name)]
-    if table.watched.dialect == "sqlite":  # which keeps times as texts, in columns of either type
-        texts = [column.name for column in table.watched.columns.values() if column.family in {"text", "unknown"}]
-        named += [name for name in texts if _TIME_NAME.search(name) and table.first[name].notna().any()]
+    if sample.table.dialect.has_dynamic_types:  # times are texts, in columns of either type
+        texts = [column.name for column in sample.table.columns.values() if column.family in {"text", "unknown"}]
+        named += [name for name in texts if _TIME_NAME.search(name) and sample.records[name].notna().any()]
     candidates = [*named, *(times if len(times) == 1 else [])]
-    return next((name for name in candidates if table.holds("timestamp", name)), None)
+    return next((name for name in candidates if sample.holds("timestamp", name)), None)
 
 
-def _is_zero(connection: Connection, column: WatchedColumn) -> str:
-    quoted = connection.dialect.identifier_preparer.quote(column.name).replace("%%", "%")  # it expects parameters
-    is_boolean = column.family == "boolean" and connection.dialect.name == "postgresql"
+def _is_zero(connection: Connection, table: WatchedTable, name: str) -> str:
+    # SQLAlchemy's quoting doubles each %, for statements with parameters.
+    quoted = connection.dialect.identifier_preparer.quote(name).replace("%%", "%")
+    is_boolean = table.columns[name].family == "boolean" and table.dialect.has_boolean_type
     return f"{quoted} = false" if is_boolean else f"{quoted} = 0"
 
 
-def _features(table: _Table, label: str | None, time: str | None) -> tuple[dict[Role, list[str]], dict[str, str]]:
+def _features(sample: _Sample, label: str | None, time: str | None) -> tuple[dict[Role, list[str]], dict[str, str]]:
     features: dict[Role, list[str]] = {"numeric": [], "boolean": [], "categorical": []}
     left_out: dict[str, str] = {}
-    normal = table.first if label is None else table.first[table.first[label] == 0]
-    for column in _others(table.watched, label, time):
+    normal = sample.records if label is None else sample.records[sample.records[label] == 0]
+    for column in _others(sample.table, label, time):
         try:
-            features[_role(table, column, normal)].append(column.name)
+            features[_role(sample, column, normal)].append(column.name)
         except _LeftOut as reason:
             left_out[column.name] = str(reason)
     if not any(features.values()):
@@ -211,11 +217,11 @@ def _features(table: _Table, label: str | None, time: str | None) -> tuple[dict[
     return features, left_out
 
 
-def _others(watched: WatchedTable, *taken: str | None) -> Iterator[WatchedColumn]:
-    return (column for column in watched.columns.values() if column.name not in {*watched.key, *taken})
+def _others(described: WatchedTable, *taken: str | None) -> Iterator[WatchedColumn]:
+    return (column for column in described.columns.values() if column.name not in {*described.key, *taken})
 
 
-def _role(table: _Table, column: WatchedColumn, normal: pd.DataFrame) -> Role:
+def _role(sample: _Sample, column: WatchedColumn, normal: pd.DataFrame) -> Role:
     if column.family in {*_TIMES, "date"}:
         raise _LeftOut("a time: list it under timestamp to learn its time of day and day of week")
     role = _by_values(normal[column.name]) if column.family == "unknown" else _FEATURES.get(column.family)
@@ -228,7 +234,7 @@ def _role(table: _Table, column: WatchedColumn, normal: pd.DataFrame) -> Role:
         _refuse_many(values)
     elif column.family == "integer" and _ID_NAME.search(column.name):
         raise _LeftOut("an id by its name: list it as entity, or under categorical, if records share it")
-    if not table.holds(role, column.name):
+    if not sample.holds(role, column.name):
         raise _LeftOut(f"declared {column.type.lower() or 'without a type'}, but holds other values")
     return role
 
@@ -246,9 +252,9 @@ def _refuse_many(values: "pd.Series[Any]") -> None:
         raise _LeftOut(f"a text of more than {MAX_CATEGORIES:,} distinct values")
 
 
-def _count(connection: Connection, watched: WatchedTable, normal: str | None) -> int:
-    """Normal records, counted up to the largest number that makes a difference."""
-    records = select(*watched.key_columns()).limit(RATES[0][0])
+def _count(connection: Connection, described: WatchedTable, normal: str | None) -> int:
+    """Count the normal records, up to what the smallest rate needs."""
+    records = select(*described.key_columns()).limit(RATES[0][0])
     if normal is not None:
         records = records.where(raw_sql(f"({normal})"))
     return int(connection.scalar(select(func.count()).select_from(records.subquery("normal_records"))) or 0)

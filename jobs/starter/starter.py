@@ -1,4 +1,4 @@
-"""Writes the starter configuration: a template, or a monitor for a table that is there."""
+"""Writes the starter configuration: a template, or a monitor for an existing table."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from jobs.databases import has_password, open_engine
+from jobs.addresses import has_password
+from jobs.databases import open_engine
 from jobs.starter.proposing import RATES, Proposal, propose_monitor
 from schemas.config import StoreConfig, escape_variables, parse_config
 
@@ -30,11 +31,11 @@ key = "id"            # unique, never null, and growing
 numeric = ["my_number"]
 boolean = []
 categorical = []
-# normal = "status = 'ok'"  # which records may be trained on; all where absent
+# normal = "status = 'ok'"  # which records may be trained on; all if absent
 # label = "is_fault"        # true for known anomalies: to evaluate, never to train
 false_positive_rate = 0.01  # share of normal records that may be flagged
 """
-_WIDTH = 110
+_LINE_LENGTH = 110
 _SECRET = f"""\
 # The address holds a password, so it stays out of this file.
 # Before you start: export {SOURCE_VARIABLE}='...'
@@ -42,16 +43,16 @@ _SECRET = f"""\
 
 
 def starter_config(folder: Path, table: str | None, source: SecretStr | None, key: str | None) -> str:
-    """The text of a configuration to begin with.
+    """Return the text of a configuration to start from.
 
     Args:
-        folder: where the file will lie; relative SQLite files are looked for there.
-        table: a table to write a monitor for; a template without.
-        source: address of its database; the store's where it is None.
-        key: its key column; the primary key where it is None.
+        folder: The folder of the file; relative SQLite files are in it.
+        table: The table to write a monitor for; None for a template.
+        source: The address of its database; None for the store's.
+        key: Its key column; None for the primary key.
 
     Raises:
-        PlumblineError: where the table cannot be read, or nothing in it can be watched.
+        PlumblineError: If the table cannot be read, or nothing in it can be watched.
     """
     store = StoreConfig()
     head = f"{_HEAD}url = {_toml(store.url.get_secret_value())}\n"
@@ -59,8 +60,7 @@ def starter_config(folder: Path, table: str | None, source: SecretStr | None, ke
     if table is None:
         return head + _TEMPLATE.format(source=address)
     url = (source or store.url).get_secret_value()
-    found = parse_config({"store": {"url": url}}, folder / "config.toml").store.url
-    engine = open_engine(found)
+    engine = open_engine(parse_config({"store": {"url": url}}, folder / "config.toml").store.url)
     try:
         return head + "\n" + _monitor(propose_monitor(engine, table, key), address)
     finally:
@@ -73,49 +73,49 @@ def _source_line(source: SecretStr) -> str:
     return f"source = {_toml(source.get_secret_value())}\n"
 
 
-def _monitor(found: Proposal, address: str) -> str:
-    return "\n".join(_monitor_lines(found, address)) + "\n"
+def _monitor(proposal: Proposal, address: str) -> str:
+    return "\n".join(_monitor_lines(proposal, address)) + "\n"
 
 
-def _monitor_lines(found: Proposal, address: str) -> Iterator[str]:
-    yield f"[monitors.{found.name}]\n{address}table = {_toml(found.table)}"
-    yield f"key = {_toml(found.key[0]) if len(found.key) == 1 else _toml_list(found.key)}"
-    if found.time is not None:
-        yield f"time = {_toml(found.time)}"
+def _monitor_lines(proposal: Proposal, address: str) -> Iterator[str]:
+    yield f"[monitors.{proposal.name}]\n{address}table = {_toml(proposal.table)}"
+    yield f"key = {_toml(proposal.key[0]) if len(proposal.key) == 1 else _toml_list(proposal.key)}"
+    if proposal.time is not None:
+        yield f"time = {_toml(proposal.time)}"
     yield '# entity = "machine_id"  # the column that says what a record is about'
     yield "# Take out what is only known after the fact, such as a diagnosis or a repair."
-    yield from (f"{role} = {_toml_list(names)}" for role, names in found.features.items() if names)
-    if found.left_out:
+    yield from (f"{role} = {_toml_list(names)}" for role, names in proposal.features.items() if names)
+    if proposal.left_out:
         yield "# Left out:"
-        yield from (f"#   {_toml(name)}: {why}" for name, why in found.left_out.items())
-    if found.label is None or found.normal is None:
-        yield "# normal = \"status = 'ok'\"  # which records may be trained on; all where absent"
+        yield from (f"#   {_toml(name)}: {why}" for name, why in proposal.left_out.items())
+    if proposal.label is None or proposal.normal is None:
+        yield "# normal = \"status = 'ok'\"  # which records may be trained on; all if absent"
         yield '# label = "is_fault"        # true for known anomalies: to evaluate, never to train'
     else:
-        yield f"normal = {_toml(found.normal)}  # which records may be trained on"
-        yield f"label = {_toml(found.label)}  # true for known anomalies: to evaluate, never to train"
-    yield f"# {_rate_reason(found)}"
-    yield f"false_positive_rate = {found.false_positive_rate:g}  # share of normal records that may be flagged"
+        yield f"normal = {_toml(proposal.normal)}  # which records may be trained on"
+        yield f"label = {_toml(proposal.label)}  # true for known anomalies: to evaluate, never to train"
+    yield f"# {_rate_reason(proposal)}"
+    yield f"false_positive_rate = {proposal.false_positive_rate:g}  # share of normal records that may be flagged"
 
 
-def _rate_reason(found: Proposal) -> str:
+def _rate_reason(proposal: Proposal) -> str:
     enough, smallest = RATES[0]
-    if found.normal_records >= enough:
+    if proposal.normal_records >= enough:
         return (
             f"There are {enough:,} normal records or more, enough for one false alarm in {1 / smallest:,.0f} of them."
         )
-    smaller = [(needed, rate) for needed, rate in RATES if rate < found.false_positive_rate]
-    wanted, rate = smaller[-1]
-    return f"There are {found.normal_records:,} normal records; a rate of {rate:g} should have {wanted:,}."
+    smaller = [(needed, rate) for needed, rate in RATES if rate < proposal.false_positive_rate]
+    needed, rate = smaller[-1]
+    return f"There are {proposal.normal_records:,} normal records; a rate of {rate:g} should have {needed:,}."
 
 
 def _toml_list(names: Sequence[str]) -> str:
-    """A list on one line, or with a name on each, easy to take out or to move."""
+    """Return a list on one line, or with one name per line if it is long."""
     items = [_toml(name) for name in names]
     line = f"[{', '.join(items)}]"
-    return line if len(line) <= _WIDTH else "[\n" + "".join(f"    {item},\n" for item in items) + "]"
+    return line if len(line) <= _LINE_LENGTH else "[\n" + "".join(f"    {item},\n" for item in items) + "]"
 
 
 def _toml(text: str) -> str:
-    """A text as TOML writes it: as JSON does, but for the delete character."""
+    """Return a text as TOML writes it: as JSON does, except for the delete character."""
     return json.dumps(escape_variables(text), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -3,7 +3,7 @@
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, String, cast, func, literal
+from sqlalchemy import ColumnElement, Select, literal
 
 from schemas.tables import anomalies
 from schemas.views import joined_anomalies
@@ -23,31 +23,11 @@ def _is_same_record(watched: "WatchedTable") -> ColumnElement[bool]:
     name = watched.key[0]
     if watched.columns[name].family == "integer":
         return anomalies.c.record_key_int == watched.records.c[name]
-    return anomalies.c.record_key == _plain(watched, name)
+    return anomalies.c.record_key == watched.dialect.key_text(watched.records.c[name], watched.columns[name].family)
 
 
 def _json_label(watched: "WatchedTable") -> ColumnElement[str]:
     """Return `schemas.keys.key_label` of a key of several parts, in SQL."""
-    parts = [_json_part(watched, name) for name in watched.key]
+    parts = [watched.dialect.key_json(watched.records.c[name], watched.columns[name].family) for name in watched.key]
     listed = reduce(lambda left, right: left + ", " + right, parts)
     return literal("[") + listed + "]"
-
-
-def _json_part(watched: "WatchedTable", name: str) -> ColumnElement[str]:
-    column = watched.records.c[name]
-    if watched.dialect == "sqlite":
-        return func.json_quote(column, type_=String())
-    if watched.columns[name].family in {"integer", "text"}:
-        return cast(func.to_json(column), String())
-    return literal('"') + _plain(watched, name) + '"'
-
-
-def _plain(watched: "WatchedTable", name: str) -> ColumnElement[str]:
-    """Return one part of a key as `schemas.keys` writes it; PostgreSQL's own text of a time has another form."""
-    column, family = watched.records.c[name], watched.columns[name].family
-    if watched.dialect != "postgresql" or family not in {"instant", "timestamp"}:
-        return cast(column, String())
-    zone = "+00:00" if family == "instant" else ""
-    moment = func.timezone("UTC", column) if family == "instant" else column
-    text = func.to_char(moment, 'YYYY-MM-DD"T"HH24:MI:SS.US')
-    return func.replace(text, ".000000", "", type_=String()) + zone

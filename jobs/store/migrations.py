@@ -1,20 +1,19 @@
 """Migrations of the store's schema; the only module that uses Alembic."""
 
 from pathlib import Path
-from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine
 
-from jobs.databases import display_name, reading, sqlite_file, translated, writing
+from jobs.addresses import display_name
+from jobs.databases import reading, translated, writing
+from jobs.dialects import dialect_of
 from jobs.store.schema import read_revision, refuse_other_revision
 from schemas.errors import StoreError, UsageError
 from schemas.tables import metadata
 from schemas.views import VIEWS, has_table, is_taken
-
-_LOCK_ID = 0x706C756D  # "plum": one migration at a time in a PostgreSQL database
 
 
 def upgrade(engine: Engine) -> None:
@@ -36,9 +35,10 @@ def move(engine: Engine, revision: str) -> None:
     revisions = sorted(str(script.revision) for script in _scripts().walk_revisions())
     if revision not in revisions:
         raise UsageError(f"There is no revision {revision!r}. This version of Plumbline has {', '.join(revisions)}.")
-    _use_write_ahead_log(engine)
+    with translated(engine, StoreError):
+        dialect_of(engine).allow_reads_while_writing(engine)
     with writing(engine) as connection:
-        _wait_for_turn(connection)
+        dialect_of(connection).lock_schema(connection)
         _refuse_foreign_names(connection)
         present = read_revision(connection)
         if present is not None and present > revisions[-1]:
@@ -50,7 +50,7 @@ def move(engine: Engine, revision: str) -> None:
 def downgrade(engine: Engine, revision: str) -> None:
     """Take the schema back to a revision; ``base`` drops every table of the store with its rows."""
     with writing(engine) as connection:
-        _wait_for_turn(connection)
+        dialect_of(connection).lock_schema(connection)
         command.downgrade(_config(connection), revision)
 
 
@@ -94,24 +94,6 @@ def _config(connection: Connection) -> Config:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(_folder()).replace("%", "%%"))
     return config
-
-
-def _wait_for_turn(connection: Connection) -> None:
-    """Wait for other migrations to end; with SQLite, BEGIN IMMEDIATE has done so already."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(_LOCK_ID)))
-
-
-def _use_write_ahead_log(engine: Engine) -> None:
-    """Let readers of an SQLite file go on during a write; the file keeps this setting."""
-    if sqlite_file(engine.url) is None:
-        return
-    with translated(engine, StoreError):
-        raw: Any = engine.raw_connection()
-        try:
-            raw.execute("PRAGMA journal_mode = WAL")
-        finally:
-            raw.close()
 
 
 def _refuse_foreign_names(connection: Connection) -> None:

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, column, inspect, select, table
 
-from jobs.databases import display_name
+from jobs.addresses import display_name
 from schemas.errors import StoreError
 from schemas.tables import REVISION, VERSION_TABLE
 

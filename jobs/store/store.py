@@ -102,7 +102,7 @@ class Store:
         """
         if source.engine.url != self.engine.url:
             return None
-        statement = join_view(monitor, source.watched())
+        statement = join_view(monitor, source.table())
         name = joined_name(monitor)
         with writing(self.engine) as connection:
             if is_taken(connection, name):

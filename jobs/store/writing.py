@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, select, update
 
+from jobs.dialects import dialect_of
 from jobs.store.batch_result import Anomaly, BatchResult, ThresholdChange
 from jobs.store.chunks import chunks
 from jobs.store.incident_grouping import ChangedTimes
@@ -175,20 +176,8 @@ def json_ready(value: Any) -> Any:
 
 
 def _write_scores(connection: Connection, frame: "pd.DataFrame", shared: dict[str, Any]) -> None:
-    if connection.dialect.name == "postgresql":
-        _copy_scores(connection, frame, shared)
-        return
-    rows = (dict(zip(_SCORE_COLUMNS, values, strict=True)) | shared for values in _score_values(frame))
-    _insert(connection, scores, rows)
-
-
-def _copy_scores(connection: Connection, frame: "pd.DataFrame", shared: dict[str, Any]) -> None:
-    """Write scores by COPY, in the same transaction; it takes a fifth of the time of INSERT."""
-    names = ", ".join((*_SCORE_COLUMNS, *shared))
-    cursor = connection.connection.cursor()
-    with cursor.copy(f"COPY {scores.name} ({names}) FROM STDIN") as copy:
-        for values in _score_values(frame):
-            copy.write_row((*values, *shared.values()))
+    rows = ((*values, *shared.values()) for values in _score_values(frame))
+    dialect_of(connection).insert_rows(connection, scores, (*_SCORE_COLUMNS, *shared), rows)
 
 
 def _score_values(frame: "pd.DataFrame") -> Iterator[tuple[Any, ...]]:

@@ -164,7 +164,7 @@ BAD_FILES = {
     "a,b,A\n1,2,3\n": r"columns of the same name, case aside: \['A', 'a'\]",
     ",a\n0,1\n": "Column 1 of .* has no name",
     "1.5,2\n3,4\n": "has no header",
-    "id,a\n1,2\n,3\n": "Record 2 of .* has no 'id'",
+    "id,a\n1,2\n,3\n": "Record 2 of .* has no value for the key 'id'",
     "id,a\n,2\n": "key column 'id' of .* is empty",
     "id,a\n0.5,2\n": "key column 'id' of .* is of type double",
     "id,a\n1,2\n2,3\n1,4\n": r"(?s)rejected records of .*id.*Nothing was imported",
@@ -196,7 +196,7 @@ def test_an_interrupted_import_leaves_no_table(engine, csv):
 
 def test_a_table_is_replaced_only_when_asked(engine, csv):
     import_file(csv("a\n1\n"), engine, "t")
-    with pytest.raises(UsageError, match="There is a table t already"):
+    with pytest.raises(UsageError, match="The table t exists already"):
         import_file(csv("b\n2\n"), engine, "t")
     import_file(csv("b\n2\n"), engine, "t", if_exists="replace")
     assert rows(engine, "SELECT b FROM t") == [(2,)]
@@ -237,7 +237,7 @@ def test_a_call_that_names_no_importable_file_is_a_usage_error(sqlite_engine, cs
 
 
 def test_parquet_that_is_none_or_holds_nested_values_is_refused(sqlite_engine, csv, tmp_path):
-    with pytest.raises(RecordsError, match="no valid Parquet file"):
+    with pytest.raises(RecordsError, match="not a valid Parquet file"):
         import_file(csv("not parquet", "bad.parquet"), sqlite_engine, "t")
     pa.parquet.write_table(pa.table({"a": [[1, 2]]}), tmp_path / "nested.parquet")
     with pytest.raises(RecordsError, match=r"Column 'a' of .* is of type list"):

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from sqlalchemy import Boolean, Column, Date, Double, Index, Integer, MetaData, Table, insert
+from sqlalchemy import Boolean, Column, Date, Double, Index, Integer, MetaData, Table, column, insert, make_url
+from sqlalchemy import table as table_clause
 
 from jobs.databases import open_engine, writing
+from jobs.dialects import dialect_of
 from jobs.reading.context import stretches_of
 from jobs.reading.grid import Grid
 from jobs.reading.source import Source, keys_of
@@ -227,13 +229,13 @@ def test_training_and_comparison_read_cells(tanks):
 def test_any_change_of_the_rows_of_a_cell_changes_the_tally(tanks):
     arrivals = [("x", 1, 1.0), ("x", 2, 1.0), ("y", 3, 1.0), ("x", 12, 1.0)]
     source = tanks(arrivals)
-    before = source.tally(KeyRange(None, (4,)))
+    before = source.fingerprint(KeyRange(None, (4,)))
     assert (before.records, source.count(KeyRange(None, (3,)))) == (3, 2)
     for changed in ([*arrivals[1:]], [arrivals[0], arrivals[0], *arrivals[2:], ("x", 5, 1.0)]):
-        assert tanks(changed).tally(KeyRange(None, (4,))).differs_from(before)
-    moved = tanks([*arrivals, ("x", 5, 1.0)]).tally(KeyRange(None, (4,)))
+        assert tanks(changed).fingerprint(KeyRange(None, (4,))).differs_from(before)
+    moved = tanks([*arrivals, ("x", 5, 1.0)]).fingerprint(KeyRange(None, (4,)))
     assert moved.records == 2
-    assert tanks(arrivals).tally(KeyRange(None, (4,))) == before
+    assert tanks(arrivals).fingerprint(KeyRange(None, (4,))) == before
 
 
 def test_rows_are_looked_up_by_the_indexes_alone(tanks, engine, monkeypatch):
@@ -242,7 +244,7 @@ def test_rows_are_looked_up_by_the_indexes_alone(tanks, engine, monkeypatch):
     monkeypatch.setattr(source._reader, "fetch", lambda statement: statements.append(statement) or fetch(statement))
     source.read(KeyRange((3000,), (3300,)))
     source.read_past((3900,), 5)
-    statements.append(source._records().tally(KeyRange((3000,), (3300,))))
+    statements.append(source._records().fingerprint(KeyRange((3000,), (3300,))))
     with engine.begin() as connection:
         connection.exec_driver_sql("ANALYZE")
         explain = "EXPLAIN QUERY PLAN" if engine.dialect.name == "sqlite" else "EXPLAIN"
@@ -300,9 +302,12 @@ def test_a_column_that_is_no_timestamp_is_refused(engine):
 
 
 def test_another_database_is_refused():
-    watched = WatchedTable(None, {"at": WatchedColumn("at", "DATETIME")}, ("id",), None, "mysql")
-    with pytest.raises(SourceError, match="works in PostgreSQL and SQLite, not in mysql"):
-        Grid.of(None, watched, "at", timedelta(seconds=10))
+    dialect = dialect_of(make_url("mysql://host/database"))
+    table = WatchedTable(
+        table_clause("t", column("at")), {"at": WatchedColumn("at", "DATETIME", "timestamp")}, ("id",), None, dialect
+    )
+    with pytest.raises(SourceError, match="`resample` does not work with MySQL"):
+        Grid.of(None, table, "at", timedelta(seconds=10))
 
 
 @pytest.mark.parametrize(

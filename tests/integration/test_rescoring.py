@@ -173,7 +173,7 @@ class Chaos:
         source = self.pump.source()
         batch = self.pump.store.ledger.claim("pump", champion, self.pump.now, source.monitor.lease)
         if batch is not None:
-            tally = source.tally(batch.key_range)
+            tally = source.fingerprint(batch.key_range)
             pages = source.pages(batch.key_range.after, batch.key_range.upto)
             scorer = self.pump.models[champion]
             found = [score_page(page, source.monitor, scorer, batch.planned_at) for page in pages]

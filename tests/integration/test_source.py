@@ -390,14 +390,14 @@ def test_a_tally_tells_a_record_that_came_for_one_that_went(engine, open_source,
     fill(engine, "readings", [Column("id", type_, primary_key=True), Column("flow", Double)], rows)
     source = open_source()
     everything = KeyRange(None, source.next_range(None, 9, None).upto)
-    tally = source.tally(everything)
+    tally = source.fingerprint(everything)
     assert tally.records == 2
-    assert not source.tally(everything).differs_from(tally)
+    assert not source.fingerprint(everything).differs_from(tally)
     key = Column("id", type_)
     readings = Table("readings", MetaData(), key)
     with writing(engine) as connection:
         connection.execute(update(readings).where(key == before[0]).values(id=other))
-    changed = source.tally(KeyRange(None, source.next_range(None, 9, None).upto))
+    changed = source.fingerprint(KeyRange(None, source.next_range(None, 9, None).upto))
     assert changed.records == 2
     assert changed.differs_from(tally)
 
@@ -409,13 +409,13 @@ def test_a_tally_tells_a_changed_time_of_change(engine, open_source, changed_at)
     columns = [Column("id", Integer, primary_key=True), Column("flow", Double), Column("changed_at", DateTime)]
     fill(engine, "readings", columns, [{"id": key, "flow": 1.0, "changed_at": NAIVE} for key in (1, 2)])
     source = open_source(updated="changed_at")
-    tally = source.tally(KeyRange(None, (2,)))
-    assert not source.tally(KeyRange(None, (2,))).differs_from(tally)
+    tally = source.fingerprint(KeyRange(None, (2,)))
+    assert not source.fingerprint(KeyRange(None, (2,))).differs_from(tally)
     typed = "CAST(:at AS timestamp)" if engine.dialect.name == "postgresql" else ":at"
     with writing(engine) as connection:
         stored = None if changed_at is None else str(changed_at)
         connection.execute(text(f"UPDATE readings SET changed_at = {typed} WHERE id = 1"), {"at": stored})
-    assert source.tally(KeyRange(None, (2,))).differs_from(tally)
+    assert source.fingerprint(KeyRange(None, (2,))).differs_from(tally)
 
 
 NO_TIMES = ["infinity", "-infinity", "0044-03-15 BC", "20000-01-01", "9999-12-31", "0001-01-01", None]

@@ -7,7 +7,8 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import make_url, text
 
-from jobs.databases import display_name, failure, has_password, open_engine, reading, writing
+from jobs.addresses import display_name, has_password
+from jobs.databases import failure, open_engine, reading, writing
 from schemas.errors import ConfigError, SourceError, StoreError
 
 
@@ -20,7 +21,7 @@ def opened(url):
     [
         ("sekret", "cannot be read. Expected a form such as postgresql://"),
         ("postgresql://u:sekret@host:port/db", "cannot be read"),
-        ("postgrsql://u:sekret@host/db", "'postgrsql' is no known kind of database"),
+        ("postgrsql://u:sekret@host/db", "'postgrsql' is not a supported kind of database"),
         ("mysql+mysqldb://u:sekret@host/db", "'MySQLdb' for 'mysql[+]mysqldb' is not .* pip install mysqlclient$"),
         ("mysql+cymysql://u:sekret@host/db", "'cymysql' for 'mysql[+]cymysql' is not installed. Install it first.$"),
     ],

@@ -1,4 +1,4 @@
-"""Columns of records as `schemas.frames` documents them, whatever type the driver handed over."""
+"""Driver values to typed columns: records as `schemas.frames` documents them, whatever type a driver returned."""
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -8,19 +8,19 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype, is_bool_dtype, is_datetime64_any_dtype, is_float_dtype, is_integer_dtype
 
-from jobs.reading.valid_times import those_that_count
+from jobs.dialects import END_OF_VALID_TIMES, FIRST_VALID_TIME
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.keys import LONGEST_ENTITY, LONGEST_KEY, Key, dump_key, key_label
 
-_INTEGERS_OF_INT64 = range(-(2**63), 2**63)
-_SURELY_SHORT = 64  # characters of a key in columns of text: each is up to six in the form that the store holds
-_SHOWN = 80
+_INT64_RANGE = range(-(2**63), 2**63)
+_SHORT_KEY_LENGTH = 64  # surely fits: each character of a text is up to six in the form that the store holds
+_MAX_CHARACTERS_SHOWN = 80
 _NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal", "boolean"}
 
 
 class _Unfit(Exception):
-    """A value that is not what its column should hold."""
+    """A value that does not fit its column."""
 
     def __init__(
         self,
@@ -36,15 +36,15 @@ class _Unfit(Exception):
 
 
 def typed(frame: pd.DataFrame, name: str, monitor: MonitorConfig) -> pd.DataFrame:
-    """The records of the monitor of that name with documented types.
+    """Return the records of a monitor with documented types.
 
     Args:
-        frame: a column per name, as a driver or Arrow gave it; all keys, maybe some of the rest.
-        name: the monitor's, for errors.
-        monitor: says what each column is.
+        frame: The columns as a driver or Arrow returned them: the key, and any of the others.
+        name: The monitor's, for errors.
+        monitor: The configuration, which gives each column its role.
 
     Raises:
-        SourceError: where a value does not fit its column, or a key is null, there twice, or too long for the store.
+        SourceError: If a value does not fit its column, or a key is null, repeated, or too long for the store.
     """
     keys = pd.DataFrame({column: _key(frame[column]) for column in monitor.key})
     _refuse_bad_keys(keys, name)
@@ -56,20 +56,20 @@ def typed(frame: pd.DataFrame, name: str, monitor: MonitorConfig) -> pd.DataFram
         except _Unfit as unfit:
             raise SourceError(_unfit_sentence(unfit, name, column, keys)) from None
     records = pd.DataFrame(columns)
-    if conversions.keys() & set(monitor.key):  # a time in the key has lost its exact form: the index keeps it
+    if conversions.keys() & set(monitor.key):  # a converted time is no longer the exact key: the index keeps it
         records.index = pd.MultiIndex.from_frame(keys)
     return records
 
 
 def keys_of(frame: pd.DataFrame, key_columns: Sequence[str]) -> list[Key]:
-    """The exact keys of the records of a frame, in its order."""
-    kept = frame.index.names
-    parts = [frame.index.get_level_values(name).to_series() if name in kept else frame[name] for name in key_columns]
+    """Return the exact keys of the records of a frame, in its order."""
+    levels = frame.index.names
+    parts = [frame.index.get_level_values(name).to_series() if name in levels else frame[name] for name in key_columns]
     return list(zip(*(_exact(part) for part in parts), strict=True))
 
 
 def numeric(series: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Numbers as float64, or as an exact integer type, which is nullable where a value is missing."""
+    """Return numbers as float64 or as exact integers, which are nullable if a value is missing."""
     if is_bool_dtype(series.dtype):
         return series.astype("float64")
     if is_integer_dtype(series.dtype):
@@ -80,7 +80,7 @@ def numeric(series: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def boolean(series: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Truth values, nullable; 0 and 1 count as such."""
+    """Return nullable booleans; 0 and 1 count as such."""
     if is_bool_dtype(series.dtype):
         return series.astype("boolean")
     numbers = numeric(series)
@@ -91,7 +91,7 @@ def boolean(series: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def label(series: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Whether a record is a known anomaly: any number but 0 says yes."""
+    """Return whether each record is a known anomaly: any number but 0 counts as true."""
     if is_bool_dtype(series.dtype):
         return series.astype("boolean")
     numbers = numeric(series).astype("Float64")
@@ -99,7 +99,7 @@ def label(series: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def categorical(series: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Categories as text; a missing one is NA."""
+    """Return categories as text; a missing one is NA."""
     if series.dtype == "str" or infer_dtype(series, skipna=True) == "string":
         return _storable(series.astype("str"))
     texts = [None if pd.isna(value) else str(value) for value in series.array]
@@ -107,13 +107,13 @@ def categorical(series: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def _storable(texts: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Texts without the zero character, which SQLite may hold and PostgreSQL, where a store may be, cannot."""
+    """Replace the zero character, which a source may hold but a store in PostgreSQL cannot."""
     has_zero = texts.str.contains("\0", regex=False, na=False)
     return texts.str.replace("\0", "\ufffd", regex=False) if has_zero.any() else texts
 
 
 def entity(series: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Names of entities as text, as long as the store holds them; a missing one is NA."""
+    """Return names of entities as text that fits the store; a missing one is NA."""
     names = categorical(series)
     is_long = names.str.len() > LONGEST_ENTITY
     if is_long.any():
@@ -123,14 +123,15 @@ def entity(series: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def timestamp(series: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Times in UTC to the microsecond, missing where they do not count; those without a zone hold UTC."""
+    """Return times in UTC to the microsecond, missing if they are not valid; times without a zone are UTC."""
     if infer_dtype(series, skipna=True) in _NUMBERS:
         raise _Unfit(series, series.notna(), "a time")
     times = pd.to_datetime(series, utc=True, errors="coerce", format="ISO8601")
     is_unfit = times.isna() & series.notna()
     if is_unfit.any():
         raise _Unfit(series, is_unfit, "a time")
-    return those_that_count(times.astype("datetime64[us, UTC]"))
+    times = times.astype("datetime64[us, UTC]")
+    return times.where((times >= FIRST_VALID_TIME) & (times < END_OF_VALID_TIMES))
 
 
 def _conversions(monitor: MonitorConfig) -> dict[str, Callable[["pd.Series[Any]"], "pd.Series[Any]"]]:
@@ -156,16 +157,16 @@ def _numeric_objects(series: "pd.Series[Any]") -> "pd.Series[Any]":
         is_number = series.map(lambda value: isinstance(value, int | float | Decimal))
         if not (is_number | missing).all():
             raise _Unfit(series, ~(is_number | missing), "a number")
-    if kind == "integer" and series[~missing].map(_INTEGERS_OF_INT64.__contains__).all():
+    if kind == "integer" and series[~missing].map(_INT64_RANGE.__contains__).all():
         return series.astype("Int64" if missing.any() else "int64")
     return series.astype("float64")
 
 
 def _key(series: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Keys keep their exact type; whole numbers that fit become int64."""
+    """Return keys in their exact type; whole numbers that fit become int64."""
     if series.dtype != "object" or series.hasnans:
         return series
-    is_int64 = infer_dtype(series, skipna=False) == "integer" and series.map(_INTEGERS_OF_INT64.__contains__).all()
+    is_int64 = infer_dtype(series, skipna=False) == "integer" and series.map(_INT64_RANGE.__contains__).all()
     return series.astype("int64") if is_int64 else series
 
 
@@ -182,19 +183,19 @@ def _refuse_bad_keys(keys: pd.DataFrame, name: str) -> None:
         raise SourceError(msg)
     is_repeated = keys.duplicated()
     if is_repeated.any():
-        twice = key_label(keys_of(keys[is_repeated].head(1), list(keys.columns))[0])
-        msg = f"Monitor {name!r} found two records with the key {twice} ({columns}). Choose a key that is unique."
+        key_text = key_label(keys_of(keys[is_repeated].head(1), list(keys.columns))[0])
+        msg = f"Monitor {name!r} found two records with the key {key_text} ({columns}). Choose a key that is unique."
         raise SourceError(msg)
     texts = keys.select_dtypes(["object", "str"]).map(lambda part: len(str(part)))
-    for key in keys_of(keys[texts.sum(axis=1) > _SURELY_SHORT], list(keys.columns)):
+    for key in keys_of(keys[texts.sum(axis=1) > _SHORT_KEY_LENGTH], list(keys.columns)):
         refuse_long_key(key, name)
 
 
 def refuse_long_key(key: Key, name: str) -> None:
-    """Raise where the store has no room for a key.
+    """Raise if the key of a monitor's record is too long for the store.
 
     Raises:
-        SourceError: with the monitor of that name, and what to do.
+        SourceError: If it is.
     """
     length = len(dump_key(key))
     if length > LONGEST_KEY:
@@ -214,4 +215,4 @@ def _unfit_sentence(unfit: _Unfit, name: str, column: str, keys: pd.DataFrame) -
 
 
 def _abridged(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} (and so on)"
+    return text if len(text) <= _MAX_CHARACTERS_SHOWN else f"{text[:_MAX_CHARACTERS_SHOWN]} (and so on)"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jobs.reading.records import typed
+from jobs.reading.typed_columns import typed
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.keys import LONGEST_ENTITY, LONGEST_KEY, dump_key

@@ -1,10 +1,6 @@
-"""Reads records from PostgreSQL as Arrow, in binary: the only module that speaks ADBC.
+"""Reads records from PostgreSQL as Arrow, in binary: the only module that imports ADBC."""
 
-Only PostgreSQL is read this way. ADBC brings an SQLite of its own; two copies of SQLite in one process
-break each other's POSIX locks when both open the same file, and with them the file.
-"""
-
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
@@ -17,7 +13,6 @@ from adbc_driver_postgresql import dbapi
 from sqlalchemy import URL, Select
 from sqlalchemy.dialects import postgresql
 
-from jobs.databases import failure
 from schemas.errors import SourceError
 
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
@@ -33,28 +28,29 @@ _NULLABLE = {
 class ArrowReader:
     """One read-only connection to a PostgreSQL database, opened when needed.
 
-    Opening one takes tens of milliseconds, as long as reading ten thousand records, so it is kept; after an
+    Opening a connection takes tens of milliseconds, as long as reading ten thousand records, so it is kept; after an
     error the next read opens a new one. It serves one thread at a time.
 
     Args:
-        url: the database's address, for SQLAlchemy.
+        url: The database's address, for SQLAlchemy.
+        failure: Returns the sentence for an error text of the driver.
     """
 
-    def __init__(self, url: URL) -> None:
-        self._url = url
+    def __init__(self, url: URL, failure: Callable[[URL, str], str]) -> None:
+        self._url, self._failure = url, failure
         self._connection: dbapi.Connection | None = None
 
     def fetch(self, statement: Select[Any]) -> pd.DataFrame:
-        """The rows of a select, each column in the type that Arrow gives it."""
+        """Return the rows of a select, each column in the type that Arrow gives it."""
         sql, parameters = _compiled(statement)
         with self._transaction() as cursor:
             cursor.execute(sql, parameters or None)
             table = cursor.fetch_arrow_table()
-        # Columns go one by one, so that names may repeat nothing and Arrow's copy is freed with the last.
+        # Columns are converted one by one, so that Arrow's copy is freed with the last.
         return pd.DataFrame({name: _series(table.column(index)) for index, name in enumerate(table.column_names)})
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -67,10 +63,10 @@ class ArrowReader:
                 cursor.connection.rollback()
         except dbapi.Error as exc:
             self.close()
-            raise SourceError(failure(self._url, str(exc))) from exc
+            raise SourceError(self._failure(self._url, str(exc))) from exc
 
     def _cursor(self) -> dbapi.Cursor:
-        """A cursor in a transaction that cannot write; a connection that broke while idle is opened again."""
+        """Open a cursor in a transaction that cannot write; a connection that broke while idle is opened again."""
         if self._connection is not None:
             try:
                 return _read_only(self._connection)
@@ -87,10 +83,10 @@ def _read_only(connection: dbapi.Connection) -> dbapi.Cursor:
 
 
 def _compiled(statement: Select[Any]) -> tuple[str, tuple[Any, ...]]:
-    """The statement and its parameters.
+    """Return the statement and its parameters.
 
-    Without parameters ADBC streams the result by COPY, which takes two thirds of the time. Integers have
-    no quotes to escape, so a statement with no other parameters is written out.
+    Without parameters ADBC streams the result by COPY, which takes two thirds of the time. Integers have no quotes to
+    escape, so a statement whose parameters are all integers is written out.
     """
     compiled = statement.compile(dialect=_DIALECT)
     parameters = tuple(compiled.params[name] for name in compiled.positiontup or ())
@@ -111,13 +107,13 @@ def _series(column: pa.ChunkedArray) -> "pd.Series[Any]":
         return pd.Series(column.to_pylist(), dtype="object")
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         column = _within_calendar(column)
-    # Integers beside nulls do not go through float: they stay exact.
+    # Integers with nulls among them do not pass through float: they stay exact.
     series: pd.Series[Any] = column.to_pandas(types_mapper=_NULLABLE.get if column.null_count else None)
     return series
 
 
 def _within_calendar(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Dates or times in UTC, null where they are infinite or of a year that Python has not."""
+    """Return dates or times, null if they are infinite or of a year that Python lacks."""
     calendar = date if pa.types.is_date(column.type) else datetime
     first, last = pa.scalar(calendar.min, column.type), pa.scalar(calendar.max, column.type)
     is_within = pc.and_(pc.greater_equal(column, first), pc.less_equal(column, last))

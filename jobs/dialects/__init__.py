@@ -1,0 +1,33 @@
+"""What depends on the kind of database, in one class for each.
+
+A new dialect is a module with a subclass of `Dialect` that overrides what its database does differently, and a line in
+the table below. Databases without one are read and written by `Dialect` itself, in plain SQL.
+"""
+
+from sqlalchemy import URL, Connection, Engine
+
+from jobs.dialects.base import END_OF_VALID_TIMES, FIRST_VALID_TIME, Dialect, EpochTimes, Family, Index, Reader
+from jobs.dialects.mysql import MySQL
+from jobs.dialects.postgresql import PostgreSQL
+from jobs.dialects.sqlite import SQLite
+
+__all__ = ["END_OF_VALID_TIMES", "FIRST_VALID_TIME", "Dialect", "EpochTimes", "Family", "Index", "Reader", "dialect_of"]
+
+_DIALECTS: dict[str, type[Dialect]] = {
+    "sqlite": SQLite,
+    "postgresql": PostgreSQL,
+    "postgres": PostgreSQL,
+    "mysql": MySQL,
+    "mariadb": MySQL,
+}
+
+
+def dialect_of(database: Engine | Connection | URL) -> Dialect:
+    """Return the dialect of a database.
+
+    >>> from sqlalchemy import make_url
+    >>> dialect_of(make_url("sqlite:///plumbline.db"))
+    SQLite(name='sqlite')
+    """
+    name = database.get_backend_name() if isinstance(database, URL) else database.dialect.name
+    return _DIALECTS.get(name, Dialect)(name)
