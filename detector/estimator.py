@@ -14,7 +14,7 @@ from detector.records.artifact import Artifact, digest, dump_artifact, load_arti
 from detector.records.feature_types import CategoryColumn, Column, ConstantColumn
 from detector.records.fitting import DecisionRule, NormalRecords, calibration_size, fit_artifact, split_records
 from detector.records.model import SCORES
-from detector.records.scorer import Scorer
+from detector.records.scorer import RecordScorer
 from schemas.config import ModelConfig
 from schemas.errors import MissingColumns
 from schemas.frames import Features
@@ -182,11 +182,11 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _adopt(self, artifact: Artifact) -> Self:
         self.artifact_ = artifact
-        self._scorer = Scorer(artifact)
+        self._scorer = RecordScorer(artifact)
         self.offset_ = -artifact.decision.threshold
         return self
 
-    def _fitted(self) -> Scorer:
+    def _fitted(self) -> RecordScorer:
         check_is_fitted(self, "artifact_")
         return self._scorer
 
@@ -249,7 +249,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "artifact_" in state:
-            self._scorer = Scorer(self.artifact_)
+            self._scorer = RecordScorer(self.artifact_)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

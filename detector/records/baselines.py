@@ -1,6 +1,6 @@
-"""Simple peers of the model: detectors that need no network, on the same standardised cells.
+"""Simple peers of the model: detectors without a network, on the same standardised cells.
 
-What they find, the network should find too; where they find more, it does not pay.
+The network should find whatever they find; if they find more, the network does not pay.
 """
 
 from collections.abc import Callable

@@ -16,10 +16,10 @@ from detector.records.encoder import SQUASH_FROM, Encoder, Matrix
 from detector.records.feature_types import CategoryColumn, Column, FlagColumn, NumberColumn, TimestampColumn
 from detector.records.keras_network import VAE
 from detector.records.posterior import clean_inputs
-from detector.records.scorer import Scorer
+from detector.records.scorer import RecordScorer
 
 
-def elbo_difference(one: Scorer, other: Scorer) -> str | None:
+def elbo_difference(one: RecordScorer, other: RecordScorer) -> str | None:
     """Why the ELBOs of two models do not compare; None where they do."""
     if one.artifact.encoder.names != other.artifact.encoder.names:
         return "their features differ"
@@ -31,7 +31,7 @@ def elbo_difference(one: Scorer, other: Scorer) -> str | None:
     return None if losses == {("vae", "auto")} else "not both are autoencoders with a likelihood by type of feature"
 
 
-def held_out_elbo(scorer: Scorer, records: pd.DataFrame) -> float:
+def held_out_elbo(scorer: RecordScorer, records: pd.DataFrame) -> float:
     """Mean over n records, in nats per record and units of the data, decoded at the posterior mean."""
     artifact = scorer.artifact
     matrix = artifact.encoder.encode(records)

@@ -15,7 +15,7 @@ from detector.records.encoder import Encoder, Matrix, unsquash
 from detector.records.keras_network import VAE
 from detector.records.numpy_network import NumpyNetwork
 from detector.records.posterior import Posterior, clean_inputs
-from detector.records.scores import AnomalyScores, Reference, joint_coordinates
+from detector.records.scores import AnomalyScores, NeighbourReference, joint_coordinates
 from schemas.config import ModelConfig
 from schemas.errors import RecordsError
 from schemas.frames import Cause, Explanation
@@ -37,7 +37,12 @@ class Model:
     """
 
     def __init__(
-        self, config: ModelConfig, encoder: Encoder, network: VAE, reference: Reference, typical_nll: np.ndarray
+        self,
+        config: ModelConfig,
+        encoder: Encoder,
+        network: VAE,
+        reference: NeighbourReference,
+        typical_nll: np.ndarray,
     ) -> None:
         self.config, self.encoder, self.network = config, encoder, network
         self.reference, self.typical_nll = reference, typical_nll
@@ -56,7 +61,7 @@ class Model:
         latent_sd = np.exp(0.5 * posterior.z_log_var).mean(axis=0)
         if config.kind == "autoencoder":  # without a posterior, the spread of the latents is their unit
             latent_sd = posterior.z_mean.std(axis=0)
-        reference = Reference(joint_coordinates(seen, rebuilt, latent_sd), latent_sd, len(matrix))
+        reference = NeighbourReference(joint_coordinates(seen, rebuilt, latent_sd), latent_sd, len(matrix))
         cells = encoder.layout.feature_cells(len(encoder.columns))
         typical = np.median(feature_nll(posterior, cells), axis=0).astype(np.float32)
         return cls(config, encoder, network, reference, typical)

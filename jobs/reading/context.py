@@ -23,9 +23,9 @@ from schemas.frames import Features
 from schemas.keys import Key
 
 if TYPE_CHECKING:
-    from detector.records.scorer import Scorer
+    from detector.records.scorer import RecordScorer
 
-AnyScorer: TypeAlias = Union["Scorer", SeriesScorer]
+AnyScorer: TypeAlias = Union["RecordScorer", SeriesScorer]
 """Of single records, or of series."""
 
 _NO_TIME = np.timedelta64(0, "ns")
@@ -38,7 +38,7 @@ def context_rows(scorer: AnyScorer) -> int:
 
 def in_context(
     scorer: AnyScorer, records: pd.DataFrame, source: Source, trackers: Trackers | None = None
-) -> "Scorer | BoundSeriesScorer":
+) -> "RecordScorer | BoundSeriesScorer":
     """What scores these records: the scorer itself, or bound to the past of each.
 
     Those of an entity that no model knows are left out.

@@ -17,12 +17,12 @@ from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE
 from schemas.keys import key_label
 
 if TYPE_CHECKING:
-    from detector.records.scorer import Scorer
+    from detector.records.scorer import RecordScorer
     from detector.series.scorer import BoundSeriesScorer
 
 
 def score_page(
-    records: pd.DataFrame, monitor: MonitorConfig, scorer: "Scorer | BoundSeriesScorer", at: datetime
+    records: pd.DataFrame, monitor: MonitorConfig, scorer: "RecordScorer | BoundSeriesScorer", at: datetime
 ) -> BatchResult:
     """The anomalies among n records, with their causes, the counts of each hour, and the records' profile.
 
@@ -92,7 +92,7 @@ def _anomalies(
     flagged: pd.DataFrame,
     found: pd.DataFrame,
     monitor: MonitorConfig,
-    scorer: "Scorer | BoundSeriesScorer",
+    scorer: "RecordScorer | BoundSeriesScorer",
     at: datetime,
 ) -> tuple[Anomaly, ...]:
     causes = scorer.explain(flagged, found[ANOMALY_SCORE].to_numpy(), monitor.top_features)

@@ -27,7 +27,7 @@ from schemas.config import MonitorConfig
 from schemas.errors import ArtifactError, LostLease, RecordsError, SourceError, StoreError
 
 if TYPE_CHECKING:
-    from detector.records.scorer import Scorer
+    from detector.records.scorer import RecordScorer
 
 MOST_FAILURES = 3  # batches that a run sets apart, before it takes the failure for one of the table or the model
 
@@ -88,13 +88,13 @@ def load_series_scorer(store: Store, champion: Champion, monitor: MonitorConfig)
     return SeriesScorer(artifact, monitor.false_positive_rate)
 
 
-def load_record_scorer(store: Store, champion: Champion, monitor: MonitorConfig) -> "Scorer":
+def load_record_scorer(store: Store, champion: Champion, monitor: MonitorConfig) -> "RecordScorer":
     """The champion of a monitor without series, as `load_scorer`."""
-    from detector.records.scorer import Scorer
+    from detector.records.scorer import RecordScorer
 
     artifact = load_artifact(store.models.blob(champion.model_id), champion.sha256)
     discovery_rate = monitor.false_discovery_rate if monitor.flag == "fdr" else None
-    return Scorer(artifact, monitor.false_positive_rate, false_discovery_rate=discovery_rate)
+    return RecordScorer(artifact, monitor.false_positive_rate, false_discovery_rate=discovery_rate)
 
 
 def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by who fills it

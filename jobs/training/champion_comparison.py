@@ -9,7 +9,7 @@ from detector.core.comparison import Comparison
 from detector.records.artifact import Artifact
 from detector.records.held_out import Performance, Trial, perform
 from detector.records.held_out_elbo import elbo_difference
-from detector.records.scorer import Scorer
+from detector.records.scorer import RecordScorer
 from jobs.reading.source import Source, keys_of
 from jobs.scoring.run import load_record_scorer
 from jobs.store import Store
@@ -35,7 +35,7 @@ class Rival:
     """
 
     model_id: int
-    scorer: Scorer | None
+    scorer: RecordScorer | None
     problem: str | None = None
 
     def unseen(self, source: Source) -> frozenset[Key]:
@@ -69,7 +69,7 @@ def compare_with(
     rate = None if monitor.threshold == "f_beta" else monitor.false_positive_rate
     known = _known(source, feedback, parts.normal.training)
     trial = Trial.of(parts.held_out, parts.normal.calibration, known, artifact.encoder, monitor.model.seed)
-    challenger = Scorer(artifact, monitor.false_positive_rate)
+    challenger = RecordScorer(artifact, monitor.false_positive_rate)
     old = None if rival is None else rival.scorer
     difference = None if old is None else elbo_difference(old, challenger)
     champion, problem = _champion(rival, trial, rate, with_elbo=difference is None)

@@ -284,7 +284,7 @@ def _entity_card(name: str, scorer: SeriesScorer) -> Mapping[str, Any]:
     return {
         "records": scorer.artifact.entities[name],
         "model": "its own" if scorer.model.has_own(name) else "shared",
-        "calibration_records": len(entity_threshold.calibration.reference),
+        "calibration_records": len(entity_threshold.calibration.scores),
         "is_pooled": entity_threshold.is_pooled,
         "threshold": None if entity_threshold.only_ranks else entity_threshold.threshold,
         "view_weights": scorer.model.view_weights(name),

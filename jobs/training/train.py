@@ -114,7 +114,7 @@ def _fit(source: Source, found: TrainingSet, parts: Parts, progress: Callable[[E
         anomalies=anomalies,
         progress=progress,
     )
-    p_values = artifact.calibration.p_values(artifact.calibration.reference)
+    p_values = artifact.calibration.p_values(artifact.calibration.scores)
     profile = Profile.fit(parts.normal.training, monitor.features, p_values, monitor.drift.records)
     about = {"training": training_range(found, monitor), "profile": profile.to_state()}
     return replace(artifact, about=artifact.about | about)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sqlalchemy import text
 
-from detector.records.scorer import Scorer
+from detector.records.scorer import RecordScorer
 from jobs.databases import writing
 from jobs.reading.source import Source
 from jobs.scoring.run import score_monitor
@@ -130,8 +130,8 @@ def test_a_worse_challenger_is_refused_and_told_and_promoted_by_force_only(plant
 
 def test_a_degenerate_model_is_refused_whoever_asks(plant, monkeypatch):
     champion = plant.train().model_id
-    score = Scorer.score
-    monkeypatch.setattr(Scorer, "score", lambda self, records: score(self, records).assign(anomaly_score=np.nan))
+    score = RecordScorer.score
+    monkeypatch.setattr(RecordScorer, "score", lambda self, records: score(self, records).assign(anomaly_score=np.nan))
     for policy in ("always", "if_better"):
         report = plant.train(policy)
         assert (report.verdict, report.is_champion) == ("degenerate", False)

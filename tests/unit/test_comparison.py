@@ -5,14 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from detector.core.comparison import Comparison, decide
-from detector.records.held_out import Found, Performance
+from detector.core.comparison import Comparison, ComparisonReport, FlaggedCount, Performance, decide
 
 SOUND = Performance(
     records=1000,
     flagged=10,
     tolerance=(2, 24),
-    found={"confirmed": Found(30, 30), "labelled": Found(8, 8)},
+    found={"confirmed": FlaggedCount(30, 30), "labelled": FlaggedCount(8, 8)},
     recall={"perturbed": 0.9},
     auroc={"perturbed": 0.98, "scaled": 0.90},
     elbo=-10.0,
@@ -25,7 +24,12 @@ def compared(challenger=SOUND, champion=SOUND, **given):
 
 
 def finds(kind, flagged, of):
-    return replace(SOUND, found={kind: Found(flagged, of)})
+    return replace(SOUND, found={kind: FlaggedCount(flagged, of)})
+
+
+def reported(*sides):
+    comparison = compared(*sides)
+    return ComparisonReport.of(comparison, decide(comparison, "if_better"))
 
 
 def promoted_by(comparison):
@@ -135,8 +139,20 @@ def test_a_threshold_without_a_rate_is_not_judged_by_one():
 
 
 def test_every_number_that_decided_is_kept():
-    told = json.loads(json.dumps(compared(finds("confirmed", 14, 30)).to_json(), allow_nan=False))
+    told = json.loads(json.dumps(reported(finds("confirmed", 14, 30)).to_json(), allow_nan=False))
     assert (told["verdict"], told["is_refused"], told["champion_id"]) == ("degenerate", True, 7)
     assert told["challenger"]["found"]["confirmed"] == {"flagged": 14, "records": 30}
     assert told["champion"]["rate"] == 0.01
-    assert not compared().to_json()["is_refused"]
+    assert not reported().to_json()["is_refused"]
+
+
+def test_a_report_is_read_back_as_it_was_written():
+    report = reported(finds("confirmed", 14, 30))
+    assert ComparisonReport.from_json(json.loads(json.dumps(report.to_json()))) == report
+
+
+def test_a_report_of_an_earlier_version_lacks_numbers_and_is_read():
+    first = {"verdict": "worse", "is_refused": True, "reason": "It is worse.", "challenger": {"records": 5}}
+    report = ComparisonReport.from_json(first)
+    assert (report.verdict, report.is_refused, report.reason, report.notes) == ("worse", True, "It is worse.", ())
+    assert (report.challenger.records, report.challenger.found, report.champion) == (5, {}, None)
