@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, check_random_state, valida
 
 from detector.records.artifact import Artifact, digest, dump_artifact, load_artifact
 from detector.records.feature_types import CategoryColumn, Column, ConstantColumn
-from detector.records.fitting import DecisionRule, NormalRecords, calibration_size, fit_artifact, split_records
+from detector.records.fitting import DecisionRule, NormalRecords, calibration_size, calibration_split, fit_artifact
 from detector.records.model import SCORES
 from detector.records.scorer import RecordScorer
 from schemas.config import ModelConfig
@@ -102,7 +102,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         n_calibration = calibration_size(len(records), rate)
         self.false_positive_rate_ = rate or float(np.clip(2 / (n_calibration + 1), DEFAULT_RATE, MAX_AUTO_RATE))
         config = self._config()
-        training, calibration = split_records(len(records), n_calibration, config.seed, latest=False)
+        training, calibration = calibration_split(len(records), n_calibration, config.seed, latest=False)
         artifact = fit_artifact(
             NormalRecords(records.iloc[training], records.iloc[calibration]),
             self._features(records),

@@ -129,7 +129,7 @@ def _scored(app: App, monitor: str) -> Timing:
 
 
 def _scorer(app: App) -> "RecordScorer":
-    from jobs.scoring.run import load_scorer
+    from jobs.champions import load_scorer
 
     champion = app.store.models.champion(WHOLE)
     if champion is None:

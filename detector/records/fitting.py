@@ -113,7 +113,7 @@ def _fit(
     return Model.from_training(config, encoder, trained.network, matrix), trained.history
 
 
-def split_records(n: int, n_calibration: int, seed: int, *, latest: bool) -> tuple[np.ndarray, np.ndarray]:
+def calibration_split(n: int, n_calibration: int, seed: int, *, latest: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return the positions of n normal records, in order of time, to train on and to calibrate with."""
     order = np.arange(n) if latest else np.random.default_rng(seed).permutation(n)
     return np.sort(order[: n - n_calibration]), np.sort(order[n - n_calibration :])

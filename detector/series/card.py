@@ -65,6 +65,9 @@ class BaselineComparison:
         return {**asdict(self), "mean_event_recall": self.mean_event_recall, "beaten_by": self.beaten_by}
 
 
+NOT_COMPARED = BaselineComparison(problem="The model was trained by a version that made none.")
+
+
 @dataclass(frozen=True)
 class EntityCard:
     """The numbers of one entity.
@@ -105,7 +108,7 @@ class SeriesCard:
         false_positive_rate: at which they are set.
         bytes: of the artifact.
         by_entity: the numbers of each entity.
-        beside_baselines: how the model compares with plain baselines; None in models of early versions.
+        beside_baselines: how the model compares with plain baselines.
     """
 
     kind: ClassVar[str] = "series"
@@ -124,29 +127,22 @@ class SeriesCard:
     false_positive_rate: float | None = None
     bytes: int | None = None
     by_entity: Mapping[str, EntityCard] = field(default_factory=dict)
-    beside_baselines: BaselineComparison | None = None
+    beside_baselines: BaselineComparison = NOT_COMPARED
 
     @classmethod
     def from_json(cls, card: Mapping[str, Any]) -> Self:
         """Read what `to_json` wrote, in this version or an earlier one."""
-        beside = card.get("beside_baselines")
         by_entity = {
             name: EntityCard(**present_fields(EntityCard, entity)) for name, entity in card.get("by_entity", {}).items()
         }
-        return cls(
-            **present_fields(cls, card)
-            | {
-                "by_entity": by_entity,
-                "beside_baselines": None if beside is None else BaselineComparison.from_json(beside),
-            }
-        )
+        beside = BaselineComparison.from_json(card["beside_baselines"]) if "beside_baselines" in card else NOT_COMPARED
+        return cls(**present_fields(cls, card) | {"by_entity": by_entity, "beside_baselines": beside})
 
     def to_json(self) -> dict[str, Any]:
         """Return the card as the `models` table stores it."""
-        beside = self.beside_baselines
         return {
             "kind": self.kind,
             **vars(self),
             "by_entity": {name: asdict(entity) for name, entity in self.by_entity.items()},
-            "beside_baselines": None if beside is None else beside.to_json(),
+            "beside_baselines": self.beside_baselines.to_json(),
         }

@@ -5,9 +5,13 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, insert, null, select, update
+from sqlalchemy import Connection, Engine, RowMapping, and_, insert, null, select, update
 
+from detector.core.about import About
+from detector.core.comparison import ComparisonReport
+from detector.core.model_card import ModelCard
 from jobs.databases import reading, writing
+from jobs.kinds import card_from_json
 from jobs.store.events import NewEvent, write_event
 from jobs.store.locking import lock_monitor
 from jobs.store.requests import ClaimedRequest, serve_request
@@ -27,9 +31,14 @@ class StoredModel:
     retired_at: datetime | None
     sha256: str
     manifest: Mapping[str, Any]
-    card: Mapping[str, Any]
-    comparison: Mapping[str, Any] | None
+    card: ModelCard
+    comparison: ComparisonReport | None
     """With the champion of its time: the numbers that decided, the decision and its reason."""
+
+    @property
+    def about(self) -> About:
+        """The origin of the model."""
+        return About.from_json(self.manifest.get("about", {}))
 
 
 @dataclass(frozen=True)
@@ -51,35 +60,45 @@ class NewModel:
         blob: the artifact.
         sha256: its digest.
         manifest: what was trained, and with what settings.
-        card: what is known about it as numbers.
-        card_markdown: the same for people.
-        comparison: the numbers that decided about its promotion; `is_promoted` and `reason` are among them.
-        beats: the champion that it may take the place of; any where None.
+        card: the numbers of the model.
+        card_markdown: the card for people.
+        comparison: with the champion: the numbers that decided, the decision and its reason.
+        beats: the champion that it may take the place of; any champion if None.
     """
 
     blob: bytes
     sha256: str
     manifest: Mapping[str, Any]
-    card: Mapping[str, Any]
+    card: ModelCard
     card_markdown: str | None = None
-    comparison: Mapping[str, Any] | None = None
+    comparison: ComparisonReport | None = None
     beats: int | None = None
+
+    @property
+    def is_promoted(self) -> bool:
+        """Whether its comparison makes it the champion."""
+        return self.comparison is not None and self.comparison.is_promoted
+
+    @property
+    def about(self) -> About:
+        """The origin of the model."""
+        return About.from_json(self.manifest.get("about", {}))
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a training was made for.
+class ServedRequest:
+    """The request that a training serves.
 
     Attributes:
-        request: the request that it serves; None where a person waits for it.
-        tell: the channels that are told where such a model is refused.
+        request: None if a person waits for the training instead.
+        channels: that are alerted if the model is refused.
     """
 
     request: ClaimedRequest | None = None
-    tell: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
 
 
-BY_A_PERSON = Asked()
+NO_REQUEST = ServedRequest()
 _STORED = [models.c[field.name] for field in fields(StoredModel)]
 
 
@@ -93,7 +112,9 @@ class Models:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def add(self, monitor: str, model: NewModel, at: datetime, *, promote: bool, asked: Asked = BY_A_PERSON) -> int:
+    def add(
+        self, monitor: str, model: NewModel, at: datetime, *, promote: bool, serves: ServedRequest = NO_REQUEST
+    ) -> int:
         """Store a model as champion in place of the old one or as challenger, and close its request; its id.
 
         Raises:
@@ -107,8 +128,8 @@ class Models:
             model_id = int(connection.execute(insert(models).values(row).returning(models.c.id)).scalar_one())
             if promote:
                 _promote(connection, monitor, model_id, at)
-            if asked.request is not None:
-                _serve(connection, model_id, model, at, asked)
+            if serves.request is not None:
+                _serve(connection, model_id, model, at, serves)
         return model_id
 
     def champion(self, monitor: str) -> Champion | None:
@@ -152,7 +173,7 @@ class Models:
         if monitor is not None:
             wanted = wanted.where(models.c.monitor == monitor)
         with reading(self.engine) as connection:
-            return [StoredModel(**row) for row in connection.execute(wanted).mappings()]
+            return [_stored_model(row) for row in connection.execute(wanted).mappings()]
 
     def get(self, model_id: int) -> StoredModel:
         """One model."""
@@ -168,7 +189,7 @@ class Models:
         with writing(self.engine) as connection:
             model = _model(connection, model_id)
             lock_monitor(connection, model.monitor)
-            if not force and (model.comparison or {}).get("is_refused"):
+            if not force and model.comparison is not None and model.comparison.is_refused:
                 raise UsageError(_refusal(model))
             if _model(connection, model_id).state != "champion":
                 _promote(connection, model.monitor, model_id, at)
@@ -198,16 +219,16 @@ class Models:
         return int(previous.id)
 
 
-def _serve(connection: Connection, model_id: int, model: NewModel, at: datetime, asked: Asked) -> None:
-    """Close a request with what came of it; a model that was refused is something to hear of."""
-    if asked.request is None:
+def _serve(connection: Connection, model_id: int, model: NewModel, at: datetime, serves: ServedRequest) -> None:
+    """Close a request with its outcome; a refused model is an event."""
+    if serves.request is None:
         return
-    compared = model.comparison or {}
-    serve_request(connection, asked.request, model_id, str(compared.get("reason", "")), at)
-    if compared.get("is_refused") and not compared["is_promoted"]:
-        message = f"Model {model_id} of monitor {asked.request.monitor!r} was refused. {compared['reason']}"
-        event = NewEvent("retrain_refused", message, asked.request.monitor, counts={"model_id": model_id})
-        write_event(connection, event, at, asked.tell)
+    report = model.comparison or ComparisonReport()
+    serve_request(connection, serves.request, model_id, report.reason, at)
+    if report.is_refused and not report.is_promoted:
+        message = f"Model {model_id} of monitor {serves.request.monitor!r} was refused. {report.reason}"
+        event = NewEvent("retrain_refused", message, serves.request.monitor, counts={"model_id": model_id})
+        write_event(connection, event, at, serves.channels)
 
 
 def _row(model: NewModel) -> dict[str, Any]:
@@ -215,9 +236,9 @@ def _row(model: NewModel) -> dict[str, Any]:
         "artifact": model.blob,
         "sha256": model.sha256,
         "manifest": model.manifest,
-        "card": model.card,
+        "card": model.card.to_json(),
         "card_markdown": model.card_markdown,
-        "comparison": null() if model.comparison is None else model.comparison,  # not the JSON value null
+        "comparison": null() if model.comparison is None else model.comparison.to_json(),  # not the JSON value null
     }
 
 
@@ -230,7 +251,7 @@ def _champion_id(connection: Connection, monitor: str) -> int | None:
 def _left_behind(model: NewModel) -> NewModel:
     """A model whose rival is no longer the champion: what was compared says nothing about the new one."""
     reason = f"Model {model.beats}, with which it was compared, stopped being the champion during the training."
-    return replace(model, comparison={**(model.comparison or {}), "is_promoted": False, "reason": reason})
+    return replace(model, comparison=replace(model.comparison or ComparisonReport(), is_promoted=False, reason=reason))
 
 
 def _promote(
@@ -248,7 +269,16 @@ def _model(connection: Connection, model_id: int) -> StoredModel:
     row = connection.execute(select(*_STORED).where(models.c.id == model_id)).mappings().first()
     if row is None:
         raise _no_model(model_id)
-    return StoredModel(**row)
+    return _stored_model(row)
+
+
+def _stored_model(row: RowMapping) -> StoredModel:
+    comparison = row["comparison"]
+    values = {
+        "card": card_from_json(row["card"]),
+        "comparison": None if comparison is None else ComparisonReport.from_json(comparison),
+    }
+    return StoredModel(**{**row, **values})
 
 
 def _no_model(model_id: int) -> UsageError:
@@ -256,7 +286,7 @@ def _no_model(model_id: int) -> UsageError:
 
 
 def _refusal(model: StoredModel) -> str:
-    reason = (model.comparison or {})["reason"]
+    reason = "" if model.comparison is None else model.comparison.reason
     return (
         f"Model {model.id} was refused in its training. {reason} "
         f"Promote it all the same with: plumbline models promote {model.id} --force"

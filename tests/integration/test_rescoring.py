@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jobs.scoring.batch_results import combined, score_page
+from jobs.scoring.batch_results import merge_pages, score_page
 from jobs.scoring.rescoring import Window, rescore_monitor
 from jobs.store.incident_grouping import incident_rule
 from schemas.errors import LostLease, NoChampion, UsageError
@@ -177,7 +177,7 @@ class Chaos:
             pages = source.pages(batch.key_range.after, batch.key_range.upto)
             scorer = self.pump.models[champion]
             found = [score_page(page, source.monitor, scorer, batch.planned_at) for page in pages]
-            self.held.append((batch, combined(found, tally)))
+            self.held.append((batch, merge_pages(found, tally)))
         source.close()
 
     def finish(self):

@@ -9,10 +9,10 @@ from fastapi import HTTPException
 
 from jobs import checks
 from jobs.api.scoring import RecordsToScore, score_records
+from jobs.champions import load_scorer
 from jobs.checks import check_monitor
 from jobs.databases import writing
 from jobs.evaluation import evaluate_monitor, forecast_monitor
-from jobs.scoring.run import load_scorer
 from jobs.store import EventQuery
 from schemas.errors import ArtifactError, RecordsError
 from tests.series import machine
@@ -179,7 +179,7 @@ def test_a_missing_index_is_an_error_on_a_large_table_and_its_statement_creates_
 
     ((level, message),) = findings()
     assert level == "warning"
-    monkeypatch.setattr(checks, "_LARGE", 1000)
+    monkeypatch.setattr(checks, "_LARGE_TABLE_RECORDS", 1000)
     assert findings() == [("error", message)]
     with pytest.raises(RecordsError, match="No index begins with \\(machine, read_at\\)"):
         mixer.train()

@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import select
 
 from detector.series.threshold_tracking import Tracker
+from jobs.champions import load_scorer
 from jobs.databases import reading, writing
 from jobs.evaluation import evaluate_monitor
-from jobs.scoring.run import load_scorer, plan_batches, score_batch
+from jobs.scoring.run import plan_batches, score_batch
 from jobs.store import Store
 from schemas.config import MonitorConfig
 from schemas.errors import LostLease
