@@ -24,12 +24,16 @@ class Kind(Protocol):
     needs_keras: bool
     """Whether scoring loads Keras, which takes seconds."""
     null_feature: Literal["warning", "error"]
-    """What it is that a feature is null in every record."""
-    card_text: CardText
+    """How a check reports a feature that is null in every record."""
 
     @property
-    def load_generator(self) -> LoadGenerator | None:
-        """Loads a champion as a model that draws, encodes and rebuilds records; None if there is no such model."""
+    def card_text(self) -> CardText:
+        """What the cards of such models say."""
+        ...
+
+    @property
+    def load_generator(self) -> "LoadGenerator | None":
+        """What loads a champion as a model that draws, encodes and rebuilds records; None if no such model exists."""
         ...
 
     def load(self, blob: bytes, champion: "Champion", monitor: MonitorConfig) -> "Scorer":

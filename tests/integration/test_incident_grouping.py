@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, insert, select, update
 
+from detector.records.card import RecordCard
 from jobs.databases import writing
 from jobs.store import Anomaly, BatchResult, IncidentQuery, NewModel, Store
 from jobs.store.incident_grouping import refresh_incidents
@@ -22,7 +23,7 @@ PUMPS = ("pump-1", "o'hara; DROP\n\"é", None)
 
 @pytest.fixture
 def rows(store, now):
-    store.models.add("pump", NewModel(b"", "", {}, {}), now, promote=True)
+    store.models.add("pump", NewModel(b"", "", {}, RecordCard()), now, promote=True)
     return FlaggedRows(store, "pump", now)
 
 
@@ -207,7 +208,7 @@ def test_nothing_touched_changes_nothing(rows, now):
 @pytest.fixture
 def batch_of(store, now):
     """Claims a new batch of the monitor pump."""
-    model_id = store.models.add("pump", NewModel(b"", "", {}, {}), now, promote=True)
+    model_id = store.models.add("pump", NewModel(b"", "", {}, RecordCard()), now, promote=True)
 
     def claim(number):
         store.ledger.plan("pump", KeyRange((number,), (number + 1,)), now)

@@ -48,7 +48,7 @@ def forget(mixer):
 
 
 def test_thresholds_follow_the_records_whatever_the_batch_size(mixer):
-    assert mixer.train(**ONLINE).card["threshold_method"] == "online"
+    assert mixer.train(**ONLINE).card.threshold_method == "online"
     mixer.score(batch_size=1600, **ONLINE)
     found, ends = (mixer.scores(), tracked(mixer)), [row.state_after for row in threshold_changes(mixer)]
     assert len(set(found[1].values())) > 10

@@ -11,7 +11,8 @@ from detector.records.baselines import PEERS
 from detector.records.card import PeerComparison, RecordCard
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
 from detector.records.peer_comparison import compare_with_peers, realised_rates
-from jobs.commands.card import describe_card, knn_advice
+from jobs.commands.card import describe_card
+from jobs.kinds.record_card import knn_advice
 from jobs.output import Output
 from tests.samples import FEATURES, SMALL
 
