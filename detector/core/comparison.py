@@ -114,7 +114,9 @@ class Comparison:
         if self.challenger.fault:
             return [self.challenger.fault]
         faults = [
-            f"it flags {_of(self.challenger)} where {self.rate:.2%} was asked for" if self._flags_far_too_much else "",
+            f"it flags {_of(self.challenger)} at a requested rate of {self.rate:.2%}"
+            if self._flags_far_too_much
+            else "",
             "it tells synthetic anomalies from normal records no better than chance" if self._is_by_chance else "",
             *(f"it loses {noun}: {self.counts(kind)}" for kind, noun in _KNOWN.items() if self._loses_most(kind)),
         ]
@@ -126,7 +128,7 @@ class Comparison:
         if self.champion is None or self.champion.fault:
             return []
         shortcomings = [
-            f"its false-positive rate is further from the {self.rate:.2%} asked for: it flags {_of(self.challenger)}, "
+            f"its false-positive rate is further from the requested {self.rate:.2%}: it flags {_of(self.challenger)}, "
             f"the champion {self.champion.rate:.2%}"
             if self._is_further_from_rate
             else "",
@@ -287,9 +289,9 @@ def _reason(comparison: Comparison, policy: Policy, *, is_promoted: bool) -> str
         "not_compared": "Too few normal records could be spared to compare it with the champion.",
     }[comparison.verdict]
     if is_promoted and comparison.verdict in (*_REFUSED, "not_compared"):
-        return f"Promoted since that was asked for. {reason}"
+        return f"Promoted on request. {reason}"
     if not is_promoted and comparison.verdict in {"better", "first"}:
-        why = "A challenger was asked for." if policy == "never" else 'Left to a person, by promote = "manual".'
+        why = "A challenger was requested." if policy == "never" else 'Left to a person, by promote = "manual".'
         return f"{why} {reason}"
     return reason
 
@@ -297,7 +299,7 @@ def _reason(comparison: Comparison, policy: Policy, *, is_promoted: bool) -> str
 def _summary(comparison: Comparison) -> str:
     """Return the numbers of a challenger that is no worse."""
     new, old = comparison.challenger, comparison.champion
-    numbers = [f"it flags {_of(new)}" + (f" (asked {comparison.rate:.2%})" if comparison.rate is not None else "")]
+    numbers = [f"it flags {_of(new)}" + (f" (requested {comparison.rate:.2%})" if comparison.rate is not None else "")]
     if old is not None and not old.fault:
         numbers[0] += f", the champion {old.rate:.2%}"
         if new.auroc:

@@ -48,7 +48,7 @@ def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> 
             out.say(report.reason)
         describe_training(out, report.card, monitor)
         if report.join_view:
-            out.say(f"Flagged rows beside their records: SELECT * FROM {report.join_view}")
+            out.say(f"Flagged rows next to their records: SELECT * FROM {report.join_view}")
 
     out.result(report, describe)
     if report.verdict == "degenerate" and not challenger:
@@ -113,7 +113,7 @@ def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None
     rate = app.config.monitor(report.monitor).false_positive_rate
     if report.anomalies > _SUSPICIOUS_RATE_FACTOR * max(rate * report.records, 1):
         out.say(
-            f"That is {report.anomalies / report.records:.0%} of them; the rate asked for is {rate:.2%}. "
+            f"That is {report.anomalies / report.records:.0%} of them; the requested rate is {rate:.2%}. "
             "Either much is wrong, or what is normal has changed since the training: see the causes with\n"
             f"  plumbline anomalies list {report.monitor}\n"
             f"and train again on newer records if these are fine: plumbline train {report.monitor}"

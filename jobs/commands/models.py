@@ -114,7 +114,7 @@ def promote_command(app: "App", out: "Output", model_id: int, force: bool) -> No
     def describe() -> None:
         out.say(f"Model {model_id} is the champion of monitor {model.monitor!r}.")
         if view:
-            out.say(f"Flagged rows beside their records: SELECT * FROM {view}")
+            out.say(f"Flagged rows next to their records: SELECT * FROM {view}")
 
     out.result({**vars(model), "join_view": view}, describe)
 

@@ -28,7 +28,7 @@ class Kind(Protocol):
 
     @property
     def card_text(self) -> CardText:
-        """What the cards of such models say."""
+        """The text of the cards of such models."""
         ...
 
     @property

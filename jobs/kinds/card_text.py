@@ -27,7 +27,7 @@ Paragraph: TypeAlias = str | CardTable | Mapping[str, Any]
 
 
 class CardText(Protocol):
-    """What the cards of one kind of model say."""
+    """The text of the cards of one kind of model."""
 
     limits: str
     """What a model of this kind is not to be trusted with."""

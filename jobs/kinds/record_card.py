@@ -12,13 +12,12 @@ METHOD_TITLES = {"model": "model", "knn": "kNN", "isolation_forest": "isolation 
 
 
 class RecordCardText:
-    """What the cards of models of single records say."""
+    """The text of the cards of models of single records."""
 
     limits = (
-        "It judges each record by itself, by the features above, and calls anomalous what is rare among its training "
-        "records, harmful or not. Synthetic anomalies say how it fares on errors of their kind; of which kind real "
-        "ones are, nobody knows. Its false-positive rate holds as long as new normal records are like those that it "
-        "was calibrated with."
+        "The model judges each record by itself, by the features above, and flags what is rare among its training "
+        "records, harmful or not. Results on synthetic anomalies hold for errors of their kind; real anomalies may "
+        "differ. Its false-positive rate holds as long as new normal records resemble its calibration records."
     )
 
     def training_facts(self, card: "RecordCard") -> dict[str, Any]:

@@ -15,12 +15,12 @@ _MAX_ENTITIES_NAMED = 5
 
 
 class SeriesCardText:
-    """What the cards of models of series say."""
+    """The text of the cards of models of series."""
 
     limits = (
-        "It judges a record with the past of its entity, and calls anomalous what is rare among the training records, "
-        "harmful or not. Its false-positive rate holds as long as an entity goes on as it did when it was calibrated; "
-        "records that resemble their neighbours are flagged together, so incidents say more than records."
+        "The model judges a record with the past of its entity, and flags what is rare among its training records, "
+        "harmful or not. Its false-positive rate holds as long as an entity behaves as it did during calibration; "
+        "neighbouring records are flagged together, so count incidents rather than records."
     )
 
     def training_facts(self, card: "SeriesCard") -> dict[str, Any]:
@@ -45,7 +45,7 @@ class SeriesCardText:
             named += ", ..." if len(only_ranked) > _MAX_ENTITIES_NAMED else ""
             yield (
                 f"Of {len(only_ranked)} of {card.entities} entities nothing can be flagged, since their calibration "
-                f"records are too few for the rate: {named}. Collect more normal records, ask for a larger rate, or "
+                f"records are too few for the rate: {named}. Collect more normal records, set a larger rate, or "
                 "share a model."
             )
 
@@ -150,7 +150,7 @@ def _entities(card: "SeriesCard") -> Iterator[Paragraph]:
         yield f"{card.only_ranked:,} of them have too few calibration records for the rate: nothing is flagged."
     yield CardTable(_ENTITY_COLUMNS, entity_rows(card))
     if weights := weight_table(card):
-        yield "How much each view counts, by how well it told synthetic anomalies in held-back records of the entity:"
+        yield "How much each view counts, by how well it separates synthetic anomalies from the entity's own records:"
         yield weights
 
 

@@ -122,7 +122,7 @@ def _data(facts: CardFacts) -> list[Paragraph]:
 
 def _champion(report: ComparisonReport) -> list[Paragraph]:
     champion = "no champion" if report.champion_id is None else f"model {report.champion_id}"
-    rate = "" if report.rate is None else f"The false-positive rate asked for is {report.rate:.2%}."
+    rate = "" if report.rate is None else f"The requested false-positive rate is {report.rate:.2%}."
     table = CardTable(("on the same records", "this model", champion), comparison_rows(report))
     return [rate, table, *map(plain, report.notes)]
 

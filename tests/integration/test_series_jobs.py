@@ -75,7 +75,7 @@ def test_a_challenger_that_does_not_know_how_things_are_now_is_refused(mixer):
     mixer.train()
     report = mixer.train("if_better", normal="id <= 600 OR id BETWEEN 1141 AND 1200")
     assert (report.verdict, report.is_champion) == ("degenerate", False)
-    assert "of 66 held-out normal records where 1.00% was asked for" in report.reason
+    assert "of 66 held-out normal records at a requested rate of 1.00%" in report.reason
 
 
 def test_entities_with_too_few_records_for_the_rate_are_ranked_and_that_is_said(mixer, monkeypatch):

@@ -45,8 +45,8 @@ def test_equal_counts_as_better():
 @pytest.mark.parametrize(
     ("challenger", "reason"),
     [
-        (replace(SOUND, flagged=25), "further from the 1.00% asked for: it flags 2.50%"),
-        (replace(SOUND, flagged=1), "further from the 1.00% asked for: it flags 0.10%"),
+        (replace(SOUND, flagged=25), "further from the requested 1.00%: it flags 2.50%"),
+        (replace(SOUND, flagged=1), "further from the requested 1.00%: it flags 0.10%"),
         (replace(SOUND, auroc={"perturbed": 0.95, "scaled": 0.88}), "mean AUROC 0.915, the champion 0.940"),
         (replace(SOUND, elbo=-11.1), "ELBO -11.10 nats per record, the champion -10.00"),
         (finds("confirmed", 28, 30), "it finds fewer confirmed anomalies: 28 of 30, the champion 30"),
@@ -84,7 +84,7 @@ def test_a_rate_beyond_the_tolerance_is_no_worse_where_the_champion_is_further_o
     ("challenger", "reason"),
     [
         (replace(SOUND, fault="its scores are not all finite"), "its scores are not all finite"),
-        (replace(SOUND, flagged=101), "it flags 10.10% of 1,000 held-out normal records where 1.00% was asked for"),
+        (replace(SOUND, flagged=101), "it flags 10.10% of 1,000 held-out normal records at a requested rate of 1.00%"),
         (replace(SOUND, auroc={"perturbed": 0.4, "scaled": 0.5}), "no better than chance"),
         (finds("confirmed", 14, 30), "it loses confirmed anomalies: 14 of 30, the champion 30"),
         (finds("labelled", 0, 8), "it loses anomalies of the label column: 0 of 8, the champion 8"),
@@ -135,7 +135,7 @@ def test_without_held_out_records_nothing_is_called_better():
 def test_a_threshold_without_a_rate_is_not_judged_by_one():
     flags_all = replace(SOUND, flagged=900, tolerance=None)
     assert compared(flags_all, rate=None).verdict == "better"
-    assert "asked" not in decide(compared(flags_all, rate=None), "if_better").reason
+    assert "requested" not in decide(compared(flags_all, rate=None), "if_better").reason
 
 
 def test_every_number_that_decided_is_kept():
