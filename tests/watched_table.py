@@ -39,9 +39,16 @@ class RuleScorer:
     """Scores a record by one value: above the threshold it is an anomaly. Stands where a trained model would."""
 
     profile = None
+    context_rows = 0
 
     def __init__(self, value="flow", threshold=3.0):
         self.value, self.threshold = value, threshold
+
+    def bind(self, _page, _read_past, _trackers=None):
+        return self
+
+    def unknown_entities(self, _names):
+        return []
 
     def score(self, records):
         scores = records[self.value].to_numpy(dtype=float)
