@@ -47,6 +47,9 @@ class RuleScorer:
     def bind(self, _page, _read_past, _trackers=None):
         return self
 
+    def trackers(self, _stored):
+        return None
+
     def unknown_entities(self, _names):
         return []
 
