@@ -74,7 +74,7 @@ def _fit_ours(part: Split, seed: int) -> "VAEDetector":
 
 
 def _p_values(model: "VAEDetector", part: Split) -> PValues:
-    return PValues(model.p_value(part.test), len(model.artifact_.calibration.reference))
+    return PValues(model.p_value(part.test), len(model.artifact_.calibration.scores))
 
 
 def _run_peer(name: str, part: Split, seed: int) -> Outcome:

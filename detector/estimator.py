@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted, check_random_state, valida
 from detector.core.blob import digest
 from detector.records.artifact import Artifact, dump_artifact, load_artifact
 from detector.records.feature_types import FEATURE_TYPES, type_by_dtype
-from detector.records.fitting import DecisionRule, NormalRecords, calibration_size, fit_artifact, split_records
-from detector.records.scorer import Scorer
+from detector.records.fitting import DecisionRule, NormalRecords, calibration_size, calibration_split, fit_artifact
+from detector.records.scorer import RecordScorer
 from detector.records.scores import SCORES
 from schemas.config import ModelConfig
 from schemas.errors import MissingColumns
@@ -103,7 +103,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         n_calibration = calibration_size(len(records), rate)
         self.false_positive_rate_ = rate or float(np.clip(2 / (n_calibration + 1), DEFAULT_RATE, MAX_AUTO_RATE))
         config = self._config()
-        training, calibration = split_records(len(records), n_calibration, config.seed, latest=False)
+        training, calibration = calibration_split(len(records), n_calibration, config.seed, latest=False)
         artifact = fit_artifact(
             NormalRecords(records.iloc[training], records.iloc[calibration]),
             self._features(records),
@@ -183,11 +183,11 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _adopt(self, artifact: Artifact) -> Self:
         self.artifact_ = artifact
-        self._scorer = Scorer(artifact)
+        self._scorer = RecordScorer(artifact)
         self.offset_ = -artifact.decision.threshold
         return self
 
-    def _fitted(self) -> Scorer:
+    def _fitted(self) -> RecordScorer:
         check_is_fitted(self, "artifact_")
         return self._scorer
 
@@ -247,7 +247,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "artifact_" in state:
-            self._scorer = Scorer(self.artifact_)
+            self._scorer = RecordScorer(self.artifact_)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 
 
 def open_store(engine: "Engine") -> "Store":
-    """Return the store in a database, which writes alerts with the texts of `jobs.alert_messages`.
+    """Return the store in a database, with the texts of alerts and the readers of model cards.
 
     Raises:
         StoreError: If the database cannot be reached, or its schema is not this version's.
     """
     from jobs.alert_messages import ALERT_TEXTS
+    from jobs.kinds import card_from_json
     from jobs.store import Store
 
-    return Store(engine, ALERT_TEXTS)
+    return Store(engine, ALERT_TEXTS, card_from_json)
 
 
 class App:

@@ -13,6 +13,7 @@ from sqlalchemy.schema import CreateIndex
 from jobs.alerting import check_address
 from jobs.databases import reading
 from jobs.dialects import Family
+from jobs.kinds import kind_of
 from jobs.reading.source import Source
 from jobs.reading.table import WatchedTable, raw_sql
 from jobs.timing import Timing, check_timing
@@ -21,10 +22,10 @@ from schemas.errors import ConfigError, RecordsError, SourceError
 from schemas.frames import FORMS, Form
 from schemas.keys import key_label
 
-_LEAST = 20  # ten to train on, as many to calibrate with
-_NEWEST = 100_000
-_SAMPLE = 1_000
-_LARGE = 10_000  # records, from which on a series needs an index
+_MIN_NORMAL_RECORDS = 20  # ten to train on, ten to calibrate with
+_MAX_KEYS_CHECKED = 100_000  # the newest
+_SAMPLE_RECORDS = 1_000
+_LARGE_TABLE_RECORDS = 10_000  # from this size on a series needs an index
 
 _NUMBERS: set[Family] = {"integer", "float", "decimal", "boolean", "unknown"}
 _TIMES: set[Family] = {"instant", "timestamp", "date", "unknown"}
@@ -37,14 +38,14 @@ _NO_KEYS: dict[Family, str] = {
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found: a problem with its way out, or that all is well."""
+    """The outcome of a check: a problem with its way out, or that all is well."""
 
     level: Literal["ok", "warning", "error"]
     message: str
 
 
 def check_monitor(name: str, monitor: MonitorConfig, source: Source) -> list[Finding]:
-    """Everything that is wrong with a monitor, or one finding that says that nothing is."""
+    """Return every problem of a monitor, or one finding that all is well."""
     try:
         watched = source.table()
         problems = [*_types(monitor, watched), *_key_types(monitor, watched)]
@@ -56,7 +57,7 @@ def check_monitor(name: str, monitor: MonitorConfig, source: Source) -> list[Fin
         if not _has_error(problems):
             problems += _normal_records(source, monitor, watched)
         if not _has_error(problems):
-            source.read_normal(_SAMPLE, with_label=monitor.label is not None)
+            source.read_normal(_SAMPLE_RECORDS, with_label=monitor.label is not None)
     except SourceError as exc:
         return [Finding("error", str(exc))]
     count = len(monitor.features.names)
@@ -68,7 +69,7 @@ def _has_error(findings: Iterable[Finding]) -> bool:
 
 
 def check_service(config: Config) -> Iterator[Finding]:
-    """What is wrong with the schedules of the monitors and the channels of alerts."""
+    """Yield the problems of the monitors' schedules and of the alert channels."""
     for name, monitor in config.monitors.items():
         openings = [window.cron for window in monitor.maintenance]
         for schedule in (monitor.score_every, monitor.retrain.every, *openings):
@@ -79,10 +80,10 @@ def check_service(config: Config) -> Iterator[Finding]:
 
 
 def refuse_bad_service(config: Config) -> None:
-    """Raise where a schedule or a channel is wrong.
+    """Refuse a configuration with a wrong schedule or channel.
 
     Raises:
-        ConfigError: with the first one.
+        ConfigError: If there is one; names the first.
     """
     for finding in check_service(config):
         raise ConfigError(finding.message)
@@ -96,10 +97,10 @@ def _refusals(place: str, check: Callable[[], None]) -> Iterator[Finding]:
 
 
 def refuse_unfit(name: str, monitor: MonitorConfig, source: Source) -> None:
-    """Raise where a check finds an error.
+    """Refuse a monitor that does not fit its table.
 
     Raises:
-        RecordsError: with the first one.
+        RecordsError: If a check finds an error; names the first.
     """
     for finding in check_monitor(name, monitor, source):
         if finding.level == "error":
@@ -107,12 +108,12 @@ def refuse_unfit(name: str, monitor: MonitorConfig, source: Source) -> None:
 
 
 def needed_normal_records(rate: float) -> int:
-    """The normal records that training needs to calibrate a false-positive rate with at most half of them.
+    """Return how many normal records training needs if at most half of them calibrate the false-positive rate.
 
     >>> needed_normal_records(0.01)
     198
     """
-    return max(2 * (math.ceil(1 / rate) - 1), _LEAST)
+    return max(2 * (math.ceil(1 / rate) - 1), _MIN_NORMAL_RECORDS)
 
 
 def _types(monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
@@ -122,7 +123,7 @@ def _types(monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
     roles = (
         *((kind, names, fitting_forms.get(FORMS[kind])) for kind, names in monitor.features.by_type().items()),
         ("time", (monitor.time,), times),
-        ("updated", (monitor.updated,), times | {"integer"}),  # a number that grows with each change will do
+        ("updated", (monitor.updated,), times | {"integer"}),  # a number that grows with each change is enough
         ("label", (monitor.label,), _NUMBERS),
     )
     for role, names, fitting in roles:
@@ -166,7 +167,7 @@ def _keys(connection: Connection, monitor: MonitorConfig, watched: WatchedTable)
     if any(index.is_unique and set(index.columns) <= set(monitor.key) for index in watched.indexes or ()):
         return
     newest = select(*watched.key_columns()).where(watched.after(None)).order_by(*watched.order(newest_first=True))
-    keys = newest.limit(_NEWEST).subquery("newest")
+    keys = newest.limit(_MAX_KEYS_CHECKED).subquery("newest")
     repeated = select(*keys.c).group_by(*keys.c).having(func.count() > 1).limit(1)
     twice = connection.execute(repeated).first()
     if twice is not None:
@@ -181,9 +182,8 @@ def _records(connection: Connection, monitor: MonitorConfig, watched: WatchedTab
     for name in monitor.features.names:
         column = watched.records.c[name]
         if connection.execute(select(column).where(column.is_not(None)).limit(1)).first() is None:
-            # a series learns that the channel is silent
             yield Finding(
-                "error" if monitor.series is None else "warning",
+                kind_of(monitor).null_feature,
                 f"Column {name!r} is null in every record. Remove it from config.toml.",
             )
 
@@ -195,7 +195,7 @@ def _normal_records(source: Source, monitor: MonitorConfig, watched: WatchedTabl
     needed = needed_normal_records(monitor.false_positive_rate)
     try:
         with reading(source.engine, SourceError) as connection:
-            found = connection.scalar(_normal_count(monitor, watched)) or 0
+            count = connection.scalar(_normal_count(monitor, watched)) or 0
     except SourceError as exc:
         if monitor.normal is None:
             raise
@@ -205,10 +205,10 @@ def _normal_records(source: Source, monitor: MonitorConfig, watched: WatchedTabl
             "database's own SQL, where a name with capitals or spaces stands in double quotes.",
         )
         return
-    if is_conformal and found < needed:
+    if is_conformal and count < needed:
         yield Finding(
             "error",
-            f"Found {found} normal records to train on; a false-positive rate of {monitor.false_positive_rate:g} needs "
+            f"Found {count} normal records to train on; a false-positive rate of {monitor.false_positive_rate:g} needs "
             f"{needed}, as at most half of them calibrate. Collect more (or raise max_training_records where it is the "
             'limit), ask for a larger rate, or set threshold = "pot".',
         )
@@ -247,10 +247,8 @@ def _indexes(connection: Connection, monitor: MonitorConfig, watched: WatchedTab
             f"No index begins with the key ({', '.join(monitor.key)}), so that every batch reads the whole table. "
             f"Create one: {_create_index(connection, watched, monitor.key)}",
         )
-    if monitor.series is None or monitor.time is None:
-        return
-    columns = (monitor.time,) if monitor.entity is None else (monitor.entity, monitor.time)
-    if not _has_index(watched, columns):
+    columns = kind_of(monitor).past_columns(monitor)
+    if columns and not _has_index(watched, columns):
         yield Finding(
             "error" if _is_large(connection, watched) else "warning",
             f"No index begins with ({', '.join(columns)}), so that the past of every series is searched for in the "
@@ -259,7 +257,7 @@ def _indexes(connection: Connection, monitor: MonitorConfig, watched: WatchedTab
 
 
 def _has_index(watched: WatchedTable, columns: tuple[str, ...]) -> bool:
-    """Whether an index begins with the columns; a view or a query may be served by one that nobody sees from here."""
+    """Return whether an index begins with the columns; what serves a view or a query is not visible here, so True."""
     indexes = watched.indexes
     return indexes is None or any(index.columns[: len(columns)] == columns for index in indexes)
 
@@ -273,6 +271,6 @@ def _create_index(connection: Connection, watched: WatchedTable, columns: tuple[
 
 
 def _is_large(connection: Connection, watched: WatchedTable) -> bool:
-    """Whether the table is too large to be searched for the past of each series."""
-    some = select(*watched.key_columns()).limit(_LARGE).subquery("some")
-    return (connection.scalar(select(func.count()).select_from(some)) or 0) >= _LARGE
+    """Return whether the table is too large to be searched for the past of each series."""
+    first = select(*watched.key_columns()).limit(_LARGE_TABLE_RECORDS).subquery("first_records")
+    return (connection.scalar(select(func.count()).select_from(first)) or 0) >= _LARGE_TABLE_RECORDS

@@ -36,7 +36,7 @@ def assess_drift(store: Store, name: str, monitor: MonitorConfig, clock: Callabl
         return None
     from detector.core.drift import DriftRule, Profile, assess
 
-    profile = Profile.from_state(store.models.get(window.model_id).manifest.get("about", {}).get("profile"))
+    profile = Profile.from_state(store.models.get(window.model_id).about.profile)
     if profile is None:
         return None
     settings = monitor.drift

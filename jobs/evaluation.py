@@ -1,7 +1,8 @@
-"""Tries a champion on history without writing anything: against labels, and as a forecast of alarms."""
+"""Applies a champion to history without writing anything: an evaluation against labels, or a forecast of alarms."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -9,27 +10,26 @@ import numpy as np
 import pandas as pd
 
 from detector.core.evaluation import Evaluation, evaluate
-from detector.series.scorer import SeriesScorer
-from detector.series.segments import entities_of, positions_of
-from jobs.reading.context import AnyScorer, in_context
+from detector.core.scorer import Scorer
+from detector.series.segments import entities_of
+from jobs.champions import load_scorer
+from jobs.reading.context import in_context
 from jobs.reading.source import Source
-from jobs.scoring.run import load_scorer
 from jobs.scoring.thresholds import new_trackers
 from jobs.store import Store
 from schemas.config import MonitorConfig
-from schemas.errors import RecordsError, UsageError
+from schemas.errors import RateTooSmall, RecordsError, UsageError
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY
 from schemas.keys import Key, load_key
 
 FORECAST_RATES = (0.1, 0.05, 0.01, 0.005, 0.001, 0.0001)
 
 Setting: TypeAlias = Literal["false_positive_rate", "false_discovery_rate", "f_beta"]
-_Count: TypeAlias = Callable[[pd.DataFrame, np.ndarray], int]  # of a page and its scores (n,): how many are flagged
 
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """An evaluation, and whether records that the model was made from are among those it was tried on."""
+    """An evaluation, and whether it includes records that the model was made from."""
 
     monitor: str
     model_id: int
@@ -39,17 +39,17 @@ class EvaluationReport:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What the champion would have flagged on history.
+    """The number of records of history that the champion would have flagged.
 
     Attributes:
         records: how many were scored.
         flagged: how many the threshold in force would have flagged.
         days: length of the history; None for a monitor without a time column.
         by_day: flagged records of each day.
-        decided_by: the setting that says how much is flagged.
-        by_rate: flagged records for each false-positive rate that one might ask for instead; empty where no
+        decided_by: the setting that determines how many records are flagged.
+        by_rate: flagged records for each false-positive rate that one might set instead; empty if no
             such rate decides.
-        includes_training_records: whether the history contains what the model was made from; then the
+        includes_training_records: whether the history contains records that the model was made from; then the
             forecast is too low.
     """
 
@@ -65,14 +65,14 @@ class Forecast:
 
     @property
     def flagged_per_day(self) -> float | None:
-        """Flagged records a day."""
+        """Flagged records a day; None for a history without a length."""
         return self.flagged / self.days if self.days else None
 
 
 def evaluate_monitor(
     source: Source, store: Store, *, everything: bool = False, progress: Callable[[int], None] | None = None
 ) -> EvaluationReport:
-    """Compare the champion's scores with the label column, on records past those it was made from.
+    """Compare the champion's scores with the label column, on records past the training records.
 
     Args:
         source: the watched table.
@@ -81,8 +81,8 @@ def evaluate_monitor(
         progress: called with the number of records scored so far.
 
     Raises:
-        RecordsError: where there are no such records, or their labels are all the same.
-        UsageError: where the monitor has no label column.
+        RecordsError: If there are no such records, or their labels are all the same.
+        UsageError: If the monitor has no label column.
     """
     label = source.monitor.label
     if label is None:
@@ -105,10 +105,10 @@ def evaluate_monitor(
 
 
 def forecast_monitor(source: Source, store: Store, progress: Callable[[int], None] | None = None) -> Forecast:
-    """Score history as `score` would, and count; past the records that the model was made from where there are any.
+    """Score history as `score` would, and count; only records past the training records, if there are any.
 
     Raises:
-        RecordsError: where the table is empty.
+        RecordsError: If the table is empty.
     """
     model_id, scorer, upto = _champion(source, store)
     tally = _tallied(source, scorer, upto, progress)
@@ -130,39 +130,39 @@ def forecast_monitor(source: Source, store: Store, progress: Callable[[int], Non
     )
 
 
-def _champion(source: Source, store: Store) -> tuple[int, AnyScorer, Key]:
-    """The champion's id, the champion, and the last key that it was made from."""
+def _champion(source: Source, store: Store) -> tuple[int, Scorer, Key]:
+    """Return the champion's id, the champion, and the last key of its training."""
     champion = store.models.require_champion(source.name)
     scorer = load_scorer(store, champion, source.monitor)
-    return champion.model_id, scorer, load_key(scorer.artifact.about["training"]["upto_key"])
+    return champion.model_id, scorer, load_key(scorer.about.training.upto_key)
 
 
 def _scored(
     source: Source,
-    scorer: AnyScorer,
+    scorer: Scorer,
     after: Key | None,
     progress: Callable[[int], None] | None,
     *,
     with_label: bool = False,
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-    """Each page of the records past a key that the scorer knows, and what it says of them."""
+    """Yield each page of the records past a key with their scores, without records that no model can score."""
     count, trackers = 0, new_trackers(scorer, source.monitor)
     for page in source.pages(after, with_label=with_label):
         scored = in_context(scorer, page, source, trackers).score(page)
         count += len(page)
         if progress:
             progress(count)
-        is_known = scored[ANOMALY_SCORE].notna()
-        yield page[is_known], scored[is_known]
+        is_scored = scored[ANOMALY_SCORE].notna()
+        yield page[is_scored], scored[is_scored]
 
 
 def _compared(page: pd.DataFrame, scored: pd.DataFrame, label: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores, decisions and labels of the records of a page that have a label."""
+    """Return scores, decisions and labels of the labelled records of a page."""
     is_labelled = page[label].notna()
-    found = scored[is_labelled]
+    labelled = scored[is_labelled]
     return (
-        found[ANOMALY_SCORE].to_numpy(),
-        found[IS_ANOMALY].to_numpy(dtype=bool),
+        labelled[ANOMALY_SCORE].to_numpy(),
+        labelled[IS_ANOMALY].to_numpy(dtype=bool),
         page.loc[is_labelled, label].to_numpy(dtype=bool),
     )
 
@@ -180,7 +180,7 @@ class _Tally:
 
     @property
     def days(self) -> float | None:
-        """Length of the history; None where it has none."""
+        """Length of the history; None if there are no two times."""
         if self.first is None or self.last is None:
             return None
         return (self.last - self.first) / pd.Timedelta(days=1) or None
@@ -197,46 +197,38 @@ class _Tally:
         self.by_day.update({str(day): int(count) for day, count in of_days.items()})
 
 
-def _tallied(source: Source, scorer: AnyScorer, after: Key | None, progress: Callable[[int], None] | None) -> _Tally:
-    """The counts of the records past a key; none of these is kept."""
-    tally, time = _Tally(), source.monitor.time
-    others = _other_rates(scorer, source.monitor)
+def _tallied(source: Source, scorer: Scorer, after: Key | None, progress: Callable[[int], None] | None) -> _Tally:
+    """Count the records past a key; the records themselves are not kept."""
+    tally, monitor = _Tally(), source.monitor
+    counts = _counts_at_other_rates(scorer, monitor)
     for page, scored in _scored(source, scorer, after, progress):
-        tally.add(scored[IS_ANOMALY].to_numpy(dtype=bool), page[time] if time else None)
-        scores = scored[ANOMALY_SCORE].to_numpy()
-        tally.by_rate.update({rate: count(page, scores) for rate, count in others.items()})
+        tally.add(scored[IS_ANOMALY].to_numpy(dtype=bool), page[monitor.time] if monitor.time else None)
+        entities, scores = entities_of(page, monitor.entity), scored[ANOMALY_SCORE].to_numpy()
+        tally.by_rate.update({rate: count(entities, scores) for rate, count in counts.items()})
     return tally
 
 
-def _decided_by(scorer: AnyScorer, monitor: MonitorConfig) -> Setting:
+def _decided_by(scorer: Scorer, monitor: MonitorConfig) -> Setting:
     if monitor.flag == "fdr":
         return "false_discovery_rate"
-    is_by_labels = not isinstance(scorer, SeriesScorer) and scorer.artifact.decision.method == "f_beta"
-    return "f_beta" if is_by_labels else "false_positive_rate"
+    return "false_positive_rate" if scorer.has_rate else "f_beta"
 
 
-def _other_rates(scorer: AnyScorer, monitor: MonitorConfig) -> dict[float, _Count]:
-    """What counts the flagged records at each rate that the calibration can tell apart; none where no rate decides."""
-    if _decided_by(scorer, monitor) != "false_positive_rate":
-        return {}
-    if isinstance(scorer, SeriesScorer):
-        others = {rate: SeriesScorer(scorer.artifact, rate) for rate in FORECAST_RATES}
-        return {rate: _of_series(other, monitor) for rate, other in others.items() if rate >= other.smallest_rate}
-    calibration = scorer.artifact.calibration
-    return {rate: _above(calibration.threshold(rate)) for rate in FORECAST_RATES if rate >= scorer.smallest_rate}
+def _counts_at_other_rates(
+    scorer: Scorer, monitor: MonitorConfig
+) -> dict[float, Callable[[np.ndarray, np.ndarray], int]]:
+    """Return what counts flagged records at each rate that the calibration resolves; empty if no rate decides.
+
+    It is called page by page with entities (n,) and scores (n,), as thresholds may move from one page to the next.
+    """
+    counts: dict[float, Callable[[np.ndarray, np.ndarray], int]] = {}
+    if _decided_by(scorer, monitor) == "false_positive_rate":
+        for rate in FORECAST_RATES:
+            with suppress(RateTooSmall):
+                counts[rate] = _count_above_thresholds(scorer.at_rate(rate), monitor)
+    return counts
 
 
-def _above(threshold: float) -> _Count:
-    return lambda page, scores: int((scores > threshold).sum())  # noqa: ARG005 - where all share a threshold
-
-
-def _of_series(scorer: SeriesScorer, monitor: MonitorConfig) -> _Count:
-    """What counts page by page, as thresholds may move from one to the next."""
+def _count_above_thresholds(scorer: Scorer, monitor: MonitorConfig) -> Callable[[np.ndarray, np.ndarray], int]:
     trackers = new_trackers(scorer, monitor)
-
-    def count(page: pd.DataFrame, scores: np.ndarray) -> int:
-        entities = positions_of(entities_of(page, monitor.entity))
-        thresholds = {name: scorer.thresholds(name, scores[rows], trackers) for name, rows in entities.items()}
-        return sum(int((scores[rows] > thresholds[name]).sum()) for name, rows in entities.items())
-
-    return count
+    return lambda entities, scores: int((scores > scorer.thresholds_of(entities, scores, trackers)).sum())

@@ -1,4 +1,4 @@
-"""A lease that is renewed while its work goes on."""
+"""Keeps a lease while its work goes on."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -9,26 +9,26 @@ from threading import Event, Thread
 from schemas.errors import LostLease, LostRequest, PlumblineError
 
 _LOG = logging.getLogger("plumbline")
-_LONGEST_PAUSE = timedelta(hours=1)  # threads cannot wait for just any time
+_MAX_PAUSE = timedelta(hours=1)  # threads cannot wait for any length of time
 _JOIN_SECONDS = 5.0
 
 
 @contextmanager
 def heartbeat(renew: Callable[[], None], every: timedelta) -> Iterator[None]:
-    """Call `renew` every so often, from a thread that ends with the block.
+    """Call `renew` at each interval, from a thread that ends with the block.
 
     A renewal that fails is logged and tried again at the next beat: the database may be away for a moment.
-    A lost lease ends the beats, and the end of the work says so.
+    A lost lease ends the beats; the work finds out when it writes its result.
     """
     is_over = Event()
-    pause = min(every, _LONGEST_PAUSE)
+    pause = min(every, _MAX_PAUSE)
     thread = Thread(target=_beat, args=(renew, pause, is_over), name="plumbline-heartbeat", daemon=True)
     thread.start()
     try:
         yield
     finally:
         is_over.set()
-        thread.join(_JOIN_SECONDS)  # one that hangs on a dead connection has nothing left to do but renew
+        thread.join(_JOIN_SECONDS)  # a thread that hangs on a dead connection has no other work left
 
 
 def _beat(renew: Callable[[], None], pause: timedelta, is_over: Event) -> None:

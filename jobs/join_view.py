@@ -1,4 +1,4 @@
-"""Builds the view of a monitor's flagged rows beside their records."""
+"""Builds the view of a monitor's flagged rows next to their records."""
 
 import logging
 
@@ -10,12 +10,12 @@ _log = logging.getLogger("plumbline")
 
 
 def join_anomalies(store: Store, source: Source) -> str | None:
-    """Build the view for a new champion; its name, None in separate databases.
+    """Build the view for a new champion and return its name, or None in separate databases.
 
-    Where it cannot be built that is said and no more: the champion stands.
+    A failure is only logged: the champion stands.
     """
     try:
         return store.create_join_view(source.name, source)
     except (SourceError, StoreError) as exc:
-        _log.warning("no view of the flagged rows of monitor %s beside their records: %s", source.name, exc)
+        _log.warning("no view of the flagged rows of monitor %s next to their records: %s", source.name, exc)
         return None

@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from jobs.interruption import raise_if_interrupted
@@ -89,14 +89,14 @@ class Output:
 
 def jsonable(value: Any) -> Any:
     """A result as JSON can hold it: dataclasses as objects, times in ISO form, what is not finite as null."""
+    if hasattr(value, "to_json"):
+        return jsonable(value.to_json())
     if is_dataclass(value) and not isinstance(value, type):
-        return jsonable(asdict(value))
+        return {field.name: jsonable(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [jsonable(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
     if value is None or isinstance(value, bool | int | float | str):
-        return value
+        return None if isinstance(value, float) and not math.isfinite(value) else value
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from sqlalchemy import insert
 
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.records.scorer import Scorer
+from detector.records.scorer import RecordScorer
 from jobs.api import ApiServer
 from jobs.app import open_store
 from jobs.databases import open_engine, writing
@@ -48,7 +48,7 @@ def trained():
     records = make_records(600)
     split = NormalRecords(records.iloc[:400], records.iloc[400:])
     model = ModelConfig(members=1, hidden=8, steps=40)
-    return Scorer(fit_artifact(split, FEATURES, model, rule=DecisionRule(rate=0.05)))
+    return RecordScorer(fit_artifact(split, FEATURES, model, rule=DecisionRule(rate=0.05)))
 
 
 @dataclass

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import BigInteger, Column, DateTime, Double, MetaData, Table, Text, delete, insert, select, update
 
+from detector.records.card import RecordCard
 from jobs.databases import reading, writing
 from jobs.reading.source import Source
 from jobs.scoring.run import score_monitor
@@ -15,7 +16,7 @@ from schemas.frames import Cause, Explanation
 from schemas.tables import anomalies, batch_hours, batches
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
-MODEL = NewModel(b"\x00weights", "ab" * 32, {"format": 1}, {"auroc": 0.5})
+MODEL = NewModel(b"\x00weights", "ab" * 32, {"format": 1}, RecordCard(epochs=5))
 NAMES = {
     "table": "readings",
     "key": "id",
@@ -38,9 +39,19 @@ class RuleScorer:
     """Scores a record by one value, in place of a trained model: above the threshold it is an anomaly."""
 
     profile = None
+    context_rows = 0
 
     def __init__(self, value="flow", threshold=3.0):
         self.value, self.threshold = value, threshold
+
+    def bind(self, _page, _read_past, _trackers=None):
+        return self
+
+    def trackers(self, _stored):
+        return None
+
+    def unknown_entities(self, _names):
+        return []
 
     def score(self, records):
         scores = records[self.value].to_numpy(dtype=float)

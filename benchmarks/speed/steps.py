@@ -23,7 +23,7 @@ from schemas.keys import KeyRange
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from detector.records.scorer import Scorer
+    from detector.records.scorer import RecordScorer
     from jobs.reading.source import Source
 
 REPEATS = 3
@@ -128,8 +128,8 @@ def _scored(app: App, monitor: str) -> Timing:
     return Timing(report.records, (seconds,), peak_bytes())
 
 
-def _scorer(app: App) -> "Scorer":
-    from jobs.scoring.run import load_scorer
+def _scorer(app: App) -> "RecordScorer":
+    from jobs.champions import load_scorer
 
     champion = app.store.models.champion(WHOLE)
     if champion is None:
@@ -162,7 +162,7 @@ def _discard(engine: "Engine", sql: str) -> None:
         connection.close()
 
 
-def _products(scorer: "Scorer", rows: int) -> Callable[[], None]:
+def _products(scorer: "RecordScorer", rows: int) -> Callable[[], None]:
     """The matrix products of the networks and of the distances to the reference, at the shapes of scoring."""
     import numpy as np
 

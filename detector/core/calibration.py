@@ -1,11 +1,11 @@
 """Anomaly scores to p-values, thresholds and severities.
 
-Split conformal: with m held-out normal scores, ``p = (1 + #reference >= score) / (1 + m)`` is at most
+Split conformal: with m held-out normal scores, ``p = (1 + #scores >= score) / (1 + m)`` is at most
 alpha with probability at most alpha for a new normal record (Bates, Candes, Lei, Romano & Sesia, *Testing
-for Outliers with Conformal p-values*, 2023). Below the rate 1 / (m + 1) ranks say nothing; the tail model
+for Outliers with Conformal p-values*, 2023). Ranks resolve no rate below 1 / (m + 1); the tail model
 extrapolates there with a generalised Pareto distribution (Siffer et al., *Anomaly Detection in Streams
-with Extreme Value Theory*, 2017), which is an assumption, not a guarantee. So it has no say on
-scores that the reference reaches, nor on rates that ranks resolve.
+with Extreme Value Theory*, 2017), which is an assumption, not a guarantee. It is used only for scores
+above all calibration scores, and for rates that ranks cannot resolve.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from sklearn.metrics import precision_recall_curve
 
 from schemas.errors import NotEnoughRecords, RateTooSmall, RecordsError
 
-TAIL_SHARE = 0.1  # of the reference scores that the tail is fitted to
+TAIL_SHARE = 0.1  # of the calibration scores, to which the tail is fitted
 MIN_TAIL = 20
 SMALLEST_P = 1e-12
 FULL_SEVERITY_P = 1e-6
@@ -25,10 +25,10 @@ _ROUNDING = 1e-9  # a p-value and a level that are equal on paper may differ in 
 
 @dataclass(frozen=True)
 class ParetoTail:
-    """Generalised Pareto distribution of the scores above `start`, which a share `share` of normal ones exceed.
+    """Generalised Pareto distribution of the scores above `start`, which a share `share` of normal scores exceeds.
 
-    Its shape is never negative: that would be a largest possible score, beyond which every p-value is 0, and some
-    hundred scores cannot tell where it lies. The exponential tail, of shape 0, is the cautious limit.
+    Its shape is never negative: a negative shape implies a largest possible score, which some hundred scores cannot
+    locate, and p-values of 0 beyond it. The exponential tail, of shape 0, is the cautious limit.
     """
 
     start: float
@@ -37,74 +37,76 @@ class ParetoTail:
     scale: float
 
     @classmethod
-    def fit(cls, reference: np.ndarray) -> "ParetoTail":
-        """The tail of sorted reference scores.
+    def fit(cls, calibration_scores: np.ndarray) -> "ParetoTail":
+        """Fit the tail of ascending calibration scores (m,).
 
         Raises:
-            NotEnoughRecords: where fewer than 20 scores lie in it.
-            RecordsError: where these have fewer than 20 distinct values.
+            NotEnoughRecords: If fewer than 20 scores lie in the tail.
+            RecordsError: If the tail has fewer than 20 distinct values.
         """
-        size = int(TAIL_SHARE * len(reference))
+        size = int(TAIL_SHARE * len(calibration_scores))
         if size < MIN_TAIL:
-            raise NotEnoughRecords(len(reference), int(MIN_TAIL / TAIL_SHARE), 'to calibrate with threshold = "pot"')
-        start = float(reference[-size - 1])
-        excesses = reference[-size:] - start
+            raise NotEnoughRecords(
+                len(calibration_scores), int(MIN_TAIL / TAIL_SHARE), 'to calibrate with threshold = "pot"'
+            )
+        start = float(calibration_scores[-size - 1])
+        excesses = calibration_scores[-size:] - start
         if (distinct := len(np.unique(excesses[excesses > 0]))) < MIN_TAIL:
             raise _tied_tail(size, distinct)
         shape, _, scale = genpareto.fit(excesses, floc=0)
         if shape < 0:
             shape, scale = 0.0, excesses.mean()
-        return cls(start, size / len(reference), float(shape), float(scale))
+        return cls(start, size / len(calibration_scores), float(shape), float(scale))
 
     def p_values(self, scores: np.ndarray) -> np.ndarray:
-        """(n,) share of normal records beyond each score; meaningful above `start` only."""
+        """Return (n,) shares of normal records beyond each score; meaningful above `start` only."""
         beyond = genpareto.sf(scores - self.start, self.shape, scale=self.scale)
         return np.asarray(np.maximum(self.share * beyond, SMALLEST_P))
 
     def threshold(self, rate: float) -> float:
-        """The score that a share `rate` of normal records exceeds."""
+        """Return the score that a share `rate` of normal records exceeds."""
         return self.start + float(genpareto.isf(rate / self.share, self.shape, scale=self.scale))
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Held-out normal scores, and what follows from them.
+    """Held-out normal scores, by which other scores get their p-values and thresholds.
 
     Attributes:
-        reference: (m,) float64, ascending.
-        tail: the tail model, where the monitor asks for one.
+        scores: (m,) float64, ascending.
+        tail: the tail model, if the monitor uses one.
     """
 
-    reference: np.ndarray
+    scores: np.ndarray
     tail: ParetoTail | None = None
 
     @classmethod
     def fit(cls, scores: np.ndarray, *, with_tail: bool = False) -> "Calibration":
-        """The calibration by held-out normal scores (m,)."""
-        reference = np.sort(np.asarray(scores, dtype=np.float64))
-        return cls(reference, ParetoTail.fit(reference) if with_tail else None)
+        """Calibrate with held-out normal scores (m,)."""
+        ascending = np.sort(np.asarray(scores, dtype=np.float64))
+        return cls(ascending, ParetoTail.fit(ascending) if with_tail else None)
 
     def p_values(self, scores: np.ndarray) -> np.ndarray:
-        """(n,) in (0, 1]: by rank, and beyond the largest reference score by the tail model where that says more."""
-        m = len(self.reference)
-        at_least = m - np.searchsorted(self.reference, scores, side="left")
+        """Return (n,) in (0, 1], by rank; above all calibration scores, by the tail model if that is smaller."""
+        m = len(self.scores)
+        at_least = m - np.searchsorted(self.scores, scores, side="left")
         by_rank = (1 + at_least) / (1 + m)
         if self.tail is None:
             return np.asarray(by_rank)
         return np.where(at_least > 0, by_rank, np.minimum(by_rank, self.tail.p_values(scores)))
 
     def threshold(self, rate: float) -> float:
-        """The score above which a record is an anomaly at a false-positive rate.
+        """Return the score above which a record is an anomaly at a false-positive rate.
 
         Raises:
-            RateTooSmall: where the reference is too small for the rate and there is no tail model.
+            RateTooSmall: If the calibration scores are too few for the rate and there is no tail model.
         """
-        m = len(self.reference)
+        m = len(self.scores)
         rank = conformal_rank(rate, m)
         if self.tail and rank < 1:
-            return max(float(self.reference[-1]), self.tail.threshold(rate))
+            return max(float(self.scores[-1]), self.tail.threshold(rate))
         check_rate(rate, m)
-        return float(self.reference[m - rank])  # rank - 1 reference scores may be as large as an anomaly's
+        return float(self.scores[m - rank])  # rank - 1 calibration scores may be as large as an anomaly's
 
 
 def _tied_tail(size: int, distinct: int) -> RecordsError:
@@ -119,18 +121,18 @@ def check_rate(rate: float, m: int) -> None:
     """Refuse a false-positive rate that m calibration records cannot resolve.
 
     Raises:
-        RateTooSmall: where it is below 1 / (m + 1).
+        RateTooSmall: If the rate is below 1 / (m + 1).
     """
     if conformal_rank(rate, m) < 1:
         raise RateTooSmall(rate, m)
 
 
 def benjamini_hochberg(p_values: np.ndarray, level: float) -> np.ndarray:
-    """(n,) bool: which of n records to flag so that at most a share `level` of the flagged are normal, on average.
+    """Return (n,) bool: the records to flag so that on average at most a share `level` of flagged records is normal.
 
-    The k smallest p-values are flagged for the largest k where the k-th is at most ``level k / n`` (Benjamini
-    & Hochberg, *Controlling the False Discovery Rate*, 1995). Conformal p-values share one reference and so
-    depend on each other, but positively, under which the promise holds (Bates et al., 2023).
+    The k smallest p-values are flagged, for the largest k whose k-th p-value is at most ``level k / n`` (Benjamini
+    & Hochberg, *Controlling the False Discovery Rate*, 1995). Conformal p-values share one calibration set
+    and so depend on each other, but positively, under which the promise holds (Bates et al., 2023).
 
     >>> benjamini_hochberg(np.array([0.5, 0.004, 0.03, 0.9]), 0.1).tolist()
     [False, True, True, False]
@@ -142,7 +144,7 @@ def benjamini_hochberg(p_values: np.ndarray, level: float) -> np.ndarray:
 
 
 def severity(p_values: np.ndarray) -> np.ndarray:
-    """(n,) in [0, 100]: a fixed scale for people, 0 at p = 1, 50 at one in a thousand, 100 at one in a million.
+    """Return (n,) in [0, 100]: a fixed scale for people, 0 at p = 1, 50 at one in a thousand, 100 at one in a million.
 
     >>> severity(np.array([1.0, 0.001, 1e-9])).tolist()
     [0.0, 50.0, 100.0]
@@ -151,7 +153,7 @@ def severity(p_values: np.ndarray) -> np.ndarray:
 
 
 def f_beta_threshold(normal: np.ndarray, anomalous: np.ndarray, beta: float, normal_weight: float = 1.0) -> float:
-    """The threshold whose F-beta is largest; a record is an anomaly above it.
+    """Return the threshold with the largest F-beta; a record is an anomaly above it.
 
     Args:
         normal: (m,) scores of held-out normal records.
@@ -160,7 +162,7 @@ def f_beta_threshold(normal: np.ndarray, anomalous: np.ndarray, beta: float, nor
         normal_weight: how many normal records each score stands for.
 
     Raises:
-        RecordsError: where there are no anomalies.
+        RecordsError: If there are no anomalies.
     """
     if not len(anomalous):
         raise RecordsError(
@@ -178,7 +180,7 @@ def f_beta_threshold(normal: np.ndarray, anomalous: np.ndarray, beta: float, nor
 
 
 def conformal_rank(rate: float, m: int) -> int:
-    """How many of m calibration records and a new one a false-positive rate flags: the largest k, k / (m + 1) <= rate.
+    """Return the largest k for which k / (m + 1) <= rate: how many of m calibration records and a new one are flagged.
 
     >>> conformal_rank(0.05, 99), conformal_rank(0.05, 98)
     (5, 4)

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
+
+from detector.core.json_values import present_fields
 
 Policy = Literal["if_better", "always", "manual", "never"]
 Verdict = Literal["first", "better", "worse", "degenerate", "not_compared"]
 
-FAR = 10.0  # times the rate asked for, from which on a model flags far too much,
-MOST_FLAGGED = 0.5  # and so it does from this share on
-CLEARLY = 0.02  # mean AUROC on synthetic anomalies by which a model may fall behind
-MOST_LOST = 0.05  # share of the known anomalies that it may lose
-MUCH_LOST = 0.5  # share that it may lose of those that the champion finds before it counts as broken
-FEWEST_FOUND = 5  # of those: of fewer, a sound model may miss most by chance
-CLEARLY_UNLIKELY = 0.1  # nats per cell by which its held-out ELBO may fall behind
+DEGENERATE_RATE_FACTOR = 10.0  # times the requested rate: a model that flags more is degenerate,
+DEGENERATE_FLAGGED_SHARE = 0.5  # and so is one that flags more than this share
+MAX_AUROC_DEFICIT = 0.02  # mean AUROC on synthetic anomalies by which a model may fall behind
+MAX_LOST_SHARE = 0.05  # share of the known anomalies that a model may lose
+DEGENERATE_LOST_SHARE = 0.5  # share of the anomalies that the champion finds: a model that loses more is degenerate,
+MIN_FOUND_BY_CHAMPION = 5  # if the champion finds so many; of fewer, a sound model may miss most by chance
+MAX_ELBO_DEFICIT = 0.1  # nats per cell by which the held-out ELBO may fall behind
 
 _KNOWN = {"confirmed": "confirmed anomalies", "labelled": "anomalies of the label column"}
 _REFUSED: tuple[Verdict, ...] = ("worse", "degenerate")
@@ -56,6 +58,16 @@ class Performance:
         """The share of held-out normal records that is flagged; 0 without any."""
         return self.flagged / self.records if self.records else 0.0
 
+    @classmethod
+    def from_json(cls, numbers: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote, in this version or an earlier one."""
+        tolerance = numbers.get("tolerance")
+        found = {kind: FlaggedCount(**counts) for kind, counts in numbers.get("found", {}).items()}
+        return cls(
+            **present_fields(cls, numbers)
+            | {"tolerance": None if tolerance is None else tuple(tolerance), "found": found}
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the numbers as JSON holds them."""
         return {**asdict(self), "rate": self.rate}
@@ -63,15 +75,15 @@ class Performance:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two models made of the same records.
+    """Results of two models on the same records.
 
     Attributes:
         challenger: the new model.
-        champion: the model in force; None where there is none, or none that can be tried.
-        champion_id: its number in the store.
-        rate: the false-positive rate asked for; None for thresholds that are not set by one.
+        champion: the model in force; None if there is none, or it cannot be tried.
+        champion_id: the champion's number in the store.
+        rate: the requested false-positive rate; None if no rate sets the threshold.
         cells: of the challenger's matrix.
-        records: held-out normal records that both were tried on; none where too few could be spared.
+        records: held-out normal records that both were tried on; 0 if too few could be spared.
         seen_by_champion: how many of them the champion was made from, which flatters it.
         notes: what could not be compared, and why.
     """
@@ -87,7 +99,7 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """The rule on one word; equal counts as better, since the challenger knows newer records."""
+        """The rule in one word; equal counts as better, since the challenger has learned newer records."""
         if self.faults:
             return "degenerate"
         if self.champion is None:
@@ -98,23 +110,25 @@ class Comparison:
 
     @property
     def faults(self) -> list[str]:
-        """Why the challenger must not score, whoever asks for it; empty where it may."""
+        """Why the challenger must not score under any policy; empty if it may."""
         if self.challenger.fault:
             return [self.challenger.fault]
-        found = [
-            f"it flags {_of(self.challenger)} where {self.rate:.2%} was asked for" if self._flags_far_too_much else "",
-            "it tells synthetic anomalies from normal records no better than chance" if self._knows_nothing else "",
+        faults = [
+            f"it flags {_of(self.challenger)} at a requested rate of {self.rate:.2%}"
+            if self._flags_far_too_much
+            else "",
+            "it tells synthetic anomalies from normal records no better than chance" if self._is_by_chance else "",
             *(f"it loses {noun}: {self.counts(kind)}" for kind, noun in _KNOWN.items() if self._loses_most(kind)),
         ]
-        return [fault for fault in found if fault]
+        return [fault for fault in faults if fault]
 
     @property
     def shortcomings(self) -> list[str]:
-        """In what the challenger is worse than the champion; empty where it is at least as good."""
+        """In what the challenger is worse than the champion; empty if it is at least as good."""
         if self.champion is None or self.champion.fault:
             return []
-        found = [
-            f"its false-positive rate is further from the {self.rate:.2%} asked for: it flags {_of(self.challenger)}, "
+        shortcomings = [
+            f"its false-positive rate is further from the requested {self.rate:.2%}: it flags {_of(self.challenger)}, "
             f"the champion {self.champion.rate:.2%}"
             if self._is_further_from_rate
             else "",
@@ -128,27 +142,28 @@ class Comparison:
             if self._is_less_likely
             else "",
         ]
-        return [shortcoming for shortcoming in found if shortcoming]
+        return [shortcoming for shortcoming in shortcomings if shortcoming]
 
     @property
     def _flags_far_too_much(self) -> bool:
         new, old = self.challenger, self.champion
         if self.rate is None or new.tolerance is None or new.flagged <= new.tolerance[1]:
             return False
-        is_far = new.rate > min(FAR * self.rate, MOST_FLAGGED)
+        is_far = new.rate > min(DEGENERATE_RATE_FACTOR * self.rate, DEGENERATE_FLAGGED_SHARE)
         return is_far and (old is None or old.fault is not None or self._distance(new) >= self._distance(old))
 
     @property
-    def _knows_nothing(self) -> bool:
+    def _is_by_chance(self) -> bool:
         return bool(self.challenger.auroc) and _mean(self.challenger.auroc) < 0.5
 
     def _loses_most(self, kind: str) -> bool:
         new, old = self._found(kind)
-        return old >= FEWEST_FOUND and new < (1 - MUCH_LOST) * old
+        return old >= MIN_FOUND_BY_CHAMPION and new < (1 - DEGENERATE_LOST_SHARE) * old
 
     def _loses(self, kind: str) -> bool:
         new, old = self._found(kind)
-        return old - new > MOST_LOST * self.challenger.found[kind].records if kind in self.challenger.found else False
+        counts = self.challenger.found.get(kind)
+        return counts is not None and old - new > MAX_LOST_SHARE * counts.records
 
     @property
     def _is_further_from_rate(self) -> bool:
@@ -161,39 +176,26 @@ class Comparison:
     @property
     def _is_behind_on_synthetic(self) -> bool:
         new, old = self.challenger, self.champion
-        return old is not None and bool(old.auroc) and _mean(old.auroc) - _mean(new.auroc) > CLEARLY
+        return old is not None and bool(old.auroc) and _mean(old.auroc) - _mean(new.auroc) > MAX_AUROC_DEFICIT
 
     @property
     def _is_less_likely(self) -> bool:
         new, old = self.challenger.elbo, None if self.champion is None else self.champion.elbo
-        return new is not None and old is not None and old - new > CLEARLY_UNLIKELY * self.cells
+        return new is not None and old is not None and old - new > MAX_ELBO_DEFICIT * self.cells
 
     def _distance(self, performance: Performance) -> float:
         return abs(performance.rate - (self.rate or 0.0))
 
     def _found(self, kind: str) -> tuple[int, int]:
-        """How many known anomalies of a kind the challenger and the champion flag."""
+        """Return how many known anomalies of a kind the challenger and the champion flag."""
         if self.champion is None or self.champion.fault or kind not in self.challenger.found:
             return (0, 0)
         return self.challenger.found[kind].flagged, self.champion.found[kind].flagged
 
     def counts(self, kind: str) -> str:
-        """How many known anomalies of a kind each model flags."""
+        """Return how many known anomalies of a kind each model flags, for people."""
         new, old = self._found(kind)
         return f"{new} of {self.challenger.found[kind].records}, the champion {old}"
-
-    def to_json(self) -> dict[str, Any]:
-        """The numbers as the `models` table stores them."""
-        numbers = {"champion_id": self.champion_id, "rate": self.rate, "records": self.records, "cells": self.cells}
-        return {
-            **numbers,
-            "verdict": self.verdict,
-            "is_refused": self.verdict in _REFUSED,
-            "seen_by_champion": self.seen_by_champion,
-            "notes": list(self.notes),
-            "challenger": self.challenger.to_json(),
-            "champion": None if self.champion is None else self.champion.to_json(),
-        }
 
 
 @dataclass(frozen=True)
@@ -204,10 +206,69 @@ class PromotionDecision:
     reason: str
 
 
-def decide(comparison: Comparison, policy: Policy) -> PromotionDecision:
-    """What becomes of the challenger.
+@dataclass(frozen=True)
+class ComparisonReport:
+    """A comparison that was decided, as it is kept with the model: later rules do not change it.
 
-    A degenerate one is never promoted. The first model of a monitor is, unless somebody asked for a challenger.
+    Attributes:
+        verdict: of the rule at the time of the training.
+        is_refused: whether the verdict speaks against promoting the model.
+        is_promoted: whether the model became the champion.
+        reason: why, in a sentence.
+        champion_id: as in `Comparison`, and so are the other numbers.
+    """
+
+    verdict: Verdict = "first"
+    is_refused: bool = False
+    is_promoted: bool = False
+    reason: str = ""
+    champion_id: int | None = None
+    rate: float | None = None
+    records: int = 0
+    cells: int = 0
+    seen_by_champion: int = 0
+    notes: tuple[str, ...] = ()
+    challenger: Performance = Performance()
+    champion: Performance | None = None
+
+    @classmethod
+    def of(cls, comparison: Comparison, decision: PromotionDecision) -> Self:
+        """Return the report of a comparison and the decision by it."""
+        return cls(
+            verdict=comparison.verdict,
+            is_refused=comparison.verdict in _REFUSED,
+            is_promoted=decision.is_promoted,
+            reason=decision.reason,
+            **vars(comparison),
+        )
+
+    @classmethod
+    def from_json(cls, report: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote, in this version or an earlier one."""
+        champion = report.get("champion")
+        return cls(
+            **present_fields(cls, report)
+            | {
+                "notes": tuple(report.get("notes", ())),
+                "challenger": Performance.from_json(report.get("challenger", {})),
+                "champion": None if champion is None else Performance.from_json(champion),
+            }
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as the `models` table stores it."""
+        return {
+            **vars(self),
+            "notes": list(self.notes),
+            "challenger": self.challenger.to_json(),
+            "champion": None if self.champion is None else self.champion.to_json(),
+        }
+
+
+def decide(comparison: Comparison, policy: Policy) -> PromotionDecision:
+    """Decide whether the challenger becomes the champion.
+
+    A degenerate challenger is never promoted. The first model of a monitor is, unless a challenger was requested.
     """
     verdict = comparison.verdict
     is_promoted = {
@@ -220,7 +281,7 @@ def decide(comparison: Comparison, policy: Policy) -> PromotionDecision:
 
 
 def _reason(comparison: Comparison, policy: Policy, *, is_promoted: bool) -> str:
-    found = {
+    reason = {
         "degenerate": f"It is degenerate: {_listed(comparison.faults)}.",
         "worse": f"It is worse than model {comparison.champion_id}: {_listed(comparison.shortcomings)}.",
         "better": f"It is at least as good as model {comparison.champion_id}: {_summary(comparison)}.",
@@ -228,23 +289,25 @@ def _reason(comparison: Comparison, policy: Policy, *, is_promoted: bool) -> str
         "not_compared": "Too few normal records could be spared to compare it with the champion.",
     }[comparison.verdict]
     if is_promoted and comparison.verdict in (*_REFUSED, "not_compared"):
-        return f"Promoted since that was asked for. {found}"
+        return f"Promoted on request. {reason}"
     if not is_promoted and comparison.verdict in {"better", "first"}:
-        why = "A challenger was asked for." if policy == "never" else 'Left to a person, by promote = "manual".'
-        return f"{why} {found}"
-    return found
+        why = "A challenger was requested." if policy == "never" else 'Left to a person, by promote = "manual".'
+        return f"{why} {reason}"
+    return reason
 
 
 def _summary(comparison: Comparison) -> str:
-    """The numbers of a challenger that is no worse."""
+    """Return the numbers of a challenger that is no worse."""
     new, old = comparison.challenger, comparison.champion
-    beside = [f"it flags {_of(new)}" + (f" (asked {comparison.rate:.2%})" if comparison.rate is not None else "")]
+    numbers = [f"it flags {_of(new)}" + (f" (requested {comparison.rate:.2%})" if comparison.rate is not None else "")]
     if old is not None and not old.fault:
-        beside[0] += f", the champion {old.rate:.2%}"
+        numbers[0] += f", the champion {old.rate:.2%}"
         if new.auroc:
-            beside += [f"mean AUROC on synthetic anomalies {_mean(new.auroc):.3f}, the champion {_mean(old.auroc):.3f}"]
-        beside += [f"{noun}: {comparison.counts(kind)}" for kind, noun in _KNOWN.items() if kind in new.found]
-    return _listed(beside)
+            numbers += [
+                f"mean AUROC on synthetic anomalies {_mean(new.auroc):.3f}, the champion {_mean(old.auroc):.3f}"
+            ]
+        numbers += [f"{noun}: {comparison.counts(kind)}" for kind, noun in _KNOWN.items() if kind in new.found]
+    return _listed(numbers)
 
 
 def _of(performance: Performance) -> str:

@@ -1,4 +1,4 @@
-"""How good scores are where labels exist."""
+"""Quality of scores, measured against labels."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Evaluation:
         auroc: probability that an anomaly scores higher than a normal record.
         average_precision: mean precision over all recalls; a random score has the share of anomalies.
         flagged: records above the threshold.
-        precision: share of the flagged records that are anomalies; None where nothing is flagged.
+        precision: share of the flagged records that are anomalies; None if no record is flagged.
         recall: share of the anomalies that are flagged.
         false_positive_rate: share of the normal records that are flagged.
     """
@@ -37,7 +37,7 @@ def evaluate(scores: np.ndarray, is_flagged: np.ndarray, labels: np.ndarray) -> 
     """Compare scores and decisions (n,) with labels (n,), true for anomalies.
 
     Raises:
-        RecordsError: where all labels are the same.
+        RecordsError: If all labels are the same.
     """
     labels = np.asarray(labels, dtype=bool)
     if labels.all() or not labels.any():
@@ -60,7 +60,7 @@ def evaluate(scores: np.ndarray, is_flagged: np.ndarray, labels: np.ndarray) -> 
 
 
 def auroc_between(normal: np.ndarray, anomalous: np.ndarray) -> float:
-    """Probability that an anomalous score exceeds a normal one.
+    """Return the probability that an anomalous score exceeds a normal one.
 
     >>> auroc_between(np.array([0.1, 0.4]), np.array([0.3, 0.9]))
     0.75

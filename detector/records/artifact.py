@@ -25,7 +25,7 @@ from detector.core.calibration import Calibration, ParetoTail
 from detector.records.architecture import Architecture
 from detector.records.encoder import Encoder
 from detector.records.feature_types import GRID_POINTS
-from detector.records.scores import Reference
+from detector.records.scores import NeighbourReference
 from schemas.config import ModelConfig
 
 
@@ -61,7 +61,7 @@ class Artifact:
     encoder: Encoder
     architecture: Architecture
     weights: dict[str, np.ndarray]
-    reference: Reference
+    reference: NeighbourReference
     typical_nll: np.ndarray
     calibration: Calibration
     decision: Decision
@@ -114,7 +114,7 @@ def manifest(artifact: Artifact) -> dict[str, Any]:
         "architecture": artifact.architecture.to_state(),
         "n_train": artifact.reference.n_train,
         "reference_records": len(artifact.reference.points),
-        "calibration_records": len(artifact.calibration.reference),
+        "calibration_records": len(artifact.calibration.scores),
         "tail": None if tail is None else vars(tail),
         "decision": vars(decision),
         "about": artifact.about,
@@ -129,7 +129,7 @@ def dump_artifact(artifact: Artifact) -> bytes:
         "reference/points": artifact.reference.points,
         "reference/latent_sd": artifact.reference.latent_sd,
         "attribution/typical_nll": artifact.typical_nll,
-        "calibration/reference": artifact.calibration.reference,
+        "calibration/reference": artifact.calibration.scores,
     }
     return write_blob(manifest(artifact), arrays)
 
@@ -152,7 +152,7 @@ def _assemble(known: _Manifest, arrays: dict[str, np.ndarray]) -> Artifact:
     if width != architecture.width:
         raise artifact_error(f"has columns of {width} cells and networks of {architecture.width}")
     _check_arrays(arrays, known, architecture, encoder)
-    reference = Reference(arrays["reference/points"], arrays["reference/latent_sd"], known.n_train)
+    reference = NeighbourReference(arrays["reference/points"], arrays["reference/latent_sd"], known.n_train)
     tail = ParetoTail(**known.tail.model_dump()) if known.tail else None
     return Artifact(
         config=known.config,

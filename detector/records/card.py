@@ -1,30 +1,21 @@
-"""The model card: a fresh model beside simple peers, on held-out normal records."""
+"""The card of a model of single records, as values: its numbers, and how it compares with simple peers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from detector.core.baselines import RECORD_BASELINES
-from detector.core.calibration import Calibration
-from detector.core.evaluation import auroc_between
-from detector.core.subsample import subsample_evenly
-from detector.records.artifact import Artifact
-from detector.records.fitting import NormalRecords
-from detector.records.scorer import Scorer
-from detector.records.synthetic import synthetic_anomalies
+from detector.core.json_values import present_fields
 
 MODEL = "model"
-MOST_HELD_OUT = 1_000
-MOST_TRAINING = 10_000
-CLEARLY = 0.02  # AUROC by which kNN has to lead before a warning is due
-NOMINAL_RATES = (0.1, 0.05, 0.01)
+METHODS = (MODEL, "knn", "isolation_forest", "pca")
+MIN_KNN_LEAD = 0.02  # AUROC by which kNN has to lead before a warning is due
 
 
 @dataclass(frozen=True)
-class Card:
-    """What is known about a model without any label.
+class PeerComparison:
+    """The model next to simple peers, on anomalies made from held-out normal records.
 
     Attributes:
         compared_records: normal records that the anomalies were made from, and are told apart from.
@@ -33,62 +24,79 @@ class Card:
             of the held-out records that a threshold set by the earlier half flags.
     """
 
-    compared_records: int
-    auroc: Mapping[str, Mapping[str, float]]
-    realised_rates: Mapping[float, float]
+    compared_records: int = 0
+    auroc: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    realised_rates: Mapping[float, float] = field(default_factory=dict)
 
     @property
     def mean_auroc(self) -> dict[str, float]:
-        """The mean over the kinds for the model and each peer; empty where no kind applies."""
-        methods = [MODEL, *RECORD_BASELINES] if self.auroc else []
-        return {method: float(np.mean([found[method] for found in self.auroc.values()])) for method in methods}
+        """The mean over the kinds for the model and each peer; empty if no kind applies."""
+        methods = METHODS if self.auroc else ()
+        return {method: float(np.mean([areas[method] for areas in self.auroc.values()])) for method in methods}
 
     @property
     def is_beaten_by_knn(self) -> bool:
         """Whether plain nearest neighbours find the synthetic anomalies clearly better."""
         mean = self.mean_auroc
-        return bool(mean) and mean["knn"] - mean[MODEL] > CLEARLY
+        return bool(mean) and mean["knn"] - mean[MODEL] > MIN_KNN_LEAD
+
+    @classmethod
+    def from_json(cls, card: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote, in this version or an earlier one."""
+        rates = {float(rate): share for rate, share in card.get("realised_rates", {}).items()}
+        return cls(**present_fields(cls, card) | {"realised_rates": rates})
 
     def to_json(self) -> dict[str, Any]:
-        """The card as the `models` table stores it."""
+        """Return the comparison as the card's JSON holds it."""
         return {
             "compared_records": self.compared_records,
-            "auroc": {kind: dict(found) for kind, found in self.auroc.items()},
+            "auroc": {kind: dict(areas) for kind, areas in self.auroc.items()},
             "mean_auroc": self.mean_auroc,
             "is_beaten_by_knn": self.is_beaten_by_knn,
-            "realised_rates": {f"{rate:g}": found for rate, found in self.realised_rates.items()},
+            "realised_rates": {f"{rate:g}": share for rate, share in self.realised_rates.items()},
         }
 
 
-def make_card(artifact: Artifact, normal: NormalRecords) -> Card:
-    """The card of a model, by the normal records that it was fitted with; the same on every call."""
-    encoder, seed = artifact.encoder, artifact.config.seed
-    held_out = normal.calibration.iloc[subsample_evenly(len(normal.calibration), MOST_HELD_OUT)]
-    training = normal.training.iloc[subsample_evenly(len(normal.training), MOST_TRAINING)]
-    anomalies = synthetic_anomalies(held_out, encoder, np.random.default_rng(seed))
-    frames = [held_out, *anomalies.values()]
-    model = Scorer(artifact).model
-    scores = {MODEL: [model.anomaly_score(frame) for frame in frames]}
-    cells, training_cells = [encoder.encode(frame).standard for frame in frames], encoder.encode(training).standard
-    for name, fit in RECORD_BASELINES.items():
-        score = fit(training_cells, seed)
-        scores[name] = [score(matrix) for matrix in cells]
-    auroc = {
-        kind: {method: auroc_between(found[0], found[number]) for method, found in scores.items()}
-        for number, kind in enumerate(anomalies, start=1)
-    }
-    return Card(len(held_out), auroc, realised_rates(scores[MODEL][0]))
+@dataclass(frozen=True)
+class RecordCard:
+    """The numbers of a model of single records, as they are kept with it.
 
-
-def realised_rates(scores: np.ndarray) -> dict[float, float]:
-    """Share of the later half of normal scores (n,) above the threshold that the earlier half sets, by nominal rate.
-
-    In order of time, a process that drifts shows here: its rates come out too high.
+    Attributes:
+        training_records: trained on.
+        calibration_records: calibrated with.
+        features: of a record.
+        cells: of an encoded record.
+        score: name of the anomaly score.
+        epochs: of the training.
+        held_out_elbo: the best one, in nats per record.
+        threshold: above it a record is an anomaly.
+        threshold_method: by which it was set.
+        false_positive_rate: at which it was set; None if labels set it.
+        bytes: of the artifact.
+        peers: how the model compares with simple peers.
     """
-    earlier, later = np.split(scores, [len(scores) // 2])
-    calibration = Calibration.fit(earlier)
-    return {
-        rate: float((later > calibration.threshold(rate)).mean())
-        for rate in NOMINAL_RATES
-        if rate >= 1 / (len(earlier) + 1)
-    }
+
+    kind: ClassVar[str] = "records"
+
+    training_records: int | None = None
+    calibration_records: int | None = None
+    features: int | None = None
+    cells: int | None = None
+    score: str | None = None
+    epochs: int | None = None
+    held_out_elbo: float | None = None
+    threshold: float | None = None
+    threshold_method: str | None = None
+    false_positive_rate: float | None = None
+    bytes: int | None = None
+    peers: PeerComparison = PeerComparison()
+
+    @classmethod
+    def from_json(cls, card: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote, in this version or an earlier one."""
+        return cls(**present_fields(cls, card) | {"peers": PeerComparison.from_json(card)})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the card as the `models` table stores it."""
+        numbers = {name: value for name, value in vars(self).items() if name != "peers"}
+        return numbers | self.peers.to_json()

@@ -1,4 +1,4 @@
-"""From normal records to an artifact: encode, train, measure the reference, calibrate, decide."""
+"""From normal records to an artifact: encode, train, keep reference records, calibrate, set the threshold."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ CALIBRATION_SHARE = 0.2
 
 @dataclass(frozen=True)
 class DecisionRule:
-    """How the threshold is to be chosen.
+    """How the threshold is chosen.
 
     Attributes:
         method: by rank among normal records, by a tail model, or by F-beta on labelled records.
@@ -40,7 +40,10 @@ class DecisionRule:
 
 @dataclass(frozen=True)
 class NormalRecords:
-    """Normal records to train on, and others to calibrate with, which training never sees."""
+    """Normal records to train on, and others to calibrate with, which training never sees.
+
+    A model of series gets none to calibrate with: each entity's model holds back some of its training records.
+    """
 
     training: pd.DataFrame
     calibration: pd.DataFrame
@@ -58,7 +61,7 @@ def fit_artifact(
     """Train, measure and calibrate a model.
 
     Args:
-        normal: what to learn from.
+        normal: the records to learn from.
         features: which columns to learn.
         config: hyper-parameters and seed.
         rule: how the threshold is chosen.
@@ -66,15 +69,14 @@ def fit_artifact(
         progress: called after each epoch.
 
     Raises:
-        RecordsError: where there are too few records, for training or for the rate asked, or they lack
-            features.
+        RecordsError: If the records are too few to train on or for the rate, or lack features.
     """
     if len(normal.training) < MIN_TRAINING_RECORDS:
         raise NotEnoughRecords(len(normal.training), MIN_TRAINING_RECORDS, "to train on, calibration records aside")
     if rule.method == "conformal":
         check_rate(rule.rate, len(normal.calibration))
     model, history = _fit_trimmed(normal.training, features, config, progress)
-    reference = Calibration.fit(model.anomaly_score(normal.calibration), with_tail=rule.method == "pot")
+    calibration = Calibration.fit(model.anomaly_score(normal.calibration), with_tail=rule.method == "pot")
     return Artifact(
         config=config,
         encoder=model.encoder,
@@ -82,8 +84,8 @@ def fit_artifact(
         weights=dict(model.network.weights),
         reference=model.reference,
         typical_nll=model.typical_nll,
-        calibration=reference,
-        decision=_decide(rule, reference, model, anomalies),
+        calibration=calibration,
+        decision=_decide(rule, calibration, model, anomalies),
         about={"history": [vars(epoch) for epoch in history], "versions": _versions()},
     )
 
@@ -91,7 +93,7 @@ def fit_artifact(
 def _fit_trimmed(
     records: pd.DataFrame, features: Features, config: ModelConfig, progress: Callable[[Epoch], None] | None
 ) -> tuple[Model, tuple[Epoch, ...]]:
-    """The model, fitted again without the records that the first one finds most anomalous, where that is asked for.
+    """Fit the model; if `trim` is set, fit it again without the records that are most anomalous to the first model.
 
     Calibration records stay as they are: the false-positive rate is that of records like them.
     """
@@ -112,14 +114,14 @@ def _fit(
     return Model.from_training(config, encoder, trained.network, matrix), trained.history
 
 
-def split_records(n: int, n_calibration: int, seed: int, *, latest: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of n normal records in order of time: to train on, and to calibrate with."""
+def calibration_split(n: int, n_calibration: int, seed: int, *, latest: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of n normal records, in order of time, to train on and to calibrate with."""
     order = np.arange(n) if latest else np.random.default_rng(seed).permutation(n)
     return np.sort(order[: n - n_calibration]), np.sort(order[n - n_calibration :])
 
 
 def calibration_size(n: int, rate: float | None) -> int:
-    """How many of n normal records calibrate: a fifth, or more where the rate needs more, up to a half.
+    """Return how many of n normal records calibrate: a fifth, or up to a half if the rate needs more.
 
     >>> calibration_size(1000, 0.01), calibration_size(1000, 0.004), calibration_size(1000, None)
     (200, 249, 200)
@@ -128,12 +130,12 @@ def calibration_size(n: int, rate: float | None) -> int:
     return max(round(CALIBRATION_SHARE * n), min(needed, n // 2))
 
 
-def _decide(rule: DecisionRule, reference: Calibration, model: Model, anomalies: pd.DataFrame | None) -> Decision:
+def _decide(rule: DecisionRule, calibration: Calibration, model: Model, anomalies: pd.DataFrame | None) -> Decision:
     if rule.method != "f_beta":
-        return Decision(rule.method, reference.threshold(rule.rate), rule.rate)
+        return Decision(rule.method, calibration.threshold(rule.rate), rule.rate)
     known = model.anomaly_score(anomalies) if anomalies is not None and len(anomalies) else np.zeros(0)
-    stands_for = 1 + model.reference.n_train / len(reference.reference)
-    return Decision("f_beta", f_beta_threshold(reference.reference, known, rule.f_beta, stands_for), None)
+    stands_for = 1 + model.reference.n_train / len(calibration.scores)
+    return Decision("f_beta", f_beta_threshold(calibration.scores, known, rule.f_beta, stands_for), None)
 
 
 def _versions() -> dict[str, Any]:

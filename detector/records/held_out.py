@@ -1,4 +1,4 @@
-"""What a model makes of records whose kind is known: held-out normal ones, known anomalies, synthetic ones."""
+"""Measures a model on records of known kind: held-out normal records, known anomalies, synthetic anomalies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from detector.core.evaluation import auroc_between
 from detector.core.subsample import subsample_evenly
 from detector.records.encoder import Encoder
 from detector.records.held_out_elbo import held_out_elbo
-from detector.records.scorer import Scorer
+from detector.records.scorer import RecordScorer
 from detector.records.synthetic import synthetic_anomalies
 from schemas.frames import ANOMALY_SCORE
 
 CONFIDENCE = 0.99  # share of the sound models whose count of flagged records lies within the tolerance
-MOST_PERTURBED_RECORDS = 1_000
+MAX_PERTURBED_RECORDS = 1_000
 
 
 @dataclass(frozen=True)
-class Trial:
-    """The records that models are tried on.
+class HeldOutRecords:
+    """The records that models are measured on.
 
     Attributes:
         normal: held-out normal records, none of which the challenger has seen; may be empty.
-        known: anomalies and false alarms that people know of, by kind; no kind is empty.
-        synthetic: anomalies made of normal records, by kind.
-        material: the normal records that these were made of.
+        known: anomalies and false alarms that people labelled, by kind; no kind is empty.
+        synthetic: anomalies made from normal records, by kind.
+        material: the normal records that the synthetic anomalies were made from.
     """
 
     normal: pd.DataFrame
@@ -40,33 +40,33 @@ class Trial:
     @classmethod
     def of(
         cls, normal: pd.DataFrame, spare: pd.DataFrame, known: Mapping[str, pd.DataFrame], encoder: Encoder, seed: int
-    ) -> "Trial":
-        """The trial on held-out records; anomalies are made of `spare` ones where there are none."""
+    ) -> "HeldOutRecords":
+        """Make synthetic anomalies from the held-out records, or from `spare` records if no record is held out."""
         source = normal if len(normal) else spare
-        material = source.iloc[subsample_evenly(len(source), MOST_PERTURBED_RECORDS)]
+        material = source.iloc[subsample_evenly(len(source), MAX_PERTURBED_RECORDS)]
         synthetic = synthetic_anomalies(material, encoder, np.random.default_rng(seed))
         columns = material.columns  # synthetic anomalies have the features of the encoder alone
         made = {kind: _with_columns(frame, material, columns) for kind, frame in synthetic.items()}
         return cls(normal, {kind: frame for kind, frame in known.items() if len(frame)}, made, material)
 
 
-def perform(scorer: Scorer, trial: Trial, rate: float | None, *, with_elbo: bool) -> Performance:
-    """Try a model.
+def measure(scorer: RecordScorer, records: HeldOutRecords, rate: float | None, *, with_elbo: bool) -> Performance:
+    """Measure a model.
 
     Args:
         scorer: the model at the threshold in force.
-        trial: what on.
-        rate: the false-positive rate asked for; None where the threshold was not set by one.
+        records: to measure it on.
+        rate: the requested false-positive rate; None if no rate sets the threshold.
         with_elbo: whether its ELBO compares.
 
     Raises:
-        RecordsError: where the records lack its features.
+        RecordsError: If the records lack features of the model.
     """
-    normal, known, synthetic, material = _scored(scorer, trial)
-    everything = np.concatenate([scorer.artifact.calibration.reference, normal, material])
-    elbo = held_out_elbo(scorer, trial.normal) if with_elbo and len(normal) else None
-    measures = [np.array([scorer.threshold, elbo or 0.0]), *known.values(), *synthetic.values()]
-    if (fault := _fault(everything, measures)) is not None:
+    normal, known, synthetic, material = _scored(scorer, records)
+    everything = np.concatenate([scorer.artifact.calibration.scores, normal, material])
+    elbo = held_out_elbo(scorer, records.normal) if with_elbo and len(normal) else None
+    numbers = [np.array([scorer.threshold, elbo or 0.0]), *known.values(), *synthetic.values()]
+    if (fault := _fault(everything, numbers)) is not None:
         return Performance(records=len(normal), fault=fault)
     above = scorer.threshold
     return Performance(
@@ -80,30 +80,30 @@ def perform(scorer: Scorer, trial: Trial, rate: float | None, *, with_elbo: bool
     )
 
 
-def flagged_tolerance(n: int, rate: float, scorer: Scorer) -> tuple[int, int]:
-    """Fewest and most of n normal records that a sound model flags, in 99 of 100 cases.
+def flagged_tolerance(n: int, rate: float, scorer: RecordScorer) -> tuple[int, int]:
+    """Return the fewest and the most of n normal records that a sound model flags, in 99 of 100 cases.
 
     A conformal threshold is itself an order statistic of m calibration scores, so the number above it is not
     binomial but beta-binomial: exact for every continuous score, as long as records are exchangeable.
     """
     calibration = scorer.artifact.calibration
-    m = len(calibration.reference)
+    m = len(calibration.scores)
     rank = rate * (m + 1) if calibration.tail else conformal_rank(rate, m)
     low, high = betabinom(n, rank, m + 1 - rank).interval(CONFIDENCE)
     return int(low), int(high)
 
 
 def _scored(
-    scorer: Scorer, trial: Trial
+    scorer: RecordScorer, records: HeldOutRecords
 ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
-    """Scores of the normal records, known anomalies, synthetic ones, and what these were made of."""
+    """Return the scores of the normal records, the known anomalies, the synthetic anomalies and their material."""
 
-    def score(records: pd.DataFrame) -> np.ndarray:
-        return scorer.score(records)[ANOMALY_SCORE].to_numpy() if len(records) else np.zeros(0)
+    def score(frame: pd.DataFrame) -> np.ndarray:
+        return scorer.score(frame)[ANOMALY_SCORE].to_numpy() if len(frame) else np.zeros(0)
 
-    known = {kind: score(frame) for kind, frame in trial.known.items()}
-    synthetic = {kind: score(frame) for kind, frame in trial.synthetic.items()}
-    return score(trial.normal), known, synthetic, score(trial.material)
+    known = {kind: score(frame) for kind, frame in records.known.items()}
+    synthetic = {kind: score(frame) for kind, frame in records.synthetic.items()}
+    return score(records.normal), known, synthetic, score(records.material)
 
 
 def _fault(normal: np.ndarray, others: list[np.ndarray]) -> str | None:
@@ -115,6 +115,6 @@ def _fault(normal: np.ndarray, others: list[np.ndarray]) -> str | None:
 
 
 def _with_columns(frame: pd.DataFrame, material: pd.DataFrame, columns: pd.Index) -> pd.DataFrame:
-    """Synthetic anomalies with every column of the records that they were made of: a rival may have other features."""
+    """Return synthetic anomalies with every column of their material: another model may have other features."""
     others = material.loc[frame.index, [name for name in columns if name not in frame.columns]]
     return pd.concat([frame, others], axis=1)

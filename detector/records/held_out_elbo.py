@@ -14,10 +14,10 @@ import pandas as pd
 from detector.records.encoder import SQUASH_FROM, Encoder, Matrix
 from detector.records.numpy_network import NumpyNetwork
 from detector.records.posterior import clean_inputs
-from detector.records.scorer import Scorer
+from detector.records.scorer import RecordScorer
 
 
-def elbo_difference(one: Scorer, other: Scorer) -> str | None:
+def elbo_difference(one: RecordScorer, other: RecordScorer) -> str | None:
     """Return the reason why the ELBOs of two models do not compare, or None if they do."""
     if one.artifact.encoder.names != other.artifact.encoder.names:
         return "their features differ"
@@ -29,7 +29,7 @@ def elbo_difference(one: Scorer, other: Scorer) -> str | None:
     return None if losses == {("vae", "auto")} else "not both are autoencoders with a likelihood by type of feature"
 
 
-def held_out_elbo(scorer: Scorer, records: pd.DataFrame) -> float:
+def held_out_elbo(scorer: RecordScorer, records: pd.DataFrame) -> float:
     """Return the mean over n records, in nats per record and units of the data, decoded at the posterior mean."""
     artifact = scorer.artifact
     matrix = artifact.encoder.encode(records)

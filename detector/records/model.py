@@ -14,7 +14,7 @@ from detector.records.attribution import Attribution, attribute, feature_nll
 from detector.records.encoder import Encoder, Matrix, unsquash
 from detector.records.numpy_network import NumpyNetwork
 from detector.records.posterior import Posterior, clean_inputs
-from detector.records.scores import SCORES, Evidence, Reference, ReferenceSearch, joint_coordinates
+from detector.records.scores import SCORES, Evidence, NeighbourReference, ReferenceSearch, joint_coordinates
 from schemas.config import ModelConfig
 from schemas.errors import RecordsError
 from schemas.frames import Cause, Explanation
@@ -39,7 +39,7 @@ class Model:
         config: ModelConfig,
         encoder: Encoder,
         network: NumpyNetwork,
-        reference: Reference,
+        reference: NeighbourReference,
         typical_nll: np.ndarray,
     ) -> None:
         self.config, self.encoder, self.network = config, encoder, network
@@ -57,7 +57,7 @@ class Model:
         latent_sd = np.exp(0.5 * posterior.z_log_var).mean(axis=0)
         if config.kind == "autoencoder":  # without a posterior, the spread of the latents is their unit
             latent_sd = posterior.z_mean.std(axis=0)
-        reference = Reference(joint_coordinates(seen, posterior, latent_sd), latent_sd, len(matrix))
+        reference = NeighbourReference(joint_coordinates(seen, posterior, latent_sd), latent_sd, len(matrix))
         cells = encoder.layout.feature_cells(len(encoder.columns))
         typical = np.median(feature_nll(posterior, cells), axis=0).astype(np.float32)
         return cls(config, encoder, network, reference, typical)

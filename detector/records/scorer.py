@@ -1,18 +1,26 @@
-"""A model with its calibration: records in, scores with p-values and decisions out."""
+"""A model of single records with its calibration: records to scores, p-values and decisions."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
 
-from detector.core.calibration import benjamini_hochberg, severity
+from detector.core.about import About
+from detector.core.calibration import benjamini_hochberg
 from detector.core.drift import Profile
+from detector.core.scorer import ReadPast, StoredThreshold, score_frame
 from detector.core.threads import usual_threads
 from detector.records.artifact import Artifact
 from detector.records.model import Model
 from detector.records.numpy_network import NumpyNetwork
-from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation
+from schemas.frames import Explanation
+
+if TYPE_CHECKING:
+    from detector.series.threshold_tracking import Trackers
 
 
-class Scorer:
+class RecordScorer:
     """Scores records with one artifact; the same record always gets the same score and p-value, bit for bit.
 
     Args:
@@ -21,12 +29,15 @@ class Scorer:
             F-beta has none and stays.
         false_discovery_rate: decides for the records scored together, in place of the threshold: as many are
             flagged as leave at most this share of them normal on average.
-        threads: that score side by side; as many as matrix products use where absent.
+        threads: that score in parallel; as many as matrix products use if absent.
+        model: of the artifact, if it is built already.
 
     Raises:
-        RateTooSmall: where the calibration records cannot resolve the rate.
-        ArtifactError: where the profile of the training records is not as it was written.
+        RateTooSmall: If the calibration records cannot resolve the rate.
+        ArtifactError: If the profile of the training records is not as it was written.
     """
+
+    context_rows = 0
 
     def __init__(
         self,
@@ -35,48 +46,77 @@ class Scorer:
         *,
         false_discovery_rate: float | None = None,
         threads: int | None = None,
+        model: Model | None = None,
     ) -> None:
         self.artifact = artifact
         self.false_discovery_rate = false_discovery_rate
         self.threads = usual_threads() if threads is None else threads
         self.profile = Profile.from_state(artifact.about.get("profile"))  # models of other origin have none
         self.threshold = artifact.decision.threshold  # a record is an anomaly above it
-        if rate is not None and artifact.decision.method != "f_beta":
+        if rate is not None and self.has_rate:
             self.threshold = artifact.calibration.threshold(rate)
-        network = NumpyNetwork(artifact.architecture, artifact.encoder.layout, artifact.weights)
-        self.model = Model(artifact.config, artifact.encoder, network, artifact.reference, artifact.typical_nll)
+        self.model = _model(artifact) if model is None else model
 
     @property
-    def smallest_rate(self) -> float:
-        """The smallest false-positive rate that the calibration can tell apart."""
-        calibration = self.artifact.calibration
-        return 0.0 if calibration.tail else 1 / (len(calibration.reference) + 1)
+    def about(self) -> About:
+        """The origin of the model."""
+        return About.from_json(self.artifact.about)
 
-    def score(self, records: pd.DataFrame) -> pd.DataFrame:
-        """One row per record on the records' index: the columns of `schemas.frames.SCORE_COLUMNS`.
+    @property
+    def has_rate(self) -> bool:
+        """Whether a false-positive rate sets the threshold; otherwise labels do."""
+        return self.artifact.decision.method != "f_beta"
+
+    def bind(self, page: pd.DataFrame, read_past: ReadPast, trackers: "Trackers | None" = None) -> Self:  # noqa: ARG002 - records are scored alone
+        """Return the scorer itself: the score of a record depends on no other record."""
+        return self
+
+    def at_rate(self, rate: float) -> Self:
+        """Return the same model at another false-positive rate.
 
         Raises:
-            RecordsError: where there are no records, or they do not have the model's features.
+            RateTooSmall: If the calibration records cannot resolve the rate.
+        """
+        return type(self)(self.artifact, rate, threads=self.threads, model=self.model)
+
+    def thresholds_of(self, entities: np.ndarray, scores: np.ndarray, trackers: "Trackers | None" = None) -> np.ndarray:  # noqa: ARG002 - all entities share one threshold
+        """Return the threshold of each of n scores."""
+        return np.full(len(scores), self.threshold)
+
+    def trackers(self, stored: StoredThreshold) -> None:  # noqa: ARG002 - there is nothing to track
+        """Return None: the threshold does not move."""
+        return
+
+    def can_score(self, entity: str) -> bool:  # noqa: ARG002 - entities play no part
+        """Return True: records of every entity are scored."""
+        return True
+
+    def unknown_entities(self, names: Sequence[str]) -> list[str]:  # noqa: ARG002 - entities play no part
+        """Return no entity: none is learned."""
+        return []
+
+    def score(self, records: pd.DataFrame) -> pd.DataFrame:
+        """Return one row per record on the records' index: the columns of `schemas.frames.SCORE_COLUMNS`.
+
+        Raises:
+            RecordsError: If there are no records, or they lack features of the model.
         """
         scores = self.model.anomaly_score(records, self.threads)
         p_values = self.artifact.calibration.p_values(scores)
-        threshold = self._threshold(scores, p_values)
-        columns = {
-            ANOMALY_SCORE: scores,
-            P_VALUE: p_values,
-            SEVERITY: severity(p_values),
-            THRESHOLD: threshold,
-            IS_ANOMALY: scores > threshold,
-        }
-        return pd.DataFrame(columns, index=records.index)
+        return score_frame(records.index, scores, p_values, self._threshold(scores, p_values))
 
     def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
-        """The `top` causes of each of n scores, largest share first."""
+        """Return the `top` causes of each of n scores, largest share first."""
         return self.model.explain(records, scores, top) if len(records) else []
 
     def _threshold(self, scores: np.ndarray, p_values: np.ndarray) -> float:
-        """The score above which records scored together are anomalies; infinite where none of them is."""
+        """Return the score above which records scored together are anomalies; infinite if none of them is."""
         if self.false_discovery_rate is None:
             return self.threshold
         flagged = scores[benjamini_hochberg(p_values, self.false_discovery_rate)]
         return float(np.nextafter(flagged.min(), -np.inf)) if len(flagged) else np.inf
+
+
+def _model(artifact: Artifact) -> Model:
+    network = NumpyNetwork(artifact.architecture, artifact.encoder.layout, artifact.weights)
+    return Model(artifact.config, artifact.encoder, network, artifact.reference, artifact.typical_nll)

@@ -29,7 +29,7 @@ NEAREST = 5  # neighbours that the plain neighbour scores average over
 
 
 @dataclass(frozen=True)
-class Reference:
+class NeighbourReference:
     """Training records in the model's joint coordinates.
 
     Attributes:
@@ -57,7 +57,7 @@ class ReferenceSearch:
         kind: kind of the networks; an autoencoder has no posterior that could diverge from a prior.
     """
 
-    def __init__(self, reference: Reference, neighbours: int, kind: Literal["vae", "autoencoder"]) -> None:
+    def __init__(self, reference: NeighbourReference, neighbours: int, kind: Literal["vae", "autoencoder"]) -> None:
         self.reference = reference
         self.neighbours = neighbours
         self._kind = kind

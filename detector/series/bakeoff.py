@@ -1,7 +1,7 @@
 """The series model and plain baselines, fitted on the same records and tried on anomalies put into later ones.
 
-A trained model has learned from all normal records, the held-back ones too. So every method, the model included, is
-fitted anew, on records before those: what it says of a held-back record is what it would have said then.
+A trained model has learned from all normal records, held-back records included. So every method, the model included,
+is fitted again on the records before them: a held-back record gets the score that it would have got at that time.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +14,7 @@ from detector.core.calibration import Calibration
 from detector.core.evaluation import evaluate
 from detector.core.subsample import subsample_evenly
 from detector.series.baselines import BASELINES, CONTEXT_ROWS, Score
+from detector.series.card import MODEL
 from detector.series.channels import Channels
 from detector.series.fitting import HELD_BACK_SHARE
 from detector.series.model import SeriesModel
@@ -21,17 +22,17 @@ from detector.series.segments import concatenate, take_rows
 from detector.series.series import Series
 from detector.series.synthetic import ECHO_ROWS, SLOT_ROWS, Event, event_mask, inject_events
 
-MODEL = "model"
-METHODS = (MODEL, *BASELINES)
-MOST_ENTITIES = 8
-MOST_TRAINING = 20_000  # records that every method learns from, of all entities together
-WELL_TRAINED = 5_000  # records of one entity: with fewer a model is much worse than with all, with more hardly better
-MOST_TRIED = 4_000  # held-back records, of all entities together
+MAX_ENTITIES = 8
+MAX_TRAINING = 20_000  # records that every method learns from, of all entities together
+ENOUGH_TRAINING = (
+    5_000  # records of one entity: with fewer a model is much worse than with all, with more hardly better
+)
+MAX_TRIED = 4_000  # held-back records, of all entities together
 
 
 @dataclass(frozen=True)
 class Case:
-    """An entity's records in order of time: to learn from, and the ones held back right after them."""
+    """An entity's records in order of time: records to learn from, and those held back right after them."""
 
     entity: str
     earlier: Series
@@ -39,21 +40,21 @@ class Case:
 
 
 def cases_of(model: SeriesModel, series: Mapping[str, Series]) -> list[Case]:
-    """At most eight entities with enough records, evenly spread by name: with own models, where any has one.
+    """Return a case for at most eight entities with enough records, evenly spread by name.
 
-    They are fewer where eight would be too many to learn enough from each.
+    Entities with a model of their own are preferred. They are fewer if eight would leave too few records of each.
     """
     ordered = {name: series[name].ordered()[0] for name in sorted(series)}
-    enough = [name for name, one in ordered.items() if int(HELD_BACK_SHARE * len(one)) >= SLOT_ROWS]
+    enough = [name for name, records in ordered.items() if int(HELD_BACK_SHARE * len(records)) >= SLOT_ROWS]
     names = [name for name in enough if model.has_own(name)] or enough
-    longest = min(WELL_TRAINED, max((len(ordered[name]) for name in names), default=1))
-    places = subsample_evenly(len(names), min(MOST_ENTITIES, MOST_TRAINING // longest))
+    longest = min(ENOUGH_TRAINING, max((len(ordered[name]) for name in names), default=1))
+    places = subsample_evenly(len(names), min(MAX_ENTITIES, MAX_TRAINING // longest))
     return [_case(names[place], ordered[names[place]], len(places)) for place in places]
 
 
 def _case(entity: str, series: Series, entities: int) -> Case:
     start = len(series) - int(HELD_BACK_SHARE * len(series))
-    first, end = max(0, start - MOST_TRAINING // entities), min(len(series), start + MOST_TRIED // entities)
+    first, end = max(0, start - MAX_TRAINING // entities), min(len(series), start + MAX_TRIED // entities)
     return Case(entity, take_rows(series, np.arange(first, start)), take_rows(series, np.arange(start, end)))
 
 
@@ -62,7 +63,7 @@ class Method:
     """A fitted method.
 
     Attributes:
-        scores: of consecutive records of the entity that it was fitted for.
+        scores: scores consecutive records of the entity that the method was fitted for.
         past: how many earlier records a score depends on, at most.
     """
 
@@ -70,9 +71,9 @@ class Method:
     past: int
 
     def later(self, case: Case, values: np.ndarray) -> np.ndarray:
-        """(n,) scores of the case's later records, had they these values (n, c)."""
-        known = len(case.earlier)
-        past = take_rows(case.earlier, np.arange(max(0, known - self.past), known))
+        """Return (n,) scores of the case's later records if they had these values (n, c)."""
+        earlier = len(case.earlier)
+        past = take_rows(case.earlier, np.arange(max(0, earlier - self.past), earlier))
         return self.scores(concatenate([past, Series(case.later.times, values)]))[len(past) :]
 
 
@@ -85,24 +86,24 @@ class FittedCase:
     methods: Mapping[str, Method]
 
 
-def fit_contests(cases: Sequence[Case], model: SeriesModel) -> list[FittedCase]:
-    """Every method fitted on the earlier records of each case, or of all of them where entities share a model."""
+def fit_cases(cases: Sequence[Case], model: SeriesModel) -> list[FittedCase]:
+    """Fit every method on the earlier records of each case, or of all cases if entities share a model."""
     is_own, max_gap = model.has_own(cases[0].entity), model.settings.max_gap
     settings = replace(model.settings, models="per_entity" if is_own else "shared")
     again = SeriesModel.fit({case.entity: case.earlier for case in cases}, settings)
     groups = [[case] for case in cases] if is_own else [cases]
-    fitted = [_baselines(group, max_gap) for group in groups]
+    baselines_of_groups = [_baselines(group, max_gap) for group in groups]
     return [
         FittedCase(
             case, deviations, {MODEL: Method(partial(again.scores, case.entity), again.context_rows), **baselines}
         )
-        for group, (deviations, baselines) in zip(groups, fitted, strict=True)
+        for group, (deviations, baselines) in zip(groups, baselines_of_groups, strict=True)
         for case in group
     ]
 
 
 def _baselines(cases: Sequence[Case], max_gap: float | None) -> tuple[np.ndarray, dict[str, Method]]:
-    """The standard deviations of channels that are numbers, 0 of the others, and the fitted baselines."""
+    """Return the standard deviations of numeric channels, 0 for other channels, and the fitted baselines."""
     runs = [case.earlier.values[rows] for case in cases for rows in case.earlier.runs(max_gap)]
     channels = Channels.fit(runs)
     cells = [channels.cells(run).z for run in runs]
@@ -119,7 +120,7 @@ def _baselines(cases: Sequence[Case], max_gap: float | None) -> tuple[np.ndarray
 
 @dataclass(frozen=True)
 class BakeoffResult:
-    """What the methods said of a case's later records, in several rounds of events laid end to end.
+    """The methods' scores of a case's later records, in several rounds of events laid end to end.
 
     Attributes:
         records: of one round.
@@ -133,34 +134,34 @@ class BakeoffResult:
 
     @property
     def is_anomaly(self) -> np.ndarray:
-        """(n,): records in an event."""
+        """(n,) bool: records in an event."""
         return event_mask(self.events, len(self.scores[MODEL]))
 
     @property
     def is_counted(self) -> np.ndarray:
-        """(n,): all but the echo of events."""
+        """(n,) bool: all records but the echo of events."""
         return self.is_anomaly | ~event_mask(self.events, len(self.scores[MODEL]), ECHO_ROWS)
 
-    def found(self, method: str, rate: float) -> np.ndarray:
-        """For each event whether a method finds it, at the threshold that normal records set."""
+    def is_found(self, method: str, rate: float) -> np.ndarray:
+        """Return for each event whether a method finds it, at the threshold that normal records set."""
         scores = self.scores[method]
         normal = scores[self.is_counted & ~self.is_anomaly]
         threshold = Calibration.fit(normal).threshold(max(rate, 1 / (1 + len(normal))))
         return np.array([scores[event.start : event.end].max() > threshold for event in self.events])
 
     def auc_pr(self, method: str) -> float:
-        """How well a method's scores tell the records in events from the others."""
+        """Return how well a method's scores tell the records in events from the others."""
         scores, labels = self.scores[method][self.is_counted], self.is_anomaly[self.is_counted]
         return evaluate(scores, np.zeros_like(labels), labels).average_precision
 
 
-def try_out(contest: FittedCase, rounds: int, kinds: Iterator[str], rng: np.random.Generator) -> BakeoffResult:
-    """What the methods say of a case's later records with events in them, in so many rounds."""
-    later = contest.case.later.values
-    made = [inject_events(later, contest.deviations, kinds, rng) for _ in range(rounds)]
+def try_case(fitted: FittedCase, rounds: int, kinds: Iterator[str], rng: np.random.Generator) -> BakeoffResult:
+    """Score a case's later records with events put into them, in so many rounds."""
+    later = fitted.case.later.values
+    made = [inject_events(later, fitted.deviations, kinds, rng) for _ in range(rounds)]
     events = (event.moved(number * len(later)) for number, (_, events) in enumerate(made) for event in events)
     scores = {
-        name: np.concatenate([method.later(contest.case, values) for values, _ in made])
-        for name, method in contest.methods.items()
+        name: np.concatenate([method.later(fitted.case, values) for values, _ in made])
+        for name, method in fitted.methods.items()
     }
     return BakeoffResult(len(later), tuple(events), scores)

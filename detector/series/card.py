@@ -1,35 +1,32 @@
-"""The card of a series model: how it fares beside plain baselines, on anomalies put into held-back normal records."""
+"""The card of a series model, as values: its numbers, and how it compares with plain baselines."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from detector.series.bakeoff import METHODS, MODEL, BakeoffResult, cases_of, fit_contests, try_out
-from detector.series.fitting import HELD_BACK_SHARE
-from detector.series.model import SeriesModel
-from detector.series.series import Series
-from detector.series.synthetic import KINDS, SLOT_ROWS, cycle_kinds
+from detector.core.json_values import present_fields
 
-SEED = 0
-ENOUGH_EVENTS = 70  # ten of each kind
-MOST_ROUNDS = 12  # times that the same records are given other events
-CLEARLY = 0.08  # AUC-PR by which a baseline has to lead before a warning is due: other events change it by half of that
+MODEL = "model"
+METHODS = (MODEL, "linear_ar", "knn", "pca")
+MIN_BASELINE_LEAD = (
+    0.08  # AUC-PR by which a baseline has to lead before a warning is due: twice what other events change
+)
 
 
 @dataclass(frozen=True)
-class SeriesCard:
-    """What is known about a model of series without any label.
+class BaselineComparison:
+    """The model next to plain baselines, on events put into held-back normal records.
 
     Attributes:
-        entities: how many it was tried on.
+        entities: how many entities were tried.
         records: held-back normal records that events were put into.
-        events: how many were, by kind.
-        auc_pr: of each method the area under precision over recall of records, the mean over the entities.
-        event_recall: for each kind the share of events in which a record lies above the threshold, by method; each
+        events: how many, by kind.
+        auc_pr: area under precision over recall of records by method, the mean over the entities.
+        event_recall: for each kind the share of events with a record above the threshold, by method; each
             method's threshold is set on the normal records around the events, at the monitor's rate.
-        problem: why there is no comparison; None where there is one.
+        problem: why there is no comparison; None if there is one.
     """
 
     entities: int = 0
@@ -41,9 +38,9 @@ class SeriesCard:
 
     @property
     def mean_event_recall(self) -> dict[str, float]:
-        """The mean over the kinds, by method; empty where there are none."""
+        """The mean over the kinds, by method; empty without events."""
         methods = METHODS if self.event_recall else ()
-        return {method: float(np.mean([found[method] for found in self.event_recall.values()])) for method in methods}
+        return {method: float(np.mean([recall[method] for recall in self.event_recall.values()])) for method in methods}
 
     @property
     def beaten_by(self) -> list[str]:
@@ -51,57 +48,101 @@ class SeriesCard:
         recall = self.mean_event_recall
         better = [
             method
-            for method, area in self.auc_pr.items()
-            if area - self.auc_pr[MODEL] > CLEARLY and recall[method] >= recall[MODEL]
+            for method in METHODS
+            if method in self.auc_pr
+            and self.auc_pr[method] - self.auc_pr[MODEL] > MIN_BASELINE_LEAD
+            and recall[method] >= recall[MODEL]
         ]
         return sorted(better, key=lambda method: -self.auc_pr[method])
 
+    @classmethod
+    def from_json(cls, comparison: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote, in this version or an earlier one."""
+        return cls(**present_fields(cls, comparison))
+
     def to_json(self) -> dict[str, Any]:
-        """The card as the `models` table stores it."""
-        return {
-            "entities": self.entities,
-            "records": self.records,
-            "events": dict(self.events),
-            "auc_pr": dict(self.auc_pr),
-            "event_recall": {kind: dict(found) for kind, found in self.event_recall.items()},
-            "mean_event_recall": self.mean_event_recall,
-            "beaten_by": self.beaten_by,
-            "problem": self.problem,
-        }
+        """Return the comparison as the card's JSON holds it."""
+        return {**asdict(self), "mean_event_recall": self.mean_event_recall, "beaten_by": self.beaten_by}
 
 
-def make_card(model: SeriesModel, series: Mapping[str, Series], rate: float) -> SeriesCard:
-    """The card of a model by the normal records that it was fitted with; the same on every call.
+NOT_COMPARED = BaselineComparison(problem="The model was trained by a version that made none.")
 
-    Args:
-        model: the trained model.
-        series: of each entity.
-        rate: the false-positive rate asked for.
+
+@dataclass(frozen=True)
+class EntityCard:
+    """The numbers of one entity.
+
+    Attributes:
+        records: trained on.
+        model: that scores it, "its own" or "shared".
+        calibration_records: by which its scores are calibrated.
+        is_pooled: whether these are of several entities.
+        threshold: above it a record is an anomaly; None if the calibration records are too few for the rate.
+        view_weights: how much each learned view counts; None if all count alike.
     """
-    cases = cases_of(model, series)
-    if not cases:
-        needed = int(np.ceil(SLOT_ROWS / HELD_BACK_SHARE))
-        return SeriesCard(problem=f"No entity has the {needed} normal records that it takes to hold back {SLOT_ROWS}.")
-    rounds = min(MOST_ROUNDS, -(-ENOUGH_EVENTS // sum(len(case.later) // SLOT_ROWS for case in cases)))
-    rng = np.random.default_rng(SEED)
-    kinds = cycle_kinds(rng)
-    tried = [one for contest in fit_contests(cases, model) if (one := try_out(contest, rounds, kinds, rng)).events]
-    if not tried:
-        return SeriesCard(problem="No synthetic anomaly can be made of these channels: none is a number that moves.")
-    return _summary(tried, rate)
+
+    records: int = 0
+    model: str = ""
+    calibration_records: int = 0
+    is_pooled: bool = False
+    threshold: float | None = None
+    view_weights: Mapping[str, float] | None = None
 
 
-def _summary(tried: Sequence[BakeoffResult], rate: float) -> SeriesCard:
-    kinds = np.array([event.kind for one in tried for event in one.events])
-    found = {method: np.concatenate([one.found(method, rate) for one in tried]) for method in METHODS}
-    return SeriesCard(
-        entities=len(tried),
-        records=sum(one.records for one in tried),
-        events={kind: int((kinds == kind).sum()) for kind in KINDS if kind in kinds},
-        auc_pr={method: float(np.mean([one.auc_pr(method) for one in tried])) for method in METHODS},
-        event_recall={
-            kind: {method: float(found[method][kinds == kind].mean()) for method in METHODS}
-            for kind in KINDS
-            if kind in kinds
-        },
-    )
+@dataclass(frozen=True)
+class SeriesCard:
+    """The numbers of a model of series, as they are kept with it.
+
+    Attributes:
+        training_records: trained on.
+        calibration_records: held back of them to calibrate.
+        features: channels of a record.
+        entities: how many.
+        own_models: how many of them have a model of their own.
+        context_rows: earlier records that a score depends on, at most.
+        only_ranked: entities with too few calibration records to flag anything at the rate.
+        score: name of the anomaly score.
+        held_out_elbo: there is none, nor is there one `threshold`.
+        threshold: each entity has its own.
+        threshold_method: by which thresholds are set.
+        false_positive_rate: at which they are set.
+        bytes: of the artifact.
+        by_entity: the numbers of each entity.
+        beside_baselines: how the model compares with plain baselines.
+    """
+
+    kind: ClassVar[str] = "series"
+
+    training_records: int | None = None
+    calibration_records: int | None = None
+    features: int | None = None
+    entities: int | None = None
+    own_models: int | None = None
+    context_rows: int | None = None
+    only_ranked: int | None = None
+    score: str = "series"
+    held_out_elbo: None = None
+    threshold: None = None
+    threshold_method: str | None = None
+    false_positive_rate: float | None = None
+    bytes: int | None = None
+    by_entity: Mapping[str, EntityCard] = field(default_factory=dict)
+    beside_baselines: BaselineComparison = NOT_COMPARED
+
+    @classmethod
+    def from_json(cls, card: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote, in this version or an earlier one."""
+        by_entity = {
+            name: EntityCard(**present_fields(EntityCard, entity)) for name, entity in card.get("by_entity", {}).items()
+        }
+        beside = BaselineComparison.from_json(card["beside_baselines"]) if "beside_baselines" in card else NOT_COMPARED
+        return cls(**present_fields(cls, card) | {"by_entity": by_entity, "beside_baselines": beside})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the card as the `models` table stores it."""
+        return {
+            "kind": self.kind,
+            **vars(self),
+            "by_entity": {name: asdict(entity) for name, entity in self.by_entity.items()},
+            "beside_baselines": self.beside_baselines.to_json(),
+        }

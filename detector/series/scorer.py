@@ -1,34 +1,36 @@
-"""A model of series with the calibration of each entity: records with their past in, decisions and causes out."""
+"""A model of series with the calibration of each entity: records with their past to scores, decisions and causes."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
+from detector.core.about import About
 from detector.core.blob import artifact_error
-from detector.core.calibration import Calibration, conformal_rank, severity
+from detector.core.calibration import Calibration, conformal_rank
 from detector.core.drift import Profile
+from detector.core.scorer import ReadPast, StoredThreshold, score_frame
 from detector.series.artifact import SeriesArtifact
 from detector.series.drift import ProfileInContext
 from detector.series.entity_model import Causes
 from detector.series.model import SHARED, SeriesModel
-from detector.series.segments import Segment
+from detector.series.segments import Segment, positions_of
 from detector.series.threshold_tracking import Tracker, Trackers
-from schemas.errors import RecordsError
-from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Cause, Explanation
+from schemas.errors import RateTooSmall, RecordsError
+from schemas.frames import Cause, Explanation
 
 
 @dataclass(frozen=True)
 class EntityThreshold:
-    """What the scores of an entity mean.
+    """The calibration of an entity's scores, and the threshold at one false-positive rate.
 
     Attributes:
         calibration: held-back normal scores.
-        threshold: above it a record is an anomaly; infinite where these are too few for the rate.
-        is_pooled: whether they are of several entities, since those of one were too few.
+        threshold: above it a record is an anomaly; infinite if the calibration scores are too few for the rate.
+        is_pooled: whether the calibration scores are of several entities, since the entity's own were too few.
     """
 
     calibration: Calibration
@@ -36,15 +38,15 @@ class EntityThreshold:
     is_pooled: bool = False
 
     @classmethod
-    def fit(cls, reference: np.ndarray, rate: float, *, is_pooled: bool = False) -> "EntityThreshold":
-        """The judge by held-back normal scores (m,)."""
-        calibration = Calibration.fit(reference)
-        is_enough = conformal_rank(rate, len(reference)) >= 1
+    def fit(cls, scores: np.ndarray, rate: float, *, is_pooled: bool = False) -> "EntityThreshold":
+        """Set the threshold by held-back normal scores (m,)."""
+        calibration = Calibration.fit(scores)
+        is_enough = conformal_rank(rate, len(scores)) >= 1
         return cls(calibration, calibration.threshold(rate) if is_enough else np.inf, is_pooled)
 
     @property
     def only_ranks(self) -> bool:
-        """Whether its calibration records are too few to flag anything at the rate."""
+        """Whether the calibration scores are too few to flag anything at the rate."""
         return bool(np.isinf(self.threshold))
 
 
@@ -53,11 +55,13 @@ class SeriesScorer:
 
     Args:
         artifact: the trained model.
-        rate: a false-positive rate in place of the one that was asked for in training.
+        rate: a false-positive rate in place of the one that the model was trained with.
 
     Raises:
-        ArtifactError: where the profile of the training records is not as it was written.
+        ArtifactError: If the profile of the training records is not as it was written.
     """
+
+    has_rate = True
 
     def __init__(self, artifact: SeriesArtifact, rate: float | None = None) -> None:
         self.artifact = artifact
@@ -70,20 +74,65 @@ class SeriesScorer:
         )
 
     @property
+    def about(self) -> About:
+        """The origin of the model."""
+        return About.from_json(self.artifact.about)
+
+    @property
+    def context_rows(self) -> int:
+        """How many earlier records of its entity a record's score depends on, at most."""
+        return self.model.context_rows
+
+    @property
     def smallest_rate(self) -> float:
-        """The rate that the entity with the most calibration records can tell apart."""
-        judges = [*self._entity_thresholds.values(), *([self._shared] if self._shared else [])]
-        return 1 / (1 + max(len(entity_threshold.calibration.reference) for entity_threshold in judges))
+        """The smallest rate that the entity with the most calibration scores can resolve."""
+        return 1 / (1 + self.most_calibration_scores)
 
-    def can_score(self, entity: str) -> bool:
-        """Whether a model scores the entity: its own, or the shared one where there is one."""
-        return entity in self._entity_thresholds or self._shared is not None
+    @property
+    def most_calibration_scores(self) -> int:
+        """How many calibration scores the best calibrated entity has."""
+        thresholds = [*self._entity_thresholds.values(), *([self._shared] if self._shared else [])]
+        return max(len(entity_threshold.calibration.scores) for entity_threshold in thresholds)
 
-    def entity_threshold(self, entity: str) -> EntityThreshold:
-        """What the entity's scores mean.
+    def bind(self, page: pd.DataFrame, read_past: ReadPast, trackers: Trackers | None = None) -> "BoundSeriesScorer":
+        """Return the scorer of a page of records with their past; records that no model can score are left out.
+
+        Args:
+            page: the records; the labels of its index are unique.
+            read_past: reads their past.
+            trackers: of the thresholds; without them thresholds are fixed.
+        """
+        segments = read_past(page, self.artifact.features, self.context_rows)
+        return BoundSeriesScorer(self, page.index, [part for part in segments if self.can_score(part.entity)], trackers)
+
+    def at_rate(self, rate: float) -> Self:
+        """Return the same model at another false-positive rate.
 
         Raises:
-            RecordsError: where no model knows it.
+            RateTooSmall: If no entity has enough calibration scores to resolve the rate.
+        """
+        scorer = type(self)(self.artifact, rate)
+        if rate < scorer.smallest_rate:
+            raise RateTooSmall(rate, scorer.most_calibration_scores)
+        return scorer
+
+    def can_score(self, entity: str) -> bool:
+        """Return whether a model scores the entity: its own, or the shared one."""
+        return entity in self._entity_thresholds or self._shared is not None
+
+    def unknown_entities(self, names: Sequence[str]) -> list[str]:
+        """Return the entities that the model was not trained on, in order of name.
+
+        A record without an entity, named "", counts only if no shared model scores it.
+        """
+        unknown = (name for name in sorted(names) if name not in self.artifact.entities)
+        return [name for name in unknown if name or not self.can_score(name)]
+
+    def entity_threshold(self, entity: str) -> EntityThreshold:
+        """Return the calibration and the threshold of an entity.
+
+        Raises:
+            RecordsError: If no model scores the entity.
         """
         entity_threshold = self._entity_thresholds.get(entity, self._shared)
         if entity_threshold is None:
@@ -94,22 +143,42 @@ class SeriesScorer:
         return entity_threshold
 
     def calibration_p_values(self) -> list[np.ndarray]:
-        """Of each model that scores an entity of the training: p-values of its calibration records, in their order."""
+        """Return the p-values of the calibration records, in their order, of each model used for a trained entity."""
         names = {name if self.model.has_own(name) else SHARED for name in self.artifact.entities}
         return [self.entity_threshold(name).calibration.p_values(self.model.reference(name)) for name in sorted(names)]
 
     def tracker(self, entity: str) -> Tracker:
-        """The tracker that the stream of an entity starts with, whose judge does not only rank."""
-        return Tracker.start(self.entity_threshold(entity).calibration.reference, self.rate)
+        """Return the tracker that an entity starts with; its calibration scores must resolve the rate."""
+        return Tracker.start(self.entity_threshold(entity).calibration.scores, self.rate)
 
-    def thresholds(self, entity: str, scores: np.ndarray, trackers: Trackers | None = None) -> np.ndarray:
-        """(n,) the threshold of each of an entity's scores, in the order in which their records came.
+    def trackers(self, stored: StoredThreshold) -> Trackers:
+        """Return trackers that start at the stored states, at the rate that holds now; or at the calibration.
 
         Args:
-            entity: whose.
-            scores: (n,) of records.
-            trackers: move the threshold on from record to record; without them it is fixed.
+            stored: returns the state of an entity's threshold, or None if it has not started.
         """
+
+        def first(entity: str) -> Tracker:
+            state = stored(entity)
+            return self.tracker(entity) if state is None else replace(Tracker.from_state(state), rate=self.rate)
+
+        return Trackers(first)
+
+    def thresholds_of(self, entities: np.ndarray, scores: np.ndarray, trackers: Trackers | None = None) -> np.ndarray:
+        """Return the threshold of each of n scores, in the order in which their records came.
+
+        Args:
+            entities: (n,) of the records.
+            scores: (n,) of the records.
+            trackers: move the thresholds on from record to record; without them thresholds are fixed.
+        """
+        thresholds = np.full(len(scores), np.nan)
+        for entity, rows in positions_of(entities).items():
+            thresholds[rows] = self.thresholds(entity, scores[rows], trackers)
+        return thresholds
+
+    def thresholds(self, entity: str, scores: np.ndarray, trackers: Trackers | None = None) -> np.ndarray:
+        """Return (n,) thresholds of an entity's scores, in the order in which their records came."""
         entity_threshold = self.entity_threshold(entity)
         if trackers is None or entity_threshold.only_ranks:
             return np.full(len(scores), entity_threshold.threshold)
@@ -118,53 +187,46 @@ class SeriesScorer:
     def score(
         self, records: pd.DataFrame, segments: Sequence[Segment], trackers: Trackers | None = None
     ) -> pd.DataFrame:
-        """One row per record on the records' index: the columns of `schemas.frames.SCORE_COLUMNS`.
+        """Return one row per record on the records' index: the columns of `schemas.frames.SCORE_COLUMNS`.
 
         Args:
-            records: to score, the next ones of the stream where thresholds are tracked.
-            segments: each of the records in one of them, with its past; one in none is not scored, and has no numbers.
-            trackers: of the thresholds; without them these are fixed. They are advanced.
+            records: to score; the next records of the stream if thresholds are tracked.
+            segments: the records with their past; a record in no segment is not scored, and its numbers are NaN.
+            trackers: of the thresholds, which scoring advances; without them thresholds are fixed.
 
         Raises:
-            RecordsError: where an entity has no model, or the records do not have the model's features.
+            RecordsError: If an entity has no model, or the records lack features of the model.
         """
         scores, p_values = np.full((2, len(records)), np.nan)
         for segment in segments:
-            found = self.model.scores(segment.entity, segment.series)[segment.own]
-            scores[segment.rows] = found
-            p_values[segment.rows] = self.entity_threshold(segment.entity).calibration.p_values(found)
+            own_scores = self.model.scores(segment.entity, segment.series)[segment.own]
+            scores[segment.rows] = own_scores
+            p_values[segment.rows] = self.entity_threshold(segment.entity).calibration.p_values(own_scores)
         thresholds = np.full(len(scores), np.nan)
         for entity, rows in _rows_of_entities(segments).items():
             thresholds[rows] = self.thresholds(entity, scores[rows], trackers)
-        columns = {
-            ANOMALY_SCORE: scores,
-            P_VALUE: p_values,
-            SEVERITY: severity(p_values),
-            THRESHOLD: thresholds,
-            IS_ANOMALY: scores > thresholds,
-        }
-        return pd.DataFrame(columns, index=records.index)
+        return score_frame(records.index, scores, p_values, thresholds)
 
     def explain(self, rows: np.ndarray, scores: np.ndarray, top: int, segments: Sequence[Segment]) -> list[Explanation]:
-        """The `top` causes of each of n scores, largest share first.
+        """Return the `top` causes of each of n scores, largest share first.
 
         Args:
-            rows: (n,) positions of the records that have these scores.
-            scores: (n,) of them.
+            rows: (n,) positions of the records to explain.
+            scores: (n,) of the records.
             top: how many causes.
-            segments: as they were scored.
+            segments: with which the records were scored.
         """
         score_of = dict(zip(rows.tolist(), scores.tolist(), strict=True))
-        found: dict[int, Explanation] = {}
+        explanations: dict[int, Explanation] = {}
         for segment in segments:
-            wanted = [position for position, row in enumerate(segment.rows.tolist()) if row in score_of]
-            if wanted:
+            positions = [position for position, row in enumerate(segment.rows.tolist()) if row in score_of]
+            if positions:
                 causes = self.model.causes(segment.entity, segment.series)
-                for position in wanted:
+                for position in positions:
                     row = int(segment.rows[position])
                     at = segment.own.start + position
-                    found[row] = self._explanation(causes, segment.series.values[at], at, score_of[row], top)
-        return [found[row] for row in rows.tolist()]
+                    explanations[row] = self._explanation(causes, segment.series.values[at], at, score_of[row], top)
+        return [explanations[row] for row in rows.tolist()]
 
     def _explanation(self, causes: Causes, values: np.ndarray, at: int, score: float, top: int) -> Explanation:
         largest = np.argsort(-causes.share[at], kind="stable")[:top]
@@ -187,13 +249,13 @@ class SeriesScorer:
 
 @dataclass(frozen=True)
 class BoundSeriesScorer:
-    """A scorer of series bound to the past of some records, with the interface of the scorer of single records.
+    """A scorer of series bound to the past of one page of records.
 
     Attributes:
         scorer: of series.
-        index: of the records' frame; its labels are unique.
-        segments: the records with their past.
-        trackers: of the thresholds, where these are tracked.
+        index: of the page; its labels are unique.
+        segments: the records of the page with their past.
+        trackers: of the thresholds, if they are tracked.
     """
 
     scorer: SeriesScorer
@@ -202,18 +264,23 @@ class BoundSeriesScorer:
     trackers: Trackers | None = None
 
     @property
+    def context_rows(self) -> int:
+        """For how many later records of its entity a record is past."""
+        return self.scorer.context_rows
+
+    @property
     def profile(self) -> ProfileInContext | None:
-        """Counts the records in the bins of the training; None where the model has none."""
+        """The profile of the training records, bound to the page; None if the model has none."""
         profile = self.scorer.profile
         features = self.scorer.artifact.features
         return None if profile is None else ProfileInContext(profile, self.scorer.model, features, self.segments)
 
     def score(self, records: pd.DataFrame) -> pd.DataFrame:
-        """One row per record, as `SeriesScorer.score`."""
+        """Return one row per record, as `SeriesScorer.score`."""
         return self.scorer.score(records, self.segments, self.trackers)
 
     def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
-        """The `top` causes of each of n scores of some of the records, largest share first."""
+        """Return the `top` causes of n scores of some records of the page, largest share first."""
         return self.scorer.explain(self.index.get_indexer(records.index), scores, top, self.segments)
 
 
@@ -225,22 +292,22 @@ def _profile_of(artifact: SeriesArtifact) -> Profile | None:
 
 
 def _entity_thresholds(model: SeriesModel, rate: float) -> dict[str, EntityThreshold]:
-    """The judge of each entity with its own model; those with too few calibration records for the rate share one.
+    """Return the threshold of each entity with its own model.
 
-    Theirs are laid together and, where that is too few as well, those of all entities: scores are in units of the
-    entity's own usual ones.
+    Entities with too few calibration scores for the rate share one threshold. Their scores are pooled or, if that is
+    too few as well, the scores of all entities: scores are in units of the entity's own usual scores.
     """
-    judges = {name: EntityThreshold.fit(entity.reference, rate) for name, entity in model.entities.items()}
-    few = [name for name, entity_threshold in judges.items() if entity_threshold.only_ranks]
-    for names in (few, list(judges)):
-        if len(names) > 1 and few and judges[few[0]].only_ranks:
+    thresholds = {name: EntityThreshold.fit(entity.reference, rate) for name, entity in model.entities.items()}
+    only_ranked = [name for name, threshold in thresholds.items() if threshold.only_ranks]
+    for names in (only_ranked, list(thresholds)):
+        if len(names) > 1 and only_ranked and thresholds[only_ranked[0]].only_ranks:
             pool = np.concatenate([model.reference(name) for name in names])
-            judges |= dict.fromkeys(few, EntityThreshold.fit(pool, rate, is_pooled=True))
-    return judges
+            thresholds |= dict.fromkeys(only_ranked, EntityThreshold.fit(pool, rate, is_pooled=True))
+    return thresholds
 
 
 def _rows_of_entities(segments: Sequence[Segment]) -> dict[str, np.ndarray]:
-    """Where the records of each entity are, in ascending order."""
+    """Return the positions of each entity's records, in ascending order."""
     rows: dict[str, list[np.ndarray]] = defaultdict(list)
     for segment in segments:
         rows[segment.entity].append(segment.rows)
@@ -248,7 +315,7 @@ def _rows_of_entities(segments: Sequence[Segment]) -> dict[str, np.ndarray]:
 
 
 def _value(value: float, *, is_boolean: bool) -> Any:
-    """A channel's value as its record has it."""
+    """Return a channel's value as its record has it."""
     if np.isnan(value):
         return None
     return bool(value) if is_boolean else value

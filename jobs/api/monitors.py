@@ -106,7 +106,11 @@ def list_models(name: MonitorName, asked: Annotated[Paging, Query()], service: S
 def show_model(model_id: Annotated[Id, Path()], service: Service) -> ModelDetail:
     """A model with its card, and how it compared with the champion of its time."""
     model = service.store.models.get(model_id)
-    return ModelDetail(**vars(model), card_markdown=service.store.models.card_markdown(model_id))
+    comparison = None if model.comparison is None else model.comparison.to_json()
+    return ModelDetail(
+        **vars(model) | {"card": model.card.to_json(), "comparison": comparison},
+        card_markdown=service.store.models.card_markdown(model_id),
+    )
 
 
 @router.post(

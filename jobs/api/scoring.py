@@ -1,4 +1,4 @@
-"""Records as JSON objects, scored as they come."""
+"""Scores records that a request holds as JSON objects."""
 
 import math
 import threading
@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import HTTPException
 from pydantic import BaseModel, Field
 
-from detector.series.scorer import SeriesScorer
 from jobs.api.common import Body, parse_time
 from jobs.api.problems import RecordFault, UnfitRecords
 from jobs.api.state import State
 from jobs.store.writing import json_ready
-from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation, Features, Form
+from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation, Features
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _INT64 = range(-(2**63), 2**63)
-_SHOWN = 80  # characters of a value that does not fit
+_MAX_CHARACTERS_SHOWN = 80  # of a value that does not fit
 _WAIT_SECONDS = 30
 _NEEDS_PAST = (
     "Monitor {!r} learns series: a record is judged with its past. "
@@ -31,11 +30,11 @@ _one_at_a_time = threading.Lock()  # a request uses every core; two at once woul
 
 
 class RecordsToScore(Body):
-    """Records by column. Each needs all features; a column that is none is not looked at."""
+    """Records as objects. Each needs all features; other columns are ignored."""
 
     records: list[dict[str, Any]] = Field(min_length=1)
     top_features: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """Causes of each record; as the monitor has it where absent."""
+    """Causes of each record; if absent, `top_features` of the monitor."""
 
 
 class RecordCause(BaseModel):
@@ -49,7 +48,7 @@ class RecordCause(BaseModel):
 
 
 class RecordScore(BaseModel):
-    """What the champion says about a record."""
+    """The champion's score of a record."""
 
     anomaly_score: float | None = Field(description="Higher is more anomalous.")
     p_value: float
@@ -72,24 +71,29 @@ class _Unfit(ValueError):
 
 
 def score_records(name: str, sent: RecordsToScore, service: State) -> ScoredRecords:
-    """What a monitor's champion says about records.
+    """Score records with a monitor's champion.
 
     Raises:
-        UnfitRecords: where a record lacks a feature, or a value is not of its column's type.
-        NoChampion: where no model has been trained.
+        UnfitRecords: If a record lacks a feature, or a value is not of its column's type.
+        NoChampion: If no model has been trained.
     """
-    monitor, most = service.config.monitor(name), service.config.service.max_records
-    if len(sent.records) > most:
-        raise HTTPException(413, f"The request holds {len(sent.records)} records, expected at most {most}. Split it.")
+    monitor, limit = service.config.monitor(name), service.config.service.max_records
+    if len(sent.records) > limit:
+        raise HTTPException(413, f"The request holds {len(sent.records)} records, expected at most {limit}. Split it.")
     records = to_frame(name, monitor.features, sent.records)
     model_id, scorer = service.scorer_for(name)
-    if isinstance(scorer, SeriesScorer):
+    if scorer.context_rows:
         raise HTTPException(409, _NEEDS_PAST.format(name))
     top = monitor.top_features if sent.top_features is None else sent.top_features
+    bound = scorer.bind(records, _read_no_past)
     with _turn():
-        scored = scorer.score(records)
-        causes = scorer.explain(records, scored[ANOMALY_SCORE].to_numpy(), top) if top else []
+        scored = bound.score(records)
+        causes = bound.explain(records, scored[ANOMALY_SCORE].to_numpy(), top) if top else []
     return ScoredRecords(monitor=name, model_id=model_id, scores=list(_rows(scored, causes)))
+
+
+def _read_no_past(_page: "pd.DataFrame", _features: Features, _moments: int) -> list[Any]:
+    return []
 
 
 @contextmanager
@@ -103,10 +107,10 @@ def _turn() -> Iterator[None]:
 
 
 def to_frame(name: str, features: Features, records: list[dict[str, Any]]) -> "pd.DataFrame":
-    """Records with the columns and types of `schemas.frames`.
+    """Return records with the columns and types of `schemas.frames`.
 
     Raises:
-        UnfitRecords: with every value that does not fit.
+        UnfitRecords: If a value does not fit; names every such value.
     """
     import pandas as pd
 
@@ -137,12 +141,12 @@ def _readers(features: Features) -> Iterator[tuple[str, Callable[[Any], Any]]]:
 
 
 def _dtypes(features: Features, columns: Mapping[str, list[Any]]) -> Iterator[tuple[str, str]]:
-    """As the source hands columns over: integers stay exact where all of them are."""
-    for name in features.holding("number"):
-        known = [value for value in columns[name] if value is not None]
-        yield name, "Int64" if known and all(isinstance(value, int) for value in known) else "float64"
-    dtypes: dict[Form, str] = {"truth": "boolean", "text": "str", "time": "datetime64[us, UTC]"}
-    yield from ((name, dtype) for form, dtype in dtypes.items() for name in features.holding(form))
+    """Yield the type of each column as the source has it; numbers are exact integers if all of them are integers."""
+    for name in features.numeric:
+        numbers = [value for value in columns[name] if value is not None]
+        yield name, "Int64" if numbers and all(isinstance(value, int) for value in numbers) else "float64"
+    types = ((features.boolean, "boolean"), (features.categorical, "str"), (features.timestamp, "datetime64[us, UTC]"))
+    yield from ((name, dtype) for names, dtype in types for name in names)
 
 
 def _value(record: Mapping[str, Any], feature: str) -> Any:
@@ -207,12 +211,12 @@ def _is_utf8(text: str) -> bool:
 
 def _unfit(expected: str, value: Any) -> _Unfit:
     shown = repr(value)
-    shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
+    shown = shown if len(shown) <= _MAX_CHARACTERS_SHOWN else shown[:_MAX_CHARACTERS_SHOWN] + "..."
     return _Unfit(f"Expected {expected}, received {shown}.")
 
 
 def _rows(scored: "pd.DataFrame", causes: list[Explanation]) -> Iterator[RecordScore]:
     for position, row in enumerate(scored.to_dict("records")):
-        found = causes[position].causes if causes else ()
+        of_record = causes[position].causes if causes else ()
         numbers = {name: json_ready(row[name]) for name in (ANOMALY_SCORE, P_VALUE, SEVERITY, THRESHOLD, IS_ANOMALY)}
-        yield RecordScore(**numbers, attribution=[RecordCause(**json_ready(cause.to_json())) for cause in found])
+        yield RecordScore(**numbers, attribution=[RecordCause(**json_ready(cause.to_json())) for cause in of_record])

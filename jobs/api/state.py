@@ -7,7 +7,7 @@ from jobs.store import Store
 from schemas.config import Config
 
 if TYPE_CHECKING:
-    from jobs.reading.context import AnyScorer
+    from detector.core.scorer import Scorer
 
 
 class State(Protocol):
@@ -24,7 +24,7 @@ class State(Protocol):
     def clock(self) -> datetime:
         """The time now."""
 
-    def scorer_for(self, monitor: str) -> "tuple[int, AnyScorer]":
+    def scorer_for(self, monitor: str) -> "tuple[int, Scorer]":
         """The champion's id, and the champion ready to score.
 
         Raises:

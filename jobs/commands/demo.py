@@ -75,14 +75,14 @@ def _describe(app: "App", out: "Output", report: "DemoReport") -> None:
     card, scoring = report.training.card, report.scoring
     batches = counted_noun(scoring.batches, "batch", "batches")
     out.say(
-        f"\nMonitor {report.monitor}: trained on {card['training_records']:,} normal records in "
+        f"\nMonitor {report.monitor}: trained on {card.training_records:,} normal records in "
         f"{report.training_seconds:.1f} s,\nscored {scoring.records:,} records in {batches} in "
         f"{report.scoring_seconds:.1f} s, flagged {scoring.anomalies:,}."
     )
     if report.verdict is None:
         _describe_records(app, out, report)
     else:
-        _describe_verdict(out, report.verdict, card["false_positive_rate"])
+        _describe_verdict(out, report.verdict, card.false_positive_rate or 0.0)
     found = report.evaluation.evaluation
     out.say(
         f"Scores against the labels, on {found.records:,} records that the model was not made from: AUROC "
@@ -102,7 +102,7 @@ def _describe_records(app: "App", out: "Output", report: "DemoReport") -> None:
             (row.record_key, round(row.severity), cause["feature"], cell(cause["value"]), cell(cause["expected"]))
         )
     out.table(["key", "severity", "cause", "value", "expected"], rows, "The newest flagged records")
-    found, asked = report.evaluation.evaluation, report.training.card["false_positive_rate"]
+    found, asked = report.evaluation.evaluation, report.training.card.false_positive_rate
     out.say(
         f"Of the anomalies {found.recall:.0%} were flagged, and {shown(found.precision)} of what was flagged was one; "
         f"of normal records {found.false_positive_rate:.2%} were flagged, {asked:.2%} was asked for."

@@ -1,4 +1,4 @@
-"""sample, encode, denoise: the model as a generator."""
+"""sample, encode, denoise: the champion as a generative model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.commands.options import monitor_argument, with_app
+from jobs.kinds import kind_of
 from schemas.errors import RecordsError, UsageError
 
 if TYPE_CHECKING:
@@ -75,22 +76,21 @@ def _newest(app: "App", monitor: str, limit: int) -> "tuple[pd.DataFrame, pd.Dat
 
 def _model(app: "App", monitor: str) -> "Model":
     settings = app.config.monitor(monitor)
-    if settings.series is not None:
+    load_generator = kind_of(settings).load_generator
+    if load_generator is None:
         raise UsageError(
             f"Monitor {monitor!r} learns series, whose model rebuilds no records. Name one without series."
         )
     champion = app.store.models.require_champion(monitor)
     app.choose_backend()
-    from jobs.scoring.run import load_record_scorer
-
-    return load_record_scorer(app.store, champion, settings).model
+    return load_generator(app.store.models.blob(champion.model_id), champion, settings)
 
 
 def _print(out: "Output", frame: "pd.DataFrame", file: Path | None) -> None:
     if file is not None:
         _write(frame, file)
-        told = f"Wrote {len(frame):,} records to {file}."
-        out.result({"path": str(file), "records": len(frame)}, lambda: out.say(told))
+        message = f"Wrote {len(frame):,} records to {file}."
+        out.result({"path": str(file), "records": len(frame)}, lambda: out.say(message))
         return
     rows = frame.astype("object").where(frame.notna(), None)
     out.result(rows.to_dict("records"), lambda: out.table(list(frame.columns), rows.to_numpy().tolist()))

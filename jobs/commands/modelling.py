@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.commands.card import baselines_advice, baselines_line, knn_advice, mean_auroc_line
+from jobs.commands.card import describe_training
 from jobs.commands.options import counted, monitor_argument, with_app
+from jobs.kinds import kind_of
 from schemas.errors import PlumblineError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from detector.core.scorer import Scorer
     from jobs.app import App
     from jobs.output import Output
-    from jobs.reading.context import AnyScorer
     from jobs.scoring.run import Progress, ScoringReport
+    from jobs.store import Champion, Store
+    from schemas.config import MonitorConfig
 
-_NAMED = 5
-_SUSPICIOUS = 10  # times the rate asked for, from which on the model itself is in doubt
+_SUSPICIOUS_RATE_FACTOR = 10  # times the requested rate: if more is flagged, the model itself is in doubt
 
 
 @click.command("train")
@@ -41,65 +41,19 @@ def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> 
 
         order = TrainingOrder("never" if challenger else "always")
         report = train_monitor(source, store, app.clock, order=order, progress=show)
-    card = report.card
 
     def describe() -> None:
         out.say(report.role)
         if report.verdict != "first":
             out.say(report.reason)
-        if card.get("kind") == "series":
-            _describe_series(out, card, monitor)
-        else:
-            _describe_records(out, card, monitor)
+        describe_training(out, report.card, monitor)
         if report.join_view:
-            out.say(f"Flagged rows beside their records: SELECT * FROM {report.join_view}")
+            out.say(f"Flagged rows next to their records: SELECT * FROM {report.join_view}")
 
     out.result(report, describe)
     if report.verdict == "degenerate" and not challenger:
         msg = f"Model {report.model_id} was refused and stays a challenger. {report.reason} See: plumbline models show"
         raise PlumblineError(f"{msg} {report.model_id}")
-
-
-def _describe_records(out: "Output", card: "Mapping[str, Any]", monitor: str) -> None:
-    """Say what a model of single records was made from, and how good it is."""
-    out.facts(
-        {
-            "records trained on": card["training_records"],
-            "records calibrated with": card["calibration_records"],
-            "features / encoded columns": f"{card['features']} / {card['cells']}",
-            "epochs": card["epochs"],
-            "held-out ELBO (nats per record)": card["held_out_elbo"],
-            f"threshold of the {card['score']} score": card["threshold"],
-            "false-positive rate": card["false_positive_rate"],
-            "AUROC on synthetic anomalies": mean_auroc_line(card),
-        }
-    )
-    if advice := knn_advice(card, monitor):
-        out.say(advice)
-
-
-def _describe_series(out: "Output", card: "Mapping[str, Any]", monitor: str) -> None:
-    """Say what a model of series was made from, how good it is, and which entities it can flag nothing of."""
-    out.facts(
-        {
-            "records trained on": card["training_records"],
-            "held back of them to calibrate": card["calibration_records"],
-            "channels": card["features"],
-            "entities / with a model of their own": f"{card['entities']} / {card['own_models']}",
-            "earlier records that a score depends on": card["context_rows"],
-            "false-positive rate": card["false_positive_rate"],
-            "AUC-PR on synthetic anomalies": baselines_line(card["beside_baselines"]),
-        }
-    )
-    if advice := baselines_advice(card["beside_baselines"], monitor):
-        out.say(advice)
-    ranked = sorted(name for name, entity in card["by_entity"].items() if entity["threshold"] is None)
-    if ranked:
-        named = ", ".join(ranked[:_NAMED]) + (", ..." if len(ranked) > _NAMED else "")
-        out.say(
-            f"Of {len(ranked)} of {card['entities']} entities nothing can be flagged, since their calibration records "
-            f"are too few for the rate: {named}. Collect more normal records, ask for a larger rate, or share a model."
-        )
 
 
 @click.command("score")
@@ -125,13 +79,13 @@ def score_command(app: "App", out: "Output", monitor: str) -> None:
 
 @contextmanager
 def scoring_progress(app: "App", out: "Output", monitor: str) -> Iterator[tuple[Callable[["Progress"], None], Any]]:
-    """What a scoring run shows while it goes on, and how it loads the champion."""
-    from jobs.scoring.run import load_scorer
+    """Yield what shows the progress of a scoring run, and what loads its champion."""
+    from jobs.champions import load_scorer
 
-    def load(*champion: Any) -> "AnyScorer":
-        if app.config.monitor(monitor).series is None:
-            app.choose_backend()  # takes seconds, which a run that finds nothing new is spared
-        return load_scorer(*champion)
+    def load(store: "Store", champion: "Champion", settings: "MonitorConfig") -> "Scorer":
+        if kind_of(settings).needs_keras:
+            app.choose_backend()  # takes seconds, which a run without new records is spared
+        return load_scorer(store, champion, settings)
 
     with out.progress(f"scoring {monitor}") as update:
 
@@ -143,7 +97,7 @@ def scoring_progress(app: "App", out: "Output", monitor: str) -> Iterator[tuple[
 
 
 def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None:
-    """Say what a scoring run did, and what to think of it."""
+    """Print the outcome of a scoring run, with a warning if it flags far more than requested."""
     from jobs.wording import counted_noun
 
     what = "record" if report.rescored else "new record"
@@ -157,9 +111,9 @@ def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None
         late = counted_noun(report.too_late_records, "record")
         out.say(f"{late} came later than `late_after` and were not scored: plumbline rescore {report.monitor}")
     rate = app.config.monitor(report.monitor).false_positive_rate
-    if report.anomalies > _SUSPICIOUS * max(rate * report.records, 1):
+    if report.anomalies > _SUSPICIOUS_RATE_FACTOR * max(rate * report.records, 1):
         out.say(
-            f"That is {report.anomalies / report.records:.0%} of them; the rate asked for is {rate:.2%}. "
+            f"That is {report.anomalies / report.records:.0%} of them; the requested rate is {rate:.2%}. "
             "Either much is wrong, or what is normal has changed since the training: see the causes with\n"
             f"  plumbline anomalies list {report.monitor}\n"
             f"and train again on newer records if these are fine: plumbline train {report.monitor}"
@@ -170,13 +124,13 @@ def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None
 
 
 def _prepare_champion(app: "App", monitor: str) -> None:
-    """Load the library of models; where there is no champion that is said before, as loading takes seconds.
+    """Load Keras if the champion needs it; a missing champion is reported first, as loading takes seconds.
 
     Raises:
-        NoChampion: where no model has been trained.
+        NoChampion: If no model has been trained.
     """
     app.store.models.require_champion(monitor)
-    if app.config.monitor(monitor).series is None:
+    if kind_of(app.config.monitor(monitor)).needs_keras:
         app.choose_backend()
 
 
@@ -184,7 +138,7 @@ def _prepare_champion(app: "App", monitor: str) -> None:
 @monitor_argument
 @with_app
 def forecast_command(app: "App", out: "Output", monitor: str) -> None:
-    """Say how many records a day would have been flagged on history; nothing is written."""
+    """Forecast alarms: how many records of history would have been flagged; nothing is written."""
     source, store = app.source(monitor), app.store
     _prepare_champion(app, monitor)
     from jobs.evaluation import forecast_monitor
@@ -219,28 +173,28 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
 @click.option("--all", "everything", is_flag=True, help="Also on records that the model was made from.")
 @with_app
 def evaluate_command(app: "App", out: "Output", monitor: str, everything: bool) -> None:
-    """Compare scores with the label column, on records past those that the model was made from."""
+    """Compare scores with the label column, on records past the training records."""
     source, store = app.source(monitor), app.store
     _prepare_champion(app, monitor)
     from jobs.evaluation import evaluate_monitor
 
     with counted(out, f"evaluating {monitor}") as progress:
         report = evaluate_monitor(source, store, everything=everything, progress=progress)
-    found = report.evaluation
+    evaluation = report.evaluation
 
     def describe() -> None:
         out.facts(
             {
                 "model": report.model_id,
-                "records compared": found.records,
-                "of them anomalies": found.anomalies,
-                "AUROC": found.auroc,
-                "average precision": found.average_precision,
-                "flagged": found.flagged,
-                "precision": found.precision,
-                "recall": found.recall,
+                "records compared": evaluation.records,
+                "of them anomalies": evaluation.anomalies,
+                "AUROC": evaluation.auroc,
+                "average precision": evaluation.average_precision,
+                "flagged": evaluation.flagged,
+                "precision": evaluation.precision,
+                "recall": evaluation.recall,
                 "false-positive rate asked": app.config.monitor(monitor).false_positive_rate,
-                "false-positive rate found": found.false_positive_rate,
+                "false-positive rate found": evaluation.false_positive_rate,
             }
         )
         if report.includes_training_records:

@@ -1,7 +1,7 @@
 """models list, show, promote, rollback."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,8 +10,7 @@ from jobs.commands.options import monitor_argument, with_app
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from detector.core.comparison import ComparisonReport
     from jobs.app import App
     from jobs.output import Output
 
@@ -28,7 +27,7 @@ def list_command(app: "App", out: "Output", monitor: str | None) -> None:
     """List models, newest first."""
     if monitor:
         app.config.monitor(monitor)
-    found = [replace(model, manifest={}) for model in app.store.models.all(monitor)]
+    models = [replace(model, manifest={}) for model in app.store.models.all(monitor)]
     columns = ["id", "monitor", "state", "trained", "records", "held-out ELBO", "rate", "threshold"]
     rows = [
         (
@@ -36,15 +35,15 @@ def list_command(app: "App", out: "Output", monitor: str | None) -> None:
             model.monitor,
             model.state,
             model.created_at,
-            model.card["training_records"],
-            model.card["held_out_elbo"],
-            model.card["false_positive_rate"],
-            model.card["threshold"],
+            model.card.training_records,
+            model.card.held_out_elbo,
+            model.card.false_positive_rate,
+            model.card.threshold,
         )
-        for model in found
+        for model in models
     ]
-    nothing = "There is no model yet. Train one: plumbline train MONITOR"
-    out.result(found, lambda: out.table(columns, rows) if rows else out.say(nothing))
+    hint = "There is no model yet. Train one: plumbline train MONITOR"
+    out.result(models, lambda: out.table(columns, rows) if rows else out.say(hint))
 
 
 @models_command.command("show")
@@ -59,7 +58,7 @@ def show_command(app: "App", out: "Output", model_id: int, markdown: bool) -> No
         return
 
     def describe() -> None:
-        training = model.manifest["about"]["training"]
+        about = model.about
         out.say(f"Model {model.id} of monitor {model.monitor!r}, {model.state}")
         out.facts(
             {
@@ -68,14 +67,14 @@ def show_command(app: "App", out: "Output", model_id: int, markdown: bool) -> No
                 "retired": model.retired_at,
                 "SHA-256": model.sha256,
                 **card_facts(model.card),
-                "keys": f"{training['first_key']} to {training['last_key']}",
-                "left out": ", ".join(f"{n:,} {why}" for why, n in training.get("left_out", {}).items()) or None,
-                "times": f"{training['first_time']} to {training['last_time']}" if training["first_time"] else None,
-                "made with": ", ".join(f"{k} {v}" for k, v in model.manifest["about"]["versions"].items()),
+                "keys": about.training.keys,
+                "left out": ", ".join(f"{n:,} {why}" for why, n in about.training.left_out.items()) or None,
+                "times": about.training.times,
+                "made with": ", ".join(f"{k} {v}" for k, v in about.versions.items()),
                 "settings": ", ".join(f"{k} = {v}" for k, v in model.manifest["config"].items()),
             }
         )
-        if epochs := [(e["number"], e["elbo"], e["held_out_elbo"]) for e in model.manifest["about"]["history"]]:
+        if epochs := [(epoch.number, epoch.elbo, epoch.held_out_elbo) for epoch in about.history]:
             out.table(["epoch", "ELBO", "held-out ELBO"], epochs)
         describe_card(out, model.card, model.monitor)
         if model.comparison is not None:
@@ -92,19 +91,19 @@ def _show_markdown(app: "App", out: "Output", model_id: int) -> None:
     out.result({"model_id": model_id, "markdown": text}, lambda: out.say(text.rstrip()))
 
 
-def _describe_comparison(out: "Output", comparison: "Mapping[str, Any]") -> None:
+def _describe_comparison(out: "Output", report: "ComparisonReport") -> None:
     from jobs.training.model_card import comparison_rows
 
-    champion = "" if comparison["champion_id"] is None else f"model {comparison['champion_id']}"
-    out.table(["on the same records", "this model", champion], comparison_rows(comparison), "Beside the champion")
-    for note in comparison["notes"]:
+    champion = "" if report.champion_id is None else f"model {report.champion_id}"
+    out.table(["on the same records", "this model", champion], comparison_rows(report), "Beside the champion")
+    for note in report.notes:
         out.say(note)
-    out.say(comparison["reason"])
+    out.say(report.reason)
 
 
 @models_command.command("promote")
 @click.argument("model_id", metavar="ID", type=int)
-@click.option("--force", is_flag=True, help="Even a model that its comparison speaks against.")
+@click.option("--force", is_flag=True, help="Even if the comparison with the champion refused the model.")
 @with_app
 def promote_command(app: "App", out: "Output", model_id: int, force: bool) -> None:
     """Make a model its monitor's champion."""
@@ -115,13 +114,13 @@ def promote_command(app: "App", out: "Output", model_id: int, force: bool) -> No
     def describe() -> None:
         out.say(f"Model {model_id} is the champion of monitor {model.monitor!r}.")
         if view:
-            out.say(f"Flagged rows beside their records: SELECT * FROM {view}")
+            out.say(f"Flagged rows next to their records: SELECT * FROM {view}")
 
     out.result({**vars(model), "join_view": view}, describe)
 
 
 def _join_anomalies(app: "App", monitor: str) -> str | None:
-    """Build the view of a champion that no training made one; a monitor may have left the configuration."""
+    """Build the view of a champion that was promoted by hand; its monitor may have left the configuration."""
     from jobs.join_view import join_anomalies
 
     return join_anomalies(app.store, app.source(monitor)) if monitor in app.config.monitors else None

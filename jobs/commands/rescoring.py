@@ -1,4 +1,4 @@
-"""rescore: history again, with the champion."""
+"""rescore: score history again with the champion."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--to", "until", type=Moment(), required=True, help="Record times before this one (UTC).")
 @with_app
 def rescore_command(app: "App", out: "Output", monitor: str, since: datetime, until: datetime) -> None:
-    """Score the batches of a time again with the champion; rows of older models stay, marked as superseded."""
+    """Rescore the batches of a time span with the champion; rows of older models stay, marked as superseded."""
     source, store = app.source(monitor), app.store
     from jobs.scoring.rescoring import Window, rescore_monitor
     from jobs.wording import counted_noun
@@ -30,9 +30,7 @@ def rescore_command(app: "App", out: "Output", monitor: str, since: datetime, un
 
     def describe() -> None:
         batches = counted_noun(report.reopened, "batch", "batches")
-        out.say(
-            f"{batches} of {since:%Y-%m-%d %H:%M:%S} to {until:%Y-%m-%d %H:%M:%S} UTC went back to be scored again."
-        )
+        out.say(f"{batches} of {since:%Y-%m-%d %H:%M:%S} to {until:%Y-%m-%d %H:%M:%S} UTC were reopened for rescoring.")
         describe_scoring(app, out, report.scoring)
 
     out.result(report, describe)

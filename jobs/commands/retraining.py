@@ -1,4 +1,4 @@
-"""retrain: ask for a training, or do what was asked for."""
+"""retrain: queue a retrain request, or work off the requests."""
 
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
 @click.command("retrain")
 @click.argument("monitor", metavar="[MONITOR]", required=False)
-@click.option("--work", is_flag=True, help="Train whatever is asked for now, here, instead of asking.")
-@click.option("--reason", default="command", show_default=True, help="Why, as the request keeps it.")
+@click.option("--work", is_flag=True, help="Work off the waiting requests here, instead of queueing one.")
+@click.option("--reason", default="command", show_default=True, help="Reason, as the request records it.")
 @with_app
 def retrain_command(app: "App", out: "Output", monitor: str | None, work: bool, reason: str) -> None:
-    """Ask for a training of MONITOR, which `serve` works off; or work off every request, with --work."""
+    """Queue a retrain request for MONITOR, which `serve` works off; or work off every request, with --work."""
     if work == (monitor is not None):
-        raise UsageError("Name a monitor to ask for its training, or work off what was asked for with --work.")
+        raise UsageError(
+            "Name a monitor to queue a retrain request for it, or work off the waiting requests with --work."
+        )
     if monitor is None:
         _work(app, out)
         return
@@ -29,7 +31,7 @@ def retrain_command(app: "App", out: "Output", monitor: str | None, work: bool, 
     out.result(
         {"request_id": request_id, "monitor": monitor},
         lambda: out.say(
-            f"Request {request_id} asks for a training of monitor {monitor!r}. "
+            f"Queued retrain request {request_id} for monitor {monitor!r}. "
             "A running `plumbline serve` works it off; without one: plumbline retrain --work"
         ),
     )
@@ -39,15 +41,14 @@ def _work(app: "App", out: "Output") -> None:
     store = app.store
     store.requests.fail_unknown(app.config.monitors, app.clock())
     if not store.requests.has_claimable(app.config.monitors, app.clock()):
-        out.result([], lambda: out.say("No request waits."))
+        out.result([], lambda: out.say("No request is waiting."))
         return
     app.choose_backend()
     from jobs.training.retraining import work_requests
 
-    done = work_requests(app.config, store, app.source, app.clock)
-    out.result(
-        done, lambda: out.say("\n".join(f"Request {item.request_id} {item.state}. {item.message}" for item in done))
-    )
-    if failed := sum(item.state == "failed" for item in done):
-        msg = f"{failed} of {len(done)} trainings failed; the requests hold the reasons. Correct the cause, ask again."
+    outcomes = work_requests(app.config, store, app.source, app.clock)
+    lines = [f"Request {outcome.request_id} {outcome.state}. {outcome.message}" for outcome in outcomes]
+    out.result(outcomes, lambda: out.say("\n".join(lines)))
+    if failed := sum(outcome.state == "failed" for outcome in outcomes):
+        msg = f"{failed} of {len(outcomes)} trainings failed. Correct the causes above, then queue new requests."
         raise PlumblineError(msg)

@@ -121,15 +121,15 @@ def run_monitor(app: App, name: str, folder: Path, progress: "Callable[[Epoch], 
 
 def _draw_scores(source: Source, store: Store, path: Path) -> None:
     monitor, model = source.monitor, store.models.all(source.name)[0]
-    history = model.manifest["about"]["history"]
+    history = model.about.history
     labels = pd.concat(source.pages(None, with_label=True), ignore_index=True)[monitor.label]
     scored = store.anomalies.scores(source.name)[[ANOMALY_SCORE, IS_ANOMALY]]
-    curve = TrainingCurve(*([epoch[key] for epoch in history] for key in ("number", "elbo", "held_out_elbo")))
+    curve = TrainingCurve(*([getattr(epoch, key) for epoch in history] for key in ("number", "elbo", "held_out_elbo")))
     score_picture(
         path,
         f"Monitor {source.name}",
         scored.assign(label=labels.astype(bool)),
-        model.card["threshold"],
+        model.card.threshold or 0.0,
         curve,
         false_positive_rate=monitor.false_positive_rate,
     )

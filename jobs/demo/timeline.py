@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
-from detector.series.scorer import SeriesScorer
+from detector.core.scorer import Scorer
+from jobs.champions import load_scorer
 from jobs.demo.events import Event
 from jobs.reading.context import in_context
 from jobs.reading.source import Source
-from jobs.scoring.run import load_series_scorer
 from jobs.scoring.thresholds import new_trackers
 from jobs.store import AnomalyQuery, IncidentQuery, Store, StoredIncident
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY
@@ -48,10 +47,10 @@ def timeline_of(source: Source, store: Store, events: Sequence[Event]) -> Timeli
 def _explained(source: Source, store: Store) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
     """The records page by page with what was found, and the expected values of their channels."""
     monitor = source.monitor
-    scorer = load_series_scorer(store, store.models.require_champion(source.name), monitor)
+    scorer = load_scorer(store, store.models.require_champion(source.name), monitor)
     found = _found(source, store, scorer)
     names = {monitor.time: "time", monitor.entity: "entity", monitor.label: "is_fault"}
-    for page in source.pages(load_key(scorer.artifact.about["training"]["upto_key"]), with_label=True):
+    for page in source.pages(load_key(scorer.about.training.upto_key), with_label=True):
         known = found.loc[page[monitor.key[0]].astype("str").tolist()].set_axis(page.index)
         scores = known[ANOMALY_SCORE].to_numpy()
         causes = in_context(scorer, page, source).explain(page, scores, len(monitor.features.names))
@@ -60,14 +59,13 @@ def _explained(source: Source, store: Store) -> Iterator[tuple[pd.DataFrame, pd.
         yield pd.concat([labelled, known], axis="columns"), expected.set_axis(page.index)
 
 
-def _found(source: Source, store: Store, scorer: SeriesScorer) -> pd.DataFrame:
+def _found(source: Source, store: Store, scorer: Scorer) -> pd.DataFrame:
     """What was found of each record of the table, by the text of its key."""
     scores = store.anomalies.scores(source.name).set_index("record_key")
     flagged = store.anomalies.page(AnomalyQuery(monitor=source.name, limit=len(scores)))
     trackers = new_trackers(scorer, source.monitor)
-    thresholds = pd.Series(np.nan, index=scores.index)
-    for entity, own in scores.groupby("entity"):  # the store keeps no threshold of what it did not flag
-        thresholds[own.index] = scorer.thresholds(str(entity), own[ANOMALY_SCORE].to_numpy(), trackers)
+    # the store keeps no threshold of what it did not flag
+    thresholds = scorer.thresholds_of(scores["entity"].to_numpy(), scores[ANOMALY_SCORE].to_numpy(), trackers)
     return scores[[ANOMALY_SCORE, IS_ANOMALY]].assign(
         threshold=thresholds,
         incident=pd.Series({row.record_key: row.incident_id for row in flagged}, dtype="Int64"),

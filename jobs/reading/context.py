@@ -1,20 +1,19 @@
 """The past of records in the watched table, by which series are scored.
 
-The past of a record are the records of its entity that are earlier in time and have a smaller key; of two of one time
-the one with the larger key counts. That does not depend on batches, nor on what comes after the record: a record with
-a larger key is past for none that was there before. Of the past, the last `context_rows` moments are read.
-Where records are cells of a grid, a cell is past for a record as it was when that came: `jobs.reading.cells`.
+The past of a record consists of the records of its entity that are earlier in time and have a smaller key; of two
+records of one time, the one with the larger key counts. So it depends neither on batches nor on later records: a record
+is never past for a record with a smaller key. Of the past, the last `context_rows` moments are read.
+If records are cells of a grid, a cell is past for a record as the cell was when that record came: `jobs.reading.cells`.
 """
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, Union
 
 import numpy as np
 import pandas as pd
 
-from detector.series.scorer import BoundSeriesScorer, SeriesScorer
+from detector.core.scorer import BoundScorer, Scorer
 from detector.series.segments import Segment, concatenate, entities_of, positions_of, rising_runs, series_of, take_rows
 from detector.series.series import Series
 from detector.series.threshold_tracking import Trackers
@@ -22,58 +21,44 @@ from jobs.reading.source import Source, keys_of
 from schemas.frames import Features
 from schemas.keys import Key
 
-if TYPE_CHECKING:
-    from detector.records.scorer import Scorer
-
-AnyScorer: TypeAlias = Union["Scorer", SeriesScorer]
-"""Of single records, or of series."""
-
 _NO_TIME = np.timedelta64(0, "ns")
 
 
-def context_rows(scorer: AnyScorer) -> int:
-    """For how many later records of its entity a record is past; 0 where records are scored alone."""
-    return scorer.model.context_rows if isinstance(scorer, SeriesScorer) else 0
-
-
-def in_context(
-    scorer: AnyScorer, records: pd.DataFrame, source: Source, trackers: Trackers | None = None
-) -> "Scorer | BoundSeriesScorer":
-    """What scores these records: the scorer itself, or bound to the past of each.
-
-    Those of an entity that no model knows are left out.
+def in_context(scorer: Scorer, records: pd.DataFrame, source: Source, trackers: Trackers | None = None) -> BoundScorer:
+    """Bind a scorer to a page of records and to their past, if it scores records with their past.
 
     Args:
         scorer: of the monitor.
         records: a page of the source.
-        source: the watched table, which holds their past.
-        trackers: of the thresholds of a series; without them these are fixed.
+        source: the watched table, which holds the past.
+        trackers: of the thresholds; without them thresholds are fixed.
 
     Raises:
-        MissingColumns: where the monitor no longer watches a feature that the model has.
-        SourceError: where the table cannot be read.
+        MissingColumns: If the monitor no longer watches a feature of the model.
+        SourceError: If the table cannot be read.
     """
-    if not isinstance(scorer, SeriesScorer):
-        return scorer
-    segments = stretches_of(records, source, scorer.artifact.features, scorer.model.context_rows)
-    return BoundSeriesScorer(scorer, records.index, [one for one in segments if scorer.can_score(one.entity)], trackers)
+
+    def read_past(page: pd.DataFrame, features: Features, moments: int) -> tuple[Segment, ...]:
+        return stretches_of(page, source, features, moments)
+
+    return scorer.bind(records, read_past, trackers)
 
 
 def stretches_of(records: pd.DataFrame, source: Source, features: Features, moments: int) -> tuple[Segment, ...]:
-    """Each of the records in one segment, with the newest moments of its past at least.
+    """Return segments of the records, each record in one of them, with at least the newest moments of its past.
 
     Args:
         records: a page of the source.
-        source: the watched table, which holds their past.
+        source: the watched table, which holds the past.
         features: the channels of the series.
-        moments: how many.
+        moments: how many moments of the past.
     """
     return tuple(_Page.of(records, source, features).segments(moments))
 
 
 @dataclass(frozen=True)
 class _Page:
-    """Records with what is needed to find their past."""
+    """A page of records with everything needed to find their past."""
 
     source: Source
     features: Features
@@ -84,7 +69,7 @@ class _Page:
 
     @classmethod
     def of(cls, records: pd.DataFrame, source: Source, features: Features) -> "_Page":
-        """The records of a page of the source, some of whose columns are the features."""
+        """Prepare a page of the source, some of whose columns are the features."""
         monitor = source.monitor
         entities = entities_of(records, monitor.entity)
         series = series_of(records, str(monitor.time), features)
@@ -92,9 +77,9 @@ class _Page:
         return cls(source, features, list(rising_runs(series.times, entities)), entities, keys, series)
 
     def segments(self, moments: int) -> Iterator[Segment]:
-        """The runs of the page with their past; one with much between its records is parted first.
+        """Yield the runs of the page with their past; a run with much between its records is split first.
 
-        So no more is read than each record's own past, whatever comes late.
+        So no more is read than each record's own past, however late records come.
         """
         crowded = dict(self._crowded())
         for entity, rows in crowded.items():
@@ -103,7 +88,7 @@ class _Page:
             yield from self._parts(run, moments)
 
     def _parts(self, run: np.ndarray, moments: int) -> Iterator[Segment]:
-        """A run in as few segments as its records have pasts of their own, or little between them."""
+        """Split a run into as few segments as its records have separate pasts, or little between them."""
         waiting, pasts = [run], dict[int, list[Series]]()
         while waiting:
             rows = waiting.pop()
@@ -124,7 +109,7 @@ class _Page:
             )
 
     def _crowded(self) -> Iterator[tuple[str, np.ndarray]]:
-        """The entities several of whose records share a time, where all come in order of time; with their rows."""
+        """Yield the entities, with their rows, whose records come in order of time and partly share times."""
         for entity, rows in positions_of(self.entities).items():
             steps = np.diff(self.series.times[rows])
             is_crowded = (steps >= _NO_TIME).all() and (steps == _NO_TIME).any()
@@ -132,7 +117,7 @@ class _Page:
                 yield entity, rows
 
     def _sharing(self, entity: str, rows: np.ndarray, moments: int) -> Iterator[Segment]:
-        """The runs of an entity's rows, which come in order of time: their past is read once for all."""
+        """Yield the runs of an entity's rows, which come in order of time: their past is read once for all runs."""
         pool = concatenate([*self._before(rows, moments), take_rows(self.series, rows)])
         ends = np.flatnonzero(np.append(np.diff(pool.times) > _NO_TIME, True))  # the last records of their moments
         for run in (run for run in self.runs if self.entities[run[0]] == entity):
@@ -141,26 +126,26 @@ class _Page:
             yield Segment(entity, run, pool, np.concatenate([ends[max(0, earlier - moments) : earlier], own]))
 
     def _has_past(self, rows: np.ndarray) -> bool:
-        """Whether the run is of an entity and a time; else its one record stands alone."""
+        """Return whether the run has an entity and a time; otherwise its one record stands alone."""
         return bool(self.entities[rows[0]]) and not np.isnat(self.series.times[rows[0]])
 
     def _before(self, rows: np.ndarray, moments: int) -> list[Series]:
-        """The past of a run's first record."""
+        """Return the past of a run's first record."""
         if not self._has_past(rows):
             return []
         return self._as_series(self.source.read_past(self.keys[rows[0]], moments))
 
     def _between(self, rows: np.ndarray, limit: int) -> list[Series] | None:
-        """What came before a run, and lies in time between its records; None where that is more than the limit."""
+        """Return the records before a run that lie in time between its records; None if they exceed the limit."""
         if len(rows) == 1:
             return []
-        found = self.source.read_between(self.keys[rows[0]], self.keys[rows[-1]], limit)
-        return None if found is None else self._as_series(found)
+        records = self.source.read_between(self.keys[rows[0]], self.keys[rows[-1]], limit)
+        return None if records is None else self._as_series(records)
 
     def _sharing_one_past(self, rows: np.ndarray, before: list[Series], moments: int) -> int:
-        """How many records from the first of a run on share their past, apart from each other.
+        """Return how many records of a run, from its first, share the past before the run.
 
-        With a record that does not, none after it does; so their number is found by halving.
+        After the first record that does not share it, none does; so bisection finds the number.
         """
         is_all = not before or len(before[0]) < moments
         since = None if is_all else pd.Timestamp(before[0].times[0], tz="UTC").to_pydatetime()

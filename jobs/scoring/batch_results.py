@@ -1,13 +1,13 @@
-"""Records in, what is to be kept of them out: anomalies with their causes, and the counts of each hour."""
+"""Turns scored records into a batch result: anomalies with their causes, and the counts of each hour."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from detector.core.scorer import BoundScorer
 from detector.series.segments import entities_of
 from jobs.maintenance import Maintenance
 from jobs.reading.typed_columns import keys_of
@@ -17,22 +17,16 @@ from schemas.fingerprint import Fingerprint
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE
 from schemas.keys import key_label
 
-if TYPE_CHECKING:
-    from detector.records.scorer import Scorer
-    from detector.series.scorer import BoundSeriesScorer
 
+def score_page(records: pd.DataFrame, monitor: MonitorConfig, scorer: BoundScorer, at: datetime) -> BatchResult:
+    """Score a page of records: anomalies with their causes, the counts of each hour, and the records' profile.
 
-def score_page(
-    records: pd.DataFrame, monitor: MonitorConfig, scorer: "Scorer | BoundSeriesScorer", at: datetime
-) -> BatchResult:
-    """The anomalies among n records, with their causes, the counts of each hour, and the records' profile.
-
-    Records that the scorer leaves out are read, and no more.
+    Records that the scorer leaves out count as read only.
 
     Args:
         records: to score.
-        monitor: what is watched.
-        scorer: scores them.
+        monitor: of the records.
+        scorer: of the page.
         at: the time of a record that has none.
     """
     scored = scorer.score(records)
@@ -46,44 +40,44 @@ def score_page(
         scores=_all_scores(records[is_scored], scored[is_scored], monitor) if monitor.store_scores == "all" else None,
         newest_time=times.max().to_pydatetime() if times.notna().any() else None,
         profile=None if profile is None else profile.counts(records, scored[P_VALUE].to_numpy()),
-        entities=None if monitor.series is None else Counter(entities_of(records, monitor.entity).tolist()),
+        entities=Counter(entities_of(records, monitor.entity).tolist()) if scorer.context_rows else None,
     )
 
 
-def combined(
-    parts: Sequence[BatchResult],
-    tally: Fingerprint,
+def merge_pages(
+    pages: Sequence[BatchResult],
+    fingerprint: Fingerprint,
     threshold_changes: Mapping[str, ThresholdChange] = MappingProxyType({}),
 ) -> BatchResult:
-    """The results of the pages of a batch as that of the whole.
+    """Merge the results of the pages of a batch into the result of the batch.
 
     Args:
-        parts: of each page.
-        tally: of the whole, taken before the first page was read.
-        threshold_changes: of the tracked thresholds over the whole.
+        pages: the result of each page.
+        fingerprint: of the batch, taken before the first page was read.
+        threshold_changes: of the tracked thresholds over the batch.
     """
     hours: dict[datetime, list[int]] = defaultdict(lambda: [0, 0])
-    for count in (count for part in parts for count in part.hours):
+    for count in (count for page in pages for count in page.hours):
         hours[count.hour][0] += count.records
         hours[count.hour][1] += count.anomalies
-    frames = [part.scores for part in parts if part.scores is not None]
-    profiles = [part.profile for part in parts if part.profile is not None]
-    entities = [part.entities for part in parts if part.entities is not None]
+    frames = [page.scores for page in pages if page.scores is not None]
+    profiles = [page.profile for page in pages if page.profile is not None]
+    entities = [page.entities for page in pages if page.entities is not None]
     return BatchResult(
-        records=sum(part.records for part in parts),
-        anomalies=tuple(item for part in parts for item in part.anomalies),
+        records=sum(page.records for page in pages),
+        anomalies=tuple(item for page in pages for item in page.anomalies),
         hours=tuple(HourCount(hour, *counts) for hour, counts in sorted(hours.items())),
         scores=pd.concat(frames, ignore_index=True) if frames else None,
-        newest_time=max((part.newest_time for part in parts if part.newest_time is not None), default=None),
-        fingerprint=tally,
+        newest_time=max((page.newest_time for page in pages if page.newest_time is not None), default=None),
+        fingerprint=fingerprint,
         profile=summed(profiles) if profiles else None,
-        entities=sum(map(Counter, entities), Counter()) if entities or not parts else None,  # all may have vanished
+        entities=sum(map(Counter, entities), Counter()) if entities or not pages else None,  # all may have vanished
         threshold_changes=threshold_changes,
     )
 
 
 def record_times(records: pd.DataFrame, monitor: MonitorConfig) -> "pd.Series[pd.Timestamp]":
-    """The time of each record, missing where it has none."""
+    """Return the time of each record; NaT if it has none."""
     if monitor.time is not None:
         return records[monitor.time]
     return pd.Series(pd.NaT, index=records.index, dtype="datetime64[us, UTC]")
@@ -91,13 +85,13 @@ def record_times(records: pd.DataFrame, monitor: MonitorConfig) -> "pd.Series[pd
 
 def _anomalies(
     flagged: pd.DataFrame,
-    found: pd.DataFrame,
+    scored: pd.DataFrame,
     monitor: MonitorConfig,
-    scorer: "Scorer | BoundSeriesScorer",
+    scorer: BoundScorer,
     at: datetime,
 ) -> tuple[Anomaly, ...]:
-    causes = scorer.explain(flagged, found[ANOMALY_SCORE].to_numpy(), monitor.top_features)
-    columns = pd.concat([_identity(flagged, monitor), found.drop(columns=IS_ANOMALY).reset_index(drop=True)], axis=1)
+    causes = scorer.explain(flagged, scored[ANOMALY_SCORE].to_numpy(), monitor.top_features)
+    columns = pd.concat([_identity(flagged, monitor), scored.drop(columns=IS_ANOMALY).reset_index(drop=True)], axis=1)
     maintenance = Maintenance.of(monitor)
     return tuple(
         Anomaly(
@@ -110,7 +104,7 @@ def _anomalies(
 
 
 def _identity(records: pd.DataFrame, monitor: MonitorConfig) -> pd.DataFrame:
-    """Key, time and entity of each record as the store keeps them, missing ones None."""
+    """Return key, time and entity of each record as the store keeps them, None if missing."""
     keys = keys_of(records, monitor.key)
     is_integer = len(monitor.key) == 1 and all(isinstance(key[0], int) for key in keys)
     nothing = [None] * len(records)
@@ -131,7 +125,7 @@ def _all_scores(records: pd.DataFrame, scored: pd.DataFrame, monitor: MonitorCon
 
 
 def _hours(times: "pd.Series[pd.Timestamp]", scored: pd.DataFrame) -> tuple[HourCount, ...]:
-    """Records and anomalies by hour."""
+    """Count records and anomalies by hour."""
     counted = scored[IS_ANOMALY].groupby(pd.Index(times.dt.floor("h"))).agg(["size", "sum"])
     return tuple(
         HourCount(pd.Timestamp(hour).to_pydatetime(), int(size), int(flagged))

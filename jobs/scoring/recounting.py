@@ -1,4 +1,4 @@
-"""Finds records that came late, were corrected or vanished, and sources that stopped sending."""
+"""Finds records that came late, were corrected or vanished, and sources that stopped sending records."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -9,41 +9,41 @@ from jobs.store.events import NewEvent
 from jobs.store.recounting import DoneBatch, LateRecords, Recount
 from schemas.config import MonitorConfig
 
-_BATCHES_AT_ONCE = 50
+_BATCHES_PER_PAGE = 50
 
 
 def recount_batches(
     source: Source, store: Store, clock: Callable[[], datetime], should_stop: Callable[[], bool]
 ) -> LateRecords:
-    """Count the batches whose count is due; what changed goes back to the ledger to be scored again.
+    """Recount the batches whose count is due, and reopen those that changed.
 
     Args:
         source: the watched table.
         store: the service's own database.
         clock: the time now.
-        should_stop: asked before each page of batches.
+        should_stop: called before each page of batches.
     """
-    found, due_at = LateRecords(), clock()
+    late, due_at = LateRecords(), clock()
     channels = source.monitor.channels
-    while not should_stop() and (due := store.recounting.due(source.name, due_at, clock(), _BATCHES_AT_ONCE)):
+    while not should_stop() and (due := store.recounting.due(source.name, due_at, clock(), _BATCHES_PER_PAGE)):
         counted = [recount(batch, source) for batch in due]
-        found += store.recounting.record(source.name, counted, clock(), channels)
-    return found
+        late += store.recounting.record(source.name, counted, clock(), channels)
+    return late
 
 
 def recount(batch: DoneBatch, source: Source) -> Recount:
-    """A batch counted again; it is reopened where it changed, and was watched at its last count."""
-    tally = source.fingerprint(batch.key_range)
+    """Recount a batch; it is reopened if it changed and was still watched at its last count."""
+    fingerprint = source.fingerprint(batch.key_range)
     is_watched = batch.recounted_at < batch.planned_at + source.monitor.late_after
-    return Recount(batch, tally, is_watched)
+    return Recount(batch, fingerprint, is_watched)
 
 
 def watch_for_gap(monitor: MonitorConfig, name: str, store: Store, at: datetime) -> None:
-    """Open an event where the newest record is older than `gap_after`, and close it once records come again."""
+    """Open an event if the newest record is older than `gap_after`, and close it once records come again."""
     newest = store.ledger.scored_until(name)
     if newest is None:
         return
-    # Records that have not settled yet are not scored; they are no gap.
+    # Records that have not settled are not scored yet; they are no gap.
     if newest >= at - monitor.gap_after - monitor.settle:
         store.events.close("gap", name, at)
         return

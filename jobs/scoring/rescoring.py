@@ -1,23 +1,21 @@
-"""Scores history again with the champion, batch by batch."""
+"""Rescores history with the champion, batch by batch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
+from detector.core.scorer import Scorer
+from jobs.champions import load_scorer
 from jobs.reading.source import Source
-from jobs.scoring.run import Progress, ScoringReport, load_scorer, score_monitor
+from jobs.scoring.run import Progress, ScoringReport, score_monitor
 from jobs.store import Champion, Store
 from schemas.config import MonitorConfig
 from schemas.errors import UsageError
 
-if TYPE_CHECKING:
-    from jobs.reading.context import AnyScorer
-
 
 @dataclass(frozen=True)
 class Window:
-    """A span of record time; its end does not belong to it."""
+    """A span of record time, without its end."""
 
     since: datetime
     until: datetime
@@ -30,10 +28,10 @@ class Window:
 
 @dataclass(frozen=True)
 class RescoringReport:
-    """What scoring history again did."""
+    """The outcome of rescoring."""
 
     reopened: int
-    """Batches that overlap the window, and were done."""
+    """Batches that overlap the window and had been done."""
     scoring: ScoringReport
 
 
@@ -43,14 +41,14 @@ def rescore_monitor(
     clock: Callable[[], datetime],
     window: Window,
     progress: Callable[[Progress], None] | None = None,
-    load: Callable[[Store, Champion, MonitorConfig], "AnyScorer"] = load_scorer,
+    load: Callable[[Store, Champion, MonitorConfig], Scorer] = load_scorer,
 ) -> RescoringReport:
-    """Score every batch that overlaps a window again; rows that the champion does not find again are superseded.
+    """Rescore every batch that overlaps a window; rows that the champion no longer flags are superseded.
 
-    The batches go back to the ledger first. So a run that is interrupted is taken up by the next, whoever starts it.
+    The batches are reopened in the ledger first, so the next run of any worker resumes an interrupted one.
 
     Raises:
-        NoChampion: where no model has been trained; nothing is reopened then.
+        NoChampion: If no model has been trained; nothing is reopened then.
     """
     store.models.require_champion(source.name)
     reopened = store.recounting.reopen_window(source.name, window.since, window.until)

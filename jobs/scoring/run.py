@@ -1,40 +1,36 @@
 """Scores new records in batches: plan, claim, read, compute, write.
 
-No transaction is open while the model runs. What a batch found and its row in the ledger are written
-together, guarded by the claim's token; so each record is scored once in effect, whoever dies when.
+No transaction is open while the model runs. The result of a batch and its row in the ledger are written
+together, guarded by the claim's token; so each record is scored once in effect, whichever process dies.
 """
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from detector.records.artifact import load_artifact
-from detector.series.artifact import load_series
-from detector.series.scorer import SeriesScorer
+from detector.core.scorer import Scorer
+from jobs.champions import load_scorer
 from jobs.heartbeat import heartbeat
 from jobs.incident_rule import incident_rule
-from jobs.reading.context import AnyScorer, context_rows, in_context
+from jobs.reading.context import in_context
 from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
-from jobs.scoring.batch_results import combined, score_page
+from jobs.scoring.batch_results import merge_pages, score_page
 from jobs.scoring.new_entities import report_new_entities
 from jobs.scoring.recounting import recount_batches, watch_for_gap
 from jobs.scoring.thresholds import threshold_changes, trackers_of
 from jobs.store import Batch, BatchResult, Champion, Store
 from schemas.config import MonitorConfig
-from schemas.errors import ArtifactError, LostLease, RecordsError, SourceError, StoreError
+from schemas.errors import LostLease, RecordsError, SourceError, StoreError
 
-if TYPE_CHECKING:
-    from detector.records.scorer import Scorer
-
-MOST_FAILURES = 3  # batches that a run sets apart, before it takes the failure for one of the table or the model
+MAX_FAILED_BATCHES = 3  # that a run skips, before it takes the failure for one of the table or the model
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a scoring run stands."""
+    """The progress of a scoring run."""
 
     batches_done: int
     batches_planned: int
@@ -44,7 +40,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class ScoringReport:
-    """What a scoring run did."""
+    """The outcome of a scoring run."""
 
     monitor: str
     model_id: int
@@ -54,47 +50,9 @@ class ScoringReport:
     rescored: int
     """Batches that had been scored before."""
     late_records: int
-    """Records that came late into batches; these are scored again."""
+    """Records that came late into batches, which are scored again."""
     too_late_records: int
     """Records that came later than `late_after`; they are not scored."""
-
-
-def load_scorer(store: Store, champion: Champion, monitor: MonitorConfig) -> AnyScorer:
-    """The champion, ready to score at the rates that the monitor asks for now: series where it has them.
-
-    Raises:
-        ArtifactError: where the stored model is not the one that was trained.
-        RateTooSmall: where its calibration records cannot resolve the rate.
-    """
-    if monitor.series is not None:
-        return load_series_scorer(store, champion, monitor)
-    return load_record_scorer(store, champion, monitor)
-
-
-def load_series_scorer(store: Store, champion: Champion, monitor: MonitorConfig) -> SeriesScorer:
-    """The champion of a monitor of series, as `load_scorer`.
-
-    Raises:
-        ArtifactError: also where it learned records of another grid of time.
-    """
-    artifact = load_series(store.models.blob(champion.model_id), champion.sha256)
-    learned = artifact.about.get("grid")
-    if learned != monitor.grid:
-        msg = (
-            f"Model {champion.model_id} of monitor {champion.monitor!r} learned records {_on_grid(learned)}, and the "
-            f"monitor now has them {_on_grid(monitor.grid)}. Train it again, or take the change of `resample` back."
-        )
-        raise ArtifactError(msg)
-    return SeriesScorer(artifact, monitor.false_positive_rate)
-
-
-def load_record_scorer(store: Store, champion: Champion, monitor: MonitorConfig) -> "Scorer":
-    """The champion of a monitor without series, as `load_scorer`."""
-    from detector.records.scorer import Scorer
-
-    artifact = load_artifact(store.models.blob(champion.model_id), champion.sha256)
-    discovery_rate = monitor.false_discovery_rate if monitor.flag == "fdr" else None
-    return Scorer(artifact, monitor.false_positive_rate, false_discovery_rate=discovery_rate)
 
 
 def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by who fills it
@@ -103,27 +61,27 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
     clock: Callable[[], datetime],
     *,
     progress: Callable[[Progress], None] | None = None,
-    load: Callable[[Store, Champion, MonitorConfig], AnyScorer] = load_scorer,
+    load: Callable[[Store, Champion, MonitorConfig], Scorer] = load_scorer,
     should_stop: Callable[[], bool] = lambda: False,
     run: RunOrigin | None = None,
 ) -> ScoringReport:
-    """Score every settled record past the watermark with the champion, and what is late, changed or left undone.
+    """Score every settled record past the watermark with the champion, and batches that changed or were left undone.
 
     Args:
         source: the watched table.
         store: the service's own database.
         clock: the time now.
         progress: called after each batch.
-        load: makes the champion ready; called once, and only where there is something to score.
-        should_stop: asked before each batch; once it says so, the run ends with what is done.
+        load: loads the champion; called once, and only if there is a batch to score.
+        should_stop: called before each batch; if it returns true, the run ends with the batches done so far.
         run: what started the run.
 
     Raises:
-        NoChampion: where no model has been trained.
-        SourceError: where the watched table, or a batch of it, cannot be read; finished batches stay finished, and
-            up to three batches that fail keep no other waiting, unless batches go in order.
-        RecordsError: where the model cannot score the records of a batch; likewise.
-        StoreError: where the store cannot be used; what is not finished is scored by a later run.
+        NoChampion: If no model has been trained.
+        SourceError: If the watched table, or a batch of it, cannot be read. Finished batches stay finished; up to
+            three failing batches do not keep the others waiting, unless batches go in order.
+        RecordsError: If the model cannot score the records of a batch; likewise.
+        StoreError: If the store cannot be used; unfinished batches are scored by a later run.
     """
     champion = store.models.require_champion(source.name)
     with recorded_run(store, source.name, "score", clock, run) as counts:
@@ -133,19 +91,19 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
         late = recount_batches(source, store, clock, should_stop)
         counts |= {"late_records": late.late_records, "too_late_records": late.too_late_records}
         planned = store.ledger.count_pending(source.name)
-        scorer: AnyScorer | None = None
-        failed: dict[int, RecordsError | SourceError] = {}
-        for batch in _claimed(source, store, champion.model_id, clock, should_stop, failed.keys()):
-            with _given_back_on_failure(batch, store):
+        scorer: Scorer | None = None
+        failures: dict[int, RecordsError | SourceError] = {}
+        for batch in _claimed(source, store, champion.model_id, clock, should_stop, failures.keys()):
+            with _released_on_failure(batch, store):
                 scorer = scorer or load(store, champion, source.monitor)
-            most = 1 if source.monitor.is_in_order else MOST_FAILURES
-            with suppress(LostLease), _set_apart(batch, failed, most), _given_back_on_failure(batch, store):
+            limit = 1 if source.monitor.is_in_order else MAX_FAILED_BATCHES
+            with suppress(LostLease), _skipped_on_failure(batch, failures, limit), _released_on_failure(batch, store):
                 _add(counts, batch, score_batch(batch, source, store, scorer, clock))
             if progress:
                 progress(Progress(counts["batches"], planned, counts["records"], counts["anomalies"]))
         watch_for_gap(source.monitor, source.name, store, clock())
         store.incidents.end_quiet(source.name, clock() - source.monitor.incident_gap)
-        for failure in failed.values():
+        for failure in failures.values():
             raise failure
     return ScoringReport(monitor=source.name, **counts)
 
@@ -169,30 +127,26 @@ def plan_batches(
 
 
 def score_batch(
-    batch: Batch, source: Source, store: Store, scorer: AnyScorer, clock: Callable[[], datetime]
+    batch: Batch, source: Source, store: Store, scorer: Scorer, clock: Callable[[], datetime]
 ) -> BatchResult:
-    """Score one claimed batch and write what it found.
+    """Score one claimed batch and write its result.
 
     Raises:
-        LostLease: where another worker has taken it over; nothing is written then.
+        LostLease: If another worker has taken the batch over; nothing is written then.
     """
     monitor = source.monitor
     with heartbeat(lambda: store.ledger.renew(batch, clock(), monitor.lease), monitor.lease / 3):
-        tally = source.fingerprint(batch.key_range)
+        fingerprint = source.fingerprint(batch.key_range)
         trackers = trackers_of(batch, store, scorer, monitor)
         # One page, unless records that came late have made the batch larger than it was planned.
         pages = source.pages(batch.key_range.after, batch.key_range.upto)
-        found = [
+        results = [
             score_page(page, monitor, in_context(scorer, page, source, trackers), batch.planned_at) for page in pages
         ]
-        result = combined(found, tally, threshold_changes(trackers))
-    store.ledger.finish(batch, result, clock(), incident_rule(monitor), context_rows=context_rows(scorer))
+        result = merge_pages(results, fingerprint, threshold_changes(trackers))
+    store.ledger.finish(batch, result, clock(), incident_rule(monitor), context_rows=scorer.context_rows)
     report_new_entities(batch, result, scorer, store, clock())
     return result
-
-
-def _on_grid(grid: str | None) -> str:
-    return "as they come" if grid is None else f"on a grid of {grid}"
 
 
 def _claimed(
@@ -203,7 +157,7 @@ def _claimed(
     should_stop: Callable[[], bool],
     failed: Collection[int],
 ) -> Iterator[Batch]:
-    """Batches to score, one after another, until none is left but those that failed, or the run is to stop."""
+    """Yield claimed batches, one after another, until only failed batches are left or the run is to stop."""
     lease, in_order = source.monitor.lease, source.monitor.is_in_order
     while not should_stop():
         batch = store.ledger.claim(source.name, model_id, clock(), lease, in_order=in_order, exclude=tuple(failed))
@@ -220,29 +174,29 @@ def _add(counts: dict[str, Any], batch: Batch, result: BatchResult) -> None:
 
 
 @contextmanager
-def _set_apart(batch: Batch, failed: dict[int, RecordsError | SourceError], most: int) -> Iterator[None]:
-    """Go on after a batch whose records cannot be read or scored: the others shall not wait for it.
+def _skipped_on_failure(batch: Batch, failures: dict[int, RecordsError | SourceError], limit: int) -> Iterator[None]:
+    """Skip a batch whose records cannot be read or scored, so that the others need not wait for it.
 
     Raises:
-        RecordsError: where it is the last that a run sets apart.
-        SourceError: likewise.
+        RecordsError: If as many batches failed as the limit allows.
+        SourceError: Likewise.
     """
     try:
         yield
     except (RecordsError, SourceError) as exc:
-        failed[batch.id] = exc
-        if len(failed) >= most:
+        failures[batch.id] = exc
+        if len(failures) >= limit:
             raise
 
 
 @contextmanager
-def _given_back_on_failure(batch: Batch, store: Store) -> Iterator[None]:
-    """Return a batch whose work failed to the ledger, so that the next run need not wait for its lease to run out."""
+def _released_on_failure(batch: Batch, store: Store) -> Iterator[None]:
+    """Release a batch whose work failed, so that the next run need not wait for its lease to run out."""
     try:
         yield
     except LostLease:
         raise
     except BaseException as exc:
-        with suppress(StoreError):  # a store that is away learns from the lease; what failed is what counts
+        with suppress(StoreError):  # if the store is away, the lease runs out; the first failure is what counts
             store.ledger.release(batch, str(exc) or type(exc).__name__)
         raise

@@ -16,7 +16,7 @@ from jobs.store import Store, Worker
 from schemas.config import Config
 
 if TYPE_CHECKING:
-    from jobs.reading.context import AnyScorer
+    from detector.core.scorer import Scorer
 
 _SILENCE = timedelta(seconds=60)  # of the heartbeat, from which on the process does not do its work
 
@@ -47,7 +47,7 @@ class ServiceState:
         with self._app.watching(monitor, self.config.monitor(monitor)) as source:
             yield source
 
-    def scorer_for(self, monitor: str) -> "tuple[int, AnyScorer]":
+    def scorer_for(self, monitor: str) -> "tuple[int, Scorer]":
         """The champion's id, and the champion ready to score.
 
         Raises:

@@ -7,7 +7,7 @@ from jobs.store.events import EventQuery, NewEvent, StoredEvent
 from jobs.store.feedback import Feedback
 from jobs.store.incidents import IncidentQuery, StoredIncident
 from jobs.store.ledger import Batch
-from jobs.store.models import Asked, Champion, NewModel, StoredModel
+from jobs.store.models import Champion, NewModel, ServedRequest, StoredModel
 from jobs.store.outbox import Delivery
 from jobs.store.overviews import MonitorOverview
 from jobs.store.requests import ClaimedRequest, RequestQuery, RetrainRequest
@@ -19,7 +19,6 @@ __all__ = [
     "Anomaly",
     "AnomalyQuery",
     "ApiKey",
-    "Asked",
     "Batch",
     "BatchResult",
     "Champion",
@@ -36,6 +35,7 @@ __all__ = [
     "RequestQuery",
     "RetrainRequest",
     "Run",
+    "ServedRequest",
     "Store",
     "StoredAnomaly",
     "StoredEvent",

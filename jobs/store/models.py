@@ -1,12 +1,15 @@
 """Trained models: one champion per monitor, challengers, and retired models."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, insert, null, select, update
+from sqlalchemy import Connection, Engine, RowMapping, and_, insert, null, select, update
 
+from detector.core.about import About
+from detector.core.comparison import ComparisonReport
+from detector.core.model_card import ModelCard
 from jobs.databases import reading, writing
 from jobs.store.events import EventLog, NewEvent
 from jobs.store.locking import lock_monitor
@@ -14,6 +17,9 @@ from jobs.store.paging import columns_of
 from jobs.store.requests import ClaimedRequest, serve_request
 from schemas.errors import NoChampion, StoreError, UsageError
 from schemas.tables import models
+
+CardReader = Callable[[Mapping[str, Any]], ModelCard]
+"""Reads the JSON of a card."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +34,14 @@ class StoredModel:
     retired_at: datetime | None
     sha256: str
     manifest: Mapping[str, Any]
-    card: Mapping[str, Any]
-    comparison: Mapping[str, Any] | None
-    """The comparison with the champion of its time: numbers, decision and reason."""
+    card: ModelCard
+    comparison: ComparisonReport | None
+    """With the champion of its time: the numbers that decided, the decision and its reason."""
+
+    @property
+    def about(self) -> About:
+        """The origin of the model."""
+        return About.from_json(self.manifest.get("about", {}))
 
 
 @dataclass(frozen=True)
@@ -52,35 +63,45 @@ class NewModel:
         blob: the artifact.
         sha256: its digest.
         manifest: the settings of the training.
-        card: the model card as numbers.
+        card: the numbers of the model.
         card_markdown: the model card as text.
-        comparison: the comparison that decided about its promotion, with `is_promoted` and `reason`.
+        comparison: the comparison with the champion that decided about its promotion.
         beats: the only champion that it may replace; None for any.
     """
 
     blob: bytes
     sha256: str
     manifest: Mapping[str, Any]
-    card: Mapping[str, Any]
+    card: ModelCard
     card_markdown: str | None = None
-    comparison: Mapping[str, Any] | None = None
+    comparison: ComparisonReport | None = None
     beats: int | None = None
+
+    @property
+    def is_promoted(self) -> bool:
+        """Whether its comparison makes it the champion."""
+        return self.comparison is not None and self.comparison.is_promoted
+
+    @property
+    def about(self) -> About:
+        """The origin of the model."""
+        return About.from_json(self.manifest.get("about", {}))
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a training was made for.
+class ServedRequest:
+    """The request that a training serves.
 
     Attributes:
-        request: the request that it serves; None where a person waits for it.
-        tell: the channels that are told where such a model is refused.
+        request: None if a person waits for the training instead.
+        channels: that are alerted if the model is refused.
     """
 
     request: ClaimedRequest | None = None
-    tell: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
 
 
-BY_A_PERSON = Asked()
+NO_REQUEST = ServedRequest()
 
 
 class Models:
@@ -89,13 +110,16 @@ class Models:
     Args:
         engine: of the store's database.
         event_log: writes events.
+        read_card: reads the JSON of a model card.
     """
 
-    def __init__(self, engine: Engine, event_log: EventLog) -> None:
+    def __init__(self, engine: Engine, event_log: EventLog, read_card: CardReader) -> None:
         self.engine = engine
-        self._event_log = event_log
+        self._event_log, self._read_card = event_log, read_card
 
-    def add(self, monitor: str, model: NewModel, at: datetime, *, promote: bool, asked: Asked = BY_A_PERSON) -> int:
+    def add(
+        self, monitor: str, model: NewModel, at: datetime, *, promote: bool, serves: ServedRequest = NO_REQUEST
+    ) -> int:
         """Store a model as champion or challenger, close its request, and return the model's id.
 
         Raises:
@@ -109,8 +133,8 @@ class Models:
             model_id = int(connection.execute(insert(models).values(row).returning(models.c.id)).scalar_one())
             if promote:
                 self._promote(connection, monitor, model_id, at)
-            if asked.request is not None:
-                self._serve(connection, model_id, model, at, asked)
+            if serves.request is not None:
+                self._serve(connection, model_id, model, at, serves)
         return model_id
 
     def champion(self, monitor: str) -> Champion | None:
@@ -163,7 +187,7 @@ class Models:
         if monitor is not None:
             statement = statement.where(models.c.monitor == monitor)
         with reading(self.engine) as connection:
-            return [StoredModel(**row) for row in connection.execute(statement).mappings()]
+            return [self._stored_model(row) for row in connection.execute(statement).mappings()]
 
     def get(self, model_id: int) -> StoredModel:
         """Return one model.
@@ -172,7 +196,7 @@ class Models:
             UsageError: If there is no such model.
         """
         with reading(self.engine) as connection:
-            return _model(connection, model_id)
+            return self._model(connection, model_id)
 
     def promote(self, model_id: int, at: datetime, *, force: bool = False) -> None:
         """Make a model its monitor's champion, and retire the old one.
@@ -181,11 +205,11 @@ class Models:
             UsageError: If there is no such model, or it was refused in its training; `force` promotes the latter.
         """
         with writing(self.engine) as connection:
-            model = _model(connection, model_id)
+            model = self._model(connection, model_id)
             lock_monitor(connection, model.monitor)
-            if not force and (model.comparison or {}).get("is_refused"):
+            if not force and model.comparison is not None and model.comparison.is_refused:
                 raise UsageError(_refusal(model))
-            if _model(connection, model_id).state != "champion":
+            if self._model(connection, model_id).state != "champion":
                 self._promote(connection, model.monitor, model_id, at)
 
     def roll_back(self, monitor: str, at: datetime) -> int:
@@ -212,16 +236,33 @@ class Models:
             self._promote(connection, monitor, previous.id, at, promoted_at=previous.promoted_at)
         return int(previous.id)
 
-    def _serve(self, connection: Connection, model_id: int, model: NewModel, at: datetime, asked: Asked) -> None:
+    def _model(self, connection: Connection, model_id: int) -> StoredModel:
+        statement = select(*columns_of(models, StoredModel)).where(models.c.id == model_id)
+        row = connection.execute(statement).mappings().first()
+        if row is None:
+            raise _no_model(model_id)
+        return self._stored_model(row)
+
+    def _stored_model(self, row: RowMapping) -> StoredModel:
+        comparison = row["comparison"]
+        values = {
+            "card": self._read_card(row["card"]),
+            "comparison": None if comparison is None else ComparisonReport.from_json(comparison),
+        }
+        return StoredModel(**{**row, **values})
+
+    def _serve(
+        self, connection: Connection, model_id: int, model: NewModel, at: datetime, serves: ServedRequest
+    ) -> None:
         """Close a request, and alert channels if its model was refused."""
-        if asked.request is None:
+        if serves.request is None:
             return
-        comparison, monitor = model.comparison or {}, asked.request.monitor
-        serve_request(connection, asked.request, model_id, str(comparison.get("reason", "")), at)
-        if comparison.get("is_refused") and not comparison["is_promoted"]:
-            message = f"Model {model_id} of monitor {monitor!r} was refused. {comparison['reason']}"
+        report, monitor = model.comparison or ComparisonReport(), serves.request.monitor
+        serve_request(connection, serves.request, model_id, report.reason, at)
+        if report.is_refused and not report.is_promoted:
+            message = f"Model {model_id} of monitor {monitor!r} was refused. {report.reason}"
             event = NewEvent("retrain_refused", message, monitor, counts={"model_id": model_id})
-            self._event_log.write(connection, event, at, asked.tell)
+            self._event_log.write(connection, event, at, serves.channels)
 
     def _promote(
         self, connection: Connection, monitor: str, model_id: int, at: datetime, *, promoted_at: datetime | None = None
@@ -239,9 +280,9 @@ def _row(model: NewModel) -> dict[str, Any]:
         "artifact": model.blob,
         "sha256": model.sha256,
         "manifest": model.manifest,
-        "card": model.card,
+        "card": model.card.to_json(),
         "card_markdown": model.card_markdown,
-        "comparison": null() if model.comparison is None else model.comparison,  # not the JSON value null
+        "comparison": null() if model.comparison is None else model.comparison.to_json(),  # not the JSON value null
     }
 
 
@@ -254,15 +295,7 @@ def _champion_id(connection: Connection, monitor: str) -> int | None:
 def _outdated(model: NewModel) -> NewModel:
     """Return a model that is not promoted, as the champion that it was compared with has been replaced."""
     reason = f"Model {model.beats}, with which it was compared, stopped being the champion during the training."
-    return replace(model, comparison={**(model.comparison or {}), "is_promoted": False, "reason": reason})
-
-
-def _model(connection: Connection, model_id: int) -> StoredModel:
-    statement = select(*columns_of(models, StoredModel)).where(models.c.id == model_id)
-    row = connection.execute(statement).mappings().first()
-    if row is None:
-        raise _no_model(model_id)
-    return StoredModel(**row)
+    return replace(model, comparison=replace(model.comparison or ComparisonReport(), is_promoted=False, reason=reason))
 
 
 def _no_model(model_id: int) -> UsageError:
@@ -270,7 +303,7 @@ def _no_model(model_id: int) -> UsageError:
 
 
 def _refusal(model: StoredModel) -> str:
-    reason = (model.comparison or {})["reason"]
+    reason = "" if model.comparison is None else model.comparison.reason
     return (
         f"Model {model.id} was refused in its training. {reason} "
         f"Promote it nevertheless with: plumbline models promote {model.id} --force"

@@ -15,7 +15,7 @@ from jobs.store.incidents import Incidents
 from jobs.store.join_view import join_view
 from jobs.store.ledger import Ledger
 from jobs.store.metrics import MetricsReader
-from jobs.store.models import Models
+from jobs.store.models import CardReader, Models
 from jobs.store.outbox import Outbox
 from jobs.store.overviews import Overviews
 from jobs.store.recounting import Recounting
@@ -37,6 +37,7 @@ class Store:
     Args:
         engine: of the store's database.
         texts: write the texts of alerts.
+        read_card: reads the JSON of a model card.
 
     Attributes:
         ledger: batches, from planned to done.
@@ -60,13 +61,13 @@ class Store:
         StoreError: If the database cannot be reached, or its schema is not this version's.
     """
 
-    def __init__(self, engine: Engine, texts: AlertTexts) -> None:
+    def __init__(self, engine: Engine, texts: AlertTexts, read_card: CardReader) -> None:
         self.engine = engine
         event_log = EventLog(texts)
         self.ledger = Ledger(engine, texts)
         self.recounting = Recounting(engine, event_log)
         self.threshold_states = ThresholdStates(engine)
-        self.models = Models(engine, event_log)
+        self.models = Models(engine, event_log, read_card)
         self.requests = RetrainRequests(engine)
         self.feedback = FeedbackReader(engine)
         self.anomalies = Anomalies(engine)

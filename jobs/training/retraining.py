@@ -1,4 +1,4 @@
-"""Works off retrain requests: one training serves all that wait for a monitor."""
+"""Works off retrain requests: one training serves all requests that wait for a monitor."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,21 +8,21 @@ from datetime import datetime
 from jobs.heartbeat import heartbeat
 from jobs.interruption import raise_if_interrupted
 from jobs.reading.source import Source
-from jobs.store import Asked, ClaimedRequest, Store
+from jobs.store import ClaimedRequest, ServedRequest, Store
 from jobs.training.train import TrainingOrder, TrainingReport, train_monitor
 from schemas.config import Config
 from schemas.errors import LostRequest, PlumblineError, StoreError
 
 
 @dataclass(frozen=True)
-class Worked:
-    """What became of one request.
+class RequestOutcome:
+    """The outcome of one claimed request; other waiting requests of its monitor share it.
 
     Attributes:
-        request_id: the request that was claimed; those that waited beside it share its fate.
+        request_id: the claimed request.
         monitor: its monitor.
         state: done, failed, or lost to another worker.
-        training: the report, where it is done.
+        training: the report; None unless the request is done.
         message: a sentence for people.
     """
 
@@ -35,55 +35,55 @@ class Worked:
 
 def work_requests(
     config: Config, store: Store, open_source: Callable[[str], Source], clock: Callable[[], datetime]
-) -> list[Worked]:
+) -> list[RequestOutcome]:
     """Train every monitor for which a request waits, each once, and close the requests.
 
     A training that fails closes its requests as failed, and the next monitor has its turn.
 
     Raises:
-        StoreError: where the store is away; the request is picked up again once its lease has run out.
+        StoreError: If the store is away; the request is picked up again once its lease has run out.
     """
     store.requests.fail_unknown(config.monitors, clock())
-    work = _Work(config, store, open_source, clock)
-    done = []
+    round_ = _TrainingRound(config, store, open_source, clock)
+    outcomes = []
     for name, monitor in config.monitors.items():
         claim = store.requests.claim(name, clock(), monitor.lease)
         if claim is not None:
-            done.append(work.do(claim))
-    return done
+            outcomes.append(round_.serve(claim))
+    return outcomes
 
 
 @dataclass(frozen=True)
-class _Work:
-    """What every training of a round needs."""
+class _TrainingRound:
+    """Trainings for the requests of several monitors, one after another."""
 
     config: Config
     store: Store
     open_source: Callable[[str], Source]
     clock: Callable[[], datetime]
 
-    def do(self, claim: ClaimedRequest) -> Worked:
+    def serve(self, claim: ClaimedRequest) -> RequestOutcome:
         """Train for a request, and close it."""
         try:
             with heartbeat(lambda: self._renew(claim), self.config.monitor(claim.monitor).lease / 3):
                 report = self._train(claim)
         except LostRequest as exc:
-            return Worked(claim.id, claim.monitor, "lost", None, str(exc))
-        except StoreError:  # nothing can be recorded there now; the lease runs out, and it is tried again
+            return RequestOutcome(claim.id, claim.monitor, "lost", None, str(exc))
+        except StoreError:  # nothing can be recorded now; once the lease runs out, the request is tried again
             raise
-        except Exception as exc:  # noqa: BLE001 - whoever asked shall read it, and the next monitor has its turn
+        except Exception as exc:  # noqa: BLE001 - the request records it, and the next monitor has its turn
             message = str(exc) if isinstance(exc, PlumblineError) else f"{type(exc).__name__}: {exc}"
             self.store.requests.fail(claim, message, self.clock())
-            return Worked(claim.id, claim.monitor, "failed", None, message)
+            return RequestOutcome(claim.id, claim.monitor, "failed", None, message)
         except BaseException:
             with suppress(LostRequest):
                 self.store.requests.release(claim)
             raise
-        return Worked(claim.id, claim.monitor, "done", report, f"{report.role} {report.reason}")
+        return RequestOutcome(claim.id, claim.monitor, "done", report, f"{report.role} {report.reason}")
 
     def _train(self, claim: ClaimedRequest) -> TrainingReport:
         monitor = self.config.monitor(claim.monitor)
-        order = TrainingOrder(monitor.retrain.promote, Asked(claim, monitor.channels))
+        order = TrainingOrder(monitor.retrain.promote, ServedRequest(claim, monitor.channels))
         source = self.open_source(claim.monitor)
         return train_monitor(
             source, self.store, self.clock, order=order, progress=lambda _epoch: raise_if_interrupted()

@@ -1,27 +1,29 @@
-"""The records that a training may learn from, and those of them that are held out for its comparison."""
+"""The records that a training may learn from, and how they are split: to train on, to calibrate with, to compare on."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from detector.core.about import TrainingRange
 from detector.core.calibration import check_rate, conformal_rank
-from detector.records.fitting import MIN_TRAINING_RECORDS, NormalRecords, calibration_size, split_records
+from detector.records.fitting import MIN_TRAINING_RECORDS, NormalRecords, calibration_size, calibration_split
+from detector.series.segments import entities_of
 from jobs.maintenance import Maintenance
 from jobs.reading.source import Source, keys_of
 from jobs.store.feedback import Feedback, Span
 from schemas.config import MonitorConfig
 from schemas.errors import NotEnoughRecords
-from schemas.keys import Key, dump_key, key_label
+from schemas.keys import Key, dump_key, key_label, load_key
 from schemas.labels import REAL_LABELS
 
 MIN_HELD_OUT = 50
-MOST_HELD_OUT = 5_000
+MAX_HELD_OUT = 5_000
 HELD_OUT_SHARE = 0.1
-MOST_HELD_OUT_SHARE = 0.25
+MAX_HELD_OUT_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,11 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class Parts:
-    """Normal records by what they are for.
+    """Normal records by their use.
 
     Attributes:
         normal: to train on and to calibrate with.
-        held_out: the newest, to compare models on; none where too few can be spared, or there is no champion.
+        held_out: the newest, to compare models on; none if too few can be spared, or there is no champion.
         seen_by_champion: how many of the held-out records the champion was made from.
     """
 
@@ -48,10 +50,10 @@ class Parts:
 
 
 def read_training_set(source: Source, feedback: Feedback, at: datetime) -> TrainingSet:
-    """The newest normal records within `retrain.history`, without those of which something is known to be wrong.
+    """Read the newest normal records within `retrain.history`, without records that may not be normal.
 
     Left out are records that people labelled as real anomalies, records in incidents that are open or real, and
-    those in maintenance windows. A record is counted for the first reason that applies.
+    records in maintenance windows. A record is counted for the first reason that applies.
     """
     monitor = source.monitor
     records = source.read_normal(monitor.max_training_records)
@@ -70,88 +72,134 @@ def read_training_set(source: Source, feedback: Feedback, at: datetime) -> Train
     return TrainingSet(records[kept], {reason: count for reason, count in left_out.items() if count})
 
 
-def split_training_set(found: TrainingSet, monitor: MonitorConfig, unseen: frozenset[Key] | None) -> Parts:
-    """Cut normal records in order of time: to train on, to calibrate with, and the newest to compare models on.
-
-    Args:
-        found: the records.
-        monitor: says how they are cut.
-        unseen: keys of the newest records that the champion was not made from; None where there is no champion.
+def placed_records(normal: TrainingSet, monitor: MonitorConfig) -> TrainingSet:
+    """Return the records that have a place in a series: a time and an entity.
 
     Raises:
-        RecordsError: where they are too few to train on, or for the false-positive rate.
+        NotEnoughRecords: If there are none.
     """
-    records = found.records
+    records = normal.records
+    has_time = records[monitor.time].notna().to_numpy()
+    has_entity = entities_of(records, monitor.entity) != ""
+    counts = {"without a time": int((~has_time).sum()), "without an entity": int((has_time & ~has_entity).sum())}
+    left_out = {**normal.left_out, **{reason: count for reason, count in counts.items() if count}}
+    placed = records[has_time & has_entity]
+    if placed.empty:
+        raise NotEnoughRecords(0, 1, "with a time and an entity to train on")
+    return TrainingSet(placed, left_out)
+
+
+def split_records(normal: TrainingSet, monitor: MonitorConfig, unseen: frozenset[Key] | None) -> Parts:
+    """Split normal records in order of time: to train on, to calibrate with, and the newest to compare models on.
+
+    Args:
+        normal: the records.
+        monitor: of the records.
+        unseen: keys of the newest records that the champion was not made from; None if there is no champion.
+
+    Raises:
+        RecordsError: If they are too few to train on, or for the false-positive rate.
+    """
+    records = normal.records
     if unseen is None:
-        return Parts(_split_normal(found, monitor), records.iloc[:0])
+        return Parts(_split_normal(normal, monitor), records.iloc[:0])
     if monitor.time is not None:
         records = records.sort_values(monitor.time, kind="stable", na_position="first")
-    rest = len(records) - held_out_size(len(records), _rate(monitor))
-    held_out = records.iloc[rest:]
+    size = held_out_size(len(records), _rate(monitor))
+    held_out = records.iloc[len(records) - size :]
     is_unseen = np.array([key in unseen for key in keys_of(held_out, monitor.key)], dtype=bool)
     if is_unseen.sum() >= MIN_HELD_OUT:  # the others would flatter the champion
         held_out, is_unseen = held_out[is_unseen], is_unseen[is_unseen]
-    normal = _split_normal(TrainingSet(records.iloc[:rest], found.left_out), monitor)
-    return Parts(normal, held_out, int((~is_unseen).sum()))
+    rest = TrainingSet(records.iloc[: len(records) - size], normal.left_out)
+    return Parts(_split_normal(rest, monitor), held_out, int((~is_unseen).sum()))
+
+
+def split_series(normal: TrainingSet, monitor: MonitorConfig, seen: TrainingRange | None, *, is_first: bool) -> Parts:
+    """Split normal records, in order of keys, into records to train on and the newest to compare models on.
+
+    Args:
+        normal: the records, all with a time.
+        monitor: of the records.
+        seen: the records that the champion was made from; None if no champion can score.
+        is_first: whether there is no champion.
+    """
+    records = normal.records
+    size = 0 if is_first else held_out_size(len(records), monitor.false_positive_rate)
+    newest = np.argsort(records[monitor.time].to_numpy(), kind="stable")[len(records) - size :]
+    is_held_out = np.zeros(len(records), dtype=bool)
+    is_held_out[newest] = True
+    rest, held_out = records[~is_held_out], records[is_held_out]
+    return Parts(NormalRecords(rest, rest.iloc[:0]), held_out, _seen(held_out, monitor, seen))
 
 
 def held_out_size(n: int, rate: float | None) -> int:
-    """How many of n normal records are held out for a comparison; none where the rest would be too few.
+    """Return how many of n normal records are held out for a comparison; 0 if the rest would be too few.
 
     >>> held_out_size(10_000, 0.01), held_out_size(300, 0.01), held_out_size(150, 0.1)
     (1000, 50, 0)
     """
-    size = min(max(MIN_HELD_OUT, round(HELD_OUT_SHARE * n)), MOST_HELD_OUT)
+    size = min(max(MIN_HELD_OUT, round(HELD_OUT_SHARE * n)), MAX_HELD_OUT)
     calibrate = calibration_size(n - size, rate)
     is_enough = rate is None or conformal_rank(rate, calibrate) >= 1
-    can_spare = size <= MOST_HELD_OUT_SHARE * n and n - size - calibrate >= MIN_TRAINING_RECORDS
+    can_spare = size <= MAX_HELD_OUT_SHARE * n and n - size - calibrate >= MIN_TRAINING_RECORDS
     return size if can_spare and is_enough else 0
 
 
-def training_range(found: TrainingSet, monitor: MonitorConfig) -> dict[str, Any]:
-    """What the model was made from, records held out for it included: how many, from where to where, without which."""
-    records = found.records
+def training_range(normal: TrainingSet, monitor: MonitorConfig) -> TrainingRange:
+    """Describe the records that a model is made from, records held out for its comparison included."""
+    records = normal.records
     first, last = keys_of(records.iloc[[0, -1]], monitor.key)
     times = records[monitor.time].dropna() if monitor.time else pd.Series(dtype="object")
-    return {
-        "records": len(records),
-        "first_key": key_label(first),
-        "last_key": key_label(last),
-        "upto_key": dump_key(last),
-        "first_time": times.min().isoformat() if len(times) else None,
-        "last_time": times.max().isoformat() if len(times) else None,
-        "left_out": dict(found.left_out),
-    }
+    return TrainingRange(
+        records=len(records),
+        first_key=key_label(first),
+        last_key=key_label(last),
+        upto_key=dump_key(last),
+        first_time=times.min().isoformat() if len(times) else None,
+        last_time=times.max().isoformat() if len(times) else None,
+        left_out=dict(normal.left_out),
+    )
 
 
-def _split_normal(found: TrainingSet, monitor: MonitorConfig) -> NormalRecords:
-    """Normal records to train on and to calibrate with: the latest block in time, or a random draw."""
-    records, rate = found.records, _rate(monitor)
+def _seen(held_out: pd.DataFrame, monitor: MonitorConfig, seen: TrainingRange | None) -> int:
+    """Count the held-out records that the champion was made from."""
+    if seen is not None:
+        upto = load_key(seen.upto_key)
+        with suppress(TypeError):  # the key is of another type now: no record is certain to be of the old one
+            return sum(key <= upto for key in keys_of(held_out, monitor.key))
+    return 0
+
+
+def _split_normal(normal: TrainingSet, monitor: MonitorConfig) -> NormalRecords:
+    """Split records to train on and to calibrate with: the latest block in time, or a random draw."""
+    records, rate = normal.records, _rate(monitor)
     size = calibration_size(len(records), rate)
     if len(records) - size < MIN_TRAINING_RECORDS:
         raise NotEnoughRecords(
-            len(records), 2 * MIN_TRAINING_RECORDS, f"to train on and to calibrate with{_others(found)}"
+            len(records), 2 * MIN_TRAINING_RECORDS, f"to train on and to calibrate with{_listed(normal.left_out)}"
         )
     if rate is not None:
         check_rate(rate, size)
     if monitor.is_calibrated_by_time and monitor.time is not None:
         records = records.sort_values(monitor.time, kind="stable", na_position="first")
-    training, calibration = split_records(len(records), size, monitor.model.seed, latest=monitor.is_calibrated_by_time)
+    training, calibration = calibration_split(
+        len(records), size, monitor.model.seed, latest=monitor.is_calibrated_by_time
+    )
     return NormalRecords(records.iloc[training], records.iloc[calibration])
 
 
 def _rate(monitor: MonitorConfig) -> float | None:
-    """The rate that the calibration records have to resolve."""
+    """Return the rate that the calibration records have to resolve; None if there is none."""
     return monitor.false_positive_rate if monitor.first_threshold == "conformal" else None
 
 
-def _others(found: TrainingSet) -> str:
-    listed = ", ".join(f"{count} {reason}" for reason, count in found.left_out.items())
+def _listed(left_out: Mapping[str, int]) -> str:
+    listed = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
     return f", beside those left out ({listed})" if listed else ""
 
 
 def _is_old(records: pd.DataFrame, monitor: MonitorConfig, at: datetime) -> np.ndarray:
-    """(n,) bool: older than the trailing window, which ends with the newest record, or now where that is ahead."""
+    """Return (n,) bool: older than the window that ends with the newest record, or now if that is earlier."""
     if monitor.retrain.history is None or monitor.time is None or records.empty:
         return np.zeros(len(records), dtype=bool)
     times = records[monitor.time]
@@ -160,7 +208,7 @@ def _is_old(records: pd.DataFrame, monitor: MonitorConfig, at: datetime) -> np.n
 
 
 def _is_within(records: pd.DataFrame, monitor: MonitorConfig, spans: tuple[Span, ...]) -> np.ndarray:
-    """(n,) bool: of an entity, and at a time, in which it was not as usual."""
+    """Return (n,) bool: within a span in which the record's entity was not as usual."""
     within = np.zeros(len(records), dtype=bool)
     if monitor.time is None or records.empty:
         return within
@@ -174,7 +222,7 @@ def _is_within(records: pd.DataFrame, monitor: MonitorConfig, spans: tuple[Span,
 
 
 def _is_muted(records: pd.DataFrame, monitor: MonitorConfig) -> np.ndarray:
-    """(n,) bool: in a maintenance window."""
+    """Return (n,) bool: in a maintenance window."""
     if monitor.time is None or not monitor.maintenance:
         return np.zeros(len(records), dtype=bool)
     maintenance = Maintenance.of(monitor)
@@ -183,7 +231,7 @@ def _is_muted(records: pd.DataFrame, monitor: MonitorConfig) -> np.ndarray:
 
 
 def _entities(records: pd.DataFrame, monitor: MonitorConfig) -> np.ndarray:
-    """(n,) text or None, as the store keeps them."""
+    """Return (n,) texts or None, as the store keeps entities."""
     if monitor.entity is None:
         return np.full(len(records), None, dtype=object)
     texts = records[monitor.entity].astype("str").astype("object")

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from detector.records.card import RecordCard
 from jobs.app import open_store
 from jobs.databases import open_engine
 from jobs.store import NewModel, migrations
@@ -52,7 +53,7 @@ def train(folder):
     for command in ("migrate", "import readings.csv --table pump_readings", "train pump"):
         workspace.must(*command.split())
     (row,) = workspace.query(f"SELECT artifact, sha256 FROM {models.name}")
-    return NewModel(row[0], row[1], {"format": 1}, {})
+    return NewModel(row[0], row[1], {"format": 1}, RecordCard())
 
 
 @dataclass(frozen=True)

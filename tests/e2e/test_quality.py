@@ -37,6 +37,6 @@ def test_the_default_finds_the_anomalies_of_a_real_table_at_the_rate_asked_for(n
 
     normal = (~part.is_anomaly).sum()
     flagged = (detector.predict(part.test)[~part.is_anomaly] == -1).sum()
-    m = len(detector.artifact_.calibration.reference)
+    m = len(detector.artifact_.calibration.scores)
     allowed = int(0.02 * (m + 1))  # the number of normal records flagged is beta-binomial; ties only lower it
     assert flagged <= betabinom.ppf(0.999, normal, allowed, m + 1 - allowed)

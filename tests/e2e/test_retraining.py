@@ -60,7 +60,7 @@ def test_a_killed_training_is_picked_up_again_and_leaves_one_model(everywhere):
     assert (done["request_id"], done["state"]) == (1, "done")
     assert requests(pump) == [("done", 2), ("done", 0)]
     assert pump.query("SELECT count(*) FROM models WHERE state = 'champion'") == [(1,)]
-    assert pump.must("retrain", "--work").out == "No request waits.\n"
+    assert pump.must("retrain", "--work").out == "No request is waiting.\n"
 
 
 def test_a_stopped_training_gives_its_request_back(pump):

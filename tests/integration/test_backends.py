@@ -26,7 +26,7 @@ import numpy as np
 from detector.core.blob import digest
 from detector.records.artifact import dump_artifact, load_artifact
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.records.scorer import Scorer
+from detector.records.scorer import RecordScorer
 from tests.samples import FEATURES, SMALL, make_records
 
 records = make_records(600)
@@ -38,7 +38,7 @@ trained = dump_artifact(fit_artifact(normal, FEATURES, SMALL, rule=DecisionRule(
 (folder / f"{backend}-{device}.model").write_bytes(trained)
 for path in folder.glob("*.model"):
     blob = path.read_bytes()
-    scores = Scorer(load_artifact(blob, digest(blob))).model.anomaly_scores(strange)
+    scores = RecordScorer(load_artifact(blob, digest(blob))).model.anomaly_scores(strange)
     np.savez(folder / f"{path.stem} on {backend}-{device}.npz", **scores)
 """
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from detector.core.blob import digest
-from detector.records.artifact import dump_artifact
+from detector.records.artifact import digest, dump_artifact
+from detector.records.card import RecordCard
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
 from jobs.champions import Scorers
 from jobs.store import NewModel
@@ -28,7 +28,7 @@ def blob():
 @pytest.fixture
 def champion(store, blob, now):
     for monitor in ("pump", "fan"):
-        store.models.add(monitor, NewModel(blob, digest(blob), {}, {}), now, promote=True)
+        store.models.add(monitor, NewModel(blob, digest(blob), {}, RecordCard()), now, promote=True)
     return store.models.champion("pump")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from detector.core.drift import Drift
+from detector.records.card import RecordCard
 from jobs.databases import writing
 from jobs.importing.importing import import_file
 from jobs.reading.source import Source
@@ -37,7 +38,7 @@ def demo(store, tmp_path):
     causes = Explanation((Cause("vibration_mm_s", 1.4, 9.0, 1.94, 1.3), Cause("bearing_c", 0.6, -2.0, None, 42.9)))
     flagged = Anomaly("1", 1, READ_AT, "pump-1", 2.0, 0.001, 50.0, 1.0, causes)
     scored_at = datetime.now(UTC)  # the view of the last day goes by the database's clock
-    model_id = store.models.add("pump", NewModel(b"", "", {}, {}), scored_at, promote=True)
+    model_id = store.models.add("pump", NewModel(b"", "", {}, RecordCard()), scored_at, promote=True)
     store.ledger.plan("pump", KeyRange(None, (1,)), scored_at)
     batch = store.ledger.claim("pump", model_id, scored_at, timedelta(hours=1))
     result = BatchResult(1, (flagged,), (HourCount(READ_AT, 1, 1),), newest_time=READ_AT)

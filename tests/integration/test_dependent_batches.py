@@ -7,9 +7,10 @@ import pytest
 from sqlalchemy import select
 
 from jobs.app import open_store
+from jobs.champions import load_scorer
 from jobs.databases import reading, writing
 from jobs.scoring.rescoring import Window, rescore_monitor
-from jobs.scoring.run import load_scorer, plan_batches, score_batch
+from jobs.scoring.run import plan_batches, score_batch
 from schemas.errors import LostLease
 from schemas.tables import batches
 from tests.machines import machine

@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import update
 
+from detector.records.card import RecordCard
 from jobs.databases import writing
 from jobs.store import NewModel
 from schemas.tables import alerts
@@ -11,7 +12,7 @@ from tests.flagged_rows import MINUTE, RULE, START, FlaggedRows
 
 @pytest.fixture
 def rows(store, now):
-    store.models.add("pump", NewModel(b"", "", {}, {}), now, promote=True)
+    store.models.add("pump", NewModel(b"", "", {}, RecordCard()), now, promote=True)
     return FlaggedRows(store, "pump", now)
 
 

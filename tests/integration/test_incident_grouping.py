@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, insert, select, update
 
+from detector.records.card import RecordCard
 from jobs.alert_messages import ALERT_TEXTS
 from jobs.app import open_store
 from jobs.databases import writing
@@ -24,7 +25,7 @@ PUMPS = ("pump-1", "o'hara; DROP\n\"é", None)
 
 @pytest.fixture
 def rows(store, now):
-    store.models.add("pump", NewModel(b"", "", {}, {}), now, promote=True)
+    store.models.add("pump", NewModel(b"", "", {}, RecordCard()), now, promote=True)
     return FlaggedRows(store, "pump", now)
 
 
@@ -211,7 +212,7 @@ def test_nothing_touched_changes_nothing(rows, now):
 @pytest.fixture
 def batch_of(store, now):
     """Claims a new batch of the monitor pump."""
-    model_id = store.models.add("pump", NewModel(b"", "", {}, {}), now, promote=True)
+    model_id = store.models.add("pump", NewModel(b"", "", {}, RecordCard()), now, promote=True)
 
     def claim(number):
         store.ledger.plan("pump", KeyRange((number,), (number + 1,)), now)

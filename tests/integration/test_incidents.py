@@ -2,6 +2,7 @@
 
 import pytest
 
+from detector.records.card import RecordCard
 from jobs.store import AnomalyQuery, NewModel
 from schemas.errors import UsageError
 from tests.flagged_rows import MINUTE, START, FlaggedRows
@@ -9,7 +10,7 @@ from tests.flagged_rows import MINUTE, START, FlaggedRows
 
 @pytest.fixture
 def rows(store, now):
-    store.models.add("pump", NewModel(b"", "", {}, {}), now, promote=True)
+    store.models.add("pump", NewModel(b"", "", {}, RecordCard()), now, promote=True)
     return FlaggedRows(store, "pump", now)
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import text
 
+from detector.records.card import RecordCard
 from jobs.champions import Scorers
 from jobs.databases import reading
 from jobs.serving.monitoring import Monitoring
@@ -47,7 +48,7 @@ class Here:
 
 @pytest.fixture
 def here(store, now):
-    store.models.add("pump", NewModel(b"x", "x", {}, {}), now, promote=True)
+    store.models.add("pump", NewModel(b"x", "x", {}, RecordCard()), now, promote=True)
     return Here(store, now)
 
 

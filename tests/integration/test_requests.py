@@ -6,14 +6,17 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
+from detector.core.comparison import ComparisonReport
+from detector.records.card import RecordCard
 from jobs.app import open_store
 from jobs.databases import writing
-from jobs.store import Asked, NewModel, RequestQuery
+from jobs.store import NewModel, RequestQuery, ServedRequest
 from jobs.store.requests import MAX_ATTEMPTS
 from schemas.errors import LostRequest
 
 LEASE = timedelta(minutes=5)
-MODEL = NewModel(b"\x00weights", "ab" * 32, {}, {}, comparison={"reason": "It is better.", "is_promoted": True})
+BETTER = ComparisonReport(verdict="better", is_promoted=True, reason="It is better.")
+MODEL = NewModel(b"\x00weights", "ab" * 32, {}, RecordCard(), comparison=BETTER)
 HOSTILE = "'; DROP TABLE models; -- \\ \"é{}%s"
 
 
@@ -39,7 +42,7 @@ def test_all_that_wait_for_a_monitor_are_served_by_the_oldest(store, now):
     later = store.requests.add("pump", "api", now)
     assert (claim.id, claim.reason, claim.attempts) == (first, "schedule", 1)
     assert states(store) == {first: ("running", None), second: ("running", first), later: ("pending", None)}
-    model_id = store.models.add("pump", MODEL, now, promote=True, asked=Asked(claim))
+    model_id = store.models.add("pump", MODEL, now, promote=True, serves=ServedRequest(claim))
     assert states(store) == {first: ("done", None), second: ("done", first), later: ("pending", None)}
     served = store.requests.page(RequestQuery("pump", state="done"))
     assert {(r.model_id, r.message, r.finished_at) for r in served} == {(model_id, "It is better.", now)}
@@ -78,7 +81,7 @@ def test_a_dead_workers_request_is_picked_up_and_the_old_worker_is_refused(store
     for outlived in (
         lambda: store.requests.renew(dead, now, LEASE),
         lambda: store.requests.fail(dead, "no", now),
-        lambda: store.models.add("pump", MODEL, now, promote=True, asked=Asked(dead)),
+        lambda: store.models.add("pump", MODEL, now, promote=True, serves=ServedRequest(dead)),
         lambda: store.requests.release(dead),
     ):
         with pytest.raises(LostRequest, match=f"retrain request {dead.id} ran out"):
@@ -141,8 +144,8 @@ def test_requests_are_paged_newest_first(store, now):
 
 def test_a_champion_that_was_changed_meanwhile_is_not_replaced_unseen(store, now):
     old, other = (store.models.add("pump", MODEL, now + n * LEASE, promote=True) for n in range(2))
-    late = NewModel(b"", "", {}, {}, comparison={"is_promoted": True, "reason": "It is better."}, beats=old)
+    late = NewModel(b"", "", {}, RecordCard(), comparison=BETTER, beats=old)
     stays = store.models.get(store.models.add("pump", late, now + 2 * LEASE, promote=True))
     assert (stays.state, store.models.champion("pump").model_id) == ("challenger", other)
-    assert stays.comparison["reason"].startswith(f"Model {old}, with which it was compared, stopped being")
-    assert stays.comparison["is_promoted"] is False
+    assert stays.comparison.reason.startswith(f"Model {old}, with which it was compared, stopped being")
+    assert stays.comparison.is_promoted is False

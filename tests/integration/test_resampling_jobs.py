@@ -41,7 +41,7 @@ def score_again(mixer, **changes):
 
 def test_it_is_trained_scored_and_evaluated_on_cells(mixer):
     report = mixer.train(**GRID)
-    assert (report.card["training_records"], report.card["own_models"]) == (300, 0)
+    assert (report.card.training_records, report.card.own_models) == (300, 0)
     assert score(mixer, 800).records == 400
     assert {row.record_time.minute % 4 for row in stored(mixer)} == {0}
     found = evaluate_monitor(mixer.source(**GRID), mixer.store).evaluation

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jobs.incident_rule import incident_rule
-from jobs.scoring.batch_results import combined, score_page
+from jobs.scoring.batch_results import merge_pages, score_page
 from jobs.scoring.rescoring import Window, rescore_monitor
 from schemas.errors import LostLease, NoChampion, UsageError
 from schemas.tables import anomalies, incidents, scores
@@ -177,7 +177,7 @@ class Chaos:
             pages = source.pages(batch.key_range.after, batch.key_range.upto)
             scorer = self.pump.models[champion]
             found = [score_page(page, source.monitor, scorer, batch.planned_at) for page in pages]
-            self.held.append((batch, combined(found, tally)))
+            self.held.append((batch, merge_pages(found, tally)))
         source.close()
 
     def finish(self):

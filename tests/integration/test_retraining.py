@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from sqlalchemy import text
 
-from detector.records.scorer import Scorer
+from detector.core.comparison import FlaggedCount
+from detector.records.scorer import RecordScorer
 from jobs.databases import writing
 from jobs.reading.source import Source
 from jobs.scoring.run import score_monitor
@@ -88,12 +89,12 @@ def test_a_request_ends_in_a_champion_that_was_compared_on_records_new_to_both(p
     assert (done.state, done.training.is_champion, done.training.verdict) == ("done", True, "better"), done.message
     model = plant.store.models.get(done.training.model_id)
     compared = model.comparison
-    assert (compared["champion_id"], compared["records"], compared["seen_by_champion"]) == (first.model_id, 100, 0)
-    assert (compared["is_promoted"], compared["notes"]) == (True, [])
-    assert compared["challenger"]["elbo"] == pytest.approx(compared["champion"]["elbo"], abs=0.5)
-    assert model.card["training_records"] + model.card["calibration_records"] == 900
+    assert (compared.champion_id, compared.records, compared.seen_by_champion) == (first.model_id, 100, 0)
+    assert (compared.is_promoted, compared.notes) == (True, ())
+    assert compared.challenger.elbo == pytest.approx(compared.champion.elbo, abs=0.5)
+    assert model.card.training_records + model.card.calibration_records == 900
     (request,) = plant.store.requests.page(RequestQuery("pump"))
-    assert (request.state, request.model_id, request.message) == ("done", model.id, compared["reason"])
+    assert (request.state, request.model_id, request.message) == ("done", model.id, compared.reason)
     assert plant.events("promoted")[0] == f"Model {model.id} is the champion of monitor 'pump'."
 
 
@@ -106,9 +107,9 @@ def test_labelled_records_count_in_the_comparison_and_stay_out_of_training(plant
         is_fault = int(row.record_key) >= RECORDS + 300
         plant.store.anomalies.label(row.id, "confirmed" if is_fault else "false_positive", plant.now)
     model = plant.store.models.get(plant.retrain().training.model_id)
-    assert model.manifest["about"]["training"]["left_out"] == {"labelled as an anomaly": 4}
-    assert model.comparison["challenger"]["found"]["confirmed"] == {"flagged": 4, "records": 4}
-    assert model.comparison["champion"]["found"]["false_alarms"]["records"] > 0
+    assert model.about.training.left_out == {"labelled as an anomaly": 4}
+    assert model.comparison.challenger.found["confirmed"] == FlaggedCount(4, 4)
+    assert model.comparison.champion.found["false_alarms"].records > 0
     assert "4 labelled as an anomaly" in plant.store.models.card_markdown(model.id)
 
 
@@ -130,8 +131,8 @@ def test_a_worse_challenger_is_refused_and_told_and_promoted_by_force_only(plant
 
 def test_a_degenerate_model_is_refused_whoever_asks(plant, monkeypatch):
     champion = plant.train().model_id
-    score = Scorer.score
-    monkeypatch.setattr(Scorer, "score", lambda self, records: score(self, records).assign(anomaly_score=np.nan))
+    score = RecordScorer.score
+    monkeypatch.setattr(RecordScorer, "score", lambda self, records: score(self, records).assign(anomaly_score=np.nan))
     for policy in ("always", "if_better"):
         report = plant.train(policy)
         assert (report.verdict, report.is_champion) == ("degenerate", False)
@@ -150,17 +151,17 @@ def test_a_challenger_that_is_as_good_waits_for_a_person_where_that_is_asked_for
 def test_without_new_records_the_champion_is_said_to_be_flattered(plant):
     plant.train()
     model = plant.store.models.get(plant.retrain().training.model_id)
-    assert model.comparison["seen_by_champion"] == model.comparison["records"] == 60
-    assert model.comparison["notes"] == ["The champion was made from 60 of the held-out records, which flatters it."]
+    assert model.comparison.seen_by_champion == model.comparison.records == 60
+    assert model.comparison.notes == ("The champion was made from 60 of the held-out records, which flatters it.",)
 
 
 def test_other_features_are_compared_without_their_elbo(plant):
     plant.train(boolean=[])
     plant.grow(RECORDS, 300)
     compared = plant.store.models.get(plant.retrain().training.model_id).comparison
-    assert compared["notes"] == ["The ELBOs do not compare, as their features differ."]
-    assert compared["challenger"]["elbo"] is compared["champion"]["elbo"] is None
-    assert compared["champion"]["flagged"] < 20
+    assert compared.notes == ("The ELBOs do not compare, as their features differ.",)
+    assert compared.challenger.elbo is compared.champion.elbo is None
+    assert compared.champion.flagged < 20
 
 
 def test_a_champion_that_lacks_a_column_now_gives_way(plant):
@@ -168,7 +169,7 @@ def test_a_champion_that_lacks_a_column_now_gives_way(plant):
     plant.grow(RECORDS, 300)
     training = plant.retrain(boolean=[]).training
     assert (training.verdict, training.is_champion) == ("first", True)
-    (note,) = plant.store.models.get(training.model_id).comparison["notes"]
+    (note,) = plant.store.models.get(training.model_id).comparison.notes
     assert note.startswith("The champion cannot score these records: The records lack the columns")
 
 
@@ -178,7 +179,7 @@ def test_a_champion_that_was_tampered_with_gives_way(plant):
         connection.execute(text("UPDATE models SET sha256 = 'ab'"))
     training = plant.retrain().training
     assert training.is_champion
-    assert "SHA-256" in plant.store.models.get(training.model_id).comparison["notes"][0]
+    assert "SHA-256" in plant.store.models.get(training.model_id).comparison.notes[0]
 
 
 def test_a_training_that_cannot_work_fails_with_its_sentence_and_others_go_on(plant):

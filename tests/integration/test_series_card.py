@@ -1,44 +1,46 @@
 """The card of a series monitor: stored with its model, written out, and shown, on each database."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from detector.series.bakeoff import METHODS
-from jobs.commands.card import baselines_advice, baselines_line, card_facts, describe_card
+from detector.series.card import METHODS, BaselineComparison, SeriesCard
+from jobs.commands.card import card_facts, describe_card
+from jobs.kinds.series_card import baselines_advice, baselines_line, baselines_warning
 from jobs.output import Output
-from jobs.training.model_card import baselines_warning
 
 
 def beaten(beside, *methods):
-    return beside | {"beaten_by": list(methods), "auc_pr": dict.fromkeys(METHODS, 0.75) | {"model": 0.5}}
+    area = dict.fromkeys(METHODS, 0.5) | dict.fromkeys(methods, 0.75)
+    return replace(beside, auc_pr=area, event_recall={"spike": dict.fromkeys(METHODS, 0.5)})
 
 
 def test_a_training_stores_how_the_model_fares_beside_baselines(mixer):
     report = mixer.train()
-    beside = mixer.store.models.get(report.model_id).card["beside_baselines"]
-    assert (beside["entities"], beside["records"], beside["problem"]) == (2, 240, None)
-    assert set(beside["auc_pr"]) == set(METHODS)
-    assert 0.5 < beside["auc_pr"]["model"] <= 1
+    beside = mixer.store.models.get(report.model_id).card.beside_baselines
+    assert (beside.entities, beside.records, beside.problem) == (2, 240, None)
+    assert set(beside.auc_pr) == set(METHODS)
+    assert 0.5 < beside.auc_pr["model"] <= 1
     text = mixer.store.models.card_markdown(report.model_id)
     assert "## Beside plain baselines" in text
     assert "events put into 240 held-back normal records of 2 entities" in text
     assert "|  | model | linear AR | kNN on windows | PCA on windows |" in text
-    assert f"| AUC-PR | {beside['auc_pr']['model']:.4g} |" in text
-    assert f"| events found, stuck | {beside['event_recall']['stuck']['model']:.4g} |" in text
+    assert f"| AUC-PR | {beside.auc_pr['model']:.4g} |" in text
+    assert f"| events found, stuck | {beside.event_recall['stuck']['model']:.4g} |" in text
 
 
 def test_training_again_tells_the_same(mixer):
     mixer.train()
-    first, second = (mixer.train("never").card["beside_baselines"] for _ in range(2))
+    first, second = (mixer.train("never").card.beside_baselines for _ in range(2))
     assert first == second
 
 
 def test_records_held_out_for_the_champion_are_no_part_of_it(mixer):
     mixer.train()
     report = mixer.train("never")
-    assert report.card["training_records"] == 1080
-    assert report.card["beside_baselines"]["records"] == 2 * 108
+    assert report.card.training_records == 1080
+    assert report.card.beside_baselines.records == 2 * 108
 
 
 def test_with_too_few_records_the_card_says_so(mixer, capsys):
@@ -48,14 +50,15 @@ def test_with_too_few_records_the_card_says_so(mixer, capsys):
     card = mixer.store.models.get(report.model_id).card
     describe_card(Output(is_json=False), card, "mixer")
     assert f"No comparison with plain baselines. {why}" in capsys.readouterr().out
-    assert baselines_line(card["beside_baselines"]) == f"not known. {why}"
+    assert baselines_line(card.beside_baselines) == f"not known. {why}"
 
 
 def test_a_shown_card_does_not_depend_on_the_order_of_its_keys(mixer, capsys):
     card = mixer.store.models.get(mixer.train().model_id).card
     describe_card(Output(is_json=False), card, "mixer")
     shown = capsys.readouterr().out
-    describe_card(Output(is_json=False), json.loads(json.dumps(card, sort_keys=True)), "mixer")
+    again = SeriesCard.from_json(json.loads(json.dumps(card.to_json(), sort_keys=True)))
+    describe_card(Output(is_json=False), again, "mixer")
     assert capsys.readouterr().out == shown
     assert "Beside plain baselines" in shown
     assert "events found, decoupled" in shown
@@ -64,7 +67,7 @@ def test_a_shown_card_does_not_depend_on_the_order_of_its_keys(mixer, capsys):
 
 def test_a_baseline_that_beats_the_model_is_named_and_what_to_do(mixer, capsys):
     card = mixer.store.models.get(mixer.train().model_id).card
-    card["beside_baselines"] = beaten(card["beside_baselines"], "linear_ar", "knn")
+    card = replace(card, beside_baselines=beaten(card.beside_baselines, "linear_ar", "knn"))
     describe_card(Output(is_json=False), card, "mixer")
     shown = capsys.readouterr().out
     assert "clearly better than this model (0.500): linear AR (AUC-PR 0.750), kNN on windows (AUC-PR 0.750)." in shown
@@ -73,13 +76,13 @@ def test_a_baseline_that_beats_the_model_is_named_and_what_to_do(mixer, capsys):
 
 @pytest.mark.parametrize("tell", [baselines_warning, lambda beside: baselines_advice(beside, "mixer")])
 def test_where_none_beats_it_nothing_is_said(tell):
-    assert tell({"beaten_by": []}) is None
+    assert tell(BaselineComparison()) is None
 
 
 def test_a_model_of_an_earlier_version_shows_its_entities(mixer, capsys):
-    card = {**mixer.train().card}
+    card = mixer.train().card.to_json()
     del card["beside_baselines"]
-    describe_card(Output(is_json=False), card, "mixer")
+    describe_card(Output(is_json=False), SeriesCard.from_json(card), "mixer")
     assert "Entities" in capsys.readouterr().out
 
 
@@ -93,6 +96,6 @@ def test_the_weights_of_views_are_told_where_they_are_weighed(mixer, capsys):
     markdown, shown = described["auto"]
     assert "| entity | departure | forecast | level |" in markdown
     assert "How much each view counts" in shown
-    weights = [of["view_weights"] for of in mixer.store.models.get(report.model_id).card["by_entity"].values()]
+    weights = [of.view_weights for of in mixer.store.models.get(report.model_id).card.by_entity.values()]
     assert [set(of) for of in weights] == [{"departure", "forecast", "level"}] * 2
     assert all(max(of.values()) == 1 for of in weights)

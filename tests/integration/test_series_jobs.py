@@ -9,10 +9,10 @@ from fastapi import HTTPException
 
 from jobs import checks
 from jobs.api.scoring import RecordsToScore, score_records
+from jobs.champions import load_scorer
 from jobs.checks import check_monitor
 from jobs.databases import writing
 from jobs.evaluation import evaluate_monitor, forecast_monitor
-from jobs.scoring.run import load_scorer
 from jobs.store import EventQuery
 from schemas.errors import ArtifactError, RecordsError
 from tests.machines import machine
@@ -22,8 +22,8 @@ from tests.series_monitor import readings
 def test_what_was_trained_is_scored_and_finds_the_faults(mixer):
     report = mixer.train()
     assert (report.is_champion, report.verdict) == (True, "first")
-    assert (report.card["training_records"], report.card["calibration_records"]) == (1200, 240)
-    assert (report.card["entities"], report.card["own_models"], report.card["only_ranked"]) == (2, 2, 0)
+    assert (report.card.training_records, report.card.calibration_records) == (1200, 240)
+    assert (report.card.entities, report.card.own_models, report.card.only_ranked) == (2, 2, 0)
     scored = mixer.score(batch_size=300)
     assert (scored.records, scored.batches) == (1600, 6)
     frame = readings()
@@ -60,10 +60,10 @@ def test_a_challenger_is_compared_by_the_rate_it_keeps_on_the_newest_records(mix
     mixer.train()
     report = mixer.train("if_better")
     compared = mixer.store.models.get(report.model_id).comparison
-    assert compared["records"] == 120
-    assert compared["seen_by_champion"] == 120
-    assert "flatters it" in compared["notes"][0]
-    assert compared["challenger"]["tolerance"] == [0, 3]
+    assert compared.records == 120
+    assert compared.seen_by_champion == 120
+    assert "flatters it" in compared.notes[0]
+    assert compared.challenger.tolerance == (0, 3)
     assert report.is_champion is (report.verdict == "better")
     assert "| a | 540 | its own | 108 |" in mixer.store.models.card_markdown(report.model_id)
 
@@ -75,14 +75,14 @@ def test_a_challenger_that_does_not_know_how_things_are_now_is_refused(mixer):
     mixer.train()
     report = mixer.train("if_better", normal="id <= 600 OR id BETWEEN 1141 AND 1200")
     assert (report.verdict, report.is_champion) == ("degenerate", False)
-    assert "of 66 held-out normal records where 1.00% was asked for" in report.reason
+    assert "of 66 held-out normal records at a requested rate of 1.00%" in report.reason
 
 
 def test_entities_with_too_few_records_for_the_rate_are_ranked_and_that_is_said(mixer, monkeypatch):
     monkeypatch.setattr(checks, "needed_normal_records", lambda _rate: 1000)
     report = mixer.train(false_positive_rate=0.001)
-    assert report.card["only_ranked"] == 2
-    assert {entity["threshold"] for entity in report.card["by_entity"].values()} == {None}
+    assert report.card.only_ranked == 2
+    assert {entity.threshold for entity in report.card.by_entity.values()} == {None}
     assert mixer.score(false_positive_rate=0.001).anomalies == 0
     assert "2 of them have too few calibration records" in mixer.store.models.card_markdown(report.model_id)
 
@@ -139,8 +139,8 @@ def test_records_without_a_time_or_a_machine_are_left_out_of_training_and_scored
     odd.loc[11, "read_at"] = pd.NaT
     mixer.fill(odd, if_exists="replace")
     report = mixer.train()
-    training = mixer.store.models.get(report.model_id).manifest["about"]["training"]
-    assert training["left_out"] == {"without a time": 1, "without an entity": 2}
+    training = mixer.store.models.get(report.model_id).about.training
+    assert training.left_out == {"without a time": 1, "without an entity": 2}
     mixer.score(batch_size=100)
     assert len(mixer.scores()) == 1600
 
@@ -148,7 +148,7 @@ def test_records_without_a_time_or_a_machine_are_left_out_of_training_and_scored
 def test_without_entities_the_table_is_one_series(mixer):
     mixer.fill(readings().query("machine == 'a'"), if_exists="replace")
     report = mixer.train(entity=None)
-    assert list(report.card["by_entity"]) == ["all"]
+    assert list(report.card.by_entity) == ["all"]
     assert mixer.score(entity=None).records == 800
 
 
@@ -168,7 +168,7 @@ def test_a_model_of_single_records_is_not_taken_for_one_of_series(mixer):
         load_scorer(mixer.store, champion, mixer.source().monitor)
     report = mixer.train("if_better")
     assert report.is_champion
-    assert "cannot score these records" in mixer.store.models.get(report.model_id).comparison["notes"][0]
+    assert "cannot score these records" in mixer.store.models.get(report.model_id).comparison.notes[0]
 
 
 def test_a_missing_index_is_an_error_on_a_large_table_and_its_statement_creates_it(mixer, monkeypatch):
@@ -179,7 +179,7 @@ def test_a_missing_index_is_an_error_on_a_large_table_and_its_statement_creates_
 
     ((level, message),) = findings()
     assert level == "warning"
-    monkeypatch.setattr(checks, "_LARGE", 1000)
+    monkeypatch.setattr(checks, "_LARGE_TABLE_RECORDS", 1000)
     assert findings() == [("error", message)]
     with pytest.raises(RecordsError, match="No index begins with \\(machine, read_at\\)"):
         mixer.train()

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from sqlalchemy import select, text
 
+from detector.records.card import RecordCard
 from jobs.app import open_store
 from jobs.databases import reading
 from jobs.store import Anomaly, AnomalyQuery, BatchResult, HourCount, NewModel
@@ -19,7 +20,7 @@ from schemas.keys import KeyRange
 from schemas.tables import anomalies, batch_hours, batches, scores
 
 LEASE = timedelta(minutes=5)
-MODEL = NewModel(b"\x00weights", "ab" * 32, {"format": 1}, {"auroc": 0.5})
+MODEL = NewModel(b"\x00weights", "ab" * 32, {"format": 1}, RecordCard(epochs=5))
 HOUR = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 

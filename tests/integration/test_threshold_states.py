@@ -11,9 +11,10 @@ from sqlalchemy import select
 
 from detector.series.threshold_tracking import Tracker
 from jobs.app import open_store
+from jobs.champions import load_scorer
 from jobs.databases import reading, writing
 from jobs.evaluation import evaluate_monitor
-from jobs.scoring.run import load_scorer, plan_batches, score_batch
+from jobs.scoring.run import plan_batches, score_batch
 from schemas.config import MonitorConfig
 from schemas.errors import LostLease
 from schemas.tables import anomalies, trackers
@@ -47,7 +48,7 @@ def forget(mixer):
 
 
 def test_thresholds_follow_the_records_whatever_the_batch_size(mixer):
-    assert mixer.train(**ONLINE).card["threshold_method"] == "online"
+    assert mixer.train(**ONLINE).card.threshold_method == "online"
     mixer.score(batch_size=1600, **ONLINE)
     before, ends = (mixer.scores(), tracked(mixer)), [row.state_after for row in threshold_changes(mixer)]
     assert len(set(before[1].values())) > 10

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 from sqlalchemy import insert
 
+from detector.records.card import RecordCard
 from jobs.databases import writing
 from jobs.reading.source import Source, keys_of
 from jobs.store import NewModel
-from jobs.training.training_set import TrainingSet, held_out_size, read_training_set, split_training_set
+from jobs.training.training_set import TrainingSet, held_out_size, read_training_set, split_records
 from schemas.config import MonitorConfig
 from schemas.errors import NotEnoughRecords
 from schemas.keys import key_label, load_label
@@ -37,7 +38,7 @@ class Plant:
         times = pd.date_range(START, periods=RECORDS, freq="min", tz="UTC")
         columns = {"read_at": times, "pump": np.where(ids % 2 == 0, PUMP, "b"), "flow": ids / 7.0}
         pd.DataFrame(columns, index=pd.Index(ids, name="id")).to_sql("readings", engine)
-        self.model = store.models.add("pump", NewModel(b"", "", {}, {}), now, promote=True)
+        self.model = store.models.add("pump", NewModel(b"", "", {}, RecordCard()), now, promote=True)
         with writing(engine) as connection:
             row = {"monitor": "pump", "after_key": "", "upto_key": "[9]", "state": "done", "planned_at": now}
             self.batch = connection.execute(insert(batches).values(row).returning(batches.c.id)).scalar_one()
@@ -80,7 +81,7 @@ def test_what_people_called_real_stays_out_and_false_alarms_stay_in(plant):
 
 
 def test_the_label_given_last_counts_whichever_model_flagged_the_record(plant, now):
-    newer = plant.store.models.add("pump", NewModel(b"", "", {}, {}), now, promote=True)
+    newer = plant.store.models.add("pump", NewModel(b"", "", {}, RecordCard()), now, promote=True)
     plant.flag(10, label="confirmed", labelled=START, superseded=START)
     plant.flag(10, label="false_positive", labelled=START + MINUTE, model=newer)
     plant.flag(11, label="confirmed", labelled=START + MINUTE, superseded=START)
@@ -166,7 +167,7 @@ def cut(n, unseen, **settings):
     monitor = MonitorConfig(table="t", key="id", time="read_at", numeric="flow", **settings)
     keys = None if unseen is None else frozenset((i,) for i in unseen)
     shuffled = records.sample(frac=1, random_state=0)
-    return split_training_set(TrainingSet(shuffled, {"in an incident": 5}), monitor, keys)
+    return split_records(TrainingSet(shuffled, {"in an incident": 5}), monitor, keys)
 
 
 def test_the_newest_tenth_is_held_out_then_calibration_then_training():

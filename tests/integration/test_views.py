@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy import Column, Date, DateTime, Double, Integer, MetaData, Table, Text, Uuid, insert, inspect, text
 
+from detector.records.card import RecordCard
 from jobs.databases import open_engine, reading, writing
 from jobs.join_view import join_anomalies
 from jobs.reading.source import Source, keys_of
@@ -27,7 +28,7 @@ def flagged(key, feature="flow", severity=80.0):
 @pytest.fixture
 def finish(store, now):
     """Finishes a batch of the monitor pump."""
-    model_id = store.models.add("pump", NewModel(b"", "", {}, {}), now, promote=True)
+    model_id = store.models.add("pump", NewModel(b"", "", {}, RecordCard()), now, promote=True)
 
     def finisher(number, result, at=now):
         store.ledger.plan("pump", KeyRange((number,), (number + 1,)), now)

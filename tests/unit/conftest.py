@@ -3,7 +3,7 @@
 import pytest
 
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.records.scorer import Scorer
+from detector.records.scorer import RecordScorer
 from tests.samples import FEATURES, SMALL, make_records
 
 
@@ -20,4 +20,4 @@ def artifact(normal_records):
 
 @pytest.fixture(scope="session")
 def scorer(artifact):
-    return Scorer(artifact)
+    return RecordScorer(artifact)

@@ -9,7 +9,7 @@ import pytest
 from detector.records.attribution import MIN_EXCESS_NATS, attribute
 from detector.records.encoder import Matrix
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.records.scorer import Scorer
+from detector.records.scorer import RecordScorer
 from schemas.config import ModelConfig
 from schemas.frames import Features
 from tests.samples import make_records
@@ -45,7 +45,7 @@ def trained_on(make):
     records = make(1500, seed=0)
     normal, config = NormalRecords(records[:1200], records[1200:]), ModelConfig(members=2, hidden=32, steps=300)
     model = fit_artifact(normal, Features(NUMBERS, categorical=("mode",)), config, rule=DecisionRule(rate=0.01))
-    return Scorer(model), make(100, seed=1)
+    return RecordScorer(model), make(100, seed=1)
 
 
 @pytest.fixture(scope="module")

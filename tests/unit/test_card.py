@@ -1,16 +1,18 @@
 """The model card: peers that find what is easy, and a warning where the simplest of them is enough."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from detector.core.baselines import RECORD_BASELINES
-from detector.core.blob import digest
-from detector.records.artifact import dump_artifact, load_artifact
-from detector.records.card import Card, make_card, realised_rates
+from detector.records.artifact import digest, dump_artifact, load_artifact
+from detector.records.card import PeerComparison, RecordCard
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
-from jobs.commands.card import describe_card, knn_advice
+from detector.records.peer_comparison import compare_with_peers, realised_rates
+from jobs.commands.card import describe_card
+from jobs.kinds.record_card import knn_advice
 from jobs.output import Output
 from tests.samples import FEATURES, SMALL
 
@@ -24,13 +26,13 @@ def normal(normal_records):
 
 @pytest.fixture(scope="module")
 def card(artifact, normal):
-    return make_card(artifact, normal)
+    return compare_with_peers(artifact, normal)
 
 
 def card_with(model, knn):
     kinds = {"perturbed": 0.01, "shuffled": -0.01}  # the mean decides, not one kind
     auroc = {kind: dict.fromkeys(METHODS, 0.5) | {"model": model + by, "knn": knn} for kind, by in kinds.items()}
-    return Card(compared_records=100, auroc=auroc, realised_rates={})
+    return PeerComparison(compared_records=100, auroc=auroc, realised_rates={})
 
 
 @pytest.mark.parametrize("name", RECORD_BASELINES)
@@ -60,7 +62,7 @@ def test_a_card_compares_the_model_with_every_peer_on_every_kind(card):
 
 def test_the_same_model_has_the_same_card_even_from_the_store(artifact, normal, card):
     blob = dump_artifact(artifact)
-    assert make_card(load_artifact(blob, digest(blob)), normal) == card
+    assert compare_with_peers(load_artifact(blob, digest(blob)), normal) == card
 
 
 def test_a_card_is_json(card):
@@ -80,11 +82,11 @@ def test_knn_has_to_lead_clearly_for_a_warning():
 def test_a_model_that_learned_nothing_is_beaten_by_knn(normal):
     config = SMALL.model_copy(update={"steps": 1, "score": "elbo"})
     untrained = fit_artifact(normal, FEATURES, config, rule=DecisionRule(rate=0.01))
-    assert make_card(untrained, normal).is_beaten_by_knn
+    assert compare_with_peers(untrained, normal).is_beaten_by_knn
 
 
 def test_without_synthetic_anomalies_there_is_nothing_to_warn_of():
-    card = Card(compared_records=100, auroc={}, realised_rates={})
+    card = PeerComparison(compared_records=100, auroc={}, realised_rates={})
     assert (card.mean_auroc, card.is_beaten_by_knn) == ({}, False)
 
 
@@ -100,24 +102,25 @@ def test_rates_that_too_few_records_cannot_resolve_are_left_out():
 
 
 def test_the_warning_says_what_to_do():
-    told = {"score": "combined", **card_with(model=0.90, knn=0.93).to_json()}
-    advice = knn_advice(told, "pump")
+    card = RecordCard(score="combined", peers=card_with(model=0.90, knn=0.93))
+    advice = knn_advice(card, "pump")
     assert "mean AUROC 0.930 against 0.900" in advice
     assert 'score = "joint_knn" under [monitors.pump.model]' in advice
     assert advice.endswith("plumbline evaluate pump")
-    assert "joint_knn" not in knn_advice({**told, "score": "joint_knn"}, "pump")
-    assert knn_advice({**told, "is_beaten_by_knn": False}, "pump") is None
+    assert "joint_knn" not in knn_advice(replace(card, score="joint_knn"), "pump")
+    assert knn_advice(replace(card, peers=card_with(model=0.93, knn=0.90)), "pump") is None
 
 
 def test_a_shown_card_does_not_depend_on_the_order_of_its_keys(capsys, card):
-    told = {"score": "combined", **card.to_json()}
-    describe_card(Output(is_json=False), told, "pump")
+    stored = RecordCard(score="combined", peers=card)
+    describe_card(Output(is_json=False), stored, "pump")
     shown = capsys.readouterr().out
-    describe_card(Output(is_json=False), json.loads(json.dumps(told, sort_keys=True)), "pump")
+    again = RecordCard.from_json(json.loads(json.dumps(stored.to_json(), sort_keys=True)))
+    describe_card(Output(is_json=False), again, "pump")
     assert capsys.readouterr().out == shown
     assert "isolation forest" in shown
 
 
 def test_a_card_of_an_earlier_version_shows_nothing(capsys):
-    describe_card(Output(is_json=False), {"training_records": 700}, "pump")
+    describe_card(Output(is_json=False), RecordCard.from_json({"training_records": 700}), "pump")
     assert not capsys.readouterr().out

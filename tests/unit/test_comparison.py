@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from detector.core.comparison import Comparison, FlaggedCount, Performance, decide
+from detector.core.comparison import Comparison, ComparisonReport, FlaggedCount, Performance, decide
 
 SOUND = Performance(
     records=1000,
@@ -27,6 +27,11 @@ def finds(kind, flagged, of):
     return replace(SOUND, found={kind: FlaggedCount(flagged, of)})
 
 
+def reported(*sides):
+    comparison = compared(*sides)
+    return ComparisonReport.of(comparison, decide(comparison, "if_better"))
+
+
 def promoted_by(comparison):
     return {policy for policy in ("if_better", "always", "manual", "never") if decide(comparison, policy).is_promoted}
 
@@ -40,8 +45,8 @@ def test_equal_counts_as_better():
 @pytest.mark.parametrize(
     ("challenger", "reason"),
     [
-        (replace(SOUND, flagged=25), "further from the 1.00% asked for: it flags 2.50%"),
-        (replace(SOUND, flagged=1), "further from the 1.00% asked for: it flags 0.10%"),
+        (replace(SOUND, flagged=25), "further from the requested 1.00%: it flags 2.50%"),
+        (replace(SOUND, flagged=1), "further from the requested 1.00%: it flags 0.10%"),
         (replace(SOUND, auroc={"perturbed": 0.95, "scaled": 0.88}), "mean AUROC 0.915, the champion 0.940"),
         (replace(SOUND, elbo=-11.1), "ELBO -11.10 nats per record, the champion -10.00"),
         (finds("confirmed", 28, 30), "it finds fewer confirmed anomalies: 28 of 30, the champion 30"),
@@ -79,7 +84,7 @@ def test_a_rate_beyond_the_tolerance_is_no_worse_where_the_champion_is_further_o
     ("challenger", "reason"),
     [
         (replace(SOUND, fault="its scores are not all finite"), "its scores are not all finite"),
-        (replace(SOUND, flagged=101), "it flags 10.10% of 1,000 held-out normal records where 1.00% was asked for"),
+        (replace(SOUND, flagged=101), "it flags 10.10% of 1,000 held-out normal records at a requested rate of 1.00%"),
         (replace(SOUND, auroc={"perturbed": 0.4, "scaled": 0.5}), "no better than chance"),
         (finds("confirmed", 14, 30), "it loses confirmed anomalies: 14 of 30, the champion 30"),
         (finds("labelled", 0, 8), "it loses anomalies of the label column: 0 of 8, the champion 8"),
@@ -130,12 +135,24 @@ def test_without_held_out_records_nothing_is_called_better():
 def test_a_threshold_without_a_rate_is_not_judged_by_one():
     flags_all = replace(SOUND, flagged=900, tolerance=None)
     assert compared(flags_all, rate=None).verdict == "better"
-    assert "asked" not in decide(compared(flags_all, rate=None), "if_better").reason
+    assert "requested" not in decide(compared(flags_all, rate=None), "if_better").reason
 
 
 def test_every_number_that_decided_is_kept():
-    told = json.loads(json.dumps(compared(finds("confirmed", 14, 30)).to_json(), allow_nan=False))
+    told = json.loads(json.dumps(reported(finds("confirmed", 14, 30)).to_json(), allow_nan=False))
     assert (told["verdict"], told["is_refused"], told["champion_id"]) == ("degenerate", True, 7)
     assert told["challenger"]["found"]["confirmed"] == {"flagged": 14, "records": 30}
     assert told["champion"]["rate"] == 0.01
-    assert not compared().to_json()["is_refused"]
+    assert not reported().to_json()["is_refused"]
+
+
+def test_a_report_is_read_back_as_it_was_written():
+    report = reported(finds("confirmed", 14, 30))
+    assert ComparisonReport.from_json(json.loads(json.dumps(report.to_json()))) == report
+
+
+def test_a_report_of_an_earlier_version_lacks_numbers_and_is_read():
+    first = {"verdict": "worse", "is_refused": True, "reason": "It is worse.", "challenger": {"records": 5}}
+    report = ComparisonReport.from_json(first)
+    assert (report.verdict, report.is_refused, report.reason, report.notes) == ("worse", True, "It is worse.", ())
+    assert (report.challenger.records, report.challenger.found, report.champion) == (5, {}, None)

@@ -13,7 +13,7 @@ from detector.core.drift import P_VALUES, DriftRule, Profile, assess, feature_ke
 from detector.records.artifact import dump_artifact, load_artifact
 from detector.records.feature_types import drift_bins
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.records.scorer import Scorer
+from detector.records.scorer import RecordScorer
 from schemas.config import ModelConfig
 from schemas.errors import ArtifactError
 from schemas.frames import Features
@@ -38,7 +38,7 @@ def reference(rng, n_train=4000, m=500, window=1000):
     """A profile of training records, and the calibration behind its p-values."""
     training, held_out = shuffled(n_train, rng), shuffled(m, rng)
     calibration = Calibration.fit(held_out["load"].abs().to_numpy())
-    return Profile.fit(training, BINS, calibration.p_values(calibration.reference), window), calibration
+    return Profile.fit(training, FEATURES, calibration.p_values(calibration.scores), window), calibration
 
 
 def drift_of(records, profile, calibration, rule=RULE):
@@ -127,7 +127,7 @@ def test_scores_with_ties_are_no_drift(distinct):
     rng = np.random.default_rng(17)
     for _ in range(WINDOWS):
         calibration = Calibration.fit(rng.integers(0, distinct, 300).astype(float))
-        profile = Profile.fit(make_records(50), BINS, calibration.p_values(calibration.reference), 10)
+        profile = Profile.fit(make_records(50), FEATURES, calibration.p_values(calibration.scores), 10)
         counts = profile.counts(make_records(2000), calibration.p_values(rng.integers(0, distinct, 2000).astype(float)))
         assert not assess(profile, counts, RULE).is_score_drift
 
@@ -244,7 +244,7 @@ def test_a_scorer_reads_the_profile_of_its_artifact_and_does_without_one(state):
     records = make_records(100)
     parts = NormalRecords(records[:60], records[60:])
     plain = fit_artifact(parts, FEATURES, ModelConfig(members=1, hidden=4, steps=1), rule=DecisionRule(rate=0.1))
-    assert Scorer(plain).profile is None
+    assert RecordScorer(plain).profile is None
     plain.about["profile"] = state
     blob = dump_artifact(plain)
-    assert Scorer(load_artifact(blob, digest(blob))).profile == Profile.from_state(state)
+    assert RecordScorer(load_artifact(blob, digest(blob))).profile == Profile.from_state(state)

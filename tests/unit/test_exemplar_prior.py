@@ -5,7 +5,7 @@ import pytest
 
 from detector.records.exemplar_prior import ExemplarPrior
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.records.scorer import Scorer
+from detector.records.scorer import RecordScorer
 from tests.samples import FEATURES, SMALL, make_records
 
 NONE = np.array([-1])
@@ -55,14 +55,14 @@ def test_a_record_is_no_exemplar_of_its_own(rng):
 def test_a_training_record_is_scored_against_the_other_exemplars(normal_records):
     split = NormalRecords(normal_records.iloc[:1000], normal_records.iloc[1000:])
     config = SMALL.model_copy(update={"score": "elbo"})
-    model = Scorer(fit_artifact(split, FEATURES, config, rule=DecisionRule(rate=0.01))).model
+    model = RecordScorer(fit_artifact(split, FEATURES, config, rule=DecisionRule(rate=0.01))).model
     assert (model.training_score(split.training) > model.anomaly_score(split.training)).all()
 
 
 def test_the_elbo_of_an_autoencoder_is_its_log_likelihood(normal_records):
     config = SMALL.model_copy(update={"kind": "autoencoder", "score": "elbo", "steps": 20})
     split = NormalRecords(normal_records.iloc[:200], normal_records.iloc[200:400])
-    model = Scorer(fit_artifact(split, FEATURES, config, rule=DecisionRule(rate=0.05))).model
+    model = RecordScorer(fit_artifact(split, FEATURES, config, rule=DecisionRule(rate=0.05))).model
     fresh = make_records(50, seed=2)
     nll = model._posterior(model.encoder.encode(fresh)).nll.sum(axis=1, dtype=np.float64)
     np.testing.assert_allclose(model.anomaly_score(fresh), nll)

@@ -1,4 +1,4 @@
-"""Trials: what a trained model makes of held-out, known and synthetic records."""
+"""Measuring: results of a trained model on held-out, known and synthetic records."""
 
 from dataclasses import replace
 
@@ -8,9 +8,9 @@ import pytest
 from detector.core.calibration import Calibration
 from detector.core.comparison import Comparison
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.records.held_out import Trial, flagged_tolerance, perform
+from detector.records.held_out import HeldOutRecords, flagged_tolerance, measure
 from detector.records.held_out_elbo import elbo_difference, held_out_elbo
-from detector.records.scorer import Scorer
+from detector.records.scorer import RecordScorer
 from tests.samples import FEATURES, SMALL, make_records
 
 NEWER = make_records(800, seed=1)
@@ -24,17 +24,17 @@ def faults():
 @pytest.fixture(scope="module")
 def trial(artifact, faults):
     known = {"confirmed": faults, "labelled": faults.head(0)}
-    return Trial.of(NEWER.head(600), NEWER.head(0), known, artifact.encoder, 0)
+    return HeldOutRecords.of(NEWER.head(600), NEWER.head(0), known, artifact.encoder, 0)
 
 
 @pytest.fixture(scope="module")
 def performance(scorer, trial):
-    return perform(scorer, trial, 0.01, with_elbo=True)
+    return measure(scorer, trial, 0.01, with_elbo=True)
 
 
 def trained(records, **settings):
     split = NormalRecords(records.iloc[:1000], records.iloc[1000:])
-    return Scorer(fit_artifact(split, FEATURES, SMALL.model_copy(update=settings), rule=DecisionRule(rate=0.01)))
+    return RecordScorer(fit_artifact(split, FEATURES, SMALL.model_copy(update=settings), rule=DecisionRule(rate=0.01)))
 
 
 def test_a_sound_model_keeps_its_rate_and_finds_what_is_wrong(performance):
@@ -48,13 +48,13 @@ def test_a_sound_model_keeps_its_rate_and_finds_what_is_wrong(performance):
 
 
 def test_a_trial_repeats_to_the_bit(scorer, trial, performance, artifact, faults):
-    again = Trial.of(NEWER.head(600), NEWER.head(0), {"confirmed": faults}, artifact.encoder, 0)
-    assert perform(scorer, again, 0.01, with_elbo=True) == performance
+    again = HeldOutRecords.of(NEWER.head(600), NEWER.head(0), {"confirmed": faults}, artifact.encoder, 0)
+    assert measure(scorer, again, 0.01, with_elbo=True) == performance
 
 
 def test_without_held_out_records_anomalies_are_made_of_spare_ones(scorer, artifact):
-    trial = Trial.of(NEWER.head(0), NEWER.tail(100), {}, artifact.encoder, 0)
-    found = perform(scorer, trial, 0.01, with_elbo=True)
+    trial = HeldOutRecords.of(NEWER.head(0), NEWER.tail(100), {}, artifact.encoder, 0)
+    found = measure(scorer, trial, 0.01, with_elbo=True)
     assert (found.records, found.flagged, found.elbo) == (0, 0, None)
     assert found.auroc["perturbed"] > 0.9
 
@@ -62,22 +62,22 @@ def test_without_held_out_records_anomalies_are_made_of_spare_ones(scorer, artif
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"reference": np.full(500, 2.0)}, None),
-        ({"reference": np.array([1.0, np.nan])}, "its scores are not all finite"),
+        ({"scores": np.full(500, 2.0)}, None),
+        ({"scores": np.array([1.0, np.nan])}, "its scores are not all finite"),
     ],
 )
 def test_scores_that_are_not_finite_are_a_fault(artifact, trial, change, fault):
-    scorer = Scorer(replace(artifact, calibration=replace(artifact.calibration, **change)))
-    assert perform(scorer, trial, 0.01, with_elbo=False).fault == fault
+    scorer = RecordScorer(replace(artifact, calibration=replace(artifact.calibration, **change)))
+    assert measure(scorer, trial, 0.01, with_elbo=False).fault == fault
 
 
 def test_one_score_for_every_record_is_a_fault_and_degenerate(artifact, trial):
-    class Constant(Scorer):
+    class Constant(RecordScorer):
         def score(self, records):
             return super().score(records).assign(anomaly_score=1.5)
 
     scorer = Constant(replace(artifact, calibration=Calibration.fit(np.full(500, 1.5))))
-    found = perform(scorer, trial, 0.01, with_elbo=False)
+    found = measure(scorer, trial, 0.01, with_elbo=False)
     assert found.fault == "it gives every normal record the same score, 1.5"
     assert Comparison(found, None, None, 0.01, 10, 600, 0).verdict == "degenerate"
 
@@ -85,7 +85,7 @@ def test_one_score_for_every_record_is_a_fault_and_degenerate(artifact, trial):
 def test_99_of_100_sound_models_flag_as_many_as_the_tolerance_says(artifact):
     rng = np.random.default_rng(0)
     scores = rng.random((4000, 299 + 500))
-    scorer = Scorer(replace(artifact, calibration=Calibration.fit(scores[0, :299])))
+    scorer = RecordScorer(replace(artifact, calibration=Calibration.fit(scores[0, :299])))
     low, high = flagged_tolerance(500, 0.02, scorer)
     thresholds = np.sort(scores[:, :299])[:, 299 - 6]  # the rank is 6 of 300
     flagged = (scores[:, 299:] > thresholds[:, None]).sum(axis=1)
@@ -112,6 +112,6 @@ def test_elbos_without_common_units_are_told_apart(scorer, normal_records):
     assert elbo_difference(scorer, trained(fewer)) == "they encode 'mode' differently"
     assert "autoencoder" in elbo_difference(scorer, trained(normal_records, kind="autoencoder"))
     renamed = replace(scorer.artifact.encoder, columns=scorer.artifact.encoder.columns[1:])
-    other = Scorer(scorer.artifact)
+    other = RecordScorer(scorer.artifact)
     other.artifact = replace(scorer.artifact, encoder=renamed)
     assert elbo_difference(scorer, other) == "their features differ"

@@ -6,7 +6,7 @@ import pytest
 
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
 from detector.records.model import CHUNK
-from detector.records.scorer import Scorer
+from detector.records.scorer import RecordScorer
 from schemas.config import ModelConfig
 from schemas.errors import MissingColumns, RecordsError
 from tests.samples import FEATURES, make_records
@@ -68,7 +68,7 @@ def generator(normal_records):
     """A model that was trained for long enough to know how little noise its features have."""
     config = ModelConfig(members=1, hidden=32, steps=1000, batch_size=64, learning_rate=6e-3, patience=20)
     normal = NormalRecords(normal_records.iloc[:1000], normal_records.iloc[1000:])
-    return Scorer(fit_artifact(normal, FEATURES, config, rule=DecisionRule(rate=0.01)))
+    return RecordScorer(fit_artifact(normal, FEATURES, config, rule=DecisionRule(rate=0.01)))
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,8 @@ from detector.core.blob import digest
 from detector.core.calibration import benjamini_hochberg
 from detector.records.artifact import dump_artifact, load_artifact
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.records.model import CHUNK
-from detector.records.scorer import Scorer
-from detector.records.scores import SCORES
+from detector.records.model import CHUNK, SCORES
+from detector.records.scorer import RecordScorer
 from schemas.config import ModelConfig
 from schemas.errors import RecordsError
 from tests.samples import FEATURES, SMALL, make_records
@@ -53,7 +52,7 @@ def test_a_score_has_the_same_bits_however_many_threads_work(scorer, name):
 
 def test_the_scorer_decides_the_same_however_many_threads_work(artifact):
     many = make_records(CHUNK + 300, seed=4)
-    one, three = (Scorer(artifact, threads=threads).score(many) for threads in (1, 3))
+    one, three = (RecordScorer(artifact, threads=threads).score(many) for threads in (1, 3))
     pd.testing.assert_frame_equal(one, three, check_exact=True)
 
 
@@ -70,7 +69,7 @@ def test_the_reconstruction_error_is_in_units_of_the_usual_one(scorer):
 
 def test_a_stored_model_scores_the_same_bits(artifact, scorer, records):
     blob = dump_artifact(artifact)
-    again = Scorer(load_artifact(blob, digest(blob)))
+    again = RecordScorer(load_artifact(blob, digest(blob)))
     pd.testing.assert_frame_equal(scorer.score(records), again.score(records), check_exact=True)
 
 
@@ -89,8 +88,8 @@ def test_the_same_seed_trains_the_same_model_and_another_seed_another(normal_rec
     split = NormalRecords(normal_records.iloc[:1000], normal_records.iloc[1000:])
     again = fit_artifact(split, FEATURES, SMALL, rule=DecisionRule(rate=0.01))
     other = fit_artifact(split, FEATURES, SMALL.model_copy(update={"seed": 1}), rule=DecisionRule(rate=0.01))
-    np.testing.assert_array_equal(artifact.calibration.reference, again.calibration.reference)
-    assert (artifact.calibration.reference != other.calibration.reference).any()
+    np.testing.assert_array_equal(artifact.calibration.scores, again.calibration.scores)
+    assert (artifact.calibration.scores != other.calibration.scores).any()
 
 
 def test_scores_come_with_p_values_and_decisions_on_the_records_index(scorer, records):
@@ -104,12 +103,12 @@ def test_scores_come_with_p_values_and_decisions_on_the_records_index(scorer, re
 
 
 def test_a_false_discovery_rate_changes_decisions_and_thresholds_but_no_score(artifact, scorer, records):
-    by_batch = Scorer(artifact, false_discovery_rate=0.5).score(records)
+    by_batch = RecordScorer(artifact, false_discovery_rate=0.5).score(records)
     pd.testing.assert_frame_equal(by_batch.iloc[:, :3], scorer.score(records).iloc[:, :3])
     decided = benjamini_hochberg(by_batch["p_value"].to_numpy(), 0.5)
     assert decided.any()
     np.testing.assert_array_equal(by_batch["is_anomaly"], decided)
-    usual = Scorer(artifact, false_discovery_rate=1e-6).score(records)
+    usual = RecordScorer(artifact, false_discovery_rate=1e-6).score(records)
     assert not usual["is_anomaly"].any()
     assert np.isinf(usual["threshold"]).all()
 
@@ -133,14 +132,14 @@ def test_no_records_are_refused(scorer, records):
 def test_every_kind_of_model_finds_gross_errors(normal_records, records, changes):
     config = ModelConfig.model_validate({**SMALL.model_dump(), **changes})
     split = NormalRecords(normal_records.iloc[:1000], normal_records.iloc[1000:])
-    scores = Scorer(fit_artifact(split, FEATURES, config, rule=DecisionRule(rate=0.01))).score(records)
+    scores = RecordScorer(fit_artifact(split, FEATURES, config, rule=DecisionRule(rate=0.01))).score(records)
     assert (scores["anomaly_score"].iloc[:3] > scores["anomaly_score"].iloc[3:].quantile(0.9)).all()
 
 
 def test_an_autoencoder_has_no_divergence_from_the_prior(normal_records):
     config = SMALL.model_copy(update={"kind": "autoencoder", "steps": 20})
     split = NormalRecords(normal_records.iloc[:200], normal_records.iloc[200:400])
-    model = Scorer(fit_artifact(split, FEATURES, config, rule=DecisionRule(rate=0.05))).model
+    model = RecordScorer(fit_artifact(split, FEATURES, config, rule=DecisionRule(rate=0.05))).model
     posterior = model._posterior(model.encoder.encode(normal_records))
     assert not posterior.kl.any()
     assert not posterior.z_log_var.any()

@@ -6,8 +6,9 @@ from itertools import cycle
 import numpy as np
 import pytest
 
-from detector.series.bakeoff import METHODS, MODEL, MOST_ENTITIES, BakeoffResult, cases_of, fit_contests, try_out
-from detector.series.card import CLEARLY, MOST_ROUNDS, SeriesCard, make_card
+from detector.series.bakeoff import MAX_ENTITIES, BakeoffResult, cases_of, fit_cases, try_case
+from detector.series.baseline_comparison import MAX_ROUNDS, compare_with_baselines
+from detector.series.card import METHODS, MIN_BASELINE_LEAD, MODEL, BaselineComparison
 from detector.series.model import SeriesModel
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
@@ -37,18 +38,18 @@ def model(series):
 
 @pytest.fixture(scope="module")
 def card(model, series):
-    return make_card(model, series, RATE)
+    return compare_with_baselines(model, series, RATE)
 
 
 def card_with(leads, model_recall=0.5):
     area = dict.fromkeys(METHODS, 0.5) | {method: 0.5 + lead for method, lead in leads.items()}
     recall = dict.fromkeys(METHODS, 0.5) | {MODEL: model_recall}
-    return SeriesCard(entities=1, records=100, events={"spike": 9}, auc_pr=area, event_recall={"spike": recall})
+    return BaselineComparison(entities=1, records=100, events={"spike": 9}, auc_pr=area, event_recall={"spike": recall})
 
 
 def test_a_card_compares_the_model_with_every_baseline_on_every_kind(card):
     assert (card.entities, card.records, card.problem) == (2, 240, None)
-    assert sum(card.events.values()) == 2 * MOST_ROUNDS
+    assert sum(card.events.values()) == 2 * MAX_ROUNDS
     assert list(card.events) == list(card.event_recall) == list(KINDS)
     assert all(tuple(found) == METHODS for found in [card.auc_pr, *card.event_recall.values()])
     assert card.auc_pr[MODEL] > 0.7
@@ -57,14 +58,14 @@ def test_a_card_compares_the_model_with_every_baseline_on_every_kind(card):
 
 def test_the_same_model_has_the_same_card_and_the_records_stay_as_they_are(card, model):
     again = machines()
-    assert make_card(model, again, RATE) == card
+    assert compare_with_baselines(model, again, RATE) == card
     np.testing.assert_array_equal(again["a"].values, machines()["a"].values)
 
 
 def test_a_card_does_not_depend_on_the_order_in_which_records_came(card, model, series):
     order = np.random.default_rng(0).permutation(600)
     shuffled = {name: Series(one.times[order], one.values[order]) for name, one in reversed(series.items())}
-    assert make_card(model, shuffled, RATE) == card
+    assert compare_with_baselines(model, shuffled, RATE) == card
 
 
 def test_no_method_has_seen_the_records_that_it_is_tried_on(model, series):
@@ -72,7 +73,7 @@ def test_no_method_has_seen_the_records_that_it_is_tried_on(model, series):
     changed = {
         name: Series(one.times, np.where(one.times[:, None] < 480, one.values, 0)) for name, one in series.items()
     }
-    honest, other = (fit_contests(cases_of(model, found), model)[0] for found in (series, changed))
+    honest, other = (fit_cases(cases_of(model, found), model)[0] for found in (series, changed))
     assert [len(part) for part in (cases[0].earlier, cases[0].later)] == [480, 120]
     assert cases[0].later.times[0] == 480
     for name, method in honest.methods.items():
@@ -82,7 +83,7 @@ def test_no_method_has_seen_the_records_that_it_is_tried_on(model, series):
 
 def test_a_later_record_is_scored_with_its_whole_past():
     series = machines(2000, "a")
-    contest = fit_contests(cases_of(fitted(series), series), fitted(series))[0]
+    contest = fit_cases(cases_of(fitted(series), series), fitted(series))[0]
     whole = Series(series["a"].times, series["a"].values)
     for method in contest.methods.values():
         expected = method.scores(whole)[1600:2000]
@@ -99,14 +100,14 @@ def test_the_work_is_bounded_whatever_the_training():
     assert [(len(case.earlier), len(case.later)) for case in cases] == [(10_000, 2_000)] * 2
     assert cases[0].earlier.times[-1] + 1 == cases[0].later.times[0] == 24_000
     several = dict.fromkeys(names, large["a"])
-    assert len(cases_of(fitted(many), several)) < MOST_ENTITIES
+    assert len(cases_of(fitted(many), several)) < MAX_ENTITIES
 
 
 def test_entities_that_share_a_model_are_tried_with_a_shared_one(series):
     shared = fitted(series, models="shared")
-    contests = fit_contests(cases_of(shared, series), shared)
+    contests = fit_cases(cases_of(shared, series), shared)
     assert contests[0].methods["knn"] is contests[1].methods["knn"]
-    assert make_card(shared, series, RATE).entities == 2
+    assert compare_with_baselines(shared, series, RATE).entities == 2
 
 
 def test_only_entities_with_a_model_of_their_own_are_tried_where_there_are_some(series):
@@ -119,7 +120,7 @@ def test_gaps_in_time_cut_the_past_of_every_method():
     one = machines(1200, "a")["a"]
     gapped = {"a": Series(one.times + 1000 * (one.times >= 1000), one.values)}
     model = fitted(gapped, max_gap=10)
-    contest = fit_contests(cases_of(model, gapped), model)[0]
+    contest = fit_cases(cases_of(model, gapped), model)[0]
     alone = Series(contest.case.later.times[40:], contest.case.later.values[40:])
     for method in contest.methods.values():
         tail = method.later(contest.case, contest.case.later.values)[40:]
@@ -127,19 +128,19 @@ def test_gaps_in_time_cut_the_past_of_every_method():
 
 
 def test_too_few_records_give_a_reason_instead(model):
-    card = make_card(model, machines(499), RATE)
+    card = compare_with_baselines(model, machines(499), RATE)
     assert card.problem == "No entity has the 500 normal records that it takes to hold back 100."
     assert (card.auc_pr, card.mean_event_recall, card.beaten_by) == ({}, {}, [])
 
 
 def test_repeated_records_do_not_count_twice(model, series):
     repeated = {name: Series(one.times // 4, one.values) for name, one in series.items()}
-    assert "500 normal records" in make_card(model, repeated, RATE).problem
+    assert "500 normal records" in compare_with_baselines(model, repeated, RATE).problem
 
 
 def test_channels_that_are_flags_alone_give_a_reason_instead():
     flags = {"a": Series(np.arange(600), channels(600, 0)[:, 3:])}
-    assert "No synthetic anomaly can be made" in make_card(fitted(flags), flags, RATE).problem
+    assert "No synthetic anomaly can be made" in compare_with_baselines(fitted(flags), flags, RATE).problem
 
 
 def test_records_right_after_an_event_count_neither_way():
@@ -157,24 +158,24 @@ def test_an_event_is_found_by_one_record_above_what_normal_ones_reach_at_the_rat
     events = (Event("shift", 60, 70, 0), Event("spike", 120, 130, 0))
     scores[65], scores[120:130] = 2.0, 0.9
     tried = BakeoffResult(200, events, {MODEL: scores})
-    assert tried.found(MODEL, 0.01).tolist() == [True, False]  # none of 148 normal records may lie above
-    assert tried.found(MODEL, 0.15).tolist() == [True, True]
-    assert tried.found(MODEL, 1e-9).tolist() == [True, False]  # a rate too small for them is that of none
+    assert tried.is_found(MODEL, 0.01).tolist() == [True, False]  # none of 148 normal records may lie above
+    assert tried.is_found(MODEL, 0.15).tolist() == [True, True]
+    assert tried.is_found(MODEL, 1e-9).tolist() == [True, False]  # a rate too small for them is that of none
 
 
 def test_rounds_are_laid_end_to_end(model, series):
-    contest = fit_contests(cases_of(model, series), model)[0]
-    tried = try_out(contest, 3, cycle(["spike"]), np.random.default_rng(0))
+    contest = fit_cases(cases_of(model, series), model)[0]
+    tried = try_case(contest, 3, cycle(["spike"]), np.random.default_rng(0))
     assert [event.start // 120 for event in tried.events] == [0, 1, 2]
     assert {len(scores) for scores in tried.scores.values()} == {360}
     assert tried.is_anomaly.sum() == sum(event.end - event.start for event in tried.events)
 
 
 def test_a_baseline_has_to_lead_clearly_and_miss_no_more_events():
-    assert card_with({"knn": CLEARLY + 0.01, "pca": CLEARLY + 0.02}).beaten_by == ["pca", "knn"]
-    assert card_with({"knn": CLEARLY - 0.01}).beaten_by == []
-    assert card_with({"knn": CLEARLY + 0.01}, model_recall=0.6).beaten_by == []
-    assert card_with({MODEL: CLEARLY + 0.01}).beaten_by == []
+    assert card_with({"knn": MIN_BASELINE_LEAD + 0.01, "pca": MIN_BASELINE_LEAD + 0.02}).beaten_by == ["pca", "knn"]
+    assert card_with({"knn": MIN_BASELINE_LEAD - 0.01}).beaten_by == []
+    assert card_with({"knn": MIN_BASELINE_LEAD + 0.01}, model_recall=0.6).beaten_by == []
+    assert card_with({MODEL: MIN_BASELINE_LEAD + 0.01}).beaten_by == []
 
 
 def test_a_card_is_json(card):

@@ -68,7 +68,7 @@ def test_entities_with_too_few_calibration_records_pool_them():
     pool = np.sort(np.concatenate([scorer.model.reference("a"), scorer.model.reference("b")]))
     for entity in ("a", "b"):
         assert scorer.entity_threshold(entity).is_pooled
-        np.testing.assert_array_equal(scorer.entity_threshold(entity).calibration.reference, pool)
+        np.testing.assert_array_equal(scorer.entity_threshold(entity).calibration.scores, pool)
         assert scorer.entity_threshold(entity).threshold == pool[-1]
     assert not SeriesScorer(trained(), rate=0.01).entity_threshold("a").is_pooled
 
@@ -79,7 +79,7 @@ def test_a_single_entity_with_too_few_calibration_records_takes_those_of_all():
     scorer = SeriesScorer(SeriesArtifact(FEATURES, model, 0.004, {"a": 1500, "new": 350}, {}))
     pool = np.sort(np.concatenate([model.reference("a"), model.reference("new")]))
     assert (scorer.entity_threshold("a").is_pooled, scorer.entity_threshold("new").is_pooled) == (False, True)
-    np.testing.assert_array_equal(scorer.entity_threshold("new").calibration.reference, pool)
+    np.testing.assert_array_equal(scorer.entity_threshold("new").calibration.scores, pool)
     assert np.isfinite(scorer.entity_threshold("new").threshold)
 
 

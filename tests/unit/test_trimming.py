@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.records.scorer import Scorer
+from detector.records.scorer import RecordScorer
 from schemas.frames import Features
 from tests.samples import FEATURES, SMALL, make_records
 
@@ -14,7 +14,7 @@ RULE = DecisionRule(rate=0.05)
 
 def fitted(training, trim):
     config = SMALL.model_copy(update={"trim": trim, "steps": 50})
-    return Scorer(fit_artifact(NormalRecords(training, make_records(200, seed=2)), FEATURES, config, rule=RULE))
+    return RecordScorer(fit_artifact(NormalRecords(training, make_records(200, seed=2)), FEATURES, config, rule=RULE))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,98 @@
+"""Origin of a model: the records, the versions and the epochs of its training."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from detector.core.json_values import present_fields
+
+
+@dataclass(frozen=True)
+class TrainingRange:
+    """The normal records that a model was made from, records held out for its comparison included.
+
+    Attributes:
+        records: how many.
+        first_key: of the first record, as people read it.
+        last_key: of the last record, as people read it.
+        upto_key: the last key, exact, as `schemas.keys.dump_key` writes it.
+        first_time: earliest time in ISO form; None without times.
+        last_time: latest time in ISO form; None without times.
+        left_out: how many normal records were left out, by reason.
+    """
+
+    records: int = 0
+    first_key: str = ""
+    last_key: str = ""
+    upto_key: str = ""
+    first_time: str | None = None
+    last_time: str | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def keys(self) -> str:
+        """The first and the last key, for people."""
+        return f"{self.first_key} to {self.last_key}"
+
+    @property
+    def times(self) -> str | None:
+        """The first and the last time, for people; None without times."""
+        return f"{self.first_time} to {self.last_time}" if self.first_time else None
+
+
+@dataclass(frozen=True)
+class PastEpoch:
+    """An epoch of a finished training; ELBOs in nats per record.
+
+    Attributes:
+        number: of the epoch, from 1.
+        of: epochs planned.
+        elbo: on the training records.
+        held_out_elbo: on the records held out to watch; None without any.
+    """
+
+    number: int = 0
+    of: int = 0
+    elbo: float | None = None
+    held_out_elbo: float | None = None
+
+
+@dataclass(frozen=True)
+class About:
+    """What an artifact records about its training; the artifact stores it as JSON.
+
+    Attributes:
+        training: the records that the model was made from.
+        versions: of the libraries, and the backend.
+        history: the epochs of its networks.
+        grid: the grid of time of its records; None if they were used as they are.
+        profile: state of the `detector.core.drift.Profile` of the training records; None in models of other origin.
+    """
+
+    training: TrainingRange = TrainingRange()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    history: tuple[PastEpoch, ...] = ()
+    grid: str | None = None
+    profile: Mapping[str, Any] | None = None
+
+    @classmethod
+    def from_json(cls, about: Mapping[str, Any]) -> Self:
+        """Read `about` of an artifact; a missing entry keeps its default."""
+        return cls(
+            **present_fields(cls, about)
+            | {
+                "training": TrainingRange(**present_fields(TrainingRange, about.get("training", {}))),
+                "history": tuple(PastEpoch(**present_fields(PastEpoch, epoch)) for epoch in about.get("history", ())),
+            }
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the value as the artifact's JSON holds it; what is None is left out."""
+        entries = {
+            "training": {**vars(self.training), "left_out": dict(self.training.left_out)},
+            "versions": dict(self.versions),
+            "history": [asdict(epoch) for epoch in self.history],
+            "grid": self.grid,
+            "profile": self.profile,
+        }
+        return {name: value for name, value in entries.items() if value is not None}

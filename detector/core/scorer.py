@@ -1,0 +1,124 @@
+"""The one face of a trained model that scores, whether it scores single records or records of a series."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from detector.core.about import About
+from detector.core.calibration import severity
+from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation, Features
+
+if TYPE_CHECKING:
+    from detector.series.segments import Segment
+    from detector.series.threshold_tracking import Trackers
+
+ReadPast: TypeAlias = "Callable[[pd.DataFrame, Features, int], Sequence[Segment]]"
+"""Reads the past of a page of records: so many moments of these features."""
+StoredThreshold: TypeAlias = Callable[[str], dict[str, Any] | None]
+"""Returns the state of an entity's tracked threshold, or None if it has not started."""
+
+
+class RecordProfile(Protocol):
+    """Counts records in the bins that the training fixed."""
+
+    def counts(self, records: pd.DataFrame, p_values: np.ndarray) -> dict[str, list[int]]:
+        """Count n records in each bin, by feature and by p-value."""
+        ...
+
+
+class BoundScorer(Protocol):
+    """A scorer that has everything it needs to score the records of one page."""
+
+    @property
+    def context_rows(self) -> int:
+        """For how many later records of its entity a record is past; 0 if each record is scored alone."""
+        ...
+
+    @property
+    def profile(self) -> RecordProfile | None:
+        """The profile of the training records, or None if the model has none."""
+        ...
+
+    def score(self, records: pd.DataFrame) -> pd.DataFrame:
+        """Return one row per record on the records' index: the columns of `schemas.frames.SCORE_COLUMNS`."""
+        ...
+
+    def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
+        """Return the `top` causes of each of n scores, largest share first."""
+        ...
+
+
+class Scorer(Protocol):
+    """A trained model with its calibration, at the rate that its monitor asks for now."""
+
+    @property
+    def about(self) -> About:
+        """The origin of the model."""
+        ...
+
+    @property
+    def context_rows(self) -> int:
+        """For how many later records of its entity a record is past; 0 if each record is scored alone."""
+        ...
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether a false-positive rate sets the threshold; otherwise labels do."""
+        ...
+
+    def bind(self, page: pd.DataFrame, read_past: ReadPast, trackers: "Trackers | None" = None) -> BoundScorer:
+        """Return the scorer of a page of records; a scorer of single records is bound to any page.
+
+        Args:
+            page: the records.
+            read_past: reads their past, if the model needs it.
+            trackers: of the thresholds; without them thresholds are fixed. Scoring advances them.
+        """
+        ...
+
+    def at_rate(self, rate: float) -> Self:
+        """Return the same model at another false-positive rate.
+
+        Raises:
+            RateTooSmall: If the calibration records cannot resolve the rate.
+        """
+        ...
+
+    def thresholds_of(self, entities: np.ndarray, scores: np.ndarray, trackers: "Trackers | None" = None) -> np.ndarray:
+        """Return the threshold of each of n scores, in the order in which their records came."""
+        ...
+
+    def trackers(self, stored: StoredThreshold) -> "Trackers | None":
+        """Return trackers of the thresholds that start at stored states, or None if thresholds cannot move."""
+        ...
+
+    def can_score(self, entity: str) -> bool:
+        """Return whether the model scores records of the entity."""
+        ...
+
+    def unknown_entities(self, names: Sequence[str]) -> list[str]:
+        """Return the entities that the model has not learned although it scores by entity, in order of name."""
+        ...
+
+
+def score_frame(
+    index: pd.Index, scores: np.ndarray, p_values: np.ndarray, thresholds: "np.ndarray | float"
+) -> pd.DataFrame:
+    """Return the columns of `schemas.frames.SCORE_COLUMNS` for n scored records.
+
+    Args:
+        index: of the records.
+        scores: (n,) anomaly scores, NaN for a record that is not scored.
+        p_values: (n,) of the scores.
+        thresholds: (n,), or one for all; a record with a score above its threshold is an anomaly.
+    """
+    columns = {
+        ANOMALY_SCORE: scores,
+        P_VALUE: p_values,
+        SEVERITY: severity(p_values),
+        THRESHOLD: thresholds,
+        IS_ANOMALY: scores > thresholds,
+    }
+    return pd.DataFrame(columns, index=index)

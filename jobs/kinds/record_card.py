@@ -1,0 +1,119 @@
+"""The card of a model of single records as people read it."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from jobs.kinds.card_text import CardTable, Paragraph, origin
+
+if TYPE_CHECKING:
+    from detector.records.card import PeerComparison, RecordCard
+
+METHOD_TITLES = {"model": "model", "knn": "kNN", "isolation_forest": "isolation forest", "pca": "PCA"}
+
+
+class RecordCardText:
+    """The text of the cards of models of single records."""
+
+    limits = (
+        "The model judges each record by itself, by the features above, and flags what is rare among its training "
+        "records, harmful or not. Results on synthetic anomalies hold for errors of their kind; real anomalies may "
+        "differ. Its false-positive rate holds as long as new normal records resemble its calibration records."
+    )
+
+    def training_facts(self, card: "RecordCard") -> dict[str, Any]:
+        """Return the facts that a training prints."""
+        return {
+            "records trained on": card.training_records,
+            "records calibrated with": card.calibration_records,
+            "features / encoded columns": f"{card.features} / {card.cells}",
+            "epochs": card.epochs,
+            "held-out ELBO (nats per record)": card.held_out_elbo,
+            f"threshold of the {card.score} score": card.threshold,
+            "false-positive rate": card.false_positive_rate,
+            "AUROC on synthetic anomalies": mean_auroc_line(card.peers.mean_auroc),
+        }
+
+    def training_advice(self, card: "RecordCard", monitor: str) -> Iterator[str]:
+        """Yield a warning if plain kNN clearly beats the model."""
+        if advice := knn_advice(card, monitor):
+            yield advice
+
+    def details(self, card: "RecordCard", monitor: str) -> Iterator[str | CardTable]:
+        """Yield the comparison by kind of anomaly, and the realised rates."""
+        if card.peers.auroc:
+            yield CardTable(
+                ["anomalies", *METHOD_TITLES.values()], auroc_rows(card.peers), "AUROC on synthetic anomalies"
+            )
+            yield from self.training_advice(card, monitor)
+        if card.peers.realised_rates:
+            columns = ["false-positive rate asked", "found on the later held-out half"]
+            yield CardTable(columns, realised_rate_rows(card.peers))
+
+    def sections(self, card: "RecordCard", manifest: Mapping[str, Any]) -> dict[str, list[Paragraph]]:
+        """Return the sections on the model itself, by title, for Markdown."""
+        facts = {
+            "score": card.score,
+            "threshold": card.threshold,
+            "threshold set by": card.threshold_method,
+            "false-positive rate": card.false_positive_rate,
+            "held-out ELBO, nats per record in its own units": card.held_out_elbo,
+            "epochs": card.epochs,
+            "encoded columns": card.cells,
+            **origin(manifest),
+        }
+        columns = [(column["name"], column["type"]) for column in manifest["columns"]]
+        return {
+            "Model": [facts, CardTable(("feature", "learned as"), columns)],
+            "Beside simple peers": list(_peers(card.peers)),
+        }
+
+
+def mean_auroc_line(mean_auroc: Mapping[str, float]) -> str:
+    """Return the mean over the kinds of synthetic anomalies, the model first.
+
+    >>> mean_auroc_line({"knn": 0.95, "pca": 0.5, "isolation_forest": 0.75, "model": 0.98712})
+    '0.987 (kNN 0.950, isolation forest 0.750, PCA 0.500)'
+    >>> mean_auroc_line({})
+    'none can be made of these features'
+    """
+    if not mean_auroc:
+        return "none can be made of these features"
+    peers = [f"{title} {mean_auroc[method]:.3f}" for method, title in METHOD_TITLES.items() if method != "model"]
+    return f"{mean_auroc['model']:.3f} ({', '.join(peers)})"
+
+
+def knn_advice(card: "RecordCard", monitor: str) -> str | None:
+    """Return what to do if plain kNN clearly beats the model."""
+    if not card.peers.is_beaten_by_knn:
+        return None
+    mean, is_like_knn = card.peers.mean_auroc, card.score == "joint_knn"
+    another_score = "" if is_like_knn else f'train with score = "joint_knn" under [monitors.{monitor}.model], '
+    return (
+        f"Plain kNN finds synthetic anomalies better than this model (mean AUROC {mean['knn']:.3f} against "
+        f"{mean['model']:.3f}): {another_score}list fewer or better features, and compare "
+        f"on labelled data: plumbline evaluate {monitor}"
+    )
+
+
+def auroc_rows(peers: "PeerComparison") -> list[tuple[Any, ...]]:
+    """Return the AUROC of each method by kind of synthetic anomaly, and the mean; by name, as JSON keeps no order."""
+    by_kind = [*sorted(peers.auroc.items()), ("mean", peers.mean_auroc)]
+    return [(kind, *(areas[method] for method in METHOD_TITLES)) for kind, areas in by_kind]
+
+
+def realised_rate_rows(peers: "PeerComparison") -> list[tuple[float, float]]:
+    """Return the nominal rates with the rates found, the largest first."""
+    return sorted(peers.realised_rates.items(), reverse=True)
+
+
+def _peers(peers: "PeerComparison") -> Iterator[Paragraph]:
+    if not peers.auroc:
+        yield "No synthetic anomaly can be made of these features."
+        return
+    yield f"AUROC on anomalies made of {peers.compared_records:,} held-out normal records, on the same data."
+    yield CardTable(("anomalies", *METHOD_TITLES.values()), auroc_rows(peers))
+    if peers.is_beaten_by_knn:
+        yield "Plain kNN finds them clearly better than this model."
+    if peers.realised_rates:
+        yield "False-positive rates on the later half of these records, at thresholds that the earlier half sets."
+        yield CardTable(("asked", "found"), realised_rate_rows(peers))

@@ -1,0 +1,169 @@
+"""The card of a model of series as people read it."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from jobs.kinds.card_text import CardTable, Paragraph, origin
+from jobs.wording import counted_noun
+
+if TYPE_CHECKING:
+    from detector.series.card import BaselineComparison, SeriesCard
+
+METHOD_TITLES = {"model": "model", "linear_ar": "linear AR", "knn": "kNN on windows", "pca": "PCA on windows"}
+_ENTITY_COLUMNS = ("entity", "records", "model", "calibrated with", "threshold")
+_MAX_ENTITIES_NAMED = 5
+
+
+class SeriesCardText:
+    """The text of the cards of models of series."""
+
+    limits = (
+        "The model judges a record with the past of its entity, and flags what is rare among its training records, "
+        "harmful or not. Its false-positive rate holds as long as an entity behaves as it did during calibration; "
+        "neighbouring records are flagged together, so count incidents rather than records."
+    )
+
+    def training_facts(self, card: "SeriesCard") -> dict[str, Any]:
+        """Return the facts that a training prints."""
+        return {
+            "records trained on": card.training_records,
+            "held back of them to calibrate": card.calibration_records,
+            "channels": card.features,
+            "entities / with a model of their own": f"{card.entities} / {card.own_models}",
+            "earlier records that a score depends on": card.context_rows,
+            "false-positive rate": card.false_positive_rate,
+            "AUC-PR on synthetic anomalies": baselines_line(card.beside_baselines),
+        }
+
+    def training_advice(self, card: "SeriesCard", monitor: str) -> Iterator[str]:
+        """Yield a warning if a plain baseline clearly beats the model, and the entities that are only ranked."""
+        if advice := baselines_advice(card.beside_baselines, monitor):
+            yield advice
+        only_ranked = sorted(name for name, entity in card.by_entity.items() if entity.threshold is None)
+        if only_ranked:
+            named = ", ".join(only_ranked[:_MAX_ENTITIES_NAMED])
+            named += ", ..." if len(only_ranked) > _MAX_ENTITIES_NAMED else ""
+            yield (
+                f"Of {len(only_ranked)} of {card.entities} entities nothing can be flagged, since their calibration "
+                f"records are too few for the rate: {named}. Collect more normal records, set a larger rate, or "
+                "share a model."
+            )
+
+    def details(self, card: "SeriesCard", monitor: str) -> Iterator[str | CardTable]:
+        """Yield the entities, and how the model and plain baselines did on synthetic anomalies."""
+        yield CardTable(_ENTITY_COLUMNS, entity_rows(card), "Entities")
+        if weights := weight_table(card):
+            yield weights
+        beside = card.beside_baselines
+        if beside.problem:
+            yield f"No comparison with plain baselines. {beside.problem}"
+            return
+        columns = ["synthetic anomalies", *METHOD_TITLES.values()]
+        yield CardTable(columns, baseline_rows(beside), "Beside plain baselines")
+        if advice := baselines_advice(beside, monitor):
+            yield advice
+
+    def sections(self, card: "SeriesCard", manifest: Mapping[str, Any]) -> dict[str, list[Paragraph]]:
+        """Return the sections on the models of entities, by title, for Markdown."""
+        facts = {
+            "channels": ", ".join([*manifest["numeric"], *manifest["boolean"]]),
+            "entities": card.entities,
+            "of them with a model of their own": card.own_models,
+            "earlier records that a score depends on, at most": card.context_rows,
+            "false-positive rate": card.false_positive_rate,
+            **origin(manifest),
+        }
+        return {
+            "Model": [facts],
+            "Entities": list(_entities(card)),
+            "Beside plain baselines": list(_baselines(card.beside_baselines)),
+        }
+
+
+def entity_rows(card: "SeriesCard") -> list[tuple[Any, ...]]:
+    """Return for each entity its name, records, model, calibration records and threshold."""
+    return [
+        (
+            name,
+            entity.records,
+            entity.model,
+            f"{entity.calibration_records:,}" + (" of several entities" if entity.is_pooled else ""),
+            "none: too few for the rate" if entity.threshold is None else entity.threshold,
+        )
+        for name, entity in sorted(card.by_entity.items())
+    ]
+
+
+def weight_table(card: "SeriesCard") -> CardTable | None:
+    """Return how much each view of an entity counts; None if all views count alike."""
+    weights = {name: entity.view_weights for name, entity in sorted(card.by_entity.items()) if entity.view_weights}
+    views = sorted({view for of_entity in weights.values() for view in of_entity})
+    rows = [(name, *(of_entity[view] for view in views)) for name, of_entity in weights.items()]
+    return CardTable(["entity", *views], rows, "How much each view counts") if rows else None
+
+
+def baseline_rows(beside: "BaselineComparison") -> list[tuple[Any, ...]]:
+    """Return the results of each method: AUC-PR, then the share of events found, by kind."""
+    kinds = sorted(beside.event_recall)  # by name, as JSON keeps no order
+    rows = {
+        "AUC-PR": beside.auc_pr,
+        "events found": beside.mean_event_recall,
+        **{f"events found, {kind}": beside.event_recall[kind] for kind in kinds},
+    }
+    return [(name, *(values[method] for method in METHOD_TITLES)) for name, values in rows.items()]
+
+
+def baselines_line(beside: "BaselineComparison") -> str:
+    """Return the area under precision over recall, the model first, or why there is none.
+
+    >>> from detector.series.card import BaselineComparison
+    >>> baselines_line(BaselineComparison(auc_pr={"knn": 0.5, "pca": 0.25, "linear_ar": 0.75, "model": 0.8}))
+    '0.800 (linear AR 0.750, kNN on windows 0.500, PCA on windows 0.250)'
+    """
+    if beside.problem:
+        return f"not known. {beside.problem}"
+    area = beside.auc_pr
+    baselines = [f"{title} {area[method]:.3f}" for method, title in METHOD_TITLES.items() if method != "model"]
+    return f"{area['model']:.3f} ({', '.join(baselines)})"
+
+
+def baselines_warning(beside: "BaselineComparison") -> str | None:
+    """Return which baselines clearly beat the model; None if none does."""
+    if not beside.beaten_by:
+        return None
+    area = beside.auc_pr
+    better = ", ".join(f"{METHOD_TITLES[method]} (AUC-PR {area[method]:.3f})" for method in beside.beaten_by)
+    return f"Plain baselines find synthetic anomalies clearly better than this model ({area['model']:.3f}): {better}."
+
+
+def baselines_advice(beside: "BaselineComparison", monitor: str) -> str | None:
+    """Return what to do if a plain baseline clearly beats the model; None if none does."""
+    warning = baselines_warning(beside)
+    return warning and (
+        f"{warning} Train on more normal records, list fewer or better channels, and compare on labelled data: "
+        f"plumbline evaluate {monitor}"
+    )
+
+
+def _entities(card: "SeriesCard") -> Iterator[Paragraph]:
+    if card.only_ranked:
+        yield f"{card.only_ranked:,} of them have too few calibration records for the rate: nothing is flagged."
+    yield CardTable(_ENTITY_COLUMNS, entity_rows(card))
+    if weights := weight_table(card):
+        yield "How much each view counts, by how well it separates synthetic anomalies from the entity's own records:"
+        yield weights
+
+
+def _baselines(beside: "BaselineComparison") -> Iterator[Paragraph]:
+    if beside.problem:
+        yield beside.problem
+        return
+    events = counted_noun(sum(beside.events.values()), "event")
+    entities = counted_noun(beside.entities, "entity", "entities")
+    yield (
+        f"On {events} put into {beside.records:,} held-back normal records of {entities}, one channel each. Every "
+        "method, the model too, was fitted again for this on the same earlier records."
+    )
+    yield CardTable(("", *METHOD_TITLES.values()), baseline_rows(beside))
+    if warning := baselines_warning(beside):
+        yield warning

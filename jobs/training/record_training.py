@@ -1,0 +1,141 @@
+"""Trains models of single records."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from detector.core.about import About
+from detector.core.comparison import Performance
+from detector.core.drift import Profile
+from detector.records.artifact import dump_artifact, manifest
+from detector.records.card import RecordCard
+from detector.records.feature_types import drift_bins
+from detector.records.fitting import DecisionRule, fit_artifact
+from detector.records.held_out import HeldOutRecords, measure
+from detector.records.held_out_elbo import elbo_difference
+from detector.records.peer_comparison import record_card
+from detector.records.scorer import RecordScorer
+from jobs.reading.source import Source, keys_of
+from jobs.store.feedback import Feedback
+from jobs.training.champion_comparison import Rival
+from jobs.training.trainer import FittedModel, Progress
+from jobs.training.training_set import MAX_HELD_OUT, Parts, TrainingSet, split_records, training_range
+from schemas.errors import SourceError
+from schemas.keys import Key, load_key, load_label
+
+MAX_KNOWN = 1_000  # anomalies of a kind that models are measured on, the newest
+
+
+@dataclass(frozen=True)
+class RecordTrainer:
+    """Trains models of single records on one watched table.
+
+    Attributes:
+        source: the watched table.
+    """
+
+    source: Source
+
+    def usable(self, normal: TrainingSet) -> TrainingSet:
+        """Return all records: each is learned by itself."""
+        return normal
+
+    def split(self, normal: TrainingSet, rival: Rival[RecordScorer] | None) -> Parts:
+        """Split normal records; those that the champion has not seen are preferred for the comparison."""
+        return split_records(normal, self.source.monitor, None if rival is None else self._unseen_keys(rival))
+
+    def fit(self, normal: TrainingSet, parts: Parts, progress: Progress) -> FittedModel[RecordScorer]:
+        """Train and calibrate a model; the same records give the same model."""
+        monitor = self.source.monitor
+        by_labels = monitor.threshold == "f_beta"
+        artifact = fit_artifact(
+            parts.normal,
+            monitor.features,
+            monitor.model,
+            rule=DecisionRule(monitor.first_threshold, monitor.false_positive_rate, monitor.f_beta),
+            anomalies=self.source.read_anomalies(monitor.max_training_records) if by_labels else None,
+            progress=progress,
+        )
+        p_values = artifact.calibration.p_values(artifact.calibration.scores)
+        profile = Profile.fit(parts.normal.training, drift_bins(monitor.features), p_values, monitor.drift.records)
+        about = replace(
+            About.from_json(artifact.about), training=training_range(normal, monitor), profile=profile.to_state()
+        )
+        artifact = replace(artifact, about=about.to_json())
+        scorer = RecordScorer(artifact, monitor.false_positive_rate)
+        return FittedModel(scorer, dump_artifact(artifact), manifest(artifact))
+
+    def benchmark(
+        self,
+        fitted: FittedModel[RecordScorer],
+        rival: Rival[RecordScorer] | None,
+        parts: Parts,
+        feedback: Feedback,
+    ) -> "RecordBenchmark":
+        """Return the held-out records, labelled records and synthetic anomalies, with how they are measured."""
+        monitor, artifact = self.source.monitor, fitted.scorer.artifact
+        known = self._known(feedback, parts.normal.training)
+        champion = None if rival is None else rival.scorer
+        difference = None if champion is None else elbo_difference(champion, fitted.scorer)
+        return RecordBenchmark(
+            HeldOutRecords.of(parts.held_out, parts.normal.calibration, known, artifact.encoder, monitor.model.seed),
+            rate=None if monitor.threshold == "f_beta" else monitor.false_positive_rate,
+            cells=artifact.architecture.width,
+            note=f"The ELBOs do not compare, as {difference}." if difference else None,
+        )
+
+    def card(self, fitted: FittedModel[RecordScorer], parts: Parts) -> RecordCard:
+        """Make the card of the model, next to simple peers."""
+        return record_card(fitted.scorer.artifact, parts.normal, len(fitted.blob))
+
+    def _unseen_keys(self, rival: Rival[RecordScorer]) -> frozenset[Key]:
+        """Return the keys of the newest normal records past those that the champion was made from."""
+        upto_key = "" if rival.scorer is None else rival.scorer.about.training.upto_key
+        if not upto_key:
+            return frozenset()
+        try:
+            newer = self.source.read_normal_past(load_key(upto_key), 2 * MAX_HELD_OUT)
+        except SourceError:  # the key is of another type now, so no record is certain to be past the old one
+            return frozenset()
+        return frozenset(keys_of(newer, self.source.monitor.key))
+
+    def _known(self, feedback: Feedback, examples: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
+        """Read the records that people or the label column identify as anomalies or false alarms, by kind."""
+        like = keys_of(examples.head(1), self.source.monitor.key)[0]
+        labels = {"confirmed": "confirmed", "false_alarms": "false_positive"}
+        known = {kind: self._labelled(feedback.keys(label)[:MAX_KNOWN], like) for kind, label in labels.items()}
+        if self.source.monitor.label is not None:
+            known["labelled"] = self.source.read_anomalies(MAX_KNOWN)
+        return known
+
+    def _labelled(self, key_labels: Sequence[str], like: Key) -> pd.DataFrame:
+        """Read the records of keys that still exist; a key of another type has none."""
+        keys = []
+        for key_label in key_labels:
+            try:
+                keys.append(load_label(key_label, like))
+            except (ValueError, ArithmeticError):
+                continue
+        return self.source.read_keys(keys)
+
+
+@dataclass(frozen=True)
+class RecordBenchmark:
+    """The records that models of single records are compared on.
+
+    Attributes:
+        records: to measure on.
+        rate: the requested false-positive rate; None if no rate sets the threshold.
+        cells: of the challenger's matrix.
+        note: why the ELBOs do not compare; None if they do.
+    """
+
+    records: HeldOutRecords
+    rate: float | None
+    cells: int
+    note: str | None
+
+    def measure(self, scorer: RecordScorer) -> Performance:
+        """Measure a model."""
+        return measure(scorer, self.records, self.rate, with_elbo=self.note is None)
