@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 from pydantic import SecretStr
 
-from tests.commands import PUMP, Result, Workspace, readings
+from tests.workspace import PUMP, Result, Workspace, readings
 
 
 @pytest.fixture

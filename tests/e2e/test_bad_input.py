@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url
 
-from tests.commands import PUMP, ROOT, readings
+from tests.workspace import PUMP, ROOT, readings
 
 STORE = "sqlite:///plumbline.db?timeout=0.1"
 PLAIN = 'table = "t"\nkey = "id"\nnumeric = ["a", "b"]\nfalse_positive_rate = 0.05'

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.commands import ROOT, Workspace
+from tests.workspace import ROOT, Workspace
 
 CONFIG = ("--config", "demo/config.toml")
 FAULTS = ("stuck flow meter", "bearing wear", "pressure surge", "leak")

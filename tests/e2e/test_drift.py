@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.commands import PUMP, SMALL_MODEL, readings
+from tests.workspace import PUMP, SMALL_MODEL, readings
 
 DRIFT = '[monitors.pump.drift]\nrecords = 400\n[monitors.pump.retrain]\non_drift = true\npromote = "always"\n'
 

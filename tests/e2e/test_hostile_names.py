@@ -2,7 +2,7 @@
 
 import json
 
-from tests.commands import SMALL_MODEL, readings
+from tests.workspace import SMALL_MODEL, readings
 
 TABLE = "or\"der; DROP TABLE models --'$$ 100% :id ü\\"
 COLUMNS = {

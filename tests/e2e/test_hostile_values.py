@@ -5,9 +5,9 @@ import pytest
 from jobs.databases import open_engine
 from jobs.store import Store
 from schemas.config import load_config
-from tests.commands import PUMP
 from tests.flagged_rows import FlaggedRows
 from tests.watched_table import MODEL
+from tests.workspace import PUMP
 
 HOSTILE = "ok\x1b]0;owned\x07\x1b[2J"
 SEEN = r"ok\x1b]0;owned\x07\x1b[2J"

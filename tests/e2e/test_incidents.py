@@ -11,8 +11,8 @@ from jobs.alerting import deliver_alerts
 from jobs.databases import open_engine
 from jobs.store import Store
 from schemas.config import load_config
-from tests.commands import FAULTS, PUMP, Workspace, readings
-from tests.receiver import receiving
+from tests.alert_receiver import receiving
+from tests.workspace import FAULTS, PUMP, Workspace, readings
 
 MONITOR = PUMP + 'incident_gap = "60m"\ngap_after = "9000d"\nalert = { newest = "9000d" }\n'
 

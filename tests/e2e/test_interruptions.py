@@ -10,7 +10,7 @@ import pytest
 
 from jobs.app import App
 from jobs.scoring.run import score_monitor
-from tests.commands import PUMP, RECORDS, start_python
+from tests.workspace import PUMP, RECORDS, start_python
 
 FLAGGED = (
     "SELECT record_key, anomaly_score, p_value, severity, threshold, top_feature, model_id"
@@ -72,7 +72,7 @@ def test_an_interrupted_training_stores_no_model(plant, stop):
     os.close(theirs)
     assert "held out" in shown_on(terminal, "held out")
     process.send_signal(stop)
-    assert "Error: Interrupted. Nothing half-made was kept" in shown_on(terminal, "again.")
+    assert "Error: Interrupted. No partial results were kept" in shown_on(terminal, "again.")
     process.communicate()
     os.close(terminal)
 

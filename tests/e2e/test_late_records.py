@@ -1,6 +1,6 @@
 """Late records and re-scoring, as a user meets them, with a trained model on SQLite and PostgreSQL."""
 
-from tests.commands import FAULTS
+from tests.workspace import FAULTS
 
 ANY = "SELECT id, record_key, anomaly_score, flagged_at FROM anomalies WHERE superseded_at IS NULL ORDER BY id"
 DUE = "UPDATE batches SET recount_at = planned_at"  # time passes

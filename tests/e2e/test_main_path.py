@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from tests.commands import FAULTS, RECORDS
+from tests.workspace import FAULTS, RECORDS
 
 
 def test_each_step_to_the_first_flagged_row_says_what_it_did(plant):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.commands import PUMP, readings
+from tests.workspace import PUMP, readings
 
 DEADLINE = 120  # seconds
 

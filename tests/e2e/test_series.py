@@ -6,8 +6,8 @@ from sqlalchemy import text
 
 from jobs.databases import open_engine
 from schemas.config import load_config
-from tests.commands import Workspace
 from tests.series import interleaved, machine
+from tests.workspace import Workspace
 
 MIXER = """\
 table = "mixer"

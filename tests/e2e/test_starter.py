@@ -5,7 +5,7 @@ import tomllib
 import pytest
 
 from jobs.databases import open_engine, writing
-from tests.commands import SMALL_MODEL, readings
+from tests.workspace import SMALL_MODEL, readings
 
 
 @pytest.fixture

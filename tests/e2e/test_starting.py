@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs import cli
-from tests.commands import ROOT, start_python
+from tests.workspace import ROOT, start_python
 
 SHOW_MODULES = "import sys; from jobs import cli; code = cli.run(sys.argv[1:]); print(code, *sys.modules)"
 

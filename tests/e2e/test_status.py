@@ -11,8 +11,8 @@ from jobs.store import Store, Worker
 from jobs.store.events import NewEvent
 from schemas import tables
 from schemas.config import load_config
-from tests.commands import PUMP, Workspace
 from tests.watched_table import MODEL
+from tests.workspace import PUMP, Workspace
 
 CONFIG = f"""\
 [store]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.commands import FAULTS, PUMP, readings
+from tests.workspace import FAULTS, PUMP, readings
 
 RATE = "false_positive_rate = 0.01"
 WITH_TAIL = PUMP.replace(RATE, 'false_positive_rate = 1e-5\nthreshold = "pot"').replace("id <= 700", "id <= 2000")

@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.api_service import HOSTILE, JSON, RECORD, module_url, opened_service, serving
 from tests.samples import make_records
-from tests.serving import HOSTILE, JSON, RECORD, module_url, opened_service, serving
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

@@ -1,17 +1,17 @@
-"""Who may call the API, what they may change, and how the server starts, fails and stops."""
+"""Who may call the API and change what, and how the server starts, fails and stops."""
 
 import socket
 
 import pytest
 from sqlalchemy import delete
 
-from jobs.api import ApiServer, request_limits, server
+from jobs.api import ApiServer, body_limit, server
 from jobs.api import scoring as adhoc
 from jobs.databases import writing
 from jobs.store import RequestQuery, migrations
 from schemas.errors import ConfigError
 from schemas.tables import api_keys
-from tests.serving import NOW, RECORD, Client, opened_service, serving
+from tests.api_service import NOW, RECORD, Client, opened_service, serving
 
 SECRET = "a secret"
 
@@ -107,7 +107,7 @@ def test_open_to_others_it_never_answers_without_a_key(service):
 def test_an_address_that_is_taken_or_not_ours_is_a_sentence(service, client):
     with pytest.raises(ConfigError, match=f"127.0.0.1 port {client.port}: Address already in use"):
         ApiServer(service, "127.0.0.1", client.port).start()
-    with pytest.raises(ConfigError, match="no address of this machine"):
+    with pytest.raises(ConfigError, match="not an address of this machine"):
         ApiServer(service, "no.such.host.invalid", 0).start()
 
 
@@ -135,7 +135,10 @@ def test_a_store_that_is_away_is_503_without_its_address(client, service, caplog
 def test_a_defect_is_500_without_its_traceback(client, service, caplog):
     service.scorer_for = lambda _monitor: 1 / 0
     answer = client.post("/monitors/pump/score", {"records": [RECORD]})
-    assert (answer.status, answer.json["detail"]) == (500, "The service failed to answer. Its log says why.")
+    assert (answer.status, answer.json["detail"]) == (
+        500,
+        "The service failed to process the request. Its log has the reason.",
+    )
     assert b"ZeroDivision" not in answer.body
     assert "a request failed: division by zero" in caplog.text
 
@@ -172,7 +175,7 @@ def test_a_connection_whose_next_request_does_not_come_is_dropped_and_one_that_i
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(service, monkeypatch):
-    monkeypatch.setattr(request_limits, "_BODY_SECONDS", 0.1)
+    monkeypatch.setattr(body_limit, "_BODY_SECONDS", 0.1)
     head = b"POST /anomalies/1/label HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
     with serving(service) as client, socket.create_connection(("127.0.0.1", client.port), timeout=30) as connection:
         connection.sendall(head)

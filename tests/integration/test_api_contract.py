@@ -7,7 +7,7 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from jobs.api import create_app
-from tests.serving import NOW, module_url, opened_service, serving
+from tests.api_service import NOW, module_url, opened_service, serving
 
 DOCUMENT = create_app(None).openapi()
 BOUNDED = settings(

@@ -7,8 +7,8 @@ import shlex
 import pytest
 
 from jobs.api import create_app
-from tests.commands import ROOT
-from tests.serving import NOW, module_url, opened_service, serving
+from tests.api_service import NOW, module_url, opened_service, serving
+from tests.workspace import ROOT
 
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^curl (?:.|\\\n)*?(?=\n```)", PAGE.replace("\\\n", " "), re.MULTILINE | re.DOTALL)

@@ -1,4 +1,4 @@
-"""A channel for alerts that is really there: a web server that keeps the JSON it is sent."""
+"""A working alert channel: a web server that keeps the JSON that it receives."""
 
 import json
 import threading
@@ -19,7 +19,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def receiving():
-    """A server that answers with its `status`, has its `address` for Apprise, and what it `received`."""
+    """Yield a server that returns `status`, with its `address` for Apprise and the `received` bodies."""
     server = HTTPServer(("127.0.0.1", 0), _Handler)
     server.received, server.status = [], 200
     server.address = f"json://nobody:hunter2@127.0.0.1:{server.server_port}/path-of-secrets"
