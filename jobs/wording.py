@@ -54,6 +54,15 @@ def cell(value: Any) -> str:
     return "null" if value is None else shown(value)
 
 
+def percent(share: float) -> str:
+    """Format a share as a percentage.
+
+    >>> percent(0.0512)
+    '5.12%'
+    """
+    return f"{share:.2%}"
+
+
 def utc(time: datetime) -> str:
     """Format a time with its time zone, which is UTC.
 

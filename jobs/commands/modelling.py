@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.commands.card import baselines_advice, baselines_line, knn_advice, mean_auroc_line
-from jobs.commands.options import counted, monitor_argument, with_app
+from jobs.commands.options import counted_progress, monitor_argument, with_app
 from schemas.errors import PlumblineError
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
     _prepare_champion(app, monitor)
     from jobs.evaluation import forecast_monitor
 
-    with counted(out, f"forecasting {monitor}") as progress:
+    with counted_progress(out, f"forecasting {monitor}") as progress:
         forecast = forecast_monitor(source, store, progress)
 
     from jobs.wording import shown
@@ -224,7 +224,7 @@ def evaluate_command(app: "App", out: "Output", monitor: str, everything: bool) 
     _prepare_champion(app, monitor)
     from jobs.evaluation import evaluate_monitor
 
-    with counted(out, f"evaluating {monitor}") as progress:
+    with counted_progress(out, f"evaluating {monitor}") as progress:
         report = evaluate_monitor(source, store, everything=everything, progress=progress)
     found = report.evaluation
 

@@ -164,7 +164,7 @@ def test_a_table_that_is_not_there(workspace):
     workspace.must("migrate")
     sentence = "watches the table 'modles', which is not in"
     refused(workspace, 1, sentence, "train", "pump")
-    assert sentence in refused(workspace, 1, "1 of the findings is an error", "check").out
+    assert sentence in refused(workspace, 1, "The check found 1 error", "check").out
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_without_a_table_it_writes_a_template_that_loads(workspace):
     workspace.must("migrate")
     result = workspace.plumbline("check")
     assert "watches the table 'my_table', which is not in" in result.out
-    assert workspace.plumbline("init").err.startswith("Error: config.toml exists already")
+    assert workspace.plumbline("init").err.startswith("Error: config.toml already exists")
 
 
 def test_its_monitor_passes_the_check_and_trains(workspace, database_url):
