@@ -1,4 +1,4 @@
-"""A lease that is renewed while its work goes on."""
+"""Heartbeat: renews a lease while its work is running."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -9,26 +9,26 @@ from threading import Event, Thread
 from schemas.errors import LostLease, LostRequest, PlumblineError
 
 _LOG = logging.getLogger("plumbline")
-_LONGEST_PAUSE = timedelta(hours=1)  # threads cannot wait for just any time
+_MAX_PAUSE = timedelta(hours=1)  # threads cannot wait for arbitrarily long times
 _JOIN_SECONDS = 5.0
 
 
 @contextmanager
 def heartbeat(renew: Callable[[], None], every: timedelta) -> Iterator[None]:
-    """Call `renew` every so often, from a thread that ends with the block.
+    """Call `renew` at an interval, from a thread that ends with the block.
 
-    A renewal that fails is logged and tried again at the next beat: the database may be away for a moment.
-    A lost lease ends the beats, and the end of the work says so.
+    A failed renewal is logged and retried at the next beat, since the database may be unavailable for a moment.
+    A lost lease ends the heartbeat; the work then fails when it commits.
     """
     is_over = Event()
-    pause = min(every, _LONGEST_PAUSE)
+    pause = min(every, _MAX_PAUSE)
     thread = Thread(target=_beat, args=(renew, pause, is_over), name="plumbline-heartbeat", daemon=True)
     thread.start()
     try:
         yield
     finally:
         is_over.set()
-        thread.join(_JOIN_SECONDS)  # one that hangs on a dead connection has nothing left to do but renew
+        thread.join(_JOIN_SECONDS)  # a thread that hangs on a dead connection can be abandoned
 
 
 def _beat(renew: Callable[[], None], pause: timedelta, is_over: Event) -> None:
@@ -38,4 +38,4 @@ def _beat(renew: Callable[[], None], pause: timedelta, is_over: Event) -> None:
         except (LostLease, LostRequest):
             return
         except PlumblineError as exc:
-            _LOG.warning("a lease was not renewed: %s", exc)
+            _LOG.warning("could not renew a lease: %s", exc)

@@ -1,7 +1,7 @@
-"""Ctrl-C that cannot be lost.
+"""Interrupts that cannot get lost.
 
 An interrupt that arrives while a compiled library calls back into Python is raised there, and some
-libraries drop it. So the wish to stop is remembered, and work stops at its next report of progress at
+libraries discard it. So each interrupt is also recorded, and work stops at its next progress report at
 the latest.
 """
 
@@ -9,21 +9,21 @@ import signal
 import threading
 from types import FrameType
 
-_asked = threading.Event()
+_interrupted = threading.Event()
 
 
-def listen() -> None:
-    """Let SIGINT and SIGTERM interrupt this process: a service is stopped as Ctrl-C stops a command."""
+def install_handlers() -> None:
+    """Let SIGTERM interrupt this process as SIGINT (Ctrl-C) does, and record both."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
 
 
-def stop_if_asked() -> None:
-    """Raise KeyboardInterrupt where an interrupt has come, though it may have been dropped."""
-    if _asked.is_set():
+def raise_if_interrupted() -> None:
+    """Raise KeyboardInterrupt if an interrupt was received, even if a library discarded it."""
+    if _interrupted.is_set():
         raise KeyboardInterrupt
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    _asked.set()
+    _interrupted.set()
     raise KeyboardInterrupt

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from jobs.interruption import stop_if_asked
+from jobs.interruption import raise_if_interrupted
 from jobs.wording import shown, visible
 
 Update = Callable[[int, "int | None", str], None]  # done, total if known, note
@@ -66,7 +66,7 @@ class Output:
         The update function raises KeyboardInterrupt if an interrupt was received.
         """
         if self.is_json or not sys.stderr.isatty():
-            yield lambda _done, _total, _note: stop_if_asked()
+            yield lambda _done, _total, _note: raise_if_interrupted()
             return
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -82,7 +82,7 @@ class Output:
 
             def update(done: int, total: int | None, note: str) -> None:
                 bar.update(task, completed=done, total=total, note=note)
-                stop_if_asked()
+                raise_if_interrupted()
 
             yield update
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from jobs.heartbeat import heartbeat
-from jobs.interruption import stop_if_asked
+from jobs.interruption import raise_if_interrupted
 from jobs.reading.source import Source
 from jobs.store import Asked, ClaimedRequest, Store
 from jobs.training.train import TrainingOrder, TrainingReport, train_monitor
@@ -85,7 +85,9 @@ class _Work:
         monitor = self.config.monitor(claim.monitor)
         order = TrainingOrder(monitor.retrain.promote, Asked(claim, monitor.channels))
         source = self.open_source(claim.monitor)
-        return train_monitor(source, self.store, self.clock, order=order, progress=lambda _epoch: stop_if_asked())
+        return train_monitor(
+            source, self.store, self.clock, order=order, progress=lambda _epoch: raise_if_interrupted()
+        )
 
     def _renew(self, claim: ClaimedRequest) -> None:
         self.store.requests.renew(claim, self.clock(), self.config.monitor(claim.monitor).lease)

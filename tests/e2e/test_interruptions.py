@@ -88,7 +88,7 @@ SWALLOWED = """
 import os, signal
 from jobs import interruption
 from jobs.output import Output
-interruption.listen()
+interruption.install_handlers()
 try:
     os.kill(os.getpid(), signal.SIGINT)
 except KeyboardInterrupt:
