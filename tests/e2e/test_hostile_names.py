@@ -1,4 +1,4 @@
-"""Names that break SQL, TOML or templates pass through the whole path as they stand."""
+"""Names that could break SQL, TOML or templates pass through the whole path unchanged."""
 
 import json
 
