@@ -1,4 +1,4 @@
-"""Builds the view of a monitor's flagged rows beside their records."""
+"""Creates the view that joins a monitor's flagged rows with their records."""
 
 import logging
 
@@ -10,12 +10,12 @@ _log = logging.getLogger("plumbline")
 
 
 def join_anomalies(store: Store, source: Source) -> str | None:
-    """Build the view for a new champion; its name, None in separate databases.
+    """Create the view for a new champion and return its name, or None if the databases are separate.
 
-    Where it cannot be built that is said and no more: the champion stands.
+    A failure is only logged: the champion stays in force.
     """
     try:
         return store.create_join_view(source.name, source)
     except (SourceError, StoreError) as exc:
-        _log.warning("no view of the flagged rows of monitor %s beside their records: %s", source.name, exc)
+        _log.warning("could not create the join view of monitor %s: %s", source.name, exc)
         return None

@@ -1,4 +1,4 @@
-"""Maintenance windows: times in which anomalies are expected, by cron or once, of one entity or of all."""
+"""Maintenance windows: recurring or single times in which anomalies are expected, for one entity or all."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -7,32 +7,34 @@ from jobs.timing import Timing
 from schemas.config import MonitorConfig
 from schemas.service import MaintenanceWindow
 
-_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+_END_OF_CALENDAR = datetime.max.replace(tzinfo=UTC)
 
 
 class Maintenance:
     """The maintenance windows of a monitor.
 
     Args:
-        windows: as configured.
-        time_zone: of their cron expressions.
+        windows: the configured windows.
+        time_zone: time zone of their cron expressions.
     """
 
     def __init__(self, windows: Sequence[MaintenanceWindow], time_zone: str) -> None:
-        self._windows = [_Recurring(window, time_zone) if window.cron else _Once(window) for window in windows]
+        self._windows = [
+            _RecurringWindow(window, time_zone) if window.cron else _SingleWindow(window) for window in windows
+        ]
 
     @classmethod
     def of(cls, monitor: MonitorConfig) -> "Maintenance":
-        """The windows in a monitor's configuration."""
+        """Return the maintenance windows of a monitor's configuration."""
         return cls(monitor.maintenance, monitor.time_zone)
 
     def mutes(self, entity: str | None, time: datetime) -> bool:
-        """Whether a window of this entity, or of all, is open at a time; its begin belongs to it, its end does not."""
+        """Whether a window for this entity or for all is open at a time; the start is included, the end is not."""
         return any(window.entity in {None, entity} and window.is_open(time) for window in self._windows)
 
 
-class _Once:
-    """A window from one time to another."""
+class _SingleWindow:
+    """A window with a start and an end."""
 
     def __init__(self, window: MaintenanceWindow) -> None:
         self.entity = window.entity
@@ -42,26 +44,26 @@ class _Once:
         return self._start is not None and self._end is not None and self._start <= time < self._end
 
 
-class _Recurring:
+class _RecurringWindow:
     """A window that opens by cron."""
 
     def __init__(self, window: MaintenanceWindow, time_zone: str) -> None:
         self.entity = window.entity
         self._duration = window.duration
         self._timing = Timing(window.cron or "", time_zone)
-        # The last opening that was found and the one after it: records come in order of time, so the next
-        # record lies mostly between them, and finding them costs a thousand times more than comparing.
-        self._between: tuple[datetime, datetime] | None = None
+        # Cache of the last opening and the following one: records come in order of time, so the next record
+        # usually lies between them, and computing them costs a thousand times more than a comparison.
+        self._openings: tuple[datetime, datetime] | None = None
 
     def is_open(self, time: datetime) -> bool:
-        found = self._between
-        if found is None or not found[0] <= time < found[1]:
-            found = self._between = self._around(time)
-        return found is not None and self._duration is not None and time - found[0] < self._duration
+        openings = self._openings
+        if openings is None or not openings[0] <= time < openings[1]:
+            openings = self._openings = self._openings_around(time)
+        return openings is not None and self._duration is not None and time - openings[0] < self._duration
 
-    def _around(self, time: datetime) -> tuple[datetime, datetime] | None:
+    def _openings_around(self, time: datetime) -> tuple[datetime, datetime] | None:
         try:
             opened, following = self._timing.last_due(time), self._timing.next_due(time)
-        except OverflowError:  # at the ends of the calendar, where no window is
+        except OverflowError:  # at the ends of the calendar, which no window covers
             return None
-        return None if opened is None else (opened, following or _END_OF_TIME)
+        return None if opened is None else (opened, following or _END_OF_CALENDAR)
