@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
+from jobs.wording import counted_noun
 from schemas.errors import NoChampion, PlumblineError, RateTooSmall, RecordsError, StoreError, UsageError
 
 _log = logging.getLogger("plumbline")
@@ -81,8 +82,8 @@ class UnfitRecords(RecordsError):
     def __init__(self, monitor: str, faults: Sequence[RecordFault]) -> None:
         self.faults = faults
         super().__init__(
-            f"The records do not fit monitor {monitor!r}: {len(faults)} values are wrong. `errors` names each. "
-            f"GET /monitors/{monitor} lists the features with their types."
+            f"The records do not fit monitor {monitor!r}: {counted_noun(len(faults), 'invalid value')}. "
+            f"`errors` lists each. GET /monitors/{monitor} lists the features with their types."
         )
 
 
