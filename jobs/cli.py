@@ -63,7 +63,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 on success, 1 if the work failed, 2 if the call or the configuration is invalid."""
-    interruption.install_handlers()
+    interruption.handle_signals()
     sys.exit(run(arguments))
 
 

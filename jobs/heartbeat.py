@@ -1,4 +1,4 @@
-"""Heartbeat: renews a lease while its work is running."""
+"""Keeps a lease while its work goes on."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -9,16 +9,16 @@ from threading import Event, Thread
 from schemas.errors import LostLease, LostRequest, PlumblineError
 
 _LOG = logging.getLogger("plumbline")
-_MAX_PAUSE = timedelta(hours=1)  # threads cannot wait for arbitrarily long times
+_MAX_PAUSE = timedelta(hours=1)  # threads cannot wait for any length of time
 _JOIN_SECONDS = 5.0
 
 
 @contextmanager
 def heartbeat(renew: Callable[[], None], every: timedelta) -> Iterator[None]:
-    """Call `renew` at an interval, from a thread that ends with the block.
+    """Call `renew` at each interval, from a thread that ends with the block.
 
-    A failed renewal is logged and retried at the next beat, since the database may be unavailable for a moment.
-    A lost lease ends the heartbeat; the work then fails when it commits.
+    A renewal that fails is logged and tried again at the next beat: the database may be away for a moment.
+    A lost lease ends the beats; the work finds out when it writes its result.
     """
     is_over = Event()
     pause = min(every, _MAX_PAUSE)
@@ -28,7 +28,7 @@ def heartbeat(renew: Callable[[], None], every: timedelta) -> Iterator[None]:
         yield
     finally:
         is_over.set()
-        thread.join(_JOIN_SECONDS)  # a thread that hangs on a dead connection can be abandoned
+        thread.join(_JOIN_SECONDS)  # a thread that hangs on a dead connection has no other work left
 
 
 def _beat(renew: Callable[[], None], pause: timedelta, is_over: Event) -> None:
@@ -38,4 +38,4 @@ def _beat(renew: Callable[[], None], pause: timedelta, is_over: Event) -> None:
         except (LostLease, LostRequest):
             return
         except PlumblineError as exc:
-            _LOG.warning("could not renew a lease: %s", exc)
+            _LOG.warning("a lease was not renewed: %s", exc)

@@ -1,8 +1,7 @@
-"""Interrupts that cannot get lost.
+"""Ctrl-C that cannot be lost.
 
-An interrupt that arrives while a compiled library calls back into Python is raised there, and some
-libraries discard it. So each interrupt is also recorded, and work stops at its next progress report at
-the latest.
+An interrupt that arrives while a compiled library calls back into Python is raised there, and some libraries drop it.
+So it is recorded as well, and work stops at its next report of progress at the latest.
 """
 
 import signal
@@ -12,14 +11,14 @@ from types import FrameType
 _interrupted = threading.Event()
 
 
-def install_handlers() -> None:
-    """Let SIGTERM interrupt this process as SIGINT (Ctrl-C) does, and record both."""
+def handle_signals() -> None:
+    """Let SIGINT and SIGTERM interrupt this process, so that both stop a service as Ctrl-C stops a command."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
 
 
 def raise_if_interrupted() -> None:
-    """Raise KeyboardInterrupt if an interrupt was received, even if a library discarded it."""
+    """Raise KeyboardInterrupt if an interrupt has come, even if a library dropped it."""
     if _interrupted.is_set():
         raise KeyboardInterrupt
 

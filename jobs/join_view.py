@@ -1,4 +1,4 @@
-"""Creates the view that joins a monitor's flagged rows with their records."""
+"""Builds the view of a monitor's flagged rows next to their records."""
 
 import logging
 
@@ -10,12 +10,12 @@ _log = logging.getLogger("plumbline")
 
 
 def join_anomalies(store: Store, source: Source) -> str | None:
-    """Create the view for a new champion and return its name, or None if the databases are separate.
+    """Build the view for a new champion and return its name, or None in separate databases.
 
-    A failure is only logged: the champion stays in force.
+    A failure is only logged: the champion stands.
     """
     try:
         return store.create_join_view(source.name, source)
     except (SourceError, StoreError) as exc:
-        _log.warning("could not create the join view of monitor %s: %s", source.name, exc)
+        _log.warning("no view of the flagged rows of monitor %s next to their records: %s", source.name, exc)
         return None

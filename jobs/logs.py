@@ -1,6 +1,6 @@
-"""The log of the service: one event per line, as text or JSON, with the context of its run.
+"""The log of the service: one event per line, as text or JSON, with the run that it belongs to.
 
-Modules log with ``logging.getLogger("plumbline")``, and pass facts in `extra={"facts": {...}}`.
+Modules log with ``logging.getLogger("plumbline")``; facts go into `extra={"facts": {...}}`.
 """
 
 import json
@@ -21,7 +21,7 @@ _context: ContextVar[dict[str, Any]] = ContextVar("log_context", default={})  # 
 
 @contextmanager
 def log_context(**facts: Any) -> Iterator[None]:
-    """Add facts such as `monitor` and `run` to every line that is logged in the block."""
+    """Add facts, such as `monitor` and `run`, to every line that is logged in the block."""
     token = _context.set(_context.get() | facts)
     try:
         yield
@@ -30,13 +30,13 @@ def log_context(**facts: Any) -> Iterator[None]:
 
 
 def add_to_log_context(**facts: Any) -> None:
-    """Add facts to every further line of the surrounding `log_context`; do nothing outside one."""
+    """Add facts to every line until the surrounding `log_context` ends; do nothing outside of one."""
     if context := _context.get():
         _context.set(context | facts)
 
 
 def configure_logs(form: Literal["text", "json"], stream: TextIO | None = None) -> None:
-    """Send the log of this process only to a stream, by default standard error."""
+    """Send the log of this process to one stream only, by default standard error."""
     handler = logging.StreamHandler(stream or _standard_error())
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     handler.addFilter(_with_context)
@@ -50,26 +50,26 @@ def configure_logs(form: Literal["text", "json"], stream: TextIO | None = None) 
 
 
 class TextLines(logging.Formatter):
-    """Lines for people: time, level, message, facts."""
+    """A line for people: time, level, sentence, facts."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record as one line, with line breaks and control characters escaped."""
+        """Return the line of a record; line breaks and control characters in it are escaped."""
         facts = "".join(f" {name}={value}" for name, value in _facts(record).items())
         line = f"{_time(record)} {record.levelname.lower():8}{record.getMessage()}{facts}"
         return visible(line)
 
 
 class JsonLines(logging.Formatter):
-    """Lines for programs: one JSON object each."""
+    """A line for programs: one JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record as one line."""
+        """Return the line of a record."""
         head = {"at": _time(record), "level": record.levelname.lower(), "logger": record.name}
         return json.dumps({**head, "message": record.getMessage(), **_facts(record)}, default=str, ensure_ascii=False)
 
 
 def _standard_error() -> TextIO:
-    """Return standard error with its own file descriptor: loading Keras closes the usual one for some seconds."""
+    """Return standard error with its own file descriptor, as loading Keras closes the usual one for some seconds."""
     try:
         return os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="backslashreplace", buffering=1)
     except (AttributeError, OSError, ValueError):  # it is missing, or not a file
@@ -84,7 +84,7 @@ def _with_context(record: logging.LogRecord) -> bool:
 def _facts(record: logging.LogRecord) -> dict[str, Any]:
     facts = {**getattr(record, "context", {}), **getattr(record, "facts", {})}
     exc = record.exc_info[1] if record.exc_info else None
-    if exc is not None and not isinstance(exc, PlumblineError):  # only bugs need a traceback
+    if exc is not None and not isinstance(exc, PlumblineError):  # a defect, whose place in the code is needed
         facts["traceback"] = logging.Formatter().formatException(record.exc_info)  # type: ignore[arg-type]
     return facts
 

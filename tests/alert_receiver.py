@@ -1,4 +1,4 @@
-"""A working alert channel: a web server that keeps the JSON that it receives."""
+"""A real channel for alerts: a web server that keeps the JSON that it receives."""
 
 import json
 import threading
@@ -19,7 +19,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def receiving():
-    """Yield a server that returns `status`, with its `address` for Apprise and the `received` bodies."""
+    """Run a server that answers with its `status`, has an `address` for Apprise, and keeps what it `received`."""
     server = HTTPServer(("127.0.0.1", 0), _Handler)
     server.received, server.status = [], 200
     server.address = f"json://nobody:hunter2@127.0.0.1:{server.server_port}/path-of-secrets"

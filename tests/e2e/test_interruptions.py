@@ -88,7 +88,7 @@ SWALLOWED = """
 import os, signal
 from jobs import interruption
 from jobs.output import Output
-interruption.install_handlers()
+interruption.handle_signals()
 try:
     os.kill(os.getpid(), signal.SIGINT)
 except KeyboardInterrupt:

@@ -37,4 +37,4 @@ def test_a_failed_renewal_is_logged_and_retried(caplog):
 
     with caplog.at_level(logging.WARNING, "plumbline"), heartbeat(renew, SOON):
         assert again.wait(DEADLINE)
-    assert caplog.messages == ["could not renew a lease: away"] * 2
+    assert caplog.messages == ["a lease was not renewed: away"] * 2
