@@ -1,4 +1,4 @@
-"""The composition root: configuration, databases, clock and backend put together."""
+"""The composition root: configuration, databases, clock and backend."""
 
 import os
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def open_store(engine: "Engine") -> "Store":
 
 
 class App:
-    """Everything a command needs, opened when first asked for.
+    """Everything a command needs, opened on first use.
 
     Args:
         path: the configuration file.
@@ -46,31 +46,31 @@ class App:
     @classmethod
     @contextmanager
     def opened(cls, path: Path) -> Iterator["App"]:
-        """The application on a configuration file; its connections are closed at the end."""
+        """Open the application on a configuration file, and close its connections at the end of the block."""
         app = cls(path)
         with app._open:
             yield app
 
     @cached_property
     def config(self) -> Config:
-        """The configuration.
+        """The configuration, as read on first use.
 
         Raises:
-            ConfigError: where it cannot be read.
+            ConfigError: If it cannot be read.
         """
         return self.read_config()
 
     def read_config(self) -> Config:
-        """The configuration as the file has it now.
+        """Read the configuration file.
 
         Raises:
-            ConfigError: where it cannot be read.
+            ConfigError: If it cannot be read.
         """
         return load_config(self.path, os.environ)
 
     @staticmethod
     def clock() -> datetime:
-        """The time now."""
+        """Return the current time."""
         return datetime.now(UTC)
 
     @cached_property
@@ -79,7 +79,7 @@ class App:
         return self.open(self.config.store.url)
 
     def open(self, url: "SecretStr") -> "Engine":
-        """An engine on a database, closed with the application."""
+        """Open an engine on a database; it is closed with the application."""
         from jobs.databases import open_engine
 
         engine = open_engine(url)
@@ -92,16 +92,16 @@ class App:
         return open_store(self.engine)
 
     def source(self, name: str) -> "Source":
-        """The watched table of a monitor.
+        """Open the watched table of a monitor; it is closed with the application.
 
         Raises:
-            NoSuchMonitor: where the configuration has no such monitor.
+            NoSuchMonitor: If the configuration has no such monitor.
         """
-        return self._open.enter_context(self.watching(name, self.config.monitor(name)))
+        return self._open.enter_context(self.open_source(name, self.config.monitor(name)))
 
     @contextmanager
-    def watching(self, name: str, monitor: "MonitorConfig") -> "Iterator[Source]":
-        """The watched table of a monitor; its connections are closed at the end of the block."""
+    def open_source(self, name: str, monitor: "MonitorConfig") -> "Iterator[Source]":
+        """Open the watched table of a monitor, and close its connections at the end of the block."""
         from jobs.databases import open_engine
         from jobs.reading.source import Source
 
@@ -115,7 +115,7 @@ class App:
                 engine.dispose()
 
     def choose_backend(self) -> None:
-        """Load Keras as configured; commands that need no model never do."""
+        """Load Keras with the configured backend and device; commands that need no model skip this."""
         from detector.core.keras_backend import choose_backend
 
         choose_backend(self.config.runtime.backend, self.config.runtime.device)

@@ -39,7 +39,7 @@ _COMMANDS = {
 
 
 class _Commands(click.Group):
-    """Commands loaded by name, in the order of a first use."""
+    """Commands that are imported on use, in the order of a first session."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(_COMMANDS)
@@ -57,39 +57,41 @@ class _Commands(click.Group):
 def cli() -> None:
     """Anomaly detection for tables in SQL databases.
 
-    A model learns what normal records look like; new records are scored in batches, and anomalies are
+    A model learns what normal records look like. New records are scored in batches, and anomalies are
     flagged back into SQL, each with its causes.
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and end the process: 0 where it worked, 1 where the work failed, 2 where the call was wrong."""
+    """Run a command and exit: 0 on success, 1 if the work failed, 2 if the call or the configuration is invalid."""
     interruption.handle_signals()
     sys.exit(run(arguments))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; its exit code."""
+    """Run a command and return its exit code."""
     try:
         cli.main(arguments, prog_name="plumbline", standalone_mode=False)
     except click.ClickException as exc:
         exc.show()
         return exc.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return _failed("Interrupted. Nothing half-made was kept; run the command again.", 1)
+        return _report_error("Interrupted. No partial results were kept. Run the command again.", 1)
     except PlumblineError as exc:
-        return _failed(str(exc), 2 if isinstance(exc, ConfigError | UsageError) else 1)
-    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - or the interpreter complains at its exit
+        return _report_error(str(exc), 2 if isinstance(exc, ConfigError | UsageError) else 1)
+    except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - otherwise the interpreter reports an error at exit
         return 0
-    except Exception as exc:  # noqa: BLE001 - the last resort: a sentence for people, a traceback on demand
+    except Exception as exc:  # noqa: BLE001 - the last resort: one sentence, and a traceback on request
         if "PLUMBLINE_DEBUG" in os.environ:
             traceback.print_exc()
-        return _failed(f"{type(exc).__name__}: {exc}. This is a defect; PLUMBLINE_DEBUG=1 shows where.", 1)
+        return _report_error(
+            f"{type(exc).__name__}: {exc}. This is a bug. Set PLUMBLINE_DEBUG=1 to print the traceback.", 1
+        )
     return 0
 
 
-def _failed(sentence: str, code: int) -> int:
+def _report_error(sentence: str, code: int) -> int:
     click.echo(visible(f"Error: {sentence}", kept="\n"), err=True)
     return code
 

@@ -11,21 +11,21 @@ from typing import Any
 from jobs.interruption import raise_if_interrupted
 from jobs.wording import shown, visible
 
-Update = Callable[[int, "int | None", str], None]  # done, of how many if that is known, what else there is to say
+Update = Callable[[int, "int | None", str], None]  # done, total if known, note
 
 
 class Output:
     """Prints the results of one command.
 
     Args:
-        is_json: for programs, not for people.
+        is_json: print JSON for programs instead of text for people.
     """
 
     def __init__(self, *, is_json: bool) -> None:
         self.is_json = is_json
 
     def result(self, value: Any, show: Callable[[], None]) -> None:
-        """The command's result: the value as JSON, or whatever `show` prints for people."""
+        """Print the command's result: the value as JSON, or whatever `show` prints for people."""
         if self.is_json:
             json.dump(jsonable(value), sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
             sys.stdout.write("\n")
@@ -33,7 +33,7 @@ class Output:
             show()
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
-        """A table for people."""
+        """Print a table."""
         from rich import box
         from rich.console import Console
         from rich.table import Table
@@ -49,21 +49,21 @@ class Output:
         Console(width=width, highlight=False, markup=False, emoji=False).print(table)
 
     def facts(self, pairs: Mapping[str, Any]) -> None:
-        """Names and values, one a line."""
+        """Print names and values, one pair per line."""
         width = max(len(name) for name in pairs)
         for name, value in pairs.items():
             self.say(f"{name.ljust(width)}  {visible(shown(value))}")
 
     def say(self, text: str) -> None:
-        """A sentence for people."""
+        """Print a text, unless the output is JSON."""
         if not self.is_json:
             sys.stdout.write(visible(text, kept="\n") + "\n")
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Update]:
-        """A bar with the time left on standard error, where that is a terminal and people look at it.
+        """Show a progress bar on standard error, if that is a terminal and the output is not JSON.
 
-        Whoever reports progress stops there if an interrupt has come.
+        The update function raises KeyboardInterrupt if an interrupt was received.
         """
         if self.is_json or not sys.stderr.isatty():
             yield lambda _done, _total, _note: raise_if_interrupted()
@@ -88,7 +88,7 @@ class Output:
 
 
 def jsonable(value: Any) -> Any:
-    """A result as JSON can hold it: dataclasses as objects, times in ISO form, what is not finite as null."""
+    """Convert a result to JSON types; times become ISO 8601, numbers that are not finite become null."""
     if hasattr(value, "to_json"):
         return jsonable(value.to_json())
     if is_dataclass(value) and not isinstance(value, type):

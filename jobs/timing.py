@@ -13,22 +13,22 @@ from schemas.section import interval_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE = timedelta(minutes=1)
-_LOOK_BACK = timedelta(days=12 * 366)  # 29 February is left out once in a century
+_MAX_LOOK_BACK = timedelta(days=12 * 366)  # 29 February is skipped in most years that end a century
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _WEEKDAY = re.compile(r"(?:\*|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>[1-7]))?")
 
 
 @dataclass(frozen=True)
 class Timing:
-    """A schedule, which is a cron expression or an interval, and the time zone of the former."""
+    """A schedule: an interval, or a cron expression with its time zone."""
 
     schedule: str
     time_zone: str = "UTC"
 
     def next_due(self, after: datetime) -> datetime | None:
-        """The first due time after a moment, in UTC; None where there is none any more.
+        """Return the first due time after a moment, in UTC, or None if the schedule never falls due again.
 
-        An interval counts from the start of 1970, so that every process finds the same times.
+        Intervals count from the start of 1970, so that every process computes the same times.
 
         >>> Timing("15m").next_due(datetime(2026, 3, 1, 12, 15, tzinfo=UTC)).isoformat()
         '2026-03-01T12:30:00+00:00'
@@ -39,7 +39,7 @@ class Timing:
         return _cron(self.schedule, self.time_zone).next_due(after)
 
     def last_due(self, before: datetime) -> datetime | None:
-        """The last due time not after a moment, in UTC; None where there is none within twelve years.
+        """Return the last due time up to a moment, in UTC, or None if there is none within twelve years.
 
         >>> Timing("0 3 * * mon").last_due(datetime(2026, 3, 1, 12, 15, tzinfo=UTC)).isoformat()
         '2026-02-23T03:00:00+00:00'
@@ -50,32 +50,22 @@ class Timing:
         return _cron(self.schedule, self.time_zone).last_due(before)
 
 
-def next_due(schedule: str, time_zone: str, after: datetime) -> datetime | None:
-    """The first due time after a moment, in UTC; None where there is none any more."""
-    return Timing(schedule, time_zone).next_due(after)
-
-
-def last_due(schedule: str, time_zone: str, before: datetime) -> datetime | None:
-    """The last due time not after a moment, in UTC; None where there is none within twelve years."""
-    return Timing(schedule, time_zone).last_due(before)
-
-
 def check_timing(timing: Timing) -> None:
-    """Refuse a schedule that cannot be read, or that never falls due.
+    """Refuse a schedule that is invalid or never falls due.
 
     Raises:
-        ConfigError: with what is wrong with it.
+        ConfigError: If the schedule is refused; with the reason.
     """
     if timing.next_due(_EPOCH.replace(year=2026)) is None:
         raise ConfigError(f"The schedule {timing.schedule!r} never falls due. Name a day that exists.")
 
 
 class _Cron:
-    """The due times of a cron expression, as crontab(5) has them.
+    """The due times of a cron expression, as in crontab(5).
 
-    Sunday is 0 and 7, and where both the day of the month and the weekday are restricted either suffices.
-    At the end of daylight saving a fixed hour that comes twice counts once; at its beginning a time that is
-    left out is made up for within the hour.
+    Sunday is 0 and 7, and if both the day of the month and the weekday are restricted, either suffices.
+    At the end of daylight saving, a fixed hour that occurs twice is due once; at its start, a skipped time
+    is due within the following hour.
     """
 
     def __init__(self, expression: str, time_zone: str) -> None:
@@ -85,22 +75,22 @@ class _Cron:
             self._triggers = _triggers(expression, self._zone)
         except (ValueError, KeyError) as exc:
             raise ConfigError(
-                f"The schedule {expression!r} is no cron expression: {exc}. "
+                f"The schedule {expression!r} is not a valid cron expression: {exc}. "
                 'Expected minute, hour, day, month and weekday, for example "30 2 * * mon-fri".'
             ) from exc
 
     def next_due(self, after: datetime) -> datetime | None:
-        found = [time for trigger in self._triggers if (time := self._next(trigger, after)) is not None]
-        return min(found, default=None)
+        times = [time for trigger in self._triggers if (time := self._next(trigger, after)) is not None]
+        return min(times, default=None)
 
     def last_due(self, before: datetime) -> datetime | None:
         reach, low = _MINUTE, self.next_due(before - _MINUTE)
         while low is None or low > before:
             reach *= 2
-            if reach > _LOOK_BACK:
+            if reach > _MAX_LOOK_BACK:
                 return None
             low = self.next_due(before - reach)
-        high = before  # nothing is due past it, and low is due; between them the last one is found by halving
+        high = before  # bisect: low is due, and nothing is due after high
         while high - low >= _MINUTE:
             middle = low + (high - low) / 2
             later = self.next_due(middle)
@@ -117,7 +107,7 @@ class _Cron:
         return None if due is None else due.astimezone(UTC)
 
     def _is_repeated(self, due: datetime) -> bool:
-        """Whether a wall clock shows this time for the second time."""
+        """Whether wall clocks show this time for the second time."""
         return bool(due.astimezone(UTC).astimezone(self._zone).fold)
 
 
@@ -138,23 +128,23 @@ def _triggers(expression: str, zone: ZoneInfo) -> list[CronTrigger]:
 
 
 def _weekdays(field: str) -> str:
-    """The weekdays of a cron field by name, since APScheduler counts them from Monday.
+    """Convert a weekday field of cron to names, since APScheduler counts weekdays from Monday.
 
     >>> _weekdays("0"), _weekdays("5-7"), _weekdays("mon-fri/2"), _weekdays("*/2")
     ('sun', 'sun,fri,sat', 'mon,wed,fri', 'sun,tue,thu,sat')
     """
-    found: set[int] = set()
+    days: set[int] = set()
     for part in field.split(","):
         match = _WEEKDAY.fullmatch(part)
         if match is None:
-            msg = f"{part!r} is no weekday"
+            msg = f"{part!r} is not a weekday"
             raise ValueError(msg)
         first, last, step = match.group("first", "last", "step")
         start = 0 if first is None else _weekday(first)
         end = 6 if first is None or (step and not last) else _weekday(last or first)
         end += 7 if end < start else 0
-        found |= {day % 7 for day in range(start, end + 1, int(step or 1))}
-    return ",".join(_WEEKDAYS[day] for day in sorted(found))
+        days |= {day % 7 for day in range(start, end + 1, int(step or 1))}
+    return ",".join(_WEEKDAYS[day] for day in sorted(days))
 
 
 def _weekday(text: str) -> int:
@@ -162,5 +152,5 @@ def _weekday(text: str) -> int:
         return _WEEKDAYS.index(text)
     if text.isdecimal() and int(text) <= len(_WEEKDAYS):
         return int(text)
-    msg = f"{text!r} is no weekday"
+    msg = f"{text!r} is not a weekday"
     raise ValueError(msg)

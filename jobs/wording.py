@@ -1,11 +1,13 @@
-"""Values and counts as people read them, in messages and in what commands print."""
+"""Values, counts, times and durations as text for people, in messages and in the output of commands."""
 
 from datetime import datetime
 from typing import Any
 
+_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
+
 
 def shown(value: Any) -> str:
-    """A value as people read it.
+    """Format a value for people.
 
     >>> shown(None), shown(0.0012345), shown(1234567), shown(True)
     ('', '0.001234', '1,234,567', 'yes')
@@ -24,7 +26,7 @@ def shown(value: Any) -> str:
 
 
 def visible(text: str, kept: str = "") -> str:
-    r"""A text that steers no terminal: characters that cannot be printed are written as Python does, but those kept.
+    r"""Escape the characters of a text that cannot be printed, except those kept, so that it cannot control a terminal.
 
     >>> print(visible("pump\x1b[2J\n"))
     pump\x1b[2J\n
@@ -35,7 +37,7 @@ def visible(text: str, kept: str = "") -> str:
 
 
 def counted_noun(count: int, noun: str, plural: str | None = None) -> str:
-    """A number of things.
+    """Format a count with its noun.
 
     >>> counted_noun(1, "batch", "batches"), counted_noun(1200, "record")
     ('1 batch', '1,200 records')
@@ -44,9 +46,39 @@ def counted_noun(count: int, noun: str, plural: str | None = None) -> str:
 
 
 def cell(value: Any) -> str:
-    """A cell of a watched table as people read it, where a null is something to see.
+    """Format a cell of a watched table for people, with null spelled out.
 
     >>> cell(None), cell(2.5)
     ('null', '2.5')
     """
     return "null" if value is None else shown(value)
+
+
+def percent(share: float) -> str:
+    """Format a share as a percentage.
+
+    >>> percent(0.0512)
+    '5.12%'
+    """
+    return f"{share:.2%}"
+
+
+def utc(time: datetime) -> str:
+    """Format a time with its time zone, which is UTC.
+
+    >>> utc(datetime(2026, 3, 1, 12, 30))
+    '2026-03-01 12:30:00 UTC'
+    """
+    return f"{shown(time)} UTC"
+
+
+def duration(seconds: float) -> str:
+    """Format a duration in its largest unit.
+
+    >>> duration(45), duration(200), duration(7_000), duration(400_000)
+    ('45 s', '3 min', '2 h', '5 d')
+    """
+    for unit, size in _UNITS:
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:,.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"

@@ -1,4 +1,4 @@
-"""A course of one machine for tests: half a day of records, two events, three incidents."""
+"""A timeline of one machine for tests: half a day of records, two events, two incidents."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -16,10 +16,10 @@ CHANGE = Event(MORE_LOAD, "a", START + 100 * STEP, START + 119 * STEP, ("flow",)
 
 
 def incident(number, first, last, **changes):
-    """An incident from one row to another."""
+    """Make an incident from one row to another."""
     start, end = START + first * STEP, START + last * STEP
     cause = {"feature": "power", "deviation": 4.0, "share": 1.0, "value": 9.0, "expected": 5.0, "time": end.isoformat()}
-    known = {
+    values = {
         "id": number,
         "monitor": "pump",
         "entity": "a",
@@ -37,11 +37,11 @@ def incident(number, first, last, **changes):
         "opened_at": end,
         "updated_at": end,
     }
-    return StoredIncident(**(known | changes))
+    return StoredIncident(**(values | changes))
 
 
-def course(flagged=((45, 1, "flow"), (50, 1, "power"), (62, 1, "power"), (90, 2, "flow")), incidents=None):
-    """Of rows flagged with the number of an incident and a cause; none of rows 70 to 79 was recorded."""
+def make_timeline(flagged=((45, 1, "flow"), (50, 1, "power"), (62, 1, "power"), (90, 2, "flow")), incidents=None):
+    """Make a timeline with flagged (row, incident, cause); rows 70 to 79 are missing."""
     rows = np.arange(144)
     times = pd.Series([START + int(row) * STEP for row in rows])
     records = pd.DataFrame({"time": times, "entity": "a", "flow": 5 + np.sin(rows / 9), "power": 9 - np.cos(rows / 9)})
@@ -56,5 +56,5 @@ def course(flagged=((45, 1, "flow"), (50, 1, "power"), (62, 1, "power"), (90, 2,
     for row, number, cause in flagged:
         records.loc[row, ["anomaly_score", "is_anomaly", "incident", "cause"]] = [2.0, True, number, cause]
     kept = records.drop(index=range(70, 80)).reset_index(drop=True)
-    found = (incident(1, 45, 62), incident(2, 90, 90)) if incidents is None else incidents
-    return Timeline(kept, kept[["flow", "power"]] - 0.1, found, (FAULT, CHANGE))
+    incidents = (incident(1, 45, 62), incident(2, 90, 90)) if incidents is None else incidents
+    return Timeline(kept, kept[["flow", "power"]] - 0.1, incidents, (FAULT, CHANGE))

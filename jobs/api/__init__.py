@@ -1,7 +1,7 @@
-"""The HTTP interface: what `plumbline serve` answers."""
+"""The HTTP API of `plumbline serve`. The only package that imports FastAPI."""
 
 from jobs.api.application import create_app
 from jobs.api.server import ApiServer
-from jobs.api.state import State
+from jobs.api.service_view import ServiceView
 
-__all__ = ["ApiServer", "State", "create_app"]
+__all__ = ["ApiServer", "ServiceView", "create_app"]

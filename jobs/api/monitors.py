@@ -1,4 +1,4 @@
-"""Monitors and their models: what is watched, how it goes, retraining, scores of records as they come."""
+"""Monitors and their models: settings, status, retrain requests, scores of submitted records."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -6,7 +6,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field, create_model
 
-from jobs.api.common import ASKS, CHANGES, Body, Id, MonitorName, Page, Paging, Service, Text, page
+from jobs.api.dependencies import TAKES_JSON, WRITES, MonitorName, Service
+from jobs.api.paging import Page, Paging, page
+from jobs.api.parameters import Body, Id, Text
 from jobs.api.problems import documented
 from jobs.api.scoring import RecordsToScore, ScoredRecords, score_records
 from jobs.store import MonitorOverview
@@ -30,18 +32,18 @@ class Monitor(BaseModel):
     """A watched table with its settings."""
 
     name: str
-    table: str | None = Field(description="Null where a query is watched.")
+    table: str | None = Field(description="Null if the monitor watches a query.")
     key: list[str]
     time: str | None
     entity: str | None
     features: FeatureNames
-    false_positive_rate: float = Field(description="The rate asked for.")
+    false_positive_rate: float = Field(description="The configured rate.")
     score_every: str | None
     time_zone: str
 
 
 class MonitorDetail(Monitor):
-    """A watched table with its settings, and how it goes."""
+    """A watched table with its settings and status."""
 
     status: MonitorOverview
 
@@ -59,22 +61,22 @@ class ModelSummary(BaseModel):
 
 
 class ModelDetail(ModelSummary):
-    """A trained model with everything that is known about it."""
+    """A trained model with its manifest, card and comparison."""
 
     manifest: dict[str, Any]
     card: dict[str, Any]
     card_markdown: str | None
-    comparison: dict[str, Any] | None = Field(description="With the champion of its time: the numbers that decided.")
+    comparison: dict[str, Any] | None = Field(description="Comparison with the champion at training time.")
 
 
 class RetrainOrder(Body):
-    """Why a monitor is to be trained again."""
+    """The reason for a retrain request."""
 
     reason: Text = "api"
 
 
 class Requested(BaseModel):
-    """A retrain request that now waits for its turn."""
+    """A pending retrain request."""
 
     id: int
     monitor: str
@@ -83,28 +85,28 @@ class Requested(BaseModel):
 
 @router.get("/monitors")
 def list_monitors(service: Service) -> list[Monitor]:
-    """Every monitor of the configuration."""
+    """List the monitors of the configuration."""
     return [Monitor(**_settings(name, monitor)) for name, monitor in service.config.monitors.items()]
 
 
 @router.get("/monitors/{name}", responses=documented(404, 422))
 def show_monitor(name: MonitorName, service: Service) -> MonitorDetail:
-    """A monitor's settings and status."""
+    """Show a monitor's settings and status."""
     settings = _settings(name, service.config.monitor(name))
     return MonitorDetail(**settings, status=service.store.overviews.get(name, service.clock()))
 
 
 @router.get("/monitors/{name}/models", responses=documented(404, 422))
-def list_models(name: MonitorName, asked: Annotated[Paging, Query()], service: Service) -> Page[ModelSummary]:
-    """The models of a monitor, newest first."""
-    earlier = [model for model in service.store.models.all(name) if asked.before is None or model.id < asked.before]
-    shown = [ModelSummary.model_validate(model, from_attributes=True) for model in earlier[: asked.limit]]
-    return Page[ModelSummary](**page(shown, asked.limit))
+def list_models(name: MonitorName, paging: Annotated[Paging, Query()], service: Service) -> Page[ModelSummary]:
+    """List the models of a monitor, newest first."""
+    earlier = [model for model in service.store.models.all(name) if paging.before is None or model.id < paging.before]
+    summaries = [ModelSummary.model_validate(model, from_attributes=True) for model in earlier[: paging.limit]]
+    return Page[ModelSummary](**page(summaries, paging.limit))
 
 
 @router.get("/models/{model_id}", responses=documented(404, 422))
 def show_model(model_id: Annotated[Id, Path()], service: Service) -> ModelDetail:
-    """A model with its card, and how it compared with the champion of its time."""
+    """Show a model with its card and its comparison with the champion at training time."""
     model = service.store.models.get(model_id)
     comparison = None if model.comparison is None else model.comparison.to_json()
     return ModelDetail(
@@ -116,21 +118,21 @@ def show_model(model_id: Annotated[Id, Path()], service: Service) -> ModelDetail
 @router.post(
     "/monitors/{name}/retrain",
     status_code=202,
-    dependencies=CHANGES,
+    dependencies=WRITES,
     responses=documented(400, 403, 404, 408, 413, 415, 422),
 )
 def retrain(name: MonitorName, order: RetrainOrder, service: Service) -> Requested:
-    """Ask for a training. Requests that wait for the same monitor become one training."""
+    """Queue a retrain request. Pending requests for the same monitor become one training."""
     request_id = service.store.requests.add(name, order.reason, service.clock())
     return Requested(id=request_id, monitor=name, state="pending")
 
 
-@router.post("/monitors/{name}/score", dependencies=ASKS, responses=documented(400, 404, 408, 409, 413, 415, 422))
+@router.post("/monitors/{name}/score", dependencies=TAKES_JSON, responses=documented(400, 404, 408, 409, 413, 415, 422))
 def score(name: MonitorName, sent: RecordsToScore, service: Service) -> ScoredRecords:
-    """Scores of records as they come; nothing is stored."""
+    """Score records without storing anything."""
     return score_records(name, sent, service)
 
 
 def _settings(name: str, monitor: MonitorConfig) -> dict[str, Any]:
-    shown = monitor.model_dump(include={"table", "key", "time", "entity", "false_positive_rate", "score_every"})
-    return {**shown, "name": name, "time_zone": monitor.time_zone, "features": vars(monitor.features)}
+    settings = monitor.model_dump(include={"table", "key", "time", "entity", "false_positive_rate", "score_every"})
+    return {**settings, "name": name, "time_zone": monitor.time_zone, "features": vars(monitor.features)}

@@ -1,4 +1,4 @@
-"""Errors of the API in one form: problem details (RFC 9457) that say what happened and what to do."""
+"""Error responses of the API, as problem details (RFC 9457)."""
 
 import json
 import logging
@@ -13,14 +13,15 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
+from jobs.wording import counted_noun
 from schemas.errors import NoChampion, PlumblineError, RateTooSmall, RecordsError, StoreError, UsageError
 
 _log = logging.getLogger("plumbline")
 
 MEDIA_TYPE = "application/problem+json"
-_ERRORS_SHOWN = 100
+_MAX_ERRORS_SHOWN = 100
 
-# What an error means to a client. The first class that fits counts.
+# The status of each class of errors. The first match counts.
 _STATUS: tuple[tuple[type[PlumblineError], int], ...] = (
     (UsageError, 404),
     (NoChampion, 409),
@@ -28,47 +29,47 @@ _STATUS: tuple[tuple[type[PlumblineError], int], ...] = (
     (RecordsError, 422),
     (StoreError, 503),
 )
-_PLAIN = {
-    400: "The body is no JSON in UTF-8.",
-    404: "There is nothing at this path. GET /openapi.json lists every path.",
-    405: "This path does not answer this method. The header `Allow` lists those that it does.",
+_FRAMEWORK_DETAILS = {
+    400: "The body is not valid JSON in UTF-8.",
+    404: "This path does not exist. GET /openapi.json lists every path.",
+    405: "This path does not support this method. The header `Allow` lists the supported methods.",
 }
-_SENTENCES = {
-    500: "The service failed to answer. Its log says why.",
-    503: "The service's own database cannot be used at the moment. The service's log says why; try again.",
+_HIDDEN_DETAILS = {
+    500: "The service failed to process the request. Its log has the reason.",
+    503: "The service's own database is unavailable. The service's log has the reason. Try again later.",
 }
 
 
 class Fault(BaseModel):
-    """One thing that is wrong with a request."""
+    """An error in one place of a request."""
 
-    place: str = Field(description="Where it is, such as `query.limit` or `body.records[3].flow`.")
+    place: str = Field(description="Place of the error, such as `query.limit` or `body.records[3].flow`.")
     message: str = Field(description="What was expected, and what was received.")
     record: int | None = Field(None, description="Position of the record in the request, from 0.")
     column: str | None = Field(None, description="Column of the record.")
 
 
 class Problem(BaseModel):
-    """Why a request was not answered."""
+    """The reason why a request failed."""
 
     title: str = Field(description="The status in words.")
     status: int
     detail: str = Field(description="What happened, what was expected, what to do.")
-    errors: list[Fault] = Field(description="Everything that is wrong with the request, place by place.")
+    errors: list[Fault] = Field(description="Every error in the request, with its place.")
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """These statuses as an OpenAPI document describes them."""
+    """Return the OpenAPI description of error statuses."""
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
     return {status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: schema}} for status in statuses}
 
 
-GUARDED = documented(401, 421, 503)  # of every path behind the gate
+PROTECTED_RESPONSES = documented(401, 421, 503)  # of every path behind access control
 
 
 @dataclass(frozen=True)
 class RecordFault:
-    """A value of a record that does not fit the monitor."""
+    """A missing or mistyped value in a record."""
 
     record: int
     column: str
@@ -76,70 +77,71 @@ class RecordFault:
 
 
 class UnfitRecords(RecordsError):
-    """Records of a request that do not fit the monitor, each fault with its place."""
+    """Raised if records of a request do not match the monitor; holds each fault with its place."""
 
     def __init__(self, monitor: str, faults: Sequence[RecordFault]) -> None:
         self.faults = faults
         super().__init__(
-            f"The records do not fit monitor {monitor!r}: {len(faults)} values are wrong. `errors` names each. "
-            f"GET /monitors/{monitor} lists the features with their types."
+            f"The records do not fit monitor {monitor!r}: {counted_noun(len(faults), 'invalid value')}. "
+            f"`errors` lists each. GET /monitors/{monitor} lists the features with their types."
         )
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of an application in the one form."""
-    app.add_exception_handler(PlumblineError, _of_ours)
-    app.add_exception_handler(RequestValidationError, _of_validation)
-    app.add_exception_handler(HTTPException, _of_http)
+def handle_errors(app: FastAPI) -> None:
+    """Return every error of an application as a problem."""
+    app.add_exception_handler(PlumblineError, _handle_own)
+    app.add_exception_handler(RequestValidationError, _handle_validation)
+    app.add_exception_handler(HTTPException, _handle_http)
 
 
 def problem(
     status: int, detail: str, errors: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The answer that states a problem."""
-    shown = [fault.model_dump() for fault in errors[:_ERRORS_SHOWN]]
+    """Create the response that states a problem."""
+    shown = [fault.model_dump() for fault in errors[:_MAX_ERRORS_SHOWN]]
     content = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail, "errors": shown}
-    # Escaped, since what a client sent may hold half a surrogate pair, which UTF-8 cannot.
+    # Escaped, since a client may have sent half a surrogate pair, which UTF-8 cannot encode.
     return Response(json.dumps(content), status, headers, MEDIA_TYPE)
 
 
 def problem_of(error: Exception) -> Response:
-    """The answer that states an error; what is not the client's concern goes to the log alone."""
+    """Create the response to an error; details of server errors go to the log only."""
     status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
     if status >= 500:
         _log.error("a request failed: %s", error, exc_info=None if isinstance(error, PlumblineError) else error)
     faults = error.faults if isinstance(error, UnfitRecords) else ()
     errors = [Fault(place=f"body.records[{fault.record}].{fault.column}", **asdict(fault)) for fault in faults]
-    return problem(status, _SENTENCES.get(status, str(error)), errors)
+    return problem(status, _HIDDEN_DETAILS.get(status, str(error)), errors)
 
 
-async def _of_ours(_request: Request, error: Exception) -> Response:
+async def _handle_own(_request: Request, error: Exception) -> Response:
     return problem_of(error)
 
 
-async def _of_validation(_request: Request, error: Exception) -> Response:
-    found: Sequence[Any] = error.errors() if isinstance(error, RequestValidationError) else ()
-    errors = [Fault(place=_place(item["loc"]), message=item["msg"].removeprefix("Value error, ")) for item in found]
-    if any(item["type"] == "json_invalid" for item in found):
-        return problem(400, _PLAIN[400], errors)
-    return problem(422, "The request does not have the documented form. `errors` says where.", errors)
+async def _handle_validation(_request: Request, error: Exception) -> Response:
+    details: Sequence[Any] = error.errors() if isinstance(error, RequestValidationError) else ()
+    errors = [Fault(place=_place(item["loc"]), message=item["msg"].removeprefix("Value error, ")) for item in details]
+    if any(item["type"] == "json_invalid" for item in details):
+        return problem(400, _FRAMEWORK_DETAILS[400], errors)
+    return problem(422, "The request does not match the documented form. `errors` lists every mismatch.", errors)
 
 
-async def _of_http(_request: Request, error: Exception) -> Response:
+async def _handle_http(_request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         return problem_of(error)
     status = error.status_code
-    is_theirs = status == 400 or error.detail == HTTPStatus(status).phrase  # of the framework, which is terse
-    return problem(status, _PLAIN.get(status, error.detail) if is_theirs else error.detail, headers=error.headers)
+    is_from_framework = status == 400 or error.detail == HTTPStatus(status).phrase
+    detail = _FRAMEWORK_DETAILS.get(status, error.detail) if is_from_framework else error.detail
+    return problem(status, detail, headers=error.headers)
 
 
 def _place(location: Sequence[str | int]) -> str:
-    """A place such as ``body.records[3].flow``."""
+    """Format a place, such as ``body.records[3].flow``."""
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return "".join(parts).removeprefix(".")
 
 
-def schemas() -> dict[str, Any]:
-    """The form of a problem as an OpenAPI document describes it."""
-    _, found = models_json_schema([(Problem, "serialization")], ref_template="#/components/schemas/{model}")
-    return dict(found["$defs"])
+def problem_schemas() -> dict[str, Any]:
+    """Return the OpenAPI schemas of a problem."""
+    _, document = models_json_schema([(Problem, "serialization")], ref_template="#/components/schemas/{model}")
+    return dict(document["$defs"])

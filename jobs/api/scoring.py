@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import HTTPException
 from pydantic import BaseModel, Field
 
-from jobs.api.common import Body, parse_time
+from jobs.api.parameters import Body, parse_time
 from jobs.api.problems import RecordFault, UnfitRecords
-from jobs.api.state import State
+from jobs.api.service_view import ServiceView
 from jobs.store.writing import json_ready
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation, Features
 
@@ -70,7 +70,7 @@ class _Unfit(ValueError):
     """A value that is not of its column's type."""
 
 
-def score_records(name: str, sent: RecordsToScore, service: State) -> ScoredRecords:
+def score_records(name: str, sent: RecordsToScore, service: ServiceView) -> ScoredRecords:
     """Score records with a monitor's champion.
 
     Raises:

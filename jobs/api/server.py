@@ -1,4 +1,4 @@
-"""The API under uvicorn, in a thread of the process that serves."""
+"""The uvicorn server of the API, in a thread of the serving process."""
 
 import asyncio
 import logging
@@ -12,58 +12,58 @@ from anyio.to_thread import current_default_thread_limiter
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from jobs.api.application import create_app
-from jobs.api.state import State
+from jobs.api.service_view import ServiceView
 from schemas.errors import ConfigError
 
 _log = logging.getLogger("plumbline")
 
-_THREADS = 8  # that answer at once, fewer than the store has connections
-_CONNECTIONS = 100  # open at once; one more is told to come again
-_HEAD_SECONDS = 20  # within which a connection must have sent the head of a request, the first or the next
+_REQUEST_THREADS = 8  # fewer than the store has connections
+_MAX_CONNECTIONS = 100  # at a time; further ones get status 503
+_HEAD_SECONDS = 20  # for a connection to send the head of its first or next request
 _START_SECONDS = 30
-_GRACE_SECONDS = 3  # for requests that are being answered when the service stops
+_GRACE_SECONDS = 3  # for requests in progress when the service stops
 
 
 class ApiServer:
-    """Answers HTTP from `start` to `stop`.
+    """Serves HTTP from `start` to `stop`.
 
     Args:
-        state: the service.
+        service: the service.
         host: address to listen on.
-        port: to listen on; 0 takes a free one.
+        port: port to listen on; 0 selects a free one.
     """
 
-    def __init__(self, state: State, host: str, port: int) -> None:
-        self._state, self._host, self._port = state, host, port
+    def __init__(self, service: ServiceView, host: str, port: int) -> None:
+        self._service, self._host, self._port = service, host, port
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port that the server listens on."""
         return self._port
 
     def start(self) -> None:
-        """Listen, and return once requests are answered.
+        """Start to listen, and return once the server accepts requests.
 
         Raises:
-            ConfigError: where the address cannot be had, or is open to others while the store has no API key.
+            ConfigError: If the address is not available, or is not local while the store has no API key.
         """
         family, address = _resolved(self._host, self._port)
         is_local = ip_address(address[0]).is_loopback
         self._refuse_without_keys(is_local=is_local)
         listener = _listening(family, address)
         self._port = int(listener.getsockname()[1])
-        self._server = _Server(create_app(self._state, is_local=is_local))
+        self._server = _Server(create_app(self._service, is_local=is_local))
         self._thread = threading.Thread(target=self._server.run, args=([listener],), name="api", daemon=True)
         self._thread.start()
-        if not self._server.answers.wait(_START_SECONDS):
-            msg = f"The API did not start within {_START_SECONDS} s. The log says why."
+        if not self._server.is_listening.wait(_START_SECONDS):
+            msg = f"The API did not start within {_START_SECONDS} s. See the log for the reason."
             raise ConfigError(msg)
-        _log.info("the API answers on %s port %d", self._host, self._port)
+        _log.info("API listening on %s port %d", self._host, self._port)
 
     def stop(self) -> None:
-        """Answer what is being answered, then close; at most a few seconds."""
+        """Finish the requests in progress and close, within a few seconds."""
         if self._server is None or self._thread is None:
             return
         self._server.should_exit = True
@@ -71,31 +71,31 @@ class ApiServer:
         self._server = self._thread = None
 
     def _refuse_without_keys(self, *, is_local: bool) -> None:
-        keys = self._state.store.api_keys.all()
+        keys = self._service.store.api_keys.all()
         if is_local and not keys:
             _log.warning(
-                "the API asks for no key: whoever is on this machine may read, label and retrain. "
-                "Make one, and every request needs one: plumbline keys add NAME --scope read"
+                "the API requires no key: every user of this machine may read, label and retrain. "
+                "To require keys, create one: plumbline keys add NAME --scope read"
             )
         if not is_local and not any(key.revoked_at is None for key in keys):
             msg = (
-                f"[service] host is {self._host!r}, which others can reach, and the store has no API key. "
-                'Make one: plumbline keys add NAME --scope read, or listen on "127.0.0.1".'
+                f"[service] host is {self._host!r}, which other machines can reach, but the store has no API key. "
+                'Create one: plumbline keys add NAME --scope read, or listen on "127.0.0.1".'
             )
             raise ConfigError(msg)
 
 
-class _Protocol(H11Protocol):
-    """HTTP/1.1 on a connection that is dropped where no request comes on it, or its head comes too slowly."""
+class _TimeoutProtocol(H11Protocol):
+    """HTTP/1.1 that drops a connection if the head of a request is not received in time."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base class
-        """Begin to wait for the first request."""
+        """Start the timeout of the first request."""
         super().connection_made(transport)
         self.loop.call_later(_HEAD_SECONDS, self._close_without_request, self.scope)
 
     def on_response_complete(self) -> None:
-        """Begin to wait for the next request."""
-        answered = self.scope  # asked before the base class reads a request that may have come already
+        """Start the timeout of the next request."""
+        answered = self.scope  # before the base class reads a request that may already be buffered
         super().on_response_complete()
         self.loop.call_later(_HEAD_SECONDS, self._close_without_request, answered)
 
@@ -106,37 +106,37 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it answers."""
+    """A server with an event that is set once it listens."""
 
     def __init__(self, app: Any) -> None:
         settings = uvicorn.Config(
             app,
-            http=_Protocol,
+            http=_TimeoutProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=_CONNECTIONS,
+            limit_concurrency=_MAX_CONNECTIONS,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         super().__init__(settings)
-        self.answers = threading.Event()
+        self.is_listening = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to listen."""
-        current_default_thread_limiter().total_tokens = _THREADS
+        current_default_thread_limiter().total_tokens = _REQUEST_THREADS
         await super().startup(sockets)
-        self.answers.set()
+        self.is_listening.set()
 
 
 def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
-    """The address that a host's name stands for."""
+    """Resolve a host name to an address."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except OSError as exc:
-        msg = f"[service] host is {host!r}, which is no address of this machine: {exc.strerror}."
+        msg = f"[service] host is {host!r}, which is not an address of this machine: {exc.strerror}."
         raise ConfigError(msg) from exc
     return family, address
 

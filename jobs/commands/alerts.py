@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @click.group("alerts")
 def alerts_command() -> None:
-    """The channels that alerts go to."""
+    """Alert channels: test."""
 
 
 @alerts_command.command("test")

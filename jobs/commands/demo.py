@@ -1,4 +1,4 @@
-"""demo: the main job on two tables, start to end."""
+"""demo: import, train, score and draw two tables."""
 
 import shutil
 import sys
@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.commands.options import json_option
+from jobs.wording import cell, counted_noun, percent, shown
 
 if TYPE_CHECKING:
     from detector.core.progress import Epoch
     from jobs.app import App
     from jobs.demo.demo import DemoReport
-    from jobs.demo.scorecard import Outcome, Verdict
+    from jobs.demo.scorecard import Outcome, Scorecard
     from jobs.output import Output, Update
 
-_NEWEST = 8
-_CAUSES = 3
-_NEXT = """
-Now your own table, in three steps:
+_MAX_RECORDS_SHOWN = 8
+_MAX_CAUSES_SHOWN = 3
+_NEXT_STEPS = """
+Next, your own table, in three steps:
   {program} init my.toml --source sqlite:///my.db --table my_table    # writes a monitor named my_table
   {program} migrate --config my.toml && {program} train my_table --config my.toml
   {program} score my_table --config my.toml && {program} anomalies list my_table --config my.toml"""
@@ -28,11 +29,16 @@ Now your own table, in three steps:
 
 @click.command("demo")
 @click.option(
-    "--into", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True
+    "--into",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo"),
+    show_default=True,
+    help="Folder for the demo's files.",
 )
 @json_option
 def demo_command(folder: Path, is_json: bool) -> None:
-    """Run the main job on two labelled tables: import, train, score, flag, compare, draw."""
+    """Import, train, score, evaluate and draw two labelled tables."""
     from jobs.app import App
     from jobs.demo.demo import prepare
     from jobs.output import Output
@@ -41,11 +47,11 @@ def demo_command(folder: Path, is_json: bool) -> None:
     with App.opened(prepare(folder)) as app:
         app.choose_backend()
         reports = _run(app, out, folder)
-    out.result(reports, lambda: out.say(_NEXT.format(program=_program())))
+    out.result(reports, lambda: out.say(_NEXT_STEPS.format(program=_program())))
 
 
 def _program() -> str:
-    """How to call this program from here: by name where it is on the path, else as it was called."""
+    """Return the command of this program: its name if it is on the path, otherwise as it was called."""
     called = Path(sys.argv[0])
     return "plumbline" if shutil.which("plumbline") or called.name != "plumbline" else str(called)
 
@@ -54,13 +60,13 @@ def _run(app: "App", out: "Output", folder: Path) -> "list[DemoReport]":
     from jobs.demo.demo import fill, run_monitor
 
     for table, rows in fill(app, folder).items():
-        out.say(f"Imported {rows:,} records into the table {table}.")
+        out.say(f"Imported {counted_noun(rows, 'record')} into the table {table}.")
     reports = []
     for name in app.config.monitors:
         with out.progress(f"training and scoring {name}") as update:
 
             def show(epoch: "Epoch", update: "Update" = update) -> None:
-                update(epoch.number, epoch.of, f"held-out ELBO {epoch.held_out_elbo:.4g}")
+                update(epoch.number, epoch.of, f"held-out ELBO {shown(epoch.held_out_elbo)}")
 
             report = run_monitor(app, name, folder, show)
         if not out.is_json:
@@ -70,81 +76,78 @@ def _run(app: "App", out: "Output", folder: Path) -> "list[DemoReport]":
 
 
 def _describe(app: "App", out: "Output", report: "DemoReport") -> None:
-    from jobs.wording import counted_noun
-
     card, scoring = report.training.card, report.scoring
     batches = counted_noun(scoring.batches, "batch", "batches")
     out.say(
-        f"\nMonitor {report.monitor}: trained on {card.training_records:,} normal records in "
-        f"{report.training_seconds:.1f} s,\nscored {scoring.records:,} records in {batches} in "
-        f"{report.scoring_seconds:.1f} s, flagged {scoring.anomalies:,}."
+        f"\nMonitor {report.monitor}: trained on {shown(card.training_records)} normal records in "
+        f"{report.training_seconds:.1f} s,\nscored {shown(scoring.records)} records in {batches} in "
+        f"{report.scoring_seconds:.1f} s, flagged {shown(scoring.anomalies)}."
     )
     if report.verdict is None:
         _describe_records(app, out, report)
     else:
-        _describe_verdict(out, report.verdict, card.false_positive_rate or 0.0)
-    found = report.evaluation.evaluation
+        _describe_scorecard(out, report.verdict, card.false_positive_rate or 0.0)
+    evaluation = report.evaluation.evaluation
     out.say(
-        f"Scores against the labels, on {found.records:,} records that the model was not made from: AUROC "
-        f"{found.auroc:.3f}, average precision {found.average_precision:.3f}."
+        f"Scores compared with the labels, on {shown(evaluation.records)} records that the training did not use: "
+        f"AUROC {evaluation.auroc:.3f}, average precision {evaluation.average_precision:.3f}."
     )
     out.say(f"Picture: {report.picture}")
 
 
 def _describe_records(app: "App", out: "Output", report: "DemoReport") -> None:
     from jobs.store import AnomalyQuery
-    from jobs.wording import cell, shown
 
     rows = []
-    for row in app.store.anomalies.page(AnomalyQuery(monitor=report.monitor, limit=_NEWEST)):
+    for row in app.store.anomalies.page(AnomalyQuery(monitor=report.monitor, limit=_MAX_RECORDS_SHOWN)):
         cause = row.attribution[0]
         rows.append(
             (row.record_key, round(row.severity), cause["feature"], cell(cause["value"]), cell(cause["expected"]))
         )
-    out.table(["key", "severity", "cause", "value", "expected"], rows, "The newest flagged records")
-    found, asked = report.evaluation.evaluation, report.training.card.false_positive_rate
+    out.table(["key", "severity", "cause", "value", "expected"], rows, "Newest flagged records")
+    evaluation, rate = report.evaluation.evaluation, report.training.card.false_positive_rate or 0.0
     out.say(
-        f"Of the anomalies {found.recall:.0%} were flagged, and {shown(found.precision)} of what was flagged was one; "
-        f"of normal records {found.false_positive_rate:.2%} were flagged, {asked:.2%} was asked for."
+        f"Flagged {percent(evaluation.recall)} of the anomalies and {percent(evaluation.false_positive_rate)} of the "
+        f"normal records (configured: {percent(rate)}); precision {shown(evaluation.precision)}."
     )
 
 
-def _describe_verdict(out: "Output", verdict: "Verdict", asked: float) -> None:
-    from jobs.wording import counted_noun
-
-    _print_incidents(out, verdict)
-    columns = ["put in", "entity", "start", "end", "records", "flagged", "outcome"]
-    out.table(columns, [_outcome_row(outcome) for outcome in verdict.outcomes], "What was put in")
-    faults = [outcome for outcome in verdict.outcomes if outcome.event.is_fault]
-    found = sum(outcome.found_at is not None for outcome in faults)
+def _describe_scorecard(out: "Output", scorecard: "Scorecard", rate: float) -> None:
+    _print_incidents(out, scorecard)
+    columns = ["event", "entity", "start", "end", "records", "flagged", "outcome"]
+    out.table(columns, [_outcome_row(outcome) for outcome in scorecard.outcomes], "Injected events")
+    faults = [outcome for outcome in scorecard.outcomes if outcome.event.is_fault]
+    detected = sum(outcome.found_at is not None for outcome in faults)
     out.say(
-        f"Found {found} of {counted_noun(len(faults), 'fault')}. Of {verdict.normal_records:,} normal records "
-        f"{verdict.normal_flagged:,} were flagged: {verdict.false_alarm_rate:.2%}, {asked:.2%} was asked for;\n"
-        f"{verdict.echoes:,} of them belong to incidents of these faults."
+        f"Found {detected} of {counted_noun(len(faults), 'fault')}. Flagged {shown(scorecard.normal_flagged)} of "
+        f"{shown(scorecard.normal_records)} normal records: {percent(scorecard.false_alarm_rate)} "
+        f"(configured: {percent(rate)}).\n{shown(scorecard.echoes)} of them belong to incidents of these faults."
     )
 
 
-def _print_incidents(out: "Output", verdict: "Verdict") -> None:
+def _print_incidents(out: "Output", scorecard: "Scorecard") -> None:
     rows = []
-    for matched in verdict.incidents:
+    for matched in scorecard.incidents:
         item = matched.incident
-        when = (item.entity, item.start_time, item.end_time)
-        rows.append((*when, item.records, round(item.peak_score, 2), _causes(item.causes), ", ".join(matched.events)))
-    columns = ["entity", "start", "end", "records", "peak score", "causes", "put in"]
-    out.table(columns, rows, "Incidents among records that the model was not made from")
+        span = (item.entity, item.start_time, item.end_time)
+        rows.append((*span, item.records, round(item.peak_score, 2), _causes(item.causes), ", ".join(matched.events)))
+    columns = ["entity", "start", "end", "records", "peak score", "causes", "events"]
+    out.table(columns, rows, "Incidents among records that the training did not use")
 
 
 def _causes(causes: Sequence[Mapping[str, Any]]) -> str:
-    """The main causes with their direction."""
-    return ", ".join(f"{cause['feature']} {'↑' if cause['deviation'] > 0 else '↓'}" for cause in causes[:_CAUSES])
+    """Format the main causes with their direction."""
+    return ", ".join(
+        f"{cause['feature']} {'↑' if cause['deviation'] > 0 else '↓'}" for cause in causes[:_MAX_CAUSES_SHOWN]
+    )
 
 
 def _outcome_row(outcome: "Outcome") -> tuple[Any, ...]:
     event = outcome.event
     if outcome.found_at is not None:
-        told = f"found after {(outcome.found_at - event.start).total_seconds() / 3600:.1f} h"
+        result = f"found after {(outcome.found_at - event.start).total_seconds() / 3600:.1f} h"
     elif event.is_fault:
-        told = "missed"
+        result = "missed"
     else:
-        told = "no fault, but flagged" if outcome.flagged else "no fault, and quiet"
-    return event.name, event.pump, event.start, event.end, outcome.records, outcome.flagged, told
+        result = "no fault, but flagged" if outcome.flagged else "no fault, not flagged"
+    return event.name, event.pump, event.start, event.end, outcome.records, outcome.flagged, result

@@ -6,6 +6,7 @@ import click
 
 from jobs.commands.anomalies import print_anomalies
 from jobs.commands.options import Moment, row_id, with_app
+from jobs.wording import cell, counted_noun
 from schemas.labels import LABELS
 
 if TYPE_CHECKING:
@@ -16,41 +17,40 @@ if TYPE_CHECKING:
     from jobs.store import StoredIncident
 
 _STATES = ("open", "ended", "merged", "withdrawn")
-_RECORDS_SHOWN = 20
+_MAX_RECORDS_SHOWN = 20
 
 
 @click.group("incidents")
 def incidents_command() -> None:
-    """Flagged records that are close in time, as one: list, show, label."""
+    """Incidents, which group flagged records close in time: list, show, label."""
 
 
 @incidents_command.command("list")
 @click.argument("monitor", metavar="[MONITOR]", required=False)
-@click.option("--state", type=click.Choice(_STATES), help="Only those in this state; open and ended ones if absent.")
-@click.option("--label", type=click.Choice(LABELS), help="Only those that hold a record labelled so.")
-@click.option("--entity", help="Only those of this entity.")
-@click.option("--since", type=Moment(), help="Those that end then or later (UTC).")
-@click.option("--until", type=Moment(), help="Those that start before this time (UTC).")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
-@click.option("--before", "before_id", type=row_id, help="Only ids below this one: the next page.")
+@click.option("--state", type=click.Choice(_STATES), help="Only incidents in this state [default: open and ended].")
+@click.option("--label", type=click.Choice(LABELS), help="Only incidents with a record that has this label.")
+@click.option("--entity", help="Only incidents of this entity.")
+@click.option("--since", type=Moment(), help="Only incidents that end at this time or later (UTC).")
+@click.option("--until", type=Moment(), help="Only incidents that start before this time (UTC).")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Maximum number of rows.")
+@click.option("--before", "before_id", type=row_id, help="Only ids below this one, to get the next page.")
 @with_app
-def list_command(app: "App", out: "Output", monitor: str | None, **asked: Any) -> None:
+def list_command(app: "App", out: "Output", monitor: str | None, **filters: Any) -> None:
     """List incidents, newest first."""
     from jobs.store import IncidentQuery
-    from jobs.wording import cell
 
     if monitor:
         app.config.monitor(monitor)
-    found = app.store.incidents.page(IncidentQuery(monitor=monitor, **asked))
+    incidents = app.store.incidents.page(IncidentQuery(monitor=monitor, **filters))
     columns = ["id", "monitor", "entity", "state", "from", "to", "records", "severity", "cause", "value", "expected"]
     rows = []
-    for row in found:
+    for row in incidents:
         cause = row.causes[0] if row.causes else {}
-        values = (cause.get("feature"), cell(cause.get("value")), cell(cause.get("expected")))
-        when = (str(row.id), row.monitor, row.entity, row.state, row.start_time, row.end_time)
-        rows.append((*when, row.records, round(row.peak_severity), *values))
-    nothing = "No incident fits. Score new records: plumbline score MONITOR"
-    out.result(found, lambda: out.table(columns, rows) if rows else out.say(nothing))
+        main_cause = (cause.get("feature"), cell(cause.get("value")), cell(cause.get("expected")))
+        incident = (str(row.id), row.monitor, row.entity, row.state, row.start_time, row.end_time)
+        rows.append((*incident, row.records, round(row.peak_severity), *main_cause))
+    hint = "No matching incidents. To score new records: plumbline score MONITOR"
+    out.result(incidents, lambda: out.table(columns, rows) if rows else out.say(hint))
 
 
 @incidents_command.command("show")
@@ -63,7 +63,7 @@ def show_command(app: "App", out: "Output", incident_id: int) -> None:
     from jobs.store import AnomalyQuery
 
     row = app.store.incidents.get(incident_id)
-    newest = app.store.anomalies.page(AnomalyQuery(incident_id=incident_id, limit=_RECORDS_SHOWN))
+    newest = app.store.anomalies.page(AnomalyQuery(incident_id=incident_id, limit=_MAX_RECORDS_SHOWN))
 
     def describe() -> None:
         _describe(out, row)
@@ -74,8 +74,6 @@ def show_command(app: "App", out: "Output", incident_id: int) -> None:
 
 
 def _describe(out: "Output", row: "StoredIncident") -> None:
-    from jobs.wording import cell
-
     out.say(f"Incident {row.id} of monitor {row.monitor!r}: {row.state}")
     out.facts(
         {
@@ -110,9 +108,7 @@ def _time(text: str) -> "datetime":
 @click.argument("label", type=click.Choice(LABELS))
 @with_app
 def label_command(app: "App", out: "Output", incident_id: int, label: str) -> None:
-    """Say what an incident turned out to be: each of its flagged records is labelled so."""
-    from jobs.wording import counted_noun
-
+    """Label every flagged record of an incident; the next training uses the labels."""
     records = app.store.incidents.label(incident_id, label, app.clock())
     sentence = f"Incident {incident_id} is labelled {label}: {counted_noun(records, 'record')}."
     out.result({"id": incident_id, "label": label, "records": records}, lambda: out.say(sentence))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @click.group("keys")
 def keys_command() -> None:
-    """The keys of the API: add, list, revoke."""
+    """API keys: add, list, revoke."""
 
 
 @keys_command.command("add")
@@ -23,16 +23,16 @@ def keys_command() -> None:
     type=click.Choice(["read", "write"]),
     default="read",
     show_default=True,
-    help="write may also label and retrain.",
+    help="Permissions of the key; write also allows labels and retrain requests.",
 )
 @with_app
 def add_command(app: "App", out: "Output", name: str, scope: Literal["read", "write"]) -> None:
-    """Make a key and print it, this once; the store keeps its digest alone."""
+    """Create a key and print it once; the store keeps only its digest."""
     import secrets
 
     secret = secrets.token_urlsafe(32)
     key_id = app.store.api_keys.add(name, scope, secret, app.clock())
-    click.echo("Keep it now: it is not shown again. From now on every request needs a key.", err=True)
+    click.echo("Save the key now: it is not shown again. From now on, every request requires a key.", err=True)
     out.result({"id": key_id, "name": name, "scope": scope, "key": secret}, lambda: out.say(secret))
 
 
@@ -41,16 +41,16 @@ def add_command(app: "App", out: "Output", name: str, scope: Literal["read", "wr
 def list_command(app: "App", out: "Output") -> None:
     """List the keys, without their secrets."""
     columns = ("name", "scope", "created_at", "revoked_at")
-    found = [{name: getattr(key, name) for name in columns} for key in app.store.api_keys.all()]
-    rows = [list(key.values()) for key in found]
-    nothing = "There is no key, so that the API answers this machine alone. Make one: plumbline keys add NAME"
-    out.result(found, lambda: out.table(["name", "scope", "created", "revoked"], rows) if rows else out.say(nothing))
+    keys = [{name: getattr(key, name) for name in columns} for key in app.store.api_keys.all()]
+    rows = [list(key.values()) for key in keys]
+    hint = "There is no key: only this machine may call the API. Create one: plumbline keys add NAME"
+    out.result(keys, lambda: out.table(["name", "scope", "created", "revoked"], rows) if rows else out.say(hint))
 
 
 @keys_command.command("revoke")
 @click.argument("name", metavar="NAME")
 @with_app
 def revoke_command(app: "App", out: "Output", name: str) -> None:
-    """End a key at once; the API stays closed even if it was the last one."""
+    """Revoke a key at once; the API requires a key even if this was the last one."""
     app.store.api_keys.revoke(name, app.clock())
-    out.result({"name": name, "revoked": True}, lambda: out.say(f"Key {name!r} opens nothing any more."))
+    out.result({"name": name, "revoked": True}, lambda: out.say(f"Key {name!r} is revoked."))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.commands.card import describe_training
-from jobs.commands.options import counted, monitor_argument, with_app
+from jobs.commands.options import counted_progress, monitor_argument, with_app
 from jobs.kinds import kind_of
 from schemas.errors import PlumblineError
 
@@ -143,7 +143,7 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
     _prepare_champion(app, monitor)
     from jobs.evaluation import forecast_monitor
 
-    with counted(out, f"forecasting {monitor}") as progress:
+    with counted_progress(out, f"forecasting {monitor}") as progress:
         forecast = forecast_monitor(source, store, progress)
 
     from jobs.wording import shown
@@ -178,7 +178,7 @@ def evaluate_command(app: "App", out: "Output", monitor: str, everything: bool) 
     _prepare_champion(app, monitor)
     from jobs.evaluation import evaluate_monitor
 
-    with counted(out, f"evaluating {monitor}") as progress:
+    with counted_progress(out, f"evaluating {monitor}") as progress:
         report = evaluate_monitor(source, store, everything=everything, progress=progress)
     evaluation = report.evaluation
 

@@ -1,4 +1,4 @@
-"""Options that every command has."""
+"""Options that the commands share."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from jobs.wording import counted_noun
 
 if TYPE_CHECKING:
     from jobs.output import Output
@@ -19,20 +21,20 @@ config_option = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("config.toml"),
     show_default=True,
-    help="The configuration file.",
+    help="Configuration file.",
 )
-json_option = click.option("--json", "is_json", is_flag=True, help="Print one JSON document, for programs.")
-row_id = click.IntRange(0, 2**63 - 1)  # beyond it, databases end in errors of their own
+json_option = click.option("--json", "is_json", is_flag=True, help="Print the result as one JSON document.")
+row_id = click.IntRange(0, 2**63 - 1)  # databases fail on larger integers
 monitor_argument = click.argument("monitor", metavar="MONITOR")
 
 
 class Moment(click.ParamType[datetime]):
-    """A date or a time in ISO 8601, as a time in UTC; one without a zone is in UTC."""
+    """A date or a time in ISO 8601, converted to UTC; without a time zone it is in UTC."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """The time that a text stands for."""
+        """Parse a time."""
         from jobs.dialects import END_OF_VALID_TIMES as END
         from jobs.dialects import FIRST_VALID_TIME as FIRST
 
@@ -42,18 +44,16 @@ class Moment(click.ParamType[datetime]):
             time = datetime.fromisoformat(value)
             time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
         except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no time. Write it like 2026-03-01, or 2026-03-01T12:30:00.", param, ctx)
-        if not FIRST <= time < END:
             self.fail(
-                f"{value!r} is not within the years {FIRST.year} to {END.year - 1}.",
-                param,
-                ctx,
+                f"{value!r} is not a valid time. Use a form such as 2026-03-01 or 2026-03-01T12:30:00.", param, ctx
             )
+        if not FIRST <= time < END:
+            self.fail(f"{value!r} is not in the years {FIRST.year} to {END.year - 1}.", param, ctx)
         return time
 
 
 def with_app(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options --config and --json, and call it with `app` and `out` in their place."""
+    """Add the options --config and --json to a command, and pass it `app` and `out` instead."""
 
     @config_option
     @json_option
@@ -69,7 +69,7 @@ def with_app(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def counted(out: "Output", title: str) -> Iterator[Callable[[int], None]]:
-    """Progress of work that counts records and does not know how many there are."""
+def counted_progress(out: "Output", title: str) -> Iterator[Callable[[int], None]]:
+    """Show the progress of work on an unknown number of records."""
     with out.progress(title) as update:
-        yield lambda records: update(records, None, f"{records:,} records")
+        yield lambda records: update(records, None, counted_noun(records, "record"))

@@ -1,4 +1,4 @@
-"""serve: the monitors by their schedules, alerts, retraining and the API, until it is stopped."""
+"""serve: run schedules, alerts, trainings and the API until stopped."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from jobs.commands.options import config_option
 @click.command("serve")
 @config_option
 def serve_command(config_path: Path) -> None:
-    """Run the monitors by their schedules, and answer HTTP, until SIGTERM or Ctrl-C."""
+    """Run all monitors on their schedules and serve the HTTP API, until SIGTERM or Ctrl-C."""
     from jobs.app import App
     from jobs.logs import configure_logs
     from jobs.serving.service import Service
@@ -18,5 +18,5 @@ def serve_command(config_path: Path) -> None:
     with App.opened(config_path) as app:
         configure_logs(app.config.service.log)
         service = Service(app)
-        service.listen_to_signals()
+        service.handle_signals()
         service.run()

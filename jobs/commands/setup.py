@@ -1,11 +1,12 @@
-"""init, check, migrate, import: from nothing to a table that can be trained on."""
+"""init, check, migrate, import: the steps before the first training."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from jobs.commands.options import counted, json_option, with_app
+from jobs.commands.options import counted_progress, json_option, with_app
+from jobs.wording import counted_noun
 from schemas.errors import PlumblineError, RecordsError, UsageError
 
 if TYPE_CHECKING:
@@ -15,41 +16,41 @@ if TYPE_CHECKING:
 
 @click.command("init")
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False), default=Path("config.toml"))
-@click.option("--table", help="Write a monitor for this table, its columns sorted by type.")
-@click.option("--source", help="SQLAlchemy address of the table's database [default: the store's].")
-@click.option("--key", help="The table's key [default: its primary key].")
+@click.option("--table", help="Include a monitor for this table, with its columns by type.")
+@click.option("--source", help="SQLAlchemy URL of the table's database [default: the store].")
+@click.option("--key", help="Key column of the table [default: its primary key].")
 @json_option
 def init_command(path: Path, table: str | None, source: str | None, key: str | None, is_json: bool) -> None:
-    """Write a starter configuration, for a table of yours if it is named."""
+    """Write a starter configuration, with a monitor if --table is given."""
     from pydantic import SecretStr
 
     from jobs.output import Output
     from jobs.starter.starter import starter_config
 
     if path.exists():
-        raise UsageError(f"{path} exists already. Name another file, or remove that one first.")
+        raise UsageError(f"{path} already exists. Choose another file, or remove it first.")
     text = starter_config(path.absolute().parent, table, SecretStr(source) if source else None, key)
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as exc:
-        raise UsageError(f"{path} cannot be written: {exc.strerror}. Choose a folder that can be.") from exc
+        raise UsageError(f"{path} cannot be written: {exc.strerror}. Choose a writable folder.") from exc
     out = Output(is_json=is_json)
-    out.result({"path": str(path)}, lambda: out.say(f"Wrote {path}. Read it through, then: plumbline check"))
+    out.result({"path": str(path)}, lambda: out.say(f"Wrote {path}. Review it, then run: plumbline check"))
 
 
 @click.command("check")
 @click.argument("monitor", metavar="[MONITOR]", required=False)
 @with_app
 def check_command(app: "App", out: "Output", monitor: str | None) -> None:
-    """Compare the configuration with the live database, before anything runs."""
+    """Check the configuration against the live database."""
     from jobs.checks import Finding, check_monitor, check_service
 
     names = [monitor] if monitor else list(app.config.monitors)
     if not names:
         raise UsageError("The configuration has no monitor. Add a [monitors.NAME] section; see: plumbline init --help")
     findings: dict[str, list[Finding]] = {}
-    if wrong := list(check_service(app.config)):
-        findings["service"] = wrong
+    if service_findings := list(check_service(app.config)):
+        findings["service"] = service_findings
     for name in names:
         try:
             findings[name] = check_monitor(name, app.config.monitor(name), app.source(name))
@@ -61,15 +62,15 @@ def check_command(app: "App", out: "Output", monitor: str | None) -> None:
     out.result(findings, lambda: out.say("\n".join(f"{level:8}{name}: {message}" for name, level, message in rows)))
     errors = sum(level == "error" for _, level, _ in rows)
     if errors:
-        count = "1 of the findings is an error" if errors == 1 else f"{errors} of the findings are errors"
-        raise RecordsError(f"{count}. Mend what is wrong before you train.")
+        count = counted_noun(errors, "error")
+        raise RecordsError(f"The check found {count}. Fix the configuration or the table before you train.")
 
 
 @click.command("migrate")
-@click.option("--to", "revision", help="Go to this revision, back too; that drops what later ones added.")
+@click.option("--to", "revision", help="Target revision; an earlier one drops what later revisions added.")
 @with_app
 def migrate_command(app: "App", out: "Output", revision: str | None) -> None:
-    """Create the store's tables and views, or bring them up to date."""
+    """Create or upgrade the store's tables and views."""
     from jobs.store.migrations import current, head, move
 
     move(app.engine, revision or head())
@@ -79,10 +80,18 @@ def migrate_command(app: "App", out: "Output", revision: str | None) -> None:
 
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--table", required=True, help="The table to write, schema.table if not in the default schema.")
-@click.option("--key", default="id", show_default=True, help="The key; added as a growing number if not in the file.")
-@click.option("--into", help="SQLAlchemy address of the database [default: the store's].")
-@click.option("--if-exists", type=click.Choice(["fail", "append", "replace"]), default="fail", show_default=True)
+@click.option("--table", required=True, help="Table to write; schema.table if it is not in the default schema.")
+@click.option(
+    "--key", default="id", show_default=True, help="Key column; numbered by the database if it is not in the file."
+)
+@click.option("--into", help="SQLAlchemy URL of the database [default: the store].")
+@click.option(
+    "--if-exists",
+    type=click.Choice(["fail", "append", "replace"]),
+    default="fail",
+    show_default=True,
+    help="What to do if the table exists.",
+)
 @with_app
 def import_command(
     app: "App",
@@ -93,20 +102,21 @@ def import_command(
     into: str | None,
     if_exists: Literal["fail", "append", "replace"],
 ) -> None:
-    """Copy a CSV or Parquet FILE into a table, all of it or nothing."""
+    """Import a CSV or Parquet FILE into a table, completely or not at all."""
     from pydantic import SecretStr
 
     from jobs.importing.importing import import_file
     from jobs.importing.reserved import refuse_own_name
 
-    if into is None:  # where `migrate` has not run yet, the database does not show that it is the store's
+    if into is None:  # before `migrate`, the database does not show that it is the store
         refuse_own_name(table)
     engine = app.open(SecretStr(into)) if into else app.engine
-    with counted(out, f"importing {file.name}") as progress:
+    with counted_progress(out, f"importing {file.name}") as progress:
         report = import_file(file, engine, table, key=key, if_exists=if_exists, progress=progress)
     added = ", numbered by the database" if report.is_key_added else ""
-    zones = f" Times without a zone were taken as UTC: {', '.join(report.naive_times)}." if report.naive_times else ""
-    out.result(
-        report,
-        lambda: out.say(f"Imported {report.rows:,} records into {report.table} (key {report.key}{added}).{zones}"),
+    zones = (
+        f" Times without a time zone were read as UTC: {', '.join(report.naive_times)}." if report.naive_times else ""
     )
+    records = counted_noun(report.rows, "record")
+    sentence = f"Imported {records} into {report.table} (key {report.key}{added}).{zones}"
+    out.result(report, lambda: out.say(sentence))

@@ -1,4 +1,4 @@
-"""The demo: two tables imported, trained on, scored and drawn, by the same functions that the commands use."""
+"""The demo: import, train, score, evaluate and draw two tables, with the functions that the commands use."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from sqlalchemy import text
 from jobs.app import App
 from jobs.databases import writing
 from jobs.demo.events import EVENTS
-from jobs.demo.pictures import TrainingCurve, course_picture, score_picture
-from jobs.demo.pump_simulation import pump_station
+from jobs.demo.pictures import TrainingCurve, draw_score_picture, draw_timeline_picture
+from jobs.demo.pump_simulation import simulate_pump_station
 from jobs.demo.samples import breast_cancer
-from jobs.demo.scorecard import Verdict, entity_threshold
-from jobs.demo.timeline import timeline_of
+from jobs.demo.scorecard import Scorecard, compare_with_events
+from jobs.demo.timeline import read_timeline
 from jobs.evaluation import EvaluationReport, evaluate_monitor
 from jobs.importing.importing import import_file
 from jobs.reading.source import Source
@@ -28,22 +28,24 @@ if TYPE_CHECKING:
     from detector.core.progress import Epoch
     from jobs.training.train import TrainingReport
 
-_INDEX = "CREATE INDEX ix_pump_readings_pump_id_read_at ON pump_readings (pump_id, read_at)"  # the past is found by it
+_INDEX = (
+    "CREATE INDEX ix_pump_readings_pump_id_read_at ON pump_readings (pump_id, read_at)"  # to read the history of a pump
+)
 
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demo did for one monitor.
+    """The results of the demo for one monitor.
 
     Attributes:
-        monitor: its name.
-        training: of its model.
-        training_seconds: that it took.
-        scoring: of all records of the table.
-        scoring_seconds: that it took.
-        evaluation: against the labels.
-        verdict: on the events, where it is known what happened.
-        picture: where it is.
+        monitor: name of the monitor.
+        training: report of the training.
+        training_seconds: duration of the training.
+        scoring: report of scoring the whole table.
+        scoring_seconds: duration of the scoring.
+        evaluation: scores compared with the labels.
+        verdict: detections compared with the injected events, if the table has any.
+        picture: path of the picture.
     """
 
     monitor: str
@@ -52,15 +54,15 @@ class DemoReport:
     scoring: ScoringReport
     scoring_seconds: float
     evaluation: EvaluationReport
-    verdict: Verdict | None
+    verdict: Scorecard | None
     picture: Path
 
 
 def prepare(folder: Path) -> Path:
-    """A folder with the demo's configuration, and nothing left of an earlier demo; the path of the configuration.
+    """Prepare a folder for the demo, delete the files of an earlier demo, and return the path of the configuration.
 
     Raises:
-        UsageError: where the folder holds other files, or cannot be written.
+        UsageError: If the folder holds other files or cannot be written.
     """
     config = folder / "config.toml"
     shipped = _shipped_config().read_text(encoding="utf-8")
@@ -69,19 +71,21 @@ def prepare(folder: Path) -> Path:
         is_ours = config.exists() and config.read_text(encoding="utf-8") == shipped
         if any(folder.iterdir()) and not is_ours:
             raise UsageError(
-                f"{folder} holds files that are not the demo's. Name another folder: plumbline demo --into"
+                f"{folder} holds files that are not the demo's. Choose another folder: plumbline demo --into FOLDER"
             )
         for stale in [*folder.glob("plumbline.db*"), *folder.glob("*.png")]:
             stale.unlink()
         config.write_text(shipped, encoding="utf-8")
     except OSError as exc:
-        raise UsageError(f"{folder} cannot be written: {exc.strerror}. Name another folder.") from exc
+        raise UsageError(
+            f"{folder} cannot be written: {exc.strerror}. Choose another folder: plumbline demo --into FOLDER"
+        ) from exc
     return config
 
 
 def fill(app: App, folder: Path) -> dict[str, int]:
-    """Write the demo's files and import them as anybody would; records of each table."""
-    pump_station().to_parquet(folder / "pump_readings.parquet", index=False)
+    """Write the demo's files, import them, and return the number of records of each table."""
+    simulate_pump_station().to_parquet(folder / "pump_readings.parquet", index=False)
     breast_cancer().to_csv(folder / "breast_cancer.csv", index=False)
     migrations.upgrade(app.engine)
     files = {"pump_readings": "pump_readings.parquet", "breast_cancer": "breast_cancer.csv"}
@@ -102,11 +106,11 @@ def run_monitor(app: App, name: str, folder: Path, progress: "Callable[[Epoch], 
     scoring = score_monitor(source, store, app.clock)
     scored_at = app.clock()
     picture = folder / f"{name}.png"
-    course = timeline_of(source, store, EVENTS) if source.monitor.series else None
-    if course is None:
+    timeline = read_timeline(source, store, EVENTS) if source.monitor.series else None
+    if timeline is None:
         _draw_scores(source, store, picture)
     else:
-        course_picture(picture, f"Monitor {name}: what was put in, and what was flagged", course)
+        draw_timeline_picture(picture, f"Monitor {name}: injected events and flagged records", timeline)
     return DemoReport(
         monitor=name,
         training=training,
@@ -114,7 +118,7 @@ def run_monitor(app: App, name: str, folder: Path, progress: "Callable[[Epoch], 
         scoring=scoring,
         scoring_seconds=(scored_at - trained_at).total_seconds(),
         evaluation=evaluate_monitor(source, store),
-        verdict=None if course is None else entity_threshold(course),
+        verdict=None if timeline is None else compare_with_events(timeline),
         picture=picture,
     )
 
@@ -125,7 +129,7 @@ def _draw_scores(source: Source, store: Store, path: Path) -> None:
     labels = pd.concat(source.pages(None, with_label=True), ignore_index=True)[monitor.label]
     scored = store.anomalies.scores(source.name)[[ANOMALY_SCORE, IS_ANOMALY]]
     curve = TrainingCurve(*([getattr(epoch, key) for epoch in history] for key in ("number", "elbo", "held_out_elbo")))
-    score_picture(
+    draw_score_picture(
         path,
         f"Monitor {source.name}",
         scored.assign(label=labels.astype(bool)),
@@ -136,6 +140,6 @@ def _draw_scores(source: Source, store: Store, path: Path) -> None:
 
 
 def _shipped_config() -> Path:
-    """The example configuration: inside the package where it was installed, beside it in the repository."""
+    """Return the path of the example configuration: in the installed package, or in the repository."""
     installed = Path(__file__).parents[1] / "config.toml"
     return installed if installed.exists() else Path(__file__).parents[2] / "config.toml"

@@ -1,4 +1,4 @@
-"""What is put into the simulated pump station: four faults, a gap, and a change that is normal."""
+"""The events that are injected into the simulated pump station: four faults, a gap and a normal change."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,21 +12,21 @@ Rows = npt.NDArray[np.intp]
 
 BEARING_WEAR, STUCK_METER, LEAK, SURGE = "bearing wear", "stuck flow meter", "leak", "pressure surge"
 GAP, MORE_LOAD = "gap", "more load"
-_REPAIR = timedelta(hours=5)  # a pump stands while its bearing is replaced
+_REPAIR_TIME = timedelta(hours=5)  # without records, while the bearing is replaced
 EVENTS_START = datetime(2026, 2, 16, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a pump.
+    """An event of one pump.
 
     Attributes:
-        name: what it was.
-        pump: whose.
-        start: time of the first record that it touches.
-        end: time of the last one.
-        channels: that it changes.
-        shown: channels that tell most of it in a picture.
+        name: kind of the event.
+        pump: name of the pump.
+        start: time of the first affected record.
+        end: time of the last affected record.
+        channels: channels that the event changes.
+        shown: channels that a picture of the event shows.
     """
 
     name: str
@@ -38,19 +38,19 @@ class Event:
 
     @property
     def is_fault(self) -> bool:
-        """Whether it ought to be found; else it ought to pass without an alarm."""
+        """Whether the monitor should detect the event; otherwise it should raise no alarm."""
         return self.name not in {GAP, MORE_LOAD}
 
 
 @dataclass
 class Operation:
-    """What nobody measures of a pump, by the row.
+    """The hidden state of a pump, one value per row.
 
     Attributes:
-        usual: its flow where demand and load are 1, in m3/h.
-        flow: that reaches the meter, in m3/h.
-        leak: that is lost before the meter, in m3/h.
-        wear: of its bearing, from 0 to 1.
+        usual: flow at demand 1 and load 1, in m3/h.
+        flow: flow at the meter, in m3/h.
+        leak: flow that is lost before the meter, in m3/h.
+        wear: wear of the bearing, from 0 to 1.
     """
 
     usual: float
@@ -74,16 +74,16 @@ EVENTS = (
 )
 
 
-def disturb(operation: Operation, event: Event, rows: Rows) -> None:
-    """Change how a pump runs, in the rows of the event."""
+def inject_into_operation(operation: Operation, event: Event, rows: Rows) -> None:
+    """Change the hidden state of a pump in the rows of an event."""
     if event.name == LEAK:
         operation.leak[rows] = 0.25 * operation.flow[rows] * np.minimum(np.arange(len(rows)) / 12, 1)
     elif event.name == BEARING_WEAR:
         operation.wear[rows] = np.linspace(0, 1, len(rows)) ** 2
 
 
-def distort(readings: pd.DataFrame, event: Event, rows: Rows) -> pd.DataFrame:
-    """The readings of a pump with what befell its instruments, and without those that were not taken."""
+def inject_into_readings(readings: pd.DataFrame, event: Event, rows: Rows) -> pd.DataFrame:
+    """Change the readings of a pump in the rows of an event, and drop those that were not taken."""
     if event.name == STUCK_METER:
         readings.loc[rows, "flow_m3h"] = readings.loc[rows[0], "flow_m3h"]
     elif event.name == SURGE:
@@ -92,5 +92,5 @@ def distort(readings: pd.DataFrame, event: Event, rows: Rows) -> pd.DataFrame:
     elif event.name == GAP:
         return readings[~readings["read_at"].between(event.start, event.end)]
     elif event.name == BEARING_WEAR:
-        return readings[~readings["read_at"].between(event.end, event.end + _REPAIR, inclusive="right")]
+        return readings[~readings["read_at"].between(event.end, event.end + _REPAIR_TIME, inclusive="right")]
     return readings

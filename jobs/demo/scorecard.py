@@ -1,4 +1,4 @@
-"""What a monitor made of events that are known: which it found, and what it flagged beside them."""
+"""The demo's scorecard: which injected events the monitor detected, and which other records it flagged."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,18 +9,19 @@ from jobs.demo.timeline import Timeline
 from jobs.store import StoredIncident
 from schemas.frames import IS_ANOMALY
 
-AFTER = timedelta(hours=1)  # what is no fault must not alarm by its end either
+AFTERMATH = timedelta(hours=1)
+"""Flagged records this long after an event that is no fault still count as its false alarms."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an event.
+    """The detection of one event.
 
     Attributes:
-        event: that was put in.
-        records: of it.
-        flagged: of these; where it is no fault, of the hour after it too.
-        found_at: when the first record of a fault was flagged for a channel that the fault changes.
+        event: the injected event.
+        records: number of its records.
+        flagged: number of its flagged records; if it is no fault, including those in its aftermath.
+        found_at: time of the first record that was flagged for a channel that the fault changes, or None.
     """
 
     event: Event
@@ -38,15 +39,15 @@ class MatchedIncident:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a monitor made of what it was not trained on.
+class Scorecard:
+    """Detections and false alarms among the records after the training.
 
     Attributes:
         incidents: in order of time.
-        outcomes: of the events.
-        normal_records: records that are no fault.
-        normal_flagged: of these.
-        echoes: of those, the ones that belong to incidents of a fault, which ended later or began earlier than it.
+        outcomes: one for each event.
+        normal_records: number of records outside faults.
+        normal_flagged: number of flagged records outside faults.
+        echoes: number of flagged records outside faults whose incident overlaps a fault.
     """
 
     incidents: tuple[MatchedIncident, ...]
@@ -57,39 +58,40 @@ class Verdict:
 
     @property
     def false_alarm_rate(self) -> float:
-        """Share of the normal records that are flagged."""
+        """Flagged share of the records outside faults."""
         return self.normal_flagged / self.normal_records
 
 
-def entity_threshold(course: Timeline) -> Verdict:
-    """Compare what was flagged with what was put in."""
-    incidents = tuple(MatchedIncident(incident, _overlapping(incident, course)) for incident in course.incidents)
-    faults = {event.name for event in course.events if event.is_fault}
-    of_faults = [item.incident.id for item in incidents if faults.intersection(item.events)]
-    normal = course.records[~course.records["is_fault"]]
+def compare_with_events(timeline: Timeline) -> Scorecard:
+    """Compare the flagged records and incidents of a timeline with the injected events."""
+    incidents = tuple(MatchedIncident(incident, _overlapping(incident, timeline)) for incident in timeline.incidents)
+    faults = {event.name for event in timeline.events if event.is_fault}
+    fault_incidents = [item.incident.id for item in incidents if faults.intersection(item.events)]
+    normal = timeline.records[~timeline.records["is_fault"]]
     flagged = normal[normal[IS_ANOMALY]]
-    return Verdict(
+    return Scorecard(
         incidents=incidents,
-        outcomes=tuple(_outcomes(course)),
+        outcomes=tuple(_outcomes(timeline)),
         normal_records=len(normal),
         normal_flagged=len(flagged),
-        echoes=int(flagged["incident"].isin(of_faults).sum()),
+        echoes=int(flagged["incident"].isin(fault_incidents).sum()),
     )
 
 
-def _overlapping(incident: StoredIncident, course: Timeline) -> tuple[str, ...]:
+def _overlapping(incident: StoredIncident, timeline: Timeline) -> tuple[str, ...]:
     return tuple(
         event.name
-        for event in course.events
+        for event in timeline.events
         if event.pump == incident.entity and event.start <= incident.end_time and incident.start_time <= event.end
     )
 
 
-def _outcomes(course: Timeline) -> Iterator[Outcome]:
-    for event in course.events:
-        of_pump = course.records[course.records["entity"] == event.pump]
-        until = event.end if event.is_fault else event.end + AFTER
-        flagged = of_pump[of_pump[IS_ANOMALY] & of_pump["time"].between(event.start, until)]
-        named = flagged["time"][flagged["cause"].isin(event.channels)] if event.is_fault else flagged["time"][:0]
-        records = int(of_pump["time"].between(event.start, event.end).sum())
-        yield Outcome(event, records, len(flagged), None if named.empty else named.min().to_pydatetime())
+def _outcomes(timeline: Timeline) -> Iterator[Outcome]:
+    for event in timeline.events:
+        pump = timeline.records[timeline.records["entity"] == event.pump]
+        until = event.end if event.is_fault else event.end + AFTERMATH
+        flagged = pump[pump[IS_ANOMALY] & pump["time"].between(event.start, until)]
+        attributed = flagged["time"][flagged["cause"].isin(event.channels)] if event.is_fault else flagged["time"][:0]
+        records = int(pump["time"].between(event.start, event.end).sum())
+        found_at = None if attributed.empty else attributed.min().to_pydatetime()
+        yield Outcome(event, records, len(flagged), found_at)

@@ -1,4 +1,4 @@
-"""The configuration file of a serving process, as it changes on the disk."""
+"""Change detection for the configuration file of a serving process."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ _Signature = tuple[int, int, int]
 
 
 class ConfigFile:
-    """Tells when a file was changed, and its writer has finished.
+    """Detects changes of the configuration file, once its writer has finished.
 
     Args:
         path: the file.
@@ -14,19 +14,19 @@ class ConfigFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known = self._seen = self._signature()
+        self._reported = self._latest = self._signature()
 
     def has_changed(self) -> bool:
-        """Whether the file is another than at the last change told, and the same as at the last look."""
-        before, self._seen = self._seen, self._signature()
-        if self._seen == self._known or self._seen != before:
+        """Whether the file differs from the last reported version, and is unchanged since the previous call."""
+        previous, self._latest = self._latest, self._signature()
+        if self._latest == self._reported or self._latest != previous:
             return False
-        self._known = self._seen
+        self._reported = self._latest
         return True
 
     def _signature(self) -> _Signature | None:
         try:
-            found = self._path.stat()  # of the file behind a link: Kubernetes changes the link
+            status = self._path.stat()  # of the file behind a link: Kubernetes changes the link
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return status.st_mtime_ns, status.st_size, status.st_ino

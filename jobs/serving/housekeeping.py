@@ -1,4 +1,4 @@
-"""What a serving process does every few seconds beside scoring."""
+"""Periodic work of a serving process other than scoring: heartbeat, alerts, retrain requests, cleanup."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -12,69 +12,73 @@ from schemas.errors import PlumblineError
 
 _log = logging.getLogger("plumbline")
 
-_DEAD = timedelta(hours=1)  # a process not seen for so long, and its clock may be minutes off, will not end its runs
-_FORGOTTEN = timedelta(days=1)
-_OFTEN_ENOUGH = timedelta(seconds=30)  # while the store is away; shorter than a process may be silent
+_LOST_AFTER = timedelta(hours=1)  # without heartbeat; its clock may be minutes off
+_FORGET_AFTER = timedelta(days=1)
+_MAX_RETRY_DELAY = timedelta(seconds=30)  # shorter than a process may go without a heartbeat
 
 
 class Housekeeping:
-    """Work without schedule; each chore fails, and is tried again, by itself.
+    """Named chores; each fails, and is retried, independently of the others.
 
     Args:
         chores: by name.
-        clock: the time now.
+        clock: returns the current time.
     """
 
     def __init__(self, chores: Mapping[str, Callable[[], None]], clock: Callable[[], datetime]) -> None:
         self._chores, self._clock = chores, clock
-        self._backoffs = {name: Backoff(_OFTEN_ENOUGH) for name in chores}
+        self._backoffs = {name: Backoff(_MAX_RETRY_DELAY) for name in chores}
 
-    def do(self, name: str, _due_at: datetime | None) -> None:
-        """Do a chore, unless it failed a short time ago."""
+    def run(self, name: str, _due_at: datetime | None) -> None:
+        """Run a chore, unless it failed a short time ago."""
         backoff = self._backoffs[name]
-        if not backoff.is_over(self._clock()):
+        if not backoff.may_retry(self._clock()):
             return
         with log_context(chore=name):
             try:
                 self._chores[name]()
             except Exception as exc:  # noqa: BLE001 - no chore may end the service
-                failures = backoff.failed(self._clock())
-                is_meant = isinstance(exc, PlumblineError)
+                failures = backoff.record_failure(self._clock())
+                is_expected = isinstance(exc, PlumblineError)
                 _log.error(
-                    "failed: %s", exc, exc_info=None if is_meant else exc, extra={"facts": {"failures": failures}}
+                    "failed: %s", exc, exc_info=None if is_expected else exc, extra={"facts": {"failures": failures}}
                 )
             else:
-                if failures := backoff.succeeded():
-                    _log.info("works again", extra={"facts": {"failures": failures}})
+                if failures := backoff.record_success():
+                    _log.info("succeeded again", extra={"facts": {"failures": failures}})
 
 
-def send_heartbeat(live: ServiceState, next_runs: Mapping[str, datetime]) -> None:
-    """Say that this process lives, and what it will run next."""
-    live.beaten_at = live.clock()
-    live.store.workers.record_heartbeat(live.worker, next_runs, live.beaten_at)
+def send_heartbeat(state: ServiceState, next_runs: Mapping[str, datetime]) -> None:
+    """Record a heartbeat and the next scheduled runs."""
+    state.last_heartbeat_at = state.clock()
+    state.store.workers.record_heartbeat(state.worker, next_runs, state.last_heartbeat_at)
 
 
-def deliver(live: ServiceState) -> None:
-    """Send the alerts that wait."""
+def send_alerts(state: ServiceState) -> None:
+    """Send the pending alerts."""
     from jobs.alerting import deliver_alerts
 
-    alerts = live.config.alerts
-    deliver_alerts(live.store.outbox, alerts.channels, alerts.per_hour, live.clock)
+    alerts = state.config.alerts
+    deliver_alerts(state.store.outbox, alerts.channels, alerts.per_hour, state.clock)
 
 
-def work_requests(live: ServiceState, trainer: Trainer) -> None:
-    """Start a training where one is asked for and none goes on."""
-    code = trainer.take_result()
-    if code:
-        msg = f"A training ended with code {code}; the lines of the log before this say why."
+def start_requested_trainings(state: ServiceState, trainer: Trainer) -> None:
+    """Start a training process if a retrain request is pending and none is running.
+
+    Raises:
+        PlumblineError: If the previous training process failed.
+    """
+    exit_code = trainer.take_exit_code()
+    if exit_code:
+        msg = f"A training ended with exit code {exit_code}. The log lines before this one give the reason."
         raise PlumblineError(msg)
-    live.store.requests.fail_unknown(live.config.monitors, live.clock())
-    if not trainer.is_busy and live.store.requests.has_claimable(live.config.monitors, live.clock()):
+    state.store.requests.fail_unknown(state.config.monitors, state.clock())
+    if not trainer.is_busy and state.store.requests.has_claimable(state.config.monitors, state.clock()):
         trainer.start()
 
 
-def tidy(live: ServiceState) -> None:
-    """Close the runs of processes that have died, and forget those processes a day later."""
-    at = live.clock()
-    live.store.workers.close_lost_runs(at - _DEAD, at)
-    live.store.workers.forget(at - _FORGOTTEN)
+def clean_up_workers(state: ServiceState) -> None:
+    """Close the runs of processes that died, and delete the rows of these processes a day later."""
+    at = state.clock()
+    state.store.workers.close_lost_runs(at - _LOST_AFTER, at)
+    state.store.workers.forget(at - _FORGET_AFTER)

@@ -1,4 +1,4 @@
-"""Calls back when jobs are due. Besides `jobs.timing`, only this module imports APScheduler."""
+"""Calls back when jobs are due. Only this module and `jobs.timing` import APScheduler."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -13,10 +13,10 @@ from jobs.timing import Timing
 
 
 class Scheduler:
-    """Calls back when a job is due, each time with the job's name and the first due time that the call stands for.
+    """Calls back when a job is due, with the job's name and the first due time that the call covers.
 
-    A host that slept over many due times calls back once. The callback runs in the scheduler's thread,
-    so it must hand the work on.
+    A host that slept through many due times calls back once. The callback runs in the scheduler's thread,
+    so it must pass the work on.
 
     Args:
         on_due: called with a job's name and due time.
@@ -27,45 +27,45 @@ class Scheduler:
         self._jobs: dict[str, Timing] = {}
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
-            executors={"default": _Caller(on_due)},
+            executors={"default": _CallbackExecutor(on_due)},
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
 
     def start(self) -> None:
-        """Begin to call back."""
+        """Start to call back."""
         self._scheduler.start()
 
     def stop(self) -> None:
-        """Call back no more."""
+        """Stop calling back."""
         if self._scheduler.running:
             self._scheduler.shutdown()
 
     @property
     def is_running(self) -> bool:
-        """Whether it calls back."""
+        """Whether the scheduler is started and not stopped."""
         return bool(self._scheduler.running)
 
     def set_jobs(self, jobs: Mapping[str, Timing]) -> None:
-        """Put these jobs in place of the present ones; a job whose timing stays keeps its next due time."""
+        """Replace all jobs; a job whose timing is unchanged keeps its next due time."""
         for name in self._jobs.keys() - jobs.keys():
             self._scheduler.remove_job(name)
         for name, timing in jobs.items():
             if self._jobs.get(name) != timing:
-                self._scheduler.add_job(_nothing, _Trigger(timing), id=name, name=name, replace_existing=True)
+                self._scheduler.add_job(_do_nothing, _TimingTrigger(timing), id=name, name=name, replace_existing=True)
         self._jobs = dict(jobs)
 
     def next_runs(self) -> dict[str, datetime]:
-        """When each job is due next."""
+        """Return the next due time of each job."""
         times = {job.id: getattr(job, "next_run_time", None) for job in self._scheduler.get_jobs()}
         return {name: time for name, time in times.items() if time is not None}
 
 
-def _nothing() -> None:
-    """A job's own work: the executor calls back in its place, as a job is not told when it was due."""
+def _do_nothing() -> None:
+    """Stand in for a job's function: the executor calls back instead, since functions do not receive due times."""
 
 
-class _Trigger(BaseTrigger):  # type: ignore[misc]  # the package is not typed
-    """A timing as APScheduler asks for it: in UTC, where times can be compared and subtracted."""
+class _TimingTrigger(BaseTrigger):  # type: ignore[misc]  # the package is not typed
+    """A timing as an APScheduler trigger, in UTC so that times can be compared and subtracted."""
 
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
@@ -74,7 +74,7 @@ class _Trigger(BaseTrigger):  # type: ignore[misc]  # the package is not typed
         return self._timing.next_due(previous_fire_time or now)
 
 
-class _Caller(BaseExecutor):  # type: ignore[misc]  # the package is not typed
+class _CallbackExecutor(BaseExecutor):  # type: ignore[misc]  # the package is not typed
     """Calls back in the scheduler's thread, with the first due time that was missed."""
 
     def __init__(self, on_due: Callable[[str, datetime], None]) -> None:
@@ -85,5 +85,5 @@ class _Caller(BaseExecutor):  # type: ignore[misc]  # the package is not typed
         try:
             self._on_due(job.id, job.next_run_time)
         except Exception:
-            logging.getLogger("plumbline").exception("the job %s could not be started", job.id)
+            logging.getLogger("plumbline").exception("could not start the job %s", job.id)
         self._run_job_success(job.id, [])

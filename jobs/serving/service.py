@@ -1,8 +1,8 @@
-"""`plumbline serve`: runs the monitors of the configuration until it is asked to stop.
+"""`plumbline serve`: runs the monitors of the configuration until it is stopped.
 
-`Service.run` reads as a table of contents. Schedules fall due in one thread, which hands the work to lanes: one for
-each monitor, so that no monitor runs twice at a time, and one for each chore. The main thread waits for signals and
-is the only one that changes the configuration.
+`Service.run` reads as a table of contents. The scheduler's thread submits due jobs to thread pools, which run each
+monitor and each chore at most once at a time. The main thread waits for signals, and is the only one that replaces
+the configuration.
 """
 
 import logging
@@ -20,9 +20,15 @@ from typing import TYPE_CHECKING, Literal
 from jobs.app import App
 from jobs.checks import refuse_bad_service
 from jobs.serving.config_file import ConfigFile
-from jobs.serving.housekeeping import Housekeeping, deliver, send_heartbeat, tidy, work_requests
-from jobs.serving.lanes import Lanes
-from jobs.serving.monitoring import Monitoring
+from jobs.serving.housekeeping import (
+    Housekeeping,
+    clean_up_workers,
+    send_alerts,
+    send_heartbeat,
+    start_requested_trainings,
+)
+from jobs.serving.keyed_thread_pool import KeyedThreadPool
+from jobs.serving.monitor_runs import MonitorRuns
 from jobs.serving.scheduler import Scheduler
 from jobs.serving.service_state import ServiceState
 from jobs.serving.trainer import Trainer
@@ -36,8 +42,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("plumbline")
 
-_MONITORS_AT_ONCE = 4
-_CHORES = {
+_MONITORS_IN_PARALLEL = 4
+_CHORE_TIMINGS = {
     "configuration": Timing("2s"),
     "recovery": Timing("2s"),
     "heartbeat": Timing("5s"),
@@ -46,174 +52,174 @@ _CHORES = {
     "requests": Timing("5s"),
     "tidying": Timing("1h"),
 }
-_WAKE_SECONDS = 0.5
-_END_SECONDS = 9.0  # for everything else, once no batch is computed any more
-_FIXED = ("store", "runtime", "service")  # sections that count from the next start
+_POLL_SECONDS = 0.5
+_SHUTDOWN_SECONDS = 9.0  # for everything else, once the current batches are finished
+_FIXED_SECTIONS = ("store", "runtime", "service")  # a change takes effect at the next start
 
-Wish = Literal["stop", "reload"]
+Command = Literal["stop", "reload"]
 
 
 class Service:
-    """A process that serves.
+    """A serving process.
 
     Args:
         app: the application.
 
     Raises:
-        ConfigError: where a schedule or a channel in the configuration is wrong.
-        StoreError: where the store cannot be reached.
+        ConfigError: If a schedule or a channel in the configuration is invalid.
+        StoreError: If the store cannot be reached.
     """
 
     def __init__(self, app: App) -> None:
         refuse_bad_service(app.config)
         self._app = app
-        self._live = ServiceState(app)
-        self._wishes: SimpleQueue[Wish] = SimpleQueue()
+        self._state = ServiceState(app)
+        self._commands: SimpleQueue[Command] = SimpleQueue()
         self._config_file = ConfigFile(app.path)
         self._trainer = Trainer(app.path)
-        self._monitoring = Monitoring(self._live)
-        self._chores = Housekeeping(self._all_chores(), self._live.clock)
-        self._lanes = {
-            "score": Lanes(self._monitoring.score, _MONITORS_AT_ONCE),
-            "chore": Lanes(self._chores.do, len(_CHORES)),
+        self._monitor_runs = MonitorRuns(self._state)
+        self._housekeeping = Housekeeping(self._chores(), self._state.clock)
+        self._pools = {
+            "score": KeyedThreadPool(self._monitor_runs.score, _MONITORS_IN_PARALLEL),
+            "chore": KeyedThreadPool(self._housekeeping.run, len(_CHORE_TIMINGS)),
         }
-        self._scheduler = Scheduler(self._fall_due)
+        self._scheduler = Scheduler(self._submit)
         self._api: ApiServer | None = None
 
     def run(self) -> None:
-        """Serve until asked to stop, and then until the current batches are finished."""
+        """Serve until stopped, and then until the current batches are finished."""
         self._start()
-        while self._next_wish() == "reload":
+        while self._next_command() == "reload":
             self._reload()
         self._stop()
 
-    def ask(self, wish: Wish) -> None:
-        """Ask the service to stop, or to read its configuration anew; safe in a signal handler."""
-        self._wishes.put(wish)
+    def send(self, command: Command) -> None:
+        """Stop the service, or reload its configuration; safe in a signal handler."""
+        self._commands.put(command)
 
-    def listen_to_signals(self) -> None:
-        """SIGTERM and SIGINT stop the service after the current batches, a second one at once; SIGHUP reloads."""
+    def handle_signals(self) -> None:
+        """Stop on SIGTERM and SIGINT after the current batches, on a second one at once; reload on SIGHUP."""
 
         def stop(number: int, _frame: FrameType | None) -> None:
-            if self._live.is_stopping:
+            if self._state.is_stopping:
                 self._trainer.kill()
                 os._exit(128 + number)
-            self._live.is_stopping = True
-            self.ask("stop")
+            self._state.is_stopping = True
+            self.send("stop")
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
-        signal.signal(signal.SIGHUP, lambda _number, _frame: self.ask("reload"))
+        signal.signal(signal.SIGHUP, lambda _number, _frame: self.send("reload"))
 
     def _start(self) -> None:
-        live = self._live
-        if live.config.service.api:
+        state = self._state
+        if state.config.service.api:
             from jobs.api import ApiServer
 
-            self._api = ApiServer(live, live.config.service.host, live.config.service.port)
+            self._api = ApiServer(state, state.config.service.host, state.config.service.port)
             self._api.start()
-        self._scheduler.set_jobs(_timings(live.config))
+        self._scheduler.set_jobs(_timings(state.config))
         self._scheduler.start()
-        for name, due_at in self._monitoring.missed():
-            self._lanes["score"].submit(name, due_at)
-        _log.info("serving", extra={"facts": {"worker": live.worker.id, "monitors": len(live.config.monitors)}})
+        for name, due_at in self._monitor_runs.missed_runs():
+            self._pools["score"].submit(name, due_at)
+        _log.info("serving", extra={"facts": {"worker": state.worker.id, "monitors": len(state.config.monitors)}})
 
     def _reload(self) -> None:
         try:
             config = self._app.read_config()
             refuse_bad_service(config)
-            _refuse_fixed_changes(self._live.config, config)
-        except Exception as exc:  # noqa: BLE001 - whatever is wrong with the new one, the old one goes on
-            self._note_refusal(exc)
+            _refuse_fixed_changes(self._state.config, config)
+        except Exception as exc:  # noqa: BLE001 - whatever is wrong with the new one, the old one stays in force
+            self._record_refusal(exc)
             return
-        self._live.config = config
-        self._live.scorers.keep(config.monitors)
-        self._monitoring.keep(set(config.monitors))
+        self._state.config = config
+        self._state.scorers.keep(config.monitors)
+        self._monitor_runs.keep(set(config.monitors))
         self._scheduler.set_jobs(_timings(config))
-        _log.info("the configuration was read anew", extra={"facts": {"monitors": len(config.monitors)}})
+        _log.info("configuration reloaded", extra={"facts": {"monitors": len(config.monitors)}})
 
     def _stop(self) -> None:
-        _log.info("stopping: no batch is begun any more, and the current ones are finished")
-        self._live.is_stopping = True
+        _log.info("stopping: finishing current batches")
+        self._state.is_stopping = True
         self._scheduler.stop()
-        for lanes in self._lanes.values():
-            lanes.stop()
+        for pool in self._pools.values():
+            pool.stop()
         if self._api is not None:
             self._api.stop()
         self._trainer.stop()
-        self._lanes["score"].wait()
-        _end_within(_END_SECONDS)
-        for lanes in self._lanes.values():
-            lanes.wait()
-        self._say_goodbye()
+        self._pools["score"].wait()
+        _exit_after(_SHUTDOWN_SECONDS)
+        for pool in self._pools.values():
+            pool.wait()
+        self._record_stop()
 
-    def _next_wish(self) -> Wish:
-        """Wait for a wish.
+    def _next_command(self) -> Command:
+        """Wait for a command.
 
-        Signals are handled in this thread, and where the system has another one take a signal this one sleeps on:
-        so it wakes up by itself now and then.
+        Python runs signal handlers in this thread, but the system may deliver a signal to another one, and this
+        thread then keeps sleeping: so it wakes up regularly.
         """
         while True:
             with suppress(Empty):
-                return self._wishes.get(timeout=_WAKE_SECONDS)
+                return self._commands.get(timeout=_POLL_SECONDS)
 
-    def _fall_due(self, job: str, due_at: datetime) -> None:
+    def _submit(self, job: str, due_at: datetime) -> None:
         kind, _, name = job.partition(" ")
-        self._lanes[kind].submit(name, due_at)
+        self._pools[kind].submit(name, due_at)
 
-    def _all_chores(self) -> dict[str, Callable[[], None]]:
-        live = self._live
+    def _chores(self) -> dict[str, Callable[[], None]]:
+        state = self._state
         return {
-            "heartbeat": lambda: send_heartbeat(live, self._next_runs()),
-            "recovery": self._recover,
-            "alerts": partial(deliver, live),
-            "schedules": self._monitoring.ask_for_trainings,
-            "requests": partial(work_requests, live, self._trainer),
-            "configuration": self._look_for_change,
-            "tidying": partial(tidy, live),
+            "heartbeat": lambda: send_heartbeat(state, self._next_runs()),
+            "recovery": self._resume_unfinished_work,
+            "alerts": partial(send_alerts, state),
+            "schedules": self._monitor_runs.request_due_trainings,
+            "requests": partial(start_requested_trainings, state, self._trainer),
+            "configuration": self._detect_config_change,
+            "tidying": partial(clean_up_workers, state),
         }
 
-    def _recover(self) -> None:
-        """Take up what failed, and what dead processes left behind."""
-        for name in self._live.config.monitors:
-            if not self._lanes["score"].is_busy(name) and self._monitoring.wants_work(name):
-                self._lanes["score"].submit(name, None)
+    def _resume_unfinished_work(self) -> None:
+        """Retry failed runs, and take over batches of dead processes."""
+        for name in self._state.config.monitors:
+            if not self._pools["score"].is_busy(name) and self._monitor_runs.needs_run(name):
+                self._pools["score"].submit(name, None)
 
-    def _look_for_change(self) -> None:
+    def _detect_config_change(self) -> None:
         if self._config_file.has_changed():
-            self.ask("reload")
+            self.send("reload")
 
     def _next_runs(self) -> dict[str, datetime]:
         times = self._scheduler.next_runs()
-        return {name: times[job] for name in self._live.config.monitors if (job := f"score {name}") in times}
+        return {name: times[job] for name in self._state.config.monitors if (job := f"score {name}") in times}
 
-    def _note_refusal(self, exc: Exception) -> None:
-        live = self._live
+    def _record_refusal(self, exc: Exception) -> None:
+        state = self._state
         message = f"The changed configuration was refused, and the old one stays in force: {exc}"
         _log.error("%s", message)
         try:
-            live.store.events.add(NewEvent("config_refused", message), live.clock(), live.config.alerts.channels)
+            state.store.events.add(NewEvent("config_refused", message), state.clock(), state.config.alerts.channels)
         except PlumblineError as error:
-            _log.error("the refusal could not be recorded: %s", error)
+            _log.error("could not record the refused configuration: %s", error)
 
-    def _say_goodbye(self) -> None:
+    def _record_stop(self) -> None:
         try:
-            self._live.store.workers.record_stop(self._live.worker.id, self._live.clock())
+            self._state.store.workers.record_stop(self._state.worker.id, self._state.clock())
         except PlumblineError as exc:
-            _log.warning("the end could not be recorded: %s", exc)
+            _log.warning("could not record the stop: %s", exc)
         _log.info("stopped")
 
 
-def _end_within(seconds: float) -> None:
-    """Let whatever hangs in the network then, where nothing of it can be lost, end with the process."""
+def _exit_after(seconds: float) -> None:
+    """End the process after a time, for chores that hang in the network; they can lose nothing."""
     timer = threading.Timer(seconds, os._exit, [0])
     timer.daemon = True
     timer.start()
 
 
 def _timings(config: Config) -> dict[str, Timing]:
-    """Every job of the service by kind and name."""
-    timings = {f"chore {name}": timing for name, timing in _CHORES.items()}
+    """Return the timing of every job, by kind and name."""
+    timings = {f"chore {name}": timing for name, timing in _CHORE_TIMINGS.items()}
     for name, monitor in config.monitors.items():
         if monitor.score_every is not None:
             timings[f"score {name}"] = Timing(monitor.score_every, monitor.time_zone)
@@ -221,6 +227,6 @@ def _timings(config: Config) -> dict[str, Timing]:
 
 
 def _refuse_fixed_changes(old: Config, new: Config) -> None:
-    changed = [f"[{section}]" for section in _FIXED if getattr(old, section) != getattr(new, section)]
-    if changed:
-        raise ConfigError(f"{' and '.join(changed)} cannot change while the service runs. Start it anew for that.")
+    sections = [f"[{section}]" for section in _FIXED_SECTIONS if getattr(old, section) != getattr(new, section)]
+    if sections:
+        raise ConfigError(f"{' and '.join(sections)} cannot change while the service runs. Restart it to apply them.")

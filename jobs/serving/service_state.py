@@ -1,4 +1,4 @@
-"""What the parts of a serving process share: the configuration in force, the store, the champions."""
+"""The state that the parts of a serving process share: configuration in force, store, champions, heartbeat."""
 
 import os
 import secrets
@@ -18,14 +18,14 @@ from schemas.config import Config
 if TYPE_CHECKING:
     from detector.core.scorer import Scorer
 
-_SILENCE = timedelta(seconds=60)  # of the heartbeat, from which on the process does not do its work
+_MAX_HEARTBEAT_AGE = timedelta(seconds=60)  # an older one means that the scheduler is stuck
 
 
 class ServiceState:
-    """A serving process; the configuration is replaced as a whole, everything else stays.
+    """The shared state of a serving process; a reload replaces the configuration as a whole.
 
     Args:
-        app: the application on the configuration as it was at the start.
+        app: the application, with the configuration as it was at the start.
     """
 
     def __init__(self, app: App) -> None:
@@ -33,44 +33,44 @@ class ServiceState:
         self.config: Config = app.config
         self.store: Store = app.store
         self.scorers = Scorers(app.choose_backend)
-        self.is_stopping = False  # no Event: a signal handler sets it, and must wait for no lock
+        self.is_stopping = False  # no Event: a signal handler sets it, and must not wait for a lock
         self.worker = _this_process(app.clock())
-        self.beaten_at = self.worker.started_at
+        self.last_heartbeat_at = self.worker.started_at
 
     def clock(self) -> datetime:
-        """The time now."""
+        """Return the current time."""
         return self._app.clock()
 
     @contextmanager
-    def watching(self, monitor: str) -> Iterator[Source]:
-        """The watched table of a monitor for one run: a changed table, and a changed address, count from the next."""
-        with self._app.watching(monitor, self.config.monitor(monitor)) as source:
+    def open_source(self, monitor: str) -> Iterator[Source]:
+        """Open the watched table of a monitor for one run, so that each run sees changes of table and address."""
+        with self._app.open_source(monitor, self.config.monitor(monitor)) as source:
             yield source
 
     def scorer_for(self, monitor: str) -> "tuple[int, Scorer]":
-        """The champion's id, and the champion ready to score.
+        """Return the champion's id and its scorer.
 
         Raises:
-            NoSuchMonitor: where the configuration has no such monitor.
-            NoChampion: where no model has been trained.
+            NoSuchMonitor: If the configuration has no such monitor.
+            NoChampion: If no model has been trained.
         """
         settings = self.config.monitor(monitor)
         champion = self.store.models.require_champion(monitor)
         return champion.model_id, self.scorers.load(self.store, champion, settings)
 
     def is_alive(self) -> bool:
-        """Whether the scheduler does its work."""
-        return not self.is_stopping and self.clock() - self.beaten_at < _SILENCE
+        """Whether the scheduler is running."""
+        return not self.is_stopping and self.clock() - self.last_heartbeat_at < _MAX_HEARTBEAT_AGE
 
 
 def _this_process(at: datetime) -> Worker:
     host = socket.gethostname()
-    name = f"{host[:40]}:{os.getpid()}:{secrets.token_hex(4)}"  # a number may come back, on this host or in a container
+    name = f"{host[:40]}:{os.getpid()}:{secrets.token_hex(4)}"  # process ids are reused
     return Worker(id=name, host=host, pid=os.getpid(), version=_version(), started_at=at)
 
 
 def _version() -> str:
     try:
         return version("plumbline")
-    except PackageNotFoundError:  # run from a folder of sources
+    except PackageNotFoundError:  # run from a source folder
         return "unknown"

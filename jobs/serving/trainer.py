@@ -1,4 +1,4 @@
-"""Trainings in a process of their own: their memory returns to the system, and a crash there stops no scoring."""
+"""Trainings in a child process, which returns its memory to the system and cannot crash the service."""
 
 import logging
 import subprocess
@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import IO
 
 _log = logging.getLogger("plumbline")
-_GRACE_SECONDS = 8.0  # in which a training gives its request back; else that waits for its lease to run out
+_GRACE_SECONDS = 8.0  # for a training to release its request; otherwise the request waits for its lease to expire
 
 
 class Trainer:
-    """Works off the retrain requests, one process at a time; what it says goes into the log.
+    """Processes retrain requests in one child process at a time, and copies its output to the log.
 
     Args:
         config_path: the configuration file.
     """
 
     def __init__(self, config_path: Path) -> None:
-        # -P: a folder named jobs where the service was started is not ours.
+        # -P: do not import from a folder named jobs in the current folder.
         self._command = [sys.executable, "-P", "-m", "jobs.cli", "retrain", "--work", "--config", str(config_path)]
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
@@ -27,11 +27,11 @@ class Trainer:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a training goes on."""
+        """Whether a training is running."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start a process that works off what waits, unless it is time to stop."""
+        """Start a process that works off the pending requests, unless the trainer is stopped."""
         with self._lock:
             if self._is_stopped:
                 return
@@ -45,17 +45,17 @@ class Trainer:
             )
         self._reader = threading.Thread(target=_log_lines, args=(process.stdout, process.pid), daemon=True)
         self._reader.start()
-        _log.info("a training has started", extra={"facts": {"pid": process.pid}})
+        _log.info("training started", extra={"facts": {"pid": process.pid}})
 
-    def take_result(self) -> int | None:
-        """The exit code of a process that has ended, once; None where there is none."""
+    def take_exit_code(self) -> int | None:
+        """Return the exit code of a process that has ended, once, or None."""
         if self._process is None or (code := self._process.poll()) is None:
             return None
         self._process = None
         return code
 
     def stop(self) -> None:
-        """End a training, and start none any more; its request is left to whoever claims it next."""
+        """Terminate the running training and start no more; another process can claim its request."""
         with self._lock:
             self._is_stopped = True
         if self._process is None or not self.is_busy:
@@ -68,7 +68,7 @@ class Trainer:
             self._process.wait()
 
     def kill(self) -> None:
-        """End a training at once."""
+        """Kill the running training."""
         if self._process is not None and self.is_busy:
             self._process.kill()
 

@@ -24,7 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from schemas.tables import batches
-from tests.commands import readings
+from tests.workspace import readings
 
 _RECORDS = 40_000  # more than the processes get through
 _AHEAD = 12  # batches that wait are enough

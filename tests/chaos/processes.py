@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.chaos.waiting import until
-from tests.commands import ROOT
+from tests.workspace import ROOT
 
 _RIPE_AFTER_SECONDS = itertools.cycle([6.0, 4.0, 9.0, 7.0, 12.0])
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}

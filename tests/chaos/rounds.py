@@ -10,13 +10,13 @@ from pathlib import Path
 from sqlalchemy import and_, func, select
 
 from schemas.tables import alerts, batches
+from tests.alert_receiver import receiving
 from tests.chaos.databases import new_database, small_disk
 from tests.chaos.feeder import Feeder
 from tests.chaos.outcome import broken_rules, compare, messages_by_alert, read_outcome
 from tests.chaos.processes import Pool, Role
 from tests.chaos.site import Site, let_leases_run_out
 from tests.chaos.waiting import at_once, pass_seconds
-from tests.receiver import receiving
 
 _SKEW_SECONDS = 120
 _STRIKES = ("anywhere", "inside", "inside", "after")

@@ -13,7 +13,7 @@ from jobs.databases import open_engine
 from jobs.store import NewModel, migrations
 from schemas.tables import models
 from tests.chaos.outcome import read_outcome
-from tests.commands import PUMP, SMALL_MODEL, Workspace, readings
+from tests.workspace import PUMP, SMALL_MODEL, Workspace, readings
 
 _MONITOR = PUMP.replace("batch_size = 300\n", "") + (
     'updated = "changed_at"\n'

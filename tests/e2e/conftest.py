@@ -1,4 +1,4 @@
-"""A folder to run commands in, and a store with a trained and scored monitor."""
+"""A workspace for commands, and one with a trained and scored monitor."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 from pydantic import SecretStr
 
-from tests.commands import PUMP, Result, Workspace, readings
+from tests.workspace import PUMP, Result, Workspace, readings
 
 
 @pytest.fixture
@@ -16,14 +16,14 @@ def workspace(tmp_path):
 
 @dataclass(frozen=True)
 class Plant(Workspace):
-    """A workspace whose pump was imported, trained and scored, and what the commands said."""
+    """A workspace whose pump was imported, trained and scored, with the output of these commands."""
 
     url: str = ""
     said: dict[str, Result] = field(default_factory=dict)
 
 
 def fill(folder, url):
-    """The main path up to the first scoring."""
+    """Run the main path up to the first scoring."""
     plant = Plant(folder, url)
     readings().to_csv(folder / "readings.csv", index=False)
     plant.configure(url, PUMP)
@@ -34,7 +34,7 @@ def fill(folder, url):
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def plant(request, tmp_path_factory):
-    """The main path on each database, run once for the tests of a module; they leave it as it is."""
+    """The main path on each database, run once for the tests of a module, which do not change it."""
     folder = tmp_path_factory.mktemp("plant")
     is_sqlite = request.param == "sqlite"
     here = nullcontext(SecretStr("sqlite:///plumbline.db"))

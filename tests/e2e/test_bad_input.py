@@ -1,4 +1,4 @@
-"""What is wrong is said in one sentence, with the way out; and leaves nothing half-made."""
+"""Invalid input is reported in one sentence with a remedy, and leaves no partial results."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url
 
-from tests.commands import PUMP, ROOT, readings
+from tests.workspace import PUMP, ROOT, readings
 
 STORE = "sqlite:///plumbline.db?timeout=0.1"
 PLAIN = 'table = "t"\nkey = "id"\nnumeric = ["a", "b"]\nfalse_positive_rate = 0.05'
@@ -20,13 +20,13 @@ KEPT = ("models", "batches", "anomalies", "scores")
 
 
 def refused(workspace, code, sentence, *arguments):
-    """Run a command that is to fail, and say so well."""
+    """Run a command that must fail with a helpful message."""
     result = workspace.plumbline(*arguments)
     assert result.err.startswith("Error: "), result.out
     assert result.err.count("\n") == 1
     assert sentence in result.err
     assert "sekret" not in result.out + result.err
-    assert "defect" not in result.err
+    assert "This is a bug" not in result.err
     assert result.code == code
     return result
 
@@ -37,13 +37,13 @@ def execute(workspace, *statements):
 
 
 def kept(workspace):
-    """The rows of the store, without the record of runs."""
+    """Return the rows of the store, except runs."""
     return execute(workspace, *(f"SELECT * FROM {table}" for table in KEPT))
 
 
 @pytest.fixture
 def watch(workspace):
-    """Makes the table t of a monitor named pump, in a store that is up to date."""
+    """Return a function that creates table t of a monitor named pump, in a current store."""
 
     def watcher(ddl, row, rows=100, monitor=PLAIN, store=STORE):
         workspace.configure(store, monitor)
@@ -56,7 +56,7 @@ def watch(workspace):
 
 
 @pytest.mark.parametrize("command", ["status", "check", "migrate", "train pump", "score pump", "anomalies list"])
-def test_a_configuration_that_is_not_there(workspace, command):
+def test_a_missing_configuration(workspace, command):
     refused(workspace, 2, "There is no configuration at config.toml. Write a starter with: plumbline", *command.split())
     assert list(workspace.folder.iterdir()) == []
 
@@ -82,21 +82,21 @@ def test_a_configuration_that_is_not_there(workspace, command):
         ('[store]\nurl = "postgrsql://u:sekret@host/db"', "no known kind of database"),
     ],
 )
-def test_a_configuration_that_is_wrong(workspace, text, sentence):
+def test_an_invalid_configuration(workspace, text, sentence):
     (workspace.folder / "config.toml").write_text(text)
     refused(workspace, 2, sentence, "migrate")
     assert [path.name for path in workspace.folder.iterdir()] == ["config.toml"]
 
 
 @pytest.mark.parametrize("command", ["check", "train", "score", "forecast", "evaluate", "encode", "models rollback"])
-def test_a_monitor_that_is_not_there(workspace, command):
+def test_a_missing_monitor(workspace, command):
     workspace.configure(STORE, PLAIN)
     workspace.must("migrate")
     refused(workspace, 2, "no monitor 'pmup' in the configuration. Its monitors: pump.", *command.split(), "pmup")
 
 
 @pytest.mark.parametrize("command", ["status", "train pump", "score pump", "anomalies list", "models list"])
-def test_a_store_that_was_not_made(workspace, command):
+def test_a_store_without_tables(workspace, command):
     workspace.configure(STORE, PLAIN)
     refused(workspace, 1, "plumbline migrate", *command.split())
     assert not (workspace.folder / "plumbline.db").exists()
@@ -115,8 +115,8 @@ def test_a_database_that_is_down(workspace):
         refused(workspace, 1, "u:***@127.0.0.1:1/db refused", *command.split())
 
 
-def test_a_password_that_is_wrong(workspace, postgres_url):
-    """The server asks one user for a password, as no other test's."""
+def test_a_wrong_password(workspace, postgres_url):
+    """One user of the server needs a password, unlike in other tests."""
     address = make_url(postgres_url.get_secret_value())
     engine = create_engine(address, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -159,12 +159,12 @@ def test_a_table_that_cannot_be_trained_on(watch, ddl, row, rows, sentence):
     assert execute(watched, "SELECT outcome FROM runs") == [[("failed",)]]
 
 
-def test_a_table_that_is_not_there(workspace):
+def test_a_missing_table(workspace):
     workspace.configure(STORE, PLAIN.replace('"t"', '"modles"'))
     workspace.must("migrate")
     sentence = "watches the table 'modles', which is not in"
     refused(workspace, 1, sentence, "train", "pump")
-    assert sentence in refused(workspace, 1, "1 of the findings is an error", "check").out
+    assert sentence in refused(workspace, 1, "The check found 1 error", "check").out
 
 
 @pytest.mark.parametrize(
@@ -183,8 +183,8 @@ def test_a_column_that_changed_since_training(watch, change, sentence):
     assert execute(watched, "SELECT outcome FROM runs WHERE kind = 'score'") == [[("failed",)]]
 
 
-def test_features_that_the_model_does_not_know(watch):
-    """The table is as it was, the configuration is not."""
+def test_features_that_the_model_was_not_trained_on(watch):
+    """The configuration changed, the table did not."""
     watched = watch("id INTEGER PRIMARY KEY, a REAL, b REAL, c REAL", "{i}, {i} % 7, {i} % 5, {i}")
     watched.must("train", "pump")
     watched.configure(STORE, PLAIN.replace('"b"', '"c"'))
@@ -223,7 +223,7 @@ def test_an_import_in_place_of_the_store_s_own_tables(workspace, table):
     assert kept(workspace) == [[], [], [], []]
 
 
-def test_a_file_that_is_not_there(workspace):
+def test_a_missing_file(workspace):
     workspace.configure(STORE, PLAIN)
     workspace.must("migrate")
     refused(workspace, 2, "readings.csv cannot be read: No such file", "import", "readings.csv", "--table", "t")
@@ -238,7 +238,7 @@ def test_a_store_that_another_program_locks(watch):
 
 
 def test_a_folder_that_cannot_be_written(workspace):
-    """Root may write anywhere, unless it gives that up."""
+    """Root may write anywhere unless it drops that capability."""
     workspace.configure(STORE, PLAIN)
     (workspace.folder / "readings.csv").write_text("id,a,b\n1,2,3\n")
     give_up = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
@@ -286,7 +286,7 @@ def test_a_file_that_cannot_be_written(watch):
         refused(watched, 2, "x.txt ends in neither .csv nor .parquet", command, "pump", "--out", "x.txt")
 
 
-def test_a_call_that_is_wrong(workspace):
+def test_an_invalid_call(workspace):
     for arguments in (["trian", "pump"], ["train"], ["score", "pump", "--fast"], ["anomalies", "label", "1", "bad"]):
         result = workspace.plumbline(*arguments)
         assert result.code == 2

@@ -1,10 +1,10 @@
-"""`plumbline demo`, from its first line to what other commands then say in its folder."""
+"""`plumbline demo`: its output, its files, and other commands in its folder."""
 
 import re
 
 import pytest
 
-from tests.commands import ROOT, Workspace
+from tests.workspace import ROOT, Workspace
 
 CONFIG = ("--config", "demo/config.toml")
 FAULTS = ("stuck flow meter", "bearing wear", "pressure surge", "leak")
@@ -12,7 +12,7 @@ FAULTS = ("stuck flow meter", "bearing wear", "pressure surge", "leak")
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    """A workspace in whose folder `demo` something is left of an earlier demo, and what a demo there said."""
+    """A workspace with files of an earlier demo in its folder `demo`, and the output of a new demo there."""
     workspace = Workspace(tmp_path_factory.mktemp("demo"))
     folder = workspace.folder / "demo"
     folder.mkdir()
@@ -26,7 +26,7 @@ def number(text):
     return int(text.replace(",", ""))
 
 
-def test_it_says_what_it_did_and_what_it_found(ran):
+def test_it_reports_its_steps_and_the_detected_faults(ran):
     _, out = ran
     scored, flagged = (
         int(number.replace(",", "")) for number in re.findall(r"scored (\S+) .+ flagged (\S+)\.", out)[0]
@@ -35,19 +35,19 @@ def test_it_says_what_it_did_and_what_it_found(ran):
     assert 0 < flagged < scored / 100
     for fault in FAULTS:
         assert re.search(rf"{fault} +pump-\d .+ found after", out)
-    assert re.search(r"gap +pump-2 .+ 0 +0 +no fault, and quiet", out)
+    assert re.search(r"gap +pump-2 .+ 0 +0 +no fault, not flagged", out)
     assert "Found 4 of 4 faults." in out
     assert re.search(r"vibration_mm_s ↑.+ bearing wear", out)
 
 
-def test_its_false_alarms_are_about_as_many_as_were_asked_for(ran):
+def test_its_false_alarms_match_the_configured_rate(ran):
     _, out = ran
-    normal, flagged = (number(text) for text in re.search(r"Of (\S+) normal records (\S+) were", out).groups())
+    flagged, normal = (number(text) for text in re.search(r"Flagged (\S+) of (\S+) normal records", out).groups())
     assert normal > 10_000
     assert flagged < 2 * 0.001 * normal
 
 
-def test_it_leaves_its_files_and_nothing_of_an_earlier_demo(ran):
+def test_it_writes_its_files_and_deletes_those_of_an_earlier_demo(ran):
     workspace, out = ran
     pictures = {path.name for path in (workspace.folder / "demo").glob("*.png")}
     assert pictures == {"pump.png", "breast_cancer.png"}
@@ -71,5 +71,5 @@ def test_a_folder_with_other_files_is_left_alone(ran):
     (workspace.folder / "mine" / "notes.txt").write_text("mine", encoding="utf-8")
     refused = workspace.plumbline("demo", "--into", "mine")
     assert refused.code == 2
-    assert "holds files that are not the demo's. Name another folder" in refused.err
+    assert "holds files that are not the demo's. Choose another folder" in refused.err
     assert [path.name for path in (workspace.folder / "mine").iterdir()] == ["notes.txt"]

@@ -1,16 +1,16 @@
-"""`plumbline score` says what drifted, once, and a training may follow."""
+"""`plumbline score` reports drift once, and can request a training."""
 
 import numpy as np
 import pytest
 
-from tests.commands import PUMP, SMALL_MODEL, readings
+from tests.workspace import PUMP, SMALL_MODEL, readings
 
 DRIFT = '[monitors.pump.drift]\nrecords = 400\n[monitors.pump.retrain]\non_drift = true\npromote = "always"\n'
 
 
 @pytest.fixture
 def drifting(workspace):
-    """A pump whose first 800 readings are as trained on, and whose next 800 flow more by a standard deviation."""
+    """A pump with 800 usual readings, then 800 with the flow raised by one standard deviation."""
     both = readings(1600, faults=(), seed=1)
     later = both[800:].assign(flow=both["flow"][800:] + both["flow"].std())
     both[:800].to_csv(workspace.folder / "first.csv", index=False)
@@ -21,7 +21,7 @@ def drifting(workspace):
     return workspace
 
 
-def test_a_drift_is_named_and_answered_with_a_training(drifting):
+def test_a_drift_is_reported_and_requests_a_training(drifting):
     before = drifting.must("score", "pump", "--json").json["drift"]
     assert (before["features"], before["is_score_drift"]) == ([], False)
     drifting.must("import", "later.csv", "--table", "pump_readings", "--if-exists", "append")

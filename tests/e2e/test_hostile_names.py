@@ -1,8 +1,8 @@
-"""Names that break SQL, TOML or templates pass through the whole path as they stand."""
+"""Names that could break SQL, TOML or templates pass through the whole path unchanged."""
 
 import json
 
-from tests.commands import SMALL_MODEL, readings
+from tests.workspace import SMALL_MODEL, readings
 
 TABLE = "or\"der; DROP TABLE models --'$$ 100% :id ü\\"
 COLUMNS = {

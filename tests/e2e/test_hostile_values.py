@@ -1,13 +1,13 @@
-"""What a watched table holds reaches a terminal as text, and programs as it stands."""
+"""Values of a watched table are escaped for terminals, and unchanged in JSON."""
 
 import pytest
 
 from jobs.app import open_store
 from jobs.databases import open_engine
 from schemas.config import load_config
-from tests.commands import PUMP
 from tests.flagged_rows import FlaggedRows
 from tests.watched_table import MODEL
+from tests.workspace import PUMP
 
 HOSTILE = "ok\x1b]0;owned\x07\x1b[2J"
 SEEN = r"ok\x1b]0;owned\x07\x1b[2J"
@@ -16,7 +16,7 @@ IN_JSON = r"ok\u001b]0;owned\u0007\u001b[2J"
 
 @pytest.fixture
 def flagged(workspace, now):
-    """A flagged row whose entity and cause steer a terminal, and whose score is 0."""
+    """A flagged row with control characters in entity and cause, and with score 0."""
     workspace.configure("sqlite:///plumbline.db", PUMP)
     workspace.must("migrate")
     engine = open_engine(load_config(workspace.folder / "config.toml", {}).store.url)
@@ -31,13 +31,13 @@ def flagged(workspace, now):
 
 
 @pytest.mark.parametrize("command", ["anomalies list", "anomalies show 1", "incidents list", "incidents show 1"])
-def test_a_terminal_is_steered_by_no_value(flagged, command):
+def test_no_value_controls_the_terminal(flagged, command):
     out = flagged.must(*command.split()).out
     assert SEEN in out
     assert all(char.isprintable() or char == "\n" for char in out)
     assert IN_JSON in flagged.must(*command.split(), "--json").out
 
 
-def test_a_row_with_a_score_of_zero_is_shown_without_parts_of_it(flagged):
+def test_a_row_with_score_zero_is_shown_without_relative_shares(flagged):
     *_, cause, _ = flagged.must("anomalies", "show", "1").out.splitlines()
     assert cause.split() == ["flow", SEEN, "1", "2"]

@@ -1,4 +1,4 @@
-"""From flagged rows to incidents, labels and alerts, as a user meets them."""
+"""Incidents, labels and alerts on the command line."""
 
 import os
 from contextlib import nullcontext
@@ -11,8 +11,8 @@ from jobs.alerting import deliver_alerts
 from jobs.app import open_store
 from jobs.databases import open_engine
 from schemas.config import load_config
-from tests.commands import FAULTS, PUMP, Workspace, readings
-from tests.receiver import receiving
+from tests.alert_receiver import receiving
+from tests.workspace import FAULTS, PUMP, Workspace, readings
 
 MONITOR = PUMP + 'incident_gap = "60m"\ngap_after = "9000d"\nalert = { newest = "9000d" }\n'
 
@@ -25,7 +25,7 @@ def channel():
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def plant(request, tmp_path_factory, channel):
-    """A pump that was scored, and whose alerts have been delivered to the channel."""
+    """A scored pump whose alerts were sent to the channel."""
     plant = Workspace(tmp_path_factory.mktemp("plant"))
     readings().to_csv(plant.folder / "readings.csv", index=False)
     is_sqlite = request.param == "sqlite"
@@ -52,7 +52,7 @@ def deliver(plant, now):
     engine.dispose()
 
 
-def test_faults_become_incidents_and_each_is_told(plant, channel):
+def test_faults_become_incidents_and_each_is_alerted(plant, channel):
     found = plant.must("incidents", "list", "pump", "--json").json
     flagged = plant.must("anomalies", "list", "--limit", "200", "--json").json
     assert sum(incident["records"] for incident in found) == len(flagged)
@@ -61,7 +61,7 @@ def test_faults_become_incidents_and_each_is_told(plant, channel):
     assert told == sorted(f"pump, {incident['entity']}" for incident in found)
 
 
-def test_the_label_of_an_incident_is_that_of_its_records(plant):
+def test_a_label_of_an_incident_labels_its_records(plant):
     flagged = plant.must("anomalies", "list", "--limit", "200", "--json").json
     fault = next(row["incident_id"] for row in flagged if row["record_key"] == str(FAULTS[-1]))
     said = plant.must("incidents", "label", fault, "confirmed", "--json").json
@@ -74,7 +74,7 @@ def test_the_label_of_an_incident_is_that_of_its_records(plant):
     assert [row["id"] for row in shown["newest_anomalies"]] == [row["id"] for row in labelled]
 
 
-def test_people_read_incidents_and_the_words_of_an_alert(plant, channel):
+def test_incidents_and_alerts_are_readable(plant, channel):
     (last, *_) = plant.must("incidents", "list", "--json").json
     table, page = plant.must("incidents", "list").out, plant.must("incidents", "show", last["id"]).out
     assert "pressure" in table
@@ -84,7 +84,7 @@ def test_people_read_incidents_and_the_words_of_an_alert(plant, channel):
     assert "\nCauses:\n- pressure: " in body
 
 
-def test_a_channel_is_tried_by_hand(workspace, channel):
+def test_a_channel_is_tested_by_command(workspace, channel):
     configure(workspace, "sqlite:///plumbline.db", channel)
     channel.received.clear()
     assert workspace.must("alerts", "test", "ops").out == "A test message was sent to channel 'ops'.\n"
@@ -97,10 +97,10 @@ def test_a_channel_is_tried_by_hand(workspace, channel):
     assert "hunter2" not in failed.out + failed.err + unknown.err
 
 
-def test_what_is_not_there_is_said(workspace):
+def test_missing_incidents_are_reported(workspace):
     workspace.configure("sqlite:///plumbline.db", PUMP)
     workspace.must("migrate")
-    assert workspace.must("incidents", "list", "pump").out.startswith("No incident fits.")
+    assert workspace.must("incidents", "list", "pump").out.startswith("No matching incidents.")
     assert workspace.must("incidents", "list", "--json").json == []
     for arguments in (["show", 7], ["label", 7, "known"]):
         result = workspace.plumbline("incidents", *arguments)

@@ -1,4 +1,4 @@
-"""Whatever ends a command half-way, the next one loses nothing and doubles nothing."""
+"""After an interrupted or killed command, the next one loses and duplicates nothing."""
 
 import os
 import pty
@@ -10,7 +10,7 @@ import pytest
 
 from jobs.app import App
 from jobs.scoring.run import score_monitor
-from tests.commands import PUMP, RECORDS, start_python
+from tests.workspace import PUMP, RECORDS, start_python
 
 FLAGGED = (
     "SELECT record_key, anomaly_score, p_value, severity, threshold, top_feature, model_id"
@@ -22,7 +22,7 @@ LATE = datetime(2026, 1, 6, 12, tzinfo=UTC)
 
 
 def until(plant, sql, process):
-    """Wait until a query finds something that was not there."""
+    """Wait until the result of a query changes."""
     before = plant.query(sql)
     while plant.query(sql) == before:
         try:
@@ -33,7 +33,7 @@ def until(plant, sql, process):
 
 
 def shown_on(terminal, text):
-    """What a program writes on a terminal, up to a text or to its end."""
+    """Return the output of a program on a terminal, up to a text or to its end."""
     shown = ""
     while text not in shown:
         try:
@@ -43,7 +43,7 @@ def shown_on(terminal, text):
     return shown
 
 
-def test_a_killed_scoring_is_taken_up_where_it_ended(plant):
+def test_a_killed_scoring_is_continued(plant):
     undisturbed = plant.query(FLAGGED)
     for table in ("anomalies", "batch_hours", "batches"):
         plant.query(f"DELETE FROM {table}")
@@ -72,7 +72,7 @@ def test_an_interrupted_training_stores_no_model(plant, stop):
     os.close(theirs)
     assert "held out" in shown_on(terminal, "held out")
     process.send_signal(stop)
-    assert "Error: Interrupted. Nothing half-made was kept" in shown_on(terminal, "again.")
+    assert "Error: Interrupted. No partial results were kept" in shown_on(terminal, "again.")
     process.communicate()
     os.close(terminal)
 
@@ -92,7 +92,7 @@ interruption.handle_signals()
 try:
     os.kill(os.getpid(), signal.SIGINT)
 except KeyboardInterrupt:
-    pass  # as a library does that calls back into Python
+    pass  # as some libraries do
 with Output(is_json=True).progress("working") as update:
     try:
         update(1, None, "")
@@ -101,12 +101,12 @@ with Output(is_json=True).progress("working") as update:
 """
 
 
-def test_an_interrupt_that_a_library_drops_still_stops_the_work():
+def test_an_interrupt_that_a_library_discards_still_stops_the_work():
     assert start_python("-c", SWALLOWED).communicate() == ("stopped\n", "")
 
 
-def test_records_that_settle_late_are_scored_in_whatever_order_they_came(plant):
-    """A key that commits after a higher one would be passed over by a watermark that did not wait."""
+def test_records_that_settle_late_are_scored_in_any_order(plant):
+    """A watermark that did not wait would skip a key that commits after a higher one."""
     plant.configure(plant.url, PUMP + 'settle = "1h"')
     plant.must("score", "pump")
     insert = (

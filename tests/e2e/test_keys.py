@@ -1,4 +1,4 @@
-"""keys add, list, revoke, as a person gives them."""
+"""keys add, list, revoke."""
 
 import json
 
@@ -19,7 +19,7 @@ def store(workspace):
     engine.dispose()
 
 
-def test_a_key_is_printed_once_and_opens_what_it_says(workspace, store):
+def test_a_key_is_printed_once_and_has_its_scope(workspace, store):
     made = workspace.must("keys", "add", "board")
     secret = made.out.strip()
     assert len(secret) == 43
@@ -32,7 +32,7 @@ def test_a_key_is_listed_and_revoked(workspace, store):
     assert "There is no key" in workspace.must("keys", "list").out
     made = workspace.must("keys", "add", "person", "--scope", "write", "--json").json
     assert (made["name"], made["scope"], len(made["key"])) == ("person", "write", 43)
-    assert workspace.must("keys", "revoke", "person").out == "Key 'person' opens nothing any more.\n"
+    assert workspace.must("keys", "revoke", "person").out == "Key 'person' is revoked.\n"
     (listed,) = json.loads(workspace.must("keys", "list", "--json").out)
     assert listed.keys() == {"name", "scope", "created_at", "revoked_at"}
     assert holder(store.api_keys.all(), made["key"]) is None

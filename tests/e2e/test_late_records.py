@@ -1,13 +1,13 @@
-"""Late records and re-scoring, as a user meets them, with a trained model on SQLite and PostgreSQL."""
+"""Late records and rescoring on the command line, on SQLite and PostgreSQL."""
 
-from tests.commands import FAULTS
+from tests.workspace import FAULTS
 
 ANY = "SELECT id, record_key, anomaly_score, flagged_at FROM anomalies WHERE superseded_at IS NULL ORDER BY id"
 DUE = "UPDATE batches SET recount_at = planned_at"  # time passes
 WHOLE = ("--from", "2026-01-05", "--to", "2026-01-06")
 
 
-def test_the_same_model_says_the_same_again_to_the_bit(plant):
+def test_rescoring_with_the_same_model_gives_the_same_bits(plant):
     before = plant.query(ANY)
     said = plant.must("rescore", "pump", "--from", "2026-01-05T00:00:00", "--to", "2026-01-05T05:01:00")
     assert said.out.startswith("2 batches of 2026-01-05 00:00:00 to 2026-01-05 05:01:00 UTC went back")
@@ -15,7 +15,7 @@ def test_the_same_model_says_the_same_again_to_the_bit(plant):
     assert plant.query(ANY) == before != []
 
 
-def test_a_record_that_vanished_and_came_back_late_is_flagged_again_with_its_label(plant):
+def test_a_record_that_vanished_and_returned_is_flagged_again_with_its_label(plant):
     flagged = {int(key): row_id for row_id, key, *_ in plant.query(ANY)}
     plant.must("anomalies", "label", flagged[FAULTS[0]], "confirmed")
     plant.query("CREATE TABLE aside AS SELECT * FROM pump_readings WHERE id = :id", id=FAULTS[0])

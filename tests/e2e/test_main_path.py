@@ -1,12 +1,12 @@
-"""The main path, as a user meets it: from a file to flagged rows, on SQLite and PostgreSQL."""
+"""The main path on the command line, from a file to flagged rows, on SQLite and PostgreSQL."""
 
 import pandas as pd
 import pytest
 
-from tests.commands import FAULTS, RECORDS
+from tests.workspace import FAULTS, RECORDS
 
 
-def test_each_step_to_the_first_flagged_row_says_what_it_did(plant):
+def test_each_step_to_the_first_flagged_row_reports_its_result(plant):
     said = {command: result.json for command, result in plant.said.items()}
     assert said["migrate"]["revision"]
     assert (said["import"]["rows"], said["import"]["key"]) == (RECORDS, "id")
@@ -31,7 +31,7 @@ def test_a_second_scoring_adds_nothing(plant):
     assert plant.must("anomalies", "list", "--limit", "200", "--json").out == before
 
 
-def test_people_get_tables(plant):
+def test_output_for_people_is_tables(plant):
     listed = plant.must("anomalies", "list", "pump")
     assert "pressure" in listed.out
     assert str(FAULTS[-1]) in listed.out
@@ -67,7 +67,7 @@ def test_status_counts_what_was_scored(plant):
     assert {kind: run["outcome"] for kind, run in status["last_runs"].items()} == {"train": "done", "score": "done"}
 
 
-def test_evaluation_is_on_records_past_those_of_the_model(plant):
+def test_evaluation_uses_records_after_those_of_the_model(plant):
     report = plant.must("evaluate", "pump", "--json").json
     assert (report["evaluation"]["records"], report["evaluation"]["anomalies"]) == (RECORDS - 700, len(FAULTS))
     assert report["evaluation"]["auroc"] > 0.99
@@ -76,7 +76,7 @@ def test_evaluation_is_on_records_past_those_of_the_model(plant):
 
 
 def standing(plant):
-    """The status without what passes with the time."""
+    """Return the status without the values that depend on the current time."""
     return [{**status, "lag_seconds": None} for status in plant.must("status", "--json").json]
 
 
@@ -125,7 +125,7 @@ def test_a_challenger_is_promoted_and_rolled_back(plant):
     assert "held-out ELBO" in plant.must("models", "show", champion).out
 
 
-def test_a_model_is_shown_beside_simple_peers(plant):
+def test_a_model_is_compared_with_baselines(plant):
     card = plant.said["train"].json["card"]
     assert {"model", "knn", "isolation_forest", "pca"} == set(card["auroc"]["perturbed"])
     assert plant.must("models", "show", 1, "--json").json["card"] == card

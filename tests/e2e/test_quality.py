@@ -26,7 +26,7 @@ FLOORS = {
 
 
 @pytest.mark.parametrize("name", FLOORS)
-def test_the_default_finds_the_anomalies_of_a_real_table_at_the_rate_asked_for(name):
+def test_the_default_finds_the_anomalies_of_a_real_table_at_the_configured_rate(name):
     table = cut(read_table(Path(os.environ["PLUMBLINE_DATA"]) / name), 6000)
     part = split(table, seed=0)
     detector = VAEDetector(categorical=list(part.categorical) or None, false_positive_rate=0.02).fit(part.train)

@@ -1,4 +1,4 @@
-"""Retraining by commands: asked for, worked off, killed and picked up again."""
+"""Retraining by commands: requested, processed, killed and resumed."""
 
 import itertools
 import signal
@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.commands import PUMP, readings
+from tests.workspace import PUMP, readings
 
 DEADLINE = 120  # seconds
 
@@ -34,7 +34,7 @@ def trained(workspace, url):
 
 
 def until(condition):
-    """Ask again until a condition holds."""
+    """Wait until a condition is true."""
     deadline = time.monotonic() + DEADLINE
     for _ in itertools.takewhile(lambda _: time.monotonic() < deadline, itertools.count()):
         if found := condition():
@@ -46,7 +46,7 @@ def requests(workspace):
     return workspace.query("SELECT state, attempts FROM retrain_requests ORDER BY id")
 
 
-def test_a_killed_training_is_picked_up_again_and_leaves_one_model(everywhere):
+def test_a_killed_training_is_resumed_and_leaves_one_model(everywhere):
     pump = everywhere
     pump.must("retrain", "pump")
     pump.must("retrain", "pump", "--reason", "drift")
@@ -63,7 +63,7 @@ def test_a_killed_training_is_picked_up_again_and_leaves_one_model(everywhere):
     assert pump.must("retrain", "--work").out == "No request is waiting.\n"
 
 
-def test_a_stopped_training_gives_its_request_back(pump):
+def test_a_stopped_training_releases_its_request(pump):
     pump.must("retrain", "pump")
     process = pump.start("retrain", "--work")
     until(lambda: requests(pump)[0][0] == "running")
@@ -74,7 +74,7 @@ def test_a_stopped_training_gives_its_request_back(pump):
     assert requests(pump) == [("pending", 0)]
 
 
-def test_people_read_what_was_decided_and_why(pump):
+def test_the_decision_and_its_reason_are_printed(pump):
     pump.must("retrain", "pump")
     said = pump.must("retrain", "--work").out
     (reason,) = pump.query("SELECT message FROM retrain_requests")[0]
@@ -99,7 +99,7 @@ def test_a_refused_model_needs_force(pump):
     assert pump.must("models", "promote", 2, "--force", "--json").json["state"] == "champion"
 
 
-def test_a_training_that_fails_ends_with_1_and_the_request_says_why(pump):
+def test_a_failed_training_exits_with_1_and_its_request_has_the_reason(pump):
     pump.query("DELETE FROM pump_readings WHERE id > 5")
     pump.must("retrain", "pump")
     failed = pump.plumbline("retrain", "--work")
@@ -110,7 +110,7 @@ def test_a_training_that_fails_ends_with_1_and_the_request_says_why(pump):
     assert message in failed.out
 
 
-def test_a_call_that_asks_for_nothing_known_is_refused(workspace):
+def test_a_call_without_a_valid_monitor_is_refused(workspace):
     workspace.configure("sqlite:///plumbline.db", PUMP)
     workspace.must("migrate")
     for arguments in ((), ("pump", "--work"), ("nobody",)):

@@ -1,4 +1,4 @@
-"""Two machines as series: a spike, a stuck sensor, a drift and a gap are found, with the right cause, once each."""
+"""Two machines as series: a spike, a stuck sensor and a drift are one incident each with its cause; a gap is none."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ from sqlalchemy import text
 
 from jobs.databases import open_engine
 from schemas.config import load_config
-from tests.commands import Workspace
 from tests.machines import interleaved, machine
+from tests.workspace import Workspace
 
 MIXER = """\
 table = "mixer"
@@ -45,7 +45,7 @@ def readings():
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def plant(request, tmp_path_factory):
-    """Imported, indexed as `check` says, trained and scored; the tests leave it as it is."""
+    """A workspace with a table that is imported, indexed, trained on and scored; the tests do not change it."""
     folder = tmp_path_factory.mktemp("mixer")
     if request.param == "sqlite":
         yield fill(Workspace(folder), "sqlite:///plumbline.db")
@@ -71,7 +71,7 @@ def fill(workspace, url):
 
 
 def incidents(plant, entity, rows):
-    """The incidents of a machine that some of its rows are in."""
+    """Return the incidents of a machine that contain some of its rows."""
     times = [time.isoformat() for time in machine(entity, 2000, 0)["read_at"].iloc[[rows[0], rows[-1]]]]
     found = plant.must("incidents", "list", "mixer", "--entity", entity, "--limit", 100, "--json").json
     return [item for item in found if item["start_time"] <= times[1] and item["end_time"] >= times[0]]
@@ -112,7 +112,7 @@ def test_its_model_is_shown_with_its_machines(plant):
     assert "mixer" in plant.must("models", "list").out
 
 
-def test_its_model_makes_no_records(plant):
+def test_its_model_generates_no_records(plant):
     refused = plant.plumbline("sample", "mixer")
     assert refused.code == 2
     assert "learns series, whose model rebuilds no records" in refused.err

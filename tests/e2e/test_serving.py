@@ -1,4 +1,4 @@
-"""`plumbline serve` as a process: schedules, signals, changes of its configuration, failures, late runs, trainings."""
+"""`plumbline serve` as a process: schedules, signals, reloads, failures, late runs, trainings."""
 
 import ctypes
 import signal
@@ -14,8 +14,8 @@ from sqlalchemy import text
 
 from jobs.databases import open_engine
 from schemas.config import load_config
-from tests.commands import PUMP, RECORDS, SMALL_MODEL
-from tests.e2e.serving import serving
+from tests.e2e.serve_process import serving
+from tests.workspace import PUMP, RECORDS, SMALL_MODEL
 
 NEVER = "never"
 ENDLESS_MODEL = "members = 2\nhidden = 16\nsteps = 10000000\npatience = 10000000"
@@ -42,7 +42,7 @@ RESULTS = (
 
 
 def configure(plant, service="api = false", base=PUMP, model=SMALL_MODEL, **monitors):
-    """Write config.toml with monitors of the same table, each with settings of its own."""
+    """Write config.toml with monitors of the same table, each with its own settings."""
     sections = [f'[store]\nurl = "{plant.url}"\n[service]\nlog = "json"\n{service}\n']
     for name, settings in monitors.items():
         sections.append(f"[monitors.{name}]\n{base}{settings}\n[monitors.{name}.model]\n{model}\n")
@@ -50,13 +50,13 @@ def configure(plant, service="api = false", base=PUMP, model=SMALL_MODEL, **moni
 
 
 def as_stored(plant, time):
-    """A time as the driver of a database takes it."""
+    """Convert a time to what the driver of the database accepts."""
     return time if plant.url.startswith("postgresql") else f"{time:%Y-%m-%d %H:%M:%S.%f}"
 
 
 @contextmanager
 def locked_ledger(plant):
-    """A connection to the store, while nobody else can plan or claim a batch, nor end a run."""
+    """Yield a connection to the store that keeps others from planning or claiming batches and from ending runs."""
     engine = open_engine(load_config(plant.folder / "config.toml", {}).store.url)
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
@@ -66,7 +66,7 @@ def locked_ledger(plant):
 
 
 def catch_in_a_run(plant, stack):
-    """Lock the ledger until the stack closes, where that holds up a run that has begun; whether it does."""
+    """Lock the ledger until the stack closes, if a run is in progress; return whether one is."""
     with ExitStack() as attempt:
         connection = attempt.enter_context(locked_ledger(plant))
         if connection.execute(text("SELECT 1 FROM runs WHERE outcome IS NULL")).first():
@@ -77,7 +77,7 @@ def catch_in_a_run(plant, stack):
 
 @pytest.fixture
 def site(plant):
-    """A plant with champions of two monitors and nothing scored."""
+    """A plant with champions of two monitors and no scored records."""
     for table in RESULTS:
         plant.query(f"DELETE FROM {table}")
     plant.query("DELETE FROM retrain_requests")
@@ -106,8 +106,8 @@ def test_two_monitors_are_scored_by_their_schedules_until_sigterm(site):
     assert (
         site.query("SELECT monitor, count(*), sum(records) FROM batch_hours WHERE records < 0 GROUP BY monitor") == []
     )
-    assert {line["monitor"] for line in process.said("scored")} == {"pump", "fan"}
-    assert all(line["run"] for line in process.said("scored"))
+    assert {line["monitor"] for line in process.logged("scored")} == {"pump", "fan"}
+    assert all(line["run"] for line in process.logged("scored"))
 
 
 def test_sigterm_finishes_the_current_batch_and_the_next_process_goes_on(site):
@@ -122,12 +122,12 @@ def test_sigterm_finishes_the_current_batch_and_the_next_process_goes_on(site):
     assert site.query("SELECT DISTINCT outcome FROM runs") == [("done",)]
 
     configure(site, base=small, pump=f'score_every = "{NEVER}"')
-    with serving(site) as process:  # what was left behind needs no schedule
+    with serving(site) as process:  # pending batches need no schedule
         process.until_found(SCORED, monitor="pump", records=RECORDS)
     assert site.query("SELECT sum(records), sum(attempts), count(*) FROM batches") == [(RECORDS, 42, 42)]
 
 
-def test_a_signal_that_another_thread_takes_is_heard(site):
+def test_a_signal_that_another_thread_receives_stops_the_service(site):
     configure(site, pump=f'score_every = "{NEVER}"')
     with serving(site) as process:
         pid = process.process.pid
@@ -141,12 +141,12 @@ def test_a_second_signal_ends_at_once(site):
     with serving(site) as process, ExitStack() as stack:
         process.until(partial(catch_in_a_run, site, stack))
         process.signal(signal.SIGTERM)
-        process.until_said("stopping")
+        process.until_logged("stopping")
         process.signal(signal.SIGTERM)
         assert process.ended() == 128 + signal.SIGTERM
 
 
-def test_sighup_takes_a_valid_configuration_and_keeps_the_old_one_where_it_is_not(site):
+def test_sighup_reloads_a_valid_configuration_and_refuses_an_invalid_one(site):
     configure(site, pump=f'score_every = "{NEVER}"')
     with serving(site) as process:
         configure(site, pump='score_every = "61 * * * *"')
@@ -159,10 +159,10 @@ def test_sighup_takes_a_valid_configuration_and_keeps_the_old_one_where_it_is_no
         configure(site, pump='score_every = "1s"')
         process.signal(signal.SIGHUP)
         process.until_found(SCORED, monitor="pump", records=RECORDS)
-    assert any("61 * * * *" in line["message"] for line in process.said("The changed configuration was refused"))
+    assert any("61 * * * *" in line["message"] for line in process.logged("The changed configuration was refused"))
 
 
-def test_a_changed_file_is_noticed_and_what_cannot_change_is_refused(site):
+def test_a_changed_file_is_reloaded_and_a_change_of_a_fixed_section_is_refused(site):
     configure(site, pump=f'score_every = "{NEVER}"')
     with serving(site) as process:
         configure(site, pump='score_every = "1s"')
@@ -172,7 +172,7 @@ def test_a_changed_file_is_noticed_and_what_cannot_change_is_refused(site):
     assert "[service] cannot change while the service runs" in refused[0][0]
 
 
-def test_a_run_that_was_due_while_no_process_served_is_run_late_and_recorded(site):
+def test_a_run_that_was_missed_while_no_process_served_is_made_up_for_and_recorded(site):
     configure(site, pump='score_every = "0 0 1 1 *"', fan=f'score_every = "{NEVER}"')
     last = datetime(2025, 12, 31, tzinfo=UTC)
     run = "INSERT INTO runs (monitor, kind, started_at, outcome, worker) VALUES (:monitor, 'score', :at, 'done', 'w')"
@@ -187,7 +187,7 @@ def test_a_run_that_was_due_while_no_process_served_is_run_late_and_recorded(sit
     assert "was due at 2026-01-01 00:00:00 UTC and started" in message
 
 
-def test_a_monitor_that_fails_is_tried_again_and_does_not_disturb_the_others(site):
+def test_a_failing_monitor_is_retried_and_does_not_affect_the_others(site):
     configure(site, pump='score_every = "1s"', fan='score_every = "1s"')
     broken = (site.folder / "config.toml").read_text()
     head, fan, rest = broken.partition("[monitors.fan]")
@@ -203,17 +203,17 @@ def test_a_monitor_that_fails_is_tried_again_and_does_not_disturb_the_others(sit
     assert {monitor for monitor, _ in failed} == {"fan"}
 
 
-def test_a_request_is_worked_off_in_a_process_of_its_own(site):
+def test_a_retrain_request_is_processed_in_a_child_process(site):
     configure(site, pump=f'score_every = "{NEVER}"')
     with serving(site) as process:
         site.query("INSERT INTO retrain_requests (monitor) VALUES ('pump')")
         site.query("INSERT INTO retrain_requests (monitor) VALUES ('nobody')")
         process.until_found("SELECT 1 FROM retrain_requests WHERE monitor = 'pump' AND state = 'done'")
         process.until_found("SELECT 1 FROM retrain_requests WHERE monitor = 'nobody' AND state = 'failed'")
-    assert process.said("a training has started")
+    assert process.logged("training started")
 
 
-def test_a_training_ends_with_the_service_and_its_request_waits_for_the_next(site):
+def test_a_training_ends_with_the_service_and_its_request_stays_pending(site):
     models = site.query("SELECT count(*) FROM models")
     configure(site, model=ENDLESS_MODEL, pump=f'score_every = "{NEVER}"')
     site.query("INSERT INTO retrain_requests (monitor) VALUES ('pump')")
@@ -226,10 +226,10 @@ def test_a_training_ends_with_the_service_and_its_request_waits_for_the_next(sit
     assert site.query("SELECT count(*) FROM models") == [(models[0][0] + 1,)]
 
 
-def test_it_answers_http_until_it_stops(site):
+def test_the_api_responds_until_the_service_stops(site):
     configure(site, "port = 0", pump='score_every = "1s"')
     with serving(site) as process:
-        port = process.said("the API answers")[0]["message"].split()[-1]
+        port = process.logged("API listening")[0]["message"].split()[-1]
         for path in ("healthz", "readyz", "monitors"):
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=60) as answer:
                 assert answer.status == 200

@@ -1,16 +1,16 @@
-"""What `plumbline init` writes for a table passes `check` and trains, whatever the table is called."""
+"""The configuration that `plumbline init` writes for a table passes `check` and trains, whatever the table's name."""
 
 import tomllib
 
 import pytest
 
 from jobs.databases import open_engine, writing
-from tests.commands import SMALL_MODEL, readings
+from tests.workspace import SMALL_MODEL, readings
 
 
 @pytest.fixture
 def create(database_url, workspace):
-    """Makes a table of n rows and gives the address of its database."""
+    """Return a function that creates a table of n rows and returns the address of its database."""
 
     def creator(ddl, row, rows=1):
         engine = open_engine(database_url)
@@ -25,7 +25,7 @@ def create(database_url, workspace):
 
 
 def written(workspace, *options):
-    """The monitor that `init` writes."""
+    """Return the monitor that `init` writes."""
     workspace.must("init", "--table", "readings", *options)
     return tomllib.loads((workspace.folder / "config.toml").read_text())["monitors"]["readings"]
 
@@ -35,7 +35,7 @@ def test_without_a_table_it_writes_a_template_that_loads(workspace):
     workspace.must("migrate")
     result = workspace.plumbline("check")
     assert "watches the table 'my_table', which is not in" in result.out
-    assert workspace.plumbline("init").err.startswith("Error: config.toml exists already")
+    assert workspace.plumbline("init").err.startswith("Error: config.toml already exists")
 
 
 def test_its_monitor_passes_the_check_and_trains(workspace, database_url):
@@ -59,7 +59,7 @@ def test_its_monitor_passes_the_check_and_trains(workspace, database_url):
     assert workspace.must("train", "readings", "--json").json["card"]["features"] == 5
 
 
-def test_columns_that_teach_nothing_are_left_out_with_the_reason(workspace, create):
+def test_useless_columns_are_left_out_with_the_reason(workspace, create):
     url = create(
         "id INTEGER PRIMARY KEY, flow REAL, note TEXT, customer_id INTEGER, gone REAL, made_on DATE",
         "{i}, {i}, 'note {i}', {i} - {i} / 3 * 3, NULL, '2026-01-01'",
@@ -116,7 +116,7 @@ def test_a_key_can_be_named(workspace, create):
         (("--table", "readings"), "'id' in the primary key of 'readings' is of type real"),
     ],
 )
-def test_what_cannot_be_watched_is_refused(workspace, create, options, sentence):
+def test_a_table_that_cannot_be_watched_is_refused(workspace, create, options, sentence):
     url = create("id REAL PRIMARY KEY, flow REAL", "{i}, 1.5")
     result = workspace.plumbline("init", *options, "--source", url)
     assert result.code == 2
@@ -124,7 +124,7 @@ def test_what_cannot_be_watched_is_refused(workspace, create, options, sentence)
     assert not (workspace.folder / "config.toml").exists()
 
 
-def test_a_password_stays_out_of_the_file(workspace, create, monkeypatch):
+def test_a_password_is_not_written_to_the_file(workspace, create, monkeypatch):
     url = create("id INTEGER PRIMARY KEY, flow REAL", "{i}, 1.5")
     with_password = url + ("&" if "?" in url else "?") + "password=sekret"
     if "sqlite" in url:

@@ -1,4 +1,4 @@
-"""Commands start at once: what they do not need is not loaded."""
+"""Commands start quickly: they import only the libraries that they need."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs import cli
-from tests.commands import ROOT, start_python
+from tests.workspace import ROOT, start_python
 
 SHOW_MODULES = "import sys; from jobs import cli; code = cli.run(sys.argv[1:]); print(code, *sys.modules)"
 
@@ -20,13 +20,13 @@ def modules_after(folder, *arguments):
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("train", "--help"), ("score", "--help")])
-def test_help_loads_neither_pandas_nor_sqlalchemy(workspace, arguments):
+def test_help_imports_neither_pandas_nor_sqlalchemy(workspace, arguments):
     modules = modules_after(workspace.folder, *arguments)
     assert modules & {"keras", "tensorflow", "numpy", "pandas", "sqlalchemy", "pydantic", "rich"} == set()
 
 
 @pytest.mark.parametrize("arguments", [("status",), ("anomalies", "list"), ("models", "list")])
-def test_looking_at_the_store_loads_no_library_of_models(workspace, arguments):
+def test_reading_the_store_imports_no_model_library(workspace, arguments):
     workspace.must("init")
     workspace.must("migrate")
     modules = modules_after(workspace.folder, *arguments)
@@ -41,7 +41,7 @@ def test_the_program_runs_as_a_module(workspace):
 
 
 @pytest.mark.parametrize("command", list(cli._COMMANDS))
-def test_every_command_explains_itself(workspace, command):
+def test_every_command_has_a_help_text(workspace, command):
     shown = workspace.must(command, "--help").out
     assert f"Usage: plumbline {command}" in shown
     group = cli.cli.get_command(None, command)

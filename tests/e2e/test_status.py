@@ -1,4 +1,4 @@
-"""`plumbline status` fits a terminal, says what is wrong, and gives programs everything."""
+"""`plumbline status` fits a terminal, reports failures, and has complete JSON output."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -12,8 +12,8 @@ from jobs.store import Worker
 from jobs.store.events import NewEvent
 from schemas import tables
 from schemas.config import load_config
-from tests.commands import PUMP, Workspace
 from tests.watched_table import MODEL
+from tests.workspace import PUMP, Workspace
 
 CONFIG = f"""\
 [store]
@@ -30,7 +30,7 @@ numeric = "heat"
 
 @pytest.fixture
 def watched(tmp_path):
-    """Two monitors, one of them with something of everything, a day of it."""
+    """Two monitors, one of them with records, runs, events and a served schedule."""
     workspace = Workspace(tmp_path)
     (tmp_path / "config.toml").write_text(CONFIG)
     workspace.must("migrate")
@@ -59,7 +59,7 @@ def fill(store, now):
     store.workers.record_heartbeat(Worker("a", "host", 1, "1.0", now), {"pump": now + timedelta(hours=5)}, now)
 
 
-def test_people_see_how_each_monitor_does_in_a_hundred_columns(watched):
+def test_the_tables_fit_in_a_hundred_columns(watched):
     out = watched.must("status").out
     assert max(map(len, out.splitlines())) <= 100
     cells = [line.split() for line in out.splitlines()]
@@ -75,7 +75,7 @@ def test_a_monitor_that_is_never_scored_has_no_schedule(watched):
     assert ["a_boiler_with_name", "none", "0", "0", "0", "none", "no", "schedule"] in cells
 
 
-def test_people_are_told_what_failed_and_what_goes_on(watched):
+def test_failures_and_ongoing_events_are_listed(watched):
     notes = watched.must("status").out.splitlines()
     assert "pump: score failed 3 h ago: The table has gone." in notes
     assert "pump: 3 records came too late to be scored" in notes
@@ -83,7 +83,7 @@ def test_people_are_told_what_failed_and_what_goes_on(watched):
     assert "pump: events of the last day: 1 gap, 1 missed run, 1 promoted" in notes
 
 
-def test_programs_get_everything(watched):
+def test_the_json_output_is_complete(watched):
     pump, boiler = json.loads(watched.must("status", "--json").out)
     assert (pump["records"], pump["late_records"], pump["too_late_records"]) == (4_000, 12, 3)
     assert pump["last_day"] == {"records": 1_500, "anomalies": 15, "confirmed": 0, "realised_rate_at_most": 0.01}
@@ -92,6 +92,6 @@ def test_programs_get_everything(watched):
     assert (boiler["champion_id"], boiler["next_run"], boiler["events_of_last_day"]) == (None, None, {})
 
 
-def test_a_configuration_without_monitors_says_how_to_add_one(watched):
+def test_without_monitors_the_output_names_the_next_step(watched):
     (watched.folder / "config.toml").write_text('[store]\nurl = "sqlite:///plumbline.db"\n')
     assert "plumbline init" in watched.must("status").out

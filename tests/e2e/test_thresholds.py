@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.commands import FAULTS, PUMP, readings
+from tests.workspace import FAULTS, PUMP, readings
 
 RATE = "false_positive_rate = 0.01"
 WITH_TAIL = PUMP.replace(RATE, 'false_positive_rate = 1e-5\nthreshold = "pot"').replace("id <= 700", "id <= 2000")
@@ -10,7 +10,7 @@ WITH_TAIL = PUMP.replace(RATE, 'false_positive_rate = 1e-5\nthreshold = "pot"').
 
 @pytest.fixture
 def plant(workspace):
-    """A workspace with readings imported, for a pump configured by the test."""
+    """A workspace with imported readings; the test configures the pump."""
 
     def configured(monitor):
         readings().to_csv(workspace.folder / "readings.csv", index=False)
@@ -49,7 +49,7 @@ def test_a_tail_model_flags_at_a_rate_that_ranks_would_refuse(plant):
     assert flagged(plant) == set(FAULTS)
 
 
-def test_a_rate_changed_in_the_configuration_holds_without_training_again(plant):
+def test_a_changed_rate_takes_effect_without_a_training(plant):
     plant = plant(PUMP)
     plant.must("train", "pump")
     plant.configure("sqlite:///plumbline.db", PUMP.replace(RATE, "false_positive_rate = 0.2"))

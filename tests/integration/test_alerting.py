@@ -15,7 +15,7 @@ from jobs.databases import reading, writing
 from jobs.store.alerts import Message, add_event_alerts
 from schemas.errors import AlertError, ConfigError
 from schemas.tables import alerts, events
-from tests.receiver import receiving
+from tests.alert_receiver import receiving
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 OPS = {"ops": SecretStr("json://nobody:hunter2@127.0.0.1:9/path-of-secrets")}

@@ -1,17 +1,17 @@
-"""The API over HTTP: what it answers, and that nothing a client sends makes it stumble."""
+"""Responses of the API over HTTP, to valid and to hostile requests."""
 
 import json
 from urllib.parse import quote
 
 import pytest
 
+from tests.api_service import HOSTILE, JSON, RECORD, module_url, opened_service, serving
 from tests.samples import make_records
-from tests.serving import HOSTILE, JSON, RECORD, module_url, opened_service, serving
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def service(request, tmp_path_factory):
-    """A service that the tests of this module leave as it is."""
+    """A service that the tests of this module do not change."""
     with module_url(request, tmp_path_factory) as url, opened_service(url, max_body_bytes=4096, max_records=3) as made:
         yield made
 
@@ -60,7 +60,7 @@ def test_filters_restrict_anomalies(client, query, keys):
     assert [row["record_key"] for row in client.get(f"/anomalies?{query}").json["items"]] == keys
 
 
-def test_hostile_names_are_values_and_no_more(client):
+def test_hostile_names_are_only_values(client):
     (row,) = client.get(f"/anomalies?entity={quote(HOSTILE)}").json["items"]
     assert (row["entity"], row["attribution"][0]["value"]) == (HOSTILE, None)
     (incident,) = client.get(f"/incidents?entity={quote(HOSTILE)}").json["items"]
@@ -69,7 +69,7 @@ def test_hostile_names_are_values_and_no_more(client):
     assert client.get("/anomalies?entity=a%00b").status == 422
 
 
-def test_incidents_leave_out_those_that_merged_unless_asked(client):
+def test_merged_incidents_are_excluded_by_default(client):
     assert [row["id"] for row in client.get("/incidents").json["items"]] == [1]
     assert [row["id"] for row in client.get("/incidents?current=false").json["items"]] == [2, 1]
     assert client.get("/incidents/2").json["merged_into"] == 1
@@ -80,7 +80,7 @@ def test_events_are_filtered_by_kind(client):
     assert [row["message"] for row in client.get("/events?kind=gap").json["items"]] == ["silent"]
 
 
-def test_records_are_scored_as_the_scorer_does_and_nothing_is_stored(client, service):
+def test_submitted_records_are_scored_as_by_the_scorer_and_nothing_is_stored(client, service):
     before = client.get("/monitors/pump").json
     records = make_records(3, seed=5)
     sent = json.loads(records.to_json(orient="records", date_format="iso"))
@@ -106,19 +106,19 @@ def test_records_are_scored_as_the_scorer_does_and_nothing_is_stored(client, ser
         ("read_at", 5, "Expected a time such as 2026-03-01T12:30:00Z or null, received 5."),
     ],
 )
-def test_a_value_that_does_not_fit_is_named_by_record_and_column(client, column, value, message):
+def test_an_invalid_value_is_reported_with_record_and_column(client, column, value, message):
     answer = client.post("/monitors/pump/score", {"records": [RECORD, RECORD | {column: value}]})
     fault = {"place": f"body.records[1].{column}", "message": message, "record": 1, "column": column}
     assert (answer.status, answer.json["errors"]) == (422, [fault])
 
 
-def test_a_missing_feature_is_an_error_and_other_columns_are_not_looked_at(client):
+def test_a_missing_feature_is_an_error_and_other_columns_are_ignored(client):
     partial = {name: value for name, value in RECORD.items() if name != "mode"}
     answer = client.post("/monitors/pump/score", {"records": [RECORD | {"id": 7, "note": [1]}, partial]})
     assert [(fault["record"], fault["column"]) for fault in answer.json["errors"]] == [(1, "mode")]
 
 
-def test_more_records_than_allowed_and_a_monitor_without_model_are_refused(client):
+def test_too_many_records_and_a_monitor_without_model_are_refused(client):
     assert client.post("/monitors/pump/score", {"records": [RECORD] * 4}).status == 413
     answer = client.post("/monitors/boiler/score", {"records": [{"heat": 1}]})
     assert (answer.status, answer.headers["content-type"]) == (409, "application/problem+json")
@@ -133,7 +133,7 @@ def test_a_body_over_the_limit_is_refused_whether_its_length_is_announced_or_not
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff\xfe\x00", b"[" * 4000, b'{"label": "open"', b"9" * 4000])
-def test_a_body_that_is_no_json_is_the_clients_error(client, body):
+def test_a_body_that_is_not_json_is_a_client_error(client, body):
     answer = client.send("POST", "/anomalies/1/label", body, JSON)
     assert (answer.status, answer.json["title"]) in {(400, "Bad Request"), (422, "Unprocessable Entity")}
 
@@ -141,7 +141,7 @@ def test_a_body_that_is_no_json_is_the_clients_error(client, body):
 @pytest.mark.parametrize(
     "media_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
 )
-def test_what_a_form_of_another_site_can_send_changes_nothing(client, media_type):
+def test_a_body_that_a_form_on_another_site_can_send_is_refused(client, media_type):
     answer = client.send("POST", "/monitors/pump/retrain", b'{"reason": "x"}', {"Content-Type": media_type})
     assert answer.status == 415
 
@@ -149,16 +149,16 @@ def test_what_a_form_of_another_site_can_send_changes_nothing(client, media_type
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8321", "localhost.evil.example", "127.0.0.1.nip.io", ""]
 )
-def test_a_name_that_was_rebound_to_this_machine_is_refused_while_there_is_no_key(client, host):
+def test_a_rebound_host_name_is_refused_while_there_is_no_key(client, host):
     assert client.get("/anomalies", Host=host).status == 421
 
 
 @pytest.mark.parametrize("host", ["localhost:8321", "LOCALHOST", "127.0.0.1", "127.1.2.3:1", "[::1]:8321"])
-def test_this_machine_is_let_in_while_there_is_no_key(client, host):
+def test_this_machine_is_admitted_while_there_is_no_key(client, host):
     assert client.get("/anomalies", Host=host).status == 200
 
 
-def test_every_answer_carries_the_headers_that_keep_browsers_off(client):
+def test_every_response_has_the_security_headers(client):
     for answer in (client.get("/healthz"), client.get("/nowhere"), client.send("PUT", "/monitors")):
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
@@ -166,6 +166,6 @@ def test_every_answer_carries_the_headers_that_keep_browsers_off(client):
         assert "server" not in answer.headers
 
 
-def test_a_method_that_a_path_does_not_answer_is_405(client):
+def test_an_unsupported_method_is_405(client):
     answer = client.send("PUT", "/monitors")
     assert (answer.status, answer.headers["allow"], answer.json["title"]) == (405, "GET", "Method Not Allowed")

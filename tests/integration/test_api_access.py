@@ -1,17 +1,17 @@
-"""Who may call the API, what they may change, and how the server starts, fails and stops."""
+"""Who may call the API and change what, and how the server starts, fails and stops."""
 
 import socket
 
 import pytest
 from sqlalchemy import delete
 
-from jobs.api import ApiServer, request_limits, server
+from jobs.api import ApiServer, body_limit, server
 from jobs.api import scoring as adhoc
 from jobs.databases import writing
 from jobs.store import RequestQuery, migrations
 from schemas.errors import ConfigError
 from schemas.tables import api_keys
-from tests.serving import NOW, RECORD, Client, opened_service, serving
+from tests.api_service import NOW, RECORD, Client, opened_service, serving
 
 SECRET = "a secret"
 
@@ -56,7 +56,7 @@ def test_a_retraining_is_requested(client, service):
     assert (newest.id, newest.reason, newest.requested_at) == (answer.json["id"], "new pumps", NOW)
 
 
-def test_with_a_key_every_path_but_health_needs_one(client, service):
+def test_with_a_key_every_path_except_health_requires_one(client, service):
     service.store.api_keys.add("board", "read", SECRET, NOW)
     paths = ["/monitors", "/metrics", "/openapi.json", "/nowhere"]
     refused = [client.get(path) for path in paths] + [client.get("/monitors", **bearer("other"))]
@@ -67,7 +67,7 @@ def test_with_a_key_every_path_but_health_needs_one(client, service):
     assert client.get("/monitors", Host="plumbline.example", **bearer(SECRET)).status == 200
 
 
-def test_a_key_that_may_read_cannot_change_anything(client, service):
+def test_a_read_key_cannot_change_anything(client, service):
     service.store.api_keys.add("board", "read", SECRET, NOW)
     service.store.api_keys.add("person", "write", SECRET + "2", NOW)
     for path, body in (("/anomalies/1/label", {"label": "known"}), ("/monitors/pump/retrain", {})):
@@ -83,7 +83,7 @@ def test_revoking_the_last_key_does_not_open_the_api(client, service):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_it_listens_to_others_only_with_a_key(service, host):
+def test_a_public_address_requires_a_key(service, host):
     with pytest.raises(ConfigError, match="plumbline keys add NAME --scope read"):
         ApiServer(service, host, 0).start()
     service.store.api_keys.add("old", "read", "x", NOW)
@@ -92,7 +92,7 @@ def test_it_listens_to_others_only_with_a_key(service, host):
         ApiServer(service, host, 0).start()
 
 
-def test_open_to_others_it_never_answers_without_a_key(service):
+def test_a_public_address_never_serves_callers_without_a_key(service):
     service.store.api_keys.add("board", "read", SECRET, NOW)
     api = ApiServer(service, "0.0.0.0", 0)
     api.start()
@@ -104,21 +104,21 @@ def test_open_to_others_it_never_answers_without_a_key(service):
     assert status == 401
 
 
-def test_an_address_that_is_taken_or_not_ours_is_a_sentence(service, client):
+def test_an_unavailable_address_is_an_error(service, client):
     with pytest.raises(ConfigError, match=f"127.0.0.1 port {client.port}: Address already in use"):
         ApiServer(service, "127.0.0.1", client.port).start()
-    with pytest.raises(ConfigError, match="no address of this machine"):
+    with pytest.raises(ConfigError, match="not an address of this machine"):
         ApiServer(service, "no.such.host.invalid", 0).start()
 
 
-def test_readiness_names_what_is_missing_and_life_goes_on(client, service):
+def test_readiness_lists_failed_checks_while_the_process_is_alive(client, service):
     service.alive = False
     answer = client.get("/readyz")
     assert (answer.status, [fault["place"] for fault in answer.json["errors"]]) == (503, ["scheduler"])
     assert client.get("/healthz").json == {"status": "alive"}
 
 
-def test_a_store_that_is_away_is_503_without_its_address(client, service, caplog):
+def test_an_unavailable_store_is_503_without_its_address(client, service, caplog):
 
     migrations.downgrade(service.store.engine, "base")
     assert [fault["place"] for fault in client.get("/readyz").json["errors"]] == ["store"]
@@ -132,15 +132,18 @@ def test_a_store_that_is_away_is_503_without_its_address(client, service, caplog
     assert "a request failed: The database" in caplog.text
 
 
-def test_a_defect_is_500_without_its_traceback(client, service, caplog):
+def test_a_bug_is_500_without_its_traceback(client, service, caplog):
     service.scorer_for = lambda _monitor: 1 / 0
     answer = client.post("/monitors/pump/score", {"records": [RECORD]})
-    assert (answer.status, answer.json["detail"]) == (500, "The service failed to answer. Its log says why.")
+    assert (answer.status, answer.json["detail"]) == (
+        500,
+        "The service failed to process the request. Its log has the reason.",
+    )
     assert b"ZeroDivision" not in answer.body
     assert "a request failed: division by zero" in caplog.text
 
 
-def test_the_server_stops_while_a_connection_hangs(service):
+def test_the_server_stops_despite_a_hanging_connection(service):
     api = ApiServer(service, "127.0.0.1", 0)
     api.start()
     with socket.create_connection(("127.0.0.1", api.port)) as connection:
@@ -150,14 +153,14 @@ def test_the_server_stops_while_a_connection_hangs(service):
             socket.create_connection(("127.0.0.1", api.port))
 
 
-def test_a_connection_that_sends_no_request_is_dropped(service, monkeypatch):
+def test_a_connection_without_a_request_is_dropped(service, monkeypatch):
     monkeypatch.setattr(server, "_HEAD_SECONDS", 0.1)
     with serving(service) as client, socket.create_connection(("127.0.0.1", client.port), timeout=30) as connection:
         connection.sendall(b"GET /healthz HT")
         assert connection.recv(100) == b""
 
 
-def test_a_connection_whose_next_request_does_not_come_is_dropped_and_one_that_is_answered_is_not(service, monkeypatch):
+def test_only_a_connection_without_a_next_request_is_dropped(service, monkeypatch):
     monkeypatch.setattr(server, "_HEAD_SECONDS", 0.5)
     request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with serving(service) as client, socket.create_connection(("127.0.0.1", client.port), timeout=30) as connection:
@@ -171,15 +174,15 @@ def test_a_connection_whose_next_request_does_not_come_is_dropped_and_one_that_i
         assert connection.recv(1000) == b""
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(service, monkeypatch):
-    monkeypatch.setattr(request_limits, "_BODY_SECONDS", 0.1)
+def test_a_body_that_is_not_sent_times_out(service, monkeypatch):
+    monkeypatch.setattr(body_limit, "_BODY_SECONDS", 0.1)
     head = b"POST /anomalies/1/label HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
     with serving(service) as client, socket.create_connection(("127.0.0.1", client.port), timeout=30) as connection:
         connection.sendall(head)
         assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
-def test_requests_for_scores_wait_for_their_turn_and_not_for_ever(client, monkeypatch):
+def test_score_requests_run_one_at_a_time_with_a_timeout(client, monkeypatch):
     monkeypatch.setattr(adhoc, "_WAIT_SECONDS", 0)
     with adhoc._one_at_a_time:
         answer = client.post("/monitors/pump/score", {"records": [RECORD]})

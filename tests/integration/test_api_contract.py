@@ -1,4 +1,4 @@
-"""Schemathesis sends what the OpenAPI document allows, and what it does not: every answer is a documented one."""
+"""Schemathesis sends valid and invalid requests: every response is documented in the OpenAPI document."""
 
 import pytest
 import schemathesis
@@ -7,7 +7,7 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from jobs.api import create_app
-from tests.serving import NOW, module_url, opened_service, serving
+from tests.api_service import NOW, module_url, opened_service, serving
 
 DOCUMENT = create_app(None).openapi()
 BOUNDED = settings(
@@ -18,7 +18,7 @@ BOUNDED = settings(
     phases=(Phase.explicit, Phase.generate),
     suppress_health_check=list(HealthCheck),
 )
-THERE = {"name": "pump", "anomaly_id": 1, "incident_id": 1, "model_id": 1}
+EXISTING_IDS = {"name": "pump", "anomaly_id": 1, "incident_id": 1, "model_id": 1}
 SECRET = "a key of the test"
 schema = schemathesis.openapi.from_dict(DOCUMENT)
 
@@ -32,17 +32,18 @@ def client(request, tmp_path_factory):
 
 @schema.parametrize()
 @BOUNDED
-def test_every_answer_is_as_the_document_says(case, client):
+def test_every_response_matches_the_document(case, client):
     if case.meta.generation.mode is GenerationMode.POSITIVE:
-        case.path_parameters.update({name: THERE.get(name, value) for name, value in case.path_parameters.items()})
-    # Which records are valid is the monitor's to say, not the document's.
+        existing = {name: EXISTING_IDS.get(name, value) for name, value in case.path_parameters.items()}
+        case.path_parameters.update(existing)
+    # The monitor, not the document, defines which records are valid.
     excluded = [positive_data_acceptance] if case.path.endswith("/score") else []
     case.call_and_validate(base_url=f"http://127.0.0.1:{client.port}", excluded_checks=excluded)
 
 
 @schema.auth()
 class Key:
-    """The key that every request carries, but those that are to lack it."""
+    """The key of every request, except those that must lack it."""
 
     def get(self, _case, _context):
         return SECRET

@@ -1,4 +1,4 @@
-"""docs/api.md: its examples are answered, its table lists every path, its error is the one that comes."""
+"""docs/api.md: its examples work, its table lists every path, its error is the actual one."""
 
 import json
 import re
@@ -7,8 +7,8 @@ import shlex
 import pytest
 
 from jobs.api import create_app
-from tests.commands import ROOT
-from tests.serving import NOW, module_url, opened_service, serving
+from tests.api_service import NOW, module_url, opened_service, serving
+from tests.workspace import ROOT
 
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^curl (?:.|\\\n)*?(?=\n```)", PAGE.replace("\\\n", " "), re.MULTILINE | re.DOTALL)
@@ -23,7 +23,7 @@ def client(request, tmp_path_factory):
 
 
 def parts_of(example):
-    """Method, path, body and headers of a call of curl."""
+    """Return method, path, body and headers of a curl command."""
     words = shlex.split(re.sub(r"\$(KEY)\b", SECRET, example).replace("$PLUMBLINE", ""))[1:]
     options = [(words[at], words[at + 1]) for at in range(len(words) - 1) if words[at] in {"-H", "-d"}]
     headers = dict(value.split(": ", 1) for option, value in options if option == "-H")
@@ -42,7 +42,7 @@ def test_there_is_an_example_of_each_kind():
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_every_example_is_answered(client, example):
+def test_every_example_works(client, example):
     answer = client.send(*parts_of(example))
     assert answer.status in {200, 202}, answer.body
 
@@ -61,16 +61,16 @@ def test_its_tables_name_every_filter():
         assert set(re.findall(r"`(\w+)`", row)) == parameters
 
 
-def test_its_error_is_the_one_that_comes(client):
+def test_its_error_is_the_actual_one(client):
     (shown,) = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL))
     _, path, body, headers = parts_of(EXAMPLES[-1])
     wrong = body.replace(b"48.2", b'"high"')
     assert client.send("POST", path, wrong, headers).json == shown
 
 
-def test_it_names_every_status_that_is_documented():
+def test_it_names_every_documented_status():
     paths = create_app(None).openapi()["paths"]
     answers = [operation["responses"] for methods in paths.values() for operation in methods.values()]
-    promised = {int(status) for found in answers for status in found}
+    promised = {int(status) for statuses in answers for status in statuses}
     named = {int(status) for status in re.findall(r"\b[45]\d\d\b", PAGE.partition("| status | says |")[2])}
     assert {status for status in promised if status >= 400} == named - {500}

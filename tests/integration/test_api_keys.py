@@ -1,4 +1,4 @@
-"""API keys: digests in the store, secrets shown once, names that stay taken."""
+"""API keys: digests in the store, lookup by secret, unique names."""
 
 import pytest
 from sqlalchemy import select
@@ -18,7 +18,7 @@ def test_the_store_holds_the_digest_and_not_the_secret(store, now):
     assert row["sha256"] not in repr(store.api_keys.all())
 
 
-def test_a_secret_finds_its_holder_until_it_is_revoked(store, now):
+def test_a_secret_identifies_its_key_until_it_is_revoked(store, now):
     store.api_keys.add("board", "read", "one", now)
     store.api_keys.add("person", "write", "two", now)
     assert [holder(store.api_keys.all(), secret).name for secret in ("one", "two")] == ["board", "person"]
@@ -28,7 +28,7 @@ def test_a_secret_finds_its_holder_until_it_is_revoked(store, now):
     assert holder(store.api_keys.all(), "two").scope == "write"
 
 
-def test_a_name_stays_taken_and_a_key_is_revoked_once(store, now):
+def test_a_name_stays_unique_and_a_key_is_revoked_once(store, now):
     store.api_keys.add("board", "read", "one", now)
     store.api_keys.revoke("board", now)
     with pytest.raises(UsageError, match="There is a key named 'board' already"):
@@ -38,6 +38,6 @@ def test_a_name_stays_taken_and_a_key_is_revoked_once(store, now):
 
 
 @pytest.mark.parametrize("name", ["", " x", "a" * 65, "x\n", "x'; --", "\udcff"])
-def test_what_is_no_name_is_refused(store, now, name):
+def test_an_invalid_name_is_refused(store, now, name):
     with pytest.raises(UsageError, match="is not a valid key name"):
         store.api_keys.add(name, "read", "one", now)

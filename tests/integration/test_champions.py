@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from detector.records.artifact import digest, dump_artifact
+from detector.core.blob import digest
+from detector.records.artifact import dump_artifact
 from detector.records.card import RecordCard
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
 from jobs.champions import Scorers

@@ -26,7 +26,7 @@ SECRET = "s3cret-token"
         ({"monitors": {"pump": PUMP | {"retrain": {"every": "0 0 31 2 *"}}}}, "Monitor 'pump': .*never falls due"),
         (
             {"monitors": {"pump": PUMP | {"maintenance": [{"cron": "* * * * 8", "duration": "1h"}]}}},
-            "Monitor 'pump': .*'8' is no weekday",
+            "Monitor 'pump': .*'8' is not a weekday",
         ),
         (
             {"alerts": {"channels": {"ops": f"nonsense://{SECRET}"}}},

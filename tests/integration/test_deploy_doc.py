@@ -23,8 +23,8 @@ from jobs.databases import open_engine
 from jobs.importing.importing import import_file
 from schemas.config import load_config
 from schemas.views import VIEWS
-from tests.commands import PUMP, ROOT, SMALL_MODEL, Workspace, readings
-from tests.e2e.serving import serving
+from tests.e2e.serve_process import serving
+from tests.workspace import PUMP, ROOT, SMALL_MODEL, Workspace, readings
 
 pytestmark = pytest.mark.xdist_group("deploy")  # one worker, since the roles and the first training are shared
 
@@ -139,7 +139,7 @@ def test_serve_trains_on_a_request_of_the_dashboard(scored):
         scored.execute("plumbline_dashboard", ASK)
         request, *_ = process.until_found("SELECT state, reason FROM retrain_requests WHERE finished_at IS NOT NULL")
         assert request == ("done", "dashboard")
-        assert process.said("failed") == []
+        assert process.logged("failed") == []
 
 
 def test_the_dashboard_reads_every_view(scored):

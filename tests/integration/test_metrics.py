@@ -8,8 +8,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.store import NewEvent
-from tests.commands import ROOT
-from tests.serving import NOW, opened_service, serving
+from tests.api_service import NOW, opened_service, serving
+from tests.workspace import ROOT
 
 LABELS = ("monitor", "channel", "kind", "state", "label", "outcome", "le")
 OF_PROMETHEUS = {"up"}  # it makes this one itself

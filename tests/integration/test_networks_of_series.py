@@ -15,8 +15,8 @@ from jobs.databases import writing
 from jobs.training.series_training import settings_of
 from jobs.training.train import train_monitor
 from schemas.series import SeriesConfig
-from tests.commands import Workspace
 from tests.machines import interleaved, machine
+from tests.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 NETWORK = {"network": True, "seed": 3, "models": "per_entity", "reference": 200}

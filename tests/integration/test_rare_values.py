@@ -12,7 +12,7 @@ from jobs.reading.source import Source
 from jobs.scoring.run import score_monitor
 from jobs.training.train import train_monitor
 from schemas.config import MonitorConfig
-from tests.commands import FAULTS, RECORDS, readings
+from tests.workspace import FAULTS, RECORDS, readings
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has neither
 PUMP = {

@@ -1,8 +1,8 @@
-"""The course of a monitor of series, read from its table and the store, on each database."""
+"""The timeline of a monitor of series, read from its table and the store, on each database."""
 
 import pytest
 
-from jobs.demo.timeline import timeline_of
+from jobs.demo.timeline import read_timeline
 from jobs.scoring.run import score_monitor
 from jobs.training.train import train_monitor
 from schemas.errors import NoChampion
@@ -23,25 +23,27 @@ def watch(store, tmp_path, now):
 
 
 @pytest.mark.parametrize("threshold", ["conformal", "online"])
-def test_it_has_what_was_measured_expected_and_flagged_of_each_record_past_training(watch, store, now, threshold):
+def test_it_has_measured_and_expected_values_and_results_of_each_record_after_the_training(
+    watch, store, now, threshold
+):
     source = watch(threshold=threshold)
     train_monitor(source, store, lambda: now)
     score_monitor(source, store, lambda: now)
-    course = timeline_of(source, store, [FAULT])
-    records = course.records
+    timeline = read_timeline(source, store, [FAULT])
+    records = timeline.records
     assert records["id"].tolist() == list(range(1201, 1601))
     assert (records["is_anomaly"] == (records["anomaly_score"] > records["threshold"])).all()
     assert records["threshold"].groupby(records["entity"]).nunique().min() > (1 if threshold == "online" else 0)
     spiked = records[records["is_fault"]]
     assert spiked["is_anomaly"].any()
     assert set(spiked["cause"].dropna()) == {"speed"}
-    assert set(records["incident"].dropna()) == {incident.id for incident in course.incidents}
+    assert set(records["incident"].dropna()) == {incident.id for incident in timeline.incidents}
     usual = records["entity"] == "b"
-    gap = (records["speed"] - course.expected["speed"])[usual].abs()
+    gap = (records["speed"] - timeline.expected["speed"])[usual].abs()
     assert gap.median() < 0.2
-    assert course.events == (FAULT,)
+    assert timeline.events == (FAULT,)
 
 
-def test_without_a_champion_there_is_none(watch, store):
+def test_a_monitor_without_champion_has_none(watch, store):
     with pytest.raises(NoChampion, match="mixer"):
-        timeline_of(watch(), store, [])
+        read_timeline(watch(), store, [])

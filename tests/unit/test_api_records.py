@@ -46,5 +46,5 @@ def test_times_are_in_utc_and_end_with_the_calendar():
     "text", ["2026-02-30T00:00:00Z", "2026-03-01T25:00:00Z", "2026-03-01T12:00:00+24:00", "1e9", ""]
 )
 def test_what_is_no_time_is_refused(text):
-    with pytest.raises(UnfitRecords, match="1 values are wrong"):
+    with pytest.raises(UnfitRecords, match="1 invalid value"):
         column("timestamp", text)

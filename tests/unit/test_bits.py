@@ -9,7 +9,7 @@ from detector import bit_check
 from detector.bit_check import BATCH_SIZES, check_bits
 from detector.core import kernels
 from detector.core.threads import in_threads
-from detector.records.scorer import Scorer
+from detector.records.scorer import RecordScorer
 from detector.series import SeriesModel, SeriesSettings
 from detector.series.series import Series
 from schemas.frames import SCORE_COLUMNS
@@ -73,7 +73,7 @@ def records():
 @pytest.mark.parametrize("score", SCORES)
 def test_scores_of_records_are_equal_in_batches_of_every_size_and_in_threads(artifact, records, score):
     artifact = replace(artifact, config=artifact.config.model_copy(update={"score": score}))
-    scorers = {threads: Scorer(artifact, threads=threads) for threads in (1, 2)}
+    scorers = {threads: RecordScorer(artifact, threads=threads) for threads in (1, 2)}
     whole = _scores(scorers[1], records)
     for size in BATCH_SIZES:
         starts = range(0, len(records) if size > 100 else 20 * size, size)

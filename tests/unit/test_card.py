@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from detector.core.baselines import RECORD_BASELINES
-from detector.records.artifact import digest, dump_artifact, load_artifact
+from detector.core.blob import digest
+from detector.records.artifact import dump_artifact, load_artifact
 from detector.records.card import PeerComparison, RecordCard
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
 from detector.records.peer_comparison import compare_with_peers, realised_rates

@@ -1,4 +1,4 @@
-"""A changed configuration file is noticed once, and not before its writer has finished."""
+"""A changed configuration file is reported once, after its writer has finished."""
 
 import os
 
@@ -14,12 +14,12 @@ def path(tmp_path):
     return path
 
 
-def test_a_file_that_stays_has_not_changed(path):
+def test_an_unchanged_file_is_not_reported(path):
     file = ConfigFile(path)
     assert [file.has_changed() for _ in range(3)] == [False, False, False]
 
 
-def test_a_change_is_told_once_it_stands_still_and_only_once(path):
+def test_a_change_is_reported_once_and_only_after_the_file_is_stable(path):
     file = ConfigFile(path)
     path.write_text("a =")
     assert not file.has_changed()
@@ -27,7 +27,7 @@ def test_a_change_is_told_once_it_stands_still_and_only_once(path):
     assert [file.has_changed() for _ in range(3)] == [False, True, False]
 
 
-def test_a_file_of_the_same_length_or_put_in_its_place_is_a_change(path):
+def test_a_replaced_file_of_the_same_length_is_a_change(path):
     file = ConfigFile(path)
     other = path.with_name("other.toml")
     other.write_text("a = 2")
@@ -36,7 +36,7 @@ def test_a_file_of_the_same_length_or_put_in_its_place_is_a_change(path):
     assert [file.has_changed() for _ in range(3)] == [False, True, False]
 
 
-def test_a_file_that_is_gone_is_a_change_as_well(path):
+def test_a_deleted_file_is_a_change(path):
     file = ConfigFile(path)
     path.unlink()
     assert [file.has_changed() for _ in range(3)] == [False, True, False]

@@ -1,4 +1,4 @@
-"""A lease is renewed while its work goes on, and not after."""
+"""A lease is renewed while its work is running, and not after."""
 
 import logging
 from datetime import timedelta
@@ -14,7 +14,7 @@ SOON = timedelta(milliseconds=1)
 DEADLINE = 30  # seconds
 
 
-def test_it_beats_until_the_block_ends_even_by_an_error():
+def test_the_heartbeat_ends_with_its_block_even_on_an_error():
     beaten = Event()
 
     def work():
@@ -27,7 +27,7 @@ def test_it_beats_until_the_block_ends_even_by_an_error():
     assert not [thread.name for thread in enumerate_threads() if "heartbeat" in thread.name]
 
 
-def test_a_renewal_that_fails_is_said_and_tried_again(caplog):
+def test_a_failed_renewal_is_logged_and_retried(caplog):
     answers, again = iter([StoreError("away"), StoreError("away")]), Event()
 
     def renew():

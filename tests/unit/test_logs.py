@@ -1,4 +1,4 @@
-"""One event a line, with the facts of its context, whatever is in it."""
+"""One event per line, with the facts of its context, whatever its content."""
 
 import io
 import json
@@ -17,7 +17,7 @@ HOSTILE = 'line\nbreak\r{"a": 1} \x1b[31m "quoted" 100% %s'
 
 @pytest.fixture
 def lines():
-    """Configures logging onto a text and gives its lines; the former setting returns afterwards."""
+    """Configure logging into a text and return its lines; restore the setting afterwards."""
     root = logging.getLogger()
     before = root.handlers[:], root.level, log.level
     stream = io.StringIO()
@@ -52,17 +52,17 @@ def test_a_line_of_json_has_its_facts_and_the_run_it_belongs_to(lines):
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_an_event_is_one_line_whatever_is_in_it(lines, form):
+def test_an_event_is_one_line_whatever_its_content(lines, form):
     read = lines(form)
     with log_context(monitor=HOSTILE):
         log.error("%s", HOSTILE)
-        log.error("a defect", exc_info=ValueError(HOSTILE))
+        log.error("a bug", exc_info=ValueError(HOSTILE))
     assert len(read()) == 2
     assert "ValueError" in read()[1]
     assert all(line.isprintable() for line in read())
 
 
-def test_an_error_that_is_meant_shows_no_traceback(lines):
+def test_an_expected_error_has_no_traceback(lines):
     read = lines("json")
     exc = StoreError("The database is away.")
     log.error("failed: %s", exc, exc_info=exc)
@@ -88,7 +88,7 @@ def test_contexts_of_threads_do_not_mix(lines):
     assert {(line["message"], line["run"]) for line in map(json.loads, read())} == {("line of 1", 1), ("line of 2", 2)}
 
 
-def test_warnings_of_libraries_are_lines_too(lines):
+def test_warnings_of_libraries_are_logged(lines):
     read = lines("text")
     with warnings.catch_warnings():
         warnings.simplefilter("always")

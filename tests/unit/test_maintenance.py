@@ -1,4 +1,4 @@
-"""Maintenance windows mute what falls into them, and nothing else."""
+"""Maintenance windows mute exactly the records inside them."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -20,30 +20,30 @@ def muted(time, window, entity=None, zone="UTC"):
 @pytest.mark.parametrize(
     ("hour", "minute", "is_muted"), [(1, 59, False), (2, 0, True), (3, 59, True), (4, 0, False), (14, 0, False)]
 )
-def test_a_window_by_cron_begins_with_its_time_and_ends_before_its_end(hour, minute, is_muted):
+def test_a_recurring_window_includes_its_start_and_excludes_its_end(hour, minute, is_muted):
     time = SUNDAY + timedelta(hours=hour, minutes=minute)
     assert muted(time, NIGHTLY) is is_muted
     assert not muted(time + timedelta(days=1), NIGHTLY)
 
 
-def test_a_window_by_cron_is_in_the_time_zone_of_the_monitor():
+def test_a_recurring_window_is_in_the_time_zone_of_the_monitor():
     time = datetime(2026, 7, 5, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
     assert muted(time, NIGHTLY, zone="Europe/Berlin")
     assert not muted(time, NIGHTLY)
 
 
-def test_a_window_that_happens_once_holds_from_start_to_end():
+def test_a_single_window_is_open_from_start_to_end():
     once = {"start": SUNDAY.replace(tzinfo=None) - timedelta(hours=1), "end": SUNDAY}  # without a zone: in UTC
     assert [muted(SUNDAY - timedelta(minutes=m), once) for m in (61, 60, 1, 0)] == [False, True, True, False]
 
 
-def test_a_window_of_an_entity_mutes_that_alone():
+def test_a_window_of_an_entity_mutes_only_that_entity():
     window = NIGHTLY | {"entity": "pump-3'; --"}
     time = SUNDAY + timedelta(hours=3)
     assert [muted(time, window, entity) for entity in ("pump-3'; --", "pump-3", None)] == [True, False, False]
 
 
-def test_windows_longer_than_the_time_between_them_leave_no_gap():
+def test_overlapping_recurring_windows_leave_no_gap():
     window = {"cron": "0 * * * *", "duration": "2h"}
     assert all(muted(SUNDAY + timedelta(minutes=17 * i), window) for i in range(200))
 

@@ -1,4 +1,4 @@
-"""What commands print steers no terminal, whatever watched tables hold."""
+"""Output of commands cannot control a terminal, whatever watched tables hold."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def test_errors_show_control_characters(capsys):
     assert capsys.readouterr().err.startswith(f"Error: There is no configuration at {SEEN}. ")
 
 
-def test_programs_get_the_characters_as_json_escapes_them(capsys):
+def test_json_output_escapes_control_characters(capsys):
     out = Output(is_json=True)
     out.result({"entity": HOSTILE}, lambda: out.say("for people"))
     assert capsys.readouterr().out == '{\n  "entity": "ok\\u001b]0;owned\\u0007\\u001b[2J"\n}\n'

@@ -1,4 +1,4 @@
-"""The demo's pump station: three pumps that follow the laws of pumps, and what was put into their readings."""
+"""The simulated pump station: three pumps that follow pump laws, and the events injected into their readings."""
 
 from datetime import timedelta
 
@@ -7,17 +7,17 @@ import pandas as pd
 import pytest
 
 from jobs.demo.events import BEARING_WEAR, EVENTS, EVENTS_START, GAP, LEAK, MORE_LOAD, STUCK_METER, SURGE
-from jobs.demo.pump_simulation import CHANNELS, DAYS, START, STEP, pump_station
+from jobs.demo.pump_simulation import CHANNELS, DAYS, START, STEP, simulate_pump_station
 
 
 @pytest.fixture(scope="module")
 def readings():
-    return pump_station()
+    return simulate_pump_station()
 
 
 @pytest.fixture(scope="module")
 def usual(readings):
-    """Readings of the first pump before anything was put in."""
+    """Return the readings of the first pump before the events."""
     is_usual = (readings["pump_id"] == "pump-1") & (readings["read_at"] < EVENTS_START)
     return readings[is_usual].set_index("read_at")
 
@@ -27,7 +27,7 @@ def event(name):
 
 
 def around(readings, name, hours=0.0):
-    """The readings of the pump of an event, in its time and as many hours before and after."""
+    """Return the readings of an event's pump during the event and some hours before and after."""
     happened = event(name)
     margin = timedelta(hours=hours)
     is_then = readings["read_at"].between(happened.start - margin, happened.end + margin)
@@ -35,8 +35,8 @@ def around(readings, name, hours=0.0):
 
 
 def test_the_seed_decides_the_readings(readings):
-    pd.testing.assert_frame_equal(pump_station(), readings)
-    assert not pump_station(seed=1)["flow_m3h"].equals(readings["flow_m3h"])
+    pd.testing.assert_frame_equal(simulate_pump_station(), readings)
+    assert not simulate_pump_station(seed=1)["flow_m3h"].equals(readings["flow_m3h"])
 
 
 def test_keys_grow_with_time_and_hardly_a_record_is_lost(readings):
@@ -73,7 +73,7 @@ def test_demand_peaks_in_the_morning_and_in_the_evening_and_later_on_weekends(us
     assert weekend.groupby(weekend.index.hour).mean().loc[5:11].idxmax() in range(8, 11)
 
 
-def test_nothing_is_put_in_before_its_time_and_faults_alone_are_labelled(readings):
+def test_no_event_starts_early_and_only_faults_are_labelled(readings):
     assert readings[readings["read_at"] < EVENTS_START]["event"].isna().all()
     labelled = set(readings[readings["is_fault"]]["event"])
     assert labelled == {STUCK_METER, BEARING_WEAR, SURGE, LEAK} == {event.name for event in EVENTS if event.is_fault}
@@ -123,11 +123,11 @@ def test_the_surge_is_over_in_two_records(readings):
     assert surge["pressure_bar"].max() > readings["pressure_bar"].drop(surge.index).max()
 
 
-def test_the_gap_has_no_records_and_more_load_stays_within_what_the_pump_knows(readings):
+def test_the_gap_has_no_records_and_more_load_stays_within_the_usual_range(readings):
     assert around(readings, GAP).empty
     assert not around(readings, GAP, hours=0.5).empty
     more, pump = around(readings, MORE_LOAD), readings[readings["pump_id"] == event(MORE_LOAD).pump]
-    known = pump[pump["read_at"] < EVENTS_START]
-    assert more["flow_m3h"].mean() > 1.08 * known["flow_m3h"].mean()
+    usual = pump[pump["read_at"] < EVENTS_START]
+    assert more["flow_m3h"].mean() > 1.08 * usual["flow_m3h"].mean()
     for channel in CHANNELS:
-        assert more[channel].between(known[channel].min(), known[channel].max()).mean() > 0.99
+        assert more[channel].between(usual[channel].min(), usual[channel].max()).mean() > 0.99

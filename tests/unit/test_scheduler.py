@@ -1,4 +1,4 @@
-"""When jobs are due, by cron, interval, time zone and daylight saving; and that a late one is still called."""
+"""Due times by cron, interval, time zone and daylight saving; missed jobs are still called."""
 
 import queue
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asi
 
 
 def due_times(schedule, zone, start, count):
-    """The next due times after a moment, as a wall clock in UTC shows them."""
+    """Return the next due times after a moment, in UTC."""
     times = []
     for _ in range(count):
         start = Timing(schedule, zone).next_due(start)
@@ -33,7 +33,7 @@ def due_times(schedule, zone, start, count):
         ("*/30 2 * * *", ["28 01:00", "28 01:30", "29 01:00", "30 00:00", "30 00:30"]),
     ],
 )
-def test_a_time_that_daylight_saving_leaves_out_is_made_up_for(schedule, expected):
+def test_a_time_that_daylight_saving_skips_is_made_up_for(schedule, expected):
     assert due_times(schedule, "Europe/Berlin", datetime(2026, 3, 28, tzinfo=UTC), len(expected)) == expected
 
 
@@ -83,15 +83,15 @@ def test_either_the_day_or_the_weekday_suffices_where_both_are_restricted():
 @pytest.mark.parametrize(
     ("schedule", "message"),
     [
-        ("61 * * * *", "is no cron expression: .*higher than the maximum"),
-        ("*/0 * * * *", "no cron expression"),
-        ("* * * * someday", "'someday' is no weekday"),
-        ("* * * * 8", "'8' is no weekday"),
+        ("61 * * * *", "is not a valid cron expression: .*higher than the maximum"),
+        ("*/0 * * * *", "not a valid cron expression"),
+        ("* * * * someday", "'someday' is not a weekday"),
+        ("* * * * 8", "'8' is not a weekday"),
         ("0 0 31 2 *", "never falls due"),
-        ("a b c d e", "no cron expression"),
+        ("a b c d e", "not a valid cron expression"),
     ],
 )
-def test_a_schedule_that_is_none_says_what_is_wrong(schedule, message):
+def test_an_invalid_schedule_is_refused_with_the_reason(schedule, message):
     with pytest.raises(ConfigError, match=message):
         check_timing(Timing(schedule, "Europe/Berlin"))
 
@@ -117,7 +117,7 @@ def test_intervals_count_from_the_epoch_so_that_all_processes_agree():
 
 @pytest.fixture
 def calls():
-    """A scheduler that runs, and the queue of its calls."""
+    """A running scheduler and the queue of its calls."""
     called = queue.SimpleQueue()
     scheduler = Scheduler(lambda name, due_at: called.put((name, due_at)))
     scheduler.start()
@@ -125,7 +125,7 @@ def calls():
     scheduler.stop()
 
 
-def test_a_job_is_called_again_and_again_and_jobs_come_and_go(calls):
+def test_a_job_is_called_repeatedly_and_jobs_can_be_replaced(calls):
     scheduler, called = calls
     scheduler.set_jobs({"pump": Timing("1s"), "never": Timing("0 0 1 1 *")})
     (first, due_at), (second, due_again) = called.get(timeout=30), called.get(timeout=30)
@@ -138,7 +138,7 @@ def test_a_job_is_called_again_and_again_and_jobs_come_and_go(calls):
     assert scheduler.next_runs().keys() == {"fan", "never"}
 
 
-def test_a_job_whose_timing_stays_keeps_its_due_time_and_a_changed_one_does_not(calls):
+def test_a_job_with_unchanged_timing_keeps_its_due_time(calls):
     scheduler, _ = calls
     scheduler.set_jobs({"pump": Timing("1h"), "fan": Timing("1h")})
     before = scheduler.next_runs()
@@ -147,7 +147,7 @@ def test_a_job_whose_timing_stays_keeps_its_due_time_and_a_changed_one_does_not(
     assert scheduler.next_runs()["fan"] > before["fan"]
 
 
-def test_a_host_that_slept_over_due_times_is_called_once_with_the_first_of_them(calls):
+def test_missed_due_times_are_merged_into_one_call_with_the_first(calls):
     scheduler, called = calls
     scheduler.set_jobs({"pump": Timing("1h")})
     missed = scheduler.next_runs()["pump"] - timedelta(hours=50)
@@ -157,7 +157,7 @@ def test_a_host_that_slept_over_due_times_is_called_once_with_the_first_of_them(
     assert scheduler.next_runs()["pump"] == missed + timedelta(hours=50)
 
 
-def test_a_call_that_fails_does_not_end_the_calls():
+def test_a_failing_callback_does_not_stop_the_scheduler():
     called = queue.SimpleQueue()
 
     def on_due(name, due_at):

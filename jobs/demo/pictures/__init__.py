@@ -1,6 +1,6 @@
-"""Pictures of what a monitor found, for people. The only package that speaks matplotlib."""
+"""Pictures of a monitor's results. The only package that imports matplotlib."""
 
-from jobs.demo.pictures.scores import TrainingCurve, score_picture
-from jobs.demo.pictures.timeline import course_picture
+from jobs.demo.pictures.scores import TrainingCurve, draw_score_picture
+from jobs.demo.pictures.timeline import draw_timeline_picture
 
-__all__ = ["TrainingCurve", "course_picture", "score_picture"]
+__all__ = ["TrainingCurve", "draw_score_picture", "draw_timeline_picture"]

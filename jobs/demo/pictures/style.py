@@ -1,4 +1,4 @@
-"""What the pictures have in common: colours, type, axes of time, and the file."""
+"""Common style of the pictures: colours, fonts, time axes, file format."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, MUTED, GRID, LIGHT = "#1f2933", "#616e7c", "#e4e7eb", "#eceef1"
-# Okabe and Ito's colours, safe for the colour-blind.
+# Okabe and Ito's palette, safe for colour-blind readers.
 BLUE, SKY, FLAGGED, KNOWN = "#0072b2", "#56b4e9", "#d55e00", "#cc79a7"
 
 
-def styled(axes: "Axes", y_label: str, x_label: str = "", size: int = 14) -> None:
-    """Plain axes: labels, a faint grid, and no frame but left and below."""
+def style_axes(axes: "Axes", y_label: str, x_label: str = "", size: int = 14) -> None:
+    """Apply the plain style to axes: labels, a faint grid, left and bottom spines."""
     axes.set_ylabel(y_label, fontsize=size, color=INK)
     axes.set_xlabel(x_label, fontsize=size, color=INK)
     axes.tick_params(labelsize=size - 2, colors=MUTED)
@@ -26,7 +26,7 @@ def styled(axes: "Axes", y_label: str, x_label: str = "", size: int = 14) -> Non
 
 
 def use_short_dates(axes: "Axes") -> None:
-    """Times on the x axis with no more in each label than tells it from the one before it."""
+    """Label the time axis concisely, without repeating the date in each label."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     locator = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
@@ -34,14 +34,14 @@ def use_short_dates(axes: "Axes") -> None:
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
-def saved(figure: "Figure", path: Path) -> None:
+def save(figure: "Figure", path: Path) -> None:
     """Write a figure as PNG.
 
     Raises:
-        UsageError: where the file cannot be written.
+        UsageError: If the file cannot be written.
     """
     try:
         figure.savefig(path, format="png")
     except OSError as exc:
-        msg = f"The picture {path} cannot be written: {exc.strerror}. Name a file in a folder that you may write to."
+        msg = f"The picture {path} cannot be written: {exc.strerror}. Choose a writable folder."
         raise UsageError(msg) from exc

@@ -1,4 +1,4 @@
-"""A `plumbline serve` of its own process, and its log as it grows."""
+"""A process that runs `plumbline serve`, with its log."""
 
 import json
 import signal
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 WAIT_SECONDS = 120
 
 
-class Serving:
-    """A process that serves.
+class ServeProcess:
+    """A running `plumbline serve`.
 
     Args:
-        plant: the folder that it serves in.
+        plant: the workspace that it serves.
     """
 
     def __init__(self, plant):
@@ -25,28 +25,28 @@ class Serving:
 
     def _read(self):
         for line in self.process.stderr:
-            # What compiled libraries write past Python is no line of ours.
+            # Compiled libraries write to standard error directly, and not as JSON.
             self.lines.append(json.loads(line) if line.startswith("{") else {"message": line})
 
-    def said(self, message):
-        """The lines of the log whose message begins so."""
+    def logged(self, message):
+        """Return the lines of the log whose message starts with a text."""
         return [line for line in self.lines if line["message"].startswith(message)]
 
     def until(self, condition):
-        """Wait until a condition holds, while the process lives; what it gave."""
+        """Wait until a condition is true while the process is alive, and return its value."""
         give_up_at = time.monotonic() + WAIT_SECONDS
-        while not (found := condition()):
+        while not (value := condition()):
             assert self.process.poll() is None, self.lines
             assert time.monotonic() < give_up_at, self.lines
             time.sleep(0.05)
-        return found
+        return value
 
-    def until_said(self, message):
+    def until_logged(self, message):
         """Wait for a line of the log."""
-        return self.until(lambda: self.said(message))
+        return self.until(lambda: self.logged(message))
 
     def until_found(self, sql, **parameters):
-        """Wait until a query of the store finds rows."""
+        """Wait until a query on the store returns rows."""
         return self.until(lambda: self.plant.query(sql, **parameters))
 
     def signal(self, number):
@@ -54,7 +54,7 @@ class Serving:
         self.process.send_signal(number)
 
     def ended(self):
-        """Wait for the end; the exit code."""
+        """Wait for the end, and return the exit code."""
         code = self.process.wait(WAIT_SECONDS)
         self._reader.join()
         return code
@@ -62,10 +62,10 @@ class Serving:
 
 @contextmanager
 def serving(plant):
-    """A process that serves for the time of a block, and is then stopped by SIGTERM unless it has ended."""
-    process = Serving(plant)
+    """Serve for the duration of a block, and then stop by SIGTERM unless the process has ended."""
+    process = ServeProcess(plant)
     try:
-        process.until_said("serving")
+        process.until_logged("serving")
         yield process
         if process.process.poll() is None:
             process.signal(signal.SIGTERM)

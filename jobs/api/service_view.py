@@ -1,4 +1,4 @@
-"""What the API needs of the process that it runs in."""
+"""What the API needs from the process that it runs in."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -10,27 +10,27 @@ if TYPE_CHECKING:
     from detector.core.scorer import Scorer
 
 
-class State(Protocol):
-    """The service as the API sees it; every member may be used from several threads."""
+class ServiceView(Protocol):
+    """The serving process as the API sees it; every member is thread-safe."""
 
     @property
     def config(self) -> Config:
-        """The configuration that is in force now."""
+        """The configuration in force."""
 
     @property
     def store(self) -> Store:
         """The service's own tables."""
 
     def clock(self) -> datetime:
-        """The time now."""
+        """Return the current time."""
 
     def scorer_for(self, monitor: str) -> "tuple[int, Scorer]":
-        """The champion's id, and the champion ready to score.
+        """Return the champion's id and its scorer.
 
         Raises:
-            NoSuchMonitor: where the configuration has no such monitor.
-            NoChampion: where no model has been trained.
+            NoSuchMonitor: If the configuration has no such monitor.
+            NoChampion: If no model has been trained.
         """
 
     def is_alive(self) -> bool:
-        """Whether the scheduler does its work."""
+        """Whether the scheduler is running."""

@@ -1,4 +1,4 @@
-"""Commands as a user gives them, and the table that their tests watch."""
+"""A folder to run commands in as a user does, and the readings that the tests watch."""
 
 import contextlib
 import io
@@ -26,7 +26,7 @@ SMALL_MODEL = "members = 2\nsteps = 100\nhidden = 16"
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended, and what it said."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -44,24 +44,24 @@ class Workspace:
     folder: Path
 
     def plumbline(self, *arguments):
-        """Run a command in this process, in the folder."""
+        """Run a command in the folder, in this process."""
         out, err = io.StringIO(), io.StringIO()
         with contextlib.chdir(self.folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = cli.run([str(argument) for argument in arguments])
         return Result(code, out.getvalue(), err.getvalue())
 
     def must(self, *arguments):
-        """Run a command that is to succeed."""
+        """Run a command that must succeed."""
         result = self.plumbline(*arguments)
         assert result.code == 0, result.err
         return result
 
     def start(self, *arguments, **options):
-        """Start a command as a process of its own."""
+        """Start a command in a separate process."""
         return start_python("-m", "jobs.cli", *arguments, cwd=self.folder, **options)
 
     def query(self, sql, **parameters):
-        """The rows of a query on the store, or of a statement that changes it."""
+        """Run a query or a statement on the store, and return its rows."""
         config = load_config(self.folder / "config.toml", os.environ)
         engine = open_engine(config.store.url)
         with engine.begin() as connection:
@@ -77,7 +77,7 @@ class Workspace:
 
 
 def start_python(*arguments, **options):
-    """Start the interpreter on our code, from any folder."""
+    """Start the interpreter with this repository on its path, from any folder."""
     environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
     return subprocess.Popen(
         [sys.executable, *map(str, arguments)],
@@ -87,7 +87,7 @@ def start_python(*arguments, **options):
 
 
 def readings(records=RECORDS, faults=FAULTS, seed=0):
-    """Readings of two pumps, one a minute; flow and pressure follow the load but in a fault."""
+    """Make readings of two pumps, one a minute; flow and pressure follow the load, except in a fault."""
     rng = np.random.default_rng(seed)
     load = rng.normal(size=records)
     ids = np.arange(1, records + 1)

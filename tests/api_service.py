@@ -1,4 +1,4 @@
-"""A service for tests of the API: a store with something of everything, and a client without manners."""
+"""A service for tests of the API: a store with rows in every table, and a plain HTTP client."""
 
 import http.client
 import json
@@ -44,7 +44,7 @@ MONITORS = {
 
 @cache
 def trained():
-    """A champion on the sample records."""
+    """Train a champion on the sample records."""
     records = make_records(600)
     split = NormalRecords(records.iloc[:400], records.iloc[400:])
     model = ModelConfig(members=1, hidden=8, steps=40)
@@ -52,8 +52,8 @@ def trained():
 
 
 @dataclass
-class Served:
-    """A service as the API sees it, with a clock that stands still."""
+class FakeService:
+    """A service as the API sees it, with a fixed clock."""
 
     store: Store
     config: Config
@@ -74,7 +74,7 @@ class Served:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server answered."""
+    """A response of the server."""
 
     status: int
     headers: dict[str, str]
@@ -87,7 +87,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Client:
-    """Asks a server on this machine."""
+    """Sends requests to a server on this machine."""
 
     port: int
     headers: dict[str, str] = field(default_factory=dict)
@@ -109,9 +109,9 @@ class Client:
 
 
 @contextmanager
-def serving(served):
-    """A client of the API of a service, for the time of a block."""
-    server = ApiServer(served, "127.0.0.1", 0)
+def serving(service):
+    """Start the API of a service, and yield a client for it."""
+    server = ApiServer(service, "127.0.0.1", 0)
     server.start()
     try:
         yield Client(server.port)
@@ -121,7 +121,7 @@ def serving(served):
 
 @contextmanager
 def module_url(request, tmp_path_factory):
-    """Address of an empty database for the tests of a module, as the fixture's parameter says."""
+    """Yield the address of an empty database of the fixture's parameter, for the tests of a module."""
     if request.param == "sqlite":
         yield SecretStr(f"sqlite:///{tmp_path_factory.mktemp('api') / 'plumbline.db'}")
         return
@@ -131,18 +131,18 @@ def module_url(request, tmp_path_factory):
 
 @contextmanager
 def opened_service(url, **service):
-    """A service on an empty database, filled with something of everything."""
+    """Yield a service on a database with rows in every table."""
     engine = open_engine(url)
     migrations.upgrade(engine)
     sections = {"service": service, "monitors": MONITORS, "alerts": {"channels": {"ops": "json://localhost"}}}
     config = parse_config(sections, Path("config.toml"))
     fill(engine)
-    yield Served(open_store(engine), config)
+    yield FakeService(open_store(engine), config)
     engine.dispose()
 
 
 def fill(engine):
-    """Two batches with three anomalies, one of them superseded, an incident, a gap, runs, alerts, a request."""
+    """Insert batches, anomalies (one superseded), incidents, events, runs, alerts and a retrain request."""
     minute = timedelta(minutes=1)
     with writing(engine) as connection:
         for table, rows in _rows(minute).items():

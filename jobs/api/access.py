@@ -1,0 +1,74 @@
+"""Access control: API keys, or callers on this machine while the store has no key."""
+
+from ipaddress import ip_address
+
+from fastapi import Response
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from jobs.api.problems import problem
+from jobs.api.service_view import ServiceView
+from jobs.store.api_keys import holder
+
+PUBLIC_PATHS = ("/healthz", "/readyz")
+
+
+class AccessControl:
+    """Admits callers with a valid key, and every caller on this machine while the store has no key.
+
+    Args:
+        app: the next layer.
+        service: the service.
+        is_local: whether only this machine can reach the API; otherwise a key is always required.
+    """
+
+    def __init__(self, app: ASGIApp, service: ServiceView, *, is_local: bool) -> None:
+        self._app, self._service, self._is_local = app, service, is_local
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on with its caller's permissions, or refuse it."""
+        refusal = None if scope["path"] in PUBLIC_PATHS else await self._refusal(scope)
+        await (refusal or self._app)(scope, receive, send)
+
+    async def _refusal(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        keys = await run_in_threadpool(self._service.store.api_keys.all)
+        if not keys and self._is_local:
+            scope["state"]["may_write"] = True
+            return None if _names_this_machine(headers.get("host", "")) else _foreign_host()
+        scheme, _, secret = headers.get("authorization", "").partition(" ")
+        key = holder(keys, secret.strip()) if scheme.lower() == "bearer" else None
+        if key is None:
+            return _no_key()
+        scope["state"]["may_write"] = key.scope == "write"
+        return None
+
+
+def _names_this_machine(host: str) -> bool:
+    """Whether a Host header names this machine, which a page of another site cannot do even after DNS rebinding.
+
+    >>> _names_this_machine("localhost:8321"), _names_this_machine("[::1]"), _names_this_machine("example.org")
+    (True, True, False)
+    """
+    name = host.partition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
+    if name.lower().removesuffix(".") == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _foreign_host() -> Response:
+    return problem(
+        421, "Without API keys, only this machine may call the API. Use localhost or 127.0.0.1 in the address."
+    )
+
+
+def _no_key() -> Response:
+    detail = (
+        "A valid API key is required, in the header `Authorization: Bearer KEY`. "
+        "Create one: plumbline keys add NAME --scope read"
+    )
+    return problem(401, detail, headers={"WWW-Authenticate": "Bearer"})

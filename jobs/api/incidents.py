@@ -1,0 +1,82 @@
+"""Incidents: list, show, label."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, HTTPException, Path, Query
+from pydantic import BaseModel, Field
+
+from jobs.api.anomalies import Judgement
+from jobs.api.dependencies import WRITES, Service
+from jobs.api.paging import Page, Paging, page
+from jobs.api.parameters import Id, Text, Time
+from jobs.api.problems import documented
+from jobs.store import IncidentQuery, StoredIncident
+from schemas.errors import UsageError
+from schemas.labels import Label
+
+router = APIRouter()
+
+
+class IncidentFilter(Paging):
+    """Which incidents to return."""
+
+    monitor: Text | None = None
+    """Only incidents of this monitor."""
+    entity: Text | None = None
+    """Only incidents of this entity."""
+    state: Literal["open", "ended", "merged", "withdrawn"] | None = None
+    """Only incidents in this state."""
+    label: Label | None = None
+    """Only incidents with a record that has this label."""
+    since: Time | None = None
+    """Only incidents that end at this time or later."""
+    until: Time | None = None
+    """Only incidents that start before this time."""
+    current: bool = True
+    """Exclude incidents that were merged into others or withdrawn."""
+
+
+class LabelledIncident(BaseModel):
+    """An incident whose flagged records were labelled."""
+
+    id: int
+    label: Label
+    records: int = Field(description="Number of labelled records.")
+
+
+@router.get("/incidents", responses=documented(422))
+def list_incidents(filters: Annotated[IncidentFilter, Query()], service: Service) -> Page[StoredIncident]:
+    """List incidents, newest first: anomalies of one entity that are close in time."""
+    query = IncidentQuery(
+        monitor=filters.monitor,
+        entity=filters.entity,
+        state=filters.state,
+        label=filters.label,
+        since=filters.since,
+        until=filters.until,
+        is_current=True if filters.current else None,
+        limit=filters.limit,
+        before_id=filters.before,
+    )
+    return Page[StoredIncident](**page(service.store.incidents.page(query), filters.limit))
+
+
+@router.get("/incidents/{incident_id}", responses=documented(404, 422))
+def show_incident(incident_id: Annotated[Id, Path()], service: Service) -> StoredIncident:
+    """Show one incident."""
+    return service.store.incidents.get(incident_id)
+
+
+@router.post(
+    "/incidents/{incident_id}/label",
+    dependencies=WRITES,
+    responses=documented(400, 403, 404, 408, 409, 413, 415, 422),
+)
+def label_incident(incident_id: Annotated[Id, Path()], judgement: Judgement, service: Service) -> LabelledIncident:
+    """Label every anomaly of an incident."""
+    service.store.incidents.get(incident_id)
+    try:
+        records = service.store.incidents.label(incident_id, judgement.label, service.clock())
+    except UsageError as exc:  # the incident exists, but is empty
+        raise HTTPException(409, str(exc)) from exc
+    return LabelledIncident(id=incident_id, label=judgement.label, records=records)
