@@ -72,5 +72,5 @@ def test_it_names_every_status_that_is_documented():
     paths = create_app(None).openapi()["paths"]
     answers = [operation["responses"] for methods in paths.values() for operation in methods.values()]
     promised = {int(status) for found in answers for status in found}
-    named = {int(status) for status in re.findall(r"\b[45]\d\d\b", PAGE.partition("| status | says |")[2])}
+    named = {int(status) for status in re.findall(r"\b[45]\d\d\b", PAGE.partition("| status | meaning |")[2])}
     assert {status for status in promised if status >= 400} == named - {500}
