@@ -59,7 +59,7 @@ def test_every_query_of_the_page_finds_rows_with_the_columns_that_the_page_shows
             columns, rows = run(demo, sql)
             assert rows > 0, sql
             assert not header or columns == header.split(" | "), sql
-    assert demo.anomalies(AnomalyQuery(label="known"))[0].labelled_at.year >= 2026
+    assert demo.anomalies.page(AnomalyQuery(label="known"))[0].labelled_at.year >= 2026
 
 
 def run(store, sql):
