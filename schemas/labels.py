@@ -1,4 +1,4 @@
-"""What a flagged record can turn out to be."""
+"""Labels of flagged records."""
 
 from typing import Literal, TypeAlias, get_args
 

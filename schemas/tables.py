@@ -1,4 +1,4 @@
-"""The store's tables. Alembic reads this metadata; `jobs.store` is the only module that queries it."""
+"""The store's tables. Alembic reads this metadata; only `jobs.store` queries it."""
 
 from datetime import UTC, datetime
 
@@ -38,13 +38,13 @@ metadata = MetaData(
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A point in time: aware on the way in and out, stored as UTC on databases that keep no zone."""
+    """A point in time, always aware in Python; stored as UTC on databases that keep no zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """The time in UTC; naive times are refused."""
+        """Return the time in UTC; naive times are refused."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -54,7 +54,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return utc if dialect.name == "postgresql" else utc.replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """The time with its zone."""
+        """Return the time with its zone."""
         if value is None:
             return None
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
@@ -81,7 +81,7 @@ models = Table(
     Column("manifest", Json, nullable=False),
     Column("card", Json, nullable=False),
     Column("card_markdown", Text),
-    Column("comparison", Json),  # with the champion of its time: the numbers that decided
+    Column("comparison", Json),  # with the champion of that time: the numbers of the decision
     CheckConstraint("state IN ('champion', 'challenger', 'retired')", name="state"),
     Index("ix_models_monitor_state", "monitor", "state"),
 )
@@ -119,20 +119,20 @@ batches = Table(
     Column("anomalies", BigInteger),
     Column("error", Text),
     Column("counted", BigInteger),  # records in the range when it was last counted
-    Column("checksum", String(255)),  # of their keys and times of change; null where it is not known
+    Column("checksum", String(255)),  # of their keys and times of change; null if it is unknown
     Column("recounted_at", UtcDateTime),
     Column("recount_at", UtcDateTime),  # when the next count is due; null while the batch is not done
     Column("rescorings", Integer, nullable=False, server_default="0"),
     Column("late_records", BigInteger, nullable=False, server_default="0"),
-    Column("entities", Json),  # of a series: how many records of each it held
-    Column("has_changed", Boolean, nullable=False, server_default=false()),  # since it was scored, and too late
+    Column("entities", Json),  # for series: the number of records of each entity
+    Column("has_changed", Boolean, nullable=False, server_default=false()),  # since it was scored, and too late to be rescored
     CheckConstraint("state IN ('pending', 'running', 'done')", name="state"),
     UniqueConstraint("monitor", "after_key"),
     Index("ix_batches_monitor_state", "monitor", "state", "id"),
     Index("ix_batches_recount_at", "monitor", "recount_at"),
 )
 
-# What a batch held, by hour of record time: the denominator of every rate.
+# Records of a batch by hour of record time: the denominator of every rate.
 batch_hours = Table(
     "batch_hours",
     metadata,
@@ -150,7 +150,7 @@ anomalies = Table(
     Column("id", BigId, primary_key=True),
     Column("monitor", String(64), nullable=False),
     Column("record_key", String(512), nullable=False),
-    Column("record_key_int", BigInteger),  # the key again where it is one integer: joins use its index
+    Column("record_key_int", BigInteger),  # the same key if it is one integer: joins use its index
     Column("record_time", UtcDateTime),
     Column("entity", String(255)),
     Column("anomaly_score", Double, nullable=False),
@@ -164,7 +164,7 @@ anomalies = Table(
     Column("flagged_at", UtcDateTime, nullable=False),
     Column("label", String(16), nullable=False, server_default="open"),
     Column("labelled_at", UtcDateTime),
-    Column("superseded_at", UtcDateTime),  # a later scoring of the record does not say so any more
+    Column("superseded_at", UtcDateTime),  # when a later scoring of the record no longer flagged it
     Column("incident_id", BigInteger),
     Column("is_muted", Boolean, nullable=False, server_default=false()),  # in a maintenance window
     CheckConstraint("label IN ('open', 'confirmed', 'false_positive', 'known')", name="label"),
@@ -176,7 +176,7 @@ anomalies = Table(
     Index("ix_anomalies_incident_id", "incident_id"),
 )
 
-# Every score, kept only where a monitor has store_scores = "all".
+# Every score, kept if the monitor has store_scores = "all".
 scores = Table(
     "scores",
     metadata,
@@ -213,14 +213,14 @@ runs = Table(
     Index("ix_runs_monitor_kind", "monitor", "kind", "outcome", "finished_at"),
 )
 
-# A row to lock while what belongs to a whole monitor changes.
+# A row to lock during changes that concern a whole monitor.
 monitors = Table(
     "monitors",
     metadata,
     Column("monitor", String(64), primary_key=True),
-    Column("scored_until", UtcDateTime),  # the newest record time scored
+    Column("scored_until", UtcDateTime),  # newest time of a scored record
     Column("too_late_records", BigInteger, nullable=False, server_default="0"),
-    Column("key_columns", Json),  # whose values the ranges of its batches hold
+    Column("key_columns", Json),  # key columns of the ranges of its batches
 )
 
 # Flagged records of one entity that are close in time.
@@ -249,7 +249,7 @@ incidents = Table(
     Index("ix_incidents_merged_into", "merged_into"),
 )
 
-# What happened beside anomalies: a gap, a late record, a missed run, a drift, a refused model.
+# Events other than anomalies: a gap, a late record, a missed run, a drift, a refused model.
 events = Table(
     "events",
     metadata,
@@ -266,7 +266,7 @@ events = Table(
     Index("ix_events_monitor_at", "monitor", "at"),
 )
 
-# The outbox: what has to be told, written together with what it tells about.
+# The outbox: alerts to send, written together with their incidents and events.
 alerts = Table(
     "alerts",
     metadata,
@@ -294,7 +294,7 @@ alerts = Table(
     Index("ix_alerts_channel_sent_at", "channel", "sent_at"),
 )
 
-# Whoever inserts a row here, with a monitor's name alone, asks for a training.
+# A row here requests a training; the monitor's name is enough.
 retrain_requests = Table(
     "retrain_requests",
     metadata,
@@ -314,7 +314,7 @@ retrain_requests = Table(
     Index("ix_retrain_requests_state", "state", "monitor", "id"),
 )
 
-# How the records of a batch were distributed: counts in the bins of the model's reference.
+# Distribution of the records of a batch: counts in the bins of the model's reference.
 batch_profiles = Table(
     "batch_profiles",
     metadata,
@@ -326,7 +326,7 @@ batch_profiles = Table(
     Index("ix_batch_profiles_monitor", "monitor", "batch_id"),
 )
 
-# Tracked thresholds, of each entity in a batch: where they stood, and where the first scoring by the model left them.
+# Tracked thresholds of each entity in a batch, before the batch and after its first scoring by the model.
 trackers = Table(
     "trackers",
     metadata,
@@ -378,7 +378,7 @@ api_keys = Table(
     UniqueConstraint("name"),
 )
 
-# Processes that serve, each seen every few seconds.
+# Serving processes, with a heartbeat every few seconds.
 workers = Table(
     "workers",
     metadata,

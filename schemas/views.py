@@ -1,7 +1,7 @@
 """The SQL views that dashboards query, written once for every database.
 
-They hold nothing of their own, so each migration builds them anew. A view of the same name that somebody else made is
-never dropped: ours are known by the tables that they read.
+They hold no data of their own, so each migration recreates them. A view of the same name that somebody else made is
+never dropped: our views are recognised by the tables that they read.
 """
 
 import re
@@ -32,7 +32,7 @@ from schemas.tables import anomalies, batch_hours, drift_features, drifts, incid
 
 SOURCE_PREFIX = "source_"
 
-# What follows FROM in the definition of a view of ours, as a database gives it back.
+# The text after FROM in the definition of one of our views, as a database returns it.
 _OURS = re.compile(r"\bfrom\s*\(*(\w+\.)?(anomalies|incidents|batch_hours|drifts)\b", re.IGNORECASE)
 _OURS_JOINED = re.compile(r"\bfrom\s*\(*(\w+\.)?anomalies\s+join\b", re.IGNORECASE)
 
@@ -61,7 +61,7 @@ def _day_ago_mysql(_element: DayAgo, _compiler: SQLCompiler, **_: Any) -> str:
 
 
 def open_anomalies() -> Select[Any]:
-    """Anomalies that nobody has judged yet, newest first."""
+    """Return the select of anomalies without a label, newest first."""
     c = anomalies.c
     shown = (c.id, c.monitor, c.record_key, c.record_time, c.entity, c.severity, c.top_feature)
     more = (c.anomaly_score, c.threshold, c.p_value, c.attribution, c.model_id, c.batch_id, c.flagged_at)
@@ -70,7 +70,7 @@ def open_anomalies() -> Select[Any]:
 
 
 def open_incidents() -> Select[Any]:
-    """Incidents that may still go on, newest first."""
+    """Return the select of incidents that may still continue, newest first."""
     c = incidents.c
     when = (c.id, c.monitor, c.entity, c.start_time, c.end_time, c.records, c.top_feature)
     peak = (c.peak_time, c.peak_score, c.peak_severity, c.causes, c.is_muted)
@@ -78,7 +78,7 @@ def open_incidents() -> Select[Any]:
 
 
 def drift_by_feature() -> Select[Any]:
-    """How far each feature, and the p-values, lay from what the model was trained on, by assessment."""
+    """Return the select of the drift of each feature and of the p-values, by assessment."""
     d, f = drifts.c, drift_features.c
     of_scores = (d.ks_statistic, d.ks_p_value, d.is_drift)
     return select(
@@ -87,7 +87,7 @@ def drift_by_feature() -> Select[Any]:
 
 
 def hourly_rates() -> Select[Any]:
-    """Records scored, anomalies, and their ratio, by hour of record time."""
+    """Return the select of scored records, anomalies, and their ratio, by hour of record time."""
     c = batch_hours.c
     records, flagged = func.sum(c.records), func.sum(c.anomalies)
     rate = case((records > 0, cast(flagged, Double) / records))
@@ -97,7 +97,7 @@ def hourly_rates() -> Select[Any]:
 
 
 def top_features_last_day() -> Select[Any]:
-    """How often each feature was the main cause of what was flagged in the last 24 hours."""
+    """Return the select of the main causes of anomalies flagged in the last 24 hours."""
     c = anomalies.c
     count = func.count().label("anomalies")
     return (
@@ -108,13 +108,13 @@ def top_features_last_day() -> Select[Any]:
 
 
 def joined_anomalies(monitor: str, records: FromClause, on: ColumnElement[bool], names: list[str]) -> Select[Any]:
-    """The anomalies of a monitor beside the columns of their records.
+    """Return the select of a monitor's anomalies with the columns of their records.
 
     Args:
         monitor: its name.
         records: the watched table or query.
         on: the condition under which an anomaly and a record belong together.
-        names: columns of `records`; one that is also ours gets the prefix ``source_``.
+        names: columns of `records`; one with the name of our column gets the prefix ``source_``.
     """
     ours = [column for column in anomalies.c if column.name not in {"monitor", "record_key_int", "superseded_at"}]
     taken = {column.name for column in ours}
@@ -127,7 +127,7 @@ def joined_anomalies(monitor: str, records: FromClause, on: ColumnElement[bool],
 
 
 def joined_name(monitor: str) -> str:
-    """The name of a monitor's view of anomalies beside their records."""
+    """Return the name of a monitor's view of anomalies with their records."""
     return f"anomalies_{monitor}"
 
 
@@ -135,7 +135,7 @@ VIEWS = (open_anomalies, open_incidents, hourly_rates, top_features_last_day, dr
 
 
 def create_views(connection: Connection) -> None:
-    """Build the views that every store has, in place of those that are there."""
+    """Create or replace the views that every store has."""
     for view in VIEWS:
         replace_view(connection, view.__name__, view())
 
@@ -147,7 +147,7 @@ def drop_views(connection: Connection) -> None:
 
 
 def replace_view(connection: Connection, name: str, statement: Select[Any]) -> None:
-    """Create a view; ours of that name goes first, since its columns may differ."""
+    """Create a view after dropping our view of that name, since its columns may differ."""
     drop_own_view(connection, name)
     connection.execute(CreateView(statement, name))
 
@@ -159,12 +159,12 @@ def drop_own_view(connection: Connection, name: str) -> None:
 
 
 def is_taken(connection: Connection, name: str) -> bool:
-    """Whether a table has the name of a view of ours, or a view that somebody else made."""
+    """Return whether a table, or somebody else's view, has the name of one of our views."""
     return has_table(connection, name) and not _is_ours(connection, name)
 
 
 def has_table(connection: Connection, name: str) -> bool:
-    """Whether a table or a view of any kind has the name, in the schema where ours are."""
+    """Return whether a table or view of any kind has the name in the schema of our tables."""
     inspector = inspect(connection)
     return inspector.has_table(name, inspector.default_schema_name)
 
@@ -175,7 +175,7 @@ def drop_view(connection: Connection, name: str) -> None:
 
 
 def _is_ours(connection: Connection, name: str) -> bool:
-    """Whether the schema where ours are has a view of the name that reads what ours does."""
+    """Return whether the schema of our tables has a view of the name that reads our tables."""
     inspector = inspect(connection)
     schema = inspector.default_schema_name
     is_exact = connection.dialect.name == "postgresql"  # elsewhere the case of a name may not count
