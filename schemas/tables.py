@@ -125,7 +125,7 @@ batches = Table(
     Column("rescorings", Integer, nullable=False, server_default="0"),
     Column("late_records", BigInteger, nullable=False, server_default="0"),
     Column("entities", Json),  # for series: the number of records of each entity
-    Column("has_changed", Boolean, nullable=False, server_default=false()),  # since it was scored, and too late to be rescored
+    Column("has_changed", Boolean, nullable=False, server_default=false()),  # since it was scored, too late to rescore
     CheckConstraint("state IN ('pending', 'running', 'done')", name="state"),
     UniqueConstraint("monitor", "after_key"),
     Index("ix_batches_monitor_state", "monitor", "state", "id"),
