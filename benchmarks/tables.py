@@ -49,17 +49,17 @@ def find_tables(places: Iterable[Path]) -> list[Path]:
     Raises:
         UsageError: If a folder does not exist or has no table, or two tables share a name.
     """
-    paths: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     for place in places:
         paths = _tables_below(place)
         for path in paths:
-            if paths.setdefault(path.stem, path) != path:
+            if by_name.setdefault(path.stem, path) != path:
                 msg = (
-                    f"Two tables have the name {path.stem!r}: {paths[path.stem]} and {path}. "
+                    f"Two tables have the name {path.stem!r}: {by_name[path.stem]} and {path}. "
                     "Results are kept by name; rename one of them or leave one out of --data."
                 )
                 raise UsageError(msg)
-    return [paths[name] for name in sorted(paths)]
+    return [by_name[name] for name in sorted(by_name)]
 
 
 def _tables_below(place: Path) -> list[Path]:

@@ -1,1 +1,1 @@
-"""Benchmark of speed and memory: reading, scoring and both together, compared with a limit or a peer of the same run."""
+"""Benchmark of speed and memory: reading, scoring and both together, each compared with a limit or a peer."""
