@@ -1,4 +1,4 @@
-"""docs/api.md: its examples are answered, its table lists every path, its error is the one that comes."""
+"""docs/api.md: its examples work, and its table of paths and its error are right."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def client(request, tmp_path_factory):
 
 
 def parts_of(example):
-    """Method, path, body and headers of a call of curl."""
+    """Return method, path, body and headers of a call of curl."""
     words = shlex.split(re.sub(r"\$(KEY)\b", SECRET, example).replace("$PLUMBLINE", ""))[1:]
     options = [(words[at], words[at + 1]) for at in range(len(words) - 1) if words[at] in {"-H", "-d"}]
     headers = dict(value.split(": ", 1) for option, value in options if option == "-H")
@@ -61,7 +61,7 @@ def test_its_tables_name_every_filter():
         assert set(re.findall(r"`(\w+)`", row)) == parameters
 
 
-def test_its_error_is_the_one_that_comes(client):
+def test_its_error_is_the_response(client):
     (shown,) = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL))
     _, path, body, headers = parts_of(EXAMPLES[-1])
     wrong = body.replace(b"48.2", b'"high"')
@@ -71,6 +71,6 @@ def test_its_error_is_the_one_that_comes(client):
 def test_it_names_every_status_that_is_documented():
     paths = create_app(None).openapi()["paths"]
     answers = [operation["responses"] for methods in paths.values() for operation in methods.values()]
-    promised = {int(status) for found in answers for status in found}
+    promised = {int(status) for responses in answers for status in responses}
     named = {int(status) for status in re.findall(r"\b[45]\d\d\b", PAGE.partition("| status | meaning |")[2])}
     assert {status for status in promised if status >= 400} == named - {500}
