@@ -119,11 +119,14 @@ def blocks_of(path: Path) -> list[Block]:
 
 
 def problems_of(block: Block) -> Iterator[Problem]:
-    """Yield the wording of a block that a rule recognises."""
-    for pattern, advice in RULES:
-        for match in pattern.finditer(block.text):
+    """Yield the wording of a block that a rule recognises, each passage once."""
+    matches = [(match, advice) for pattern, advice in RULES for match in pattern.finditer(block.text)]
+    end = 0
+    for match, advice in sorted(matches, key=lambda item: item[0].span()):
+        if match.start() >= end:
             line = block.line + block.text.count("\n", 0, match.start())
             yield Problem(line, " ".join(match[0].split()), advice)
+            end = match.end()
 
 
 def files_in(paths: Iterable[Path]) -> Iterator[Path]:
@@ -150,8 +153,8 @@ def main() -> int:
     blocks = {path: blocks_of(path) for path in files_in(options.paths or [ROOT / name for name in CHECKED_PATHS])}
     report = [
         f"{path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}:{line}: {words!r}: {advice}"
-        for path, found_blocks in blocks.items()
-        for line, words, advice in sorted(p for block in found_blocks for p in problems_of(block))
+        for path, of_path in blocks.items()
+        for line, words, advice in sorted(problem for block in of_path for problem in problems_of(block))
     ]
     sys.stdout.writelines(f"{line}\n" for line in report)
     if options.stats:
