@@ -58,7 +58,7 @@ CONDITION = "a condition is 'if' or 'when'; 'where' is for places"
 AGENT = "functions return, raise, report, record or request"
 RULES = (
     rule(rf"(?:^|(?<=[^\w\s] )|\b(?!(?:{PLACE})\b)\w+ )where (?:it|there|they) (?:{VERBS})\b(?! ?[.;,)])", CONDITION),
-    rule(rf"(?:^|(?<=[.;:,(] ))where (?:the|an?|no|all|any|its) (?:\w+ ){{1,3}}(?:{VERBS})\b(?! ?[.;,)])", CONDITION),
+    rule(rf"(?:^|(?<=[.;:(] ))where (?:the|an?|no|all|any|its) (?:\w+ ){{1,3}}(?:{VERBS})\b(?! ?[.;,)])", CONDITION),
     rule(r"(?:^|(?<=[.:;] ))where [^.:;(),]{3,80}, (?!and\b|for\b|in\b|or\b)", CONDITION),
     rule(r"(?:\b(?:only|none|empty|except|even|but|nan|null|infinite|true|false)|(?<!\w)\d) where\b", CONDITION),
     rule(r"\b(?:fail|raise|refuse|stop|warn)s? where\b|\b(?-i:[A-Z])\w+: where\b", CONDITION),

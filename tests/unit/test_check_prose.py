@@ -26,6 +26,7 @@ WRONG = [
 ]
 RIGHT = [
     "The folder where it was installed.",
+    "Ordered as (distance, position), where the distance is float32.",
     "Where alerts go.",
     "It goes on from where it is.",
     "See where the results are.",
