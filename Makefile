@@ -19,9 +19,10 @@ test: check ## install, then run every check and every test
 
 check: lint types contracts ## lint, types and import contracts
 
-lint: $(VENV)/.test ## style
+lint: $(VENV)/.test ## style of code and prose
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m scripts.check_prose
 
 types: $(VENV)/.test ## static types
 	$(BIN)/mypy
@@ -44,7 +45,7 @@ bench: $(VENV)/.test ## measure; PLUMBLINE_DATA names the folder of labelled dat
 	$(BIN)/python -m benchmarks.tracking
 	$(BIN)/python -m benchmarks.sensors --data "$${PLUMBLINE_DATA}/sensors" --seeds 0,1,2
 
-lock: ## pin the dependencies anew, with hashes (needs uv)
+lock: ## update the pinned dependencies, with hashes (needs uv)
 	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-header -o requirements/run.txt
 	uv pip compile pyproject.toml --group build --group test --universal --python-version 3.11 --generate-hashes --no-header \
 		-c requirements/run.txt -o requirements/test.txt

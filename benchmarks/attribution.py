@@ -1,8 +1,8 @@
-"""How often the feature that was changed is named as the first cause, run as ``python -m benchmarks.attribution``.
+"""Benchmark of attribution, how often the changed feature is the first cause: ``python -m benchmarks.attribution``.
 
-Normal records that a model never saw are changed in one feature: a number moves by so many standard deviations, up
-and down, or a category becomes another one. Two simulated plants have six numbers and a mode: in one they have
-nothing to do with each other, in the other two causes drive them all. With --data, numbers of real tables move.
+Normal records that were not in training are changed in one feature: a number moves by a number of standard
+deviations, up and down, or a category becomes another one. Two simulated plants have six numbers and a mode: in one
+the features are independent, in the other two causes drive all of them. With --data, numbers of real tables move.
 Progress goes to stderr, the tables to stdout.
 """
 
@@ -29,7 +29,7 @@ MODES = ("high", "normal", "idle")
 MIXING = np.array([[1.0, 0.5, 0.0, 0.8, -1.0, 0.3], [0.0, 1.0, 1.0, -0.5, 0.5, 0.9]])  # of two causes in six numbers
 MIN_ROWS = 500
 MAX_ROWS = 5_000
-MOST_FEATURES = 12  # of a real table, evenly chosen
+MAX_FEATURES = 12  # of a real table, a subsample
 
 
 @dataclass(frozen=True)
@@ -55,17 +55,17 @@ class HitRate:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark; 0 when every task succeeded, 1 when some failed, 2 when the call was wrong."""
+    """Run the benchmark; return 0 if every task succeeded, 1 if some failed, 2 if the call was wrong."""
     options = _parser().parse_args(arguments)
     try:
         tasks = _tasks(options)
     except PlumblineError as exc:
         say(str(exc))
         return 2
-    found = list(succeeded(run_task, tasks, options.jobs, lambda _found: "done"))
-    if found:
-        sys.stdout.write(summary([rate for of_task in found for rate in of_task]))
-    return 0 if len(found) == len(tasks) else 1
+    rates = list(succeeded(run_task, tasks, options.jobs, lambda _rates: "done"))
+    if rates:
+        sys.stdout.write(summary([rate for of_task in rates for rate in of_task]))
+    return 0 if len(rates) == len(tasks) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,7 +87,7 @@ def _tasks(options: argparse.Namespace) -> list[Task]:
 
 
 def run_task(task: Task) -> list[HitRate]:
-    """The hit rates of one table."""
+    """Return the hit rates of one table."""
     from detector import VAEDetector
 
     normal, fresh, categorical = _records(task)
@@ -100,7 +100,7 @@ def run_task(task: Task) -> list[HitRate]:
 
 
 def _records(task: Task) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
-    """Normal records to train on, fresh ones to change, and the categorical features."""
+    """Return normal records for training, normal records to change, and the categorical features."""
     if task.path is None:
         make = PLANTS[task.name]
         return make(4 * MIN_ROWS, task.seed), make(task.records, task.seed + 1), ("mode",)
@@ -113,9 +113,9 @@ def _records(task: Task) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
 def changes(
     normal: pd.DataFrame, fresh: pd.DataFrame, categorical: tuple[str, ...]
 ) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """What was done, to which feature, and the changed records. Numbers with fewer than three values stay."""
+    """Yield each change, its feature, and the changed records. Numbers with fewer than three values stay."""
     numbers = [name for name in normal if name not in categorical and normal[name].nunique() > 2]
-    chosen = np.unique(np.linspace(0, len(numbers) - 1, min(len(numbers), MOST_FEATURES)).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(numbers) - 1, min(len(numbers), MAX_FEATURES)).round().astype(int))
     for name in (numbers[position] for position in chosen):
         for deviations in DEVIATIONS:
             for sign in (-1, 1):
@@ -129,13 +129,13 @@ def changes(
 
 
 def uncorrelated(n: int, seed: int) -> pd.DataFrame:
-    """Records of a plant whose features have nothing to do with each other."""
+    """Return records of a plant with independent features."""
     rng = np.random.default_rng(seed)
     return _frame(rng.standard_normal((n, len(NUMBERS))), rng.choice(MODES, n, p=[0.3, 0.5, 0.2]))
 
 
 def correlated(n: int, seed: int) -> pd.DataFrame:
-    """Records of a plant where two causes drive all numbers, and one of them the mode."""
+    """Return records of a plant in which two causes drive all numbers, and one cause the mode."""
     rng = np.random.default_rng(seed)
     causes = rng.standard_normal((n, len(MIXING)))
     mode = np.select([causes[:, 0] > 0.5, causes[:, 0] > -0.5], MODES[:2], MODES[2])
@@ -149,10 +149,11 @@ def _frame(numbers: np.ndarray, mode: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(numbers, columns=list(NUMBERS)).assign(mode=pd.Series(mode, dtype="str"))
 
 
-def summary(found: Sequence[HitRate]) -> str:
-    """Hit rates by table and change, with the mean and the median over real tables, as Markdown."""
-    rates = pd.DataFrame([vars(line) for line in found]).pivot_table(index="table", columns="change", values="share")
-    rates = rates[list(dict.fromkeys(line.change for line in found))]
+def summary(hit_rates: Sequence[HitRate]) -> str:
+    """Return hit rates by table and change, with the mean and the median over real tables, as Markdown."""
+    frame = pd.DataFrame([vars(line) for line in hit_rates])
+    rates = frame.pivot_table(index="table", columns="change", values="share")
+    rates = rates[list(dict.fromkeys(line.change for line in hit_rates))]
     real = rates[~rates.index.isin(list(PLANTS))].sort_index()
     table = pd.concat([rates.reindex([name for name in PLANTS if name in rates.index]), real])
     if len(real) > 1:

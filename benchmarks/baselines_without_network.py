@@ -1,6 +1,6 @@
 """Controls: neighbour scores on the detector's preprocessing without its network.
 
-What the model adds is what it gains over these, not over kNN on standardised columns.
+The value of the network is the model's gain over these scores, not over kNN on standardised columns.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ CONTROLS: dict[str, Callable[[Neighbours, np.ndarray], Vector]] = {
 
 
 def fit_control(name: str, train: pd.DataFrame, categorical: tuple[str, ...]) -> Callable[[pd.DataFrame], Vector]:
-    """The anomaly score of a control: a distance in both views of the encoding, and the surprise of violations."""
+    """Return the anomaly score of a control: a distance in both views of the encoding, and the nats of violations."""
     numeric = tuple(str(column) for column in train if column not in categorical)
     encoder = Encoder.fit(train, Features(numeric=numeric, categorical=categorical), _DEFAULTS.max_levels)
     index = Neighbours(_coordinates(encoder, train)[0])
@@ -37,7 +37,7 @@ def fit_control(name: str, train: pd.DataFrame, categorical: tuple[str, ...]) ->
 
 
 def _coordinates(encoder: Encoder, records: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Points (n, 2 d) among which distances stay those of one view, and violations (n,)."""
+    """Return points (n, 2 d), scaled so that distances are as in one view, and violations (n,)."""
     matrix = encoder.encode(records)
     views = squash(np.hstack([matrix.standard, matrix.quantile])) / np.sqrt(2)
     return views.astype(np.float32), matrix.violations.astype(np.float64)

@@ -1,12 +1,12 @@
-"""Whether the promises of calibration hold, run as ``python -m benchmarks.calibration --data DIR``.
+"""Benchmark of false-positive and false discovery rates: ``python -m benchmarks.calibration --data DIR``.
 
 For every numeric table and split, a method is fitted and calibrated on half of the normal records. On the other
-half the share flagged at a false-positive rate is counted and compared with what split conformal theory expects:
-with m calibration records, n fresh normal ones and k = floor(rate (m + 1)), the number flagged follows the
+half the share flagged at a false-positive rate is counted and compared with split conformal theory:
+with m calibration records, n test records and k = floor(rate (m + 1)), the number flagged follows the
 beta-binomial distribution BB(n, k, m + 1 - k). Then a batch of 90 % normal records and 10 % anomalies is flagged
 by Benjamini-Hochberg, and the share of normal records among the flagged is counted.
 
-The cheap method, nearest neighbours on our preprocessing, runs on all splits, our detector on the first few.
+The fast method, nearest neighbours on our preprocessing, runs on all splits, our detector on the first few.
 Progress goes to stderr, the tables to stdout.
 """
 
@@ -31,9 +31,9 @@ from detector.core.calibration import benjamini_hochberg, conformal_rank
 from schemas.errors import PlumblineError
 
 CHEAP = "control_knn"
-LEVEL = 0.1  # false discovery rate asked of a mixed batch
+LEVEL = 0.1  # false discovery rate of a mixed batch
 NORMAL_TO_ANOMALIES = 9  # in a mixed batch
-MOST_ANOMALIES = 100  # in a mixed batch
+MAX_ANOMALIES = 100  # in a mixed batch
 BAND = (0.005, 0.995)
 
 
@@ -52,7 +52,7 @@ class Task:
 
 @dataclass(frozen=True)
 class RateCheck:
-    """Normal records flagged at a false-positive rate, beside the band in which 99 % of such counts lie."""
+    """Normal records flagged at a false-positive rate, compared with the band of 99 % of such counts."""
 
     dataset: str
     method: str
@@ -64,7 +64,7 @@ class RateCheck:
 
 @dataclass(frozen=True)
 class Discovery:
-    """A mixed batch: the share of normal records among the flagged, and of the anomalies that are flagged."""
+    """A mixed batch: the share of normal records among the flagged, and the share of flagged anomalies."""
 
     dataset: str
     method: str
@@ -74,23 +74,23 @@ class Discovery:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark; 0 when every task succeeded, 1 when some failed, 2 when the call was wrong."""
+    """Run the benchmark; return 0 if every task succeeded, 1 if some failed, 2 if the call was wrong."""
     options = _parser().parse_args(arguments)
     try:
         tasks = _tasks(options)
     except PlumblineError as exc:
         say(str(exc))
         return 2
-    found = list(succeeded(run_task, tasks, options.jobs, lambda _found: "done"))
-    if found:
-        sys.stdout.write(summary([check for checks, _ in found for check in checks], [one for _, one in found]))
-    return 0 if len(found) == len(tasks) else 1
+    results = list(succeeded(run_task, tasks, options.jobs, lambda _result: "done"))
+    if results:
+        sys.stdout.write(summary([check for checks, _ in results for check in checks], [one for _, one in results]))
+    return 0 if len(results) == len(tasks) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration", description=__doc__)
     parser.add_argument("--data", type=Path, nargs="+", metavar="DIR", required=True, help="folders with tables")
-    parser.add_argument("--splits", type=positive, default=20, help="of the cheap method (default: 20)")
+    parser.add_argument("--splits", type=positive, default=20, help="of the fast method (default: 20)")
     parser.add_argument("--vae-splits", type=int, default=3, help="of our detector (default: 3)")
     parser.add_argument("--min-normal", type=positive, default=2_000, help="smaller tables are left out")
     parser.add_argument("--max-normal", type=positive, default=10_000, help="larger tables are cut")
@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _tasks(options: argparse.Namespace) -> list[Task]:
-    """The tasks of all tables, the long ones first."""
+    """Return the tasks of all tables, the long ones first."""
     paths = []
     for path in find_tables(options.data):
         table = read_table(path)
@@ -115,7 +115,7 @@ def _tasks(options: argparse.Namespace) -> list[Task]:
 
 
 def run_task(task: Task) -> tuple[list[RateCheck], Discovery]:
-    """What one method promised and kept on one split."""
+    """Return the realised rates of one method on one split."""
     part = split(_table(task.path, task.max_normal), task.seed)
     p_values = calibrated(task.method, part, task.seed)
     normal, anomalous = p_values.values[~part.is_anomaly], p_values.values[part.is_anomaly]
@@ -133,7 +133,7 @@ def _table(path: Path, max_normal: int) -> LabelledTable:
 
 
 def rate_on(p_values: Vector, calibrated_on: int, rate: float) -> tuple[float, str]:
-    """The share of n normal records flagged at a rate, and where their number lies beside the band."""
+    """Return the share of n normal records flagged at a rate, and its place: below, inside or above the band."""
     flagged = int((p_values <= rate).sum())
     rank = conformal_rank(rate, calibrated_on)
     low, high = (betabinom.ppf(edge, len(p_values), rank, calibrated_on + 1 - rank) for edge in BAND)
@@ -142,8 +142,8 @@ def rate_on(p_values: Vector, calibrated_on: int, rate: float) -> tuple[float, s
 
 
 def mixed_batch(normal: Vector, anomalous: Vector, rng: np.random.Generator) -> tuple[Vector, Mask]:
-    """P-values of a batch of nine normal records to one anomaly, drawn without replacement; which are anomalies."""
-    count = min(MOST_ANOMALIES, len(anomalous), len(normal) // NORMAL_TO_ANOMALIES)
+    """Return p-values of a batch with nine normal records to one anomaly, drawn without replacement, and the labels."""
+    count = min(MAX_ANOMALIES, len(anomalous), len(normal) // NORMAL_TO_ANOMALIES)
     drawn = (
         rng.choice(normal, NORMAL_TO_ANOMALIES * count, replace=False),
         rng.choice(anomalous, count, replace=False),
@@ -152,16 +152,16 @@ def mixed_batch(normal: Vector, anomalous: Vector, rng: np.random.Generator) -> 
 
 
 def discovered(p_values: Vector, is_anomaly: Mask) -> tuple[float, float]:
-    """The false discovery proportion (0 where nothing is flagged), and the share of anomalies found."""
+    """Return the false discovery proportion (0 if no record is flagged), and the share of flagged anomalies."""
     flagged = benjamini_hochberg(p_values, LEVEL)
     return float((flagged & ~is_anomaly).sum() / max(flagged.sum(), 1)), float(flagged[is_anomaly].mean())
 
 
 def summary(rates: Sequence[RateCheck], discoveries: Sequence[Discovery]) -> str:
-    """Both promises of each method by table, as Markdown."""
-    checks, found = (pd.DataFrame([asdict(line) for line in lines]) for lines in (rates, discoveries))
+    """Return the rates of each method by table, as Markdown."""
+    checks, batches = (pd.DataFrame([asdict(line) for line in lines]) for lines in (rates, discoveries))
     lines = _by_place(checks)
-    for method, of_method in found.groupby("method", sort=False):
+    for method, of_method in batches.groupby("method", sort=False):
         lines += ["", f"### {method}", "", *_by_table(checks[checks["method"] == method], of_method)]
     return "\n".join(lines) + "\n"
 
@@ -174,9 +174,9 @@ def _by_place(checks: pd.DataFrame) -> list[str]:
     return markdown_table(["method and rate", "table and split", "mean", "below", "inside", "above"], rows)
 
 
-def _by_table(checks: pd.DataFrame, found: pd.DataFrame) -> list[str]:
+def _by_table(checks: pd.DataFrame, batches: pd.DataFrame) -> list[str]:
     realised = checks.pivot_table(index="dataset", columns="rate", values="realised")[list(RATES)]
-    table = realised.join(found.groupby("dataset")[["false_share", "found_share"]].mean())
+    table = realised.join(batches.groupby("dataset")[["false_share", "found_share"]].mean())
     table.loc["mean"] = table.mean()
     rows = [
         [str(row[0]), *(f"{value:.4f}" for value in row[1:-2]), *(f"{value:.3f}" for value in row[-2:])]

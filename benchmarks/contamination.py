@@ -1,7 +1,7 @@
-"""What anomalies among the training records cost, run as ``python -m benchmarks.contamination --data DIR``.
+"""Benchmark of anomalies among the training records: ``python -m benchmarks.contamination --data DIR``.
 
-Half of the anomalies of a table are never trained on and measured with fresh normal records; the others are mixed
-into the training records, as many as make the share asked for. So every share is measured on the same records.
+Half of the anomalies of a table are test records, together with other normal records; the others are mixed into the
+training records up to the given share. So every share is measured on the same records.
 Tables with too few anomalies for the largest share are left out. Progress goes to stderr, the tables to stdout.
 """
 
@@ -54,17 +54,17 @@ class Precision:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark; 0 when every task succeeded, 1 when some failed, 2 when the call was wrong."""
+    """Run the benchmark; return 0 if every task succeeded, 1 if some failed, 2 if the call was wrong."""
     options = _parser().parse_args(arguments)
     try:
         tasks = _tasks(options)
     except PlumblineError as exc:
         say(str(exc))
         return 2
-    found = list(succeeded(run_task, tasks, options.jobs, lambda one: f"AP {one.average_precision:.3f}"))
-    if found:
-        sys.stdout.write(summary(found))
-    return 0 if len(found) == len(tasks) else 1
+    precisions = list(succeeded(run_task, tasks, options.jobs, lambda one: f"AP {one.average_precision:.3f}"))
+    if precisions:
+        sys.stdout.write(summary(precisions))
+    return 0 if len(precisions) == len(tasks) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,10 +78,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _tasks(options: argparse.Namespace) -> list[Task]:
-    """The tasks of all tables that have anomalies enough, the long ones first.
+    """Return the tasks of all tables with enough anomalies, the long ones first.
 
     Raises:
-        UsageError: where no table has.
+        UsageError: If no table has enough anomalies.
     """
     tables = [(path, _table(path, options.max_rows)) for path in find_tables(options.data)]
     chosen = [
@@ -103,13 +103,13 @@ def _tasks(options: argparse.Namespace) -> list[Task]:
 
 
 def has_enough_anomalies(table: LabelledTable) -> bool:
-    """Whether half of the anomalies make the largest share of the training records."""
+    """Return whether half of the anomalies suffice for the largest share of the training records."""
     normal, anomalies = (~table.is_anomaly).sum(), table.is_anomaly.sum()
     return bool(anomalies // 2 >= mixed_in(int(normal) // 2, max(SHARES)))
 
 
 def mixed_in(normal: int, share: float) -> int:
-    """The anomalies that are a share of the records where the rest are so many normal ones.
+    """Return how many anomalies make up a share of the records, together with a number of normal records.
 
     >>> mixed_in(900, 0.1)
     100
@@ -118,7 +118,7 @@ def mixed_in(normal: int, share: float) -> int:
 
 
 def run_task(task: Task) -> Precision:
-    """The average precision of one task."""
+    """Return the average precision of one task."""
     part = dirty_split(_table(task.path, task.max_rows), task.share, task.seed)
     precision = average_precision_score(part.is_anomaly, _anomaly_score(task, part))
     return Precision(task.path.stem, task.method, task.share, float(precision))
@@ -139,9 +139,9 @@ def _table(path: Path, max_rows: int) -> LabelledTable:
 
 
 def dirty_split(table: LabelledTable, share: float, seed: int) -> Split:
-    """Half of the normal records, with anomalies among them, to train on; the other half and held-back anomalies.
+    """Split into half of the normal records with anomalies, for training, and the other half with held-out anomalies.
 
-    A smaller share is mixed in from the first of the anomalies of a larger one, and the test records are the same.
+    The anomalies of a smaller share are the first ones of a larger share, and the test records are the same.
     """
     rng = np.random.default_rng(seed)
     normal, anomalies = (rng.permutation(np.flatnonzero(table.is_anomaly == label)) for label in (False, True))
@@ -156,9 +156,9 @@ def dirty_split(table: LabelledTable, share: float, seed: int) -> Split:
     )
 
 
-def summary(found: Sequence[Precision]) -> str:
-    """Average precision by share: the means of each method with what dirt costs it, then each table, as Markdown."""
-    frame = pd.DataFrame([vars(line) for line in found])
+def summary(precisions: Sequence[Precision]) -> str:
+    """Return average precision by share as Markdown: the means and losses of each method, then each table."""
+    frame = pd.DataFrame([vars(line) for line in precisions])
     columns = frame.pivot_table(index="dataset", columns=["method", "share"], values="average_precision")
     methods = [method for method in METHODS if method in set(frame["method"])]
     return "\n".join([*_means(columns, methods), "", *_by_table(columns, methods), ""])
@@ -174,7 +174,7 @@ def _means(columns: pd.DataFrame, methods: list[str]) -> list[str]:
 
 
 def _by_table(columns: pd.DataFrame, methods: list[str]) -> list[str]:
-    """Each table at the smallest and the largest share."""
+    """Return the table rows for the smallest and the largest share."""
     ends = [(method, share) for method in methods if method not in TRIMMED for share in (min(SHARES), max(SHARES))]
     header = ["table", *(f"{method} {share:.0%}" for method, share in ends)]
     rows = [[str(name), *(f"{value:.3f}" for value in row)] for name, row in columns[ends].iterrows()]

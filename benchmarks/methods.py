@@ -23,15 +23,15 @@ METHODS = (*OURS, *CONTROLS, *CHEAP_PEERS, *PYOD_PEERS)
 
 
 def available_methods() -> tuple[str, ...]:
-    """The methods whose libraries are installed."""
+    """Return the methods whose libraries are installed."""
     return METHODS if has_pyod() else tuple(name for name in METHODS if name not in PYOD_PEERS)
 
 
 def check_methods(names: Iterable[str]) -> tuple[str, ...]:
-    """The names, where all of them can be run.
+    """Return the names after checking that all methods can run.
 
     Raises:
-        UsageError: where a name is not known or its library is not installed.
+        UsageError: If a name is unknown or its library is not installed.
     """
     chosen = tuple(names)
     unknown = [name for name in chosen if name not in METHODS]
@@ -44,14 +44,14 @@ def check_methods(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def fits(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """The methods in groups that share one fit: all scores of our detector, and each other method alone."""
+    """Group the methods that share one fit: all scores of our detector, and each other method alone."""
     chosen = tuple(names)
     ours = tuple(name for name in chosen if name in OURS)
     return [*([ours] if ours else []), *((name,) for name in chosen if name not in OURS)]
 
 
 def run(names: tuple[str, ...], part: Split, seed: int) -> list[Outcome]:
-    """The outcomes of methods that share one fit."""
+    """Return the outcomes of methods that share one fit."""
     return _run_ours(names, part, seed) if names[0] in OURS else [_run_peer(names[0], part, seed)]
 
 
@@ -85,7 +85,7 @@ def _run_peer(name: str, part: Split, seed: int) -> Outcome:
 
 
 def calibrated(name: str, part: Split, seed: int) -> PValues:
-    """P-values of a fit that leaves a fifth of the training records out to calibrate with."""
+    """Return p-values of a fit that holds out a fifth of the training records for calibration."""
     if name == DEFAULT:
         return _p_values(_fit_ours(part, seed), part)
     train, held_out = train_test_split(part.train, test_size=0.2, random_state=seed)

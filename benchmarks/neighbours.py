@@ -1,7 +1,7 @@
-"""What the search in cells costs, run as ``python -m benchmarks.neighbours --data DIR``.
+"""Benchmark of the neighbour search: ``python -m benchmarks.neighbours --data DIR``.
 
-Local reconstruction among the encoded training records, without a network, is computed twice: among the cells that
-a search probes, and among all of them, which is exact. Tables so small that both are the same are left out.
+Local reconstruction among the encoded training records, without a network, is computed twice: in the cells that a
+search probes, and in all cells, which is exact. Tables so small that both are the same are left out.
 Progress goes to stderr, the table to stdout.
 """
 
@@ -27,7 +27,7 @@ from schemas.errors import PlumblineError
 from schemas.frames import Features
 
 DEFAULTS = ModelConfig()
-CHANGED = 1e-5  # relative difference from which a distance counts as another one, not as rounded otherwise
+MIN_RELATIVE_CHANGE = 1e-5  # of a distance; smaller differences count as rounding
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The search in cells beside the exact one."""
+    """The search in cells compared with the exact search."""
 
     table: str
     reference: int
@@ -55,7 +55,7 @@ class Comparison:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark; 0 when every task succeeded, 1 when some failed, 2 when the call was wrong."""
+    """Run the benchmark; return 0 if every task succeeded, 1 if some failed, 2 if the call was wrong."""
     options = _parser().parse_args(arguments)
     try:
         paths = find_tables(options.data)
@@ -63,10 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(str(exc))
         return 2
     tasks = [Task(path, options.max_rows, seed) for path in paths for seed in range(options.splits)]
-    found = list(succeeded(compare, tasks, options.jobs, lambda _found: "done"))
-    if differing := [comparison for comparison in found if comparison is not None]:
-        sys.stdout.write(summary(differing))
-    return 0 if len(found) == len(tasks) else 1
+    results = list(succeeded(compare, tasks, options.jobs, lambda _result: "done"))
+    if comparisons := [result for result in results if result is not None]:
+        sys.stdout.write(summary(comparisons))
+    return 0 if len(results) == len(tasks) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def compare(task: Task) -> Comparison | None:
-    """Both searches on one split; none where they are the same."""
+    """Compare both searches on one split; return None if they are the same."""
     table = cut(read_table(task.path), task.max_rows)
     part = split(table, task.seed)
     train = part.train.head(DEFAULTS.max_reference)
@@ -88,14 +88,14 @@ def compare(task: Task) -> Comparison | None:
     numeric = tuple(str(name) for name in train if name not in part.categorical)
     encoder = Encoder.fit(train, Features(numeric=numeric, categorical=part.categorical), DEFAULTS.max_levels)
     points, queries = (_coordinates(encoder, records) for records in (train, part.test))
-    by_cells, exact = Neighbours(points), Neighbours(points, probed=len(points))
-    found, expected = (index.reconstruction_distance(queries, DEFAULTS.neighbours) for index in (by_cells, exact))
+    indexes = Neighbours(points), Neighbours(points, probed=len(points))
+    in_cells, exact = (index.reconstruction_distance(queries, DEFAULTS.neighbours) for index in indexes)
     return Comparison(
         table.name,
         *points.shape,
-        exact_precision=float(average_precision_score(part.is_anomaly, expected)),
-        precision=float(average_precision_score(part.is_anomaly, found)),
-        changed_share=float(np.mean(np.abs(found - expected) > CHANGED * expected)),
+        exact_precision=float(average_precision_score(part.is_anomaly, exact)),
+        precision=float(average_precision_score(part.is_anomaly, in_cells)),
+        changed_share=float(np.mean(np.abs(in_cells - exact) > MIN_RELATIVE_CHANGE * exact)),
     )
 
 
@@ -104,9 +104,9 @@ def _coordinates(encoder: Encoder, records: pd.DataFrame) -> np.ndarray:
     return np.asarray(squash(np.hstack([matrix.standard, matrix.quantile])) / np.sqrt(2), dtype=np.float32)
 
 
-def summary(found: Sequence[Comparison]) -> str:
-    """Means over the splits of each table, and over tables, as Markdown."""
-    means = pd.DataFrame([vars(line) for line in found]).groupby("table").mean()
+def summary(comparisons: Sequence[Comparison]) -> str:
+    """Return means over the splits of each table, and over tables, as Markdown."""
+    means = pd.DataFrame([vars(line) for line in comparisons]).groupby("table").mean()
     means.loc["mean"] = means.mean()
     header = ["table", "reference", "coordinates", "AP exact", "AP in cells", "records that differ"]
     rows = [

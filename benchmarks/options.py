@@ -1,10 +1,10 @@
-"""Values of options that the benchmarks share."""
+"""Types of command-line options that the benchmarks share."""
 
 import argparse
 
 
 def positive(text: str) -> int:
-    """A number of 1 or more, as argparse wants a type."""
+    """Return a number of 1 or more."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected a number of 1 or more, received {text}")
@@ -12,10 +12,10 @@ def positive(text: str) -> int:
 
 
 def seeds(text: str) -> tuple[int, ...]:
-    """Numbers between commas."""
+    """Return comma-separated numbers."""
     return tuple(int(part) for part in text.split(","))
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Names between commas."""
+    """Return comma-separated names."""
     return tuple(text.split(","))

@@ -1,4 +1,4 @@
-"""Methods that people use today, with their defaults, on one-hot and standardised inputs."""
+"""Widely used methods with their defaults, on one-hot and standardised inputs."""
 
 import importlib
 from collections.abc import Callable
@@ -25,7 +25,7 @@ Fit = Callable[[Matrix, int], Score]  # training matrix and seed -> anomaly scor
 
 
 def fit_one_hot(records: pd.DataFrame, categorical: tuple[str, ...]) -> Pipeline:
-    """Records to standardised columns: a category is a 0/1 column, one that training has not seen none at all."""
+    """Fit the encoding to standardised columns: a 0/1 column for each category, none for new categories."""
     numeric = [name for name in records if name not in categorical]
     columns = ColumnTransformer(
         [
@@ -37,37 +37,37 @@ def fit_one_hot(records: pd.DataFrame, categorical: tuple[str, ...]) -> Pipeline
 
 
 def fit_knn(train: Matrix, _seed: int) -> Score:
-    """Mean distance to the 5 nearest training records."""
+    """Fit the mean distance to the 5 nearest training records."""
     index = NearestNeighbors(n_neighbors=min(5, len(train))).fit(train)
     return lambda matrix: index.kneighbors(matrix)[0].mean(axis=1)
 
 
 def fit_lof(train: Matrix, _seed: int) -> Score:
-    """Local outlier factor in novelty mode."""
+    """Fit the local outlier factor in novelty mode."""
     model = LocalOutlierFactor(n_neighbors=min(20, len(train) - 1), novelty=True).fit(train)
     return lambda matrix: -model.score_samples(matrix)
 
 
 def fit_isolation_forest(train: Matrix, seed: int) -> Score:
-    """Isolation forest of 100 trees."""
+    """Fit an isolation forest of 100 trees."""
     model = IsolationForest(random_state=seed).fit(train)
     return lambda matrix: -model.score_samples(matrix)
 
 
 def fit_ocsvm(train: Matrix, _seed: int) -> Score:
-    """One-class support vector machine, RBF kernel, nu = 0.5."""
+    """Fit a one-class support vector machine, RBF kernel, nu = 0.5."""
     model = OneClassSVM().fit(train)
     return lambda matrix: -model.score_samples(matrix)
 
 
 def fit_pca(train: Matrix, _seed: int) -> Score:
-    """Squared error of the reconstruction from the principal components that carry 95 % of the variance."""
+    """Fit the squared error of reconstruction from the principal components that carry 95 % of the variance."""
     model = PCA(0.95, svd_solver="full").fit(train)
     return lambda matrix: np.square(matrix - model.inverse_transform(model.transform(matrix))).sum(axis=1)
 
 
 def fit_whitened_pca(train: Matrix, _seed: int) -> Score:
-    """Squared principal components, each over its variance: the Mahalanobis distance (Shyu et al., 2003).
+    """Fit the squared principal components, each over its variance: the Mahalanobis distance (Shyu et al., 2003).
 
     Components without variance are left out.
     """
@@ -103,5 +103,5 @@ PYOD_PEERS: dict[str, Fit] = {
 
 
 def has_pyod() -> bool:
-    """Whether PyOD, an optional peer, is installed."""
+    """Return whether PyOD, an optional peer, is installed."""
     return find_spec("pyod") is not None

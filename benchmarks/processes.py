@@ -1,4 +1,4 @@
-"""Tasks of a benchmark, each in a process of a pool."""
+"""Tasks of a benchmark in a pool of processes."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from typing import TypeVar
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-# Processes share the cores among them: a library with threads of its own would slow its neighbours down.
+# Processes share the cores: a library with threads of its own would slow the other processes down.
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -24,7 +24,7 @@ ENVIRONMENT = {
 def completed(
     work: Callable[[Task], Result], tasks: Sequence[Task], processes: int
 ) -> Iterator[tuple[Task, Future[Result]]]:
-    """Tasks as they end, each in one of so many processes; what is left is dropped where the caller stops."""
+    """Yield tasks as they end in a pool of processes; if the caller stops, the remaining tasks are cancelled."""
     os.environ.update(ENVIRONMENT)  # read by the libraries when a spawned process imports them
     pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_end_on_interrupt)
     try:
@@ -38,7 +38,7 @@ def completed(
 def succeeded(
     work: Callable[[Task], Result], tasks: Sequence[Task], processes: int, outcome: Callable[[Result], str]
 ) -> Iterator[Result]:
-    """The results of tasks as they end; how each ended is said on standard error, `outcome` for a success."""
+    """Yield the results of tasks as they end, and report each end on standard error, a success by `outcome`."""
     for number, (task, future) in enumerate(completed(work, tasks, processes), start=1):
         error = future.exception()
         if not error:
@@ -47,7 +47,7 @@ def succeeded(
 
 
 def say(text: str) -> None:
-    """A line for people on standard error."""
+    """Print a line on standard error."""
     sys.stderr.write(text + "\n")
 
 

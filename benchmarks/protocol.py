@@ -1,6 +1,6 @@
 """The one-class protocol: train on half of the normal records, measure on the other half and all anomalies.
 
-No label reaches a method, and no choice is made by one.
+Methods and choices use no labels.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ RATES = (0.05, 0.01)
 
 @dataclass(frozen=True)
 class Split:
-    """What a method trains on and what it is measured on; `is_anomaly` belongs to the test records."""
+    """Training and test records of a method; `is_anomaly` belongs to the test records."""
 
     train: pd.DataFrame
     test: pd.DataFrame
@@ -32,13 +32,13 @@ class Split:
 
 @dataclass(frozen=True)
 class PValues:
-    """Conformal p-values of the test records, from so many calibration records."""
+    """Conformal p-values of the test records, and the number of calibration records."""
 
     values: Vector
     calibrated_on: int
 
     def realised_rate(self, rate: float, is_anomaly: Mask) -> float | None:
-        """The share of normal test records flagged at a false-positive rate; none where it cannot be resolved."""
+        """Return the share of normal test records flagged at a rate, or None if the rate cannot be resolved."""
         if rate * (self.calibrated_on + 1) < 1:
             return None
         return float(np.mean(self.values[~is_anomaly] <= rate))
@@ -46,7 +46,7 @@ class PValues:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one method made of one split; `score_seconds` is absent where scores of several methods come at once."""
+    """The scores of one method on one split; `score_seconds` is None if several methods are scored at once."""
 
     method: str
     anomaly_score: Vector
@@ -73,7 +73,7 @@ class Measurement:
 
 
 def split(table: LabelledTable, seed: int) -> Split:
-    """A random half of the normal records to train on; the other half and all anomalies to measure on."""
+    """Split into a random half of the normal records for training, and the other half with all anomalies for tests."""
     normal = np.random.default_rng(seed).permutation(np.flatnonzero(~table.is_anomaly))
     half = len(normal) // 2
     test = np.concatenate([normal[half:], np.flatnonzero(table.is_anomaly)])
@@ -86,19 +86,19 @@ def split(table: LabelledTable, seed: int) -> Split:
 
 
 def conformal(reference: Vector, scores: Vector) -> PValues:
-    """Split conformal p-values of scores, from the scores of calibration records."""
+    """Return split conformal p-values of scores, from the scores of calibration records."""
     return PValues(Calibration.fit(reference).p_values(scores), len(reference))
 
 
 def timed(call: Callable[[], Result]) -> tuple[Result, float]:
-    """What the call returns, and the seconds it took."""
+    """Return the result of a call, and the seconds it took."""
     started = perf_counter()
     result = call()
     return result, perf_counter() - started
 
 
 def measure(table: LabelledTable, part: Split, seed: int, outcome: Outcome) -> Measurement:
-    """An outcome beside the labels."""
+    """Compare an outcome with the labels."""
     p_values, seconds = outcome.p_values, outcome.score_seconds
     return Measurement(
         dataset=table.name,

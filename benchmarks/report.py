@@ -1,4 +1,4 @@
-"""The summary of a results file as Markdown: means, ranks, and our default against the others."""
+"""The summary of a results file as Markdown: means, ranks, and our default compared with the other methods."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ TIE = 0.005  # half a point: the noise of a split
 
 
 def summary(results: pd.DataFrame) -> str:
-    """Means of every method and comparisons with the default, over all tables and over each kind of table.
+    """Return means of every method and comparisons with the default, over all tables and each kind of table.
 
     Seeds are averaged first, so that each table counts once.
     """
@@ -82,7 +82,7 @@ def _against(quality: pd.DataFrame, other: str) -> list[str]:
 
 
 def _wilcoxon_p(gain: pd.Series) -> float:
-    """The two-sided p of the signed-rank test; 1 where there is no difference at all."""
+    """Return the two-sided p of the signed-rank test; 1 if there is no difference."""
     return float(wilcoxon(gain).pvalue) if gain.any() else 1.0
 
 
@@ -91,6 +91,6 @@ def _number(value: float, form: str) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table; all columns but the first are numbers."""
+    """Return the lines of a table; all columns but the first are numbers."""
     rule = ["---", *("---:" for _ in header[1:])]
     return ["| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)]

@@ -1,4 +1,4 @@
-"""A results file: one line per measurement, appended as soon as it is known, so that a run can be interrupted."""
+"""A results file: one line per measurement, appended at once, so that a run can be interrupted and continued."""
 
 import csv
 from collections.abc import Iterable, Mapping
@@ -13,12 +13,12 @@ from schemas.errors import UsageError
 
 @dataclass(frozen=True)
 class ResultFile:
-    """The form of a results file.
+    """The format of a results file.
 
     Attributes:
         columns: of a line, in order.
-        texts: those that are read as text, whatever they look like.
-        key: those that say which measurement a line is.
+        texts: the columns that are read as text, whatever they look like.
+        key: the columns that identify a measurement.
     """
 
     columns: tuple[str, ...]
@@ -26,10 +26,10 @@ class ResultFile:
     key: tuple[str, ...]
 
     def open(self, path: Path) -> set[tuple[Any, ...]]:
-        """The keys that the file holds already; it is begun where there is none, a torn last line is dropped.
+        """Return the keys in the file; a missing file is created, an incomplete last line dropped.
 
         Raises:
-            UsageError: where the file is something else.
+            UsageError: If it is not a results file.
         """
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         whole = text[: text.rfind("\n") + 1]
@@ -43,10 +43,10 @@ class ResultFile:
         return set(zip(*(results[name] for name in self.key), strict=True))
 
     def read(self, path: Path) -> pd.DataFrame:
-        """The lines of the file as a frame.
+        """Return the lines of the file as a frame.
 
         Raises:
-            UsageError: where there is no such file, or it is something else.
+            UsageError: If there is no such file, or it is not a results file.
         """
         if not path.exists():
             raise UsageError(f"There are no results at {path}. Name the file of an earlier run in --out.")
@@ -55,12 +55,12 @@ class ResultFile:
         except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as exc:
             raise UsageError(f"{path} holds no results: {exc}. Name another file in --out.") from exc
         if tuple(results.columns) != self.columns:
-            found, expected = list(results.columns), list(self.columns)
-            raise UsageError(f"{path} has the columns {found}, expected {expected}. Name another file in --out.")
+            received, expected = list(results.columns), list(self.columns)
+            raise UsageError(f"{path} has the columns {received}, expected {expected}. Name another file in --out.")
         return results
 
     def append(self, path: Path, measured: Iterable[Mapping[str, object]]) -> None:
-        """Write measurements, given by column, behind those that the file holds."""
+        """Append measurements, given by column."""
         lines = ([_rounded(values[column]) for column in self.columns] for values in measured)
         with path.open("a", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows(lines)

@@ -1,4 +1,4 @@
-"""The results file: one line per table, method and seed, appended as soon as it is known."""
+"""The results file of the benchmark on labelled tables: one line per table, method and seed."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,7 +30,7 @@ read_results = _FILE.read
 
 
 def append(path: Path, measurements: Iterable[Measurement]) -> None:
-    """Write measurements behind those that the file holds."""
+    """Append measurements."""
     _FILE.append(path, map(_values, measurements))
 
 

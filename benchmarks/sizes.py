@@ -1,7 +1,7 @@
-"""What fitting costs from the smallest to the largest table, run as ``python -m benchmarks.sizes --data DIR``.
+"""Benchmark of fit time and memory by table size: ``python -m benchmarks.sizes --data DIR``.
 
-A model is fitted on all normal records of a table, without a cut, and scores up to 20,000 records. Every table has a
-process of its own, whose peak memory is told beside that of a process that has only read the table.
+A model is fitted on all normal records of a table and scores up to 20,000 records. Every table has a process of its
+own, whose peak memory is compared with the peak memory of a process that only reads the table.
 Progress goes to stderr, the table to stdout.
 """
 
@@ -18,13 +18,13 @@ from benchmarks.report import markdown_table
 from benchmarks.tables import find_tables, read_table
 from schemas.errors import PlumblineError
 
-MOST_SCORED = 20_000
+MAX_SCORED_RECORDS = 20_000
 KIB_PER_MIB = 1024
 
 
 @dataclass(frozen=True)
 class Task:
-    """What to do with one table in a process of its own."""
+    """The measurement of one table in a process of its own."""
 
     path: Path
     is_fitted: bool
@@ -32,7 +32,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one process took; seconds are 0 where it only read."""
+    """Time and memory of one process; seconds are 0 if it only reads."""
 
     table: str
     records: int
@@ -42,7 +42,7 @@ class Cost:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark; 0 when every table succeeded, 1 when some failed, 2 when the call was wrong."""
+    """Run the benchmark; return 0 if every table succeeded, 1 if some failed, 2 if the call was wrong."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sizes", description=__doc__)
     parser.add_argument("--data", type=Path, nargs="+", metavar="DIR", required=True, help="folders with tables")
     options = parser.parse_args(arguments)
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _costs(path: Path, place: str) -> tuple[Cost, Cost] | None:
-    """Of reading a table alone, and of reading and fitting; none where either failed."""
+    """Return the costs of only reading a table, and of reading and fitting; None if either failed."""
     costs = []
     for is_fitted in (False, True):
         [(_, future)] = completed(measure, [Task(path, is_fitted)], 1)  # a pool of its own, so a fresh process
@@ -72,7 +72,7 @@ def _costs(path: Path, place: str) -> tuple[Cost, Cost] | None:
 
 
 def measure(task: Task) -> Cost:
-    """The cost of one task, in the process that calls it."""
+    """Measure one task in the calling process."""
     table = read_table(task.path)
     normal = table.records[~table.is_anomaly]
     fit_seconds = 0.0
@@ -81,13 +81,13 @@ def measure(task: Task) -> Cost:
 
         model = VAEDetector(categorical=list(table.categorical) or None)
         _, fit_seconds = timed(lambda: model.fit(normal))
-        model.anomaly_score(table.records.head(MOST_SCORED))
+        model.anomaly_score(table.records.head(MAX_SCORED_RECORDS))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB
     return Cost(table.name, len(normal), normal.shape[1], fit_seconds, peak)
 
 
 def summary(costs: Sequence[tuple[Cost, Cost]]) -> str:
-    """The costs by the number of cells, as Markdown."""
+    """Return the costs by the number of cells, as Markdown."""
     header = ["table", "records", "features", "fit s", "peak MiB", "of a process that only reads"]
     rows = [
         [

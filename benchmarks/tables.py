@@ -16,13 +16,13 @@ Mask = npt.NDArray[np.bool_]
 
 LABEL = "label"
 
-# Columns that identify a record or say why it is an anomaly: no model may see them.
+# Columns that identify a record or the reason of an anomaly; models do not get them.
 NOT_FEATURES = {
     "nsl_kdd_train": ("attack", "difficulty"),
     "nsl_kdd_test": ("attack", "difficulty"),
     "ai4i2020": ("udi", "product_id", "twf", "hdf", "pwf", "osf", "rnf"),
 }
-# The published test part of a table whose train part is benchmarked already.
+# The published test part of a table whose training part is in the benchmark already.
 LEFT_OUT = frozenset({"nsl_kdd_test"})
 # In a folder of this name every column is nominal, flags stored as integers too.
 NOMINAL_FOLDER = "categorical"
@@ -30,7 +30,7 @@ NOMINAL_FOLDER = "categorical"
 
 @dataclass(frozen=True)
 class LabelledTable:
-    """Records with the answer: `is_anomaly` has one entry per record."""
+    """Records with labels: `is_anomaly` has one entry per record."""
 
     name: str
     records: pd.DataFrame
@@ -44,22 +44,22 @@ class LabelledTable:
 
 
 def find_tables(places: Iterable[Path]) -> list[Path]:
-    """The .npz and .parquet files in the given folders and below, by name, without those that are left out.
+    """Return the .npz and .parquet files in the given folders and below, by name, without the excluded ones.
 
     Raises:
-        UsageError: where a folder does not exist, holds no table, or two tables share a name.
+        UsageError: If a folder does not exist or has no table, or two tables share a name.
     """
-    found: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     for place in places:
         paths = _tables_below(place)
         for path in paths:
-            if found.setdefault(path.stem, path) != path:
+            if by_name.setdefault(path.stem, path) != path:
                 msg = (
-                    f"Two tables have the name {path.stem!r}: {found[path.stem]} and {path}. "
+                    f"Two tables have the name {path.stem!r}: {by_name[path.stem]} and {path}. "
                     "Results are kept by name; rename one of them or leave one out of --data."
                 )
                 raise UsageError(msg)
-    return [found[name] for name in sorted(found)]
+    return [by_name[name] for name in sorted(by_name)]
 
 
 def _tables_below(place: Path) -> list[Path]:
@@ -71,10 +71,10 @@ def _tables_below(place: Path) -> list[Path]:
 
 
 def read_table(path: Path) -> LabelledTable:
-    """The labelled table in a .npz file with `X` and `y`, or in a .parquet file with a `label` column.
+    """Return the labelled table in a .npz file with `X` and `y`, or in a .parquet file with a `label` column.
 
     Raises:
-        RecordsError: where the file has no label, or too few normal or anomalous records to measure anything.
+        RecordsError: If the file has no label, or too few normal or anomalous records for a measurement.
     """
     frame = _frame(path)
     if LABEL not in frame:
@@ -111,7 +111,7 @@ def _npz_frame(path: Path) -> pd.DataFrame:
 
 
 def cut(table: LabelledTable, max_rows: int) -> LabelledTable:
-    """The table, or a random draw of `max_rows` of it that keeps the share of anomalies; always the same draw."""
+    """Return the table, or always the same random subsample of `max_rows` with the same share of anomalies."""
     rows = len(table.is_anomaly)
     if rows <= max_rows:
         return table

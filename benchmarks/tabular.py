@@ -1,6 +1,6 @@
 """The benchmark on labelled tables, run as ``python -m benchmarks.tabular --data DIR``.
 
-Results are appended to a CSV file as they come, and a run with the same file goes on where the last one ended.
+Results are appended to a CSV file as they come, and a run with the same file continues where the last one ended.
 Progress goes to stderr, the summary to stdout.
 """
 
@@ -35,7 +35,7 @@ class Task:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark; 0 when every task succeeded, 1 when some failed, 2 when the call was wrong."""
+    """Run the benchmark; return 0 if every task succeeded, 1 if some failed, 2 if the call was wrong."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if not (options.data or options.summary_only):
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(str(exc))
         return 2
     except KeyboardInterrupt:
-        say(f"Stopped. {options.out} keeps what is known; the same command goes on from there.")
+        say(f"Stopped. {options.out} has the results so far; the same command continues from there.")
         return 130
     if len(results):
         sys.stdout.write(summary(results))
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run_all(options: argparse.Namespace) -> int:
-    """Run what the results file lacks; the number of tasks that failed."""
+    """Run the tasks that the results file lacks; return how many failed."""
     methods = check_methods(options.methods) if options.methods else available_methods()
     if len(methods) < len(METHODS) and not options.methods:
         say("PyOD is not installed: its VAE, AutoEncoder and ECOD are left out.")
@@ -101,7 +101,7 @@ def _outcome(measurements: list[Measurement]) -> str:
 
 
 def run_task(task: Task) -> list[Measurement]:
-    """The measurements of one task."""
+    """Return the measurements of one task."""
     table = _table(task.path, task.max_rows)
     part = split(table, task.seed)
     return [measure(table, part, task.seed, outcome) for outcome in run(task.methods, part, task.seed)]

@@ -1,1 +1,1 @@
-"""The contracts of Plumbline: configuration, frames, keys, tables and errors; imports nothing of ours."""
+"""The contracts of Plumbline: configuration, frames, keys, tables and errors. They import nothing of ours."""

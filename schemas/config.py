@@ -1,8 +1,7 @@
-"""The configuration: frozen values read from config.toml, unknown keys refused.
+"""The configuration: frozen values read from config.toml; unknown keys are refused.
 
-A value is parsed once, here; everything behind it passes these objects. Texts such as database
-addresses may name environment variables as ``${NAME}``; they are held as secrets, so that neither
-a log nor an error nor ``--json`` shows them.
+A value is parsed once, here. Texts such as database addresses may refer to environment variables as ``${NAME}``;
+addresses are secrets, so that no log, error or ``--json`` document shows them.
 """
 
 import difflib
@@ -33,7 +32,7 @@ _VARIABLE = re.compile(r"\$(\$)?\{([A-Za-z_][A-Za-z0-9_]*)\}")  # $${NAME} stand
 
 
 def escape_variables(text: str) -> str:
-    """A text that a configuration holds as it stands, though it looks like the name of a variable.
+    """Return a text with escaped variable names, which the configuration reads as the text itself.
 
     >>> escape_variables("price in ${currency}")
     'price in $${currency}'
@@ -42,26 +41,26 @@ def escape_variables(text: str) -> str:
 
 
 class StoreConfig(Section):
-    """Where Plumbline keeps its own tables."""
+    """The database of Plumbline's own tables."""
 
     url: SecretStr = SecretStr("sqlite:///plumbline.db")
     """SQLAlchemy address of the store; a relative SQLite path is relative to the configuration file."""
 
 
 class RuntimeConfig(Section):
-    """What computes."""
+    """The framework and the device that compute."""
 
     backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
     """The Keras backend."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    """auto takes a GPU where there is one; gpu without one is an error."""
+    """auto: a GPU if there is one; gpu without one is an error."""
 
 
 class ModelConfig(Section):
-    """Hyper-parameters of a model; every default works without tuning."""
+    """Hyper-parameters of a model; the defaults work without tuning."""
 
     kind: Literal["vae", "autoencoder"] = "vae"
-    """autoencoder: no sampling and no KL term, the baseline that it is."""
+    """autoencoder: a baseline without sampling and KL term."""
     score: Literal["combined", "local_reconstruction", "joint_knn", "latent_knn", "elbo", "reconstruction_error"] = (
         "combined"
     )
@@ -74,13 +73,13 @@ class ModelConfig(Section):
     hidden: int = Field(64, ge=1, le=4096)
     """Units of each hidden layer."""
     latent: int | None = Field(None, ge=1, le=512)
-    """Latent dimensions; chosen from the number of encoded columns where absent."""
+    """Latent dimensions; by default derived from the number of encoded columns."""
     beta: float = Field(1.0, ge=0)
     """Weight of the KL term."""
     warm_up: float = Field(0.3, ge=0, le=1)
     """Share of the steps over which beta grows from 0."""
     steps: int = Field(500, ge=1)
-    """Most optimiser steps."""
+    """Maximum number of optimiser steps."""
     batch_size: int = Field(128, ge=1)
     """Records in a training step, for each member."""
     learning_rate: float = Field(3e-3, gt=0)
@@ -94,35 +93,35 @@ class ModelConfig(Section):
     patience: int = Field(3, ge=1)
     """Epochs without a better held-out ELBO after which training stops."""
     neighbours: int = Field(10, ge=2, le=100)
-    """Training records that a record is rebuilt from, or measured against."""
+    """Training records that a record is reconstructed from or compared with."""
     max_reference: int = Field(10_000, ge=10)
-    """Most training records kept in the artifact for neighbour scores."""
+    """Maximum number of training records kept in the artifact for neighbour scores."""
     trim: float = Field(0.0, ge=0, le=0.5)
-    """Share of the training records that a first model finds most anomalous, left out of the final one: for
-    training records that are known to hold anomalies. Training takes twice as long."""
+    """Share of the training records to leave out of the final model, those that a first model scores highest; for
+    training records that contain anomalies. Training takes twice as long."""
     max_levels: int = Field(64, ge=2)
-    """Categories with a column of their own; rarer ones share one."""
+    """Maximum number of categories with a column of their own; rarer ones share one."""
     seed: int = Field(0, ge=0)
-    """Seed of everything random in training."""
+    """Seed of all randomness in training."""
 
 
 class MonitorConfig(Section):
-    """One watched table: what to read, what to learn, when to flag."""
+    """One watched table, with the settings of its model, schedule and alerts."""
 
     source: SecretStr | None = None
-    """SQLAlchemy address of the database that holds the records; the store's where absent."""
+    """SQLAlchemy address of the database that holds the records; the store's by default."""
     table: str | None = None
-    """Table or view, `schema.table` where it is not in the default schema. One of table and query is needed."""
+    """Table or view, `schema.table` outside the default schema. Set either table or query."""
     query: str | None = None
-    """A SELECT whose result is watched in place of a table."""
+    """A SELECT whose result is watched instead of a table."""
     key: Columns
     """Column (or columns) that is unique, never null, and grows."""
     time: str | None = None
     """Column with the time of a record."""
     updated: str | None = None
-    """Column with the time of a record's last change, by which corrections are found."""
+    """Column with the time of a record's last change; needed to detect corrections."""
     entity: str | None = None
-    """Column that says what a record is about: a machine, a customer."""
+    """Column with what a record is about, such as a machine or a customer."""
     numeric: Columns = ()
     """Numeric features."""
     boolean: Columns = ()
@@ -132,34 +131,34 @@ class MonitorConfig(Section):
     timestamp: Columns = ()
     """Date-time features, learned as time of day and day of week."""
     normal: str | None = None
-    """SQL condition for the records that may be trained on; all where absent."""
+    """SQL condition for the records that training may use; all records by default."""
     label: str | None = None
-    """Column that is true for known anomalies; used to evaluate, and by threshold = "f_beta"."""
+    """Column that is true for known anomalies; used by evaluate and by threshold = "f_beta"."""
     false_positive_rate: float = Field(0.01, gt=0, lt=1)
     """Share of normal records that may be flagged."""
     threshold: Literal["conformal", "online", "pot", "f_beta"] = "conformal"
-    """conformal: by rank among held-out normal records; online: that at first, and then following the scores of
-    each entity, so that the rate holds; pot: as conformal with a generalised Pareto tail; f_beta: the score that
-    maximises F-beta on labelled records."""
+    """conformal: by rank among held-out normal records; online: starts like conformal, then follows the scores of each
+    entity, so that the rate holds; pot: conformal with a generalised Pareto tail; f_beta: the score that maximises
+    F-beta on labelled records."""
     flag: Literal["rate", "fdr"] = "rate"
-    """rate: records above the threshold; fdr: as many of each batch as keep false_discovery_rate."""
+    """rate: records above the threshold; fdr: as many records of each batch as false_discovery_rate allows."""
     false_discovery_rate: float = Field(0.1, gt=0, lt=1)
     """Share of a batch's flagged records that may be normal on average, for flag = "fdr"."""
     f_beta: float = Field(1.0, gt=0)
     """Weight of recall against precision for threshold = "f_beta"."""
     holdout: Literal["auto", "random", "latest"] = "auto"
-    """Which normal records calibrate: the latest block in time, or a random draw; auto: latest where
-    the monitor has a time column."""
+    """Which normal records calibrate: the latest block in time, or a random draw; auto: latest if the monitor has a
+    time column."""
     max_training_records: int = Field(200_000, ge=10)
-    """The newest normal records that training reads, at most."""
+    """Maximum number of normal records that training reads, the newest ones."""
     batch_size: int = Field(50_000, ge=1)
     """Records read, scored and written at once."""
     lease: Duration = timedelta(minutes=15)
     """How long a worker may take for a batch before another may take it over."""
     settle: Duration = timedelta(0)
-    """Records younger than this wait for the next run, since keys may not commit in order (needs time)."""
+    """Records younger than this wait for the next run; set it if keys may commit out of order (needs time)."""
     late_after: Duration = timedelta(days=7)
-    """How long a batch is watched for records that come late, are corrected or vanish; it is then scored again."""
+    """How long a batch is watched for records that arrive late, are corrected or vanish; such a batch is rescored."""
     gap_after: Duration = timedelta(days=1)
     """A source whose newest record is older than this has stopped sending, which is an event (needs time)."""
     incident_gap: Duration = timedelta(minutes=15)
@@ -169,11 +168,11 @@ class MonitorConfig(Section):
     time_zone: TimeZone = "UTC"
     """Time zone of the monitor's cron expressions."""
     store_scores: Literal["anomalies", "all"] = "anomalies"
-    """all: keep the score of every record, not only of flagged ones."""
+    """all: keep the score of every record; anomalies: only of flagged records."""
     top_features: int = Field(5, ge=1)
     """Causes stored with a flagged record."""
     series: SeriesConfig | None = None
-    """Learn records as series of their entities; each record by itself where absent (needs time)."""
+    """Treat records as series of their entities; by default each record is scored by itself (needs time)."""
     model: ModelConfig = ModelConfig()
     retrain: RetrainConfig = RetrainConfig()
     drift: DriftConfig = DriftConfig()
@@ -187,34 +186,34 @@ class MonitorConfig(Section):
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """The channels that hear of it; `parse_config` has named all where the file names none."""
+        """The channels of its alerts; `parse_config` lists all of them if the file names none."""
         return self.alert.channels or ()
 
     @property
     def first_threshold(self) -> Literal["conformal", "pot", "f_beta"]:
-        """How the threshold is set in training, wherever it moves later."""
+        """The kind of threshold that training sets, before any tracking."""
         return "conformal" if self.threshold == "online" else self.threshold
 
     @property
     def is_in_order(self) -> bool:
-        """Whether its batches are scored one after another, since each goes on where the last one ended."""
+        """Whether its batches are scored one after another, since each continues from the state of the last."""
         return self.threshold == "online"
 
     @property
     def resample(self) -> timedelta | None:
-        """The step of the grid that records are read on; None where they are read as they are."""
+        """The step of the grid that records are read on; None without a grid."""
         return None if self.series is None else self.series.resample
 
     @property
     def grid(self) -> str | None:
-        """The grid in words, such as "10 s (mean)"; None where there is none."""
+        """The grid in words, such as "10 s (mean)"; None without a grid."""
         if self.series is None or self.series.resample is None:
             return None
         return f"{self.series.resample.total_seconds():g} s ({self.series.resample_by})"
 
     @property
     def has_to_settle(self) -> bool:
-        """Whether young records wait: as long as `settle`, and until their cell of the grid is over."""
+        """Whether new records wait for `settle`, and for the end of their cell of the grid."""
         return bool(self.settle) or self.resample is not None
 
     @property
@@ -237,7 +236,7 @@ class MonitorConfig(Section):
             "no feature is listed: fill numeric, boolean, categorical or timestamp": not names,
             f"the features {repeated} are listed twice": bool(repeated),
             "the label cannot be a feature": self.label in names,
-            "a key column says nothing about a record, so it cannot be a feature": bool(set(self.key) & set(names)),
+            "a key column cannot be a feature": bool(set(self.key) & set(names)),
             "lease must be longer than 0": self.lease <= timedelta(0),
             "settle needs a time column": bool(self.settle) and self.time is None,
             "retrain.history needs a time column": self.retrain.history is not None and self.time is None,
@@ -250,8 +249,8 @@ class MonitorConfig(Section):
                 self.flag == "fdr" and self.threshold == "f_beta"
             ),
         }
-        found = [text for text, is_wrong in checks.items() if is_wrong]
-        return found if self.series is None else [*found, *self._series_problems()]
+        problems = [text for text, is_wrong in checks.items() if is_wrong]
+        return problems if self.series is None else [*problems, *self._series_problems()]
 
     def _series_problems(self) -> list[str]:
         unfit = [name for name in self.features.names if name not in {*self.numeric, *self.boolean}]
@@ -273,7 +272,7 @@ class MonitorConfig(Section):
 
 
 class Config(Section):
-    """The whole of config.toml."""
+    """All settings of config.toml."""
 
     store: StoreConfig = StoreConfig()
     runtime: RuntimeConfig = RuntimeConfig()
@@ -292,10 +291,10 @@ class Config(Section):
         return self
 
     def monitor(self, name: str) -> MonitorConfig:
-        """The monitor of that name.
+        """Return the monitor of a name.
 
         Raises:
-            NoSuchMonitor: where there is none.
+            NoSuchMonitor: If there is none.
         """
         if name not in self.monitors:
             raise NoSuchMonitor(name, self.monitors)
@@ -303,10 +302,10 @@ class Config(Section):
 
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
-    """The configuration in a TOML file, with ``${NAME}`` replaced from `environ`.
+    """Return the configuration in a TOML file, with ``${NAME}`` replaced from `environ`.
 
     Raises:
-        ConfigError: where the file is missing, is no TOML, or holds a key or value that is not known.
+        ConfigError: If the file is missing, is not TOML, or has an unknown key or an invalid value.
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -323,7 +322,7 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
 
 
 def parse_config(raw: Mapping[str, Any], path: Path) -> Config:
-    """The configuration in a parsed TOML document; `path` is for errors and relative SQLite files."""
+    """Return the configuration in a parsed TOML document; `path` is for errors and relative SQLite files."""
     try:
         config = Config.model_validate(raw)
     except ValidationError as exc:
@@ -356,7 +355,7 @@ def _sentence(error: Any) -> str:
 
 
 def _known_keys(place: tuple[str | int, ...]) -> list[str]:
-    """The keys of the section at a place such as ("monitors", "pump", "model")."""
+    """Return the keys of the section at a place such as ("monitors", "pump", "model")."""
     section: type[BaseModel] = Config
     for part in place:
         if part in section.model_fields:
@@ -365,7 +364,7 @@ def _known_keys(place: tuple[str | int, ...]) -> list[str]:
 
 
 def _section_of(annotation: Any) -> type[BaseModel] | None:
-    """The section inside an annotation such as dict[str, MonitorConfig]."""
+    """Return the section inside an annotation such as dict[str, MonitorConfig]."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next(filter(None, map(_section_of, get_args(annotation))), None)
@@ -383,7 +382,7 @@ def _anchored(config: Config, folder: Path) -> Config:
 
 
 def _with_channels(config: Config) -> Config:
-    """The configuration with the channels of each monitor spelled out, each once."""
+    """Return the configuration with the channels of each monitor listed, without repeats."""
 
     def spelled_out(monitor: MonitorConfig) -> MonitorConfig:
         named = monitor.alert.channels

@@ -1,18 +1,18 @@
-"""The exception tree. Every error says what happened, what was expected and what to do.
+"""The exception tree. Every error states what happened, what was expected and what to do.
 
 PlumblineError
-├── ConfigError            config.toml is wrong
-├── UsageError             the call is wrong
+├── ConfigError            config.toml is invalid
+├── UsageError             the call is invalid
 │   └── NoSuchMonitor
-├── RecordsError           the records do not fit what was asked
+├── RecordsError           the records do not fit the request
 │   ├── MissingColumns
 │   ├── NotEnoughRecords
 │   └── RateTooSmall
 ├── ArtifactError          a stored model cannot be trusted
-├── BackendError           Keras' backend or device is not there
-├── BitsDiffer             this machine does not give a record the same bits in every batch
+├── BackendError           Keras' backend or device is not available
+├── BitsDiffer             on this machine a record does not get the same bits in every batch
 ├── SourceError            a watched table cannot be read
-├── AlertError             a channel did not take a message
+├── AlertError             a channel rejected a message
 └── StoreError             the service's own database cannot be used
     ├── NoChampion
     ├── LostLease
@@ -28,7 +28,7 @@ class PlumblineError(Exception):
 
 
 class ConfigError(PlumblineError):
-    """config.toml, or a value in it, is wrong."""
+    """config.toml, or a value in it, is invalid."""
 
 
 class UsageError(PlumblineError):
@@ -36,7 +36,7 @@ class UsageError(PlumblineError):
 
 
 class NoSuchMonitor(UsageError):
-    """A monitor was named that the configuration does not have."""
+    """The configuration has no monitor of this name."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         listed = ", ".join(sorted(known)) or "none"
@@ -47,7 +47,7 @@ class NoSuchMonitor(UsageError):
 
 
 class RecordsError(PlumblineError, ValueError):
-    """Records do not have the columns, types or number that were asked for."""
+    """Records do not have the expected columns, types or number."""
 
 
 class MissingColumns(RecordsError):
@@ -72,7 +72,7 @@ class NotEnoughRecords(RecordsError):
 
 
 class RateTooSmall(RecordsError):
-    """The false-positive rate asked for is below what the calibration records can resolve."""
+    """The calibration records are too few for the false-positive rate."""
 
     def __init__(self, rate: float, found: int) -> None:
         self.needed = math.ceil(1 / rate) - 1
@@ -88,7 +88,7 @@ class ArtifactError(PlumblineError):
 
 
 class BackendError(PlumblineError):
-    """The Keras backend or the device asked for is not available."""
+    """The requested Keras backend or device is not available."""
 
 
 class BitsDiffer(PlumblineError):
@@ -106,7 +106,7 @@ class SourceError(PlumblineError):
 
 
 class AlertError(PlumblineError):
-    """A channel did not take a message."""
+    """A channel rejected a message."""
 
 
 class StoreError(PlumblineError):

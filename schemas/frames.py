@@ -1,4 +1,4 @@
-"""What crosses a boundary as a frame: names and types of the columns of records and scores.
+"""Frames at the boundaries: names and types of the columns of records and scores.
 
 Records come from a source with the columns of `Features` (and key, time, entity, label), each in the form of its type:
 
@@ -52,7 +52,7 @@ class Features:
         return tuple(name for kind, names in self.by_type().items() if FORMS[kind] in forms for name in names)
 
     def missing_from(self, columns: Iterable[str]) -> list[str]:
-        """The features that `columns` lacks."""
+        """Return the features that `columns` lacks."""
         have = set(columns)
         return [name for name in self.names if name not in have]
 
@@ -62,9 +62,9 @@ class Cause:
     """The part of a record's anomaly score that is due to one feature.
 
     `share` is in units of the score; the shares of all features of a record sum to its score.
-    `deviation` is signed: how far the value lies above (+) or below (-) the expected one, in typical
-    deviations of that feature among normal records; for categories it is positive, the surprise.
-    `is_return` says of a series that the value is usual again, and the expected one is not: a fault went before.
+    `deviation` is the distance above (+) or below (-) the expected value, in typical deviations of that feature
+    among normal records; for categories it is positive, the surprise.
+    `is_return` is for series: the value is usual again, but an earlier fault affects the expected value.
     """
 
     feature: str
@@ -75,20 +75,20 @@ class Cause:
     is_return: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """The cause as the `attribution` column stores it."""
-        known = {
+        """Return the cause as the `attribution` column stores it."""
+        cause = {
             "feature": self.feature,
             "share": self.share,
             "deviation": self.deviation,
             "value": self.value,
             "expected": self.expected,
         }
-        return known | {"is_return": True} if self.is_return else known
+        return cause | {"is_return": True} if self.is_return else cause
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why one record has its score: its causes, largest share first."""
+    """The causes of one record's score, largest share first."""
 
     causes: tuple[Cause, ...] = field(default_factory=tuple)
 

@@ -24,9 +24,9 @@ _TAGS: dict[str, tuple[type, Callable[[str], KeyPart]]] = {
 
 
 LONGEST_KEY = 512
-"""Characters that the store has for `dump_key` of a key."""
+"""Maximum number of characters of `dump_key` in the store."""
 LONGEST_ENTITY = 255
-"""Characters that the store has for the name of an entity."""
+"""Maximum number of characters of an entity in the store."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class KeyRange:
 
 
 def dump_key(key: Key) -> str:
-    """The exact text form of a key, from which `load_key` makes the same key again.
+    """Return the exact text of a key, from which `load_key` restores the key.
 
     >>> dump_key((9007199254740993,))
     '[9007199254740993]'
@@ -49,7 +49,7 @@ def dump_key(key: Key) -> str:
 
 
 def load_key(text: str) -> Key:
-    """The key that `dump_key` wrote.
+    """Return the key that `dump_key` wrote.
 
     >>> load_key('[{"date": "2026-01-31"}, "pump-7"]')
     (datetime.date(2026, 1, 31), 'pump-7')
@@ -58,7 +58,7 @@ def load_key(text: str) -> Key:
 
 
 def key_label(key: Key) -> str:
-    """A key as people and joins see it: the bare value, or JSON where there are several parts.
+    """Return a key as people and joins see it: the bare value, or JSON for several parts.
 
     >>> key_label((42,)), key_label((7, "b"))
     ('42', '[7, "b"]')
@@ -69,13 +69,13 @@ def key_label(key: Key) -> str:
 
 
 def load_label(text: str, like: Key) -> Key:
-    """The key behind a label of `key_label`, its parts of the types that the parts of another key have.
+    """Return the key of a label that `key_label` wrote, with the types of another key's parts.
 
     >>> load_label("42", like=(7,)), load_label('["2026-01-31", "b"]', like=(date(2026, 1, 1), "a"))
     ((42,), (datetime.date(2026, 1, 31), 'b'))
 
     Raises:
-        ValueError: where it is no label of such a key.
+        ValueError: If it is not a label of such a key.
     """
     parts = [text] if len(like) == 1 else json.loads(text)
     if len(parts) != len(like):

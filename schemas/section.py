@@ -1,4 +1,4 @@
-"""What sections of the configuration are made of: frozen tables, durations, schedules, columns."""
+"""Building blocks of the configuration: sections, durations, schedules, columns."""
 
 import re
 from datetime import timedelta
@@ -15,13 +15,13 @@ _LONGEST = timedelta(days=36_525)  # beyond it, times of today plus or minus a d
 
 
 class Section(BaseModel):
-    """A table of the configuration: frozen, and a key that it does not know is an error."""
+    """A table of the configuration: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def parse_duration(value: object) -> object:
-    """A duration from text such as ``30s``, ``5m``, ``1h 30m``; anything else passes to the next check.
+    """Return the duration of a text such as ``30s``, ``5m`` or ``1h 30m``, and any other value as it is.
 
     >>> parse_duration("1h 30m")
     datetime.timedelta(seconds=5400)
@@ -37,7 +37,7 @@ def parse_duration(value: object) -> object:
 
 
 def is_duration(text: str) -> bool:
-    """Whether a text reads as a duration.
+    """Return whether a text is a duration.
 
     >>> is_duration("5m"), is_duration("*/5 * * * *")
     (True, False)
@@ -46,7 +46,7 @@ def is_duration(text: str) -> bool:
 
 
 def interval_of(schedule: str) -> timedelta | None:
-    """The interval of a schedule that is a duration; None of a cron expression.
+    """Return the interval of a schedule, or None for a cron expression.
 
     >>> interval_of("5m")
     datetime.timedelta(seconds=300)

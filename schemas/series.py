@@ -1,4 +1,4 @@
-"""The section of the configuration that makes a monitor one of series."""
+"""The section of the configuration for series."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,30 +13,30 @@ _SECOND = timedelta(seconds=1)
 
 
 class SeriesConfig(Section):
-    """How records are learned as series of their entities; every default works without tuning."""
+    """Settings of series of records; the defaults work without tuning."""
 
     models: Literal["per_entity", "shared", "auto"] = "auto"
     """per_entity: one model for each entity; shared: one for all; auto: one for each entity that has `fewest`
-    records, and a shared one for the others and for entities that come later."""
+    records, and a shared one for the others and for new entities."""
     max_gap: Duration | None = None
-    """After a longer step of time the past is forgotten; it never is where absent."""
+    """A longer step in time resets the past; never by default."""
     resample: Duration | None = None
-    """Step of a grid in time, in whole seconds: the records of an entity in a cell of it are learned as one, once the
-    cell is over. Each record by itself where absent."""
+    """Step of a grid in time, in whole seconds: the rows of an entity in a cell become one record once the cell is
+    over. By default each row is a record."""
     resample_by: Literal["mean", "last"] = "mean"
-    """What a cell holds of each feature: the mean of its values, or the last one."""
+    """The value of each feature in a cell: the mean of its values, or the last one."""
     smoothing: tuple[Annotated[int, Field(ge=1, le=LONGEST_HALF_LIFE)], ...] = Field((2, 8), min_length=1, max_length=8)
     """Half-lives of the score's running means, in records. An anomaly must last about as long as the shortest
-    one to count in full, which delays its alarm as much."""
+    one to count in full, which delays its alarm by as much."""
     reference: int = Field(2_000, ge=10)
-    """Most training records kept in a model to measure distances to."""
+    """Maximum number of training records kept in a model to measure distances to."""
     fewest: int = Field(300, ge=50)
     """Records that an entity needs for a model of its own, with models = "auto"."""
     select: Literal["all", "auto"] = "all"
-    """all: the views of a record count alike; auto: each by how well it tells synthetic anomalies in held-back normal
-    records of the entity."""
+    """all: the signals of a record count alike; auto: each by how well it detects synthetic anomalies in held-out
+    normal records of the entity."""
     network: bool = False
-    """Whether a variational autoencoder adds two views; training takes about eight times as long."""
+    """Whether a variational autoencoder adds two signals; training takes about eight times as long."""
     seed: int = Field(0, ge=0)
     """Seed of the autoencoders' training and of the synthetic anomalies; nothing else is random."""
 

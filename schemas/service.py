@@ -16,86 +16,86 @@ Time = Annotated[datetime, AfterValidator(_aware)]
 
 
 class ServiceConfig(Section):
-    """How `plumbline serve` runs."""
+    """Settings of `plumbline serve`."""
 
     api: bool = True
-    """Whether it answers HTTP."""
+    """Whether it serves HTTP."""
     host: str = "127.0.0.1"
-    """Address to listen on; any but this machine's own needs an API key in the store."""
+    """Address to listen on; any address other than this machine's own requires an API key in the store."""
     port: int = Field(8321, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
     max_body_bytes: int = Field(2**20, ge=1024)
-    """Most bytes of a request's body."""
+    """Maximum size of a request's body in bytes."""
     max_records: int = Field(1_000, ge=1)
-    """Most records of one request for scores."""
+    """Maximum number of records in one scoring request."""
     log: Literal["text", "json"] = "text"
-    """Form of a line of the log."""
+    """Format of a log line."""
 
 
 class AlertsConfig(Section):
-    """Where alerts go."""
+    """Channels that receive alerts."""
 
     channels: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")], SecretStr] = Field({})
     """Name and Apprise address of each channel."""
     per_hour: int = Field(20, ge=1)
-    """Most messages to a channel in an hour; what comes beyond is held back and sent as one."""
+    """Maximum number of messages to a channel per hour; further ones are held back and sent as one digest."""
 
 
 class RetrainConfig(Section):
-    """When a monitor is trained again, and on what."""
+    """When a monitor is retrained, and on which records."""
 
     every: Schedule = None
-    """Cron expression or interval at which `serve` asks for a training; never where absent."""
+    """Cron expression or interval at which `serve` requests a training; never by default."""
     on_drift: bool = False
-    """Whether drift asks for one."""
+    """Whether drift requests a training."""
     promote: Literal["if_better", "always", "manual"] = "if_better"
-    """What becomes of the new model; one that is degenerate is never promoted."""
+    """When the new model becomes champion; a degenerate model is never promoted."""
     history: Duration | None = None
-    """Length of the trailing window of records that a training learns from; bounded by max_training_records alone
-    where absent (needs time)."""
+    """Length of the trailing window of records that a training reads; by default only max_training_records bounds it
+    (needs time)."""
     cooldown: Duration = timedelta(days=1)
-    """Least time between two trainings that drift asks for."""
+    """Minimum time between two trainings that drift requests."""
 
 
 class DriftConfig(Section):
-    """When the newest records no longer look like those that a model was trained on."""
+    """When the newest records count as different from those that the model was trained on."""
 
     records: int = Field(2_000, ge=100)
-    """Newest records that are compared, in whole batches."""
+    """Newest records to compare, in whole batches."""
     level: float = Field(1e-4, gt=0, lt=1)
     """Level of the tests against chance: of the p-values against the uniform distribution, and of each index."""
     distance: float = Field(0.1, gt=0, lt=1)
-    """Least Kolmogorov-Smirnov distance that counts, since many records make any distance significant."""
+    """Smallest Kolmogorov-Smirnov distance that counts, since many records make any distance significant."""
     psi: float = Field(0.25, gt=0)
-    """Population stability index of a feature from which on it has drifted."""
+    """Population stability index at which a feature has drifted."""
 
 
 class MonitorAlerts(Section):
-    """What of a monitor is told, and to whom."""
+    """Which incidents of a monitor are reported, and to which channels."""
 
     channels: tuple[str, ...] | None = None
-    """Names of channels; all where absent."""
+    """Names of channels; all by default."""
     severity: float = Field(0.0, ge=0, le=100)
-    """An incident is told once its peak severity reaches this."""
+    """An incident is reported once its peak severity reaches this."""
     escalate_severity: float = Field(80.0, ge=0, le=100)
-    """It is told again once its peak severity reaches this."""
+    """It is reported again once its peak severity reaches this."""
     newest: Duration = timedelta(days=1)
-    """Incidents that ended longer ago than this are not told: the first run over a long history stays quiet."""
+    """Incidents that ended longer ago than this are not reported, so the first run over a long history stays quiet."""
 
 
 class MaintenanceWindow(Section):
-    """A time in which anomalies are expected: their rows are marked, and nobody is told."""
+    """A time in which anomalies are expected: their rows are marked, and no alert is sent."""
 
     cron: str | None = None
-    """When the window opens, again and again; `duration` says how long it lasts."""
+    """When the window opens, repeatedly, each time for `duration`."""
     duration: Duration | None = None
-    """Length of a window that opens by `cron`."""
+    """Length of a window by `cron`."""
     start: Time | None = None
-    """Begin of a window that happens once."""
+    """Start of a single window."""
     end: Time | None = None
-    """End of a window that happens once."""
+    """End of a single window."""
     entity: str | None = None
-    """The entity that it is about; all where absent."""
+    """The entity that it applies to; all by default."""
 
     @model_validator(mode="after")
     def _check(self) -> "MaintenanceWindow":

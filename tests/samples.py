@@ -1,4 +1,4 @@
-"""Small records and models that tests share."""
+"""Small sets of records and small models for tests."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ SMALL = ModelConfig(members=2, hidden=16, steps=150, patience=3)
 
 
 def make_records(n: int, seed: int = 0) -> pd.DataFrame:
-    """Normal records of every type: flow and pressure follow the load, the mode follows the flow."""
+    """Return normal records with features of every type: flow and pressure follow the load, the mode the flow."""
     rng = np.random.default_rng(seed)
     load = rng.normal(size=n)
     flow = 50 + 10 * load + rng.normal(size=n)

@@ -1,1 +1,1 @@
-"""How fast and how large: reading, scoring and the whole way, each beside a limit or a peer of the same run."""
+"""Benchmark of speed and memory: reading, scoring and both together, each compared with a limit or a peer."""

@@ -1,6 +1,6 @@
-"""The benchmark of speed and memory, run as ``python -m benchmarks.speed``.
+"""Benchmark of speed and memory: ``python -m benchmarks.speed``.
 
-It makes its own table in a temporary database. Progress goes to stderr, the figures to stdout.
+It creates its own table in a temporary database. Progress goes to stderr, the figures to stdout.
 """
 
 import argparse
@@ -18,12 +18,12 @@ from benchmarks.speed.table import KEY, TABLE, write_records
 
 STEPS = ("read", "score", "quarter", "whole", "isolation_forest", "lof")
 STARTS = 3  # of each process whose start is measured
-FEWEST_ROWS = 2_000  # a calibrated rate of one in a thousand takes as many
+MIN_ROWS = 2_000  # a calibrated rate of one in a thousand needs them
 _PLUMBLINE = ("-m", "jobs.cli")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark; 0 when it succeeded, 1 when a step failed, 2 when the call was wrong."""
+    """Run the benchmark; return 0 if it succeeded, 1 if a step failed, 2 if the call was wrong."""
     options = _parser().parse_args(arguments)
     size = Size(options.rows, options.columns)
     machine = Machine(_processor(), os.cpu_count() or 1, options.threads, os.getloadavg()[0])
@@ -52,8 +52,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _rows(text: str) -> int:
     rows = int(text)
-    if rows < FEWEST_ROWS:
-        raise argparse.ArgumentTypeError(f"expected {FEWEST_ROWS} or more, received {rows}")
+    if rows < MIN_ROWS:
+        raise argparse.ArgumentTypeError(f"expected {MIN_ROWS} or more, received {rows}")
     return rows
 
 
@@ -69,7 +69,7 @@ def _measured(size: Size, database: Database, threads: int) -> dict[str, Timing]
 
 
 def _prepared(folder: Path, config: Path, size: Size, environment: Mapping[str, str]) -> dict[str, Timing]:
-    """Make the table and the models as a user would; what import and training took."""
+    """Create the table and the models as a user would, and time import and training."""
     file = folder / f"{TABLE}.parquet"
     write_records(file, size.rows, size.columns, size.normal)
     settings = ("--config", str(config))
@@ -91,7 +91,7 @@ def _step(name: str, config: Path, environment: Mapping[str, str]) -> dict[str, 
 
 
 def _starts(config: Path, environment: Mapping[str, str]) -> dict[str, Timing]:
-    """The whole life of processes, from outside."""
+    """Time processes from start to end."""
     calls = {
         "python": ("-c", ""),
         "keras": ("-c", "import keras"),
@@ -120,8 +120,8 @@ def _limits(threads: int) -> dict[str, str]:
 
 
 def _processor() -> str:
-    known = Path("/proc/cpuinfo")
-    lines = known.read_text(encoding="utf-8").splitlines() if known.exists() else []
+    cpu_info = Path("/proc/cpuinfo")
+    lines = cpu_info.read_text(encoding="utf-8").splitlines() if cpu_info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else "A processor without a name"
 

@@ -18,7 +18,7 @@ STARTS = {
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds that each repetition took for so many records, and the most memory its process held."""
+    """Number of records, seconds of each repetition, and peak memory of the process."""
 
     records: int
     seconds: tuple[float, ...]
@@ -45,13 +45,13 @@ class Timing:
 
 @dataclass(frozen=True)
 class Machine:
-    """What the figures were measured on."""
+    """The machine that the figures were measured on."""
 
     processor: str
     cores: int
     threads: int
     load: float
-    """Processes that wanted to run when the benchmark started: it shares the machine with them."""
+    """Runnable processes at the start of the benchmark, which shares the machine with them."""
 
     def __str__(self) -> str:
         used = f"{self.processor}, {self.cores} cores, {self.threads} threads used"
@@ -59,13 +59,13 @@ class Machine:
 
 
 def report(timings: Mapping[str, Timing], size: Size, database: str, machine: Machine) -> str:
-    """The section of a document."""
+    """Return the section for the document."""
     parts = (_setting(size, database, machine), _rates(timings), _memory(timings), _starts(timings))
     return "\n".join("\n".join((*part, "")) for part in parts)
 
 
 def ratio(ours: Timing, other: Timing) -> float:
-    """How many times as fast as the other, by rates.
+    """Return the ratio of two rates.
 
     >>> ratio(Timing(100, (1.0,)), Timing(1000, (5.0,)))
     0.5
@@ -74,12 +74,12 @@ def ratio(ours: Timing, other: Timing) -> float:
 
 
 def growth(small: Timing, large: Timing) -> float:
-    """The peak of the larger table over that of the smaller: 1 where memory does not depend on the table."""
+    """Return the peak memory of the larger table over the smaller: 1 if memory does not depend on the table."""
     return large.peak_bytes / small.peak_bytes
 
 
 def slowest_stage(timings: Mapping[str, Timing]) -> Timing:
-    """The stage that bounds the whole way, if every other one cost nothing."""
+    """Return the stage that limits the whole pipeline if the other stage takes no time."""
     return min((timings["read"], timings["score"]), key=lambda timing: timing.rate)
 
 

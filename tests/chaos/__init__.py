@@ -1,4 +1,4 @@
-"""Kills, crashes, wrong clocks and full disks under real processes, after which all must be as if nothing had been.
+"""Kills, crashes, wrong clocks and full disks under real processes, compared with an undisturbed run.
 
-`python -m tests.chaos --help` says how to run it; docs/reliability.md says what it found.
+Run `python -m tests.chaos --help` for its options; docs/reliability.md has the results.
 """

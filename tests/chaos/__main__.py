@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: so many kills on a database, in rounds of twenty, and what came of them."""
+"""`python -m tests.chaos`: kills on a database, in rounds of twenty, with a report of each round."""
 
 import os
 import tempfile
@@ -20,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 @click.option("--kills", default=200, show_default=True, type=click.IntRange(1))
 @click.option("--seed", default=0, show_default=True)
 def main(database, kills, seed):
-    """Kill processes while they score, and compare what they leave behind with an undisturbed run."""
+    """Kill processes while they score, and compare the results with an undisturbed run."""
     total, failed = Counter(), 0
     with (
         tempfile.TemporaryDirectory() as folder,

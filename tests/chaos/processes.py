@@ -1,4 +1,4 @@
-"""Processes of the service, kept alive as often as they are killed."""
+"""Processes of the service, restarted whenever they are killed."""
 
 import itertools
 import json
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from tests.chaos.waiting import until
 from tests.workspace import ROOT
 
-_RIPE_AFTER_SECONDS = itertools.cycle([6.0, 4.0, 9.0, 7.0, 12.0])
+_SECONDS_BEFORE_WORK = itertools.cycle([6.0, 4.0, 9.0, 7.0, 12.0])
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 @dataclass(frozen=True)
 class Role:
-    """What a process does, under a name that the database knows it by."""
+    """The task of a process, with its name for the database."""
 
     name: str
     arguments: tuple[str, ...]
@@ -30,12 +30,12 @@ class Process:
     """A running process and the end of its log.
 
     Args:
-        role: what it does.
+        role: its task.
         config: its configuration file.
-        was_harmed: whether its database fails now.
+        had_fault: whether its database has failed since its start.
     """
 
-    def __init__(self, role, config, *, was_harmed):
+    def __init__(self, role, config, *, had_fault):
         self.role, self.name = role, role.name
         environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
         self._process = subprocess.Popen(
@@ -47,43 +47,43 @@ class Process:
         )
         self.pid = self._process.pid
         self.log = []
-        self.was_harmed = was_harmed
-        self._ripe_at = time.monotonic() + next(_RIPE_AFTER_SECONDS)
+        self.had_fault = had_fault
+        self._works_from = time.monotonic() + next(_SECONDS_BEFORE_WORK)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     @property
     def is_ready(self):
-        """Whether it listens to signals; a command always does, in its way."""
-        return not self.role.is_serving or self.said("serving") > 0
+        """Whether it handles signals; a command always does."""
+        return not self.role.is_serving or self.count_logged("serving") > 0
 
     @property
     def is_at_work(self):
-        """Whether it has begun to score; a command, which says nothing, is given a time that differs each time."""
+        """Whether it has begun to score; for a command, which logs nothing, this is assumed after a varying time."""
         if self.role.is_serving:
-            return self.code is None and self.said("loaded the champion") > 0
-        return self.code is None and time.monotonic() > self._ripe_at
+            return self.code is None and self.count_logged("loaded the champion") > 0
+        return self.code is None and time.monotonic() > self._works_from
 
     @property
     def code(self):
-        """The exit code; None while it runs."""
+        """The exit code, or None while it runs."""
         return self._process.poll()
 
-    def said(self, *beginnings):
-        """How many lines of its log begin so."""
+    def count_logged(self, *beginnings):
+        """Count the lines of its log with these beginnings."""
         return sum(line["message"].startswith(beginnings) for line in list(self.log))
 
     def kill(self):
-        """SIGKILL."""
+        """Send SIGKILL."""
         self._process.kill()
         self._end()
 
     def stop(self):
-        """SIGTERM."""
+        """Send SIGTERM."""
         self._process.terminate()
 
     def ended(self):
-        """Wait for the end; the exit code."""
+        """Wait for the end, and return the exit code."""
         until(lambda: self.code is not None, f"{self.name} ends")
         self._end()
         return self.code
@@ -99,18 +99,18 @@ class Process:
 
 
 class Pool:
-    """One process for each role, started anew when it has ended.
+    """One process for each role, restarted when it has ended.
 
     Args:
-        roles: what they do.
-        configure: writes the configuration of a name and gives its file.
+        roles: their tasks.
+        configure: writes the configuration of a name and returns its file.
     """
 
     def __init__(self, roles, configure):
         self._configs = {role: configure(role.name) for role in roles}
         self._by_role = {}
         self.logs = []
-        self._is_harmed = False
+        self._has_fault = False
 
     def __enter__(self):
         self.tend()
@@ -122,11 +122,11 @@ class Pool:
 
     @property
     def processes(self):
-        """Those that were started last."""
+        """The latest process of each role."""
         return list(self._by_role.values())
 
     def tend(self, *, with_commands=True):
-        """Start what has ended; a service must not end by itself, and no command may fail without a reason."""
+        """Restart ended processes; a service must not end by itself, and a command must not fail without a reason."""
         for role, config in self._configs.items():
             process = self._by_role.get(role)
             if process is not None and process.code is None:
@@ -134,16 +134,16 @@ class Pool:
             if process is not None:
                 self._bury(process)
             if role.is_serving or with_commands:
-                self._by_role[role] = Process(role, config, was_harmed=self._is_harmed)
+                self._by_role[role] = Process(role, config, had_fault=self._has_fault)
 
     @contextmanager
     def excused(self):
-        """Whatever lives in the time of a block may fail for what happens in it."""
+        """Let processes that run during a block fail."""
         for process in self.processes:
-            process.was_harmed = True
-        self._is_harmed = True
+            process.had_fault = True
+        self._has_fault = True
         yield
-        self._is_harmed = False
+        self._has_fault = False
 
     def kill(self, process):
         """Kill a process, and start its successor."""
@@ -153,7 +153,7 @@ class Pool:
         self.tend()
 
     def stop(self):
-        """Stop all, the services after their current batch, once they listen to signals."""
+        """Stop all processes once they handle signals; services finish their current batch."""
         self.until(lambda: all(process.is_ready for process in self.processes), "all serve", with_commands=False)
         for process in self.processes:
             process.stop()
@@ -161,7 +161,7 @@ class Pool:
             self._bury(process, is_stopped=True)
 
     def until(self, condition, what, pause=0.02, *, with_commands=True):
-        """Wait for a condition while the processes are kept alive."""
+        """Wait for a condition while ended processes are restarted."""
 
         def look():
             self.tend(with_commands=with_commands)
@@ -171,8 +171,8 @@ class Pool:
 
     def _bury(self, process, *, is_stopped=False):
         code = process.ended()
-        # What cannot be begun, and a command that fails or is stopped, is begun again by whoever began it.
-        is_excused = (process.was_harmed and not process.said("serving")) or (
+        # A service that cannot start, and a command that fails or is stopped, would be restarted by its supervisor.
+        is_excused = (process.had_fault and not process.count_logged("serving")) or (
             is_stopped and not process.role.is_serving
         )
         is_expected = code == 0 and (is_stopped or not process.role.is_serving)

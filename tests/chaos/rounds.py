@@ -1,4 +1,4 @@
-"""A round: processes are disturbed while they score a table that is written to; then everything is compared."""
+"""A round: processes are disturbed while they score a changing table; then the results are compared."""
 
 import random
 import tempfile
@@ -19,14 +19,14 @@ from tests.chaos.site import Site, let_leases_run_out
 from tests.chaos.waiting import at_once, pass_seconds
 
 _SKEW_SECONDS = 120
-_STRIKES = ("anywhere", "inside", "inside", "after")
+_KILL_POINTS = ("anywhere", "inside", "inside", "after")
 _IS_SENT = and_(alerts.c.incident_id.is_not(None), alerts.c.state == "sent")
 _FAILED = ("a run failed", "failed:", "Error:")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one round is to do."""
+    """The plan of one round."""
 
     database: str
     kills: int
@@ -36,7 +36,7 @@ class Plan:
 
 @dataclass
 class Report:
-    """What one round did and found."""
+    """The counts and problems of one round."""
 
     plan: Plan
     counts: Counter = field(default_factory=Counter)
@@ -44,12 +44,12 @@ class Report:
 
 
 class Round:
-    """A round in a folder of its own.
+    """A round in a separate folder.
 
     Args:
-        plan: what to do.
-        site: where.
-        received: what the channel for alerts is sent.
+        plan: kills and faults.
+        site: databases and configurations.
+        received: messages that the alert channel receives.
     """
 
     def __init__(self, plan, site, received):
@@ -59,7 +59,7 @@ class Round:
         self._engine = None
 
     def run(self):
-        """Disturb, let everything come to rest, and compare."""
+        """Disturb the processes, let them finish, and compare."""
         engine = self._engine = self._site.prepare()
         roles = _roles(self._rng)
         with Feeder(engine, self._plan.seed) as feeder, Pool(roles, self._site.configure) as pool:
@@ -76,18 +76,18 @@ class Round:
         faults = sorted(self._rng.sample(range(self._plan.kills), self._plan.faults))
         for number in range(self._plan.kills):
             if number in faults:
-                self._harm(pool)
-            self._strike(pool)
+                self._cause_fault(pool)
+            self._kill_one(pool)
 
-    def _strike(self, pool):
-        """Kill a process that has begun to work, wherever it is, inside a transaction that writes, or after one."""
-        kind = self._rng.choice(_STRIKES)
+    def _kill_one(self, pool):
+        """Kill a working process: anywhere, inside a writing transaction, or after one."""
+        kind = self._rng.choice(_KILL_POINTS)
         victim = pool.until(lambda: self._aimed(pool, kind), "a process can be hit")
         pool.kill(victim)
         self._counts.update({"kills": 1, f"kills {kind}": 1})
 
     def _aimed(self, pool, kind):
-        """A process at the very point where it is to be hit; None where it did not get there."""
+        """Return a process at the chosen point, or None if it did not get there."""
         victim, database = self._some_at_work(pool), self._site.database
         if kind == "anywhere":
             pass_seconds(self._rng.uniform(0, 0.5))
@@ -95,18 +95,18 @@ class Round:
             return None
         if kind == "after" and not at_once(lambda: not database.is_writing(victim)):
             return None
-        return victim if victim.code is None else None  # a command may have had nothing more to do
+        return victim if victim.code is None else None  # a command may have finished
 
     def _some_at_work(self, pool):
-        found = pool.until(lambda: [process for process in pool.processes if process.is_at_work], "a process scores")
-        return self._rng.choice(found)
+        working = pool.until(lambda: [process for process in pool.processes if process.is_at_work], "a process scores")
+        return self._rng.choice(working)
 
-    def _harm(self, pool):
-        """Let the database fail under the processes until one has noticed, and then be well again."""
+    def _cause_fault(self, pool):
+        """Let the database fail until a process has noticed, then recover."""
         victim = self._some_at_work(pool)
         at_once(lambda: self._site.database.is_writing(victim) or victim.code is not None)
         with pool.excused():
-            with self._site.database.harmed(pool.processes, self._rng):
+            with self._site.database.faulty(pool.processes, self._rng):
                 self._until_noticed(pool)
             done = self._done_batches()
             pool.until(lambda: self._done_batches() > done, "the processes go on")
@@ -118,7 +118,7 @@ class Round:
         pool.until(lambda: self._failures(pool) > before, noticed, with_commands=False)
 
     def _failures(self, pool):
-        return sum(process.said(*_FAILED) for process in pool.processes)
+        return sum(process.count_logged(*_FAILED) for process in pool.processes)
 
     def _done_batches(self):
         with self._engine.connect() as connection:
@@ -126,7 +126,7 @@ class Round:
             return connection.scalar(finished) or 0
 
     def _rest(self, pool, expected):
-        """Wait until everything is as it should be, stop all processes, and look again; what is wrong then."""
+        """Wait until the results are right, stop all processes, and return the remaining problems."""
         with self._engine.begin() as connection:
             let_leases_run_out(connection)
         with suppress(TimeoutError):
@@ -136,10 +136,10 @@ class Round:
 
     def _problems(self, expected):
         with self._engine.connect() as connection:
-            verdict = compare(read_outcome(connection), expected)
+            difference = compare(read_outcome(connection), expected)
             for name in ("lost", "doubled", "different"):
-                self._counts[name] = getattr(verdict, name)
-            return [*verdict.sentences, *broken_rules(connection, self._received)]
+                self._counts[name] = getattr(difference, name)
+            return [*difference.sentences, *broken_rules(connection, self._received)]
 
     def _count(self, pool, expected):
         with self._engine.connect() as connection:
@@ -162,7 +162,7 @@ class Round:
 
 
 def play(plan, model, server):
-    """Carry a plan out in a folder and a database of its own."""
+    """Run a plan in a separate folder and database."""
     with tempfile.TemporaryDirectory(prefix="plumbline-chaos-") as name, receiving() as channel:
         folder = Path(name)
         with small_disk(folder) if plan.database == "sqlite" else nullcontext():
@@ -173,13 +173,13 @@ def play(plan, model, server):
 
 
 def plans(database, kills, seed, kills_in_a_round=20):
-    """Rounds that have so many kills together."""
+    """Return plans of rounds with a total number of kills."""
     sizes = [kills_in_a_round] * (kills // kills_in_a_round) + [kills % kills_in_a_round]
     return [Plan(database, size, seed * 1000 + number) for number, size in enumerate(sizes) if size]
 
 
 def _roles(rng):
-    """Two services, a third one whose clock is off, and commands."""
+    """Return two services, a third one with a wrong clock, and commands."""
     skew = rng.choice([-_SKEW_SECONDS, _SKEW_SECONDS])
     return [
         Role("one", ("jobs.cli", "serve")),

@@ -1,4 +1,4 @@
-"""A place to be disturbed: a store with a trained model, a watched table, and configurations for processes."""
+"""The site of a round: a store with a trained model, a watched table, and configurations for processes."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,7 +46,7 @@ _SMALL, _LARGE = 20, 5_000
 
 
 def train(folder):
-    """A small model, trained once and scored with everywhere."""
+    """Train a small model, which all rounds use."""
     workspace = Workspace(folder)
     readings().to_csv(folder / "readings.csv", index=False)
     workspace.configure("sqlite:///plumbline.db", PUMP)
@@ -62,9 +62,9 @@ class Site:
 
     Args:
         folder: for configurations.
-        database: holds both.
+        database: of both.
         model: the champion.
-        channel: address that alerts go to.
+        channel: address for alerts.
     """
 
     folder: Path
@@ -73,16 +73,16 @@ class Site:
     channel: str
 
     def prepare(self):
-        """An engine on the new store."""
+        """Return an engine on the new store."""
         return self._store(self.database.url("harness"))
 
     def configure(self, name):
-        """Write the configuration of a process; its file."""
+        """Write the configuration of a process, and return its file."""
         url = self.database.url(name)
         return self._write(name, store=url, source=url, channel=self.channel, batch_size=_SMALL)
 
     def undisturbed(self):
-        """The outcome of one run over the table as it is now, in a store of its own, in large batches."""
+        """Return the outcome of one run over the present table, in a separate store, in large batches."""
         store = f"sqlite:///{self.folder / 'undisturbed.db'}"
         engine = self._store(store)
         source = self.database.url("harness")
@@ -106,5 +106,5 @@ class Site:
 
 
 def let_leases_run_out(connection):
-    """Five minutes pass for the alerts that a killed process was about to deliver."""
+    """Expire the leases of alerts that a killed process was about to deliver."""
     connection.execute(text("UPDATE alerts SET lease_until = created_at WHERE state = 'sending'"))

@@ -1,4 +1,4 @@
-"""The command line in a process whose clock is some seconds off: `python -m tests.chaos.skewed SECONDS COMMAND`."""
+"""The command line in a process with a wrong clock: `python -m tests.chaos.skewed SECONDS COMMAND`."""
 
 import sys
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from jobs.app import App
 
 
 def skew(seconds):
-    """Move every clock that the service reads."""
+    """Shift every clock that the service reads."""
     offset = timedelta(seconds=seconds)
 
     class Skewed(datetime):

@@ -1,4 +1,4 @@
-"""Whatever ends a process, a database or a disk at whatever moment, what is left is as if nothing had happened."""
+"""After kills, crashes and full disks at any moment, the results equal an undisturbed run."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def server(plan):
         yield server
 
 
-# A server that dies while somebody connects leaves a connection that nobody was given, to close it.
+# A server that dies while a client connects leaves a connection that no code owns and closes.
 @pytest.mark.filterwarnings("ignore:.*deleted while still open:ResourceWarning")
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: f"{plan.database}-{plan.seed}")
 def test_kills_crashes_full_disks_and_wrong_clocks_leave_no_trace(plan, model, server):

@@ -1,4 +1,4 @@
-"""The comparison after a round notices what it is made for."""
+"""The comparison after a round detects lost, duplicated and different rows."""
 
 from dataclasses import replace
 
@@ -13,36 +13,36 @@ EXPECTED = Outcome(
 )
 
 
-def verdict(**parts):
-    found = compare(replace(EXPECTED, **parts), EXPECTED)
-    return found.lost, found.doubled, found.different, len(found.sentences)
+def difference(**parts):
+    result = compare(replace(EXPECTED, **parts), EXPECTED)
+    return result.lost, result.doubled, result.different, len(result.sentences)
 
 
 def test_an_equal_outcome_has_no_difference():
-    assert verdict() == (0, 0, 0, 0)
+    assert difference() == (0, 0, 0, 0)
 
 
-def test_a_record_that_is_missing_is_lost():
-    assert verdict(scores=[(1, 0.5)]) == (1, 0, 0, 1)
+def test_a_missing_record_is_lost():
+    assert difference(scores=[(1, 0.5)]) == (1, 0, 0, 1)
 
 
-def test_a_record_that_is_there_twice_is_doubled():
-    assert verdict(anomalies=[("2", 9.0), ("2", 9.0)]) == (0, 1, 0, 1)
+def test_a_repeated_record_is_doubled():
+    assert difference(anomalies=[("2", 9.0), ("2", 9.0)]) == (0, 1, 0, 1)
 
 
 def test_a_last_bit_is_a_difference():
-    assert verdict(scores=[(1, 0.5), (2, 9.000000000000002)]) == (0, 0, 1, 1)
+    assert difference(scores=[(1, 0.5), (2, 9.000000000000002)]) == (0, 0, 1, 1)
 
 
-def test_what_should_not_be_there_is_a_difference():
-    assert verdict(incidents=[*EXPECTED.incidents, ("13:00", "a", 1)]) == (0, 0, 1, 1)
+def test_an_additional_incident_is_a_difference():
+    assert difference(incidents=[*EXPECTED.incidents, ("13:00", "a", 1)]) == (0, 0, 1, 1)
 
 
 def test_messages_are_counted_by_incident_and_reason():
-    told = {"title": "pump, a: anomalous (severity 50)", "message": "Monitor: pump\nSee: plumbline incidents show 7"}
-    worse = told | {"title": "pump, a: has become severe (severity 90)"}
+    opened = {"title": "pump, a: anomalous (severity 50)", "message": "Monitor: pump\nSee: plumbline incidents show 7"}
+    worse = opened | {"title": "pump, a: has become severe (severity 90)"}
     event = {"title": "pump: drift", "message": "The records have drifted."}
-    assert messages_by_alert([told, told, worse, event]) == {(7, "opened"): 2, (7, "escalated"): 1}
+    assert messages_by_alert([opened, opened, worse, event]) == {(7, "opened"): 2, (7, "escalated"): 1}
 
 
 def test_rounds_have_all_kills_together():

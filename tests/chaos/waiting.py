@@ -1,4 +1,4 @@
-"""Waiting for a condition, never for a time."""
+"""Waits for conditions, never for a fixed time."""
 
 import time
 
@@ -6,23 +6,23 @@ DEADLINE_SECONDS = 240
 
 
 def until(condition, what, pause=0.02):
-    """Wait until a condition holds; what it gave.
+    """Wait until a condition holds, and return its value.
 
     Args:
-        condition: called again and again.
-        what: it stands for, said where it never holds.
-        pause: seconds between two looks.
+        condition: called repeatedly.
+        what: description of the condition, for the error.
+        pause: seconds between two calls.
     """
     give_up_at = time.monotonic() + DEADLINE_SECONDS
-    while not (found := condition()):
+    while not (value := condition()):
         if time.monotonic() > give_up_at:
-            raise TimeoutError(f"In {DEADLINE_SECONDS} s it did not happen that {what}.")
+            raise TimeoutError(f"Waited {DEADLINE_SECONDS} s in vain until {what}.")
         time.sleep(pause)
-    return found
+    return value
 
 
 def at_once(condition):
-    """Wait for a condition without a pause, since it holds for a millisecond; False where it does not come soon."""
+    """Wait up to a second for a condition that holds for a millisecond only; return whether it came."""
     give_up_at = time.monotonic() + 1
     while not condition():
         if time.monotonic() > give_up_at:
@@ -31,5 +31,5 @@ def at_once(condition):
 
 
 def pass_seconds(seconds):
-    """Let a random time pass: here it is the point that nothing is waited for."""
+    """Let a random time pass, independent of any condition."""
     time.sleep(seconds)

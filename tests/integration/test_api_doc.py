@@ -71,6 +71,6 @@ def test_its_error_is_the_actual_one(client):
 def test_it_names_every_documented_status():
     paths = create_app(None).openapi()["paths"]
     answers = [operation["responses"] for methods in paths.values() for operation in methods.values()]
-    promised = {int(status) for statuses in answers for status in statuses}
-    named = {int(status) for status in re.findall(r"\b[45]\d\d\b", PAGE.partition("| status | says |")[2])}
+    promised = {int(status) for responses in answers for status in responses}
+    named = {int(status) for status in re.findall(r"\b[45]\d\d\b", PAGE.partition("| status | meaning |")[2])}
     assert {status for status in promised if status >= 400} == named - {500}

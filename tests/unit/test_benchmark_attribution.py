@@ -1,4 +1,4 @@
-"""The benchmark of attribution changes what it says and counts what it should."""
+"""The attribution benchmark changes one feature at a time and counts first causes."""
 
 import pandas as pd
 
@@ -51,6 +51,6 @@ def test_the_summary_means_over_real_tables_only():
     ]
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path, capsys):
+def test_a_missing_folder_is_refused(tmp_path, capsys):
     assert main(["--data", str(tmp_path / "none")]) == 2
     assert "There is no table" in capsys.readouterr().err

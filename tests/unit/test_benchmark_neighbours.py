@@ -1,4 +1,4 @@
-"""The benchmark of the neighbour search compares it with an exact one."""
+"""The benchmark of the neighbour search compares it with an exact search."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def test_a_table_that_is_searched_whole_is_left_out(tmp_path):
     assert compare(Task(tmp_path / "small.npz", 20_000, seed=0)) is None
 
 
-def test_a_larger_table_tells_how_many_records_differ(tmp_path):
+def test_a_larger_table_reports_how_many_records_differ(tmp_path):
     save_table(tmp_path / "large.npz", 5_020)
     comparison = compare(Task(tmp_path / "large.npz", 20_000, seed=0))
     assert (comparison.reference, comparison.coordinates) == (2_500, 40)

@@ -1,4 +1,4 @@
-"""The benchmark of sizes measures a table and tells it in order."""
+"""The benchmark of sizes measures tables and reports them in order."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ def test_a_process_that_only_reads_fits_nothing(tmp_path):
     assert cost.peak_mib > 10
 
 
-def test_tables_are_told_from_the_smallest_to_the_largest():
+def test_tables_are_reported_from_the_smallest_to_the_largest():
     costs = [
         (Cost(name, records, 10, 0.0, 100.0), Cost(name, records, 10, 7.25, 812.4))
         for name, records in (("large", 619_326), ("small", 33))

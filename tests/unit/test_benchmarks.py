@@ -1,4 +1,4 @@
-"""The benchmark on labelled tables: what methods see, what is measured, and what is reported."""
+"""The benchmark on labelled tables: inputs of the methods, measurements and reports."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def labelled(normal=120, anomalies=12, seed=0):
-    """Two correlated columns and a nominal one; anomalies break the correlation and have a value of their own."""
+    """Return two correlated columns and a nominal one; anomalies break the correlation and have their own value."""
     rng = np.random.default_rng(seed)
     level = rng.normal(size=normal + anomalies)
     is_anomaly = np.arange(normal + anomalies) >= normal
@@ -101,7 +101,7 @@ def test_a_file_that_measures_nothing_is_refused(tmp_path, content, reason):
         read_table(tmp_path / "bad.npz")
 
 
-def test_tables_are_found_below_a_folder_without_those_left_out(tmp_path):
+def test_tables_are_found_below_a_folder_without_excluded_ones(tmp_path):
     (tmp_path / "deep").mkdir()
     for name in ("b.npz", "deep/a.parquet", "nsl_kdd_test.parquet", "notes.txt"):
         (tmp_path / name).touch()
@@ -189,7 +189,7 @@ def test_a_file_with_other_columns_is_not_taken_for_results(tmp_path):
 
 
 def results_of(scores):
-    """Results with the given (auroc, ap) by method and table, the same for two seeds."""
+    """Return results with the given (auroc, ap) by method and table, the same for two seeds."""
     lines = [
         {"dataset": table, "kind": "numeric", "method": method, "seed": seed, "auroc": auroc, "average_precision": ap}
         for method, by_table in scores.items()
@@ -214,7 +214,7 @@ def test_the_summary_tests_gains_by_the_signed_ranks_of_tables():
     assert "| knn | +0.0350 | 6/0/0 | 0.0312 | +0.0000 | 0/6/0 | 1 |" in text  # six gains of six: p = 2 / 2**6
 
 
-def test_means_are_over_the_tables_that_every_method_has_and_the_summary_says_so():
+def test_means_are_over_the_tables_of_every_method_and_the_summary_reports_it():
     text = summary(results_of({"combined": {"a": (0.9, 0.5), "b": (0.1, 0.1)}, "lof": {"a": (0.6, 0.5)}}))
     assert "Means over 1 tables and 2 seed(s); rank 1 is best. 1 left out because a method lacks them: lof 1." in text
     assert "| combined | 0.9000 |" in text
@@ -226,7 +226,7 @@ def run_benchmark(folder, out, *extra):
     return subprocess.run([*command, *extra], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_an_interrupted_run_goes_on_where_it_ended(tmp_path):
+def test_an_interrupted_run_continues(tmp_path):
     out = tmp_path / "results.csv"
     for name, seed in (("a", 0), ("b", 1)):
         write_npz(tmp_path / f"{name}.npz", seed)
@@ -255,7 +255,7 @@ def test_an_option_with_a_wrong_value_ends_the_call(tmp_path, extra, capsys):
     assert extra[0] in capsys.readouterr().err
 
 
-def test_a_wrong_call_ends_with_a_sentence_and_leaves_nothing(tmp_path, capsys):
+def test_a_wrong_call_ends_with_an_error_and_leaves_nothing(tmp_path, capsys):
     out = tmp_path / "results.csv"
     assert main(["--data", str(tmp_path), "--out", str(out), "--methods", "knnn"]) == 2
     assert "There are no methods ['knnn']" in capsys.readouterr().err

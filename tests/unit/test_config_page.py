@@ -1,4 +1,4 @@
-"""docs/config.md lists every key with its default, and no other; its examples load."""
+"""docs/config.md lists exactly the keys with their defaults; its examples load."""
 
 import re
 import tomllib
@@ -38,20 +38,20 @@ SECTIONS = {
 
 
 def documented(section):
-    """The keys of a section of the page, with the text of their defaults."""
+    """Return the keys of a section of the page with the text of their defaults."""
     _, _, rest = PAGE.partition(f"[{section}]")
     return dict(re.findall(r"^\| `(\w+)` \| [^|]* \| ([^|]*) \|", rest.partition("\n## ")[0], re.MULTILINE))
 
 
 def written(default):
-    """A default as the configuration writes it."""
+    """Return a default as the configuration writes it."""
     if isinstance(default, SecretStr):
         return default.get_secret_value()
     return list(default) if isinstance(default, tuple) else default
 
 
 def read(text, default):
-    """What a default on the page stands for."""
+    """Return the value of a default on the page."""
     words = {"required": PydanticUndefined, "none": None}
     if text in words:
         return words[text]

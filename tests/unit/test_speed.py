@@ -32,7 +32,7 @@ def test_memory_is_compared_by_peaks(timings):
     assert growth(timings[QUARTER], timings[WHOLE]) == pytest.approx(1.1)
 
 
-def test_the_report_sets_each_figure_beside_its_limit_or_peer(timings):
+def test_the_report_compares_each_figure_with_its_limit_or_peer(timings):
     text = report(timings, Size(4000, 38), "postgresql", Machine("A processor", 4, 2, 0.5))
     assert "| scoring alone | 800 | its matrix products in NumPy | 1,000 | 0.80 |" in text
     assert "| table to flagged rows | 500 | the slower of the two | 800 | 0.62 |" in text
@@ -49,7 +49,7 @@ def test_a_quarter_of_the_table_has_several_batches(tmp_path):
     assert monitors[QUARTER].query == "SELECT * FROM records WHERE id <= 10000"
 
 
-def test_the_table_has_the_rows_asked_for_and_anomalies_past_the_normal_ones_only(tmp_path):
+def test_the_table_has_the_given_rows_and_anomalies_only_past_the_normal_ones(tmp_path):
     write_records(tmp_path / "records.parquet", rows=60_000, columns=3, normal=20_000)
     records = pyarrow.parquet.read_table(tmp_path / "records.parquet").to_pandas()
     spread = records.filter(like="sensor").abs().max(axis=1)
