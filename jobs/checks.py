@@ -202,14 +202,14 @@ def _normal_records(source: Source, monitor: MonitorConfig, watched: WatchedTabl
         yield Finding(
             "error",
             f"`normal` is {monitor.normal!r}, and {str(exc)[0].lower()}{str(exc)[1:]} It is a condition in the "
-            "database's own SQL, where a name with capitals or spaces stands in double quotes.",
+            "database's own SQL; put a name with capitals or spaces in double quotes.",
         )
         return
     if is_conformal and count < needed:
         yield Finding(
             "error",
             f"Found {count} normal records to train on; a false-positive rate of {monitor.false_positive_rate:g} needs "
-            f"{needed}, as at most half of them calibrate. Collect more (or raise max_training_records where it is the "
+            f"{needed}, as at most half of them calibrate. Collect more (or raise max_training_records if it is the "
             'limit), ask for a larger rate, or set threshold = "pot".',
         )
 

@@ -53,7 +53,7 @@ class RecordScore(BaseModel):
     anomaly_score: float | None = Field(description="Higher is more anomalous.")
     p_value: float
     severity: float = Field(description="From 0 to 100.")
-    threshold: float | None = Field(description="A record is an anomaly above it; null where none can be.")
+    threshold: float | None = Field(description="A record is an anomaly above it; null if none can be.")
     is_anomaly: bool
     attribution: list[RecordCause] = Field(description="Largest share first.")
 
@@ -151,7 +151,7 @@ def _dtypes(features: Features, columns: Mapping[str, list[Any]]) -> Iterator[tu
 
 def _value(record: Mapping[str, Any], feature: str) -> Any:
     if feature not in record:
-        msg = "It is missing; write null where there is no value."
+        msg = "It is missing; write null if there is no value."
         raise _Unfit(msg)
     return record[feature]
 

@@ -1,19 +1,21 @@
 """The kinds of model; `kind_of` is the only place that distinguishes them."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from detector.core.model_card import ModelCard
 from jobs.kinds.base import Kind
 from jobs.kinds.records import RecordKind
 from jobs.kinds.series import SeriesKind
-from schemas.config import MonitorConfig
+
+if TYPE_CHECKING:
+    from schemas.config import MonitorConfig
 
 _RECORDS, _SERIES = RecordKind(), SeriesKind()
 _BY_NAME: Mapping[str, Kind] = {_RECORDS.name: _RECORDS, _SERIES.name: _SERIES}
 
 
-def kind_of(monitor: MonitorConfig) -> Kind:
+def kind_of(monitor: "MonitorConfig") -> Kind:
     """Return the kind of model that a monitor trains and scores with."""
     return _RECORDS if monitor.series is None else _SERIES
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from detector.core.model_card import ModelCard
 from jobs.kinds.card_text import CardText
-from schemas.config import MonitorConfig
 
 if TYPE_CHECKING:
     from detector.core.scorer import Scorer
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from jobs.reading.source import Source
     from jobs.store import Champion
     from jobs.training.trainer import Trainer
+    from schemas.config import MonitorConfig
 
 LoadGenerator: TypeAlias = "Callable[[bytes, Champion, MonitorConfig], Model]"
 
@@ -36,7 +36,7 @@ class Kind(Protocol):
         """What loads a champion as a model that draws, encodes and rebuilds records; None if no such model exists."""
         ...
 
-    def load(self, blob: bytes, champion: "Champion", monitor: MonitorConfig) -> "Scorer":
+    def load(self, blob: bytes, champion: "Champion", monitor: "MonitorConfig") -> "Scorer":
         """Load a champion, ready to score at the rates of the monitor.
 
         Raises:
@@ -45,7 +45,7 @@ class Kind(Protocol):
         """
         ...
 
-    def past_columns(self, monitor: MonitorConfig) -> tuple[str, ...]:
+    def past_columns(self, monitor: "MonitorConfig") -> tuple[str, ...]:
         """Return the columns by which the past of a record is searched for; none if each record is scored alone."""
         ...
 

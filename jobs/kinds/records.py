@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from jobs.kinds.record_card import RecordCardText
-from schemas.config import MonitorConfig
 
 if TYPE_CHECKING:
     from detector.records.card import RecordCard
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from jobs.reading.source import Source
     from jobs.store import Champion
     from jobs.training.record_training import RecordTrainer
+    from schemas.config import MonitorConfig
 
 
 class RecordKind:
@@ -23,7 +23,7 @@ class RecordKind:
     null_feature: Literal["warning", "error"] = "error"
     card_text = RecordCardText()
 
-    def load(self, blob: bytes, champion: "Champion", monitor: MonitorConfig) -> "RecordScorer":
+    def load(self, blob: bytes, champion: "Champion", monitor: "MonitorConfig") -> "RecordScorer":
         """Load a champion, ready to score at the rates of the monitor."""
         from detector.records.artifact import load_artifact
         from detector.records.scorer import RecordScorer
@@ -32,11 +32,11 @@ class RecordKind:
         artifact = load_artifact(blob, champion.sha256)
         return RecordScorer(artifact, monitor.false_positive_rate, false_discovery_rate=discovery_rate)
 
-    def load_generator(self, blob: bytes, champion: "Champion", monitor: MonitorConfig) -> "Model":
+    def load_generator(self, blob: bytes, champion: "Champion", monitor: "MonitorConfig") -> "Model":
         """Load a champion as a model that draws, encodes and rebuilds records."""
         return self.load(blob, champion, monitor).model
 
-    def past_columns(self, monitor: MonitorConfig) -> tuple[str, ...]:  # noqa: ARG002 - a record has no past
+    def past_columns(self, monitor: "MonitorConfig") -> tuple[str, ...]:  # noqa: ARG002 - a record has no past
         """Return no column: each record is scored alone."""
         return ()
 

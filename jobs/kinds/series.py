@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from jobs.kinds.series_card import SeriesCardText
-from schemas.config import MonitorConfig
 from schemas.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from jobs.reading.source import Source
     from jobs.store import Champion
     from jobs.training.series_training import SeriesTrainer
+    from schemas.config import MonitorConfig
 
 
 class SeriesKind:
@@ -24,7 +24,7 @@ class SeriesKind:
     card_text = SeriesCardText()
     load_generator = None
 
-    def load(self, blob: bytes, champion: "Champion", monitor: MonitorConfig) -> "SeriesScorer":
+    def load(self, blob: bytes, champion: "Champion", monitor: "MonitorConfig") -> "SeriesScorer":
         """Load a champion, ready to score at the rate of the monitor.
 
         Raises:
@@ -43,7 +43,7 @@ class SeriesKind:
             raise ArtifactError(msg)
         return scorer
 
-    def past_columns(self, monitor: MonitorConfig) -> tuple[str, ...]:
+    def past_columns(self, monitor: "MonitorConfig") -> tuple[str, ...]:
         """Return the entity, if there is one, and the time."""
         if monitor.time is None:
             return ()

@@ -54,13 +54,13 @@ class SeriesCardText:
         yield CardTable(_ENTITY_COLUMNS, entity_rows(card), "Entities")
         if weights := weight_table(card):
             yield weights
-        beside = card.beside_baselines
-        if beside.problem:
-            yield f"No comparison with plain baselines. {beside.problem}"
+        comparison = card.beside_baselines
+        if comparison.problem:
+            yield f"No comparison with plain baselines. {comparison.problem}"
             return
         columns = ["synthetic anomalies", *METHOD_TITLES.values()]
-        yield CardTable(columns, baseline_rows(beside), "Beside plain baselines")
-        if advice := baselines_advice(beside, monitor):
+        yield CardTable(columns, baseline_rows(comparison), "Beside plain baselines")
+        if advice := baselines_advice(comparison, monitor):
             yield advice
 
     def sections(self, card: "SeriesCard", manifest: Mapping[str, Any]) -> dict[str, list[Paragraph]]:
@@ -102,43 +102,43 @@ def weight_table(card: "SeriesCard") -> CardTable | None:
     return CardTable(["entity", *views], rows, "How much each view counts") if rows else None
 
 
-def baseline_rows(beside: "BaselineComparison") -> list[tuple[Any, ...]]:
+def baseline_rows(comparison: "BaselineComparison") -> list[tuple[Any, ...]]:
     """Return the results of each method: AUC-PR, then the share of events found, by kind."""
-    kinds = sorted(beside.event_recall)  # by name, as JSON keeps no order
+    kinds = sorted(comparison.event_recall)  # by name, as JSON keeps no order
     rows = {
-        "AUC-PR": beside.auc_pr,
-        "events found": beside.mean_event_recall,
-        **{f"events found, {kind}": beside.event_recall[kind] for kind in kinds},
+        "AUC-PR": comparison.auc_pr,
+        "events found": comparison.mean_event_recall,
+        **{f"events found, {kind}": comparison.event_recall[kind] for kind in kinds},
     }
     return [(name, *(values[method] for method in METHOD_TITLES)) for name, values in rows.items()]
 
 
-def baselines_line(beside: "BaselineComparison") -> str:
+def baselines_line(comparison: "BaselineComparison") -> str:
     """Return the area under precision over recall, the model first, or why there is none.
 
     >>> from detector.series.card import BaselineComparison
     >>> baselines_line(BaselineComparison(auc_pr={"knn": 0.5, "pca": 0.25, "linear_ar": 0.75, "model": 0.8}))
     '0.800 (linear AR 0.750, kNN on windows 0.500, PCA on windows 0.250)'
     """
-    if beside.problem:
-        return f"not known. {beside.problem}"
-    area = beside.auc_pr
+    if comparison.problem:
+        return f"not known. {comparison.problem}"
+    area = comparison.auc_pr
     baselines = [f"{title} {area[method]:.3f}" for method, title in METHOD_TITLES.items() if method != "model"]
     return f"{area['model']:.3f} ({', '.join(baselines)})"
 
 
-def baselines_warning(beside: "BaselineComparison") -> str | None:
+def baselines_warning(comparison: "BaselineComparison") -> str | None:
     """Return which baselines clearly beat the model; None if none does."""
-    if not beside.beaten_by:
+    if not comparison.beaten_by:
         return None
-    area = beside.auc_pr
-    better = ", ".join(f"{METHOD_TITLES[method]} (AUC-PR {area[method]:.3f})" for method in beside.beaten_by)
+    area = comparison.auc_pr
+    better = ", ".join(f"{METHOD_TITLES[method]} (AUC-PR {area[method]:.3f})" for method in comparison.beaten_by)
     return f"Plain baselines find synthetic anomalies clearly better than this model ({area['model']:.3f}): {better}."
 
 
-def baselines_advice(beside: "BaselineComparison", monitor: str) -> str | None:
+def baselines_advice(comparison: "BaselineComparison", monitor: str) -> str | None:
     """Return what to do if a plain baseline clearly beats the model; None if none does."""
-    warning = baselines_warning(beside)
+    warning = baselines_warning(comparison)
     return warning and (
         f"{warning} Train on more normal records, list fewer or better channels, and compare on labelled data: "
         f"plumbline evaluate {monitor}"
@@ -154,16 +154,16 @@ def _entities(card: "SeriesCard") -> Iterator[Paragraph]:
         yield weights
 
 
-def _baselines(beside: "BaselineComparison") -> Iterator[Paragraph]:
-    if beside.problem:
-        yield beside.problem
+def _baselines(comparison: "BaselineComparison") -> Iterator[Paragraph]:
+    if comparison.problem:
+        yield comparison.problem
         return
-    events = counted_noun(sum(beside.events.values()), "event")
-    entities = counted_noun(beside.entities, "entity", "entities")
+    events = counted_noun(sum(comparison.events.values()), "event")
+    entities = counted_noun(comparison.entities, "entity", "entities")
     yield (
-        f"On {events} put into {beside.records:,} held-back normal records of {entities}, one channel each. Every "
+        f"On {events} put into {comparison.records:,} held-back normal records of {entities}, one channel each. Every "
         "method, the model too, was fitted again for this on the same earlier records."
     )
-    yield CardTable(("", *METHOD_TITLES.values()), baseline_rows(beside))
-    if warning := baselines_warning(beside):
+    yield CardTable(("", *METHOD_TITLES.values()), baseline_rows(comparison))
+    if warning := baselines_warning(comparison):
         yield warning
