@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from jobs.kinds import kind_of
@@ -26,14 +26,9 @@ def load_scorer(store: Store, champion: Champion, monitor: MonitorConfig) -> "Sc
 
 
 class Scorers:
-    """The last champion of each monitor; several threads may score with one champion at the same time.
+    """The last champion of each monitor; several threads may score with one champion at the same time."""
 
-    Args:
-        choose_backend: loads Keras as configured; called before a champion that needs Keras.
-    """
-
-    def __init__(self, choose_backend: Callable[[], None]) -> None:
-        self._choose_backend = choose_backend
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: dict[str, tuple[tuple[object, ...], Scorer]] = {}
 
@@ -61,8 +56,6 @@ class Scorers:
                 del self._kept[name]
 
     def _loaded(self, store: Store, champion: Champion, monitor: MonitorConfig) -> "Scorer":
-        if kind_of(monitor).needs_keras:
-            self._choose_backend()
         scorer = load_scorer(store, champion, monitor)
         _log.info("loaded the champion", extra={"facts": {"monitor": champion.monitor, "model": champion.model_id}})
         return scorer

@@ -82,7 +82,6 @@ def _model(app: "App", monitor: str) -> "Model":
             f"Monitor {monitor!r} learns series, whose model rebuilds no records. Name one without series."
         )
     champion = app.store.models.require_champion(monitor)
-    app.choose_backend()
     return load_generator(app.store.models.blob(champion.model_id), champion, settings)
 
 

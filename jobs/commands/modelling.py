@@ -2,22 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from jobs.commands.card import describe_training
 from jobs.commands.options import counted_progress, monitor_argument, with_app
-from jobs.kinds import kind_of
 from schemas.errors import PlumblineError
 
 if TYPE_CHECKING:
-    from detector.core.scorer import Scorer
     from jobs.app import App
     from jobs.output import Output
     from jobs.scoring.run import Progress, ScoringReport
-    from jobs.store import Champion, Store
-    from schemas.config import MonitorConfig
 
 _SUSPICIOUS_RATE_FACTOR = 10  # times the requested rate: if more is flagged, the model itself is in doubt
 
@@ -65,8 +61,8 @@ def score_command(app: "App", out: "Output", monitor: str) -> None:
     from jobs.drift import assess_drift, drift_sentence
     from jobs.scoring.run import score_monitor
 
-    with scoring_progress(app, out, monitor) as (show, load):
-        report = score_monitor(source, store, app.clock, progress=show, load=load)
+    with scoring_progress(out, monitor) as show:
+        report = score_monitor(source, store, app.clock, progress=show)
     drift = assess_drift(store, monitor, app.config.monitor(monitor), app.clock)
 
     def describe() -> None:
@@ -78,22 +74,15 @@ def score_command(app: "App", out: "Output", monitor: str) -> None:
 
 
 @contextmanager
-def scoring_progress(app: "App", out: "Output", monitor: str) -> Iterator[tuple[Callable[["Progress"], None], Any]]:
-    """Yield what shows the progress of a scoring run, and what loads its champion."""
-    from jobs.champions import load_scorer
-
-    def load(store: "Store", champion: "Champion", settings: "MonitorConfig") -> "Scorer":
-        if kind_of(settings).needs_keras:
-            app.choose_backend()  # takes seconds, which a run without new records is spared
-        return load_scorer(store, champion, settings)
-
+def scoring_progress(out: "Output", monitor: str) -> Iterator[Callable[["Progress"], None]]:
+    """Yield what shows the progress of a scoring run."""
     with out.progress(f"scoring {monitor}") as update:
 
         def show(progress: "Progress") -> None:
             note = f"{progress.records:,} records, {progress.anomalies:,} anomalies"
             update(progress.batches_done, progress.batches_planned, note)
 
-        yield show, load
+        yield show
 
 
 def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None:
@@ -123,24 +112,12 @@ def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None
         out.say(f"{of_others} held by another worker, or by a dead one until its lease runs out.")
 
 
-def _prepare_champion(app: "App", monitor: str) -> None:
-    """Load Keras if the champion needs it; a missing champion is reported first, as loading takes seconds.
-
-    Raises:
-        NoChampion: If no model has been trained.
-    """
-    app.store.models.require_champion(monitor)
-    if kind_of(app.config.monitor(monitor)).needs_keras:
-        app.choose_backend()
-
-
 @click.command("forecast")
 @monitor_argument
 @with_app
 def forecast_command(app: "App", out: "Output", monitor: str) -> None:
     """Forecast alarms: how many records of history would have been flagged; nothing is written."""
     source, store = app.source(monitor), app.store
-    _prepare_champion(app, monitor)
     from jobs.evaluation import forecast_monitor
 
     with counted_progress(out, f"forecasting {monitor}") as progress:
@@ -175,7 +152,6 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
 def evaluate_command(app: "App", out: "Output", monitor: str, everything: bool) -> None:
     """Compare scores with the label column, on records past the training records."""
     source, store = app.source(monitor), app.store
-    _prepare_champion(app, monitor)
     from jobs.evaluation import evaluate_monitor
 
     with counted_progress(out, f"evaluating {monitor}") as progress:

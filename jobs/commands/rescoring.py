@@ -25,8 +25,8 @@ def rescore_command(app: "App", out: "Output", monitor: str, since: datetime, un
     from jobs.wording import counted_noun
 
     window = Window(since, until)
-    with scoring_progress(app, out, monitor) as (show, load):
-        report = rescore_monitor(source, store, app.clock, window, show, load)
+    with scoring_progress(out, monitor) as show:
+        report = rescore_monitor(source, store, app.clock, window, show)
 
     def describe() -> None:
         batches = counted_noun(report.reopened, "batch", "batches")

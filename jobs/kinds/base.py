@@ -21,8 +21,6 @@ class Kind(Protocol):
     """A kind of model: how it is loaded, trained and described."""
 
     name: str
-    needs_keras: bool
-    """Whether scoring loads Keras, which takes seconds."""
     null_feature: Literal["warning", "error"]
     """How a check reports a feature that is null in every record."""
 

@@ -1,4 +1,4 @@
-"""Models of single records: a record is scored by itself, with Keras networks."""
+"""Models of single records: a record is scored by itself."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
 
 class RecordKind:
-    """Models of single records. What they need is imported late, since Keras takes seconds to load."""
+    """Models of single records. Their modules are imported late, so that commands that load no model start fast."""
 
     name = "records"
-    needs_keras = True
     null_feature: Literal["warning", "error"] = "error"
     card_text = RecordCardText()
 

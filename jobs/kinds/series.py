@@ -1,4 +1,4 @@
-"""Models of series: a record is scored with the past of its entity, and no Keras is needed to score."""
+"""Models of series: a record is scored with the past of its entity."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +19,6 @@ class SeriesKind:
     """Models of series."""
 
     name = "series"
-    needs_keras = False
     null_feature: Literal["warning", "error"] = "warning"  # a series learns that the channel is silent
     card_text = SeriesCardText()
     load_generator = None

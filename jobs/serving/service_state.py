@@ -32,7 +32,7 @@ class ServiceState:
         self._app = app
         self.config: Config = app.config
         self.store: Store = app.store
-        self.scorers = Scorers(app.choose_backend)
+        self.scorers = Scorers()
         self.is_stopping = False  # no Event: a signal handler sets it, and must not wait for a lock
         self.worker = _this_process(app.clock())
         self.last_heartbeat_at = self.worker.started_at

@@ -10,7 +10,8 @@ from detector.core.blob import digest
 from detector.records.artifact import dump_artifact
 from detector.records.card import RecordCard
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
-from jobs.champions import Scorers
+from jobs import champions
+from jobs.champions import Scorers, load_scorer
 from jobs.store import NewModel
 from schemas.config import MonitorConfig
 from tests.samples import FEATURES, SMALL, make_records
@@ -34,13 +35,21 @@ def champion(store, blob, now):
 
 
 @pytest.fixture
-def loads():
-    return []
+def loads(monkeypatch):
+    """The models that were loaded, in order."""
+    ids = []
+
+    def load(store, champion, monitor):
+        ids.append(champion.model_id)
+        return load_scorer(store, champion, monitor)
+
+    monkeypatch.setattr(champions, "load_scorer", load)
+    return ids
 
 
 @pytest.fixture
 def scorers(loads):
-    return Scorers(lambda: loads.append(1))
+    return Scorers()
 
 
 def test_a_champion_is_loaded_once_by_however_many_threads(store, champion, scorers, loads):

@@ -30,7 +30,7 @@ class FakeProcess:
             monitors={"pump": PUMP | {"retrain": {"every": "24h"}}, "fan": PUMP | {"score_every": None}}
         )
         self.worker = Worker("w", "h", 1, "1", now)
-        self.scorers = Scorers(lambda: None)
+        self.scorers = Scorers()
         self.is_stopping = False
         self.tables = []
 

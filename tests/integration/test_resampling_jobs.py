@@ -125,7 +125,7 @@ def test_a_model_of_another_grid_is_not_scored_with(mixer):
         score(mixer, 800, **other)
     with pytest.raises(ArtifactError, match="has them as they come. Train it again"):
         score(mixer, 800, series={})
-    kept = Scorers(lambda: None)
+    kept = Scorers()
     champion = mixer.store.models.champion("mixer")
     kept.load(mixer.store, champion, mixer.source(**GRID).monitor)
     with pytest.raises(ArtifactError, match="Train it again"):
