@@ -48,7 +48,7 @@ class StoreConfig(Section):
 
 
 class RuntimeConfig(Section):
-    """The framework and the device that compute."""
+    """The framework and the device that train; scoring uses neither."""
 
     backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
     """The Keras backend."""

@@ -34,6 +34,13 @@ def test_reading_the_store_imports_no_model_library(workspace, arguments):
     assert modules & {"keras", "tensorflow", "sklearn", "scipy", "pandas", "pyarrow", "alembic"} == set()
 
 
+@pytest.mark.parametrize("command", ["forecast", "evaluate", "sample"])
+def test_scoring_imports_no_framework(plant, command):
+    modules = modules_after(plant.folder, command, "pump")
+    assert "numba" in modules
+    assert modules & {"keras", "tensorflow", "jax", "torch", "matplotlib"} == set()
+
+
 def test_the_program_runs_as_a_module(workspace):
     process = workspace.start("--help")
     out, err = process.communicate()
