@@ -14,7 +14,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-CHECKED_PATHS = ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs", "scripts", "schemas")
+CHECKED_PATHS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "docs",
+    "scripts",
+    "schemas",
+    "detector",
+    "jobs",
+    "alembic",
+    "benchmarks",
+    "tests",
+)
 COUNTED_WORDS = ("where", "if", "when")
 
 # Nouns and verbs after which "where" names a place.

@@ -51,7 +51,7 @@ class BoundScorer(Protocol):
 
 
 class Scorer(Protocol):
-    """A trained model with its calibration, at the rate that its monitor asks for now."""
+    """A trained model with its calibration, at the rate of its monitor's present configuration."""
 
     @property
     def about(self) -> About:

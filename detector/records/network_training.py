@@ -34,7 +34,7 @@ def fit_network(
     """Train the members on a matrix of normal records; the same arguments give the same weights.
 
     Raises:
-        ConfigError: where the ELBO stops being a number.
+        ConfigError: If the ELBO is no longer finite.
     """
     rng = np.random.default_rng(config.seed)
     architecture = Architecture(

@@ -16,13 +16,13 @@ from detector.records.encoder import Matrix, squash
 class Inputs:
     """What the networks see and are measured against, all float32.
 
-    The second axis counts views, or members where each has records of its own, or is 1 where all share.
+    The second axis counts views, or members if each has records of its own, or is 1 if all share one array.
 
     Attributes:
-        visible: (n, V or K, d) squashed cells, 0 where hidden.
-        hidden: (n, 1 or K, d), 1 where a cell is kept back or missing.
+        visible: (n, V or K, d) squashed cells, 0 if hidden.
+        hidden: (n, 1 or K, d), 1 if a cell is hidden or missing.
         target: (n, V or K, d), the cells to reconstruct.
-        observed: (n, 1 or K, d), 1 where there is a value to reconstruct.
+        observed: (n, 1 or K, d), 1 if there is a value to reconstruct.
         draw: (n, 1 or K, l), standard normal draws; 0 decodes the posterior mean.
     """
 
@@ -36,7 +36,7 @@ class Inputs:
         return len(self.visible)
 
     def parts(self, rows: int) -> Iterator["Inputs"]:
-        """The inputs of so many records after another."""
+        """Yield the inputs in parts of so many records."""
         arrays = self.as_dict()
         for start in range(0, max(1, len(self)), rows):
             yield Inputs(**{name: array[start : start + rows] for name, array in arrays.items()})
@@ -83,7 +83,7 @@ def clean_inputs(
     Args:
         matrix: n records.
         architecture: of the networks that will see them.
-        hidden: (n, d), 1 where a cell is kept from the networks beside the missing ones.
+        hidden: (n, d), 1 if a cell is hidden from the networks in addition to the missing cells.
         is_training: targets are squashed in training; in scores they are not, so that distance keeps counting.
     """
     views = np.stack([matrix.standard, matrix.quantile][: architecture.members], axis=1)  # (n, V, d)

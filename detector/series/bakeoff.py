@@ -42,7 +42,7 @@ class Case:
 def cases_of(model: SeriesModel, series: Mapping[str, Series]) -> list[Case]:
     """Return a case for at most eight entities with enough records, evenly spread by name.
 
-    Entities with a model of their own are preferred. They are fewer if eight would leave too few records of each.
+    Entities with a model of their own are preferred. There are fewer if eight would leave too few records of an entity.
     """
     ordered = {name: series[name].ordered()[0] for name in sorted(series)}
     enough = [name for name, records in ordered.items() if int(HELD_BACK_SHARE * len(records)) >= SLOT_ROWS]

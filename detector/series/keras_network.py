@@ -46,7 +46,7 @@ def train(
         progress: called after each epoch of the networks that train at once.
 
     Raises:
-        ConfigError: where the ELBO stops being a number.
+        ConfigError: If the ELBO is no longer finite.
     """
     rng = np.random.default_rng(seed)
     parts = [slice(start, start + MEMBERS) for start in range(0, len(features), MEMBERS)]

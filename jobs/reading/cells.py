@@ -180,7 +180,7 @@ class Cells:
         return resampled(typed_rows[is_kept], starts[is_kept], self.monitor)
 
     def _rows_of_cells(self, selected: ColumnElement[bool], columns: list[ColumnElement[Any]]) -> FromClause:
-        """Return columns of all rows of the cells that have a selected row, and the cell of each.
+        """Return columns of all rows of the cells that have a selected row, and the cell of each row.
 
         The index on entity and time serves each cell.
         """
@@ -203,7 +203,7 @@ class Cells:
         return Past.of(self.table, self.monitor, key, rows).select
 
     def _rows_before(self, key: Key, begin: int, end: int) -> Select[Any]:
-        """Return the rows in the past of a key within the cells from `begin` to before `end`, with the cell of each."""
+        """Return the rows and cells in the past of a key, within the cells from `begin` to before `end`."""
         records = self.table.records
         columns = expressions(self.table, self.monitor, with_label=False)
         rows = self._past(key, select(*columns, self.grid.start(records).label(_START)))

@@ -25,7 +25,7 @@ class TrainingOrder:
     """Why a training is made, and when the model is promoted.
 
     Attributes:
-        policy: when it takes the champion's place; a person who trains wants it to.
+        policy: when the model is promoted; always for a training that a person started.
         serves: the request that it serves.
     """
 

@@ -21,7 +21,7 @@ CONTEXT_ROWS = 542
 
 
 def again(mixer, **changes):
-    """Score until nothing is left to be done; how many batches were scored anew."""
+    """Score until no batch is left; return how many batches were rescored."""
     count = 0
     while True:
         mixer.now += timedelta(hours=1)

@@ -32,7 +32,7 @@ def stored(mixer):
 
 
 def score_again(mixer, **changes):
-    """All of it, anew."""
+    """Rescore the whole table."""
     mixer.store.recounting.reopen_window("mixer", *ALL)
     with writing(mixer.store.engine) as connection:
         connection.exec_driver_sql("DELETE FROM scores")

@@ -205,7 +205,7 @@ class Chaos:
 
 
 def outcome(pump, monitor):
-    """Everything that scoring says of a table: flags, scores, counts of each hour, incidents."""
+    """The results of scoring a table: flags, scores, counts of each hour, incidents."""
     what = (C.entity, C.record_time, C.anomaly_score, C.severity, C.p_value, C.top_feature)
     s, i = scores.c, incidents.c
     is_live = (i.monitor == monitor) & i.state.in_(["open", "ended"])

@@ -1,4 +1,4 @@
-"""A stored model comes back as it was, or is refused with a sentence that says why."""
+"""A stored model comes back as it was, or is refused with the reason."""
 
 import ast
 import io

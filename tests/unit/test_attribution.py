@@ -15,7 +15,7 @@ from schemas.frames import Features
 from tests.samples import make_records
 
 NUMBERS = ("amps", "bars", "celsius", "litres", "metres", "volts")
-UNITS = pd.Series([1.0, 10.0, 0.1, 100.0, 5.0, 2.0], NUMBERS)  # a standard deviation of each
+UNITS = pd.Series([1.0, 10.0, 0.1, 100.0, 5.0, 2.0], NUMBERS)  # a standard deviation of each feature
 CENTRES = pd.Series([0.0, 50.0, 3.0, 1000.0, -5.0, 7.0], NUMBERS)
 MIXING = np.array([[1.0, 0.5, 0.0, 0.8, -1.0, 0.3], [0.0, 1.0, 1.0, -0.5, 0.5, 0.9]])
 
@@ -92,7 +92,7 @@ def test_the_cause_has_the_sign_the_value_and_about_the_original_value(plant, de
     assert [cause.value for cause in first] == wrong["litres"].tolist()
     assert (np.sign([cause.deviation for cause in first]) == np.sign(deviations)).all()
     apart = np.abs([cause.expected for cause in first] - normal["litres"]) / UNITS["litres"]
-    assert np.median(apart) < 0.9  # 0.68 where nothing else tells the value, which is a Gaussian's own median
+    assert np.median(apart) < 0.9  # 0.68, the median of a Gaussian, if no other feature predicts the value
     gap = (wrong["litres"] - [cause.expected for cause in first]) / UNITS["litres"]
     np.testing.assert_allclose([cause.deviation for cause in first], gap, rtol=0.1)
 

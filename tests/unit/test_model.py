@@ -1,4 +1,4 @@
-"""What a trained model says of records beside their scores."""
+"""Results of a trained model other than scores: latents, reconstructions, samples."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""A scorer of series decides for each entity by its own calibration, and says why."""
+"""A scorer of series decides for each entity by its own calibration, and gives the causes."""
 
 import numpy as np
 import pandas as pd

@@ -25,7 +25,7 @@ class NumberColumn(NullableColumn):
         mean: mean of the training records, after the offset.
         scale: their standard deviation.
         grid: (2, g), order statistics of the training records, standardised and ascending; and the normal quantile
-            of each, standardised. It begins and ends with the smallest and the largest record.
+            of each record, standardised. It begins and ends with the smallest and the largest record.
     """
 
     tag: ClassVar[str] = "number"
