@@ -52,9 +52,9 @@ class Output:
         """Print names and values, one pair per line."""
         width = max(len(name) for name in pairs)
         for name, value in pairs.items():
-            self.say(f"{name.ljust(width)}  {visible(shown(value))}")
+            self.line(f"{name.ljust(width)}  {visible(shown(value))}")
 
-    def say(self, text: str) -> None:
+    def line(self, text: str) -> None:
         """Print a text, unless the output is JSON."""
         if not self.is_json:
             sys.stdout.write(visible(text, kept="\n") + "\n")

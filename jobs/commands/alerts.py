@@ -24,4 +24,4 @@ def test_command(app: "App", out: "Output", channel: str) -> None:
     from jobs.alerting import send_test
 
     send_test(app.config.alerts.channels, channel, app.clock())
-    out.result({"channel": channel, "sent": True}, lambda: out.say(f"A test message was sent to channel {channel!r}."))
+    out.result({"channel": channel, "sent": True}, lambda: out.line(f"A test message was sent to channel {channel!r}."))

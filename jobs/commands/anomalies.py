@@ -41,7 +41,7 @@ def list_command(app: "App", out: "Output", monitor: str | None, is_superseded: 
     query = AnomalyQuery(monitor=monitor, is_current=not is_superseded, **filters)
     anomalies = app.store.anomalies.page(query)
     hint = "No matching anomalies. To score new records: plumbline score MONITOR"
-    out.result(anomalies, lambda: print_anomalies(out, anomalies) if anomalies else out.say(hint))
+    out.result(anomalies, lambda: print_anomalies(out, anomalies) if anomalies else out.line(hint))
 
 
 def print_anomalies(out: "Output", anomalies: "Sequence[StoredAnomaly]") -> None:
@@ -65,7 +65,7 @@ def show_command(app: "App", out: "Output", anomaly_id: int) -> None:
     row = app.store.anomalies.get(anomaly_id)
 
     def describe() -> None:
-        out.say(f"Anomaly {row.id} of monitor {row.monitor!r}: record {row.record_key}")
+        out.line(f"Anomaly {row.id} of monitor {row.monitor!r}: record {row.record_key}")
         out.facts(
             {
                 "record time": row.record_time,
@@ -109,4 +109,4 @@ def _relative(share: float | None, score: float) -> float | None:
 def label_command(app: "App", out: "Output", anomaly_id: int, label: str) -> None:
     """Label a flagged record; the next training uses the label."""
     app.store.anomalies.label(anomaly_id, label, app.clock())
-    out.result({"id": anomaly_id, "label": label}, lambda: out.say(f"Anomaly {anomaly_id} is labelled {label}."))
+    out.result({"id": anomaly_id, "label": label}, lambda: out.line(f"Anomaly {anomaly_id} is labelled {label}."))

@@ -20,7 +20,7 @@ def describe_card(out: "Output", card: "ModelCard", monitor: str) -> None:
     """Print the tables and the warnings of a card; models of earlier versions have fewer."""
     for paragraph in kind_of_card(card).card_text.details(card, monitor):
         if isinstance(paragraph, str):
-            out.say(paragraph)
+            out.line(paragraph)
         else:
             out.table(paragraph.columns, paragraph.rows, paragraph.title)
 
@@ -30,4 +30,4 @@ def describe_training(out: "Output", card: "ModelCard", monitor: str) -> None:
     text = kind_of_card(card).card_text
     out.facts(text.training_facts(card))
     for advice in text.training_advice(card, monitor):
-        out.say(advice)
+        out.line(advice)

@@ -47,7 +47,7 @@ def demo_command(folder: Path, is_json: bool) -> None:
     with App.opened(prepare(folder)) as app:
         app.choose_backend()
         reports = _run(app, out, folder)
-    out.result(reports, lambda: out.say(_NEXT_STEPS.format(program=_program())))
+    out.result(reports, lambda: out.line(_NEXT_STEPS.format(program=_program())))
 
 
 def _program() -> str:
@@ -60,7 +60,7 @@ def _run(app: "App", out: "Output", folder: Path) -> "list[DemoReport]":
     from jobs.demo.demo import fill, run_monitor
 
     for table, rows in fill(app, folder).items():
-        out.say(f"Imported {counted_noun(rows, 'record')} into the table {table}.")
+        out.line(f"Imported {counted_noun(rows, 'record')} into the table {table}.")
     reports = []
     for name in app.config.monitors:
         with out.progress(f"training and scoring {name}") as update:
@@ -78,7 +78,7 @@ def _run(app: "App", out: "Output", folder: Path) -> "list[DemoReport]":
 def _describe(app: "App", out: "Output", report: "DemoReport") -> None:
     card, scoring = report.training.card, report.scoring
     batches = counted_noun(scoring.batches, "batch", "batches")
-    out.say(
+    out.line(
         f"\nMonitor {report.monitor}: trained on {shown(card.training_records)} normal records in "
         f"{report.training_seconds:.1f} s,\nscored {shown(scoring.records)} records in {batches} in "
         f"{report.scoring_seconds:.1f} s, flagged {shown(scoring.anomalies)}."
@@ -88,11 +88,11 @@ def _describe(app: "App", out: "Output", report: "DemoReport") -> None:
     else:
         _describe_scorecard(out, report.verdict, card.false_positive_rate or 0.0)
     evaluation = report.evaluation.evaluation
-    out.say(
+    out.line(
         f"Scores compared with the labels, on {shown(evaluation.records)} records that the training did not use: "
         f"AUROC {evaluation.auroc:.3f}, average precision {evaluation.average_precision:.3f}."
     )
-    out.say(f"Picture: {report.picture}")
+    out.line(f"Picture: {report.picture}")
 
 
 def _describe_records(app: "App", out: "Output", report: "DemoReport") -> None:
@@ -106,7 +106,7 @@ def _describe_records(app: "App", out: "Output", report: "DemoReport") -> None:
         )
     out.table(["key", "severity", "cause", "value", "expected"], rows, "Newest flagged records")
     evaluation, rate = report.evaluation.evaluation, report.training.card.false_positive_rate or 0.0
-    out.say(
+    out.line(
         f"Flagged {percent(evaluation.recall)} of the anomalies and {percent(evaluation.false_positive_rate)} of the "
         f"normal records (configured: {percent(rate)}); precision {shown(evaluation.precision)}."
     )
@@ -118,7 +118,7 @@ def _describe_scorecard(out: "Output", scorecard: "Scorecard", rate: float) -> N
     out.table(columns, [_outcome_row(outcome) for outcome in scorecard.outcomes], "Injected events")
     faults = [outcome for outcome in scorecard.outcomes if outcome.event.is_fault]
     detected = sum(outcome.found_at is not None for outcome in faults)
-    out.say(
+    out.line(
         f"Found {detected} of {counted_noun(len(faults), 'fault')}. Flagged {shown(scorecard.normal_flagged)} of "
         f"{shown(scorecard.normal_records)} normal records: {percent(scorecard.false_alarm_rate)} "
         f"(configured: {percent(rate)}).\n{shown(scorecard.echoes)} of them belong to incidents of these faults."

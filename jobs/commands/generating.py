@@ -89,7 +89,7 @@ def _print(out: "Output", frame: "pd.DataFrame", file: Path | None) -> None:
     if file is not None:
         _write(frame, file)
         message = f"Wrote {len(frame):,} records to {file}."
-        out.result({"path": str(file), "records": len(frame)}, lambda: out.say(message))
+        out.result({"path": str(file), "records": len(frame)}, lambda: out.line(message))
         return
     rows = frame.astype("object").where(frame.notna(), None)
     out.result(rows.to_dict("records"), lambda: out.table(list(frame.columns), rows.to_numpy().tolist()))

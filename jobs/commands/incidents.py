@@ -50,7 +50,7 @@ def list_command(app: "App", out: "Output", monitor: str | None, **filters: Any)
         incident = (str(row.id), row.monitor, row.entity, row.state, row.start_time, row.end_time)
         rows.append((*incident, row.records, round(row.peak_severity), *main_cause))
     hint = "No matching incidents. To score new records: plumbline score MONITOR"
-    out.result(incidents, lambda: out.table(columns, rows) if rows else out.say(hint))
+    out.result(incidents, lambda: out.table(columns, rows) if rows else out.line(hint))
 
 
 @incidents_command.command("show")
@@ -74,7 +74,7 @@ def show_command(app: "App", out: "Output", incident_id: int) -> None:
 
 
 def _describe(out: "Output", row: "StoredIncident") -> None:
-    out.say(f"Incident {row.id} of monitor {row.monitor!r}: {row.state}")
+    out.line(f"Incident {row.id} of monitor {row.monitor!r}: {row.state}")
     out.facts(
         {
             "entity": row.entity,
@@ -111,4 +111,4 @@ def label_command(app: "App", out: "Output", incident_id: int, label: str) -> No
     """Label every flagged record of an incident; the next training uses the labels."""
     records = app.store.incidents.label(incident_id, label, app.clock())
     sentence = f"Incident {incident_id} is labelled {label}: {counted_noun(records, 'record')}."
-    out.result({"id": incident_id, "label": label, "records": records}, lambda: out.say(sentence))
+    out.result({"id": incident_id, "label": label, "records": records}, lambda: out.line(sentence))

@@ -33,7 +33,7 @@ def add_command(app: "App", out: "Output", name: str, scope: Literal["read", "wr
     secret = secrets.token_urlsafe(32)
     key_id = app.store.api_keys.add(name, scope, secret, app.clock())
     click.echo("Save the key now: it is not shown again. From now on, every request requires a key.", err=True)
-    out.result({"id": key_id, "name": name, "scope": scope, "key": secret}, lambda: out.say(secret))
+    out.result({"id": key_id, "name": name, "scope": scope, "key": secret}, lambda: out.line(secret))
 
 
 @keys_command.command("list")
@@ -44,7 +44,7 @@ def list_command(app: "App", out: "Output") -> None:
     keys = [{name: getattr(key, name) for name in columns} for key in app.store.api_keys.all()]
     rows = [list(key.values()) for key in keys]
     hint = "There is no key: only this machine may call the API. Create one: plumbline keys add NAME"
-    out.result(keys, lambda: out.table(["name", "scope", "created", "revoked"], rows) if rows else out.say(hint))
+    out.result(keys, lambda: out.table(["name", "scope", "created", "revoked"], rows) if rows else out.line(hint))
 
 
 @keys_command.command("revoke")
@@ -53,4 +53,4 @@ def list_command(app: "App", out: "Output") -> None:
 def revoke_command(app: "App", out: "Output", name: str) -> None:
     """Revoke a key at once; the API requires a key even if this was the last one."""
     app.store.api_keys.revoke(name, app.clock())
-    out.result({"name": name, "revoked": True}, lambda: out.say(f"Key {name!r} is revoked."))
+    out.result({"name": name, "revoked": True}, lambda: out.line(f"Key {name!r} is revoked."))

@@ -39,12 +39,12 @@ def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> 
         report = train_monitor(source, store, app.clock, order=order, progress=show)
 
     def describe() -> None:
-        out.say(report.role)
+        out.line(report.role)
         if report.verdict != "first":
-            out.say(report.reason)
+            out.line(report.reason)
         describe_training(out, report.card, monitor)
         if report.join_view:
-            out.say(f"Flagged rows next to their records: SELECT * FROM {report.join_view}")
+            out.line(f"Flagged rows next to their records: SELECT * FROM {report.join_view}")
 
     out.result(report, describe)
     if report.verdict == "degenerate" and not challenger:
@@ -68,7 +68,7 @@ def score_command(app: "App", out: "Output", monitor: str) -> None:
     def describe() -> None:
         describe_scoring(app, out, report)
         if drift is not None and drift.is_drift:
-            out.say(drift_sentence(monitor, report.model_id, drift))
+            out.line(drift_sentence(monitor, report.model_id, drift))
 
     out.result({**vars(report), "drift": drift}, describe)
 
@@ -92,16 +92,16 @@ def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None
     what = "record" if report.rescored else "new record"
     records, batches = counted_noun(report.records, what), counted_noun(report.batches, "batch", "batches")
     anomalies = counted_noun(report.anomalies, "anomaly", "anomalies")
-    out.say(f"Scored {records} in {batches} with model {report.model_id}: {anomalies}.")
+    out.line(f"Scored {records} in {batches} with model {report.model_id}: {anomalies}.")
     if report.rescored:
         late = counted_noun(report.late_records, "record")
-        out.say(f"{report.rescored:,} of these batches had been scored before; {late} came late.")
+        out.line(f"{report.rescored:,} of these batches had been scored before; {late} came late.")
     if report.too_late_records:
         late = counted_noun(report.too_late_records, "record")
-        out.say(f"{late} came later than `late_after` and were not scored: plumbline rescore {report.monitor}")
+        out.line(f"{late} came later than `late_after` and were not scored: plumbline rescore {report.monitor}")
     rate = app.config.monitor(report.monitor).false_positive_rate
     if report.anomalies > _SUSPICIOUS_RATE_FACTOR * max(rate * report.records, 1):
-        out.say(
+        out.line(
             f"That is {report.anomalies / report.records:.0%} of them; the requested rate is {rate:.2%}. "
             "Either much is wrong, or what is normal has changed since the training: see the causes with\n"
             f"  plumbline anomalies list {report.monitor}\n"
@@ -109,7 +109,7 @@ def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None
         )
     if held := app.store.runs.status(report.monitor).running_batches:
         of_others = counted_noun(held, "batch is", "batches are")
-        out.say(f"{of_others} held by another worker, or by a dead one until its lease runs out.")
+        out.line(f"{of_others} held by another worker, or by a dead one until its lease runs out.")
 
 
 @click.command("forecast")
@@ -128,16 +128,16 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
     def describe() -> None:
         days = f" over {forecast.days:.1f} days" if forecast.days else ""
         a_day = f", {shown(forecast.flagged_per_day)} a day" if forecast.days else ""
-        out.say(f"{forecast.records:,} records{days}: {forecast.flagged:,} would have been flagged{a_day}.")
+        out.line(f"{forecast.records:,} records{days}: {forecast.flagged:,} would have been flagged{a_day}.")
         if forecast.includes_training_records:
-            out.say("These include the records that the model was made from, so expect more on new ones.")
+            out.line("These include the records that the model was made from, so expect more on new ones.")
         rows = [
             (rate, count, count / forecast.days if forecast.days else None) for rate, count in forecast.by_rate.items()
         ]
         if forecast.decided_by == "false_positive_rate":
             out.table(["false-positive rate", "flagged", "a day"], rows, "Had you asked for another rate")
         else:
-            out.say(f"Another false_positive_rate would flag the same with this model: {forecast.decided_by} decides.")
+            out.line(f"Another false_positive_rate would flag the same with this model: {forecast.decided_by} decides.")
         if forecast.by_day:
             busiest = sorted(forecast.by_day.items(), key=lambda item: -item[1])[:10]
             out.table(["day", "flagged"], sorted(busiest), "The busiest days")
@@ -174,6 +174,6 @@ def evaluate_command(app: "App", out: "Output", monitor: str, everything: bool) 
             }
         )
         if report.includes_training_records:
-            out.say("These include the records that the model was made from: the figures flatter it.")
+            out.line("These include the records that the model was made from: the figures flatter it.")
 
     out.result(report, describe)

@@ -43,7 +43,7 @@ def list_command(app: "App", out: "Output", monitor: str | None) -> None:
         for model in models
     ]
     hint = "There is no model yet. Train one: plumbline train MONITOR"
-    out.result(models, lambda: out.table(columns, rows) if rows else out.say(hint))
+    out.result(models, lambda: out.table(columns, rows) if rows else out.line(hint))
 
 
 @models_command.command("show")
@@ -59,7 +59,7 @@ def show_command(app: "App", out: "Output", model_id: int, markdown: bool) -> No
 
     def describe() -> None:
         about = model.about
-        out.say(f"Model {model.id} of monitor {model.monitor!r}, {model.state}")
+        out.line(f"Model {model.id} of monitor {model.monitor!r}, {model.state}")
         out.facts(
             {
                 "trained": model.created_at,
@@ -88,7 +88,7 @@ def _show_markdown(app: "App", out: "Output", model_id: int) -> None:
     if text is None:
         msg = f"Model {model_id} was trained before there were cards in Markdown. Its numbers: models show {model_id}"
         raise UsageError(msg)
-    out.result({"model_id": model_id, "markdown": text}, lambda: out.say(text.rstrip()))
+    out.result({"model_id": model_id, "markdown": text}, lambda: out.line(text.rstrip()))
 
 
 def _describe_comparison(out: "Output", report: "ComparisonReport") -> None:
@@ -97,8 +97,8 @@ def _describe_comparison(out: "Output", report: "ComparisonReport") -> None:
     champion = "" if report.champion_id is None else f"model {report.champion_id}"
     out.table(["on the same records", "this model", champion], comparison_rows(report), "Beside the champion")
     for note in report.notes:
-        out.say(note)
-    out.say(report.reason)
+        out.line(note)
+    out.line(report.reason)
 
 
 @models_command.command("promote")
@@ -112,9 +112,9 @@ def promote_command(app: "App", out: "Output", model_id: int, force: bool) -> No
     view = _join_anomalies(app, model.monitor)
 
     def describe() -> None:
-        out.say(f"Model {model_id} is the champion of monitor {model.monitor!r}.")
+        out.line(f"Model {model_id} is the champion of monitor {model.monitor!r}.")
         if view:
-            out.say(f"Flagged rows next to their records: SELECT * FROM {view}")
+            out.line(f"Flagged rows next to their records: SELECT * FROM {view}")
 
     out.result({**vars(model), "join_view": view}, describe)
 
@@ -134,5 +134,5 @@ def rollback_command(app: "App", out: "Output", monitor: str) -> None:
     app.config.monitor(monitor)
     model_id = app.store.models.roll_back(monitor, app.clock())
     out.result(
-        {"model_id": model_id}, lambda: out.say(f"Model {model_id} is the champion of monitor {monitor!r} again.")
+        {"model_id": model_id}, lambda: out.line(f"Model {model_id} is the champion of monitor {monitor!r} again.")
     )

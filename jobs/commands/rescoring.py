@@ -30,7 +30,7 @@ def rescore_command(app: "App", out: "Output", monitor: str, since: datetime, un
 
     def describe() -> None:
         batches = counted_noun(report.reopened, "batch", "batches")
-        out.say(f"{batches} of {since:%Y-%m-%d %H:%M:%S} to {until:%Y-%m-%d %H:%M:%S} UTC were reopened for rescoring.")
+        out.line(f"{batches} of {since:%Y-%m-%d %H:%M:%S} to {until:%Y-%m-%d %H:%M:%S} UTC were reopened for rescoring.")
         describe_scoring(app, out, report.scoring)
 
     out.result(report, describe)

@@ -30,7 +30,7 @@ def retrain_command(app: "App", out: "Output", monitor: str | None, work: bool, 
     request_id = app.store.requests.add(monitor, reason, app.clock())
     out.result(
         {"request_id": request_id, "monitor": monitor},
-        lambda: out.say(
+        lambda: out.line(
             f"Queued retrain request {request_id} for monitor {monitor!r}. "
             "A running `plumbline serve` works it off; without one: plumbline retrain --work"
         ),
@@ -41,14 +41,14 @@ def _work(app: "App", out: "Output") -> None:
     store = app.store
     store.requests.fail_unknown(app.config.monitors, app.clock())
     if not store.requests.has_claimable(app.config.monitors, app.clock()):
-        out.result([], lambda: out.say("No request is waiting."))
+        out.result([], lambda: out.line("No request is waiting."))
         return
     app.choose_backend()
     from jobs.training.retraining import work_requests
 
     outcomes = work_requests(app.config, store, app.source, app.clock)
     lines = [f"Request {outcome.request_id} {outcome.state}. {outcome.message}" for outcome in outcomes]
-    out.result(outcomes, lambda: out.say("\n".join(lines)))
+    out.result(outcomes, lambda: out.line("\n".join(lines)))
     if failed := sum(outcome.state == "failed" for outcome in outcomes):
         msg = f"{failed} of {len(outcomes)} trainings failed. Correct the causes above, then queue new requests."
         raise PlumblineError(msg)

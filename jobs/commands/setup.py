@@ -35,7 +35,7 @@ def init_command(path: Path, table: str | None, source: str | None, key: str | N
     except OSError as exc:
         raise UsageError(f"{path} cannot be written: {exc.strerror}. Choose a writable folder.") from exc
     out = Output(is_json=is_json)
-    out.result({"path": str(path)}, lambda: out.say(f"Wrote {path}. Review it, then run: plumbline check"))
+    out.result({"path": str(path)}, lambda: out.line(f"Wrote {path}. Review it, then run: plumbline check"))
 
 
 @click.command("check")
@@ -59,7 +59,7 @@ def check_command(app: "App", out: "Output", monitor: str | None) -> None:
         except PlumblineError as exc:
             findings[name] = [Finding("error", str(exc))]
     rows = [(name, finding.level, finding.message) for name, listed in findings.items() for finding in listed]
-    out.result(findings, lambda: out.say("\n".join(f"{level:8}{name}: {message}" for name, level, message in rows)))
+    out.result(findings, lambda: out.line("\n".join(f"{level:8}{name}: {message}" for name, level, message in rows)))
     errors = sum(level == "error" for _, level, _ in rows)
     if errors:
         count = counted_noun(errors, "error")
@@ -75,7 +75,7 @@ def migrate_command(app: "App", out: "Output", revision: str | None) -> None:
 
     move(app.engine, revision or head())
     revision = current(app.engine)
-    out.result({"revision": revision}, lambda: out.say(f"The store is at revision {revision}."))
+    out.result({"revision": revision}, lambda: out.line(f"The store is at revision {revision}."))
 
 
 @click.command("import")
@@ -119,4 +119,4 @@ def import_command(
     )
     records = counted_noun(report.rows, "record")
     sentence = f"Imported {records} into {report.table} (key {report.key}{added}).{zones}"
-    out.result(report, lambda: out.say(sentence))
+    out.result(report, lambda: out.line(sentence))

@@ -30,12 +30,12 @@ def status_command(app: "App", out: "Output") -> None:
 
     def describe() -> None:
         if not overviews:
-            out.say("The configuration has no monitor. Add one; see: plumbline init --help")
+            out.line("The configuration has no monitor. Add one; see: plumbline init --help")
             return
         out.table(_PROGRESS_COLUMNS, [_progress(item, monitors[item.monitor], at) for item in overviews])
         out.table(_LAST_DAY_COLUMNS, [_last_day(item, monitors[item.monitor]) for item in overviews], _LAST_DAY_TITLE)
         for line in (line for item in overviews for line in _notes(item, at)):
-            out.say(line)
+            out.line(line)
 
     rates = [{"false_positive_rate": monitor.false_positive_rate} for monitor in monitors.values()]
     out.result([{**asdict(item), **rate} for item, rate in zip(overviews, rates, strict=True)], describe)

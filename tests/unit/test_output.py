@@ -24,7 +24,7 @@ def test_cells_and_headers_of_tables_show_control_characters(out, capsys):
 
 def test_facts_and_sentences_show_control_characters(out, capsys):
     out.facts({"entity": HOSTILE + "\n", "seen": 1_000})
-    out.say(f"two\nlines {HOSTILE}\r\u202e\x9b")
+    out.line(f"two\nlines {HOSTILE}\r\u202e\x9b")
     fact = rf"entity  {SEEN}\n"
     assert capsys.readouterr().out == f"{fact}\nseen    1,000\ntwo\nlines {SEEN}\\r\\u202e\\x9b\n"
 
@@ -36,5 +36,5 @@ def test_errors_show_control_characters(capsys):
 
 def test_json_output_escapes_control_characters(capsys):
     out = Output(is_json=True)
-    out.result({"entity": HOSTILE}, lambda: out.say("for people"))
+    out.result({"entity": HOSTILE}, lambda: out.line("for people"))
     assert capsys.readouterr().out == '{\n  "entity": "ok\\u001b]0;owned\\u0007\\u001b[2J"\n}\n'
