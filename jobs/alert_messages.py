@@ -6,7 +6,7 @@ from typing import Any
 
 from jobs.store.alerts import AlertTexts, Message
 from jobs.store.incident_summary import IncidentSummary
-from jobs.wording import cell, counted_noun
+from jobs.wording import cell, counted_noun, shown, utc
 
 _MAX_TITLE_LENGTH = 150
 _MAX_VALUE_LENGTH = 80
@@ -25,7 +25,7 @@ def incident_message(monitor: str, incident_id: int, summary: IncidentSummary, r
         *([f"Entity: {one_line(summary.entity)}"] if summary.entity is not None else []),
         f"Time: {_time_range(summary)}",
         f"Flagged: {counted_noun(summary.records, 'record')}",
-        f"Severity: {summary.peak_severity:.0f} of 100, peak at {_time(summary.peak_time)}",
+        f"Severity: {summary.peak_severity:.0f} of 100, peak at {utc(summary.peak_time)}",
         *_cause_lines(summary.causes),
         f"See: plumbline incidents show {incident_id}",
     ]
@@ -35,7 +35,7 @@ def incident_message(monitor: str, incident_id: int, summary: IncidentSummary, r
 def event_message(monitor: str | None, entity: str | None, kind: str, sentence: str, since: datetime | None) -> Message:
     """Return the alert of an event."""
     subject = _subject(monitor or "plumbline", entity)
-    lines = [one_line(sentence, _MAX_SENTENCE_LENGTH), *([f"Since: {_time(since)}"] if since else [])]
+    lines = [one_line(sentence, _MAX_SENTENCE_LENGTH), *([f"Since: {utc(since)}"] if since else [])]
     return Message(_title(f"{subject}: {kind.replace('_', ' ')}"), "\n".join(lines))
 
 
@@ -66,13 +66,9 @@ def _subject(monitor: str, entity: str | None) -> str:
     return monitor if entity is None else f"{monitor}, {one_line(entity)}"
 
 
-def _time(time: datetime) -> str:
-    return f"{time:%Y-%m-%d %H:%M:%S} UTC"
-
-
 def _time_range(summary: IncidentSummary) -> str:
     start, end = summary.start_time, summary.end_time
-    return _time(end) if start == end else f"{start:%Y-%m-%d %H:%M:%S} to {_time(end)}"
+    return utc(end) if start == end else f"{shown(start)} to {utc(end)}"
 
 
 def _cause_lines(causes: Sequence[Mapping[str, Any]]) -> list[str]:

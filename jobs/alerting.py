@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from jobs.alert_messages import digest_message
 from jobs.store.alerts import Message
 from jobs.store.outbox import Delivery, Outbox
+from jobs.wording import utc
 from schemas.errors import AlertError, ConfigError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class DeliveryReport:
     alerts: int
     """Number of alerts in them."""
     failures: int
-    """Number of messages that were not taken, and are retried."""
+    """Number of messages that the channel did not accept; they are retried."""
 
 
 def send_message(address: SecretStr, message: Message) -> None:
@@ -38,11 +39,11 @@ def send_message(address: SecretStr, message: Message) -> None:
 
     Raises:
         ConfigError: If Apprise does not recognise the address.
-        AlertError: If the channel did not take the message.
+        AlertError: If the channel did not accept the message.
     """
     if not _open_channel(address).notify(body=message.body, title=message.title, body_format="text"):
         msg = (
-            "The channel did not take the message. Check its address in [alerts.channels], and that it can be reached."
+            "The channel did not accept the message. Check its address in [alerts.channels], and that it is reachable."
         )
         raise AlertError(msg)
 
@@ -110,9 +111,9 @@ def send_test(channels: Mapping[str, SecretStr], channel: str, at: datetime, sen
 
     Raises:
         ConfigError: If there is no such channel, or Apprise does not recognise its address.
-        AlertError: If it did not take the message.
+        AlertError: If it did not accept the message.
     """
-    body = f"Sent at {at:%Y-%m-%d %H:%M:%S} UTC. Alerts of this kind reach you."
+    body = f"Sent at {utc(at)}. Alerts on this channel reach you."
     _send_to(channel, channels, Message("Plumbline: a test message", body), send)
 
 

@@ -23,7 +23,7 @@ from schemas.frames import FORMS, Form
 from schemas.keys import key_label
 
 _MIN_NORMAL_RECORDS = 20  # ten to train on, ten to calibrate with
-_MAX_KEYS_CHECKED = 100_000  # the newest
+_MAX_KEYS_CHECKED = 100_000  # the newest keys
 _SAMPLE_RECORDS = 1_000
 _LARGE_TABLE_RECORDS = 10_000  # from this size on a series needs an index
 
@@ -38,21 +38,21 @@ _NO_KEYS: dict[Family, str] = {
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of a check: a problem with its way out, or that all is well."""
+    """The outcome of a check: a problem with its solution, or success."""
 
     level: Literal["ok", "warning", "error"]
     message: str
 
 
 def check_monitor(name: str, monitor: MonitorConfig, source: Source) -> list[Finding]:
-    """Return every problem of a monitor, or one finding that all is well."""
+    """Return every problem of a monitor, or one finding of level ok if there are none."""
     try:
         watched = source.table()
         problems = [*_types(monitor, watched), *_key_types(monitor, watched)]
         with reading(source.engine, SourceError) as connection:
             problems += _keys(connection, monitor, watched)
             problems += _records(connection, monitor, watched)
-            problems += _forms_of_time(connection, monitor, watched)
+            problems += _time_forms(connection, monitor, watched)
             problems += _indexes(connection, monitor, watched)
         if not _has_error(problems):
             problems += _normal_records(source, monitor, watched)
@@ -153,7 +153,7 @@ def _key_types(monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Findin
         elif column.family == "uuid":
             yield Finding(
                 "warning",
-                f"Column {column.name!r} in the key is a UUID. Those of version 7 grow; random ones do not, so that "
+                f"Column {column.name!r} in the key is a UUID. UUIDs of version 7 grow; random ones do not, so that "
                 "most new records would sort before the watermark and come late. Make sure that yours grow, or choose "
                 "another key, such as an identity column or a time.",
             )
@@ -169,10 +169,10 @@ def _keys(connection: Connection, monitor: MonitorConfig, watched: WatchedTable)
     newest = select(*watched.key_columns()).where(watched.after(None)).order_by(*watched.order(newest_first=True))
     keys = newest.limit(_MAX_KEYS_CHECKED).subquery("newest")
     repeated = select(*keys.c).group_by(*keys.c).having(func.count() > 1).limit(1)
-    twice = connection.execute(repeated).first()
-    if twice is not None:
-        label = key_label(tuple(twice))
-        yield Finding("error", f"The key ({named}) is not unique: {label} is there twice. Choose a unique key.")
+    duplicate = connection.execute(repeated).first()
+    if duplicate is not None:
+        label = key_label(tuple(duplicate))
+        yield Finding("error", f"The key ({named}) is not unique: {label} occurs twice. Choose a unique key.")
 
 
 def _records(connection: Connection, monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
@@ -210,7 +210,7 @@ def _normal_records(source: Source, monitor: MonitorConfig, watched: WatchedTabl
             "error",
             f"Found {count} normal records to train on; a false-positive rate of {monitor.false_positive_rate:g} needs "
             f"{needed}, as at most half of them calibrate. Collect more (or raise max_training_records if it is the "
-            'limit), ask for a larger rate, or set threshold = "pot".',
+            'limit), set a larger rate, or set threshold = "pot".',
         )
 
 
@@ -221,9 +221,9 @@ def _normal_count(monitor: MonitorConfig, watched: WatchedTable) -> Select[Any]:
     return select(func.count()).select_from(normal.subquery("normal_records"))
 
 
-def _forms_of_time(connection: Connection, monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
-    """Find times of a series in more than one form, if the database orders them as texts."""
-    if monitor.series is None or monitor.time is None:
+def _time_forms(connection: Connection, monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
+    """Report times of a series in more than one form, if the database orders them as texts."""
+    if monitor.time is None or monitor.time not in kind_of(monitor).past_columns(monitor):
         return
     time = watched.records.c[monitor.time]
     form = watched.dialect.written_form(time)
@@ -257,7 +257,7 @@ def _indexes(connection: Connection, monitor: MonitorConfig, watched: WatchedTab
 
 
 def _has_index(watched: WatchedTable, columns: tuple[str, ...]) -> bool:
-    """Return whether an index begins with the columns; what serves a view or a query is not visible here, so True."""
+    """Return whether an index begins with the columns; True for a view or a query, whose indexes are not visible."""
     indexes = watched.indexes
     return indexes is None or any(index.columns[: len(columns)] == columns for index in indexes)
 

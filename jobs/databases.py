@@ -19,7 +19,7 @@ def open_engine(url: SecretStr) -> Engine:
     Raises:
         ConfigError: If the address is not valid, or needs a driver that is not installed.
     """
-    # None of these texts may carry the address: it may hold a password.
+    # No message may contain the address: it may hold a password.
     try:
         parsed = make_url(url.get_secret_value())
         return _engine(parsed)
@@ -42,7 +42,7 @@ def reading(engine: Engine, error: type[PlumblineError] = StoreError) -> Iterato
     dialect = dialect_of(engine)
     file = dialect.file(engine.url)
     if file is not None and not file.exists():  # connecting would leave an empty file behind
-        msg = f"There is no {dialect.title} file {file}. Check the address, or make the store with: plumbline migrate"
+        msg = f"There is no {dialect.title} file {file}. Check the address, or create the store with: plumbline migrate"
         raise error(msg)
     with translated(engine, error), engine.connect() as connection:
         connection.execution_options(**dialect.read_only_options)

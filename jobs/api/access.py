@@ -46,7 +46,7 @@ class AccessControl:
 
 
 def _names_this_machine(host: str) -> bool:
-    """Whether a Host header names this machine, which a page of another site cannot do even after DNS rebinding.
+    """Return whether a Host header names this machine, which a page of another site cannot do even after DNS rebinding.
 
     >>> _names_this_machine("localhost:8321"), _names_this_machine("[::1]"), _names_this_machine("example.org")
     (True, True, False)

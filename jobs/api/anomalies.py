@@ -1,4 +1,4 @@
-"""Anomalies: list, show, label."""
+"""Routes of anomalies: list, show, label."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ router = APIRouter()
 
 
 class AnomalyFilter(Paging):
-    """Which anomalies to return."""
+    """The filters of a list of anomalies."""
 
     monitor: Text | None = None
     """Only anomalies of this monitor."""

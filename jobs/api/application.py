@@ -1,4 +1,4 @@
-"""The application: routes behind access control and limits."""
+"""The FastAPI application: routes behind access control and limits."""
 
 from fastapi import FastAPI
 
@@ -9,6 +9,7 @@ from jobs.api.error_boundary import ErrorBoundary
 from jobs.api.events import router as events
 from jobs.api.health import router as health
 from jobs.api.incidents import router as incidents
+from jobs.api.models import router as models
 from jobs.api.monitors import router as monitors
 from jobs.api.problems import PROTECTED_RESPONSES, handle_errors, problem_schemas
 from jobs.api.service_view import ServiceView
@@ -30,13 +31,13 @@ def create_app(service: ServiceView, *, is_local: bool = False) -> FastAPI:
         title="Plumbline",
         version="1",
         description=_DESCRIPTION,
-        docs_url=None,  # these pages load scripts from other sites
+        docs_url=None,  # the documentation pages load scripts from other sites
         redoc_url=None,
         redirect_slashes=False,
     )
     app.state.service = service
     handle_errors(app)
-    for routes in (monitors, anomalies, incidents, events):
+    for routes in (monitors, models, anomalies, incidents, events):
         app.include_router(routes, responses=PROTECTED_RESPONSES)
     app.include_router(health)
     # The last one added is the outermost.

@@ -1,4 +1,4 @@
-"""Events: list."""
+"""Routes of events: list."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ router = APIRouter()
 
 
 class EventFilter(Paging):
-    """Which events to return."""
+    """The filters of a list of events."""
 
     monitor: Text | None = None
     """Only events of this monitor."""

@@ -29,13 +29,13 @@ class Health(BaseModel):
 
 @router.get("/healthz")
 async def healthz() -> Health:
-    """Whether the process is alive. Requires no key."""
+    """Report whether the process is alive. Requires no key."""
     return Health(status="alive")
 
 
 @router.get("/readyz", response_model=Health, responses=documented(503))
 def readyz(service: Service) -> Health | Response:
-    """Whether the store is reachable, its schema is current and the scheduler is running. Requires no key."""
+    """Report whether the store is reachable, its schema current and the scheduler running. Requires no key."""
     faults = []
     try:
         service.store.refuse_unready()

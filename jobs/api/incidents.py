@@ -1,4 +1,4 @@
-"""Incidents: list, show, label."""
+"""Routes of incidents: list, show, label."""
 
 from typing import Annotated, Literal
 
@@ -18,7 +18,7 @@ router = APIRouter()
 
 
 class IncidentFilter(Paging):
-    """Which incidents to return."""
+    """The filters of a list of incidents."""
 
     monitor: Text | None = None
     """Only incidents of this monitor."""

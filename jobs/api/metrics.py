@@ -136,14 +136,14 @@ def _of_outbox(channels: Iterable[str], measures: Measures, now: datetime) -> It
 
 
 def _of_settings(monitors: Mapping[str, MonitorConfig], now: datetime) -> Iterator[Metric]:
-    asked = _family("false_positive_rate_asked", "Configured false-positive rate.", "monitor")
+    configured = _family("false_positive_rate_asked", "Configured false-positive rate.", "monitor")
     due = _family("last_due_timestamp_seconds", "Last due time of the monitor's schedule.", "monitor")
     for name, monitor in monitors.items():
-        asked.add_metric([name], monitor.false_positive_rate)
+        configured.add_metric([name], monitor.false_positive_rate)
         at = monitor.score_every and Timing(monitor.score_every, monitor.time_zone).last_due(now)
         if at:
             due.add_metric([name], at.timestamp())
-    yield from (asked, due)
+    yield from (configured, due)
 
 
 def _by_monitor(name: str, text: str, monitors: Mapping[str, MonitorMeasures], attribute: str) -> Metric:

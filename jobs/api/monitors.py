@@ -1,14 +1,12 @@
-"""Monitors and their models: settings, status, retrain requests, scores of submitted records."""
+"""Routes of monitors: settings and status, retrain requests, scores of submitted records."""
 
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, Field, create_model
 
 from jobs.api.dependencies import TAKES_JSON, WRITES, MonitorName, Service
-from jobs.api.paging import Page, Paging, page
-from jobs.api.parameters import Body, Id, Text
+from jobs.api.parameters import Body, Text
 from jobs.api.problems import documented
 from jobs.api.scoring import RecordsToScore, ScoredRecords, score_records
 from jobs.store import MonitorOverview
@@ -16,7 +14,6 @@ from schemas.config import MonitorConfig
 from schemas.frames import FORMS, Form
 
 router = APIRouter()
-
 
 _JSON_FORMS: dict[Form, str] = {
     "number": "JSON numbers or null.",
@@ -48,27 +45,6 @@ class MonitorDetail(Monitor):
     status: MonitorOverview
 
 
-class ModelSummary(BaseModel):
-    """A trained model."""
-
-    id: int
-    monitor: str
-    state: str = Field(description="champion, challenger or retired.")
-    created_at: datetime
-    promoted_at: datetime | None
-    retired_at: datetime | None
-    sha256: str
-
-
-class ModelDetail(ModelSummary):
-    """A trained model with its manifest, card and comparison."""
-
-    manifest: dict[str, Any]
-    card: dict[str, Any]
-    card_markdown: str | None
-    comparison: dict[str, Any] | None = Field(description="Comparison with the champion at training time.")
-
-
 class RetrainOrder(Body):
     """The reason for a retrain request."""
 
@@ -94,25 +70,6 @@ def show_monitor(name: MonitorName, service: Service) -> MonitorDetail:
     """Show a monitor's settings and status."""
     settings = _settings(name, service.config.monitor(name))
     return MonitorDetail(**settings, status=service.store.overviews.get(name, service.clock()))
-
-
-@router.get("/monitors/{name}/models", responses=documented(404, 422))
-def list_models(name: MonitorName, paging: Annotated[Paging, Query()], service: Service) -> Page[ModelSummary]:
-    """List the models of a monitor, newest first."""
-    earlier = [model for model in service.store.models.all(name) if paging.before is None or model.id < paging.before]
-    summaries = [ModelSummary.model_validate(model, from_attributes=True) for model in earlier[: paging.limit]]
-    return Page[ModelSummary](**page(summaries, paging.limit))
-
-
-@router.get("/models/{model_id}", responses=documented(404, 422))
-def show_model(model_id: Annotated[Id, Path()], service: Service) -> ModelDetail:
-    """Show a model with its card and its comparison with the champion at training time."""
-    model = service.store.models.get(model_id)
-    comparison = None if model.comparison is None else model.comparison.to_json()
-    return ModelDetail(
-        **vars(model) | {"card": model.card.to_json(), "comparison": comparison},
-        card_markdown=service.store.models.card_markdown(model_id),
-    )
 
 
 @router.post(

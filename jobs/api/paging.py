@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 
 
 class Paging(Body):
-    """Which part of a list to return, newest first."""
+    """The part of a list to return, newest first."""
 
     limit: int = Field(100, ge=1, le=1000)
     """Maximum number of items."""

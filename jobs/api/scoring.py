@@ -1,4 +1,4 @@
-"""Scores records that a request holds as JSON objects."""
+"""Scores the records of a request, which are JSON objects."""
 
 import math
 import threading
@@ -23,7 +23,7 @@ _INT64 = range(-(2**63), 2**63)
 _MAX_CHARACTERS_SHOWN = 80  # of a value that does not fit
 _WAIT_SECONDS = 30
 _NEEDS_PAST = (
-    "Monitor {!r} learns series: a record is judged with its past. "
+    "Monitor {!r} learns series: a record is scored with its past. "
     "Write records to the watched table, where they are scored with it."
 )
 _one_at_a_time = threading.Lock()  # a request uses every core; two at once would each take twice as long

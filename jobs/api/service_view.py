@@ -1,4 +1,4 @@
-"""What the API needs from the process that it runs in."""
+"""The interface through which the API uses the serving process."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -33,4 +33,4 @@ class ServiceView(Protocol):
         """
 
     def is_alive(self) -> bool:
-        """Whether the scheduler is running."""
+        """Return whether the scheduler is running."""

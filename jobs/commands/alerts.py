@@ -1,4 +1,4 @@
-"""alerts test."""
+"""The command `alerts test`."""
 
 from typing import TYPE_CHECKING
 

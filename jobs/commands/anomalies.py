@@ -1,4 +1,4 @@
-"""anomalies list, show, label."""
+"""The commands `anomalies list`, `show` and `label`."""
 
 from typing import TYPE_CHECKING, Any
 

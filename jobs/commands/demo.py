@@ -1,4 +1,4 @@
-"""demo: import, train, score and draw two tables."""
+"""The command `demo`: import, train, score and draw two tables."""
 
 import shutil
 import sys

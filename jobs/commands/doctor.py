@@ -1,4 +1,4 @@
-"""doctor: find out why something does not work as promised."""
+"""The command `doctor`: checks of this machine."""
 
 from typing import TYPE_CHECKING
 

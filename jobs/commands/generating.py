@@ -1,4 +1,4 @@
-"""sample, encode, denoise: the champion as a generative model."""
+"""The commands `sample`, `encode` and `denoise`: the champion as a generative model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from jobs.app import App
     from jobs.output import Output
 
-limit_option = click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Newest records.")
+limit_option = click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="Number of newest records."
+)
 out_option = click.option(
     "--out", "file", type=click.Path(path_type=Path), help="Write a .csv or .parquet file instead."
 )
@@ -24,7 +26,9 @@ out_option = click.option(
 
 @click.command("sample")
 @monitor_argument
-@click.option("-n", "count", type=click.IntRange(1, 1_000_000), default=10, show_default=True, help="How many.")
+@click.option(
+    "-n", "count", type=click.IntRange(1, 1_000_000), default=10, show_default=True, help="Number of records."
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @out_option
 @with_app
@@ -43,7 +47,7 @@ def sample_command(app: "App", out: "Output", monitor: str, count: int, seed: in
 @out_option
 @with_app
 def encode_command(app: "App", out: "Output", monitor: str, limit: int, file: Path | None) -> None:
-    """Print the latent position of the newest records: a map of them."""
+    """Print the latent positions of the newest records."""
     import pandas as pd
 
     records, keys = _newest(app, monitor, limit)
@@ -79,7 +83,8 @@ def _model(app: "App", monitor: str) -> "Model":
     load_generator = kind_of(settings).load_generator
     if load_generator is None:
         raise UsageError(
-            f"Monitor {monitor!r} learns series, whose model rebuilds no records. Name one without series."
+            f"Monitor {monitor!r} learns series, and a series model cannot generate records. "
+            "Name a monitor without series."
         )
     champion = app.store.models.require_champion(monitor)
     return load_generator(app.store.models.blob(champion.model_id), champion, settings)
@@ -103,4 +108,4 @@ def _write(frame: "pd.DataFrame", file: Path) -> None:
         write(file, index=False)
     except OSError as exc:
         reason = exc.strerror or exc
-        raise UsageError(f"{file} cannot be written: {reason}. Choose a folder that is there and can be.") from exc
+        raise UsageError(f"{file} cannot be written: {reason}. Choose a writable folder.") from exc

@@ -1,4 +1,4 @@
-"""incidents list, show, label."""
+"""The commands `incidents list`, `show` and `label`."""
 
 from typing import TYPE_CHECKING, Any
 

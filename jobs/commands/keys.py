@@ -1,4 +1,4 @@
-"""keys add, list, revoke."""
+"""The commands `keys add`, `list` and `revoke`."""
 
 from typing import TYPE_CHECKING, Literal
 

@@ -1,4 +1,4 @@
-"""train, score, forecast, evaluate: the main job."""
+"""The commands `train`, `score`, `forecast` and `evaluate`."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -75,7 +75,7 @@ def score_command(app: "App", out: "Output", monitor: str) -> None:
 
 @contextmanager
 def scoring_progress(out: "Output", monitor: str) -> Iterator[Callable[["Progress"], None]]:
-    """Yield what shows the progress of a scoring run."""
+    """Yield a function that shows the progress of a scoring run."""
     with out.progress(f"scoring {monitor}") as update:
 
         def show(progress: "Progress") -> None:
@@ -87,29 +87,29 @@ def scoring_progress(out: "Output", monitor: str) -> Iterator[Callable[["Progres
 
 def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None:
     """Print the outcome of a scoring run, with a warning if it flags far more than requested."""
-    from jobs.wording import counted_noun
+    from jobs.wording import counted_noun, percent
 
-    what = "record" if report.rescored else "new record"
-    records, batches = counted_noun(report.records, what), counted_noun(report.batches, "batch", "batches")
+    noun = "record" if report.rescored else "new record"
+    records, batches = counted_noun(report.records, noun), counted_noun(report.batches, "batch", "batches")
     anomalies = counted_noun(report.anomalies, "anomaly", "anomalies")
     out.line(f"Scored {records} in {batches} with model {report.model_id}: {anomalies}.")
     if report.rescored:
         late = counted_noun(report.late_records, "record")
-        out.line(f"{report.rescored:,} of these batches had been scored before; {late} came late.")
+        out.line(f"{report.rescored:,} of the batches had been scored before; {late} came late.")
     if report.too_late_records:
         late = counted_noun(report.too_late_records, "record")
         out.line(f"{late} came later than `late_after` and were not scored: plumbline rescore {report.monitor}")
     rate = app.config.monitor(report.monitor).false_positive_rate
     if report.anomalies > _SUSPICIOUS_RATE_FACTOR * max(rate * report.records, 1):
         out.line(
-            f"That is {report.anomalies / report.records:.0%} of them; the requested rate is {rate:.2%}. "
-            "Either much is wrong, or what is normal has changed since the training: see the causes with\n"
+            f"That is {report.anomalies / report.records:.0%} of them; the configured rate is {percent(rate)}. "
+            "Either many records are anomalous, or normal records have changed since the training. See the causes:\n"
             f"  plumbline anomalies list {report.monitor}\n"
-            f"and train again on newer records if these are fine: plumbline train {report.monitor}"
+            f"If the records are normal, train again on newer ones: plumbline train {report.monitor}"
         )
     if held := app.store.runs.status(report.monitor).running_batches:
-        of_others = counted_noun(held, "batch is", "batches are")
-        out.line(f"{of_others} held by another worker, or by a dead one until its lease runs out.")
+        leased = counted_noun(held, "batch is", "batches are")
+        out.line(f"{leased} held by another worker, or by a dead one until its lease runs out.")
 
 
 @click.command("forecast")
@@ -130,12 +130,12 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
         a_day = f", {shown(forecast.flagged_per_day)} a day" if forecast.days else ""
         out.line(f"{forecast.records:,} records{days}: {forecast.flagged:,} would have been flagged{a_day}.")
         if forecast.includes_training_records:
-            out.line("These include the records that the model was made from, so expect more on new ones.")
+            out.line("These include the training records, so expect a larger share on new records.")
         rows = [
             (rate, count, count / forecast.days if forecast.days else None) for rate, count in forecast.by_rate.items()
         ]
         if forecast.decided_by == "false_positive_rate":
-            out.table(["false-positive rate", "flagged", "a day"], rows, "Had you asked for another rate")
+            out.table(["false-positive rate", "flagged", "a day"], rows, "Flagged records at other rates")
         else:
             out.line(f"Another false_positive_rate would flag the same with this model: {forecast.decided_by} decides.")
         if forecast.by_day:
@@ -147,7 +147,7 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
 
 @click.command("evaluate")
 @monitor_argument
-@click.option("--all", "everything", is_flag=True, help="Also on records that the model was made from.")
+@click.option("--all", "everything", is_flag=True, help="Include the records that the model was made from.")
 @with_app
 def evaluate_command(app: "App", out: "Output", monitor: str, everything: bool) -> None:
     """Compare scores with the label column, on records past the training records."""
@@ -169,11 +169,11 @@ def evaluate_command(app: "App", out: "Output", monitor: str, everything: bool) 
                 "flagged": evaluation.flagged,
                 "precision": evaluation.precision,
                 "recall": evaluation.recall,
-                "false-positive rate asked": app.config.monitor(monitor).false_positive_rate,
-                "false-positive rate found": evaluation.false_positive_rate,
+                "configured false-positive rate": app.config.monitor(monitor).false_positive_rate,
+                "realised false-positive rate": evaluation.false_positive_rate,
             }
         )
         if report.includes_training_records:
-            out.line("These include the records that the model was made from: the figures flatter it.")
+            out.line("These include the training records, so expect worse results on new records.")
 
     out.result(report, describe)

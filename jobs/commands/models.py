@@ -1,4 +1,4 @@
-"""models list, show, promote, rollback."""
+"""The commands `models list`, `show`, `promote` and `rollback`."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -48,10 +48,10 @@ def list_command(app: "App", out: "Output", monitor: str | None) -> None:
 
 @models_command.command("show")
 @click.argument("model_id", metavar="ID", type=int)
-@click.option("--markdown", is_flag=True, help="Print its model card in Markdown, as its training wrote it.")
+@click.option("--markdown", is_flag=True, help="Print the model card in Markdown, as its training wrote it.")
 @with_app
 def show_command(app: "App", out: "Output", model_id: int, markdown: bool) -> None:
-    """Show what a model was made from, with what settings, and how it compared with the champion of its time."""
+    """Show a model: its training records, its settings, and its comparison with the champion of its time."""
     model = app.store.models.get(model_id)
     if markdown:
         _show_markdown(app, out, model_id)
@@ -86,7 +86,7 @@ def show_command(app: "App", out: "Output", model_id: int, markdown: bool) -> No
 def _show_markdown(app: "App", out: "Output", model_id: int) -> None:
     text = app.store.models.card_markdown(model_id)
     if text is None:
-        msg = f"Model {model_id} was trained before there were cards in Markdown. Its numbers: models show {model_id}"
+        msg = f"Model {model_id} has no card in Markdown. Show its numbers instead: plumbline models show {model_id}"
         raise UsageError(msg)
     out.result({"model_id": model_id, "markdown": text}, lambda: out.line(text.rstrip()))
 
@@ -95,7 +95,7 @@ def _describe_comparison(out: "Output", report: "ComparisonReport") -> None:
     from jobs.training.model_card import comparison_rows
 
     champion = "" if report.champion_id is None else f"model {report.champion_id}"
-    out.table(["on the same records", "this model", champion], comparison_rows(report), "Beside the champion")
+    out.table(["on the same records", "this model", champion], comparison_rows(report), "Comparison with the champion")
     for note in report.notes:
         out.line(note)
     out.line(report.reason)
@@ -103,7 +103,7 @@ def _describe_comparison(out: "Output", report: "ComparisonReport") -> None:
 
 @models_command.command("promote")
 @click.argument("model_id", metavar="ID", type=int)
-@click.option("--force", is_flag=True, help="Even if the comparison with the champion refused the model.")
+@click.option("--force", is_flag=True, help="Promote the model even if its comparison with the champion refused it.")
 @with_app
 def promote_command(app: "App", out: "Output", model_id: int, force: bool) -> None:
     """Make a model its monitor's champion."""

@@ -1,4 +1,4 @@
-"""rescore: score history again with the champion."""
+"""The command `rescore`: score history again with the champion."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ def rescore_command(app: "App", out: "Output", monitor: str, since: datetime, un
     """Rescore the batches of a time span with the champion; rows of older models stay, marked as superseded."""
     source, store = app.source(monitor), app.store
     from jobs.scoring.rescoring import Window, rescore_monitor
-    from jobs.wording import counted_noun
+    from jobs.wording import counted_noun, shown, utc
 
     window = Window(since, until)
     with scoring_progress(out, monitor) as show:
@@ -30,7 +30,7 @@ def rescore_command(app: "App", out: "Output", monitor: str, since: datetime, un
 
     def describe() -> None:
         batches = counted_noun(report.reopened, "batch", "batches")
-        out.line(f"{batches} of {since:%Y-%m-%d %H:%M:%S} to {until:%Y-%m-%d %H:%M:%S} UTC were reopened for rescoring.")
+        out.line(f"{batches} of {shown(since)} to {utc(until)} were reopened for rescoring.")
         describe_scoring(app, out, report.scoring)
 
     out.result(report, describe)

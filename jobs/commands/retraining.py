@@ -1,4 +1,4 @@
-"""retrain: queue a retrain request, or work off the requests."""
+"""The command `retrain`: queue a retrain request, or process the pending ones."""
 
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @click.command("retrain")
 @click.argument("monitor", metavar="[MONITOR]", required=False)
-@click.option("--work", is_flag=True, help="Work off the waiting requests here, instead of queueing one.")
+@click.option("--work", is_flag=True, help="Process the pending requests here, instead of queueing one.")
 @click.option("--reason", default="command", show_default=True, help="Reason, as the request records it.")
 @with_app
 def retrain_command(app: "App", out: "Output", monitor: str | None, work: bool, reason: str) -> None:
-    """Queue a retrain request for MONITOR, which `serve` works off; or work off every request, with --work."""
+    """Queue a retrain request for MONITOR, which `serve` processes; or process every pending request, with --work."""
     if work == (monitor is not None):
         raise UsageError(
-            "Name a monitor to queue a retrain request for it, or work off the waiting requests with --work."
+            "Name a monitor to queue a retrain request for it, or process the pending requests with --work."
         )
     if monitor is None:
         _work(app, out)
@@ -32,7 +32,7 @@ def retrain_command(app: "App", out: "Output", monitor: str | None, work: bool, 
         {"request_id": request_id, "monitor": monitor},
         lambda: out.line(
             f"Queued retrain request {request_id} for monitor {monitor!r}. "
-            "A running `plumbline serve` works it off; without one: plumbline retrain --work"
+            "A running `plumbline serve` processes it; without one: plumbline retrain --work"
         ),
     )
 
@@ -41,7 +41,7 @@ def _work(app: "App", out: "Output") -> None:
     store = app.store
     store.requests.fail_unknown(app.config.monitors, app.clock())
     if not store.requests.has_claimable(app.config.monitors, app.clock()):
-        out.result([], lambda: out.line("No request is waiting."))
+        out.result([], lambda: out.line("No pending requests."))
         return
     app.choose_backend()
     from jobs.training.retraining import work_requests

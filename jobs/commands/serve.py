@@ -1,4 +1,4 @@
-"""serve: run schedules, alerts, trainings and the API until stopped."""
+"""The command `serve`: run schedules, alerts, trainings and the API until stopped."""
 
 from pathlib import Path
 

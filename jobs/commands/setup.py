@@ -1,4 +1,4 @@
-"""init, check, migrate, import: the steps before the first training."""
+"""The commands `init`, `check`, `migrate` and `import`: the steps before the first training."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal

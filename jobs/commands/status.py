@@ -1,4 +1,4 @@
-"""status: an overview of every monitor."""
+"""The command `status`: an overview of every monitor."""
 
 from collections.abc import Iterator
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""What depends on the kind of database, in one class for each.
+"""Differences between kinds of database, in one class for each.
 
 A new dialect is a module with a subclass of `Dialect` that overrides what its database does differently, and a line in
 the table below. Databases without one are read and written by `Dialect` itself, in plain SQL.

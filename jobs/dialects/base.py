@@ -85,7 +85,7 @@ class Reader(Protocol):
         """Return the rows of a select."""
 
     def close(self) -> None:
-        """Give connections back."""
+        """Release the connections."""
 
 
 class EpochTimes(Protocol):
@@ -107,7 +107,7 @@ class EpochTimes(Protocol):
 
 @dataclass(frozen=True)
 class Dialect:
-    """What one kind of database does in its own way.
+    """The behaviour of one kind of database, by default plain SQL.
 
     Attributes:
         name: The backend's name in an address.
@@ -135,10 +135,13 @@ class Dialect:
             r"password authentication failed|access denied for user",
             "Check the user name and the password in its address",
         ),
-        (r"refused|resolve|translate host|timed? ?out|no such file|unreachable", "Check host and port; is it running?"),
-        (r"disk is full|disk I/O error|no space left|could not extend", "Is its disk full? Make room"),
-        (r"permission denied|insufficient privilege", "Grant this user the right to it"),
-        (r"unique|duplicate key", "A row like it is there already; try again"),
+        (
+            r"refused|resolve|translate host|timed? ?out|no such file|unreachable",
+            "Check host and port, and that it is running",
+        ),
+        (r"disk is full|disk I/O error|no space left|could not extend", "Make room on its disk"),
+        (r"permission denied|insufficient privilege", "Grant this user the permission"),
+        (r"unique|duplicate key", "A row with the same unique values exists already; try again"),
     )
     """Patterns of drivers' error texts, and what to do about them. The first match counts."""
 
@@ -241,7 +244,7 @@ class Dialect:
     # Times
 
     midnight: ClassVar[str] = ""
-    """What follows the date in a literal that any column of times compares with."""
+    """The text after the date in a literal that any column of times compares with."""
 
     def is_valid_time(self, time: ColumnElement[Any]) -> ColumnElement[bool]:
         """Return the condition that a time is within `FIRST_VALID_TIME` and `END_OF_VALID_TIMES`.

@@ -47,7 +47,10 @@ class PostgreSQL(Dialect):
     title = "PostgreSQL"
     driver_packages: ClassVar[Mapping[str, str]] = {"psycopg2": "psycopg2-binary", **Dialect.driver_packages}
     read_only_options: ClassVar[Mapping[str, Any]] = {"postgresql_readonly": True}
-    advice = (*Dialect.advice, (r"objects depend on it", "Drop those first, and create them again afterwards"))
+    advice = (
+        *Dialect.advice,
+        (r"objects depend on it", "Drop the dependent objects first, and create them again afterwards"),
+    )
     has_boolean_type = True
     has_grid_of_time = True
     midnight = " 00:00:00+00:00"

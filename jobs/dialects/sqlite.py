@@ -33,7 +33,7 @@ from sqlalchemy import (
 from jobs.dialects.base import CHECKSUM_PRIME, Dialect, EpochTimes, Family
 
 _BUSY_SECONDS = 30
-_TEXT_CHECKSUM = "plumbline_text_sum"  # a function of ours that each connection gets
+_TEXT_CHECKSUM = "plumbline_text_sum"  # a function that Plumbline adds to each connection
 _READ_ONLY = "plumbline_read_only"
 _UNIX_EPOCH = 2440587.5  # as a Julian day
 _MILLISECONDS_PER_DAY = 86_400_000

@@ -1,4 +1,4 @@
-"""What differs between kinds of model. All other code of `jobs` serves every kind alike."""
+"""The interface that hides the differences between kinds of model. All other code of `jobs` serves every kind alike."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias

@@ -46,7 +46,7 @@ class RecordCardText:
             )
             yield from self.training_advice(card, monitor)
         if card.peers.realised_rates:
-            columns = ["false-positive rate asked", "found on the later held-out half"]
+            columns = ["configured false-positive rate", "realised on the later held-out half"]
             yield CardTable(columns, realised_rate_rows(card.peers))
 
     def sections(self, card: "RecordCard", manifest: Mapping[str, Any]) -> dict[str, list[Paragraph]]:
@@ -64,7 +64,7 @@ class RecordCardText:
         columns = [(column["name"], column["type"]) for column in manifest["columns"]]
         return {
             "Model": [facts, CardTable(("feature", "learned as"), columns)],
-            "Beside simple peers": list(_peers(card.peers)),
+            "Comparison with simple peers": list(_peers(card.peers)),
         }
 
 
@@ -102,7 +102,7 @@ def auroc_rows(peers: "PeerComparison") -> list[tuple[Any, ...]]:
 
 
 def realised_rate_rows(peers: "PeerComparison") -> list[tuple[float, float]]:
-    """Return the nominal rates with the rates found, the largest first."""
+    """Return the configured rates with the realised ones, the largest first."""
     return sorted(peers.realised_rates.items(), reverse=True)
 
 
@@ -116,4 +116,4 @@ def _peers(peers: "PeerComparison") -> Iterator[Paragraph]:
         yield "Plain kNN finds them clearly better than this model."
     if peers.realised_rates:
         yield "False-positive rates on the later half of these records, at thresholds that the earlier half sets."
-        yield CardTable(("asked", "found"), realised_rate_rows(peers))
+        yield CardTable(("configured", "realised"), realised_rate_rows(peers))

@@ -59,7 +59,7 @@ class SeriesCardText:
             yield f"No comparison with plain baselines. {comparison.problem}"
             return
         columns = ["synthetic anomalies", *METHOD_TITLES.values()]
-        yield CardTable(columns, baseline_rows(comparison), "Beside plain baselines")
+        yield CardTable(columns, baseline_rows(comparison), "Comparison with plain baselines")
         if advice := baselines_advice(comparison, monitor):
             yield advice
 
@@ -76,7 +76,7 @@ class SeriesCardText:
         return {
             "Model": [facts],
             "Entities": list(_entities(card)),
-            "Beside plain baselines": list(_baselines(card.beside_baselines)),
+            "Comparison with plain baselines": list(_baselines(card.beside_baselines)),
         }
 
 

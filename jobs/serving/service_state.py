@@ -59,7 +59,7 @@ class ServiceState:
         return champion.model_id, self.scorers.load(self.store, champion, settings)
 
     def is_alive(self) -> bool:
-        """Whether the scheduler is running."""
+        """Return whether the scheduler is running."""
         return not self.is_stopping and self.clock() - self.last_heartbeat_at < _MAX_HEARTBEAT_AGE
 
 

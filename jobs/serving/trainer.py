@@ -31,7 +31,7 @@ class Trainer:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start a process that works off the pending requests, unless the trainer is stopped."""
+        """Start a process that processes the pending requests, unless the trainer is stopped."""
         with self._lock:
             if self._is_stopped:
                 return

@@ -43,7 +43,7 @@ def render_card(facts: CardFacts) -> str:
     sections: dict[str, list[Paragraph]] = {
         "Data": _data(facts),
         **text.sections(facts.card, facts.manifest),
-        "Beside the champion": _champion(facts.comparison),
+        "Comparison with the champion": _champion(facts.comparison),
         "Decision": [plain(facts.comparison.reason)],
         "Limits": [text.limits],
     }

@@ -1,4 +1,4 @@
-"""Works off retrain requests: one training serves all requests that wait for a monitor."""
+"""Processes retrain requests: one training serves all requests that wait for a monitor."""
 
 from collections.abc import Callable
 from contextlib import suppress

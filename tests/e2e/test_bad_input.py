@@ -135,7 +135,7 @@ def test_a_wrong_password(workspace, postgres_url):
 @pytest.mark.parametrize(
     ("ddl", "row", "rows", "sentence"),
     [
-        ("id INTEGER, a REAL, b REAL", "{odd}, 1.5 * {i}, {odd}", 100, "is there twice. Choose a unique key."),
+        ("id INTEGER, a REAL, b REAL", "{odd}, 1.5 * {i}, {odd}", 100, "occurs twice. Choose a unique key."),
         ("id INTEGER, a REAL, b REAL", "nullif({i}, 50), {i}, {odd}", 100, "'id' in the key is null in a record"),
         ("id REAL, a REAL, b REAL", "{i} + 0.5, {i}, {odd}", 100, "of type real, which is not exact"),
         (GOOD, "{i}, {i}, {odd}", 0, "The table holds no records"),

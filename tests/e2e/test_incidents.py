@@ -91,7 +91,7 @@ def test_a_channel_is_tested_by_command(workspace, channel):
     assert [body["title"] for body in channel.received] == ["Plumbline: a test message"]
     channel.status = 403
     failed = workspace.plumbline("alerts", "test", "ops")
-    assert (failed.code, "did not take the message" in failed.err) == (1, True)
+    assert (failed.code, "did not accept the message" in failed.err) == (1, True)
     unknown = workspace.plumbline("alerts", "test", "night")
     assert (unknown.code, "The channels of [alerts] are: ops." in unknown.err) == (2, True)
     assert "hunter2" not in failed.out + failed.err + unknown.err

@@ -132,4 +132,4 @@ def test_a_model_is_compared_with_baselines(plant):
     shown = plant.must("models", "show", 1).out
     assert "AUROC on synthetic anomalies" in shown
     assert all(kind in shown for kind in ("perturbed", "shuffled", "scaled", "isolation forest"))
-    assert "found on the later held-out half" in shown
+    assert "realised on the later held-out half" in shown

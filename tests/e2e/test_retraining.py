@@ -60,7 +60,7 @@ def test_a_killed_training_is_resumed_and_leaves_one_model(everywhere):
     assert (done["request_id"], done["state"]) == (1, "done")
     assert requests(pump) == [("done", 2), ("done", 0)]
     assert pump.query("SELECT count(*) FROM models WHERE state = 'champion'") == [(1,)]
-    assert pump.must("retrain", "--work").out == "No request is waiting.\n"
+    assert pump.must("retrain", "--work").out == "No pending requests.\n"
 
 
 def test_a_stopped_training_releases_its_request(pump):
@@ -81,7 +81,7 @@ def test_the_decision_and_its_reason_are_printed(pump):
     assert said.startswith("Request 1 done. Model 2 is ")
     assert reason in said
     shown = pump.must("models", "show", 2).out
-    assert "Beside the champion" in shown
+    assert "Comparison with the champion" in shown
     assert "a sound model flags" in shown
     assert reason in shown
     card = pump.must("models", "show", 2, "--markdown").out

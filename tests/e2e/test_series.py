@@ -115,4 +115,4 @@ def test_its_model_is_shown_with_its_machines(plant):
 def test_its_model_generates_no_records(plant):
     refused = plant.plumbline("sample", "mixer")
     assert refused.code == 2
-    assert "learns series, whose model rebuilds no records" in refused.err
+    assert "learns series, and a series model cannot generate records" in refused.err

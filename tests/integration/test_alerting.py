@@ -248,7 +248,7 @@ def test_a_channel_that_answers_with_an_error_is_a_failure_that_leaks_nothing(de
     assert deliver_alerts(desk.store.outbox, {"ops": OPS["ops"]}, 20, lambda: desk.now + MINUTE).failures == 1
     assert desk.rows("state", "attempts") == [("pending", 2)]
     (error,) = desk.rows("error")[0]
-    assert "did not take the message" in error
+    assert "did not accept the message" in error
     everything = error + caplog.text + "".join(capfd.readouterr())
     assert not {secret for secret in ("hunter2", "path-of-secrets", "nobody") if secret in everything}
 

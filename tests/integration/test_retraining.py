@@ -243,7 +243,7 @@ def test_a_card_shows_hostile_names_as_text(plant):
     assert "<b>" not in card
     assert [line for line in card.splitlines() if line.startswith("#")] == [
         "# Model card of monitor pump",
-        *(f"## {title}" for title in ("Data", "Model", "Beside simple peers", "Beside the champion")),
+        *(f"## {title}" for title in ("Data", "Model", "Comparison with simple peers", "Comparison with the champion")),
         "## Decision",
         "## Limits",
     ]

@@ -23,7 +23,7 @@ def test_a_training_stores_how_the_model_fares_beside_baselines(mixer):
     assert set(beside.auc_pr) == set(METHODS)
     assert 0.5 < beside.auc_pr["model"] <= 1
     text = mixer.store.models.card_markdown(report.model_id)
-    assert "## Beside plain baselines" in text
+    assert "## Comparison with plain baselines" in text
     assert "events put into 240 held-back normal records of 2 entities" in text
     assert "|  | model | linear AR | kNN on windows | PCA on windows |" in text
     assert f"| AUC-PR | {beside.auc_pr['model']:.4g} |" in text
@@ -60,7 +60,7 @@ def test_a_shown_card_does_not_depend_on_the_order_of_its_keys(mixer, capsys):
     again = SeriesCard.from_json(json.loads(json.dumps(card.to_json(), sort_keys=True)))
     describe_card(Output(is_json=False), again, "mixer")
     assert capsys.readouterr().out == shown
-    assert "Beside plain baselines" in shown
+    assert "Comparison with plain baselines" in shown
     assert "events found, decoupled" in shown
     assert "beside baselines" not in card_facts(card)
 

@@ -155,5 +155,5 @@ def test_a_view_of_others_on_a_joined_view_keeps_it_and_is_reported(store, caplo
         connection.execute(text("CREATE VIEW mine AS SELECT flow FROM anomalies_pump"))
     is_built = join_anomalies(store, source) is not None
     assert is_built == (store.engine.dialect.name == "sqlite")
-    assert ("objects depend on it. Drop those first" in caplog.text) == (not is_built)
+    assert ("objects depend on it. Drop the dependent objects first" in caplog.text) == (not is_built)
     assert query(store, "SELECT * FROM mine") == []

@@ -69,7 +69,7 @@ def test_postgresql_is_spoken_by_psycopg():
 
 def test_a_server_that_does_not_answer_is_named_without_the_password():
     engine = opened("postgresql://u:sekret@127.0.0.1:1/db")
-    message = r"u:\*\*\*@127.0.0.1:1/db.*port 1 failed.*[Cc]onnection refused.*is it running\?"
+    message = r"u:\*\*\*@127.0.0.1:1/db.*port 1 failed.*[Cc]onnection refused.*and that it is running"
     with pytest.raises(StoreError, match=message) as caught, reading(engine):
         pass
     assert "sekret" not in str(caught.value)

@@ -1,0 +1,54 @@
+"""Routes of trained models: list, show."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, Field
+
+from jobs.api.dependencies import MonitorName, Service
+from jobs.api.paging import Page, Paging, page
+from jobs.api.parameters import Id
+from jobs.api.problems import documented
+
+router = APIRouter()
+
+
+class ModelSummary(BaseModel):
+    """A trained model."""
+
+    id: int
+    monitor: str
+    state: str = Field(description="champion, challenger or retired.")
+    created_at: datetime
+    promoted_at: datetime | None
+    retired_at: datetime | None
+    sha256: str
+
+
+class ModelDetail(ModelSummary):
+    """A trained model with its manifest, card and comparison."""
+
+    manifest: dict[str, Any]
+    card: dict[str, Any]
+    card_markdown: str | None
+    comparison: dict[str, Any] | None = Field(description="Comparison with the champion at training time.")
+
+
+@router.get("/monitors/{name}/models", responses=documented(404, 422))
+def list_models(name: MonitorName, paging: Annotated[Paging, Query()], service: Service) -> Page[ModelSummary]:
+    """List the models of a monitor, newest first."""
+    earlier = [model for model in service.store.models.all(name) if paging.before is None or model.id < paging.before]
+    summaries = [ModelSummary.model_validate(model, from_attributes=True) for model in earlier[: paging.limit]]
+    return Page[ModelSummary](**page(summaries, paging.limit))
+
+
+@router.get("/models/{model_id}", responses=documented(404, 422))
+def show_model(model_id: Annotated[Id, Path()], service: Service) -> ModelDetail:
+    """Show a model with its card and its comparison with the champion at training time."""
+    model = service.store.models.get(model_id)
+    comparison = None if model.comparison is None else model.comparison.to_json()
+    return ModelDetail(
+        **vars(model) | {"card": model.card.to_json(), "comparison": comparison},
+        card_markdown=service.store.models.card_markdown(model_id),
+    )
