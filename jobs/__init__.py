@@ -1,1 +1,1 @@
-"""What runs: sources, the store, use cases, and the faces of Plumbline."""
+"""Everything that runs: sources, the store, use cases, the command line and the API."""

@@ -42,9 +42,7 @@ def send_message(address: SecretStr, message: Message) -> None:
         AlertError: If the channel did not accept the message.
     """
     if not _open_channel(address).notify(body=message.body, title=message.title, body_format="text"):
-        msg = (
-            "The channel did not accept the message. Check its address in [alerts.channels], and that it is reachable."
-        )
+        msg = "The channel did not accept the message. Check its address in [alerts.channels] and its availability."
         raise AlertError(msg)
 
 

@@ -163,7 +163,7 @@ def _keys(connection: Connection, monitor: MonitorConfig, watched: WatchedTable)
     named = ", ".join(monitor.key)
     for column in watched.key_columns():
         if connection.execute(select(column).where(column.is_(None)).limit(1)).first() is not None:
-            yield Finding("error", f"Column {column.key!r} in the key is null in a record. Choose a key that never is.")
+            yield Finding("error", f"Column {column.key!r} in the key is null in a record. Choose a key without nulls.")
     if any(index.is_unique and set(index.columns) <= set(monitor.key) for index in watched.indexes or ()):
         return
     newest = select(*watched.key_columns()).where(watched.after(None)).order_by(*watched.order(newest_first=True))

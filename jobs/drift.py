@@ -51,7 +51,7 @@ def drift_sentence(monitor: str, model_id: int, drift: "Drift") -> str:
     records = counted_noun(drift.records, "record")
     subject = f"the newest {records} of monitor {monitor!r}"
     if not drift.is_drift:
-        return f"No drift: {subject} look like those that model {model_id} was made from."
+        return f"No drift: {subject} look like the training records of model {model_id}."
     named = [
         f"{feature} (stability index {drift.psi[feature]:.2g})" for feature in drift.features[:_MAX_FEATURES_NAMED]
     ]
@@ -59,4 +59,4 @@ def drift_sentence(monitor: str, model_id: int, drift: "Drift") -> str:
     named += [f"{unnamed} more"] if unnamed > 0 else []
     scores = f"p-values lie {drift.ks_statistic:.2g} from uniform" if drift.is_score_drift else ""
     changes = "; ".join(filter(None, [", ".join(named), scores]))
-    return f"Drift: {subject} no longer look like those that model {model_id} was made from: {changes}."
+    return f"Drift: {subject} no longer look like the training records of model {model_id}: {changes}."

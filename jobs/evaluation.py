@@ -42,8 +42,8 @@ class Forecast:
     """The number of records of history that the champion would have flagged.
 
     Attributes:
-        records: how many were scored.
-        flagged: how many the threshold in force would have flagged.
+        records: number of scored records.
+        flagged: number of records above the threshold in force.
         days: length of the history; None for a monitor without a time column.
         by_day: flagged records of each day.
         decided_by: the setting that determines how many records are flagged.
@@ -97,8 +97,8 @@ def evaluate_monitor(
     ]
     if not sum(len(scores) for scores, _, _ in compared):
         raise RecordsError(
-            "No labelled record lies past those that the model was made from. "
-            "Leave newer records out of `normal` in config.toml, or evaluate on all of them with --all."
+            "There are no labelled records after the training records of the model. "
+            "Leave newer records out of `normal` in config.toml, or evaluate on all records with --all."
         )
     result = evaluate(*(np.concatenate(column) for column in zip(*compared, strict=True)))
     return EvaluationReport(source.name, model_id, result, includes_training_records=everything)
@@ -217,9 +217,9 @@ def _decided_by(scorer: Scorer, monitor: MonitorConfig) -> Setting:
 def _counts_at_other_rates(
     scorer: Scorer, monitor: MonitorConfig
 ) -> dict[float, Callable[[np.ndarray, np.ndarray], int]]:
-    """Return what counts flagged records at each rate that the calibration resolves; empty if no rate decides.
+    """Return a counter of flagged records for each rate that the calibration resolves; empty if no rate decides.
 
-    It is called page by page with entities (n,) and scores (n,), as thresholds may move from one page to the next.
+    A counter is called page by page with entities (n,) and scores (n,), as thresholds may move between pages.
     """
     counts: dict[float, Callable[[np.ndarray, np.ndarray], int]] = {}
     if _decided_by(scorer, monitor) == "false_positive_rate":

@@ -18,7 +18,7 @@ def heartbeat(renew: Callable[[], None], every: timedelta) -> Iterator[None]:
     """Call `renew` at each interval, from a thread that ends with the block.
 
     A renewal that fails is logged and tried again at the next beat: the database may be away for a moment.
-    A lost lease ends the beats; the work finds out when it writes its result.
+    A lost lease ends the beats; the work fails when it writes its result.
     """
     is_over = Event()
     pause = min(every, _MAX_PAUSE)

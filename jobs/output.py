@@ -1,4 +1,4 @@
-"""What commands print: tables for people, one JSON document for programs, progress on standard error."""
+"""The output of commands: tables for people, one JSON document for programs, progress on standard error."""
 
 import json
 import math

@@ -107,7 +107,7 @@ class _Cron:
         return None if due is None else due.astimezone(UTC)
 
     def _is_repeated(self, due: datetime) -> bool:
-        """Whether wall clocks show this time for the second time."""
+        """Return whether wall clocks show this time for the second time."""
         return bool(due.astimezone(UTC).astimezone(self._zone).fold)
 
 

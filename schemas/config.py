@@ -282,10 +282,10 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check_channels(self) -> "Config":
-        known = set(self.alerts.channels)
+        configured = set(self.alerts.channels)
         for name, monitor in self.monitors.items():
-            if unknown := sorted(set(monitor.alert.channels or ()) - known):
-                listed = ", ".join(sorted(known)) or "none"
+            if unknown := sorted(set(monitor.alert.channels or ()) - configured):
+                listed = ", ".join(sorted(configured)) or "none"
                 msg = f"monitor {name!r} alerts the channel {unknown[0]!r}; the channels of [alerts] are: {listed}"
                 raise ValueError(msg)
         return self
@@ -316,7 +316,7 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
         msg = f"{path} cannot be read: {exc.strerror}."
         raise ConfigError(msg) from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        msg = f"{path} is no valid TOML: {exc}. Quote texts, and write lists in square brackets."
+        msg = f"{path} is not valid TOML: {exc}. Quote texts, and write lists in square brackets."
         raise ConfigError(msg) from exc
     return parse_config(_expand(raw, environ, path), path)
 

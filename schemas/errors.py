@@ -38,11 +38,11 @@ class UsageError(PlumblineError):
 class NoSuchMonitor(UsageError):
     """The configuration has no monitor of this name."""
 
-    def __init__(self, name: str, known: Iterable[str]) -> None:
-        listed = ", ".join(sorted(known)) or "none"
+    def __init__(self, name: str, configured: Iterable[str]) -> None:
+        listed = ", ".join(sorted(configured)) or "none"
         super().__init__(
             f"There is no monitor {name!r} in the configuration. Its monitors: {listed}. "
-            f"Add [monitors.{name}] to it or name one of those."
+            f"Add [monitors.{name}] to it, or name one of its monitors."
         )
 
 
@@ -78,7 +78,7 @@ class RateTooSmall(RecordsError):
         self.needed = math.ceil(1 / rate) - 1
         super().__init__(
             f"A false-positive rate of {rate:g} needs {self.needed} calibration records, found {found}. "
-            f"Collect more normal records, ask for a rate of {1 / (found + 1):.2g} or more, "
+            f"Collect more normal records, set a rate of {1 / (found + 1):.2g} or more, "
             'or set threshold = "pot" to extrapolate the tail.'
         )
 

@@ -23,9 +23,9 @@ _TAGS: dict[str, tuple[type, Callable[[str], KeyPart]]] = {
 }
 
 
-LONGEST_KEY = 512
+MAX_KEY_LENGTH = 512
 """Maximum number of characters of `dump_key` in the store."""
-LONGEST_ENTITY = 255
+MAX_ENTITY_LENGTH = 255
 """Maximum number of characters of an entity in the store."""
 
 
@@ -79,7 +79,7 @@ def load_label(text: str, like: Key) -> Key:
     """
     parts = [text] if len(like) == 1 else json.loads(text)
     if len(parts) != len(like):
-        msg = f"{text!r} is no label of a key with {len(like)} parts"
+        msg = f"{text!r} is not the label of a key with {len(like)} parts"
         raise ValueError(msg)
     return tuple(_like(part, other) for part, other in zip(parts, like, strict=True))
 
@@ -103,7 +103,7 @@ def _untagged(part: Any) -> KeyPart:
         return _TAGS[tag][1](text)
     if isinstance(part, int | str):
         return part
-    msg = f"{part!r} is no part of a record key"
+    msg = f"{part!r} is not a part of a record key"
     raise ValueError(msg)
 
 

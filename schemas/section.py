@@ -11,7 +11,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _CRON_FIELDS = 5
 _NEVER = "never"  # TOML has no value for nothing
-_LONGEST = timedelta(days=36_525)  # beyond it, times of today plus or minus a duration leave the calendar
+_MAX_DURATION = timedelta(days=36_525)  # beyond it, times of today plus or minus a duration leave the calendar
 
 
 class Section(BaseModel):
@@ -56,8 +56,8 @@ def interval_of(schedule: str) -> timedelta | None:
 
 
 def _check_length(seconds: float) -> None:
-    if not 0 <= seconds <= _LONGEST.total_seconds():
-        msg = f"expected a duration from 0s to {_LONGEST.days}d (100 years), received {seconds:g} s"
+    if not 0 <= seconds <= _MAX_DURATION.total_seconds():
+        msg = f"expected a duration from 0s to {_MAX_DURATION.days}d (100 years), received {seconds:g} s"
         raise ValueError(msg)
 
 

@@ -163,7 +163,7 @@ def evaluate_command(app: "App", out: "Output", monitor: str, everything: bool) 
             {
                 "model": report.model_id,
                 "records compared": evaluation.records,
-                "of them anomalies": evaluation.anomalies,
+                "labelled anomalies": evaluation.anomalies,
                 "AUROC": evaluation.auroc,
                 "average precision": evaluation.average_precision,
                 "flagged": evaluation.flagged,

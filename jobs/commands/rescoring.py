@@ -30,7 +30,7 @@ def rescore_command(app: "App", out: "Output", monitor: str, since: datetime, un
 
     def describe() -> None:
         batches = counted_noun(report.reopened, "batch", "batches")
-        out.line(f"{batches} of {shown(since)} to {utc(until)} were reopened for rescoring.")
+        out.line(f"Reopened {batches} of {shown(since)} to {utc(until)} for rescoring.")
         describe_scoring(app, out, report.scoring)
 
     out.result(report, describe)

@@ -113,7 +113,7 @@ def _bump(hour: Floats, at: Floats | float, width: float) -> Floats:
 
 
 def _ambient(rng: np.random.Generator, axis: _TimeAxis) -> Floats:
-    """Temperature in the pump house, in degrees: coldest late in January and before sunrise, with the weather."""
+    """Simulate the temperature in the pump house, in degrees: coldest in January and before sunrise, with weather."""
     season = -5 * np.cos(2 * np.pi * (axis.days - 16) / 365)
     daily = 1.6 * np.sin(2 * np.pi * (axis.days - 0.375))
     return 16 + season + daily + axis.random_walk(rng, timedelta(days=2.5), 1.8)

@@ -37,7 +37,7 @@ _CODE = r"^\s*[+-]?0[0-9xX]"  # such as 00123 or 0x7b, which differ from 123
 
 
 class RecordFile(Protocol):
-    """A file of records with one type per column, out of those that this module names."""
+    """A file of records; the type of each column is one that this module defines."""
 
     path: Path
     kinds: Kinds

@@ -1,4 +1,4 @@
-"""Reserved names: those of Plumbline's own tables and views, under which nothing may be imported."""
+"""Reserved names: Plumbline's own tables and views, under which nothing may be imported."""
 
 import sqlalchemy as sa
 

@@ -31,7 +31,7 @@ class Kind(Protocol):
 
     @property
     def load_generator(self) -> "LoadGenerator | None":
-        """What loads a champion as a model that draws, encodes and rebuilds records; None if no such model exists."""
+        """The function that loads a champion as a generative model of records; None if no such model exists."""
         ...
 
     def load(self, blob: bytes, champion: "Champion", monitor: "MonitorConfig") -> "Scorer":
@@ -48,7 +48,7 @@ class Kind(Protocol):
         ...
 
     def trainer(self, source: "Source") -> "Trainer[Any]":
-        """Return what trains a model on a watched table."""
+        """Return the trainer of a model on a watched table."""
         ...
 
     def read_card(self, card: Mapping[str, Any]) -> ModelCard:

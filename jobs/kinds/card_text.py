@@ -30,18 +30,18 @@ class CardText(Protocol):
     """The text of the cards of one kind of model."""
 
     limits: str
-    """What a model of this kind is not to be trusted with."""
+    """The limits of models of this kind, as a paragraph for people."""
 
     def training_facts(self, card: Any) -> dict[str, Any]:
         """Return the facts that a training prints."""
         ...
 
     def training_advice(self, card: Any, monitor: str) -> Iterator[str]:
-        """Yield the warnings that a training prints, with the way out."""
+        """Yield the warnings that a training prints, with advice."""
         ...
 
     def details(self, card: Any, monitor: str) -> Iterator[str | CardTable]:
-        """Yield what `models show` prints of a card; models of earlier versions have less."""
+        """Yield the paragraphs that `models show` prints; models of earlier versions have fewer."""
         ...
 
     def sections(self, card: Any, manifest: Mapping[str, Any]) -> dict[str, list[Paragraph]]:

@@ -74,16 +74,16 @@ def mean_auroc_line(mean_auroc: Mapping[str, float]) -> str:
     >>> mean_auroc_line({"knn": 0.95, "pca": 0.5, "isolation_forest": 0.75, "model": 0.98712})
     '0.987 (kNN 0.950, isolation forest 0.750, PCA 0.500)'
     >>> mean_auroc_line({})
-    'none can be made of these features'
+    'not available: the features allow no synthetic anomalies'
     """
     if not mean_auroc:
-        return "none can be made of these features"
+        return "not available: the features allow no synthetic anomalies"
     peers = [f"{title} {mean_auroc[method]:.3f}" for method, title in METHOD_TITLES.items() if method != "model"]
     return f"{mean_auroc['model']:.3f} ({', '.join(peers)})"
 
 
 def knn_advice(card: "RecordCard", monitor: str) -> str | None:
-    """Return what to do if plain kNN clearly beats the model."""
+    """Return advice if plain kNN clearly beats the model, or None."""
     if not card.peers.is_beaten_by_knn:
         return None
     mean, is_like_knn = card.peers.mean_auroc, card.score == "joint_knn"

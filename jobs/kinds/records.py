@@ -40,7 +40,7 @@ class RecordKind:
         return ()
 
     def trainer(self, source: "Source") -> "RecordTrainer":
-        """Return what trains a model on a watched table."""
+        """Return the trainer of a model on a watched table."""
         from jobs.training.record_training import RecordTrainer
 
         return RecordTrainer(source)

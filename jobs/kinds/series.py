@@ -37,7 +37,7 @@ class SeriesKind:
             msg = (
                 f"Model {champion.model_id} of monitor {champion.monitor!r} learned records "
                 f"{_on_grid(scorer.about.grid)}, and the monitor now has them {_on_grid(monitor.grid)}. "
-                "Train it again, or take the change of `resample` back."
+                "Train again, or undo the change of `resample`."
             )
             raise ArtifactError(msg)
         return scorer
@@ -49,7 +49,7 @@ class SeriesKind:
         return (monitor.time,) if monitor.entity is None else (monitor.entity, monitor.time)
 
     def trainer(self, source: "Source") -> "SeriesTrainer":
-        """Return what trains a model on a watched table."""
+        """Return the trainer of a model on a watched table."""
         from jobs.training.series_training import SeriesTrainer
 
         return SeriesTrainer(source)

@@ -27,7 +27,7 @@ class SeriesCardText:
         """Return the facts that a training prints."""
         return {
             "records trained on": card.training_records,
-            "held back of them to calibrate": card.calibration_records,
+            "held back to calibrate": card.calibration_records,
             "channels": card.features,
             "entities / with a model of their own": f"{card.entities} / {card.own_models}",
             "earlier records that a score depends on": card.context_rows,
@@ -44,7 +44,7 @@ class SeriesCardText:
             named = ", ".join(only_ranked[:_MAX_ENTITIES_NAMED])
             named += ", ..." if len(only_ranked) > _MAX_ENTITIES_NAMED else ""
             yield (
-                f"Of {len(only_ranked)} of {card.entities} entities nothing can be flagged, since their calibration "
+                f"Nothing can be flagged for {len(only_ranked)} of {card.entities} entities, whose calibration "
                 f"records are too few for the rate: {named}. Collect more normal records, set a larger rate, or "
                 "share a model."
             )
@@ -68,7 +68,7 @@ class SeriesCardText:
         facts = {
             "channels": ", ".join([*manifest["numeric"], *manifest["boolean"]]),
             "entities": card.entities,
-            "of them with a model of their own": card.own_models,
+            "entities with a model of their own": card.own_models,
             "earlier records that a score depends on, at most": card.context_rows,
             "false-positive rate": card.false_positive_rate,
             **origin(manifest),
@@ -121,7 +121,7 @@ def baselines_line(comparison: "BaselineComparison") -> str:
     '0.800 (linear AR 0.750, kNN on windows 0.500, PCA on windows 0.250)'
     """
     if comparison.problem:
-        return f"not known. {comparison.problem}"
+        return f"not available. {comparison.problem}"
     area = comparison.auc_pr
     baselines = [f"{title} {area[method]:.3f}" for method, title in METHOD_TITLES.items() if method != "model"]
     return f"{area['model']:.3f} ({', '.join(baselines)})"
@@ -137,7 +137,7 @@ def baselines_warning(comparison: "BaselineComparison") -> str | None:
 
 
 def baselines_advice(comparison: "BaselineComparison", monitor: str) -> str | None:
-    """Return what to do if a plain baseline clearly beats the model; None if none does."""
+    """Return advice if a plain baseline clearly beats the model, or None."""
     warning = baselines_warning(comparison)
     return warning and (
         f"{warning} Train on more normal records, list fewer or better channels, and compare on labelled data: "
@@ -147,7 +147,7 @@ def baselines_advice(comparison: "BaselineComparison", monitor: str) -> str | No
 
 def _entities(card: "SeriesCard") -> Iterator[Paragraph]:
     if card.only_ranked:
-        yield f"{card.only_ranked:,} of them have too few calibration records for the rate: nothing is flagged."
+        yield f"{card.only_ranked:,} entities have too few calibration records for the rate: nothing is flagged."
     yield CardTable(_ENTITY_COLUMNS, entity_rows(card))
     if weights := weight_table(card):
         yield "How much each view counts, by how well it separates synthetic anomalies from the entity's own records:"

@@ -220,8 +220,8 @@ class Cells:
         row = self.first_row(select(self.grid.start(self.table.records)).where(self.table.among([key])))
         if row is None or row[0] is None:
             msg = (
-                f"Monitor {self.name!r} no longer finds the record with the key {key_label(key)}, or its time, while "
-                "it reads the past of it. The next run reads the table as it is now."
+                f"The record with the key {key_label(key)} of monitor {self.name!r}, or its time, vanished while its "
+                "past was read. The next run reads the table again."
             )
             raise SourceError(msg)
         return int(row[0])

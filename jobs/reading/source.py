@@ -81,7 +81,7 @@ class Source:
 
         Args:
             after: The watermark; None at the start of the table.
-            limit: The most rows in the range.
+            limit: Maximum number of rows in the range.
             settled_before: A row with a later time, and everything past it, waits; one without a time does not.
         """
         records = self._records()
@@ -210,7 +210,7 @@ def _last_settled(
 def _checked(upto: Sequence[Any], name: str) -> Key:
     for part in upto:
         if not isinstance(part, KeyPart) or isinstance(part, bool):
-            msg = f"Monitor {name!r} found {part!r} in a key, which is no integer, text, time or UUID. " + _KEY_ADVICE
+            msg = f"A key of monitor {name!r} holds {part!r}, not an integer, text, time or UUID. " + _KEY_ADVICE
             raise SourceError(msg)
     refuse_long_key(tuple(upto), name)
     return tuple(upto)

@@ -140,7 +140,7 @@ def nearest_name(name: str, candidates: Iterable[str]) -> str | None:
 
 
 def raw_sql(sql: str) -> TextClause:
-    """Return SQL from the configuration unchanged: a colon in it is no parameter."""
+    """Return SQL from the configuration unchanged: a colon in it is not a parameter."""
     return text(sql.replace(":", r"\:"))
 
 

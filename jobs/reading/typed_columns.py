@@ -11,7 +11,7 @@ from pandas.api.types import infer_dtype, is_bool_dtype, is_datetime64_any_dtype
 from jobs.dialects import END_OF_VALID_TIMES, FIRST_VALID_TIME
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
-from schemas.keys import LONGEST_ENTITY, LONGEST_KEY, Key, dump_key, key_label
+from schemas.keys import MAX_ENTITY_LENGTH, MAX_KEY_LENGTH, Key, dump_key, key_label
 
 _INT64_RANGE = range(-(2**63), 2**63)
 _SHORT_KEY_LENGTH = 64  # surely fits: each character of a text is up to six in the form that the store holds
@@ -115,9 +115,9 @@ def _storable(texts: "pd.Series[Any]") -> "pd.Series[Any]":
 def entity(series: "pd.Series[Any]") -> "pd.Series[Any]":
     """Return names of entities as text that fits the store; a missing one is NA."""
     names = categorical(series)
-    is_long = names.str.len() > LONGEST_ENTITY
+    is_long = names.str.len() > MAX_ENTITY_LENGTH
     if is_long.any():
-        expected = f"names of entities of at most {LONGEST_ENTITY} characters"
+        expected = f"names of entities of at most {MAX_ENTITY_LENGTH} characters"
         raise _Unfit(series, is_long, expected, "take another column as `entity` in config.toml")
     return names
 
@@ -179,12 +179,12 @@ def _exact(series: "pd.Series[Any]") -> list[Any]:
 def _refuse_bad_keys(keys: pd.DataFrame, name: str) -> None:
     columns = ", ".join(keys.columns)
     if keys.isna().any(axis=None):
-        msg = f"Monitor {name!r} found a record whose key ({columns}) is null or infinite. Choose a key that never is."
+        msg = f"A record of monitor {name!r} has a null or infinite key ({columns}). Choose a key that is never null."
         raise SourceError(msg)
     is_repeated = keys.duplicated()
     if is_repeated.any():
         key_text = key_label(keys_of(keys[is_repeated].head(1), list(keys.columns))[0])
-        msg = f"Monitor {name!r} found two records with the key {key_text} ({columns}). Choose a key that is unique."
+        msg = f"Two records of monitor {name!r} have the key {key_text} ({columns}). Choose a key that is unique."
         raise SourceError(msg)
     texts = keys.select_dtypes(["object", "str"]).map(lambda part: len(str(part)))
     for key in keys_of(keys[texts.sum(axis=1) > _SHORT_KEY_LENGTH], list(keys.columns)):
@@ -198,10 +198,10 @@ def refuse_long_key(key: Key, name: str) -> None:
         SourceError: If it is.
     """
     length = len(dump_key(key))
-    if length > LONGEST_KEY:
+    if length > MAX_KEY_LENGTH:
         msg = (
-            f"Monitor {name!r} found a key of {length} characters: {_abridged(key_label(key))}. The store holds "
-            f"{LONGEST_KEY}. Choose a shorter key, or shorten that of the record."
+            f"A key of monitor {name!r} has {length} characters: {_abridged(key_label(key))}. The store holds "
+            f"{MAX_KEY_LENGTH}. Choose another key, or shorten the key of this record."
         )
         raise SourceError(msg)
 

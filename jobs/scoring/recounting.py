@@ -7,6 +7,7 @@ from jobs.reading.source import Source
 from jobs.store import Store
 from jobs.store.events import NewEvent
 from jobs.store.recounting import DoneBatch, LateRecords, Recount
+from jobs.wording import utc
 from schemas.config import MonitorConfig
 
 _BATCHES_PER_PAGE = 50
@@ -47,5 +48,5 @@ def watch_for_gap(monitor: MonitorConfig, name: str, store: Store, at: datetime)
     if newest >= at - monitor.gap_after - monitor.settle:
         store.events.close("gap", name, at)
         return
-    message = f"The newest record of monitor {name!r} is of {newest:%Y-%m-%d %H:%M:%S} UTC: its source stopped sending."
+    message = f"The newest record of monitor {name!r} is of {utc(newest)}: its source stopped sending."
     store.events.open(NewEvent("gap", message, name, since=newest), at, monitor.channels)

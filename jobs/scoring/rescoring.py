@@ -22,7 +22,7 @@ class Window:
 
     def __post_init__(self) -> None:
         if self.until <= self.since:
-            msg = f"The window ends at {self.until}, which is not after its begin {self.since}. Swap the two."
+            msg = f"The window ends at {self.until}, which is not after its start {self.since}. Swap the two."
             raise UsageError(msg)
 
 

@@ -50,7 +50,7 @@ class ScoringReport:
     rescored: int
     """Batches that had been scored before."""
     late_records: int
-    """Records that came late into batches, which are scored again."""
+    """Records that came late into batches, which are rescored."""
     too_late_records: int
     """Records that came later than `late_after`; they are not scored."""
 

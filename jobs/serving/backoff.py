@@ -38,5 +38,5 @@ class Backoff:
         return self._failures > 0
 
     def may_retry(self, at: datetime) -> bool:
-        """Whether the next attempt may be made."""
+        """Return whether the next attempt may be made."""
         return self._retry_at is None or at >= self._retry_at

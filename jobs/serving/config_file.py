@@ -17,7 +17,7 @@ class ConfigFile:
         self._reported = self._latest = self._signature()
 
     def has_changed(self) -> bool:
-        """Whether the file differs from the last reported version, and is unchanged since the previous call."""
+        """Return whether the file differs from the last reported version, and is unchanged since the previous call."""
         previous, self._latest = self._latest, self._signature()
         if self._latest == self._reported or self._latest != previous:
             return False

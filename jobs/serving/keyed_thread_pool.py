@@ -39,7 +39,7 @@ class KeyedThreadPool:
                 self._start(name)
 
     def is_busy(self, name: str) -> bool:
-        """Whether a task of this name is running or pending."""
+        """Return whether a task of this name is running or pending."""
         with self._changed:
             return name in self._busy
 

@@ -65,7 +65,7 @@ class MonitorRuns:
                 _log.info("queued a scheduled retrain request", extra={"facts": {"monitor": name}})
 
     def needs_run(self, name: str) -> bool:
-        """Whether a failed run may be retried now, or a dead process left batches behind."""
+        """Return whether a failed run may be retried now, or a dead process left batches behind."""
         at = self._state.clock()
         backoff = self._backoff(name)
         if not backoff.may_retry(at) or name in self._untrained:

@@ -82,8 +82,8 @@ def _monitor_lines(proposal: Proposal, address: str) -> Iterator[str]:
     yield f"key = {_toml(proposal.key[0]) if len(proposal.key) == 1 else _toml_list(proposal.key)}"
     if proposal.time is not None:
         yield f"time = {_toml(proposal.time)}"
-    yield '# entity = "machine_id"  # the column that says what a record is about'
-    yield "# Take out what is only known after the fact, such as a diagnosis or a repair."
+    yield '# entity = "machine_id"  # the column with what a record is about'
+    yield "# Remove columns that are filled in only later, such as a diagnosis or a repair."
     yield from (f"{role} = {_toml_list(names)}" for role, names in proposal.features.items() if names)
     if proposal.left_out:
         yield "# Left out:"

@@ -37,11 +37,11 @@ class AlertRule:
 
     channels: tuple[str, ...] = ()
     severity: float = 0.0
-    """The least peak severity."""
+    """The minimum peak severity."""
     escalate_severity: float = 80.0
     """The peak severity from which an incident is alerted again."""
     newest: timedelta = timedelta(days=1)
-    """The age from which an incident is too old."""
+    """The maximum age of an incident."""
 
 
 @dataclass(frozen=True)

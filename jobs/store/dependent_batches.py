@@ -12,7 +12,7 @@ from jobs.store.chunks import chunks
 from schemas.tables import batches
 
 REOPENED = {"state": "pending", "token": None, "recount_at": None}
-_SLACK = 2  # records of one time count as one moment of the past, and some come out of order
+_SLACK_FACTOR = 2  # records of one time count as one moment of the past, and some come out of order
 _ROWS_PER_FETCH = 100
 
 
@@ -30,7 +30,7 @@ def reopen_dependent_batches(
         entities: the entities that the batch holds, or held before.
         context_rows: the number of past records that a record is scored with.
     """
-    dependent = _dependent_ids(connection, monitor, batch_id, dict.fromkeys(entities, _SLACK * context_rows))
+    dependent = _dependent_ids(connection, monitor, batch_id, dict.fromkeys(entities, _SLACK_FACTOR * context_rows))
     c = batches.c
     reopened = 0
     for ids in chunks(dependent):

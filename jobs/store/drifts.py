@@ -45,7 +45,7 @@ class DriftResponse:
     Attributes:
         message: of the event.
         channels: alerted when a drift begins.
-        cooldown: the least time between two retrain requests because of drift; None for no requests.
+        cooldown: the minimum time between two retrain requests because of drift; None for no requests.
     """
 
     message: str

@@ -132,7 +132,7 @@ def _no_incident(incident_id: int) -> UsageError:
 
 def _nothing_to_label(incident: StoredIncident) -> UsageError:
     if incident.merged_into is not None:
-        msg = f"Incident {incident.id} was merged into incident {incident.merged_into}. Label that one."
+        msg = f"Incident {incident.id} was merged into incident {incident.merged_into}. Label that incident."
         return UsageError(msg)
     msg = f"Incident {incident.id} is {incident.state} and no longer holds a flagged record. There is nothing to label."
     return UsageError(msg)

@@ -249,7 +249,7 @@ def key_range_of(row: RowMapping) -> KeyRange:
 def _other_key(monitor: str, recorded: Sequence[str], key: Sequence[str]) -> str:
     return (
         f"The batches of monitor {monitor!r} are ranges of {', '.join(recorded)}, and config.toml now has the key "
-        f"{', '.join(key)}, so scored records cannot be told from new ones. Take the change back, or watch the table "
+        f"{', '.join(key)}, so new records cannot be recognised. Undo the change, or watch the table "
         "under another name. If the column was only renamed, correct its name in the store: "
         f"UPDATE monitors SET key_columns = '{json.dumps([*key])}' WHERE monitor = '{monitor}'"
     )

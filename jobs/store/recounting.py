@@ -181,7 +181,7 @@ def _late_event(monitor: str, late: LateRecords) -> NewEvent:
     cause = f"{counted_noun(late.late_records, 'record')} came late" if late.late_records else "Records changed"
     reopened = f"{counted_noun(late.reopened, 'batch', 'batches')} of monitor {monitor!r}"
     counts = {"batches": late.reopened, "records": late.late_records}
-    return NewEvent("late", f"{cause}; {reopened} will be scored again.", monitor, counts=counts)
+    return NewEvent("late", f"{cause}; {reopened} will be rescored.", monitor, counts=counts)
 
 
 def _too_late_event(monitor: str, late: LateRecords) -> NewEvent:
@@ -190,7 +190,7 @@ def _too_late_event(monitor: str, late: LateRecords) -> NewEvent:
         f"{counted_noun(count, 'record')} of monitor {monitor!r} came" if count else f"Records of {monitor!r} changed"
     )
     message = (
-        f"{cause} later than `late_after`, and that is not scored. Score their time again with: "
+        f"{cause} later than `late_after`, so they are not scored. Rescore their time with: "
         f"plumbline rescore {monitor} --from TIME --to TIME; or raise `late_after` in config.toml."
     )
     return NewEvent("too_late", message, monitor, counts={"records": count})

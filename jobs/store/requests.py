@@ -18,8 +18,8 @@ MAX_ATTEMPTS = 3
 """Number of processes that may die while they train for a request."""
 
 _GIVEN_UP = (
-    f"Given up after {MAX_ATTEMPTS} attempts, each of which ended without an error, as a process does that is killed "
-    "or runs out of memory. See the log or lower max_training_records, then request a training again."
+    f"Given up after {MAX_ATTEMPTS} attempts that ended without an error: the process was killed or ran out of memory. "
+    "See the log or lower max_training_records, then request a training again."
 )
 
 

@@ -25,7 +25,7 @@ def refuse_other_revision(connection: Connection) -> None:
     if present is None:
         raise StoreError(f"{place} holds no tables of Plumbline yet. Create them: plumbline migrate")
     if present < REVISION:
-        msg = f"The tables in {place} are of revision {present}, expected {REVISION}. Bring them up: plumbline migrate"
+        msg = f"The tables in {place} are of revision {present}, expected {REVISION}. Upgrade them: plumbline migrate"
         raise StoreError(msg)
     if present > REVISION:
         msg = (

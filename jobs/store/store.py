@@ -86,7 +86,7 @@ class Store:
         """Check that the database is reachable and has this version's tables.
 
         Raises:
-            StoreError: If it is not, or has not.
+            StoreError: If the database is not reachable, or its tables are of another version.
         """
         with reading(self.engine) as connection:
             refuse_other_revision(connection)
@@ -115,5 +115,5 @@ class Store:
 def _name_taken(name: str, monitor: str) -> str:
     return (
         f"The name {name} of the view of flagged records next to their source rows is taken by a table or view that "
-        f"Plumbline did not create. Rename that one; the next training of monitor {monitor!r} creates the view."
+        f"Plumbline did not create. Rename it; the next training of monitor {monitor!r} creates the view."
     )

@@ -1,1 +1,1 @@
-"""Training: what a model learns from, how it is compared, and what becomes of it."""
+"""Training: the training records, the trainers, the comparison with the champion and the model card."""

@@ -1,4 +1,4 @@
-"""The model card in Markdown: what a model was made from, how good it is, and what it is not to be trusted with."""
+"""The model card in Markdown: the data, the quality and the limits of a model."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from jobs.kinds.card_text import CardTable, Paragraph
 from jobs.wording import shown
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#|~!&$])")
-_KNOWN = {
+_LABELLED_TITLES = {
     "confirmed": "confirmed anomalies flagged",
     "labelled": "anomalies of the label column flagged",
     "false_alarms": "false alarms flagged again",
@@ -67,10 +67,10 @@ def comparison_rows(report: ComparisonReport) -> list[tuple[str, Any, Any]]:
     kinds = sorted({kind for side in (report.challenger, report.champion) if side is not None for kind in side.auroc})
     numbers: dict[str, Callable[[Performance], Any]] = {
         "held-out normal records": lambda side: side.records or None,
-        "of them flagged": lambda side: side.flagged if side.records else None,
+        "held-out normal records flagged": lambda side: side.flagged if side.records else None,
         "a sound model flags": _tolerance,
         "ELBO, nats per record in the data's units": lambda side: side.elbo,
-        **{name: _found(kind) for kind, name in _KNOWN.items()},
+        **{name: _flagged_count(kind) for kind, name in _LABELLED_TITLES.items()},
         **{f"AUROC on synthetic anomalies, {kind}": _auroc(kind) for kind in kinds},
         **{f"synthetic anomalies flagged, {kind}": _recall(kind) for kind in kinds},
         "fault": lambda side: side.fault,
@@ -82,7 +82,7 @@ def comparison_rows(report: ComparisonReport) -> list[tuple[str, Any, Any]]:
     return [(name, new, old) for name, new, old in rows if new is not None or old is not None]
 
 
-def _found(kind: str) -> Callable[[Performance], str | None]:
+def _flagged_count(kind: str) -> Callable[[Performance], str | None]:
     def read(side: Performance) -> str | None:
         counts = side.found.get(kind)
         return None if counts is None else f"{counts.flagged:,} of {counts.records:,}"

@@ -24,7 +24,7 @@ from jobs.training.training_set import MAX_HELD_OUT, Parts, TrainingSet, split_r
 from schemas.errors import SourceError
 from schemas.keys import Key, load_key, load_label
 
-MAX_KNOWN = 1_000  # anomalies of a kind that models are measured on, the newest
+MAX_LABELLED_RECORDS = 1_000  # of each kind that models are measured on: the newest ones
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ class RecordTrainer:
     ) -> "RecordBenchmark":
         """Return the held-out records, labelled records and synthetic anomalies, with how they are measured."""
         monitor, artifact = self.source.monitor, fitted.scorer.artifact
-        known = self._known(feedback, parts.normal.training)
+        labelled = self._labelled_by_kind(feedback, parts.normal.training)
         champion = None if rival is None else rival.scorer
         difference = None if champion is None else elbo_difference(champion, fitted.scorer)
         return RecordBenchmark(
-            HeldOutRecords.of(parts.held_out, parts.normal.calibration, known, artifact.encoder, monitor.model.seed),
+            HeldOutRecords.of(parts.held_out, parts.normal.calibration, labelled, artifact.encoder, monitor.model.seed),
             rate=None if monitor.threshold == "f_beta" else monitor.false_positive_rate,
             cells=artifact.architecture.width,
             note=f"The ELBOs do not compare, as {difference}." if difference else None,
@@ -100,14 +100,16 @@ class RecordTrainer:
             return frozenset()
         return frozenset(keys_of(newer, self.source.monitor.key))
 
-    def _known(self, feedback: Feedback, examples: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
+    def _labelled_by_kind(self, feedback: Feedback, examples: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
         """Read the records that people or the label column identify as anomalies or false alarms, by kind."""
         like = keys_of(examples.head(1), self.source.monitor.key)[0]
         labels = {"confirmed": "confirmed", "false_alarms": "false_positive"}
-        known = {kind: self._labelled(feedback.keys(label)[:MAX_KNOWN], like) for kind, label in labels.items()}
+        by_kind = {
+            kind: self._labelled(feedback.keys(label)[:MAX_LABELLED_RECORDS], like) for kind, label in labels.items()
+        }
         if self.source.monitor.label is not None:
-            known["labelled"] = self.source.read_anomalies(MAX_KNOWN)
-        return known
+            by_kind["labelled"] = self.source.read_anomalies(MAX_LABELLED_RECORDS)
+        return by_kind
 
     def _labelled(self, key_labels: Sequence[str], like: Key) -> pd.DataFrame:
         """Read the records of keys that still exist; a key of another type has none."""

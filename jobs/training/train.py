@@ -22,7 +22,7 @@ from jobs.training.training_set import read_training_set
 
 @dataclass(frozen=True)
 class TrainingOrder:
-    """Why a training is made, and when the model is promoted.
+    """The cause of a training, and the policy of promotion.
 
     Attributes:
         policy: when the model is promoted; always for a training that a person started.

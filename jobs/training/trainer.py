@@ -49,7 +49,7 @@ class Benchmark(Protocol[S_contra]):
 
     @property
     def note(self) -> str | None:
-        """What cannot be compared, in a sentence; None if everything can."""
+        """The limits of the comparison, in a sentence; None if everything can be compared."""
         ...
 
     def measure(self, scorer: S_contra) -> Performance:

@@ -195,7 +195,7 @@ def _rate(monitor: MonitorConfig) -> float | None:
 
 def _listed(left_out: Mapping[str, int]) -> str:
     listed = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
-    return f", in addition to those left out ({listed})" if listed else ""
+    return f", in addition to the records left out ({listed})" if listed else ""
 
 
 def _is_old(records: pd.DataFrame, monitor: MonitorConfig, at: datetime) -> np.ndarray:

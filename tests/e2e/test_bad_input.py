@@ -64,7 +64,7 @@ def test_a_missing_configuration(workspace, command):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("[store", "is no valid TOML"),
+        ("[store", "is not valid TOML"),
         ("[stor]", "stor is not a known key; the nearest is 'store'"),
         ('[store]\nurl = "${SEKRET_URL}"', "the environment variable SEKRET_URL, which is not set"),
         ('[monitors.a]\ntable = "t"\nkey = "id"\nnumeri = ["a"]', "the nearest is 'numeric'"),

@@ -10,7 +10,7 @@ WHOLE = ("--from", "2026-01-05", "--to", "2026-01-06")
 def test_rescoring_with_the_same_model_gives_the_same_bits(plant):
     before = plant.query(ANY)
     said = plant.must("rescore", "pump", "--from", "2026-01-05T00:00:00", "--to", "2026-01-05T05:01:00")
-    assert said.out.startswith("2 batches of 2026-01-05 00:00:00 to 2026-01-05 05:01:00 UTC were reopened")
+    assert said.out.startswith("Reopened 2 batches of 2026-01-05 00:00:00 to 2026-01-05 05:01:00 UTC")
     assert "2 of the batches had been scored before" in said.out
     assert plant.query(ANY) == before != []
 
@@ -43,5 +43,5 @@ def test_a_new_champion_supersedes_the_rows_of_the_old_one(plant):
 def test_a_window_that_ends_before_it_begins_is_refused(plant):
     refused = plant.plumbline("rescore", "pump", "--from", "2026-01-06", "--to", "2026-01-05")
     assert refused.code == 2
-    assert "not after its begin" in refused.err
+    assert "not after its start" in refused.err
     assert plant.plumbline("rescore", "pump").code == 2

@@ -42,7 +42,7 @@ def test_an_incident_that_cannot_be_labelled_is_an_error(rows, now):
     rows.add(30)
     rows.add(15)
     first, second = sorted(incident.id for incident in rows.incidents(is_current=None))
-    with pytest.raises(UsageError, match=f"Incident {second} was merged into incident {first}. Label that one."):
+    with pytest.raises(UsageError, match=f"Incident {second} was merged into incident {first}. Label that incident."):
         rows.store.incidents.label(second, "known", now)
     for row in rows.stored():
         rows.change(row, superseded_at=now)

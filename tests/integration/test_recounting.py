@@ -88,7 +88,7 @@ def test_what_changes_too_late_is_told_though_as_many_come_as_go(store):
     pump.wait(days=2)
     pump.score()
     (event,) = pump.store.events.page(EventQuery("pump", "too_late"))
-    assert event.message.startswith("Records of 'pump' changed later than `late_after`, and that is not scored.")
+    assert event.message.startswith("Records of 'pump' changed later than `late_after`, so they are not scored.")
 
 
 def test_late_records_are_found_though_the_clock_was_years_ahead(store):

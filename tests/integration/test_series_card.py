@@ -50,7 +50,7 @@ def test_with_too_few_records_the_card_says_so(mixer, capsys):
     card = mixer.store.models.get(report.model_id).card
     describe_card(Output(is_json=False), card, "mixer")
     assert f"No comparison with plain baselines. {why}" in capsys.readouterr().out
-    assert baselines_line(card.beside_baselines) == f"not known. {why}"
+    assert baselines_line(card.beside_baselines) == f"not available. {why}"
 
 
 def test_a_shown_card_does_not_depend_on_the_order_of_its_keys(mixer, capsys):

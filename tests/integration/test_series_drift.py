@@ -61,7 +61,7 @@ def test_a_channel_that_moves_is_named_told_and_answered_with_a_training(watched
     drift = assess(watched)
     assert (drift.features, drift.is_score_drift) == ((channel,), True)
     (event,) = watched.store.events.page(EventQuery(monitor="mixer", kind="drift"))
-    assert f"that model 1 was made from: {channel} (stability index" in event.message
+    assert f"the training records of model 1: {channel} (stability index" in event.message
     assert "drift" in watched.store.overviews.get("mixer", watched.now).ongoing_since
     requests = watched.store.requests.page(RequestQuery(monitor="mixer"))
     assert [request.reason for request in requests] == ["drift"]

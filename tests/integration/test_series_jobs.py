@@ -84,7 +84,7 @@ def test_entities_with_too_few_records_for_the_rate_are_ranked_and_that_is_said(
     assert report.card.only_ranked == 2
     assert {entity.threshold for entity in report.card.by_entity.values()} == {None}
     assert mixer.score(false_positive_rate=0.001).anomalies == 0
-    assert "2 of them have too few calibration records" in mixer.store.models.card_markdown(report.model_id)
+    assert "2 entities have too few calibration records" in mixer.store.models.card_markdown(report.model_id)
 
 
 def test_a_rate_can_be_changed_without_training_again(mixer):

@@ -471,7 +471,7 @@ def test_a_key_longer_than_the_store_holds_is_refused(engine, open_source):
     fill(engine, "readings", columns, [{"id": key, "flow": 1.0} for key in ("a", "b" * 600, "c")])
     source = open_source()
     assert source.next_range(None, 1, None) == KeyRange(None, ("a",))
-    message = "Monitor 'pump' found a key of 604 characters: bbbb"
+    message = "A key of monitor 'pump' has 604 characters: bbbb"
     with pytest.raises(SourceError, match=message):
         source.next_range(("a",), 1, None)
     with pytest.raises(SourceError, match=message):

@@ -194,7 +194,7 @@ def test_a_table_too_small_spares_nothing_and_one_smaller_yet_says_what_was_left
     assert len(cut(150, unseen=range(150), false_positive_rate=0.05).held_out) == 0
     assert held_out_size(300, 1 / 120) == 50
     assert held_out_size(300, 1 / 140) == 0  # the rest could not resolve the rate
-    with pytest.raises(NotEnoughRecords, match=r"Found 10 .* in addition to those left out \(5 in an incident\)"):
+    with pytest.raises(NotEnoughRecords, match=r"Found 10 .* in addition to the records left out \(5 in an incident\)"):
         cut(10, unseen=None)
 
 

@@ -144,7 +144,7 @@ def test_what_has_the_name_of_a_joined_view_is_left_alone_and_reported(store, ca
     ):
         store.create_join_view("pump", source)
     assert join_anomalies(store, source) is None
-    assert "Rename that one; the next training of monitor 'pump' creates the view" in caplog.text
+    assert "Rename it; the next training of monitor 'pump' creates the view" in caplog.text
     assert [column["name"] for column in inspect(store.engine).get_columns("anomalies_pump")] == ["answer"]
 
 

@@ -12,7 +12,7 @@ import pytest
 from jobs.reading.typed_columns import typed
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
-from schemas.keys import LONGEST_ENTITY, LONGEST_KEY, dump_key
+from schemas.keys import MAX_ENTITY_LENGTH, MAX_KEY_LENGTH, dump_key
 from schemas.tables import anomalies, batches, scores, trackers
 
 BIG = 2**53 + 1
@@ -129,9 +129,9 @@ def entities(names, **key):
 
 def test_the_longest_names_that_fit_are_those_of_the_store():
     columns = [anomalies.c.entity, scores.c.entity, trackers.c.entity]
-    assert {column.type.length for column in columns} == {LONGEST_ENTITY}
+    assert {column.type.length for column in columns} == {MAX_ENTITY_LENGTH}
     columns = [batches.c.after_key, batches.c.upto_key, anomalies.c.record_key, scores.c.record_key]
-    assert {column.type.length for column in columns} == {LONGEST_KEY}
+    assert {column.type.length for column in columns} == {MAX_KEY_LENGTH}
 
 
 def test_an_entity_longer_than_the_store_holds_is_named_with_its_key():
@@ -149,9 +149,7 @@ def test_an_entity_longer_than_the_store_holds_is_named_with_its_key():
     ("key", "is_fit"), [("a" * 508, True), ("a" * 509, False), ('"' * 254, True), ('"' * 255, False)]
 )
 def test_a_key_longer_than_the_store_holds_is_refused(key, is_fit):
-    expected = (
-        f"found a key of {len(dump_key((key,)))} characters: {key[:80]} (and so on). The store holds 512. Choose a"
-    )
+    expected = f"has {len(dump_key((key,)))} characters: {key[:80]} (and so on). The store holds 512. Choose a"
     with nullcontext() if is_fit else pytest.raises(SourceError, match=re.escape(expected)):
         assert entities(["a", "b"], key=["0", key])["id"].tolist() == ["0", key]
 

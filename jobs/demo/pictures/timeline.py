@@ -23,8 +23,8 @@ _MIN_MARGIN = timedelta(hours=6)  # before and after an event
 _GAP_AFTER = timedelta(minutes=30)
 _MIN_WIDTH = 0.006  # of a drawn time span, as a share of the width of the axes
 _MAX_CAUSES_SHOWN = 2
-_SMALL, _MIDDLE, _LARGE = 10.5, 12, 14
-_TITLE: dict[str, Any] = {"loc": "left", "fontweight": "bold", "color": INK, "fontsize": _LARGE}
+_SMALL_POINTS, _MEDIUM_POINTS, _LARGE_POINTS = 10.5, 12, 14
+_TITLE: dict[str, Any] = {"loc": "left", "fontweight": "bold", "color": INK, "fontsize": _LARGE_POINTS}
 _BAR: dict[str, Any] = {"linewidth": 8, "solid_capstyle": "butt", "clip_on": False}
 
 
@@ -59,7 +59,7 @@ def _add_legend(figure: "Figure") -> None:
     """Add one legend for the lines and colours of all axes, without duplicates."""
     entries = [axes.get_legend_handles_labels() for axes in figure.axes]
     handles = {label: handle for entry in entries for handle, label in zip(*entry, strict=True)}
-    style = {"ncols": len(handles), "frameon": False, "fontsize": _MIDDLE}
+    style = {"ncols": len(handles), "frameon": False, "fontsize": _MEDIUM_POINTS}
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", **style)
 
 
@@ -74,7 +74,7 @@ def _draw_scores(figure: "SubFigure", timeline: Timeline) -> None:
         _draw_line(axes, own["time"], own[THRESHOLD], color=INK, linewidth=1, linestyle="--", label="threshold")
         _draw_flagged(axes, own, ANOMALY_SCORE)
         axes.set_title(entity, **_TITLE, pad=22)
-        style_axes(axes, "anomaly score", size=_MIDDLE)
+        style_axes(axes, "anomaly score", size=_MEDIUM_POINTS)
         axes.set_xlim(timeline.records["time"].min(), timeline.records["time"].max())
         for event in timeline.events:
             if event.pump == entity:
@@ -87,7 +87,7 @@ def _mark(axes: "Axes", event: Event) -> None:
     above = axes.get_xaxis_transform()
     span = _widened(axes, event.start, event.end)
     axes.plot(span, [1.05, 1.05], color=KNOWN, transform=above, label="injected event", **_BAR)
-    axes.text(span[0], 1.1, event.name, transform=above, fontsize=_SMALL, color=INK, va="bottom")
+    axes.text(span[0], 1.1, event.name, transform=above, fontsize=_SMALL_POINTS, color=INK, va="bottom")
 
 
 def _draw_event(figure: "SubFigure", event: Event, timeline: Timeline) -> None:
@@ -113,7 +113,7 @@ def _draw_event(figure: "SubFigure", event: Event, timeline: Timeline) -> None:
             axes, records["time"], expected, color=INK, linewidth=1, label="expected from the channel's own past"
         )
         _draw_flagged(axes, records, channel)
-        style_axes(axes, channel, size=_MIDDLE)
+        style_axes(axes, channel, size=_MEDIUM_POINTS)
     use_short_dates(every_axes[-1])
     figure.align_ylabels(every_axes)
 
@@ -124,13 +124,13 @@ def _is_within(incident: StoredIncident, entity: str, start: datetime, end: date
 
 def _draw_bars(axes: "Axes", event: Event, incidents: Sequence[StoredIncident]) -> None:
     axes.set_title(f"{event.name.capitalize()}, {event.pump}", **_TITLE, pad=20)
-    text = axes.text(0, 1.08, _cause_line(incidents), transform=axes.transAxes, fontsize=_SMALL)
+    text = axes.text(0, 1.08, _cause_line(incidents), transform=axes.transAxes, fontsize=_SMALL_POINTS)
     text.set(color=FLAGGED if incidents else MUTED, in_layout=False)
     axes.plot(_widened(axes, event.start, event.end), [1, 1], color=KNOWN, **_BAR)
     for incident in incidents:
         axes.plot(_widened(axes, incident.start_time, incident.end_time), [0, 0], color=FLAGGED, **_BAR)
     axes.set_ylim(-0.6, 1.6)
-    axes.set_yticks([1, 0], ["injected", counted_noun(len(incidents), "incident")], fontsize=_SMALL, color=INK)
+    axes.set_yticks([1, 0], ["injected", counted_noun(len(incidents), "incident")], fontsize=_SMALL_POINTS, color=INK)
     axes.tick_params(length=0, labelbottom=False)
     axes.spines[:].set_visible(False)
 
