@@ -16,10 +16,10 @@ def workspace(tmp_path):
 
 @dataclass(frozen=True)
 class Plant(Workspace):
-    """A workspace whose pump was imported, trained and scored, with the output of these commands."""
+    """A workspace whose pump was imported, trained and scored, with the output of each command."""
 
     url: str = ""
-    said: dict[str, Result] = field(default_factory=dict)
+    results: dict[str, Result] = field(default_factory=dict)
 
 
 def fill(folder, url):
@@ -28,7 +28,7 @@ def fill(folder, url):
     readings().to_csv(folder / "readings.csv", index=False)
     plant.configure(url, PUMP)
     for command in ("migrate", "import readings.csv --table pump_readings", "check", "train pump", "score pump"):
-        plant.said[command.split()[0]] = plant.must(*command.split(), "--json")
+        plant.results[command.split()[0]] = plant.must(*command.split(), "--json")
     return plant
 
 

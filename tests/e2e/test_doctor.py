@@ -1,4 +1,4 @@
-"""`plumbline doctor` finds out why something does not work as promised."""
+"""`plumbline doctor` checks that a record gets the same bits in every batch."""
 
 from detector import bit_check
 from detector.bit_check import BitCheck

@@ -25,9 +25,9 @@ def test_a_drift_is_reported_and_requests_a_training(drifting):
     before = drifting.must("score", "pump", "--json").json["drift"]
     assert (before["features"], before["is_score_drift"]) == ([], False)
     drifting.must("import", "later.csv", "--table", "pump_readings", "--if-exists", "append")
-    said = drifting.must("score", "pump").out
-    assert "Drift: the newest" in said
-    assert "of monitor 'pump' no longer look like the training records of model 1: flow (stability index" in said
+    output = drifting.must("score", "pump").out
+    assert "Drift: the newest" in output
+    assert "of monitor 'pump' no longer look like the training records of model 1: flow (stability index" in output
     assert "Drift" not in drifting.must("score", "pump").out
     assert drifting.must("status", "--json").json[0]["ongoing_since"].keys() >= {"drift"}
     assert [row[0] for row in drifting.query("SELECT reason FROM retrain_requests")] == ["drift"]

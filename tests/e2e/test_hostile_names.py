@@ -30,9 +30,9 @@ def test_hostile_names_pass_from_import_to_the_joined_view(workspace, database_u
     trained = workspace.must("train", name, "--json").json
     assert trained["card"]["features"] == 5
     flagged = workspace.must("score", name, "--json").json["anomalies"]
-    found = workspace.must("anomalies", "list", name, "--limit", "500", "--json").json
-    assert len(found) == flagged > 0
-    assert {row["top_feature"] for row in found} <= {*COLUMNS.values(), "pump"}
+    anomalies = workspace.must("anomalies", "list", name, "--limit", "500", "--json").json
+    assert len(anomalies) == flagged > 0
+    assert {row["top_feature"] for row in anomalies} <= {*COLUMNS.values(), "pump"}
     joined = workspace.query(f"SELECT count(*), count(DISTINCT record_key) FROM {trained['join_view']}")
     assert joined == [(flagged, flagged)]
     assert json.dumps(COLUMNS["pressure"], ensure_ascii=False).replace("${", "$${") in text

@@ -53,21 +53,21 @@ def deliver(plant, now):
 
 
 def test_faults_become_incidents_and_each_is_alerted(plant, channel):
-    found = plant.must("incidents", "list", "pump", "--json").json
+    incidents = plant.must("incidents", "list", "pump", "--json").json
     flagged = plant.must("anomalies", "list", "--limit", "200", "--json").json
-    assert sum(incident["records"] for incident in found) == len(flagged)
-    assert {row["incident_id"] for row in flagged} == {incident["id"] for incident in found}
-    told = sorted(body["title"].split(":")[0] for body in channel.received)
-    assert told == sorted(f"pump, {incident['entity']}" for incident in found)
+    assert sum(incident["records"] for incident in incidents) == len(flagged)
+    assert {row["incident_id"] for row in flagged} == {incident["id"] for incident in incidents}
+    subjects = sorted(body["title"].split(":")[0] for body in channel.received)
+    assert subjects == sorted(f"pump, {incident['entity']}" for incident in incidents)
 
 
 def test_a_label_of_an_incident_labels_its_records(plant):
     flagged = plant.must("anomalies", "list", "--limit", "200", "--json").json
     fault = next(row["incident_id"] for row in flagged if row["record_key"] == str(FAULTS[-1]))
-    said = plant.must("incidents", "label", fault, "confirmed", "--json").json
+    result = plant.must("incidents", "label", fault, "confirmed", "--json").json
     labelled = plant.must("anomalies", "list", "--incident", fault, "--json").json
     assert {row["label"] for row in labelled} == {"confirmed"}
-    assert said == {"id": fault, "label": "confirmed", "records": len(labelled)}
+    assert result == {"id": fault, "label": "confirmed", "records": len(labelled)}
     (listed,) = plant.must("incidents", "list", "--label", "confirmed", "--json").json
     shown = plant.must("incidents", "show", listed["id"], "--json").json
     assert shown["causes"][0]["feature"] == "pressure"

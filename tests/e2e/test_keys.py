@@ -1,4 +1,4 @@
-"""keys add, list, revoke."""
+"""The commands `keys add`, `list` and `revoke`."""
 
 import json
 

@@ -9,9 +9,9 @@ WHOLE = ("--from", "2026-01-05", "--to", "2026-01-06")
 
 def test_rescoring_with_the_same_model_gives_the_same_bits(plant):
     before = plant.query(ANY)
-    said = plant.must("rescore", "pump", "--from", "2026-01-05T00:00:00", "--to", "2026-01-05T05:01:00")
-    assert said.out.startswith("Reopened 2 batches of 2026-01-05 00:00:00 to 2026-01-05 05:01:00 UTC")
-    assert "2 of the batches had been scored before" in said.out
+    result = plant.must("rescore", "pump", "--from", "2026-01-05T00:00:00", "--to", "2026-01-05T05:01:00")
+    assert result.out.startswith("Reopened 2 batches of 2026-01-05 00:00:00 to 2026-01-05 05:01:00 UTC")
+    assert "2 of the batches had been scored before" in result.out
     assert plant.query(ANY) == before != []
 
 

@@ -7,21 +7,21 @@ from tests.workspace import FAULTS, RECORDS
 
 
 def test_each_step_to_the_first_flagged_row_reports_its_result(plant):
-    said = {command: result.json for command, result in plant.said.items()}
-    assert said["migrate"]["revision"]
-    assert (said["import"]["rows"], said["import"]["key"]) == (RECORDS, "id")
-    assert [finding["level"] for finding in said["check"]["pump"]] == ["ok"]
-    assert said["train"]["is_champion"]
-    assert said["train"]["card"]["training_records"] + said["train"]["card"]["calibration_records"] == 700
-    assert (said["score"]["records"], said["score"]["batches"]) == (RECORDS, 3)
+    results = {command: result.json for command, result in plant.results.items()}
+    assert results["migrate"]["revision"]
+    assert (results["import"]["rows"], results["import"]["key"]) == (RECORDS, "id")
+    assert [finding["level"] for finding in results["check"]["pump"]] == ["ok"]
+    assert results["train"]["is_champion"]
+    assert results["train"]["card"]["training_records"] + results["train"]["card"]["calibration_records"] == 700
+    assert (results["score"]["records"], results["score"]["batches"]) == (RECORDS, 3)
 
 
 def test_the_injected_faults_are_flagged_with_their_cause(plant):
-    found = plant.must("anomalies", "list", "pump", "--limit", "200", "--json").json
-    assert len(found) == plant.said["score"].json["anomalies"]
-    causes = {int(row["record_key"]): row["top_feature"] for row in found}
+    anomalies = plant.must("anomalies", "list", "pump", "--limit", "200", "--json").json
+    assert len(anomalies) == plant.results["score"].json["anomalies"]
+    causes = {int(row["record_key"]): row["top_feature"] for row in anomalies}
     assert {fault: causes.get(fault) for fault in FAULTS} == dict.fromkeys(FAULTS, "pressure")
-    assert len(found) < 0.05 * RECORDS
+    assert len(anomalies) < 0.05 * RECORDS
 
 
 def test_a_second_scoring_adds_nothing(plant):
@@ -62,7 +62,7 @@ def test_anomalies_are_listed_by_entity_time_and_page(plant):
 
 def test_status_counts_what_was_scored(plant):
     (status,) = plant.must("status", "--json").json
-    assert (status["records"], status["anomalies"]) == (RECORDS, plant.said["score"].json["anomalies"])
+    assert (status["records"], status["anomalies"]) == (RECORDS, plant.results["score"].json["anomalies"])
     assert (status["pending_batches"], status["running_batches"]) == (0, 0)
     assert {kind: run["outcome"] for kind, run in status["last_runs"].items()} == {"train": "done", "score": "done"}
 
@@ -126,7 +126,7 @@ def test_a_challenger_is_promoted_and_rolled_back(plant):
 
 
 def test_a_model_is_compared_with_baselines(plant):
-    card = plant.said["train"].json["card"]
+    card = plant.results["train"].json["card"]
     assert {"model", "knn", "isolation_forest", "pca"} == set(card["auroc"]["perturbed"])
     assert plant.must("models", "show", 1, "--json").json["card"] == card
     shown = plant.must("models", "show", 1).out

@@ -37,8 +37,8 @@ def until(condition):
     """Wait until a condition is true."""
     deadline = time.monotonic() + DEADLINE
     for _ in itertools.takewhile(lambda _: time.monotonic() < deadline, itertools.count()):
-        if found := condition():
-            return found
+        if value := condition():
+            return value
     pytest.fail(f"did not happen within {DEADLINE} seconds")
 
 
@@ -68,18 +68,18 @@ def test_a_stopped_training_releases_its_request(pump):
     process = pump.start("retrain", "--work")
     until(lambda: requests(pump)[0][0] == "running")
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=DEADLINE)
+    _, output = process.communicate(timeout=DEADLINE)
     assert process.returncode == 1
-    assert "Interrupted" in said
+    assert "Interrupted" in output
     assert requests(pump) == [("pending", 0)]
 
 
 def test_the_decision_and_its_reason_are_printed(pump):
     pump.must("retrain", "pump")
-    said = pump.must("retrain", "--work").out
+    output = pump.must("retrain", "--work").out
     (reason,) = pump.query("SELECT message FROM retrain_requests")[0]
-    assert said.startswith("Request 1 done. Model 2 is ")
-    assert reason in said
+    assert output.startswith("Request 1 done. Model 2 is ")
+    assert reason in output
     shown = pump.must("models", "show", 2).out
     assert "Comparison with the champion" in shown
     assert "a sound model flags" in shown

@@ -73,8 +73,8 @@ def fill(workspace, url):
 def incidents(plant, entity, rows):
     """Return the incidents of a machine that contain some of its rows."""
     times = [time.isoformat() for time in machine(entity, 2000, 0)["read_at"].iloc[[rows[0], rows[-1]]]]
-    found = plant.must("incidents", "list", "mixer", "--entity", entity, "--limit", 100, "--json").json
-    return [item for item in found if item["start_time"] <= times[1] and item["end_time"] >= times[0]]
+    listed = plant.must("incidents", "list", "mixer", "--entity", entity, "--limit", 100, "--json").json
+    return [item for item in listed if item["start_time"] <= times[1] and item["end_time"] >= times[0]]
 
 
 @pytest.mark.parametrize(("fault", "rows"), FAULTS.items(), ids=["spike", "stuck", "drift"])

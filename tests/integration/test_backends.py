@@ -46,7 +46,7 @@ CHOOSE = "import sys; from detector.core.keras_backend import choose_backend; ch
 
 
 def run(program, *arguments):
-    """The program's result in a process of its own, where no Keras is loaded yet."""
+    """Run a program in a process of its own, in which no Keras is loaded yet, and return its result."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("KERAS", "CUDA", "JAX"))}
     environment["PYTHONPATH"] = str(ROOT)
     command = [sys.executable, "-c", program, *arguments]

@@ -55,9 +55,9 @@ def scorers(loads):
 def test_a_champion_is_loaded_once_by_however_many_threads(store, champion, scorers, loads):
     records = make_records(300, seed=1)
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: scorers.load(store, champion, PUMP).score(records), range(8)))
+        scores = list(pool.map(lambda _: scorers.load(store, champion, PUMP).score(records), range(8)))
     assert len(loads) == 1
-    assert all(np.array_equal(frame.to_numpy(), found[0].to_numpy()) for frame in found)
+    assert all(np.array_equal(frame.to_numpy(), scores[0].to_numpy()) for frame in scores)
 
 
 def test_another_model_or_another_rate_is_loaded_anew(store, champion, scorers, loads):

@@ -1,4 +1,4 @@
-"""Each thing that can be wrong with a monitor is found, with its way out."""
+"""Each problem of a monitor is reported with its solution."""
 
 import pytest
 from sqlalchemy import text
@@ -49,7 +49,7 @@ def test_schedules_and_channels_that_fit_are_no_finding():
 
 @pytest.fixture
 def check(engine):
-    """Makes a table and checks a monitor on it; findings as (level, message)."""
+    """Return a function that makes a table, checks a monitor on it, and returns findings as (level, message)."""
 
     def checker(ddl="id INTEGER PRIMARY KEY, flow DOUBLE PRECISION", row="{i}, 1.5", rows=ROWS, index=None, **settings):
         with writing(engine) as connection:
@@ -84,7 +84,7 @@ def test_a_fitting_monitor_is_ok(check):
     ],
 )
 def test_a_type_that_does_not_fit_is_an_error(check, ddl, settings, message):
-    levels = {level for level, found in check(ddl, rows=0, **settings) if message in found.lower()}
+    levels = {level for level, text in check(ddl, rows=0, **settings) if message in text.lower()}
     assert levels == {"error"}
 
 
@@ -106,7 +106,7 @@ def test_a_text_key_is_a_warning(check):
 )
 def test_a_key_that_is_null_or_repeats_is_an_error(check, row, message):
     findings = check("id INTEGER, flow DOUBLE PRECISION", row, index="id")
-    assert [level for level, found in findings if message in found] == ["error"]
+    assert [level for level, text in findings if message in text] == ["error"]
 
 
 def test_a_unique_index_makes_a_key_and_pages_it(check):
@@ -147,7 +147,7 @@ def test_the_records_needed_are_enough(check):
     ],
 )
 def test_what_is_missing_is_found(check, settings, level, message):
-    assert [level_found for level_found, found in check(**settings) if message in found] == [level]
+    assert [actual_level for actual_level, text in check(**settings) if message in text] == [level]
 
 
 def test_the_nearest_table_is_named_in_another_schema_too(check, engine):
@@ -185,4 +185,4 @@ def test_times_of_a_series_in_more_than_one_form_have_no_order_in_sqlite(check, 
     if engine.dialect.name == "postgresql":
         row, is_error = row.replace("CASE", "(CASE").replace("END", "END)::timestamp"), False
     findings = check(columns, row, index="read_at", time="read_at", series={})
-    assert [level for level, found in findings if "more than one form" in found] == ["error"] * is_error
+    assert [level for level, text in findings if "more than one form" in text] == ["error"] * is_error

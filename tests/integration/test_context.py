@@ -31,7 +31,7 @@ IN_ORDER = st.lists(st.tuples(st.sampled_from(["x", "x", "x", "y"]), st.integers
 
 @pytest.fixture(params=[PLAIN, HOSTILE], ids=["plain", "hostile"])
 def tanks(engine, request):
-    """Fills a table with the arrivals given as (tank, minute); a record's level is its key."""
+    """Fill a table with the arrivals given as (tank, minute); a record's level is its key."""
     names = request.param
     table = tank_table(names)
 
@@ -54,18 +54,18 @@ def minute(at):
 
 
 def pasts(page, source, moments):
-    """For each key of a page, the levels of the newest moments before it in its segment."""
-    found = {}
+    """Return for each key of a page the levels of the newest moments before it in its segment."""
+    levels_by_key = {}
     for segment in stretches_of(page, source, LEVEL, moments):
         ordered, position = segment.series.ordered()
         for place in position[segment.own].tolist():
             levels = ordered.values[: place + 1, 0].astype(int).tolist()
-            found[levels[-1]] = levels[:-1][-moments:]
-    return found
+            levels_by_key[levels[-1]] = levels[:-1][-moments:]
+    return levels_by_key
 
 
 def expected_past(arrivals, key, moments):
-    """By definition: earlier in time, with a smaller key, the last of each moment, the newest moments."""
+    """Return the past by definition: earlier in time, smaller key, the last of each moment, the newest moments."""
     tank, at = arrivals[key - 1]
     if tank is None or at is None:
         return []
@@ -80,11 +80,11 @@ def expected_past(arrivals, key, moments):
 @given(arrivals=st.one_of(ARRIVALS, IN_ORDER), cuts=st.lists(st.integers(1, 40)), moments=st.integers(1, 4))
 def test_each_record_has_its_own_past_wherever_batches_are_cut(tanks, arrivals, cuts, moments):
     source = tanks(arrivals)
-    found = {}
+    actual = {}
     for page in pages(source, cuts, len(arrivals)):
-        found |= pasts(page, source, moments)
+        actual |= pasts(page, source, moments)
     source.close()
-    assert found == {key: expected_past(arrivals, key, moments) for key in range(1, len(arrivals) + 1)}
+    assert actual == {key: expected_past(arrivals, key, moments) for key in range(1, len(arrivals) + 1)}
 
 
 def test_the_past_is_read_in_order_of_time_with_the_last_record_of_each_moment(tanks):

@@ -1,4 +1,4 @@
-"""Records that come late into a series, or vanish, are past for later ones: those are scored again too."""
+"""Records that come late into a series, or vanish, are past for later ones, which are rescored too."""
 
 from datetime import timedelta
 
@@ -32,7 +32,7 @@ def again(mixer, **changes):
 
 
 def assert_as_undisturbed(mixer, records):
-    """The scores are those of a store that scores the table, as it is now, for the first time."""
+    """Assert that the scores are those of a store that scores the present table for the first time."""
     disturbed = mixer.scores()
     with writing(mixer.store.engine) as connection:
         for table in ("anomalies", "scores", "incidents", "batches"):

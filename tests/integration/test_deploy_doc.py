@@ -117,7 +117,7 @@ def site(empty_database, postgres, tmp_path_factory):
 @pytest.fixture(scope="module")
 def scored(site):
     """The site after the first training and scoring under the page's roles."""
-    assert [found["level"] for found in site.must("check", "--json").json["pump"]] == ["ok"]
+    assert [finding["level"] for finding in site.must("check", "--json").json["pump"]] == ["ok"]
     assert site.must("train", "pump", "--json").json["is_champion"]
     assert site.must("score", "pump", "--json").json["records"] == len(readings())
     return site
@@ -289,8 +289,8 @@ def unit_settings():
 
 def test_the_unit_stops_and_reloads_as_serve_expects():
     service = unit_settings()["Service"]
-    wanted = {"Restart": "on-failure", "KillSignal": "SIGTERM", "ExecReload": "/bin/kill -HUP $MAINPID"}
-    assert service.items() >= wanted.items()
+    expected = {"Restart": "on-failure", "KillSignal": "SIGTERM", "ExecReload": "/bin/kill -HUP $MAINPID"}
+    assert service.items() >= expected.items()
     number, unit = re.fullmatch(r"(\d+)(\w+)", service["TimeoutStopSec"]).groups()
     ((_, pod, _),) = ((m, pod, c) for m, pod, c in containers() if c["name"] == "serve")
     assert int(number) * SECONDS[unit] == pod["terminationGracePeriodSeconds"] >= 60
@@ -303,20 +303,20 @@ def test_the_unit_stops_and_reloads_as_serve_expects():
 def test_systemd_accepts_every_setting_of_the_unit(tmp_path):
     path = tmp_path / "plumbline.service"
     path.write_text(UNIT.replace("/opt/plumbline/bin/plumbline", "/bin/true"), encoding="utf-8")
-    said = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, check=False)
-    assert [line for line in said.stderr.splitlines() if path.name in line] == []
+    result = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, check=False)
+    assert [line for line in result.stderr.splitlines() if path.name in line] == []
 
 
 def test_the_probes_request_existing_paths():
     paths = set(create_app(None).openapi()["paths"])
     ((_, _, serve),) = ((m, p, container) for m, p, container in containers() if container["name"] == "serve")
-    asked = {
+    probes = {
         name: re.search(r"127\.0\.0\.1:8321(/\w+)", " ".join(probe["exec"]["command"]))[1]
         for name, probe in serve.items()
         if name.endswith("Probe")
     }
-    assert asked == {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
-    assert set(asked.values()) <= paths
+    assert probes == {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+    assert set(probes.values()) <= paths
     assert re.search(r"HEALTHCHECK .*\\\n.*/healthz", CONTAINERFILE)
 
 

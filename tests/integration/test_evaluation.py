@@ -1,4 +1,4 @@
-"""Forecasts: what a champion would have flagged, at the rate asked for and at others."""
+"""Forecasts: what a champion would have flagged, at the configured rate and at others."""
 
 import numpy as np
 import pandas as pd
@@ -41,11 +41,11 @@ def test_a_forecast_counts_by_day_and_rate_whatever_the_batch_size(mixer):
 def test_where_no_rate_decides_none_is_forecast(mixer):
     settings = RECORDS_ALONE | {"flag": "fdr", "false_discovery_rate": 0.2}
     mixer.train(**settings)
-    found = forecast(mixer, batch_size=1600, **settings)
-    assert (found.decided_by, found.by_rate) == ("false_discovery_rate", {})
+    forecasted = forecast(mixer, batch_size=1600, **settings)
+    assert (forecasted.decided_by, forecasted.by_rate) == ("false_discovery_rate", {})
     mixer.score(batch_size=1600, **settings)
     p_values = np.array([p_value for key, _, p_value, _ in mixer.scores() if key > 1200])
-    assert found.flagged == benjamini_hochberg(p_values, 0.2).sum()
+    assert forecasted.flagged == benjamini_hochberg(p_values, 0.2).sum()
 
 
 def test_records_without_a_label_are_not_compared(mixer):

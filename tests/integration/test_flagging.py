@@ -46,9 +46,9 @@ def test_a_false_discovery_rate_decides_by_the_p_values_of_each_batch(scored):
     decided = [benjamini_hochberg(part["p_value"].to_numpy(), LEVEL) for part in batches]
     assert scores["is_anomaly"].astype(bool).tolist() == np.concatenate(decided).tolist()
     new = slice(TRAINING // BATCH, None)
-    for found, count in zip(decided[new], ANOMALIES, strict=True):
-        assert found[:count].all()
-        assert found.sum() <= 1.5 * count
+    for is_flagged, count in zip(decided[new], ANOMALIES, strict=True):
+        assert is_flagged[:count].all()
+        assert is_flagged.sum() <= 1.5 * count
     assert {row.threshold for row in flagged} != {flagged[0].threshold}
     assert all(row.anomaly_score > row.threshold for row in flagged)
 

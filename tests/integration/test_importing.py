@@ -1,3 +1,5 @@
+"""CSV and Parquet files become tables, completely or not at all."""
+
 from datetime import UTC, datetime
 
 import numpy as np
@@ -86,8 +88,8 @@ def test_a_column_with_a_code_keeps_the_zeros_of_all_its_codes(engine, csv, code
     monkeypatch.setattr(files, "_BLOCK_BYTES", 200)
     lines = [f"{i + 100},{i},0.5" for i in range(100)]
     import_file(csv("\n".join(["key,a,b", *lines, f"{code},{code},-0.5", f"0{code},,0"])), engine, "t", key="key")
-    found = rows(engine, "SELECT key, a, b FROM t")
-    assert {("100", "0", 0.5), (code, code, -0.5), (f"0{code}", None, 0.0)} <= set(found)
+    imported = rows(engine, "SELECT key, a, b FROM t")
+    assert {("100", "0", 0.5), (code, code, -0.5), (f"0{code}", None, 0.0)} <= set(imported)
 
 
 def test_codes_are_not_appended_to_numbers(engine, csv):
@@ -127,8 +129,8 @@ def test_parquet_is_stored_with_its_types(engine, tmp_path):
     table = pa.Table.from_pandas(frame).append_column("nan", pa.array([1.5, float("nan")]))
     pa.parquet.write_table(table, tmp_path / "r.parquet")
     report = import_file(tmp_path / "r.parquet", engine, "t")
-    found = rows(engine, "SELECT id, mode, silent, load, nan FROM t ORDER BY id")
-    assert found == [(2**53 + 1, "high", None, np.inf, 1.5), (2**53 + 2, None, None, 0.5, None)]
+    imported = rows(engine, "SELECT id, mode, silent, load, nan FROM t ORDER BY id")
+    assert imported == [(2**53 + 1, "high", None, np.inf, 1.5), (2**53 + 2, None, None, 0.5, None)]
     assert report.naive_times == ()
 
 
@@ -147,11 +149,11 @@ def test_lines_within_quotes_belong_to_one_record(sqlite_engine, csv, monkeypatc
 
 def test_progress_is_told_the_records_written_so_far(sqlite_engine, csv, monkeypatch):
     monkeypatch.setattr(files, "_BLOCK_BYTES", 100)
-    told = []
-    import_file(csv("a\n" + "1\n" * 200), sqlite_engine, "t", progress=told.append)
-    assert told == sorted(set(told))
-    assert len(told) > 1
-    assert told[-1] == 200
+    counts = []
+    import_file(csv("a\n" + "1\n" * 200), sqlite_engine, "t", progress=counts.append)
+    assert counts == sorted(set(counts))
+    assert len(counts) > 1
+    assert counts[-1] == 200
 
 
 BAD_FILES = {

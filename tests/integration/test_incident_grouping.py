@@ -30,7 +30,7 @@ def rows(store, now):
 
 
 def as_they_should_be(stored):
-    """The incidents of rows by the definition, without regard to how they came: (entity, facts)."""
+    """Return the incidents of rows by definition, whatever their order: (entity, facts)."""
     expected = []
     current = [row for row in stored if row["superseded_at"] is None]
     for entity in {row["entity"] for row in current}:

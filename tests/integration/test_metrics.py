@@ -28,7 +28,7 @@ def client(service):
 
 
 def scrape(client):
-    """Every value by name and labels."""
+    """Return every value by name and labels."""
     metrics = samples(client)
     return {(item.name, *(item.labels[key] for key in LABELS if key in item.labels)): item.value for item in metrics}
 

@@ -59,26 +59,26 @@ def few_steps(monkeypatch):
 def test_networks_are_trained_stored_and_score_the_same_however_batches_are_cut(mixer):
     mixer.train(series=NETWORK)
     assert mixer.score(series=NETWORK, batch_size=170).batches == 10
-    found = mixer.scores()
-    assert len(found) == 1600
+    scores = mixer.scores()
+    assert len(scores) == 1600
     mixer.store.recounting.reopen_window(
         "mixer", pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UTC")
     )
     with writing(mixer.store.engine) as connection:
         connection.exec_driver_sql("DELETE FROM scores")
     mixer.score(series=NETWORK, batch_size=10_000)
-    assert mixer.scores() == found
+    assert mixer.scores() == scores
 
 
 def test_the_model_says_how_its_networks_came_to_be(mixer):
     heard = []
     report = train_monitor(mixer.source(series=NETWORK), mixer.store, lambda: mixer.now, progress=heard.append)
-    known = mixer.store.models.get(report.model_id).manifest
-    assert (known["config"]["network"], known["config"]["seed"]) == (True, 3)
-    assert [(epoch["number"], epoch["of"]) for epoch in known["about"]["history"]] == [(1, 2), (2, 2)]
-    assert known["about"]["history"] == [vars(epoch) for epoch in heard]
-    assert known["about"]["versions"]["backend"] == "tensorflow"
-    assert {"keras", "numpy"} < known["about"]["versions"].keys()
+    manifest = mixer.store.models.get(report.model_id).manifest
+    assert (manifest["config"]["network"], manifest["config"]["seed"]) == (True, 3)
+    assert [(epoch["number"], epoch["of"]) for epoch in manifest["about"]["history"]] == [(1, 2), (2, 2)]
+    assert manifest["about"]["history"] == [vars(epoch) for epoch in heard]
+    assert manifest["about"]["versions"]["backend"] == "tensorflow"
+    assert {"keras", "numpy"} < manifest["about"]["versions"].keys()
 
 
 def test_a_user_trains_scores_and_sees_what_was_trained(tmp_path):

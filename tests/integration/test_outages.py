@@ -57,7 +57,7 @@ def disturb(pump, action):
 
 
 def goes_on(pump):
-    """The next run, once the lease of what was under way ran out, leaves everything as an undisturbed one."""
+    """Assert that the next run, after the leases have expired, leaves everything as an undisturbed run would."""
     pump.wait(minutes=16)
     assert pump.store.ledger.has_claimable("pump", pump.now)
     pump.score()
@@ -129,7 +129,7 @@ def test_a_lock_that_another_program_holds_is_named_and_nothing_is_lost(tmp_path
 
 @contextmanager
 def administering(url):
-    """A connection next to the database of the test."""
+    """Open a connection to the server outside the database of the test."""
     admin = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with admin.connect() as connection:
         yield connection

@@ -26,7 +26,7 @@ PUMP = {
 
 
 def uuid_of(number):
-    """One of version 7: milliseconds first, the rest as if at random."""
+    """Return a UUID of version 7: milliseconds first, then pseudorandom bits."""
     return UUID(f"{0x19B8C000000 + 60_000 * number:012x}-7{number * 37 % 4096:03x}-8000-{number * 7919:012x}")
 
 

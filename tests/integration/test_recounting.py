@@ -201,8 +201,8 @@ def test_what_comes_later_than_that_is_counted_and_told_once(store):
     for _ in range(3):
         pump.wait(days=8)
         report = pump.score()
-        found = pump.rows(monitors.c.too_late_records)
-        assert found == [2]
+        counts = pump.rows(monitors.c.too_late_records)
+        assert counts == [2]
     assert pump.flagged() == []
     assert report.too_late_records == 0
     (event,) = store.events.page(EventQuery("pump", kind="too_late"))

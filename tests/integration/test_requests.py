@@ -26,7 +26,7 @@ def states(store, monitor="pump"):
 
 
 def die(store, claim, now, times=1):
-    """A worker claims, and is killed, so many times; when the last lease is over."""
+    """Claim a request as workers that are killed, and return the end of the last lease."""
     for _ in range(times):
         now += 2 * LEASE
         claim = store.requests.claim(claim, now, LEASE)

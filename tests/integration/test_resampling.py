@@ -40,7 +40,7 @@ BY = st.sampled_from(["mean", "last"])
 
 @pytest.fixture(params=[PLAIN, HOSTILE], ids=["plain", "hostile"])
 def tanks(engine, request):
-    """Fills a table with the arrivals given as (tank, second, level, ...), and gives a source on a grid of 10 s."""
+    """Fill a table with the arrivals given as (tank, second, level, ...), and return a source on a grid of 10 s."""
     names = request.param
     table, opened = tank_table(names, Column("is_open", Boolean), Column("is_fault", Integer)), []
     Index("ix_past", table.c[names["entity"]], table.c[names["time"]])
@@ -66,7 +66,7 @@ def tanks(engine, request):
 
 @pytest.fixture
 def text_times(sqlite_url):
-    """Fills a table of SQLite with times as they are given; a record's level is its key."""
+    """Fill a table of SQLite with times as they are given; a record's level is its key."""
     engine = open_engine(sqlite_url)
     monitor = MonitorConfig(table="texts", key="id", time="at", numeric="level", series={"resample": "10s"})
     source = Source("texts", monitor, engine)
@@ -88,7 +88,7 @@ def at(second):
 
 
 def value(rows, by):
-    """By definition: of the levels that are there the mean, or the last by time and key."""
+    """Return the value by definition: the mean of the levels that are not null, or the last by time and key."""
     levels = [level for _, _, level in sorted(rows, key=lambda row: row[:2]) if level is not None]
     if not levels:
         return None
@@ -96,12 +96,12 @@ def value(rows, by):
 
 
 def cells(arrivals, before):
-    """By definition: the rows with a key before one by tank and cell, as (second, key, level)."""
-    found = {}
+    """Return the cells by definition: the rows with smaller keys by tank and cell, as (second, key, level)."""
+    rows_by_cell = {}
     for key, (tank, second, level) in enumerate(arrivals[: before - 1], 1):
         if tank is not None and second is not None:
-            found.setdefault((tank, second // 10), []).append((second, key, level))
-    return found
+            rows_by_cell.setdefault((tank, second // 10), []).append((second, key, level))
+    return rows_by_cell
 
 
 def known(level):
@@ -113,7 +113,7 @@ def known(level):
 def test_each_cell_is_one_record_wherever_batches_are_cut(tanks, arrivals, cuts, by):
     source = tanks(arrivals, by)
     time, tank = source.monitor.time, source.monitor.entity
-    found = [
+    actual = [
         (key, row[tank], row[time], known(row["level"]))
         for page in pages(source, cuts, len(arrivals))
         for (key,), (_, row) in zip(keys_of(page, source.monitor.key), page.iterrows(), strict=True)
@@ -122,7 +122,7 @@ def test_each_cell_is_one_record_wherever_batches_are_cut(tanks, arrivals, cuts,
         (max(key for _, key, _ in rows), tank, at(10 * cell + 10), value(rows, by))
         for (tank, cell), rows in cells(arrivals, len(arrivals) + 1).items()
     ]
-    assert found == sorted(expected, key=lambda record: record[0])
+    assert actual == sorted(expected, key=lambda record: record[0])
 
 
 @ANY

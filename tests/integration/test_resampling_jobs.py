@@ -24,11 +24,11 @@ def score(mixer, minutes, **changes):
 
 
 def stored(mixer):
-    """Time, entity, key, score and flag of every record."""
+    """Return time, entity, key, score and flag of every record."""
     c = scores.c
-    wanted = select(c.record_time, c.entity, c.record_key_int, c.anomaly_score, c.is_anomaly)
+    statement = select(c.record_time, c.entity, c.record_key_int, c.anomaly_score, c.is_anomaly)
     with reading(mixer.store.engine) as connection:
-        return connection.execute(wanted.order_by(c.record_key_int)).all()
+        return connection.execute(statement.order_by(c.record_key_int)).all()
 
 
 def score_again(mixer, **changes):
@@ -44,9 +44,9 @@ def test_it_is_trained_scored_and_evaluated_on_cells(mixer):
     assert (report.card.training_records, report.card.own_models) == (300, 0)
     assert score(mixer, 800).records == 400
     assert {row.record_time.minute % 4 for row in stored(mixer)} == {0}
-    found = evaluate_monitor(mixer.source(**GRID), mixer.store).evaluation
-    assert (found.records, found.anomalies) == (100, 10)
-    assert found.auroc > 0.8
+    evaluation = evaluate_monitor(mixer.source(**GRID), mixer.store).evaluation
+    assert (evaluation.records, evaluation.anomalies) == (100, 10)
+    assert evaluation.auroc > 0.8
 
 
 def test_a_flagged_record_names_a_row_of_the_table(mixer):
@@ -63,10 +63,10 @@ def test_a_flagged_record_names_a_row_of_the_table(mixer):
 def test_scores_do_not_depend_on_the_batch_size(mixer):
     mixer.train(**GRID)
     score(mixer, 800, batch_size=700)
-    found = stored(mixer)
+    records = stored(mixer)
     for batch_size in (41, 170):
         score_again(mixer, batch_size=batch_size)
-        assert stored(mixer) == found
+        assert stored(mixer) == records
 
 
 def arriving():
@@ -86,10 +86,10 @@ def test_scores_given_while_records_arrive_are_those_given_afterwards(mixer):
         mixer.fill(new, if_exists="append")
         score(mixer, 15 * minute + 15)
     score(mixer, 10_000)
-    found = stored(mixer)
-    assert len(found) == 400
+    records = stored(mixer)
+    assert len(records) == 400
     score_again(mixer)
-    assert stored(mixer) == found
+    assert stored(mixer) == records
 
 
 def test_a_reading_that_comes_late_has_its_cell_scored_again_once(mixer):

@@ -1,4 +1,4 @@
-"""History scored again ends where one undisturbed scoring of the final table would, and labels survive."""
+"""Rescored history equals one undisturbed scoring of the final table, and labels survive."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def pump(store):
 
 
 def rescore(pump, since=0, until=100_000):
-    """Minutes of record time scored again."""
+    """Rescore minutes of record time."""
     source = pump.source()
     try:
         return rescore_monitor(source, pump.store, pump.clock, Window(at(since), at(until)), load=pump.load)
@@ -168,7 +168,7 @@ class Chaos:
         self.pump.store.recounting.reopen_window("pump", at(since), at(since + 60))
 
     def hold(self):
-        """Another worker claims a batch, reads and computes it, and comes to a halt."""
+        """Claim, read and compute a batch as another worker, without finishing it."""
         (champion,) = [model.id for model in self.pump.store.models.all("pump") if model.state == "champion"]
         source = self.pump.source()
         batch = self.pump.store.ledger.claim("pump", champion, self.pump.now, source.monitor.lease)
@@ -176,12 +176,12 @@ class Chaos:
             tally = source.fingerprint(batch.key_range)
             pages = source.pages(batch.key_range.after, batch.key_range.upto)
             scorer = self.pump.models[champion]
-            found = [score_page(page, source.monitor, scorer, batch.planned_at) for page in pages]
-            self.held.append((batch, merge_pages(found, tally)))
+            results = [score_page(page, source.monitor, scorer, batch.planned_at) for page in pages]
+            self.held.append((batch, merge_pages(results, tally)))
         source.close()
 
     def finish(self):
-        """The other worker goes on; where its lease ran out it may come too late."""
+        """Finish the batches of the other worker; if its lease has expired, it may be too late."""
         source = self.pump.source()
         while self.held:
             batch, result = self.held.pop()
@@ -191,21 +191,21 @@ class Chaos:
                 continue
 
     def label(self):
-        found = self.pump.flagged("pump", C.id)
-        if found:
-            key, row_id = found[int(self.rng.integers(len(found)))]
+        flagged = self.pump.flagged("pump", C.id)
+        if flagged:
+            key, row_id = flagged[int(self.rng.integers(len(flagged)))]
             self.labels[key] = str(self.rng.choice(["confirmed", "known", "false_positive"]))
             self.pump.store.anomalies.label(row_id, self.labels[key], self.pump.now)
 
     def settle(self):
-        """Time passes until every count that was due has been made."""
+        """Let time pass until every due recount has been made."""
         for _ in range(6):
             self.pump.wait(hours=8)
             self.pump.score()
 
 
 def outcome(pump, monitor):
-    """The results of scoring a table: flags, scores, counts of each hour, incidents."""
+    """Return the results of scoring a table: flags, scores, counts of each hour, incidents."""
     what = (C.entity, C.record_time, C.anomaly_score, C.severity, C.p_value, C.top_feature)
     s, i = scores.c, incidents.c
     is_live = (i.monitor == monitor) & i.state.in_(["open", "ended"])
@@ -227,9 +227,9 @@ def test_any_interleaving_ends_as_one_undisturbed_scoring_of_the_final_table(sto
     chaos.settle()
     pump.train("undisturbed")
     pump.score("undisturbed")
-    found = outcome(pump, "pump")
-    assert found == outcome(pump, "undisturbed")
-    assert found["records"] == len(found["scores"]) == len(pump.keys()) > 0
+    result = outcome(pump, "pump")
+    assert result == outcome(pump, "undisturbed")
+    assert result["records"] == len(result["scores"]) == len(pump.keys()) > 0
     kept = dict(pump.flagged("pump", C.label))
     assert chaos.labels.items() & kept.items() == {item for item in chaos.labels.items() if item[0] in kept}
 

@@ -119,8 +119,8 @@ def test_a_worse_challenger_is_refused_and_told_and_promoted_by_force_only(plant
     poor = {"model": TINY | {"steps": 1, "score": "reconstruction_error"}}
     done = plant.retrain(**poor)
     assert (done.training.verdict, plant.store.models.champion("pump").model_id) == ("worse", champion)
-    (told,) = plant.events("retrain_refused")
-    assert told == f"Model {done.training.model_id} of monitor 'pump' was refused. {done.training.reason}"
+    (message,) = plant.events("retrain_refused")
+    assert message == f"Model {done.training.model_id} of monitor 'pump' was refused. {done.training.reason}"
     with writing(plant.engine) as connection:
         assert connection.execute(text("SELECT channel, reason FROM alerts")).all() == [("ops", "event")]
     with pytest.raises(UsageError, match=f"It is worse than model {champion}.*models promote 2 --force"):

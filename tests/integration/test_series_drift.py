@@ -66,24 +66,24 @@ def test_a_channel_that_moves_is_named_told_and_answered_with_a_training(watched
     requests = watched.store.requests.page(RequestQuery(monitor="mixer"))
     assert [request.reason for request in requests] == ["drift"]
     with reading(watched.store.engine) as connection:
-        found = connection.execute(select(drift_features.c.feature, drift_features.c.psi)).all()
-    assert dict(map(tuple, found)) == drift.psi
+        rows = connection.execute(select(drift_features.c.feature, drift_features.c.psi)).all()
+    assert dict(map(tuple, rows)) == drift.psi
 
 
 def test_a_batch_leaves_each_of_its_records_in_one_bin_of_every_channel(watched):
-    found = profiles(watched)
-    assert len(found) == 16
-    assert {sum(bins) for counts in found for bins in counts.values()} == {100}
-    assert set(found[0]) == {"p_values", "feature:torque", "feature:speed", "feature:load", "feature:is_open"}
+    counts_by_batch = profiles(watched)
+    assert len(counts_by_batch) == 16
+    assert {sum(bins) for counts in counts_by_batch for bins in counts.values()} == {100}
+    assert set(counts_by_batch[0]) == {"p_values", "feature:torque", "feature:speed", "feature:load", "feature:is_open"}
 
 
 def test_the_counts_add_up_to_the_same_however_batches_are_cut(watched):
-    found = summed(profiles(watched))
+    counts = summed(profiles(watched))
     watched.store.recounting.reopen_window("mixer", *FOREVER)
     for batch_size in (70, 1000):
         watched.store.recounting.reopen_window("mixer", *FOREVER)
         watched.score(**WATCHED | {"batch_size": batch_size})
-        assert summed(profiles(watched)) == found
+        assert summed(profiles(watched)) == counts
 
 
 def test_a_model_without_a_profile_is_scored_and_not_assessed(watched, monkeypatch):

@@ -37,15 +37,15 @@ def test_what_was_trained_is_scored_and_finds_the_faults(mixer):
 def test_scores_do_not_depend_on_the_batch_size(mixer):
     mixer.train()
     mixer.score(batch_size=170)
-    found = mixer.scores()
-    assert len(found) == 1600
+    scores = mixer.scores()
+    assert len(scores) == 1600
     mixer.store.recounting.reopen_window(
         "mixer", pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UTC")
     )
     with writing(mixer.store.engine) as connection:
         connection.exec_driver_sql("DELETE FROM scores")
     mixer.score(batch_size=10_000)
-    assert mixer.scores() == found
+    assert mixer.scores() == scores
 
 
 def test_training_again_on_the_same_records_gives_the_same_model(mixer):
@@ -154,11 +154,11 @@ def test_without_entities_the_table_is_one_series(mixer):
 
 def test_it_is_evaluated_and_forecast_with_the_past_of_each_record(mixer):
     mixer.train()
-    found = evaluate_monitor(mixer.source(batch_size=90), mixer.store).evaluation
-    assert (found.records, found.anomalies) == (400, 38)
-    assert found.auroc > 0.9
+    evaluation = evaluate_monitor(mixer.source(batch_size=90), mixer.store).evaluation
+    assert (evaluation.records, evaluation.anomalies) == (400, 38)
+    assert evaluation.auroc > 0.9
     forecast = forecast_monitor(mixer.source(batch_size=70), mixer.store)
-    assert (forecast.records, forecast.flagged) == (400, found.flagged)
+    assert (forecast.records, forecast.flagged) == (400, evaluation.flagged)
 
 
 def test_a_model_of_single_records_is_not_taken_for_one_of_series(mixer):
@@ -174,7 +174,8 @@ def test_a_model_of_single_records_is_not_taken_for_one_of_series(mixer):
 def test_a_missing_index_is_an_error_on_a_large_table_and_its_statement_creates_it(mixer, monkeypatch):
     def findings():
         return [
-            (found.level, found.message) for found in check_monitor("mixer", mixer.source().monitor, mixer.source())
+            (finding.level, finding.message)
+            for finding in check_monitor("mixer", mixer.source().monitor, mixer.source())
         ]
 
     ((level, message),) = findings()

@@ -36,7 +36,7 @@ BIG = 2**53 + 1
 
 
 def fill(engine, name, columns, rows):
-    """A table with rows."""
+    """Create a table with rows."""
     table = Table(name, MetaData(), *columns)
     with writing(engine) as connection:
         table.create(connection)
@@ -225,12 +225,12 @@ def test_keys_of_every_kind_page_and_stay_exact(request, engine, open_source, ki
     source = open_source(key=names)
     first = source.next_range(None, 1, None)
     rest = source.next_range(first.upto, 5, None)
-    found = keys_of(source.read(first), names) + keys_of(source.read(rest), names)
+    read_keys = keys_of(source.read(first), names) + keys_of(source.read(rest), names)
     assert source.next_range(rest.upto, 5, None) is None
-    assert [first.upto, rest.upto] == [found[0], found[-1]]
-    assert len(found) == 3
+    assert [first.upto, rest.upto] == [read_keys[0], read_keys[-1]]
+    assert len(read_keys) == 3
     if engine.dialect.name == "postgresql" or kind in PLAIN_IN_SQLITE:
-        assert found == keys
+        assert read_keys == keys
 
 
 def test_a_time_in_the_key_is_read_as_a_time_and_kept_exact_as_a_key(engine, open_source):

@@ -25,7 +25,7 @@ ALWAYS = pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UT
 
 
 def threshold_changes(mixer):
-    """Entity, batch and states, in order of batches."""
+    """Return entity, batch and states, in order of batches."""
     c = trackers.c
     statement = select(trackers).order_by(c.entity, c.batch_id, c.model_id)
     with reading(mixer.store.engine) as connection:
@@ -33,7 +33,7 @@ def threshold_changes(mixer):
 
 
 def tracked(mixer):
-    """The threshold that each flagged record was compared with, by key."""
+    """Return the threshold that each flagged record was compared with, by key."""
     c = anomalies.c
     with reading(mixer.store.engine) as connection:
         rows = connection.execute(select(c.record_key_int, c.threshold).where(c.superseded_at.is_(None)))
@@ -41,7 +41,7 @@ def tracked(mixer):
 
 
 def forget(mixer):
-    """As if nothing had been scored."""
+    """Delete everything that scoring wrote."""
     with writing(mixer.store.engine) as connection:
         for table in ("anomalies", "scores", "incidents", "batches"):
             connection.exec_driver_sql(f"DELETE FROM {table}")

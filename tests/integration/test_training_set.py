@@ -1,4 +1,4 @@
-"""What a training learns from: newest normal records, without those of which something is known to be wrong."""
+"""The training set: the newest normal records, without records that may not be normal."""
 
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
@@ -30,7 +30,7 @@ def plant(engine, store, now):
 
 
 class Plant:
-    """A watched table, and what the store knows about its records."""
+    """A watched table, and the labels and incidents of its records."""
 
     def __init__(self, engine, store, now):
         self.store, self.engine, self.sources = store, engine, []
@@ -46,9 +46,9 @@ class Plant:
     def read(self, at=START + RECORDS * MINUTE, **settings):
         given = {"table": "readings", "key": "id", "time": "read_at", "entity": "pump", "numeric": ["flow"]}
         source = Source("pump", MonitorConfig(**given | settings), self.engine)
-        found = read_training_set(source, self.store.feedback.read("pump"), at)
+        training_set = read_training_set(source, self.store.feedback.read("pump"), at)
         source.close()
-        return found.records["id"].tolist(), dict(found.left_out)
+        return training_set.records["id"].tolist(), dict(training_set.left_out)
 
     def flag(self, *keys, label="open", incident=None, labelled=None, superseded=None, model=None):
         same = {"anomaly_score": 9.0, "p_value": 0.01, "severity": 50.0, "threshold": 4.0, "attribution": []}
@@ -217,8 +217,8 @@ def test_records_are_read_by_their_keys(engine, plant):
     rows = pd.DataFrame({"site": ["a", "b'; --", "b"], "n": [2**60 + 1, 2, 3], "flow": [1.0, 2.0, 3.0]})
     rows.to_sql("many", engine, index=False)
     source = Source("pump", MonitorConfig(table="many", key=["site", "n"], numeric="flow"), engine)
-    found = source.read_keys([("a", 2**60 + 1), ("b'; --", 2), ("gone", 1)])
-    assert keys_of(found, ["site", "n"]) == [("a", 2**60 + 1), ("b'; --", 2)]
+    records = source.read_keys([("a", 2**60 + 1), ("b'; --", 2), ("gone", 1)])
+    assert keys_of(records, ["site", "n"]) == [("a", 2**60 + 1), ("b'; --", 2)]
     assert source.read_keys([]).empty
     assert len(source.read_keys([("b", 3)] * 250)) == 3  # asked in three parts
     source.close()

@@ -1,4 +1,4 @@
-"""The views that dashboards query say what the tables hold."""
+"""The views that dashboards query show what the tables hold."""
 
 from datetime import UTC, date, datetime, timedelta
 

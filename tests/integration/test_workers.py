@@ -1,4 +1,4 @@
-"""The processes that serve: who lives, what they run next, and what is closed and forgotten when they die."""
+"""Processes that serve: heartbeats, next runs, and the cleanup after a dead process."""
 
 from datetime import timedelta
 
