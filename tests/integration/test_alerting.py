@@ -116,7 +116,7 @@ def test_a_channel_that_fails_is_left_alone_until_the_next_call(desk):
     assert "no channel 'ops'. The channels of [alerts] are: night." in desk.rows("error")[0][0]
 
 
-def test_a_channel_gets_no_more_messages_in_an_hour_than_it_may(desk):
+def test_a_channel_gets_at_most_its_messages_per_hour(desk):
     desk.put(*(f"alert {n}" for n in range(10)))
     report = desk.deliver(per_hour=3)
     assert desk.channel.titles == ["alert 0", "alert 1", "Plumbline: 8 alerts in one message"]
@@ -127,7 +127,7 @@ def test_a_channel_gets_no_more_messages_in_an_hour_than_it_may(desk):
     assert {state for (state,) in desk.rows("state")} == {"sent", "pending"}
 
 
-def test_what_was_held_back_goes_out_as_one_message_when_the_hour_allows(desk):
+def test_held_back_alerts_are_sent_as_one_message_once_the_rate_allows(desk):
     desk.put("a", "b")
     assert desk.deliver(per_hour=2).messages == 2
     for minutes in (10, 20, 30):
@@ -139,7 +139,7 @@ def test_what_was_held_back_goes_out_as_one_message_when_the_hour_allows(desk):
     assert desk.deliver(MINUTE, per_hour=2).messages == 0
 
 
-def test_a_raised_limit_releases_what_was_held_back_before_what_comes_later(desk):
+def test_a_raised_limit_releases_held_back_alerts_before_later_ones(desk):
     desk.put("a", "b")
     assert desk.deliver(per_hour=2).messages == 2
     desk.put("held 1", "held 2")
@@ -153,7 +153,7 @@ def test_a_raised_limit_releases_what_was_held_back_before_what_comes_later(desk
     assert desk.deliver(MINUTE, per_hour=10).messages == 1
 
 
-def test_a_raised_limit_leaves_what_failed_its_pause(desk):
+def test_a_raised_limit_does_not_shorten_the_pause_of_a_failed_alert(desk):
     desk.put("failed")
     desk.channel.is_down = True
     assert desk.deliver(per_hour=1).failures == 1

@@ -60,7 +60,7 @@ def test_a_champion_is_loaded_once_by_however_many_threads(store, champion, scor
     assert all(np.array_equal(frame.to_numpy(), scores[0].to_numpy()) for frame in scores)
 
 
-def test_another_model_or_another_rate_is_loaded_anew(store, champion, scorers, loads):
+def test_another_model_or_another_rate_is_loaded_again(store, champion, scorers, loads):
     first = scorers.load(store, champion, PUMP)
     assert scorers.load(store, champion, PUMP.model_copy(update={"batch_size": 7})) is first
     stricter = scorers.load(store, champion, PUMP.model_copy(update={"false_positive_rate": 0.01}))

@@ -34,7 +34,7 @@ SECRET = "s3cret-token"
         ),
     ],
 )
-def test_a_schedule_or_a_channel_that_is_none_is_refused(config, message):
+def test_an_invalid_schedule_or_channel_is_refused(config, message):
     with pytest.raises(ConfigError, match=message) as caught:
         refuse_bad_service(Config.model_validate(config))
     assert SECRET not in str(caught.value)
@@ -123,7 +123,7 @@ def test_a_missing_index_comes_with_the_statement_that_makes_it(check, engine):
         connection.exec_driver_sql(statement)
 
 
-def test_too_few_normal_records_say_how_many_are_needed(check):
+def test_the_error_of_too_few_normal_records_has_the_number_needed(check):
     findings = check(normal="id > 50", false_positive_rate=0.05)
     assert [level for level, _ in findings] == ["error"]
     assert "Found 10 normal records" in findings[0][1]
@@ -146,7 +146,7 @@ def test_the_records_needed_are_enough(check):
         ({"numeric": ["flow", "pressure", "Flow"]}, "error", "'pressure', 'Flow' (the nearest is 'flow')"),
     ],
 )
-def test_what_is_missing_is_found(check, settings, level, message):
+def test_missing_tables_columns_and_records_are_reported(check, settings, level, message):
     assert [actual_level for actual_level, text in check(**settings) if message in text] == [level]
 
 

@@ -31,7 +31,7 @@ IN_ORDER = st.lists(st.tuples(st.sampled_from(["x", "x", "x", "y"]), st.integers
 
 @pytest.fixture(params=[PLAIN, HOSTILE], ids=["plain", "hostile"])
 def tanks(engine, request):
-    """Fill a table with the arrivals given as (tank, minute); a record's level is its key."""
+    """Return a function that fills a table with arrivals given as (tank, minute); a record's level is its key."""
     names = request.param
     table = tank_table(names)
 
@@ -102,7 +102,7 @@ def test_without_entities_all_records_are_one_series(tanks):
     source.close()
 
 
-def test_no_more_is_read_than_each_records_own_past(tanks, engine, monkeypatch):
+def test_only_the_past_of_each_record_is_read(tanks, engine, monkeypatch):
     arrivals = [("x", at) for at in range(1000)] + [("x", 2), ("x", 1000)]  # one comes very late
     source, sizes = tanks(arrivals), []
     fetch = source._reader.fetch
@@ -114,7 +114,7 @@ def test_no_more_is_read_than_each_records_own_past(tanks, engine, monkeypatch):
     source.close()
 
 
-def test_where_many_records_share_a_moment_their_past_is_read_once(tanks, monkeypatch):
+def test_if_many_records_share_a_moment_their_past_is_read_once(tanks, monkeypatch):
     arrivals = [("x", at // 9) for at in range(900)]
     source, count = tanks(arrivals), []
     fetch = source._reader.fetch

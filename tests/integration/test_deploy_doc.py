@@ -165,7 +165,7 @@ def test_the_dashboard_reads_every_view(scored):
         ("plumbline_dashboard", ("INSERT INTO plumbline.retrain_requests (monitor, state) VALUES ('pump', 'done')",)),
     ],
 )
-def test_a_role_is_refused_what_is_not_its_part(scored, role, statements):
+def test_a_role_has_no_other_rights(scored, role, statements):
     allowed = ("SET default_transaction_read_only = off", "COMMIT", "BEGIN") if role == "plumbline_reader" else ()
     with pytest.raises(DBAPIError, match=r"permission denied|must be owner"):
         scored.execute(role, *allowed, *statements)

@@ -16,7 +16,7 @@ def forecast(mixer, **changes):
 
 
 @pytest.mark.parametrize("settings", [{"threshold": "online"}, {}, RECORDS_ALONE], ids=["online", "series", "records"])
-def test_a_forecast_for_another_rate_is_what_that_rate_forecasts(mixer, settings):
+def test_a_forecast_for_another_rate_equals_the_forecast_at_that_rate(mixer, settings):
     settings = settings | {"normal": "id <= 1000", "false_positive_rate": 0.02}
     mixer.train(**settings)
     by_rate = forecast(mixer, batch_size=90, **settings).by_rate
@@ -38,7 +38,7 @@ def test_a_forecast_counts_by_day_and_rate_whatever_the_batch_size(mixer):
     assert whole.days > 3
 
 
-def test_where_no_rate_decides_none_is_forecast(mixer):
+def test_if_no_rate_decides_the_forecast_has_no_rates(mixer):
     settings = RECORDS_ALONE | {"flag": "fdr", "false_discovery_rate": 0.2}
     mixer.train(**settings)
     forecasted = forecast(mixer, batch_size=1600, **settings)

@@ -18,7 +18,7 @@ LEVEL = 0.1
 
 @pytest.fixture
 def scored(store, engine, now):
-    """Trains on normal records, scores three batches; every score, and the flagged rows."""
+    """Return a function that trains, scores three batches, and returns every score and the flagged rows."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(TRAINING + BATCH * len(ANOMALIES), 2))
     for i, count in enumerate(ANOMALIES):

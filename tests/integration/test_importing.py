@@ -18,7 +18,7 @@ from schemas.errors import RecordsError, SourceError, UsageError
 
 @pytest.fixture
 def csv(tmp_path):
-    """Writes a CSV file and returns its path."""
+    """Return a function that writes a CSV file and returns its path."""
 
     def write(content, name="records.csv"):
         path = tmp_path / name
@@ -147,7 +147,7 @@ def test_lines_within_quotes_belong_to_one_record(sqlite_engine, csv, monkeypatc
     assert rows(sqlite_engine, "SELECT count(*), min(note), max(note) FROM t") == [(50, *["two\n\nlines"] * 2)]
 
 
-def test_progress_is_told_the_records_written_so_far(sqlite_engine, csv, monkeypatch):
+def test_progress_reports_the_records_written_so_far(sqlite_engine, csv, monkeypatch):
     monkeypatch.setattr(files, "_BLOCK_BYTES", 100)
     counts = []
     import_file(csv("a\n" + "1\n" * 200), sqlite_engine, "t", progress=counts.append)
@@ -196,7 +196,7 @@ def test_an_interrupted_import_leaves_no_table(engine, csv):
     assert tables(engine) == []
 
 
-def test_a_table_is_replaced_only_when_asked(engine, csv):
+def test_a_table_is_replaced_only_on_request(engine, csv):
     import_file(csv("a\n1\n"), engine, "t")
     with pytest.raises(UsageError, match="The table t exists already"):
         import_file(csv("b\n2\n"), engine, "t")
@@ -238,7 +238,7 @@ def test_a_call_that_names_no_importable_file_is_a_usage_error(sqlite_engine, cs
         import_file(csv("ID\n1\n"), sqlite_engine, "t")
 
 
-def test_parquet_that_is_none_or_holds_nested_values_is_refused(sqlite_engine, csv, tmp_path):
+def test_invalid_parquet_and_nested_values_are_refused(sqlite_engine, csv, tmp_path):
     with pytest.raises(RecordsError, match="not a valid Parquet file"):
         import_file(csv("not parquet", "bad.parquet"), sqlite_engine, "t")
     pa.parquet.write_table(pa.table({"a": [[1, 2]]}), tmp_path / "nested.parquet")
@@ -246,7 +246,7 @@ def test_parquet_that_is_none_or_holds_nested_values_is_refused(sqlite_engine, c
         import_file(tmp_path / "nested.parquet", sqlite_engine, "t")
 
 
-def test_what_the_database_cannot_store_is_told_in_its_own_words(postgres_engine, csv):
+def test_a_value_that_the_database_rejects_is_reported_with_its_message(postgres_engine, csv):
     with pytest.raises(RecordsError, match=r"rejected records of .*0x00"):
         import_file(csv("a\nx\x00y\n"), postgres_engine, "t")
     with pytest.raises(SourceError, match="nowhere"):

@@ -131,7 +131,7 @@ def test_the_rows_of_long_incidents_follow_when_they_join_and_part(rows, now):
     assert as_they_are(rows) == as_they_should_be(rows.stored())
 
 
-def test_what_was_merged_points_at_the_incident_that_lives_on(rows):
+def test_a_merged_incident_refers_to_the_surviving_one(rows):
     for minute in (60, 30, 0):
         rows.add(minute)
     first, second, third = sorted(incident.id for incident in rows.incidents())
@@ -211,7 +211,7 @@ def test_nothing_touched_changes_nothing(rows, now):
 
 @pytest.fixture
 def batch_of(store, now):
-    """Claims a new batch of the monitor pump."""
+    """Return a function that claims a new batch of the monitor pump."""
     model_id = store.models.add("pump", NewModel(b"", "", {}, RecordCard()), now, promote=True)
 
     def claim(number):

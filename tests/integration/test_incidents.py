@@ -74,7 +74,7 @@ def test_incidents_are_filtered_and_listed_newest_first(rows, filters, expected)
     assert [incident.id for incident in rows.incidents(**filters)] == expected
 
 
-def test_anomalies_say_their_incident_and_whether_they_are_muted(rows, now):
+def test_anomalies_have_their_incident_and_whether_they_are_muted(rows, now):
     rows.add(0, muted=True)
     rows.add(5)
     rows.add(60)

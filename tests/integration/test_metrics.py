@@ -110,7 +110,7 @@ def test_two_scrapes_and_two_processes_agree(client, service):
     assert {key: ours[key] for key in mine} == {key: theirs[key] for key in mine}
 
 
-def test_every_metric_of_a_rule_is_there(client):
+def test_every_metric_of_a_rule_exists(client):
     names = {key[0] for key in scrape(client)}
     (group,) = yaml.safe_load((ROOT / "docs" / "alerts.yml").read_text(encoding="utf-8"))["groups"]
     rules = group["rules"]

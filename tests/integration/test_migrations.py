@@ -38,7 +38,7 @@ def test_migrations_go_up_down_and_up_again(engine):
     assert set(inspect(engine).get_view_names()) == VIEWS
 
 
-def test_a_store_goes_to_an_earlier_revision_and_back_and_keeps_what_that_one_has(engine, now):
+def test_a_store_goes_to_an_earlier_revision_and_back_and_keeps_its_rows(engine, now):
     migrations.upgrade(engine)
     run_id = open_store(engine).runs.start("pump", "score", now)
     migrations.move(engine, "0001")
@@ -94,7 +94,7 @@ def test_tables_of_the_same_name_are_left_alone(engine):
 
 
 @pytest.mark.parametrize("made", ["VIEW hourly_rates AS SELECT 7 AS answer", "TABLE hourly_rates (answer INTEGER)"])
-def test_what_has_the_name_of_a_view_is_left_alone(engine, made):
+def test_a_table_with_the_name_of_a_view_is_left_alone(engine, made):
     with writing(engine) as connection:
         connection.exec_driver_sql(f"CREATE {made}")
     with pytest.raises(StoreError, match=r"tables or views named hourly_rates that are not Plumbline's\. Rename them"):

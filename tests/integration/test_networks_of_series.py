@@ -70,7 +70,7 @@ def test_networks_are_trained_stored_and_score_the_same_however_batches_are_cut(
     assert mixer.scores() == scores
 
 
-def test_the_model_says_how_its_networks_came_to_be(mixer):
+def test_the_model_records_the_training_of_its_networks(mixer):
     heard = []
     report = train_monitor(mixer.source(series=NETWORK), mixer.store, lambda: mixer.now, progress=heard.append)
     manifest = mixer.store.models.get(report.model_id).manifest
@@ -81,7 +81,7 @@ def test_the_model_says_how_its_networks_came_to_be(mixer):
     assert {"keras", "numpy"} < manifest["about"]["versions"].keys()
 
 
-def test_a_user_trains_scores_and_sees_what_was_trained(tmp_path):
+def test_a_user_trains_scores_and_reads_the_settings_of_the_network(tmp_path):
     workspace = Workspace(tmp_path)
     interleaved(machine("a", 400, 0)).to_csv(tmp_path / "mixer.csv", index=False)
     (tmp_path / "config.toml").write_text(CONFIG, encoding="utf-8")
@@ -92,7 +92,7 @@ def test_a_user_trains_scores_and_sees_what_was_trained(tmp_path):
     assert workspace.must("status", "--json").json[0]["records"] == 400
 
 
-def test_without_networks_a_training_says_nothing_of_them(mixer):
+def test_without_networks_a_training_does_not_mention_them(mixer):
     heard = []
     report = train_monitor(mixer.source(), mixer.store, lambda: mixer.now, progress=heard.append)
     about = mixer.store.models.get(report.model_id).manifest["about"]

@@ -86,7 +86,7 @@ def test_a_batch_that_cannot_be_scored_keeps_no_other_waiting_and_is_tried_again
     assert pump.flagged() == ["150", "20"]
 
 
-def test_after_three_batches_that_fail_a_run_ends_and_the_next_begins_with_those_not_tried(pump):
+def test_after_three_failing_batches_a_run_ends_and_the_next_begins_with_untried_ones(pump):
     pump.put(*range(160, 260, 10))
     refuse(pump, 10, 60, 110, 160)
     assert pump.ledger("attempts", "state") == [(0, "pending")] * 2 + [(1, "pending")] * 3
@@ -95,7 +95,7 @@ def test_after_three_batches_that_fail_a_run_ends_and_the_next_begins_with_those
     assert sorted(pump.ledger("state")) == ["done"] + ["pending"] * 4
 
 
-def test_if_batches_go_in_order_none_is_left_out(pump):
+def test_if_batches_go_in_order_none_is_skipped(pump):
     pump.settings |= {"series": {}, "threshold": "online"}
     refuse(pump, 20)
     assert pump.ledger("state") == ["pending"] * 3

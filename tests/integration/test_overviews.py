@@ -23,7 +23,7 @@ def flagged(key, time):
 
 @pytest.fixture
 def finish(store, now):
-    """Scores a batch of a monitor."""
+    """Return a function that scores a batch of a monitor."""
     models = {name: store.models.add(name, MODEL, now, promote=True) for name in ("pump", "boiler")}
     numbers = iter(range(1, 100))
 
@@ -54,7 +54,7 @@ def test_the_last_day_begins_with_the_hour_a_day_ago_and_is_of_this_monitor(stor
     assert store.overviews.get("pump", now + HOUR).last_day.records == 10
 
 
-def test_what_is_confirmed_is_no_false_positive(store, finish, now):
+def test_a_confirmed_anomaly_is_not_a_false_positive(store, finish, now):
     flags = [flagged(key, now - HOUR) for key in (1, 2, 3)] + [flagged(4, None)]
     finish(flags, [HourCount(now.replace(minute=0), 102, 4)])
     finish([flagged(5, now - 30 * HOUR)], [HourCount(now.replace(minute=0) - 30 * HOUR, 10, 1)])
@@ -101,7 +101,7 @@ def test_incidents_and_requests_count_while_they_are_open(store, now):
     assert (overview.open_incidents, overview.pending_requests) == (2, 2)
 
 
-def test_events_count_for_a_day_and_those_that_go_on_are_named(store, now):
+def test_events_count_for_a_day_and_ongoing_ones_are_named(store, now):
     for kind, hours, monitor in (("late", 30, "pump"), ("late", 2, "pump"), ("late", 1, "pump"), ("late", 1, "boiler")):
         store.events.add(NewEvent(kind, "Late.", monitor), now - hours * HOUR)
     store.events.open(NewEvent("gap", "Gap.", "pump", since=now - 50 * HOUR), now - 40 * HOUR)

@@ -32,7 +32,7 @@ def uuid_of(number):
 
 @pytest.fixture
 def watch(store, tmp_path):
-    """Imports readings, changes them by SQL, and watches them."""
+    """Return a function that imports readings, changes them by SQL, and watches them."""
     opened = []
 
     def watcher(frame, *changes, **settings):
@@ -68,7 +68,7 @@ def test_a_table_whose_keys_are_uuids_of_version_7_trains_and_scores(store, watc
 
 @pytest.mark.parametrize("settings", [{}, {"series": {}}, {"series": {"resample": "5m"}, "incident_gap": "15m"}])
 @pytest.mark.parametrize("type_", ["timestamptz", "timestamp"])
-def test_records_whose_time_is_infinite_are_scored_as_those_without_one(store, watch, now, settings, type_):
+def test_records_with_an_infinite_time_are_scored_as_records_without_a_time(store, watch, now, settings, type_):
     changes = [
         f"ALTER TABLE pump_readings ALTER read_at TYPE {type_} USING read_at::{type_}",
         "UPDATE pump_readings SET read_at = '-infinity' WHERE id IN (3, 720)",

@@ -45,7 +45,7 @@ def test_a_batch_that_did_not_change_is_left_alone(pump):
     assert pump.ledger("attempts", "rescorings") == [(1, 0), (1, 0)]
 
 
-def test_a_corrected_record_is_judged_anew_and_its_row_stays(pump):
+def test_a_corrected_record_is_rescored_and_its_row_stays(pump):
     (row_id,) = pump.rows(anomalies.c.id)
     pump.correct(100, value=1.0)
     pump.correct(20, value=8.0)
@@ -74,7 +74,7 @@ def test_as_many_coming_as_going_are_noticed_by_their_keys(store):
     assert pump.flagged() == ["11"]
 
 
-def test_what_changes_too_late_is_told_though_as_many_come_as_go(store):
+def test_a_too_late_change_is_reported_though_as_many_records_come_as_go(store):
     pump = MonitoredTable(store, updated=None, late_after="1s")
     pump.put(*range(10, 60, 10))
     pump.score()
@@ -191,7 +191,7 @@ def test_a_batch_is_counted_less_often_the_older_it_is(store, monkeypatch):
     assert sum(time > START + timedelta(days=6) for time in counted) <= 2
 
 
-def test_what_comes_later_than_that_is_counted_and_told_once(store):
+def test_a_record_that_comes_too_late_is_counted_and_reported_once(store):
     pump = MonitoredTable(store, alert={"channels": ["mail"]})
     pump.put(*range(10, 60, 10))
     pump.score()

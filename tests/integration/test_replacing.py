@@ -14,7 +14,7 @@ on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect
 
 @pytest.fixture
 def load(store, tmp_path):
-    """Imports a CSV file in place of the table readings."""
+    """Return a function that imports a CSV file in place of the table readings."""
 
     def loader(content):
         path = tmp_path / "readings.csv"
@@ -26,7 +26,7 @@ def load(store, tmp_path):
 
 @pytest.fixture
 def view(store, load):
-    """Loads the table readings, and makes the view that a training makes."""
+    """Load the table readings, and create the view that a training creates."""
     load("id,flow\n1,10\n2,20\n")
     source = Source("pump", MonitorConfig(table="readings", key="id", numeric="flow"), store.engine)
     store.create_join_view("pump", source)

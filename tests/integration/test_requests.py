@@ -125,7 +125,7 @@ def test_a_row_set_to_running_by_hand_is_no_training(store, now):
     assert store.requests.claim("pump", now, LEASE) is not None
 
 
-def test_a_request_for_a_monitor_that_nobody_knows_fails_with_the_names(store, now):
+def test_a_request_for_an_unknown_monitor_fails_with_the_names(store, now):
     for monitor in ("pmup", "pump", "elsewhere"):
         store.requests.add(monitor, "sql", now)
     store.models.add("elsewhere", MODEL, now, promote=True)

@@ -40,7 +40,7 @@ BY = st.sampled_from(["mean", "last"])
 
 @pytest.fixture(params=[PLAIN, HOSTILE], ids=["plain", "hostile"])
 def tanks(engine, request):
-    """Fill a table with the arrivals given as (tank, second, level, ...), and return a source on a grid of 10 s."""
+    """Return a function from arrivals (tank, second, level, ...) to a source with them on a grid of 10 s."""
     names = request.param
     table, opened = tank_table(names, Column("is_open", Boolean), Column("is_fault", Integer)), []
     Index("ix_past", table.c[names["entity"]], table.c[names["time"]])
@@ -66,7 +66,7 @@ def tanks(engine, request):
 
 @pytest.fixture
 def text_times(sqlite_url):
-    """Fill a table of SQLite with times as they are given; a record's level is its key."""
+    """Return a function that fills a table of SQLite with times as given; a record's level is its key."""
     engine = open_engine(sqlite_url)
     monitor = MonitorConfig(table="texts", key="id", time="at", numeric="level", series={"resample": "10s"})
     source = Source("texts", monitor, engine)
@@ -127,7 +127,7 @@ def test_each_cell_is_one_record_wherever_batches_are_cut(tanks, arrivals, cuts,
 
 @ANY
 @given(arrivals=ARRIVALS, cuts=CUTS, by=BY, moments=st.integers(1, 4))
-def test_the_past_of_a_record_is_what_was_there_when_its_last_row_came(tanks, arrivals, cuts, by, moments):
+def test_the_past_of_a_record_is_as_it_was_when_its_last_row_came(tanks, arrivals, cuts, by, moments):
     source = tanks(arrivals, by)
     for page in pages(source, cuts, len(arrivals)):
         seen = []
@@ -155,7 +155,7 @@ def test_a_cell_that_gets_a_row_later_is_past_for_a_record_as_it_was(tanks):
     assert pasts == {(0,): [], (1,): [1.0, 2.0], (2, 3): [1.0, 3.0, 3.0]}
 
 
-def test_the_past_is_found_across_gaps_and_ends_where_there_is_none(tanks):
+def test_the_past_is_read_across_gaps_to_its_start(tanks):
     seconds = [5, 1005, 1006, 90_005, 90_015, 500_000]
     source = tanks([("x", second, float(second)) for second in seconds])
     assert source.read_past((6,), 3)["level"].tolist() == [1005.5, 90_005, 90_015]
@@ -226,7 +226,7 @@ def test_training_and_comparison_read_cells(tanks):
     assert [page["level"].tolist() for page in source.pages(None, (12,))] == [[4], [14]]
 
 
-def test_any_change_of_the_rows_of_a_cell_changes_the_tally(tanks):
+def test_any_change_of_the_rows_of_a_cell_changes_the_fingerprint(tanks):
     arrivals = [("x", 1, 1.0), ("x", 2, 1.0), ("y", 3, 1.0), ("x", 12, 1.0)]
     source = tanks(arrivals)
     before = source.fingerprint(KeyRange(None, (4,)))
@@ -323,6 +323,6 @@ def test_another_database_is_refused():
         ({"series": {"resample_by": "median"}}, "resample_by"),
     ],
 )
-def test_what_does_not_go_with_a_grid_is_refused(changes, message):
+def test_settings_that_conflict_with_a_grid_are_refused(changes, message):
     with pytest.raises(ValidationError, match=message):
         MonitorConfig(**(PLAIN | {"series": {"resample": "10s"}} | changes))

@@ -62,7 +62,7 @@ def test_a_label_on_a_superseded_row_counts_for_the_record(pump):
     assert pump.flagged("pump", C.label, C.labelled_at) == [("100", "open", None), ("90", "confirmed", pump.now)]
 
 
-def test_after_a_roll_back_the_old_rows_stand_again_with_what_was_said_last(pump):
+def test_after_a_roll_back_the_old_rows_are_current_with_their_last_labels(pump):
     ids = dict(pump.flagged("pump", C.id))
     pump.train("pump")
     rescore(pump)

@@ -113,7 +113,7 @@ def test_labelled_records_count_in_the_comparison_and_stay_out_of_training(plant
     assert "4 labelled as an anomaly" in plant.store.models.card_markdown(model.id)
 
 
-def test_a_worse_challenger_is_refused_and_told_and_promoted_by_force_only(plant):
+def test_a_worse_challenger_is_refused_reported_and_promoted_by_force_only(plant):
     champion = plant.train().model_id
     plant.grow(RECORDS, 300)
     poor = {"model": TINY | {"steps": 1, "score": "reconstruction_error"}}
@@ -139,7 +139,7 @@ def test_a_degenerate_model_is_refused_whoever_asks(plant, monkeypatch):
     assert plant.store.models.champion("pump").model_id == champion
 
 
-def test_a_challenger_that_is_as_good_waits_for_a_person_where_that_is_asked_for(plant):
+def test_an_equal_challenger_waits_for_a_person_if_configured(plant):
     champion = plant.train().model_id
     plant.grow(RECORDS, 400)
     training = plant.retrain(retrain={"promote": "manual"}).training
@@ -148,7 +148,7 @@ def test_a_challenger_that_is_as_good_waits_for_a_person_where_that_is_asked_for
     assert plant.store.models.roll_back("pump", plant.now) == champion
 
 
-def test_without_new_records_the_champion_is_said_to_be_flattered(plant):
+def test_without_new_records_a_note_says_that_the_champion_is_flattered(plant):
     plant.train()
     model = plant.store.models.get(plant.retrain().training.model_id)
     assert model.comparison.seen_by_champion == model.comparison.records == 60

@@ -16,7 +16,7 @@ def beaten(beside, *methods):
     return replace(beside, auc_pr=area, event_recall={"spike": dict.fromkeys(METHODS, 0.5)})
 
 
-def test_a_training_stores_how_the_model_fares_beside_baselines(mixer):
+def test_a_training_stores_the_comparison_with_baselines(mixer):
     report = mixer.train()
     beside = mixer.store.models.get(report.model_id).card.beside_baselines
     assert (beside.entities, beside.records, beside.problem) == (2, 240, None)
@@ -30,7 +30,7 @@ def test_a_training_stores_how_the_model_fares_beside_baselines(mixer):
     assert f"| events found, stuck | {beside.event_recall['stuck']['model']:.4g} |" in text
 
 
-def test_training_again_tells_the_same(mixer):
+def test_training_again_gives_the_same_card(mixer):
     mixer.train()
     first, second = (mixer.train("never").card.beside_baselines for _ in range(2))
     assert first == second
@@ -43,7 +43,7 @@ def test_records_held_out_for_the_champion_are_no_part_of_it(mixer):
     assert report.card.beside_baselines.records == 2 * 108
 
 
-def test_with_too_few_records_the_card_says_so(mixer, capsys):
+def test_with_too_few_records_the_card_has_the_reason(mixer, capsys):
     report = mixer.train(normal="id <= 900")
     why = "No entity has the 500 normal records that it takes to hold back 100."
     assert why in mixer.store.models.card_markdown(report.model_id)
@@ -65,7 +65,7 @@ def test_a_shown_card_does_not_depend_on_the_order_of_its_keys(mixer, capsys):
     assert "beside baselines" not in card_facts(card)
 
 
-def test_a_baseline_that_beats_the_model_is_named_and_what_to_do(mixer, capsys):
+def test_a_baseline_that_beats_the_model_is_named_with_advice(mixer, capsys):
     card = mixer.store.models.get(mixer.train().model_id).card
     card = replace(card, beside_baselines=beaten(card.beside_baselines, "linear_ar", "knn"))
     describe_card(Output(is_json=False), card, "mixer")
@@ -75,7 +75,7 @@ def test_a_baseline_that_beats_the_model_is_named_and_what_to_do(mixer, capsys):
 
 
 @pytest.mark.parametrize("tell", [baselines_warning, lambda beside: baselines_advice(beside, "mixer")])
-def test_where_none_beats_it_nothing_is_said(tell):
+def test_without_a_better_baseline_there_is_no_warning(tell):
     assert tell(BaselineComparison()) is None
 
 
@@ -86,7 +86,7 @@ def test_a_model_of_an_earlier_version_shows_its_entities(mixer, capsys):
     assert "Entities" in capsys.readouterr().out
 
 
-def test_the_weights_of_views_are_told_where_they_are_weighed(mixer, capsys):
+def test_the_weights_of_views_are_shown_if_they_differ(mixer, capsys):
     described = {}
     for select in ("all", "auto"):
         report = mixer.train("never", series={"select": select})

@@ -56,7 +56,7 @@ def test_machines_that_go_on_as_they_were_raise_nothing(watched):
 
 
 @pytest.mark.parametrize("channel", ["torque", "load"])
-def test_a_channel_that_moves_is_named_told_and_answered_with_a_training(watched, channel):
+def test_a_channel_that_drifts_is_named_alerted_and_requests_a_training(watched, channel):
     score_moved(watched, channel)
     drift = assess(watched)
     assert (drift.features, drift.is_score_drift) == ((channel,), True)

@@ -19,7 +19,7 @@ from tests.machines import machine
 from tests.series_monitor import readings
 
 
-def test_what_was_trained_is_scored_and_finds_the_faults(mixer):
+def test_a_trained_model_scores_its_table_and_flags_the_faults(mixer):
     report = mixer.train()
     assert (report.is_champion, report.verdict) == (True, "first")
     assert (report.card.training_records, report.card.calibration_records) == (1200, 240)
@@ -68,7 +68,7 @@ def test_a_challenger_is_compared_by_the_rate_it_keeps_on_the_newest_records(mix
     assert "| a | 540 | its own | 108 |" in mixer.store.models.card_markdown(report.model_id)
 
 
-def test_a_challenger_that_does_not_know_how_things_are_now_is_refused(mixer):
+def test_a_challenger_trained_on_outdated_records_is_refused(mixer):
     changed = readings()
     changed.loc[changed["id"] > 900, ["torque", "speed"]] *= 3
     mixer.fill(changed, if_exists="replace")
@@ -78,7 +78,7 @@ def test_a_challenger_that_does_not_know_how_things_are_now_is_refused(mixer):
     assert "of 66 held-out normal records at a requested rate of 1.00%" in report.reason
 
 
-def test_entities_with_too_few_records_for_the_rate_are_ranked_and_that_is_said(mixer, monkeypatch):
+def test_entities_with_too_few_records_for_the_rate_are_only_ranked_and_reported(mixer, monkeypatch):
     monkeypatch.setattr(checks, "needed_normal_records", lambda _rate: 1000)
     report = mixer.train(false_positive_rate=0.001)
     assert report.card.only_ranked == 2
@@ -189,7 +189,7 @@ def test_a_missing_index_is_an_error_on_a_large_table_and_its_statement_creates_
     assert findings()[0][0] == "ok"
 
 
-def test_the_api_says_that_a_series_needs_its_past(mixer):
+def test_the_api_refuses_records_of_a_series_for_lack_of_their_past(mixer):
     mixer.train()
     monitor = mixer.source().monitor
     scorer = load_scorer(mixer.store, mixer.store.models.champion("mixer"), monitor)

@@ -51,7 +51,7 @@ def watch(engine, **settings):
 
 @pytest.fixture
 def open_source(engine):
-    """Makes sources whose connections are given back."""
+    """Return a function that makes sources, which are closed after the test."""
     opened = []
 
     def opener(**settings):
@@ -268,7 +268,7 @@ def test_a_text_among_numbers_is_named_with_its_key(engine, open_source):
         ({"normal": "stat = 1"}, "stat"),
     ],
 )
-def test_what_does_not_exist_is_named(readings, open_source, settings, message):
+def test_a_missing_table_or_column_is_named(readings, open_source, settings, message):
     with pytest.raises(SourceError, match=message):
         open_source(**settings).read_normal(1)
 
@@ -283,7 +283,7 @@ def test_a_column_that_vanished_is_named(readings, engine, open_source):
 
 
 @pytest.mark.parametrize(("keys", "message"), [([None, 1], "'id' .*is null"), ([1, 1], r"two records with the key 1")])
-def test_keys_that_are_null_or_there_twice_are_refused(engine, open_source, keys, message):
+def test_null_and_duplicate_keys_are_refused(engine, open_source, keys, message):
     fill(engine, "readings", [Column("id", Integer), Column("flow", Double)], [{"id": key} for key in keys])
     source = open_source()
     with pytest.raises(SourceError, match=message):
@@ -313,7 +313,7 @@ def test_a_condition_in_the_configuration_cannot_write(readings, engine, open_so
         open_source(normal="nextval('counter') > 0").read_normal(1)
 
 
-def test_reading_a_missing_sqlite_file_makes_none(tmp_path, sqlite_url):
+def test_reading_a_missing_sqlite_file_does_not_create_it(tmp_path, sqlite_url):
     source = watch(open_engine(sqlite_url))
     with pytest.raises(SourceError, match="There is no SQLite file"):
         source.read_normal(1)
@@ -331,7 +331,7 @@ def test_a_schema_may_be_named(postgres_url):
     engine.dispose()
 
 
-def test_a_column_of_integers_stays_one_where_a_page_is_all_missing(engine, open_source):
+def test_a_column_of_integers_keeps_its_type_if_a_page_is_all_missing(engine, open_source):
     columns = [Column("id", Integer, primary_key=True), Column("flow", BigInteger)]
     fill(engine, "readings", columns, [{"id": i, "flow": None if i < 5 else i} for i in range(1, 9)])
     frame = open_source().read_normal(8)
@@ -385,7 +385,7 @@ COUNTED_KEYS = [
 
 
 @pytest.mark.parametrize(("type_", "before", "other"), COUNTED_KEYS)
-def test_a_tally_tells_a_record_that_came_for_one_that_went(engine, open_source, type_, before, other):
+def test_a_fingerprint_changes_if_one_record_replaces_another(engine, open_source, type_, before, other):
     rows = [{"id": key, "flow": 1.0} for key in before]
     fill(engine, "readings", [Column("id", type_, primary_key=True), Column("flow", Double)], rows)
     source = open_source()
@@ -403,7 +403,7 @@ def test_a_tally_tells_a_record_that_came_for_one_that_went(engine, open_source,
 
 
 @pytest.mark.parametrize("changed_at", [NAIVE + timedelta(milliseconds=1), None, "infinity"])
-def test_a_tally_tells_a_changed_time_of_change(engine, open_source, changed_at):
+def test_a_fingerprint_changes_with_a_time_of_change(engine, open_source, changed_at):
     if engine.dialect.name == "sqlite" and changed_at == "infinity":
         pytest.skip("SQLite has no such time")
     columns = [Column("id", Integer, primary_key=True), Column("flow", Double), Column("changed_at", DateTime)]
@@ -422,7 +422,7 @@ NO_TIMES = ["infinity", "-infinity", "0044-03-15 BC", "20000-01-01", "9999-12-31
 
 
 @pytest.mark.parametrize("type_", ["timestamptz", "timestamp", "date"])
-def test_times_that_python_has_not_are_none(postgres_url, type_):
+def test_times_outside_the_calendar_of_python_are_missing(postgres_url, type_):
     engine = open_engine(postgres_url)
     with writing(engine) as connection:
         connection.execute(text(f"CREATE TABLE readings (id integer PRIMARY KEY, flow real, at {type_})"))
@@ -440,7 +440,7 @@ def test_times_that_python_has_not_are_none(postgres_url, type_):
     engine.dispose()
 
 
-def test_times_at_the_ends_of_the_calendar_are_none_in_sqlite(sqlite_url):
+def test_times_at_the_ends_of_the_calendar_are_missing_in_sqlite(sqlite_url):
     engine = open_engine(sqlite_url)
     times = ["0001-01-01 00:00:00", "9999-12-31T23:59:59", "2026-01-01 00:00:00"]
     columns = [Column("id", Integer, primary_key=True), Column("flow", Double), Column("at", Text)]
@@ -501,7 +501,7 @@ def test_a_label_means_the_same_in_sql_as_in_records(engine, open_source, type_,
     assert len(source.read_anomalies(9)) == anomalies
 
 
-def test_a_label_that_is_no_number_is_none(postgres_url):
+def test_a_label_that_is_not_a_number_is_missing(postgres_url):
     engine = open_engine(postgres_url)
     with writing(engine) as connection:
         rows = "SELECT unnest('{1,2,3}'::int[]) AS id, unnest('{NaN,0.4,Infinity}'::{type}[]) AS fault, 1.5 AS flow"

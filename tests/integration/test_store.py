@@ -105,7 +105,7 @@ def test_rolling_back_does_not_lead_to_a_model_that_was_rolled_back(store, model
 
 
 @pytest.mark.parametrize(("part", "method"), [("models", "get"), ("models", "blob"), ("anomalies", "get")])
-def test_what_is_not_there_is_named(store, part, method):
+def test_the_error_of_a_missing_row_names_it(store, part, method):
     with pytest.raises(UsageError, match=r"There is no .* 7"):
         getattr(getattr(store, part), method)(7)
 

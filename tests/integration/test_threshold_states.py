@@ -59,7 +59,7 @@ def test_thresholds_follow_the_records_whatever_the_batch_size(mixer):
     assert [[row.state_after for row in rows if row.entity == name][-1] for name in "ab"] == ends
 
 
-def test_each_batch_goes_on_where_the_last_one_ended_and_can_be_followed(mixer):
+def test_each_batch_continues_from_the_state_of_the_previous_one(mixer):
     mixer.train(**ONLINE)
     mixer.score(batch_size=170, **ONLINE)
     champion = mixer.store.models.champion("mixer")
@@ -101,7 +101,7 @@ def test_a_worker_that_lost_its_batch_moves_nothing(mixer):
     assert threshold_changes(mixer) == once
 
 
-def test_two_workers_take_turns_and_find_what_one_finds(mixer):
+def test_two_workers_take_turns_with_the_result_of_one(mixer):
     mixer.train(**ONLINE)
     mixer.score(batch_size=60, **ONLINE)
     alone = (mixer.scores(), tracked(mixer))

@@ -13,7 +13,7 @@ from tests.timeline import FAULT
 
 @pytest.fixture
 def watch(store, tmp_path, now):
-    """Makes a source on readings of two machines, of which one spikes past those that training sees."""
+    """Return a source on readings of two machines, one of which spikes after the training records."""
     first, second = machine("a", 800, 0), machine("b", 800, 1)
     first.loc[700:702, ["speed", "is_fault"]] += [9, 1]
     mixer = Mixer(store, tmp_path, now)

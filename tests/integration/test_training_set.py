@@ -70,7 +70,7 @@ def missing(ids):
     return sorted(set(range(RECORDS)) - set(ids))
 
 
-def test_what_people_called_real_stays_out_and_false_alarms_stay_in(plant):
+def test_confirmed_anomalies_stay_out_and_false_alarms_stay_in(plant):
     plant.flag(10, 11, label="confirmed")
     plant.flag(20, label="known")
     plant.flag(30, label="false_positive")
@@ -109,7 +109,7 @@ def test_an_open_incident_stays_out_by_entity_and_span(plant):
         ("withdrawn", "open", False),
     ],
 )
-def test_an_incident_stays_out_where_it_is_open_or_real(plant, state, label, stays_out):
+def test_an_incident_stays_out_if_it_is_open_or_real(plant, state, label, stays_out):
     plant.flag(10, label=label, incident=plant.incident(10, 14, state=state))
     assert (14 in missing(plant.read()[0])) == stays_out
 
@@ -178,7 +178,7 @@ def test_the_newest_tenth_is_held_out_then_calibration_then_training():
     assert sorted(parts.normal.training["id"]) == list(range(720))
 
 
-def test_where_the_champion_has_seen_too_many_all_count_and_it_is_said():
+def test_if_the_champion_has_seen_too_many_all_records_count_and_a_note_is_added():
     parts = cut(1000, unseen=range(960, 1000))
     assert len(parts.held_out) == 100
     assert parts.seen_by_champion == 60
@@ -190,7 +190,7 @@ def test_a_first_model_spares_nothing():
     assert len(parts.normal.training) + len(parts.normal.calibration) == 1000
 
 
-def test_a_table_too_small_spares_nothing_and_one_smaller_yet_says_what_was_left_out():
+def test_a_small_table_holds_nothing_out_and_a_smaller_one_is_an_error_with_the_reasons():
     assert len(cut(150, unseen=range(150), false_positive_rate=0.05).held_out) == 0
     assert held_out_size(300, 1 / 120) == 50
     assert held_out_size(300, 1 / 140) == 0  # the rest could not resolve the rate

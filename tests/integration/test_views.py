@@ -27,7 +27,7 @@ def flagged(key, feature="flow", severity=80.0):
 
 @pytest.fixture
 def finish(store, now):
-    """Finishes a batch of the monitor pump."""
+    """Return a function that finishes a batch of the monitor pump."""
     model_id = store.models.add("pump", NewModel(b"", "", {}, RecordCard()), now, promote=True)
 
     def finisher(number, result, at=now):
@@ -133,7 +133,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("foreign", FOREIGN)
-def test_what_has_the_name_of_a_joined_view_is_left_alone_and_reported(store, caplog, foreign):
+def test_a_table_with_the_name_of_a_joined_view_is_left_alone_and_reported(store, caplog, foreign):
     if store.engine.dialect.name == "sqlite" and "MATERIALIZED" in foreign:
         pytest.skip("SQLite has none")
     with writing(store.engine) as connection:

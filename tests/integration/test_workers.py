@@ -16,7 +16,7 @@ def worker(now):
     return Worker("host'; --:7:ab", "host'; --", 7, "1.0", now)
 
 
-def test_a_process_is_seen_with_what_it_runs_next(store, worker, now):
+def test_a_process_is_listed_with_its_next_runs(store, worker, now):
     store.workers.record_heartbeat(worker, {"pump": now + HOUR}, now)
     store.workers.record_heartbeat(worker, {"pump": now + 2 * HOUR, "fan": now}, now + HOUR)
     assert store.workers.alive(seen_since=now) == [worker]
@@ -32,7 +32,7 @@ def test_the_next_run_of_a_monitor_is_the_earliest_of_all_that_live(store, now):
     assert store.workers.next_runs(seen_since=now + HOUR) == {}
 
 
-def test_a_stopped_process_lives_no_more_and_is_forgotten_later(store, engine, worker, now):
+def test_a_stopped_process_is_not_alive_and_is_deleted_later(store, engine, worker, now):
     store.workers.record_heartbeat(worker, {}, now)
     store.workers.record_stop(worker.id, now)
     assert store.workers.alive(seen_since=now) == []
