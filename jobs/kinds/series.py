@@ -37,7 +37,7 @@ class SeriesKind:
             msg = (
                 f"Model {champion.model_id} of monitor {champion.monitor!r} learned records "
                 f"{_on_grid(scorer.about.grid)}, and the monitor now has them {_on_grid(monitor.grid)}. "
-                "Train again, or undo the change of `resample`."
+                "Train it again, or undo the change of `resample`."
             )
             raise ArtifactError(msg)
         return scorer
