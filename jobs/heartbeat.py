@@ -1,4 +1,4 @@
-"""Keeps a lease while its work goes on."""
+"""Keeps a lease while its work is in progress."""
 
 import logging
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Maintenance windows: times in which anomalies of one entity, or of all, are expected."""
+"""Maintenance windows: times in which anomalies of one entity, or of all entities, are expected."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ class Maintenance:
         return cls(monitor.maintenance, monitor.time_zone)
 
     def mutes(self, entity: str | None, time: datetime) -> bool:
-        """Return whether a window of the entity, or of all, is open at a time; its end is exclusive."""
+        """Return whether a window of the entity, or of all entities, is open at a time; its end is exclusive."""
         return any(window.entity in {None, entity} and window.is_open(time) for window in self._windows)
 
 

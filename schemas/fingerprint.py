@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """The number of records in a key range, and a checksum of them."""
+    """The number of records in a key range, and their checksum."""
 
     records: int
     checksum: str | None = None

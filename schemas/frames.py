@@ -48,7 +48,7 @@ class Features:
         return {column.name: getattr(self, column.name) for column in fields(self)}
 
     def holding(self, *forms: Form) -> tuple[str, ...]:
-        """Return the features whose values have one of these forms, in the order of `names`."""
+        """Return the features whose values have one of the forms, in the order of `names`."""
         return tuple(name for kind, names in self.by_type().items() if FORMS[kind] in forms for name in names)
 
     def missing_from(self, columns: Iterable[str]) -> list[str]:

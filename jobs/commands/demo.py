@@ -121,7 +121,7 @@ def _describe_scorecard(out: "Output", scorecard: "Scorecard", rate: float) -> N
     out.line(
         f"Found {detected} of {counted_noun(len(faults), 'fault')}. Flagged {shown(scorecard.normal_flagged)} of "
         f"{shown(scorecard.normal_records)} normal records: {percent(scorecard.false_alarm_rate)} "
-        f"(configured: {percent(rate)}).\n{shown(scorecard.echoes)} of them belong to incidents of these faults."
+        f"(configured: {percent(rate)}).\n{shown(scorecard.echoes)} of them belong to incidents of the faults."
     )
 
 

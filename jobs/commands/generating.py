@@ -7,6 +7,7 @@ import click
 
 from jobs.commands.options import monitor_argument, with_app
 from jobs.kinds import kind_of
+from jobs.wording import counted_noun
 from schemas.errors import RecordsError, UsageError
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _model(app: "App", monitor: str) -> "Model":
 def _print(out: "Output", frame: "pd.DataFrame", file: Path | None) -> None:
     if file is not None:
         _write(frame, file)
-        message = f"Wrote {len(frame):,} records to {file}."
+        message = f"Wrote {counted_noun(len(frame), 'record')} to {file}."
         out.result({"path": str(file), "records": len(frame)}, lambda: out.line(message))
         return
     rows = frame.astype("object").where(frame.notna(), None)

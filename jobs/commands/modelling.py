@@ -8,6 +8,7 @@ import click
 
 from jobs.commands.card import describe_training
 from jobs.commands.options import counted_progress, monitor_argument, with_app
+from jobs.wording import counted_noun, percent, shown
 from schemas.errors import PlumblineError
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ def scoring_progress(out: "Output", monitor: str) -> Iterator[Callable[["Progres
     with out.progress(f"scoring {monitor}") as update:
 
         def show(progress: "Progress") -> None:
-            note = f"{progress.records:,} records, {progress.anomalies:,} anomalies"
+            records, anomalies = progress.records, progress.anomalies
+            note = f"{counted_noun(records, 'record')}, {counted_noun(anomalies, 'anomaly', 'anomalies')}"
             update(progress.batches_done, progress.batches_planned, note)
 
         yield show
@@ -87,8 +89,6 @@ def scoring_progress(out: "Output", monitor: str) -> Iterator[Callable[["Progres
 
 def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None:
     """Print the outcome of a scoring run, with a warning if it flags far more than requested."""
-    from jobs.wording import counted_noun, percent
-
     noun = "record" if report.rescored else "new record"
     records, batches = counted_noun(report.records, noun), counted_noun(report.batches, "batch", "batches")
     anomalies = counted_noun(report.anomalies, "anomaly", "anomalies")
@@ -123,12 +123,11 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
     with counted_progress(out, f"forecasting {monitor}") as progress:
         forecast = forecast_monitor(source, store, progress)
 
-    from jobs.wording import shown
-
     def describe() -> None:
         days = f" over {forecast.days:.1f} days" if forecast.days else ""
         a_day = f", {shown(forecast.flagged_per_day)} a day" if forecast.days else ""
-        out.line(f"{forecast.records:,} records{days}: {forecast.flagged:,} would have been flagged{a_day}.")
+        records = counted_noun(forecast.records, "record")
+        out.line(f"{records}{days}: {forecast.flagged:,} would have been flagged{a_day}.")
         if forecast.includes_training_records:
             out.line("These include the training records, so expect a larger share on new records.")
         rows = [

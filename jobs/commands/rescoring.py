@@ -7,6 +7,7 @@ import click
 
 from jobs.commands.modelling import describe_scoring, scoring_progress
 from jobs.commands.options import Moment, monitor_argument, with_app
+from jobs.wording import counted_noun, shown, utc
 
 if TYPE_CHECKING:
     from jobs.app import App
@@ -22,7 +23,6 @@ def rescore_command(app: "App", out: "Output", monitor: str, since: datetime, un
     """Rescore the batches of a time span with the champion; rows of older models stay, marked as superseded."""
     source, store = app.source(monitor), app.store
     from jobs.scoring.rescoring import Window, rescore_monitor
-    from jobs.wording import counted_noun, shown, utc
 
     window = Window(since, until)
     with scoring_progress(out, monitor) as show:

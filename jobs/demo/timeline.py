@@ -24,7 +24,7 @@ class Timeline:
         records: n records in key order, with the columns time, entity, is_fault, the channels, anomaly_score,
             threshold and is_anomaly; flagged records also have incident (its id) and cause (the top channel).
         expected: expected values (n, channels) with the same index, in the channels' units.
-        incidents: incidents of these records, in order of time.
+        incidents: incidents of the records, in order of time.
         events: the injected events.
     """
 

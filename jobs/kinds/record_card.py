@@ -115,5 +115,5 @@ def _peers(peers: "PeerComparison") -> Iterator[Paragraph]:
     if peers.is_beaten_by_knn:
         yield "Plain kNN finds them clearly better than this model."
     if peers.realised_rates:
-        yield "False-positive rates on the later half of these records, at thresholds that the earlier half sets."
+        yield "False-positive rates on the later half of the held-out records, at thresholds by the earlier half."
         yield CardTable(("configured", "realised"), realised_rate_rows(peers))

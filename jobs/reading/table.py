@@ -156,7 +156,7 @@ class _Place:
         return "the query" if self.query is not None else f"the table {self.table!r}"
 
     def rows(self, names: Iterable[str] = ()) -> FromClause:
-        """Return the records, with the columns of these names."""
+        """Return the records, with the named columns."""
         columns: list[ColumnClause[Any]] = [column(quoted_name(name, quote=True)) for name in names]
         return self._table(columns) if self.query is None else self._subquery(self.query, columns)
 
@@ -197,7 +197,7 @@ def _place(inspector: Inspector, name: str, monitor: MonitorConfig) -> _Place:
 
 
 def describe_tables(inspector: Inspector, missing: str) -> str:
-    """Return a sentence with the table or view nearest in name to a missing one, or with some of all."""
+    """Return a sentence with the table or view nearest in name to a missing one, or with the first names."""
     schema = missing.partition(".")[0].lower()
     tables = [*inspector.get_table_names(), *inspector.get_view_names()]
     for other in inspector.get_schema_names():

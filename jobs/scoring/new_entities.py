@@ -18,10 +18,10 @@ def report_new_entities(batch: Batch, result: BatchResult, scorer: Scorer, store
 def _event(batch: Batch, name: str, scorer: Scorer) -> NewEvent:
     subject = f"Entity {name!r}" if name else "A record without an entity"
     if scorer.can_score(name):
-        fate, advice = "its shared model scores it", "Train again once there are normal records of it."
+        fate, advice = "its shared model scores it", "Train again once there are normal records of the entity."
     else:
         fate = "without a shared model its records are not scored"
-        advice = 'Train again with normal records of it, or with models = "auto".'
+        advice = 'Train again with normal records of the entity, or with models = "auto".'
     message = f"{subject} of monitor {batch.monitor!r} was not in the training records of model {batch.model_id}; "
     return NewEvent(
         "new_entity", f"{message}{fate}. {advice}", batch.monitor, name or None, counts={"model_id": batch.model_id}

@@ -78,7 +78,7 @@ def start_requested_trainings(state: ServiceState, trainer: Trainer) -> None:
 
 
 def clean_up_workers(state: ServiceState) -> None:
-    """Close the runs of processes that died, and delete the rows of these processes a day later."""
+    """Close the runs of processes that died, and delete the rows of the processes a day later."""
     at = state.clock()
     state.store.workers.close_lost_runs(at - _LOST_AFTER, at)
     state.store.workers.forget(at - _FORGET_AFTER)

@@ -129,7 +129,7 @@ class Anomalies:
 
 
 def label_records(connection: Connection, is_labelled: ColumnElement[bool], label: str, at: datetime) -> int:
-    """Label the records of the flagged rows that a condition selects, and return the number of these rows.
+    """Label the records of the flagged rows that a condition selects, and return the number of selected rows.
 
     A label is about the record, so every row of the record gets it, whichever model wrote the row. The lock of the
     monitor keeps out a scoring that writes such a row at the same time.

@@ -76,7 +76,7 @@ class EventQuery:
 
 
 class EventLog:
-    """Writes events, and the alerts of them, into open transactions.
+    """Writes events, and their alerts, into open transactions.
 
     Args:
         texts: write the texts of alerts.

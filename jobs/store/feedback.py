@@ -26,7 +26,7 @@ class Feedback:
     Attributes:
         labels: the newest label of each labelled record, newest record first.
         in_incidents: keys of the flagged records of incidents that are open or real.
-        spans: times of these incidents.
+        spans: times of the incidents that are open or real.
     """
 
     labels: dict[str, str]

@@ -100,7 +100,7 @@ class MetricsReader:
         self.engine = engine
 
     def read(self, names: Collection[str], at: datetime) -> Measures:
-        """Return the numbers of the service and of these monitors, read in one transaction."""
+        """Return the numbers of the service and of its monitors, read in one transaction."""
         measures = {name: MonitorMeasures() for name in names}
         with reading(self.engine) as connection:
             _measure_ledger(connection, measures)

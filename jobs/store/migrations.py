@@ -20,7 +20,7 @@ def upgrade(engine: Engine) -> None:
     """Create the store's tables and views, or bring them up to date; safe to call from several processes.
 
     Raises:
-        StoreError: If the database refuses, has tables or views of these names that are not ours, or newer tables.
+        StoreError: If the database refuses, has foreign tables or views of the same names, or newer tables.
     """
     move(engine, head())
 

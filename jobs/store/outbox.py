@@ -26,7 +26,7 @@ class Delivery:
     token: str
     channel: str
     messages: tuple[Message, ...]
-    """The texts of the oldest of them."""
+    """The texts of the oldest alerts."""
     alerts: int
     """The number of alerts; more than one are sent as a digest."""
     attempts: int

@@ -10,7 +10,7 @@ from detector.core.comparison import ComparisonReport, Performance
 from detector.core.model_card import ModelCard
 from jobs.kinds import kind_of_card
 from jobs.kinds.card_text import CardTable, Paragraph
-from jobs.wording import shown
+from jobs.wording import percent, shown
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#|~!&$])")
 _LABELLED_TITLES = {
@@ -122,7 +122,7 @@ def _data(facts: CardFacts) -> list[Paragraph]:
 
 def _champion(report: ComparisonReport) -> list[Paragraph]:
     champion = "no champion" if report.champion_id is None else f"model {report.champion_id}"
-    rate = "" if report.rate is None else f"The requested false-positive rate is {report.rate:.2%}."
+    rate = "" if report.rate is None else f"The requested false-positive rate is {percent(report.rate)}."
     table = CardTable(("on the same records", "this model", champion), comparison_rows(report))
     return [rate, table, *map(plain, report.notes)]
 

@@ -85,7 +85,7 @@ class Trainer(Protocol[S]):
 
         Args:
             normal: all records that the model is made from, which it records.
-            parts: of them.
+            parts: the normal records by their use.
             progress: called after each epoch of networks.
 
         Raises:

@@ -21,7 +21,7 @@ SECRET = "s3cret-token"
     [
         (
             {"monitors": {"pump": PUMP | {"score_every": "61 * * * *"}}},
-            "Monitor 'pump': .*'61 \\* .*no cron expression",
+            "Monitor 'pump': .*'61 \\* .*not a valid cron expression",
         ),
         ({"monitors": {"pump": PUMP | {"retrain": {"every": "0 0 31 2 *"}}}}, "Monitor 'pump': .*never falls due"),
         (

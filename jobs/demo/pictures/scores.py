@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from jobs.demo.pictures.style import BLUE, FLAGGED, INK, KNOWN, save, style_axes
-from jobs.wording import shown
+from jobs.wording import percent, shown
 from schemas.errors import UsageError
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY
 
@@ -79,7 +79,7 @@ def _figure(title: str) -> "Figure":
 def _summary(scored: pd.DataFrame) -> str:
     flagged, is_labelled = scored[IS_ANOMALY].astype(bool), scored["label"].astype(bool)
     return (
-        f"{len(scored):,} records scored, {flagged.sum():,} flagged ({flagged.mean():.2%}): "
+        f"{len(scored):,} records scored, {flagged.sum():,} flagged ({percent(flagged.mean())}): "
         f"{(flagged & is_labelled).sum():,} of the {is_labelled.sum():,} known anomalies\n"
         f"and {(flagged & ~is_labelled).sum():,} of the {(~is_labelled).sum():,} other records"
     )
