@@ -79,7 +79,7 @@ def test_a_missing_configuration(workspace, command):
         ('[monitors.a]\ntable = "t"\nkey = "id"\nnumeric = "a"\nscore_every = "off"', 'five fields or "never"'),
         ('[store]\nurl = "sekret"', "A database address cannot be read"),
         ('[store]\nurl = "postgresql://u:sekret@host:port/db"', "A database address cannot be read"),
-        ('[store]\nurl = "postgrsql://u:sekret@host/db"', "no known kind of database"),
+        ('[store]\nurl = "postgrsql://u:sekret@host/db"', "is not a supported kind of database"),
     ],
 )
 def test_an_invalid_configuration(workspace, text, sentence):
