@@ -56,16 +56,21 @@ class RuntimeConfig(Section):
     """auto: a GPU if there is one; gpu without one is an error."""
 
 
+NetworkKind = Literal["vae", "autoencoder"]
+Likelihood = Literal["auto", "mse", "bce"]
+"""That of every cell; `auto` is that of the cell's kind."""
+
+
 class ModelConfig(Section):
     """Hyper-parameters of a model; the defaults work without tuning."""
 
-    kind: Literal["vae", "autoencoder"] = "vae"
+    kind: NetworkKind = "vae"
     """autoencoder: a baseline without sampling and KL term."""
     score: Literal["combined", "local_reconstruction", "joint_knn", "latent_knn", "elbo", "reconstruction_error"] = (
         "combined"
     )
     """Which anomaly score is calibrated and compared with the threshold."""
-    likelihood: Literal["auto", "mse", "bce"] = "auto"
+    likelihood: Likelihood = "auto"
     """auto: Gaussian with learned variance, Bernoulli or categorical by feature type; mse: squared error
     on every cell; bce: cross-entropy on every cell scaled to [0, 1]."""
     members: int = Field(6, ge=1, le=64)

@@ -1,10 +1,11 @@
 """Shapes of the networks, to rebuild them from stored arrays without importing Keras."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from detector.core import autoencoder
 from detector.core.autoencoder import Shapes, layer_shapes
+from schemas.config import Likelihood, NetworkKind
 
 ENCODER_SKIP, DECODER_SKIP = "encoder/mean_skip/kernel", "decoder/output_skip/kernel"
 LARGEST_LATENT = 32
@@ -15,8 +16,8 @@ SMALL_WIDTH = 8  # cells, up to which there are as many latent dimensions
 class Architecture:
     """All that determines the shapes of a network, in addition to the layout of the cells."""
 
-    kind: Literal["vae", "autoencoder"]
-    likelihood: Literal["auto", "mse", "bce"]
+    kind: NetworkKind
+    likelihood: Likelihood
     members: int
     width: int
     hidden: int

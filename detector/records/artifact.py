@@ -26,7 +26,7 @@ from detector.records.architecture import Architecture
 from detector.records.encoder import Encoder
 from detector.records.feature_types import GRID_POINTS
 from detector.records.scores import NeighbourReference
-from schemas.config import ModelConfig
+from schemas.config import Likelihood, ModelConfig, NetworkKind
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class Artifact:
 
 
 class _Shapes(ManifestPart):
-    kind: Literal["vae", "autoencoder"]
-    likelihood: Literal["auto", "mse", "bce"]
+    kind: NetworkKind
+    likelihood: Likelihood
     members: int = Field(ge=1, le=64)
     width: int = Field(ge=1, le=MAX_CELLS)
     hidden: int = Field(ge=1, le=4096)

@@ -1,7 +1,7 @@
 """Likelihoods of cells: the value that a decoder output stands for, and the cost of an observed cell, by kind of cell.
 
-Written once for Keras ops and for NumPy (see `core.arrays`). A new likelihood is a class here, its name in
-`Likelihoods.KINDS`, and a feature type whose cells are of that kind.
+Written once for Keras ops and for NumPy (see `core.arrays`). A new likelihood is a class here and its name in
+`Likelihoods.KINDS`, a kind with its traits in `cell_kinds`, and a feature type whose cells are of that kind.
 
 Shapes: K members, n records, d cells, g features with categories.
 """
@@ -157,4 +157,4 @@ def draw(layout: Layout, expected: np.ndarray, sd: np.ndarray, rng: np.random.Ge
     gumbel = np.log(np.maximum(share, 1e-9)) + rng.gumbel(size=share.shape)
     for group in layout.groups().T > 0:
         is_set[:, group] = gumbel[:, group] == gumbel[:, group].max(axis=1, keepdims=True)
-    return np.where(layout.kinds == "gaussian", noisy, (is_set - layout.means) / layout.scales)
+    return np.where(layout.is_density, noisy, (is_set - layout.means) / layout.scales)

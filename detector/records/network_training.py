@@ -44,7 +44,7 @@ def fit_network(
         layout.width,
         config.hidden,
         config.latent or latent_size(layout.width),
-        learns_variance=config.likelihood == "auto" and "gaussian" in layout.kinds,
+        learns_variance=config.likelihood == "auto" and bool(layout.is_density.any()),
     )
     held_out, rows = _split(len(matrix), rng)
     network = VAE(architecture, layout, initial_weights(architecture, layout, rng))

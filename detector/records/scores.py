@@ -12,7 +12,6 @@ it as ``sqrt(distance**2 + 2 * nats)``, as a Gaussian turns nats into distance.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Literal
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from detector.core.subsample import subsample_evenly
 from detector.records.encoder import Matrix
 from detector.records.exemplar_prior import ExemplarPrior
 from detector.records.posterior import Posterior, Reconstruction
+from schemas.config import NetworkKind
 
 MIN_LATENT_SD = 0.02
 RESIDUAL_FLOOR = 0.05  # standard deviations: a perfectly reconstructed cell must not own the whole score
@@ -57,7 +57,7 @@ class ReferenceSearch:
         kind: kind of the networks; an autoencoder has no posterior that could diverge from a prior.
     """
 
-    def __init__(self, reference: NeighbourReference, neighbours: int, kind: Literal["vae", "autoencoder"]) -> None:
+    def __init__(self, reference: NeighbourReference, neighbours: int, kind: NetworkKind) -> None:
         self.reference = reference
         self.neighbours = neighbours
         self._kind = kind

@@ -14,12 +14,13 @@ from jobs.api.parameters import Body, parse_time
 from jobs.api.problems import RecordFault, UnfitRecords
 from jobs.api.service_view import ServiceView
 from jobs.store.writing import json_ready
-from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation, Features
+from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation, Features, Form
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _INT64 = range(-(2**63), 2**63)
+_DTYPES: dict[Form, str] = {"truth": "boolean", "text": "str", "time": "datetime64[us, UTC]"}  # but of numbers
 _MAX_CHARACTERS_SHOWN = 80  # of a value that does not fit
 _WAIT_SECONDS = 30
 _NEEDS_PAST = (
@@ -142,11 +143,10 @@ def _readers(features: Features) -> Iterator[tuple[str, Callable[[Any], Any]]]:
 
 def _dtypes(features: Features, columns: Mapping[str, list[Any]]) -> Iterator[tuple[str, str]]:
     """Yield the type of each column as the source has it; numbers are exact integers if all of them are integers."""
-    for name in features.numeric:
+    for name in features.holding("number"):
         numbers = [value for value in columns[name] if value is not None]
         yield name, "Int64" if numbers and all(isinstance(value, int) for value in numbers) else "float64"
-    types = ((features.boolean, "boolean"), (features.categorical, "str"), (features.timestamp, "datetime64[us, UTC]"))
-    yield from ((name, dtype) for names, dtype in types for name in names)
+    yield from ((name, _DTYPES[form]) for form in _DTYPES for name in features.holding(form))
 
 
 def _value(record: Mapping[str, Any], feature: str) -> Any:
