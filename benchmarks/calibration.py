@@ -30,11 +30,11 @@ from benchmarks.tables import LabelledTable, Mask, Vector, cut, find_tables, rea
 from detector.core.calibration import benjamini_hochberg, conformal_rank
 from schemas.errors import PlumblineError
 
-CHEAP = "control_knn"
-LEVEL = 0.1  # false discovery rate of a mixed batch
+FAST_METHOD = "control_knn"
+FALSE_DISCOVERY_RATE = 0.1  # false discovery rate of a mixed batch
 NORMAL_TO_ANOMALIES = 9  # in a mixed batch
 MAX_ANOMALIES = 100  # in a mixed batch
-BAND = (0.005, 0.995)
+BAND_QUANTILES = (0.005, 0.995)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _tasks(options: argparse.Namespace) -> list[Task]:
         table = read_table(path)
         if table.kind == "numeric" and (~table.is_anomaly).sum() >= options.min_normal:
             paths.append(path)
-    splits = ((DEFAULT, options.vae_splits), (CHEAP, options.splits))
+    splits = ((DEFAULT, options.vae_splits), (FAST_METHOD, options.splits))
     return [
         Task(path, options.max_normal, method, seed)
         for method, count in splits
@@ -119,10 +119,10 @@ def run_task(task: Task) -> tuple[list[RateCheck], Discovery]:
     part = split(_table(task.path, task.max_normal), task.seed)
     p_values = calibrated(task.method, part, task.seed)
     normal, anomalous = p_values.values[~part.is_anomaly], p_values.values[part.is_anomaly]
-    whose = (task.path.stem, task.method, task.seed)
-    checks = [RateCheck(*whose, rate, *rate_on(normal, p_values.calibrated_on, rate)) for rate in RATES]
+    subject = (task.path.stem, task.method, task.seed)
+    checks = [RateCheck(*subject, rate, *rate_on(normal, p_values.calibrated_on, rate)) for rate in RATES]
     batch, is_anomaly = mixed_batch(normal, anomalous, np.random.default_rng(task.seed))
-    return checks, Discovery(*whose, *discovered(batch, is_anomaly))
+    return checks, Discovery(*subject, *discovered(batch, is_anomaly))
 
 
 @lru_cache(maxsize=1)
@@ -136,7 +136,7 @@ def rate_on(p_values: Vector, calibrated_on: int, rate: float) -> tuple[float, s
     """Return the share of n normal records flagged at a rate, and its place: below, inside or above the band."""
     flagged = int((p_values <= rate).sum())
     rank = conformal_rank(rate, calibrated_on)
-    low, high = (betabinom.ppf(edge, len(p_values), rank, calibrated_on + 1 - rank) for edge in BAND)
+    low, high = (betabinom.ppf(edge, len(p_values), rank, calibrated_on + 1 - rank) for edge in BAND_QUANTILES)
     place = "below" if flagged < low else "above" if flagged > high else "inside"
     return flagged / len(p_values), place
 
@@ -153,7 +153,7 @@ def mixed_batch(normal: Vector, anomalous: Vector, rng: np.random.Generator) -> 
 
 def discovered(p_values: Vector, is_anomaly: Mask) -> tuple[float, float]:
     """Return the false discovery proportion (0 if no record is flagged), and the share of flagged anomalies."""
-    flagged = benjamini_hochberg(p_values, LEVEL)
+    flagged = benjamini_hochberg(p_values, FALSE_DISCOVERY_RATE)
     return float((flagged & ~is_anomaly).sum() / max(flagged.sum(), 1)), float(flagged[is_anomaly].mean())
 
 

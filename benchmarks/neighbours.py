@@ -20,7 +20,7 @@ from benchmarks.processes import say, succeeded
 from benchmarks.protocol import split
 from benchmarks.report import markdown_table
 from benchmarks.tables import cut, find_tables, read_table
-from detector.core.neighbours import PROBED, TYPICAL, Neighbours
+from detector.core.neighbours import MEAN_CELL_POINTS, PROBED_CELLS, Neighbours
 from detector.records.encoder import Encoder, squash
 from schemas.config import ModelConfig
 from schemas.errors import PlumblineError
@@ -83,7 +83,7 @@ def compare(task: Task) -> Comparison | None:
     table = cut(read_table(task.path), task.max_rows)
     part = split(table, task.seed)
     train = part.train.head(DEFAULTS.max_reference)
-    if len(train) <= PROBED * TYPICAL:
+    if len(train) <= PROBED_CELLS * MEAN_CELL_POINTS:
         return None
     numeric = tuple(str(name) for name in train if name not in part.categorical)
     encoder = Encoder.fit(train, Features(numeric=numeric, categorical=part.categorical), DEFAULTS.max_levels)

@@ -11,7 +11,7 @@ from benchmarks.series.results import FIXED_RATE, ONLINE_RATE
 QUALITY = {"vus_pr": "VUS-PR", "auc_pr": "AUC-PR", "auroc": "AUROC"}
 ATTRIBUTION = {"ndcg5": "NDCG@5", "hit100": "Hit@100%"}
 THRESHOLDS = {"fixed": (FIXED_RATE, "event_recall"), "online": (ONLINE_RATE, "event_recall_online")}
-ENOUGH_CALIBRATION_RECORDS = 1_000  # with which the rate should hold for every model
+MIN_CALIBRATION_RECORDS = 1_000  # with which the rate should hold for every model
 MAX_RATE_FACTOR = 2.0  # between the realised and the configured rate
 
 
@@ -80,7 +80,7 @@ def _calibration(results: pd.DataFrame) -> list[str]:
         for name, columns in THRESHOLDS.items()
     ]
     header = ["method and threshold", "models x seeds", "too few records", "median", "worst"]
-    header += [f"within {MAX_RATE_FACTOR:g}x", f"worst of those with {ENOUGH_CALIBRATION_RECORDS}", "anomalies found"]
+    header += [f"within {MAX_RATE_FACTOR:g}x", f"worst of those with {MIN_CALIBRATION_RECORDS}", "anomalies found"]
     return markdown_table(header, rows)
 
 
@@ -90,7 +90,7 @@ def _calibration_of(results: pd.DataFrame, rate: str, recall: str) -> list[str]:
     resolved = models[rate].count() > 0
     sums = models[["flagged", "normal_records"]].sum()[resolved]
     realised = sums["flagged"] / sums["normal_records"]
-    enough = realised[models["calibration_records"].first()[resolved] >= ENOUGH_CALIBRATION_RECORDS]
+    well_calibrated = realised[models["calibration_records"].first()[resolved] >= MIN_CALIBRATION_RECORDS]
     is_near = realised.between(RATE / MAX_RATE_FACTOR, RATE * MAX_RATE_FACTOR)
     detected = results.dropna(subset=recall)
     return [
@@ -99,7 +99,7 @@ def _calibration_of(results: pd.DataFrame, rate: str, recall: str) -> list[str]:
         _text(realised.median(), ".2%"),
         _text(realised.max(), ".1%"),
         _text(is_near.mean(), ".0%"),
-        _text(enough.max(), ".2%"),
+        _text(well_calibrated.max(), ".2%"),
         _text((detected[recall] * detected["events"]).sum() / max(detected["events"].sum(), 1), ".0%"),
     ]
 

@@ -23,7 +23,7 @@ USUAL_PERIOD = 125  # if the autocorrelation has no maximum
 MIN_LAG = 3
 MAX_LAG = 400
 MAX_PERIOD = 300
-MAX_ROWS_FOR_PERIOD = 20_000
+MAX_PERIOD_ROWS = 20_000
 
 
 def period(channel: Vector) -> int:
@@ -32,7 +32,7 @@ def period(channel: Vector) -> int:
     >>> period(np.sin(2 * np.pi * np.arange(2_000) / 50))
     50
     """
-    rows = channel[:MAX_ROWS_FOR_PERIOD]
+    rows = channel[:MAX_PERIOD_ROWS]
     correlation = _autocorrelation(rows - rows.mean())[MIN_LAG:]
     maxima = argrelextrema(correlation, np.greater)[0]
     if not len(maxima):

@@ -166,16 +166,16 @@ def _products(scorer: "RecordScorer", rows: int) -> Callable[[], None]:
     """Return the matrix products of the networks and of the distances to the reference, at the shapes of scoring."""
     import numpy as np
 
-    from detector.records.numpy_network import ROWS
+    from detector.records.numpy_network import CHUNK_RECORDS
 
     artifact = scorer.artifact
     kernels = [weight for name, weight in artifact.weights.items() if name.endswith("kernel")]  # (K, a, b)
     points = artifact.reference.points.T  # (D, m)
-    inputs = [np.ones((kernel.shape[0], ROWS, kernel.shape[1]), dtype=np.float32) for kernel in kernels]
-    queries = np.ones((ROWS, len(points)), dtype=np.float32)
+    inputs = [np.ones((kernel.shape[0], CHUNK_RECORDS, kernel.shape[1]), dtype=np.float32) for kernel in kernels]
+    queries = np.ones((CHUNK_RECORDS, len(points)), dtype=np.float32)
 
     def multiply() -> None:
-        for _ in range(0, rows, ROWS):
+        for _ in range(0, rows, CHUNK_RECORDS):
             for x, kernel in zip(inputs, kernels, strict=True):
                 np.matmul(x, kernel)
             np.matmul(queries, points)

@@ -7,8 +7,8 @@ from detector.core import autoencoder
 from detector.core.autoencoder import Shapes, layer_shapes
 
 ENCODER_SKIP, DECODER_SKIP = "encoder/mean_skip/kernel", "decoder/output_skip/kernel"
-LARGEST_LATENT = 32
-SMALL_WIDTH = 8  # cells, up to which there are as many latent dimensions
+MAX_LATENT_DIMENSIONS = 32
+MAX_UNCOMPRESSED_CELLS = 8  # cells, up to which there are as many latent dimensions
 
 
 @dataclass(frozen=True)
@@ -53,4 +53,4 @@ def latent_size(width: int) -> int:
     >>> [latent_size(d) for d in (3, 9, 38, 400)]
     [3, 8, 14, 32]
     """
-    return width if width <= SMALL_WIDTH else autoencoder.latent_size(width, LARGEST_LATENT)
+    return width if width <= MAX_UNCOMPRESSED_CELLS else autoencoder.latent_size(width, MAX_LATENT_DIMENSIONS)

@@ -14,7 +14,7 @@ import numpy as np
 
 from detector.core.kernels import products
 
-ROWS = 128  # records measured at once: their distances fit into the cache
+CHUNK_RECORDS = 128  # records measured at once: their distances fit into the cache
 
 
 class ExemplarPrior:
@@ -38,7 +38,7 @@ class ExemplarPrior:
             z_log_var: (n, K, l).
             own: (n,) the position of each record among the exemplars, -1 if it is none: it is not its own exemplar.
         """
-        parts = [slice(start, start + ROWS) for start in range(0, len(z_mean), ROWS)]
+        parts = [slice(start, start + CHUNK_RECORDS) for start in range(0, len(z_mean), CHUNK_RECORDS)]
         return np.concatenate([self._divergence(z_mean[part], z_log_var[part], own[part]) for part in parts])
 
     def _divergence(self, z_mean: np.ndarray, z_log_var: np.ndarray, own: np.ndarray) -> np.ndarray:

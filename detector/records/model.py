@@ -20,7 +20,7 @@ from schemas.errors import RecordsError
 from schemas.frames import Cause, Explanation
 
 Records = TypeVar("Records", pd.DataFrame, np.ndarray)
-CHUNK = 4096  # records that a thread encodes and scores at once: bounds the memory needed for them
+CHUNK_RECORDS = 4096  # records that a thread encodes and scores at once: bounds the memory needed for them
 
 
 class Model:
@@ -51,13 +51,15 @@ class Model:
     def from_training(cls, config: ModelConfig, encoder: Encoder, network: NumpyNetwork, matrix: Matrix) -> "Model":
         """Return the model of freshly trained networks; its reference is made of their training records."""
         rows = subsample_evenly(len(matrix), config.max_reference)
-        seen = matrix[rows]
-        inputs = clean_inputs(seen, network.architecture)
+        reference_matrix = matrix[rows]
+        inputs = clean_inputs(reference_matrix, network.architecture)
         posterior = network.posterior(inputs)
         latent_sd = np.exp(0.5 * posterior.z_log_var).mean(axis=0)
         if config.kind == "autoencoder":  # without a posterior, the spread of the latents is their unit
             latent_sd = posterior.z_mean.std(axis=0)
-        reference = NeighbourReference(joint_coordinates(seen, posterior, latent_sd), latent_sd, len(matrix))
+        reference = NeighbourReference(
+            joint_coordinates(reference_matrix, posterior, latent_sd), latent_sd, len(matrix)
+        )
         cells = encoder.layout.feature_cells(len(encoder.columns))
         typical = np.median(feature_nll(posterior, cells), axis=0).astype(np.float32)
         return cls(config, encoder, network, reference, typical)
@@ -94,8 +96,8 @@ class Model:
     def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
         """Return the `top` causes of each of n scores, largest first."""
         explanations: list[Explanation] = []
-        for start, chunk in zip(range(0, len(records), CHUNK), _chunks(records), strict=False):
-            explanations += self._explain_chunk(chunk, scores[start : start + CHUNK], top)
+        for start, chunk in zip(range(0, len(records), CHUNK_RECORDS), _chunks(records), strict=False):
+            explanations += self._explain_chunk(chunk, scores[start : start + CHUNK_RECORDS], top)
         return explanations
 
     def encode(self, records: pd.DataFrame) -> np.ndarray:
@@ -178,8 +180,8 @@ class _Values:
 def _chunks(records: Records) -> Iterator[Records]:
     if not len(records):
         raise RecordsError("There are no records to score: the frame is empty. Pass at least one record.")
-    for start in range(0, len(records), CHUNK):
-        yield records[start : start + CHUNK]
+    for start in range(0, len(records), CHUNK_RECORDS):
+        yield records[start : start + CHUNK_RECORDS]
 
 
 def _plain(value: Any) -> Any:

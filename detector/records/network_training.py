@@ -15,8 +15,8 @@ from schemas.config import ModelConfig
 from schemas.errors import ConfigError
 
 VALIDATION_SHARE = 0.1
-MAX_VALIDATION = 2000
-MIN_BETTER = 1e-3  # nats per cell by which a held-out ELBO must grow to count
+MAX_VALIDATION_RECORDS = 2000
+MIN_ELBO_GAIN = 1e-3  # nats per cell by which a held-out ELBO must grow to count
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def fit_network(
     held_out, rows = _split(len(matrix), rng)
     network = VAE(architecture, layout, initial_weights(architecture, layout, rng))
     network.prepare_training(config.learning_rate, config.weight_decay, config.steps)
-    watched = clean_inputs(matrix[held_out], architecture, is_training=True)
-    validation = {**watched.as_dict(), "beta": np.ones((len(held_out), 1), dtype=np.float32)}
+    held_out_inputs = clean_inputs(matrix[held_out], architecture, is_training=True)
+    validation = {**held_out_inputs.as_dict(), "beta": np.ones((len(held_out), 1), dtype=np.float32)}
     batches = _batches(matrix[rows], architecture, config, rng)
     weights, history = _run(network, batches, validation, config, progress)
     return Trained(NumpyNetwork(architecture, layout, weights), history, int(network.optimizer.iterations))
@@ -59,7 +59,7 @@ def fit_network(
 def _split(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Rows that watch over the training, and rows that are trained on."""
     order = rng.permutation(n)
-    size = min(max(1, round(VALIDATION_SHARE * n)), MAX_VALIDATION)
+    size = min(max(1, round(VALIDATION_SHARE * n)), MAX_VALIDATION_RECORDS)
     return order[:size], order[size:] if n > size else order
 
 
@@ -106,7 +106,7 @@ def _run(
         history.append(Epoch(number, epochs, elbo, held_out_elbo))
         if progress:
             progress(history[-1])
-        if held_out_elbo > best + MIN_BETTER * network.architecture.width:
+        if held_out_elbo > best + MIN_ELBO_GAIN * network.architecture.width:
             best, best_weights, stale = held_out_elbo, network.weights_by_name(), 0
         else:
             stale += 1

@@ -11,7 +11,7 @@ from detector.records.likelihoods import draw
 from detector.records.network import Networks
 from detector.records.posterior import Inputs, Posterior, Reconstruction
 
-ROWS = 256  # records computed at once: their numbers stay in the cache
+CHUNK_RECORDS = 256  # records computed at once: their numbers stay in the cache
 
 
 class NumpyNetwork:
@@ -30,12 +30,12 @@ class NumpyNetwork:
 
     def reconstruct(self, inputs: Inputs) -> Reconstruction:
         """Return where the networks place n records, and what they expect there: enough for most scores."""
-        parts = [self._networks.reconstruct(part.visible, part.hidden) for part in inputs.parts(ROWS)]
+        parts = [self._networks.reconstruct(part.visible, part.hidden) for part in inputs.parts(CHUNK_RECORDS)]
         return Reconstruction(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
     def posterior(self, inputs: Inputs) -> Posterior:
         """Return everything that the networks compute of n records."""
-        parts = [self._networks.posterior(part.as_dict()) for part in inputs.parts(ROWS)]
+        parts = [self._networks.posterior(part.as_dict()) for part in inputs.parts(CHUNK_RECORDS)]
         return Posterior(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
     def generate(self, n: int, sd: np.ndarray, rng: np.random.Generator) -> np.ndarray:

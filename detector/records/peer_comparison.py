@@ -13,8 +13,8 @@ from detector.records.fitting import NormalRecords
 from detector.records.scorer import RecordScorer
 from detector.records.synthetic import synthetic_anomalies
 
-MAX_HELD_OUT = 1_000
-MAX_TRAINING = 10_000
+MAX_HELD_OUT_RECORDS = 1_000
+MAX_TRAINING_RECORDS = 10_000
 NOMINAL_RATES = (0.1, 0.05, 0.01)
 
 
@@ -46,8 +46,8 @@ def record_card(artifact: Artifact, normal: NormalRecords, size: int) -> RecordC
 def compare_with_peers(artifact: Artifact, normal: NormalRecords) -> PeerComparison:
     """Compare a model with its peers, on the normal records that it was fitted with; the same on every call."""
     encoder, seed = artifact.encoder, artifact.config.seed
-    held_out = normal.calibration.iloc[subsample_evenly(len(normal.calibration), MAX_HELD_OUT)]
-    training = normal.training.iloc[subsample_evenly(len(normal.training), MAX_TRAINING)]
+    held_out = normal.calibration.iloc[subsample_evenly(len(normal.calibration), MAX_HELD_OUT_RECORDS)]
+    training = normal.training.iloc[subsample_evenly(len(normal.training), MAX_TRAINING_RECORDS)]
     anomalies = synthetic_anomalies(held_out, encoder, np.random.default_rng(seed))
     frames = [held_out, *anomalies.values()]
     model = RecordScorer(artifact).model

@@ -24,8 +24,8 @@ from detector.records.posterior import Posterior, Reconstruction
 
 MIN_LATENT_SD = 0.02
 RESIDUAL_FLOOR = 0.05  # standard deviations: a perfectly reconstructed cell must not own the whole score
-EXEMPLARS = 1_000  # training records that make the prior of the latents
-NEAREST = 5  # neighbours that the plain neighbour scores average over
+MAX_EXEMPLARS = 1_000  # training records that make the prior of the latents
+KNN_NEIGHBOURS = 5  # neighbours that the plain neighbour scores average over
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class ReferenceSearch:
     @cached_property
     def exemplars(self) -> np.ndarray:
         """(m,) positions of the prior's exemplars in the reference, evenly spread."""
-        return subsample_evenly(len(self.reference.points), EXEMPLARS)
+        return subsample_evenly(len(self.reference.points), MAX_EXEMPLARS)
 
 
 class Evidence:
@@ -169,13 +169,15 @@ def _local_reconstruction(evidence: Evidence) -> np.ndarray:
 
 
 def _joint_knn(evidence: Evidence) -> np.ndarray:
-    joint = evidence.search.joint.mean_distance(evidence.points(), NEAREST, evidence.own)
+    joint = evidence.search.joint.mean_distance(evidence.points(), KNN_NEIGHBOURS, evidence.own)
     return _geometric_mean([joint], evidence.nats)
 
 
 def _latent_knn(evidence: Evidence) -> np.ndarray:
     weighted = evidence.latents * evidence.search.information
-    return _geometric_mean([evidence.search.informed.mean_distance(weighted, NEAREST, evidence.own)], evidence.nats)
+    return _geometric_mean(
+        [evidence.search.informed.mean_distance(weighted, KNN_NEIGHBOURS, evidence.own)], evidence.nats
+    )
 
 
 def _elbo(evidence: Evidence) -> np.ndarray:

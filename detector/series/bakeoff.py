@@ -23,11 +23,11 @@ from detector.series.series import Series
 from detector.series.synthetic import ECHO_ROWS, SLOT_ROWS, Event, event_mask, inject_events
 
 MAX_ENTITIES = 8
-MAX_TRAINING = 20_000  # records that every method learns from, of all entities together
-ENOUGH_TRAINING = (
+MAX_TRAINING_RECORDS = 20_000  # records that every method learns from, of all entities together
+SUFFICIENT_RECORDS = (
     5_000  # records of one entity: with fewer a model is much worse than with all, with more hardly better
 )
-MAX_TRIED = 4_000  # held-back records, of all entities together
+MAX_HELD_BACK_RECORDS = 4_000  # held-back records, of all entities together
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,19 @@ def cases_of(model: SeriesModel, series: Mapping[str, Series]) -> list[Case]:
     Entities with a model of their own are preferred. There are fewer if eight would leave too few records of an entity.
     """
     ordered = {name: series[name].ordered()[0] for name in sorted(series)}
-    enough = [name for name, records in ordered.items() if int(HELD_BACK_SHARE * len(records)) >= SLOT_ROWS]
-    names = [name for name in enough if model.has_own(name)] or enough
-    longest = min(ENOUGH_TRAINING, max((len(ordered[name]) for name in names), default=1))
-    places = subsample_evenly(len(names), min(MAX_ENTITIES, MAX_TRAINING // longest))
+    eligible_entities = [name for name, records in ordered.items() if int(HELD_BACK_SHARE * len(records)) >= SLOT_ROWS]
+    names = [name for name in eligible_entities if model.has_own(name)] or eligible_entities
+    longest = min(SUFFICIENT_RECORDS, max((len(ordered[name]) for name in names), default=1))
+    places = subsample_evenly(len(names), min(MAX_ENTITIES, MAX_TRAINING_RECORDS // longest))
     return [_case(names[place], ordered[names[place]], len(places)) for place in places]
 
 
 def _case(entity: str, series: Series, entities: int) -> Case:
     start = len(series) - int(HELD_BACK_SHARE * len(series))
-    first, end = max(0, start - MAX_TRAINING // entities), min(len(series), start + MAX_TRIED // entities)
+    first, end = (
+        max(0, start - MAX_TRAINING_RECORDS // entities),
+        min(len(series), start + MAX_HELD_BACK_RECORDS // entities),
+    )
     return Case(entity, take_rows(series, np.arange(first, start)), take_rows(series, np.arange(start, end)))
 
 
@@ -90,12 +93,12 @@ def fit_cases(cases: Sequence[Case], model: SeriesModel) -> list[FittedCase]:
     """Fit every method on the earlier records of each case, or of all cases if entities share a model."""
     is_own, max_gap = model.has_own(cases[0].entity), model.settings.max_gap
     settings = replace(model.settings, models="per_entity" if is_own else "shared")
-    again = SeriesModel.fit({case.entity: case.earlier for case in cases}, settings)
+    refitted = SeriesModel.fit({case.entity: case.earlier for case in cases}, settings)
     groups = [[case] for case in cases] if is_own else [cases]
     baselines_of_groups = [_baselines(group, max_gap) for group in groups]
     return [
         FittedCase(
-            case, deviations, {MODEL: Method(partial(again.scores, case.entity), again.context_rows), **baselines}
+            case, deviations, {MODEL: Method(partial(refitted.scores, case.entity), refitted.context_rows), **baselines}
         )
         for group, (deviations, baselines) in zip(groups, baselines_of_groups, strict=True)
         for case in group
@@ -158,10 +161,12 @@ class BakeoffResult:
 def try_case(fitted: FittedCase, rounds: int, kinds: Iterator[str], rng: np.random.Generator) -> BakeoffResult:
     """Score a case's later records with events put into them, in so many rounds."""
     later = fitted.case.later.values
-    made = [inject_events(later, fitted.deviations, kinds, rng) for _ in range(rounds)]
-    events = (event.moved(number * len(later)) for number, (_, events) in enumerate(made) for event in events)
+    injected_rounds = [inject_events(later, fitted.deviations, kinds, rng) for _ in range(rounds)]
+    events = (
+        event.moved(number * len(later)) for number, (_, events) in enumerate(injected_rounds) for event in events
+    )
     scores = {
-        name: np.concatenate([method.later(fitted.case, values) for values, _ in made])
+        name: np.concatenate([method.later(fitted.case, values) for values, _ in injected_rounds])
         for name, method in fitted.methods.items()
     }
     return BakeoffResult(len(later), tuple(events), scores)

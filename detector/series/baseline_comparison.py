@@ -14,7 +14,7 @@ from detector.series.series import Series
 from detector.series.synthetic import KINDS, SLOT_ROWS, cycle_kinds
 
 SEED = 0
-ENOUGH_EVENTS = 70  # ten of each kind
+TARGET_EVENTS = 70  # ten of each kind
 MAX_ROUNDS = 12  # times that the same records are given other events
 
 
@@ -77,7 +77,7 @@ def compare_with_baselines(model: SeriesModel, series: Mapping[str, Series], rat
         return BaselineComparison(
             problem=f"No entity has the {needed} normal records that it takes to hold back {SLOT_ROWS}."
         )
-    rounds = min(MAX_ROUNDS, -(-ENOUGH_EVENTS // sum(len(case.later) // SLOT_ROWS for case in cases)))
+    rounds = min(MAX_ROUNDS, -(-TARGET_EVENTS // sum(len(case.later) // SLOT_ROWS for case in cases)))
     rng = np.random.default_rng(SEED)
     kinds = cycle_kinds(rng)
     results = [result for fitted in fit_cases(cases, model) if (result := try_case(fitted, rounds, kinds, rng)).events]

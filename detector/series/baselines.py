@@ -11,7 +11,7 @@ from detector.core.baselines import RECORD_BASELINES
 from detector.core.subsample import subsample_rows
 from detector.series.running_means import lagged, running_mean, window_rows
 
-ROWS = 10  # in a window, the current record included; also the number of lags of the autoregression
+WINDOW_ROWS = 10  # in a window, the current record included; also the number of lags of the autoregression
 MAX_WINDOWS = 2000  # that a baseline is fitted on
 RIDGE = 1e-3  # per record
 MIN_ERROR = 0.05  # standard deviations: a perfectly forecast channel must not dominate the score
@@ -19,7 +19,7 @@ HALF_LIFE_ROWS = 2  # every method gains from a score that is smoothed over time
 
 Score = Callable[[np.ndarray], np.ndarray]  # cells of consecutive records (n, c) -> anomaly scores (n,)
 Fit = Callable[[Sequence[np.ndarray]], Score]  # cells of runs of normal records, each (m, c) -> a score
-CONTEXT_ROWS = ROWS + window_rows(HALF_LIFE_ROWS) - 1  # earlier records that a score depends on, at most
+CONTEXT_ROWS = WINDOW_ROWS + window_rows(HALF_LIFE_ROWS) - 1  # earlier records that a score depends on, at most
 
 
 def _fit_autoregression(runs: Sequence[np.ndarray]) -> Score:
@@ -56,12 +56,12 @@ def _smoothed(fit: Fit) -> Fit:
 
 def _lags(run: np.ndarray) -> np.ndarray:
     """(n, 1 + 10 c): a constant, and the 10 records before each record."""
-    return np.concatenate([np.ones((len(run), 1)), *(lagged(run, rows) for rows in range(1, ROWS + 1))], axis=1)
+    return np.concatenate([np.ones((len(run), 1)), *(lagged(run, rows) for rows in range(1, WINDOW_ROWS + 1))], axis=1)
 
 
 def _windows(run: np.ndarray) -> np.ndarray:
     """(n, 10 c) float32: each record and the 9 before it."""
-    return np.concatenate([lagged(run, rows) for rows in range(ROWS)], axis=1).astype(np.float32)
+    return np.concatenate([lagged(run, rows) for rows in range(WINDOW_ROWS)], axis=1).astype(np.float32)
 
 
 BASELINES: dict[str, Fit] = {

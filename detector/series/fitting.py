@@ -19,7 +19,7 @@ from detector.series.signals import Signals, profile
 from schemas.errors import NotEnoughRecords
 
 HELD_BACK_SHARE = 0.2  # of the training records: the last ones, whose signals scale the fusion
-MANY_RUNS = 5  # from this number on, whole runs are held back
+MIN_RUNS_TO_HOLD_BACK_WHOLE = 5  # from this number on, whole runs are held back
 MIN_RECORDS = 50
 MAX_NETWORK_RECORDS = 8000  # that a network is trained on
 
@@ -118,7 +118,7 @@ def _earlier(runs: Runs) -> list[np.ndarray]:
 
 def _starts(runs: Runs) -> list[int]:
     """Return the first held-back row of each run; of many runs the last fifth is held back whole."""
-    if len(runs) >= MANY_RUNS:
+    if len(runs) >= MIN_RUNS_TO_HOLD_BACK_WHOLE:
         kept = round((1 - HELD_BACK_SHARE) * len(runs))
         return [len(run) if position < kept else 0 for position, run in enumerate(runs)]
     return [int(np.ceil((1 - HELD_BACK_SHARE) * len(run))) for run in runs]

@@ -17,15 +17,15 @@ from detector.core.progress import EPOCH_STEPS, Epoch
 from detector.series.network import TemporalNetwork, shapes
 from schemas.errors import ConfigError
 
-HIDDEN = 64  # units of a layer
-LARGEST_LATENT = 24
+HIDDEN_UNITS = 64  # units of a layer
+MAX_LATENT_DIMENSIONS = 24
 STEPS = 400
-BATCH = 128  # records of each member
+BATCH_RECORDS = 128  # records of each member
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-3
-WARM_UP = 0.3  # share of the steps over which the KL term comes in
+WARM_UP_SHARE = 0.3  # share of the steps over which the KL term comes in
 NOISE = 0.1
-MOST_HIDDEN = 0.5  # share of the channels
-MEMBERS = 32  # trained at once: bounds the memory
+MAX_HIDDEN_SHARE = 0.5  # share of the channels
+MAX_MEMBERS = 32  # trained at once: bounds the memory
 HINT = "encoder/hint/kernel"  # the encoder's weights for which features are hidden: scoring hides none
 
 Array = np.ndarray
@@ -49,29 +49,29 @@ def train(
         ConfigError: If the ELBO is no longer finite.
     """
     rng = np.random.default_rng(seed)
-    parts = [slice(start, start + MEMBERS) for start in range(0, len(features), MEMBERS)]
-    numbers, of = count(1), len(parts) * _epochs()
+    parts = [slice(start, start + MAX_MEMBERS) for start in range(0, len(features), MAX_MEMBERS)]
+    numbers, planned = count(1), len(parts) * _epochs()
 
-    def tell(elbo: float) -> None:
-        epoch = Epoch(next(numbers), of, elbo)
+    def report_epoch(elbo: float) -> None:
+        epoch = Epoch(next(numbers), planned, elbo)
         _check_finite(epoch)
         if progress:
             progress(epoch)
 
-    return [weights for part in parts for weights in _train(features[part], channels[part], rng, tell)]
+    return [weights for part in parts for weights in _train(features[part], channels[part], rng, report_epoch)]
 
 
 def _train(
-    features: Sequence[Array], channels: Sequence[int], rng: np.random.Generator, tell: Callable[[float], None]
+    features: Sequence[Array], channels: Sequence[int], rng: np.random.Generator, report_epoch: Callable[[float], None]
 ) -> list[dict[str, Array]]:
     widths = [matrix.shape[1] for matrix in features]
     d = max(widths)
-    latent = latent_size(d, LARGEST_LATENT)
+    latent = latent_size(d, MAX_LATENT_DIMENSIONS)
     model = Members(_initial(len(features), d, latent, rng))
     model.prepare()
     batches = _batches(features, channels, latent, rng)
     for _ in range(_epochs()):
-        tell(_epoch(model, islice(batches, EPOCH_STEPS)))
+        report_epoch(_epoch(model, islice(batches, EPOCH_STEPS)))
     final = model.weights_by_name()
     return [_trimmed(final, member, width) for member, width in enumerate(widths)]
 
@@ -99,7 +99,7 @@ def _check_finite(epoch: Epoch) -> None:
 
 def _initial(members: int, d: int, latent: int, rng: np.random.Generator) -> dict[str, Array]:
     """Weights (K, ...) before training."""
-    own = {**shapes(d, HIDDEN, latent), HINT: (d, HIDDEN)}
+    own = {**shapes(d, HIDDEN_UNITS, latent), HINT: (d, HIDDEN_UNITS)}
     return initial_weights({name: (members, *shape) for name, shape in own.items()}, rng)
 
 
@@ -121,11 +121,11 @@ def _batches(
     is_real = np.stack([np.arange(d) < matrix.shape[1] for matrix in features])[:, None, :].astype(np.float32)
     channel = np.stack([np.arange(d) % count for count in channels])  # (K, d)
     for step in range(STEPS):
-        target = np.zeros((k, BATCH, d), dtype=np.float32)
+        target = np.zeros((k, BATCH_RECORDS, d), dtype=np.float32)
         for member, matrix in enumerate(features):
-            target[member, :, : matrix.shape[1]] = matrix[rng.integers(0, len(matrix), BATCH)]
-        rate = MOST_HIDDEN * rng.random((k, BATCH, 1)) * (rng.random((k, BATCH, 1)) < 0.5)
-        is_hidden = rng.random((k, BATCH, max(channels))) < rate
+            target[member, :, : matrix.shape[1]] = matrix[rng.integers(0, len(matrix), BATCH_RECORDS)]
+        rate = MAX_HIDDEN_SHARE * rng.random((k, BATCH_RECORDS, 1)) * (rng.random((k, BATCH_RECORDS, 1)) < 0.5)
+        is_hidden = rng.random((k, BATCH_RECORDS, max(channels))) < rate
         hidden = np.take_along_axis(is_hidden, channel[:, None, :], axis=2) * is_real
         noise = NOISE * rng.standard_normal(target.shape, dtype=np.float32)
         yield {
@@ -133,8 +133,8 @@ def _batches(
             "hidden": hidden,
             "target": target,
             "is_real": is_real,
-            "draw": rng.standard_normal((k, BATCH, latent), dtype=np.float32),
-            "beta": np.full((k, 1), min(1.0, (step + 1) / (WARM_UP * STEPS)), dtype=np.float32),
+            "draw": rng.standard_normal((k, BATCH_RECORDS, latent), dtype=np.float32),
+            "beta": np.full((k, 1), min(1.0, (step + 1) / (WARM_UP_SHARE * STEPS)), dtype=np.float32),
         }
 
 

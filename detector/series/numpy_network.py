@@ -11,9 +11,9 @@ from detector.core.neighbours import Neighbours
 from detector.series.channels import compress
 from detector.series.network import TemporalNetwork
 
-LEAST_DEVIATION = 0.05  # added to that of a feature: one that hardly moved must not own the whole score
+DEVIATION_FLOOR = 0.05  # added to that of a feature: one that hardly moved must not own the whole score
 NEIGHBOURS = 5
-ROWS = 1024  # records computed at once: their numbers stay in the cache
+CHUNK_RECORDS = 1024  # records computed at once: their numbers stay in the cache
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Scale:
     def fit(cls, features: np.ndarray) -> Self:
         """The scale of training features (m, d)."""
         mean = features.mean(axis=0, dtype=np.float64)
-        return cls(mean, features.std(axis=0, dtype=np.float64) + LEAST_DEVIATION)
+        return cls(mean, features.std(axis=0, dtype=np.float64) + DEVIATION_FLOOR)
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """(n, d) float32, standardised and compressed."""
@@ -94,7 +94,7 @@ def _in_units(mean: np.ndarray, resolution: np.ndarray) -> np.ndarray:
 def _pass(weights: Mapping[str, np.ndarray], x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Loss (n,), posterior mean and log-variance (n, l) of standardised features (n, d)."""
     network = TemporalNetwork(NumpyArrays(), weights)
-    parts = [_losses(network, x[start : start + ROWS]) for start in range(0, max(1, len(x)), ROWS)]
+    parts = [_losses(network, x[start : start + CHUNK_RECORDS]) for start in range(0, max(1, len(x)), CHUNK_RECORDS)]
     loss, mean, log_var = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return loss, mean, log_var
 

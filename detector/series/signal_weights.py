@@ -13,7 +13,7 @@ from detector.series.fusion import Fusion
 from detector.series.signals import NETWORK_SIGNALS, RULE_SIGNALS, SIGNALS
 from detector.series.synthetic import ECHO_ROWS, SLOT_ROWS, cycle_kinds, event_mask, inject_events
 
-ENOUGH_EVENTS = 210  # thirty of each kind: other events change a weight by a few hundredths
+TARGET_EVENTS = 210  # thirty of each kind: other events change a weight by a few hundredths
 MAX_ROUNDS = 30  # in each of which other events are injected into the same records
 
 Measure = Callable[[np.ndarray], np.ndarray]  # consecutive records (n, c) -> signals (n, k)
@@ -59,7 +59,7 @@ def _alarms_on_events(
     rng = np.random.default_rng(seed)
     kinds = cycle_kinds(rng)
     slots = sum((len(run) - start) // SLOT_ROWS for run, start in held_back)
-    rounds = min(MAX_ROUNDS, -(-ENOUGH_EVENTS // slots)) if slots else 0
+    rounds = min(MAX_ROUNDS, -(-TARGET_EVENTS // slots)) if slots else 0
     alarms, labels = [np.zeros((len(fusion.smoothing), 0, len(fusion.median)))], [np.zeros(0, dtype=bool)]
     for run, start in [part for _ in range(rounds) for part in held_back]:
         later, events = inject_events(run[start:], deviations, kinds, rng)

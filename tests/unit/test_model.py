@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.records.model import CHUNK
+from detector.records.model import CHUNK_RECORDS
 from detector.records.scorer import RecordScorer
 from schemas.config import ModelConfig
 from schemas.errors import MissingColumns, RecordsError
@@ -105,13 +105,13 @@ def test_the_generator_decides_the_samples(model):
 
 
 def test_a_long_frame_is_worked_through_in_chunks_with_the_same_result(scorer, model):
-    records = make_records(CHUNK + 300, seed=2)
-    tail = records.iloc[CHUNK - 2 :]
-    np.testing.assert_array_equal(model.anomaly_score(records)[CHUNK - 2 :], model.anomaly_score(tail))
-    np.testing.assert_array_equal(model.encode(records)[CHUNK - 2 :], model.encode(tail))
-    pd.testing.assert_frame_equal(model.reconstruct(records).iloc[CHUNK - 2 :], model.reconstruct(tail))
+    records = make_records(CHUNK_RECORDS + 300, seed=2)
+    tail = records.iloc[CHUNK_RECORDS - 2 :]
+    np.testing.assert_array_equal(model.anomaly_score(records)[CHUNK_RECORDS - 2 :], model.anomaly_score(tail))
+    np.testing.assert_array_equal(model.encode(records)[CHUNK_RECORDS - 2 :], model.encode(tail))
+    pd.testing.assert_frame_equal(model.reconstruct(records).iloc[CHUNK_RECORDS - 2 :], model.reconstruct(tail))
     explained = scorer.explain(records, model.anomaly_score(records), 2)
-    assert explained[CHUNK - 2 :] == scorer.explain(tail, model.anomaly_score(tail), 2)
+    assert explained[CHUNK_RECORDS - 2 :] == scorer.explain(tail, model.anomaly_score(tail), 2)
 
 
 @pytest.mark.parametrize("ask", ["anomaly_score", "encode", "reconstruct"])

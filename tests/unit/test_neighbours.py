@@ -8,11 +8,11 @@ from hypothesis.extra.numpy import arrays
 
 from detector.core import kernels, neighbours
 from detector.core.neighbours import (
-    AXES,
-    LARGEST,
-    PROBED,
-    TYPICAL,
-    VARIANCE,
+    AXES_MULTIPLE,
+    MAX_CELL_POINTS,
+    MEAN_CELL_POINTS,
+    MIN_VARIANCE_SHARE,
+    PROBED_CELLS,
     Neighbours,
     _cells,
     _principal_axes,
@@ -140,11 +140,11 @@ def test_every_point_is_in_one_cell_of_limited_size(copies):
     points[: len(points) // 4] = points[0]
     cells = _cells(points)
     assert sorted(np.concatenate(cells)) == list(range(len(points)))
-    assert max(map(len, cells)) <= LARGEST
+    assert max(map(len, cells)) <= MAX_CELL_POINTS
 
 
 def test_a_mean_that_ends_without_a_point_makes_no_cell(monkeypatch):
-    monkeypatch.setattr(neighbours, "ROUNDS", 0)  # rounds that stop early stand for points that are still moving
+    monkeypatch.setattr(neighbours, "KMEANS_ROUNDS", 0)  # rounds that stop early stand for points that are still moving
     points = np.repeat(np.arange(3, dtype=np.float32), 400)[:, None]
     cells = _cells(points)
     assert min(map(len, cells)) > 0
@@ -165,9 +165,9 @@ def test_the_axes_of_the_search_hold_nearly_all_variance_and_no_more_than_needed
     points = rng.normal(size=(2000, 20)) @ rng.normal(size=(20, 120)) + 0.01 * rng.normal(size=(2000, 120))
     centred = (points - points.mean(axis=0)).astype(np.float32)
     axes = _principal_axes(centred)
-    assert axes.shape == (120, 2 * AXES)
-    np.testing.assert_allclose(axes.T @ axes, np.eye(2 * AXES), atol=1e-9)
-    assert np.square(centred @ axes).sum() >= VARIANCE * np.square(centred).sum()
+    assert axes.shape == (120, 2 * AXES_MULTIPLE)
+    np.testing.assert_allclose(axes.T @ axes, np.eye(2 * AXES_MULTIPLE), atol=1e-9)
+    assert np.square(centred @ axes).sum() >= MIN_VARIANCE_SHARE * np.square(centred).sum()
 
 
 def test_points_few_enough_are_searched_whole_and_in_all_coordinates():
@@ -175,7 +175,7 @@ def test_points_few_enough_are_searched_whole_and_in_all_coordinates():
     places = rng.normal(size=(4, 10))  # of groups, in which only coordinates of little variance differ
     points, queries = (
         np.hstack([places[rng.integers(0, 4, n)], 0.01 * rng.normal(size=(n, 30))]).astype(np.float32)
-        for n in (PROBED * TYPICAL, 40)
+        for n in (PROBED_CELLS * MEAN_CELL_POINTS, 40)
     )
     exact = [np.linalg.norm(nearest(points, query, 5), axis=1).mean() for query in queries]
     np.testing.assert_allclose(Neighbours(points).mean_distance(queries, 5), exact, rtol=1e-6)
