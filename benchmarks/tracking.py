@@ -1,6 +1,6 @@
 """Tracked thresholds on simulated streams of scores, run as ``python -m benchmarks.tracking``.
 
-The streams are of the kinds that the constants of `detector.series.threshold_tracking` were chosen on, drawn with
+The streams are of the kinds that the constants of `detector.core.threshold_tracking` were chosen on, drawn with
 another seed: smooth scores that stay calm, have heavy tails, rise, shift permanently, wander, go in cycles or in
 bursts, each with a few incidents of 5 to 400 records. The tracker is compared with a fixed conformal threshold and
 with plain tracking, in which every flagged record counts.

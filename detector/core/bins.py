@@ -55,7 +55,7 @@ class Bins(Stored):
         return filled.widened(values, max(1, min(window, len(values) // MIN_SEGMENTS)))
 
     def widened(self, values: pd.Series, window: int) -> Self:
-        """Return the bins with `usual` raised to cover further normal values, in order of time, in segments of a window."""
+        """Return the bins with `usual` raised to cover further normal values, in order of time."""
         places, expected, size = self._places(values), np.array(self.counts), min(window, len(values))
         starts = np.linspace(0, len(values) - size, min(len(values) // size, MAX_SEGMENTS)).astype(int)
         indexes = [stability_index(expected, self._counted(places[start : start + size])) for start in starts]

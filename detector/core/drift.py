@@ -11,8 +11,8 @@ p-values of the calibration records are the second sample of a two-sample Kolmog
 calibration set nor tied scores look like drift. Binned, the distance is at most that of the single values, so the test errs on the
 safe side.
 
-P-values of series are autocorrelated: `memory` consecutive p-values carry as much information as the p-value of one
-independent record. The test is one-sided for series (`detector.series.drift` gives the reason).
+P-values of series are autocorrelated: `memory` consecutive p-values carry as much information as one independent
+p-value. The test is one-sided for series (`detector.series.drift` gives the reason).
 """
 
 from collections.abc import Mapping, Sequence

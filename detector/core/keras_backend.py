@@ -63,7 +63,7 @@ def has_gpu() -> bool:
 
 @contextmanager
 def _quiet_libraries() -> Iterator[None]:
-    """Silence compiled libraries, which write to the file descriptor: TensorFlow starts every process with six lines."""
+    """Silence compiled libraries, which bypass `sys.stderr`: TensorFlow starts every process with six lines."""
     if sys.stderr is None:
         yield
         return

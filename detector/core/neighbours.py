@@ -63,7 +63,7 @@ class Neighbours:
         return self._measure(kernels.mean_distances, queries, k, own)
 
     def reconstruction_distance(self, queries: np.ndarray, k: int, own: np.ndarray | None = None) -> np.ndarray:
-        """Return the distance to the affine combination of the k nearest points that rebuilds the query best, (n,) float64.
+        """Return the distance to the best affine combination of the k nearest reference points, (n,) float64.
 
         The weights are those of locally linear embedding (Roweis & Saul, *Nonlinear Dimensionality Reduction
         by Locally Linear Embedding*, 2000), regularised by a fifth of the mean squared distance. The arguments

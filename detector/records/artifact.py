@@ -43,7 +43,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Artifact:
-    """Everything needed to score.
+    """All data that scoring needs.
 
     Attributes:
         config: the hyper-parameters.
@@ -54,7 +54,7 @@ class Artifact:
         typical_nll: (f,) nats that each feature costs on a typical normal record.
         calibration: held-out normal scores.
         decision: the rule for anomalies.
-        about: further facts about the training: history, library versions, training range.
+        about: the origin of the model, as `detector.core.about.About` reads it.
     """
 
     config: ModelConfig

@@ -1,4 +1,4 @@
-"""Measures a model on records of known kind: held-out normal records, known anomalies, synthetic anomalies."""
+"""Performance of a model on held-out normal records, known anomalies and synthetic anomalies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,8 +46,8 @@ class HeldOutRecords:
         material = source.iloc[subsample_evenly(len(source), MAX_PERTURBED_RECORDS)]
         synthetic = synthetic_anomalies(material, encoder, np.random.default_rng(seed))
         columns = material.columns  # synthetic anomalies have the features of the encoder alone
-        made = {kind: _with_columns(frame, material, columns) for kind, frame in synthetic.items()}
-        return cls(normal, {kind: frame for kind, frame in known.items() if len(frame)}, made, material)
+        completed = {kind: _with_columns(frame, material, columns) for kind, frame in synthetic.items()}
+        return cls(normal, {kind: frame for kind, frame in known.items() if len(frame)}, completed, material)
 
 
 def measure(scorer: RecordScorer, records: HeldOutRecords, rate: float | None, *, with_elbo: bool) -> Performance:
@@ -55,26 +55,26 @@ def measure(scorer: RecordScorer, records: HeldOutRecords, rate: float | None, *
 
     Args:
         scorer: the model at the threshold in force.
-        records: to measure it on.
+        records: the records to measure it on.
         rate: the requested false-positive rate; None if no rate sets the threshold.
-        with_elbo: whether its ELBO compares.
+        with_elbo: whether to measure the ELBO, too.
 
     Raises:
         RecordsError: If the records lack features of the model.
     """
     normal, known, synthetic, material = _scored(scorer, records)
-    everything = np.concatenate([scorer.artifact.calibration.scores, normal, material])
+    normal_scores = np.concatenate([scorer.artifact.calibration.scores, normal, material])
     elbo = held_out_elbo(scorer, records.normal) if with_elbo and len(normal) else None
     numbers = [np.array([scorer.threshold, elbo or 0.0]), *known.values(), *synthetic.values()]
-    if (fault := _fault(everything, numbers)) is not None:
+    if (fault := _fault(normal_scores, numbers)) is not None:
         return Performance(records=len(normal), fault=fault)
-    above = scorer.threshold
+    threshold = scorer.threshold
     return Performance(
         records=len(normal),
-        flagged=int((normal > above).sum()),
+        flagged=int((normal > threshold).sum()),
         tolerance=None if rate is None else flagged_tolerance(len(normal), rate, scorer),
-        found={kind: FlaggedCount(int((scores > above).sum()), len(scores)) for kind, scores in known.items()},
-        recall={kind: float((scores > above).mean()) for kind, scores in synthetic.items()},
+        found={kind: FlaggedCount(int((scores > threshold).sum()), len(scores)) for kind, scores in known.items()},
+        recall={kind: float((scores > threshold).mean()) for kind, scores in synthetic.items()},
         auroc={kind: auroc_between(material, scores) for kind, scores in synthetic.items()},
         elbo=elbo,
     )
@@ -96,7 +96,7 @@ def flagged_tolerance(n: int, rate: float, scorer: RecordScorer) -> tuple[int, i
 def _scored(
     scorer: RecordScorer, records: HeldOutRecords
 ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
-    """Return the scores of the normal records, the known anomalies, the synthetic anomalies and their material."""
+    """Return the scores of the normal records, the known records, the synthetic anomalies and their material."""
 
     def score(frame: pd.DataFrame) -> np.ndarray:
         return scorer.score(frame)[ANOMALY_SCORE].to_numpy() if len(frame) else np.zeros(0)

@@ -36,7 +36,7 @@ class VAE(Network):
 
     Args:
         architecture: shapes and likelihood.
-        layout: what each cell is.
+        layout: of the cells.
         weights: an array for every name in `architecture.shapes()`.
     """
 

@@ -1,4 +1,4 @@
-"""Training of the networks: seeded batches in, weights with the best held-out ELBO out."""
+"""Training of the networks of records, with early stopping on the held-out ELBO; repeatable by its seed."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from schemas.errors import ConfigError
 
 VALIDATION_SHARE = 0.1
 MAX_VALIDATION_RECORDS = 2000
-MIN_ELBO_GAIN = 1e-3  # nats per cell by which a held-out ELBO must grow to count
+MIN_ELBO_GAIN = 1e-3  # nats per cell by which the held-out ELBO must exceed its best
 
 
 @dataclass(frozen=True)
 class Trained:
-    """Networks after training, and the way there."""
+    """Trained networks, with the history of their training."""
 
     network: NumpyNetwork
     history: tuple[Epoch, ...]
@@ -57,7 +57,7 @@ def fit_network(
 
 
 def _split(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that watch over the training, and rows that are trained on."""
+    """Return the rows to validate on, and the rows to train on."""
     order = rng.permutation(n)
     size = min(max(1, round(VALIDATION_SHARE * n)), MAX_VALIDATION_RECORDS)
     return order[:size], order[size:] if n > size else order
@@ -66,7 +66,7 @@ def _split(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 def _batches(
     matrix: Matrix, architecture: Architecture, config: ModelConfig, rng: np.random.Generator
 ) -> Iterator[dict[str, np.ndarray]]:
-    """One batch a step, of its own records for each member; half of the rows have cells hidden."""
+    """Yield a batch for each step, with different records for each member; half of the rows have hidden cells."""
     k, n, d = architecture.members, config.batch_size, architecture.width
     views = [squash(view).astype(np.float32) for view in (matrix.standard, matrix.quantile)]
     missing = matrix.missing.astype(np.float32)
@@ -95,7 +95,7 @@ def _run(
     config: ModelConfig,
     progress: Callable[[Epoch], None] | None,
 ) -> tuple[dict[str, np.ndarray], tuple[Epoch, ...]]:
-    """Steps until the held-out ELBO has not grown for `patience` epochs; the best weights are kept."""
+    """Train until the held-out ELBO has not grown for `patience` epochs; return the best weights and the history."""
     epochs = -(-config.steps // EPOCH_STEPS)
     history: list[Epoch] = []
     best, best_weights, stale = -np.inf, network.weights_by_name(), 0

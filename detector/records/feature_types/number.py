@@ -1,4 +1,4 @@
-"""Numeric features."""
+"""NumberColumn: numeric features."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
@@ -13,7 +13,7 @@ from detector.records.feature_types.base import Block, Cell, Column, NullableCol
 from detector.records.feature_types.flag import FlagColumn, single_value
 
 GRID_POINTS = 512  # order statistics kept for the quantile view
-PERTURBED_DEVIATIONS = (3.0, 10.0)  # a perturbed number moves by so many standard deviations
+PERTURBED_DEVIATIONS = (3.0, 10.0)  # range of the standard deviations by which a perturbed number moves
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class NumberColumn(NullableColumn):
 
     @classmethod
     def fit(cls, name: str, values: pd.Series, _max_levels: int) -> Column:
-        """Return the column for training values: a number; a flag if there are two of them, a constant if one."""
+        """Return the column for training values: a number; a flag if there are two values; a constant if there is one."""
         is_integer = pd.api.types.is_integer_dtype(values)
         offset = int(values.dropna().median()) if is_integer else 0
         floats = as_floats(values, offset)
@@ -55,12 +55,12 @@ class NumberColumn(NullableColumn):
 
     @classmethod
     def is_type_of(cls, values: pd.Series) -> bool:
-        """Whether the values are numbers."""
+        """Return whether the values are numbers."""
         return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
 
     @property
     def is_perturbable(self) -> bool:
-        """True."""
+        """True: every number can move."""
         return True
 
     @property
