@@ -8,8 +8,8 @@ records reach themselves: a plant differs from hour to hour, and from week to we
 
 P-values of records like the calibration records are uniform up to the resolution of m calibration records. The
 p-values of the calibration records are the second sample of a two-sample Kolmogorov-Smirnov test, so neither a small
-calibration set nor tied scores look like drift. Binned, the distance is at most that of the single values, so the test errs on the
-safe side.
+calibration set nor tied scores look like drift. Binning can only shrink the distance, so the test errs on the safe
+side.
 
 P-values of series are autocorrelated: `memory` consecutive p-values carry as much information as one independent
 p-value. The test is one-sided for series (`detector.series.drift` gives the reason).

@@ -12,7 +12,7 @@ from detector.core.threshold_tracking import Trackers
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation, Features
 
 ReadPast: TypeAlias = Callable[[pd.DataFrame, Features, int], Sequence[Any]]
-"""Reads the past of a page of records, for a number of moments, as segments (`detector.series.segments.Segment`)."""
+"""Reads the past of a page of records, for a number of moments; returns segments for the model."""
 StoredThreshold: TypeAlias = Callable[[str], dict[str, Any] | None]
 """Returns the state of an entity's tracked threshold, or None if it has not started."""
 
@@ -39,7 +39,7 @@ class BoundScorer(Protocol):
         ...
 
     def score(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Return one row per record, on the index of the records, with the columns of `schemas.frames.SCORE_COLUMNS`."""
+        """Return one row per record, on the records' index, with the columns of `schemas.frames.SCORE_COLUMNS`."""
         ...
 
     def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:

@@ -1,7 +1,7 @@
 """Held-out ELBO in units of the data, so that models with different encoders are comparable.
 
 A model standardises by its own training records, so a density of its cells is in units of its own. A change of
-variables returns to the units of the data: each cell with a density costs the logarithm of its unit, and the
+variables returns to the units of the data: each cell with a density costs the logarithm of its unit, less the
 logarithm of the slope of `squash`. Only the members of the standard view take part: the steps of the quantile view
 depend on single training records, so its densities are not comparable.
 """

@@ -187,8 +187,7 @@ def _elbo(evidence: Evidence) -> np.ndarray:
 
 
 def _reconstruction_error(evidence: Evidence) -> np.ndarray:
-    """Return the mean squared residual of a record's cells in the standard view, in units of the usual
-    residual.
+    """Return the mean squared residual of the cells in the standard view, in units of the usual residual.
 
     Without the unit, cells that are hard to reconstruct even for normal records would drown out the others.
     """
@@ -206,7 +205,7 @@ SCORES: dict[str, Score] = {
     "elbo": Score(_elbo, ("prior",)),
     "reconstruction_error": Score(_reconstruction_error),
 }
-"""Scores by their name in the configuration; a new score is one entry here and its name in `schemas.config.ModelConfig`."""
+"""Scores by name in the configuration; a new score is an entry here and its name in `schemas.config.ModelConfig`."""
 
 
 def _geometric_mean(distances: Sequence[np.ndarray], nats: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Series: consecutive records of entities, scored with their past. Arrays in and out; no SQL, clock or randomness."""
+"""Models of series: consecutive records of entities, scored with their past."""
 
 from detector.core.threshold_tracking import Tracker
 from detector.series.entity_model import Causes

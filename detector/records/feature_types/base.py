@@ -62,7 +62,8 @@ class Block:
 class Column:
     """The learned state of one feature, and the behaviour of its type.
 
-    A new type of feature is a subclass, listed in `detector.records.feature_types`. The defaults are: no synthetic anomalies, cells without units, bins of numbers.
+    A new type of feature is a subclass, listed in `detector.records.feature_types`. The defaults are:
+    no synthetic anomalies, cells without units, bins of numbers.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(  # of stored states

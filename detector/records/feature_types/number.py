@@ -37,7 +37,7 @@ class NumberColumn(NullableColumn):
 
     @classmethod
     def fit(cls, name: str, values: pd.Series, _max_levels: int) -> Column:
-        """Return the column for training values: a number; a flag if there are two values; a constant if there is one."""
+        """Return the column for training values: a number, a flag if there are two values, or a constant if one."""
         is_integer = pd.api.types.is_integer_dtype(values)
         offset = int(values.dropna().median()) if is_integer else 0
         floats = as_floats(values, offset)
