@@ -1,4 +1,4 @@
-"""The table of the measurements: correlated sensors, and one anomaly in a thousand records."""
+"""The table of the speed benchmark: correlated sensors, and one anomaly in a thousand records."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ import pyarrow.parquet
 TABLE, KEY, TIME, ENTITY = "records", "id", "read_at", "machine"
 ANOMALY_RATE = 0.001
 MACHINES = 64
-BATCH_ROWS = 50_000
+BATCH_ROWS = 50_000  # written at once
 _STATES = 6  # latent states that drive all sensors
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
