@@ -1,7 +1,8 @@
 """All methods of the benchmark on series, by name.
 
-A method gets all trainings of a set at once, so that many small models can train together. To add a method, write a function that takes trainings and a seed and returns a `Fitted` for each training, and add it
-to `METHODS`; `one_by_one` adapts a method that takes one training at a time.
+A method gets all trainings of a set at once, so that many small models can train together. To add a
+method, write a function that takes trainings and a seed and returns a `Fitted` for each training, and add it to
+`METHODS`; `one_by_one` adapts a method that takes one training at a time.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""JSON records become the columns that a source would have handed over."""
+"""JSON records become the same columns as records of a source."""
 
 import json
 from datetime import UTC, datetime

@@ -40,8 +40,8 @@ def test_a_number_moves_by_standard_deviations_of_the_normal_records():
 
 
 def test_the_summary_means_over_real_tables_only():
-    found = [HitRate("correlated plant", "moved", 0.1), HitRate("a", "moved", 0.5), HitRate("b", "moved", 1.0)]
-    lines = summary(found).splitlines()
+    hit_rates = [HitRate("correlated plant", "moved", 0.1), HitRate("a", "moved", 0.5), HitRate("b", "moved", 1.0)]
+    lines = summary(hit_rates).splitlines()
     assert lines[2:] == [
         "| correlated plant | 10.0% |",
         "| a | 50.0% |",

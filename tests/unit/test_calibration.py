@@ -14,10 +14,10 @@ scores_lists = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200)
 
 @given(scores_lists, scores_lists)
 def test_a_p_value_counts_the_reference_scores_at_least_as_large(reference, scores):
-    found = Calibration.fit(np.array(reference)).p_values(np.array(scores))
+    p_values = Calibration.fit(np.array(reference)).p_values(np.array(scores))
     counted = [(1 + sum(r >= s for r in reference)) / (1 + len(reference)) for s in scores]
-    np.testing.assert_allclose(found, counted)
-    assert ((found > 0) & (found <= 1)).all()
+    np.testing.assert_allclose(p_values, counted)
+    assert ((p_values > 0) & (p_values <= 1)).all()
 
 
 @given(scores_lists, st.lists(st.floats(-1e6, 1e6), min_size=1), st.floats(0.001, 0.999))

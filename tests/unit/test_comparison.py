@@ -1,4 +1,4 @@
-"""Champion and challenger: what decides, with the numbers that both made on the same records."""
+"""Comparison of champion and challenger: the verdicts, and the decisions by policy."""
 
 import json
 from dataclasses import replace
@@ -139,10 +139,10 @@ def test_a_threshold_without_a_rate_is_not_judged_by_one():
 
 
 def test_every_number_that_decided_is_kept():
-    told = json.loads(json.dumps(reported(finds("confirmed", 14, 30)).to_json(), allow_nan=False))
-    assert (told["verdict"], told["is_refused"], told["champion_id"]) == ("degenerate", True, 7)
-    assert told["challenger"]["found"]["confirmed"] == {"flagged": 14, "records": 30}
-    assert told["champion"]["rate"] == 0.01
+    document = json.loads(json.dumps(reported(finds("confirmed", 14, 30)).to_json(), allow_nan=False))
+    assert (document["verdict"], document["is_refused"], document["champion_id"]) == ("degenerate", True, 7)
+    assert document["challenger"]["found"]["confirmed"] == {"flagged": 14, "records": 30}
+    assert document["champion"]["rate"] == 0.01
     assert not reported().to_json()["is_refused"]
 
 

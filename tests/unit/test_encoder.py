@@ -17,7 +17,7 @@ from tests.samples import FEATURES
 
 
 def encode(values, kind="numeric", probe=None):
-    """The matrix of a probe column, encoded as learned from other values."""
+    """Return the matrix of a probe column, encoded as learned from other values."""
     encoder = Encoder.fit(pd.DataFrame({"a": values}), Features(**{kind: ("a",)}), max_levels=4)
     return encoder, encoder.encode(pd.DataFrame({"a": values if probe is None else probe}))
 

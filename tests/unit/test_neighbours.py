@@ -1,4 +1,4 @@
-"""The neighbours are the nearest ones, whatever else is asked for at the same time."""
+"""The neighbours are the nearest points, whatever other queries are in the batch."""
 
 import numpy as np
 import pytest
@@ -24,13 +24,13 @@ grids = arrays(np.float32, st.tuples(st.integers(1, 40), st.just(3)), elements=s
 
 
 def nearest(points, query, k):
-    """The k nearest points less the query, by distance and then by position."""
+    """Return the k nearest points less the query, by distance and then by position."""
     difference = points.astype(np.float64) - query
     return difference[np.argsort(np.square(difference).sum(axis=1), kind="stable")[:k]]
 
 
 def rebuilt_distance(points, query, k):
-    """How far the query is from the best affine combination of its neighbours, by the normal equations."""
+    """Return the distance from the query to the best affine combination of its neighbours, by the normal equations."""
     difference = nearest(points, query, k)
     gram = difference @ difference.T
     trace = np.trace(gram) or 1.0
@@ -40,17 +40,17 @@ def rebuilt_distance(points, query, k):
 
 @given(planes | grids, planes | grids, st.integers(1, 12))
 def test_the_mean_distance_is_that_of_a_full_search(points, queries, k):
-    found = Neighbours(points).mean_distance(queries, k)
+    distance = Neighbours(points).mean_distance(queries, k)
     expected = [np.linalg.norm(nearest(points, query, k), axis=1).mean() for query in queries]
-    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(distance, expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(("m", "k"), [(200, 10), (200, 2), (5, 10), (1, 10)])
 def test_the_rebuilt_distance_is_that_of_a_full_search(m, k):
     rng = np.random.default_rng(0)
     points, queries = (rng.normal(size=(n, 5)).astype(np.float32) for n in (m, 50))
-    found = Neighbours(points).reconstruction_distance(queries, k)
-    np.testing.assert_allclose(found, [rebuilt_distance(points, query, k) for query in queries], rtol=1e-5)
+    distance = Neighbours(points).reconstruction_distance(queries, k)
+    np.testing.assert_allclose(distance, [rebuilt_distance(points, query, k) for query in queries], rtol=1e-5)
 
 
 def test_fewer_points_than_asked_for_are_all_neighbours():
@@ -128,10 +128,10 @@ def test_of_many_points_nearly_all_neighbours_are_found():
     rng = np.random.default_rng(0)
     mixing = rng.normal(size=(6, 40))
     points, queries = ((rng.normal(size=(n, 6)) @ mixing).astype(np.float32) for n in (6000, 300))
-    found = Neighbours(points).mean_distance(queries, 5)
+    distance = Neighbours(points).mean_distance(queries, 5)
     exact = np.array([np.linalg.norm(nearest(points, query, 5), axis=1).mean() for query in queries])
-    assert (found >= exact * (1 - 1e-6)).all()
-    assert np.mean(found <= exact * (1 + 1e-6)) >= 0.97
+    assert (distance >= exact * (1 - 1e-6)).all()
+    assert np.mean(distance <= exact * (1 + 1e-6)) >= 0.97
 
 
 @pytest.mark.parametrize("copies", [1, 40])
@@ -154,10 +154,10 @@ def test_a_mean_that_ends_without_a_point_makes_no_cell(monkeypatch):
 def test_a_hundred_neighbours_are_found_among_points_that_lie_far_apart():
     rng = np.random.default_rng(0)
     points = rng.standard_cauchy(size=(3000, 2)).astype(np.float32)  # most cells would hold one or two
-    found = Neighbours(points).mean_distance(points[:50], 100)
+    distance = Neighbours(points).mean_distance(points[:50], 100)
     exact = np.array([np.linalg.norm(nearest(points, point, 100), axis=1).mean() for point in points[:50]])
-    np.testing.assert_allclose(np.median(found / exact), 1, rtol=1e-6)
-    assert (found / exact).max() < 1.5
+    np.testing.assert_allclose(np.median(distance / exact), 1, rtol=1e-6)
+    assert (distance / exact).max() < 1.5
 
 
 def test_the_axes_of_the_search_hold_nearly_all_variance_and_no_more_than_needed():

@@ -17,7 +17,7 @@ CONFIG = ModelConfig(members=2, hidden=8, latent=3, steps=120)
 
 @pytest.fixture(scope="module")
 def encoded(normal_records):
-    """The matrix of the records and its layout."""
+    """Return the matrix of the records and its layout."""
     encoder = Encoder.fit(normal_records, FEATURES, CONFIG.max_levels)
     return encoder.encode(normal_records), encoder.layout
 
@@ -32,7 +32,7 @@ def trained(encoded):
 
 
 def divergence(trained, encoded):
-    """Mean nats between the posterior and the prior."""
+    """Return mean nats between the posterior and the prior."""
     return trained.network.posterior(clean_inputs(encoded[0], trained.network.architecture)).kl.mean()
 
 

@@ -1,4 +1,4 @@
-"""The benchmarks of what calibration promises, and of training on records with anomalies among them."""
+"""The benchmarks of calibrated rates, and of training on records with anomalies among them."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from benchmarks.tables import LabelledTable
 
 
 def labelled(normal=1_000, anomalies=300, seed=0):
-    """Two correlated columns; anomalies break the correlation."""
+    """Return two correlated columns; anomalies break the correlation."""
     rng = np.random.default_rng(seed)
     level = rng.normal(size=normal + anomalies)
     is_anomaly = np.arange(normal + anomalies) >= normal

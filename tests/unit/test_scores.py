@@ -1,4 +1,4 @@
-"""What every scoring configuration promises."""
+"""The promises of every scoring configuration."""
 
 from typing import get_args
 

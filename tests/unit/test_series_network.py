@@ -21,7 +21,7 @@ LOSS, LATENT = 5, 6  # positions among the signals
 
 
 def plant(n: int, seed: int) -> np.ndarray:
-    """(n, 3): a cycle that two channels follow, each with noise, and a channel of noise alone."""
+    """Return (n, 3): a cycle that two channels follow, each with noise, and a channel of noise alone."""
     rng = np.random.default_rng(seed)
     cycle = np.sin(2 * np.pi * np.arange(n) / 60)
     return cycle[:, None] * [1.0, -2.0, 0.0] + 0.1 * rng.standard_normal((n, 3))
@@ -89,7 +89,7 @@ def test_training_lowers_the_loss_of_every_member():
 
 
 def train_briefly(members, **changes):
-    """Networks on noise; what was heard of their training."""
+    """Train networks on noise; return the progress that they reported."""
     heard = []
     features = [np.random.default_rng(0).standard_normal((60, 2)).astype(np.float32)] * members
     with pytest.MonkeyPatch.context() as patch:

@@ -22,7 +22,7 @@ def scorer():
 
 
 def segment(entity, readings, rows):
-    """The last `rows` of some readings, to be scored with those before them."""
+    """Return the last `rows` of some readings, to be scored with those before them."""
     return Segment(entity, np.arange(rows), series_of(readings, "read_at", FEATURES))
 
 

@@ -28,7 +28,7 @@ def make(records, features, max_levels=64):
 
 
 def differs(made, records):
-    """(n, f) bool: which features of each synthetic record are not those of the record it was made from."""
+    """Return whether each feature differs from the record that a synthetic record was made from, (n, f) bool."""
     made = made[list(FEATURES.names)]
     before = records.loc[made.index, list(FEATURES.names)]
     return ~(made.eq(before).fillna(value=False) | (made.isna() & before.isna()))

@@ -19,7 +19,7 @@ def fitted(training, trim):
 
 @pytest.fixture(scope="module")
 def dirty():
-    """Records of which the first twenty are scattered far from the others."""
+    """Return records of which the first twenty are scattered far from the others."""
     records = make_records(400, seed=1)
     spread = np.random.default_rng(0).uniform(5, 9, (20, 2)) * np.random.default_rng(1).choice([-1, 1], (20, 2))
     numbers = records[["flow", "load"]]
