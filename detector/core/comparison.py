@@ -200,7 +200,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class PromotionDecision:
-    """Whether a new model becomes the champion, and why."""
+    """The decision whether a new model becomes the champion, and its reason."""
 
     is_promoted: bool
     reason: str

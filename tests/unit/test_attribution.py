@@ -189,7 +189,7 @@ def test_a_time_is_explained_by_weekday_and_time_of_day(scorer):
         assert pd.Timestamp(cause.value).tz is not None
 
 
-def test_the_first_cause_is_hidden_and_further_ones_where_they_are_suspicious():
+def test_the_first_cause_is_hidden_and_further_causes_only_if_suspicious():
     matrix = Matrix(np.zeros((2, 3)), np.zeros((2, 3)), np.zeros((2, 3), dtype=bool), np.zeros(2))
     hidden_rounds = []
 

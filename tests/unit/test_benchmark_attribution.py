@@ -26,7 +26,7 @@ def test_each_change_touches_one_feature_of_every_record():
         assert not is_changed.drop(columns=feature).any(axis=None)
 
 
-def test_a_swapped_category_stays_among_those_seen():
+def test_a_swapped_category_stays_among_the_categories_of_training():
     normal, fresh = correlated(300, seed=0), correlated(20, seed=1)
     made = {change: changed for change, _, changed in changes(normal, fresh, ("mode",))}
     assert set(made[SWAPPED]["mode"]) <= set(MODES)

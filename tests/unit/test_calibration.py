@@ -31,7 +31,7 @@ def test_a_score_is_above_the_threshold_exactly_where_its_p_value_is_at_most_the
         np.testing.assert_array_equal(flagged, calibration.p_values(scores) <= rate * (1 + 1e-9))
 
 
-def test_a_rate_too_small_says_how_many_records_it_needs():
+def test_a_rate_that_is_too_small_is_refused_with_the_number_of_records_it_needs():
     with pytest.raises(RateTooSmall, match=r"rate of 0\.001 needs 999 calibration records, found 998"):
         Calibration.fit(np.arange(998.0)).threshold(0.001)
     assert Calibration.fit(np.arange(999.0)).threshold(0.001) == 998.0

@@ -37,7 +37,7 @@ def card_with(model, knn):
 
 
 @pytest.mark.parametrize("name", RECORD_BASELINES)
-def test_a_peer_tells_records_off_a_line_from_records_on_it(name):
+def test_a_peer_separates_records_off_a_line_from_records_on_it(name):
     rng = np.random.default_rng(0)
     line = rng.normal(size=(600, 1)) * [1.0, 2.0, 3.0] + 0.05 * rng.normal(size=(600, 3))
     score = RECORD_BASELINES[name](line[:500], 0)
@@ -102,7 +102,7 @@ def test_rates_that_too_few_records_cannot_resolve_are_left_out():
     assert realised_rates(np.arange(2.0)) == {}
 
 
-def test_the_warning_says_what_to_do():
+def test_the_warning_gives_advice():
     card = RecordCard(score="combined", peers=card_with(model=0.90, knn=0.93))
     advice = knn_advice(card, "pump")
     assert "mean AUROC 0.930 against 0.900" in advice

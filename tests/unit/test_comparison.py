@@ -75,7 +75,7 @@ def test_what_lies_within_the_margins_is_no_worse(challenger):
     assert compared(challenger).verdict == "better"
 
 
-def test_a_rate_beyond_the_tolerance_is_no_worse_where_the_champion_is_further_off():
+def test_a_rate_beyond_the_tolerance_is_no_worse_if_the_champion_is_further_off():
     assert compared(replace(SOUND, flagged=40), replace(SOUND, flagged=80)).verdict == "better"
     assert compared(replace(SOUND, flagged=80), replace(SOUND, flagged=40)).verdict == "worse"
 
@@ -103,13 +103,13 @@ def test_few_known_anomalies_make_a_challenger_worse_and_not_degenerate():
     assert promoted_by(comparison) == {"always"}
 
 
-def test_a_rate_far_off_is_not_degenerate_where_the_champion_is_further_off():
+def test_a_rate_far_off_is_not_degenerate_if_the_champion_is_further_off():
     drifted = replace(SOUND, flagged=600)
     assert compared(replace(SOUND, flagged=120), drifted).verdict == "better"
     assert compared(replace(SOUND, flagged=600), drifted).verdict == "degenerate"
 
 
-def test_the_first_model_is_promoted_unless_it_is_degenerate_or_a_challenger_was_asked_for():
+def test_the_first_model_is_promoted_unless_it_is_degenerate_or_a_challenger_was_requested():
     first = compared(champion=None, records=0)
     assert first.verdict == "first"
     assert promoted_by(first) == {"if_better", "always", "manual"}

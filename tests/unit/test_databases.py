@@ -75,7 +75,7 @@ def test_a_server_that_does_not_answer_is_named_without_the_password():
     assert "sekret" not in str(caught.value)
 
 
-def test_a_locked_file_says_who_to_wait_for(tmp_path):
+def test_the_error_of_a_locked_file_names_who_to_wait_for(tmp_path):
     holder = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     engine = opened(f"sqlite:///{tmp_path / 'a.db'}?timeout=0.01")

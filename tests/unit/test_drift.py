@@ -155,7 +155,7 @@ def test_a_window_of_some_hours_is_no_drift_of_what_follows_the_time_of_day():
         assert moved.features == ("load",)
 
 
-def test_a_constant_feature_drifts_where_it_changes():
+def test_a_constant_feature_drifts_if_it_changes():
     records = pd.DataFrame({"flow": [5.0] * 500, "mode": ["on"] * 500})
     features = Features(numeric=("flow",), categorical=("mode",))
     profile = Profile.fit(records, drift_bins(features), np.linspace(0.01, 1, 100), 100)
@@ -184,7 +184,7 @@ def test_each_training_record_has_a_bin_and_bins_are_about_equally_full():
     assert sum(profile.p_values) == 500
 
 
-def test_categories_beyond_the_frequent_ones_share_a_bin():
+def test_rare_categories_share_a_bin():
     texts = pd.Series(
         [f"level {i}" for i in range(MAX_LEVEL_BINS + 5) for _ in range(MAX_LEVEL_BINS + 5 - i)], dtype="str"
     )

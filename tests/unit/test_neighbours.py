@@ -53,7 +53,7 @@ def test_the_rebuilt_distance_is_that_of_a_full_search(m, k):
     np.testing.assert_allclose(distance, [rebuilt_distance(points, query, k) for query in queries], rtol=1e-5)
 
 
-def test_fewer_points_than_asked_for_are_all_neighbours():
+def test_fewer_points_than_requested_are_all_neighbours():
     points = np.array([[0.0, 0.0], [0.0, 2.0]], dtype=np.float32)
     query = np.array([[0.0, 1.0]], dtype=np.float32)
     assert Neighbours(points).mean_distance(query, 10).tolist() == [1.0]

@@ -71,7 +71,7 @@ def test_weekdays_are_numbered_as_in_a_crontab(field, days):
     assert weekdays == days
 
 
-def test_either_the_day_or_the_weekday_suffices_where_both_are_restricted():
+def test_either_the_day_or_the_weekday_suffices_if_both_are_restricted():
     assert due_times("0 0 13 * fri", "UTC", datetime(2026, 1, 10, tzinfo=UTC), 3) == [
         "13 00:00",
         "16 00:00",

@@ -268,7 +268,7 @@ def test_an_entity_without_training_records_is_scored_by_the_model_of_all(tmp_pa
     assert [len(run) for run in series_set.trainings["all of rows"]] == [600, 40]  # without what is labelled
 
 
-def test_sets_are_found_by_name_and_wrong_ones_are_refused(tmp_path):
+def test_sets_are_found_by_name_and_wrong_names_are_refused(tmp_path):
     for name in ("b", "a"):
         write_set(tmp_path / name)
     assert [path.name for path in find_sets([tmp_path])] == ["a", "b"]

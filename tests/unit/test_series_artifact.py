@@ -155,7 +155,7 @@ def test_every_array_is_needed_in_its_shape_and_type_and_none_else(blob):
         (lambda document: document["config"].update(seed=-1), "wrong config.seed"),
     ],
 )
-def test_networks_that_are_not_as_the_manifest_says_are_refused(networks_blob, change, because):
+def test_networks_that_differ_from_the_manifest_are_refused(networks_blob, change, because):
     assert_refused(changed(networks_blob, change), because)
 
 

@@ -110,7 +110,7 @@ def test_entities_that_share_a_model_are_tried_with_a_shared_one(series):
     assert compare_with_baselines(shared, series, RATE).entities == 2
 
 
-def test_only_entities_with_a_model_of_their_own_are_tried_where_there_are_some(series):
+def test_entities_with_a_model_of_their_own_are_preferred(series):
     mixed = series | {"c": Series(np.arange(520), channels(520, 2))}
     model = fitted(mixed, fewest=550)
     assert [case.entity for case in cases_of(model, mixed)] == ["a", "b"]

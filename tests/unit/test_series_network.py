@@ -99,14 +99,14 @@ def train_briefly(members, **changes):
     return heard
 
 
-def test_each_epoch_of_networks_that_train_at_once_is_told():
+def test_each_epoch_of_networks_that_train_together_is_reported():
     heard = train_briefly(members=3)
     assert [(type(epoch), epoch.number, epoch.of) for epoch in heard] == [(Epoch, number, 4) for number in range(1, 5)]
     assert np.isfinite([epoch.elbo for epoch in heard]).all()
     assert {epoch.held_out_elbo for epoch in heard} == {None}
 
 
-def test_a_training_that_diverges_says_what_to_do():
+def test_a_training_that_diverges_is_refused_with_advice():
     with pytest.raises(ConfigError, match="their ELBO of epoch 1 is .*expected a finite number.*network = false"):
         train_briefly(members=1, LEARNING_RATE=1e30)
 

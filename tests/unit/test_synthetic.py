@@ -92,7 +92,7 @@ def test_kinds_that_do_not_apply_are_left_out(records, features, kinds):
     assert set(make(records, features)) == kinds
 
 
-def test_every_anomaly_differs_from_its_record_where_few_values_exist():
+def test_every_anomaly_differs_from_its_record_even_if_few_values_exist():
     records = pd.DataFrame({"a": [True, False] * 20, "b": [True, True, False, False] * 10})
     shuffled = make(records, Features(boolean=("a", "b")))["shuffled"]
     assert 0 < len(shuffled) < len(records)

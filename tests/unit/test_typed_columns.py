@@ -127,7 +127,7 @@ def entities(names, **key):
     return typed(frame, "pump_readings", monitor)
 
 
-def test_the_longest_names_that_fit_are_those_of_the_store():
+def test_the_limits_of_names_are_the_lengths_of_the_columns_of_the_store():
     columns = [anomalies.c.entity, scores.c.entity, trackers.c.entity]
     assert {column.type.length for column in columns} == {LONGEST_ENTITY}
     columns = [batches.c.after_key, batches.c.upto_key, anomalies.c.record_key, scores.c.record_key]
