@@ -88,7 +88,7 @@ def _entities(folder: Path) -> list[str]:
 
 
 def _run_tasks(tasks: list[Task], jobs: int, out: Path) -> int:
-    """Run tasks and return the number of failed ones."""
+    """Run tasks and return the number of failed tasks."""
     failed = len(tasks)
     for measurements in succeeded(run_task, tasks, jobs, _outcome):
         append(out, measurements)

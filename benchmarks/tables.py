@@ -44,7 +44,7 @@ class LabelledTable:
 
 
 def find_tables(places: Iterable[Path]) -> list[Path]:
-    """Return the .npz and .parquet files in the given folders and below, by name, without the excluded ones.
+    """Return the .npz and .parquet files in the given folders and below, by name, without the excluded files.
 
     Raises:
         UsageError: If a folder does not exist or has no table, or two tables share a name.

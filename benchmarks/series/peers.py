@@ -154,13 +154,13 @@ def _scaled(runs: Runs) -> tuple[Scale, Matrix]:
 
 
 def _windows(rows: Matrix) -> Matrix:
-    """Return each record with the nine before it, (n, 10 c); the first record stands for earlier ones."""
+    """Return each record with the nine before it, (n, 10 c); the first record stands for earlier records."""
     padded = np.vstack([np.repeat(rows[:1], WINDOW_ROWS - 1, axis=0), rows])
     return np.lib.stride_tricks.sliding_window_view(padded, WINDOW_ROWS, axis=0).reshape(len(rows), -1)
 
 
 def _past(rows: Matrix) -> Matrix:
-    """Return lags and averages of earlier records, and 1: (n, 4 c + 1); the first record stands for earlier ones."""
+    """Return lags and averages of earlier records, and 1: (n, 4 c + 1); the first record stands for earlier records."""
     padded = np.vstack([np.repeat(rows[:1], max(LAGS), axis=0), rows])
     lags = [padded[max(LAGS) - lag : len(padded) - lag] for lag in LAGS]
     before = lags[0]

@@ -80,7 +80,11 @@ def _calibration(results: pd.DataFrame) -> list[str]:
         for name, columns in THRESHOLDS.items()
     ]
     header = ["method and threshold", "models x seeds", "too few records", "median", "worst"]
-    header += [f"within {MAX_RATE_FACTOR:g}x", f"worst of those with {MIN_CALIBRATION_RECORDS}", "anomalies found"]
+    header += [
+        f"within {MAX_RATE_FACTOR:g}x",
+        f"worst of models with {MIN_CALIBRATION_RECORDS} records",
+        "anomalies found",
+    ]
     return markdown_table(header, rows)
 
 

@@ -22,7 +22,7 @@ def sensors(columns: int) -> list[str]:
 
 
 def write_records(path: Path, rows: int, columns: int, normal: int, seed: int = 0) -> None:
-    """Write the records to a Parquet file; the first `normal` of them have no anomaly."""
+    """Write the records to a Parquet file; the first `normal` records have no anomaly."""
     rng = np.random.default_rng(seed)
     mixing = rng.normal(size=(_STATES, columns))
     batches = _batches(rows, mixing, normal, rng)

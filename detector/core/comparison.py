@@ -23,7 +23,7 @@ _REFUSED_VERDICTS: tuple[Verdict, ...] = ("worse", "degenerate")
 
 @dataclass(frozen=True)
 class FlaggedCount:
-    """Number of records, and how many of them a model flags."""
+    """The number of records, and the number of records that a model flags."""
 
     flagged: int
     records: int
@@ -85,7 +85,7 @@ class Comparison:
         cells: of the challenger's matrix.
         records: held-out normal records that both were measured on; 0 if too few could be spared.
         seen_by_champion: held-out records that the champion was trained on, which flatters it.
-        notes: what could not be compared, and why.
+        notes: numbers that could not be compared, with the reasons.
     """
 
     challenger: Performance

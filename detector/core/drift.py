@@ -82,7 +82,7 @@ class Profile(Stored):
         features: the bins of each feature.
         p_values: calibration records in each bin of p-values.
         memory: number of consecutive p-values that carry as much information as one independent p-value.
-        tail: the p-values that signal drift: a change of any, or only a surplus of small ones.
+        tail: "any" if every change of the p-values is drift, "small" if only a surplus of small p-values is.
     """
 
     features: Annotated[dict[str, StoredBins], Field(min_length=1, max_length=100_000)]

@@ -106,7 +106,7 @@ def _whole(number: int) -> int:
     return (number + LANES - 1) // LANES * LANES
 
 
-# Functions of one float32. Coefficients are those of Moshier's Cephes library.
+# Functions of one float32, with the coefficients of Moshier's Cephes library.
 
 F = np.float32  # Numba reads a plain 0.5 as float64
 LOWEST, HIGHEST = F(-87.3), F(88.0)  # arguments that `_exp` can distinguish from zero and infinity
@@ -300,7 +300,7 @@ def reconstruction_distances(
 ) -> np.ndarray:
     """Return the distance to the best affine combination of the k nearest reference points, (n,) float64.
 
-    The arguments are those of `mean_distances`.
+    The arguments are the same as of `mean_distances`.
     """
     return _distances(index, (queries, searched, own), k, _REBUILT)
 

@@ -67,7 +67,7 @@ class Neighbours:
 
         The weights are those of locally linear embedding (Roweis & Saul, *Nonlinear Dimensionality Reduction
         by Locally Linear Embedding*, 2000), regularised by a fifth of the mean squared distance. The arguments
-        are those of `mean_distance`.
+        are the same as of `mean_distance`.
         """
         return self._measure(kernels.reconstruction_distances, queries, k, own)
 

@@ -25,7 +25,7 @@ class Attribution:
 
     Attributes:
         share: (n, f), not negative; the shares of a record sum to its score.
-        deviation: (n, f), the value less the expected one in standard deviations of training records; for a
+        deviation: (n, f), the value less the expected value in standard deviations of training records; for a
             feature of several cells, the length of the difference.
         expected: (n, d), standardised cells that would have been normal.
     """

@@ -32,7 +32,7 @@ class Networks:
         self._likelihoods = Likelihoods(arrays, architecture.likelihood, layout)
 
     def reconstruct(self, visible: Any, hidden: Any) -> dict[str, Any]:
-        """Encode and decode at the posterior mean: the fields of `posterior.Reconstruction`.
+        """Encode and decode at the posterior mean; return the fields of `posterior.Reconstruction`.
 
         Args:
             visible: (n, 1 or V or K, d).
@@ -42,7 +42,7 @@ class Networks:
         return self._reconstruction(z_mean, self._likelihoods.expected(self._halves.decode(z_mean)))
 
     def posterior(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Encode, draw, decode and measure: the fields of `posterior.Posterior` for those of `posterior.Inputs`."""
+        """Encode, draw, decode and measure `posterior.Inputs`; return the fields of `posterior.Posterior`."""
         visible, hidden, target, observed, noise = (
             self._for_members(inputs[name]) for name in ("visible", "hidden", "target", "observed", "draw")
         )  # (K, n, d), and (K, n, l) for the draw

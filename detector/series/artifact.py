@@ -40,7 +40,7 @@ class SeriesArtifact:
     """All data that scoring of series needs.
 
     Attributes:
-        features: the channels, numeric ones first.
+        features: the channels, numeric channels first.
         model: the model of all entities.
         rate: the false-positive rate that training was configured with.
         entities: number of training records by entity.

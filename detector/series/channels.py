@@ -137,7 +137,7 @@ class Channels:
 
 
 def bounded(values: np.ndarray) -> np.ndarray:
-    """Replace infinite values by the largest finite ones; missing values stay missing."""
+    """Replace infinite values by the largest finite values; missing values stay missing."""
     return np.clip(values, -MAX_VALUE, MAX_VALUE)
 
 

@@ -1,7 +1,7 @@
 """Deciles: the rank of each cell among the entity's training records.
 
 Entities differ in level, in unit and in how often a flag is set. But a tenth of each entity's training cells lies in
-each of its own deciles, so counts by decile can be added up over entities, whatever their mix.
+each of its deciles, so counts by decile can be added up over any mix of entities.
 
 A value that fills several deciles, such as a flag, is distributed over them by a hash of the entity's name and the
 record's time: as good as random, and independent of the other records.
@@ -43,7 +43,7 @@ class Deciles:
         return cls(np.stack(edges, axis=1))
 
     def assign(self, entity: str, series: Series) -> np.ndarray:
-        """Return the decile of each cell from 0 to 9, (n, c); -1 for values outside training, NaN for missing ones."""
+        """Return the decile of each cell from 0 to 9, (n, c); -1 for values outside training, NaN for missing values."""
         hashes, values = _hashes(entity, series.times), bounded(series.values)
         columns = [self._assign_column(channel, column, hashes) for channel, column in enumerate(values.T)]
         return np.where(np.isnan(values), np.nan, np.stack(columns, axis=1))

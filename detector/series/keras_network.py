@@ -1,6 +1,6 @@
 """Training of temporal variational autoencoders in Keras; the networks of many entities form one batched model.
 
-Notation: K members, one for each network; n records in a batch; d features, padded to those of the widest member.
+Notation: K members, one for each network; n records in a batch; d features, padded to the number of the widest member.
 All randomness (initial weights, noise, hidden channels, draws from the posterior) comes in as arrays.
 """
 

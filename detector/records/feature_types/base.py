@@ -31,7 +31,7 @@ class Cell:
     Attributes:
         kind: its likelihood.
         mean: the share of training records behind a standardised 0, for a cell that holds a probability.
-        scale: what a standardised 1 adds to that share.
+        scale: the share that a standardised 1 adds to the mean.
         unit: units of the data in a standardised 1, for a cell that holds a quantity.
     """
 
@@ -75,7 +75,7 @@ class Column:
 
     @classmethod
     def fit(cls, name: str, values: pd.Series, max_levels: int) -> "Column":
-        """Return the column learned from training values, at least one of them not null.
+        """Return the column learned from training values, which are not all null.
 
         Args:
             name: the feature.

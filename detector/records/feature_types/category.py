@@ -101,7 +101,7 @@ class CategoryColumn(Column):
         return [self.levels[position] for position in probable]
 
     def perturbed(self, values: pd.Series, rows: np.ndarray, rng: np.random.Generator) -> pd.Series:
-        """Return the values with the selected ones replaced by another level of training."""
+        """Return the values with the selected values replaced by another level of training."""
         texts = values.astype("str")
         if not rows.any():
             return texts

@@ -76,7 +76,7 @@ class FlagColumn(NullableColumn):
         return [self.high if high else self.low for high in is_high]
 
     def perturbed(self, values: pd.Series, rows: np.ndarray, _rng: np.random.Generator) -> pd.Series:
-        """Return the values with the selected ones flipped."""
+        """Return the values with the selected values flipped."""
         floats = as_floats(values)
         flipped = np.where(floats == self.high, self.low, self.high)
         return pd.Series(np.where(rows, flipped, floats), index=values.index).astype(values.dtype)

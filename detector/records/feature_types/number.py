@@ -91,7 +91,7 @@ class NumberColumn(NullableColumn):
         return [float(number) for number in numbers + self.offset]
 
     def perturbed(self, values: pd.Series, rows: np.ndarray, rng: np.random.Generator) -> pd.Series:
-        """Return the values with the selected ones moved up or down by 3 to 10 standard deviations."""
+        """Return the values with the selected values moved up or down by 3 to 10 standard deviations."""
         deviations = rng.uniform(*PERTURBED_DEVIATIONS, len(values)) * rng.choice([-1, 1], len(values))
         return _moved(values, np.where(rows, deviations * self.scale, 0))
 
@@ -120,7 +120,7 @@ def _quantile_grid(standard: np.ndarray) -> np.ndarray:
 
 
 def _moved(values: pd.Series, by: np.ndarray) -> pd.Series:
-    """Return moved numbers; integers stay integers, so that large ones keep their differences."""
+    """Return moved numbers; integers stay integers, so that large numbers keep their differences."""
     by = np.nan_to_num(by)  # finite, as opposite infinities have no sum
     if not pd.api.types.is_integer_dtype(values):
         return pd.Series(as_floats(values) + by, index=values.index)
