@@ -43,7 +43,7 @@ class Deciles:
         return cls(np.stack(edges, axis=1))
 
     def assign(self, entity: str, series: Series) -> np.ndarray:
-        """Return the decile of each cell from 0 to 9, (n, c); -1 for values outside training, NaN for missing values."""
+        """Return the decile of each cell from 0 to 9, (n, c); -1 for values outside training, NaN if missing."""
         hashes, values = _hashes(entity, series.times), bounded(series.values)
         columns = [self._assign_column(channel, column, hashes) for channel, column in enumerate(values.T)]
         return np.where(np.isnan(values), np.nan, np.stack(columns, axis=1))
