@@ -1,9 +1,9 @@
-"""Benchmark of attribution, how often the changed feature is the first cause: ``python -m benchmarks.attribution``.
+"""Benchmark of attribution: how often the changed feature is the first cause. Run ``python -m benchmarks.attribution``.
 
 Normal records that were not in training are changed in one feature: a number moves by a number of standard
-deviations, up and down, or a category becomes another one. Two simulated plants have six numbers and a mode: in one
-the features are independent, in the other two causes drive all of them. With --data, numbers of real tables move.
-Progress goes to stderr, the tables to stdout.
+deviations, up and down, or a category becomes another category. Two simulated plants have six numbers and a mode:
+in one plant the features are independent, in the other two causes drive all features. With --data, numbers of real
+tables move. Progress goes to stderr, the tables to stdout.
 """
 
 import argparse
@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.options import positive
-from benchmarks.processes import say, succeeded
+from benchmarks.processes import print_progress, succeeded
 from benchmarks.protocol import split
 from benchmarks.report import markdown_table
 from benchmarks.tables import cut, find_tables, read_table
+from detector.core.subsample import subsample_evenly
 from schemas.errors import PlumblineError
 
 DEVIATIONS = (3.0, 6.0, 10.0)
@@ -34,7 +35,7 @@ MAX_FEATURES = 12  # of a real table, a subsample
 
 @dataclass(frozen=True)
 class Task:
-    """Changes to normal records of one table; without a path, of a simulated plant."""
+    """Changes to normal records of one table, or of a simulated plant if there is no path."""
 
     name: str
     path: Path | None
@@ -60,11 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         tasks = _tasks(options)
     except PlumblineError as exc:
-        say(str(exc))
+        print_progress(str(exc))
         return 2
     rates = list(succeeded(run_task, tasks, options.jobs, lambda _rates: "done"))
     if rates:
-        sys.stdout.write(summary([rate for of_task in rates for rate in of_task]))
+        sys.stdout.write(summary([rate for task_rates in rates for rate in task_rates]))
     return 0 if len(rates) == len(tasks) else 1
 
 
@@ -96,7 +97,7 @@ def run_task(task: Task) -> list[HitRate]:
     for change, feature, changed in changes(normal, fresh, categorical):
         share = model.attribution(changed)
         hits.setdefault(change, []).extend(share.idxmax(axis=1) == feature)
-    return [HitRate(task.name, change, float(np.mean(of_change))) for change, of_change in hits.items()]
+    return [HitRate(task.name, change, float(np.mean(is_hit))) for change, is_hit in hits.items()]
 
 
 def _records(task: Task) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
@@ -113,10 +114,9 @@ def _records(task: Task) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
 def changes(
     normal: pd.DataFrame, fresh: pd.DataFrame, categorical: tuple[str, ...]
 ) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Yield each change, its feature, and the changed records. Numbers with fewer than three values stay."""
+    """Yield each change, its feature, and the changed records. Numbers with fewer than three values are left out."""
     numbers = [name for name in normal if name not in categorical and normal[name].nunique() > 2]
-    chosen = np.unique(np.linspace(0, len(numbers) - 1, min(len(numbers), MAX_FEATURES)).round().astype(int))
-    for name in (numbers[position] for position in chosen):
+    for name in (numbers[position] for position in subsample_evenly(len(numbers), MAX_FEATURES)):
         for deviations in DEVIATIONS:
             for sign in (-1, 1):
                 moved = fresh[name] + sign * deviations * normal[name].std()

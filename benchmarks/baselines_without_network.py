@@ -37,7 +37,7 @@ def fit_control(name: str, train: pd.DataFrame, categorical: tuple[str, ...]) ->
 
 
 def _coordinates(encoder: Encoder, records: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return points (n, 2 d), scaled so that distances are as in one view, and violations (n,)."""
+    """Return points (n, 2 d), scaled so that distances compare with those in one view, and violations (n,)."""
     matrix = encoder.encode(records)
     views = squash(np.hstack([matrix.standard, matrix.quantile])) / np.sqrt(2)
     return views.astype(np.float32), matrix.violations.astype(np.float64)

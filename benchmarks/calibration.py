@@ -23,18 +23,18 @@ from scipy.stats import betabinom
 
 from benchmarks.methods import DEFAULT, calibrated
 from benchmarks.options import positive
-from benchmarks.processes import say, succeeded
+from benchmarks.processes import print_progress, succeeded
 from benchmarks.protocol import RATES, split
 from benchmarks.report import markdown_table
 from benchmarks.tables import LabelledTable, Mask, Vector, cut, find_tables, read_table
 from detector.core.calibration import benjamini_hochberg, conformal_rank
 from schemas.errors import PlumblineError
 
-CHEAP = "control_knn"
-LEVEL = 0.1  # false discovery rate of a mixed batch
-NORMAL_TO_ANOMALIES = 9  # in a mixed batch
+FAST_METHOD = "control_knn"
+FALSE_DISCOVERY_RATE = 0.1  # of a mixed batch
+NORMAL_TO_ANOMALIES = 9  # normal records for each anomaly of a mixed batch
 MAX_ANOMALIES = 100  # in a mixed batch
-BAND = (0.005, 0.995)
+BAND_QUANTILES = (0.005, 0.995)  # of the number of flagged records in theory
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         tasks = _tasks(options)
     except PlumblineError as exc:
-        say(str(exc))
+        print_progress(str(exc))
         return 2
     results = list(succeeded(run_task, tasks, options.jobs, lambda _result: "done"))
     if results:
-        sys.stdout.write(summary([check for checks, _ in results for check in checks], [one for _, one in results]))
+        sys.stdout.write(
+            summary([check for checks, _ in results for check in checks], [discovery for _, discovery in results])
+        )
     return 0 if len(results) == len(tasks) else 1
 
 
@@ -99,13 +101,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _tasks(options: argparse.Namespace) -> list[Task]:
-    """Return the tasks of all tables, the long ones first."""
+    """Return the tasks of all tables, long tasks first."""
     paths = []
     for path in find_tables(options.data):
         table = read_table(path)
         if table.kind == "numeric" and (~table.is_anomaly).sum() >= options.min_normal:
             paths.append(path)
-    splits = ((DEFAULT, options.vae_splits), (CHEAP, options.splits))
+    splits = ((DEFAULT, options.vae_splits), (FAST_METHOD, options.splits))
     return [
         Task(path, options.max_normal, method, seed)
         for method, count in splits
@@ -119,10 +121,10 @@ def run_task(task: Task) -> tuple[list[RateCheck], Discovery]:
     part = split(_table(task.path, task.max_normal), task.seed)
     p_values = calibrated(task.method, part, task.seed)
     normal, anomalous = p_values.values[~part.is_anomaly], p_values.values[part.is_anomaly]
-    whose = (task.path.stem, task.method, task.seed)
-    checks = [RateCheck(*whose, rate, *rate_on(normal, p_values.calibrated_on, rate)) for rate in RATES]
+    subject = (task.path.stem, task.method, task.seed)
+    checks = [RateCheck(*subject, rate, *rate_on(normal, p_values.calibrated_on, rate)) for rate in RATES]
     batch, is_anomaly = mixed_batch(normal, anomalous, np.random.default_rng(task.seed))
-    return checks, Discovery(*whose, *discovered(batch, is_anomaly))
+    return checks, Discovery(*subject, *discovered(batch, is_anomaly))
 
 
 @lru_cache(maxsize=1)
@@ -136,7 +138,7 @@ def rate_on(p_values: Vector, calibrated_on: int, rate: float) -> tuple[float, s
     """Return the share of n normal records flagged at a rate, and its place: below, inside or above the band."""
     flagged = int((p_values <= rate).sum())
     rank = conformal_rank(rate, calibrated_on)
-    low, high = (betabinom.ppf(edge, len(p_values), rank, calibrated_on + 1 - rank) for edge in BAND)
+    low, high = (betabinom.ppf(edge, len(p_values), rank, calibrated_on + 1 - rank) for edge in BAND_QUANTILES)
     place = "below" if flagged < low else "above" if flagged > high else "inside"
     return flagged / len(p_values), place
 
@@ -153,7 +155,7 @@ def mixed_batch(normal: Vector, anomalous: Vector, rng: np.random.Generator) -> 
 
 def discovered(p_values: Vector, is_anomaly: Mask) -> tuple[float, float]:
     """Return the false discovery proportion (0 if no record is flagged), and the share of flagged anomalies."""
-    flagged = benjamini_hochberg(p_values, LEVEL)
+    flagged = benjamini_hochberg(p_values, FALSE_DISCOVERY_RATE)
     return float((flagged & ~is_anomaly).sum() / max(flagged.sum(), 1)), float(flagged[is_anomaly].mean())
 
 
@@ -161,16 +163,18 @@ def summary(rates: Sequence[RateCheck], discoveries: Sequence[Discovery]) -> str
     """Return the rates of each method by table, as Markdown."""
     checks, batches = (pd.DataFrame([asdict(line) for line in lines]) for lines in (rates, discoveries))
     lines = _by_place(checks)
-    for method, of_method in batches.groupby("method", sort=False):
-        lines += ["", f"### {method}", "", *_by_table(checks[checks["method"] == method], of_method)]
+    for method, discoveries_of_method in batches.groupby("method", sort=False):
+        lines += ["", f"### {method}", "", *_by_table(checks[checks["method"] == method], discoveries_of_method)]
     return "\n".join(lines) + "\n"
 
 
 def _by_place(checks: pd.DataFrame) -> list[str]:
     rows = []
-    for (method, rate), of_rate in checks.groupby(["method", "rate"], sort=False):
-        shares = [f"{(of_rate['place'] == place).mean():.1%}" for place in ("below", "inside", "above")]
-        rows.append([f"{method} at {rate:g}", f"{len(of_rate)}", f"{of_rate['realised'].mean():.4f}", *shares])
+    for (method, rate), checks_of_rate in checks.groupby(["method", "rate"], sort=False):
+        shares = [f"{(checks_of_rate['place'] == place).mean():.1%}" for place in ("below", "inside", "above")]
+        rows.append(
+            [f"{method} at {rate:g}", f"{len(checks_of_rate)}", f"{checks_of_rate['realised'].mean():.4f}", *shares]
+        )
     return markdown_table(["method and rate", "table and split", "mean", "below", "inside", "above"], rows)
 
 

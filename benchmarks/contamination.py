@@ -1,4 +1,4 @@
-"""Benchmark of anomalies among the training records: ``python -m benchmarks.contamination --data DIR``.
+"""Benchmark of training on records with anomalies among them: ``python -m benchmarks.contamination --data DIR``.
 
 Half of the anomalies of a table are test records, together with other normal records; the others are mixed into the
 training records up to the given share. So every share is measured on the same records.
@@ -18,7 +18,7 @@ from sklearn.metrics import average_precision_score
 
 from benchmarks.methods import DEFAULT, run
 from benchmarks.options import positive
-from benchmarks.processes import say, succeeded
+from benchmarks.processes import print_progress, succeeded
 from benchmarks.protocol import Split
 from benchmarks.report import markdown_table
 from benchmarks.tables import LabelledTable, Vector, cut, find_tables, read_table
@@ -59,9 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         tasks = _tasks(options)
     except PlumblineError as exc:
-        say(str(exc))
+        print_progress(str(exc))
         return 2
-    precisions = list(succeeded(run_task, tasks, options.jobs, lambda one: f"AP {one.average_precision:.3f}"))
+    precisions = list(
+        succeeded(run_task, tasks, options.jobs, lambda precision: f"AP {precision.average_precision:.3f}")
+    )
     if precisions:
         sys.stdout.write(summary(precisions))
     return 0 if len(precisions) == len(tasks) else 1
@@ -78,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _tasks(options: argparse.Namespace) -> list[Task]:
-    """Return the tasks of all tables with enough anomalies, the long ones first.
+    """Return the tasks of all tables with enough anomalies, long tasks first.
 
     Raises:
         UsageError: If no table has enough anomalies.
@@ -141,7 +143,7 @@ def _table(path: Path, max_rows: int) -> LabelledTable:
 def dirty_split(table: LabelledTable, share: float, seed: int) -> Split:
     """Split into half of the normal records with anomalies, for training, and the other half with held-out anomalies.
 
-    The anomalies of a smaller share are the first ones of a larger share, and the test records are the same.
+    The anomalies of a smaller share are the first anomalies of a larger share; the test records are the same.
     """
     rng = np.random.default_rng(seed)
     normal, anomalies = (rng.permutation(np.flatnonzero(table.is_anomaly == label)) for label in (False, True))

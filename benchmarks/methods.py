@@ -1,4 +1,4 @@
-"""Every method of the benchmark by name, run on one split."""
+"""All methods of the benchmark on labelled tables by name, and how to run each on a split."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING

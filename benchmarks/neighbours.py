@@ -1,7 +1,7 @@
 """Benchmark of the neighbour search: ``python -m benchmarks.neighbours --data DIR``.
 
 Local reconstruction among the encoded training records, without a network, is computed twice: in the cells that a
-search probes, and in all cells, which is exact. Tables so small that both are the same are left out.
+search probes, and in all cells, which is exact. Small tables, for which both are the same, are left out.
 Progress goes to stderr, the table to stdout.
 """
 
@@ -16,11 +16,11 @@ import pandas as pd
 from sklearn.metrics import average_precision_score
 
 from benchmarks.options import positive
-from benchmarks.processes import say, succeeded
+from benchmarks.processes import print_progress, succeeded
 from benchmarks.protocol import split
 from benchmarks.report import markdown_table
 from benchmarks.tables import cut, find_tables, read_table
-from detector.core.neighbours import PROBED, TYPICAL, Neighbours
+from detector.core.neighbours import MEAN_CELL_POINTS, PROBED_CELLS, Neighbours
 from detector.records.encoder import Encoder, squash
 from schemas.config import ModelConfig
 from schemas.errors import PlumblineError
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         paths = find_tables(options.data)
     except PlumblineError as exc:
-        say(str(exc))
+        print_progress(str(exc))
         return 2
     tasks = [Task(path, options.max_rows, seed) for path in paths for seed in range(options.splits)]
     results = list(succeeded(compare, tasks, options.jobs, lambda _result: "done"))
@@ -83,7 +83,7 @@ def compare(task: Task) -> Comparison | None:
     table = cut(read_table(task.path), task.max_rows)
     part = split(table, task.seed)
     train = part.train.head(DEFAULTS.max_reference)
-    if len(train) <= PROBED * TYPICAL:
+    if len(train) <= PROBED_CELLS * MEAN_CELL_POINTS:
         return None
     numeric = tuple(str(name) for name in train if name not in part.categorical)
     encoder = Encoder.fit(train, Features(numeric=numeric, categorical=part.categorical), DEFAULTS.max_levels)

@@ -1,10 +1,10 @@
-"""Types of command-line options that the benchmarks share."""
+"""Parsers of command-line options that the benchmarks share."""
 
 import argparse
 
 
 def positive(text: str) -> int:
-    """Return a number of 1 or more."""
+    """Parse a number of 1 or more."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected a number of 1 or more, received {text}")
@@ -12,10 +12,10 @@ def positive(text: str) -> int:
 
 
 def seeds(text: str) -> tuple[int, ...]:
-    """Return comma-separated numbers."""
+    """Parse comma-separated numbers."""
     return tuple(int(part) for part in text.split(","))
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Return comma-separated names."""
+    """Parse comma-separated names."""
     return tuple(text.split(","))

@@ -1,4 +1,4 @@
-"""Tasks of a benchmark in a pool of processes."""
+"""A pool of processes for the tasks of a benchmark, with progress on standard error."""
 
 import os
 import signal
@@ -43,10 +43,10 @@ def succeeded(
         error = future.exception()
         if not error:
             yield future.result()
-        say(f"[{number}/{len(tasks)}] {task}: {f'failed: {error}' if error else outcome(future.result())}")
+        print_progress(f"[{number}/{len(tasks)}] {task}: {f'failed: {error}' if error else outcome(future.result())}")
 
 
-def say(text: str) -> None:
+def print_progress(text: str) -> None:
     """Print a line on standard error."""
     sys.stderr.write(text + "\n")
 

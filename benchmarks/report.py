@@ -9,7 +9,7 @@ from benchmarks.methods import DEFAULT, METHODS
 from benchmarks.results import RATE_COLUMNS
 
 QUALITY = ("auroc", "average_precision")
-TIE = 0.005  # half a point: the noise of a split
+MAX_TIE_GAIN = 0.005  # differences up to half a point are ties: the noise of a split
 
 
 def summary(results: pd.DataFrame) -> str:
@@ -58,8 +58,8 @@ def _means(auroc: pd.DataFrame, precision: pd.DataFrame, by_table: pd.DataFrame)
             f"{precision[method].mean():.4f}",
             *(f"{rank[method]:.1f}" for rank in ranks),
             f"{middle.loc[method, 'fit_seconds']:.2f}",
-            _number(middle.loc[method, "score_rows_per_second"], ",.0f"),
-            *(_number(rates.loc[method, column], ".4f") for column in RATE_COLUMNS),
+            number_text(middle.loc[method, "score_rows_per_second"], ",.0f"),
+            *(number_text(rates.loc[method, column], ".4f") for column in RATE_COLUMNS),
         ]
         for method in precision.mean().sort_values(ascending=False).index
     ]
@@ -76,9 +76,9 @@ def _comparisons(auroc: pd.DataFrame, precision: pd.DataFrame) -> list[str]:
 
 def _against(quality: pd.DataFrame, other: str) -> list[str]:
     gain = (quality[DEFAULT] - quality[other]).dropna()
-    wins, losses = int((gain > TIE).sum()), int((gain < -TIE).sum())
+    wins, losses = int((gain > MAX_TIE_GAIN).sum()), int((gain < -MAX_TIE_GAIN).sum())
     counts = f"{wins}/{len(gain) - wins - losses}/{losses}"
-    return [_number(gain.mean(), "+.4f"), counts, _number(_wilcoxon_p(gain), ".3g")]
+    return [number_text(gain.mean(), "+.4f"), counts, number_text(_wilcoxon_p(gain), ".3g")]
 
 
 def _wilcoxon_p(gain: pd.Series) -> float:
@@ -86,11 +86,12 @@ def _wilcoxon_p(gain: pd.Series) -> float:
     return float(wilcoxon(gain).pvalue) if gain.any() else 1.0
 
 
-def _number(value: float, form: str) -> str:
-    return "" if pd.isna(value) else format(value, form)
-
-
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines of a table; all columns but the first are numbers."""
     rule = ["---", *("---:" for _ in header[1:])]
     return ["| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)]
+
+
+def number_text(value: float, form: str) -> str:
+    """Format a number; empty if it is missing."""
+    return "" if pd.isna(value) else format(value, form)

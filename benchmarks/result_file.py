@@ -17,7 +17,7 @@ class ResultFile:
 
     Attributes:
         columns: of a line, in order.
-        texts: the columns that are read as text, whatever they look like.
+        texts: the columns that are read as text, even if they hold numbers.
         key: the columns that identify a measurement.
     """
 

@@ -3,7 +3,7 @@
 DIR holds one folder for each set. A method is fitted to the train rows of each entity, or of the whole set if a test
 entity has none, and scores every test row in order: nothing is taken from the test part, and no detection is extended
 over an anomaly (no point adjustment). Results are appended to a CSV file as they are measured; a run with the same file
-continues the last one. Progress goes to stderr, the summary to stdout.
+continues the last run. Progress goes to stderr, the summary to stdout.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from benchmarks.options import names, positive, seeds
-from benchmarks.processes import say, succeeded
+from benchmarks.processes import print_progress, succeeded
 from benchmarks.protocol import timed
 from benchmarks.series.data import SeriesSet, find_sets, read_set
 from benchmarks.series.measures import Measurement, Subject, measure
@@ -47,10 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         failed = 0 if options.summary_only else _run_tasks(_tasks(options), options.jobs, options.out)
         results = read_results(options.out)
     except PlumblineError as exc:
-        say(str(exc))
+        print_progress(str(exc))
         return 2
     except KeyboardInterrupt:
-        say(f"Stopped. {options.out} keeps the results so far; the same command continues from there.")
+        print_progress(f"Stopped. {options.out} keeps the results so far; the same command continues from there.")
         return 130
     if len(results):
         sys.stdout.write(summary(results))
@@ -88,7 +88,7 @@ def _entities(folder: Path) -> list[str]:
 
 
 def _run_tasks(tasks: list[Task], jobs: int, out: Path) -> int:
-    """Run tasks and return the number of failed ones."""
+    """Run tasks and return the number of failed tasks."""
     failed = len(tasks)
     for measurements in succeeded(run_task, tasks, jobs, _outcome):
         append(out, measurements)

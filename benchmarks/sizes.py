@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.processes import completed, say
+from benchmarks.processes import completed, print_progress
 from benchmarks.protocol import timed
 from benchmarks.report import markdown_table
 from benchmarks.tables import find_tables, read_table
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         paths = find_tables(options.data)
     except PlumblineError as exc:
-        say(str(exc))
+        print_progress(str(exc))
         return 2
     costs = [cost for number, path in enumerate(paths, start=1) if (cost := _costs(path, f"[{number}/{len(paths)}]"))]
     if costs:
@@ -64,10 +64,10 @@ def _costs(path: Path, place: str) -> tuple[Cost, Cost] | None:
         [(_, future)] = completed(measure, [Task(path, is_fitted)], 1)  # a pool of its own, so a fresh process
         error = future.exception()
         if error:
-            say(f"{place} {path.stem}: {error}")
+            print_progress(f"{place} {path.stem}: {error}")
             return None
         costs.append(future.result())
-    say(f"{place} {path.stem}: fitted in {costs[1].fit_seconds:.1f} s")
+    print_progress(f"{place} {path.stem}: fitted in {costs[1].fit_seconds:.1f} s")
     return costs[0], costs[1]
 
 

@@ -1,4 +1,4 @@
-"""Labelled tables: found in folders, read from .npz and .parquet files, cut to a size."""
+"""Labelled tables: search in folders, reading of .npz and .parquet files, subsamples."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ NOT_FEATURES = {
 }
 # The published test part of a table whose training part is in the benchmark already.
 LEFT_OUT = frozenset({"nsl_kdd_test"})
-# In a folder of this name every column is nominal, flags stored as integers too.
+# In a folder of this name every column is nominal, even flags that are stored as integers.
 NOMINAL_FOLDER = "categorical"
 
 
@@ -44,7 +44,7 @@ class LabelledTable:
 
 
 def find_tables(places: Iterable[Path]) -> list[Path]:
-    """Return the .npz and .parquet files in the given folders and below, by name, without the excluded ones.
+    """Return the .npz and .parquet files in the given folders and below, by name, without the excluded files.
 
     Raises:
         UsageError: If a folder does not exist or has no table, or two tables share a name.

@@ -1,6 +1,6 @@
 """The benchmark on labelled tables, run as ``python -m benchmarks.tabular --data DIR``.
 
-Results are appended to a CSV file as they come, and a run with the same file continues where the last one ended.
+Results are appended to a CSV file as they are measured; a run with the same file continues the last run.
 Progress goes to stderr, the summary to stdout.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.methods import METHODS, available_methods, check_methods, fits, run
 from benchmarks.options import names, positive, seeds
-from benchmarks.processes import say, succeeded
+from benchmarks.processes import print_progress, succeeded
 from benchmarks.protocol import Measurement, measure, split
 from benchmarks.report import summary
 from benchmarks.results import Done, append, open_results, read_results
@@ -44,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         failed = 0 if options.summary_only else _run_all(options)
         results = read_results(options.out)
     except PlumblineError as exc:
-        say(str(exc))
+        print_progress(str(exc))
         return 2
     except KeyboardInterrupt:
-        say(f"Stopped. {options.out} has the results so far; the same command continues from there.")
+        print_progress(f"Stopped. {options.out} has the results so far; the same command continues from there.")
         return 130
     if len(results):
         sys.stdout.write(summary(results))
@@ -67,10 +67,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run_all(options: argparse.Namespace) -> int:
-    """Run the tasks that the results file lacks; return how many failed."""
+    """Run the tasks that the results file lacks; return the number of failed tasks."""
     methods = check_methods(options.methods) if options.methods else available_methods()
     if len(methods) < len(METHODS) and not options.methods:
-        say("PyOD is not installed: its VAE, AutoEncoder and ECOD are left out.")
+        print_progress("PyOD is not installed: its VAE, AutoEncoder and ECOD are left out.")
     paths = find_tables(options.data)
     done = open_results(options.out)
     tasks = [

@@ -1,6 +1,6 @@
-"""Tracked thresholds on simulated streams of scores, run as ``python -m benchmarks.tracking``.
+"""Benchmark of tracked thresholds on simulated streams of scores, run as ``python -m benchmarks.tracking``.
 
-The streams are of the kinds that the constants of `detector.series.threshold_tracking` were chosen on, drawn with
+The streams are of the kinds that the constants of `detector.core.threshold_tracking` were chosen on, drawn with
 another seed: smooth scores that stay calm, have heavy tails, rise, shift permanently, wander, go in cycles or in
 bursts, each with a few incidents of 5 to 400 records. The tracker is compared with a fixed conformal threshold and
 with plain tracking, in which every flagged record counts.
@@ -20,10 +20,10 @@ from benchmarks.series.events import event_recall, events, false_rate, fixed_ala
 from benchmarks.series.peers import smooth
 
 RATE = 0.01
-REFERENCE, RECORDS = 1_000, 12_000
+REFERENCE, RECORDS = 1_000, 12_000  # records to calibrate with, and records of the stream
 KINDS = ("calm", "heavy tails", "rise", "shift", "wander", "cycles", "bursts")
 SMOOTHING_RECORDS = 4  # half-life, about that of a series model's scores
-MIN_RECORDS_BETWEEN = 50  # two incidents
+MIN_RECORDS_BETWEEN = 50  # incidents
 
 Threshold = Callable[[Vector, Vector], Mask]  # reference and scores to alarms
 
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def draw(kind: str, rng: np.random.Generator) -> Stream:
-    """Draw a stream of a kind of `KINDS`."""
+    """Draw a stream of one of `KINDS`."""
     n = REFERENCE + RECORDS
     noise = np.log1p(rng.pareto(2.5, n) if kind == "heavy tails" else rng.gamma(1, 1, n))
     scores = 3 * smooth(noise - noise.mean(), SMOOTHING_RECORDS) + _level(kind, n, rng)
@@ -110,7 +110,7 @@ def table_row(threshold: Threshold, streams: Sequence[Stream]) -> list[str]:
 
 
 def plain(step: float) -> Threshold:
-    """Return adaptive conformal inference as published; its unit step is the median's distance to the 99 % quantile."""
+    """Return published adaptive conformal inference; a step of 1 is the median's distance to the 99 % quantile."""
 
     def alarms(reference: Vector, scores: Vector) -> Mask:
         threshold = float(np.quantile(reference, 1 - RATE))

@@ -1,4 +1,4 @@
-"""The model library of Plumbline: frames and arrays in, frames and arrays out.
+"""The model library of Plumbline: detectors of anomalies in data frames.
 
 It uses no SQL, no clock and no environment; only `detector.core.threads` starts threads.
 `VAEDetector` is its scikit-learn interface.

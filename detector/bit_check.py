@@ -1,6 +1,6 @@
-"""Checks on this machine that a record's numbers have the same bits in every batch, at every place and in every thread.
+"""A check that a record's scores have the same bits in every batch, at every place in it and in every thread.
 
-The promise holds by construction (see `core.kernels`); this tests it with the processor and the libraries at hand.
+The promise holds by construction (see `core.kernels`); the check tests it with this machine's processor and libraries.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,9 +19,9 @@ from detector.records.encoder import Layout
 from detector.records.network import Networks
 from detector.series.network import TemporalNetwork, shapes
 
-ROWS = 5_000
+CHECKED_ROWS = 5_000
 BATCH_SIZES = (1, 7, 16, 20, 300, 4_096, 5_000)
-MAX_SINGLE_ROWS = 64  # scored one by one, and moved to every place of a batch of so many
+MAX_SINGLE_ROWS = 64  # computed one by one, and at every place of a batch of this size
 WIDTHS = (1, 3, 8, 14, 38, 64, 76, 128, 190)
 
 Function = Callable[[np.ndarray], np.ndarray]
@@ -30,7 +30,7 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class BitCheck:
-    """One function that was tried.
+    """The result for one function.
 
     Attributes:
         name: the function and its sizes.
@@ -47,10 +47,10 @@ class BitCheck:
 
 
 def check_bits() -> Iterator[BitCheck]:
-    """Try every compiled kernel and both kinds of network in many sizes; the checks come as they are made."""
+    """Check every compiled kernel and both kinds of network in many sizes; yield each result as soon as it is known."""
     rng = np.random.default_rng(0)
     for name, width, function in _functions(rng):
-        rows = rng.standard_normal((ROWS, width)).astype(np.float32)
+        rows = rng.standard_normal((CHECKED_ROWS, width)).astype(np.float32)
         yield BitCheck(name, _largest_difference(function, rows))
 
 
@@ -105,26 +105,30 @@ def _temporal(network: TemporalNetwork, rows: np.ndarray) -> np.ndarray:
 
 
 def _largest_difference(function: Function, rows: np.ndarray) -> float:
-    """The largest difference between the results for a record in one batch and in others."""
+    """Return the largest difference between the results for a record in different batches."""
     whole = function(rows)
     differences = [_in_batches(function, rows, whole, size) for size in BATCH_SIZES[1:]]
-    differences.append(_apart(function(rows[::-1])[::-1], whole))
-    few = rows[:MAX_SINGLE_ROWS]
-    for shift in range(len(few)):
-        differences.append(_apart(function(rows[shift : shift + 1]), whole[shift : shift + 1]))
-        differences.append(_apart(np.roll(function(np.roll(few, shift, axis=0)), -shift, axis=0), whole[: len(few)]))
+    differences.append(_largest_gap(function(rows[::-1])[::-1], whole))
+    single_rows = rows[:MAX_SINGLE_ROWS]
+    for shift in range(len(single_rows)):
+        differences.append(_largest_gap(function(rows[shift : shift + 1]), whole[shift : shift + 1]))
+        differences.append(
+            _largest_gap(
+                np.roll(function(np.roll(single_rows, shift, axis=0)), -shift, axis=0), whole[: len(single_rows)]
+            )
+        )
     return float(max(differences))
 
 
 def _in_batches(function: Function, rows: np.ndarray, whole: np.ndarray, size: int) -> float:
-    """The same for batches of one size, computed in two threads, from memory that is not aligned."""
+    """Return the difference for batches of one size, computed in two threads, from memory that is not aligned."""
     buffer = np.empty(rows.nbytes + 4, dtype=np.uint8)
     unaligned = buffer[4:].view(np.float32).reshape(rows.shape)
     unaligned[:] = rows
     parts = np.split(unaligned, range(size, len(rows), size))
-    return _apart(np.concatenate(in_threads(function, parts, threads=2)), whole)
+    return _largest_gap(np.concatenate(in_threads(function, parts, threads=2)), whole)
 
 
-def _apart(one: np.ndarray, other: np.ndarray) -> float:
+def _largest_gap(one: np.ndarray, other: np.ndarray) -> float:
     is_equal = (one == other) | (np.isnan(one) & np.isnan(other))
     return float(np.max(np.where(is_equal, 0, np.abs(one - other)), initial=0))

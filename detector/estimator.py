@@ -28,7 +28,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     """Anomaly detector for records of mixed types, trained on normal records.
 
     Args:
-        score_name: which anomaly score decides; see docs/method.md. (scikit-learn keeps `score` for a method.)
+        score_name: the anomaly score that decides; see docs/method.md. (scikit-learn keeps `score` for a method.)
         false_positive_rate: share of normal records that `predict` may flag. "auto" is 1 %, or the rate at which
             one calibration record is flagged if that is more.
         threshold: "conformal" (by rank) or "pot" (with a generalised Pareto tail, for rates below the ranks).
@@ -38,12 +38,12 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         kind: "vae", or "autoencoder" for the plain baseline.
         members, hidden, latent, beta, steps, batch_size, neighbours, max_reference, trim: hyper-parameters, described
             in `schemas.config.ModelConfig`.
-        random_state: seed of everything random in training.
+        random_state: seed of all randomness in training.
 
     Attributes:
         artifact_: the trained model as data.
-        false_positive_rate_: the rate in force.
-        offset_: score_samples less offset_ is decision_function.
+        false_positive_rate_: the false-positive rate of the threshold.
+        offset_: `decision_function` is `score_samples` less `offset_`.
 
     Examples:
         >>> X = np.random.default_rng(0).normal(size=(200, 3))
@@ -92,7 +92,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803, ARG002
-        """Train on normal records; a fifth of them, drawn at random, calibrates instead.
+        """Train on normal records, except for a random fifth, which calibrates.
 
         Args:
             X: DataFrame of mixed types or array (n, d) of normal records; nulls allowed.
@@ -168,12 +168,12 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             sha256: the digest recorded when the blob was written; without one, only the content is checked.
 
         Raises:
-            ArtifactError: If the blob is not what was written.
+            ArtifactError: If the blob is damaged or was changed.
         """
         artifact = load_artifact(blob, sha256 or digest(blob))
         config = artifact.config
         parameters = {name: getattr(config, name) for name in _CONFIG_PARAMETERS}
-        others = artifact.about.get(_PARAMETERS, {})  # only models of a detector have them
+        others = artifact.about.get(_PARAMETERS, {})  # only artifacts of `VAEDetector` have them
         parameters |= {name: others[name] for name in _OTHER_PARAMETERS if name in others}
         detector = cls(random_state=config.seed, score_name=config.score, **parameters)
         detector.false_positive_rate_ = artifact.decision.rate or DEFAULT_RATE
@@ -271,7 +271,7 @@ def _is_numeric(records: pd.DataFrame) -> bool:
 
 
 def _with_whole_codes(records: pd.DataFrame, nominal: Iterable[str]) -> pd.DataFrame:
-    """Write "1" in place of 1.0 in columns of categories: a null among integers turns all of them into floats."""
+    """Replace 1.0 by "1" in columns of categories: a single null turns a column of integers into floats."""
     records = records.copy(deep=False)
     for name in nominal:
         floats = [level for level in records[name].dropna().unique() if isinstance(level, float | np.floating)]

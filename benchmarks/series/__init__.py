@@ -1,1 +1,1 @@
-"""The benchmark on time series of sensors: data, measures, and the compared methods."""
+"""The benchmark on time series of sensors: data, measures, methods and reports."""

@@ -67,7 +67,7 @@ class SeriesSet:
 
 
 def find_sets(parents: Iterable[Path], names: Sequence[str] = ()) -> list[Path]:
-    """Return the folders of sets in the given folders, sorted by name; only the named ones if there are names.
+    """Return the folders of sets in the given folders, sorted by name; only the named sets if there are names.
 
     Raises:
         UsageError: If there is no set, or a name is not the name of a set.

@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.series.data import KnownCause, Mask, Matrix, Vector
 from detector.core.calibration import Calibration, conformal_rank
-from detector.series.threshold_tracking import Tracker
+from detector.core.threshold_tracking import Tracker
 
 
 def fixed_alarms(reference: Vector, scores: Vector, rate: float) -> Mask | None:

@@ -1,4 +1,4 @@
-"""The measures of a method on a test series."""
+"""Measures of a method on a labelled test series: ranking, alarms, attribution and speed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from benchmarks.series.methods import Fitted
 from benchmarks.series.vus import period, vus_pr
 from schemas.errors import RecordsError
 
-RATE = 0.01
+RATE = 0.01  # false-positive rate of all alarms
 
 
 @dataclass(frozen=True)
 class Subject:
-    """The series and the method that a measurement is of."""
+    """The series and the method that a measurement belongs to."""
 
     dataset: str
     entity: str

@@ -1,7 +1,8 @@
-"""All methods by name. A method gets all trainings of a set at once, so that many small models can train together.
+"""All methods of the benchmark on series, by name.
 
-To add a method, write a function that takes trainings and a seed and returns a `Fitted` for each training, and add it
-to `METHODS`; `one_by_one` adapts a method that takes one training at a time.
+A method gets all trainings of a set at once, so that many small models can train together. To add a
+method, write a function that takes trainings and a seed and returns a `Fitted` for each training, and add it to
+`METHODS`; `one_by_one` adapts a method that takes one training at a time.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -29,7 +30,7 @@ from detector.series.entity_model import EntityModel
 from detector.series.fitting import fit_models
 from schemas.errors import UsageError
 
-HELD_BACK_SHARE = 0.2  # of the training records: the last ones, whose scores calibrate
+HELD_BACK_SHARE = 0.2  # of the training records, at the end, whose scores calibrate
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ METHODS: dict[str, Method] = {
 
 
 def check_methods(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the names.
+    """Return the names after checking that all methods exist.
 
     Raises:
         UsageError: If a name is not the name of a method.

@@ -16,12 +16,12 @@ from sklearn.svm import OneClassSVM
 
 from benchmarks.series.data import Matrix, Runs, Series, Vector
 
-LINEAR_DEVIATIONS = 4.0
+LINEAR_DEVIATIONS = 4.0  # standard deviations, beyond which a cell grows with the logarithm
 NEIGHBOURS = 5
 WINDOW_ROWS = 10
-KEPT_VARIANCE = 0.95
-MAX_SVM_RECORDS = 4_000  # training records; its cost grows with their square
-LAGS = (1, 2)
+KEPT_VARIANCE_SHARE = 0.95
+MAX_SVM_RECORDS = 4_000  # to train on; the cost grows with their square
+LAGS = (1, 2)  # rows
 HALF_LIVES = (8, 64)  # rows, of the averages of the past
 RIDGE = 1.0
 
@@ -123,7 +123,7 @@ def fit_window_pca(runs: Runs, _seed: int) -> Peer:
     windows = np.vstack([_windows(scale(run)) for run in runs])
     if not windows.any():
         return Peer(lambda series: np.square(_windows(scale(series))).sum(axis=1))
-    model = PCA(KEPT_VARIANCE, svd_solver="covariance_eigh").fit(windows)
+    model = PCA(KEPT_VARIANCE_SHARE, svd_solver="covariance_eigh").fit(windows)
 
     def scores(series: Series) -> Vector:
         rows = _windows(scale(series))
@@ -154,13 +154,13 @@ def _scaled(runs: Runs) -> tuple[Scale, Matrix]:
 
 
 def _windows(rows: Matrix) -> Matrix:
-    """(n, 10 c): each record with the nine before it; the first record stands for earlier ones."""
+    """Return each record with the nine before it, (n, 10 c); the first record stands for earlier records."""
     padded = np.vstack([np.repeat(rows[:1], WINDOW_ROWS - 1, axis=0), rows])
     return np.lib.stride_tricks.sliding_window_view(padded, WINDOW_ROWS, axis=0).reshape(len(rows), -1)
 
 
 def _past(rows: Matrix) -> Matrix:
-    """(n, 4 c + 1): lags and averages of the records before each, and 1; the first record stands for earlier ones."""
+    """Return lags and averages of earlier records, and 1: (n, 4 c + 1); the first record stands for earlier records."""
     padded = np.vstack([np.repeat(rows[:1], max(LAGS), axis=0), rows])
     lags = [padded[max(LAGS) - lag : len(padded) - lag] for lag in LAGS]
     before = lags[0]

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from benchmarks.report import markdown_table
+from benchmarks.report import markdown_table, number_text
 from benchmarks.series.measures import RATE
 from benchmarks.series.results import FIXED_RATE, ONLINE_RATE
 
 QUALITY = {"vus_pr": "VUS-PR", "auc_pr": "AUC-PR", "auroc": "AUROC"}
 ATTRIBUTION = {"ndcg5": "NDCG@5", "hit100": "Hit@100%"}
 THRESHOLDS = {"fixed": (FIXED_RATE, "event_recall"), "online": (ONLINE_RATE, "event_recall_online")}
-ENOUGH_CALIBRATION_RECORDS = 1_000  # with which the rate should hold for every model
+MIN_CALIBRATION_RECORDS = 1_000  # from which on the rate should hold for every model
 MAX_RATE_FACTOR = 2.0  # between the realised and the configured rate
 
 
@@ -80,7 +80,11 @@ def _calibration(results: pd.DataFrame) -> list[str]:
         for name, columns in THRESHOLDS.items()
     ]
     header = ["method and threshold", "models x seeds", "too few records", "median", "worst"]
-    header += [f"within {MAX_RATE_FACTOR:g}x", f"worst of those with {ENOUGH_CALIBRATION_RECORDS}", "anomalies found"]
+    header += [
+        f"within {MAX_RATE_FACTOR:g}x",
+        f"worst of models with {MIN_CALIBRATION_RECORDS} records",
+        "anomalies found",
+    ]
     return markdown_table(header, rows)
 
 
@@ -90,17 +94,17 @@ def _calibration_of(results: pd.DataFrame, rate: str, recall: str) -> list[str]:
     resolved = models[rate].count() > 0
     sums = models[["flagged", "normal_records"]].sum()[resolved]
     realised = sums["flagged"] / sums["normal_records"]
-    enough = realised[models["calibration_records"].first()[resolved] >= ENOUGH_CALIBRATION_RECORDS]
+    well_calibrated = realised[models["calibration_records"].first()[resolved] >= MIN_CALIBRATION_RECORDS]
     is_near = realised.between(RATE / MAX_RATE_FACTOR, RATE * MAX_RATE_FACTOR)
     detected = results.dropna(subset=recall)
     return [
         f"{len(realised)}",
         f"{(~resolved).sum()}",
-        _text(realised.median(), ".2%"),
-        _text(realised.max(), ".1%"),
-        _text(is_near.mean(), ".0%"),
-        _text(enough.max(), ".2%"),
-        _text((detected[recall] * detected["events"]).sum() / max(detected["events"].sum(), 1), ".0%"),
+        number_text(realised.median(), ".2%"),
+        number_text(realised.max(), ".1%"),
+        number_text(is_near.mean(), ".0%"),
+        number_text(well_calibrated.max(), ".2%"),
+        number_text((detected[recall] * detected["events"]).sum() / max(detected["events"].sum(), 1), ".0%"),
     ]
 
 
@@ -112,9 +116,8 @@ def _attribution(results: pd.DataFrame) -> list[str]:
     table = named.reset_index().pivot(index="method", columns="dataset", values=list(ATTRIBUTION))
     columns = [(measure, dataset) for dataset in named.index.unique("dataset") for measure in ATTRIBUTION]
     header = ["method", *(f"{dataset} {ATTRIBUTION[measure]}" for measure, dataset in columns)]
-    rows = [[str(method), *(_text(100 * value, ".1f") for value in line)] for method, line in table[columns].iterrows()]
+    rows = [
+        [str(method), *(number_text(100 * value, ".1f") for value in line)]
+        for method, line in table[columns].iterrows()
+    ]
     return markdown_table(header, rows)
-
-
-def _text(value: float, form: str) -> str:
-    return "" if pd.isna(value) else format(value, form)

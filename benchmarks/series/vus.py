@@ -19,11 +19,11 @@ from scipy.signal import argrelextrema
 from benchmarks.series.data import Mask, Vector
 
 THRESHOLDS = 250
-USUAL_PERIOD = 125  # if the autocorrelation has no maximum
-MIN_LAG = 3
-MAX_LAG = 400
-MAX_PERIOD = 300
-MAX_ROWS_FOR_PERIOD = 20_000
+USUAL_PERIOD = 125  # rows, if the autocorrelation has no maximum
+MIN_LAG = 3  # rows
+MAX_LAG = 400  # rows
+MAX_PERIOD = 300  # rows
+MAX_PERIOD_ROWS = 20_000  # that the period is computed from
 
 
 def period(channel: Vector) -> int:
@@ -32,7 +32,7 @@ def period(channel: Vector) -> int:
     >>> period(np.sin(2 * np.pi * np.arange(2_000) / 50))
     50
     """
-    rows = channel[:MAX_ROWS_FOR_PERIOD]
+    rows = channel[:MAX_PERIOD_ROWS]
     correlation = _autocorrelation(rows - rows.mean())[MIN_LAG:]
     maxima = argrelextrema(correlation, np.greater)[0]
     if not len(maxima):
@@ -67,7 +67,7 @@ def vus_pr(is_anomaly: Mask, scores: Vector, window: int) -> float:
 
 
 def _running_total(level: np.ndarray, weight: Vector | None = None) -> Vector:
-    """(thresholds,): the number of rows, or their total weight, that each threshold flags."""
+    """Return the number of rows, or their total weight, that each threshold flags, (thresholds,)."""
     return np.cumsum(np.bincount(level, weight, minlength=THRESHOLDS)).astype(np.float64)
 
 
@@ -116,7 +116,7 @@ class _Slopes:
         return cls(row[is_normal], distance[is_normal])
 
     def weight(self, level: np.ndarray, width: int) -> Vector:
-        """(thresholds,): the weight of a window's slopes that each threshold flags; a row weighs at most 1."""
+        """Return the weight of a window's slopes that each threshold flags, (thresholds,); a row weighs at most 1."""
         near = slice(np.searchsorted(self.distance, width // 2, side="right"))
         if not self.row[near].size:
             return np.zeros(THRESHOLDS)
@@ -126,7 +126,7 @@ class _Slopes:
 
 
 def _touched(anomalies: _Anomalies, level: np.ndarray, reach: int) -> list[Vector]:
-    """For slopes of 0 to `reach` rows, (thresholds,): the share of anomalies with a flagged row.
+    """Return the share of anomalies with a flagged row (thresholds,) for slopes of 0 to `reach` rows.
 
     Anomalies whose slopes meet count as one.
     """

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 
+from benchmarks.processes import print_progress
 from benchmarks.speed.report import Machine, Timing, report
 from benchmarks.speed.setting import MONITORS, Database, Size, temporary_database, write_config
 from benchmarks.speed.table import KEY, TABLE, write_records
 
 STEPS = ("read", "score", "quarter", "whole", "isolation_forest", "lof")
-STARTS = 3  # of each process whose start is measured
-MIN_ROWS = 2_000  # a calibrated rate of one in a thousand needs them
+STARTS = 3  # of each measured process
+MIN_ROWS = 2_000  # needed to calibrate a rate of one in a thousand
 _PLUMBLINE = ("-m", "jobs.cli")
 
 
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         timings = _measured(size, options.database, options.threads)
     except subprocess.CalledProcessError as exc:
-        _say(f"{' '.join(exc.cmd[1:])} ended with {exc.returncode}: {exc.stderr.strip()}")
+        print_progress(f"{' '.join(exc.cmd[1:])} ended with {exc.returncode}: {exc.stderr.strip()}")
         return 1
     text = report(timings, size, options.database, machine)
     if options.out:
@@ -109,7 +110,7 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> float:
 
 
 def _output(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
-    _say(" ".join(arguments[1:]) or "python")
+    print_progress(" ".join(arguments[1:]) or "python")
     command = [sys.executable, *arguments]
     return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout  # noqa: S603
 
@@ -124,10 +125,6 @@ def _processor() -> str:
     lines = cpu_info.read_text(encoding="utf-8").splitlines() if cpu_info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else "A processor without a name"
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Timings as rates, ratios and Markdown tables."""
+"""The report of the speed benchmark: timings as rates, ratios and Markdown tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

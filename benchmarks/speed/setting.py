@@ -1,4 +1,4 @@
-"""The environment of the measurements: a temporary database with the table, and a configuration for both."""
+"""The setting of the speed benchmark: its size, a temporary database, and a configuration with two monitors."""
 
 import tempfile
 import warnings

@@ -1,4 +1,4 @@
-"""Measurements inside a process, each in its own process: ``python -m benchmarks.speed.steps STEP CONFIG``.
+"""Steps of the speed benchmark, each run in a process of its own: ``python -m benchmarks.speed.steps STEP CONFIG``.
 
 A step prints one line of JSON with a `Timing` for each name.
 """
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from jobs.reading.source import Source
 
 REPEATS = 3
-READ_ROWS = 200_000  # enough to measure the speed of reading alone
+READ_ROWS = 200_000  # read to measure the speed of reading alone
 PEER_ROWS = 100_000
 THRESHOLD_ROWS = 2_000  # normal records that set a peer's threshold
-FIRST_ROWS = 256
+FIRST_BATCH_ROWS = 256
 
 Timings = dict[str, Timing]
 
@@ -56,7 +56,7 @@ def score(app: App) -> Timings:
     source = app.source(WHOLE)
     scorer = _scorer(app)
     records = next(source.pages(None))
-    scorer.score(records.head(FIRST_ROWS))  # compiles
+    scorer.score(records.head(FIRST_BATCH_ROWS))  # compiles
     ours, limit = _alternating(len(records), lambda: scorer.score(records), _products(scorer, len(records)))
     return {"score": ours, "score limit": limit}
 
@@ -75,7 +75,7 @@ def first_batch(app: App) -> Timings:
     """Score one small batch; the caller measures the whole process."""
     app.choose_backend()
     source = app.source(WHOLE)
-    records = source.read(_first(source, FIRST_ROWS))
+    records = source.read(_first(source, FIRST_BATCH_ROWS))
     _, seconds = timed(lambda: _scorer(app).score(records))
     return {"first batch": Timing(len(records), (seconds,), peak_bytes())}
 
@@ -166,16 +166,16 @@ def _products(scorer: "RecordScorer", rows: int) -> Callable[[], None]:
     """Return the matrix products of the networks and of the distances to the reference, at the shapes of scoring."""
     import numpy as np
 
-    from detector.records.numpy_network import ROWS
+    from detector.records.numpy_network import CHUNK_RECORDS
 
     artifact = scorer.artifact
     kernels = [weight for name, weight in artifact.weights.items() if name.endswith("kernel")]  # (K, a, b)
     points = artifact.reference.points.T  # (D, m)
-    inputs = [np.ones((kernel.shape[0], ROWS, kernel.shape[1]), dtype=np.float32) for kernel in kernels]
-    queries = np.ones((ROWS, len(points)), dtype=np.float32)
+    inputs = [np.ones((kernel.shape[0], CHUNK_RECORDS, kernel.shape[1]), dtype=np.float32) for kernel in kernels]
+    queries = np.ones((CHUNK_RECORDS, len(points)), dtype=np.float32)
 
     def multiply() -> None:
-        for _ in range(0, rows, ROWS):
+        for _ in range(0, rows, CHUNK_RECORDS):
             for x, kernel in zip(inputs, kernels, strict=True):
                 np.matmul(x, kernel)
             np.matmul(queries, points)
@@ -184,7 +184,7 @@ def _products(scorer: "RecordScorer", rows: int) -> Callable[[], None]:
 
 
 def _by_peer(app: App, name: str) -> Timing:
-    """Read a frame, score it and write the flagged rows; the peer is fitted before, like our model."""
+    """Read a frame, score it and write the flagged rows; the peer is fitted beforehand, like our model."""
     import numpy as np
     import pandas as pd
 
@@ -196,8 +196,8 @@ def _by_peer(app: App, name: str) -> Timing:
     normal = source.read_normal(source.monitor.max_training_records)[features]
     scale = fit_one_hot(normal, ())
     score = CHEAP_PEERS[name](scale.transform(normal), 0)
-    typical = score(scale.transform(normal.head(THRESHOLD_ROWS)))
-    threshold = np.quantile(typical, 1 - source.monitor.false_positive_rate)
+    normal_scores = score(scale.transform(normal.head(THRESHOLD_ROWS)))
+    threshold = np.quantile(normal_scores, 1 - source.monitor.false_positive_rate)
 
     def run() -> None:
         records = pd.read_sql(f"SELECT {_columns(source)} FROM {TABLE} WHERE {KEY} <= {rows}", app.engine)

@@ -1,4 +1,4 @@
-"""The table of the measurements: correlated sensors, and one anomaly in a thousand records."""
+"""The table of the speed benchmark: correlated sensors, and one anomaly in a thousand records."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ import pyarrow.parquet
 TABLE, KEY, TIME, ENTITY = "records", "id", "read_at", "machine"
 ANOMALY_RATE = 0.001
 MACHINES = 64
-ROWS_AT_ONCE = 50_000
+BATCH_ROWS = 50_000  # written at once
 _STATES = 6  # latent states that drive all sensors
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -22,7 +22,7 @@ def sensors(columns: int) -> list[str]:
 
 
 def write_records(path: Path, rows: int, columns: int, normal: int, seed: int = 0) -> None:
-    """Write the records to a Parquet file; the first `normal` of them have no anomaly."""
+    """Write the records to a Parquet file; the first `normal` records have no anomaly."""
     rng = np.random.default_rng(seed)
     mixing = rng.normal(size=(_STATES, columns))
     batches = _batches(rows, mixing, normal, rng)
@@ -34,8 +34,8 @@ def write_records(path: Path, rows: int, columns: int, normal: int, seed: int = 
 
 
 def _batches(rows: int, mixing: np.ndarray, normal: int, rng: np.random.Generator) -> Iterator[pa.RecordBatch]:
-    for start in range(0, rows, ROWS_AT_ONCE):
-        keys = np.arange(start + 1, min(start + ROWS_AT_ONCE, rows) + 1)
+    for start in range(0, rows, BATCH_ROWS):
+        keys = np.arange(start + 1, min(start + BATCH_ROWS, rows) + 1)
         yield _batch(keys, mixing, (keys > normal) & (rng.random(len(keys)) < ANOMALY_RATE), rng)
 
 

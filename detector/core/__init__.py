@@ -1,1 +1,1 @@
-"""What the models of records and of series share: artifact container, calibration, comparison, drift, neighbours."""
+"""Parts shared by models of records and of series: artifact container, calibration, comparison, drift, neighbours."""

@@ -9,16 +9,16 @@ from detector.core.json_values import present_fields
 
 @dataclass(frozen=True)
 class TrainingRange:
-    """The normal records that a model was made from, records held out for its comparison included.
+    """The normal records that a model was trained on, including the records held out for its comparison.
 
     Attributes:
-        records: how many.
-        first_key: of the first record, as people read it.
-        last_key: of the last record, as people read it.
-        upto_key: the last key, exact, as `schemas.keys.dump_key` writes it.
+        records: number of records.
+        first_key: key of the first record, for people.
+        last_key: key of the last record, for people.
+        upto_key: the exact last key, as `schemas.keys.dump_key` writes it.
         first_time: earliest time in ISO form; None without times.
         last_time: latest time in ISO form; None without times.
-        left_out: how many normal records were left out, by reason.
+        left_out: number of normal records left out, by reason.
     """
 
     records: int = 0
@@ -46,9 +46,9 @@ class PastEpoch:
 
     Attributes:
         number: of the epoch, from 1.
-        of: epochs planned.
+        of: number of planned epochs.
         elbo: on the training records.
-        held_out_elbo: on the records held out to watch; None without any.
+        held_out_elbo: on the validation records; None if there are none.
     """
 
     number: int = 0
@@ -59,14 +59,14 @@ class PastEpoch:
 
 @dataclass(frozen=True)
 class About:
-    """What an artifact records about its training; the artifact stores it as JSON.
+    """The origin of a model, which its artifact stores as JSON.
 
     Attributes:
-        training: the records that the model was made from.
+        training: the records that the model was trained on.
         versions: of the libraries, and the backend.
         history: the epochs of its networks.
-        grid: the grid of time of its records; None if they were used as they are.
-        profile: state of the `detector.core.drift.Profile` of the training records; None in models of other origin.
+        grid: time grid that the records were aggregated on; None without aggregation.
+        profile: state of the `detector.core.drift.Profile` of the training records; None if the model has none.
     """
 
     training: TrainingRange = TrainingRange()
@@ -87,7 +87,7 @@ class About:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the value as the artifact's JSON holds it; what is None is left out."""
+        """Return the JSON object that the artifact stores, without entries that are None."""
         entries = {
             "training": {**vars(self.training), "left_out": dict(self.training.left_out)},
             "versions": dict(self.versions),

@@ -15,58 +15,58 @@ class Arrays(Protocol):
     """An array library. All arrays are float32; `axis` counts as in NumPy."""
 
     def matmul(self, x: Any, y: Any, /) -> Any:
-        """The matrix product (..., n, m) of (..., n, D) and (..., D, m) or (D, m)."""
+        """Return the matrix product (..., n, m) of x (..., n, D) and y (..., D, m) or (D, m)."""
 
     def layer(self, x: Any, kernel: Any, bias: Any, /) -> Any:
-        """(..., n, m): x (..., n, D) times the kernel (..., D, m) plus the bias (..., 1, m)."""
+        """Return x (..., n, D) times the kernel (..., D, m) plus the bias (..., 1, m): (..., n, m)."""
 
     def silu_layer(self, x: Any, kernel: Any, bias: Any, /) -> Any:
-        """(..., n, m): the silu of a layer."""
+        """Return the silu of `layer`, (..., n, m)."""
 
     def silu(self, x: Any, /) -> Any:
-        """Every number times its sigmoid."""
+        """Return x times its sigmoid."""
 
     def sigmoid(self, x: Any, /) -> Any:
-        """1 / (1 + exp(-x))."""
+        """Return 1 / (1 + exp(-x))."""
 
     def softplus(self, x: Any, /) -> Any:
-        """log(1 + exp(x))."""
+        """Return log(1 + exp(x))."""
 
     def exp(self, x: Any, /) -> Any:
-        """The exponential."""
+        """Return the exponential."""
 
     def log(self, x: Any, /) -> Any:
-        """The natural logarithm."""
+        """Return the natural logarithm."""
 
     def logaddexp(self, x: Any, y: Any, /) -> Any:
-        """log(exp(x) + exp(y))."""
+        """Return log(exp(x) + exp(y))."""
 
     def square(self, x: Any, /) -> Any:
-        """The square."""
+        """Return the square."""
 
     def minimum(self, x: Any, y: Any, /) -> Any:
-        """The smaller number."""
+        """Return the smaller of two numbers."""
 
     def clip(self, x: Any, low: float, high: float, /) -> Any:
-        """The number, or the nearer end of the range."""
+        """Limit numbers to a range."""
 
     def sum(self, x: Any, axis: int) -> Any:
-        """The sum over an axis."""
+        """Return the sum over an axis."""
 
     def mean(self, x: Any, axis: int) -> Any:
-        """The mean over an axis."""
+        """Return the mean over an axis."""
 
     def concatenate(self, xs: Sequence[Any], axis: int) -> Any:
-        """Arrays one after another along an axis."""
+        """Join arrays along an axis."""
 
     def stack(self, xs: Sequence[Any], axis: int) -> Any:
-        """Arrays side by side along a new axis."""
+        """Join arrays along a new axis."""
 
     def transpose(self, x: Any, axes: tuple[int, ...]) -> Any:
-        """The axes in another order."""
+        """Reorder the axes."""
 
     def zeros_like(self, x: Any, /) -> Any:
-        """Zeros of the same shape."""
+        """Return zeros of the same shape."""
 
 
 class NumpyArrays:
@@ -87,30 +87,30 @@ class NumpyArrays:
 
     @staticmethod
     def matmul(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """As `Arrays.matmul`."""
+        """Implement `Arrays.matmul`."""
         if y.ndim < x.ndim:
             return kernels.products(x.reshape(-1, x.shape[-1]), y).reshape(*x.shape[:-1], y.shape[-1])
         return kernels.products(x, y)
 
     @staticmethod
     def layer(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        """As `Arrays.layer`."""
+        """Implement `Arrays.layer`."""
         return kernels.layer(x, kernel, bias)
 
     @staticmethod
     def silu_layer(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        """As `Arrays.silu_layer`."""
+        """Implement `Arrays.silu_layer`."""
         return kernels.silu_layer(x, kernel, bias)
 
     @staticmethod
     def logaddexp(x: np.ndarray, y: float) -> np.ndarray:
-        """As `Arrays.logaddexp`."""
+        """Implement `Arrays.logaddexp`."""
         largest = np.maximum(x, np.float32(y))
         return largest + kernels.log(kernels.exp(x - largest) + kernels.exp(np.float32(y) - largest))
 
     @staticmethod
     def sum(x: np.ndarray, axis: int) -> np.ndarray:
-        """As `Arrays.sum`, in ascending order: NumPy's own order depends on the shape."""
+        """Implement `Arrays.sum` in ascending order: NumPy's own order depends on the shape."""
         parts = np.moveaxis(x, axis, 0)
         total = np.array(parts[0])
         for part in parts[1:]:
@@ -118,5 +118,5 @@ class NumpyArrays:
         return total
 
     def mean(self, x: np.ndarray, axis: int) -> np.ndarray:
-        """As `Arrays.mean`, in the order of `sum`."""
+        """Implement `Arrays.mean` in the order of `sum`."""
         return self.sum(x, axis) / np.float32(x.shape[axis])

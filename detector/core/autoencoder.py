@@ -35,7 +35,7 @@ class EncoderDecoder:
         self._encoder_skip, self._decoder_skip = encoder_skip, decoder_skip
 
     def hidden_units(self, x: Any, shift: Any = None) -> Any:
-        """(..., n, h): the encoder's last layer, for inputs (..., n, d).
+        """Return the encoder's last layer (..., n, h) for inputs (..., n, d).
 
         Args:
             x: the inputs.
@@ -48,21 +48,21 @@ class EncoderDecoder:
         return h + self._silu_layer("encoder/hidden", h)
 
     def mean(self, h: Any, x: Any) -> Any:
-        """(..., n, l): the posterior mean, for hidden units (..., n, h) and inputs of the skip (..., n, d)."""
+        """Return the posterior mean (..., n, l) for hidden units (..., n, h) and inputs of the skip (..., n, d)."""
         return self._layer("encoder/mean", h) + self.arrays.matmul(x, self.weights[self._encoder_skip])
 
     def log_var(self, h: Any) -> Any:
-        """(..., n, l): the logarithm of the posterior variance, for hidden units (..., n, h)."""
+        """Return the logarithm of the posterior variance (..., n, l) for hidden units (..., n, h)."""
         return self.arrays.clip(self._layer("encoder/log_var", h), *LOG_VAR_RANGE)
 
     def decode(self, z: Any) -> Any:
-        """(..., n, d): the outputs for latents (..., n, l)."""
+        """Return the outputs (..., n, d) for latents (..., n, l)."""
         h = self._silu_layer("decoder/input", z)
         h = h + self._silu_layer("decoder/hidden", h)
         return self._layer("decoder/output", h) + self.arrays.matmul(z, self.weights[self._decoder_skip])
 
     def log_sd(self) -> Any:
-        """The logarithm of the learned standard deviations, floored smoothly."""
+        """Return the logarithm of the learned standard deviations, with a smooth floor."""
         return self.arrays.logaddexp(self.weights["decoder/log_sd"], float(np.log(SD_FLOOR)))
 
     def _layer(self, name: str, x: Any) -> Any:
@@ -73,17 +73,17 @@ class EncoderDecoder:
 
 
 def gaussian_nll(arrays: Arrays, x: Any, expected: Any, log_sd: Any) -> Any:
-    """Negative log-likelihood in nats, without its constant."""
+    """Return the negative log-likelihood in nats, without its constant."""
     return 0.5 * arrays.square((x - expected) * arrays.exp(-log_sd)) + log_sd
 
 
 def divergence(arrays: Arrays, z_mean: Any, z_log_var: Any) -> Any:
-    """(..., n): nats from posteriors (..., n, l) to the standard normal prior."""
+    """Return the divergence in nats (..., n) of posteriors (..., n, l) from the standard normal prior."""
     return 0.5 * arrays.sum(arrays.square(z_mean) + arrays.exp(z_log_var) - z_log_var - 1.0, axis=-1)
 
 
 def latent_size(width: int, largest: int) -> int:
-    """Latent dimensions for d inputs: growing with the square root of d.
+    """Return the number of latent dimensions for d inputs, which grows with the square root of d.
 
     >>> [latent_size(d, largest=32) for d in (9, 38, 400)]
     [8, 14, 32]
@@ -92,7 +92,7 @@ def latent_size(width: int, largest: int) -> int:
 
 
 def layer_shapes(name: str, inputs: int, outputs: int, members: tuple[int, ...] = ()) -> Shapes:
-    """Name and shape of the kernel and the bias of a layer."""
+    """Return the shapes of the kernel and the bias of a layer, by name."""
     return {f"{name}/kernel": (*members, inputs, outputs), f"{name}/bias": (*members, 1, outputs)}
 
 

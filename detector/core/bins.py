@@ -1,6 +1,6 @@
-"""Bins of one feature, fixed in training, in which later records are counted.
+"""Bins of one feature: fixed in training, they count the values of later records.
 
-Counts of batches add up to the counts of any window. The last two bins hold values that training did not see, and
+The counts of batches add up to the counts of a window. The last two bins hold values that training did not see, and
 nulls.
 """
 
@@ -15,9 +15,9 @@ from detector.core.floats import as_floats
 
 NUMBER_BINS = 10
 MAX_LEVEL_BINS = 30
-MIN_SEGMENTS = 4  # of the training records, when they are cut into segments as long as a window
+MIN_SEGMENTS = 4  # that the training records are cut into, each as long as a window
 MAX_SEGMENTS = 100
-SMOOTHING_RECORDS = 0.5  # added to every bin, so that an empty one has a logarithm
+SMOOTHING_RECORDS = 0.5  # added to every bin, so that an empty bin has a logarithm
 
 Counts = Annotated[tuple[Annotated[int, Field(ge=0, le=2**53)], ...], Field(max_length=1_000)]
 
@@ -33,7 +33,7 @@ class Bins(Stored):
 
     Attributes:
         counts: training records in each bin.
-        usual: the largest stability index of a segment of training records.
+        usual: the largest stability index of a segment of normal records.
     """
 
     counts: Counts
@@ -49,13 +49,13 @@ class Bins(Stored):
         return self._counted(self._places(values)).tolist()
 
     def fitted(self, values: pd.Series, window: int) -> Self:
-        """Return these bins filled with training values in order of time; a segment is as long as a window."""
+        """Return the bins with the counts of training values, in order of time, and their usual index."""
         counts = self._counted(self._places(values))
         filled = self.model_copy(update={"counts": tuple(counts.tolist())})
         return filled.widened(values, max(1, min(window, len(values) // MIN_SEGMENTS)))
 
     def widened(self, values: pd.Series, window: int) -> Self:
-        """Return these bins with segments of normal values, in order of time and as long as a window, as usual too."""
+        """Return the bins with `usual` raised to cover further normal values, in order of time."""
         places, expected, size = self._places(values), np.array(self.counts), min(window, len(values))
         starts = np.linspace(0, len(values) - size, min(len(values) // size, MAX_SEGMENTS)).astype(int)
         indexes = [stability_index(expected, self._counted(places[start : start + size])) for start in starts]
@@ -134,7 +134,7 @@ class TimeBins(RangeBins):
 
 
 class LevelBins(Bins):
-    """A bin for each frequent category; rare ones count as unseen."""
+    """A bin for each frequent category; rare categories count as unseen."""
 
     kind: Literal["level"] = "level"
     levels: Annotated[tuple[str, ...], Field(max_length=MAX_LEVEL_BINS)]

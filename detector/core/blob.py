@@ -81,7 +81,7 @@ def read_arrays(blob: bytes) -> dict[str, np.ndarray]:
 
 
 def check_arrays(arrays: Mapping[str, np.ndarray], specs: ArraySpecs) -> None:
-    """Check that the arrays are exactly the specified ones, with their shapes and types, and finite.
+    """Check that the arrays have the specified names, shapes and types, and are finite.
 
     Raises:
         ArtifactError: On the first problem.

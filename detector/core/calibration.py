@@ -1,4 +1,4 @@
-"""Anomaly scores to p-values, thresholds and severities.
+"""Calibration: anomaly scores to p-values, thresholds and severities.
 
 Split conformal: with m held-out normal scores, ``p = (1 + #scores >= score) / (1 + m)`` is at most
 alpha with probability at most alpha for a new normal record (Bates, Candes, Lei, Romano & Sesia, *Testing
@@ -16,8 +16,8 @@ from sklearn.metrics import precision_recall_curve
 
 from schemas.errors import NotEnoughRecords, RateTooSmall, RecordsError
 
-TAIL_SHARE = 0.1  # of the calibration scores, to which the tail is fitted
-MIN_TAIL = 20
+TAIL_SHARE = 0.1  # of the calibration scores: the largest, to which the tail is fitted
+MIN_TAIL_SCORES = 20
 SMALLEST_P = 1e-12
 FULL_SEVERITY_P = 1e-6
 _ROUNDING = 1e-9  # a p-value and a level that are equal on paper may differ in the last bit
@@ -45,13 +45,13 @@ class ParetoTail:
             RecordsError: If the tail has fewer than 20 distinct values.
         """
         size = int(TAIL_SHARE * len(calibration_scores))
-        if size < MIN_TAIL:
+        if size < MIN_TAIL_SCORES:
             raise NotEnoughRecords(
-                len(calibration_scores), int(MIN_TAIL / TAIL_SHARE), 'to calibrate with threshold = "pot"'
+                len(calibration_scores), int(MIN_TAIL_SCORES / TAIL_SHARE), 'to calibrate with threshold = "pot"'
             )
         start = float(calibration_scores[-size - 1])
         excesses = calibration_scores[-size:] - start
-        if (distinct := len(np.unique(excesses[excesses > 0]))) < MIN_TAIL:
+        if (distinct := len(np.unique(excesses[excesses > 0]))) < MIN_TAIL_SCORES:
             raise _tied_tail(size, distinct)
         shape, _, scale = genpareto.fit(excesses, floc=0)
         if shape < 0:
@@ -112,7 +112,7 @@ class Calibration:
 def _tied_tail(size: int, distinct: int) -> RecordsError:
     return RecordsError(
         f"Of the {size} largest calibration scores {distinct} are distinct, and "
-        f'threshold = "pot" needs at least {MIN_TAIL} to fit a tail to. '
+        f'threshold = "pot" needs at least {MIN_TAIL_SCORES} to fit a tail to. '
         'Set threshold = "conformal", or train on more normal records.'
     )
 

@@ -1,4 +1,4 @@
-"""Champion and challenger on the same records: the numbers, and the rule that decides by them."""
+"""Comparison of champion and challenger on the same records, and the decision which of them scores."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,21 +9,21 @@ from detector.core.json_values import present_fields
 Policy = Literal["if_better", "always", "manual", "never"]
 Verdict = Literal["first", "better", "worse", "degenerate", "not_compared"]
 
-DEGENERATE_RATE_FACTOR = 10.0  # times the requested rate: a model that flags more is degenerate,
-DEGENERATE_FLAGGED_SHARE = 0.5  # and so is one that flags more than this share
+DEGENERATE_RATE_FACTOR = 10.0  # a model that flags more than so many times the requested rate is degenerate
+DEGENERATE_FLAGGED_SHARE = 0.5  # a model that flags a larger share is degenerate
 MAX_AUROC_DEFICIT = 0.02  # mean AUROC on synthetic anomalies by which a model may fall behind
 MAX_LOST_SHARE = 0.05  # share of the known anomalies that a model may lose
-DEGENERATE_LOST_SHARE = 0.5  # share of the anomalies that the champion finds: a model that loses more is degenerate,
-MIN_FOUND_BY_CHAMPION = 5  # if the champion finds so many; of fewer, a sound model may miss most by chance
+DEGENERATE_LOST_SHARE = 0.5  # a model that loses a larger share of the anomalies that the champion finds is degenerate
+MIN_FOUND_BY_CHAMPION = 5  # anomalies; if the champion finds fewer, a sound model may miss most of them by chance
 MAX_ELBO_DEFICIT = 0.1  # nats per cell by which the held-out ELBO may fall behind
 
-_KNOWN = {"confirmed": "confirmed anomalies", "labelled": "anomalies of the label column"}
-_REFUSED: tuple[Verdict, ...] = ("worse", "degenerate")
+_KIND_NOUNS = {"confirmed": "confirmed anomalies", "labelled": "anomalies of the label column"}
+_REFUSED_VERDICTS: tuple[Verdict, ...] = ("worse", "degenerate")
 
 
 @dataclass(frozen=True)
 class FlaggedCount:
-    """How many of some records a model flags."""
+    """The number of records, and the number of records that a model flags."""
 
     flagged: int
     records: int
@@ -35,12 +35,12 @@ class Performance:
 
     Attributes:
         records: held-out normal records.
-        flagged: how many of them are above the threshold.
-        tolerance: fewest and most of them that a sound model flags; None if no rate was requested.
+        flagged: held-out normal records above the threshold.
+        tolerance: fewest and most held-out records that a sound model flags; None if no rate was requested.
         found: known anomalies and false alarms, by kind.
         recall: share of the synthetic anomalies that are flagged, by kind.
         auroc: of synthetic anomalies against the normal records they were made from, by kind.
-        elbo: held-out, in nats per record and units of the data; None if it does not compare.
+        elbo: held-out, in nats per record and units of the data; None if it is not comparable.
         fault: why the scores are unusable; None if they are sound.
     """
 
@@ -79,13 +79,13 @@ class Comparison:
 
     Attributes:
         challenger: the new model.
-        champion: the model in force; None if there is none, or it cannot be tried.
+        champion: the model in force; None if there is none, or it cannot score the records.
         champion_id: the champion's number in the store.
         rate: the requested false-positive rate; None if no rate sets the threshold.
         cells: of the challenger's matrix.
-        records: held-out normal records that both were tried on; 0 if too few could be spared.
-        seen_by_champion: how many of them the champion was made from, which flatters it.
-        notes: what could not be compared, and why.
+        records: held-out normal records that both were measured on; 0 if too few could be spared.
+        seen_by_champion: held-out records that the champion was trained on, which flatters it.
+        notes: numbers that could not be compared, with the reasons.
     """
 
     challenger: Performance
@@ -99,7 +99,7 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """The rule in one word; equal counts as better, since the challenger has learned newer records."""
+        """The result in one word; an equal challenger counts as better, since it has learned newer records."""
         if self.faults:
             return "degenerate"
         if self.champion is None:
@@ -110,29 +110,29 @@ class Comparison:
 
     @property
     def faults(self) -> list[str]:
-        """Why the challenger must not score under any policy; empty if it may."""
+        """The reasons why the challenger must not score under any policy; empty if it may."""
         if self.challenger.fault:
             return [self.challenger.fault]
         faults = [
-            f"it flags {_of(self.challenger)} at a requested rate of {self.rate:.2%}"
+            f"it flags {_flagged_share(self.challenger)} at a requested rate of {self.rate:.2%}"
             if self._flags_far_too_much
             else "",
             "it tells synthetic anomalies from normal records no better than chance" if self._is_by_chance else "",
-            *(f"it loses {noun}: {self.counts(kind)}" for kind, noun in _KNOWN.items() if self._loses_most(kind)),
+            *(f"it loses {noun}: {self.counts(kind)}" for kind, noun in _KIND_NOUNS.items() if self._loses_most(kind)),
         ]
         return [fault for fault in faults if fault]
 
     @property
     def shortcomings(self) -> list[str]:
-        """In what the challenger is worse than the champion; empty if it is at least as good."""
+        """The respects in which the challenger is worse than the champion; empty if it is at least as good."""
         if self.champion is None or self.champion.fault:
             return []
         shortcomings = [
-            f"its false-positive rate is further from the requested {self.rate:.2%}: it flags {_of(self.challenger)}, "
-            f"the champion {self.champion.rate:.2%}"
+            f"its false-positive rate is further from the requested {self.rate:.2%}: "
+            f"it flags {_flagged_share(self.challenger)}, the champion {self.champion.rate:.2%}"
             if self._is_further_from_rate
             else "",
-            *(f"it finds fewer {noun}: {self.counts(kind)}" for kind, noun in _KNOWN.items() if self._loses(kind)),
+            *(f"it finds fewer {noun}: {self.counts(kind)}" for kind, noun in _KIND_NOUNS.items() if self._loses(kind)),
             f"it finds synthetic anomalies less well: mean AUROC {_mean(self.challenger.auroc):.3f}, "
             f"the champion {_mean(self.champion.auroc):.3f}"
             if self._is_behind_on_synthetic
@@ -157,11 +157,11 @@ class Comparison:
         return bool(self.challenger.auroc) and _mean(self.challenger.auroc) < 0.5
 
     def _loses_most(self, kind: str) -> bool:
-        new, old = self._found(kind)
+        new, old = self._flagged_counts(kind)
         return old >= MIN_FOUND_BY_CHAMPION and new < (1 - DEGENERATE_LOST_SHARE) * old
 
     def _loses(self, kind: str) -> bool:
-        new, old = self._found(kind)
+        new, old = self._flagged_counts(kind)
         counts = self.challenger.found.get(kind)
         return counts is not None and old - new > MAX_LOST_SHARE * counts.records
 
@@ -186,7 +186,7 @@ class Comparison:
     def _distance(self, performance: Performance) -> float:
         return abs(performance.rate - (self.rate or 0.0))
 
-    def _found(self, kind: str) -> tuple[int, int]:
+    def _flagged_counts(self, kind: str) -> tuple[int, int]:
         """Return how many known anomalies of a kind the challenger and the champion flag."""
         if self.champion is None or self.champion.fault or kind not in self.challenger.found:
             return (0, 0)
@@ -194,13 +194,13 @@ class Comparison:
 
     def counts(self, kind: str) -> str:
         """Return how many known anomalies of a kind each model flags, for people."""
-        new, old = self._found(kind)
+        new, old = self._flagged_counts(kind)
         return f"{new} of {self.challenger.found[kind].records}, the champion {old}"
 
 
 @dataclass(frozen=True)
 class PromotionDecision:
-    """Whether a new model becomes the champion, and why."""
+    """The decision whether a new model becomes the champion, and its reason."""
 
     is_promoted: bool
     reason: str
@@ -208,14 +208,14 @@ class PromotionDecision:
 
 @dataclass(frozen=True)
 class ComparisonReport:
-    """A comparison that was decided, as it is kept with the model: later rules do not change it.
+    """A comparison and its decision, as stored with the model: later versions of the rules do not change it.
 
     Attributes:
         verdict: of the rule at the time of the training.
         is_refused: whether the verdict speaks against promoting the model.
         is_promoted: whether the model became the champion.
         reason: why, in a sentence.
-        champion_id: as in `Comparison`, and so are the other numbers.
+        champion_id: as in `Comparison`, like all remaining attributes.
     """
 
     verdict: Verdict = "first"
@@ -233,10 +233,10 @@ class ComparisonReport:
 
     @classmethod
     def of(cls, comparison: Comparison, decision: PromotionDecision) -> Self:
-        """Return the report of a comparison and the decision by it."""
+        """Return the report of a comparison and its decision."""
         return cls(
             verdict=comparison.verdict,
-            is_refused=comparison.verdict in _REFUSED,
+            is_refused=comparison.verdict in _REFUSED_VERDICTS,
             is_promoted=decision.is_promoted,
             reason=decision.reason,
             **vars(comparison),
@@ -288,7 +288,7 @@ def _reason(comparison: Comparison, policy: Policy, *, is_promoted: bool) -> str
         "first": "It is the first model that can score this monitor's records.",
         "not_compared": "Too few normal records could be spared to compare it with the champion.",
     }[comparison.verdict]
-    if is_promoted and comparison.verdict in (*_REFUSED, "not_compared"):
+    if is_promoted and comparison.verdict in (*_REFUSED_VERDICTS, "not_compared"):
         return f"Promoted on request. {reason}"
     if not is_promoted and comparison.verdict in {"better", "first"}:
         why = "A challenger was requested." if policy == "never" else 'Left to a person, by promote = "manual".'
@@ -299,18 +299,19 @@ def _reason(comparison: Comparison, policy: Policy, *, is_promoted: bool) -> str
 def _summary(comparison: Comparison) -> str:
     """Return the numbers of a challenger that is no worse."""
     new, old = comparison.challenger, comparison.champion
-    numbers = [f"it flags {_of(new)}" + (f" (requested {comparison.rate:.2%})" if comparison.rate is not None else "")]
+    requested = "" if comparison.rate is None else f" (requested {comparison.rate:.2%})"
+    numbers = [f"it flags {_flagged_share(new)}{requested}"]
     if old is not None and not old.fault:
         numbers[0] += f", the champion {old.rate:.2%}"
         if new.auroc:
             numbers += [
                 f"mean AUROC on synthetic anomalies {_mean(new.auroc):.3f}, the champion {_mean(old.auroc):.3f}"
             ]
-        numbers += [f"{noun}: {comparison.counts(kind)}" for kind, noun in _KNOWN.items() if kind in new.found]
+        numbers += [f"{noun}: {comparison.counts(kind)}" for kind, noun in _KIND_NOUNS.items() if kind in new.found]
     return _listed(numbers)
 
 
-def _of(performance: Performance) -> str:
+def _flagged_share(performance: Performance) -> str:
     return f"{performance.rate:.2%} of {performance.records:,} held-out normal records"
 
 

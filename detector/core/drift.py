@@ -1,18 +1,18 @@
-"""How far new records have moved from a model's training records: each feature, and the p-values.
+"""Drift: the distance of new records from a model's training records, by feature and by p-value.
 
 A feature is measured by its population stability index, ``sum (a - b) ln(a / b)`` over its bins, for the shares a
 among n new records and b among N training records. If both have the same distribution, the index is about
 ``(1 / n + 1 / N)`` times a chi-squared variable (Yurdakul, *Statistical Properties of Population Stability Index*,
-2018); an index that chance explains is no drift, however large. Nor is one as large as that of segments of the
-training records themselves: a plant differs from hour to hour, and from week to week.
+2018); an index that chance explains is no drift, however large. Nor is an index that segments of the training
+records reach themselves: a plant differs from hour to hour, and from week to week.
 
-P-values of records like the calibration records are uniform up to the resolution of m calibration records. These
-records' own p-values are the second sample of a two-sample Kolmogorov-Smirnov test, so neither a small calibration set
-nor tied scores look like drift. Binned, the distance is at most that of the single values, so the test errs on the
-safe side.
+P-values of records like the calibration records are uniform up to the resolution of m calibration records. The
+p-values of the calibration records are the second sample of a two-sample Kolmogorov-Smirnov test, so neither a small
+calibration set nor tied scores look like drift. Binning can only shrink the distance, so the test errs on the safe
+side.
 
-P-values of series resemble their neighbours', so `memory` consecutive ones carry as much information as one of
-independent records; and the test is one-sided there (`detector.series.drift` gives the reason).
+P-values of series are autocorrelated: `memory` consecutive p-values carry as much information as one independent
+p-value. The test is one-sided for series (`detector.series.drift` gives the reason).
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,17 +31,17 @@ P_VALUES = "p_values"
 """The key that p-values are counted under; features are counted under `feature_key`."""
 
 P_VALUE_BINS = 40
-USUAL_PSI_FACTOR = 2.0  # of the largest index of a segment of training records: the next segment may well exceed it
+USUAL_PSI_FACTOR = 2.0  # an index must exceed so many times the largest index of a segment of training records
 
 
 @dataclass(frozen=True)
 class DriftRule:
-    """What counts as drift.
+    """The limits beyond which a change counts as drift.
 
     Attributes:
         level: significance level of the tests against chance.
-        distance: least Kolmogorov-Smirnov distance of the p-values.
-        psi: least population stability index of a feature.
+        distance: minimum Kolmogorov-Smirnov distance of the p-values.
+        psi: minimum population stability index of a feature.
     """
 
     level: float = 1e-4
@@ -51,7 +51,7 @@ class DriftRule:
 
 @dataclass(frozen=True)
 class Drift:
-    """How far a window of records lies from a model's training records.
+    """The distance of a window of records from a model's training records.
 
     Attributes:
         records: records in the window.
@@ -81,8 +81,8 @@ class Profile(Stored):
     Attributes:
         features: the bins of each feature.
         p_values: calibration records in each bin of p-values.
-        memory: how many consecutive p-values carry as much information as one of independent records.
-        tail: which p-values drift if there are more of them.
+        memory: number of consecutive p-values that carry as much information as one independent p-value.
+        tail: "any" if every change of the p-values is drift, "small" if only a surplus of small p-values is.
     """
 
     features: Annotated[dict[str, StoredBins], Field(min_length=1, max_length=100_000)]
@@ -96,7 +96,7 @@ class Profile(Stored):
 
         Args:
             records: the training records, in order of time.
-            bins: how each feature is binned.
+            bins: the type of the bins of each feature.
             p_values: p-values (m,) of the calibration records.
             window: size of the windows that will be compared with the training records.
         """
@@ -106,7 +106,7 @@ class Profile(Stored):
         return cls(features=fitted, p_values=tuple(_p_value_counts(p_values)))
 
     def widened(self, records: pd.DataFrame, window: int) -> Self:
-        """Return the profile with windows of these normal records, at least one, in order of time, as usual too."""
+        """Return the profile with the usual indexes raised to cover further normal records, in order of time."""
         widened = {name: bins.widened(records[name], window) for name, bins in self.features.items()}
         return self.model_copy(update={"features": widened})
 

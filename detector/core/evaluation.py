@@ -13,8 +13,8 @@ class Evaluation:
     """Scores and decisions against labels.
 
     Attributes:
-        records: how many were compared.
-        anomalies: how many of them are labelled as anomalies.
+        records: number of labelled records.
+        anomalies: number of records labelled as anomalies.
         auroc: probability that an anomaly scores higher than a normal record.
         average_precision: mean precision over all recalls; a random score has the share of anomalies.
         flagged: records above the threshold.

@@ -1,4 +1,4 @@
-"""Frozen values from the JSON objects that this version and earlier ones wrote."""
+"""Reading of JSON objects that this version or an earlier one wrote."""
 
 from collections.abc import Mapping
 from dataclasses import fields

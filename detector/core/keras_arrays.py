@@ -1,4 +1,4 @@
-"""The array functions of the networks in Keras ops; named weights and the optimiser of all trained networks."""
+"""The array functions of the networks in Keras ops, and the base class and optimiser of all trained networks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,12 +30,12 @@ class KerasArrays:
 
     @staticmethod
     def layer(x: Any, kernel: Any, bias: Any) -> Any:
-        """(..., n, m): x (..., n, D) times the kernel (..., D, m) plus the bias (..., 1, m)."""
+        """Implement `Arrays.layer`."""
         return ops.matmul(x, kernel) + bias
 
     @staticmethod
     def silu_layer(x: Any, kernel: Any, bias: Any) -> Any:
-        """(..., n, m): the silu of a layer."""
+        """Implement `Arrays.silu_layer`."""
         return ops.silu(ops.matmul(x, kernel) + bias)
 
 
@@ -72,5 +72,5 @@ def compile_for_training(
     """Compile a model with AdamW, whose rate falls along a cosine over the steps."""
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=steps)
     optimiser = keras.optimizers.AdamW(schedule, weight_decay=weight_decay, global_clipnorm=clip_norm)
-    optimiser.build(model.trainable_variables)  # built in the first step, they would be traced twice
+    optimiser.build(model.trainable_variables)  # before the first step, which would otherwise be traced twice
     model.compile(optimizer=optimiser, jit_compile=keras.backend.backend() == "jax")  # XLA slows TensorFlow's steps

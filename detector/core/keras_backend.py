@@ -14,7 +14,7 @@ Device = Literal["auto", "cpu", "gpu"]
 
 
 def choose_backend(backend: Backend, device: Device) -> None:
-    """Load Keras on a backend and a device, for the whole life of this process.
+    """Load Keras on a backend and a device, for the lifetime of this process.
 
     Raises:
         BackendError: If the backend is not installed, or there is no such device.
@@ -52,7 +52,7 @@ def backend_name() -> str:
 
 
 def has_gpu() -> bool:
-    """Whether the backend that Keras runs on finds a GPU."""
+    """Return whether the backend that Keras runs on finds a GPU."""
     import keras
 
     try:
@@ -63,15 +63,15 @@ def has_gpu() -> bool:
 
 @contextmanager
 def _quiet_libraries() -> Iterator[None]:
-    """Drop what compiled libraries write past `sys.stderr`: TensorFlow starts every process with six lines."""
+    """Silence compiled libraries, which bypass `sys.stderr`: TensorFlow starts every process with six lines."""
     if sys.stderr is None:
         yield
         return
-    kept = os.dup(2)
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+    saved_stderr = os.dup(2)
+    with Path(os.devnull).open("w") as null_device:
+        os.dup2(null_device.fileno(), 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(saved_stderr, 2)
+        os.close(saved_stderr)

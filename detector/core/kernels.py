@@ -14,17 +14,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-LANES = 8  # numbers that one vector instruction works on, at least
+LANES = 8  # minimum number of numbers that a vector instruction works on
 STRIP_COLUMNS = 64  # of a product, so that they stay in the cache
 SPARE_CANDIDATES = 5  # beyond the neighbours, so that neither ties nor the axes left out change the result
-NO_KEY = np.int64(np.iinfo(np.int64).max >> 32 << 32)  # farther than any; its position, 0, is valid
+NO_KEY = np.int64(np.iinfo(np.int64).max >> 32 << 32)  # farther than every key; its position, 0, is valid
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function at its first call; the compiled code is cached if a cache directory is writable.
 
     Args:
-        function: of arrays that are contiguous, aligned and writable (see `plain`); for others it is compiled again.
+        function: takes contiguous, aligned and writable arrays (see `plain`); other arrays would compile it again.
     """
     try:
         return njit(function, cache=True, nogil=True, fastmath=False, error_model="numpy")
@@ -38,7 +38,7 @@ def plain(array: np.ndarray, dtype: Any = None) -> np.ndarray:
 
 
 def products(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """(n, m) or (K, n, m): rows (n, D) times matrix (D, m), or (K, n, D) times (K, D, m).
+    """Return rows (n, D) times matrix (D, m), or (K, n, D) times (K, D, m).
 
     Sums run over D in ascending order, in float32 if both arguments are float32, else in float64.
     """
@@ -102,11 +102,11 @@ def _multiply_pair(a: np.ndarray, b: np.ndarray, strip: np.ndarray, of_a: np.nda
 
 @compiled
 def _whole(number: int) -> int:
-    """The number, rounded up to whole lanes."""
+    """Round a number up to whole lanes."""
     return (number + LANES - 1) // LANES * LANES
 
 
-# Functions of one float32. Coefficients are those of Moshier's Cephes library.
+# Functions of one float32, with the coefficients of Moshier's Cephes library.
 
 F = np.float32  # Numba reads a plain 0.5 as float64
 LOWEST, HIGHEST = F(-87.3), F(88.0)  # arguments that `_exp` can distinguish from zero and infinity
@@ -123,7 +123,7 @@ L6, L7, L8 = F(1.1676998740e-1), F(-1.1514610310e-1), F(7.0376836292e-2)
 
 @compiled
 def _exp(x: Any) -> Any:
-    """The exponential of x, clipped to `LOWEST` and `HIGHEST`; at most 1 unit in the last place off."""
+    """Return the exponential of x, clipped to `LOWEST` and `HIGHEST`; at most 1 unit in the last place off."""
     x = np.minimum(np.maximum(x, LOWEST), HIGHEST)
     shifted = np.float32(x * LOG2_E + ROUNDING)
     power = shifted - ROUNDING
@@ -135,7 +135,7 @@ def _exp(x: Any) -> Any:
 
 @compiled
 def _log(x: Any) -> Any:
-    """The natural logarithm of x, a positive and normal number; at most 1 unit in the last place off."""
+    """Return the natural logarithm of x, a positive and normal number; at most 1 unit in the last place off."""
     bits = np.float32(x).view(np.int32)
     power = np.int32((bits - SQRT_HALF_BITS) >> MANTISSA_BITS)
     rest = np.int32(bits - (power << MANTISSA_BITS))
@@ -162,27 +162,27 @@ def _softplus(x: Any) -> Any:
 
 
 def exp(x: np.ndarray) -> np.ndarray:
-    """The exponential of every number, in float32; numbers are clipped to `LOWEST` and `HIGHEST`."""
+    """Return the exponential of every number, in float32; numbers are clipped to `LOWEST` and `HIGHEST`."""
     return _elementwise(x, _EXP)
 
 
 def log(x: np.ndarray) -> np.ndarray:
-    """The natural logarithm of every number, in float32; all must be positive and normal."""
+    """Return the natural logarithm of every number, in float32; all must be positive and normal."""
     return _elementwise(x, _LOG)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-x)) of every number, in float32."""
+    """Return 1 / (1 + exp(-x)) of every number, in float32."""
     return _elementwise(x, _SIGMOID)
 
 
 def silu(x: np.ndarray) -> np.ndarray:
-    """Every number times its sigmoid, in float32."""
+    """Return every number times its sigmoid, in float32."""
     return _elementwise(x, _SILU)
 
 
 def softplus(x: np.ndarray) -> np.ndarray:
-    """log(1 + exp(x)) of every number, in float32."""
+    """Return log(1 + exp(x)) of every number, in float32."""
     return _elementwise(x, _SOFTPLUS)
 
 
@@ -217,21 +217,21 @@ def _apply(x: np.ndarray, function: int, out: np.ndarray) -> None:  # noqa: C901
 
 
 def layer(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """(..., n, m) float32: x (..., n, D) times kernel (..., D, m) plus bias (..., 1, m)."""
+    """Return x (..., n, D) times kernel (..., D, m) plus bias (..., 1, m), in float32."""
     out = products(x, kernel)
     _add_bias(*_stacked(out, bias))
     return out
 
 
 def silu_layer(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """(..., n, m) float32: the silu of `layer`, in one pass."""
+    """Return the silu of `layer`, in float32, with the bias and the silu in one pass."""
     out = products(x, kernel)
     _add_bias_and_silu(*_stacked(out, bias))
     return out
 
 
 def _stacked(out: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Views with an axis of members, `out` (K, n, m) and bias (K, 1, m)."""
+    """Return views with an axis of members, `out` (K, n, m) and bias (K, 1, m)."""
     bias = plain(bias, np.float32)
     return (out, bias) if out.ndim == 3 else (out[None], bias[None])
 
@@ -265,7 +265,7 @@ class Index(NamedTuple):
         positions: (C, size) int64, positions of the points of each cell; size is a multiple of `LANES`.
         tiles: (C, R + 1, size) float32: searched coordinates of the points, negated, and half their squared lengths;
             the padding of a cell lies far away.
-        means: (R + 1, C or more) float32: the same for the cells' means.
+        means: (R + 1, C or more) float32: the same for the means of the cells.
         probed: number of cells that a query is compared with.
     """
 
@@ -283,7 +283,7 @@ _MEAN, _REBUILT = 0, 1
 
 
 def mean_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k: int, own: np.ndarray) -> np.ndarray:
-    """(n,) float64: mean Euclidean distance to the k nearest reference points.
+    """Return the mean Euclidean distance to the k nearest reference points, (n,) float64.
 
     Args:
         index: the points.
@@ -298,9 +298,9 @@ def mean_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k: i
 def reconstruction_distances(
     index: Index, queries: np.ndarray, searched: np.ndarray, k: int, own: np.ndarray
 ) -> np.ndarray:
-    """(n,) float64: distance to the affine combination of the k nearest points that rebuilds the query best.
+    """Return the distance to the best affine combination of the k nearest reference points, (n,) float64.
 
-    The arguments are those of `mean_distances`.
+    The arguments are the same as of `mean_distances`.
     """
     return _distances(index, (queries, searched, own), k, _REBUILT)
 
@@ -393,7 +393,7 @@ def _half_distances(query: np.ndarray, tile: np.ndarray, out: np.ndarray) -> Non
 
 @compiled
 def _key(distance: float, position: int) -> Any:
-    """Ordered as (distance, position), where the distance is float32."""
+    """Return a whole number that orders like (distance, position), for a float32 distance."""
     bits = np.float32(distance).view(np.int32)
     return (np.int64(bits ^ ((bits >> 31) & 0x7FFFFFFF)) << 32) | np.int64(position)
 
@@ -453,7 +453,7 @@ def _subtract(
 
 @compiled
 def _square(columns: np.ndarray, squares: np.ndarray) -> None:
-    """Fill the squared lengths (c,) of columns (D, c), summed as the inner products are."""
+    """Fill `squares` (c,) with the squared lengths of columns (D, c), summed like the inner products."""
     for c in range(len(squares)):
         squares[c] = 0
     for d in range(len(columns)):
@@ -499,7 +499,7 @@ def _multiply_nearest(rows: np.ndarray, columns: np.ndarray, order: np.ndarray, 
 
 @compiled
 def _rebuilt(products: np.ndarray, order: np.ndarray, gram: np.ndarray) -> Any:
-    """The length of the weighted sum of the nearest differences, weights summing to 1."""
+    """Return the smallest length of a weighted sum of the nearest differences, with a ridge; the weights sum to 1."""
     k = len(order)
     trace = total = squares = 0.0
     for i in range(k):
@@ -520,7 +520,7 @@ def _rebuilt(products: np.ndarray, order: np.ndarray, gram: np.ndarray) -> Any:
 
 @compiled
 def _solve(matrix: np.ndarray, k: int) -> None:
-    """Solve k equations, the right side of which, column k of the matrix (k, w), becomes the solution."""
+    """Solve k equations; their right side, column k of the matrix (k, w), becomes the solution."""
     for i in range(k):
         pivot = matrix[i]
         for j in range(i + 1, k):

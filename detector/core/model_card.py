@@ -1,10 +1,10 @@
-"""The numbers that every model's card has, whatever the kind of the model."""
+"""The interface of model cards, common to all kinds of models."""
 
 from typing import Any, Protocol
 
 
 class ModelCard(Protocol):
-    """The numbers of a model as they are kept with it; a number is None if the model has none."""
+    """The numbers stored with a model; a number is None if the model has none."""
 
     @property
     def kind(self) -> str:
@@ -13,12 +13,12 @@ class ModelCard(Protocol):
 
     @property
     def training_records(self) -> int | None:
-        """How many records the model was trained on."""
+        """The number of training records."""
         ...
 
     @property
     def calibration_records(self) -> int | None:
-        """How many records it was calibrated with."""
+        """The number of calibration records."""
         ...
 
     @property

@@ -1,9 +1,9 @@
 """Nearest neighbours of records among the reference records.
 
-The points are partitioned into cells by k-means, and a record is compared with the points of the 16 cells whose means
-are nearest: with all points up to 512, with some 500 of more. Of more than that, records are compared on the principal
-axes that hold nearly all of the variance, because the coordinates of an ensemble repeat each other. A neighbour may lie
-in another cell, about one in a hundred; no cost of that to the scores could be measured. The nearest candidates are
+The points are partitioned into cells by k-means, and a record is compared with the points of the 16 cells with the
+nearest means. Up to 512 points the search is exact. Above, a record is compared with about 500 points, on the principal
+axes that hold nearly all of the variance, because the coordinates of an ensemble repeat each other. About one neighbour
+in a hundred lies in another cell and is missed, without a measurable cost to the scores. The nearest candidates are
 then measured in all coordinates and ordered by distance and position. The search runs record by record in
 `core.kernels`, so that a record's neighbours do not depend on the other records of a batch.
 """
@@ -17,14 +17,14 @@ from detector.core import kernels
 from detector.core.kernels import Index, products
 from detector.core.subsample import subsample_evenly
 
-TYPICAL, SMALLEST, LARGEST = 32, 8, 48  # points in a cell
-ROUNDS = 8  # of k-means
-PROBED = 16  # cells that a query is compared with
-VARIANCE = 0.995  # that the axes of the search hold at least
-AXES = 16  # their number is a multiple of it, as vectors of processors are
-SAMPLE = 1024  # points that the axes are computed from
-ROWS = 4096  # queries projected at once: bounds the memory
-FAR = np.float32(1e30)  # half the squared distance to the padding of a cell
+MEAN_CELL_POINTS, MIN_CELL_POINTS, MAX_CELL_POINTS = 32, 8, 48
+KMEANS_ROUNDS = 8
+PROBED_CELLS = 16  # that a query is compared with
+MIN_VARIANCE_SHARE = 0.995  # of the axes of the search
+AXES_MULTIPLE = 16  # the number of axes is a multiple of it, to fill the vectors of processors
+MAX_SVD_POINTS = 1024  # a subsample, from which the axes are computed
+CHUNK_QUERIES = 4096  # projected at once: bounds the memory
+PADDING_HALF_SQUARE = np.float32(1e30)  # half the squared distance to the padding of a cell
 
 Measure = Callable[[Index, np.ndarray, np.ndarray, int, np.ndarray], np.ndarray]
 
@@ -34,11 +34,11 @@ class Neighbours:
 
     Args:
         points: (m, D) float32.
-        probed: cells that a query is compared with; with m of them the search is exact.
+        probed: number of cells that a query is compared with; the search is exact if it is m.
     """
 
-    def __init__(self, points: np.ndarray, probed: int = PROBED) -> None:
-        is_exact = len(points) <= probed * TYPICAL
+    def __init__(self, points: np.ndarray, probed: int = PROBED_CELLS) -> None:
+        is_exact = len(points) <= probed * MEAN_CELL_POINTS
         self.points = points
         self._centre = points.mean(axis=0)  # float32 loses least of a distance near the origin
         self._axes = None if is_exact else _principal_axes(points - self._centre).astype(np.float32)
@@ -53,7 +53,7 @@ class Neighbours:
         )
 
     def mean_distance(self, queries: np.ndarray, k: int, own: np.ndarray | None = None) -> np.ndarray:
-        """(n,) float64: mean Euclidean distance to the k nearest reference points.
+        """Return the mean Euclidean distance to the k nearest reference points, (n,) float64.
 
         Args:
             queries: (n, D) float32.
@@ -63,73 +63,73 @@ class Neighbours:
         return self._measure(kernels.mean_distances, queries, k, own)
 
     def reconstruction_distance(self, queries: np.ndarray, k: int, own: np.ndarray | None = None) -> np.ndarray:
-        """(n,) float64: distance to the affine combination of the k nearest points that rebuilds the query best.
+        """Return the distance to the best affine combination of the k nearest reference points, (n,) float64.
 
         The weights are those of locally linear embedding (Roweis & Saul, *Nonlinear Dimensionality Reduction
         by Locally Linear Embedding*, 2000), regularised by a fifth of the mean squared distance. The arguments
-        are those of `mean_distance`.
+        are the same as of `mean_distance`.
         """
         return self._measure(kernels.reconstruction_distances, queries, k, own)
 
     def _measure(self, measure: Measure, queries: np.ndarray, k: int, own: np.ndarray | None) -> np.ndarray:
         own = np.full(len(queries), -1) if own is None else own
-        parts = [slice(start, start + ROWS) for start in range(0, max(1, len(queries)), ROWS)]
+        parts = [slice(start, start + CHUNK_QUERIES) for start in range(0, max(1, len(queries)), CHUNK_QUERIES)]
         return np.concatenate(
             [measure(self._index, queries[part], self._searched(queries[part]), k, own[part]) for part in parts]
         )
 
     def _searched(self, queries: np.ndarray) -> np.ndarray:
-        """(n, R) float32: the coordinates that the search compares."""
+        """Return the coordinates that the search compares, (n, R) float32."""
         centred = queries - self._centre
         return centred if self._axes is None else products(centred, self._axes)
 
 
 def _padded(cells: list[np.ndarray]) -> np.ndarray:
-    """(C, size) positions of the points of each cell, the last one repeated."""
+    """Return the positions of the points of each cell (C, size), padded with the last position."""
     size = -(-max(map(len, cells)) // kernels.LANES) * kernels.LANES
     return np.stack([np.pad(cell, (0, size - len(cell)), mode="edge") for cell in cells]).astype(np.int64)
 
 
 def _tiles(members: np.ndarray, sizes: list[int]) -> np.ndarray:
-    """(C, R + 1, size) float32 of the points (C, size, R) of cells with so many points, as `Index.tiles`."""
+    """Return `Index.tiles` (C, R + 1, size) float32 for padded points (C, size, R) of cells with `sizes` points."""
     is_point = np.arange(members.shape[1]) < np.array(sizes)[:, None]
-    half_squares = np.where(is_point, _half_squares(members), FAR)
+    half_squares = np.where(is_point, _half_squares(members), PADDING_HALF_SQUARE)
     return np.concatenate([-members.transpose(0, 2, 1), half_squares[:, None]], axis=1)
 
 
 def _means(searched: np.ndarray, cells: list[np.ndarray]) -> np.ndarray:
-    """(R + 1, C or more) float32, as `Index.means`."""
+    """Return `Index.means`, (R + 1, C or more) float32."""
     means = np.stack([searched[cell].mean(axis=0, dtype=np.float64) for cell in cells])
     spare = (0, -len(means) % kernels.LANES)
-    half_squares = np.pad(_half_squares(means), spare, constant_values=FAR)
+    half_squares = np.pad(_half_squares(means), spare, constant_values=PADDING_HALF_SQUARE)
     return np.concatenate([np.pad(-means.T, ((0, 0), spare)), half_squares[None]]).astype(np.float32)
 
 
 def _principal_axes(centred: np.ndarray) -> np.ndarray:
-    """(D, R) float64: the directions that hold nearly all variance of points (m, D) around the origin."""
-    rows = subsample_evenly(len(centred), SAMPLE)
+    """Return the directions that hold nearly all variance of points (m, D) around the origin, (D, R) float64."""
+    rows = subsample_evenly(len(centred), MAX_SVD_POINTS)
     with threadpool_limits(1, user_api="blas"):  # the number of threads would change the bits
         _, spread, axes = np.linalg.svd(centred[rows].astype(np.float64), full_matrices=False)
     variance = np.cumsum(spread**2)
-    needed = int(np.searchsorted(variance, VARIANCE * variance[-1])) + 1
-    return np.ascontiguousarray(axes[: -(-needed // AXES) * AXES].T)
+    needed = int(np.searchsorted(variance, MIN_VARIANCE_SHARE * variance[-1])) + 1
+    return np.ascontiguousarray(axes[: -(-needed // AXES_MULTIPLE) * AXES_MULTIPLE].T)
 
 
 def _cells(points: np.ndarray) -> list[np.ndarray]:
-    """Partition the points by k-means (Lloyd); return the positions of each cell's points, at most `LARGEST`."""
-    means = points[subsample_evenly(len(points), -(-len(points) // TYPICAL))].astype(np.float64)
-    for _ in range(ROUNDS):
+    """Partition the points by k-means (Lloyd); return the positions of each cell's points."""
+    means = points[subsample_evenly(len(points), -(-len(points) // MEAN_CELL_POINTS))].astype(np.float64)
+    for _ in range(KMEANS_ROUNDS):
         owner = _nearest(points, means)
         _, starts, sizes = np.unique(np.sort(owner), return_index=True, return_counts=True)
         totals = np.add.reduceat(points[np.argsort(owner, kind="stable")], starts, axis=0, dtype=np.float64)
-        kept = sizes >= min(SMALLEST, int(np.max(sizes)))  # so that the probed cells hold enough points
+        kept = sizes >= min(MIN_CELL_POINTS, int(np.max(sizes)))  # so that the probed cells hold enough points
         means = totals[kept] / sizes[kept, None]
-    owner = _nearest(points, means)  # by the last means, of which one may own no point
+    owner = _nearest(points, means)  # the last means, one of which may own no point
     return [part for cell in np.unique(owner) for part in _parts(points, np.flatnonzero(owner == cell))]
 
 
 def _nearest(points: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """(m,) the nearest mean of each point."""
+    """Return the position of the nearest mean of each point, (m,)."""
     distance = _half_squares(means) - products(points, means.T)
     return np.asarray(distance.astype(np.float32).argmin(axis=1))
 
@@ -137,9 +137,9 @@ def _nearest(points: np.ndarray, means: np.ndarray) -> np.ndarray:
 def _parts(points: np.ndarray, cell: np.ndarray) -> list[np.ndarray]:
     """Split a cell along its widest coordinate if it is too large."""
     widest = points[cell].var(axis=0, dtype=np.float64).argmax()
-    return np.array_split(cell[np.argsort(points[cell, widest], kind="stable")], -(-len(cell) // LARGEST))
+    return np.array_split(cell[np.argsort(points[cell, widest], kind="stable")], -(-len(cell) // MAX_CELL_POINTS))
 
 
 def _half_squares(points: np.ndarray) -> np.ndarray:
-    """(...,): half the squared length of points (..., D)."""
+    """Return half the squared length of points (..., D), (...,)."""
     return np.asarray(0.5 * np.einsum("...d,...d->...", points, points)).astype(points.dtype)

@@ -11,9 +11,9 @@ class Epoch:
 
     Attributes:
         number: of the epoch, from 1.
-        of: how many epochs are planned.
-        elbo: on training records.
-        held_out_elbo: on held-out records; None if no records are held out to watch the training.
+        of: number of planned epochs.
+        elbo: on the training records.
+        held_out_elbo: on the validation records; None if there are none.
     """
 
     number: int

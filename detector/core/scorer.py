@@ -1,27 +1,24 @@
-"""The one face of a trained model that scores, whether it scores single records or records of a series."""
+"""Scorer: the interface of trained models that score, both models of single records and models of series."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from detector.core.about import About
 from detector.core.calibration import severity
+from detector.core.threshold_tracking import Trackers
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation, Features
 
-if TYPE_CHECKING:
-    from detector.series.segments import Segment
-    from detector.series.threshold_tracking import Trackers
-
-ReadPast: TypeAlias = "Callable[[pd.DataFrame, Features, int], Sequence[Segment]]"
-"""Reads the past of a page of records: so many moments of these features."""
+ReadPast: TypeAlias = Callable[[pd.DataFrame, Features, int], Sequence[Any]]
+"""Reads the past of a page of records, for a number of moments; returns segments for the model."""
 StoredThreshold: TypeAlias = Callable[[str], dict[str, Any] | None]
 """Returns the state of an entity's tracked threshold, or None if it has not started."""
 
 
 class RecordProfile(Protocol):
-    """Counts records in the bins that the training fixed."""
+    """A profile of training records that counts later records in its bins."""
 
     def counts(self, records: pd.DataFrame, p_values: np.ndarray) -> dict[str, list[int]]:
         """Count n records in each bin, by feature and by p-value."""
@@ -33,7 +30,7 @@ class BoundScorer(Protocol):
 
     @property
     def context_rows(self) -> int:
-        """For how many later records of its entity a record is past; 0 if each record is scored alone."""
+        """The number of earlier records of its entity that a score depends on; 0 if records are scored alone."""
         ...
 
     @property
@@ -42,7 +39,7 @@ class BoundScorer(Protocol):
         ...
 
     def score(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Return one row per record on the records' index: the columns of `schemas.frames.SCORE_COLUMNS`."""
+        """Return one row per record, on the records' index, with the columns of `schemas.frames.SCORE_COLUMNS`."""
         ...
 
     def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
@@ -51,7 +48,7 @@ class BoundScorer(Protocol):
 
 
 class Scorer(Protocol):
-    """A trained model with its calibration, at the rate of its monitor's present configuration."""
+    """A trained model with its calibration, at the false-positive rate that its monitor is configured with."""
 
     @property
     def about(self) -> About:
@@ -60,21 +57,21 @@ class Scorer(Protocol):
 
     @property
     def context_rows(self) -> int:
-        """For how many later records of its entity a record is past; 0 if each record is scored alone."""
+        """The number of earlier records of its entity that a score depends on; 0 if records are scored alone."""
         ...
 
     @property
     def has_rate(self) -> bool:
-        """Whether a false-positive rate sets the threshold; otherwise labels do."""
+        """Whether the threshold is set by a false-positive rate, not by labels."""
         ...
 
-    def bind(self, page: pd.DataFrame, read_past: ReadPast, trackers: "Trackers | None" = None) -> BoundScorer:
-        """Return the scorer of a page of records; a scorer of single records is bound to any page.
+    def bind(self, page: pd.DataFrame, read_past: ReadPast, trackers: Trackers | None = None) -> BoundScorer:
+        """Bind the scorer to a page of records and their past.
 
         Args:
             page: the records.
-            read_past: reads their past, if the model needs it.
-            trackers: of the thresholds; without them thresholds are fixed. Scoring advances them.
+            read_past: reads the past of the records, if the model needs it.
+            trackers: of the thresholds, which scoring advances; without trackers thresholds are fixed.
         """
         ...
 
@@ -86,11 +83,11 @@ class Scorer(Protocol):
         """
         ...
 
-    def thresholds_of(self, entities: np.ndarray, scores: np.ndarray, trackers: "Trackers | None" = None) -> np.ndarray:
-        """Return the threshold of each of n scores, in the order in which their records came."""
+    def thresholds_of(self, entities: np.ndarray, scores: np.ndarray, trackers: Trackers | None = None) -> np.ndarray:
+        """Return the threshold (n,) of each score, in the order of the stream of records."""
         ...
 
-    def trackers(self, stored: StoredThreshold) -> "Trackers | None":
+    def trackers(self, stored: StoredThreshold) -> Trackers | None:
         """Return trackers of the thresholds that start at stored states, or None if thresholds cannot move."""
         ...
 
@@ -99,12 +96,12 @@ class Scorer(Protocol):
         ...
 
     def unknown_entities(self, names: Sequence[str]) -> list[str]:
-        """Return the entities that the model has not learned although it scores by entity, in order of name."""
+        """Return the entities that the model was not trained on, in order of name; empty if it ignores entities."""
         ...
 
 
 def score_frame(
-    index: pd.Index, scores: np.ndarray, p_values: np.ndarray, thresholds: "np.ndarray | float"
+    index: pd.Index, scores: np.ndarray, p_values: np.ndarray, thresholds: np.ndarray | float
 ) -> pd.DataFrame:
     """Return the columns of `schemas.frames.SCORE_COLUMNS` for n scored records.
 
@@ -112,7 +109,7 @@ def score_frame(
         index: of the records.
         scores: (n,) anomaly scores, NaN for a record that is not scored.
         p_values: (n,) of the scores.
-        thresholds: (n,), or one for all; a record with a score above its threshold is an anomaly.
+        thresholds: (n,), or one for all records; a record with a score above its threshold is an anomaly.
     """
     columns = {
         ANOMALY_SCORE: scores,

@@ -13,5 +13,5 @@ def subsample_evenly(n: int, limit: int) -> np.ndarray:
 
 
 def subsample_rows(rows: np.ndarray, limit: int) -> np.ndarray:
-    """Return at most `limit` of the rows, evenly spaced."""
+    """Return an evenly spaced subsample of at most `limit` rows."""
     return rows[subsample_evenly(len(rows), limit)]

@@ -1,4 +1,4 @@
-"""Work on parts of the records in threads, which NumPy runs in parallel."""
+"""Threads that work on parts of the records; NumPy and the compiled kernels run in parallel in them."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +11,12 @@ Result = TypeVar("Result")
 
 
 def usual_threads() -> int:
-    """Return as many threads as matrix products use: one per processor, or what OMP_NUM_THREADS allows."""
+    """Return the number of threads that matrix products use: one per processor, or OMP_NUM_THREADS."""
     return max((library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"), default=1)
 
 
 def in_threads(work: Callable[[Part], Result], parts: Sequence[Part], threads: int) -> list[Result]:
-    """Return the result of each part, in the order of the parts.
+    """Apply a function to parts in a number of threads; return the results in the order of the parts.
 
     >>> in_threads(len, ["a", "bcd"], threads=2)
     [1, 3]

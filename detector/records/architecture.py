@@ -1,4 +1,4 @@
-"""Shapes of the networks, to rebuild them from stored arrays without importing Keras."""
+"""Architecture: the shapes of the networks, which rebuild them from stored arrays without importing Keras."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,13 +8,13 @@ from detector.core.autoencoder import Shapes, layer_shapes
 from schemas.config import Likelihood, NetworkKind
 
 ENCODER_SKIP, DECODER_SKIP = "encoder/mean_skip/kernel", "decoder/output_skip/kernel"
-LARGEST_LATENT = 32
-SMALL_WIDTH = 8  # cells, up to which there are as many latent dimensions
+MAX_LATENT_DIMENSIONS = 32
+MAX_UNCOMPRESSED_CELLS = 8  # with so many cells or fewer there are as many latent dimensions as cells
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """All that determines the shapes of a network, in addition to the layout of the cells."""
+    """The numbers and choices that determine the shapes of the networks."""
 
     kind: NetworkKind
     likelihood: Likelihood
@@ -29,7 +29,7 @@ class Architecture:
         return asdict(self)
 
     def shapes(self) -> Shapes:
-        """Name and shape of every weight."""
+        """Return the shape of every weight, by name."""
         members, d, h, z = (self.members,), self.width, self.hidden, self.latent
         shapes: Shapes = {
             **layer_shapes("encoder/input", 2 * d, h, members),
@@ -49,9 +49,9 @@ class Architecture:
 
 
 def latent_size(width: int) -> int:
-    """Return the latent dimensions for d cells: d up to 8, then growing with the square root of d.
+    """Return the number of latent dimensions for d cells: d up to 8, then growing with the square root of d.
 
     >>> [latent_size(d) for d in (3, 9, 38, 400)]
     [3, 8, 14, 32]
     """
-    return width if width <= SMALL_WIDTH else autoencoder.latent_size(width, LARGEST_LATENT)
+    return width if width <= MAX_UNCOMPRESSED_CELLS else autoencoder.latent_size(width, MAX_LATENT_DIMENSIONS)

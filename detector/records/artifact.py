@@ -43,7 +43,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Artifact:
-    """Everything needed to score.
+    """All data that scoring needs.
 
     Attributes:
         config: the hyper-parameters.
@@ -54,7 +54,7 @@ class Artifact:
         typical_nll: (f,) nats that each feature costs on a typical normal record.
         calibration: held-out normal scores.
         decision: the rule for anomalies.
-        about: further facts about the training: history, library versions, training range.
+        about: the origin of the model, as `detector.core.about.About` reads it.
     """
 
     config: ModelConfig
@@ -140,30 +140,30 @@ def load_artifact(blob: bytes, sha256: str) -> Artifact:
     Raises:
         ArtifactError: If the blob has another digest, or its content is not valid.
     """
-    known = read_manifest(blob, sha256, _Manifest)
-    return _assemble(known, read_arrays(blob))
+    manifest = read_manifest(blob, sha256, _Manifest)
+    return _assemble(manifest, read_arrays(blob))
 
 
-def _assemble(known: _Manifest, arrays: dict[str, np.ndarray]) -> Artifact:
+def _assemble(manifest: _Manifest, arrays: dict[str, np.ndarray]) -> Artifact:
     grids = {name.removeprefix("grids/"): array for name, array in arrays.items() if name.startswith("grids/")}
-    encoder = _rebuilt(known.columns, grids)
+    encoder = _rebuilt(manifest.columns, grids)
     width = encoder.layout.width
-    architecture = Architecture(**known.architecture.model_dump())
+    architecture = Architecture(**manifest.architecture.model_dump())
     if width != architecture.width:
         raise artifact_error(f"has columns of {width} cells and networks of {architecture.width}")
-    _check_arrays(arrays, known, architecture, encoder)
-    reference = NeighbourReference(arrays["reference/points"], arrays["reference/latent_sd"], known.n_train)
-    tail = ParetoTail(**known.tail.model_dump()) if known.tail else None
+    _check_arrays(arrays, manifest, architecture, encoder)
+    reference = NeighbourReference(arrays["reference/points"], arrays["reference/latent_sd"], manifest.n_train)
+    tail = ParetoTail(**manifest.tail.model_dump()) if manifest.tail else None
     return Artifact(
-        config=known.config,
+        config=manifest.config,
         encoder=encoder,
         architecture=architecture,
         weights={name: arrays[f"weights/{name}"] for name in architecture.shapes()},
         reference=reference,
         typical_nll=arrays["attribution/typical_nll"],
         calibration=Calibration(arrays["calibration/reference"], tail),
-        decision=Decision(**known.decision.model_dump()),
-        about=known.about,
+        decision=Decision(**manifest.decision.model_dump()),
+        about=manifest.about,
     )
 
 
@@ -180,17 +180,17 @@ def _rebuilt(columns: list[dict[str, Any]], grids: dict[str, np.ndarray]) -> Enc
 
 
 def _check_arrays(
-    arrays: dict[str, np.ndarray], known: _Manifest, architecture: Architecture, encoder: Encoder
+    arrays: dict[str, np.ndarray], manifest: _Manifest, architecture: Architecture, encoder: Encoder
 ) -> None:
     views = min(architecture.members, 2)
     coordinates = architecture.members * architecture.latent + views * architecture.width
     specs: ArraySpecs = {
         **{f"weights/{name}": (shape, "float32") for name, shape in architecture.shapes().items()},
         **{f"grids/{name}": ((2, _points(grid)), "float64") for name, grid in encoder.grids().items()},
-        "reference/points": ((known.reference_records, coordinates), "float32"),
+        "reference/points": ((manifest.reference_records, coordinates), "float32"),
         "reference/latent_sd": ((architecture.members, architecture.latent), "float32"),
         "attribution/typical_nll": ((len(encoder.columns),), "float32"),
-        "calibration/reference": ((known.calibration_records,), "float64"),
+        "calibration/reference": ((manifest.calibration_records,), "float64"),
     }
     check_arrays(arrays, specs)
     if (np.diff(arrays["calibration/reference"]) < 0).any():

@@ -1,9 +1,9 @@
-"""Attribution of a record's score to its features, with the values that would have been normal.
+"""Attribution of a record's score to its features, and the values that would have been normal.
 
 An anomalous cell moves the latent position and so smears error over innocent cells. Therefore the causes
 are identified one at a time: the feature with the highest cost above the typical one is hidden from the network, as
-cells were hidden in training, and the others are measured again without it. The expected values come from the
-last round, in which no cause was visible. The first cause is hidden however little it costs: a wrong category
+cells were hidden in training, and the other features are measured again without it. The expected values come from the
+last round, in which no cause was visible. The first cause is hidden whatever its cost: a wrong category
 costs few nats, and while visible it accounts for half of the network's expectation.
 """
 
@@ -25,7 +25,7 @@ class Attribution:
 
     Attributes:
         share: (n, f), not negative; the shares of a record sum to its score.
-        deviation: (n, f), the value less the expected one in standard deviations of training records; for a
+        deviation: (n, f), the value less the expected value in standard deviations of training records; for a
             feature of several cells, the length of the difference.
         expected: (n, d), standardised cells that would have been normal.
     """
@@ -45,7 +45,7 @@ def attribute(
 
     Args:
         matrix: the records.
-        scores: the sums of the shares.
+        scores: to which the shares of each record sum up.
         feature_cells: (d, f), 1 if a cell belongs to a feature.
         excess_of: takes the positions of m records and the features to hide in them (m, f); returns the nats by
             which each feature costs more than typical (m, f), and the expected cells (m, d).

@@ -1,4 +1,4 @@
-"""The card of a model of single records, as values: its numbers, and how it compares with simple peers."""
+"""RecordCard: the numbers of a model of single records, and its comparison with simple peers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,9 +18,9 @@ class PeerComparison:
     """The model next to simple peers, on anomalies made from held-out normal records.
 
     Attributes:
-        compared_records: normal records that the anomalies were made from, and are told apart from.
-        auroc: for each kind of synthetic anomaly that applies, the AUROC of `MODEL` and of each peer.
-        realised_rates: for each nominal false-positive rate that they can resolve, the share of the later half
+        compared_records: number of normal records that the anomalies were made from and are compared with.
+        auroc: the AUROC of `MODEL` and of each peer, by kind of synthetic anomaly.
+        realised_rates: by nominal false-positive rate, the share of the later half
             of the held-out records that a threshold set by the earlier half flags.
     """
 
@@ -59,20 +59,20 @@ class PeerComparison:
 
 @dataclass(frozen=True)
 class RecordCard:
-    """The numbers of a model of single records, as they are kept with it.
+    """The numbers of a model of single records, stored with it.
 
     Attributes:
-        training_records: trained on.
-        calibration_records: calibrated with.
-        features: of a record.
-        cells: of an encoded record.
+        training_records: number of training records.
+        calibration_records: number of calibration records.
+        features: number of features of a record.
+        cells: number of cells of an encoded record.
         score: name of the anomaly score.
-        epochs: of the training.
-        held_out_elbo: the best one, in nats per record.
-        threshold: above it a record is an anomaly.
-        threshold_method: by which it was set.
-        false_positive_rate: at which it was set; None if labels set it.
-        bytes: of the artifact.
+        epochs: number of epochs of the training.
+        held_out_elbo: the best held-out ELBO, in nats per record.
+        threshold: the score above which a record is an anomaly.
+        threshold_method: the method that set the threshold.
+        false_positive_rate: the rate that the threshold was set for; None if labels set it.
+        bytes: size of the artifact.
         peers: how the model compares with simple peers.
     """
 

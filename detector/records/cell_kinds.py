@@ -1,4 +1,4 @@
-"""Kinds of cells, each with a likelihood of its own (see `likelihoods`), and their traits."""
+"""Kinds of cells, each with its own likelihood (see `likelihoods`), and their traits."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Records to the record matrix and back, feature by feature."""
+"""Encoder: records to the record matrix and back, feature by feature."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Matrix:
         standard: (n, d) float32, clipped at 30; 0 if missing.
         quantile: (n, d) float32, likewise.
         missing: (n, d) bool.
-        violations: (n,) float32, features of a record whose value training rules out.
+        violations: (n,) float32, number of features whose value training rules out.
     """
 
     standard: np.ndarray
@@ -40,7 +40,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Layout:
-    """What each of the d cells of a matrix is.
+    """The feature, the likelihood and the scale of each of the d cells of a matrix.
 
     Attributes:
         kinds: (d,) the likelihood of each cell, by name.
@@ -65,7 +65,7 @@ class Layout:
         return np.array([kind in DENSITIES for kind in self.kinds], dtype=bool)
 
     def groups(self) -> np.ndarray:
-        """Return (d, g) float32, 1 if a cell belongs to a feature whose cells share a likelihood, by such feature."""
+        """Return (d, g) float32, 1 if a cell belongs to one of the g features whose cells share a likelihood."""
         is_shared = np.array([kind in SHARED for kind in self.kinds], dtype=bool)
         owners = np.unique(self.feature[is_shared])
         return ((self.feature[:, None] == owners[None, :]) & is_shared[:, None]).astype(np.float32)
@@ -105,7 +105,7 @@ class Encoder:
 
     @property
     def layout(self) -> Layout:
-        """What each cell of the matrix is."""
+        """The layout of the cells of the matrix."""
         cells = [cell for column in self.columns for cell in column.cells]
         return Layout(
             kinds=np.array([cell.kind for cell in cells], dtype=object),

@@ -1,7 +1,7 @@
 """The prior of the latents, a mixture of the posteriors of training records.
 
 Training pulls the posteriors towards a standard normal distribution, but they do not fill it: a record in a gap
-between them, which no normal record occupies, would seem usual. So records are scored under the
+between them, which no normal record occupies, would seem usual. So records are scored under a
 mixture of the posteriors of training records, the exemplars (Tomczak & Welling, *VAE with a VampPrior*, 2018;
 Norouzi, Fleet & Norouzi, *Exemplar VAE*, 2020). The divergence from a mixture has no closed form; this module
 computes the upper bound of Hershey & Olsen, *Approximating the Kullback Leibler Divergence Between Gaussian
@@ -14,7 +14,7 @@ import numpy as np
 
 from detector.core.kernels import products
 
-ROWS = 128  # records measured at once: their distances fit into the cache
+CHUNK_RECORDS = 128  # records measured at once: their distances fit into the cache
 
 
 class ExemplarPrior:
@@ -36,9 +36,9 @@ class ExemplarPrior:
         Args:
             z_mean: (n, K, l).
             z_log_var: (n, K, l).
-            own: (n,) the position of each record among the exemplars, -1 if it is none: it is not its own exemplar.
+            own: (n,) the position of each record among the exemplars, or -1; a record is not its own exemplar.
         """
-        parts = [slice(start, start + ROWS) for start in range(0, len(z_mean), ROWS)]
+        parts = [slice(start, start + CHUNK_RECORDS) for start in range(0, len(z_mean), CHUNK_RECORDS)]
         return np.concatenate([self._divergence(z_mean[part], z_log_var[part], own[part]) for part in parts])
 
     def _divergence(self, z_mean: np.ndarray, z_log_var: np.ndarray, own: np.ndarray) -> np.ndarray:

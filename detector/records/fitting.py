@@ -1,4 +1,4 @@
-"""From normal records to an artifact: encode, train, keep reference records, calibrate, set the threshold."""
+"""Fitting of an artifact to normal records: encode, train, keep reference records, calibrate, set the threshold."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ CALIBRATION_SHARE = 0.2
 
 @dataclass(frozen=True)
 class DecisionRule:
-    """How the threshold is chosen.
+    """The rule that sets the threshold.
 
     Attributes:
-        method: by rank among normal records, by a tail model, or by F-beta on labelled records.
-        rate: the false-positive rate, for the first two.
-        f_beta: weight of recall, for the last.
+        method: "conformal" ranks among normal records, "pot" fits a tail model, "f_beta" uses labelled records.
+        rate: the false-positive rate, for "conformal" and "pot".
+        f_beta: weight of recall, for "f_beta".
     """
 
     method: Literal["conformal", "pot", "f_beta"] = "conformal"
@@ -40,9 +40,9 @@ class DecisionRule:
 
 @dataclass(frozen=True)
 class NormalRecords:
-    """Normal records to train on, and others to calibrate with, which training never sees.
+    """Normal records to train on, and normal records to calibrate with, which training never sees.
 
-    A model of series gets none to calibrate with: each entity's model holds back some of its training records.
+    A model of series gets no calibration records: each entity's model holds back some of its training records.
     """
 
     training: pd.DataFrame
@@ -62,10 +62,10 @@ def fit_artifact(
 
     Args:
         normal: the records to learn from.
-        features: which columns to learn.
+        features: the columns to learn.
         config: hyper-parameters and seed.
-        rule: how the threshold is chosen.
-        anomalies: known ones, for a threshold by F-beta.
+        rule: sets the threshold.
+        anomalies: known anomalies, for a threshold by F-beta.
         progress: called after each epoch.
 
     Raises:
@@ -121,7 +121,7 @@ def calibration_split(n: int, n_calibration: int, seed: int, *, latest: bool) ->
 
 
 def calibration_size(n: int, rate: float | None) -> int:
-    """Return how many of n normal records calibrate: a fifth, or up to a half if the rate needs more.
+    """Return the number of calibration records among n normal records: a fifth, or up to a half if the rate needs more.
 
     >>> calibration_size(1000, 0.01), calibration_size(1000, 0.004), calibration_size(1000, None)
     (200, 249, 200)
@@ -133,9 +133,9 @@ def calibration_size(n: int, rate: float | None) -> int:
 def _decide(rule: DecisionRule, calibration: Calibration, model: Model, anomalies: pd.DataFrame | None) -> Decision:
     if rule.method != "f_beta":
         return Decision(rule.method, calibration.threshold(rule.rate), rule.rate)
-    known = model.anomaly_score(anomalies) if anomalies is not None and len(anomalies) else np.zeros(0)
-    stands_for = 1 + model.reference.n_train / len(calibration.scores)
-    return Decision("f_beta", f_beta_threshold(calibration.scores, known, rule.f_beta, stands_for), None)
+    anomaly_scores = model.anomaly_score(anomalies) if anomalies is not None and len(anomalies) else np.zeros(0)
+    normal_weight = 1 + model.reference.n_train / len(calibration.scores)
+    return Decision("f_beta", f_beta_threshold(calibration.scores, anomaly_scores, rule.f_beta, normal_weight), None)
 
 
 def _versions() -> dict[str, Any]:

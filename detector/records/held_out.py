@@ -1,4 +1,4 @@
-"""Measures a model on records of known kind: held-out normal records, known anomalies, synthetic anomalies."""
+"""Performance of a model on held-out normal records, known anomalies and synthetic anomalies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,27 +27,32 @@ class HeldOutRecords:
 
     Attributes:
         normal: held-out normal records, none of which the challenger has seen; may be empty.
-        known: anomalies and false alarms that people labelled, by kind; no kind is empty.
+        labelled: known anomalies and false alarms, by kind; no kind is empty.
         synthetic: anomalies made from normal records, by kind.
         material: the normal records that the synthetic anomalies were made from.
     """
 
     normal: pd.DataFrame
-    known: Mapping[str, pd.DataFrame]
+    labelled: Mapping[str, pd.DataFrame]
     synthetic: Mapping[str, pd.DataFrame]
     material: pd.DataFrame
 
     @classmethod
     def of(
-        cls, normal: pd.DataFrame, spare: pd.DataFrame, known: Mapping[str, pd.DataFrame], encoder: Encoder, seed: int
+        cls,
+        normal: pd.DataFrame,
+        spare: pd.DataFrame,
+        labelled: Mapping[str, pd.DataFrame],
+        encoder: Encoder,
+        seed: int,
     ) -> "HeldOutRecords":
         """Make synthetic anomalies from the held-out records, or from `spare` records if no record is held out."""
         source = normal if len(normal) else spare
         material = source.iloc[subsample_evenly(len(source), MAX_PERTURBED_RECORDS)]
         synthetic = synthetic_anomalies(material, encoder, np.random.default_rng(seed))
         columns = material.columns  # synthetic anomalies have the features of the encoder alone
-        made = {kind: _with_columns(frame, material, columns) for kind, frame in synthetic.items()}
-        return cls(normal, {kind: frame for kind, frame in known.items() if len(frame)}, made, material)
+        completed = {kind: _with_columns(frame, material, columns) for kind, frame in synthetic.items()}
+        return cls(normal, {kind: frame for kind, frame in labelled.items() if len(frame)}, completed, material)
 
 
 def measure(scorer: RecordScorer, records: HeldOutRecords, rate: float | None, *, with_elbo: bool) -> Performance:
@@ -55,26 +60,26 @@ def measure(scorer: RecordScorer, records: HeldOutRecords, rate: float | None, *
 
     Args:
         scorer: the model at the threshold in force.
-        records: to measure it on.
+        records: the records to measure it on.
         rate: the requested false-positive rate; None if no rate sets the threshold.
-        with_elbo: whether its ELBO compares.
+        with_elbo: whether to measure the ELBO, too.
 
     Raises:
         RecordsError: If the records lack features of the model.
     """
-    normal, known, synthetic, material = _scored(scorer, records)
-    everything = np.concatenate([scorer.artifact.calibration.scores, normal, material])
+    normal, labelled, synthetic, material = _scored(scorer, records)
+    normal_scores = np.concatenate([scorer.artifact.calibration.scores, normal, material])
     elbo = held_out_elbo(scorer, records.normal) if with_elbo and len(normal) else None
-    numbers = [np.array([scorer.threshold, elbo or 0.0]), *known.values(), *synthetic.values()]
-    if (fault := _fault(everything, numbers)) is not None:
+    numbers = [np.array([scorer.threshold, elbo or 0.0]), *labelled.values(), *synthetic.values()]
+    if (fault := _fault(normal_scores, numbers)) is not None:
         return Performance(records=len(normal), fault=fault)
-    above = scorer.threshold
+    threshold = scorer.threshold
     return Performance(
         records=len(normal),
-        flagged=int((normal > above).sum()),
+        flagged=int((normal > threshold).sum()),
         tolerance=None if rate is None else flagged_tolerance(len(normal), rate, scorer),
-        found={kind: FlaggedCount(int((scores > above).sum()), len(scores)) for kind, scores in known.items()},
-        recall={kind: float((scores > above).mean()) for kind, scores in synthetic.items()},
+        found={kind: FlaggedCount(int((scores > threshold).sum()), len(scores)) for kind, scores in labelled.items()},
+        recall={kind: float((scores > threshold).mean()) for kind, scores in synthetic.items()},
         auroc={kind: auroc_between(material, scores) for kind, scores in synthetic.items()},
         elbo=elbo,
     )
@@ -96,14 +101,14 @@ def flagged_tolerance(n: int, rate: float, scorer: RecordScorer) -> tuple[int, i
 def _scored(
     scorer: RecordScorer, records: HeldOutRecords
 ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
-    """Return the scores of the normal records, the known anomalies, the synthetic anomalies and their material."""
+    """Return the scores of the normal records, the known records, the synthetic anomalies and their material."""
 
     def score(frame: pd.DataFrame) -> np.ndarray:
         return scorer.score(frame)[ANOMALY_SCORE].to_numpy() if len(frame) else np.zeros(0)
 
-    known = {kind: score(frame) for kind, frame in records.known.items()}
+    labelled = {kind: score(frame) for kind, frame in records.labelled.items()}
     synthetic = {kind: score(frame) for kind, frame in records.synthetic.items()}
-    return score(records.normal), known, synthetic, score(records.material)
+    return score(records.normal), labelled, synthetic, score(records.material)
 
 
 def _fault(normal: np.ndarray, others: list[np.ndarray]) -> str | None:

@@ -1,9 +1,9 @@
-"""Held-out ELBO in units of the data, so that models with different encoders compare.
+"""Held-out ELBO in units of the data, so that models with different encoders are comparable.
 
-A model standardises by its own training records, so a density in its cells is in its own units. A change of variables
-returns it to the units of the data: each cell with a density costs the logarithm of its unit, and what `squash` adds.
-Only the members that see the standard view take part: the steps of the quantile view depend on single training
-records, so its density does not compare.
+A model standardises by its own training records, so a density of its cells is in units of its own. A change of
+variables returns to the units of the data: each cell with a density costs the logarithm of its unit, less the
+logarithm of the slope of `squash`. Only the members of the standard view take part: the steps of the quantile view
+depend on single training records, so its densities are not comparable.
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ from detector.records.scorer import RecordScorer
 
 
 def elbo_difference(one: RecordScorer, other: RecordScorer) -> str | None:
-    """Return the reason why the ELBOs of two models do not compare, or None if they do."""
+    """Return the reason why the ELBOs of two models are not comparable, or None if they are."""
     if one.artifact.encoder.names != other.artifact.encoder.names:
         return "their features differ"
     columns = zip(one.artifact.encoder.columns, other.artifact.encoder.columns, strict=True)
@@ -30,7 +30,7 @@ def elbo_difference(one: RecordScorer, other: RecordScorer) -> str | None:
 
 
 def held_out_elbo(scorer: RecordScorer, records: pd.DataFrame) -> float:
-    """Return the mean over n records, in nats per record and units of the data, decoded at the posterior mean."""
+    """Return the mean ELBO of n records at the posterior mean, in nats per record and units of the data."""
     artifact = scorer.artifact
     matrix = artifact.encoder.encode(records)
     standard = Matrix(matrix.standard, matrix.standard, matrix.missing, matrix.violations)

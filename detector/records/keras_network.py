@@ -36,7 +36,7 @@ class VAE(Network):
 
     Args:
         architecture: shapes and likelihood.
-        layout: what each cell is.
+        layout: of the cells.
         weights: an array for every name in `architecture.shapes()`.
     """
 
@@ -46,7 +46,7 @@ class VAE(Network):
         self._networks = Networks(KerasArrays(), architecture, layout, self._variables_by_name)
 
     def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Encode, draw, decode and measure: the fields of `Posterior` for those of `Inputs`."""
+        """Encode, draw, decode and measure: return the fields of `Posterior` for the fields of `Inputs`."""
         return self._networks.posterior(inputs)
 
     def compute_loss(

@@ -1,4 +1,4 @@
-"""Likelihoods of cells: the value that a decoder output stands for, and the cost of an observed cell, by kind of cell.
+"""Likelihoods by kind of cell: the value that a decoder output stands for, and the cost of an observed cell.
 
 Written once for Keras ops and for NumPy (see `core.arrays`). A new likelihood is a class here and its name in
 `Likelihoods.KINDS`, a kind with its traits in `cell_kinds`, and a feature type whose cells are of that kind.
@@ -24,7 +24,7 @@ class CellLikelihood(ABC):
 
     Args:
         arrays: the array library.
-        layout: what each cell is.
+        layout: of the cells.
     """
 
     def __init__(self, arrays: Arrays, layout: Layout) -> None:
@@ -32,11 +32,11 @@ class CellLikelihood(ABC):
 
     @abstractmethod
     def expected(self, output: Any) -> Any:
-        """(K, n, d): the standardised cells that decoder outputs (K, n, d) stand for."""
+        """Return the standardised cells (K, n, d) that decoder outputs (K, n, d) stand for."""
 
     @abstractmethod
     def nll(self, output: Any, target: Any, log_sd: Any) -> Any:
-        """(K, n, d): negative log-likelihood in nats of standardised cells (K, n, d).
+        """Return the negative log-likelihood in nats of standardised cells (K, n, d).
 
         Args:
             output: (K, n, d) of the decoder.
@@ -48,7 +48,7 @@ class CellLikelihood(ABC):
         return self._arrays.clip(output, -LOGIT_LIMIT, LOGIT_LIMIT)
 
     def _share(self, cells: Any) -> Any:
-        """Standardised cells as shares of 0 to 1."""
+        """Convert standardised cells to shares of 0 to 1."""
         return cells * self._layout.scales + self._layout.means
 
     def _standardised(self, share: Any) -> Any:
@@ -59,11 +59,11 @@ class Gaussian(CellLikelihood):
     """A number with a learned standard deviation."""
 
     def expected(self, output: Any) -> Any:
-        """As `CellLikelihood.expected`."""
+        """Implement `CellLikelihood.expected`."""
         return output
 
     def nll(self, output: Any, target: Any, log_sd: Any) -> Any:
-        """As `CellLikelihood.nll`."""
+        """Implement `CellLikelihood.nll`."""
         return gaussian_nll(self._arrays, target, output, log_sd) + HALF_LOG_TWO_PI
 
 
@@ -71,11 +71,11 @@ class Binary(CellLikelihood):
     """A flag; the output is the log odds that it is set."""
 
     def expected(self, output: Any) -> Any:
-        """As `CellLikelihood.expected`."""
+        """Implement `CellLikelihood.expected`."""
         return self._standardised(self._arrays.sigmoid(self._limited(output)))
 
     def nll(self, output: Any, target: Any, log_sd: Any) -> Any:  # noqa: ARG002
-        """As `CellLikelihood.nll`."""
+        """Implement `CellLikelihood.nll`."""
         logit = self._limited(output)
         return self._arrays.softplus(logit) - self._share(target) * logit
 
@@ -89,11 +89,11 @@ class Category(CellLikelihood):
         self._cells = np.ascontiguousarray(self._groups.T)
 
     def expected(self, output: Any) -> Any:
-        """As `CellLikelihood.expected`."""
+        """Implement `CellLikelihood.expected`."""
         return self._standardised(self._arrays.exp(self._arrays.minimum(self._log_share(output), 0.0)))
 
     def nll(self, output: Any, target: Any, log_sd: Any) -> Any:  # noqa: ARG002
-        """As `CellLikelihood.nll`, split over the cells of the feature."""
+        """Implement `CellLikelihood.nll`, split over the cells of the feature."""
         return -self._share(target) * self._log_share(output)
 
     def _log_share(self, output: Any) -> Any:
@@ -106,11 +106,11 @@ class CrossEntropy(CellLikelihood):
     """A number squeezed into 0 to 1, with the cross-entropy that plain autoencoders use (`likelihood = "bce"`)."""
 
     def expected(self, output: Any) -> Any:
-        """As `CellLikelihood.expected`."""
+        """Implement `CellLikelihood.expected`."""
         return 2 * SQUASH_FROM * self._arrays.sigmoid(self._limited(output)) - SQUASH_FROM
 
     def nll(self, output: Any, target: Any, log_sd: Any) -> Any:  # noqa: ARG002
-        """As `CellLikelihood.nll`."""
+        """Implement `CellLikelihood.nll`."""
         logit = self._limited(output)
         level = self._arrays.clip((target + SQUASH_FROM) / (2 * SQUASH_FROM), 0.0, 1.0)  # -4 to 4 as 0 to 1
         return self._arrays.softplus(logit) - level * logit
@@ -121,8 +121,8 @@ class Likelihoods:
 
     Args:
         arrays: the array library.
-        likelihood: "auto" for that of each cell's kind; "mse" or "bce" for the same one for all.
-        layout: what each cell is.
+        likelihood: "auto" for the likelihood of each cell's kind; "mse" or "bce" for one likelihood for all cells.
+        layout: of the cells.
     """
 
     KINDS: ClassVar[dict[str, type[CellLikelihood]]] = {
@@ -141,16 +141,16 @@ class Likelihoods:
         ]
 
     def expected(self, output: Any) -> Any:
-        """(K, n, d): the standardised cells that decoder outputs (K, n, d) stand for."""
+        """Return the standardised cells (K, n, d) that decoder outputs (K, n, d) stand for."""
         return sum(is_kind * part.expected(output) for part, is_kind in self._parts)
 
     def nll(self, output: Any, target: Any, log_sd: Any) -> Any:
-        """(K, n, d): negative log-likelihood in nats of standardised cells (K, n, d)."""
+        """Return the negative log-likelihood in nats of standardised cells (K, n, d)."""
         return sum(is_kind * part.nll(output, target, log_sd) for part, is_kind in self._parts)
 
 
 def draw(layout: Layout, expected: np.ndarray, sd: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(n, d): standardised cells drawn around their expectation (n, d); a category is drawn as a whole."""
+    """Draw standardised cells around their expectation (n, d), with standard deviations (d,); a category as a whole."""
     noisy = expected + sd * rng.standard_normal(expected.shape)
     share = expected * layout.scales + layout.means
     is_set = rng.random(expected.shape) < share

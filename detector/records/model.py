@@ -1,4 +1,4 @@
-"""A trained model: anomaly scores, causes and latents of records."""
+"""Model: anomaly scores, causes, latents and reconstructions of records by a trained model."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ from schemas.errors import RecordsError
 from schemas.frames import Cause, Explanation
 
 Records = TypeVar("Records", pd.DataFrame, np.ndarray)
-CHUNK = 4096  # records that a thread encodes and scores at once: bounds the memory needed for them
+CHUNK_RECORDS = 4096  # that a thread encodes and scores at once: bounds the memory
 
 
 class Model:
-    """A trained model; nothing in it ever changes.
+    """A trained model of single records; immutable.
 
     Args:
         config: the hyper-parameters.
@@ -49,15 +49,17 @@ class Model:
 
     @classmethod
     def from_training(cls, config: ModelConfig, encoder: Encoder, network: NumpyNetwork, matrix: Matrix) -> "Model":
-        """Return the model of freshly trained networks; its reference is made of their training records."""
+        """Return the model of trained networks; its reference is a subsample of the training records."""
         rows = subsample_evenly(len(matrix), config.max_reference)
-        seen = matrix[rows]
-        inputs = clean_inputs(seen, network.architecture)
+        reference_matrix = matrix[rows]
+        inputs = clean_inputs(reference_matrix, network.architecture)
         posterior = network.posterior(inputs)
         latent_sd = np.exp(0.5 * posterior.z_log_var).mean(axis=0)
         if config.kind == "autoencoder":  # without a posterior, the spread of the latents is their unit
             latent_sd = posterior.z_mean.std(axis=0)
-        reference = NeighbourReference(joint_coordinates(seen, posterior, latent_sd), latent_sd, len(matrix))
+        reference = NeighbourReference(
+            joint_coordinates(reference_matrix, posterior, latent_sd), latent_sd, len(matrix)
+        )
         cells = encoder.layout.feature_cells(len(encoder.columns))
         typical = np.median(feature_nll(posterior, cells), axis=0).astype(np.float32)
         return cls(config, encoder, network, reference, typical)
@@ -65,7 +67,7 @@ class Model:
     def anomaly_scores(
         self, records: pd.DataFrame, names: Sequence[str] = tuple(SCORES), threads: int = 1
     ) -> dict[str, np.ndarray]:
-        """Return the scores (n,) float64 by name, higher is more anomalous; threads change no bit of them."""
+        """Return the scores (n,) float64 by name, higher is more anomalous; the same bits for any number of threads."""
         return self._anomaly_scores(records, names, np.full(len(records), -1), threads)
 
     def anomaly_score(self, records: pd.DataFrame, threads: int = 1) -> np.ndarray:
@@ -94,8 +96,8 @@ class Model:
     def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
         """Return the `top` causes of each of n scores, largest first."""
         explanations: list[Explanation] = []
-        for start, chunk in zip(range(0, len(records), CHUNK), _chunks(records), strict=False):
-            explanations += self._explain_chunk(chunk, scores[start : start + CHUNK], top)
+        for start, chunk in zip(range(0, len(records), CHUNK_RECORDS), _chunks(records), strict=False):
+            explanations += self._explain_chunk(chunk, scores[start : start + CHUNK_RECORDS], top)
         return explanations
 
     def encode(self, records: pd.DataFrame) -> np.ndarray:
@@ -124,7 +126,7 @@ class Model:
         self, records: pd.DataFrame, names: Sequence[str], own: np.ndarray, threads: int
     ) -> dict[str, np.ndarray]:
         chunks = list(zip(_chunks(records), _chunks(own), strict=True))
-        for name in names:  # now, since threads would build the same search twice
+        for name in names:  # before the threads, which would build the same search twice
             SCORES[name].prepare(self._search)
         parts = in_threads(lambda chunk: self._chunk_scores(chunk[0], names, chunk[1]), chunks, threads)
         return {name: np.concatenate([part[name] for part in parts]) for name in names}
@@ -157,7 +159,7 @@ class Model:
 
 @dataclass(frozen=True)
 class _Values:
-    """One record and the expected one, with shares and deviations (f,)."""
+    """The values of one record and the expected values, with shares and deviations (f,)."""
 
     record: "pd.Series[Any]"
     expected: "pd.Series[Any]"
@@ -178,12 +180,12 @@ class _Values:
 def _chunks(records: Records) -> Iterator[Records]:
     if not len(records):
         raise RecordsError("There are no records to score: the frame is empty. Pass at least one record.")
-    for start in range(0, len(records), CHUNK):
-        yield records[start : start + CHUNK]
+    for start in range(0, len(records), CHUNK_RECORDS):
+        yield records[start : start + CHUNK_RECORDS]
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON holds it; null and infinity have no number there."""
+    """Convert a value for JSON, which has no numbers for null and infinity."""
     if isinstance(value, date):
         return None if value is pd.NaT else value.isoformat()
     value = value.item() if isinstance(value, np.generic) else value

@@ -1,4 +1,4 @@
-"""The networks of records: K of them side by side, from what they see to what they expect.
+"""The forward pass of the networks of records: K members, from visible cells to expected cells.
 
 Written once for Keras ops, in which they are trained, and for NumPy, in which they score (see `core.arrays`).
 Shapes: n records, K members, V views (2, or 1 for a single member), d cells, h hidden units, l latent dimensions.
@@ -22,7 +22,7 @@ class Networks:
     Args:
         arrays: the array library.
         architecture: shapes and likelihood.
-        layout: what each cell is.
+        layout: of the cells.
         weights: an array or a variable for every name in `architecture.shapes()`.
     """
 
@@ -32,7 +32,7 @@ class Networks:
         self._likelihoods = Likelihoods(arrays, architecture.likelihood, layout)
 
     def reconstruct(self, visible: Any, hidden: Any) -> dict[str, Any]:
-        """Encode and decode at the posterior mean: the fields of `posterior.Reconstruction`.
+        """Encode and decode at the posterior mean; return the fields of `posterior.Reconstruction`.
 
         Args:
             visible: (n, 1 or V or K, d).
@@ -42,7 +42,7 @@ class Networks:
         return self._reconstruction(z_mean, self._likelihoods.expected(self._halves.decode(z_mean)))
 
     def posterior(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Encode, draw, decode and measure: the fields of `posterior.Posterior` for those of `posterior.Inputs`."""
+        """Encode, draw, decode and measure `posterior.Inputs`; return the fields of `posterior.Posterior`."""
         visible, hidden, target, observed, noise = (
             self._for_members(inputs[name]) for name in ("visible", "hidden", "target", "observed", "draw")
         )  # (K, n, d), and (K, n, l) for the draw
@@ -60,7 +60,7 @@ class Networks:
         }
 
     def expected(self, z: Any) -> Any:
-        """(K, n, d): the standardised cells that latents (K, n, l) are decoded to."""
+        """Decode latents (K, n, l) to standardised cells (K, n, d)."""
         return self._likelihoods.expected(self._halves.decode(z))
 
     @property
@@ -68,7 +68,7 @@ class Networks:
         return self._architecture.kind == "vae"
 
     def _encode(self, visible: Any, hidden: Any) -> tuple[Any, Any]:
-        """Posterior means (K, n, l) and hidden units (K, n, h)."""
+        """Return posterior means (K, n, l) and hidden units (K, n, h)."""
         h = self._halves.hidden_units(self._arrays.concatenate([visible, hidden], axis=-1))
         return self._halves.mean(h, visible), h
 
@@ -84,13 +84,13 @@ class Networks:
         }
 
     def _for_members(self, cells: Any) -> Any:
-        """(K, n, d) of cells (n, 1 or V or K, d): member k has the view k modulo V."""
+        """Return cells (n, 1 or V or K, d) by member, (K, n, d): member k has the view k modulo V."""
         by_view = self._arrays.transpose(cells, (1, 0, 2))
         copies = -(-self._architecture.members // cells.shape[1])
         return self._arrays.concatenate([by_view] * copies, axis=0)[: self._architecture.members]
 
     def _log_sd(self, hidden: Any) -> Any:
-        """(K, n, d): one learned value for cells that were visible, one for hidden ones."""
+        """Return the log standard deviations (K, n, d): one learned value for visible cells, one for hidden cells."""
         if not self._architecture.learns_variance:
             return 0.0
         log_sd = self._halves.log_sd()  # (K, 2, d)

@@ -1,4 +1,4 @@
-"""Training of the networks: seeded batches in, weights with the best held-out ELBO out."""
+"""Training of the networks of records, with early stopping on the held-out ELBO; repeatable by its seed."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from schemas.config import ModelConfig
 from schemas.errors import ConfigError
 
 VALIDATION_SHARE = 0.1
-MAX_VALIDATION = 2000
-MIN_BETTER = 1e-3  # nats per cell by which a held-out ELBO must grow to count
+MAX_VALIDATION_RECORDS = 2000
+MIN_ELBO_GAIN = 1e-3  # nats per cell by which the held-out ELBO must exceed its best
 
 
 @dataclass(frozen=True)
 class Trained:
-    """Networks after training, and the way there."""
+    """Trained networks, with the history of their training."""
 
     network: NumpyNetwork
     history: tuple[Epoch, ...]
@@ -49,24 +49,24 @@ def fit_network(
     held_out, rows = _split(len(matrix), rng)
     network = VAE(architecture, layout, initial_weights(architecture, layout, rng))
     network.prepare_training(config.learning_rate, config.weight_decay, config.steps)
-    watched = clean_inputs(matrix[held_out], architecture, is_training=True)
-    validation = {**watched.as_dict(), "beta": np.ones((len(held_out), 1), dtype=np.float32)}
+    held_out_inputs = clean_inputs(matrix[held_out], architecture, is_training=True)
+    validation = {**held_out_inputs.as_dict(), "beta": np.ones((len(held_out), 1), dtype=np.float32)}
     batches = _batches(matrix[rows], architecture, config, rng)
     weights, history = _run(network, batches, validation, config, progress)
     return Trained(NumpyNetwork(architecture, layout, weights), history, int(network.optimizer.iterations))
 
 
 def _split(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that watch over the training, and rows that are trained on."""
+    """Return the rows to validate on, and the rows to train on."""
     order = rng.permutation(n)
-    size = min(max(1, round(VALIDATION_SHARE * n)), MAX_VALIDATION)
+    size = min(max(1, round(VALIDATION_SHARE * n)), MAX_VALIDATION_RECORDS)
     return order[:size], order[size:] if n > size else order
 
 
 def _batches(
     matrix: Matrix, architecture: Architecture, config: ModelConfig, rng: np.random.Generator
 ) -> Iterator[dict[str, np.ndarray]]:
-    """One batch a step, of its own records for each member; half of the rows have cells hidden."""
+    """Yield a batch for each step, with different records for each member; half of the rows have hidden cells."""
     k, n, d = architecture.members, config.batch_size, architecture.width
     views = [squash(view).astype(np.float32) for view in (matrix.standard, matrix.quantile)]
     missing = matrix.missing.astype(np.float32)
@@ -95,7 +95,7 @@ def _run(
     config: ModelConfig,
     progress: Callable[[Epoch], None] | None,
 ) -> tuple[dict[str, np.ndarray], tuple[Epoch, ...]]:
-    """Steps until the held-out ELBO has not grown for `patience` epochs; the best weights are kept."""
+    """Train until the held-out ELBO has not grown for `patience` epochs; return the best weights and the history."""
     epochs = -(-config.steps // EPOCH_STEPS)
     history: list[Epoch] = []
     best, best_weights, stale = -np.inf, network.weights_by_name(), 0
@@ -106,7 +106,7 @@ def _run(
         history.append(Epoch(number, epochs, elbo, held_out_elbo))
         if progress:
             progress(history[-1])
-        if held_out_elbo > best + MIN_BETTER * network.architecture.width:
+        if held_out_elbo > best + MIN_ELBO_GAIN * network.architecture.width:
             best, best_weights, stale = held_out_elbo, network.weights_by_name(), 0
         else:
             stale += 1

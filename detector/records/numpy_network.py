@@ -1,4 +1,4 @@
-"""The trained networks of records in NumPy, as scoring uses them: no Keras, and for a record always the same bits."""
+"""The trained networks of records in NumPy, for scoring: without Keras, and with the same bits in every batch."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from detector.records.likelihoods import draw
 from detector.records.network import Networks
 from detector.records.posterior import Inputs, Posterior, Reconstruction
 
-ROWS = 256  # records computed at once: their numbers stay in the cache
+CHUNK_RECORDS = 256  # computed at once: small enough for the cache of the processor
 
 
 class NumpyNetwork:
@@ -19,7 +19,7 @@ class NumpyNetwork:
 
     Args:
         architecture: shapes and likelihood.
-        layout: what each cell is.
+        layout: of the cells.
         weights: an array for every name in `architecture.shapes()`.
     """
 
@@ -29,18 +29,18 @@ class NumpyNetwork:
         self._networks = Networks(NumpyArrays(), architecture, layout, weights)
 
     def reconstruct(self, inputs: Inputs) -> Reconstruction:
-        """Return where the networks place n records, and what they expect there: enough for most scores."""
-        parts = [self._networks.reconstruct(part.visible, part.hidden) for part in inputs.parts(ROWS)]
+        """Return the latents and the expected cells of n records, which suffice for most scores."""
+        parts = [self._networks.reconstruct(part.visible, part.hidden) for part in inputs.parts(CHUNK_RECORDS)]
         return Reconstruction(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
     def posterior(self, inputs: Inputs) -> Posterior:
-        """Return everything that the networks compute of n records."""
-        parts = [self._networks.posterior(part.as_dict()) for part in inputs.parts(ROWS)]
+        """Return the latents, the expected cells and the likelihoods of n records."""
+        parts = [self._networks.posterior(part.as_dict()) for part in inputs.parts(CHUNK_RECORDS)]
         return Posterior(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
     def generate(self, n: int, sd: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """(n, d) standardised cells of synthetic records: draws from the prior, decoded, with noise of (d,) sd."""
+        """Decode n draws from the prior to standardised cells (n, d), with noise of standard deviations (d,)."""
         k, latent = self.architecture.members, self.architecture.latent
         expected = self._networks.expected(rng.standard_normal((k, n, latent)).astype(np.float32))  # (K, n, d)
-        member = 2 * rng.integers(0, (k + 1) // 2, n)  # one of the standard view
+        member = 2 * rng.integers(0, (k + 1) // 2, n)  # of the standard view
         return draw(self._layout, expected[member, np.arange(n)], sd, rng)

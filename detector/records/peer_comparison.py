@@ -1,4 +1,4 @@
-"""Compares a fresh model with simple peers, on anomalies made from held-out normal records."""
+"""Comparison of a trained model with simple peers, on anomalies made from held-out normal records."""
 
 import numpy as np
 
@@ -13,8 +13,8 @@ from detector.records.fitting import NormalRecords
 from detector.records.scorer import RecordScorer
 from detector.records.synthetic import synthetic_anomalies
 
-MAX_HELD_OUT = 1_000
-MAX_TRAINING = 10_000
+MAX_HELD_OUT_RECORDS = 1_000
+MAX_TRAINING_RECORDS = 10_000
 NOMINAL_RATES = (0.1, 0.05, 0.01)
 
 
@@ -24,7 +24,7 @@ def record_card(artifact: Artifact, normal: NormalRecords, size: int) -> RecordC
     Args:
         artifact: the model.
         normal: the records that it was fitted with.
-        size: bytes of the artifact.
+        size: of the artifact, in bytes.
     """
     epochs, decision = About.from_json(artifact.about).history, artifact.decision
     return RecordCard(
@@ -44,10 +44,10 @@ def record_card(artifact: Artifact, normal: NormalRecords, size: int) -> RecordC
 
 
 def compare_with_peers(artifact: Artifact, normal: NormalRecords) -> PeerComparison:
-    """Compare a model with its peers, on the normal records that it was fitted with; the same on every call."""
+    """Compare a model with its peers, on the normal records that it was fitted with; repeatable."""
     encoder, seed = artifact.encoder, artifact.config.seed
-    held_out = normal.calibration.iloc[subsample_evenly(len(normal.calibration), MAX_HELD_OUT)]
-    training = normal.training.iloc[subsample_evenly(len(normal.training), MAX_TRAINING)]
+    held_out = normal.calibration.iloc[subsample_evenly(len(normal.calibration), MAX_HELD_OUT_RECORDS)]
+    training = normal.training.iloc[subsample_evenly(len(normal.training), MAX_TRAINING_RECORDS)]
     anomalies = synthetic_anomalies(held_out, encoder, np.random.default_rng(seed))
     frames = [held_out, *anomalies.values()]
     model = RecordScorer(artifact).model
@@ -57,7 +57,7 @@ def compare_with_peers(artifact: Artifact, normal: NormalRecords) -> PeerCompari
         score = fit(training_cells, seed)
         scores[name] = [score(matrix) for matrix in cells]
     auroc = {
-        kind: {method: auroc_between(of_method[0], of_method[number]) for method, of_method in scores.items()}
+        kind: {method: auroc_between(arrays[0], arrays[number]) for method, arrays in scores.items()}
         for number, kind in enumerate(anomalies, start=1)
     }
     return PeerComparison(len(held_out), auroc, realised_rates(scores[MODEL][0]))

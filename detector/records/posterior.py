@@ -1,4 +1,4 @@
-"""What goes into the networks and what comes out of them, as plain arrays.
+"""Inputs and outputs of the networks of records, as plain arrays.
 
 Shapes: n records, K members, V views (2, or 1 for a single member), d cells, l latent dimensions.
 """
@@ -14,9 +14,9 @@ from detector.records.encoder import Matrix, squash
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the networks see and are measured against, all float32.
+    """The inputs of the networks, all float32.
 
-    The second axis counts views, or members if each has records of its own, or is 1 if all share one array.
+    The second axis counts views; or members, if each has its own records; or is 1, if all share one array.
 
     Attributes:
         visible: (n, V or K, d) squashed cells, 0 if hidden.
@@ -36,19 +36,19 @@ class Inputs:
         return len(self.visible)
 
     def parts(self, rows: int) -> Iterator["Inputs"]:
-        """Yield the inputs in parts of so many records."""
+        """Yield the inputs in parts of `rows` records."""
         arrays = self.as_dict()
         for start in range(0, max(1, len(self)), rows):
             yield Inputs(**{name: array[start : start + rows] for name, array in arrays.items()})
 
     def as_dict(self) -> dict[str, np.ndarray]:
-        """The arrays by name, as Keras takes them."""
+        """Return the arrays by name, as Keras takes them."""
         return {name: getattr(self, name) for name in ("visible", "hidden", "target", "observed", "draw")}
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Where the networks place n records, and what they expect there.
+    """The latents of n records, and the expected cells.
 
     Attributes:
         z_mean: (n, K, l).
@@ -61,11 +61,11 @@ class Reconstruction:
 
 @dataclass(frozen=True)
 class Posterior(Reconstruction):
-    """All that the networks say of n records.
+    """The latents, the expected cells and the likelihoods of n records.
 
     Attributes:
         z_log_var: (n, K, l); zeros for an autoencoder.
-        nll: (n, d), negative log-likelihood of each observed cell in nats, averaged over members; that of a
+        nll: (n, d), negative log-likelihood of each observed cell in nats, averaged over members; the cost of a
             category is split over the cells of its feature.
         kl: (n,), divergence from the prior in nats, averaged over members.
     """
@@ -78,7 +78,7 @@ class Posterior(Reconstruction):
 def clean_inputs(
     matrix: Matrix, architecture: Architecture, hidden: np.ndarray | None = None, *, is_training: bool = False
 ) -> Inputs:
-    """Records without noise, to be decoded at the posterior mean.
+    """Return the inputs of records without noise, to be decoded at the posterior mean.
 
     Args:
         matrix: n records.
@@ -88,7 +88,7 @@ def clean_inputs(
     """
     views = np.stack([matrix.standard, matrix.quantile][: architecture.members], axis=1)  # (n, V, d)
     missing = matrix.missing[:, None, :].astype(np.float32)
-    kept_back = missing if hidden is None else np.maximum(missing, hidden[:, None, :]).astype(np.float32)
+    is_hidden = missing if hidden is None else np.maximum(missing, hidden[:, None, :]).astype(np.float32)
     target = squash(views)
     draw = np.zeros((len(matrix), 1, architecture.latent), dtype=np.float32)
-    return Inputs(target * (1 - kept_back), kept_back, target if is_training else views, 1 - missing, draw)
+    return Inputs(target * (1 - is_hidden), is_hidden, target if is_training else views, 1 - missing, draw)

@@ -1,7 +1,7 @@
-"""A model of single records with its calibration: records to scores, p-values and decisions."""
+"""RecordScorer: scores, p-values and decisions of a trained model of single records."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -11,13 +11,11 @@ from detector.core.calibration import benjamini_hochberg
 from detector.core.drift import Profile
 from detector.core.scorer import ReadPast, StoredThreshold, score_frame
 from detector.core.threads import usual_threads
+from detector.core.threshold_tracking import Trackers
 from detector.records.artifact import Artifact
 from detector.records.model import Model
 from detector.records.numpy_network import NumpyNetwork
 from schemas.frames import Explanation
-
-if TYPE_CHECKING:
-    from detector.series.threshold_tracking import Trackers
 
 
 class RecordScorer:
@@ -27,10 +25,10 @@ class RecordScorer:
         artifact: the trained model.
         rate: a false-positive rate in place of the one that the model was trained with; a threshold by
             F-beta has none and stays.
-        false_discovery_rate: decides for the records scored together, in place of the threshold: as many are
-            flagged as leave at most this share of them normal on average.
-        threads: that score in parallel; as many as matrix products use if absent.
-        model: of the artifact, if it is built already.
+        false_discovery_rate: if set, decides in place of the threshold: on average at most this share of the flagged
+            records of a batch is normal.
+        threads: number of threads that score; None for as many as matrix products use.
+        model: the model of the artifact, if it is built already.
 
     Raises:
         RateTooSmall: If the calibration records cannot resolve the rate.
@@ -51,7 +49,7 @@ class RecordScorer:
         self.artifact = artifact
         self.false_discovery_rate = false_discovery_rate
         self.threads = usual_threads() if threads is None else threads
-        self.profile = Profile.from_state(artifact.about.get("profile"))  # models of other origin have none
+        self.profile = Profile.from_state(artifact.about.get("profile"))  # only models of monitors have one
         self.threshold = artifact.decision.threshold  # a record is an anomaly above it
         if rate is not None and self.has_rate:
             self.threshold = artifact.calibration.threshold(rate)
@@ -64,10 +62,10 @@ class RecordScorer:
 
     @property
     def has_rate(self) -> bool:
-        """Whether a false-positive rate sets the threshold; otherwise labels do."""
+        """Whether the threshold is set by a false-positive rate, not by labels."""
         return self.artifact.decision.method != "f_beta"
 
-    def bind(self, page: pd.DataFrame, read_past: ReadPast, trackers: "Trackers | None" = None) -> Self:  # noqa: ARG002 - records are scored alone
+    def bind(self, page: pd.DataFrame, read_past: ReadPast, trackers: Trackers | None = None) -> Self:  # noqa: ARG002 - records are scored alone
         """Return the scorer itself: the score of a record depends on no other record."""
         return self
 
@@ -79,7 +77,7 @@ class RecordScorer:
         """
         return type(self)(self.artifact, rate, threads=self.threads, model=self.model)
 
-    def thresholds_of(self, entities: np.ndarray, scores: np.ndarray, trackers: "Trackers | None" = None) -> np.ndarray:  # noqa: ARG002 - all entities share one threshold
+    def thresholds_of(self, entities: np.ndarray, scores: np.ndarray, trackers: Trackers | None = None) -> np.ndarray:  # noqa: ARG002 - all entities share one threshold
         """Return the threshold of each of n scores."""
         return np.full(len(scores), self.threshold)
 
@@ -92,11 +90,11 @@ class RecordScorer:
         return True
 
     def unknown_entities(self, names: Sequence[str]) -> list[str]:  # noqa: ARG002 - entities play no part
-        """Return no entity: none is learned."""
+        """Return an empty list: the model ignores entities."""
         return []
 
     def score(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Return one row per record on the records' index: the columns of `schemas.frames.SCORE_COLUMNS`.
+        """Return one row per record, on the index of the records, with the columns of `schemas.frames.SCORE_COLUMNS`.
 
         Raises:
             RecordsError: If there are no records, or they lack features of the model.
@@ -110,7 +108,7 @@ class RecordScorer:
         return self.model.explain(records, scores, top) if len(records) else []
 
     def _threshold(self, scores: np.ndarray, p_values: np.ndarray) -> float:
-        """Return the score above which records scored together are anomalies; infinite if none of them is."""
+        """Return the score above which records scored together are anomalies; infinite if none is."""
         if self.false_discovery_rate is None:
             return self.threshold
         flagged = scores[benjamini_hochberg(p_values, self.false_discovery_rate)]

@@ -1,7 +1,7 @@
-"""Posterior and reconstruction to anomaly scores: one number per record, higher is more anomalous.
+"""Anomaly scores by name: one number per record, higher is more anomalous.
 
 `combined`, the default, is the geometric mean of two local reconstructions: among the latents alone, which reveal
-an unusual combination of usual values, and in the joint coordinates, whose residuals reveal what leaves the
+an unusual combination of usual values, and in the joint coordinates, whose residuals reveal values off the
 manifold. A product needs no constant to weigh two distances of different scale.
 
 Every score is deterministic: it uses the posterior mean, never a draw. A feature whose value training
@@ -24,8 +24,8 @@ from schemas.config import NetworkKind
 
 MIN_LATENT_SD = 0.02
 RESIDUAL_FLOOR = 0.05  # standard deviations: a perfectly reconstructed cell must not own the whole score
-EXEMPLARS = 1_000  # training records that make the prior of the latents
-NEAREST = 5  # neighbours that the plain neighbour scores average over
+MAX_EXEMPLARS = 1_000  # training records whose posteriors form the prior of the latents
+KNN_NEIGHBOURS = 5  # of the scores by plain distance to neighbours
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class NeighbourReference:
     Attributes:
         points: (m, D) float32, the records that neighbours are searched among.
         latent_sd: (K, l) float32, the typical posterior standard deviation: the resolution of each latent.
-        n_train: records the model was trained on.
+        n_train: number of training records.
     """
 
     points: np.ndarray
@@ -53,7 +53,7 @@ class ReferenceSearch:
 
     Args:
         reference: the training records.
-        neighbours: how many of them a record is rebuilt from.
+        neighbours: number of reference records that a record is rebuilt from.
         kind: kind of the networks; an autoencoder has no posterior that could diverge from a prior.
     """
 
@@ -95,22 +95,22 @@ class ReferenceSearch:
     @cached_property
     def exemplars(self) -> np.ndarray:
         """(m,) positions of the prior's exemplars in the reference, evenly spread."""
-        return subsample_evenly(len(self.reference.points), EXEMPLARS)
+        return subsample_evenly(len(self.reference.points), MAX_EXEMPLARS)
 
 
 class Evidence:
-    """All that n records are scored by; the networks run only when a score needs their result.
+    """The data that scores of n records are computed from; the networks run only when a score needs their result.
 
     Args:
         search: the reference of the model.
         matrix: the encoded records.
-        own: (n,) the position of each record in the reference, -1 if it is not there: it is not its own neighbour.
+        own: (n,) the position of each record in the reference, or -1; a record is not its own neighbour.
         reconstruct: runs the networks.
         infer: runs the networks with their likelihood.
 
     Attributes:
         reconstruction: returns the latents and the expected cells.
-        posterior: returns these with the likelihoods.
+        posterior: returns latents and expected cells with the likelihoods.
         points: returns the records in joint coordinates, (n, D) float32.
     """
 
@@ -145,7 +145,7 @@ class Score:
 
     Attributes:
         measure: returns the score (n,) float64 of n records.
-        searches: attributes of `ReferenceSearch` that it uses, to build them before threads share them.
+        searches: attributes of `ReferenceSearch` that the score uses; they are built before threads share them.
     """
 
     measure: Callable[[Evidence], np.ndarray]
@@ -169,13 +169,15 @@ def _local_reconstruction(evidence: Evidence) -> np.ndarray:
 
 
 def _joint_knn(evidence: Evidence) -> np.ndarray:
-    joint = evidence.search.joint.mean_distance(evidence.points(), NEAREST, evidence.own)
+    joint = evidence.search.joint.mean_distance(evidence.points(), KNN_NEIGHBOURS, evidence.own)
     return _geometric_mean([joint], evidence.nats)
 
 
 def _latent_knn(evidence: Evidence) -> np.ndarray:
     weighted = evidence.latents * evidence.search.information
-    return _geometric_mean([evidence.search.informed.mean_distance(weighted, NEAREST, evidence.own)], evidence.nats)
+    return _geometric_mean(
+        [evidence.search.informed.mean_distance(weighted, KNN_NEIGHBOURS, evidence.own)], evidence.nats
+    )
 
 
 def _elbo(evidence: Evidence) -> np.ndarray:
@@ -185,9 +187,9 @@ def _elbo(evidence: Evidence) -> np.ndarray:
 
 
 def _reconstruction_error(evidence: Evidence) -> np.ndarray:
-    """Return the mean squared residual of a record's cells in the standard view, in units of the usual one.
+    """Return the mean squared residual of the cells in the standard view, in units of the usual residual.
 
-    Without the unit, cells that are hard to reconstruct for normal records too would drown the others.
+    Without the unit, cells that are hard to reconstruct even for normal records would drown out the others.
     """
     residual = view_residuals(evidence.matrix, evidence.reconstruction())[0].astype(np.float64)
     usual = evidence.search.reference.residuals(residual.shape[1]).var(axis=0, dtype=np.float64) + RESIDUAL_FLOOR**2
@@ -203,7 +205,7 @@ SCORES: dict[str, Score] = {
     "elbo": Score(_elbo, ("prior",)),
     "reconstruction_error": Score(_reconstruction_error),
 }
-"""By the name in the configuration; a new score is one entry here and its name in `schemas.config.ModelConfig`."""
+"""Scores by name in the configuration; a new score is an entry here and its name in `schemas.config.ModelConfig`."""
 
 
 def _geometric_mean(distances: Sequence[np.ndarray], nats: np.ndarray) -> np.ndarray:
@@ -213,7 +215,7 @@ def _geometric_mean(distances: Sequence[np.ndarray], nats: np.ndarray) -> np.nda
 
 
 def _divergence(evidence: Evidence) -> np.ndarray:
-    """Return the nats (n,) from the posteriors of records to those of the exemplars."""
+    """Return the divergence in nats (n,) of the posteriors of records from the exemplar prior."""
     posterior, own = evidence.posterior(), evidence.own
     if evidence.search.prior is None:
         return np.zeros(len(posterior.kl))

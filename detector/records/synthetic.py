@@ -1,7 +1,7 @@
 """Synthetic anomalies: normal records changed so that they should stand out.
 
-They measure how a detector fares on anomalies of a certain kind when nobody has labelled real ones. The kinds of the
-real ones are unknown, so the result does not carry over to them.
+They measure how well a detector finds anomalies of certain kinds when no real anomalies are labelled. The kinds of
+real anomalies are unknown, so the result does not carry over to them.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from detector.records.encoder import Encoder
 
 MAX_PERTURBED_FEATURES = 3  # of a record
 SHUFFLED_SHARE = 1 / 3  # of a record's features
-SCALE_FACTORS = (1.5, 3.0)  # a scaled record lies so many times as far from the mean
+SCALE_FACTORS = (1.5, 3.0)  # by which the distance of a scaled record from the mean grows
 
 
 def synthetic_anomalies(records: pd.DataFrame, encoder: Encoder, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
@@ -22,9 +22,9 @@ def synthetic_anomalies(records: pd.DataFrame, encoder: Encoder, rng: np.random.
     - *shuffled*: a third of the features come from another record: each value is normal, the combination is not.
     - *scaled*: all numbers lie 1.5 to 3 times as far from their mean, in the same direction.
 
-    A record that the change leaves as it was is left out.
+    Records that the change leaves as they were are left out.
     """
-    with np.errstate(over="ignore"):  # the largest numbers become infinite, which is as far out as they get
+    with np.errstate(over="ignore"):  # the largest numbers may become infinite
         anomalies = {
             "perturbed": _perturbed(records, encoder, rng),
             "shuffled": _shuffled(records, encoder, rng),
@@ -60,9 +60,9 @@ def _shuffled(records: pd.DataFrame, encoder: Encoder, rng: np.random.Generator)
 
 
 def _scaled(records: pd.DataFrame, encoder: Encoder, rng: np.random.Generator) -> pd.DataFrame:
-    by = rng.uniform(*SCALE_FACTORS, len(records)) - 1
+    growth = rng.uniform(*SCALE_FACTORS, len(records)) - 1
     return pd.DataFrame(
-        {column.name: column.stretched(records[column.name], by) for column in encoder.columns}, index=records.index
+        {column.name: column.stretched(records[column.name], growth) for column in encoder.columns}, index=records.index
     )
 
 

@@ -37,14 +37,14 @@ _NOT_NEGATIVE = ("fusion/weights", "channels/deviation", "channels/missing_share
 
 @dataclass(frozen=True)
 class SeriesArtifact:
-    """Everything needed to score series.
+    """All data that scoring of series needs.
 
     Attributes:
-        features: the channels, numeric ones first.
-        model: of the entities.
+        features: the channels, numeric channels first.
+        model: the model of all entities.
         rate: the false-positive rate that training was configured with.
-        entities: number of training records of each entity.
-        about: further facts about the training: library versions, training range.
+        entities: number of training records by entity.
+        about: the origin of the model, as `detector.core.about.About` reads it.
     """
 
     features: Features
@@ -110,7 +110,7 @@ def manifest(artifact: SeriesArtifact) -> dict[str, Any]:
 
 
 def _sizes_of(index: int, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Return the sizes of a model in the manifest; the number of channels is in the manifest once for all models."""
+    """Return the sizes of a model's arrays; the manifest holds the number of channels once for all models."""
     names = {"levels": "views/levels", "departures": "views/departures", "reference": "reference"}
     sizes: dict[str, Any] = {size: len(arrays[f"{index}/{name}"]) for size, name in names.items()}
     if f"{index}/network/latents" in arrays:
@@ -182,7 +182,7 @@ def _specs(manifest: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) ->
 
 
 def _network_specs(sizes: _NetworkSizes, d: int) -> ArraySpecs:
-    """Return the arrays of a network with d input features."""
+    """Return the specification of the arrays of a network with d input features."""
     weights = shapes(d, sizes.hidden, sizes.latent)
     return {
         "network/mean": ((d,), "float64"),

@@ -1,7 +1,7 @@
-"""The series model and plain baselines, fitted on the same records and tried on anomalies put into later ones.
+"""Bake-off of the series model and plain baselines: fitted on the same records, scored on events in later records.
 
-A trained model has learned from all normal records, held-back records included. So every method, the model included,
-is fitted again on the records before them: a held-back record gets the score that it would have got at that time.
+A trained model has learned from all normal records, including the held-back records. So every method, including the
+model, is refitted on the earlier records: a held-back record gets the score that it would have got at its time.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,16 +23,14 @@ from detector.series.series import Series
 from detector.series.synthetic import ECHO_ROWS, SLOT_ROWS, Event, event_mask, inject_events
 
 MAX_ENTITIES = 8
-MAX_TRAINING = 20_000  # records that every method learns from, of all entities together
-ENOUGH_TRAINING = (
-    5_000  # records of one entity: with fewer a model is much worse than with all, with more hardly better
-)
-MAX_TRIED = 4_000  # held-back records, of all entities together
+MAX_TRAINING_RECORDS = 20_000  # of all entities together
+SUFFICIENT_RECORDS = 5_000  # of one entity: a model learns little from more, and fewer make it much worse
+MAX_HELD_BACK_RECORDS = 4_000  # of all entities together
 
 
 @dataclass(frozen=True)
 class Case:
-    """An entity's records in order of time: records to learn from, and those held back right after them."""
+    """An entity's records in order of time: records to learn from, and the held-back records right after them."""
 
     entity: str
     earlier: Series
@@ -40,21 +38,24 @@ class Case:
 
 
 def cases_of(model: SeriesModel, series: Mapping[str, Series]) -> list[Case]:
-    """Return a case for at most eight entities with enough records, evenly spread by name.
+    """Return a case for each of at most eight entities with enough records, evenly spread by name.
 
-    Entities with a model of their own are preferred. There are fewer if eight would leave too few records of an entity.
+    Entities with a model of their own are preferred. There are fewer cases if eight would leave too few records each.
     """
     ordered = {name: series[name].ordered()[0] for name in sorted(series)}
-    enough = [name for name, records in ordered.items() if int(HELD_BACK_SHARE * len(records)) >= SLOT_ROWS]
-    names = [name for name in enough if model.has_own(name)] or enough
-    longest = min(ENOUGH_TRAINING, max((len(ordered[name]) for name in names), default=1))
-    places = subsample_evenly(len(names), min(MAX_ENTITIES, MAX_TRAINING // longest))
+    eligible_entities = [name for name, records in ordered.items() if int(HELD_BACK_SHARE * len(records)) >= SLOT_ROWS]
+    names = [name for name in eligible_entities if model.has_own(name)] or eligible_entities
+    longest = min(SUFFICIENT_RECORDS, max((len(ordered[name]) for name in names), default=1))
+    places = subsample_evenly(len(names), min(MAX_ENTITIES, MAX_TRAINING_RECORDS // longest))
     return [_case(names[place], ordered[names[place]], len(places)) for place in places]
 
 
 def _case(entity: str, series: Series, entities: int) -> Case:
     start = len(series) - int(HELD_BACK_SHARE * len(series))
-    first, end = max(0, start - MAX_TRAINING // entities), min(len(series), start + MAX_TRIED // entities)
+    first, end = (
+        max(0, start - MAX_TRAINING_RECORDS // entities),
+        min(len(series), start + MAX_HELD_BACK_RECORDS // entities),
+    )
     return Case(entity, take_rows(series, np.arange(first, start)), take_rows(series, np.arange(start, end)))
 
 
@@ -64,14 +65,14 @@ class Method:
 
     Attributes:
         scores: scores consecutive records of the entity that the method was fitted for.
-        past: how many earlier records a score depends on, at most.
+        past: the largest number of earlier records that a score depends on.
     """
 
     scores: Callable[[Series], np.ndarray]
     past: int
 
     def later(self, case: Case, values: np.ndarray) -> np.ndarray:
-        """Return (n,) scores of the case's later records if they had these values (n, c)."""
+        """Return the scores (n,) that the case's later records would have with the values (n, c)."""
         earlier = len(case.earlier)
         past = take_rows(case.earlier, np.arange(max(0, earlier - self.past), earlier))
         return self.scores(concatenate([past, Series(case.later.times, values)]))[len(past) :]
@@ -90,12 +91,12 @@ def fit_cases(cases: Sequence[Case], model: SeriesModel) -> list[FittedCase]:
     """Fit every method on the earlier records of each case, or of all cases if entities share a model."""
     is_own, max_gap = model.has_own(cases[0].entity), model.settings.max_gap
     settings = replace(model.settings, models="per_entity" if is_own else "shared")
-    again = SeriesModel.fit({case.entity: case.earlier for case in cases}, settings)
+    refitted = SeriesModel.fit({case.entity: case.earlier for case in cases}, settings)
     groups = [[case] for case in cases] if is_own else [cases]
     baselines_of_groups = [_baselines(group, max_gap) for group in groups]
     return [
         FittedCase(
-            case, deviations, {MODEL: Method(partial(again.scores, case.entity), again.context_rows), **baselines}
+            case, deviations, {MODEL: Method(partial(refitted.scores, case.entity), refitted.context_rows), **baselines}
         )
         for group, (deviations, baselines) in zip(groups, baselines_of_groups, strict=True)
         for case in group
@@ -123,8 +124,8 @@ class BakeoffResult:
     """The methods' scores of a case's later records, in several rounds of events laid end to end.
 
     Attributes:
-        records: of one round.
-        events: in all rounds.
+        records: number of records of one round.
+        events: the events of all rounds.
         scores: (n,) by method.
     """
 
@@ -143,25 +144,27 @@ class BakeoffResult:
         return self.is_anomaly | ~event_mask(self.events, len(self.scores[MODEL]), ECHO_ROWS)
 
     def is_found(self, method: str, rate: float) -> np.ndarray:
-        """Return for each event whether a method finds it, at the threshold that normal records set."""
+        """Return whether a method finds each event, at the threshold that normal records set."""
         scores = self.scores[method]
         normal = scores[self.is_counted & ~self.is_anomaly]
         threshold = Calibration.fit(normal).threshold(max(rate, 1 / (1 + len(normal))))
         return np.array([scores[event.start : event.end].max() > threshold for event in self.events])
 
     def auc_pr(self, method: str) -> float:
-        """Return how well a method's scores tell the records in events from the others."""
+        """Return the area under the precision-recall curve of a method's scores for records in events."""
         scores, labels = self.scores[method][self.is_counted], self.is_anomaly[self.is_counted]
         return evaluate(scores, np.zeros_like(labels), labels).average_precision
 
 
 def try_case(fitted: FittedCase, rounds: int, kinds: Iterator[str], rng: np.random.Generator) -> BakeoffResult:
-    """Score a case's later records with events put into them, in so many rounds."""
+    """Score a case's later records with injected events, in a number of rounds with different events."""
     later = fitted.case.later.values
-    made = [inject_events(later, fitted.deviations, kinds, rng) for _ in range(rounds)]
-    events = (event.moved(number * len(later)) for number, (_, events) in enumerate(made) for event in events)
+    injected_rounds = [inject_events(later, fitted.deviations, kinds, rng) for _ in range(rounds)]
+    events = (
+        event.moved(number * len(later)) for number, (_, events) in enumerate(injected_rounds) for event in events
+    )
     scores = {
-        name: np.concatenate([method.later(fitted.case, values) for values, _ in made])
+        name: np.concatenate([method.later(fitted.case, values) for values, _ in injected_rounds])
         for name, method in fitted.methods.items()
     }
     return BakeoffResult(len(later), tuple(events), scores)

@@ -1,4 +1,4 @@
-"""Compares a fresh series model with plain baselines, on events put into held-back normal records."""
+"""Comparison of a trained series model with plain baselines, on events injected into held-back normal records."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -14,8 +14,8 @@ from detector.series.series import Series
 from detector.series.synthetic import KINDS, SLOT_ROWS, cycle_kinds
 
 SEED = 0
-ENOUGH_EVENTS = 70  # ten of each kind
-MAX_ROUNDS = 12  # times that the same records are given other events
+TARGET_EVENTS = 70  # ten of each kind
+MAX_ROUNDS = 12  # in each of which different events are injected into the same records
 
 
 def series_card(scorer: SeriesScorer, series: Mapping[str, Series], threshold_method: str, size: int) -> SeriesCard:
@@ -24,8 +24,8 @@ def series_card(scorer: SeriesScorer, series: Mapping[str, Series], threshold_me
     Args:
         scorer: the model.
         series: the normal records that it was fitted with, by entity.
-        threshold_method: by which thresholds are set.
-        size: bytes of the artifact.
+        threshold_method: the method that sets thresholds.
+        size: of the artifact, in bytes.
     """
     by_entity = {name: _entity_card(name, scorer) for name in scorer.artifact.entities}
     return SeriesCard(
@@ -64,11 +64,11 @@ def _used_models(scorer: SeriesScorer) -> Iterator[EntityModel]:
 
 
 def compare_with_baselines(model: SeriesModel, series: Mapping[str, Series], rate: float) -> BaselineComparison:
-    """Compare a model with plain baselines, on the normal records that it was fitted with; the same on every call.
+    """Compare a model with plain baselines, on the normal records that it was fitted with; repeatable.
 
     Args:
         model: the trained model.
-        series: of each entity.
+        series: the normal records by entity.
         rate: the requested false-positive rate.
     """
     cases = cases_of(model, series)
@@ -77,7 +77,7 @@ def compare_with_baselines(model: SeriesModel, series: Mapping[str, Series], rat
         return BaselineComparison(
             problem=f"No entity has the {needed} normal records that it takes to hold back {SLOT_ROWS}."
         )
-    rounds = min(MAX_ROUNDS, -(-ENOUGH_EVENTS // sum(len(case.later) // SLOT_ROWS for case in cases)))
+    rounds = min(MAX_ROUNDS, -(-TARGET_EVENTS // sum(len(case.later) // SLOT_ROWS for case in cases)))
     rng = np.random.default_rng(SEED)
     kinds = cycle_kinds(rng)
     results = [result for fitted in fit_cases(cases, model) if (result := try_case(fitted, rounds, kinds, rng)).events]

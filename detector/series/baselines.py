@@ -11,19 +11,21 @@ from detector.core.baselines import RECORD_BASELINES
 from detector.core.subsample import subsample_rows
 from detector.series.running_means import lagged, running_mean, window_rows
 
-ROWS = 10  # in a window, the current record included; also the number of lags of the autoregression
+WINDOW_ROWS = 10  # including the current record; also the number of lags of the autoregression
 MAX_WINDOWS = 2000  # that a baseline is fitted on
 RIDGE = 1e-3  # per record
 MIN_ERROR = 0.05  # standard deviations: a perfectly forecast channel must not dominate the score
-HALF_LIFE_ROWS = 2  # every method gains from a score that is smoothed over time
+HALF_LIFE_ROWS = 2  # of the smoothing of scores, which improves every method
 
 Score = Callable[[np.ndarray], np.ndarray]  # cells of consecutive records (n, c) -> anomaly scores (n,)
 Fit = Callable[[Sequence[np.ndarray]], Score]  # cells of runs of normal records, each (m, c) -> a score
-CONTEXT_ROWS = ROWS + window_rows(HALF_LIFE_ROWS) - 1  # earlier records that a score depends on, at most
+CONTEXT_ROWS = (
+    WINDOW_ROWS + window_rows(HALF_LIFE_ROWS) - 1
+)  # the largest number of earlier records that a score depends on
 
 
 def _fit_autoregression(runs: Sequence[np.ndarray]) -> Score:
-    """Norm of the errors of a linear forecast from the last 10 records, in units of their usual size.
+    """Fit the norm of the errors of a linear forecast from the last 10 records, in units of their usual size.
 
     A vector autoregression (Lutkepohl, *New Introduction to Multiple Time Series Analysis*, 2005) by ridge regression
     (Hoerl & Kennard 1970).
@@ -36,7 +38,7 @@ def _fit_autoregression(runs: Sequence[np.ndarray]) -> Score:
 
 
 def _fit_on_windows(name: str) -> Fit:
-    """Return the fit of a baseline of single records to windows of 10 records in place of records."""
+    """Adapt a baseline of single records to windows of 10 records."""
 
     def fit(runs: Sequence[np.ndarray]) -> Score:
         windows = np.concatenate([_windows(run) for run in runs])
@@ -55,13 +57,13 @@ def _smoothed(fit: Fit) -> Fit:
 
 
 def _lags(run: np.ndarray) -> np.ndarray:
-    """(n, 1 + 10 c): a constant, and the 10 records before each record."""
-    return np.concatenate([np.ones((len(run), 1)), *(lagged(run, rows) for rows in range(1, ROWS + 1))], axis=1)
+    """Return a constant and the 10 records before each record, (n, 1 + 10 c)."""
+    return np.concatenate([np.ones((len(run), 1)), *(lagged(run, rows) for rows in range(1, WINDOW_ROWS + 1))], axis=1)
 
 
 def _windows(run: np.ndarray) -> np.ndarray:
-    """(n, 10 c) float32: each record and the 9 before it."""
-    return np.concatenate([lagged(run, rows) for rows in range(ROWS)], axis=1).astype(np.float32)
+    """Return each record and the 9 records before it, (n, 10 c) float32."""
+    return np.concatenate([lagged(run, rows) for rows in range(WINDOW_ROWS)], axis=1).astype(np.float32)
 
 
 BASELINES: dict[str, Fit] = {

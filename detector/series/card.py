@@ -1,4 +1,4 @@
-"""The card of a series model, as values: its numbers, and how it compares with plain baselines."""
+"""SeriesCard: the numbers of a series model, and its comparison with plain baselines."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,23 +10,21 @@ from detector.core.json_values import present_fields
 
 MODEL = "model"
 METHODS = (MODEL, "linear_ar", "knn", "pca")
-MIN_BASELINE_LEAD = (
-    0.08  # AUC-PR by which a baseline has to lead before a warning is due: twice what other events change
-)
+MIN_BASELINE_LEAD = 0.08  # AUC-PR by which a baseline must lead for a warning: twice the effect of other events
 
 
 @dataclass(frozen=True)
 class BaselineComparison:
-    """The model next to plain baselines, on events put into held-back normal records.
+    """The model next to plain baselines, on events injected into held-back normal records.
 
     Attributes:
-        entities: how many entities were tried.
-        records: held-back normal records that events were put into.
-        events: how many, by kind.
+        entities: number of entities.
+        records: number of held-back normal records that events were injected into.
+        events: number of events by kind.
         auc_pr: area under precision over recall of records by method, the mean over the entities.
-        event_recall: for each kind the share of events with a record above the threshold, by method; each
+        event_recall: by kind, the share of events with a record above the threshold, by method; each
             method's threshold is set on the normal records around the events, at the monitor's rate.
-        problem: why there is no comparison; None if there is one.
+        problem: the reason why there is no comparison; None if there is one.
     """
 
     entities: int = 0
@@ -73,12 +71,12 @@ class EntityCard:
     """The numbers of one entity.
 
     Attributes:
-        records: trained on.
-        model: that scores it, "its own" or "shared".
-        calibration_records: by which its scores are calibrated.
-        is_pooled: whether these are of several entities.
-        threshold: above it a record is an anomaly; None if the calibration records are too few for the rate.
-        view_weights: how much each learned view counts; None if all count alike.
+        records: number of training records.
+        model: the model that scores it, "its own" or "shared".
+        calibration_records: number of calibration records.
+        is_pooled: whether the calibration records are of several entities.
+        threshold: the score above which a record is an anomaly; None if the calibration records are too few.
+        view_weights: weight of each learned signal; None if all count alike. (The stored name is an older word.)
     """
 
     records: int = 0
@@ -91,22 +89,22 @@ class EntityCard:
 
 @dataclass(frozen=True)
 class SeriesCard:
-    """The numbers of a model of series, as they are kept with it.
+    """The numbers of a model of series, stored with it.
 
     Attributes:
-        training_records: trained on.
-        calibration_records: held back of them to calibrate.
-        features: channels of a record.
-        entities: how many.
-        own_models: how many of them have a model of their own.
-        context_rows: earlier records that a score depends on, at most.
-        only_ranked: entities with too few calibration records to flag anything at the rate.
+        training_records: number of training records.
+        calibration_records: number of training records held back to calibrate.
+        features: number of channels of a record.
+        entities: number of entities.
+        own_models: number of entities with a model of their own.
+        context_rows: the largest number of earlier records that a score depends on.
+        only_ranked: number of entities with too few calibration records to flag anything at the rate.
         score: name of the anomaly score.
-        held_out_elbo: there is none, nor is there one `threshold`.
-        threshold: each entity has its own.
-        threshold_method: by which thresholds are set.
-        false_positive_rate: at which they are set.
-        bytes: of the artifact.
+        held_out_elbo: always None.
+        threshold: always None, since each entity has its own threshold.
+        threshold_method: the method that sets thresholds.
+        false_positive_rate: the rate that thresholds are set for.
+        bytes: size of the artifact.
         by_entity: the numbers of each entity.
         beside_baselines: how the model compares with plain baselines.
     """

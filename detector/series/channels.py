@@ -1,4 +1,4 @@
-"""Channels: values in their own units to comparable cells and back, and the rules that each channel must obey."""
+"""Channels: values to standardised cells and back, and the rules that each channel must obey."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ import numpy as np
 
 from detector.series.running_means import lagged, run_length
 
-LINEAR_DEVIATIONS = 4.0  # beyond so many standard deviations a cell grows with the logarithm
+LINEAR_DEVIATIONS = 4.0  # standard deviations, beyond which a cell grows with the logarithm
 JUMP = 4.0  # the cell of a constant channel that changes
 BREACH = 8.0  # of a cell that breaks a rule: larger than the cells of a busy flag that switches
 MAX_STILL_ROWS = 64  # unchanged rows are counted up to this number
-MAX_RESTLESS_ROWS = 8  # a channel that never stood still for longer must not: others do for reasons of their own
+MAX_RESTLESS_ROWS = 8  # a channel that never stood still for longer in training must not stand still
 MIN_STILL_ROWS = 3  # unchanged rows that any channel may have
 STUCK_FACTOR = 4  # times the longest standstill in training
 RANGE_MARGIN = 0.5  # standard deviations
@@ -28,7 +28,7 @@ class Cells:
     Attributes:
         z: compressed standardised values; 0 if the cell is missing.
         is_missing: whether there is no value.
-        breach: up to 8 if the cell is missing or has a value that training never had, else 0.
+        breach: up to 8 if the cell is missing or has a value never seen in training, else 0.
         is_stuck: whether the channel has stood still for longer than it ever did in training.
     """
 
@@ -39,7 +39,7 @@ class Cells:
 
     @property
     def rule_violation(self) -> np.ndarray:
-        """(n, c): how badly a cell breaks the rules of its channel."""
+        """(n, c) float64: the degree to which a cell breaks the rules of its channel."""
         return np.maximum(self.breach, BREACH * self.is_stuck)
 
 
@@ -106,7 +106,7 @@ class Channels:
         return Cells(z, is_missing, breach, self._is_stuck(values))
 
     def is_usual(self, z: np.ndarray) -> np.ndarray:
-        """(n, c) bool: whether standardised cells lie within the range of training, with a margin."""
+        """Return whether standardised cells lie within the range of training, with a margin: (n, c) bool."""
         lowest, highest = self.cells(np.stack([self.lowest, self.highest])).z
         return np.asarray((lowest - RANGE_MARGIN <= z) & (z <= highest + RANGE_MARGIN))
 
@@ -120,24 +120,24 @@ class Channels:
 
     @property
     def _missing_breach(self) -> np.ndarray:
-        """(c,): the breach of a missing cell: the standardised value of "is missing" as a flag, at most 8."""
+        """The breach (c,) of a missing cell: the standardised value of "is missing" as a flag, at most 8."""
         share = np.clip(self.missing_share, 1e-6, 1)
         return np.minimum(np.sqrt((1 - share) / share), BREACH)
 
     def _is_stuck(self, values: np.ndarray) -> np.ndarray:
-        """(n, c): whether a restless channel has stood still for four times as long as it ever did."""
+        """Return whether a restless channel has stood still for four times as long as ever in training, (n, c)."""
         longest = np.maximum(self.longest_still, MIN_STILL_ROWS)
         rows = run_length(_is_unchanged(values), MAX_STILL_ROWS)
         return (rows >= STUCK_FACTOR * longest) & (self.longest_still <= MAX_RESTLESS_ROWS)
 
     def _novelty(self, values: np.ndarray) -> np.ndarray:
-        """(n, c): 8 if a flag or a constant channel has a value that it never had, else 0."""
+        """Return 8 if a flag or a constant channel has a value never seen in training, else 0: (n, c)."""
         beyond = np.maximum(self.lowest - values, values - self.highest)
         return BREACH * (beyond > self._tolerance) * self.is_flag
 
 
 def bounded(values: np.ndarray) -> np.ndarray:
-    """Replace infinite values by the largest finite ones; missing values stay missing."""
+    """Replace infinite values by the largest finite values; missing values stay missing."""
     return np.clip(values, -MAX_VALUE, MAX_VALUE)
 
 
@@ -168,5 +168,5 @@ def _present(column: np.ndarray) -> np.ndarray:
 
 
 def _is_unchanged(values: np.ndarray) -> np.ndarray:
-    """(n, c): whether a cell equals the one before it."""
+    """Return whether a cell equals the previous cell of its channel, (n, c)."""
     return (values == lagged(values, 1)) & (np.arange(len(values)) > 0)[:, None]

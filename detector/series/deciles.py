@@ -1,10 +1,10 @@
 """Deciles: the rank of each cell among the entity's training records.
 
 Entities differ in level, in unit and in how often a flag is set. But a tenth of each entity's training cells lies in
-each of its own deciles, so counts by decile can be added up over entities, whatever their mix.
+each of its deciles, so counts by decile can be added up over any mix of entities.
 
 A value that fills several deciles, such as a flag, is distributed over them by a hash of the entity's name and the
-record's time: as good as random, and the same for a record whatever other records come with it.
+record's time: as good as random, and independent of the other records.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ class Deciles:
         return cls(np.stack(edges, axis=1))
 
     def assign(self, entity: str, series: Series) -> np.ndarray:
-        """Return the decile of each cell from 0 to 9, (n, c); -1 for values outside training, NaN for missing ones."""
+        """Return the decile of each cell from 0 to 9, (n, c); -1 for values outside training, NaN if missing."""
         hashes, values = _hashes(entity, series.times), bounded(series.values)
         columns = [self._assign_column(channel, column, hashes) for channel, column in enumerate(values.T)]
         return np.where(np.isnan(values), np.nan, np.stack(columns, axis=1))
@@ -57,7 +57,7 @@ class Deciles:
 
 
 def _hashes(entity: str, times: np.ndarray) -> np.ndarray:
-    """(n,) numbers in [0, 1), uniform whatever the step of the times: the mixer of SplitMix64."""
+    """Return numbers (n,) in [0, 1), uniform for any step of the times: the mixer of SplitMix64."""
     integers = times.astype(np.int64) if times.dtype.kind in "Mmiu" else times.astype(np.float64)
     mixed = integers.view(np.uint64) ^ np.uint64(crc32(entity.encode()) << 32)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -1,10 +1,10 @@
-"""Drift of series: channels by the deciles of their entity, and p-values that are autocorrelated.
+"""Drift of series: channels by the deciles of their entity, and autocorrelated p-values.
 
-Deciles of few records, or of records that wander, fit their own records better than new ones. So each fifth of the
-training records, counted by the deciles of the rest, counts as usual too.
+Deciles of few records, or of records that wander, fit their own records better than new records. So the usual drift
+also covers each fifth of the training records, counted by the deciles of the other records.
 
 Scores are running means, so consecutive records have nearly the same p-value: the test divides their number by the
-correlation time. Only a surplus of small p-values is a drift. The signals that score were fitted to more records than
+correlation time. Only a surplus of small p-values is drift. The signals that score were fitted to more records than
 the signals that calibrated, and training records are their own neighbours in the reference; both lower scores
 although nothing has drifted.
 """
@@ -29,7 +29,7 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class ProfileInContext:
-    """A profile of series bound to records and their past, with the interface of `detector.core.drift.Profile`.
+    """A profile of series, bound to records and their past; implements `detector.core.scorer.RecordProfile`.
 
     Attributes:
         profile: of channels by the deciles of their entity.
@@ -63,11 +63,11 @@ def fit_profile(
     """Return the profile of a series model.
 
     Args:
-        model: whose drift will be measured.
+        model: the model.
         features: the channels of the model.
         p_values: of the calibration records, one array (m,) in order of time for each model of an entity.
         series: the training records of each entity.
-        window: how many records will be compared with them.
+        window: number of records that will be compared with the training records.
     """
     deciles = _in_order(((part.times, model.deciles(name, part)) for name, part in series.items()), features)
     profile = Profile.fit(deciles, dict.fromkeys(features.names, NumberBins), np.concatenate(p_values), window)
@@ -77,9 +77,9 @@ def fit_profile(
 
 
 def correlation_time(runs: Sequence[np.ndarray]) -> float:
-    """Return how many consecutive values hold as much information as one independent value; at least 1.
+    """Return the number of consecutive values that hold as much information as one independent value; at least 1.
 
-    One plus twice the sum of the autocorrelations, up to the first pair of neighbouring ones with a negative sum: the
+    One plus twice the sum of the autocorrelations, up to the first pair of neighbours with a negative sum: the
     initial positive sequence (Geyer, *Practical Markov Chain Monte Carlo*, 1992).
 
     >>> round(correlation_time([np.repeat(np.random.default_rng(0).random(5000), 8)]))
@@ -95,7 +95,7 @@ def correlation_time(runs: Sequence[np.ndarray]) -> float:
 
 
 def _lagged_products(values: np.ndarray, lags: int) -> np.ndarray:
-    """(lags,): sums of the products of values that are 0, 1, 2, ... rows apart."""
+    """Return the sums (lags,) of the products of values that are 0, 1, 2, ... rows apart."""
     spectrum = np.fft.rfft(values, 2 * lags)
     return np.fft.irfft(np.abs(spectrum) ** 2, 2 * lags)[:lags]
 

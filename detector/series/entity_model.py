@@ -1,4 +1,4 @@
-"""The model of one entity, or of several that share it: channels, signals and their fusion."""
+"""EntityModel: channels, signals and their fusion, for one entity or for several entities that share the model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ from detector.series.signals import Forecast, OwnForecast, Signals
 
 @dataclass(frozen=True)
 class Causes:
-    """Why records are unusual, all (n, c).
+    """The causes of the scores of records, all (n, c).
 
     Attributes:
-        share: of a record's deviation that is due to a channel; sums to 1, or to 0 if nothing deviates.
+        share: part of a record's deviation that is due to a channel; sums to 1, or to 0 if nothing deviates.
         deviation: distance of the cell from its usual value in standard deviations, signed.
         expected: the forecast from the channel's own past, in the channel's units.
         is_return: whether the value is back in the range of training while the forecast, from an unusual past, is not.
@@ -34,14 +34,14 @@ class Causes:
 
 @dataclass(frozen=True)
 class EntityModel:
-    """The model of one entity, or of several together.
+    """The model of one entity, or of several entities together.
 
     Attributes:
-        channels: their statistics in training.
+        channels: the statistics of the channels in training.
         signals: fitted to all records.
         fusion: scaled on the held-back records, by signals fitted without them.
         reference: (m,) scores of the held-back records.
-        deciles: of all records.
+        deciles: of all training records.
     """
 
     channels: Channels
@@ -57,8 +57,8 @@ class EntityModel:
     def causes(self, run: np.ndarray) -> Causes:
         """Return the causes of consecutive records (n, c).
 
-        A cell's deviation is the Euclidean norm of three: from the channel's mean, from the forecast of its own past,
-        and by a broken rule. Other channels do not enter, since a faulty channel would spread its error over them.
+        A cell's deviation is the Euclidean norm of three deviations: from the channel's mean, from the forecast of its
+        own past, and by a broken rule. Other channels do not enter: a faulty channel would spread its error over them.
         Over an incident the largest deviation of a channel counts: in a mean a long echo would outweigh the event.
         """
         cells = self.channels.cells(run)

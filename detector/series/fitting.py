@@ -1,4 +1,4 @@
-"""Fits models to normal records: for each name one without the last records, to calibrate, and one with all of them."""
+"""Fitting of series models: each is fitted without the last records, to calibrate, and to all records, to score."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,8 +18,8 @@ from detector.series.signal_weights import fit_signal_weights
 from detector.series.signals import Signals, profile
 from schemas.errors import NotEnoughRecords
 
-HELD_BACK_SHARE = 0.2  # of the training records: the last ones, whose signals scale the fusion
-MANY_RUNS = 5  # from this number on, whole runs are held back
+HELD_BACK_SHARE = 0.2  # of the training records, at the end, whose signals scale the fusion
+MIN_RUNS_TO_HOLD_BACK_WHOLE = 5  # with fewer runs, the end of each run is held back
 MIN_RECORDS = 50
 MAX_NETWORK_RECORDS = 8000  # that a network is trained on
 
@@ -60,7 +60,7 @@ class _FittedSignals:
     Attributes:
         channels: of the runs.
         signals: fitted to the cells.
-        profiles: (m, 5 s) of a subsample of the records, for the network; none if no network is trained.
+        profiles: (m, 5 s) of a subsample of the records, for the network; empty if no network is trained.
     """
 
     channels: Channels
@@ -118,7 +118,7 @@ def _earlier(runs: Runs) -> list[np.ndarray]:
 
 def _starts(runs: Runs) -> list[int]:
     """Return the first held-back row of each run; of many runs the last fifth is held back whole."""
-    if len(runs) >= MANY_RUNS:
+    if len(runs) >= MIN_RUNS_TO_HOLD_BACK_WHOLE:
         kept = round((1 - HELD_BACK_SHARE) * len(runs))
         return [len(run) if position < kept else 0 for position, run in enumerate(runs)]
     return [int(np.ceil((1 - HELD_BACK_SHARE) * len(run))) for run in runs]

@@ -1,8 +1,8 @@
 """Fusion: one anomaly score from several signals over several spans of time.
 
 Each signal is smoothed, then measured from its median in units of the distance to its 95 % quantile on held-back
-normal records, and compressed. For each span the two largest alarms are averaged: a single one may be chance, and an
-average of all would hide a signal that is alone in detecting the anomaly. The largest span counts. A weight below 1
+normal records, and compressed. For each span the two largest alarms are averaged: a single alarm may be chance, and
+the average of all alarms would hide an anomaly that only one signal detects. The largest span counts. A weight below 1
 lowers the alarms of a signal.
 """
 
@@ -16,7 +16,7 @@ from detector.series.running_means import running_mean, window_rows
 
 HIGH_QUANTILE = 0.95
 MIN_SPREAD = 0.1  # of a signal that is the same for most normal records
-FUSED_SIGNALS = 2  # the largest alarms
+FUSED_SIGNALS = 2  # number of the largest alarms that are averaged
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class Fusion:
 
     @property
     def context_rows(self) -> int:
-        """How many earlier rows of the signals a score depends on."""
+        """The number of earlier rows of the signals that a score depends on."""
         return max(map(window_rows, self.smoothing)) - 1
 
     def to_state(self) -> dict[str, np.ndarray]:
-        """Return the arrays by name; weights only if there are any."""
+        """Return the arrays by name; without weights if there are none."""
         weights = {} if self.weights is None else {"weights": self.weights}
         return {"median": self.median, "centre": self.centre, "spread": self.spread, **weights}
 

@@ -1,6 +1,6 @@
-"""Training of the temporal variational autoencoders, in Keras: those of many entities side by side as one model.
+"""Training of temporal variational autoencoders in Keras; the networks of many entities form one batched model.
 
-Notation: K members, one for each network; n records in a batch; d features, padded to those of the widest member.
+Notation: K members, one for each network; n records in a batch; d features, padded to the number of the widest member.
 All randomness (initial weights, noise, hidden channels, draws from the posterior) comes in as arrays.
 """
 
@@ -17,16 +17,16 @@ from detector.core.progress import EPOCH_STEPS, Epoch
 from detector.series.network import TemporalNetwork, shapes
 from schemas.errors import ConfigError
 
-HIDDEN = 64  # units of a layer
-LARGEST_LATENT = 24
+HIDDEN_UNITS = 64  # of a layer
+MAX_LATENT_DIMENSIONS = 24
 STEPS = 400
-BATCH = 128  # records of each member
+BATCH_RECORDS = 128  # records of each member
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-3
-WARM_UP = 0.3  # share of the steps over which the KL term comes in
+WARM_UP_SHARE = 0.3  # of the steps, over which the weight of the KL term rises to 1
 NOISE = 0.1
-MOST_HIDDEN = 0.5  # share of the channels
-MEMBERS = 32  # trained at once: bounds the memory
-HINT = "encoder/hint/kernel"  # the encoder's weights for which features are hidden: scoring hides none
+MAX_HIDDEN_SHARE = 0.5  # of the channels of a record
+MAX_MEMBERS = 32  # trained at once: bounds the memory
+HINT = "encoder/hint/kernel"  # weights for "is hidden" of each feature; not stored, as scoring hides none
 
 Array = np.ndarray
 
@@ -37,41 +37,41 @@ def train(
     seed: int,
     progress: Callable[[Epoch], None] | None = None,
 ) -> list[dict[str, Array]]:
-    """Weights of a network for each matrix of standardised features (m, d), by the names of `shapes`.
+    """Train a network for each matrix of standardised features (m, d); return their weights by the names of `shapes`.
 
     Args:
         features: one matrix for each network.
-        channels: how many channels each matrix has: its features are the first of each channel, then the second.
-        seed: of everything random.
+        channels: number of channels of each matrix; its features are the first of each channel, then the second.
+        seed: of all randomness.
         progress: called after each epoch of the networks that train at once.
 
     Raises:
         ConfigError: If the ELBO is no longer finite.
     """
     rng = np.random.default_rng(seed)
-    parts = [slice(start, start + MEMBERS) for start in range(0, len(features), MEMBERS)]
-    numbers, of = count(1), len(parts) * _epochs()
+    parts = [slice(start, start + MAX_MEMBERS) for start in range(0, len(features), MAX_MEMBERS)]
+    numbers, planned = count(1), len(parts) * _epochs()
 
-    def tell(elbo: float) -> None:
-        epoch = Epoch(next(numbers), of, elbo)
+    def report_epoch(elbo: float) -> None:
+        epoch = Epoch(next(numbers), planned, elbo)
         _check_finite(epoch)
         if progress:
             progress(epoch)
 
-    return [weights for part in parts for weights in _train(features[part], channels[part], rng, tell)]
+    return [weights for part in parts for weights in _train(features[part], channels[part], rng, report_epoch)]
 
 
 def _train(
-    features: Sequence[Array], channels: Sequence[int], rng: np.random.Generator, tell: Callable[[float], None]
+    features: Sequence[Array], channels: Sequence[int], rng: np.random.Generator, report_epoch: Callable[[float], None]
 ) -> list[dict[str, Array]]:
     widths = [matrix.shape[1] for matrix in features]
     d = max(widths)
-    latent = latent_size(d, LARGEST_LATENT)
+    latent = latent_size(d, MAX_LATENT_DIMENSIONS)
     model = Members(_initial(len(features), d, latent, rng))
     model.prepare()
     batches = _batches(features, channels, latent, rng)
     for _ in range(_epochs()):
-        tell(_epoch(model, islice(batches, EPOCH_STEPS)))
+        report_epoch(_epoch(model, islice(batches, EPOCH_STEPS)))
     final = model.weights_by_name()
     return [_trimmed(final, member, width) for member, width in enumerate(widths)]
 
@@ -81,7 +81,7 @@ def _epochs() -> int:
 
 
 def _epoch(model: "Members", batches: Iterable[dict[str, Array]]) -> float:
-    """Steps on the batches; the ELBO, in nats per record of a member."""
+    """Train on the batches; return the ELBO, in nats per record of a member."""
     model.reset_metrics()
     logs = {"elbo": np.nan}
     for batch in batches:
@@ -98,13 +98,13 @@ def _check_finite(epoch: Epoch) -> None:
 
 
 def _initial(members: int, d: int, latent: int, rng: np.random.Generator) -> dict[str, Array]:
-    """Weights (K, ...) before training."""
-    own = {**shapes(d, HIDDEN, latent), HINT: (d, HIDDEN)}
+    """Return the weights (K, ...) before training."""
+    own = {**shapes(d, HIDDEN_UNITS, latent), HINT: (d, HIDDEN_UNITS)}
     return initial_weights({name: (members, *shape) for name, shape in own.items()}, rng)
 
 
 def _trimmed(weights: Mapping[str, Array], member: int, width: int) -> dict[str, Array]:
-    """One member's weights, without those of the padding."""
+    """Return one member's weights, without the weights of the padding."""
     own = {name: array[member] for name, array in weights.items() if name != HINT}
     for name in ("encoder/input/kernel", "encoder/skip/kernel"):
         own[name] = own[name][:width]
@@ -116,16 +116,16 @@ def _trimmed(weights: Mapping[str, Array], member: int, width: int) -> dict[str,
 def _batches(
     features: Sequence[Array], channels: Sequence[int], latent: int, rng: np.random.Generator
 ) -> Iterator[dict[str, Array]]:
-    """One batch a step, of its own records for each member; on half of the rows whole channels are hidden."""
+    """Yield a batch for each step, with different records for each member; half of the rows have hidden channels."""
     k, d = len(features), max(matrix.shape[1] for matrix in features)
     is_real = np.stack([np.arange(d) < matrix.shape[1] for matrix in features])[:, None, :].astype(np.float32)
     channel = np.stack([np.arange(d) % count for count in channels])  # (K, d)
     for step in range(STEPS):
-        target = np.zeros((k, BATCH, d), dtype=np.float32)
+        target = np.zeros((k, BATCH_RECORDS, d), dtype=np.float32)
         for member, matrix in enumerate(features):
-            target[member, :, : matrix.shape[1]] = matrix[rng.integers(0, len(matrix), BATCH)]
-        rate = MOST_HIDDEN * rng.random((k, BATCH, 1)) * (rng.random((k, BATCH, 1)) < 0.5)
-        is_hidden = rng.random((k, BATCH, max(channels))) < rate
+            target[member, :, : matrix.shape[1]] = matrix[rng.integers(0, len(matrix), BATCH_RECORDS)]
+        rate = MAX_HIDDEN_SHARE * rng.random((k, BATCH_RECORDS, 1)) * (rng.random((k, BATCH_RECORDS, 1)) < 0.5)
+        is_hidden = rng.random((k, BATCH_RECORDS, max(channels))) < rate
         hidden = np.take_along_axis(is_hidden, channel[:, None, :], axis=2) * is_real
         noise = NOISE * rng.standard_normal(target.shape, dtype=np.float32)
         yield {
@@ -133,8 +133,8 @@ def _batches(
             "hidden": hidden,
             "target": target,
             "is_real": is_real,
-            "draw": rng.standard_normal((k, BATCH, latent), dtype=np.float32),
-            "beta": np.full((k, 1), min(1.0, (step + 1) / (WARM_UP * STEPS)), dtype=np.float32),
+            "draw": rng.standard_normal((k, BATCH_RECORDS, latent), dtype=np.float32),
+            "beta": np.full((k, 1), min(1.0, (step + 1) / (WARM_UP_SHARE * STEPS)), dtype=np.float32),
         }
 
 
@@ -150,7 +150,7 @@ class Members(Network):
         self._network = TemporalNetwork(KerasArrays(), self._variables_by_name)
 
     def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Reconstruction loss and divergence of each record, both (K, n), in nats."""
+        """Return the reconstruction loss and the divergence of each record, both (K, n), in nats."""
         hint = ops.matmul(inputs["hidden"], self._variables_by_name[HINT])  # (K, n, h)
         mean, log_var = self._network.encode(inputs["visible"], hint)  # (K, n, l)
         z = mean + ops.exp(0.5 * log_var) * inputs["draw"]
@@ -165,7 +165,7 @@ class Members(Network):
         sample_weight: Any = None,  # noqa: ARG002
         training: bool = True,  # noqa: ARG002, FBT001, FBT002
     ) -> Any:
-        """Sum over members of the negative ELBO, its KL term weighted by beta, over the square root of the width."""
+        """Return the negative ELBO with weight beta, over the square root of the width, summed over members."""
         self.elbo_tracker.update_state(-ops.mean(y_pred["nll"] + y_pred["kl"]))
         loss = ops.mean(y_pred["nll"] + x["beta"] * y_pred["kl"], axis=1)  # (K,)
         return ops.sum(loss / ops.sqrt(ops.sum(x["is_real"], axis=(1, 2))))
@@ -173,6 +173,6 @@ class Members(Network):
     def prepare(self) -> None:
         """Choose the optimiser.
 
-        Gradients are not clipped: their norm is over all members, so one would sway the others.
+        Gradients are not clipped: their norm is over all members, so one member would affect the others.
         """
         compile_for_training(self, LEARNING_RATE, WEIGHT_DECAY, STEPS)

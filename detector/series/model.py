@@ -17,7 +17,7 @@ SHARED = ""  # the name of the model that entities share: no entity has this nam
 
 
 class SeriesModel:
-    """A scorer of records by the past of their entity. Scoring never changes its state.
+    """A model that scores records by the past of their entity; immutable.
 
     Args:
         entities: the models of entities that have their own.
@@ -96,7 +96,7 @@ class SeriesModel:
         return np.concatenate(parts)[position] if len(series) else np.zeros(0)
 
     def deciles(self, entity: str, series: Series) -> np.ndarray:
-        """Return the decile of each cell among the training records, (n, c), as `Deciles.assign` does.
+        """Return the decile of each cell among the training records, (n, c); see `Deciles.assign`.
 
         Raises:
             RecordsError: If the entity has no model.
@@ -104,7 +104,7 @@ class SeriesModel:
         return self._model(entity).deciles.assign(entity, series)
 
     def causes(self, entity: str, series: Series) -> Causes:
-        """Return why records are unusual, in their order; the context is as for `scores`.
+        """Return the causes of the scores of records, in their order; the context is as for `scores`.
 
         Raises:
             RecordsError: As for `scores`.

@@ -1,4 +1,4 @@
-"""The networks of series: temporal variational autoencoders on features of a record and its past.
+"""The forward pass of the networks of series: temporal autoencoders on features of a record and its past.
 
 Written once for Keras ops, in which they are trained, and for NumPy, in which they score (see `core.arrays`).
 Shapes: n records, d features, h hidden units, l latent dimensions; in training one more axis of K members in front.
@@ -14,7 +14,7 @@ ENCODER_SKIP, DECODER_SKIP = "encoder/skip/kernel", "decoder/skip/kernel"
 
 
 def shapes(d: int, h: int, z: int) -> Shapes:
-    """Name and shape of every weight that scoring needs."""
+    """Return the shape of every weight that scoring needs, by name."""
     return {
         **layer_shapes("encoder/input", d, h),
         **layer_shapes("encoder/hidden", h, h),
@@ -42,19 +42,19 @@ class TemporalNetwork:
         self._halves = EncoderDecoder(arrays, weights, ENCODER_SKIP, DECODER_SKIP)
 
     def encode(self, x: Any, hint: Any = None) -> tuple[Any, Any]:
-        """Mean and log-variance of the posterior (..., n, l) for features (..., n, d).
+        """Return mean and log-variance of the posterior (..., n, l) for features (..., n, d).
 
         Args:
             x: the features, 0 if hidden.
-            hint: (..., n, h), what the first layer adds for hidden features.
+            hint: (..., n, h), added in the first layer for hidden features.
         """
         h = self._halves.hidden_units(x, hint)
         return self._halves.mean(h, x), self._halves.log_var(h)
 
     def nll(self, x: Any, z: Any) -> Any:
-        """(..., n, d): nats of features (..., n, d) under decoded latents (..., n, l), without their constant."""
+        """Return the nats of features (..., n, d) under decoded latents (..., n, l), without their constant."""
         return gaussian_nll(self._arrays, x, self._halves.decode(z), self._halves.log_sd())
 
     def divergence(self, mean: Any, log_var: Any) -> Any:
-        """(..., n): nats from the posterior to the prior."""
+        """Return the divergence of the posterior from the prior in nats, (..., n)."""
         return divergence(self._arrays, mean, log_var)

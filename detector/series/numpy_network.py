@@ -1,4 +1,4 @@
-"""A trained temporal autoencoder in NumPy, as scoring uses it: no Keras, and for a record always the same bits."""
+"""A trained temporal autoencoder in NumPy, for scoring: without Keras, and with the same bits in every batch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from detector.core.neighbours import Neighbours
 from detector.series.channels import compress
 from detector.series.network import TemporalNetwork
 
-LEAST_DEVIATION = 0.05  # added to that of a feature: one that hardly moved must not own the whole score
+DEVIATION_FLOOR = 0.05  # added to every deviation: a feature that hardly moved must not own the whole score
 NEIGHBOURS = 5
-ROWS = 1024  # records computed at once: their numbers stay in the cache
+CHUNK_RECORDS = 1024  # computed at once: small enough for the cache of the processor
 
 
 @dataclass(frozen=True)
@@ -25,25 +25,25 @@ class Scale:
 
     @classmethod
     def fit(cls, features: np.ndarray) -> Self:
-        """The scale of training features (m, d)."""
+        """Fit the scale to training features (m, d)."""
         mean = features.mean(axis=0, dtype=np.float64)
-        return cls(mean, features.std(axis=0, dtype=np.float64) + LEAST_DEVIATION)
+        return cls(mean, features.std(axis=0, dtype=np.float64) + DEVIATION_FLOOR)
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """(n, d) float32, standardised and compressed."""
+        """Return standardised and compressed features, (n, d) float32."""
         return compress((features - self.mean) / self.deviation).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A trained network and what training features look like to it.
+    """A trained network, with the training records in its latent space.
 
     Attributes:
         scale: of the features.
         weights: an array of float32 for every name in `shapes`.
         typical: (1,) median loss of the training features, in nats.
-        resolution: (l,) what the posterior can tell apart.
-        latents: their posterior means in units of that.
+        resolution: (l,) mean standard deviation of the posteriors.
+        latents: posterior means of the training features, in units of the resolution.
     """
 
     scale: Scale
@@ -54,13 +54,13 @@ class TrainedNetwork:
 
     @classmethod
     def of(cls, weights: Mapping[str, np.ndarray], scale: Scale, features: np.ndarray) -> Self:
-        """The network with the training features (m, d) that it is to compare with."""
+        """Return the network with the training features (m, d) that later features are compared with."""
         loss, mean, log_var = _pass(weights, scale(features))
         resolution = np.exp(0.5 * log_var.astype(np.float64)).mean(axis=0)
         return cls(scale, weights, np.array([np.median(loss)]), resolution, Neighbours(_in_units(mean, resolution)))
 
     def scores(self, features: np.ndarray) -> np.ndarray:
-        """(n, 2) of features (n, d): the loss beyond the typical one, and the distance to the nearest training latents.
+        """Return the loss beyond the typical loss and the distance to the nearest training latents, (n, 2).
 
         The loss is the negative ELBO at the posterior mean: nothing is drawn at random.
         """
@@ -69,7 +69,7 @@ class TrainedNetwork:
         return np.stack([np.maximum(loss - self.typical, 0), distance], axis=1)
 
     def to_state(self) -> dict[str, np.ndarray]:
-        """Every number by name."""
+        """Return all arrays by name."""
         return {
             "mean": self.scale.mean,
             "deviation": self.scale.deviation,
@@ -81,7 +81,7 @@ class TrainedNetwork:
 
     @classmethod
     def from_state(cls, state: Mapping[str, np.ndarray]) -> Self:
-        """The network that gave the state."""
+        """Return the network of a state that `to_state` wrote."""
         weights = {name.removeprefix("weights/"): array for name, array in state.items() if name.startswith("weights/")}
         scale = Scale(state["mean"], state["deviation"])
         return cls(scale, weights, state["typical"], state["resolution"], Neighbours(state["latents"]))
@@ -92,9 +92,9 @@ def _in_units(mean: np.ndarray, resolution: np.ndarray) -> np.ndarray:
 
 
 def _pass(weights: Mapping[str, np.ndarray], x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Loss (n,), posterior mean and log-variance (n, l) of standardised features (n, d)."""
+    """Return loss (n,), posterior mean and log-variance (n, l) of standardised features (n, d)."""
     network = TemporalNetwork(NumpyArrays(), weights)
-    parts = [_losses(network, x[start : start + ROWS]) for start in range(0, max(1, len(x)), ROWS)]
+    parts = [_losses(network, x[start : start + CHUNK_RECORDS]) for start in range(0, max(1, len(x)), CHUNK_RECORDS)]
     loss, mean, log_var = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return loss, mean, log_var
 

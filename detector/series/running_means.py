@@ -1,8 +1,8 @@
-"""Running means over a fixed number of past rows, with the same bits wherever a series is cut.
+"""Running means over a fixed number of past rows, with the same bits at every cut of a series.
 
 A mean with weights 2^(-age / half-life) over R rows is built by doubling: the sum over 2m rows is the sum over m rows
-plus the decayed sum m rows earlier. So a row's mean is a fixed tree of additions over the row's own past, whatever
-came before. Rows before the first one count as 0, the mean of a standardised channel: a young series is drawn to it.
+plus the decayed sum m rows earlier. So a row's mean is a fixed tree of additions over those rows, and earlier rows
+have no effect. Rows before the first one count as 0, the mean of a standardised channel: a young series is drawn to it.
 """
 
 import numpy as np
@@ -35,12 +35,12 @@ def past_mean(x: np.ndarray, half_life: int) -> np.ndarray:
 
 
 def lagged(x: np.ndarray, rows: int) -> np.ndarray:
-    """Return for each row the row that came `rows` earlier, or the first one, (n, ...)."""
+    """Return the row that came `rows` earlier than each row, or the first row, (n, ...)."""
     return x[np.maximum(np.arange(len(x)) - rows, 0)]
 
 
 def run_length(is_same: np.ndarray, limit: int) -> np.ndarray:
-    """Count for how many rows up to each row `is_same` (n, ...) has held without a break, at most `limit`.
+    """Count the consecutive rows up to each row for which `is_same` (n, ...) holds, at most `limit`.
 
     >>> run_length(np.array([True, True, False, True]), 8).tolist()
     [1, 2, 0, 1]

@@ -1,4 +1,4 @@
-"""A model of series with the calibration of each entity: records with their past to scores, decisions and causes."""
+"""SeriesScorer: scores, decisions and causes of a trained model of series, with a calibration for each entity."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -13,12 +13,12 @@ from detector.core.blob import artifact_error
 from detector.core.calibration import Calibration, conformal_rank
 from detector.core.drift import Profile
 from detector.core.scorer import ReadPast, StoredThreshold, score_frame
+from detector.core.threshold_tracking import Tracker, Trackers
 from detector.series.artifact import SeriesArtifact
 from detector.series.drift import ProfileInContext
 from detector.series.entity_model import Causes
 from detector.series.model import SHARED, SeriesModel
 from detector.series.segments import Segment, positions_of
-from detector.series.threshold_tracking import Tracker, Trackers
 from schemas.errors import RateTooSmall, RecordsError
 from schemas.frames import Cause, Explanation
 
@@ -80,7 +80,7 @@ class SeriesScorer:
 
     @property
     def context_rows(self) -> int:
-        """How many earlier records of its entity a record's score depends on, at most."""
+        """The largest number of earlier records of its entity that a score depends on."""
         return self.model.context_rows
 
     @property
@@ -90,7 +90,7 @@ class SeriesScorer:
 
     @property
     def most_calibration_scores(self) -> int:
-        """How many calibration scores the best calibrated entity has."""
+        """The largest number of calibration scores of an entity."""
         thresholds = [*self._entity_thresholds.values(), *([self._shared] if self._shared else [])]
         return max(len(entity_threshold.calibration.scores) for entity_threshold in thresholds)
 
@@ -99,10 +99,10 @@ class SeriesScorer:
 
         Args:
             page: the records; the labels of its index are unique.
-            read_past: reads their past.
-            trackers: of the thresholds; without them thresholds are fixed.
+            read_past: reads the past of the records.
+            trackers: of the thresholds, which scoring advances; without trackers thresholds are fixed.
         """
-        segments = read_past(page, self.artifact.features, self.context_rows)
+        segments: Sequence[Segment] = read_past(page, self.artifact.features, self.context_rows)
         return BoundSeriesScorer(self, page.index, [part for part in segments if self.can_score(part.entity)], trackers)
 
     def at_rate(self, rate: float) -> Self:
@@ -143,7 +143,7 @@ class SeriesScorer:
         return entity_threshold
 
     def calibration_p_values(self) -> list[np.ndarray]:
-        """Return the p-values of the calibration records, in their order, of each model used for a trained entity."""
+        """Return the p-values of the calibration records of each model that scores a trained entity, in their order."""
         names = {name if self.model.has_own(name) else SHARED for name in self.artifact.entities}
         return [self.entity_threshold(name).calibration.p_values(self.model.reference(name)) for name in sorted(names)]
 
@@ -152,25 +152,25 @@ class SeriesScorer:
         return Tracker.start(self.entity_threshold(entity).calibration.scores, self.rate)
 
     def trackers(self, stored: StoredThreshold) -> Trackers:
-        """Return trackers that start at the stored states, at the rate that holds now; or at the calibration.
+        """Return trackers that start at the stored states, or at the calibration, with the configured rate.
 
         Args:
             stored: returns the state of an entity's threshold, or None if it has not started.
         """
 
-        def first(entity: str) -> Tracker:
+        def load(entity: str) -> Tracker:
             state = stored(entity)
             return self.tracker(entity) if state is None else replace(Tracker.from_state(state), rate=self.rate)
 
-        return Trackers(first)
+        return Trackers(load)
 
     def thresholds_of(self, entities: np.ndarray, scores: np.ndarray, trackers: Trackers | None = None) -> np.ndarray:
-        """Return the threshold of each of n scores, in the order in which their records came.
+        """Return the threshold of each of n scores, in the order of the stream of records.
 
         Args:
             entities: (n,) of the records.
             scores: (n,) of the records.
-            trackers: move the thresholds on from record to record; without them thresholds are fixed.
+            trackers: of the thresholds, which they advance record by record; without trackers thresholds are fixed.
         """
         thresholds = np.full(len(scores), np.nan)
         for entity, rows in positions_of(entities).items():
@@ -178,7 +178,7 @@ class SeriesScorer:
         return thresholds
 
     def thresholds(self, entity: str, scores: np.ndarray, trackers: Trackers | None = None) -> np.ndarray:
-        """Return (n,) thresholds of an entity's scores, in the order in which their records came."""
+        """Return (n,) thresholds of an entity's scores, in the order of the stream of records."""
         entity_threshold = self.entity_threshold(entity)
         if trackers is None or entity_threshold.only_ranks:
             return np.full(len(scores), entity_threshold.threshold)
@@ -190,18 +190,18 @@ class SeriesScorer:
         """Return one row per record on the records' index: the columns of `schemas.frames.SCORE_COLUMNS`.
 
         Args:
-            records: to score; the next records of the stream if thresholds are tracked.
+            records: the records to score; the next records of the stream if thresholds are tracked.
             segments: the records with their past; a record in no segment is not scored, and its numbers are NaN.
-            trackers: of the thresholds, which scoring advances; without them thresholds are fixed.
+            trackers: of the thresholds, which scoring advances; without trackers thresholds are fixed.
 
         Raises:
             RecordsError: If an entity has no model, or the records lack features of the model.
         """
         scores, p_values = np.full((2, len(records)), np.nan)
         for segment in segments:
-            own_scores = self.model.scores(segment.entity, segment.series)[segment.own]
-            scores[segment.rows] = own_scores
-            p_values[segment.rows] = self.entity_threshold(segment.entity).calibration.p_values(own_scores)
+            entity_scores = self.model.scores(segment.entity, segment.series)[segment.own]
+            scores[segment.rows] = entity_scores
+            p_values[segment.rows] = self.entity_threshold(segment.entity).calibration.p_values(entity_scores)
         thresholds = np.full(len(scores), np.nan)
         for entity, rows in _rows_of_entities(segments).items():
             thresholds[rows] = self.thresholds(entity, scores[rows], trackers)
@@ -213,8 +213,8 @@ class SeriesScorer:
         Args:
             rows: (n,) positions of the records to explain.
             scores: (n,) of the records.
-            top: how many causes.
-            segments: with which the records were scored.
+            top: number of causes.
+            segments: the segments that the records were scored with.
         """
         score_of = dict(zip(rows.tolist(), scores.tolist(), strict=True))
         explanations: dict[int, Explanation] = {}
@@ -265,7 +265,7 @@ class BoundSeriesScorer:
 
     @property
     def context_rows(self) -> int:
-        """For how many later records of its entity a record is past."""
+        """The largest number of earlier records of its entity that a score depends on."""
         return self.scorer.context_rows
 
     @property
@@ -280,12 +280,12 @@ class BoundSeriesScorer:
         return self.scorer.score(records, self.segments, self.trackers)
 
     def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
-        """Return the `top` causes of n scores of some records of the page, largest share first."""
+        """Return the `top` causes of each of n scores of records of the page, largest share first."""
         return self.scorer.explain(self.index.get_indexer(records.index), scores, top, self.segments)
 
 
 def _profile_of(artifact: SeriesArtifact) -> Profile | None:
-    profile = Profile.from_state(artifact.about.get("profile"))  # models of other origin have none
+    profile = Profile.from_state(artifact.about.get("profile"))  # only models of monitors have one
     if profile is not None and profile.features.keys() != set(artifact.features.names):
         raise artifact_error("has the profile of other features than its own")
     return profile
@@ -294,8 +294,8 @@ def _profile_of(artifact: SeriesArtifact) -> Profile | None:
 def _entity_thresholds(model: SeriesModel, rate: float) -> dict[str, EntityThreshold]:
     """Return the threshold of each entity with its own model.
 
-    Entities with too few calibration scores for the rate share one threshold. Their scores are pooled or, if that is
-    too few as well, the scores of all entities: scores are in units of the entity's own usual scores.
+    Entities with too few calibration scores for the rate share one threshold, from their pooled scores. If the pool is
+    too small as well, the scores of all entities are pooled: scores are in units of the entity's own usual scores.
     """
     thresholds = {name: EntityThreshold.fit(entity.reference, rate) for name, entity in model.entities.items()}
     only_ranked = [name for name, threshold in thresholds.items() if threshold.only_ranks]
@@ -315,7 +315,7 @@ def _rows_of_entities(segments: Sequence[Segment]) -> dict[str, np.ndarray]:
 
 
 def _value(value: float, *, is_boolean: bool) -> Any:
-    """Return a channel's value as its record has it."""
+    """Return the value of a channel as in its record: None if missing, bool for a flag."""
     if np.isnan(value):
         return None
     return bool(value) if is_boolean else value

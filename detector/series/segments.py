@@ -1,4 +1,4 @@
-"""Segments: records of an entity that one pass of a model scores, after the past that they share."""
+"""Segments: records of an entity that one pass of a model scores, with their shared past; conversion of frames."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from schemas.errors import MissingColumns
 from schemas.frames import Features
 
 UNGROUPED_ENTITY = "all"
-"""The entity of all records if no column names entities."""
+"""The entity of all records of a monitor without an entity column."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Records of one entity, each later than the one before it, with all records that are past for any of them.
+    """Records of one entity, in ascending order of time, with all earlier records that their scores depend on.
 
     Attributes:
         entity: its name; empty if a record has none.
@@ -66,7 +66,7 @@ def concatenate(parts: Sequence[Series]) -> Series:
 
 
 def entities_of(records: pd.DataFrame, entity: str | None) -> np.ndarray:
-    """Return the entity (n,) of each record from a column, empty for nulls; without a column it is the same for all."""
+    """Return the entity (n,) of each record from a column, empty for nulls; `UNGROUPED_ENTITY` without a column."""
     if entity is None:
         return np.full(len(records), UNGROUPED_ENTITY, dtype=object)
     texts = records[entity].astype("str").astype("object")

@@ -1,4 +1,4 @@
-"""Consecutive records of one entity: in order, without duplicates, and cut into runs at gaps in time."""
+"""Series: consecutive records of one entity, put in order, deduplicated, and cut into runs at gaps in time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Series:
         return len(self.values)
 
     def ordered(self) -> tuple["Series", np.ndarray]:
-        """Sort by time; of records with the same time the last one is kept.
+        """Sort by time; of several records with the same time the last is kept.
 
         Returns:
             The ordered series, and the position (n,) in it of each record.

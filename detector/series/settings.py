@@ -12,14 +12,14 @@ class SeriesSettings:
     """Settings of a series model.
 
     Attributes:
-        models: one model for each entity, one for all, or one for each entity that has enough records and one for
-            the others.
+        models: "per_entity" trains a model for each entity, "shared" one model for all, "auto" a model for each entity
+            with enough records and a shared model for the others.
         max_gap: longest time step between a record and the next; after a longer step the past is forgotten. In
             seconds for date-times, else in the unit of the times; None for no limit.
         smoothing: half-lives of the score's running means, in records. An anomaly must last about as long as the
             shortest one to count in full, which is the delay of an alarm.
-        reference: most records kept to measure distances to.
-        fewest: records that an entity needs for a model of its own, with `models = "auto"`.
+        reference: largest number of records kept to measure distances to.
+        fewest: number of records that an entity needs for a model of its own, with `models = "auto"`.
         select: "all" weighs all signals alike, "auto" weighs each by how well it detects synthetic anomalies in
             held-back records.
         network: whether a variational autoencoder adds two signals; training it needs Keras, scoring does not.

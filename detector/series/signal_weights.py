@@ -13,8 +13,8 @@ from detector.series.fusion import Fusion
 from detector.series.signals import NETWORK_SIGNALS, RULE_SIGNALS, SIGNALS
 from detector.series.synthetic import ECHO_ROWS, SLOT_ROWS, cycle_kinds, event_mask, inject_events
 
-ENOUGH_EVENTS = 210  # thirty of each kind: other events change a weight by a few hundredths
-MAX_ROUNDS = 30  # in each of which other events are injected into the same records
+TARGET_EVENTS = 210  # thirty of each kind: different events then change a weight by a few hundredths
+MAX_ROUNDS = 30  # in each of which different events are injected into the same records
 
 Measure = Callable[[np.ndarray], np.ndarray]  # consecutive records (n, c) -> signals (n, k)
 
@@ -22,7 +22,7 @@ Measure = Callable[[np.ndarray], np.ndarray]  # consecutive records (n, c) -> si
 def fit_signal_weights(
     held_back: Sequence[tuple[np.ndarray, int]], measure: Measure, deviations: np.ndarray, fusion: Fusion, seed: int
 ) -> np.ndarray:
-    """Return weights (k,) in [0, 1]: 1 for the best of the learned signals, for the others their relative quality.
+    """Return weights (k,) in [0, 1]: 1 for the best learned signal, the relative quality for the other learned signals.
 
     Quality is the area under the precision-recall curve above chance, over the better span of smoothing. Rule signals
     keep the weight 1, since few events break a rule. All weights are 1 if there are too few records for an event.
@@ -47,7 +47,7 @@ def fit_signal_weights(
 
 
 def learned_signals(count: int) -> dict[int, str]:
-    """Return the positions and names of the learned ones among the first `count` signals; the others are rules."""
+    """Return the names of the learned signals among the first `count` signals, by position; the others are rules."""
     names = (*SIGNALS, *NETWORK_SIGNALS)[:count]
     return {position: name for position, name in enumerate(names) if name not in RULE_SIGNALS}
 
@@ -59,7 +59,7 @@ def _alarms_on_events(
     rng = np.random.default_rng(seed)
     kinds = cycle_kinds(rng)
     slots = sum((len(run) - start) // SLOT_ROWS for run, start in held_back)
-    rounds = min(MAX_ROUNDS, -(-ENOUGH_EVENTS // slots)) if slots else 0
+    rounds = min(MAX_ROUNDS, -(-TARGET_EVENTS // slots)) if slots else 0
     alarms, labels = [np.zeros((len(fusion.smoothing), 0, len(fusion.median)))], [np.zeros(0, dtype=bool)]
     for run, start in [part for _ in range(rounds) for part in held_back]:
         later, events = inject_events(run[start:], deviations, kinds, rng)

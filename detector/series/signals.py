@@ -1,9 +1,9 @@
-"""Signals: each measures in one way how unusual a record is, given its past.
+"""Signals: each is one measure of how unusual a record is, given its past.
 
 - *level*: distance of [value, short mean, volatility] to the nearest such triples of training;
-- *departure*: the same for values relative to their long mean, which drift does not change;
+- *departure*: the same for values relative to their long mean, which slow drift does not change;
 - *forecast*: error of a linear forecast from the past alone, so that the record cannot explain itself;
-- *breach*: a channel is missing, or has a value that it never had;
+- *breach*: a channel is missing, or has a value never seen in training;
 - *stuck*: a channel that always moved stands still;
 - *loss* and *latent*, if a network was trained: its reconstruction error of level and departure, and the distance to
   the nearest latents of training.
@@ -62,7 +62,7 @@ def _profile(levels: np.ndarray, departures: np.ndarray) -> np.ndarray:
 
 
 def _volatility(z: np.ndarray) -> np.ndarray:
-    """(n, c): the size of recent steps away from the short mean."""
+    """Return the size of recent steps away from the short mean, (n, c)."""
     return np.sqrt(running_mean(np.square(z - past_mean(z, SHORT)), VOLATILITY))
 
 
@@ -131,7 +131,7 @@ class OwnForecast:
 
 
 def _standardised_residual(cells: Cells, expected: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """(n, c): the error of a forecast in units of its usual size (c,); 0 if the cell is missing.
+    """Return the error of a forecast (n, c) in units of its usual size (c,); 0 if the cell is missing.
 
     At the start of a run it is scaled down by the share of the longest average that the past fills.
     """
@@ -140,14 +140,14 @@ def _standardised_residual(cells: Cells, expected: np.ndarray, error: np.ndarray
 
 
 def _usual_error(residual: np.ndarray, runs: Sequence[Cells]) -> np.ndarray:
-    """(c,): standard deviation of the residuals of the cells that are not missing, plus a minimum."""
+    """Return the standard deviation (c,) of the residuals of the cells that are not missing, plus a minimum."""
     is_present = ~np.concatenate([run.is_missing for run in runs])
     squares = np.where(is_present, np.square(residual), 0).sum(axis=0) / np.maximum(is_present.sum(axis=0), 1)
     return np.sqrt(squares) + MIN_ERROR
 
 
 def _own_past(z: np.ndarray) -> np.ndarray:
-    """(5, n, c): the predictors of each cell: a constant, and lags and averages of its own channel."""
+    """Return the predictors of each cell (5, n, c): a constant, and lags and averages of its own channel."""
     parts = [
         *(lagged(z, rows) for rows in FORECAST_LAGS),
         *(past_mean(z, half_life) for half_life in FORECAST_HALF_LIVES),
@@ -156,7 +156,7 @@ def _own_past(z: np.ndarray) -> np.ndarray:
 
 
 def _past(z: np.ndarray) -> np.ndarray:
-    """(n, 1 + 4 c): the predictors of each record: a constant, and lags and averages of all channels."""
+    """Return the predictors of each record (n, 1 + 4 c): a constant, and lags and averages of all channels."""
     return np.concatenate([np.ones((len(z), 1)), *_own_past(z)[1:]], axis=1)
 
 
@@ -213,5 +213,5 @@ class Signals:
 
 
 def _filled_share(n: int, half_life: int) -> np.ndarray:
-    """(n,): the share of an average of the past that the run's records so far fill."""
+    """Return the share (n,) of an average of the past that the run's records so far fill."""
     return past_mean(np.ones(n), half_life)

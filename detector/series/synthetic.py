@@ -1,7 +1,7 @@
 """Synthetic anomalies of series: events in normal records during which one channel is faulty.
 
 The kinds follow Goswami et al., *Unsupervised Model Selection for Time-series Anomaly Detection* (2023), who
-show that a detector's quality on such anomalies predicts much, though not all, of its quality on real ones.
+show that a detector's quality on such anomalies predicts much, though not all, of its quality on real anomalies.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 SLOT_ROWS = 100  # each slot holds one event
-LEAD_ROWS = 20  # normal rows at the start of a slot, which separate its event from the one before
+LEAD_ROWS = 20  # normal rows at the start of a slot, which separate its event from the previous event
 MIN_EVENT_ROWS, MAX_EVENT_ROWS = 5, 60
-ECHO_ROWS = 16  # rows after an event that are not counted: an alarm that lingers is not a false one
+ECHO_ROWS = 16  # after an event, which are not counted: an alarm that lingers is not a false alarm
 
 
 @dataclass(frozen=True)

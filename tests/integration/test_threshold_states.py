@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sqlalchemy import select
 
-from detector.series.threshold_tracking import Tracker
+from detector.core.threshold_tracking import Tracker
 from jobs.app import open_store
 from jobs.champions import load_scorer
 from jobs.databases import reading, writing

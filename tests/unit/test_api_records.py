@@ -1,4 +1,4 @@
-"""JSON records become the columns that a source would have handed over."""
+"""JSON records become the same columns as records of a source."""
 
 import json
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ def test_records_sent_as_json_are_the_records():
     pd.testing.assert_frame_equal(to_frame("pump", FEATURES, sent), records[list(FEATURES.names)], rtol=1e-12)
 
 
-def test_whole_numbers_stay_exact_beside_nulls():
+def test_whole_numbers_stay_exact_in_columns_with_nulls():
     values = column("numeric", 2**53 + 1, None, -(2**63))
     assert (str(values.dtype), values[0], values[2]) == ("Int64", 2**53 + 1, -(2**63))
 

@@ -29,7 +29,7 @@ def blob(artifact):
 
 
 def opened(blob):
-    """The header of a blob as a dict, and the bytes behind it."""
+    """Return the header of a blob as a dict, and the bytes behind it."""
     end = 8 + int.from_bytes(blob[:8], "little")
     return json.loads(blob[8:end]), blob[end:]
 
@@ -45,23 +45,23 @@ def with_manifest_text(blob, text):
 
 
 def with_value(blob, path, value):
-    """The blob with one value of its manifest replaced; `path` names it with dots."""
+    """Return the blob with one value of its manifest replaced; `path` names it with dots."""
     header, _ = opened(blob)
-    known = json.loads(header["__metadata__"]["manifest"])
+    document = json.loads(header["__metadata__"]["manifest"])
     *parents, last = (int(part) if part.isdigit() else part for part in path.split("."))
-    reduce(lambda place, part: place[part], parents, known)[last] = value
-    return with_manifest_text(blob, json.dumps(known))
+    reduce(lambda place, part: place[part], parents, document)[last] = value
+    return with_manifest_text(blob, json.dumps(document))
 
 
 def with_arrays(blob, **changes):
-    """The blob with arrays replaced, added or, for None, left out; a double underscore stands for the slash."""
+    """Return the blob with arrays replaced, added or, for None, left out; a double underscore stands for the slash."""
     arrays = load(blob) | {name.replace("__", "/"): array for name, array in changes.items()}
     header, _ = opened(blob)
     return save({name: array for name, array in arrays.items() if array is not None}, header["__metadata__"])
 
 
 def assert_refused(blob, because):
-    """Refused for that reason, though the digest is right."""
+    """Assert that the blob is refused for a reason, though its digest is right."""
     with pytest.raises(
         ArtifactError, match=f"^The model artifact .*(?:{because}).*promote another model or train again"
     ):
@@ -297,7 +297,7 @@ json_values = st.recursive(
 
 
 def leaves(value, path=""):
-    """The paths of all values in a document, inner ones first."""
+    """Return the paths of all values in a document, inner ones first."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [leaf for key, item in inner for leaf in leaves(item, f"{path}{key}.")] + ([path[:-1]] if path else [])
 

@@ -27,7 +27,7 @@ def uncorrelated(n, seed):
 
 
 def correlated(n, seed):
-    """Two causes behind all numbers, one of them behind the mode too."""
+    """Return records in which two causes drive all numbers, and one cause the mode."""
     rng = np.random.default_rng(seed)
     causes = rng.normal(size=(n, 2))
     mode = np.select([causes[:, 0] > 0.5, causes[:, 0] > -0.5], ["high", "normal"], "idle")
@@ -41,7 +41,7 @@ def in_units(numbers, mode):
 
 
 def trained_on(make):
-    """A model of one of the plants, and normal records of it that the model never saw."""
+    """Return a model of one of the plants, and normal records of it that the model never saw."""
     records = make(1500, seed=0)
     normal, config = NormalRecords(records[:1200], records[1200:]), ModelConfig(members=2, hidden=32, steps=300)
     model = fit_artifact(normal, Features(NUMBERS, categorical=("mode",)), config, rule=DecisionRule(rate=0.01))
@@ -64,7 +64,7 @@ def plant(request):
 
 
 def causes_of(scorer, records, top=1):
-    """The explanations of the records' own scores."""
+    """Return the explanations of the records' own scores."""
     return scorer.explain(records, scorer.score(records)["anomaly_score"].to_numpy(), top)
 
 
@@ -77,10 +77,10 @@ def moved(records, name, deviations):
 @pytest.mark.parametrize(("deviations", "at_least"), [(3, 0.8), (6, 0.95), (-6, 0.95), (10, 0.99), (-10, 0.99)])
 def test_a_moved_value_is_the_first_cause(plant, deviations, at_least):
     scorer, normal = plant
-    found = [
+    is_first = [
         causes.top_feature == name for name in NUMBERS for causes in causes_of(scorer, moved(normal, name, deviations))
     ]
-    assert np.mean(found) >= at_least
+    assert np.mean(is_first) >= at_least
 
 
 @pytest.mark.parametrize("deviations", [8, -8])
@@ -102,20 +102,22 @@ def test_a_swapped_category_is_the_first_cause_and_the_original_is_expected(corr
     clear = normal[normal["mode"] != "normal"]
     swapped = clear.assign(mode=clear["mode"].map({"high": "idle", "idle": "high"}))
     first = [explanation.causes[0] for explanation in causes_of(scorer, swapped)]
-    found = [
+    pairs = [
         (cause.expected, original)
         for cause, original in zip(first, clear["mode"], strict=True)
         if cause.feature == "mode"
     ]
-    assert len(found) >= 0.9 * len(first)
-    assert np.mean([expected == original for expected, original in found]) >= 0.75
+    assert len(pairs) >= 0.9 * len(first)
+    assert np.mean([expected == original for expected, original in pairs]) >= 0.75
 
 
 def test_two_wrong_values_are_the_first_two_causes(plant):
     scorer, normal = plant
     wrong = moved(moved(normal, "amps", 8), "volts", -8)
-    found = [{cause.feature for cause in explanation.causes} for explanation in causes_of(scorer, wrong, top=2)]
-    assert np.mean([features == {"amps", "volts"} for features in found]) >= 0.95
+    causes_by_record = [
+        {cause.feature for cause in explanation.causes} for explanation in causes_of(scorer, wrong, top=2)
+    ]
+    assert np.mean([features == {"amps", "volts"} for features in causes_by_record]) >= 0.95
 
 
 def test_shares_are_not_negative_and_sum_to_the_score(plant, scorer):
@@ -141,7 +143,7 @@ def test_no_more_causes_than_features_are_named(scorer):
 
 
 def first_cause(scorer, **wrong):
-    """The first cause of a normal record with one value replaced."""
+    """Return the first cause of a normal record with one value replaced."""
     records = make_records(50, seed=1)
     for name, value in wrong.items():
         records.loc[7, name] = value
@@ -173,10 +175,10 @@ def test_a_flag_is_explained_by_truth_values(scorer):
     records = make_records(500, seed=1)
     wrong = records[records["load"].between(0.7, 1.2)].assign(is_open=pd.array([False], dtype="boolean")[0])
     causes = [explanation.causes[0] for explanation in causes_of(scorer, wrong)]
-    found = [cause for cause in causes if cause.feature == "is_open"]
-    assert len(found) > 10
-    assert {(cause.value, cause.expected) for cause in found} == {(False, True)}
-    assert all(cause.deviation < 0 for cause in found)
+    flag_causes = [cause for cause in causes if cause.feature == "is_open"]
+    assert len(flag_causes) > 10
+    assert {(cause.value, cause.expected) for cause in flag_causes} == {(False, True)}
+    assert all(cause.deviation < 0 for cause in flag_causes)
 
 
 def test_a_time_is_explained_by_weekday_and_time_of_day(scorer):
@@ -187,22 +189,22 @@ def test_a_time_is_explained_by_weekday_and_time_of_day(scorer):
         assert pd.Timestamp(cause.value).tz is not None
 
 
-def test_the_first_cause_is_hidden_and_further_ones_where_they_are_suspicious():
+def test_the_first_cause_is_hidden_and_further_causes_only_if_suspicious():
     matrix = Matrix(np.zeros((2, 3)), np.zeros((2, 3)), np.zeros((2, 3), dtype=bool), np.zeros(2))
-    asked = []
+    hidden_rounds = []
 
     def excess_of(rows, hidden):
-        asked.append(hidden.astype(int).tolist())
+        hidden_rounds.append(hidden.astype(int).tolist())
         cost = np.array([[9.0, MIN_EXCESS_NATS + 0.5, 1.0], [4.0, 2.0, 1.0]])[rows]
         return cost * (1 - hidden), np.zeros((len(rows), 3))
 
-    found = attribute(matrix, np.array([30.0, 14.0]), np.eye(3), excess_of)
-    assert asked == [[[0, 0, 0]] * 2, [[1, 0, 0]] * 2, [[1, 1, 0]]]
-    np.testing.assert_allclose(found.share, [[18, 10, 2], [8, 4, 2]])
+    attribution = attribute(matrix, np.array([30.0, 14.0]), np.eye(3), excess_of)
+    assert hidden_rounds == [[[0, 0, 0]] * 2, [[1, 0, 0]] * 2, [[1, 1, 0]]]
+    np.testing.assert_allclose(attribution.share, [[18, 10, 2], [8, 4, 2]])
 
 
 def test_a_record_without_any_excess_has_even_shares():
     matrix = Matrix(np.zeros((1, 4)), np.zeros((1, 4)), np.zeros((1, 4), dtype=bool), np.zeros(1))
     excess = np.full((1, 4), -1.0), np.zeros((1, 4))
-    found = attribute(matrix, np.array([2.0]), np.eye(4), lambda _rows, _hidden: excess)
-    np.testing.assert_allclose(found.share, [[0.5, 0.5, 0.5, 0.5]])
+    attribution = attribute(matrix, np.array([2.0]), np.eye(4), lambda _rows, _hidden: excess)
+    np.testing.assert_allclose(attribution.share, [[0.5, 0.5, 0.5, 0.5]])

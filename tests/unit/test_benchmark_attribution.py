@@ -26,7 +26,7 @@ def test_each_change_touches_one_feature_of_every_record():
         assert not is_changed.drop(columns=feature).any(axis=None)
 
 
-def test_a_swapped_category_stays_among_those_seen():
+def test_a_swapped_category_stays_among_the_categories_of_training():
     normal, fresh = correlated(300, seed=0), correlated(20, seed=1)
     made = {change: changed for change, _, changed in changes(normal, fresh, ("mode",))}
     assert set(made[SWAPPED]["mode"]) <= set(MODES)
@@ -40,8 +40,8 @@ def test_a_number_moves_by_standard_deviations_of_the_normal_records():
 
 
 def test_the_summary_means_over_real_tables_only():
-    found = [HitRate("correlated plant", "moved", 0.1), HitRate("a", "moved", 0.5), HitRate("b", "moved", 1.0)]
-    lines = summary(found).splitlines()
+    hit_rates = [HitRate("correlated plant", "moved", 0.1), HitRate("a", "moved", 0.5), HitRate("b", "moved", 1.0)]
+    lines = summary(hit_rates).splitlines()
     assert lines[2:] == [
         "| correlated plant | 10.0% |",
         "| a | 50.0% |",

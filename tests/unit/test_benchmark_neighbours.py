@@ -26,8 +26,8 @@ def test_a_larger_table_reports_how_many_records_differ(tmp_path):
 
 
 def test_the_summary_means_over_splits_and_tables():
-    found = [Comparison(*line) for line in [("a", 2000, 8, 0.4, 0.4, 0.0), ("a", 2000, 8, 0.6, 0.5, 0.02)]]
-    assert summary(found).splitlines()[2:] == [
+    comparisons = [Comparison(*line) for line in [("a", 2000, 8, 0.4, 0.4, 0.0), ("a", 2000, 8, 0.6, 0.5, 0.02)]]
+    assert summary(comparisons).splitlines()[2:] == [
         "| a | 2,000 | 8 | 0.5000 | 0.4500 | 1.0% |",
         "| mean | 2,000 | 8 | 0.5000 | 0.4500 | 1.0% |",
     ]

@@ -1,4 +1,4 @@
-"""The benchmark of tracked thresholds: its streams are what they are called, and its measures count what they say."""
+"""The benchmark of tracked thresholds: its streams fit their names, and its measures count correctly."""
 
 import numpy as np
 import pytest

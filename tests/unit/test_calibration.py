@@ -14,10 +14,10 @@ scores_lists = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200)
 
 @given(scores_lists, scores_lists)
 def test_a_p_value_counts_the_reference_scores_at_least_as_large(reference, scores):
-    found = Calibration.fit(np.array(reference)).p_values(np.array(scores))
+    p_values = Calibration.fit(np.array(reference)).p_values(np.array(scores))
     counted = [(1 + sum(r >= s for r in reference)) / (1 + len(reference)) for s in scores]
-    np.testing.assert_allclose(found, counted)
-    assert ((found > 0) & (found <= 1)).all()
+    np.testing.assert_allclose(p_values, counted)
+    assert ((p_values > 0) & (p_values <= 1)).all()
 
 
 @given(scores_lists, st.lists(st.floats(-1e6, 1e6), min_size=1), st.floats(0.001, 0.999))
@@ -31,7 +31,7 @@ def test_a_score_is_above_the_threshold_exactly_where_its_p_value_is_at_most_the
         np.testing.assert_array_equal(flagged, calibration.p_values(scores) <= rate * (1 + 1e-9))
 
 
-def test_a_rate_too_small_says_how_many_records_it_needs():
+def test_a_rate_that_is_too_small_is_refused_with_the_number_of_records_it_needs():
     with pytest.raises(RateTooSmall, match=r"rate of 0\.001 needs 999 calibration records, found 998"):
         Calibration.fit(np.arange(998.0)).threshold(0.001)
     assert Calibration.fit(np.arange(999.0)).threshold(0.001) == 998.0

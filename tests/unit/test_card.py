@@ -1,4 +1,4 @@
-"""The model card: peers that find what is easy, and a warning where the simplest of them is enough."""
+"""The model card: its peers find easy anomalies, and it warns if the simplest peer is good enough."""
 
 import json
 from dataclasses import replace
@@ -37,7 +37,7 @@ def card_with(model, knn):
 
 
 @pytest.mark.parametrize("name", RECORD_BASELINES)
-def test_a_peer_tells_records_off_a_line_from_records_on_it(name):
+def test_a_peer_separates_records_off_a_line_from_records_on_it(name):
     rng = np.random.default_rng(0)
     line = rng.normal(size=(600, 1)) * [1.0, 2.0, 3.0] + 0.05 * rng.normal(size=(600, 3))
     score = RECORD_BASELINES[name](line[:500], 0)
@@ -55,10 +55,10 @@ def test_principal_components_forgive_what_lies_in_their_plane():
 
 def test_a_card_compares_the_model_with_every_peer_on_every_kind(card):
     assert set(card.auroc) == {"perturbed", "shuffled", "scaled"}
-    assert all(set(found) == METHODS for found in card.auroc.values())
+    assert all(set(areas) == METHODS for areas in card.auroc.values())
     assert card.compared_records == 500
     assert card.auroc["perturbed"]["model"] > 0.9
-    assert all(0.5 < found["model"] <= 1 for found in card.auroc.values())
+    assert all(0.5 < areas["model"] <= 1 for areas in card.auroc.values())
 
 
 def test_the_same_model_has_the_same_card_even_from_the_store(artifact, normal, card):
@@ -67,11 +67,11 @@ def test_the_same_model_has_the_same_card_even_from_the_store(artifact, normal, 
 
 
 def test_a_card_is_json(card):
-    told = json.loads(json.dumps(card.to_json(), allow_nan=False))
-    assert told["auroc"] == card.auroc
-    assert told["mean_auroc"]["knn"] == pytest.approx(np.mean([found["knn"] for found in card.auroc.values()]))
-    assert set(told["realised_rates"]) == {"0.1", "0.05", "0.01"}
-    assert told["is_beaten_by_knn"] is card.is_beaten_by_knn
+    document = json.loads(json.dumps(card.to_json(), allow_nan=False))
+    assert document["auroc"] == card.auroc
+    assert document["mean_auroc"]["knn"] == pytest.approx(np.mean([areas["knn"] for areas in card.auroc.values()]))
+    assert set(document["realised_rates"]) == {"0.1", "0.05", "0.01"}
+    assert document["is_beaten_by_knn"] is card.is_beaten_by_knn
 
 
 def test_knn_has_to_lead_clearly_for_a_warning():
@@ -102,7 +102,7 @@ def test_rates_that_too_few_records_cannot_resolve_are_left_out():
     assert realised_rates(np.arange(2.0)) == {}
 
 
-def test_the_warning_says_what_to_do():
+def test_the_warning_gives_advice():
     card = RecordCard(score="combined", peers=card_with(model=0.90, knn=0.93))
     advice = knn_advice(card, "pump")
     assert "mean AUROC 0.930 against 0.900" in advice

@@ -1,4 +1,4 @@
-"""Champion and challenger: what decides, with the numbers that both made on the same records."""
+"""Comparison of champion and challenger: the verdicts, and the decisions by policy."""
 
 import json
 from dataclasses import replace
@@ -75,7 +75,7 @@ def test_what_lies_within_the_margins_is_no_worse(challenger):
     assert compared(challenger).verdict == "better"
 
 
-def test_a_rate_beyond_the_tolerance_is_no_worse_where_the_champion_is_further_off():
+def test_a_rate_beyond_the_tolerance_is_no_worse_if_the_champion_is_further_off():
     assert compared(replace(SOUND, flagged=40), replace(SOUND, flagged=80)).verdict == "better"
     assert compared(replace(SOUND, flagged=80), replace(SOUND, flagged=40)).verdict == "worse"
 
@@ -103,13 +103,13 @@ def test_few_known_anomalies_make_a_challenger_worse_and_not_degenerate():
     assert promoted_by(comparison) == {"always"}
 
 
-def test_a_rate_far_off_is_not_degenerate_where_the_champion_is_further_off():
+def test_a_rate_far_off_is_not_degenerate_if_the_champion_is_further_off():
     drifted = replace(SOUND, flagged=600)
     assert compared(replace(SOUND, flagged=120), drifted).verdict == "better"
     assert compared(replace(SOUND, flagged=600), drifted).verdict == "degenerate"
 
 
-def test_the_first_model_is_promoted_unless_it_is_degenerate_or_a_challenger_was_asked_for():
+def test_the_first_model_is_promoted_unless_it_is_degenerate_or_a_challenger_was_requested():
     first = compared(champion=None, records=0)
     assert first.verdict == "first"
     assert promoted_by(first) == {"if_better", "always", "manual"}
@@ -139,10 +139,10 @@ def test_a_threshold_without_a_rate_is_not_judged_by_one():
 
 
 def test_every_number_that_decided_is_kept():
-    told = json.loads(json.dumps(reported(finds("confirmed", 14, 30)).to_json(), allow_nan=False))
-    assert (told["verdict"], told["is_refused"], told["champion_id"]) == ("degenerate", True, 7)
-    assert told["challenger"]["found"]["confirmed"] == {"flagged": 14, "records": 30}
-    assert told["champion"]["rate"] == 0.01
+    document = json.loads(json.dumps(reported(finds("confirmed", 14, 30)).to_json(), allow_nan=False))
+    assert (document["verdict"], document["is_refused"], document["champion_id"]) == ("degenerate", True, 7)
+    assert document["challenger"]["found"]["confirmed"] == {"flagged": 14, "records": 30}
+    assert document["champion"]["rate"] == 0.01
     assert not reported().to_json()["is_refused"]
 
 

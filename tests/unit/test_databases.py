@@ -1,4 +1,4 @@
-"""Errors of a database name it without its password, and say what to do."""
+"""Errors of a database name it without its password, and advise what to do."""
 
 import re
 import sqlite3
@@ -41,7 +41,7 @@ def test_a_password_is_never_shown():
 
 
 @pytest.mark.parametrize(
-    ("address", "said", "shown"),
+    ("address", "driver_text", "shown"),
     [
         ("postgresql://u:p@host/x", 'server at "p", port 1 failed', 'server at "p", port 1 failed'),
         ("postgresql://u:p@host/x", "no postgresql://u:p@host:1/x here", "no postgresql://u:***@host:1/x here"),
@@ -52,9 +52,9 @@ def test_a_password_is_never_shown():
         ("postgresql://u@host/x?odd=p&mode=ro", "?odd=p&mode=ro", "?odd=***&mode=ro"),
     ],
 )
-def test_a_password_is_masked_in_what_a_driver_says_and_words_stay_whole(address, said, shown):
+def test_a_password_is_masked_in_what_a_driver_says_and_words_stay_whole(address, driver_text, shown):
     pattern = re.escape(shown).replace(r"\.\*", ".*")
-    assert re.search(f"refused: .*{pattern}\\.", failure(make_url(address), said))
+    assert re.search(f"refused: .*{pattern}\\.", failure(make_url(address), driver_text))
 
 
 @pytest.mark.parametrize("option", ["password", "sslpassword", "odd"])
@@ -75,7 +75,7 @@ def test_a_server_that_does_not_answer_is_named_without_the_password():
     assert "sekret" not in str(caught.value)
 
 
-def test_a_locked_file_says_who_to_wait_for(tmp_path):
+def test_the_error_of_a_locked_file_names_who_to_wait_for(tmp_path):
     holder = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     engine = opened(f"sqlite:///{tmp_path / 'a.db'}?timeout=0.01")

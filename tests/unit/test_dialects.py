@@ -1,4 +1,4 @@
-"""What depends on the database stands in `jobs.dialects`, and a database without a dialect gets plain SQL."""
+"""Code that depends on the database stands in `jobs.dialects`, and a database without a dialect gets plain SQL."""
 
 import ast
 from pathlib import Path
@@ -20,7 +20,7 @@ ALLOWED = {
 
 
 def is_branch(node):
-    """Whether a piece of code names a database, or reads the name or the driver of SQLAlchemy's dialect."""
+    """Return whether a piece of code names a database, or reads the name or the driver of SQLAlchemy's dialect."""
     match node:
         case ast.Constant(value=str(text)):
             return text in NAMES

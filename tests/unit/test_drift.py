@@ -1,4 +1,4 @@
-"""Drift is found where a feature or the scores move, is named rightly, and is not found where nothing moves."""
+"""Drift is reported if a feature or the scores move, with the right name, and is not reported if nothing moves."""
 
 import json
 
@@ -25,7 +25,7 @@ WINDOWS = 200
 
 
 def shuffled(n, rng):
-    """Records of every type that are exchangeable with all others."""
+    """Return records of every type that are exchangeable with all others."""
     minutes = pd.to_timedelta(rng.integers(0, 14 * 1440, n), unit="min")
     return make_records(n, seed=int(rng.integers(2**31))).assign(read_at=pd.Timestamp("2026-01-05", tz="UTC") + minutes)
 
@@ -35,7 +35,7 @@ def p_values(records, calibration):
 
 
 def reference(rng, n_train=4000, m=500, window=1000):
-    """A profile of training records, and the calibration behind its p-values."""
+    """Return a profile of training records, and the calibration behind its p-values."""
     training, held_out = shuffled(n_train, rng), shuffled(m, rng)
     calibration = Calibration.fit(held_out["load"].abs().to_numpy())
     return Profile.fit(training, FEATURES, calibration.p_values(calibration.scores), window), calibration
@@ -48,9 +48,9 @@ def drift_of(records, profile, calibration, rule=RULE):
 @pytest.mark.parametrize(("n_train", "m", "n"), [(4000, 500, 2000), (300, 60, 2000), (300, 60, 100)])
 def test_exchangeable_records_raise_no_alarm(n_train, m, n):
     rng = np.random.default_rng(7)
-    found = [drift_of(shuffled(n, rng), *reference(rng, n_train, m)) for _ in range(WINDOWS)]
-    assert [drift for drift in found if drift.is_drift] == []
-    assert max(max(drift.psi.values()) for drift in found) > 0
+    drifts = [drift_of(shuffled(n, rng), *reference(rng, n_train, m)) for _ in range(WINDOWS)]
+    assert [drift for drift in drifts if drift.is_drift] == []
+    assert max(max(drift.psi.values()) for drift in drifts) > 0
 
 
 def test_many_rare_levels_in_small_windows_raise_no_alarm():
@@ -61,9 +61,9 @@ def test_many_rare_levels_in_small_windows_raise_no_alarm():
         return pd.DataFrame({name: pd.Series(rng.zipf(1.3, n)).astype("str") for name in features.categorical})
 
     profile = Profile.fit(records(200), drift_bins(features), rng.random(60), 100)
-    found = [assess(profile, profile.counts(records(100), rng.random(100)), RULE) for _ in range(WINDOWS)]
-    assert [drift.features for drift in found if drift.is_drift] == []
-    assert max(max(drift.psi.values()) for drift in found) > RULE.psi  # chance alone, which the test knows
+    drifts = [assess(profile, profile.counts(records(100), rng.random(100)), RULE) for _ in range(WINDOWS)]
+    assert [drift.features for drift in drifts if drift.is_drift] == []
+    assert max(max(drift.psi.values()) for drift in drifts) > RULE.psi  # chance alone, which the test knows
 
 
 @pytest.mark.parametrize("feature", FEATURES.numeric)
@@ -133,7 +133,7 @@ def test_scores_with_ties_are_no_drift(distinct):
 
 
 def wave(hours, rng):
-    """A record a minute of a process that has a cycle of a day, and wanders."""
+    """Return one record a minute of a process that wanders and has a daily cycle."""
     times = pd.date_range("2026-01-05", periods=60 * hours, freq="min", tz="UTC")
     day = np.sin(2 * np.pi * np.arange(60 * hours) / 1440)
     return pd.DataFrame(
@@ -155,7 +155,7 @@ def test_a_window_of_some_hours_is_no_drift_of_what_follows_the_time_of_day():
         assert moved.features == ("load",)
 
 
-def test_a_constant_feature_drifts_where_it_changes():
+def test_a_constant_feature_drifts_if_it_changes():
     records = pd.DataFrame({"flow": [5.0] * 500, "mode": ["on"] * 500})
     features = Features(numeric=("flow",), categorical=("mode",))
     profile = Profile.fit(records, drift_bins(features), np.linspace(0.01, 1, 100), 100)
@@ -184,7 +184,7 @@ def test_each_training_record_has_a_bin_and_bins_are_about_equally_full():
     assert sum(profile.p_values) == 500
 
 
-def test_categories_beyond_the_frequent_ones_share_a_bin():
+def test_rare_categories_share_a_bin():
     texts = pd.Series(
         [f"level {i}" for i in range(MAX_LEVEL_BINS + 5) for _ in range(MAX_LEVEL_BINS + 5 - i)], dtype="str"
     )

@@ -17,7 +17,7 @@ from tests.samples import FEATURES
 
 
 def encode(values, kind="numeric", probe=None):
-    """The matrix of a probe column, encoded as learned from other values."""
+    """Return the matrix of a probe column, encoded as learned from other values."""
     encoder = Encoder.fit(pd.DataFrame({"a": values}), Features(**{kind: ("a",)}), max_levels=4)
     return encoder, encoder.encode(pd.DataFrame({"a": values if probe is None else probe}))
 
@@ -48,7 +48,7 @@ def test_infinite_and_huge_values_are_as_far_out_as_anything_gets(value):
     assert abs(matrix.quantile[0, 0]) == CLIP
 
 
-def test_a_null_is_a_cell_of_its_own_where_training_had_nulls():
+def test_a_null_is_a_cell_of_its_own_if_training_had_nulls():
     values = np.where(np.arange(100) % 5 == 0, np.nan, np.arange(100.0))
     _, matrix = encode(values)
     assert matrix.standard.shape == (100, 2)
@@ -57,7 +57,7 @@ def test_a_null_is_a_cell_of_its_own_where_training_had_nulls():
     assert not matrix.violations.any()
 
 
-def test_a_null_is_a_violation_where_training_had_none():
+def test_a_null_is_a_violation_if_training_had_none():
     _, matrix = encode(np.arange(100.0), probe=[np.nan, 3.0])
     assert matrix.violations.tolist() == [1, 0]
 
@@ -135,7 +135,7 @@ def test_the_state_survives_json(normal_records):
     np.testing.assert_array_equal(before.quantile, after.quantile)
 
 
-def test_encoding_does_not_depend_on_the_records_beside(normal_records):
+def test_encoding_does_not_depend_on_the_other_records(normal_records):
     encoder = Encoder.fit(normal_records, FEATURES, 4)
     whole, part = encoder.encode(normal_records), encoder.encode(normal_records.iloc[7:8])
     np.testing.assert_array_equal(whole.standard[7:8], part.standard)

@@ -1,4 +1,4 @@
-"""The scikit-learn face keeps scikit-learn's promises, and those of the artifact behind it."""
+"""The scikit-learn interface keeps the promises of scikit-learn and of the artifact."""
 
 import copy
 import os
@@ -35,7 +35,7 @@ print(digest(detector.anomaly_score(np.load(sys.argv[2])).tobytes()))
 
 
 def numbers(n, seed):
-    """Three correlated numbers, a tenth of the last missing."""
+    """Return three correlated numbers, a tenth of the last missing."""
     rng = np.random.default_rng(seed)
     first = rng.normal(size=(n, 1))
     records = np.hstack([first, first + 0.3 * rng.normal(size=(n, 1)), rng.normal(size=(n, 1))])
@@ -150,8 +150,8 @@ def test_the_bytes_of_a_detector_make_the_same_detector(mixed):
 
 def test_a_detector_made_of_bytes_trains_the_same_model_again():
     records = make_records(1200).assign(code=np.arange(1200) % 4)
-    told = {"categorical": ["code", "mode"], "boolean": ["is_open"], "timestamp": ["read_at"]}
-    fitted = VAEDetector(**TINY, **told, false_positive_rate=0.05, threshold="pot")
+    column_types = {"categorical": ["code", "mode"], "boolean": ["is_open"], "timestamp": ["read_at"]}
+    fitted = VAEDetector(**TINY, **column_types, false_positive_rate=0.05, threshold="pot")
     again = VAEDetector.from_bytes(fitted.fit(records).to_bytes())
     assert again.get_params() == fitted.get_params()
     assert clone(again).fit(records).to_bytes() == fitted.to_bytes()

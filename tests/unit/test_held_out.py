@@ -23,8 +23,8 @@ def faults():
 
 @pytest.fixture(scope="module")
 def trial(artifact, faults):
-    known = {"confirmed": faults, "labelled": faults.head(0)}
-    return HeldOutRecords.of(NEWER.head(600), NEWER.head(0), known, artifact.encoder, 0)
+    labelled = {"confirmed": faults, "labelled": faults.head(0)}
+    return HeldOutRecords.of(NEWER.head(600), NEWER.head(0), labelled, artifact.encoder, 0)
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +52,11 @@ def test_a_trial_repeats_to_the_bit(scorer, trial, performance, artifact, faults
     assert measure(scorer, again, 0.01, with_elbo=True) == performance
 
 
-def test_without_held_out_records_anomalies_are_made_of_spare_ones(scorer, artifact):
+def test_without_held_out_records_anomalies_are_made_of_spare_records(scorer, artifact):
     trial = HeldOutRecords.of(NEWER.head(0), NEWER.tail(100), {}, artifact.encoder, 0)
-    found = measure(scorer, trial, 0.01, with_elbo=True)
-    assert (found.records, found.flagged, found.elbo) == (0, 0, None)
-    assert found.auroc["perturbed"] > 0.9
+    performance = measure(scorer, trial, 0.01, with_elbo=True)
+    assert (performance.records, performance.flagged, performance.elbo) == (0, 0, None)
+    assert performance.auroc["perturbed"] > 0.9
 
 
 @pytest.mark.parametrize(
@@ -77,12 +77,12 @@ def test_one_score_for_every_record_is_a_fault_and_degenerate(artifact, trial):
             return super().score(records).assign(anomaly_score=1.5)
 
     scorer = Constant(replace(artifact, calibration=Calibration.fit(np.full(500, 1.5))))
-    found = measure(scorer, trial, 0.01, with_elbo=False)
-    assert found.fault == "it gives every normal record the same score, 1.5"
-    assert Comparison(found, None, None, 0.01, 10, 600, 0).verdict == "degenerate"
+    performance = measure(scorer, trial, 0.01, with_elbo=False)
+    assert performance.fault == "it gives every normal record the same score, 1.5"
+    assert Comparison(performance, None, None, 0.01, 10, 600, 0).verdict == "degenerate"
 
 
-def test_99_of_100_sound_models_flag_as_many_as_the_tolerance_says(artifact):
+def test_99_of_100_sound_models_flag_a_number_within_the_tolerance(artifact):
     rng = np.random.default_rng(0)
     scores = rng.random((4000, 299 + 500))
     scorer = RecordScorer(replace(artifact, calibration=Calibration.fit(scores[0, :299])))
@@ -105,7 +105,7 @@ def test_the_elbo_is_in_units_of_the_data_whatever_a_model_standardises_by(norma
     assert held_out_elbo(trained(normal_records, steps=5), held_out) < elbo - 1
 
 
-def test_elbos_without_common_units_are_told_apart(scorer, normal_records):
+def test_elbos_without_common_units_are_not_comparable(scorer, normal_records):
     assert elbo_difference(scorer, scorer) is None
     fewer = normal_records.assign(mode="low").astype({"mode": "str"})
     fewer.loc[0, "mode"] = "high"

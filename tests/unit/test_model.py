@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.records.model import CHUNK
+from detector.records.model import CHUNK_RECORDS
 from detector.records.scorer import RecordScorer
 from schemas.config import ModelConfig
 from schemas.errors import MissingColumns, RecordsError
@@ -52,9 +52,9 @@ def test_a_reconstruction_has_the_columns_units_and_index_of_the_records(model, 
 def test_a_reconstruction_imputes_missing_values_from_the_others(model, fresh):
     gone = fresh.assign(pressure=np.nan)
     rebuilt = model.reconstruct(gone)["pressure"]
-    known = fresh["pressure"].notna()
+    is_known = fresh["pressure"].notna()
     assert rebuilt.notna().all()
-    assert np.corrcoef(rebuilt[known], fresh["pressure"][known])[0, 1] > 0.8
+    assert np.corrcoef(rebuilt[is_known], fresh["pressure"][is_known])[0, 1] > 0.8
 
 
 def test_a_reconstruction_corrects_a_value_that_the_others_contradict(model, fresh):
@@ -65,7 +65,7 @@ def test_a_reconstruction_corrects_a_value_that_the_others_contradict(model, fre
 
 @pytest.fixture(scope="module")
 def generator(normal_records):
-    """A model that was trained for long enough to know how little noise its features have."""
+    """Return a model that was trained long enough to learn how little noise its features have."""
     config = ModelConfig(members=1, hidden=32, steps=1000, batch_size=64, learning_rate=6e-3, patience=20)
     normal = NormalRecords(normal_records.iloc[:1000], normal_records.iloc[1000:])
     return RecordScorer(fit_artifact(normal, FEATURES, config, rule=DecisionRule(rate=0.01)))
@@ -105,13 +105,13 @@ def test_the_generator_decides_the_samples(model):
 
 
 def test_a_long_frame_is_worked_through_in_chunks_with_the_same_result(scorer, model):
-    records = make_records(CHUNK + 300, seed=2)
-    tail = records.iloc[CHUNK - 2 :]
-    np.testing.assert_array_equal(model.anomaly_score(records)[CHUNK - 2 :], model.anomaly_score(tail))
-    np.testing.assert_array_equal(model.encode(records)[CHUNK - 2 :], model.encode(tail))
-    pd.testing.assert_frame_equal(model.reconstruct(records).iloc[CHUNK - 2 :], model.reconstruct(tail))
+    records = make_records(CHUNK_RECORDS + 300, seed=2)
+    tail = records.iloc[CHUNK_RECORDS - 2 :]
+    np.testing.assert_array_equal(model.anomaly_score(records)[CHUNK_RECORDS - 2 :], model.anomaly_score(tail))
+    np.testing.assert_array_equal(model.encode(records)[CHUNK_RECORDS - 2 :], model.encode(tail))
+    pd.testing.assert_frame_equal(model.reconstruct(records).iloc[CHUNK_RECORDS - 2 :], model.reconstruct(tail))
     explained = scorer.explain(records, model.anomaly_score(records), 2)
-    assert explained[CHUNK - 2 :] == scorer.explain(tail, model.anomaly_score(tail), 2)
+    assert explained[CHUNK_RECORDS - 2 :] == scorer.explain(tail, model.anomaly_score(tail), 2)
 
 
 @pytest.mark.parametrize("ask", ["anomaly_score", "encode", "reconstruct"])

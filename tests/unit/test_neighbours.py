@@ -1,4 +1,4 @@
-"""The neighbours are the nearest ones, whatever else is asked for at the same time."""
+"""The neighbours are the nearest points, whatever other queries are in the batch."""
 
 import numpy as np
 import pytest
@@ -8,11 +8,11 @@ from hypothesis.extra.numpy import arrays
 
 from detector.core import kernels, neighbours
 from detector.core.neighbours import (
-    AXES,
-    LARGEST,
-    PROBED,
-    TYPICAL,
-    VARIANCE,
+    AXES_MULTIPLE,
+    MAX_CELL_POINTS,
+    MEAN_CELL_POINTS,
+    MIN_VARIANCE_SHARE,
+    PROBED_CELLS,
     Neighbours,
     _cells,
     _principal_axes,
@@ -24,13 +24,13 @@ grids = arrays(np.float32, st.tuples(st.integers(1, 40), st.just(3)), elements=s
 
 
 def nearest(points, query, k):
-    """The k nearest points less the query, by distance and then by position."""
+    """Return the k nearest points less the query, by distance and then by position."""
     difference = points.astype(np.float64) - query
     return difference[np.argsort(np.square(difference).sum(axis=1), kind="stable")[:k]]
 
 
 def rebuilt_distance(points, query, k):
-    """How far the query is from the best affine combination of its neighbours, by the normal equations."""
+    """Return the distance from the query to the best affine combination of its neighbours, by the normal equations."""
     difference = nearest(points, query, k)
     gram = difference @ difference.T
     trace = np.trace(gram) or 1.0
@@ -40,20 +40,20 @@ def rebuilt_distance(points, query, k):
 
 @given(planes | grids, planes | grids, st.integers(1, 12))
 def test_the_mean_distance_is_that_of_a_full_search(points, queries, k):
-    found = Neighbours(points).mean_distance(queries, k)
+    distance = Neighbours(points).mean_distance(queries, k)
     expected = [np.linalg.norm(nearest(points, query, k), axis=1).mean() for query in queries]
-    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(distance, expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(("m", "k"), [(200, 10), (200, 2), (5, 10), (1, 10)])
 def test_the_rebuilt_distance_is_that_of_a_full_search(m, k):
     rng = np.random.default_rng(0)
     points, queries = (rng.normal(size=(n, 5)).astype(np.float32) for n in (m, 50))
-    found = Neighbours(points).reconstruction_distance(queries, k)
-    np.testing.assert_allclose(found, [rebuilt_distance(points, query, k) for query in queries], rtol=1e-5)
+    distance = Neighbours(points).reconstruction_distance(queries, k)
+    np.testing.assert_allclose(distance, [rebuilt_distance(points, query, k) for query in queries], rtol=1e-5)
 
 
-def test_fewer_points_than_asked_for_are_all_neighbours():
+def test_fewer_points_than_requested_are_all_neighbours():
     points = np.array([[0.0, 0.0], [0.0, 2.0]], dtype=np.float32)
     query = np.array([[0.0, 1.0]], dtype=np.float32)
     assert Neighbours(points).mean_distance(query, 10).tolist() == [1.0]
@@ -128,10 +128,10 @@ def test_of_many_points_nearly_all_neighbours_are_found():
     rng = np.random.default_rng(0)
     mixing = rng.normal(size=(6, 40))
     points, queries = ((rng.normal(size=(n, 6)) @ mixing).astype(np.float32) for n in (6000, 300))
-    found = Neighbours(points).mean_distance(queries, 5)
+    distance = Neighbours(points).mean_distance(queries, 5)
     exact = np.array([np.linalg.norm(nearest(points, query, 5), axis=1).mean() for query in queries])
-    assert (found >= exact * (1 - 1e-6)).all()
-    assert np.mean(found <= exact * (1 + 1e-6)) >= 0.97
+    assert (distance >= exact * (1 - 1e-6)).all()
+    assert np.mean(distance <= exact * (1 + 1e-6)) >= 0.97
 
 
 @pytest.mark.parametrize("copies", [1, 40])
@@ -140,11 +140,11 @@ def test_every_point_is_in_one_cell_of_limited_size(copies):
     points[: len(points) // 4] = points[0]
     cells = _cells(points)
     assert sorted(np.concatenate(cells)) == list(range(len(points)))
-    assert max(map(len, cells)) <= LARGEST
+    assert max(map(len, cells)) <= MAX_CELL_POINTS
 
 
 def test_a_mean_that_ends_without_a_point_makes_no_cell(monkeypatch):
-    monkeypatch.setattr(neighbours, "ROUNDS", 0)  # rounds that stop early stand for points that are still moving
+    monkeypatch.setattr(neighbours, "KMEANS_ROUNDS", 0)  # rounds that stop early stand for points that are still moving
     points = np.repeat(np.arange(3, dtype=np.float32), 400)[:, None]
     cells = _cells(points)
     assert min(map(len, cells)) > 0
@@ -154,10 +154,10 @@ def test_a_mean_that_ends_without_a_point_makes_no_cell(monkeypatch):
 def test_a_hundred_neighbours_are_found_among_points_that_lie_far_apart():
     rng = np.random.default_rng(0)
     points = rng.standard_cauchy(size=(3000, 2)).astype(np.float32)  # most cells would hold one or two
-    found = Neighbours(points).mean_distance(points[:50], 100)
+    distance = Neighbours(points).mean_distance(points[:50], 100)
     exact = np.array([np.linalg.norm(nearest(points, point, 100), axis=1).mean() for point in points[:50]])
-    np.testing.assert_allclose(np.median(found / exact), 1, rtol=1e-6)
-    assert (found / exact).max() < 1.5
+    np.testing.assert_allclose(np.median(distance / exact), 1, rtol=1e-6)
+    assert (distance / exact).max() < 1.5
 
 
 def test_the_axes_of_the_search_hold_nearly_all_variance_and_no_more_than_needed():
@@ -165,9 +165,9 @@ def test_the_axes_of_the_search_hold_nearly_all_variance_and_no_more_than_needed
     points = rng.normal(size=(2000, 20)) @ rng.normal(size=(20, 120)) + 0.01 * rng.normal(size=(2000, 120))
     centred = (points - points.mean(axis=0)).astype(np.float32)
     axes = _principal_axes(centred)
-    assert axes.shape == (120, 2 * AXES)
-    np.testing.assert_allclose(axes.T @ axes, np.eye(2 * AXES), atol=1e-9)
-    assert np.square(centred @ axes).sum() >= VARIANCE * np.square(centred).sum()
+    assert axes.shape == (120, 2 * AXES_MULTIPLE)
+    np.testing.assert_allclose(axes.T @ axes, np.eye(2 * AXES_MULTIPLE), atol=1e-9)
+    assert np.square(centred @ axes).sum() >= MIN_VARIANCE_SHARE * np.square(centred).sum()
 
 
 def test_points_few_enough_are_searched_whole_and_in_all_coordinates():
@@ -175,7 +175,7 @@ def test_points_few_enough_are_searched_whole_and_in_all_coordinates():
     places = rng.normal(size=(4, 10))  # of groups, in which only coordinates of little variance differ
     points, queries = (
         np.hstack([places[rng.integers(0, 4, n)], 0.01 * rng.normal(size=(n, 30))]).astype(np.float32)
-        for n in (PROBED * TYPICAL, 40)
+        for n in (PROBED_CELLS * MEAN_CELL_POINTS, 40)
     )
     exact = [np.linalg.norm(nearest(points, query, 5), axis=1).mean() for query in queries]
     np.testing.assert_allclose(Neighbours(points).mean_distance(queries, 5), exact, rtol=1e-6)

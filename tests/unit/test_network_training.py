@@ -17,7 +17,7 @@ CONFIG = ModelConfig(members=2, hidden=8, latent=3, steps=120)
 
 @pytest.fixture(scope="module")
 def encoded(normal_records):
-    """The matrix of the records and its layout."""
+    """Return the matrix of the records and its layout."""
     encoder = Encoder.fit(normal_records, FEATURES, CONFIG.max_levels)
     return encoder.encode(normal_records), encoder.layout
 
@@ -32,7 +32,7 @@ def trained(encoded):
 
 
 def divergence(trained, encoded):
-    """Mean nats between the posterior and the prior."""
+    """Return mean nats between the posterior and the prior."""
     return trained.network.posterior(clean_inputs(encoded[0], trained.network.architecture)).kl.mean()
 
 
@@ -49,11 +49,11 @@ def test_progress_hears_of_every_epoch_when_it_ends(encoded):
     assert [type(epoch) for epoch in heard] == [Epoch, Epoch]
 
 
-def test_training_takes_as_many_steps_as_asked(trained):
+def test_training_takes_as_many_steps_as_configured(trained):
     assert trained.steps == CONFIG.steps
 
 
-def test_training_stops_where_the_held_out_elbo_grows_no_more(encoded):
+def test_training_stops_when_the_held_out_elbo_stops_growing(encoded):
     trained = train(encoded, steps=2000, patience=2, warm_up=0.0, learning_rate=1e-8)
     assert len(trained.history) == 3  # the first is the best there is, the next two are no better
     assert trained.history[-1].of == 40

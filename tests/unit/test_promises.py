@@ -1,4 +1,4 @@
-"""The benchmarks of what calibration promises, and of training on records with anomalies among them."""
+"""The benchmarks of calibrated rates, and of training on records with anomalies among them."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from benchmarks.tables import LabelledTable
 
 
 def labelled(normal=1_000, anomalies=300, seed=0):
-    """Two correlated columns; anomalies break the correlation."""
+    """Return two correlated columns; anomalies break the correlation."""
     rng = np.random.default_rng(seed)
     level = rng.normal(size=normal + anomalies)
     is_anomaly = np.arange(normal + anomalies) >= normal
@@ -24,7 +24,7 @@ def write_npz(path, **sizes):
 
 
 @pytest.mark.parametrize("place", ["below", "inside", "above"])
-def test_a_count_just_outside_the_band_is_told_from_one_just_inside(place):
+def test_counts_just_outside_and_just_inside_the_band_are_distinguished(place):
     low, high = (int(edge) for edge in betabinom.ppf([0.005, 0.995], 500, 5, 95))
     flagged = {"below": low - 1, "inside": low, "above": high + 1}[place]
     p_values = np.repeat([0.05, 0.06], [flagged, 500 - flagged])
@@ -66,7 +66,7 @@ def test_calibration_is_reported_for_tables_with_records_enough(tmp_path, capsys
     assert "small" not in shown.out + shown.err
 
 
-def test_dirt_is_of_the_share_asked_for_and_never_measured():
+def test_anomalies_in_training_have_the_requested_share_and_are_never_measured():
     table = labelled()
     parts = {share: contamination.dirty_split(table, share, seed=0) for share in contamination.SHARES}
     for share, part in parts.items():
@@ -77,7 +77,7 @@ def test_dirt_is_of_the_share_asked_for_and_never_measured():
     assert parts[0.1].is_anomaly.sum() == 150
 
 
-def test_dirt_costs_precision_and_the_summary_says_how_much(tmp_path, capsys, monkeypatch):
+def test_anomalies_in_training_cost_precision_and_the_summary_reports_the_loss(tmp_path, capsys, monkeypatch):
     write_npz(tmp_path / "pumps.npz")
     write_npz(tmp_path / "few.npz", anomalies=30)
     monkeypatch.setattr(contamination, "METHODS", ("knn", "isolation_forest"))

@@ -65,13 +65,13 @@ def test_a_fixed_hour_that_comes_twice_counts_once(schedule, expected):
     ],
 )
 def test_weekdays_are_numbered_as_in_a_crontab(field, days):
-    due, found = NEW_YEAR, set()
+    due, weekdays = NEW_YEAR, set()
     while (due := Timing(f"0 12 * * {field}").next_due(due)) < NEW_YEAR + timedelta(days=14):
-        found.add(due.weekday())
-    assert found == days
+        weekdays.add(due.weekday())
+    assert weekdays == days
 
 
-def test_either_the_day_or_the_weekday_suffices_where_both_are_restricted():
+def test_either_the_day_or_the_weekday_suffices_if_both_are_restricted():
     assert due_times("0 0 13 * fri", "UTC", datetime(2026, 1, 10, tzinfo=UTC), 3) == [
         "13 00:00",
         "16 00:00",
@@ -117,7 +117,7 @@ def test_intervals_count_from_the_epoch_so_that_all_processes_agree():
 
 @pytest.fixture
 def calls():
-    """A running scheduler and the queue of its calls."""
+    """Return a running scheduler and the queue of its calls."""
     called = queue.SimpleQueue()
     scheduler = Scheduler(lambda name, due_at: called.put((name, due_at)))
     scheduler.start()

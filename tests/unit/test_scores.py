@@ -1,4 +1,4 @@
-"""What every scoring configuration promises."""
+"""The promises of every scoring configuration."""
 
 from typing import get_args
 
@@ -10,7 +10,7 @@ from detector.core.blob import digest
 from detector.core.calibration import benjamini_hochberg
 from detector.records.artifact import dump_artifact, load_artifact
 from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
-from detector.records.model import CHUNK, SCORES
+from detector.records.model import CHUNK_RECORDS, SCORES
 from detector.records.scorer import RecordScorer
 from schemas.config import ModelConfig
 from schemas.errors import RecordsError
@@ -42,7 +42,7 @@ def test_a_score_has_the_same_bits_whatever_the_order_and_the_neighbours_in_a_ba
 
 @pytest.mark.parametrize("name", SCORES)
 def test_a_score_has_the_same_bits_however_many_threads_work(scorer, name):
-    many = make_records(2 * CHUNK + 300, seed=4)
+    many = make_records(2 * CHUNK_RECORDS + 300, seed=4)
     alone = scorer.model.anomaly_scores(many, (name,), threads=1)[name]
     together = scorer.model.anomaly_scores(many, (name,), threads=3)[name]
     np.testing.assert_array_equal(together, alone)
@@ -51,7 +51,7 @@ def test_a_score_has_the_same_bits_however_many_threads_work(scorer, name):
 
 
 def test_the_scorer_decides_the_same_however_many_threads_work(artifact):
-    many = make_records(CHUNK + 300, seed=4)
+    many = make_records(CHUNK_RECORDS + 300, seed=4)
     one, three = (RecordScorer(artifact, threads=threads).score(many) for threads in (1, 3))
     pd.testing.assert_frame_equal(one, three, check_exact=True)
 

@@ -1,4 +1,4 @@
-"""Durations and schedules: what the configuration takes, and what it refuses with the way out."""
+"""Durations and schedules: values that the configuration accepts, and values that it refuses with advice."""
 
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ CENTURY = timedelta(days=36_525)
 
 
 def monitor(place, value):
-    """A monitor with a value at a place such as "retrain.history"."""
+    """Return a monitor with a value at a place such as "retrain.history"."""
     section, _, key = place.rpartition(".")
     return MonitorConfig(**READINGS, **({section: {key: value}} if section else {key: value}))
 

@@ -1,4 +1,4 @@
-"""The benchmark on series: what is read, how it is measured, which methods run, and what is reported."""
+"""The benchmark on series: reading of sets, measures, methods and reports."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def spans(n, *bounds):
 
 
 def reference_vus_pr(labels, scores, window):
-    """The definition, one threshold, window and row at a time."""
+    """Compute VUS-PR by its definition, one threshold, window and row at a time."""
     thresholds = np.sort(scores)[::-1][np.linspace(0, len(scores) - 1, THRESHOLDS).astype(int)]
     anomalies = runs_of(labels)
     areas = []
@@ -51,7 +51,7 @@ def runs_of(labels):
 
 
 def widened(anomalies, reach):
-    """Anomalies with their slopes; those that share a row are one."""
+    """Return the anomalies with their slopes; anomalies that share a row are merged."""
     regions = []
     for first, last in anomalies:
         if regions and regions[-1][1] >= first - reach:
@@ -72,11 +72,11 @@ def soft_labels(labels, anomalies, width):
 
 
 def point(labels, soft, regions, flagged):
-    """Recall and precision at one threshold."""
-    found = (soft * flagged).sum()
+    """Return recall and precision at one threshold."""
+    true_positives = (soft * flagged).sum()
     positives = (labels.sum() + np.where(labels, 1, soft * flagged).sum()) / 2
     touched = np.mean([flagged[first : last + 1].any() for first, last in regions])
-    return min(found / positives, 1) * touched, found / flagged.sum()
+    return min(true_positives / positives, 1) * touched, true_positives / flagged.sum()
 
 
 @pytest.mark.parametrize(
@@ -148,9 +148,9 @@ def test_recall_counts_anomalies_and_the_false_rate_normal_rows():
 
 def test_causes_are_ranked_by_their_largest_value_within_the_anomaly():
     causes = np.array([[9.0, 0, 0, 0], [0, 5, 1, 0], [0, 0, 3, 4]])
-    known = KnownCause(1, 3, (1, 2))
-    assert hit_rate(causes, known) == 0.5
-    assert ndcg(causes, known) == pytest.approx((1 + 1 / np.log2(4)) / (1 + 1 / np.log2(3)))
+    cause = KnownCause(1, 3, (1, 2))
+    assert hit_rate(causes, cause) == 0.5
+    assert ndcg(causes, cause) == pytest.approx((1 + 1 / np.log2(4)) / (1 + 1 / np.log2(3)))
     assert ndcg(causes, KnownCause(1, 3, (0,))) == pytest.approx(1 / np.log2(5))
 
 
@@ -161,7 +161,7 @@ def test_a_constant_channel_stands_out_when_it_changes_and_a_missing_cell_does_n
 
 
 def series(n, seed=0, fault=None):
-    """Two channels that wave together; in a fault the second one has a level of its own."""
+    """Return two channels that wave together; in a fault the second one has a level of its own."""
     rng = np.random.default_rng(seed)
     wave = np.sin(np.arange(n) / 5)
     values = np.column_stack([wave, wave]) + 0.05 * rng.normal(size=(n, 2))
@@ -177,12 +177,12 @@ def case():
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_finds_a_fault_and_keeps_its_rate_on_quiet_series(name):
     fitted = METHODS[name]({"pump": [series(1_000)]}, 0)["pump"]
-    found = measure(SUBJECT, case(), fitted, fit_seconds=1.0)
+    measurement = measure(SUBJECT, case(), fitted, fit_seconds=1.0)
     assert len(fitted.reference) == 200
-    assert found.ranking.auroc > 0.9
-    assert found.ranking.vus_pr > 0.5
-    assert found.fixed.event_recall == 1
-    assert found.records_per_second > 0
+    assert measurement.ranking.auroc > 0.9
+    assert measurement.ranking.vus_pr > 0.5
+    assert measurement.fixed.event_recall == 1
+    assert measurement.records_per_second > 0
     assert fixed_alarms(fitted.reference, fitted.scores(series(2_000, 2)), 0.01).mean() < 0.04
 
 
@@ -195,8 +195,8 @@ def test_a_score_does_not_know_what_comes_after_its_record(name):
 
 @pytest.mark.parametrize("name", ["linear_ar", "mean_distance"])
 def test_methods_that_look_at_single_channels_name_the_cause(name):
-    found = measure(SUBJECT, case(), METHODS[name]({"pump": [series(1_000)]}, 0)["pump"], 1.0)
-    assert (found.attribution.ndcg5, found.attribution.hit100) == (1, 1)
+    measurement = measure(SUBJECT, case(), METHODS[name]({"pump": [series(1_000)]}, 0)["pump"], 1.0)
+    assert (measurement.attribution.ndcg5, measurement.attribution.hit100) == (1, 1)
 
 
 def test_a_linear_forecast_does_not_see_the_record_that_it_forecasts():
@@ -209,10 +209,10 @@ def test_a_linear_forecast_does_not_see_the_record_that_it_forecasts():
 
 def test_without_anomalies_there_is_nothing_to_rank():
     quiet = Case("pump", "pump", series(100), np.zeros(100, dtype=bool))
-    found = measure(SUBJECT, quiet, METHODS["knn"]({"pump": [series(600)]}, 0)["pump"], 1.0)
-    assert found.ranking == Ranking()
-    assert found.fixed.event_recall is None
-    assert found.fixed.rate is not None
+    measurement = measure(SUBJECT, quiet, METHODS["knn"]({"pump": [series(600)]}, 0)["pump"], 1.0)
+    assert measurement.ranking == Ranking()
+    assert measurement.fixed.event_recall is None
+    assert measurement.fixed.rate is not None
 
 
 @pytest.mark.parametrize("scores", [np.zeros(3), np.full(400, np.nan)])
@@ -249,13 +249,13 @@ def write_set(folder, entity="pump", trained_on="pump"):
 
 def test_a_set_has_channels_labels_and_causes_of_each_entity(tmp_path):
     write_set(tmp_path / "plant")
-    found = read_set(tmp_path / "plant")
-    [pump] = found.cases
+    series_set = read_set(tmp_path / "plant")
+    [pump] = series_set.cases
     assert (pump.entity, pump.training, pump.test.values.shape) == ("pump", "pump", (400, 2))
     assert pump.test.values == pytest.approx(case().test.values)
     assert pump.is_anomaly.tolist() == case().is_anomaly.tolist()
     assert pump.causes == (KnownCause(*FAULT, (1,)),)
-    assert [len(run) for run in found.trainings["pump"]] == [600]
+    assert [len(run) for run in series_set.trainings["pump"]] == [600]
 
 
 def test_an_entity_without_training_records_is_scored_by_the_model_of_all(tmp_path):
@@ -263,12 +263,12 @@ def test_an_entity_without_training_records_is_scored_by_the_model_of_all(tmp_pa
     write_set(folder, entity="new", trained_on="old")
     more = frame("older", "train", series(50).values, np.arange(50) > 39)
     pd.concat([pd.read_parquet(folder / "rows.parquet"), more]).to_parquet(folder / "rows.parquet")
-    found = read_set(folder)
-    assert found.cases[0].training == "all of rows"
-    assert [len(run) for run in found.trainings["all of rows"]] == [600, 40]  # without what is labelled
+    series_set = read_set(folder)
+    assert series_set.cases[0].training == "all of rows"
+    assert [len(run) for run in series_set.trainings["all of rows"]] == [600, 40]  # without what is labelled
 
 
-def test_sets_are_found_by_name_and_wrong_ones_are_refused(tmp_path):
+def test_sets_are_found_by_name_and_wrong_names_are_refused(tmp_path):
     for name in ("b", "a"):
         write_set(tmp_path / name)
     assert [path.name for path in find_sets([tmp_path])] == ["a", "b"]
@@ -300,14 +300,14 @@ def test_a_file_that_cannot_be_measured_is_refused(tmp_path):
 def test_results_are_appended_and_a_torn_line_is_measured_again(tmp_path):
     path = tmp_path / "results.csv"
     assert open_results(path) == set()
-    found = measure(SUBJECT, case(), METHODS["knn"]({"pump": [series(600)]}, 0)["pump"], 1.0)
-    append(path, [found, found])
+    measurement = measure(SUBJECT, case(), METHODS["knn"]({"pump": [series(600)]}, 0)["pump"], 1.0)
+    append(path, [measurement, measurement])
     path.write_text(path.read_text()[:-4])
     assert open_results(path) == {("plant", "pump", "knn", 0)}
     [line] = read_results(path).to_dict("records")
     assert tuple(line) == COLUMNS
-    assert line["vus_pr"] == pytest.approx(found.ranking.vus_pr, rel=1e-5)
-    assert line["fpr_online_at_0.01"] == pytest.approx(found.online.rate, rel=1e-5)
+    assert line["vus_pr"] == pytest.approx(measurement.ranking.vus_pr, rel=1e-5)
+    assert line["fpr_online_at_0.01"] == pytest.approx(measurement.online.rate, rel=1e-5)
 
 
 def test_a_file_with_other_columns_is_not_taken_for_results(tmp_path):
@@ -396,6 +396,6 @@ def test_a_wrong_call_ends_with_a_sentence_and_leaves_nothing(tmp_path, capsys):
     assert main(["--data", str(tmp_path), "--out", str(out), "--methods", "knnn"]) == 2
     assert main(["--data", str(tmp_path), "--out", str(out), "--sets", "plants"]) == 2
     assert main(["--summary-only", "--out", str(out)]) == 2
-    said = capsys.readouterr().err
-    assert all(part in said for part in ("no methods ['knnn']", "no sets ['plants']", "There are no results at"))
+    errors = capsys.readouterr().err
+    assert all(part in errors for part in ("no methods ['knnn']", "no sets ['plants']", "There are no results at"))
     assert not out.exists()

@@ -45,13 +45,13 @@ def blob(artifact):
 
 
 def changed(blob, change=dict, **arrays):
-    """The blob with another manifest and other arrays; an array that is None is left out."""
+    """Return the blob with another manifest and other arrays; an array that is None is left out."""
     size = int.from_bytes(blob[:8], "little")
-    known = json.loads(json.loads(blob[8 : 8 + size])["__metadata__"]["manifest"])
-    change(known)
+    document = json.loads(json.loads(blob[8 : 8 + size])["__metadata__"]["manifest"])
+    change(document)
     kept = {**load(blob), **{name.replace("__", "/"): array for name, array in arrays.items()}}
     kept = {name: array for name, array in kept.items() if array is not None}
-    return save(kept, metadata={"manifest": json.dumps(known)})
+    return save(kept, metadata={"manifest": json.dumps(document)})
 
 
 def assert_refused(blob, because):
@@ -69,9 +69,11 @@ def test_a_stored_model_scores_the_same_bits(artifact, blob):
 
 
 def test_the_manifest_is_json_without_arrays(artifact):
-    known = manifest(artifact)
-    assert json.loads(json.dumps(known, allow_nan=False)) == known | {"config": json.loads(json.dumps(known["config"]))}
-    assert (known["kind"], known["models"]) == ("series", ["a", "b", ""])
+    document = manifest(artifact)
+    assert json.loads(json.dumps(document, allow_nan=False)) == document | {
+        "config": json.loads(json.dumps(document["config"]))
+    }
+    assert (document["kind"], document["models"]) == ("series", ["a", "b", ""])
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999999])
@@ -96,7 +98,7 @@ def test_a_pickle_is_refused_and_not_run():
 
 
 def test_a_model_of_single_records_is_refused_and_so_is_one_of_series_in_its_place(blob):
-    assert_refused(changed(blob, lambda known: known.pop("kind")), "wrong kind: Field required")
+    assert_refused(changed(blob, lambda document: document.pop("kind")), "wrong kind: Field required")
     with pytest.raises(ArtifactError, match="has a manifest with a wrong"):
         load_artifact(blob, digest(blob))
 
@@ -104,22 +106,22 @@ def test_a_model_of_single_records_is_refused_and_so_is_one_of_series_in_its_pla
 @pytest.mark.parametrize(
     ("change", "because"),
     [
-        (lambda known: known.update(format_version=2), "has the format version 2"),
-        (lambda known: known.update(kind="records"), "wrong kind"),
-        (lambda known: known.update(code="import os"), "wrong code"),
-        (lambda known: known["config"].update(smoothing=[10**9]), "wrong config.smoothing.0"),
-        (lambda known: known["config"].update(smoothing=[]), "wrong config.smoothing"),
-        (lambda known: known["config"].update(max_gap=-1.0), "wrong config.max_gap"),
-        (lambda known: known["config"].update(__class__="os"), "wrong config.__class__"),
-        (lambda known: known.update(models=[]), "wrong models"),
-        (lambda known: known.update(models=["a", "a", ""]), "two models of one name"),
-        (lambda known: known.update(models=["a", "b"]), "has 2 models and the sizes of 3"),
-        (lambda known: known.update(models=["a", "b", "c"]), "lacks the model that entities share"),
-        (lambda known: known["sizes"][0].update(levels=10**9), "has 0/views/levels as"),
-        (lambda known: known.update(numeric=["torque"]), "has 0/channels/mean as float64\\(4,\\), expected"),
-        (lambda known: known.update(numeric=[], boolean=[]), "has no features"),
-        (lambda known: known.update(boolean=["torque"]), "or two of one name"),
-        (lambda known: known.update(rate=0), "wrong rate"),
+        (lambda document: document.update(format_version=2), "has the format version 2"),
+        (lambda document: document.update(kind="records"), "wrong kind"),
+        (lambda document: document.update(code="import os"), "wrong code"),
+        (lambda document: document["config"].update(smoothing=[10**9]), "wrong config.smoothing.0"),
+        (lambda document: document["config"].update(smoothing=[]), "wrong config.smoothing"),
+        (lambda document: document["config"].update(max_gap=-1.0), "wrong config.max_gap"),
+        (lambda document: document["config"].update(__class__="os"), "wrong config.__class__"),
+        (lambda document: document.update(models=[]), "wrong models"),
+        (lambda document: document.update(models=["a", "a", ""]), "two models of one name"),
+        (lambda document: document.update(models=["a", "b"]), "has 2 models and the sizes of 3"),
+        (lambda document: document.update(models=["a", "b", "c"]), "lacks the model that entities share"),
+        (lambda document: document["sizes"][0].update(levels=10**9), "has 0/views/levels as"),
+        (lambda document: document.update(numeric=["torque"]), "has 0/channels/mean as float64\\(4,\\), expected"),
+        (lambda document: document.update(numeric=[], boolean=[]), "has no features"),
+        (lambda document: document.update(boolean=["torque"]), "or two of one name"),
+        (lambda document: document.update(rate=0), "wrong rate"),
     ],
 )
 def test_a_hostile_manifest_is_refused(blob, change, because):
@@ -141,19 +143,19 @@ def test_every_array_is_needed_in_its_shape_and_type_and_none_else(blob):
 @pytest.mark.parametrize(
     ("change", "because"),
     [
-        (lambda known: known["config"].update(network=False), "network = False, but a model does not match"),
-        (lambda known: known["sizes"][1].pop("network"), "network = True, but a model does not match"),
-        (lambda known: known["sizes"][0].update(network=None), "network = True, but a model does not match"),
-        (lambda known: known["sizes"][0]["network"].update(latent=513), "wrong sizes.0.network.latent"),
-        (lambda known: known["sizes"][0]["network"].update(latent=5), "has 0/network/.* expected"),
-        (lambda known: known["sizes"][0]["network"].update(hidden=10**9), "wrong sizes.0.network.hidden"),
-        (lambda known: known["sizes"][0]["network"].update(hidden=63), "has 0/network/weights/.* expected"),
-        (lambda known: known["sizes"][0]["network"].update(latents=7), "has 0/network/latents as .* expected"),
-        (lambda known: known["sizes"][0]["network"].update(layers=9), "wrong sizes.0.network.layers"),
-        (lambda known: known["config"].update(seed=-1), "wrong config.seed"),
+        (lambda document: document["config"].update(network=False), "network = False, but a model does not match"),
+        (lambda document: document["sizes"][1].pop("network"), "network = True, but a model does not match"),
+        (lambda document: document["sizes"][0].update(network=None), "network = True, but a model does not match"),
+        (lambda document: document["sizes"][0]["network"].update(latent=513), "wrong sizes.0.network.latent"),
+        (lambda document: document["sizes"][0]["network"].update(latent=5), "has 0/network/.* expected"),
+        (lambda document: document["sizes"][0]["network"].update(hidden=10**9), "wrong sizes.0.network.hidden"),
+        (lambda document: document["sizes"][0]["network"].update(hidden=63), "has 0/network/weights/.* expected"),
+        (lambda document: document["sizes"][0]["network"].update(latents=7), "has 0/network/latents as .* expected"),
+        (lambda document: document["sizes"][0]["network"].update(layers=9), "wrong sizes.0.network.layers"),
+        (lambda document: document["config"].update(seed=-1), "wrong config.seed"),
     ],
 )
-def test_networks_that_are_not_as_the_manifest_says_are_refused(networks_blob, change, because):
+def test_networks_that_differ_from_the_manifest_are_refused(networks_blob, change, because):
     assert_refused(changed(networks_blob, change), because)
 
 
@@ -173,9 +175,11 @@ def test_units_of_a_network_are_positive(networks_blob, name):
 def test_weights_of_signals_are_not_negative_and_belong_to_models_that_weigh(weighted_blob):
     negative = changed(weighted_blob, **{"0/fusion/weights": -np.ones(5)})
     assert_refused(negative, "has numbers in 0/fusion/weights that are negative")
-    without = changed(weighted_blob, lambda known: known["config"].update(select="all"))
+    without = changed(weighted_blob, lambda document: document["config"].update(select="all"))
     assert_refused(without, "holds the array [012]/fusion/weights")
-    assert_refused(changed(weighted_blob, lambda known: known["config"].update(select="best")), "wrong config.select")
+    assert_refused(
+        changed(weighted_blob, lambda document: document["config"].update(select="best")), "wrong config.select"
+    )
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_a_card_compares_the_model_with_every_baseline_on_every_kind(card):
     assert (card.entities, card.records, card.problem) == (2, 240, None)
     assert sum(card.events.values()) == 2 * MAX_ROUNDS
     assert list(card.events) == list(card.event_recall) == list(KINDS)
-    assert all(tuple(found) == METHODS for found in [card.auc_pr, *card.event_recall.values()])
+    assert all(tuple(by_method) == METHODS for by_method in [card.auc_pr, *card.event_recall.values()])
     assert card.auc_pr[MODEL] > 0.7
     assert card.event_recall["spike"][MODEL] == 1
 
@@ -73,7 +73,7 @@ def test_no_method_has_seen_the_records_that_it_is_tried_on(model, series):
     changed = {
         name: Series(one.times, np.where(one.times[:, None] < 480, one.values, 0)) for name, one in series.items()
     }
-    honest, other = (fit_cases(cases_of(model, found), model)[0] for found in (series, changed))
+    honest, other = (fit_cases(cases_of(model, records), model)[0] for records in (series, changed))
     assert [len(part) for part in (cases[0].earlier, cases[0].later)] == [480, 120]
     assert cases[0].later.times[0] == 480
     for name, method in honest.methods.items():
@@ -110,7 +110,7 @@ def test_entities_that_share_a_model_are_tried_with_a_shared_one(series):
     assert compare_with_baselines(shared, series, RATE).entities == 2
 
 
-def test_only_entities_with_a_model_of_their_own_are_tried_where_there_are_some(series):
+def test_entities_with_a_model_of_their_own_are_preferred(series):
     mixed = series | {"c": Series(np.arange(520), channels(520, 2))}
     model = fitted(mixed, fewest=550)
     assert [case.entity for case in cases_of(model, mixed)] == ["a", "b"]
@@ -179,10 +179,10 @@ def test_a_baseline_has_to_lead_clearly_and_miss_no_more_events():
 
 
 def test_a_card_is_json(card):
-    told = json.loads(json.dumps(card.to_json(), allow_nan=False))
-    assert told["auc_pr"] == card.auc_pr
-    assert told["mean_event_recall"]["knn"] == pytest.approx(
-        np.mean([found["knn"] for found in card.event_recall.values()])
+    document = json.loads(json.dumps(card.to_json(), allow_nan=False))
+    assert document["auc_pr"] == card.auc_pr
+    assert document["mean_event_recall"]["knn"] == pytest.approx(
+        np.mean([by_method["knn"] for by_method in card.event_recall.values()])
     )
-    assert told["beaten_by"] == card.beaten_by
-    assert told["problem"] is None
+    assert document["beaten_by"] == card.beaten_by
+    assert document["problem"] is None

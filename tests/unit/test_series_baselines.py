@@ -8,7 +8,7 @@ from detector.series.baselines import BASELINES, CONTEXT_ROWS, MAX_WINDOWS
 
 
 def cycle(n, seed, phase=0.0):
-    """(n, 3) cells of a cycle that three channels follow, each with noise."""
+    """Return cells (n, 3) of a cycle that three channels follow, each with noise."""
     angle = 2 * np.pi * np.arange(n) / 40 + phase
     return np.stack([np.sin(angle), np.cos(angle), np.sin(angle)], 1) + 0.05 * np.random.default_rng(seed).normal(
         size=(n, 3)

@@ -18,7 +18,7 @@ def test_an_empty_section_makes_a_monitor_of_series_with_the_library_s_defaults(
     assert settings == type(settings)()
 
 
-def test_a_gap_is_told_in_seconds():
+def test_a_gap_is_configured_as_a_duration_and_passed_in_seconds():
     assert settings_of(SeriesConfig(max_gap=timedelta(minutes=2), smoothing=(3,))).max_gap == 120
 
 

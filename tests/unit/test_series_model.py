@@ -13,7 +13,7 @@ RATE = 0.01
 
 
 def plant(n: int, seed: int, phase: float = 0.0) -> np.ndarray:
-    """(n, 4): a slow cycle that three channels follow, each with noise, and a flag that switches with it."""
+    """Return (n, 4): a slow cycle that three channels follow, each with noise, and a flag that switches with it."""
     rng = np.random.default_rng(seed)
     cycle = np.sin(2 * np.pi * (np.arange(n) + phase) / 60)
     values = cycle[:, None] * [1.0, -2.0, 0.5] + 0.1 * rng.standard_normal((n, 3))

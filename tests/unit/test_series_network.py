@@ -21,7 +21,7 @@ LOSS, LATENT = 5, 6  # positions among the signals
 
 
 def plant(n: int, seed: int) -> np.ndarray:
-    """(n, 3): a cycle that two channels follow, each with noise, and a channel of noise alone."""
+    """Return (n, 3): a cycle that two channels follow, each with noise, and a channel of noise alone."""
     rng = np.random.default_rng(seed)
     cycle = np.sin(2 * np.pi * np.arange(n) / 60)
     return cycle[:, None] * [1.0, -2.0, 0.0] + 0.1 * rng.standard_normal((n, 3))
@@ -89,7 +89,7 @@ def test_training_lowers_the_loss_of_every_member():
 
 
 def train_briefly(members, **changes):
-    """Networks on noise; what was heard of their training."""
+    """Train networks on noise; return the progress that they reported."""
     heard = []
     features = [np.random.default_rng(0).standard_normal((60, 2)).astype(np.float32)] * members
     with pytest.MonkeyPatch.context() as patch:
@@ -99,14 +99,14 @@ def train_briefly(members, **changes):
     return heard
 
 
-def test_each_epoch_of_networks_that_train_at_once_is_told():
+def test_each_epoch_of_networks_that_train_together_is_reported():
     heard = train_briefly(members=3)
     assert [(type(epoch), epoch.number, epoch.of) for epoch in heard] == [(Epoch, number, 4) for number in range(1, 5)]
     assert np.isfinite([epoch.elbo for epoch in heard]).all()
     assert {epoch.held_out_elbo for epoch in heard} == {None}
 
 
-def test_a_training_that_diverges_says_what_to_do():
+def test_a_training_that_diverges_is_refused_with_advice():
     with pytest.raises(ConfigError, match="their ELBO of epoch 1 is .*expected a finite number.*network = false"):
         train_briefly(members=1, LEARNING_RATE=1e30)
 

@@ -27,7 +27,7 @@ TORQUE, SPEED, LOAD, IS_OPEN = range(4)
 
 
 def plant():
-    """Values of each machine: of very different levels, and of different sizes of movement."""
+    """Return values of machines with very different levels and different sizes of movement."""
     return {
         name: channels(RECORDS, seed) * [1 + seed, 10**seed, 1, 1] + [level, level, level, 0]
         for seed, (name, level) in enumerate(LEVELS.items())
@@ -53,7 +53,7 @@ def scorer():
 
 
 def counts_of(scorer, values, rows):
-    """How records that have come are counted: so many rows of each machine, by number or slice."""
+    """Count new records: a number or a slice of rows of each machine."""
     segments, start = [], 0
     for name, of_one in values.items():
         own = rows.get(name, slice(0)) if isinstance(rows, dict) else rows
@@ -90,15 +90,15 @@ def test_machines_that_share_a_model_do_not_drift_either():
 
 @pytest.mark.parametrize("models", ["per_entity", "shared"])
 def test_machines_that_wander_and_have_little_to_learn_from_do_not_drift(models):
-    rng, found = np.random.default_rng(0), []
+    rng, drifts = np.random.default_rng(0), []
     for _ in range(3):
         steps = rng.standard_normal((len(LEVELS), RECORDS, 4))
         walks = [lfilter([1], [1, -0.95], of_one, axis=0) for of_one in steps]
         values = dict(zip(LEVELS, walks, strict=True))
         scorer = scorer_of(values, trained=400, models=models)
-        found += [drift_of(scorer, values, slice(start, start + 250)) for start in (600, 1200, 1800, 2400)]
-    assert max(max(drift.psi.values()) for drift in found) > DriftRule().psi  # which is usual there
-    assert [drift.features for drift in found if drift.features] == []
+        drifts += [drift_of(scorer, values, slice(start, start + 250)) for start in (600, 1200, 1800, 2400)]
+    assert max(max(drift.psi.values()) for drift in drifts) > DriftRule().psi  # which is usual there
+    assert [drift.features for drift in drifts if drift.features] == []
 
 
 @pytest.mark.parametrize("channel", [TORQUE, SPEED, LOAD])

@@ -22,7 +22,7 @@ def scorer():
 
 
 def segment(entity, readings, rows):
-    """The last `rows` of some readings, to be scored with those before them."""
+    """Return the last `rows` of some readings, to be scored with those before them."""
     return Segment(entity, np.arange(rows), series_of(readings, "read_at", FEATURES))
 
 
@@ -73,7 +73,7 @@ def test_entities_with_too_few_calibration_records_pool_them():
     assert not SeriesScorer(trained(), rate=0.01).entity_threshold("a").is_pooled
 
 
-def test_a_single_entity_with_too_few_calibration_records_takes_those_of_all():
+def test_a_single_entity_with_too_few_calibration_records_uses_the_records_of_all():
     series = {"a": Series(np.arange(1500), channels(1500, 0)), "new": Series(np.arange(350), channels(350, 1))}
     model = SeriesModel.fit(series, SeriesSettings())
     scorer = SeriesScorer(SeriesArtifact(FEATURES, model, 0.004, {"a": 1500, "new": 350}, {}))
@@ -112,7 +112,7 @@ def test_causes_sum_to_the_score_and_name_the_culprit_with_its_direction(scorer,
     assert {cause.feature: cause.value for cause in both.causes}["torque"] is None
 
 
-def test_values_of_flags_are_truth_values_and_only_the_top_causes_are_told(scorer, spiked):
+def test_values_of_flags_are_truth_values_and_only_the_top_causes_are_returned(scorer, spiked):
     bound, page = in_context(scorer, "a", spiked, 100)
     (explanation,) = bound.explain(page.loc[[680]], np.array([3.0]), 4)
     assert {type(cause.value) for cause in explanation.causes if cause.feature == "is_open"} == {bool}

@@ -16,7 +16,7 @@ NOISE = np.random.default_rng(1).standard_normal((1500, 1))
 
 
 def measure(run):
-    """Five signals: the size of a record, twice noise, and two rules that no record breaks."""
+    """Return five signals: the size of a record, twice noise, and two rules that no record breaks."""
     size = np.abs(run).sum(axis=1, keepdims=True)
     return np.hstack([size, NOISE[: len(run)], NOISE[: len(run)], np.zeros((len(run), 2))])
 

@@ -27,7 +27,7 @@ def make(kinds=None, values=VALUES, deviations=DEVIATIONS):
 
 
 def made(kind):
-    """Of each event of a kind: the channel before and after, and the channel's standard deviation."""
+    """Return the channel before and after, and its standard deviation, for each event of a kind."""
     changed, events = make(repeat(kind))
     assert len(events) == 42
     return [(VALUES[e.rows, e.channel], changed[e.rows, e.channel], DEVIATIONS[e.channel]) for e in events]

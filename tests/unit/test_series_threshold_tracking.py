@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detector.core.threshold_tracking import TrackerMove, Trackers
 from detector.series import Tracker
-from detector.series.threshold_tracking import TrackerMove, Trackers
 from schemas.errors import RateTooSmall
 
 RATE = 0.01

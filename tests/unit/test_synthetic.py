@@ -28,7 +28,7 @@ def make(records, features, max_levels=64):
 
 
 def differs(made, records):
-    """(n, f) bool: which features of each synthetic record are not those of the record it was made from."""
+    """Return whether each feature differs from the record that a synthetic record was made from, (n, f) bool."""
     made = made[list(FEATURES.names)]
     before = records.loc[made.index, list(FEATURES.names)]
     return ~(made.eq(before).fillna(value=False) | (made.isna() & before.isna()))
@@ -92,7 +92,7 @@ def test_kinds_that_do_not_apply_are_left_out(records, features, kinds):
     assert set(make(records, features)) == kinds
 
 
-def test_every_anomaly_differs_from_its_record_where_few_values_exist():
+def test_every_anomaly_differs_from_its_record_even_if_few_values_exist():
     records = pd.DataFrame({"a": [True, False] * 20, "b": [True, True, False, False] * 10})
     shuffled = make(records, Features(boolean=("a", "b")))["shuffled"]
     assert 0 < len(shuffled) < len(records)

@@ -19,7 +19,7 @@ def fitted(training, trim):
 
 @pytest.fixture(scope="module")
 def dirty():
-    """Records of which the first twenty are scattered far from the others."""
+    """Return records of which the first twenty are scattered far from the others."""
     records = make_records(400, seed=1)
     spread = np.random.default_rng(0).uniform(5, 9, (20, 2)) * np.random.default_rng(1).choice([-1, 1], (20, 2))
     numbers = records[["flow", "load"]]
@@ -27,7 +27,7 @@ def dirty():
     return records
 
 
-def test_the_share_asked_for_is_left_out_and_most_of_it_are_the_anomalies(dirty):
+def test_the_requested_share_is_left_out_and_consists_mostly_of_anomalies(dirty):
     model = fitted(dirty, trim=0.05).model
     assert model.reference.n_train == 380
     [scale] = [column.to_state()["scale"] for column in model.encoder.columns if column.name == "load"]
@@ -35,7 +35,7 @@ def test_the_share_asked_for_is_left_out_and_most_of_it_are_the_anomalies(dirty)
     assert scale - clean < 0.5 * (with_anomalies - clean)
 
 
-def test_anomalies_like_those_left_out_score_higher(dirty):
+def test_anomalies_like_the_omitted_records_score_higher(dirty):
     alike = dirty.iloc[:20].assign(flow=dirty["flow"].iloc[:20] * 1.001)
     scores = {trim: fitted(dirty, trim).score(alike)["p_value"].mean() for trim in (0.0, 0.05)}
     assert scores[0.05] < scores[0.0]

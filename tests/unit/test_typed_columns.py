@@ -40,16 +40,16 @@ def column(values, kind="numeric"):
     ],
 )
 def test_numbers(values, dtype, expected):
-    found = column(values)
-    assert str(found.dtype) == dtype
-    assert [None if pd.isna(value) else value for value in found] == expected
+    series = column(values)
+    assert str(series.dtype) == dtype
+    assert [None if pd.isna(value) else value for value in series] == expected
 
 
 @pytest.mark.parametrize("values", [[True, None], [1, 0, None], [1.0, None], [None]])
 def test_truth_values(values):
-    found = column(values, "boolean")
-    assert str(found.dtype) == "boolean"
-    assert [None if pd.isna(value) else bool(value) for value in found] == [
+    series = column(values, "boolean")
+    assert str(series.dtype) == "boolean"
+    assert [None if pd.isna(value) else bool(value) for value in series] == [
         None if v is None else bool(v) for v in values
     ]
 
@@ -58,10 +58,10 @@ def test_truth_values(values):
     ("value", "text"), [("high", "high"), (3, "3"), (True, "True"), (Decimal("1.50"), "1.50"), ("a\0b", "a\ufffdb")]
 )
 def test_categories(value, text):
-    found = column([value, None], "categorical")
-    assert str(found.dtype) == "str"
-    assert found.iloc[0] == text
-    assert pd.isna(found.iloc[1])
+    series = column([value, None], "categorical")
+    assert str(series.dtype) == "str"
+    assert series.iloc[0] == text
+    assert pd.isna(series.iloc[1])
 
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -79,15 +79,15 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
     ],
 )
 def test_times(value):
-    found = column([value, None], "timestamp")
-    assert str(found.dtype) == "datetime64[us, UTC]"
-    assert found.iloc[0] == NOON
-    assert pd.isna(found.iloc[1])
+    series = column([value, None], "timestamp")
+    assert str(series.dtype) == "datetime64[us, UTC]"
+    assert series.iloc[0] == NOON
+    assert pd.isna(series.iloc[1])
 
 
 def test_times_of_several_forms_in_one_column():
-    found = column([NOON, "2026-01-01", date(2026, 1, 2)], "timestamp")
-    assert found.dt.day.tolist() == [1, 1, 2]
+    series = column([NOON, "2026-01-01", date(2026, 1, 2)], "timestamp")
+    assert series.dt.day.tolist() == [1, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_a_value_that_does_not_fit_is_named_with_its_key(values, kind, message):
 def test_a_label_is_any_number_but_zero():
     monitor = MonitorConfig(table="t", key="id", numeric="x", label="y")
     frame = pd.DataFrame({"id": [1, 2, 3, 4], "x": 1.0, "y": pd.Series([0, 1, 2, None], dtype="object")})
-    found = typed(frame, "pump", monitor)["y"]
-    assert found.isna().tolist() == [False, False, False, True]
-    assert found[:3].tolist() == [False, True, True]
+    series = typed(frame, "pump", monitor)["y"]
+    assert series.isna().tolist() == [False, False, False, True]
+    assert series[:3].tolist() == [False, True, True]
 
 
 def test_numpy_columns_pass_unchanged():
@@ -127,7 +127,7 @@ def entities(names, **key):
     return typed(frame, "pump_readings", monitor)
 
 
-def test_the_longest_names_that_fit_are_those_of_the_store():
+def test_the_limits_of_names_are_the_lengths_of_the_columns_of_the_store():
     columns = [anomalies.c.entity, scores.c.entity, trackers.c.entity]
     assert {column.type.length for column in columns} == {MAX_ENTITY_LENGTH}
     columns = [batches.c.after_key, batches.c.upto_key, anomalies.c.record_key, scores.c.record_key]

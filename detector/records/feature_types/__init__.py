@@ -1,6 +1,6 @@
-"""Types of features: each is one class in a module of its own, which owns all of its behaviour.
+"""Feature types: each is one class in a module of its own, which owns all of its behaviour.
 
-To add one: a subclass of `Column`, its entry in `FEATURE_TYPES`, and its name in `schemas.frames.Features` and
+To add a type, write a subclass of `Column`, its entry in `FEATURE_TYPES`, and its name in `schemas.frames.Features` and
 `schemas.config.MonitorConfig`.
 """
 
@@ -40,11 +40,11 @@ FEATURE_TYPES: dict[str, type[Column]] = {
     "categorical": CategoryColumn,
     "timestamp": TimestampColumn,
 }
-"""By the key under which a monitor lists such features; the columns of numbers may turn out flags or constants."""
+"""Feature types by the key under which a monitor lists them; a column of numbers may become a flag or a constant."""
 
 _COLUMNS: list[type[Column]] = [ConstantColumn, *FEATURE_TYPES.values()]
 COLUMN_TYPES = {column.tag: column for column in _COLUMNS}
-"""By the name in artifacts."""
+"""Feature types by their name in artifacts."""
 
 
 def fit_columns(records: pd.DataFrame, features: Features, max_levels: int) -> tuple[Column, ...]:
@@ -75,7 +75,7 @@ def drift_bins(features: Features) -> dict[str, type[Bins]]:
 
 
 def type_by_dtype(values: pd.Series) -> str:
-    """Return the type of feature that a column is of by its dtype, as a key of `FEATURE_TYPES`."""
+    """Return the feature type that the dtype of a column implies, as a key of `FEATURE_TYPES`."""
     return next(kind for kind, column in FEATURE_TYPES.items() if column.is_type_of(values))
 
 

@@ -1,4 +1,4 @@
-"""What every type of feature does: values to cells and back, and all that depends on the type.
+"""Column: the interface of feature types, which convert values to cells and back.
 
 `encode` gives two views of a feature, both in standard deviations of the training records: *standard* (shifted and
 scaled) and *quantile* (the rank among training records as a normal quantile). `decode` returns values for people.
@@ -20,7 +20,7 @@ from detector.records.cell_kinds import Kind
 Share = Annotated[float, Field(ge=0, le=1)]
 Scale = Annotated[float, Field(gt=0)]
 
-CLIP = 30.0  # standard deviations; values farther out are all equally far
+CLIP = 30.0  # standard deviations, to which standardised values are limited
 FLAG_SCALE_FLOOR = 0.15  # of the range: a flag that is hardly ever set must not count for thousands
 
 
@@ -31,7 +31,7 @@ class Cell:
     Attributes:
         kind: its likelihood.
         mean: the share of training records behind a standardised 0, for a cell that holds a probability.
-        scale: what a standardised 1 adds to that share.
+        scale: the share that a standardised 1 adds to the mean.
         unit: units of the data in a standardised 1, for a cell that holds a quantity.
     """
 
@@ -48,7 +48,7 @@ class Block:
     Attributes:
         standard: (n, w) float64, 0 if missing.
         quantile: (n, w) float64, 0 if missing.
-        missing: (n, w) bool, true if there is nothing to encode.
+        missing: (n, w) bool, true if there is no value to encode.
         violations: (n,) int64, 0 or 1.
     """
 
@@ -62,8 +62,8 @@ class Block:
 class Column:
     """The learned state of one feature, and the behaviour of its type.
 
-    A new type of feature is a subclass, listed in `detector.records.feature_types`. What it does not define, it
-    inherits: no synthetic anomalies, cells without units, bins of numbers.
+    A new type of feature is a subclass, listed in `detector.records.feature_types`. The defaults are:
+    no synthetic anomalies, cells without units, bins of numbers.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(  # of stored states
@@ -75,18 +75,18 @@ class Column:
 
     @classmethod
     def fit(cls, name: str, values: pd.Series, max_levels: int) -> "Column":
-        """Return the column learned from training values, at least one of them not null.
+        """Return the column learned from training values, which are not all null.
 
         Args:
             name: the feature.
             values: training values.
-            max_levels: the most categories with a cell of their own.
+            max_levels: the largest number of categories with a cell of their own.
         """
         raise NotImplementedError
 
     @classmethod
     def is_type_of(cls, _values: pd.Series) -> bool:
-        """Whether values of this dtype are of this type if nobody declares another."""
+        """Return whether the dtype of values implies this type."""
         return False
 
     @property
@@ -101,12 +101,12 @@ class Column:
 
     @property
     def encoding(self) -> tuple[Any, ...]:
-        """What two columns must have in common for densities in their cells to compare."""
+        """The properties that two columns must share for densities in their cells to be comparable."""
         return self.tag, self.kinds
 
     @property
     def is_constant(self) -> bool:
-        """Whether training records had one value only."""
+        """Whether the training records had a single value."""
         return False
 
     @property
@@ -184,7 +184,7 @@ def binary_scale(share: float, floor: float = FLAG_SCALE_FLOOR) -> float:
 
 
 def clipped(view: np.ndarray) -> np.ndarray:
-    """Return standardised values with all that lie beyond `CLIP` on it."""
+    """Limit standardised values to `CLIP`."""
     return np.clip(view, -CLIP, CLIP)
 
 

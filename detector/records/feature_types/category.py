@@ -1,4 +1,4 @@
-"""Nominal features."""
+"""CategoryColumn: nominal features."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,13 +10,13 @@ from detector.core.bins import Bins, LevelBins
 from detector.records.feature_types.base import Block, Cell, Column, Share, binary_scale, clipped
 from detector.records.feature_types.constant import ConstantColumn
 
-LEVEL_SCALE_FLOOR = 0.02  # of the range: among many levels a rare one is rarer still, and its rarity is the signal
-MAX_REMEMBERED_LEVELS = 10_000  # categories remembered, to distinguish a rare one from one never seen
+LEVEL_SCALE_FLOOR = 0.02  # of the range: lower than for flags, since the rarity of a level is a signal
+MAX_REMEMBERED_LEVELS = 10_000  # stored to distinguish a rare category from an unseen category
 
 
 @dataclass(frozen=True)
 class CategoryColumn(Column):
-    """A nominal feature: one cell for each frequent level, one for the rare ones, one for null if it occurs.
+    """A nominal feature: one cell for each frequent level, one for all rare levels, one for null if it occurs.
 
     Attributes:
         levels: the level of each cell; None stands for null, `RARE` for all rare levels.
@@ -38,7 +38,7 @@ class CategoryColumn(Column):
 
     @classmethod
     def fit(cls, name: str, values: pd.Series, max_levels: int) -> Column:
-        """Return the column for training values: a constant if there is one value only."""
+        """Return the column for training values: a constant if there is a single value."""
         texts = values.astype("str")
         counts = texts.value_counts()  # frequent first, nulls left out
         frequent = counts.index[: max_levels - 1] if len(counts) > max_levels else counts.index
@@ -55,14 +55,14 @@ class CategoryColumn(Column):
 
     @classmethod
     def is_type_of(cls, values: pd.Series) -> bool:
-        """Whether the values are neither numbers nor date-times, such as texts."""
+        """Return whether the values are neither numbers nor date-times, such as texts."""
         types = pd.api.types
         is_other = (types.is_bool_dtype, types.is_numeric_dtype, types.is_datetime64_any_dtype)
         return not any(is_dtype(values) for is_dtype in is_other)
 
     @property
     def is_nominal(self) -> bool:
-        """True."""
+        """True: categories are nominal."""
         return True
 
     @property
@@ -77,7 +77,7 @@ class CategoryColumn(Column):
 
     @property
     def encoding(self) -> tuple[Any, ...]:
-        """The same levels, in any order."""
+        """Two categories compare if they have the same levels, in any order."""
         return self.tag, frozenset(self.levels)
 
     def encode(self, values: pd.Series) -> Block:
@@ -101,7 +101,7 @@ class CategoryColumn(Column):
         return [self.levels[position] for position in probable]
 
     def perturbed(self, values: pd.Series, rows: np.ndarray, rng: np.random.Generator) -> pd.Series:
-        """Return the values with the selected ones replaced by another level of training."""
+        """Return the values with the selected values replaced by another level of training."""
         texts = values.astype("str")
         if not rows.any():
             return texts

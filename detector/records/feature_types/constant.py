@@ -1,4 +1,4 @@
-"""Features that have one value in all training records."""
+"""ConstantColumn: features with a single value in all training records."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,14 +12,14 @@ from detector.records.feature_types.base import Block, Cell, Column
 
 @dataclass(frozen=True)
 class ConstantColumn(Column):
-    """A feature with one value only: it has no cell, and any other value violates it."""
+    """A feature with a single value: it has no cell, and any other value is a violation."""
 
     tag: ClassVar[str] = "constant"
     value: float | str
 
     @property
     def is_constant(self) -> bool:
-        """True."""
+        """True: there is a single value."""
         return True
 
     @property
@@ -29,12 +29,12 @@ class ConstantColumn(Column):
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """Nothing to learn."""
+        """No cells."""
         return ()
 
     @property
     def encoding(self) -> tuple[Any, ...]:
-        """The same constant."""
+        """Two constants compare if they are equal."""
         return *super().encoding, self.value
 
     def encode(self, values: pd.Series) -> Block:

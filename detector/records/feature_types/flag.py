@@ -1,4 +1,4 @@
-"""Yes/no features, and numeric ones with two values."""
+"""FlagColumn: yes/no features, and numeric features with two values."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -26,7 +26,7 @@ class FlagColumn(NullableColumn):
 
     @classmethod
     def fit(cls, name: str, values: pd.Series, _max_levels: int) -> Column:
-        """Return the column for yes/no values: a constant if there is one of them only."""
+        """Return the column for yes/no values: a constant if there is a single value."""
         floats = as_floats(values)
         present = floats[~np.isnan(floats)]
         missing_share = float(np.isnan(floats).mean())
@@ -36,7 +36,7 @@ class FlagColumn(NullableColumn):
 
     @classmethod
     def is_type_of(cls, values: pd.Series) -> bool:
-        """Whether the values are truth values."""
+        """Return whether the values are truth values."""
         return pd.api.types.is_bool_dtype(values)
 
     @property
@@ -51,7 +51,7 @@ class FlagColumn(NullableColumn):
 
     @property
     def encoding(self) -> tuple[Any, ...]:
-        """The same two values."""
+        """Two flags compare if they have the same two values."""
         return *super().encoding, self.low, self.high
 
     def encode(self, values: pd.Series) -> Block:
@@ -76,7 +76,7 @@ class FlagColumn(NullableColumn):
         return [self.high if high else self.low for high in is_high]
 
     def perturbed(self, values: pd.Series, rows: np.ndarray, _rng: np.random.Generator) -> pd.Series:
-        """Return the values with the selected ones flipped."""
+        """Return the values with the selected values flipped."""
         floats = as_floats(values)
         flipped = np.where(floats == self.high, self.low, self.high)
         return pd.Series(np.where(rows, flipped, floats), index=values.index).astype(values.dtype)

@@ -1,4 +1,4 @@
-"""Numeric features."""
+"""NumberColumn: numeric features."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
@@ -13,7 +13,7 @@ from detector.records.feature_types.base import Block, Cell, Column, NullableCol
 from detector.records.feature_types.flag import FlagColumn, single_value
 
 GRID_POINTS = 512  # order statistics kept for the quantile view
-PERTURBED_DEVIATIONS = (3.0, 10.0)  # a perturbed number moves by so many standard deviations
+PERTURBED_DEVIATIONS = (3.0, 10.0)  # range of the standard deviations by which a perturbed number moves
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class NumberColumn(NullableColumn):
 
     @classmethod
     def fit(cls, name: str, values: pd.Series, _max_levels: int) -> Column:
-        """Return the column for training values: a number; a flag if there are two of them, a constant if one."""
+        """Return the column for training values: a number, a flag if there are two values, or a constant if one."""
         is_integer = pd.api.types.is_integer_dtype(values)
         offset = int(values.dropna().median()) if is_integer else 0
         floats = as_floats(values, offset)
@@ -55,12 +55,12 @@ class NumberColumn(NullableColumn):
 
     @classmethod
     def is_type_of(cls, values: pd.Series) -> bool:
-        """Whether the values are numbers."""
+        """Return whether the values are numbers."""
         return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
 
     @property
     def is_perturbable(self) -> bool:
-        """True."""
+        """True: every number can move."""
         return True
 
     @property
@@ -91,7 +91,7 @@ class NumberColumn(NullableColumn):
         return [float(number) for number in numbers + self.offset]
 
     def perturbed(self, values: pd.Series, rows: np.ndarray, rng: np.random.Generator) -> pd.Series:
-        """Return the values with the selected ones moved up or down by 3 to 10 standard deviations."""
+        """Return the values with the selected values moved up or down by 3 to 10 standard deviations."""
         deviations = rng.uniform(*PERTURBED_DEVIATIONS, len(values)) * rng.choice([-1, 1], len(values))
         return _moved(values, np.where(rows, deviations * self.scale, 0))
 
@@ -120,7 +120,7 @@ def _quantile_grid(standard: np.ndarray) -> np.ndarray:
 
 
 def _moved(values: pd.Series, by: np.ndarray) -> pd.Series:
-    """Return moved numbers; integers stay integers, so that large ones keep their differences."""
+    """Return moved numbers; integers stay integers, so that large numbers keep their differences."""
     by = np.nan_to_num(by)  # finite, as opposite infinities have no sum
     if not pd.api.types.is_integer_dtype(values):
         return pd.Series(as_floats(values) + by, index=values.index)

@@ -1,4 +1,4 @@
-"""Date-time features."""
+"""TimestampColumn: date-time features."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from pydantic import Field
 from detector.core.bins import Bins, TimeBins
 from detector.records.feature_types.base import Block, Cell, Column, NullableColumn, Scale
 
-MIN_SCALE = 0.01  # of the circle's radius: records of a single moment only still measure others
+MIN_SCALE = 0.01  # of the radius of the circle, for training records that all have the same time
 _MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 _WEEK_SECONDS = timedelta(days=7).total_seconds()
 _DAY_SECONDS = timedelta(days=1).total_seconds()
@@ -40,7 +40,7 @@ class TimestampColumn(NullableColumn):
 
     @classmethod
     def is_type_of(cls, values: pd.Series) -> bool:
-        """Whether the values are date-times."""
+        """Return whether the values are date-times."""
         return pd.api.types.is_datetime64_any_dtype(values)
 
     @property
