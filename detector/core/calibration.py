@@ -11,8 +11,6 @@ above all calibration scores, and for rates that ranks cannot resolve.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import genpareto
-from sklearn.metrics import precision_recall_curve
 
 from schemas.errors import NotEnoughRecords, RateTooSmall, RecordsError
 
@@ -44,6 +42,8 @@ class ParetoTail:
             NotEnoughRecords: If fewer than 20 scores lie in the tail.
             RecordsError: If the tail has fewer than 20 distinct values.
         """
+        from scipy.stats import genpareto
+
         size = int(TAIL_SHARE * len(calibration_scores))
         if size < MIN_TAIL_SCORES:
             raise NotEnoughRecords(
@@ -60,11 +60,15 @@ class ParetoTail:
 
     def p_values(self, scores: np.ndarray) -> np.ndarray:
         """Return (n,) shares of normal records beyond each score; meaningful above `start` only."""
+        from scipy.stats import genpareto
+
         beyond = genpareto.sf(scores - self.start, self.shape, scale=self.scale)
         return np.asarray(np.maximum(self.share * beyond, SMALLEST_P))
 
     def threshold(self, rate: float) -> float:
         """Return the score that a share `rate` of normal records exceeds."""
+        from scipy.stats import genpareto
+
         return self.start + float(genpareto.isf(rate / self.share, self.shape, scale=self.scale))
 
 
@@ -169,6 +173,8 @@ def f_beta_threshold(normal: np.ndarray, anomalous: np.ndarray, beta: float, nor
             "No record is labelled as an anomaly; a threshold by F-beta needs some. "
             'Label anomalies in the table, or use threshold = "conformal".'
         )
+    from sklearn.metrics import precision_recall_curve
+
     scores = np.concatenate([normal, anomalous])
     labels = np.repeat([False, True], [len(normal), len(anomalous)])
     weights = np.where(labels, 1.0, normal_weight)

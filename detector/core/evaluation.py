@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from schemas.errors import RecordsError
 
@@ -39,6 +38,8 @@ def evaluate(scores: np.ndarray, is_flagged: np.ndarray, labels: np.ndarray) -> 
     Raises:
         RecordsError: If all labels are the same.
     """
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
     labels = np.asarray(labels, dtype=bool)
     if labels.all() or not labels.any():
         raise RecordsError(
@@ -65,5 +66,7 @@ def auroc_between(normal: np.ndarray, anomalous: np.ndarray) -> float:
     >>> auroc_between(np.array([0.1, 0.4]), np.array([0.3, 0.9]))
     0.75
     """
+    from sklearn.metrics import roc_auc_score
+
     labels = np.repeat([False, True], [len(normal), len(anomalous)])
     return float(roc_auc_score(labels, np.concatenate([normal, anomalous])))
