@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from detector.core.scorer import BoundScorer, Scorer
+from detector.core.threshold_tracking import Trackers
 from detector.series.segments import Segment, concatenate, entities_of, positions_of, rising_runs, series_of, take_rows
 from detector.series.series import Series
-from detector.series.threshold_tracking import Trackers
 from jobs.reading.source import Source, keys_of
 from schemas.frames import Features
 from schemas.keys import Key

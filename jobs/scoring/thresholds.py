@@ -8,7 +8,7 @@ from jobs.store import Batch, Store, ThresholdChange
 from schemas.config import MonitorConfig
 
 if TYPE_CHECKING:
-    from detector.series.threshold_tracking import Trackers
+    from detector.core.threshold_tracking import Trackers
 
 
 def trackers_of(batch: Batch, store: Store, scorer: Scorer, monitor: MonitorConfig) -> "Trackers | None":

@@ -1,8 +1,8 @@
 """The service's own tables, with one part for each purpose; one method is one transaction."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Select
 
 from jobs.databases import reading, writing
 from jobs.store.alerts import AlertTexts
@@ -12,7 +12,6 @@ from jobs.store.drifts import Drifts
 from jobs.store.events import EventLog, Events
 from jobs.store.feedback import FeedbackReader
 from jobs.store.incidents import Incidents
-from jobs.store.join_view import join_view
 from jobs.store.ledger import Ledger
 from jobs.store.metrics import MetricsReader
 from jobs.store.models import CardReader, Models
@@ -26,9 +25,6 @@ from jobs.store.threshold_states import ThresholdStates
 from jobs.store.workers import Workers
 from schemas.errors import StoreError
 from schemas.views import is_taken, joined_name, replace_view
-
-if TYPE_CHECKING:
-    from jobs.reading.source import Source
 
 
 class Store:
@@ -91,19 +87,12 @@ class Store:
         with reading(self.engine) as connection:
             refuse_other_revision(connection)
 
-    def create_join_view(self, monitor: str, source: "Source") -> str | None:
+    def replace_join_view(self, monitor: str, statement: Select[Any]) -> str:
         """Create the view of a monitor's anomalies next to their records and return its name.
-
-        Returns:
-            The name of the view; None if the watched table is in another database.
 
         Raises:
             StoreError: If the database refuses, or a table or view that is not ours has the name.
-            SourceError: If the watched table or a column does not exist.
         """
-        if source.engine.url != self.engine.url:
-            return None
-        statement = join_view(monitor, source.table())
         name = joined_name(monitor)
         with writing(self.engine) as connection:
             if is_taken(connection, name):

@@ -10,6 +10,7 @@ from detector.core.drift import Drift
 from detector.records.card import RecordCard
 from jobs.databases import writing
 from jobs.importing.importing import import_file
+from jobs.join_view import create_join_view
 from jobs.reading.source import Source
 from jobs.store import Anomaly, AnomalyQuery, BatchResult, HourCount, NewModel
 from jobs.store.alerts import AlertRule
@@ -46,7 +47,7 @@ def demo(store, tmp_path):
     drift = Drift(1, 0.4, 1e-9, {"flow_m3h": 0.3, "bearing_c": 0.01}, ("flow_m3h",), is_score_drift=True)
     store.drifts.add(ProfileWindow("pump", model_id, 1, 1, 1, {}), drift, DriftResponse("Drift."), scored_at)
     source = Source("pump", MonitorConfig(table="pump_readings", key="id", numeric="flow_m3h"), store.engine)
-    store.create_join_view("pump", source)
+    create_join_view(store, source)
     source.close()
     return store
 

@@ -5,6 +5,7 @@ from sqlalchemy import text
 
 from jobs.databases import reading, writing
 from jobs.importing.importing import import_file
+from jobs.join_view import create_join_view
 from jobs.reading.source import Source
 from schemas.config import MonitorConfig
 from schemas.errors import UsageError
@@ -29,7 +30,7 @@ def view(store, load):
     """Load the table readings, and create the view that a training creates."""
     load("id,flow\n1,10\n2,20\n")
     source = Source("pump", MonitorConfig(table="readings", key="id", numeric="flow"), store.engine)
-    store.create_join_view("pump", source)
+    create_join_view(store, source)
     source.close()
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Column, Date, DateTime, Double, Integer, MetaData, Table,
 
 from detector.records.card import RecordCard
 from jobs.databases import open_engine, reading, writing
-from jobs.join_view import join_anomalies
+from jobs.join_view import create_join_view, join_anomalies
 from jobs.reading.source import Source, keys_of
 from jobs.store import Anomaly, BatchResult, HourCount, NewModel
 from schemas.config import MonitorConfig
@@ -92,7 +92,7 @@ def test_a_joined_view_puts_anomalies_next_to_their_records(store, finish, kind)
     keys = keys_of(source.read_normal(9), names)
     source.close()
     finish(1, BatchResult(9, (flagged(("elsewhere",)), *(flagged(key) for key in keys))))
-    assert store.create_join_view("pump", source) == store.create_join_view("pump", source) == "anomalies_pump"
+    assert create_join_view(store, source) == create_join_view(store, source) == "anomalies_pump"
     rows = query(store, "SELECT record_key, severity, flow, id FROM anomalies_pump ORDER BY id")
     assert rows == [(key_label(keys[0]), 80.0, 0.0, 2), (key_label(keys[1]), 80.0, 1.0, 3)]
     assert query(store, "SELECT source_id FROM anomalies_pump WHERE id = 2") != [(2,)]
@@ -102,7 +102,7 @@ def test_a_query_with_signs_of_every_kind_can_be_joined(store, finish):
     sql = "SELECT 7 AS id, 2.5 AS flow, 'a:b 100%' AS note WHERE 'x:y' LIKE 'x:%'"
     source = Source("pump", MonitorConfig(query=sql, key="id", numeric="flow"), store.engine)
     finish(1, BatchResult(9, (flagged((7,)),)))
-    store.create_join_view("pump", source)
+    create_join_view(store, source)
     assert query(store, "SELECT flow, note FROM anomalies_pump") == [(2.5, "a:b 100%")]
 
 
@@ -111,14 +111,14 @@ def test_a_source_in_another_database_has_no_joined_view(store, tmp_path):
 
     elsewhere = open_engine(SecretStr(f"sqlite:///{tmp_path / 'plant.db'}"))
     source = Source("pump", MonitorConfig(table="readings", key="id", numeric="flow"), elsewhere)
-    assert store.create_join_view("pump", source) is None
+    assert create_join_view(store, source) is None
 
 
 def test_going_down_takes_joined_views_along(store, finish):
     from jobs.store import migrations
 
     source = Source("pump", MonitorConfig(query="SELECT 7 AS id, 1 AS flow", key="id", numeric="flow"), store.engine)
-    store.create_join_view("pump", source)
+    create_join_view(store, source)
     migrations.downgrade(store.engine, "base")
     migrations.upgrade(store.engine)
     assert query(store, "SELECT * FROM open_anomalies") == []
@@ -142,7 +142,7 @@ def test_a_table_with_the_name_of_a_joined_view_is_left_alone_and_reported(store
     with pytest.raises(
         StoreError, match="The name anomalies_pump .* is taken by a table or view that Plumbline did not"
     ):
-        store.create_join_view("pump", source)
+        create_join_view(store, source)
     assert join_anomalies(store, source) is None
     assert "Rename it; the next training of monitor 'pump' creates the view" in caplog.text
     assert [column["name"] for column in inspect(store.engine).get_columns("anomalies_pump")] == ["answer"]
