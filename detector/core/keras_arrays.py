@@ -56,6 +56,21 @@ class Network(keras.Model):  # type: ignore[misc]
         self.elbo_tracker = keras.metrics.Mean(name="elbo")
         self.built = True
 
+    def training_loss(self, inputs: dict[str, Any], posterior: dict[str, Any]) -> Any:
+        """Return the loss of a batch of inputs, of which `call` returned the posterior."""
+        raise NotImplementedError
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,  # noqa: ARG002
+        y_pred: Any = None,
+        sample_weight: Any = None,  # noqa: ARG002
+        training: bool = True,  # noqa: ARG002, FBT001, FBT002
+    ) -> Any:
+        """Return the training loss, which every Keras backend differentiates."""
+        return self.training_loss(x, y_pred)
+
     def weights_by_name(self) -> dict[str, np.ndarray]:
         """Return every weight as an array."""
         return {name: ops.convert_to_numpy(variable) for name, variable in self._variables_by_name.items()}

@@ -49,18 +49,11 @@ class VAE(Network):
         """Encode, draw, decode and measure: return the fields of `Posterior` for the fields of `Inputs`."""
         return self._networks.posterior(inputs)
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,  # noqa: ARG002
-        y_pred: Any = None,
-        sample_weight: Any = None,  # noqa: ARG002
-        training: bool = True,  # noqa: ARG002, FBT001, FBT002
-    ) -> Any:
+    def training_loss(self, inputs: dict[str, Any], posterior: dict[str, Any]) -> Any:
         """Return the negative ELBO with the KL term weighted by beta, over the square root of the width."""
-        nll = ops.sum(y_pred["nll"], axis=-1)  # (n,)
-        self.elbo_tracker.update_state(-ops.mean(nll + y_pred["kl"]))
-        loss = ops.mean(nll + ops.mean(x["beta"]) * y_pred["kl"])
+        nll = ops.sum(posterior["nll"], axis=-1)  # (n,)
+        self.elbo_tracker.update_state(-ops.mean(nll + posterior["kl"]))
+        loss = ops.mean(nll + ops.mean(inputs["beta"]) * posterior["kl"])
         return loss / float(np.sqrt(self.architecture.width))
 
     def prepare_training(self, learning_rate: float, weight_decay: float, steps: int) -> None:

@@ -157,18 +157,11 @@ class Members(Network):
         nats = self._network.nll(inputs["target"], z)  # (K, n, d)
         return {"nll": ops.sum(nats * inputs["is_real"], axis=-1), "kl": self._network.divergence(mean, log_var)}
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,  # noqa: ARG002
-        y_pred: Any = None,
-        sample_weight: Any = None,  # noqa: ARG002
-        training: bool = True,  # noqa: ARG002, FBT001, FBT002
-    ) -> Any:
+    def training_loss(self, inputs: dict[str, Any], posterior: dict[str, Any]) -> Any:
         """Return the negative ELBO with weight beta, over the square root of the width, summed over members."""
-        self.elbo_tracker.update_state(-ops.mean(y_pred["nll"] + y_pred["kl"]))
-        loss = ops.mean(y_pred["nll"] + x["beta"] * y_pred["kl"], axis=1)  # (K,)
-        return ops.sum(loss / ops.sqrt(ops.sum(x["is_real"], axis=(1, 2))))
+        self.elbo_tracker.update_state(-ops.mean(posterior["nll"] + posterior["kl"]))
+        loss = ops.mean(posterior["nll"] + inputs["beta"] * posterior["kl"], axis=1)  # (K,)
+        return ops.sum(loss / ops.sqrt(ops.sum(inputs["is_real"], axis=(1, 2))))
 
     def prepare(self) -> None:
         """Choose the optimiser.

@@ -93,7 +93,7 @@ def train_briefly(members, **changes):
     heard = []
     features = [np.random.default_rng(0).standard_normal((60, 2)).astype(np.float32)] * members
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in ({"STEPS": 60, "MEMBERS": 2} | changes).items():
+        for name, value in ({"STEPS": 60, "MAX_MEMBERS": 2} | changes).items():
             patch.setattr(keras_network, name, value)
         keras_network.train(features, [1] * members, seed=0, progress=heard.append)
     return heard
