@@ -38,7 +38,7 @@ def reference(rng, n_train=4000, m=500, window=1000):
     """Return a profile of training records, and the calibration behind its p-values."""
     training, held_out = shuffled(n_train, rng), shuffled(m, rng)
     calibration = Calibration.fit(held_out["load"].abs().to_numpy())
-    return Profile.fit(training, FEATURES, calibration.p_values(calibration.scores), window), calibration
+    return Profile.fit(training, BINS, calibration.p_values(calibration.scores), window), calibration
 
 
 def drift_of(records, profile, calibration, rule=RULE):
@@ -127,7 +127,7 @@ def test_scores_with_ties_are_no_drift(distinct):
     rng = np.random.default_rng(17)
     for _ in range(WINDOWS):
         calibration = Calibration.fit(rng.integers(0, distinct, 300).astype(float))
-        profile = Profile.fit(make_records(50), FEATURES, calibration.p_values(calibration.scores), 10)
+        profile = Profile.fit(make_records(50), BINS, calibration.p_values(calibration.scores), 10)
         counts = profile.counts(make_records(2000), calibration.p_values(rng.integers(0, distinct, 2000).astype(float)))
         assert not assess(profile, counts, RULE).is_score_drift
 
