@@ -79,7 +79,7 @@ def test_records_with_an_infinite_time_are_scored_as_records_without_a_time(stor
     train_monitor(source, store, lambda: now)
     report = score_monitor(source, store, lambda: now)
     assert report.records == (168 if "resample" in settings.get("series", {}) else RECORDS)
-    assert store.runs.status("pump").ledger.pending == 0
+    assert store.runs.status("pump").pending_batches == 0
     with reading(store.engine) as connection:
         times = connection.execute(text("SELECT record_key_int, record_time FROM anomalies")).all()
     if not settings:
