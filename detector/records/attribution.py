@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from detector.core.kernels import products
 from detector.records.encoder import Matrix
 from detector.records.posterior import Posterior
 
@@ -71,11 +72,11 @@ def attribute(
 
 def feature_nll(posterior: Posterior, feature_cells: np.ndarray) -> np.ndarray:
     """Return the nats of each feature, (n, f)."""
-    return np.asarray(posterior.nll @ feature_cells)
+    return np.asarray(products(posterior.nll, feature_cells))
 
 
 def _deviation(matrix: Matrix, expected: np.ndarray, feature_cells: np.ndarray) -> np.ndarray:
     difference = np.where(matrix.missing, 0, matrix.standard - expected)
-    length = np.sqrt(np.square(difference) @ feature_cells)
+    length = np.sqrt(products(np.square(difference), feature_cells))
     has_one_cell = feature_cells.sum(axis=0) == 1
-    return np.where(has_one_cell, difference @ feature_cells, length)
+    return np.where(has_one_cell, products(difference, feature_cells), length)
