@@ -16,15 +16,18 @@ if TYPE_CHECKING:
 @click.argument("monitor", metavar="[MONITOR]", required=False)
 @click.option("--work", is_flag=True, help="Process the pending requests here, instead of queueing one.")
 @click.option("--reason", default="command", show_default=True, help="Reason, as the request records it.")
+@click.option("--claimant", default="", hidden=True, help="The beginning of the tokens of this process's claims.")
 @with_app
-def retrain_command(app: "App", out: "Output", monitor: str | None, work: bool, reason: str) -> None:
+def retrain_command(
+    app: "App", out: "Output", monitor: str | None, work: bool, reason: str, claimant: str
+) -> None:
     """Queue a retrain request for MONITOR, which `serve` processes; or process every pending request, with --work."""
     if work == (monitor is not None):
         raise UsageError(
             "Name a monitor to queue a retrain request for it, or process the pending requests with --work."
         )
     if monitor is None:
-        _work(app, out)
+        _work(app, out, claimant)
         return
     app.config.monitor(monitor)
     request_id = app.store.requests.add(monitor, reason, app.clock())
@@ -37,7 +40,7 @@ def retrain_command(app: "App", out: "Output", monitor: str | None, work: bool, 
     )
 
 
-def _work(app: "App", out: "Output") -> None:
+def _work(app: "App", out: "Output", claimant: str) -> None:
     store = app.store
     store.requests.fail_unknown(app.config.monitors, app.clock())
     if not store.requests.has_claimable(app.config.monitors, app.clock()):
@@ -46,7 +49,7 @@ def _work(app: "App", out: "Output") -> None:
     app.choose_backend()
     from jobs.training.retraining import work_requests
 
-    outcomes = work_requests(app.config, store, app.source, app.clock)
+    outcomes = work_requests(app.config, store, app.source, app.clock, claimant)
     lines = [f"Request {outcome.request_id} {outcome.state}. {outcome.message}" for outcome in outcomes]
     out.result(outcomes, lambda: out.line("\n".join(lines)))
     if failed := sum(outcome.state == "failed" for outcome in outcomes):

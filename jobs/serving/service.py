@@ -146,12 +146,20 @@ class Service:
             pool.stop()
         if self._api is not None:
             self._api.stop()
-        self._trainer.stop()
+        self._stop_training()
         self._pools["score"].wait()
         _exit_after(_SHUTDOWN_SECONDS)
         for pool in self._pools.values():
             pool.wait()
         self._record_stop()
+
+    def _stop_training(self) -> None:
+        """End the training; a process that was killed could not release its request."""
+        self._trainer.stop()
+        try:
+            self._state.store.requests.release_all(self._trainer.claimant)
+        except PlumblineError as exc:
+            _log.warning("could not release the retrain request of the ended training: %s", exc)
 
     def _next_command(self) -> Command:
         """Wait for a command.

@@ -6,9 +6,10 @@ import sys
 import threading
 from pathlib import Path
 from typing import IO
+from uuid import uuid4
 
 _log = logging.getLogger("plumbline")
-_GRACE_SECONDS = 8.0  # for a training to release its request; otherwise the request waits for its lease to expire
+_GRACE_SECONDS = 8.0  # for a training to release its request and to end
 
 
 class Trainer:
@@ -16,11 +17,17 @@ class Trainer:
 
     Args:
         config_path: the configuration file.
+
+    Attributes:
+        claimant: the beginning of the tokens of the requests that its processes claim.
     """
 
     def __init__(self, config_path: Path) -> None:
+        self.claimant = uuid4().hex[:12]
         # -P: do not import from a folder named jobs in the current folder.
-        self._command = [sys.executable, "-P", "-m", "jobs.cli", "retrain", "--work", "--config", str(config_path)]
+        program = [sys.executable, "-P", "-m", "jobs.cli"]
+        options = ["--config", str(config_path), "--claimant", self.claimant]
+        self._command = [*program, "retrain", "--work", *options]
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._is_stopped = False

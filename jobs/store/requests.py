@@ -17,6 +17,7 @@ from schemas.tables import models, retrain_requests
 MAX_ATTEMPTS = 3
 """Number of processes that may die while they train for a request."""
 
+_TOKEN_LENGTH = 36
 _GIVEN_UP = (
     f"Given up after {MAX_ATTEMPTS} attempts that ended without an error: the process was killed or ran out of memory. "
     "See the log or lower max_training_records, then request a training again."
@@ -94,10 +95,16 @@ class RetrainRequests:
             claimable = select(c.id).where(c.monitor.in_(list(monitors)), c.monitor.not_in(leased), _is_free(at))
             return connection.execute(claimable.limit(1)).first() is not None
 
-    def claim(self, monitor: str, at: datetime, lease: timedelta) -> ClaimedRequest | None:
+    def claim(self, monitor: str, at: datetime, lease: timedelta, claimant: str = "") -> ClaimedRequest | None:
         """Claim a monitor's oldest request, which then serves all pending ones.
 
         A request whose workers died `MAX_ATTEMPTS` times fails instead, and the next is claimed.
+
+        Args:
+            monitor: the monitor.
+            at: the time now.
+            lease: the duration of the claim.
+            claimant: up to 12 characters that the token begins with, for `release_all`.
 
         Returns:
             The request; None if none is pending, or a worker holds one.
@@ -108,7 +115,7 @@ class RetrainRequests:
                 return None
             for row in rows:
                 if row["attempts"] < MAX_ATTEMPTS:
-                    return _claim(connection, row, at + lease)
+                    return _claim(connection, row, at + lease, claimant)
                 _change(connection, row["id"], state="failed", finished_at=at, message=_GIVEN_UP)
         return None
 
@@ -141,6 +148,16 @@ class RetrainRequests:
         with writing(self.engine) as connection:
             _lock_claimed(connection, claim)
             _change(connection, claim.id, state="pending", attempts=claim.attempts - 1)
+
+    def release_all(self, claimant: str) -> int:
+        """Return to the queue what a claimant that has ended still holds, and return the number of requests."""
+        c = retrain_requests.c
+        is_held = and_(c.state == "running", c.token.startswith(claimant, autoescape=True))
+        with writing(self.engine) as connection:
+            held = connection.execute(select(c.id, c.attempts).where(is_held).with_for_update()).all()
+            for request_id, attempts in held:
+                _change(connection, request_id, state="pending", attempts=attempts - 1)
+        return len(held)
 
     def fail_unknown(self, monitors: Iterable[str], at: datetime) -> int:
         """Fail the requests for monitors that are neither among `monitors` nor have a model; return their number."""
@@ -196,9 +213,10 @@ def _lock_open(connection: Connection, monitor: str) -> list[Any]:
     return list(connection.execute(select(retrain_requests).where(is_open).order_by(c.id).with_for_update()).mappings())
 
 
-def _claim(connection: Connection, row: Any, lease_until: datetime) -> ClaimedRequest:
+def _claim(connection: Connection, row: Any, lease_until: datetime, claimant: str) -> ClaimedRequest:
     c = retrain_requests.c
-    claim = ClaimedRequest(row["id"], row["monitor"], row["reason"], str(uuid4()), row["attempts"] + 1)
+    token = f"{claimant}{uuid4()}"[:_TOKEN_LENGTH]
+    claim = ClaimedRequest(row["id"], row["monitor"], row["reason"], token, row["attempts"] + 1)
     change = {"state": "running", "token": claim.token, "lease_until": lease_until, "attempts": claim.attempts}
     connection.execute(update(retrain_requests).where(c.id == claim.id).values(change))
     is_pending = and_(c.monitor == claim.monitor, c.id != claim.id, c.state == "pending")

@@ -34,11 +34,16 @@ class RequestOutcome:
 
 
 def work_requests(
-    config: Config, store: Store, open_source: Callable[[str], Source], clock: Callable[[], datetime]
+    config: Config,
+    store: Store,
+    open_source: Callable[[str], Source],
+    clock: Callable[[], datetime],
+    claimant: str = "",
 ) -> list[RequestOutcome]:
     """Train every monitor for which a request waits, each once, and close the requests.
 
     A training that fails closes its requests as failed, and the next monitor has its turn.
+    A process that may be killed by another names itself as the claimant, so that the other can release its claims.
 
     Raises:
         StoreError: If the store is away; the request is picked up again once its lease has run out.
@@ -47,7 +52,7 @@ def work_requests(
     round_ = _TrainingRound(config, store, open_source, clock)
     outcomes = []
     for name, monitor in config.monitors.items():
-        claim = store.requests.claim(name, clock(), monitor.lease)
+        claim = store.requests.claim(name, clock(), monitor.lease, claimant)
         if claim is not None:
             outcomes.append(round_.serve(claim))
     return outcomes

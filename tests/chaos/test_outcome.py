@@ -1,8 +1,12 @@
 """The comparison after a round detects lost, duplicated and different rows."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
-from tests.chaos.outcome import Outcome, compare, messages_by_alert
+from sqlalchemy import create_engine, insert
+
+from schemas.tables import alerts
+from tests.chaos.outcome import Outcome, compare, messages_by_alert, wrong_deliveries
 from tests.chaos.rounds import plans
 
 EXPECTED = Outcome(
@@ -43,6 +47,39 @@ def test_messages_are_counted_by_incident_and_reason():
     worse = opened | {"title": "pump, a: has become severe (severity 90)"}
     event = {"title": "pump: drift", "message": "The records have drifted."}
     assert messages_by_alert([opened, opened, worse, event]) == {(7, "opened"): 2, (7, "escalated"): 1}
+
+
+def deliveries(tokens, *received):
+    """Return the wrong deliveries of alerts with these tokens; the incident of each is its number from 1."""
+    at = datetime(2026, 11, 29, tzinfo=UTC)
+    shared = {"monitor": "pump", "reason": "opened", "channel": "ops", "attempts": 1, "state": "sent"}
+    times = {"created_at": at, "next_try_at": at}
+    texts = {"title": "pump: anomalous", "body": ""}
+    rows = [shared | times | texts | {"incident_id": id_, "token": token} for id_, token in enumerate(tokens, 1)]
+    engine = create_engine("sqlite://")
+    alerts.create(engine)
+    with engine.begin() as connection:
+        connection.execute(insert(alerts), rows)
+        return wrong_deliveries(connection, received)
+
+
+def message(incident):
+    return {"title": "pump: anomalous", "message": f"See: plumbline incidents show {incident}"}
+
+
+def digest(count):
+    return {"title": f"Plumbline: {count} alerts in one message", "message": "See: plumbline incidents list"}
+
+
+def test_an_alert_arrives_as_often_as_it_was_attempted():
+    assert deliveries(["a", "b"], message(1), message(2)) == []
+    assert deliveries(["a", "b"], message(1)) == [(2, "opened", 1)]
+    assert deliveries(["a", "b"], message(1), message(2), message(2)) == [(2, "opened", 1)]
+
+
+def test_the_alerts_of_a_digest_arrive_with_it():
+    assert deliveries(["a", "b", "b"], message(1), digest(2)) == []
+    assert deliveries(["a", "b", "b"], message(1), digest(3)) == [(2, "opened", 1), (3, "opened", 1)]
 
 
 def test_rounds_have_all_kills_together():

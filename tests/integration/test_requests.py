@@ -109,6 +109,17 @@ def test_a_released_request_was_not_tried(store, now):
     assert store.requests.claim("pump", now, LEASE).attempts == 1
 
 
+def test_the_requests_of_a_claimant_that_has_ended_are_released_together(store, now):
+    first, second = (store.requests.add("pump", "api", now) for _ in range(2))
+    other = store.requests.add("fan", "api", now)
+    store.requests.claim("pump", now, LEASE, claimant="serve_a")
+    store.requests.claim("fan", now, LEASE, claimant="serve%a")
+    assert store.requests.release_all("serve_a") == 1
+    assert states(store) == {first: ("pending", None), second: ("pending", None)}
+    assert states(store, "fan") == {other: ("running", None)}
+    assert store.requests.claim("pump", now, LEASE).attempts == 1
+
+
 def test_a_row_with_the_monitors_name_alone_is_a_request(store, now):
     with writing(store.engine) as connection:
         connection.execute(text("INSERT INTO retrain_requests (monitor) VALUES ('pump')"))
