@@ -19,7 +19,9 @@ Form = Literal["number", "truth", "text", "time"]
 
 ANOMALY_SCORE = "anomaly_score"  # float64, higher is more anomalous
 P_VALUE = "p_value"  # float64 in (0, 1]
-SEVERITY = "severity"  # float64 in [0, 100], a fixed function of the p-value
+SEVERITY = (
+    "severity"  # float64 in [0, 100], a fixed function of the p-value, extrapolated beyond all calibration scores
+)
 THRESHOLD = "threshold"  # float64, a record is an anomaly above it
 IS_ANOMALY = "is_anomaly"  # bool
 SCORE_COLUMNS = (ANOMALY_SCORE, P_VALUE, SEVERITY, THRESHOLD, IS_ANOMALY)

@@ -6,9 +6,15 @@ for Outliers with Conformal p-values*, 2023). Ranks resolve no rate below 1 / (m
 extrapolates there with a generalised Pareto distribution (Siffer et al., *Anomaly Detection in Streams
 with Extreme Value Theory*, 2017), which is an assumption, not a guarantee. It is used only for scores
 above all calibration scores, and for rates that ranks cannot resolve.
+
+Severities are meant to order records that ranks cannot tell apart, so beyond the largest calibration score they
+follow a generalised Pareto law that is fitted to the largest calibration scores by weighted moments (Hosking &
+Wallis, *Parameter and Quantile Estimation for the Generalized Pareto Distribution*, 1987). P-values and thresholds do
+not use it.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -18,6 +24,8 @@ TAIL_SHARE = 0.1  # of the calibration scores: the largest, to which the tail is
 MIN_TAIL_SCORES = 20
 SMALLEST_P = 1e-12
 FULL_SEVERITY_P = 1e-6
+_MIN_LAW_SCORES = 5
+_SHAPES = (0.1, 0.9)  # of the law of severities: few scores may suggest any shape, and a shape of 0 spreads too little
 _ROUNDING = 1e-9  # a p-value and a level that are equal on paper may differ in the last bit
 
 
@@ -98,6 +106,43 @@ class Calibration:
         if self.tail is None:
             return np.asarray(by_rank)
         return np.where(at_least > 0, by_rank, np.minimum(by_rank, self.tail.p_values(scores)))
+
+    def severity(self, scores: np.ndarray) -> np.ndarray:
+        """Return (n,) severities of scores, in [0, 100]; beyond all calibration scores they are extrapolated."""
+        p_values = self.p_values(scores)
+        if self.tail is not None:
+            return severity(p_values)
+        return severity(np.maximum(p_values * self._beyond_all(np.asarray(scores)), SMALLEST_P))
+
+    def is_extrapolated(self, scores: np.ndarray) -> np.ndarray:
+        """Return (n,) bool: the scores above all calibration scores, whose severity is an extrapolation."""
+        return np.asarray(scores > self.scores[-1])
+
+    def highest_severity(self, score: float = np.inf) -> float:
+        """Return the severity of a score; the highest that this calibration can give by default."""
+        return float(self.severity(np.array([score]))[0])
+
+    def _beyond_all(self, scores: np.ndarray) -> np.ndarray:
+        """Return (n,) in [0, 1]: the share of records beyond all calibration scores that lie beyond each score."""
+        start, shape, scale = self._law_of_severities
+        if scale <= 0:
+            return np.ones(len(scores))
+        largest = self.scores[-1]
+        ratio = (1 + shape * (np.maximum(scores, largest) - start) / scale) / (1 + shape * (largest - start) / scale)
+        return np.asarray(np.exp(-np.log(ratio) / shape))
+
+    @cached_property
+    def _law_of_severities(self) -> tuple[float, float, float]:
+        """Return start, shape and scale of the Pareto law of the largest scores; a scale of 0 if they are all equal."""
+        size = min(max(_MIN_LAW_SCORES, int(TAIL_SHARE * len(self.scores))), len(self.scores) - 1)
+        if size < 1:
+            return 0.0, 1.0, 0.0
+        start = float(self.scores[-size - 1])
+        excesses = self.scores[-size:] - start
+        mean = float(excesses.mean())
+        weighted = float((excesses * (np.arange(size, 0, -1) - 0.5)).mean()) / size  # by the share of larger excesses
+        shape = float(np.clip(2 - mean / (mean - 2 * weighted), *_SHAPES)) if mean > 2 * weighted else _SHAPES[1]
+        return start, shape, mean * (1 - shape)
 
     def threshold(self, rate: float) -> float:
         """Return the score above which a record is an anomaly at a false-positive rate.

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from detector.core.about import About
-from detector.core.calibration import severity
 from detector.core.threshold_tracking import Trackers
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation, Features
 
@@ -101,7 +100,11 @@ class Scorer(Protocol):
 
 
 def score_frame(
-    index: pd.Index, scores: np.ndarray, p_values: np.ndarray, thresholds: np.ndarray | float
+    index: pd.Index,
+    scores: np.ndarray,
+    p_values: np.ndarray,
+    severities: np.ndarray,
+    thresholds: np.ndarray | float,
 ) -> pd.DataFrame:
     """Return the columns of `schemas.frames.SCORE_COLUMNS` for n scored records.
 
@@ -109,12 +112,13 @@ def score_frame(
         index: of the records.
         scores: (n,) anomaly scores, NaN for a record that is not scored.
         p_values: (n,) of the scores.
+        severities: (n,) of the scores.
         thresholds: (n,), or one for all records; a record with a score above its threshold is an anomaly.
     """
     columns = {
         ANOMALY_SCORE: scores,
         P_VALUE: p_values,
-        SEVERITY: severity(p_values),
+        SEVERITY: severities,
         THRESHOLD: thresholds,
         IS_ANOMALY: scores > thresholds,
     }

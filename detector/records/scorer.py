@@ -101,7 +101,8 @@ class RecordScorer:
         """
         scores = self.model.anomaly_score(records, self.threads)
         p_values = self.artifact.calibration.p_values(scores)
-        return score_frame(records.index, scores, p_values, self._threshold(scores, p_values))
+        severities = self.artifact.calibration.severity(scores)
+        return score_frame(records.index, scores, p_values, severities, self._threshold(scores, p_values))
 
     def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
         """Return the `top` causes of each of n scores, largest share first."""

@@ -197,15 +197,17 @@ class SeriesScorer:
         Raises:
             RecordsError: If an entity has no model, or the records lack features of the model.
         """
-        scores, p_values = np.full((2, len(records)), np.nan)
+        scores, p_values, severities = np.full((3, len(records)), np.nan)
         for segment in segments:
             entity_scores = self.model.scores(segment.entity, segment.series)[segment.own]
             scores[segment.rows] = entity_scores
-            p_values[segment.rows] = self.entity_threshold(segment.entity).calibration.p_values(entity_scores)
+            calibration = self.entity_threshold(segment.entity).calibration
+            p_values[segment.rows] = calibration.p_values(entity_scores)
+            severities[segment.rows] = calibration.severity(entity_scores)
         thresholds = np.full(len(scores), np.nan)
         for entity, rows in _rows_of_entities(segments).items():
             thresholds[rows] = self.thresholds(entity, scores[rows], trackers)
-        return score_frame(records.index, scores, p_values, thresholds)
+        return score_frame(records.index, scores, p_values, severities, thresholds)
 
     def explain(self, rows: np.ndarray, scores: np.ndarray, top: int, segments: Sequence[Segment]) -> list[Explanation]:
         """Return the `top` causes of each of n scores, largest share first.

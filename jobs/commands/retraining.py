@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 @click.option("--reason", default="command", show_default=True, help="Reason, as the request records it.")
 @click.option("--claimant", default="", hidden=True, help="The beginning of the tokens of this process's claims.")
 @with_app
-def retrain_command(
-    app: "App", out: "Output", monitor: str | None, work: bool, reason: str, claimant: str
-) -> None:
+def retrain_command(app: "App", out: "Output", monitor: str | None, work: bool, reason: str, claimant: str) -> None:
     """Queue a retrain request for MONITOR, which `serve` processes; or process every pending request, with --work."""
     if work == (monitor is not None):
         raise UsageError(

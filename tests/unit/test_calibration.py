@@ -9,6 +9,12 @@ from scipy.stats import binom, expon, false_discovery_control, genpareto, norm, 
 from detector.core.calibration import Calibration, benjamini_hochberg, f_beta_threshold, severity
 from schemas.errors import NotEnoughRecords, RateTooSmall, RecordsError
 
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
 scores_lists = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200)
 
 
@@ -123,6 +129,43 @@ def test_an_f_beta_threshold_without_anomalies_is_refused():
 def test_severity_falls_as_the_p_value_rises(p, q):
     low, high = severity(np.array([max(p, q), min(p, q)]))
     assert 0 <= low <= high <= 100
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=20, max_size=60), st.floats(-1e9, 1e9), st.floats(-1e9, 1e9))
+def test_severity_rises_with_the_score_also_beyond_all_calibration_scores(calibration_scores, a, b):
+    calibration = Calibration.fit(np.array(calibration_scores))
+    low, high = calibration.severity(np.array(sorted((a, b))))
+    assert 0 <= low <= high <= 100
+
+
+def test_within_the_calibration_scores_severity_follows_the_p_value(rng):
+    calibration = Calibration.fit(rng.gamma(2, size=400))
+    scores = calibration.scores
+    np.testing.assert_array_equal(calibration.severity(scores), severity(calibration.p_values(scores)))
+    assert not calibration.is_extrapolated(scores).any()
+
+
+@pytest.mark.parametrize(
+    ("draw", "arguments"), [("gamma", (2,)), ("normal", ()), ("lognormal", ()), ("standard_t", (3,))]
+)
+def test_the_extrapolated_severity_is_near_that_of_many_more_calibration_scores(draw, arguments, rng):
+    sample = getattr(rng, draw)
+    rare = np.quantile(sample(*arguments, size=500_000), 1 - 1e-4)
+    calibrations = [Calibration.fit(sample(*arguments, size=800)) for _ in range(20)]
+    severities = [calibration.highest_severity(rare) for calibration in calibrations]
+    assert all(calibration.highest_severity(calibration.scores[-1]) < 50 for calibration in calibrations)
+    assert abs(np.median(severities) - severity(np.array([1e-4]))[0]) < 15
+
+
+def test_every_severity_can_be_reached_though_the_calibration_scores_are_few(rng):
+    few = Calibration.fit(rng.normal(size=100))
+    assert few.highest_severity() == 100
+    assert few.highest_severity(few.scores[-1]) == severity(np.array([1 / 101 * 2]))[0]
+
+
+def test_calibration_scores_that_are_all_equal_allow_no_extrapolation():
+    calibration = Calibration.fit(np.ones(100))
+    assert calibration.highest_severity() == severity(np.array([1 / 101]))[0]
 
 
 p_value_lists = st.lists(st.integers(1, 1000).map(lambda rank: rank / 1000), min_size=1, max_size=100)
