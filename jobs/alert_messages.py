@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from jobs.store.alerts import AlertTexts, Message
+from jobs.store.alerts import AlertTexts, IncidentNews, Message
 from jobs.store.incident_summary import IncidentSummary
-from jobs.wording import cell, counted_noun, shown, utc
+from jobs.wording import cell, counted_noun, duration, shown, utc
 
 _MAX_TITLE_LENGTH = 150
 _MAX_VALUE_LENGTH = 80
@@ -16,20 +16,37 @@ _MIN_RELATIVE_SHARE = 0.05  # of the largest share; a feature with less is not l
 _MAX_TITLES_LISTED = 20
 
 
-def incident_message(monitor: str, incident_id: int, summary: IncidentSummary, reason: str) -> Message:
-    """Return the alert of an incident; `reason` is opened or escalated."""
-    subject = _subject(monitor, summary.entity)
-    verdict = "anomalous" if reason == "opened" else "has become severe"
+def incident_message(news: IncidentNews) -> Message:
+    """Return the alert of an incident."""
+    summary, number = news.summary, news.incident_id
+    title = f"{_subject(news.monitor, summary.entity)}: {_verdict(news)} (severity {summary.peak_severity:.0f})"
+    false_alarm = f"False alarm? plumbline incidents label {number} false_positive"
     lines = [
-        f"Monitor: {monitor}",
+        f"Monitor: {news.monitor}",
         *([f"Entity: {one_line(summary.entity)}"] if summary.entity is not None else []),
         f"Time: {_time_range(summary)}",
         f"Flagged: {counted_noun(summary.records, 'record')}",
         f"Severity: {summary.peak_severity:.0f} of 100, peak at {utc(summary.peak_time)}",
         *_cause_lines(summary.causes),
-        f"See: plumbline incidents show {incident_id}",
+        *([false_alarm] if news.reason != "ended" else []),
+        f"See: {news.link or f'plumbline incidents show {number}'}",
     ]
-    return Message(_title(f"{subject}: {verdict} (severity {summary.peak_severity:.0f})"), "\n".join(lines))
+    return Message(_title(title), "\n".join(lines))
+
+
+def _verdict(news: IncidentNews) -> str:
+    """Return what has happened, in a few words."""
+    summary = news.summary
+    lasted = duration((summary.end_time - summary.start_time).total_seconds())
+    verdicts = {
+        "opened": "anomalous again" if news.is_again else "anomalous",
+        "escalated": "has become severe",
+        "worse": "has become worse",
+        "new_cause": f"now also {', '.join(map(one_line, news.new_causes[:_MAX_CAUSES]))}",
+        "ended": f"normal again after {lasted}",
+        "reminder": f"still anomalous after {lasted}",
+    }
+    return verdicts[news.reason]
 
 
 def event_message(monitor: str | None, entity: str | None, kind: str, sentence: str, since: datetime | None) -> Message:

@@ -1,12 +1,25 @@
 """The rule of a monitor's configuration by which anomalies become incidents and alerts."""
 
-from jobs.store.alerts import AlertRule
-from jobs.store.incident_grouping import IncidentRule
+from jobs.alert_filter import QuietHours
+from jobs.store.alert_rule import AlertRule, IncidentRule
 from schemas.config import MonitorConfig
 
 
 def incident_rule(monitor: MonitorConfig) -> IncidentRule:
     """Return the rule of a monitor."""
     alert = monitor.alert
-    alerts = AlertRule(monitor.channels, alert.severity, alert.escalate_severity, alert.newest)
+    quiet = {"quiet_until": QuietHours.of(alert.quiet_hours, monitor.time_zone).end_after} if alert.quiet_hours else {}
+    alerts = AlertRule(
+        channels=monitor.channels,
+        severity=alert.severity,
+        escalate_severity=alert.escalate_severity,
+        newest=alert.newest,
+        on=alert.on,
+        worse_by=alert.worse_by,
+        remind_every=alert.remind_every,
+        records=alert.records,
+        routes=tuple((channel, route.severity) for route in alert.routes for channel in route.channels),
+        link=alert.link,
+        **quiet,
+    )
     return IncidentRule(monitor.incident_gap, alerts)

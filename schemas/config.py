@@ -289,7 +289,8 @@ class Config(Section):
     def _check_channels(self) -> "Config":
         configured = set(self.alerts.channels)
         for name, monitor in self.monitors.items():
-            if unknown := sorted(set(monitor.alert.channels or ()) - configured):
+            routed = {channel for route in monitor.alert.routes for channel in route.channels}
+            if unknown := sorted({*(monitor.alert.channels or ()), *routed} - configured):
                 listed = ", ".join(sorted(configured)) or "none"
                 msg = f"monitor {name!r} alerts the channel {unknown[0]!r}; the channels of [alerts] are: {listed}"
                 raise ValueError(msg)
@@ -392,7 +393,8 @@ def _with_channels(config: Config) -> Config:
     def spelled_out(monitor: MonitorConfig) -> MonitorConfig:
         named = monitor.alert.channels
         channels = tuple(dict.fromkeys(config.alerts.channels if named is None else named))
-        return monitor.model_copy(update={"alert": monitor.alert.model_copy(update={"channels": channels})})
+        changes = {"channels": channels, "link": monitor.alert.link or config.alerts.link}
+        return monitor.model_copy(update={"alert": monitor.alert.model_copy(update=changes)})
 
     return config.model_copy(update={"monitors": {name: spelled_out(item) for name, item in config.monitors.items()}})
 

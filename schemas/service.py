@@ -12,6 +12,10 @@ def _aware(value: datetime) -> datetime:
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
+_TIME_OF_DAY = r"([01][0-9]|2[0-3]):[0-5][0-9]"
+_QUIET_HOURS = rf"^{_TIME_OF_DAY}-{_TIME_OF_DAY}$"
+_LINK = r"^https?://[^\s]*\{id\}[^\s]*$"
+Link = Annotated[str, Field(pattern=_LINK)]
 Time = Annotated[datetime, AfterValidator(_aware)]
 
 
@@ -37,6 +41,8 @@ class AlertsConfig(Section):
 
     channels: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")], SecretStr] = Field({})
     """Name and Apprise address of each channel."""
+    link: Link | None = None
+    """Address of an incident's page for people, with {id} in place of its number; alerts link to it."""
     per_hour: int = Field(20, ge=1)
     """Maximum number of messages to a channel per hour; further ones are held back and sent as one digest."""
 
@@ -70,15 +76,45 @@ class DriftConfig(Section):
     """Population stability index at which a feature has drifted."""
 
 
+AlertOccasion = Literal["open", "worse", "new_cause", "end", "reminder"]
+
+
+class AlertRoute(Section):
+    """Channels that receive incidents from a severity on."""
+
+    severity: float = Field(ge=0, le=100)
+    """The peak severity from which the channels receive an incident."""
+    channels: tuple[str, ...] = Field(min_length=1)
+    """Names of channels."""
+
+
 class MonitorAlerts(Section):
-    """Which incidents of a monitor are reported, and to which channels."""
+    """Which incidents of a monitor are reported, on which occasions, and to which channels."""
 
     channels: tuple[str, ...] | None = None
     """Names of channels; all by default."""
     severity: float = Field(0.0, ge=0, le=100)
     """An incident is reported once its peak severity reaches this."""
     escalate_severity: float = Field(80.0, ge=0, le=100)
-    """It is reported again once its peak severity reaches this."""
+    """It is severe once its peak severity reaches this: reported again, and in quiet hours as well."""
+    on: tuple[AlertOccasion, ...] = ("open", "worse", "new_cause", "end")
+    """The occasions on which an incident is reported."""
+    worse_by: float = Field(3.0, gt=1)
+    """An incident is worse once its peak score is this many times the score last reported."""
+    remind_every: Duration = timedelta(days=1)
+    """How long an open incident stays unmentioned, for the occasion reminder."""
+    records: int = Field(1, ge=1)
+    """An incident is reported once it holds this many flagged records."""
+    direction: dict[str, Literal["up", "down"]] = Field({})
+    """Features that matter only above ("up") or below ("down") their expected value."""
+    ignore_below: dict[str, Annotated[float, Field(gt=0)]] = Field({})
+    """The smallest deviation from its expected value that matters, by feature and in its unit."""
+    quiet_hours: Annotated[str, Field(pattern=_QUIET_HOURS)] | None = None
+    """Time of day, such as "22:00-06:00", in which only severe incidents are reported at once; others wait."""
+    routes: tuple[AlertRoute, ...] = ()
+    """Channels that receive only incidents from a severity on; a channel without a route receives all."""
+    link: Link | None = None
+    """Address of an incident's page, with {id} in place of its number; by default that of [alerts]."""
     newest: Duration = timedelta(days=1)
     """Incidents that ended longer ago than this are not reported, so the first run over a long history stays quiet."""
 

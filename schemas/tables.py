@@ -64,7 +64,7 @@ Json = JSON().with_variant(postgresql.JSONB(), "postgresql")
 Blob = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only in INTEGER columns
 
-REVISION = "0004"  # of this schema; the store checks it without loading Alembic
+REVISION = "0005"  # of this schema; the store checks it without loading Alembic
 VERSION_TABLE = "plumbline_version"  # not Alembic's own name: the database may use Alembic itself
 
 models = Table(
@@ -167,6 +167,7 @@ anomalies = Table(
     Column("superseded_at", UtcDateTime),  # when a later scoring of the record no longer flagged it
     Column("incident_id", BigInteger),
     Column("is_muted", Boolean, nullable=False, server_default=false()),  # in a maintenance window
+    Column("held_back", String(16)),  # the rule that leaves it out of alerts
     CheckConstraint("label IN ('open', 'confirmed', 'false_positive', 'known')", name="label"),
     UniqueConstraint("monitor", "record_key", "model_id"),
     Index("ix_anomalies_batch_id", "batch_id"),
@@ -240,6 +241,8 @@ incidents = Table(
     Column("top_feature", String(255)),
     Column("causes", Json, nullable=False),
     Column("is_muted", Boolean, nullable=False, server_default=false()),
+    Column("alert_records", BigInteger, nullable=False, server_default="1"),  # neither muted nor left out by a rule
+    Column("held_back", String(16)),  # why no alert is sent
     Column("merged_into", BigInteger),
     Column("opened_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
@@ -286,9 +289,16 @@ alerts = Table(
     Column("lease_until", UtcDateTime),
     Column("sent_at", UtcDateTime),
     Column("error", Text),
-    CheckConstraint("reason IN ('opened', 'escalated', 'event')", name="reason"),
+    Column("number", Integer, nullable=False, server_default="0"),  # of earlier alerts for the same reason
+    Column("not_before", UtcDateTime),  # the end of quiet hours
+    Column("peak_severity", Double),
+    Column("peak_score", Double),
+    Column("causes", Json),  # the main causes that the alert names
+    CheckConstraint(
+        "reason IN ('opened', 'escalated', 'worse', 'new_cause', 'ended', 'reminder', 'event')", name="reason"
+    ),
     CheckConstraint("state IN ('pending', 'sending', 'sent', 'failed')", name="state"),
-    UniqueConstraint("incident_id", "reason", "channel"),
+    UniqueConstraint("incident_id", "reason", "number", "channel"),
     UniqueConstraint("event_id", "channel"),
     Index("ix_alerts_state", "state", "channel", "next_try_at"),
     Index("ix_alerts_channel_sent_at", "channel", "sent_at"),

@@ -2,6 +2,7 @@
 
 import itertools
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import insert, select, update
@@ -9,8 +10,8 @@ from sqlalchemy import insert, select, update
 from jobs.alert_messages import ALERT_TEXTS
 from jobs.databases import reading, writing
 from jobs.store import IncidentQuery
-from jobs.store.alerts import AlertRule
-from jobs.store.incident_grouping import IncidentRule, refresh_incidents
+from jobs.store.alert_rule import AlertRule, IncidentRule
+from jobs.store.incident_grouping import refresh_incidents
 from schemas.tables import alerts, anomalies, batches
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -23,7 +24,7 @@ class FlaggedRows:
     """Flagged rows of a monitor, written as scoring writes them."""
 
     def __init__(self, store, monitor, now):
-        self.store, self.monitor, self.now = store, monitor, now
+        self.store, self.monitor, self.now, self.rule = store, monitor, now, RULE
         self.keys = itertools.count()
         with writing(store.engine) as connection:
             model = connection.execute(select(anomalies.c.model_id)).scalar() or store.models.all()[0].id
@@ -34,11 +35,12 @@ class FlaggedRows:
     def add(self, *minutes, at=None, **what):
         self.write([self.row(START + minute * MINUTE, **what) for minute in minutes], at)
 
-    def row(self, time, entity="pump-1", *, score=9.0, severity=50.0, share=5.0, muted=False):
-        cause = {"feature": "flow", "share": share, "deviation": 2.0, "value": score, "expected": 1.0}
+    def row(self, time, entity="pump-1", *, score=9.0, severity=50.0, share=5.0, feature="flow", **flags):
+        cause = {"feature": feature, "share": share, "deviation": 2.0, "value": score, "expected": 1.0}
         numbers = {"anomaly_score": score, "severity": severity, "p_value": 0.01, "threshold": 4.0}
-        what = {"record_key": str(next(self.keys)), "record_time": time, "entity": entity, "is_muted": muted}
-        return self.shared | numbers | what | {"top_feature": "flow", "attribution": [cause]}
+        what = {"record_key": str(next(self.keys)), "record_time": time, "entity": entity}
+        flags = {"is_muted": flags.get("muted", False), "held_back": flags.get("held_back")}
+        return self.shared | numbers | what | flags | {"top_feature": feature, "attribution": [cause]}
 
     def write(self, rows, at=None):
         changed = [(row["entity"], row["record_time"] or self.now) for row in rows]
@@ -59,7 +61,14 @@ class FlaggedRows:
         by_entity = defaultdict(list)
         for entity, time in changed:
             by_entity[entity].append(time)
-        refresh_incidents(connection, self.monitor, by_entity, RULE, ALERT_TEXTS, at or self.now)
+        refresh_incidents(connection, self.monitor, by_entity, self.rule, ALERT_TEXTS, at or self.now)
+
+    def use(self, **settings):
+        """Change settings of the alerts."""
+        self.rule = replace(self.rule, alerts=replace(self.rule.alerts, **settings))
+
+    def follow_up(self, minute):
+        return self.store.incidents.follow_up(self.monitor, self.rule, START + minute * MINUTE)
 
     def incidents(self, **filters):
         return self.store.incidents.page(IncidentQuery(self.monitor, **filters))
@@ -82,3 +91,7 @@ class FlaggedRows:
         statement = select(c.incident_id, c.reason, c.channel).where(c.monitor == self.monitor).order_by(c.id)
         with reading(self.store.engine) as connection:
             return [tuple(row) for row in connection.execute(statement)]
+
+    def titles(self):
+        with reading(self.store.engine) as connection:
+            return list(connection.scalars(select(alerts.c.title).order_by(alerts.c.id)))

@@ -9,6 +9,7 @@ import pandas as pd
 
 from detector.core.scorer import BoundScorer
 from detector.series.segments import entities_of
+from jobs.alert_filter import held_back_by
 from jobs.maintenance import Maintenance
 from jobs.reading.typed_columns import keys_of
 from jobs.store.batch_result import Anomaly, BatchResult, HourCount, ThresholdChange, summed
@@ -98,6 +99,7 @@ def _anomalies(
             **{str(name): value for name, value in row.items()},
             explanation=cause,
             is_muted=maintenance.mutes(row["entity"], row["record_time"] or at),
+            held_back=held_back_by(monitor.alert, cause),
         )
         for row, cause in zip(columns.to_dict("records"), causes, strict=True)
     )

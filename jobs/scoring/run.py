@@ -102,7 +102,7 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
             if progress:
                 progress(Progress(counts["batches"], planned, counts["records"], counts["anomalies"]))
         watch_for_gap(source.monitor, source.name, store, clock())
-        store.incidents.end_quiet(source.name, clock() - source.monitor.incident_gap)
+        store.incidents.follow_up(source.name, incident_rule(source.monitor), clock())
         for failure in failures.values():
             raise failure
     return ScoringReport(monitor=source.name, **counts)

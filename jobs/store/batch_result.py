@@ -29,6 +29,8 @@ class Anomaly:
     explanation: Explanation
     is_muted: bool = False
     """Whether it lies in a maintenance window."""
+    held_back: str | None = None
+    """The rule that leaves it out of alerts."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ from operator import attrgetter
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
 
-from jobs.store.alerts import AlertRule, AlertTexts, IncidentChange, add_incident_alerts, withdraw_incident_alerts
+from jobs.store.alert_rule import IncidentChange, IncidentRule
+from jobs.store.alerts import AlertTexts
 from jobs.store.chunks import chunks
+from jobs.store.incident_alerts import IncidentAlerts, withdraw_incident_alerts
 from jobs.store.incident_summary import IncidentSummary, merge_nearby, summary_of_record
 from jobs.store.incidents import CURRENT_STATES
 from jobs.store.paging import columns_of
@@ -25,14 +27,6 @@ ChangedTimes = Mapping[str | None, Sequence[datetime]]
 
 The time of a row is its record time, or flagged_at if that is null. A row whose time has changed counts with both.
 """
-
-
-@dataclass(frozen=True)
-class IncidentRule:
-    """The longest pause inside an incident, and the rule of its alerts."""
-
-    gap: timedelta
-    alerts: AlertRule
 
 
 @dataclass(frozen=True)
@@ -147,7 +141,7 @@ def _ungrouped_rows(connection: Connection, refresh: _Refresh) -> list[Iterator[
 
 def _summaries(connection: Connection, condition: ColumnElement[bool]) -> Iterator[IncidentSummary]:
     c = anomalies.c
-    columns = (c.entity, _TIME, c.anomaly_score, c.severity, c.attribution, c.is_muted)
+    columns = (c.entity, _TIME, c.anomaly_score, c.severity, c.attribution, c.is_muted, c.held_back)
     statement = select(*columns).where(condition, c.superseded_at.is_(None)).order_by(_TIME, c.id)
     for row in connection.execute(statement, execution_options={"yield_per": _ROWS_PER_FETCH}):
         yield summary_of_record(*row)
@@ -166,25 +160,30 @@ def _write(
     by_entity: dict[str | None, list[_Existing]] = {}
     for incident in existing:
         by_entity.setdefault(incident.summary.entity, []).append(incident)
+    incident_alerts = IncidentAlerts(connection, refresh.monitor, refresh.rule.alerts, refresh.texts, refresh.at)
     surviving_ids: set[int] = set()
     for summary in summaries:
         overlapping = [part for part in by_entity.get(summary.entity, ()) if part.summary.overlaps(summary)]
         parts = sorted((part for part in overlapping if part.id not in surviving_ids), key=attrgetter("id"))
         surviving_ids |= {part.id for part in parts}
+        is_open = _is_open(summary, parts)
         incident_id = _write_one(connection, refresh, summary, parts)
         _assign_rows(connection, refresh, summary, incident_id, [part.id for part in overlapping])
         severity_before = max((part.summary.peak_severity for part in parts), default=None)
-        change = IncidentChange(incident_id, refresh.monitor, summary, severity_before)
-        add_incident_alerts(connection, change, refresh.rule.alerts, refresh.texts, refresh.at)
+        incident_alerts.add_change(IncidentChange(incident_id, summary, severity_before, is_open))
     return surviving_ids
+
+
+def _is_open(summary: IncidentSummary, parts: Sequence[_Existing]) -> bool:
+    """Return whether an incident is open: one of its parts was, or it has grown."""
+    has_grown = summary.records > sum(part.summary.records for part in parts)
+    return has_grown or any(part.state == "open" for part in parts)
 
 
 def _write_one(connection: Connection, refresh: _Refresh, summary: IncidentSummary, parts: Sequence[_Existing]) -> int:
     """Write an incident and return its id; of the incidents that it consists of, the oldest keeps its id."""
-    has_grown = summary.records > sum(part.summary.records for part in parts)
-    is_open = has_grown or any(part.state == "open" for part in parts)
     row = {name: getattr(summary, name) for name in _SUMMARY_COLUMNS} | {"top_feature": summary.top_feature}
-    row |= {"state": "open" if is_open else "ended", "updated_at": refresh.at}
+    row |= {"state": "open" if _is_open(summary, parts) else "ended", "updated_at": refresh.at}
     if not parts:
         row |= {"monitor": refresh.monitor, "opened_at": refresh.at}
         return int(connection.execute(insert(incidents).values(row).returning(incidents.c.id)).scalar_one())

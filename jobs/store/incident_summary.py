@@ -28,6 +28,8 @@ class IncidentSummary:
     """
     is_muted: bool
     """Whether every record lies in a maintenance window."""
+    alert_records: int = 1
+    """Number of records that may be alerted: outside maintenance windows, and not left out by a rule."""
 
     @property
     def top_feature(self) -> str | None:
@@ -47,6 +49,7 @@ class IncidentSummary:
             peak_severity=max(self.peak_severity, other.peak_severity),
             causes=_largest([*self.causes, *other.causes]),
             is_muted=self.is_muted and other.is_muted,
+            alert_records=self.alert_records + other.alert_records,
         )
 
     def overlaps(self, other: "IncidentSummary") -> bool:
@@ -55,17 +58,21 @@ class IncidentSummary:
         return self.entity == other.entity and is_same_time
 
 
-def summary_of_record(
+def summary_of_record(  # noqa: PLR0913, PLR0917 - one for each column of a flagged row
     entity: str | None,
     time: datetime,
     anomaly_score: float,
     severity: float,
     attribution: Iterable[Mapping[str, Any]],
     is_muted: bool,  # noqa: FBT001
+    held_back: str | None = None,
 ) -> IncidentSummary:
-    """Return the summary of one flagged record."""
+    """Return the summary of one flagged record; `held_back` is the rule that leaves it out of alerts."""
+    alert_records = int(not is_muted and held_back is None)
     causes = [{**cause, "time": time.isoformat()} for cause in attribution]
-    return IncidentSummary(entity, time, time, 1, anomaly_score, time, severity, _largest(causes), is_muted)
+    return IncidentSummary(
+        entity, time, time, 1, anomaly_score, time, severity, _largest(causes), is_muted, alert_records
+    )
 
 
 def merge_nearby(summaries: Iterable[IncidentSummary], gap: timedelta) -> list[IncidentSummary]:

@@ -4,17 +4,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import eq, ge, lt
-from typing import Any
+from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Engine, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, select, update
 
 from jobs.databases import reading, writing
+from jobs.store.alert_rule import IncidentRule
+from jobs.store.alerts import AlertTexts
 from jobs.store.anomalies import label_records, refuse_unknown_label
+from jobs.store.chunks import chunks
+from jobs.store.incident_alerts import IncidentAlerts
+from jobs.store.incident_summary import IncidentSummary
+from jobs.store.locking import lock_monitor
 from jobs.store.paging import columns_of, read_page
 from schemas.errors import UsageError
 from schemas.tables import anomalies, incidents
 
 CURRENT_STATES = ("open", "ended")
+_Open: TypeAlias = tuple[int, IncidentSummary]  # an open incident: its number and its summary
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,8 @@ class StoredIncident:
     """The largest share of each feature, with its value, expected value and time; largest first."""
     is_muted: bool
     """Whether every record lies in a maintenance window."""
+    held_back: str | None
+    """Why no channel is alerted: maintenance, rules, severity, records or age; None if one may be."""
     merged_into: int | None
     opened_at: datetime
     updated_at: datetime
@@ -68,10 +77,12 @@ class Incidents:
 
     Args:
         engine: of the store's database.
+        texts: write the texts of alerts.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, texts: AlertTexts) -> None:
         self.engine = engine
+        self._texts = texts
 
     def page(self, query: IncidentQuery) -> list[StoredIncident]:
         """Return a page of incidents, newest first."""
@@ -113,12 +124,41 @@ class Incidents:
             raise _nothing_to_label(self.get(incident_id))
         return labelled
 
-    def end_quiet(self, monitor: str, before: datetime) -> int:
-        """End the open incidents whose last record is older than a time, and return their number."""
+    def follow_up(self, monitor: str, rule: IncidentRule, at: datetime) -> int:
+        """End the open incidents that are quiet for the gap of a rule, and alert it; send reminders of the others.
+
+        Returns:
+            The number of incidents that have ended.
+        """
         c = incidents.c
-        is_quiet = (c.monitor == monitor, c.state == "open", c.end_time < before)
+        is_open = and_(c.monitor == monitor, c.state == "open")
+        with reading(self.engine) as connection:
+            if connection.execute(select(c.id).where(is_open).limit(1)).first() is None:
+                return 0
         with writing(self.engine) as connection:
-            return connection.execute(update(incidents).where(*is_quiet).values(state="ended")).rowcount
+            lock_monitor(connection, monitor)
+            incident_alerts = IncidentAlerts(connection, monitor, rule.alerts, self._texts, at)
+            ended, still_open = _split_by_end(connection, is_open, at - rule.gap)
+            for ids in chunks([incident_id for incident_id, _ in ended]):
+                connection.execute(update(incidents).where(c.id.in_(ids)).values(state="ended"))
+            for incident in ended:
+                incident_alerts.add_end(*incident)
+            for incident in still_open:
+                incident_alerts.add_reminder(*incident)
+        return len(ended)
+
+
+def _split_by_end(
+    connection: Connection, condition: ColumnElement[bool], before: datetime
+) -> tuple[list[_Open], list[_Open]]:
+    """Return id and summary of incidents: those whose last record is older than a time, and the others."""
+    ended: list[_Open] = []
+    others: list[_Open] = []
+    names = [column.name for column in columns_of(incidents, IncidentSummary)]
+    for row in connection.execute(select(incidents).where(condition).order_by(incidents.c.id)).mappings():
+        incident = (row["id"], IncidentSummary(**{name: row[name] for name in names}))
+        (ended if incident[1].end_time < before else others).append(incident)
+    return ended, others
 
 
 def _holds_label(incident_id: ColumnElement[int], label: str) -> ColumnElement[bool]:

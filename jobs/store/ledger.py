@@ -24,10 +24,11 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from jobs.databases import reading, writing
+from jobs.store.alert_rule import IncidentRule
 from jobs.store.alerts import AlertTexts
 from jobs.store.batch_result import BatchResult
 from jobs.store.dependent_batches import reopen_dependent_batches
-from jobs.store.incident_grouping import IncidentRule, refresh_incidents
+from jobs.store.incident_grouping import refresh_incidents
 from jobs.store.locking import lock_monitor
 from jobs.store.writing import Origin, write_result
 from schemas.errors import LostLease, StoreError

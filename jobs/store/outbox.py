@@ -90,7 +90,9 @@ def _is_due(at: datetime) -> ColumnElement[bool]:
     """
     c = alerts.c
     may_be_tried = or_(c.attempts == 0, c.next_try_at <= at)
-    return or_(and_(c.state == "pending", may_be_tried), and_(c.state == "sending", c.lease_until < at))
+    is_quiet_over = or_(c.not_before.is_(None), c.not_before <= at)
+    is_pending = and_(c.state == "pending", may_be_tried, is_quiet_over)
+    return or_(is_pending, and_(c.state == "sending", c.lease_until < at))
 
 
 def _is_ours(delivery: Delivery) -> ColumnElement[bool]:

@@ -67,7 +67,7 @@ class Store:
         self.requests = RetrainRequests(engine)
         self.feedback = FeedbackReader(engine)
         self.anomalies = Anomalies(engine)
-        self.incidents = Incidents(engine)
+        self.incidents = Incidents(engine, texts)
         self.events = Events(engine, event_log)
         self.drifts = Drifts(engine, event_log)
         self.outbox = Outbox(engine)

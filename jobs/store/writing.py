@@ -152,6 +152,7 @@ def _row(item: Anomaly) -> dict[str, Any]:
         "top_feature": item.explanation.top_feature,
         "attribution": [json_ready(cause.to_json()) for cause in item.explanation.causes],
         "is_muted": item.is_muted,
+        "held_back": item.held_back,
     }
 
 

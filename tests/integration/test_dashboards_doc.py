@@ -13,9 +13,8 @@ from jobs.importing.importing import import_file
 from jobs.join_view import create_join_view
 from jobs.reading.source import Source
 from jobs.store import Anomaly, AnomalyQuery, BatchResult, HourCount, NewModel
-from jobs.store.alerts import AlertRule
+from jobs.store.alert_rule import AlertRule, IncidentRule
 from jobs.store.drifts import DriftResponse, ProfileWindow
-from jobs.store.incident_grouping import IncidentRule
 from schemas.config import MonitorConfig
 from schemas.frames import Cause, Explanation
 from schemas.keys import KeyRange

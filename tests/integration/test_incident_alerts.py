@@ -74,3 +74,99 @@ def test_an_incident_is_not_alerted_again_when_an_older_mild_one_takes_it_over(r
     (whole,) = rows.incidents()
     assert (whole.records, whole.peak_severity, rows.alerted()) == (3, 50.0, alerted)
     assert alerted[0][0] != whole.id
+
+
+def reasons(rows):
+    return [reason for _, reason, _ in rows.alerted()]
+
+
+def test_a_score_several_times_higher_is_alerted_as_worse(rows):
+    for minute, score in enumerate((9.0, 20.0, 30.0, 60.0, 95.0)):
+        rows.add(minute, score=score)
+    assert reasons(rows) == ["opened", "worse", "worse"]
+
+
+def test_a_second_cause_is_alerted_once(rows):
+    rows.add(0)
+    rows.add(1, feature="pressure", share=1.0)
+    rows.add(2, feature="pressure", share=4.0)
+    rows.add(3, feature="pressure", share=5.0)
+    assert reasons(rows) == ["opened", "new_cause"]
+    assert "now also pressure" in rows.titles()[-1]
+
+
+def test_the_end_of_an_incident_is_alerted_once_and_again_if_it_had_opened_again(rows):
+    rows.add(0, 5)
+    assert rows.follow_up(5 + 15) == 0
+    assert rows.follow_up(5 + 16) == 1
+    assert rows.follow_up(5 + 17) == 0
+    assert reasons(rows) == ["opened", "ended"]
+    assert "normal again after 5 min" in rows.titles()[-1]
+    rows.add(15)
+    assert rows.follow_up(60) == 1
+    assert reasons(rows) == ["opened", "ended", "opened", "ended"]
+    assert "anomalous again" in rows.titles()[2]
+
+
+def test_an_incident_that_no_channel_heard_of_ends_without_an_alert(rows):
+    rows.add(0, severity=10.0)
+    rows.add(30, muted=True)
+    assert rows.follow_up(90) == 2
+    assert rows.alerted() == []
+
+
+def test_an_open_incident_is_mentioned_again_after_a_time(rows):
+    rows.use(on=("open", "reminder"), remind_every=10 * MINUTE)
+    rows.add(0, at=START)
+    rows.add(12, at=START + 12 * MINUTE)
+    for minute in (9, 13, 14, 22, 24):
+        rows.follow_up(minute)
+    assert reasons(rows) == ["opened", "reminder", "reminder"]
+
+
+def test_only_the_chosen_occasions_are_alerted(rows):
+    rows.use(on=("worse",))
+    rows.add(0)
+    rows.add(1, feature="pressure")
+    rows.add(2, severity=90.0)
+    rows.follow_up(90)
+    assert reasons(rows) == ["escalated"]
+
+
+def test_an_incident_is_alerted_once_it_holds_enough_records(rows):
+    rows.use(records=3)
+    rows.add(0, held_back="direction")
+    rows.add(1, 2)
+    (incident,) = rows.incidents()
+    assert (rows.alerted(), incident.held_back) == ([], "records")
+    rows.add(3)
+    (incident,) = rows.incidents()
+    assert (reasons(rows), incident.held_back) == (["opened"], None)
+
+
+def test_an_incident_whose_records_are_all_left_out_by_rules_is_not_alerted(rows):
+    rows.add(0, 1, held_back="ignore_below")
+    assert [incident.held_back for incident in rows.incidents()] == ["rules"]
+    rows.add(2)
+    assert reasons(rows) == ["opened"]
+
+
+def test_a_channel_with_a_route_receives_severe_incidents_only(rows):
+    rows.use(channels=("ops", "pager"), routes=(("pager", 80.0),))
+    rows.add(0)
+    rows.add(1, severity=85.0)
+    assert [(reason, channel) for _, reason, channel in rows.alerted()] == [
+        ("opened", "ops"),
+        ("escalated", "ops"),
+        ("opened", "pager"),
+    ]
+
+
+def test_in_quiet_hours_mild_incidents_wait_and_severe_ones_do_not(rows, now):
+    rows.use(quiet_until=lambda at: at + 60 * MINUTE)
+    rows.add(0)
+    outbox = rows.store.outbox
+    assert outbox.claim("ops", 20, now + MINUTE, MINUTE) is None
+    rows.add(1, severity=85.0)
+    assert "severe" in outbox.claim("ops", 20, now + MINUTE, MINUTE).messages[0].title
+    assert outbox.claim("ops", 20, now + 61 * MINUTE, MINUTE) is not None

@@ -5,7 +5,7 @@ import pytest
 from detector.records.card import RecordCard
 from jobs.store import AnomalyQuery, NewModel
 from schemas.errors import UsageError
-from tests.flagged_rows import MINUTE, START, FlaggedRows
+from tests.flagged_rows import GAP, MINUTE, RULE, START, FlaggedRows
 
 
 @pytest.fixture
@@ -16,14 +16,14 @@ def rows(store, now):
 
 def test_an_incident_ends_by_the_clock_and_opens_again_when_it_grows(rows, now):
     rows.add(0)
-    assert rows.store.incidents.end_quiet("pump", START) == 0
-    assert rows.store.incidents.end_quiet("pump", START + MINUTE) == 1
+    assert rows.store.incidents.follow_up("pump", RULE, START + GAP) == 0
+    assert rows.store.incidents.follow_up("pump", RULE, START + GAP + MINUTE) == 1
     assert [incident.state for incident in rows.incidents()] == ["ended"]
     rows.change(rows.stored()[0], severity=60.0)
     assert [incident.state for incident in rows.incidents()] == ["ended"]
     rows.add(5)
     assert [incident.state for incident in rows.incidents()] == ["open"]
-    assert rows.store.incidents.end_quiet("boiler", now) == 0
+    assert rows.store.incidents.follow_up("boiler", RULE, now) == 0
 
 
 def test_labelling_an_incident_labels_its_current_rows(rows, now):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobs.alert_messages import digest_message, event_message, incident_message, one_line
+from jobs.store.alerts import IncidentNews
 from jobs.store.incident_summary import summary_of_record
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -21,7 +22,7 @@ def summary(entity="pump-3", feature="flow_lpm", value=12.25):
 
 
 def test_the_alert_of_an_incident_has_its_entity_time_severity_and_causes():
-    message = incident_message("pump", 7, summary(), "opened")
+    message = incident_message(IncidentNews("pump", 7, summary(), "opened"))
     assert message.title == "pump, pump-3: anomalous (severity 85)"
     assert message.body.split("\n") == [
         "Monitor: pump",
@@ -32,13 +33,14 @@ def test_the_alert_of_an_incident_has_its_entity_time_severity_and_causes():
         "Causes:",
         "- flow_lpm: 12.25, expected 60",
         "- mode: null, expected high",
+        "False alarm? plumbline incidents label 7 false_positive",
         "See: plumbline incidents show 7",
     ]
 
 
 def test_the_alert_of_an_incident_without_entity_or_causes_omits_them():
     alone = summary_of_record(None, NOON, 9.0, 50.0, [], False)
-    message = incident_message("pump", 7, alone, "escalated")
+    message = incident_message(IncidentNews("pump", 7, alone, "escalated"))
     assert message.title == "pump: has become severe (severity 50)"
     assert "Time: 2026-03-01 12:00:00 UTC\nFlagged: 1 record\n" in message.body
     assert not {"Entity", "Causes"} & set(message.body.replace(":", " ").split())
@@ -48,7 +50,9 @@ def test_the_alert_of_an_incident_without_entity_or_causes_omits_them():
     "hostile", ["pump\r\nBcc: all@example.org", "a\u2028b\x00\x1b[31m", "x" * 100_000, "\u202eevil"]
 )
 def test_hostile_names_and_values_stay_in_their_line(hostile):
-    plain, message = (incident_message("pump", 7, summary(text, text, text), "opened") for text in ("a", hostile))
+    plain, message = (
+        incident_message(IncidentNews("pump", 7, summary(text, text, text), "opened")) for text in ("a", hostile)
+    )
     assert message.body.count("\n") == plain.body.count("\n")
     assert message.title.isprintable()
     assert all(line.isprintable() for line in message.body.split("\n"))

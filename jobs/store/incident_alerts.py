@@ -1,0 +1,105 @@
+"""Alerts of incidents, written to the outbox with the change that they report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, or_, select, update
+
+from jobs.store.alert_rule import AlertRule, IncidentChange, Reason, SentAlert, main_causes, new_causes, reason_for
+from jobs.store.alerts import AlertTexts, IncidentNews, insert_alert
+from jobs.store.incident_summary import IncidentSummary
+from schemas.tables import alerts, incidents
+
+_NOT_REPORTED = {"maintenance", "rules", "age"}  # reasons for which the end of an incident is not reported either
+
+
+@dataclass(frozen=True)
+class IncidentAlerts:
+    """Writes the alerts of a monitor's incidents, in an open transaction.
+
+    Attributes:
+        connection: in a transaction that holds the lock of the monitor.
+        monitor: its name.
+        rule: of the monitor.
+        texts: write the texts of alerts.
+        at: the time now.
+    """
+
+    connection: Connection
+    monitor: str
+    rule: AlertRule
+    texts: AlertTexts
+    at: datetime
+
+    def add_change(self, change: IncidentChange) -> None:
+        """Alert that an incident opened, became worse, or has a new cause, once for each channel and occasion."""
+        summary = change.summary
+        held_back = self.rule.held_back(summary, self.at)
+        self._record_held_back(change.incident_id, held_back)
+        if held_back is not None:
+            return
+        for channel, sent in self._sent(change.incident_id, self.rule.channels).items():
+            if summary.peak_severity < self.rule.severity_of(channel):
+                continue
+            reason = reason_for(change, self.rule, sent)
+            if reason is not None:
+                self._add(change.incident_id, summary, reason, channel, sent)
+
+    def add_end(self, incident_id: int, summary: IncidentSummary) -> None:
+        """Alert that an incident has ended, to the channels that heard of it."""
+        if "end" in self.rule.on and self.rule.held_back(summary, self.at) not in _NOT_REPORTED:
+            for channel, sent in self._sent(incident_id, self.rule.channels).items():
+                if sent:
+                    self._add(incident_id, summary, "ended", channel, sent)
+
+    def add_reminder(self, incident_id: int, summary: IncidentSummary) -> None:
+        """Remind the channels that heard of an open incident, if they have heard nothing more for a time."""
+        if "reminder" in self.rule.on and self.rule.held_back(summary, self.at) is None:
+            for channel, sent in self._sent(incident_id, self.rule.channels).items():
+                if sent and sent[-1].created_at <= self.at - self.rule.remind_every:
+                    self._add(incident_id, summary, "reminder", channel, sent)
+
+    def _record_held_back(self, incident_id: int, reason: str | None) -> None:
+        c = incidents.c
+        is_changed = c.held_back.is_distinct_from(reason)
+        self.connection.execute(update(incidents).where(c.id == incident_id, is_changed).values(held_back=reason))
+
+    def _sent(self, incident_id: int, channels: Sequence[str]) -> Mapping[str, list[SentAlert]]:
+        """Return the alerts of an incident and of those merged into it, by channel, oldest first."""
+        a, c = alerts.c, incidents.c
+        columns = (a.channel, a.reason, a.created_at, a.peak_severity, a.peak_score, a.causes)
+        is_about = or_(
+            a.incident_id == incident_id, a.incident_id.in_(select(c.id).where(c.merged_into == incident_id))
+        )
+        rows = self.connection.execute(select(*columns).where(is_about).order_by(a.id))
+        sent: dict[str, list[SentAlert]] = {channel: [] for channel in channels}
+        for row in rows:
+            if row.channel in sent:
+                sent[row.channel].append(SentAlert(*row))
+        return sent
+
+    def _add(
+        self, incident_id: int, summary: IncidentSummary, reason: Reason, channel: str, sent: Sequence[SentAlert]
+    ) -> None:
+        link = self.rule.link.replace("{id}", str(incident_id)) if self.rule.link else None
+        causes = new_causes(summary, sent) if reason == "new_cause" else []
+        number = sum(alert.reason == reason for alert in sent)
+        news = IncidentNews(self.monitor, incident_id, summary, reason, tuple(causes), link, number > 0)
+        subject = {
+            "monitor": self.monitor,
+            "incident_id": incident_id,
+            "reason": reason,
+            "number": number,
+            "peak_severity": summary.peak_severity,
+            "peak_score": summary.peak_score,
+            "causes": main_causes(summary),
+            "not_before": self.rule.not_before(summary, self.at),
+        }
+        insert_alert(self.connection, subject, channel, self.texts.incident(news), self.at)
+
+
+def withdraw_incident_alerts(connection: Connection, incident_ids: Sequence[int]) -> None:
+    """Delete the pending alerts of incidents that no longer exist."""
+    c = alerts.c
+    connection.execute(delete(alerts).where(c.incident_id.in_(incident_ids), c.state == "pending"))
