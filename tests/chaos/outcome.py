@@ -11,6 +11,12 @@ from schemas.tables import alerts, anomalies, batch_hours, batches, incidents, s
 from tests.chaos.feeder import TABLE
 
 _MAX_SHOWN = 3
+_REASONS = {
+    "has become severe": "escalated",
+    "has become worse": "worse",
+    "now also": "new_cause",
+    "normal again": "ended",
+}
 _DIGEST = re.compile(r"([\d,]+) alerts in one message$")
 _KEYS = {"scores": 1, "anomalies": 1, "incidents": 2, "hours": 1}  # number of columns that identify a row
 
@@ -167,19 +173,21 @@ def wrong_deliveries(connection, received):
 
     The titles in a digest do not name their incidents, so its alerts are checked by their number.
     """
-    arrived = messages_by_alert(received)
     titles = [_DIGEST.search(body["title"]) for body in received]
     digests = {int(title[1].replace(",", "")) for title in titles if title is not None}
     sizes = Counter(connection.scalars(select(alerts.c.token)))
-    c = alerts.c
-    rows = connection.execute(select(c.incident_id, c.reason, c.attempts, c.token).where(c.incident_id.is_not(None)))
-    return [tuple(row)[:3] for row in rows if not _is_delivered(row, sizes[row.token], arrived, digests)]
-
-
-def _is_delivered(row, alerts_in_message, arrived, digests):
-    if alerts_in_message > 1:
-        return alerts_in_message in digests
-    return 1 <= arrived[row.incident_id, row.reason] <= row.attempts
+    arrived = messages_by_alert(received)
+    alone, lost = Counter(), []
+    attempts = Counter()
+    for row in connection.execute(select(alerts).where(alerts.c.incident_id.is_not(None)).order_by(alerts.c.id)):
+        alert = (row.incident_id, row.reason)
+        attempts[alert] += row.attempts
+        if sizes[row.token] == 1:
+            alone[alert] += 1
+        elif sizes[row.token] not in digests:
+            lost.append((*alert, row.attempts))
+    wrong = [alert for alert in alone if not alone[alert] <= arrived[alert] <= attempts[alert]]
+    return [*((*alert, attempts[alert]) for alert in wrong), *lost]
 
 
 def messages_by_alert(received):
@@ -188,5 +196,6 @@ def messages_by_alert(received):
     for body in received:
         number = re.search(r"incidents show (\d+)$", body["message"])
         if number is not None:
-            messages[int(number[1]), "escalated" if "has become severe" in body["title"] else "opened"] += 1
+            reasons = (reason for words, reason in _REASONS.items() if words in body["title"])
+            messages[int(number[1]), next(reasons, "opened")] += 1
     return messages
