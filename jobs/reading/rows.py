@@ -170,7 +170,7 @@ def expressions(table: WatchedTable, monitor: MonitorConfig, *, with_label: bool
 
 def concatenated(pages: list[pd.DataFrame]) -> pd.DataFrame:
     """Concatenate frames; a column of integers stays one if it is all missing in a frame."""
-    frame = pd.concat(pages, ignore_index=pages[0].index.nlevels == 1 and pages[0].index.names == [None])
+    frame = pd.concat(pages, ignore_index=not isinstance(pages[0].index, pd.MultiIndex))
     nullable = [name for name in frame if frame[name].dtype == "Float64"]
     return frame.astype(dict.fromkeys(nullable, "float64"))
 

@@ -57,14 +57,17 @@ def typed(frame: pd.DataFrame, name: str, monitor: MonitorConfig) -> pd.DataFram
             raise SourceError(_unfit_sentence(unfit, name, column, keys)) from None
     records = pd.DataFrame(columns)
     if conversions.keys() & set(monitor.key):  # a converted time is no longer the exact key: the index keeps it
-        records.index = pd.MultiIndex.from_frame(keys)
+        # Levels without names: a level that shares its name with a column makes pandas refuse to sort and to group.
+        records.index = pd.MultiIndex.from_frame(keys, names=[None] * keys.shape[1])
     return records
 
 
 def keys_of(frame: pd.DataFrame, key_columns: Sequence[str]) -> list[Key]:
     """Return the exact keys of the records of a frame, in its order."""
-    levels = frame.index.names
-    parts = [frame.index.get_level_values(name).to_series() if name in levels else frame[name] for name in key_columns]
+    if isinstance(frame.index, pd.MultiIndex):
+        parts = [frame.index.get_level_values(level).to_series() for level in range(len(key_columns))]
+    else:
+        parts = [frame[name] for name in key_columns]
     return list(zip(*(_exact(part) for part in parts), strict=True))
 
 
