@@ -1,6 +1,6 @@
 """Reads the rows of a statement without those that cannot be read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,6 +17,16 @@ from schemas.unreadable import UnreadableRecord
 
 LeftOut: TypeAlias = "list[UnreadableRecord] | None"
 """Gets the records that are left out because they cannot be read; None if such a record is an error."""
+
+
+_FEW_TRAINING_RECORDS = 10
+_FEW_TRAINING_SHARE = 0.1
+
+
+def are_few(left_out: Sequence[UnreadableRecord], readable: int) -> bool:
+    """Return whether so few records cannot be read that a model can be trained without them."""
+    share = _FEW_TRAINING_SHARE * (readable + len(left_out))
+    return readable > 0 and len(left_out) <= max(_FEW_TRAINING_RECORDS, share)
 
 
 @dataclass(frozen=True)
