@@ -1,6 +1,7 @@
 """Reads the rows of a statement without those that cannot be read."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -89,7 +90,25 @@ class TolerantReader:
         try:
             return self.fetch(statement), []
         except SourceError as exc:
-            return Isolation(self.table, self.fetch, statement, exc).read(found)
+            failure, exact = exc, self._exact(statement)
+        if exact is not None:
+            with suppress(SourceError):
+                return self.fetch(exact), []
+        return Isolation(self.table, self.fetch, statement if exact is None else exact, failure).read(found)
+
+    def _exact(self, statement: Select[Any]) -> Select[Any] | None:
+        """Return the statement with numbers as the database holds them; None if it reads them so already."""
+        if self.table.records not in statement.get_final_froms():
+            return None
+        columns, numbers = [], {self.monitor.label, *self.monitor.features.holding("number", "truth")}
+        for column in statement.selected_columns:
+            name = str(column.key)
+            watched = self.table.columns[name] if name in numbers and name not in self.monitor.key else None
+            exact = (
+                None if watched is None else self.table.dialect.exact_number(self.table.records.c[name], watched.family)
+            )
+            columns.append(column if exact is None else exact)
+        return statement.with_only_columns(*columns)
 
     def _kept(self, rows: pd.DataFrame, found: list[UnreadableRecord]) -> list[bool]:
         unreadable = {item.key for item in found}
