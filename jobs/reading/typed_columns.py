@@ -190,7 +190,7 @@ def _fault(keys: pd.DataFrame, position: int, column: str, reason: _Unfit, value
 
 def _shown(value: Any) -> str:
     if isinstance(value, Decimal):
-        return f"{value:.6g}" if value.is_finite() else str(value)
+        return f"{value.normalize():.6g}" if value.is_finite() else str(value)
     return abridged(repr(value.item() if isinstance(value, np.generic) else value))
 
 

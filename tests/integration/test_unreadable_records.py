@@ -108,7 +108,7 @@ def test_a_training_leaves_few_out_and_refuses_many(plain, now):
     assert len(normal.records) == 58
     ((reason, count),) = normal.left_out.items()
     assert count == 2
-    assert reason.startswith("that cannot be read: 11 (flow holds ")
+    assert reason.startswith("that cannot be read: 12 (flow holds ")
     plain.spoil(*range(20, 50))
     with pytest.raises(RecordsError, match=r"32 of 60 normal records cannot be read\. Column 'flow'"):
         read_training_set(source, feedback, now)
