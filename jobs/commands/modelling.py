@@ -96,6 +96,9 @@ def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None
     if report.rescored:
         late = counted_noun(report.late_records, "record")
         out.line(f"{report.rescored:,} of the batches had been scored before; {late} came late.")
+    if report.unreadable_records:
+        unreadable = counted_noun(report.unreadable_records, "record")
+        out.line(f"{unreadable} cannot be read and wait for a correction: plumbline status")
     if report.too_late_records:
         late = counted_noun(report.too_late_records, "record")
         out.line(f"{late} came later than `late_after` and were not scored: plumbline rescore {report.monitor}")

@@ -30,9 +30,9 @@ _FEATURES: dict[Family, Role] = {
     "decimal": "numeric",
     "boolean": "boolean",
     "text": "categorical",
+    "enum": "categorical",
 }
 _TIMES: set[Family] = {"instant", "timestamp"}
-_UNORDERED: set[Family] = {"float", "boolean", "uuid", "other"}
 _TIME_NAME = re.compile(r"_at$|^(date)?_?time|(time|timestamp|date|_ts)$|^(created|recorded|ts$)", re.IGNORECASE)
 _ID_NAME = re.compile(r"(^|_|[a-z])(Id|ID)$|(^|_|\s)(id|key|uuid|guid)$")
 _LABEL_NAME = re.compile(
@@ -155,7 +155,8 @@ def _ordered_primary_key(connection: Connection, described: WatchedTable, table:
             f"The table {table!r} has no primary key. Name a column that is unique, never null, and grows with each "
             f"new record: --key COLUMN. It has: {', '.join(described.columns)}."
         )
-    unordered = next((name for name in primary if described.columns[name].family in _UNORDERED), None)
+    no_keys = {*described.dialect.unordered_families, "uuid"}
+    unordered = next((name for name in primary if described.columns[name].family in no_keys), None)
     if unordered is not None:
         kind = described.columns[unordered].type.lower()
         raise UsageError(
