@@ -119,4 +119,10 @@ def import_command(
     )
     records = counted_noun(report.rows, "record")
     sentence = f"Imported {records} into {report.table} (key {report.key}{added}).{zones}"
-    out.result(report, lambda: out.line(sentence))
+
+    def show() -> None:
+        out.line(sentence)
+        rows = [(name, type_, "; ".join(report.notes.get(name, ()))) for name, type_ in report.columns.items()]
+        out.table(("column", "type", "note"), rows)
+
+    out.result(report, show)
