@@ -194,6 +194,10 @@ class Dialect:
             names = list(result.keys())
         return [(name, "") for name in names]
 
+    def enumerated_types(self, connection: Connection) -> frozenset[str]:  # noqa: ARG002
+        """Return the names of declared types whose values are a fixed list of texts."""
+        return frozenset()
+
     def primary_key(self, connection: Connection, table: TableClause) -> tuple[str, ...]:
         """Return the columns of a table's primary key; none if it has no primary key."""
         return tuple(inspect(connection).get_pk_constraint(table.name, table.schema)["constrained_columns"])

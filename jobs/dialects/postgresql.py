@@ -79,6 +79,11 @@ class PostgreSQL(Dialect):
             for name, number in zip(names, numbers, strict=True)
         ]
 
+    def enumerated_types(self, connection: Connection) -> frozenset[str]:
+        """Return the names of enumerated types as `format_type` writes them."""
+        names = select(func.format_type(_PG_TYPE.c.oid, None)).where(_PG_TYPE.c.typtype == "e")
+        return frozenset(connection.scalars(names))
+
     def open_reader(self, engine: Engine) -> Reader | None:
         """Return a reader through ADBC."""
         from jobs.dialects.arrow_reader import ArrowReader
@@ -177,6 +182,7 @@ class TypedTimes:
         return None
 
 
+_PG_TYPE = table("pg_type", column("oid"), column("typtype"), schema="pg_catalog")
 _VIEW_TABLE_USAGE = table(
     "view_table_usage",
     *(column(name) for name in ("view_schema", "view_name", "table_schema", "table_name")),
