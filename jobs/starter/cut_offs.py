@@ -1,6 +1,7 @@
 """Proposes up to when records are normal, so that newer ones show how the monitor would do."""
 
 import math
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +18,7 @@ TRAINING_SHARE = 0.8  # of the records, the oldest; the others are left for fore
 MIN_RECORDS = 100  # below which every record is needed for training
 _MIN_UNITS_LEFT = 5  # days or hours after the cut-off, for one that is a full day or hour
 _DATE_LENGTH = len("2026-01-31")
-_DASHED_DATE = r"^\d{4}-\d{2}-\d{2}([ T]|$)"
+_DASHED_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]|$)")
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _quantile(connection: Connection, sample: Sample, name: str) -> Any:
     times = sample.times(name)
     wanted = times.min() + TRAINING_SHARE * (times.max() - times.min())
     if isinstance(values.iloc[0], str):  # in the form in which the table has its times
-        return sample.records[name][(times - wanted).abs().idxmin()]
+        return f"{wanted:%Y-%m-%d}" if _is_dashed(values.iloc[0]) else values[(times - wanted).abs().idxmin()]
     return wanted.to_pydatetime()
 
 
@@ -90,9 +91,14 @@ def _exact_quantile(connection: Connection, table: WatchedTable, name: str) -> A
 
 
 def _shortened(text: str, left: timedelta) -> str:
-    """Return a time as text, without its time of day if many days are left after it."""
-    is_dashed = pd.Series([text]).str.match(_DASHED_DATE).iloc[0]
-    return text[:_DATE_LENGTH] if is_dashed and left >= timedelta(days=_MIN_UNITS_LEFT) else text
+    """Return a time as text, without its time of day if many days are left after it; texts before it stay before."""
+    if not _is_dashed(text):
+        return text
+    return text[:_DATE_LENGTH] if left >= timedelta(days=_MIN_UNITS_LEFT) else re.sub(r"\.0+$", "", text)
+
+
+def _is_dashed(text: str) -> bool:
+    return _DASHED_DATE.match(text) is not None
 
 
 def _rounded(cut: datetime, left: timedelta) -> datetime:

@@ -43,14 +43,21 @@ class Readings:
     entities: int
 
 
-def is_thing(name: str) -> bool:
+def is_thing(name: str, *, needs_id: bool = False) -> bool:
     """Return whether a column is what a record is about, by its name.
 
-    >>> [is_thing(name) for name in ("pump", "machine_id", "customerId", "card_present", "order_id", "mode")]
+    Args:
+        name: of the column.
+        needs_id: whether the name must end like that of an id: a number named `battery` is a measurement.
+
+    >>> [is_thing(name) for name in ("pump", "source_ip", "customerId", "card_present", "order_id", "zip")]
     [True, True, True, False, False, False]
+    >>> is_thing("battery", needs_id=True), is_thing("machine_id", needs_id=True)
+    (False, True)
     """
-    rest = _THING.sub("", _ID.sub("", name), count=1).strip("_ ")
-    return _THING.search(name) is not None and len(rest) <= 1
+    thing = _ID.sub("", name)
+    last_word = re.split(r"[_\s.-]|(?<=[a-z])(?=[A-Z])", thing)[-1]
+    return _THING.fullmatch(last_word) is not None and (thing != name or not needs_id)
 
 
 def find_readings(sample: Sample, time: str, named: str | None) -> Readings | None:
@@ -76,7 +83,7 @@ def find_readings(sample: Sample, time: str, named: str | None) -> Readings | No
 def find_entity(sample: Sample, *taken: str | None) -> str | None:
     """Return the column of what a record is about, if several records are about the same; None if there is none."""
     for column in sample.columns(*taken):
-        if is_thing(column.name) and _is_nameable(sample, column.name):
+        if _is_named(sample, column.name) and _is_nameable(sample, column.name):
             texts = sample.texts(column.name).dropna()
             if 1 < texts.nunique() <= len(texts) / MIN_RECORDS_PER_ENTITY:
                 return column.name
@@ -84,7 +91,10 @@ def find_entity(sample: Sample, *taken: str | None) -> str | None:
 
 
 def _is_named(sample: Sample, name: str | None) -> bool:
-    return name is not None and (name in sample.table.key or is_thing(name))
+    if name is None:
+        return False
+    is_number = sample.table.columns[name].family not in {"text", "uuid"} and name not in sample.enumerations
+    return name in sample.table.key or is_thing(name, needs_id=is_number)
 
 
 def _candidates(sample: Sample, time: str) -> Iterator[str]:

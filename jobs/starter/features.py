@@ -102,19 +102,19 @@ def propose_features(context: Context, taken: set[str | None], decided: dict[str
         RecordsError: If no column is a feature.
     """
     features: dict[Role, list[str]] = {"numeric": [], "boolean": [], "categorical": []}
-    left_out, constants = dict(decided), dict[str, Role]()
+    left_out, doubtful = dict(decided), dict[str, Role]()
     for column in context.sample.columns(*taken, *decided):
         try:
             role = _role(context, column)
         except _LeftOut as exc:
             left_out[column.name] = str(exc)
             continue
-        if reason := _constant(context, column.name):
-            left_out[column.name], constants[column.name] = reason, role
+        if reason := _doubt(context, column.name, role):
+            left_out[column.name], doubtful[column.name] = reason, role
         else:
             features[role].append(column.name)
-    if not any(features.values()):  # a young table: its columns may move later
-        for name, role in constants.items():
+    if not any(features.values()):  # a young table: its columns may move otherwise later
+        for name, role in doubtful.items():
             features[role].append(name)
             del left_out[name]
     if not any(features.values()):
@@ -123,14 +123,12 @@ def propose_features(context: Context, taken: set[str | None], decided: dict[str
 
 
 def _nothing_left(left_out: dict[str, str]) -> str:
-    reasons = "; ".join(f"{name!r} is {why}" for name, why in left_out.items()) or "it has no column but its key"
+    reasons = "; ".join(f"{name!r}: {why}" for name, why in left_out.items()) or "it has no column but its key"
     return f"The table holds nothing to learn from: {reasons}. Name another table with --table."
 
 
 def _role(context: Context, column: WatchedColumn) -> Role:
     sample, name = context.sample, column.name
-    if column.family in TIMES:
-        raise _LeftOut("a time: list it under timestamp to learn its time of day and day of week")
     if not sample.is_read(name):
         raise _LeftOut(f"of type {column.type.lower() or 'unknown'}")
     values = context.normal(name)
@@ -140,7 +138,7 @@ def _role(context: Context, column: WatchedColumn) -> Role:
     if role == "categorical":
         _refuse_text(values)
     elif role == "numeric":
-        role = _numeric_role(context, column, values)
+        role = _numeric_role(column, values, is_series=context.is_series)
     if context.is_series and role == "categorical":
         raise _LeftOut("a category, which a series cannot learn")
     if not sample.holds(role, name):
@@ -151,6 +149,8 @@ def _role(context: Context, column: WatchedColumn) -> Role:
 def _declared_role(sample: Sample, column: WatchedColumn, values: "pd.Series[Any]") -> Role:
     if column.name in sample.enumerations:
         return "categorical"
+    if column.family in TIMES:
+        raise _LeftOut("a time: list it under timestamp to learn its time of day and day of week")
     role = _by_values(values) if column.family == "unknown" else _FEATURES.get(column.family)
     if role is None:
         raise _LeftOut(f"of type {column.type.lower() or 'unknown'}")
@@ -178,11 +178,9 @@ def _refuse_text(values: "pd.Series[Any]") -> None:
         raise _LeftOut(f"a text of more than {MAX_CATEGORIES:,} distinct values")
 
 
-def _numeric_role(context: Context, column: WatchedColumn, values: "pd.Series[Any]") -> Role:
+def _numeric_role(column: WatchedColumn, values: "pd.Series[Any]", *, is_series: bool) -> Role:
     name, distinct = column.name, values.nunique()
     is_whole = column.family == "integer" or infer_dtype(values, skipna=True) == "integer"
-    if _grows(context, name, distinct):
-        raise _LeftOut("a number that grows from record to record, like a counter: newer records would all be unusual")
     if not is_whole:
         return "numeric"
     if _ID_NAME.search(name):
@@ -192,7 +190,14 @@ def _numeric_role(context: Context, column: WatchedColumn, values: "pd.Series[An
     if _FLAG_NAME.search(name) and values.isin([0, 1]).all():
         return "boolean"
     is_code = _CODE_NAME.search(name) and distinct <= _MAX_CODES and len(values) >= 2 * distinct
-    return "categorical" if is_code and not context.is_series else "numeric"
+    return "categorical" if is_code and not is_series else "numeric"
+
+
+def _doubt(context: Context, name: str, role: Role) -> str | None:
+    """Return the reason to leave a column out that is constant or grows from record to record, or None."""
+    if role == "numeric" and _grows(context, name, context.normal(name).nunique()):
+        return "a number that grows from record to record, like a counter: newer records would all be unusual"
+    return _constant(context, name)
 
 
 def _grows(context: Context, name: str, distinct: int) -> bool:

@@ -41,13 +41,13 @@ def toml(text: str) -> str:
 
 
 def rate_in_words(proposal: Proposal) -> str:
-    """Return how many normal records a day would be flagged, or what share if the table has no time."""
+    """Return how many normal records a day would be flagged, or their share if the table has no time."""
     rate = proposal.rate
     if rate.per_day is None or rate.flags_per_day is None:
-        return f"{percent(rate.value)} of the normal records"
+        return f"{percent(rate.value)} of the normal records by chance"
     a_day = f"{rate.flags_per_day:,.0f}" if rate.flags_per_day >= 10 else f"{rate.flags_per_day:.2g}"
     per_day = f"{rate.per_day:,.0f}" if rate.per_day >= 10 else f"{rate.per_day:.2g}"
-    return f"about {a_day} a day, of about {per_day} records a day"
+    return f"about {a_day} a day by chance, of {per_day} records"
 
 
 def _identity(proposal: Proposal) -> Iterator[str]:
@@ -90,7 +90,7 @@ def _normal(proposal: Proposal) -> Iterator[str]:
 
 def _rate(proposal: Proposal) -> Iterator[str]:
     rate = proposal.rate
-    sentence = f"Flagged by chance: {rate_in_words(proposal)}."
+    sentence = f"Flagged normal records: {rate_in_words(proposal)}."
     if rate.normal_records < rate.wanted_records:
         sentence += f" There are {counted_noun(rate.normal_records, 'normal record')};"
         sentence += f" a rate of {rate.value:g} should have {rate.wanted_records:,}."

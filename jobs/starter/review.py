@@ -27,7 +27,7 @@ def settings_to_review(proposal: Proposal) -> tuple[Setting, ...]:
         Setting("series" if proposal.readings else "entity", _entity(proposal)),
         Setting("features", _features(proposal)),
         Setting("normal", _normal(proposal)),
-        Setting("false_positive_rate", f"{proposal.rate.value:g}: {rate_in_words(proposal)} flagged by chance"),
+        Setting("false_positive_rate", f"{proposal.rate.value:g}: flags {rate_in_words(proposal)}"),
     )
 
 

@@ -23,6 +23,7 @@ _CHANGE_NAME = re.compile(r"updat|modif|chang|last_?edit|mtime", re.IGNORECASE)
 _OTHER_NAME = re.compile(
     r"birth|dob|due|expir|valid|until|delet|deliver|ship|clos|resolv|end|finish|complet|paid|last|next", re.IGNORECASE
 )
+_PLANNED_NAME = re.compile(r"birth|dob|due|expir|valid|until", re.IGNORECASE)  # unlike the time at which a record came
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _time(sample: Sample, candidates: list[str]) -> str | None:
     best = min(full, key=lambda name: ranks[name], default=None)
     if best is None or ranks[best] <= 1:
         return best
-    if len(full) == 1 and not _OTHER_NAME.search(best):
+    if len(full) == 1 and not _PLANNED_NAME.search(best):
         return best
     moving = [name for name in full if order_correlation(sample, name) >= MIN_RANK_CORRELATION]
     return moving[0] if moving else None
