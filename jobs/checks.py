@@ -29,11 +29,6 @@ _LARGE_TABLE_RECORDS = 10_000  # from this size on a series needs an index
 
 _NUMBERS: set[Family] = {"integer", "float", "decimal", "boolean", "unknown"}
 _TIMES: set[Family] = {"instant", "timestamp", "date", "unknown"}
-_NO_KEYS: dict[Family, str] = {
-    "float": "is not exact",
-    "boolean": "has two values",
-    "other": "has no order that new records follow",
-}
 
 
 @dataclass(frozen=True)
@@ -138,17 +133,18 @@ def _types(monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
 
 def _key_types(monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
     for column in (watched.columns[name] for name in monitor.key):
-        if column.family in _NO_KEYS:
+        reason = watched.dialect.unordered_families.get(column.family)
+        if reason is not None:
             yield Finding(
                 "error",
-                f"Column {column.name!r} in the key is of type {column.type.lower()}, which {_NO_KEYS[column.family]}. "
+                f"Column {column.name!r} in the key is of type {column.type.lower()}, which {reason}. "
                 "Choose a key that grows with each new record, such as an identity column or a time.",
             )
-        elif column.family == "text":
+        elif column.family in {"text", "enum"}:
             yield Finding(
                 "warning",
-                f"Column {column.name!r} in the key is text. Make sure that new records sort after old ones; "
-                "a record that sorts before the watermark is never scored.",
+                f"Column {column.name!r} in the key is {column.family}. Make sure that new records sort after old "
+                "ones; a record that sorts before the watermark is never scored.",
             )
         elif column.family == "uuid":
             yield Finding(

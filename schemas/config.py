@@ -241,7 +241,9 @@ class MonitorConfig(Section):
             "no feature is listed: fill numeric, boolean, categorical or timestamp": not names,
             f"the features {repeated} are listed twice": bool(repeated),
             "the label cannot be a feature": self.label in names,
-            "a key column cannot be a feature": bool(set(self.key) & set(names)),
+            "the only key column cannot be a feature: no two records share its value": (
+                len(self.key) == 1 and self.key[0] in names
+            ),
             "lease must be longer than 0": self.lease <= timedelta(0),
             "settle needs a time column": bool(self.settle) and self.time is None,
             "retrain.history needs a time column": self.retrain.history is not None and self.time is None,

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from detector.core.category_texts import aliases
 from detector.core.floats import as_floats
 
 NUMBER_BINS = 10
@@ -150,6 +151,7 @@ class LevelBins(Bins):
         unseen, null = len(self.levels), len(self.levels) + 1
         codes, distinct = pd.factorize(texts, use_na_sentinel=True)
         place_of = {level: place for place, level in enumerate(self.levels)}
+        place_of |= {text: place_of[level] for text, level in aliases(self.levels).items()}
         places = np.array([place_of.get(level, unseen) for level in distinct] + [null])
         return places[codes]  # a null has the code -1, the last entry
 

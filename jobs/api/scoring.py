@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import HTTPException
 from pydantic import BaseModel, Field
 
+from detector.core.category_texts import number_text
 from jobs.api.parameters import Body, parse_time
 from jobs.api.problems import RecordFault, UnfitRecords
 from jobs.api.service_view import ServiceView
@@ -179,6 +180,8 @@ def _category(value: Any) -> str | None:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
+    if isinstance(value, float) and value.is_integer():
+        return number_text(value)
     raise _unfit("a text, a whole number or null", value)
 
 

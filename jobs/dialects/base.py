@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Family: TypeAlias = Literal[
-    "integer", "float", "decimal", "boolean", "text", "instant", "timestamp", "date", "uuid", "other", "unknown"
+    "integer", "float", "decimal", "boolean", "text", "enum", "instant", "timestamp", "date", "uuid", "other", "unknown"
 ]
 """The kind of values that a column is declared to hold; an instant is a timestamp with a time zone."""
 
@@ -58,6 +58,8 @@ _ROWS_PER_INSERT = 5_000
 # The first match counts.
 _FAMILIES: tuple[tuple[str, Family], ...] = (
     (r"^(null)?$", "unknown"),
+    (r"\[\d*\]$|\barray\b|^set\b", "other"),
+    (r"^enum\b", "enum"),
     (r"bool", "boolean"),
     (r"^(timestamp.* with time zone|timestamptz|datetimeoffset)", "instant"),
     (r"^(timestamp|datetime)", "timestamp"),
@@ -66,7 +68,7 @@ _FAMILIES: tuple[tuple[str, Family], ...] = (
     (r"double|real|float", "float"),
     (r"numeric|decimal|money|number", "decimal"),
     (r"^uuid|uniqueidentifier", "uuid"),
-    (r"char|text|clob|string", "text"),
+    (r"char|text|clob|string|^name$", "text"),
 )
 
 
@@ -183,6 +185,14 @@ class Dialect:
         """
         return next((family for pattern, family in _FAMILIES if re.search(pattern, declared_type.lower())), "other")
 
+    unordered_families: ClassVar[Mapping[Family, str]] = {
+        "float": "is not exact",
+        "boolean": "has two values",
+        "enum": "compares in another order than it is sorted by",
+        "other": "has no order that new records follow",
+    }
+    """Families that cannot be part of a key, and why."""
+
     def table_columns(self, connection: Connection, table: TableClause) -> list[tuple[str, str]]:
         """Return the name and declared type of each column of a table or view."""
         columns = inspect(connection).get_columns(table.name, table.schema)
@@ -193,10 +203,6 @@ class Dialect:
         with connection.execute(select(text("*")).select_from(query).limit(0)) as result:
             names = list(result.keys())
         return [(name, "") for name in names]
-
-    def enumerated_types(self, connection: Connection) -> frozenset[str]:  # noqa: ARG002
-        """Return the names of declared types whose values are a fixed list of texts."""
-        return frozenset()
 
     def primary_key(self, connection: Connection, table: TableClause) -> tuple[str, ...]:
         """Return the columns of a table's primary key; none if it has no primary key."""
@@ -229,6 +235,10 @@ class Dialect:
     def text_to_read(self, column: ColumnElement[Any], family: Family) -> ColumnElement[Any]:  # noqa: ARG002
         """Return a column of categories in a type that the reader supports."""
         return column
+
+    def category_to_read(self, column: ColumnElement[Any], family: Family) -> ColumnElement[Any]:
+        """Return a column of categories as texts, in which a number has one form whatever its type."""
+        return self.text_to_read(column, family)
 
     def rows_of_groups(
         self,
@@ -283,6 +293,10 @@ class Dialect:
 
     # Fingerprints and keys
 
+    def text_to_compare(self, bound: ColumnElement[Any], declared_type: str) -> ColumnElement[Any]:  # noqa: ARG002
+        """Return a text as a column of that type compares with it."""
+        return bound
+
     def checksum(self, column: ColumnElement[Any], family: Family) -> ColumnElement[Any] | None:
         """Return an exact integer that changes with the column's value, with near certainty; None if there is none.
 
@@ -296,7 +310,7 @@ class Dialect:
 
     def key_json(self, column: ColumnElement[Any], family: Family) -> ColumnElement[str]:
         """Return one part of a key as JSON, as `schemas.keys` writes it in a key of several parts."""
-        if family in {"integer", "text"}:
+        if family in {"integer", "text", "enum"}:
             return cast(func.to_json(column), String())
         return literal('"') + self.key_text(column, family) + '"'
 

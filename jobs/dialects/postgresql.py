@@ -28,6 +28,7 @@ from sqlalchemy import (
     table,
     text,
 )
+from sqlalchemy.types import UserDefinedType
 
 from jobs.dialects.base import CHECKSUM_PRIME, TIMES, Dialect, EpochTimes, Family, Reader
 
@@ -38,6 +39,10 @@ _CONNECT_SECONDS = 10
 _MICROSECONDS = 1_000_000
 _MIGRATION_LOCK = 0x706C756D  # "plum"
 _DRIVER = "psycopg"
+_FIRST_USER_TYPE = 16_384  # types with smaller numbers are PostgreSQL's own
+_ENUM_SUFFIX = " (enum)"
+_PLAIN_TEXTS = {"text", "character varying", "name"}
+_TRAILING_ZEROS = r"^(-?[0-9]+)(?:\.0+|(\.[0-9]*[1-9])0+)$"
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,9 @@ class PostgreSQL(Dialect):
     )
     has_boolean_type = True
     has_grid_of_time = True
+    unordered_families: ClassVar[Mapping[Family, str]] = {
+        family: reason for family, reason in Dialect.unordered_families.items() if family != "enum"
+    }
     midnight = " 00:00:00+00:00"
 
     def with_driver(self, url: URL) -> URL:
@@ -69,26 +77,34 @@ class PostgreSQL(Dialect):
         """Return names and types of an empty result, as for a query."""
         return self.query_columns(connection, table)
 
+    def family(self, declared_type: str) -> Family:
+        """Return the family of a type; types that users define have theirs by kind, whatever they are named."""
+        if declared_type.endswith(_ENUM_SUFFIX):
+            return "enum"
+        return "other" if declared_type.endswith(" (user-defined)") else super().family(declared_type)
+
     def query_columns(self, connection: Connection, query: FromClause) -> list[tuple[str, str]]:
         """Return names and types of an empty result, in which the driver reports types as numbers."""
         with connection.execute(select(text("*")).select_from(query).limit(0)) as result:
             numbers = [entry[1] for entry in result.cursor.description] if result.cursor is not None else []
             names = list(result.keys())
-        return [
-            (name, str(connection.scalar(select(func.format_type(number, None))) or ""))
-            for name, number in zip(names, numbers, strict=True)
-        ]
-
-    def enumerated_types(self, connection: Connection) -> frozenset[str]:
-        """Return the names of enumerated types as `format_type` writes them."""
-        names = select(func.format_type(_PG_TYPE.c.oid, None)).where(_PG_TYPE.c.typtype == "e")
-        return frozenset(connection.scalars(names))
+        c = _TYPES.c
+        types = select(c.oid, func.format_type(c.oid, None), c.typtype, c.typcategory).where(c.oid.in_(set(numbers)))
+        named = {number: _type_name(number, *rest) for number, *rest in connection.execute(types)}
+        return [(name, named.get(number, "")) for name, number in zip(names, numbers, strict=True)]
 
     def open_reader(self, engine: Engine) -> Reader | None:
         """Return a reader through ADBC."""
         from jobs.dialects.arrow_reader import ArrowReader
 
         return ArrowReader(engine.url, self.failure)
+
+    def text_to_compare(self, bound: ColumnElement[Any], declared_type: str) -> ColumnElement[Any]:
+        """Cast to the column's type, whose order and equality may differ from those of text."""
+        type_name = declared_type.removesuffix(_ENUM_SUFFIX)
+        if type_name in _PLAIN_TEXTS:
+            return bound
+        return cast(bound, _NamedType("bpchar" if type_name == "character" else type_name))
 
     def number_to_read(self, column: ColumnElement[Any], family: Family) -> ColumnElement[Any]:
         """Cast decimals, for which Arrow has no binary form; money casts to numeric alone."""
@@ -97,6 +113,12 @@ class PostgreSQL(Dialect):
     def text_to_read(self, column: ColumnElement[Any], family: Family) -> ColumnElement[Any]:
         """Cast all types but text, as Arrow has no binary form for some of them."""
         return column if family == "text" else cast(column, Text()).label(column.key)
+
+    def category_to_read(self, column: ColumnElement[Any], family: Family) -> ColumnElement[Any]:
+        """Cast decimals to text without trailing zeros: their number depends on the scale of the type."""
+        if family != "decimal":
+            return self.text_to_read(column, family)
+        return func.regexp_replace(cast(column, Text()), _TRAILING_ZEROS, r"\1\2").label(column.key)
 
     def epoch_times(self, connection: Connection, records: FromClause, time: str, family: Family) -> EpochTimes | None:  # noqa: ARG002
         """Return the times of a timestamp with or without a zone."""
@@ -182,7 +204,29 @@ class TypedTimes:
         return None
 
 
-_PG_TYPE = table("pg_type", column("oid"), column("typtype"), schema="pg_catalog")
+class _NamedType(UserDefinedType[str]):
+    """A type by the name that the database gives it."""
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Return the name."""
+        return self.name
+
+
+def _type_name(number: int, name: str, kind: str, category: str) -> str:
+    """Return the name of a type; of one that users define with its kind, since the name alone may be that of any."""
+    if kind == "e":
+        return name + _ENUM_SUFFIX
+    is_text_or_array = category in {"S", "A"}
+    return name if number < _FIRST_USER_TYPE or is_text_or_array else f"{name} (user-defined)"
+
+
+_TYPES = table("pg_type", *(column(name) for name in ("oid", "typtype", "typcategory")), schema="pg_catalog")
+
 _VIEW_TABLE_USAGE = table(
     "view_table_usage",
     *(column(name) for name in ("view_schema", "view_name", "table_schema", "table_name")),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import ColumnElement, FromClause, Select, and_, case, distinct, func, literal, not_, select, true
+from sqlalchemy import ColumnElement, FromClause, Select, and_, case, distinct, func, literal, select, true
 
 from jobs.reading.checksums import checksums
 from jobs.reading.grid import Grid
@@ -21,14 +21,17 @@ from jobs.reading.past import Past
 from jobs.reading.resampling import cells_of, resampled
 from jobs.reading.rows import Condition, concatenated, expressions, hundreds, is_normal
 from jobs.reading.table import WatchedTable
-from jobs.reading.typed_columns import typed
+from jobs.reading.tolerant import LeftOut, TolerantReader
+from jobs.reading.typed_columns import abridged, keys_of
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.keys import Key, KeyRange, key_label
+from schemas.unreadable import UnreadableRecord
 
 _ENTITY, _START = "plumbline_entity", "plumbline_start"
 _IS_SELECTED, _IS_FIT, _IS_PAST = "plumbline_is_selected", "plumbline_is_fit", "plumbline_is_past"
-_NUMBER = "plumbline_number"
+_NUMBER, _TIME = "plumbline_number", "plumbline_time"
+_MAX_UNREADABLE_TIMES = 10_000
 _MAX_SEARCH_FACTOR = 16  # cells searched at once, per cell that is needed: most may be empty
 
 
@@ -54,11 +57,13 @@ class Cells:
     fetch: Callable[[Select[Any]], pd.DataFrame]
     first_row: Callable[[Select[Any]], Sequence[Any] | None]
 
-    def read(self, key_range: KeyRange, *, with_label: bool) -> pd.DataFrame:
+    def read(self, key_range: KeyRange, *, with_label: bool, left_out: LeftOut = None) -> pd.DataFrame:
         """Return the records of a key range, in key order."""
-        return self._read(key_range, with_label=with_label)
+        return self._read(key_range, left_out, with_label=with_label)
 
-    def pages(self, after: Key | None, upto: Key | None, *, with_label: bool) -> Iterator[pd.DataFrame]:
+    def pages(
+        self, after: Key | None, upto: Key | None, *, with_label: bool, left_out: LeftOut = None
+    ) -> Iterator[pd.DataFrame]:
         """Yield the records past a key in key order, a frame for the cells that end in each `batch_size` rows."""
         size = self.monitor.batch_size
         while True:
@@ -67,28 +72,31 @@ class Cells:
             last = self.first_row(select(*rows.c).order_by(*self.table.order(rows, newest_first=True)).limit(1))
             if last is None:
                 return
-            page = self._read(KeyRange(after, tuple(last)), with_label=with_label)
+            page = self._read(KeyRange(after, tuple(last)), left_out, with_label=with_label)
             if len(page):
                 yield page
             after = tuple(last)
 
-    def among(self, keys: Sequence[Key]) -> pd.DataFrame:
+    def among(self, keys: Sequence[Key], left_out: LeftOut = None) -> pd.DataFrame:
         """Return the records that have one of the keys, in key order within each hundred."""
-        return concatenated([self._records(self.table.among(portion)) for portion in hundreds(keys)])
+        return concatenated([self._records(self.table.among(portion), left_out) for portion in hundreds(keys)])
 
-    def newest(self, limit: int, after: Key | None = None) -> pd.DataFrame:
+    def newest(self, limit: int, after: Key | None = None, left_out: LeftOut = None) -> pd.DataFrame:
         """Return the newest `limit` records past a key, in key order."""
-        return _newest((self._read(part) for part in self._parts(after)), limit)
+        return _newest((self._read(part, left_out) for part in self._parts(after)), limit)
 
-    def newest_normal(self, limit: int, after: Key | None = None, *, with_label: bool = False) -> pd.DataFrame:
+    def newest_normal(
+        self, limit: int, after: Key | None = None, *, with_label: bool = False, left_out: LeftOut = None
+    ) -> pd.DataFrame:
         """Return the newest `limit` records past a key all of whose rows may be trained on, in key order."""
         normal = is_normal(self.monitor)
-        return _newest((self._read(part, normal, with_label=with_label) for part in self._parts(after)), limit)
+        parts = self._parts(after)
+        return _newest((self._read(part, left_out, normal, with_label=with_label) for part in parts), limit)
 
-    def newest_anomalies(self, limit: int) -> pd.DataFrame:
+    def newest_anomalies(self, limit: int, left_out: LeftOut = None) -> pd.DataFrame:
         """Return the newest `limit` records that the label marks as anomalies, in key order."""
         label = str(self.monitor.label)
-        pages = (self._read(part, with_label=True) for part in self._parts(None))
+        pages = (self._read(part, left_out, with_label=True) for part in self._parts(None))
         return _newest((page[page[label].fillna(value=False)].drop(columns=label) for page in pages), limit)
 
     def past(self, key: Key, moments: int) -> pd.DataFrame:
@@ -143,10 +151,13 @@ class Cells:
         return select(func.count(), *(func.sum(number) for number in records.c)).select_from(records)
 
     def waits(self, page: FromClause, settled_before: datetime) -> ColumnElement[bool]:
-        """Return the condition for rows of a page whose cells may be incomplete; an unreadable time stops the run."""
+        """Return the condition for rows of a page whose cells may be incomplete; an unreadable time has no cell."""
         is_young = and_(self.grid.has_time(page), self.grid.is_from(page, self.grid.start_at(settled_before)))
-        is_unreadable = self.grid.is_unreadable(page)
-        return is_young if is_unreadable is None else and_(is_young, not_(is_unreadable))
+        return and_(is_young, self.grid.is_readable(page))
+
+    @property
+    def _reader(self) -> TolerantReader:
+        return TolerantReader(self.name, self.monitor, self.table, self.fetch)
 
     def _keys(self, *conditions: ColumnElement[bool]) -> Select[Any]:
         return select(*self.table.key_columns()).where(*conditions)
@@ -161,20 +172,28 @@ class Cells:
             yield KeyRange(after if last is None else tuple(last), tuple(upto))
             upto = last
 
-    def _read(self, key_range: KeyRange, fit: Condition | None = None, *, with_label: bool = False) -> pd.DataFrame:
-        self._refuse_unreadable(key_range)
-        return self._records(self.table.within(key_range), fit, with_label=with_label)
+    def _read(
+        self, key_range: KeyRange, left_out: LeftOut, fit: Condition | None = None, *, with_label: bool = False
+    ) -> pd.DataFrame:
+        return self._records(self.table.within(key_range), left_out, fit, with_label=with_label)
 
     def _records(
-        self, selected: ColumnElement[bool], fit: Condition | None = None, *, with_label: bool = False
+        self,
+        selected: ColumnElement[bool],
+        left_out: LeftOut,
+        fit: Condition | None = None,
+        *,
+        with_label: bool = False,
     ) -> pd.DataFrame:
         """Return the records whose last row is selected, and whose rows are all fit."""
+        self._leave_out_unreadable_times(selected, left_out)
         is_fit = case((true() if fit is None else fit, 1), else_=0)
         flags = [case((selected, 1), else_=0).label(_IS_SELECTED), is_fit.label(_IS_FIT)]
         columns = expressions(self.table, self.monitor, with_label=with_label)
         rows = self._rows_of_cells(selected, [*columns, *flags])
-        frame = self.fetch(select(*rows.c).order_by(*self.table.order(rows)))
-        typed_rows, starts = typed(frame, self.name, self.monitor), frame[_START].to_numpy(dtype=np.int64)
+        read = self._reader.read(select(*rows.c).order_by(*self.table.order(rows)), left_out)
+        frame, typed_rows = read.rows, read.records
+        starts = frame[_START].to_numpy(dtype=np.int64)
         by_cell = frame[[_IS_SELECTED, _IS_FIT]].astype("int64").groupby(cells_of(typed_rows, starts, self.monitor))
         is_kept = (by_cell[_IS_SELECTED].transform("last") & by_cell[_IS_FIT].transform("min")).to_numpy(dtype=bool)
         return resampled(typed_rows[is_kept], starts[is_kept], self.monitor)
@@ -185,7 +204,7 @@ class Cells:
         The index on entity and time serves each cell.
         """
         records, cells = self.table.records, self._cells_of(selected)
-        is_in = self.grid.is_in(records, cells.c[_START])
+        is_in = and_(self.grid.is_in(records, cells.c[_START]), self.grid.is_readable(records))
         if self.monitor.entity is not None:
             is_in = and_(is_in, records.c[self.monitor.entity] == cells.c[_ENTITY])
         return self.table.dialect.rows_of_groups(cells, records, is_in, columns).subquery("plumbline_rows")
@@ -194,6 +213,7 @@ class Cells:
         """Return entity and start of the cells that have a selected row."""
         records, entity = self.table.records, self.monitor.entity
         start = self.grid.start(records)
+        selected = and_(selected, self.grid.is_readable(records))
         has_cell = [start.is_not(None)] if entity is None else [start.is_not(None), records.c[entity].is_not(None)]
         named = (literal(0) if entity is None else records.c[entity]).label(_ENTITY)
         return select(named, start.label(_START)).where(selected, *has_cell).distinct().subquery("plumbline_cells")
@@ -207,13 +227,15 @@ class Cells:
         records = self.table.records
         columns = expressions(self.table, self.monitor, with_label=False)
         rows = self._past(key, select(*columns, self.grid.start(records).label(_START)))
-        return rows.where(self.grid.is_from(records, begin), self.grid.is_before(records, end))
+        return rows.where(
+            self.grid.is_from(records, begin), self.grid.is_before(records, end), self.grid.is_readable(records)
+        )
 
     def _before(self, key: Key, begin: int, end: int) -> pd.DataFrame:
         """Return the cells in the past of a key from `begin` to before `end`, by time."""
-        frame = self.fetch(self._rows_before(key, begin, end).order_by(*self.table.order()))
-        rows = typed(frame, self.name, self.monitor)
-        return resampled(rows, frame[_START].to_numpy(dtype=np.int64), self.monitor).sort_values(str(self.monitor.time))
+        read = self._reader.read(self._rows_before(key, begin, end).order_by(*self.table.order()), [])
+        starts = read.rows[_START].to_numpy(dtype=np.int64)
+        return resampled(read.records, starts, self.monitor).sort_values(str(self.monitor.time))
 
     def _start_of(self, key: Key) -> int:
         """Return the start of the cell of the row with a key."""
@@ -233,20 +255,27 @@ class Cells:
         row = self.first_row(rows.order_by(records.c[self.grid.time].desc()).limit(1))
         return None if row is None or row[0] is None else int(row[0])
 
-    def _refuse_unreadable(self, key_range: KeyRange) -> None:
+    def _leave_out_unreadable_times(self, selected: ColumnElement[bool], left_out: LeftOut) -> None:
+        """Report the selected rows whose time has no cell.
+
+        Raises:
+            SourceError: If there is one and none is left out, or if there are very many.
+        """
         table, is_unreadable = self.table, self.grid.is_unreadable(self.table.records)
         if is_unreadable is None:
             return
-        time = table.records.c[self.grid.time]
-        condition = and_(table.within(key_range), is_unreadable)
-        row = self.first_row(select(time, *table.key_columns()).where(condition).limit(1))
-        if row is not None:
-            msg = (
-                f"Column {time.key!r} of monitor {self.name!r} holds {row[0]!r} in the record with the key "
-                f"{key_label(tuple(row[1:]))}. {self.grid.times.required_form}. Correct the record, or convert the "
-                "column."
-            )
-            raise SourceError(msg)
+        time = table.records.c[self.grid.time].label(_TIME)
+        rows = select(*table.key_columns(), time).where(selected, is_unreadable).order_by(*table.order())
+        frame = self.fetch(rows.limit(_MAX_UNREADABLE_TIMES + 1))
+        expected = f"a time in the form of the others ({self.grid.times.required_form})"
+        unreadable = [
+            UnreadableRecord(key, self.grid.time, expected, abridged(repr(value)), "convert the column")
+            for key, value in zip(keys_of(frame, table.key), frame[_TIME], strict=True)
+        ]
+        if unreadable and (left_out is None or len(unreadable) > _MAX_UNREADABLE_TIMES):
+            raise SourceError(unreadable[0].sentence(self.name))
+        if left_out is not None:
+            left_out += unreadable
 
 
 def _newest(pages: Iterator[pd.DataFrame], limit: int) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, and_, case
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, case, not_, true
 
 from jobs.dialects import Dialect, EpochTimes
 from jobs.reading.table import WatchedTable
@@ -62,6 +62,11 @@ class Grid:
     def is_in(self, records: FromClause, start: Any) -> ColumnElement[bool]:
         """Return the condition that a row is in the cell with that start."""
         return and_(self.is_from(records, start), self.is_before(records, start + self.step))
+
+    def is_readable(self, records: FromClause) -> ColumnElement[bool]:
+        """Return the condition for rows whose time has a cell, or that have no time."""
+        is_unreadable = self.is_unreadable(records)
+        return true() if is_unreadable is None else not_(is_unreadable)
 
     def is_unreadable(self, records: FromClause) -> ColumnElement[bool] | None:
         """Return the condition for rows whose time has no cell; None if every time has one."""

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from jobs.reading.checksums import checksums
 from jobs.reading.past import Past
 from jobs.reading.table import WatchedTable, raw_sql
-from jobs.reading.typed_columns import keys_of, typed
+from jobs.reading.tolerant import LeftOut, ReadRows, TolerantReader
 from schemas.config import MonitorConfig
 from schemas.keys import Key, KeyRange
 
@@ -47,60 +47,67 @@ class Rows:
     table: WatchedTable
     fetch: Callable[[Select[Any]], pd.DataFrame]
 
-    def read(self, key_range: KeyRange, *, with_label: bool) -> pd.DataFrame:
+    def read(self, key_range: KeyRange, *, with_label: bool, left_out: LeftOut = None) -> pd.DataFrame:
         """Return the records of a key range, in key order."""
         statement = self._select(with_label=with_label).where(self.table.within(key_range))
-        return self._frame(statement.order_by(*self.table.order()))
+        return self._frame(statement.order_by(*self.table.order()), left_out)
 
-    def pages(self, after: Key | None, upto: Key | None, *, with_label: bool) -> Iterator[pd.DataFrame]:
+    def pages(
+        self, after: Key | None, upto: Key | None, *, with_label: bool, left_out: LeftOut = None
+    ) -> Iterator[pd.DataFrame]:
         """Yield the records past a key in frames of at most `batch_size`, in key order."""
         table, size = self.table, self.monitor.batch_size
         statement = self._select(with_label=with_label).order_by(*table.order()).limit(size)
         while True:
             condition = table.after(after) if upto is None else table.within(KeyRange(after, upto))
-            page = self._frame(statement.where(condition))
-            if len(page):
-                yield page
-                after = keys_of(page.tail(1), self.monitor.key)[0]
-            if len(page) < size or after == upto:
+            page = self._read(statement.where(condition), left_out)
+            if len(page.records):
+                yield page.records
+            after = page.last or after
+            if page.count < size or after == upto:
                 return
 
-    def among(self, keys: Sequence[Key]) -> pd.DataFrame:
+    def among(self, keys: Sequence[Key], left_out: LeftOut = None) -> pd.DataFrame:
         """Return the records that have one of the keys, in key order within each hundred."""
         statement = self._select(with_label=False).order_by(*self.table.order())
-        return concatenated([self._frame(statement.where(self.table.among(portion))) for portion in hundreds(keys)])
+        portions = hundreds(keys)
+        return concatenated([self._frame(statement.where(self.table.among(keys)), left_out) for keys in portions])
 
-    def newest(self, limit: int, after: Key | None = None) -> pd.DataFrame:
+    def newest(self, limit: int, after: Key | None = None, left_out: LeftOut = None) -> pd.DataFrame:
         """Return the newest `limit` records past a key, in key order."""
-        return self._newest(limit, true(), after, with_label=False)
+        return self._newest(limit, true(), after, left_out=left_out)
 
-    def newest_normal(self, limit: int, after: Key | None = None, *, with_label: bool = False) -> pd.DataFrame:
+    def newest_normal(
+        self, limit: int, after: Key | None = None, *, with_label: bool = False, left_out: LeftOut = None
+    ) -> pd.DataFrame:
         """Return the newest `limit` records past a key that may be trained on, in key order."""
-        return self._newest(limit, is_normal(self.monitor), after, with_label=with_label)
+        return self._newest(limit, is_normal(self.monitor), after, with_label=with_label, left_out=left_out)
 
-    def newest_anomalies(self, limit: int) -> pd.DataFrame:
+    def newest_anomalies(self, limit: int, left_out: LeftOut = None) -> pd.DataFrame:
         """Return the newest `limit` records that the label marks as anomalies, in key order."""
-        return self._newest(limit, is_labelled(self.table, self.monitor), None, with_label=False)
+        return self._newest(limit, is_labelled(self.table, self.monitor), None, left_out=left_out)
 
     def past(self, key: Key, moments: int) -> pd.DataFrame:
-        """Return the last record of each of the newest moments in the past of a key, in order of time."""
+        """Return the last record of each of the newest moments in the past of a key, in order of time.
+
+        Records that cannot be read are no past.
+        """
         past, time = self._past(key), str(self.monitor.time)
         statement = past.select.where(past.time < past.time_of(key)).order_by(*past.order(newest_first=True))
-        kept, page = None, self._frame(statement.limit(moments))
+        kept, page = None, self._read(statement.limit(moments), [])
         while True:
-            kept = page if kept is None else concatenated([kept, page])
+            kept = page.records if kept is None else concatenated([kept, page.records])
             kept = kept[~kept[time].duplicated()]
-            if len(page) < moments or len(kept) >= moments:
+            if page.count < moments or page.last is None or len(kept) >= moments:
                 return kept.head(moments).iloc[::-1]
-            oldest = keys_of(page.tail(1), self.monitor.key)[0]
-            page = self._frame(statement.where(past.time < past.time_of(oldest)).limit(moments))
+            page = self._read(statement.where(past.time < past.time_of(page.last)).limit(moments), [])
 
     def between(self, first: Key, last: Key, limit: int) -> pd.DataFrame | None:
         """Return the past of two records of an entity that lies between them; None if it exceeds the limit."""
         past = self._past(first)
         is_between = and_(past.time > past.time_of(first), past.time < past.time_of(last))
-        records = self._frame(past.select.where(is_between).order_by(*past.order()).limit(limit + 1))
-        return None if len(records) > limit else records
+        page = self._read(past.select.where(is_between).order_by(*past.order()).limit(limit + 1), [])
+        return None if page.count > limit else page.records
 
     def is_one_past(self, keys: Sequence[Key], since: datetime | None) -> bool:  # noqa: ARG002 - as `Cells` has it
         """Return True: a row that is past for a record is past for every later one."""
@@ -118,25 +125,36 @@ class Rows:
     def _select(self, *, with_label: bool) -> Select[Any]:
         return select(*expressions(self.table, self.monitor, with_label=with_label))
 
-    def _frame(self, statement: Select[Any]) -> pd.DataFrame:
-        return typed(self.fetch(statement), self.name, self.monitor)
+    def _read(self, statement: Select[Any], left_out: LeftOut) -> ReadRows:
+        return TolerantReader(self.name, self.monitor, self.table, self.fetch).read(statement, left_out)
+
+    def _frame(self, statement: Select[Any], left_out: LeftOut) -> pd.DataFrame:
+        return self._read(statement, left_out).records
 
     def _past(self, key: Key) -> Past:
         return Past.of(self.table, self.monitor, key, self._select(with_label=False))
 
-    def _newest(self, limit: int, condition: Condition, after: Key | None, *, with_label: bool) -> pd.DataFrame:
+    def _newest(
+        self,
+        limit: int,
+        condition: Condition,
+        after: Key | None,
+        *,
+        with_label: bool = False,
+        left_out: LeftOut = None,
+    ) -> pd.DataFrame:
         table = self.table
         statement = self._select(with_label=with_label).order_by(*table.order(newest_first=True))
         pages: list[pd.DataFrame] = []
         count, older, newer = 0, table.after(None), table.after(after)
         while count < limit:
             size = min(self.monitor.batch_size, limit - count)
-            page = self._frame(statement.where(condition, older, newer).limit(size))
-            pages.append(page.iloc[::-1])
-            count += len(page)
-            if len(page) < size:
+            page = self._read(statement.where(condition, older, newer).limit(size), left_out)
+            pages.append(page.records.iloc[::-1])
+            count += page.count
+            if page.count < size or page.last is None:
                 break
-            older = table.before(keys_of(page.tail(1), self.monitor.key)[0])
+            older = table.before(page.last)
         return concatenated(pages[::-1])
 
 
@@ -147,12 +165,14 @@ def is_normal(monitor: MonitorConfig) -> Condition:
 
 def is_labelled(table: WatchedTable, monitor: MonitorConfig) -> ColumnElement[bool]:
     """Return the condition for rows that the label marks as anomalies."""
-    label = table.records.c[str(monitor.label)]
+    label: ColumnElement[Any] = table.records.c[str(monitor.label)]
     family = table.columns[str(monitor.label)].family
     if table.dialect.has_dynamic_types or family == "text":
         return cast(label, Numeric()) != 0
     if family == "boolean":
         return label
+    if family == "decimal":  # money compares with no number
+        label = cast(label, Numeric())
     is_number = label != literal_column("'NaN'") if family in {"float", "decimal"} else true()
     return and_(label != 0, is_number)
 
@@ -170,7 +190,7 @@ def expressions(table: WatchedTable, monitor: MonitorConfig, *, with_label: bool
 
 def concatenated(pages: list[pd.DataFrame]) -> pd.DataFrame:
     """Concatenate frames; a column of integers stays one if it is all missing in a frame."""
-    frame = pd.concat(pages, ignore_index=pages[0].index.nlevels == 1 and pages[0].index.names == [None])
+    frame = pd.concat(pages, ignore_index=not isinstance(pages[0].index, pd.MultiIndex))
     nullable = [name for name in frame if frame[name].dtype == "Float64"]
     return frame.astype(dict.fromkeys(nullable, "float64"))
 
@@ -180,8 +200,10 @@ def _expression(table: WatchedTable, monitor: MonitorConfig, name: str) -> Colum
     column, family = table.records.c[name], table.columns[name].family
     if name in monitor.key:
         return column
-    if name in monitor.features.holding("number", "truth"):
+    if name in {monitor.label, *monitor.features.holding("number", "truth")}:
         return table.dialect.number_to_read(column, family)
-    if name in {monitor.entity, *monitor.features.holding("text")}:
+    if name in monitor.features.holding("text"):
+        return table.dialect.category_to_read(column, family)
+    if name == monitor.entity:
         return table.dialect.text_to_read(column, family)
     return column

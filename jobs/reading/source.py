@@ -13,6 +13,7 @@ from jobs.reading.cells import Cells
 from jobs.reading.grid import Grid
 from jobs.reading.rows import Rows
 from jobs.reading.table import WatchedTable, describe_table
+from jobs.reading.tolerant import LeftOut
 from jobs.reading.typed_columns import keys_of, refuse_long_key
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
@@ -92,9 +93,12 @@ class Source:
             upto = _last_settled(connection, records, page, settled_before)
         return None if upto is None else KeyRange(after, _checked(upto, self.name))
 
-    def read(self, key_range: KeyRange, *, with_label: bool = False) -> pd.DataFrame:
-        """Return the records of a key range in key order: key, time, entity, features, and on demand the label."""
-        return self._records().read(key_range, with_label=with_label)
+    def read(self, key_range: KeyRange, *, with_label: bool = False, left_out: LeftOut = None) -> pd.DataFrame:
+        """Return the records of a key range in key order: key, time, entity, features, and on demand the label.
+
+        Here and in the methods below, `left_out` gets the records that cannot be read; without it, one is an error.
+        """
+        return self._records().read(key_range, with_label=with_label, left_out=left_out)
 
     def fingerprint(self, key_range: KeyRange) -> Fingerprint:
         """Return the number of records in a key range, with a checksum that differs if they came, went or changed."""
@@ -106,28 +110,28 @@ class Source:
         """Return the number of records in a key range."""
         return self.fingerprint(key_range).records
 
-    def read_normal(self, limit: int, *, with_label: bool = False) -> pd.DataFrame:
+    def read_normal(self, limit: int, *, with_label: bool = False, left_out: LeftOut = None) -> pd.DataFrame:
         """Return the newest `limit` records that may be trained on, in key order."""
-        return self._records().newest_normal(limit, with_label=with_label)
+        return self._records().newest_normal(limit, with_label=with_label, left_out=left_out)
 
-    def read_newest(self, limit: int) -> pd.DataFrame:
+    def read_newest(self, limit: int, left_out: LeftOut = None) -> pd.DataFrame:
         """Return the newest `limit` records, normal or not, in key order."""
-        return self._records().newest(limit)
+        return self._records().newest(limit, left_out=left_out)
 
-    def read_anomalies(self, limit: int) -> pd.DataFrame:
+    def read_anomalies(self, limit: int, left_out: LeftOut = None) -> pd.DataFrame:
         """Return the newest `limit` records that the label marks as anomalies, in key order and without the label."""
         if self.monitor.label is None:
             msg = f"Monitor {self.name!r} has no label column. Name one as `label` in config.toml."
             raise SourceError(msg)
-        return self._records().newest_anomalies(limit)
+        return self._records().newest_anomalies(limit, left_out)
 
-    def read_keys(self, keys: Sequence[Key]) -> pd.DataFrame:
+    def read_keys(self, keys: Sequence[Key], left_out: LeftOut = None) -> pd.DataFrame:
         """Return the records that have one of the keys and still exist, in key order within each hundred."""
-        return self._records().among(keys)
+        return self._records().among(keys, left_out)
 
-    def read_normal_past(self, after: Key, limit: int) -> pd.DataFrame:
+    def read_normal_past(self, after: Key, limit: int, left_out: LeftOut = None) -> pd.DataFrame:
         """Return the newest `limit` records past a key that may be trained on, in key order."""
-        return self._records().newest_normal(limit, after)
+        return self._records().newest_normal(limit, after, left_out=left_out)
 
     def read_past(self, key: Key, moments: int) -> pd.DataFrame:
         """Return the last record of each of the newest `moments` moments in the past of a key, in order of time.
@@ -152,9 +156,11 @@ class Source:
         """
         return self._records().is_one_past(keys, since)
 
-    def pages(self, after: Key | None, upto: Key | None = None, *, with_label: bool = False) -> Iterator[pd.DataFrame]:
+    def pages(
+        self, after: Key | None, upto: Key | None = None, *, with_label: bool = False, left_out: LeftOut = None
+    ) -> Iterator[pd.DataFrame]:
         """Return the records past a key in frames of at most `batch_size`, in key order."""
-        return self._records().pages(after, upto, with_label=with_label)
+        return self._records().pages(after, upto, with_label=with_label, left_out=left_out)
 
     def _records(self) -> Rows | Cells:
         if self._described is None:

@@ -83,26 +83,40 @@ class WatchedTable:
         """Return the condition for records past a key; for None, that for every record with a key."""
         if key is None:
             return and_(*(column.is_not(None) for column in self.key_columns()))
-        return _row(self.key_columns()) > _row([_bound(part) for part in key])
+        return _row(self.key_columns()) > self._bounds(key)
 
     def before(self, key: Key, records: FromClause | None = None) -> ColumnElement[bool]:
         """Return the condition for records below a key."""
-        return _row(self.key_columns(records)) < _row([_bound(part) for part in key])
+        return _row(self.key_columns(records)) < self._bounds(key)
 
     def within(self, key_range: KeyRange) -> ColumnElement[bool]:
         """Return the condition for the records of a key range."""
-        upto = _row(self.key_columns()) <= _row([_bound(part) for part in key_range.upto])
-        return and_(self.after(key_range.after), upto)
+        return and_(self.after(key_range.after), _row(self.key_columns()) <= self._bounds(key_range.upto))
+
+    def between(self, columns: Sequence[ColumnElement[Any]], first: Key, last: Key) -> ColumnElement[bool]:
+        """Return the condition that the key in some columns is from a first to a last key, both included."""
+        return and_(_row(columns) >= self._bounds(first), _row(columns) <= self._bounds(last))
 
     def among(self, keys: Sequence[Key]) -> ColumnElement[bool]:
         """Return the condition for records that have one of the keys."""
         return or_(
             false(),
             *(
-                and_(*(column == _bound(part) for column, part in zip(self.key_columns(), key, strict=True)))
+                and_(*(column == part for column, part in zip(self.key_columns(), self._bound_parts(key), strict=True)))
                 for key in keys
             ),
         )
+
+    def _bounds(self, key: Key) -> ColumnElement[Any]:
+        return _row(self._bound_parts(key))
+
+    def _bound_parts(self, key: Key) -> list[ColumnElement[Any]]:
+        """Return the parts of a key as the columns of the key compare with them."""
+        return [self._bound(part, self.columns[name].type) for name, part in zip(self.key, key, strict=True)]
+
+    def _bound(self, part: KeyPart, declared_type: str) -> ColumnElement[Any]:
+        bound = _bound(part)
+        return self.dialect.text_to_compare(bound, declared_type) if isinstance(part, str) else bound
 
     def is_later(self, time: ColumnElement[Any], moment: datetime) -> ColumnElement[bool]:
         """Return the condition that a time is valid and past a moment; columns without a zone hold UTC."""

@@ -8,11 +8,14 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype, is_bool_dtype, is_datetime64_any_dtype, is_float_dtype, is_integer_dtype
 
+from detector.core.category_texts import number_text
 from jobs.dialects import END_OF_VALID_TIMES, FIRST_VALID_TIME
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.keys import MAX_ENTITY_LENGTH, MAX_KEY_LENGTH, Key, dump_key, key_label
+from schemas.unreadable import UnreadableRecord
 
+FEW_RECORDS = 100  # that may be left out of a page though they are more than half of it
 _INT64_RANGE = range(-(2**63), 2**63)
 _SHORT_KEY_LENGTH = 64  # surely fits: each character of a text is up to six in the form that the store holds
 _MAX_CHARACTERS_SHOWN = 80
@@ -20,51 +23,57 @@ _NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal", "boolean"}
 
 
 class _Unfit(Exception):
-    """A value that does not fit its column."""
+    """Values that do not fit their column."""
 
     def __init__(
         self,
-        series: "pd.Series[Any]",
         is_unfit: "pd.Series[bool]",
         expected: str,
         advice: str = "list the column under another type in config.toml",
     ) -> None:
-        self.position = int(np.flatnonzero(is_unfit.to_numpy(dtype=bool))[0])
-        value = series.iloc[self.position]
-        self.value = value.item() if isinstance(value, np.generic) else value
+        self.positions = np.flatnonzero(is_unfit.to_numpy(dtype=bool))
         self.expected, self.advice = expected, advice
 
 
-def typed(frame: pd.DataFrame, name: str, monitor: MonitorConfig) -> pd.DataFrame:
+def typed(
+    frame: pd.DataFrame, name: str, monitor: MonitorConfig, unreadable: list[UnreadableRecord] | None = None
+) -> pd.DataFrame:
     """Return the records of a monitor with documented types.
 
     Args:
         frame: The columns as a driver or Arrow returned them: the key, and any of the others.
         name: The monitor's, for errors.
         monitor: The configuration, which gives each column its role.
+        unreadable: Gets the records that are left out because a value does not fit its column; None if such a record
+            is an error. The other records keep their index, if it is not replaced by their exact keys.
 
     Raises:
-        SourceError: If a value does not fit its column, or a key is null, repeated, or too long for the store.
+        SourceError: If a value does not fit its column and no record is left out, or more than half of many records
+            would be, or a key is null, repeated, or too long for the store.
     """
-    keys = pd.DataFrame({column: _key(frame[column]) for column in monitor.key})
-    _refuse_bad_keys(keys, name)
-    conversions = {column: convert for column, convert in _conversions(monitor).items() if column in frame}
-    columns = {column: keys[column] for column in keys}
-    for column, convert in conversions.items():
-        try:
-            columns[column] = convert(frame[column])
-        except _Unfit as unfit:
-            raise SourceError(_unfit_sentence(unfit, name, column, keys)) from None
-    records = pd.DataFrame(columns)
-    if conversions.keys() & set(monitor.key):  # a converted time is no longer the exact key: the index keeps it
-        records.index = pd.MultiIndex.from_frame(keys)
+    keys = _keys(frame, name, monitor)
+    columns, unfit = _converted(frame, monitor)
+    while unfit:
+        faults = [_fault(keys, position, *reason) for position, reason in sorted(unfit.items())]
+        if unreadable is None or (len(faults) > FEW_RECORDS and 2 * len(faults) > len(frame)):
+            raise SourceError(faults[0].sentence(name))
+        unreadable += faults
+        frame = frame.drop(index=frame.index[sorted(unfit)])
+        keys = _keys(frame, name, monitor)
+        columns, unfit = _converted(frame, monitor)
+    records = pd.DataFrame({**keys, **columns})
+    if columns.keys() & set(monitor.key):  # a converted time is no longer the exact key: the index keeps it
+        # Levels without names: a level that shares its name with a column makes pandas refuse to sort and to group.
+        records.index = pd.MultiIndex.from_frame(keys, names=[None] * keys.shape[1])
     return records
 
 
 def keys_of(frame: pd.DataFrame, key_columns: Sequence[str]) -> list[Key]:
     """Return the exact keys of the records of a frame, in its order."""
-    levels = frame.index.names
-    parts = [frame.index.get_level_values(name).to_series() if name in levels else frame[name] for name in key_columns]
+    if isinstance(frame.index, pd.MultiIndex):
+        parts = [frame.index.get_level_values(level).to_series() for level in range(len(key_columns))]
+    else:
+        parts = [frame[name] for name in key_columns]
     return list(zip(*(_exact(part) for part in parts), strict=True))
 
 
@@ -86,7 +95,7 @@ def boolean(series: "pd.Series[Any]") -> "pd.Series[Any]":
     numbers = numeric(series)
     is_unfit = numbers.notna() & ~numbers.isin([0, 1])
     if is_unfit.any():
-        raise _Unfit(series, is_unfit, "true or false")
+        raise _Unfit(is_unfit, "true or false")
     return numbers.astype("Float64").astype("boolean")
 
 
@@ -100,10 +109,25 @@ def label(series: "pd.Series[Any]") -> "pd.Series[Any]":
 
 def categorical(series: "pd.Series[Any]") -> "pd.Series[Any]":
     """Return categories as text; a missing one is NA."""
+    return _texts(series, _category_text)
+
+
+def _texts(series: "pd.Series[Any]", text_of: Callable[[Any], str]) -> "pd.Series[Any]":
     if series.dtype == "str" or infer_dtype(series, skipna=True) == "string":
         return _storable(series.astype("str"))
-    texts = [None if pd.isna(value) else str(value) for value in series.array]
+    texts = [None if _is_missing(value) else text_of(value) for value in series.array]
     return _storable(pd.Series(texts, index=series.index, dtype="str"))
+
+
+def _category_text(value: Any) -> str:
+    """Return the text of a category; a number has one text, whatever its type: 1, 1.0 and 1.00 are the same."""
+    if isinstance(value, float | np.floating | Decimal):
+        return number_text(value.item() if isinstance(value, np.floating) else value)
+    return str(value)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
 
 
 def _storable(texts: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -114,24 +138,55 @@ def _storable(texts: "pd.Series[Any]") -> "pd.Series[Any]":
 
 def entity(series: "pd.Series[Any]") -> "pd.Series[Any]":
     """Return names of entities as text that fits the store; a missing one is NA."""
-    names = categorical(series)
+    names = _texts(series, str)
     is_long = names.str.len() > MAX_ENTITY_LENGTH
     if is_long.any():
         expected = f"names of entities of at most {MAX_ENTITY_LENGTH} characters"
-        raise _Unfit(series, is_long, expected, "take another column as `entity` in config.toml")
+        raise _Unfit(is_long, expected, "take another column as `entity` in config.toml")
     return names
 
 
 def timestamp(series: "pd.Series[Any]") -> "pd.Series[Any]":
     """Return times in UTC to the microsecond, missing if they are not valid; times without a zone are UTC."""
     if infer_dtype(series, skipna=True) in _NUMBERS:
-        raise _Unfit(series, series.notna(), "a time")
+        raise _Unfit(series.notna(), "a time")
+    is_other = series.map(pd.api.types.is_list_like) if series.dtype == "object" else series.isna()
+    if series.dtype == "object" and is_other.any():
+        raise _Unfit(is_other, "a time")
     times = pd.to_datetime(series, utc=True, errors="coerce", format="ISO8601")
     is_unfit = times.isna() & series.notna()
     if is_unfit.any():
-        raise _Unfit(series, is_unfit, "a time")
+        raise _Unfit(is_unfit, "a time")
     times = times.astype("datetime64[us, UTC]")
     return times.where((times >= FIRST_VALID_TIME) & (times < END_OF_VALID_TIMES))
+
+
+def _keys(frame: pd.DataFrame, name: str, monitor: MonitorConfig) -> pd.DataFrame:
+    keys = pd.DataFrame({column: _key(frame[column]) for column in monitor.key})
+    _refuse_bad_keys(keys, name)
+    return keys
+
+
+def _converted(
+    frame: pd.DataFrame, monitor: MonitorConfig
+) -> tuple[dict[str, "pd.Series[Any]"], dict[int, tuple[str, _Unfit, Any]]]:
+    """Return the converted columns; and by position each record with a value that does not fit, the column and why."""
+    columns: dict[str, pd.Series[Any]] = {}
+    unfit: dict[int, tuple[str, _Unfit, Any]] = {}
+    for column, convert in _conversions(monitor).items():
+        if column in frame:
+            try:
+                columns[column] = convert(frame[column])
+            except _Unfit as reason:
+                for position in reason.positions:
+                    unfit.setdefault(int(position), (column, reason, frame[column].iloc[position]))
+    return columns, unfit
+
+
+def _fault(keys: pd.DataFrame, position: int, column: str, reason: _Unfit, value: Any) -> UnreadableRecord:
+    key = keys_of(keys.iloc[[position]], list(keys.columns))[0]
+    plain = value.item() if isinstance(value, np.generic) else value
+    return UnreadableRecord(key, column, reason.expected, abridged(repr(plain)), reason.advice)
 
 
 def _conversions(monitor: MonitorConfig) -> dict[str, Callable[["pd.Series[Any]"], "pd.Series[Any]"]]:
@@ -156,10 +211,26 @@ def _numeric_objects(series: "pd.Series[Any]") -> "pd.Series[Any]":
     if kind not in _NUMBERS:
         is_number = series.map(lambda value: isinstance(value, int | float | Decimal))
         if not (is_number | missing).all():
-            raise _Unfit(series, ~(is_number | missing), "a number")
+            raise _Unfit(~(is_number | missing), "a number")
     if kind == "integer" and series[~missing].map(_INT64_RANGE.__contains__).all():
         return series.astype("Int64" if missing.any() else "int64")
-    return series.astype("float64")
+    floats = series.map(_as_float, na_action="ignore").astype("float64")
+    is_beyond = floats.isin([np.inf, -np.inf]) & series.map(_is_finite)
+    if is_beyond.any():
+        raise _Unfit(is_beyond, "a number of at most 1.8e308")
+    return floats
+
+
+def _as_float(value: float | Decimal) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return np.inf
+
+
+def _is_finite(value: Any) -> bool:
+    """Return whether a number is finite, before it becomes a float."""
+    return isinstance(value, int) or (isinstance(value, Decimal) and value.is_finite())
 
 
 def _key(series: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -200,19 +271,12 @@ def refuse_long_key(key: Key, name: str) -> None:
     length = len(dump_key(key))
     if length > MAX_KEY_LENGTH:
         msg = (
-            f"A key of monitor {name!r} has {length} characters: {_abridged(key_label(key))}. The store holds "
+            f"A key of monitor {name!r} has {length} characters: {abridged(key_label(key))}. The store holds "
             f"{MAX_KEY_LENGTH}. Choose another key, or shorten the key of this record."
         )
         raise SourceError(msg)
 
 
-def _unfit_sentence(unfit: _Unfit, name: str, column: str, keys: pd.DataFrame) -> str:
-    key = key_label(keys_of(keys.iloc[[unfit.position]], list(keys.columns))[0])
-    return (
-        f"Column {column!r} of monitor {name!r} should hold {unfit.expected}, but the record with key {key} "
-        f"holds {_abridged(repr(unfit.value))}. Correct the record, or {unfit.advice}."
-    )
-
-
-def _abridged(text: str) -> str:
+def abridged(text: str) -> str:
+    """Return the first characters of a text that is too long for a message."""
     return text if len(text) <= _MAX_CHARACTERS_SHOWN else f"{text[:_MAX_CHARACTERS_SHOWN]} (and so on)"

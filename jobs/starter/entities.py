@@ -93,7 +93,7 @@ def find_entity(sample: Sample, *taken: str | None) -> str | None:
 def _is_named(sample: Sample, name: str | None) -> bool:
     if name is None:
         return False
-    is_number = sample.table.columns[name].family not in {"text", "uuid"} and name not in sample.enumerations
+    is_number = sample.table.columns[name].family not in {"text", "enum", "uuid"}
     return name in sample.table.key or is_thing(name, needs_id=is_number)
 
 
@@ -110,7 +110,7 @@ def _candidates(sample: Sample, time: str) -> Iterator[str]:
 def _is_nameable(sample: Sample, name: str) -> bool:
     """Return whether the values of a column can be names: texts, whole numbers or UUIDs."""
     family = sample.table.columns[name].family
-    is_fit = family in {"text", "integer", "uuid", "unknown"} or name in sample.enumerations
+    is_fit = family in {"text", "enum", "integer", "uuid", "unknown"}
     return is_fit and sample.is_read(name) and sample.null_share(name) == 0
 
 

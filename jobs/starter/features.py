@@ -28,6 +28,7 @@ _FEATURES: dict[Family, Role] = {
     "decimal": "numeric",
     "boolean": "boolean",
     "text": "categorical",
+    "enum": "categorical",
 }
 _ID_NAME = re.compile(r"(^|_|[a-z])(Id|ID)$|(^|_|\s)(id|key|uuid|guid)$|^(index|idx|row|row_?(num|number|no|id))$")
 _CODE_NAME = re.compile(
@@ -134,7 +135,7 @@ def _role(context: Context, column: WatchedColumn) -> Role:
     values = context.normal(name)
     if values.empty:
         raise _LeftOut(f"null in all of the {len(sample.records):,} records looked at")
-    role = _declared_role(sample, column, values)
+    role = _declared_role(column, values)
     if role == "categorical":
         _refuse_text(values)
     elif role == "numeric":
@@ -146,9 +147,7 @@ def _role(context: Context, column: WatchedColumn) -> Role:
     return role
 
 
-def _declared_role(sample: Sample, column: WatchedColumn, values: "pd.Series[Any]") -> Role:
-    if column.name in sample.enumerations:
-        return "categorical"
+def _declared_role(column: WatchedColumn, values: "pd.Series[Any]") -> Role:
     if column.family in TIMES:
         raise _LeftOut("a time: list it under timestamp to learn its time of day and day of week")
     role = _by_values(values) if column.family == "unknown" else _FEATURES.get(column.family)

@@ -13,8 +13,7 @@ from jobs.starter.times import MIN_RANK_CORRELATION, order_correlation
 from schemas.config import MonitorConfig
 from schemas.errors import UsageError
 
-_INEXACT: frozenset[Family] = frozenset({"float", "boolean", "other"})
-_UNORDERED: frozenset[Family] = frozenset({"uuid", "text"})
+_UNORDERED: frozenset[Family] = frozenset({"uuid", "text", "enum"})
 _MIN_RECORDS = 20  # whose times show whether a key grows
 
 
@@ -58,7 +57,8 @@ def _found(sample: Sample, table: str, time: str | None, readings: Readings | No
     if full_time in primary:
         rest = tuple(name for name in primary if name != full_time)
         return Key((str(full_time), *rest), "the time first, so that new records sort after old ones" if rest else "")
-    inexact = next((name for name in primary if sample.table.columns[name].family in _INEXACT), None)
+    unfit = sample.table.dialect.unordered_families
+    inexact = next((name for name in primary if sample.table.columns[name].family in unfit), None)
     if inexact is None and _grows(sample, primary, full_time):
         return Key(primary)
     if inexact is None and full_time is None and len(primary) > 1:

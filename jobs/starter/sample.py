@@ -32,13 +32,11 @@ class Sample:
         table: the table; its key is the primary key.
         records: the oldest and the newest records in the order of the key, or any records if no index serves.
         count: the number of records of the table, counted up to `MAX_RECORDS_COUNTED`.
-        enumerations: columns of an enumerated type, read as texts.
     """
 
     table: WatchedTable
     records: pd.DataFrame
     count: int
-    enumerations: frozenset[str] = frozenset()
 
     @property
     def is_counted(self) -> bool:
@@ -98,15 +96,13 @@ def read_sample(engine: Engine, connection: Connection, table: WatchedTable) -> 
     Raises:
         SourceError: If the table cannot be read.
     """
-    enumerated = table.dialect.enumerated_types(connection)
-    enumerations = frozenset(name for name, column in table.columns.items() if column.type in enumerated)
     columns = [
-        _expression(table, column, is_enumeration=column.name in enumerations)
+        _expression(table, column)
         for column in table.columns.values()
-        if column.family != "other" or column.name in {*enumerations, *table.key}
+        if column.family != "other" or column.name in table.key
     ]
     records = _distinct(_fetched(engine, table, columns), table.key)
-    return Sample(table, records, _count(connection, table), enumerations)
+    return Sample(table, records, _count(connection, table))
 
 
 def _fetched(engine: Engine, table: WatchedTable, columns: Sequence[ColumnElement[Any]]) -> pd.DataFrame:
@@ -122,12 +118,13 @@ def _fetched(engine: Engine, table: WatchedTable, columns: Sequence[ColumnElemen
     return pd.concat(pages, ignore_index=True)
 
 
-def _expression(table: WatchedTable, column: WatchedColumn, *, is_enumeration: bool) -> ColumnElement[Any]:
+def _expression(table: WatchedTable, column: WatchedColumn) -> ColumnElement[Any]:
     expression = table.records.c[column.name]
-    if is_enumeration:
+    if column.name in table.key:
+        return expression
+    if column.family == "enum":
         return table.dialect.text_to_read(expression, column.family)
-    is_key = column.name in table.key
-    return expression if is_key else table.dialect.number_to_read(expression, column.family)
+    return table.dialect.number_to_read(expression, column.family)
 
 
 def _parts(table: WatchedTable, columns: Sequence[ColumnElement[Any]]) -> Iterator[Select[Any]]:

@@ -55,7 +55,16 @@ def test_truth_values(values):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [("high", "high"), (3, "3"), (True, "True"), (Decimal("1.50"), "1.50"), ("a\0b", "a\ufffdb")]
+    ("value", "text"),
+    [
+        ("high", "high"),
+        (3, "3"),
+        (True, "True"),
+        (Decimal("1.50"), "1.5"),
+        (2.0, "2"),
+        ("01", "01"),
+        ("a\0b", "a\ufffdb"),
+    ],
 )
 def test_categories(value, text):
     series = column([value, None], "categorical")

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from detector.core.bins import Bins, LevelBins
+from detector.core.category_texts import aliases
 from detector.records.feature_types.base import Block, Cell, Column, Share, binary_scale, clipped
 from detector.records.feature_types.constant import ConstantColumn
 
@@ -85,6 +86,7 @@ class CategoryColumn(Column):
         cell_of: dict[Any, int] = {level: cell for cell, level in enumerate(self.levels)}
         rare_cell = cell_of.get(self.RARE, -1)
         cell_of |= dict.fromkeys(self.rare, rare_cell)
+        cell_of |= {text: cell_of[level] for text, level in aliases([*self.levels, *self.rare]).items()}
         codes, distinct = pd.factorize(values.astype("str"), use_na_sentinel=True)
         unknown = rare_cell if not self.rare else -1
         lookup = np.array([cell_of.get(level, unknown) for level in distinct] + [cell_of.get(None, -1)])

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from detector.core.category_texts import aliases
 from detector.core.floats import as_floats
 from detector.records.feature_types.base import Block, Cell, Column
 
@@ -39,8 +40,10 @@ class ConstantColumn(Column):
 
     def encode(self, values: pd.Series) -> Block:
         """Return no cells, and a violation for each other value."""
-        comparable = values.astype("str") if isinstance(self.value, str) else as_floats(values)
-        is_same = np.asarray(comparable == self.value, dtype=bool)
+        if isinstance(self.value, str):
+            is_same = values.astype("str").isin([self.value, *aliases([self.value])]).to_numpy(dtype=bool)
+        else:
+            is_same = np.asarray(as_floats(values) == self.value, dtype=bool)
         empty = np.zeros((len(values), 0))
         return Block(empty, empty, empty.astype(bool), (~is_same).astype(np.int64))
 
