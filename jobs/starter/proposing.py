@@ -209,7 +209,7 @@ def _rate(sample: Sample, time: str | None, readings: Readings | None, labels: L
     if readings is not None:
         per_day = max(per_day or 0.0, readings.entities * (_DAY / readings.step))
     anomalies = None if labels.label is None else labels.share
-    return propose_rate(normal, per_day, anomalies)
+    return propose_rate(normal, per_day, anomalies, is_online=readings is not None)
 
 
 def _usual_gap(sample: Sample, time: str | None) -> timedelta | None:
