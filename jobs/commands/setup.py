@@ -12,30 +12,76 @@ from schemas.errors import PlumblineError, RecordsError, UsageError
 if TYPE_CHECKING:
     from jobs.app import App
     from jobs.output import Output
+    from jobs.starter.starter import Starter
 
 
 @click.command("init")
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False), default=Path("config.toml"))
-@click.option("--table", help="Include a monitor for this table, with its columns by type.")
+@click.option("--table", "tables", multiple=True, help="Include a monitor for this table; repeatable.")
 @click.option("--source", help="SQLAlchemy URL of the table's database [default: the store].")
-@click.option("--key", help="Key column of the table [default: its primary key].")
+@click.option(
+    "--key",
+    multiple=True,
+    help="Key column of the table, repeatable or separated by commas [default: the primary key, growing column first].",
+)
+@click.option("--time", help="Column with the time of a record [default: by name and values].")
+@click.option("--entity", help="Column with what a record is about [default: by name and values].")
+@click.option("--label", help="Column that is true for known anomalies [default: by name and values].")
+@click.option("--append", is_flag=True, help="Add the monitor to an existing file.")
 @json_option
-def init_command(path: Path, table: str | None, source: str | None, key: str | None, is_json: bool) -> None:
-    """Write a starter configuration, with a monitor if --table is given."""
+def init_command(
+    path: Path,
+    tables: tuple[str, ...],
+    source: str | None,
+    key: tuple[str, ...],
+    time: str | None,
+    entity: str | None,
+    label: str | None,
+    append: bool,
+    is_json: bool,
+) -> None:
+    """Write a starter configuration, with a monitor for each --table."""
+    import os
+
     from pydantic import SecretStr
 
     from jobs.output import Output
-    from jobs.starter.starter import starter_config
+    from jobs.starter.proposing import Choices
+    from jobs.starter.starter import Tables, extended_config, starter_config
 
-    if path.exists():
-        raise UsageError(f"{path} already exists. Choose another file, or remove it first.")
-    text = starter_config(path.absolute().parent, table, SecretStr(source) if source else None, key)
+    choices = Choices(key, time, entity, label)
+    if len(tables) > 1 and choices != Choices():
+        raise UsageError("--key, --time, --entity and --label are about one table. Add one table at a time: --append.")
+    request = Tables(tables, SecretStr(source) if source else None, choices)
+    if path.exists() and not append:
+        raise UsageError(f"{path} already exists. Choose another file, remove it first, or add to it with --append.")
+    place = path.absolute()
+    starter = (
+        extended_config(place, request, os.environ) if append and path.exists() else starter_config(place, request)
+    )
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(starter.text, encoding="utf-8")
     except OSError as exc:
         raise UsageError(f"{path} cannot be written: {exc.strerror}. Choose a writable folder.") from exc
-    out = Output(is_json=is_json)
-    out.result({"path": str(path)}, lambda: out.line(f"Wrote {path}. Review it, then run: plumbline check"))
+    _report_starter(Output(is_json=is_json), path, starter)
+
+
+def _report_starter(out: "Output", path: Path, starter: "Starter") -> None:
+    """Print the file, and the settings of each monitor that a person should look at."""
+    from jobs.starter.review import settings_to_review
+
+    reviews = {proposal.name: settings_to_review(proposal) for proposal in starter.proposals}
+
+    def show() -> None:
+        for name, settings in reviews.items():
+            out.line(f"Monitor {name!r}. Look at these settings:")
+            width = max(len(setting.name) for setting in settings)
+            for setting in settings:
+                out.line(f"  {setting.name.ljust(width)}  {setting.note}")
+        out.line(f"Wrote {path}. Review it, then run: plumbline check")
+
+    monitors = {name: {setting.name: setting.note for setting in settings} for name, settings in reviews.items()}
+    out.result({"path": str(path), "monitors": monitors}, show)
 
 
 @click.command("check")
@@ -119,4 +165,10 @@ def import_command(
     )
     records = counted_noun(report.rows, "record")
     sentence = f"Imported {records} into {report.table} (key {report.key}{added}).{zones}"
-    out.result(report, lambda: out.line(sentence))
+
+    def show() -> None:
+        out.line(sentence)
+        rows = [(name, type_, "; ".join(report.notes.get(name, ()))) for name, type_ in report.columns.items()]
+        out.table(("column", "type", "note"), rows)
+
+    out.result(report, show)

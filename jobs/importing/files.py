@@ -6,10 +6,11 @@ on the size of the file.
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn, Protocol, TypeAlias
 
 import pyarrow as pa
@@ -17,23 +18,25 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from jobs.importing.cell_forms import (
+    BOOLEAN,
+    DECIMAL,
+    DECIMAL_COMMA,
+    EMPTY,
+    INTEGER,
+    NAIVE_TIME,
+    TEXT,
+    TIME,
+    ColumnForm,
+    ColumnInference,
+)
 from schemas.errors import RecordsError, UsageError
-
-INTEGER = pa.int64()
-DECIMAL = pa.float64()
-BOOLEAN = pa.bool_()
-TIME = pa.timestamp("us", "UTC")
-NAIVE_TIME = pa.timestamp("us")
-TEXT = pa.string()
-EMPTY = pa.null()
 
 Kinds: TypeAlias = dict[str, pa.DataType]
 
 _DELIMITERS = ",;\t|"
 _BLOCK_BYTES = 4 << 20
 _BATCH_ROWS = 10_000
-_INFERRED_KINDS = (INTEGER, DECIMAL, BOOLEAN, NAIVE_TIME, TIME)
-_CODE = r"^\s*[+-]?0[0-9xX]"  # such as 00123 or 0x7b, which differ from 123
 
 
 class RecordFile(Protocol):
@@ -41,9 +44,13 @@ class RecordFile(Protocol):
 
     path: Path
     kinds: Kinds
+    notes: Mapping[str, tuple[str, ...]]
+    """What a person should know about a column, for example that some cells were read as null."""
+    blank: frozenset[str]
+    """Columns without a value, which fit a column of any type."""
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the records in the file's order and types."""
+    def batches(self, targets: Kinds) -> Iterator[pa.RecordBatch]:
+        """Yield the records in the file's order, each column converted to its target type."""
 
 
 def open_records(path: Path) -> RecordFile:
@@ -76,8 +83,6 @@ def convert(values: pa.Array, target: pa.DataType) -> pa.Array:
         return values
     if values.null_count == len(values):
         return pa.nulls(len(values), target)
-    if pa.types.is_string(values.type) and target != TEXT:
-        values = pc.utf8_trim_whitespace(values)
     return pc.cast(values, target, safe=target not in (DECIMAL, NAIVE_TIME, TIME))
 
 
@@ -87,13 +92,25 @@ class CsvFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._header = _read_header(path)
-        self.kinds = self._infer()
+        self._forms = self._infer()
+        self.kinds: Kinds = {name: column.form.kind for name, column in self._forms.items()}
+        self.notes: Mapping[str, tuple[str, ...]] = {
+            name: column.notes for name, column in self._forms.items() if column.notes
+        }
+        self.blank = frozenset(name for name, column in self._forms.items() if column.is_blank)
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the records as text, for the caller to `convert`."""
+    def batches(self, targets: Kinds) -> Iterator[pa.RecordBatch]:
+        """Yield the records, each column converted to its target type; a text keeps its cells as they are."""
+        for batch in self._texts():
+            yield pa.record_batch({name: self._converted(batch[name], name, kind) for name, kind in targets.items()})
+
+    def _converted(self, cells: pa.Array, name: str, target: pa.DataType) -> pa.Array:
+        return cells if target == TEXT else _without_nan(convert(self._forms[name].form.read(cells), target))
+
+    def _texts(self) -> Iterator[pa.RecordBatch]:
         header = self._header
         everything_text = pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(header.names, TEXT), strings_can_be_null=True
+            column_types=dict.fromkeys(header.names, TEXT), strings_can_be_null=True, null_values=[""]
         )
         with self._errors_explained():
             yield from pyarrow.csv.open_csv(
@@ -106,14 +123,16 @@ class CsvFile:
                 everything_text,
             )
 
-    def _infer(self) -> Kinds:
-        kinds: Kinds = dict.fromkeys(self._header.names, EMPTY)
+    def _infer(self) -> dict[str, ColumnForm]:
+        columns = {name: ColumnInference(self._header.delimiter) for name in self._header.names}
         rows = 0
-        for batch in self.batches():
+        for batch in self._texts():
             rows += batch.num_rows
-            kinds = {name: _widened(kind, batch[name]) for name, kind in kinds.items()}
+            for name, column in columns.items():
+                column.add(batch[name])
         _check_not_empty(self.path, rows)
-        return kinds
+        has_commas = any(column.outcome().form is DECIMAL_COMMA for column in columns.values())
+        return {name: column.outcome(has_decimal_commas=has_commas) for name, column in columns.items()}
 
     @contextmanager
     def _errors_explained(self) -> Iterator[None]:
@@ -130,6 +149,9 @@ class CsvFile:
 class ParquetFile:
     """A Parquet file, read by row group."""
 
+    notes: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    blank: frozenset[str] = frozenset()
+
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
@@ -142,14 +164,13 @@ class ParquetFile:
             self.kinds = {field.name: _plain_type(path, field) for field in file.schema_arrow}
             _check_not_empty(path, file.metadata.num_rows)
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the records in the types of `kinds`, with times in microseconds."""
+    def batches(self, targets: Kinds) -> Iterator[pa.RecordBatch]:
+        """Yield the records, each column in the type of `kinds`, then converted to its target type."""
         try:
             with pyarrow.parquet.ParquetFile(self.path) as file:
                 for batch in file.iter_batches(_BATCH_ROWS):
-                    yield pa.record_batch(
-                        {name: _without_nan(convert(batch[name], kind)) for name, kind in self.kinds.items()}
-                    )
+                    plain = {name: _without_nan(convert(batch[name], kind)) for name, kind in self.kinds.items()}
+                    yield pa.record_batch({name: convert(plain[name], kind) for name, kind in targets.items()})
         except (pa.ArrowInvalid, OSError) as exc:
             msg = f"{self.path} holds values that cannot be read: {exc}. Convert the column, or write the file again."
             raise RecordsError(msg) from exc
@@ -187,24 +208,6 @@ def _is_number(text: str) -> bool:
     try:
         float(text)
     except ValueError:
-        return False
-    return True
-
-
-def _widened(kind: pa.DataType, values: pa.Array) -> pa.DataType:
-    """Return the narrowest type that holds a column's cells so far, of type `kind`, and more cells."""
-    if kind == TEXT or values.null_count == len(values):
-        return kind
-    wider = {EMPTY: _INFERRED_KINDS, INTEGER: (INTEGER, DECIMAL)}.get(kind, (kind,))
-    return next((candidate for candidate in wider if _fits(values, candidate)), TEXT)
-
-
-def _fits(values: pa.Array, kind: pa.DataType) -> bool:
-    if kind in (INTEGER, DECIMAL) and pc.any(pc.match_substring_regex(values, _CODE)).as_py():
-        return False
-    try:
-        convert(values, kind)
-    except pa.ArrowInvalid:
         return False
     return True
 

@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeEngine
 
 from jobs.databases import failure, reading, writing
 from jobs.dialects import Dialect, dialect_of
-from jobs.importing import files
+from jobs.importing import cell_forms, files
 from jobs.importing.files import Kinds, RecordFile
 from jobs.importing.replacing import replace_table
 from jobs.importing.reserved import is_home_of_store, refuse_own_name
@@ -22,21 +22,21 @@ from schemas.tables import BigId, UtcDateTime
 Existing: TypeAlias = dict[str, Any]  # what SQLAlchemy's inspector reports, by column
 
 _SQL_TYPES: dict[pa.DataType, TypeEngine[Any]] = {
-    files.INTEGER: sa.BigInteger(),
-    files.DECIMAL: sa.Double(),
-    files.BOOLEAN: sa.Boolean(),
-    files.TIME: UtcDateTime(),
-    files.TEXT: sa.Text(),
-    files.EMPTY: sa.Double(),  # a sensor that was silent throughout: numbers may follow
+    cell_forms.INTEGER: sa.BigInteger(),
+    cell_forms.DECIMAL: sa.Double(),
+    cell_forms.BOOLEAN: sa.Boolean(),
+    cell_forms.TIME: UtcDateTime(),
+    cell_forms.TEXT: sa.Text(),
+    cell_forms.EMPTY: sa.Double(),  # a sensor that was silent throughout: numbers may follow
 }
-_KEY_KINDS = (files.INTEGER, files.TIME, files.NAIVE_TIME, files.TEXT)
+_KEY_KINDS = (cell_forms.INTEGER, cell_forms.TIME, cell_forms.NAIVE_TIME, cell_forms.TEXT)
 # Columns of an existing table: their types, the types of a file that fit them, and the type to read these as.
 _FAMILIES: tuple[tuple[tuple[type[Any], ...], tuple[pa.DataType, ...], pa.DataType], ...] = (
-    ((sa.Boolean,), (files.BOOLEAN,), files.BOOLEAN),
-    ((sa.Integer,), (files.INTEGER,), files.INTEGER),
-    ((sa.Numeric, sa.Float), (files.INTEGER, files.DECIMAL), files.DECIMAL),
-    ((sa.DateTime,), (files.TIME,), files.TIME),
-    ((sa.String,), tuple(_SQL_TYPES), files.TEXT),
+    ((sa.Boolean,), (cell_forms.BOOLEAN,), cell_forms.BOOLEAN),
+    ((sa.Integer,), (cell_forms.INTEGER,), cell_forms.INTEGER),
+    ((sa.Numeric, sa.Float), (cell_forms.INTEGER, cell_forms.DECIMAL), cell_forms.DECIMAL),
+    ((sa.DateTime,), (cell_forms.TIME,), cell_forms.TIME),
+    ((sa.String,), tuple(_SQL_TYPES), cell_forms.TEXT),
 )
 
 
@@ -53,6 +53,8 @@ class ImportReport:
     """Whether the file had no key, so that the database numbered the records."""
     naive_times: tuple[str, ...]
     """Columns whose times had no zone and were taken as UTC."""
+    notes: Mapping[str, tuple[str, ...]]
+    """What to know about a column, for example that it looks numeric but is text."""
 
 
 def import_file(
@@ -100,7 +102,8 @@ def import_file(
         columns={name: target.c[name].type.compile(engine.dialect) for name in kinds},
         key=key,
         is_key_added=key not in kinds,
-        naive_times=tuple(name for name, kind in records.kinds.items() if kind == files.NAIVE_TIME),
+        naive_times=tuple(name for name, kind in records.kinds.items() if kind == cell_forms.NAIVE_TIME),
+        notes=records.notes,
     )
 
 
@@ -125,9 +128,9 @@ def _split(table: str) -> tuple[str | None, str]:
 
 
 def _check_key(records: RecordFile, key: str) -> None:
-    kind = records.kinds.get(key, files.INTEGER)
+    kind = records.kinds.get(key, cell_forms.INTEGER)
     if kind not in _KEY_KINDS:
-        description = "empty" if kind == files.EMPTY else f"of type {kind}"
+        description = "empty" if kind == cell_forms.EMPTY else f"of type {kind}"
         msg = (
             f"The key column {key!r} of {records.path} is {description}; expected whole numbers, times or texts. "
             "Name another key column, or one that the file does not have to number the records."
@@ -143,7 +146,7 @@ def _check_key(records: RecordFile, key: str) -> None:
 
 
 def _stored_kinds(records: RecordFile) -> Kinds:
-    return {name: files.TIME if kind == files.NAIVE_TIME else kind for name, kind in records.kinds.items()}
+    return {name: cell_forms.TIME if kind == cell_forms.NAIVE_TIME else kind for name, kind in records.kinds.items()}
 
 
 def _fitted_kinds(records: RecordFile, existing: Existing, key: str) -> Kinds:
@@ -157,7 +160,10 @@ def _fitted_kinds(records: RecordFile, existing: Existing, key: str) -> Kinds:
             "Rename or drop the columns, or import into a table of its own."
         )
         raise RecordsError(msg)
-    kinds = {name: _fitted(kind, existing[name]["type"]) for name, kind in stored.items()}
+    kinds = {
+        name: _fitted(cell_forms.EMPTY if name in records.blank else kind, existing[name]["type"])
+        for name, kind in stored.items()
+    }
     for name, kind in kinds.items():
         if kind is None:
             msg = (
@@ -176,7 +182,7 @@ def _fitted(kind: pa.DataType, sql_type: TypeEngine[Any]) -> pa.DataType | None:
     """Return the type to read a column of type `kind` as for a column of `sql_type`; None if it does not fit."""
     for family, fitting, read_as in _FAMILIES:
         if isinstance(sql_type, family):
-            return read_as if kind in (*fitting, files.EMPTY) else None
+            return read_as if kind in (*fitting, cell_forms.EMPTY) else None
     return None
 
 
@@ -196,9 +202,9 @@ def _table(table: str, kinds: Kinds, key: str, dialect: Dialect) -> sa.Table:
 
 def _key_type(kind: pa.DataType, dialect: Dialect) -> TypeEngine[Any]:
     key_types: dict[pa.DataType, TypeEngine[Any]] = {
-        files.INTEGER: BigId,
-        files.TIME: UtcDateTime(),
-        files.TEXT: dialect.text_key_type,
+        cell_forms.INTEGER: BigId,
+        cell_forms.TIME: UtcDateTime(),
+        cell_forms.TEXT: dialect.text_key_type,
     }
     return key_types[kind]
 
@@ -206,8 +212,7 @@ def _key_type(kind: pa.DataType, dialect: Dialect) -> TypeEngine[Any]:
 def _batches(records: RecordFile, kinds: Kinds, key: str) -> Iterator[pa.RecordBatch]:
     """Yield the records in the types that they are stored in; every record has a key."""
     rows = 0
-    for batch in records.batches():
-        stored = pa.record_batch({name: _stored(batch[name], records.kinds[name], kinds[name]) for name in kinds})
+    for stored in records.batches(kinds):
         if key in kinds and stored[key].null_count:
             record = rows + stored[key].is_null().index(True).as_py() + 1
             msg = (
@@ -215,13 +220,8 @@ def _batches(records: RecordFile, kinds: Kinds, key: str) -> Iterator[pa.RecordB
                 "Fill it in, or name a key column that the file does not have to number the records."
             )
             raise RecordsError(msg)
-        rows += batch.num_rows
+        rows += stored.num_rows
         yield stored
-
-
-def _stored(values: pa.Array, kind: pa.DataType, target: pa.DataType) -> pa.Array:
-    # Cells of a CSV file are texts still: each is parsed as its own type before it is converted to another.
-    return files.convert(values if target == files.TEXT else files.convert(values, kind), target)
 
 
 def _write(

@@ -1,119 +1,109 @@
-"""Proposes a monitor for a table: the role of each column, by its type, name and first records."""
+"""Proposes a monitor for a table, by types, names and a bounded sample of its values."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from datetime import timedelta
 
-import pandas as pd
-from pandas.api.types import infer_dtype
-from sqlalchemy import Connection, Engine, func, inspect, select
+from sqlalchemy import Connection, Engine, inspect
 
 from jobs.addresses import display_name
 from jobs.databases import reading
-from jobs.dialects import Family
-from jobs.reading.source import CoreReader
-from jobs.reading.table import WatchedColumn, WatchedTable, describe_table, describe_tables, raw_sql
-from jobs.reading.typed_columns import typed
+from jobs.reading.table import WatchedTable, describe_table, describe_tables
+from jobs.starter.cut_offs import TRAINING_SHARE, CutOff, propose_cut_off
+from jobs.starter.entities import Readings, find_entity, find_readings
+from jobs.starter.features import Columns, Context, propose_features
+from jobs.starter.keys import Key, existing_columns, propose_key
+from jobs.starter.labels import Labels, propose_labels
+from jobs.starter.rates import Rate, propose_rate, records_per_day
+from jobs.starter.sample import Sample, read_sample
+from jobs.starter.times import Times, propose_times
 from schemas.config import MonitorConfig
 from schemas.errors import RecordsError, SourceError, UsageError
+from schemas.series import SeriesConfig
 
-FIRST_RECORDS = 10_000
-MAX_CATEGORIES = 1_000
-RATES = ((5_000, 0.001), (500, 0.01), (0, 0.05))  # the normal records that each proposed false-positive rate needs
+_DAY = timedelta(days=1)
+_MAX_CATEGORIES_OF_ENTITIES = 64  # an entity of a monitor without series is a category too, unless it has more values
 
-Role: TypeAlias = Literal["numeric", "boolean", "categorical"]
 
-_FEATURES: dict[Family, Role] = {
-    "integer": "numeric",
-    "float": "numeric",
-    "decimal": "numeric",
-    "boolean": "boolean",
-    "text": "categorical",
-    "enum": "categorical",
-}
-_TIMES: set[Family] = {"instant", "timestamp"}
-_TIME_NAME = re.compile(r"_at$|^(date)?_?time|(time|timestamp|date|_ts)$|^(created|recorded|ts$)", re.IGNORECASE)
-_ID_NAME = re.compile(r"(^|_|[a-z])(Id|ID)$|(^|_|\s)(id|key|uuid|guid)$")
-_LABEL_NAME = re.compile(
-    r"(^|is|has|_|\s)_?(label|anomal(y|ous)|outlier|fraud(ulent)?|fault(y)?|failure|failed|defect(ive)?|"
-    r"malignant|attack|intrusion|incident|abnormal)$",
-    re.IGNORECASE,
-)
+@dataclass(frozen=True)
+class Choices:
+    """What a user decides before a monitor is proposed; empty to leave it to the proposal.
+
+    Attributes:
+        key: columns of the key.
+        time: of a record.
+        entity: what a record is about.
+        label: true for known anomalies.
+    """
+
+    key: tuple[str, ...] = ()
+    time: str | None = None
+    entity: str | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A monitor that fits a table, judging by its first records."""
+    """A monitor that fits a table.
+
+    Attributes:
+        name: of the monitor.
+        table: that it watches.
+        key: columns that are unique, never null, and grow.
+        times: columns of times.
+        entity: what a record is about; None if unknown.
+        readings: of entities at regular times, watched as series; None if there are none.
+        labels: the label, and the records that are normal by it.
+        cut_off: up to when records are normal; None if all may be.
+        columns: the features, and the columns that are left out with the reason.
+        rate: of false positives.
+        newest_gap: the longest usual pause between two records of the table; None if unknown.
+    """
 
     name: str
     table: str
-    key: tuple[str, ...]
-    time: str | None
-    features: dict[Role, list[str]]
-    label: str | None
-    normal: str | None
-    false_positive_rate: float
-    normal_records: int
-    """Their number, counted up to what the smallest rate needs."""
-    left_out: dict[str, str]
-    """Columns that are not watched, each with the reason."""
+    key: Key
+    times: Times
+    entity: str | None
+    readings: Readings | None
+    labels: Labels
+    cut_off: CutOff | None
+    columns: Columns
+    rate: Rate
+    newest_gap: timedelta | None
+
+    @property
+    def normal(self) -> str | None:
+        """The SQL condition for records that training may use; None for all."""
+        parts = [part for part in (self.labels.normal, self.cut_off and self.cut_off.condition) if part]
+        return " AND ".join(parts) or None
+
+    @property
+    def is_time_first(self) -> bool:
+        """Whether records are read in the order of their times."""
+        return self.key.columns[0] == self.times.time and len(self.key.columns) > 1
 
 
-class _LeftOut(Exception):
-    """A column that is not proposed as a feature, with the reason."""
-
-
-@dataclass(frozen=True)
-class _Sample:
-    """The first records of a table, as the driver returns them."""
-
-    table: WatchedTable
-    records: pd.DataFrame
-
-    def holds(self, role: Role | Literal["timestamp"], name: str) -> bool:
-        """Return whether the records of a column can be read in a role."""
-        settings: dict[str, Any] = {"key": self.table.key, role: (name,)}
-        columns = dict.fromkeys((*self.table.key, name))
-        try:
-            typed(self.records[[*columns]], name, MonitorConfig.model_construct(**settings))
-        except SourceError:
-            return False
-        return True
-
-
-def propose_monitor(engine: Engine, table: str, key: str | None) -> Proposal:
+def propose_monitor(engine: Engine, table: str, choices: Choices) -> Proposal:
     """Return a monitor for a table.
 
     Args:
         engine: The engine of the database that holds it.
         table: Its name; `schema.table` if it is not in the default schema.
-        key: Its key column; None for the primary key.
+        choices: What the user decides.
 
     Raises:
-        UsageError: If there is no such table or column, or no primary key.
-        RecordsError: If no column is a feature.
+        UsageError: If there is no such table or column, or no key that grows.
+        RecordsError: If the table is empty, or no column is a feature.
         SourceError: If the table cannot be read, or its key is null or not unique.
     """
     with reading(engine, SourceError) as connection:
-        described = _describe(connection, table, key)
-        sample = _Sample(described, _first_records(engine, described))
-        label, time = _label(sample), _time(sample)
-        normal = None if label is None else _is_zero(connection, described, label)
-        features, left_out = _features(sample, label, time)
-        count = _count(connection, described, normal)
-    return Proposal(
-        name=monitor_name(table),
-        table=table,
-        key=described.key,
-        time=time,
-        features=features,
-        label=label,
-        normal=normal,
-        false_positive_rate=next(rate for needed, rate in RATES if count >= needed),
-        normal_records=count,
-        left_out=left_out,
-    )
+        described = _describe(connection, table)
+        chosen = _existing(described, table, choices)
+        sample = read_sample(engine, connection, described)
+        if sample.records.empty:
+            raise RecordsError(f"The table {table!r} holds no records. Fill it, then run the command again.")
+        return _propose(connection, sample, table, chosen)
 
 
 def monitor_name(table: str) -> str:
@@ -126,136 +116,106 @@ def monitor_name(table: str) -> str:
     return (slug if slug[:1].isalpha() else f"table_{slug}")[:41].strip("_")
 
 
-def _describe(connection: Connection, table: str, key: str | None) -> WatchedTable:
+def _describe(connection: Connection, table: str) -> WatchedTable:
     inspector = inspect(connection)
     schema, _, rest = table.partition(".")
     if not (inspector.has_table(table) or (rest and inspector.has_table(rest, schema))):
         place, hint = display_name(connection.engine.url), describe_tables(inspector, table)
         raise UsageError(f"There is no table {table!r} in {place}. {hint}. Name one of its tables with --table.")
     described = describe_table(connection, table, MonitorConfig.model_construct(table=table, key=()))
-    if key is not None:
-        return replace(described, key=_existing_key(described, table, key))
-    return replace(described, key=_ordered_primary_key(connection, described, table))
+    return replace(described, key=described.dialect.primary_key(connection, described.records))  # type: ignore[arg-type]
 
 
-def _existing_key(described: WatchedTable, table: str, key: str) -> tuple[str, ...]:
-    if key not in described.columns:
-        raise UsageError(
-            f"The table {table!r} has no column {key!r} for a key. It has: {', '.join(described.columns)}. "
-            "Name one of them with --key."
-        )
-    return (key,)
+def _existing(described: WatchedTable, table: str, choices: Choices) -> Choices:
+    def one(option: str, name: str | None) -> str | None:
+        return None if name is None else existing_columns(described, table, option, (name,))[0]
+
+    return Choices(
+        existing_columns(described, table, "key", choices.key),
+        one("time", choices.time),
+        one("entity", choices.entity),
+        one("label", choices.label),
+    )
 
 
-def _ordered_primary_key(connection: Connection, described: WatchedTable, table: str) -> tuple[str, ...]:
-    records: Any = described.records
-    primary = described.dialect.primary_key(connection, records)
-    if not primary:
-        raise UsageError(
-            f"The table {table!r} has no primary key. Name a column that is unique, never null, and grows with each "
-            f"new record: --key COLUMN. It has: {', '.join(described.columns)}."
-        )
-    no_keys = {*described.dialect.unordered_families, "uuid"}
-    unordered = next((name for name in primary if described.columns[name].family in no_keys), None)
-    if unordered is not None:
-        kind = described.columns[unordered].type.lower()
-        raise UsageError(
-            f"Column {unordered!r} in the primary key of {table!r} is of type {kind}, whose values do not grow with "
-            "each new record. Name a unique column whose values do: --key COLUMN."
-        )
-    return primary
+def _propose(connection: Connection, sample: Sample, table: str, choices: Choices) -> Proposal:
+    times = propose_times(sample, choices.time)
+    readings = find_readings(sample, times.time, choices.entity) if times.time else None
+    key = propose_key(sample, table, choices.key, times.time, readings)
+    labels = propose_labels(connection, sample, choices.label, *key.columns, times.time, choices.entity)
+    if readings is not None and not _has_channels(sample, readings, {*key.columns, times.time, labels.label}):
+        readings = None
+    is_taken = (*key.columns, times.time, times.updated, labels.label, *labels.left_out)
+    entity = choices.entity or (readings.entity if readings else None)
+    if readings is None and entity is None:
+        entity = find_entity(sample, *(name for name in is_taken if name not in sample.table.key))
+    columns = _columns(sample, times, entity, labels, key, is_series=readings is not None)
+    cut_off = propose_cut_off(connection, sample, times.time, key.columns)
+    return Proposal(
+        name=monitor_name(table),
+        table=table,
+        key=key,
+        times=times,
+        entity=entity,
+        readings=readings,
+        labels=labels,
+        cut_off=cut_off,
+        columns=columns,
+        rate=_rate(sample, times.time, readings, labels, has_cut_off=cut_off is not None),
+        newest_gap=_usual_gap(sample, times.time),
+    )
 
 
-def _first_records(engine: Engine, described: WatchedTable) -> pd.DataFrame:
-    kept = [name for name, column in described.columns.items() if column.family != "other" or name in described.key]
-    columns = [described.records.c[name] for name in kept]
-    first = CoreReader(engine).fetch(select(*columns).order_by(*described.order()).limit(FIRST_RECORDS))
-    keys = MonitorConfig.model_construct(key=described.key)
-    typed(first[[*described.key]], "of this table", keys)
-    return first
+def _columns(sample: Sample, times: Times, entity: str | None, labels: Labels, key: Key, *, is_series: bool) -> Columns:
+    taken = {*key.columns, times.time, times.updated, labels.label}
+    if entity is not None and (is_series or sample.texts(entity).nunique() > _MAX_CATEGORIES_OF_ENTITIES):
+        taken.add(entity)
+    decided = {**times.left_out, **labels.left_out}
+    context = Context(sample, labels.is_normal, times.time, entity, is_series)
+    others = {name: f"in the primary key: {why}" for name, why in _unused_key(sample, key).items()}
+    columns = propose_features(context, {*taken, *others}, decided)
+    if entity is None or entity in taken:
+        return replace(columns, left_out={**columns.left_out, **others})
+    return replace(_with_category(columns, entity), left_out={**columns.left_out, **others})
 
 
-def _label(sample: _Sample) -> str | None:
-    """Return the first column that is a label by its name and holds only 0 and 1, or None."""
-    for column in _others(sample.table, None):
-        if _LABEL_NAME.search(column.name) and column.family in {"integer", "boolean", "unknown"}:
-            values = sample.records[column.name].dropna()
-            if len(values) and values.isin([0, 1]).all():
-                return column.name
-    return None
+def _unused_key(sample: Sample, key: Key) -> dict[str, str]:
+    """Return the columns of the primary key that the monitor's key leaves out."""
+    return {name: "it identifies a record" for name in sample.table.key if name not in key.columns}
 
 
-def _time(sample: _Sample) -> str | None:
-    """Return the first time column named as the time of a record, or else the only time column, or None."""
-    times = [column.name for column in sample.table.columns.values() if column.family in _TIMES]
-    named = [name for name in times if _TIME_NAME.search(name)]
-    if sample.table.dialect.has_dynamic_types:  # times are texts, in columns of either type
-        texts = [column.name for column in sample.table.columns.values() if column.family in {"text", "unknown"}]
-        named += [name for name in texts if _TIME_NAME.search(name) and sample.records[name].notna().any()]
-    candidates = [*named, *(times if len(times) == 1 else [])]
-    return next((name for name in candidates if sample.holds("timestamp", name)), None)
+def _with_category(columns: Columns, entity: str) -> Columns:
+    """Return the columns with the entity as a category, whatever its type."""
+    features = {role: [name for name in names if name != entity] for role, names in columns.features.items()}
+    features["categorical"].append(entity)
+    return Columns(features, {name: why for name, why in columns.left_out.items() if name != entity})
 
 
-def _is_zero(connection: Connection, table: WatchedTable, name: str) -> str:
-    # SQLAlchemy's quoting doubles each %, for statements with parameters.
-    quoted = connection.dialect.identifier_preparer.quote(name).replace("%%", "%")
-    is_boolean = table.columns[name].family == "boolean" and table.dialect.has_boolean_type
-    return f"{quoted} = false" if is_boolean else f"{quoted} = 0"
+def _has_channels(sample: Sample, readings: Readings, taken: set[str | None]) -> bool:
+    """Return whether readings have a number or a boolean that a series can learn."""
+    rest = sample.columns(*taken, readings.entity)
+    numbers = {"integer", "float", "decimal", "boolean", "unknown"}
+    return any(column.family in numbers and sample.is_read(column.name) for column in rest)
 
 
-def _features(sample: _Sample, label: str | None, time: str | None) -> tuple[dict[Role, list[str]], dict[str, str]]:
-    features: dict[Role, list[str]] = {"numeric": [], "boolean": [], "categorical": []}
-    left_out: dict[str, str] = {}
-    normal = sample.records if label is None else sample.records[sample.records[label] == 0]
-    for column in _others(sample.table, label, time):
-        try:
-            features[_role(sample, column, normal)].append(column.name)
-        except _LeftOut as reason:
-            left_out[column.name] = str(reason)
-    if not any(features.values()):
-        reasons = "; ".join(f"{name!r} is {why}" for name, why in left_out.items()) or "it has no column but its key"
-        raise RecordsError(f"The table holds nothing to learn from: {reasons}. Name another table with --table.")
-    return features, left_out
+def _rate(sample: Sample, time: str | None, readings: Readings | None, labels: Labels, *, has_cut_off: bool) -> Rate:
+    share = (TRAINING_SHARE if has_cut_off else 1.0) * float(labels.is_normal.mean())
+    normal = int(sample.count * share)
+    if readings is not None and normal / readings.entities >= SeriesConfig().fewest:
+        normal //= readings.entities
+    per_day = None
+    if time is not None:
+        per_day = records_per_day(sample.times(time), sample.count, is_counted=sample.is_counted)
+    if readings is not None:
+        per_day = max(per_day or 0.0, readings.entities * (_DAY / readings.step))
+    anomalies = None if labels.label is None else labels.share
+    return propose_rate(normal, per_day, anomalies, is_online=readings is not None)
 
 
-def _others(described: WatchedTable, *taken: str | None) -> Iterator[WatchedColumn]:
-    return (column for column in described.columns.values() if column.name not in {*described.key, *taken})
-
-
-def _role(sample: _Sample, column: WatchedColumn, normal: pd.DataFrame) -> Role:
-    if column.family in {*_TIMES, "date"}:
-        raise _LeftOut("a time: list it under timestamp to learn its time of day and day of week")
-    role = _by_values(normal[column.name]) if column.family == "unknown" else _FEATURES.get(column.family)
-    if role is None:
-        raise _LeftOut(f"of type {column.type.lower() or 'unknown'}")
-    values = normal[column.name].dropna()
-    if values.empty:
-        raise _LeftOut(f"null in the first {len(normal):,} normal records")
-    if role == "categorical":
-        _refuse_many(values)
-    elif column.family == "integer" and _ID_NAME.search(column.name):
-        raise _LeftOut("an id by its name: list it as entity, or under categorical, if records share it")
-    if not sample.holds(role, column.name):
-        raise _LeftOut(f"declared {column.type.lower() or 'without a type'}, but holds other values")
-    return role
-
-
-def _by_values(values: "pd.Series[Any]") -> Role | None:
-    kinds: dict[str, Role] = {"string": "categorical", "integer": "numeric", "floating": "numeric"}
-    return kinds.get(infer_dtype(values, skipna=True))
-
-
-def _refuse_many(values: "pd.Series[Any]") -> None:
-    distinct = values.astype("str").nunique()
-    if distinct > max(len(values) / 2, 20):
-        raise _LeftOut(f"an id or a free text: {distinct:,} distinct values in {len(values):,} records")
-    if distinct > MAX_CATEGORIES:
-        raise _LeftOut(f"a text of more than {MAX_CATEGORIES:,} distinct values")
-
-
-def _count(connection: Connection, described: WatchedTable, normal: str | None) -> int:
-    """Count the normal records, up to what the smallest rate needs."""
-    records = select(*described.key_columns()).limit(RATES[0][0])
-    if normal is not None:
-        records = records.where(raw_sql(f"({normal})"))
-    return int(connection.scalar(select(func.count()).select_from(records.subquery("normal_records"))) or 0)
+def _usual_gap(sample: Sample, time: str | None) -> timedelta | None:
+    """Return the longest usual pause between two records, by the newest half of the sample."""
+    if time is None:
+        return None
+    known = sample.times(time).dropna().sort_values()
+    steps = known.iloc[len(known) // 2 :].diff().dropna()
+    return None if steps.empty else timedelta(seconds=float(steps.dt.total_seconds().quantile(0.999)))

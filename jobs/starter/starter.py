@@ -1,15 +1,17 @@
-"""Writes the starter configuration: a template, or a monitor for an existing table."""
+"""Writes the starter configuration: a template, or monitors for existing tables."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from jobs.addresses import has_password
 from jobs.databases import open_engine
-from jobs.starter.proposing import RATES, Proposal, propose_monitor
-from schemas.config import StoreConfig, escape_variables, parse_config
+from jobs.starter.monitor_text import monitor_text, toml
+from jobs.starter.proposing import Choices, Proposal, monitor_name, propose_monitor
+from schemas.config import Config, StoreConfig, load_config, parse_config
+from schemas.errors import UsageError
 
 SOURCE_VARIABLE = "PLUMBLINE_SOURCE_URL"
 
@@ -35,87 +37,108 @@ categorical = []
 # label = "is_fault"        # true for known anomalies: to evaluate, never to train
 false_positive_rate = 0.01  # share of normal records that may be flagged
 """
-_LINE_LENGTH = 110
 _SECRET = f"""\
 # The address holds a password, so it stays out of this file.
 # Before you start: export {SOURCE_VARIABLE}='...'
 """
 
 
-def starter_config(folder: Path, table: str | None, source: SecretStr | None, key: str | None) -> str:
-    """Return the text of a configuration to start from.
+@dataclass(frozen=True)
+class Starter:
+    """A configuration to start from.
+
+    Attributes:
+        text: of the file.
+        proposals: the monitors that were added to it.
+    """
+
+    text: str
+    proposals: tuple[Proposal, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables to write monitors for.
+
+    Attributes:
+        names: of the tables; none for a template.
+        source: the address of their database; None for the store's.
+        choices: what the user decides about them.
+    """
+
+    names: tuple[str, ...] = ()
+    source: SecretStr | None = None
+    choices: Choices = field(default_factory=Choices)
+
+
+def starter_config(path: Path, tables: Tables) -> Starter:
+    """Return a configuration to start from.
 
     Args:
-        folder: The folder of the file; relative SQLite files are in it.
-        table: The table to write a monitor for; None for a template.
-        source: The address of its database; None for the store's.
-        key: Its key column; None for the primary key.
+        path: The file that it will be in; relative SQLite files are in its folder.
+        tables: The tables to write monitors for.
 
     Raises:
-        PlumblineError: If the table cannot be read, or nothing in it can be watched.
+        PlumblineError: If a table cannot be read, or nothing in it can be watched.
     """
     store = StoreConfig()
-    head = f"{_HEAD}url = {_toml(store.url.get_secret_value())}\n"
-    address = "" if source in {None, store.url} else _source_line(source)
-    if table is None:
-        return head + _TEMPLATE.format(source=address)
-    url = (source or store.url).get_secret_value()
-    engine = open_engine(parse_config({"store": {"url": url}}, folder / "config.toml").store.url)
+    head = f"{_HEAD}url = {toml(store.url.get_secret_value())}\n"
+    if not tables.names:
+        address = "" if tables.source in {None, store.url} else _source_line(tables.source or store.url)
+        return Starter(head + _TEMPLATE.format(source=address))
+    config = parse_config({"store": {"url": store.url}}, path)
+    return _with_monitors(head, config, path, tables)
+
+
+def extended_config(path: Path, tables: Tables, environ: Mapping[str, str]) -> Starter:
+    """Return an existing configuration with more monitors at its end.
+
+    Args:
+        path: The file.
+        tables: The tables to write monitors for.
+        environ: Variables that the file refers to.
+
+    Raises:
+        ConfigError: If the file is not a valid configuration.
+        UsageError: If it has a monitor of that name already.
+        PlumblineError: If a table cannot be read, or nothing in it can be watched.
+    """
+    if not tables.names:
+        raise UsageError("Nothing to append. Name a table: plumbline init --append --table NAME.")
+    config = load_config(path, environ)
+    return _with_monitors(path.read_text(encoding="utf-8").rstrip("\n") + "\n", config, path, tables)
+
+
+def _with_monitors(text: str, config: Config, path: Path, tables: Tables) -> Starter:
+    store = config.store.url
+    source = store if tables.source is None else _anchored(tables.source, path)
+    address = "" if source == store or tables.source is None else _source_line(tables.source)
+    engine = open_engine(source)
+    taken, proposals = set(config.monitors), []
     try:
-        return head + "\n" + _monitor(propose_monitor(engine, table, key), address)
+        for table in tables.names:
+            _refuse_repeated(monitor_name(table), taken, path)
+            proposals.append(propose_monitor(engine, table, tables.choices))
+            taken.add(proposals[-1].name)
     finally:
         engine.dispose()
+    sections = ["\n" + monitor_text(proposal, address) for proposal in proposals]
+    return Starter(text + "".join(sections), tuple(proposals))
+
+
+def _refuse_repeated(name: str, taken: set[str], path: Path) -> None:
+    if name in taken:
+        raise UsageError(
+            f"{path.name} has a monitor {name!r} already. Rename that section, or write another file for this table."
+        )
+
+
+def _anchored(source: SecretStr, path: Path) -> SecretStr:
+    """Return an address with a relative SQLite file anchored in the folder of the configuration."""
+    return parse_config({"store": {"url": source.get_secret_value()}}, path).store.url
 
 
 def _source_line(source: SecretStr) -> str:
     if has_password(source):
         return f'{_SECRET}source = "${{{SOURCE_VARIABLE}}}"\n'
-    return f"source = {_toml(source.get_secret_value())}\n"
-
-
-def _monitor(proposal: Proposal, address: str) -> str:
-    return "\n".join(_monitor_lines(proposal, address)) + "\n"
-
-
-def _monitor_lines(proposal: Proposal, address: str) -> Iterator[str]:
-    yield f"[monitors.{proposal.name}]\n{address}table = {_toml(proposal.table)}"
-    yield f"key = {_toml(proposal.key[0]) if len(proposal.key) == 1 else _toml_list(proposal.key)}"
-    if proposal.time is not None:
-        yield f"time = {_toml(proposal.time)}"
-    yield '# entity = "machine_id"  # the column with what a record is about'
-    yield "# Remove columns that are filled in only later, such as a diagnosis or a repair."
-    yield from (f"{role} = {_toml_list(names)}" for role, names in proposal.features.items() if names)
-    if proposal.left_out:
-        yield "# Left out:"
-        yield from (f"#   {_toml(name)}: {why}" for name, why in proposal.left_out.items())
-    if proposal.label is None or proposal.normal is None:
-        yield "# normal = \"status = 'ok'\"  # which records may be trained on; all if absent"
-        yield '# label = "is_fault"        # true for known anomalies: to evaluate, never to train'
-    else:
-        yield f"normal = {_toml(proposal.normal)}  # which records may be trained on"
-        yield f"label = {_toml(proposal.label)}  # true for known anomalies: to evaluate, never to train"
-    yield f"# {_rate_reason(proposal)}"
-    yield f"false_positive_rate = {proposal.false_positive_rate:g}  # share of normal records that may be flagged"
-
-
-def _rate_reason(proposal: Proposal) -> str:
-    enough, smallest = RATES[0]
-    if proposal.normal_records >= enough:
-        return (
-            f"There are {enough:,} normal records or more, enough for one false alarm in {1 / smallest:,.0f} of them."
-        )
-    smaller = [(needed, rate) for needed, rate in RATES if rate < proposal.false_positive_rate]
-    needed, rate = smaller[-1]
-    return f"There are {proposal.normal_records:,} normal records; a rate of {rate:g} should have {needed:,}."
-
-
-def _toml_list(names: Sequence[str]) -> str:
-    """Return a list on one line, or with one name per line if it is long."""
-    items = [_toml(name) for name in names]
-    line = f"[{', '.join(items)}]"
-    return line if len(line) <= _LINE_LENGTH else "[\n" + "".join(f"    {item},\n" for item in items) + "]"
-
-
-def _toml(text: str) -> str:
-    """Return a text as TOML writes it: as JSON does, except for the delete character."""
-    return json.dumps(escape_variables(text), ensure_ascii=False).replace("\x7f", "\\u007f")
+    return f"source = {toml(source.get_secret_value())}\n"

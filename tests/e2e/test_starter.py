@@ -3,9 +3,10 @@
 import tomllib
 
 import pytest
+from pydantic import SecretStr
 
 from jobs.databases import open_engine, writing
-from tests.workspace import SMALL_MODEL, readings
+from tests.workspace import readings
 
 
 @pytest.fixture
@@ -44,25 +45,28 @@ def test_its_monitor_passes_the_check_and_trains(workspace, database_url):
     workspace.must("init", "first.toml", "--source", url)
     workspace.must("import", "r.csv", "--table", "readings", "--into", url, "--config", "first.toml")
     monitor = written(workspace, "--source", url)
-    assert {name: monitor[name] for name in ("key", "time", "numeric", "boolean", "categorical")} == {
+    assert {name: monitor[name] for name in ("key", "time", "entity", "numeric", "boolean", "label", "series")} == {
         "key": "id",
         "time": "read_at",
+        "entity": "pump",
         "numeric": ["flow", "pressure"],
         "boolean": ["is_open"],
-        "categorical": ["pump", "mode"],
+        "label": "is_fault",
+        "series": {"max_gap": "20m"},
     }
-    assert (monitor["normal"], monitor["label"], monitor["false_positive_rate"]) == ("is_fault = 0", "is_fault", 0.01)
+    assert monitor["normal"].startswith("is_fault = 0 AND read_at < '2026-01-05 11:12:00")
+    assert (monitor["threshold"], monitor["false_positive_rate"]) == ("online", 0.05)
     workspace.must("migrate")
-    assert [finding["level"] for finding in workspace.must("check", "--json").json["readings"]] == ["ok"]
-    with (workspace.folder / "config.toml").open("a") as file:
-        file.write("[monitors.readings.model]\n" + SMALL_MODEL)
-    assert workspace.must("train", "readings", "--json").json["card"]["features"] == 5
+    (finding,) = workspace.must("check", "--json").json["readings"]
+    assert finding["message"].startswith("No index begins with (pump, read_at)")
+    assert workspace.must("train", "readings", "--json").json["card"]["features"] == 3
+    assert "labelled anomalies" in workspace.must("evaluate", "readings").out
 
 
 def test_useless_columns_are_left_out_with_the_reason(workspace, create):
     url = create(
-        "id INTEGER PRIMARY KEY, flow REAL, note TEXT, customer_id INTEGER, gone REAL, made_on DATE",
-        "{i}, {i}, 'note {i}', {i} - {i} / 3 * 3, NULL, '2026-01-01'",
+        "id INTEGER PRIMARY KEY, flow REAL, note TEXT, visit_id INTEGER, gone REAL, made_on DATE",
+        "{i}, {i} * 7 - {i} * 7 / 11 * 11, 'note {i}', 60 - {i}, NULL, NULL",
         60,
     )
     assert written(workspace, "--source", url)["numeric"] == ["flow"]
@@ -70,13 +74,14 @@ def test_useless_columns_are_left_out_with_the_reason(workspace, create):
     reasons = [line for line in lines if line.startswith('#   "')]
     assert [reason.split(": ")[0] for reason in reasons] == [
         '#   "note"',
-        '#   "customer_id"',
+        '#   "visit_id"',
         '#   "gone"',
         '#   "made_on"',
     ]
     assert "60 distinct values in 60 records" in reasons[0]
     assert "an id by its name" in reasons[1]
-    assert "null in the first 60" in reasons[2]
+    assert "null in all of the 60 records" in reasons[2]
+    assert "null in all of the 60 records" in reasons[3]
 
 
 @pytest.mark.parametrize(
@@ -97,6 +102,7 @@ def test_a_boolean_label_is_compared_as_the_database_compares(workspace, create)
     url = create('id INTEGER PRIMARY KEY, flow REAL, "Is Fraud" BOOLEAN', "{i}, {i}, {i} = 7", 60)
     monitor = written(workspace, "--source", url)
     assert monitor["normal"] == ('"Is Fraud" = 0' if "sqlite" in url else '"Is Fraud" = false')
+    assert monitor["label"] == "Is Fraud"
     workspace.must("migrate")
     workspace.must("check")
 
@@ -138,3 +144,43 @@ def test_a_file_can_be_imported_into_a_named_database_before_there_is_a_configur
     workspace.must("import", "readings.csv", "--table", "pump_readings", "--into", "sqlite:///plant.db")
     workspace.must("init", "--table", "pump_readings", "--source", "sqlite:///plant.db")
     assert not (workspace.folder / "plumbline.db").exists()
+
+
+def test_it_ends_with_five_settings_to_look_at_and_flags_a_day(workspace, create):
+    ddl, row = "id INTEGER PRIMARY KEY, at TIMESTAMP, flow REAL", "{i}, '2026-01-01 00:{i:02}:00', {i} * 7 - 0.5"
+    url = create(ddl, row, 40)
+    result = workspace.must("init", "--table", "readings", "--source", url)
+    lines = result.out.splitlines()
+    assert lines[0] == "Monitor 'readings'. Look at these settings:"
+    assert [line.split()[0] for line in lines[1:6]] == ["key", "series", "features", "normal", "false_positive_rate"]
+    assert " a day by chance, of " in lines[5]
+    assert lines[6].endswith("Review it, then run: plumbline check")
+
+
+def test_several_tables_become_one_file(workspace, create):
+    url = create("id INTEGER PRIMARY KEY, flow REAL", "{i}, 1.5")
+    engine = open_engine(SecretStr(url))
+    with writing(engine) as connection:
+        for name in ("other", "third"):
+            connection.exec_driver_sql(f"CREATE TABLE {name} AS SELECT id AS number, flow FROM readings")
+    engine.dispose()
+    workspace.must("init", "--table", "readings", "--source", url)
+    added = workspace.must("init", "--append", "--table", "other", "--source", url, "--key", "number", "--json").json
+    assert list(added["monitors"]) == ["other"]
+    workspace.must("init", "--append", "--table", "third", "--source", url, "--key", "number")
+    config = tomllib.loads((workspace.folder / "config.toml").read_text())
+    assert list(config["monitors"]) == ["readings", "other", "third"]
+    again = workspace.plumbline("init", "--append", "--table", "other", "--source", url)
+    assert (again.code, "config.toml has a monitor 'other' already" in again.err) == (2, True)
+
+
+def test_options_about_one_table_are_refused_for_two(workspace):
+    result = workspace.plumbline("init", "--table", "a", "--table", "b", "--key", "id")
+    assert (result.code, "Add one table at a time: --append" in result.err) == (2, True)
+
+
+def test_a_key_of_several_columns_can_be_named_in_two_ways(workspace, create):
+    url = create("a INTEGER, b INTEGER, flow REAL", "{i}, {i}, 1.5")
+    for options in (("--key", "a,b"), ("--key", "a", "--key", "b")):
+        assert written(workspace, "--source", url, *options)["key"] == ["a", "b"]
+        (workspace.folder / "config.toml").unlink()

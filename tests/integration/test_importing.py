@@ -283,3 +283,25 @@ def test_the_store_s_names_are_free_in_other_schemas(postgres_engine, csv):
         connection.exec_driver_sql("CREATE SCHEMA plant")
     import_file(csv("a\n1\n"), postgres_engine, "plant.events")
     assert rows(postgres_engine, "SELECT a FROM plant.events") == [(1,)]
+
+
+def test_a_marker_of_a_missing_value_is_stored_as_text_or_as_null(engine, csv):
+    path = csv('id,country,level\n1,"NA",NA\n2,NULL,0.5\n3,nan,nan\n')
+    report = import_file(path, engine, "t")
+    assert rows(engine, "SELECT country, level FROM t ORDER BY id") == [("NA", None), ("NULL", 0.5), ("nan", None)]
+    assert report.notes == {"level": ("2 cells such as 'NA' read as null",)}
+
+
+def test_a_file_of_markers_is_appended_to_numbers_as_nulls(engine, csv):
+    import_file(csv("id,a\n1,0.5\n"), engine, "t")
+    import_file(csv("id,a\n2,NA\n"), engine, "t", if_exists="append")
+    assert rows(engine, "SELECT a FROM t ORDER BY id") == [(0.5,), (None,)]
+
+
+def test_digits_signs_and_decimal_commas_are_stored_without_loss(engine, csv):
+    import_file(csv("id;a;b;c;d\n12345678901234567890;+4917012345;1E5;12,5;28.11.2026\n"), engine, "t")
+    table = sa.Table("t", sa.MetaData(), autoload_with=engine)
+    with engine.connect() as connection:
+        (record,) = connection.execute(table.select()).all()
+    assert tuple(record[:4]) == ("12345678901234567890", "+4917012345", "1E5", 12.5)
+    assert record.d.replace(tzinfo=UTC) == datetime(2026, 11, 28, tzinfo=UTC)

@@ -1,0 +1,257 @@
+"""Infers how to read the cells of a CSV column: as whole numbers, decimals, booleans, times or texts.
+
+A column gets the first form that all of its cells have. A cell that only marks a missing value, such as ``NA``, is null
+in a column of numbers, booleans or times, and a text in a column of texts.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jobs.reading.text_forms import MISSING_MARKERS, disguise_of
+from jobs.wording import counted_noun
+
+INTEGER = pa.int64()
+DECIMAL = pa.float64()
+BOOLEAN = pa.bool_()
+TIME = pa.timestamp("us", "UTC")
+NAIVE_TIME = pa.timestamp("us")
+TEXT = pa.string()
+EMPTY = pa.null()
+
+_MAX_EXAMPLES = 1_000  # cells of a column of texts that are looked at to describe it
+_MARKERS = pa.array(sorted(MISSING_MARKERS))
+_NUMBERS = (INTEGER, DECIMAL)
+
+_CODE = r"^[+-]?0[0-9xX]|^\+[0-9]{7,}$"  # 00123, 0x7b or +491701234567, which a number would change
+_POSSIBLE_CODE = r"^\+[0-9]+$|^[0-9]+[eE][0-9]+$"  # +49 or 1E5: codes, unless other cells show measurements
+_MEASUREMENT = r"^[+-]?[0-9]*[.,][0-9]|^-[0-9]|[0-9][eE][+-]"
+_LONG_NUMBER = r"^[+-]?[0-9]{16,}([.,][0-9]*)?$"
+_GROUPS = r"[0-9],[0-9]{3}(,[0-9]{3})+|[0-9],[0-9]{3}\.[0-9]"  # commas that can only separate thousands
+
+
+@dataclass(frozen=True)
+class CellForm:
+    """A way to write the values of a type.
+
+    Attributes:
+        kind: the type.
+        pattern: of the cells, as a regular expression; empty for any cell that can be cast.
+        replacements: patterns and texts that make a cell castable, in turn.
+        note: what a person should know about the form; empty if it is plain.
+    """
+
+    kind: pa.DataType
+    pattern: str = ""
+    replacements: tuple[tuple[str, str], ...] = ()
+    note: str = ""
+
+    def read(self, cells: pa.Array) -> pa.Array:
+        """Return cells as values of the type; a marker of a missing value is null.
+
+        Raises:
+            pyarrow.ArrowInvalid: If a cell does not have this form.
+        """
+        return self._cast(without_markers(pc.utf8_trim_whitespace(cells)))
+
+    def fits(self, cells: pa.Array) -> bool:
+        """Return whether all cells have this form; none of them is null or has spaces around it."""
+        if self.pattern and not pc.all(pc.match_substring_regex(cells, self.pattern)).as_py():
+            return False
+        try:
+            self._cast(cells)
+        except pa.ArrowInvalid:
+            return False
+        return True
+
+    def _cast(self, values: pa.Array) -> pa.Array:
+        if values.null_count == len(values):
+            return pa.nulls(len(values), self.kind)
+        for pattern, replacement in self.replacements:
+            values = pc.replace_substring_regex(values, pattern, replacement)
+        return pc.cast(values, self.kind, safe=self.kind == INTEGER)
+
+
+def without_markers(cells: pa.Array) -> pa.Array:
+    """Return cells, null if they are empty or only mark a missing value."""
+    is_missing = pc.or_(pc.is_in(pc.utf8_lower(cells), _MARKERS), pc.equal(cells, ""))
+    return pc.if_else(is_missing, pa.scalar(None, TEXT), cells)
+
+
+_TIME_OF_DAY = r"([ T][0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?)?$"
+_CASTABLE_TIME = (
+    (r"([ T])([0-9]):", r"\10\2:"),  # RE2 reads one digit after the backslash
+    (r"(:[0-9]{2}),", r"\1."),
+    (r"(\.[0-9]{6})[0-9]+", r"\1"),  # cut to microseconds
+)
+
+
+def _day_and_month(mark: str, result: str, note: str) -> CellForm:
+    """Return the form of a date that begins with two numbers of one or two digits, and ends with the year."""
+    padded = ((rf"^([0-9])[{mark}]", rf"0\1{mark}"), (rf"^([0-9]{{2}})[{mark}]([0-9])[{mark}]", rf"\1{mark}0\2{mark}"))
+    swapped = (rf"^([0-9]{{2}})[{mark}]([0-9]{{2}})[{mark}]([0-9]{{4}})", result)
+    pattern = rf"^[0-9]{{1,2}}[{mark}][0-9]{{1,2}}[{mark}][0-9]{{4}}{_TIME_OF_DAY}"
+    return CellForm(NAIVE_TIME, pattern, (*padded, swapped, *_CASTABLE_TIME), note)
+
+
+AS_TEXT = CellForm(TEXT)
+DECIMAL_COMMA = CellForm(
+    DECIMAL,
+    r"^[+-]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+)(,[0-9]+)?([eE][+-]?[0-9]+)?$",
+    ((r"\.", ""), (",", ".")),
+    "decimal commas",
+)
+_THOUSANDS = CellForm(
+    DECIMAL, r"^[+-]?([0-9]+|[0-9]{1,3}(,[0-9]{3})+)(\.[0-9]+)?$", ((",", ""),), "commas between thousands"
+)
+_DAY_FIRST = _day_and_month("/", r"\3-\2-\1", "day/month/year")
+_MONTH_FIRST = _day_and_month("/", r"\3-\1-\2", "month/day/year")
+_FORMS = (
+    CellForm(INTEGER),
+    CellForm(DECIMAL),
+    DECIMAL_COMMA,
+    _THOUSANDS,
+    CellForm(BOOLEAN),
+    CellForm(NAIVE_TIME, replacements=_CASTABLE_TIME),
+    CellForm(TIME, replacements=_CASTABLE_TIME),
+    _day_and_month(".", r"\3-\2-\1", "day.month.year"),
+    _DAY_FIRST,
+    _MONTH_FIRST,
+    CellForm(
+        NAIVE_TIME,
+        rf"^[0-9]{{4}}/[0-9]{{1,2}}/[0-9]{{1,2}}{_TIME_OF_DAY}",
+        (
+            (r"^([0-9]{4})/([0-9])/", r"\1/0\2/"),
+            (r"^([0-9]{4}/[0-9]{2})/([0-9])([ T]|$)", r"\1/0\2\3"),
+            (r"^([0-9]{4})/([0-9]{2})/", r"\1-\2-"),
+            *_CASTABLE_TIME,
+        ),
+        "year/month/day",
+    ),
+    CellForm(
+        NAIVE_TIME,
+        r"^[0-9]{8}T[0-9]{6}$",
+        ((r"^(....)(..)(..)T(..)(..)(..)$", r"\1-\2-\3T\4:\5:\6"),),
+        "times without punctuation",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class ColumnForm:
+    """How a column is read.
+
+    Attributes:
+        form: of its cells.
+        notes: what a person should know about it.
+        is_blank: whether no cell holds more than a marker of a missing value.
+    """
+
+    form: CellForm
+    notes: tuple[str, ...]
+    is_blank: bool
+
+
+class ColumnInference:
+    """Finds the form of a column, block by block.
+
+    Args:
+        delimiter: of the file; a comma rules out decimal commas.
+    """
+
+    def __init__(self, delimiter: str) -> None:
+        self._forms = [form for form in _FORMS if delimiter != "," or form is not DECIMAL_COMMA]
+        self._examples: list[str] = []
+        self._markers, self._marker, self._is_blank = 0, "", True
+        self._code, self._possible_code, self._long_number = "", "", ""
+        self._is_measurement = self._has_groups = False
+
+    def add(self, cells: pa.Array) -> None:
+        """Take the next cells of the column into account."""
+        present = pc.drop_null(cells)
+        missing = max(_MAX_EXAMPLES - len(self._examples), 0)
+        self._examples += present.slice(0, missing).to_pylist()
+        if not self._forms:
+            return
+        present = pc.utf8_trim_whitespace(present)
+        values = pc.drop_null(without_markers(present))
+        if len(values) < len(present):
+            self._markers += len(present) - len(values)
+            self._marker = self._marker or _first(present, pc.is_in(pc.utf8_lower(present), _MARKERS))
+        if len(values):
+            self._is_blank = False
+            self._narrow(values)
+
+    def outcome(self, *, has_decimal_commas: bool = False) -> ColumnForm:
+        """Return the form of the cells that were added.
+
+        Args:
+            has_decimal_commas: whether other columns of the file have decimal commas, so that 1.234 has four digits
+                before the comma.
+        """
+        if self._is_blank:
+            return ColumnForm(CellForm(TEXT if self._examples else EMPTY), (), is_blank=True)
+        forms = [form for form in self._forms if form is not _THOUSANDS or self._has_groups]
+        if has_decimal_commas and DECIMAL_COMMA in forms:
+            forms = [form for form in forms if form.kind != DECIMAL or form is DECIMAL_COMMA]
+        reason = self._reason_against_numbers(forms)
+        if reason:
+            forms = [form for form in forms if form.kind not in _NUMBERS]
+        if _DAY_FIRST in forms and _MONTH_FIRST in forms:
+            forms = []
+            reason = f"kept as text, since {self._examples[0]!r} may begin with the day or the month"
+        form = forms[0] if forms else AS_TEXT
+        return ColumnForm(form, tuple(self._notes(form, reason)), is_blank=False)
+
+    def _narrow(self, values: pa.Array) -> None:
+        is_whole = self._forms[0].kind == INTEGER and self._forms[0].fits(values)
+        self._forms = [form for form in self._forms if (is_whole and form.kind in _NUMBERS) or form.fits(values)]
+        if any(form.kind in _NUMBERS for form in self._forms):
+            self._note_codes(values)
+
+    def _note_codes(self, values: pa.Array) -> None:
+        self._code = self._code or _first_match(values, _CODE)
+        self._possible_code = self._possible_code or _first_match(values, _POSSIBLE_CODE)
+        self._is_measurement = self._is_measurement or bool(_first_match(values, _MEASUREMENT))
+        self._has_groups = self._has_groups or bool(_first_match(values, _GROUPS))
+        if not self._long_number:
+            long = values.filter(pc.match_substring_regex(values, _LONG_NUMBER)).to_pylist()
+            self._long_number = next((text for text in long if not _is_exact(text)), "")
+
+    def _reason_against_numbers(self, forms: list[CellForm]) -> str:
+        if not any(form.kind in _NUMBERS for form in forms):
+            return ""
+        code = self._code or ("" if self._is_measurement else self._possible_code)
+        if code:
+            return f"kept as text, since a number would change {code!r}"
+        if self._long_number and forms[0].kind != INTEGER:
+            return f"kept as text, since a double cannot hold the digits of {self._long_number!r}"
+        return ""
+
+    def _notes(self, form: CellForm, reason: str) -> Iterator[str]:
+        if form.kind == TEXT:
+            disguise = disguise_of(self._examples)
+            yield from filter(None, [reason or (disguise.description if disguise else "")])
+            return
+        yield from filter(None, [form.note])
+        if self._markers and self._marker:
+            yield f"{counted_noun(self._markers, 'cell')} such as {self._marker!r} read as null"
+
+
+def _is_exact(number: str) -> bool:
+    """Return whether a double holds all digits of a number."""
+    exact = Decimal(number.replace(",", "."))
+    return Decimal(repr(float(exact))) == exact
+
+
+def _first_match(values: pa.Array, pattern: str) -> str:
+    """Return the first value that matches, or an empty text."""
+    return _first(values, pc.match_substring_regex(values, pattern))
+
+
+def _first(values: pa.Array, is_selected: pa.Array) -> str:
+    position = pc.index(is_selected, True).as_py()
+    return "" if position < 0 else str(values[position].as_py())

@@ -1,0 +1,173 @@
+"""`init` proposes what an expert would, for tables of many kinds."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jobs.databases import open_engine, reading, writing
+from jobs.starter.proposing import Choices, propose_monitor
+from jobs.starter.proposing import _describe as describe
+from jobs.starter.sample import read_sample
+from schemas.errors import RecordsError, UsageError
+from tests.schemas_of_tables import SCHEMAS
+
+
+def create(engine, schema, name="observed"):
+    """Create and fill the table of a schema."""
+    records = schema.records(np.random.default_rng(0))
+    key = f", PRIMARY KEY ({schema.primary_key})" if schema.primary_key else ""
+    holders = ", ".join(["?" if engine.dialect.name == "sqlite" else "%s"] * len(records.columns))
+    rows = [tuple(None if pd.isna(value) else value for value in row) for row in plain(records)]
+    with writing(engine) as connection:
+        connection.exec_driver_sql(f"CREATE TABLE {name} ({schema.ddl}{key})")
+        connection.exec_driver_sql(f"INSERT INTO {name} VALUES ({holders})", rows)
+
+
+def plain(records):
+    """Return the rows of a frame as plain values."""
+    return zip(*(records[name].astype("object").tolist() for name in records), strict=True)
+
+
+def parts(proposal):
+    """Return what a test may expect of a proposal."""
+    return {
+        "key": proposal.key.columns,
+        "time": proposal.times.time,
+        "updated": proposal.times.updated,
+        "entity": proposal.entity,
+        "step": proposal.readings and proposal.readings.step.total_seconds(),
+        "is_series": proposal.readings is not None,
+        "label": proposal.labels.label,
+        "normal": proposal.labels.normal,
+        "cut_off": proposal.cut_off is not None,
+        "condition": proposal.cut_off and proposal.cut_off.condition,
+        "rate": proposal.rate.value,
+        "per_day": proposal.rate.per_day,
+        "left_out": set(proposal.columns.left_out),
+        **proposal.columns.features,
+    }
+
+
+@pytest.fixture
+def sqlite_engine(sqlite_url):
+    engine = open_engine(sqlite_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def postgres_engine(postgres_url):
+    engine = open_engine(postgres_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def propose(sqlite_engine):
+    """Return a function that creates a table in SQLite, and returns a proposal for it and its columns."""
+
+    def proposer(schema, choices=Choices()):  # noqa: B008 - it is frozen
+        create(sqlite_engine, schema)
+        columns = schema.records(np.random.default_rng(0)).columns
+        return propose_monitor(sqlite_engine, "observed", choices), columns
+
+    return proposer
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_a_table_of_this_kind_gets_the_monitor_of_an_expert(propose, kind):
+    proposal, columns = propose(SCHEMAS[kind])
+    found = parts(proposal)
+    assert {part: found[part] for part in SCHEMAS[kind].expected} == SCHEMAS[kind].expected
+    named = [*found["key"], found["time"], found["updated"], found["entity"], found["label"], *found["left_out"]]
+    used = {*named, *found["numeric"], *found["boolean"], *found["categorical"]} - {None}
+    assert used == set(columns)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "the standard sensor table, device first in its key",
+        "daily sales of shops",
+        "a label that is null where nobody looked",
+        "texts as keys, with a time",
+        "no primary key, as in a hypertable",
+        "times of later events next to the time of a record",
+    ],
+)
+def test_a_table_in_postgresql_gets_the_same_monitor(postgres_engine, kind):
+    create(postgres_engine, SCHEMAS[kind])
+    found = parts(propose_monitor(postgres_engine, "observed", Choices()))
+    assert {part: found[part] for part in SCHEMAS[kind].expected} == SCHEMAS[kind].expected
+
+
+TYPES_OF_POSTGRESQL = """
+CREATE TYPE mood AS ENUM ('calm', 'busy');
+CREATE TABLE observed (
+    id UUID PRIMARY KEY DEFAULT gen_random_uuid(), at TIMESTAMPTZ NOT NULL,
+    state mood, amount NUMERIC(12, 2), is_defect BOOLEAN, payload JSONB, spare TIMESTAMPTZ
+);
+INSERT INTO observed (at, state, amount, is_defect, payload)
+SELECT '2026-01-05 00:00+00'::timestamptz + random() * interval '30 days',
+    CASE WHEN random() < .5 THEN 'calm' ELSE 'busy' END::mood, random() * 100, mod(n, 50) = 0, '{}'
+FROM generate_series(1, 400) n
+"""
+
+
+def test_types_of_postgresql_are_used_or_left_out_with_the_reason(postgres_engine):
+    with writing(postgres_engine) as connection:
+        for statement in TYPES_OF_POSTGRESQL.split(";"):
+            connection.exec_driver_sql(statement)
+    proposal = propose_monitor(postgres_engine, "observed", Choices())
+    found = parts(proposal)
+    assert found["key"] == ("at", "id")
+    assert (found["time"], found["label"], found["normal"]) == ("at", "is_defect", "is_defect = false")
+    assert (found["numeric"], found["categorical"]) == (["amount"], ["state"])
+    assert proposal.columns.left_out["payload"] == "of type jsonb"
+    assert found["left_out"] == {"payload", "spare"}
+    assert found["condition"].endswith("00:00:00+00:00'")
+
+
+def test_a_user_decides_key_time_entity_and_label(propose):
+    choices = Choices(("booked_at, id",), time="booked_at", entity="country", label="is_fraud")
+    proposal, _ = propose(SCHEMAS["card transactions with a label"], choices)
+    found = parts(proposal)
+    assert (found["key"], found["time"], found["entity"]) == (("booked_at", "id"), "booked_at", "country")
+    assert (found["label"], found["categorical"]) == ("is_fraud", ["country"])
+
+
+@pytest.mark.parametrize("option", ["key", "time", "entity", "label"])
+def test_a_column_that_does_not_exist_is_refused_with_the_nearest(propose, option):
+    value = ("sped",) if option == "key" else "sped"
+    with pytest.raises(UsageError, match=f"no column 'sped' for a {option}.*The nearest is 'speed'.*--{option}"):
+        propose(SCHEMAS["a staging table of texts"], Choices(**{option: value}))
+
+
+def test_texts_that_look_like_numbers_or_times_are_pointed_out(propose):
+    proposal, _ = propose(SCHEMAS["a staging table of texts"])
+    left_out = proposal.columns.left_out
+    assert left_out["weight"].startswith("texts that look like numbers, such as '")
+    assert left_out["taken"].startswith("texts that look like times, such as '")
+
+
+def test_an_empty_table_is_refused(sqlite_engine):
+    with writing(sqlite_engine) as connection:
+        connection.exec_driver_sql("CREATE TABLE observed (id INTEGER PRIMARY KEY, flow REAL)")
+    with pytest.raises(RecordsError, match="The table 'observed' holds no records"):
+        propose_monitor(sqlite_engine, "observed", Choices())
+
+
+def test_a_large_table_is_sampled_at_both_ends_by_its_key(sqlite_engine):
+    with writing(sqlite_engine) as connection:
+        connection.exec_driver_sql("CREATE TABLE observed (id INTEGER PRIMARY KEY, at TIMESTAMP, flow REAL)")
+        connection.exec_driver_sql(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 120000) INSERT INTO observed "
+            "SELECT i, datetime('2026-01-01', i || ' minutes'), (i * 7919) % 1000 / 10.0 FROM n"
+        )
+    with reading(sqlite_engine) as connection:
+        sample = read_sample(sqlite_engine, connection, describe(connection, "observed"))
+    assert (len(sample.records), sample.count, sample.is_counted) == (10_000, 100_000, False)
+    assert (sample.records["id"].min(), sample.records["id"].max()) == (1, 120_000)
+    proposal = propose_monitor(sqlite_engine, "observed", Choices())
+    assert proposal.cut_off.condition == "at < '2026-03-08'"
+    assert round(proposal.rate.per_day) == 1_440
