@@ -19,8 +19,8 @@ class Trainer:
     """
 
     def __init__(self, config_path: Path) -> None:
-        # -P: do not import from a folder named jobs in the current folder.
-        self._command = [sys.executable, "-P", "-m", "jobs.cli", "retrain", "--work", "--config", str(config_path)]
+        # -P and the package plumbline: do not import from a folder named jobs in the current folder or on PYTHONPATH.
+        self._command = [sys.executable, "-P", "-m", "plumbline", "retrain", "--work", "--config", str(config_path)]
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._is_stopped = False
