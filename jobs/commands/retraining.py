@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.commands.options import with_app
+from jobs.commands.options import any_monitor_argument, with_app
 from schemas.errors import PlumblineError, UsageError
 
 if TYPE_CHECKING:
@@ -13,19 +13,20 @@ if TYPE_CHECKING:
 
 
 @click.command("retrain")
-@click.argument("monitor", metavar="[MONITOR]", required=False)
+@any_monitor_argument
 @click.option("--work", is_flag=True, help="Process the pending requests here, instead of queueing one.")
 @click.option("--reason", default="command", show_default=True, help="Reason, as the request records it.")
 @with_app
 def retrain_command(app: "App", out: "Output", monitor: str | None, work: bool, reason: str) -> None:
     """Queue a retrain request for MONITOR, which `serve` processes; or process every pending request, with --work."""
-    if work == (monitor is not None):
+    if work and monitor is not None:
         raise UsageError(
             "Name a monitor to queue a retrain request for it, or process the pending requests with --work."
         )
-    if monitor is None:
+    if work:
         _work(app, out)
         return
+    monitor = monitor or app.config.only_monitor()
     app.config.monitor(monitor)
     request_id = app.store.requests.add(monitor, reason, app.clock())
     out.result(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from jobs.commands.options import counted_progress, json_option, with_app
+from jobs.commands.options import any_monitor_argument, counted_progress, json_option, with_app
 from jobs.wording import counted_noun
 from schemas.errors import PlumblineError, RecordsError, UsageError
 
@@ -39,7 +39,7 @@ def init_command(path: Path, table: str | None, source: str | None, key: str | N
 
 
 @click.command("check")
-@click.argument("monitor", metavar="[MONITOR]", required=False)
+@any_monitor_argument
 @with_app
 def check_command(app: "App", out: "Output", monitor: str | None) -> None:
     """Check the configuration against the live database."""
