@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from jobs.commands.editor_schema import write_schema
 from jobs.commands.options import any_monitor_argument, counted_progress, json_option, with_app
 from jobs.wording import counted_noun
 from schemas.errors import PlumblineError, RecordsError, UsageError
@@ -14,19 +15,28 @@ if TYPE_CHECKING:
     from jobs.output import Output
 
 
+_CONFIG = Path("config.toml")
+
+
 @click.command("init")
-@click.argument("path", type=click.Path(path_type=Path, dir_okay=False), default=Path("config.toml"))
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False), default=_CONFIG)
 @click.option("--table", help="Include a monitor for this table, with its columns by type.")
 @click.option("--source", help="SQLAlchemy URL of the table's database [default: the store].")
 @click.option("--key", help="Key column of the table [default: its primary key].")
+@click.option("--schema", "is_schema", is_flag=True, help="Write the JSON Schema of configurations, for editors.")
 @json_option
-def init_command(path: Path, table: str | None, source: str | None, key: str | None, is_json: bool) -> None:
+def init_command(
+    path: Path, table: str | None, source: str | None, key: str | None, is_schema: bool, is_json: bool
+) -> None:
     """Write a starter configuration, with a monitor if --table is given."""
     from pydantic import SecretStr
 
     from jobs.output import Output
     from jobs.starter.starter import starter_config
 
+    if is_schema:
+        write_schema(None if path == _CONFIG else path, Output(is_json=is_json))
+        return
     if path.exists():
         raise UsageError(f"{path} already exists. Choose another file, or remove it first.")
     text = starter_config(path.absolute().parent, table, SecretStr(source) if source else None, key)
