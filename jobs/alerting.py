@@ -120,6 +120,6 @@ def _send_to(channel: str, channels: Mapping[str, SecretStr], message: Message, 
     if channel not in channels:
         configured = ", ".join(sorted(channels)) or "none"
         near = suggestion(channel, channels)
-        msg = f"The configuration has no channel {channel!r}.{near} The channels of [alerts] are: {configured}."
+        msg = f"The configuration has no channel {channel!r}. The channels of [alerts] are: {configured}.{near}"
         raise ConfigError(msg)
     send(channels[channel], message)

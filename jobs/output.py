@@ -16,7 +16,7 @@ from jobs.wording import shown, shown_column, visible
 LIST_WIDTH = 100  # characters of a line, unless the output is a terminal
 _UNBOUNDED = 10_000  # characters: rich neither crops nor wraps a table whose columns have widths
 _COLUMN_GAP = 2  # characters
-_MIN_TEXT_WIDTH = 8  # characters to which a column of texts may shrink
+_MIN_TEXT_WIDTH = 6  # characters to which a column of texts may shrink
 Update = Callable[[int, "int | None", str], None]  # done, total if known, note
 
 

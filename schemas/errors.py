@@ -45,7 +45,7 @@ class NoSuchMonitor(UsageError):
         names = sorted(configured)
         listed = ", ".join(names) or "none"
         super().__init__(
-            f"There is no monitor {name!r} in the configuration.{suggestion(name, names)} Its monitors: {listed}. "
+            f"There is no monitor {name!r} in the configuration. Its monitors: {listed}.{suggestion(name, names)} "
             f"Add [monitors.{name}] to it, or name one of its monitors."
         )
 

@@ -148,8 +148,13 @@ def label_command(
         sentences.append(incidents_sentence(incident_ids, label, records))
     if anomaly_ids:
         sentences.append(f"{_named('Anomaly', 'Anomalies', anomaly_ids)} labelled {label}.")
-    result = {"ids": list(anomaly_ids), "incidents": list(incident_ids), "label": label}
+    result = ids_or_id(anomaly_ids) | ({"incidents": incident_ids} if incident_ids else {}) | {"label": label}
     out.result(result, lambda: out.line("\n".join(sentences)))
+
+
+def ids_or_id(ids: "Sequence[int]") -> dict[str, Any]:
+    """Return ids for programs: under `id` if there is one, as a command with a single id had it, else under `ids`."""
+    return {"id": ids[0]} if len(ids) == 1 else {"ids": list(ids)}
 
 
 def incidents_sentence(incident_ids: "Sequence[int]", label: str, records: int) -> str:
