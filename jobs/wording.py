@@ -99,10 +99,10 @@ def cell(value: Any) -> str:
 def expected_cell(value: Any, expected: Any) -> str:
     """Format the expected value of a cell for people, without the residue that rounding leaves of 0.
 
-    >>> expected_cell(9999.99, 2.5e-11), expected_cell(2e-11, 2.5e-11), expected_cell("a", None)
-    ('0', '2.5e-11', 'null')
+    >>> expected_cell(9999.99, 2.5e-11), expected_cell(2e-11, 2.5e-11), expected_cell(True, False)
+    ('0', '2.5e-11', 'no')
     """
-    are_numbers = all(isinstance(item, int | float) for item in (value, expected))
+    are_numbers = all(isinstance(item, int | float) and not isinstance(item, bool) for item in (value, expected))
     return "0" if are_numbers and abs(expected) < _RELATIVE_RESIDUE * abs(value) else cell(expected)
 
 

@@ -123,8 +123,8 @@ def show_command(app: "App", out: "Output", anomaly_id: int) -> None:
 
 
 def _relative(share: float | None, score: float) -> float | None:
-    """Return a share relative to the score, or None if the score is 0."""
-    return None if share is None or score == 0 else share / score
+    """Return a share relative to the score, in four decimals; None if the score is 0."""
+    return None if share is None or score == 0 else round(share / score, 4)
 
 
 @anomalies_command.command("label")

@@ -47,11 +47,11 @@ def coarse_rate(case: Case) -> Iterator[Problem]:
         return
     try:
         case.scorer.at_rate(rate / _MIN_CALIBRATION_RANK)
-    except RateTooSmall:
+    except RateTooSmall as exc:
         yield Problem(
             f"At a false-positive rate of {percent(rate)} the highest calibration score is the threshold, so that one "
             "odd record among the normal ones hides every anomaly below it.",
-            "Train on more normal records, or set a larger false_positive_rate.",
+            f"Train on more normal records, so that {exc.needed:,} or more calibrate, or set a larger rate.",
         )
 
 

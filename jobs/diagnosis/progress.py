@@ -65,12 +65,12 @@ def records_before_the_watermark(case: Case) -> Iterator[Problem]:
         return
     unseen = case.source.count(KeyRange(None, case.watermark)) - case.overview.records
     if unseen > 0:
+        come = counted_noun(unseen, "record sorts", "records sort")
         yield Problem(
-            f"{counted_noun(unseen, 'record sorts', 'records sort')} before the last key scored "
-            f"({key_label(case.watermark)}), and came after it was scored: "
-            f"{counted_noun(case.overview.too_late_records, 'record')} later than `late_after`.",
-            "Choose a key that grows with each new record, such as an identity column or the time first. Score "
-            f"them by rescoring their time span: plumbline rescore {case.name} --from TIME --to TIME",
+            f"{come} before the last key scored ({key_label(case.watermark)}), and came after it was scored. A later "
+            "run finds them up to `late_after`; older ones are never scored.",
+            "Choose a key that grows with each new record, such as an identity column or the time first. Score what is "
+            f"there with: plumbline rescore {case.name} --from TIME --to TIME",
         )
 
 
