@@ -1,15 +1,25 @@
 """Values, counts, times and durations as text for people, in messages and in the output of commands."""
 
-import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-_SIGNIFICANT_DIGITS = 4
-_MIN_DECIMALS = 2  # of numbers from 100 on, as in amounts of money
-_MAX_WRITTEN_OUT = 1e15  # from there on, and below the smallest, in powers of ten
-_MIN_WRITTEN_OUT = 1e-6
-_ROUNDING_RESIDUE = 1e-15  # a smaller number is what rounding left of 0
+from schemas.texts import counted_noun, number
+
+__all__ = [
+    "cell",
+    "counted_noun",
+    "duration",
+    "expected_cell",
+    "number",
+    "percent",
+    "share_of",
+    "shown",
+    "shown_column",
+    "utc",
+    "visible",
+]
+
 _RELATIVE_RESIDUE = 1e-9  # of the value that an expected value is compared with
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 
@@ -27,7 +37,7 @@ def shown(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return _number(value)
+        return number(value)
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
     return str(value)
@@ -45,28 +55,6 @@ def shown_column(values: Sequence[Any]) -> list[str]:
     return [shown(value) for value in values]
 
 
-def _number(value: float) -> str:
-    """Write a number as people do.
-
-    >>> _number(10_000.0), _number(-3.5e-18), _number(1.5e20), _number(3.5e-9), _number(0.00001)
-    ('10,000', '0', '1.5e20', '3.5e-9', '0.00001')
-    """
-    size = abs(value)
-    if size < _ROUNDING_RESIDUE:
-        return "0"
-    if not math.isfinite(value):
-        return str(value)
-    if not _MIN_WRITTEN_OUT <= size < _MAX_WRITTEN_OUT:
-        mantissa, _, exponent = f"{value:.{_SIGNIFICANT_DIGITS - 1}e}".partition("e")
-        return f"{_without_zeros(mantissa)}e{int(exponent)}"
-    decimals = max(_MIN_DECIMALS, _SIGNIFICANT_DIGITS - 1 - math.floor(math.log10(size)))
-    return _without_zeros(f"{value:,.{decimals}f}")
-
-
-def _without_zeros(text: str) -> str:
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
 def visible(text: str, kept: str = "") -> str:
     r"""Escape the characters of a text that cannot be printed, except those kept, so that it cannot control a terminal.
 
@@ -76,15 +64,6 @@ def visible(text: str, kept: str = "") -> str:
     return "".join(
         char if char.isprintable() or char in kept else char.encode("unicode_escape").decode() for char in text
     )
-
-
-def counted_noun(count: int, noun: str, plural: str | None = None) -> str:
-    """Format a count with its noun.
-
-    >>> counted_noun(1, "batch", "batches"), counted_noun(1200, "record")
-    ('1 batch', '1,200 records')
-    """
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def cell(value: Any) -> str:
@@ -112,7 +91,7 @@ def percent(share: float) -> str:
     >>> percent(0.0512), percent(0.00001)
     ('5.12%', '0.001%')
     """
-    return f"{share:.2%}" if share == 0 or share >= 0.0001 else f"{_number(100 * share)}%"
+    return f"{share:.2%}" if share == 0 or share >= 0.0001 else f"{number(100 * share)}%"
 
 
 def share_of(shown_items: int, total: int, noun: str, plural: str | None = None) -> str:

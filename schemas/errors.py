@@ -24,6 +24,7 @@ import math
 from collections.abc import Iterable
 
 from schemas.nearest import suggestion
+from schemas.texts import counted_noun, number
 
 
 class PlumblineError(Exception):
@@ -70,7 +71,7 @@ class NotEnoughRecords(RecordsError):
     def __init__(self, found: int, needed: int, purpose: str) -> None:
         self.found, self.needed = found, needed
         super().__init__(
-            f"Found {found} normal records, needed at least {needed} {purpose}. "
+            f"Found {counted_noun(found, 'normal record')}, needed at least {needed} {purpose}. "
             "Collect more records, or widen `normal` in config.toml."
         )
 
@@ -81,10 +82,21 @@ class RateTooSmall(RecordsError):
     def __init__(self, rate: float, found: int) -> None:
         self.found, self.needed = found, math.ceil(1 / rate) - 1
         super().__init__(
-            f"A false-positive rate of {rate:g} needs {self.needed} calibration records, found {found}. "
-            f"Collect more normal records, set a rate of {1 / (found + 1):.2g} or more, "
+            f"A false-positive rate of {number(rate)} needs {counted_noun(self.needed, 'calibration record')}, found "
+            f"{found}. Collect more normal records, set a rate of {number(_rounded_up(1 / (found + 1)))} or more, "
             'or set threshold = "pot" to extrapolate the tail.'
         )
+
+
+def _rounded_up(rate: float) -> float:
+    """Return a rate in two significant digits, rounded up, so that as many records resolve it.
+
+    >>> _rounded_up(1 / 149), _rounded_up(0.01)
+    (0.0068, 0.01)
+    """
+    digits = 1 - math.floor(math.log10(rate))
+    steps = 10.0**digits
+    return round(math.ceil(round(rate * steps, 9)) / steps, digits)
 
 
 class ArtifactError(PlumblineError):

@@ -17,7 +17,7 @@ def write_schema(path: Path | None, out: "Output") -> None:
 
     Args:
         path: of the file; None for config.schema.json in the current folder.
-        out: where the outcome is printed.
+        out: prints the outcome.
 
     Raises:
         UsageError: If the file is another one, or cannot be written.

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.commands.options import any_monitor_argument, with_app
+from jobs.wording import counted_noun
 from schemas.errors import PlumblineError, UsageError
 
 if TYPE_CHECKING:
@@ -51,5 +52,6 @@ def _work(app: "App", out: "Output") -> None:
     lines = [f"Request {outcome.request_id} {outcome.state}. {outcome.message}" for outcome in outcomes]
     out.result(outcomes, lambda: out.line("\n".join(lines)))
     if failed := sum(outcome.state == "failed" for outcome in outcomes):
-        msg = f"{failed} of {len(outcomes)} trainings failed. Correct the causes above, then queue new requests."
+        trainings = counted_noun(len(outcomes), "training")
+        msg = f"{failed} of {trainings} failed. Correct the causes above, then queue new requests."
         raise PlumblineError(msg)
