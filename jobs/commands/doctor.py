@@ -44,7 +44,8 @@ def _diagnose(app: "App", out: "Output", monitor: str) -> None:
     flagged, scored = case.overview.anomalies, counted_noun(case.overview.records, "record")
 
     def describe() -> None:
-        out.line(f"Monitor {monitor!r}: {flagged:,} of {scored} flagged.")
+        state = f"{flagged:,} of {scored} flagged" if case.overview.records else "no record is scored"
+        out.line(f"Monitor {monitor!r}: {state}.{'' if problems else ' No problem found.'}")
         for number, problem in enumerate(problems, 1):
             out.line(f"\n{number}. {problem.message}\n   {problem.advice}")
 

@@ -14,7 +14,7 @@ def diagnose(case: Case) -> list[Problem]:
     Raises:
         StoreError: If the store cannot be read.
     """
-    problems = [*_run(schedules.DIAGNOSES, case), *_table(case)]
+    problems = [*_table(case), *_run(schedules.DIAGNOSES, case)]
     if _is_readable(case):
         problems += _run(progress.DIAGNOSES, case)
     problems += _model(case)

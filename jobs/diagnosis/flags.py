@@ -6,6 +6,7 @@ from math import ceil, sqrt
 
 from jobs.diagnosis.case import Case, Diagnosis, Problem
 from jobs.ranking import rank_records
+from jobs.store import EventQuery
 from jobs.wording import counted_noun, percent, shown
 from schemas.frames import IS_ANOMALY
 
@@ -58,12 +59,10 @@ def far_too_many(case: Case) -> Iterator[Problem]:
 
 
 def drift(case: Case) -> Iterator[Problem]:
-    """Report that the newest records no longer look like the training records."""
-    if "drift" in case.overview.ongoing_since:
-        yield Problem(
-            "The newest records no longer look like the training records of the champion.",
-            f"Train again on newer ones: plumbline train {case.name}",
-        )
+    """Report the last drift since the champion was promoted."""
+    events = case.store.events.page(EventQuery(monitor=case.name, kind="drift", limit=1))
+    if events and case.champion is not None and events[0].at >= case.champion.promoted_at:
+        yield Problem(events[0].message, f"Train again on newer records: plumbline train {case.name}")
 
 
 def impossible_discoveries(case: Case) -> Iterator[Problem]:

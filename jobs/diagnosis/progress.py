@@ -10,6 +10,7 @@ from jobs.wording import counted_noun, duration, percent, utc
 from schemas.keys import KeyRange, key_label
 
 _CLOCK_TOLERANCE = timedelta(hours=1)
+_MANY_LATE = 0.1  # share of the scored records
 _MOSTLY_NULL = 0.5  # share of the newest records
 _MIN_RECORDS = 20  # of the newest, to judge a feature by
 
@@ -49,7 +50,9 @@ def future_times(case: Case) -> Iterator[Problem]:
 
 
 def silent_source(case: Case) -> Iterator[Problem]:
-    """Report that no record has come for longer than `gap_after`."""
+    """Report that no record has come for longer than `gap_after` to a monitor that is scored."""
+    if "score" not in case.overview.last_runs:
+        return
     newest = _newest_time(case)
     if newest is not None and newest < pd.Timestamp(case.at - case.monitor.gap_after - case.monitor.settle):
         ago = duration((case.at - newest.to_pydatetime()).total_seconds())
@@ -71,6 +74,22 @@ def records_before_the_watermark(case: Case) -> Iterator[Problem]:
             "run finds them up to `late_after`; older ones are never scored.",
             "Choose a key that grows with each new record, such as an identity column or the time first. Score what is "
             f"there with: plumbline rescore {case.name} --from TIME --to TIME",
+        )
+
+
+def late_records(case: Case) -> Iterator[Problem]:
+    """Report that many records came late, or too late to be scored."""
+    late, too_late = case.overview.late_records, case.overview.too_late_records
+    if too_late:
+        yield Problem(
+            f"{counted_noun(too_late, 'record')} came later than `late_after`, and will not be scored by themselves.",
+            f"Raise late_after, and score them with: plumbline rescore {case.name} --from TIME --to TIME",
+        )
+    if late > _MANY_LATE * case.overview.records:
+        yield Problem(
+            f"{late:,} of {counted_noun(case.overview.records, 'scored record')} came late, and were flagged only when "
+            "their batches were scored again.",
+            "Set settle to the time that records need to arrive.",
         )
 
 
@@ -101,5 +120,6 @@ DIAGNOSES: Sequence[Diagnosis] = (
     future_times,
     silent_source,
     records_before_the_watermark,
+    late_records,
     mostly_null_features,
 )

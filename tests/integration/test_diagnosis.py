@@ -37,6 +37,12 @@ class RatedScorer(RuleScorer):
 class Ward(MonitoredTable):
     """A watched table whose monitor is diagnosed."""
 
+    opened = ()
+
+    def source(self, monitor="pump"):
+        self.opened = (*self.opened, super().source(monitor))
+        return self.opened[-1]
+
     def case(self, scorer=None, **settings):
         """Return the case with other settings, and a rule in place of a trained model."""
         self.settings |= settings
@@ -48,7 +54,10 @@ class Ward(MonitoredTable):
 
 @pytest.fixture
 def ward(store):
-    return Ward(store)
+    ward = Ward(store)
+    yield ward
+    for source in ward.opened:
+        source.close()
 
 
 def found(diagnosis, case):
@@ -119,6 +128,7 @@ def test_records_that_settle_for_ever_and_times_in_the_future(ward):
 
 def test_a_source_that_stopped_sending(ward):
     ward.put(1)
+    ward.score()
     ward.wait(days=9)
     assert "is 9 d old: its source stopped sending" in found(progress.silent_source, ward.case())[0][0]
 
@@ -130,6 +140,17 @@ def test_records_that_sort_before_the_last_key_scored(ward):
     ((message, advice),) = found(progress.records_before_the_watermark, ward.case())
     assert message.startswith("3 records sort before the last key scored (11)")
     assert "Choose a key that grows" in advice
+
+
+def test_records_that_came_late(ward):
+    ward.put(10, 20, 30)
+    ward.score()
+    ward.put(11, 12)
+    ward.wait(hours=1)
+    ward.score()
+    ((message, advice),) = found(progress.late_records, ward.case())
+    assert message.startswith("2 of 5 scored records came late")
+    assert "Set settle" in advice
 
 
 def test_a_feature_that_is_mostly_null(ward):
