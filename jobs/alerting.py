@@ -13,6 +13,7 @@ from jobs.store.alerts import Message
 from jobs.store.outbox import Delivery, Outbox
 from jobs.wording import utc
 from schemas.errors import AlertError, ConfigError
+from schemas.nearest import suggestion
 
 if TYPE_CHECKING:
     from apprise import Apprise
@@ -118,6 +119,7 @@ def send_test(channels: Mapping[str, SecretStr], channel: str, at: datetime, sen
 def _send_to(channel: str, channels: Mapping[str, SecretStr], message: Message, send: Send) -> None:
     if channel not in channels:
         configured = ", ".join(sorted(channels)) or "none"
-        msg = f"The configuration has no channel {channel!r}. The channels of [alerts] are: {configured}."
+        near = suggestion(channel, channels)
+        msg = f"The configuration has no channel {channel!r}. The channels of [alerts] are: {configured}.{near}"
         raise ConfigError(msg)
     send(channels[channel], message)

@@ -19,7 +19,7 @@ from jobs.reading.source import Source
 from jobs.reading.table import WatchedTable, raw_sql
 from jobs.reading.tolerant import are_few
 from jobs.timing import Timing, check_timing
-from jobs.wording import counted_noun
+from jobs.wording import counted_noun, number
 from schemas.config import Config, MonitorConfig
 from schemas.errors import ConfigError, RecordsError, SourceError
 from schemas.frames import FORMS, Form
@@ -60,8 +60,8 @@ def check_monitor(name: str, monitor: MonitorConfig, source: Source) -> list[Fin
             problems += _unreadable(source, monitor)
     except SourceError as exc:
         return [Finding("error", str(exc))]
-    count = len(monitor.features.names)
-    return problems or [Finding("ok", f"Monitor {name!r}: the table, its key and {count} features fit.")]
+    features = counted_noun(len(monitor.features.names), "feature")
+    return problems or [Finding("ok", f"Monitor {name!r}: the table, its key and {features} fit.")]
 
 
 def _has_error(findings: Iterable[Finding]) -> bool:
@@ -221,7 +221,8 @@ def _normal_records(source: Source, monitor: MonitorConfig, watched: WatchedTabl
     if is_conformal and count < needed:
         yield Finding(
             "error",
-            f"Found {count} normal records to train on; a false-positive rate of {monitor.false_positive_rate:g} needs "
+            f"Found {counted_noun(count, 'normal record')} to train on; a false-positive rate of "
+            f"{number(monitor.false_positive_rate)} needs "
             f"{needed}, as at most half of them calibrate. Collect more (or raise max_training_records if it is the "
             'limit), set a larger rate, or set threshold = "pot".',
         )

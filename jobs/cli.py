@@ -11,6 +11,7 @@ import click
 from jobs import interruption
 from jobs.wording import visible
 from schemas.errors import ConfigError, PlumblineError, UsageError
+from schemas.nearest import suggestion
 
 _COMMANDS = {
     "init": "setup",
@@ -21,6 +22,7 @@ _COMMANDS = {
     "train": "modelling",
     "score": "modelling",
     "rescore": "rescoring",
+    "top": "top",
     "forecast": "modelling",
     "evaluate": "modelling",
     "serve": "serve",
@@ -50,6 +52,13 @@ class _Commands(click.Group):
         module = importlib.import_module(f"jobs.commands.{_COMMANDS[cmd_name]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in _COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"There is no command {args[0]!r}.{suggestion(args[0], _COMMANDS)}")
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

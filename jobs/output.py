@@ -2,15 +2,21 @@
 
 import json
 import math
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
-from typing import Any
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime
+from typing import Any, Literal, Self
 
 from jobs.interruption import raise_if_interrupted
-from jobs.wording import shown, visible
+from jobs.wording import shown, shown_column, visible
 
+LIST_WIDTH = 100  # characters of a line, unless the output is a terminal
+_UNBOUNDED = 10_000  # characters: rich neither crops nor wraps a table whose columns have widths
+_COLUMN_GAP = 2  # characters
+_MIN_TEXT_WIDTH = 6  # characters to which a column of texts may shrink
 Update = Callable[[int, "int | None", str], None]  # done, total if known, note
 
 
@@ -39,14 +45,17 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        headers = (visible(name) for name in columns)
-        table = Table(*headers, title=title, title_justify="left", box=box.SIMPLE_HEAD)
-        for column, values in zip(table.columns, zip(*rows, strict=True), strict=False):
-            column.justify = "right" if all(isinstance(v, int | float | None) for v in values) else "left"
-        for row in rows:
-            table.add_row(*(Text(visible(shown(value))) for value in row))
-        width = None if sys.stdout.isatty() else 200
-        Console(width=width, highlight=False, markup=False, emoji=False).print(table)
+        values = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
+        shown_columns = _without_empty([_Column.of(*pair) for pair in zip(columns, values, strict=True)])
+        console = Console(width=_UNBOUNDED, highlight=False, markup=False, emoji=False)
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+        line = shutil.get_terminal_size().columns if sys.stdout.isatty() else LIST_WIDTH
+        widths = _fitting_widths(shown_columns, line)
+        for column, width in zip(shown_columns, widths, strict=True):
+            table.add_column(column.header, justify=column.justify, width=width, overflow="fold")
+        for row in zip(*(column.texts for column in shown_columns), strict=True):
+            table.add_row(*map(Text, row))
+        console.print(*([] if title is None else [Text(title)]), "", table, "", sep="\n")
 
     def facts(self, pairs: Mapping[str, Any]) -> None:
         """Print names and values, one pair per line."""
@@ -85,6 +94,55 @@ class Output:
                 raise_if_interrupted()
 
             yield update
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of a table, with its values as texts.
+
+    Attributes:
+        header: of the column.
+        texts: one for each row.
+        justify: the side at which the values are aligned.
+        min_width: characters below which the column is not readable.
+        width: characters that the values and the longest word of the header take.
+    """
+
+    header: str
+    texts: Sequence[str]
+    justify: Literal["left", "right"]
+    min_width: int
+    width: int
+
+    @classmethod
+    def of(cls, header: str, values: Sequence[Any]) -> Self:
+        """Format a column; numbers and times keep their width, and texts may be folded."""
+        header, texts = visible(header), [visible(text) for text in shown_column(values)]
+        is_number = all(isinstance(value, int | float | None) for value in values)
+        is_rigid = is_number or all(isinstance(value, datetime | None) for value in values)
+        word = max(map(len, header.split()), default=0)
+        width = max(word, max(map(len, texts), default=0))
+        min_width = width if is_rigid else max(word, min(width, _MIN_TEXT_WIDTH))
+        return cls(header, texts, "right" if is_number else "left", min_width, width)
+
+
+def _without_empty(columns: Sequence[_Column]) -> Sequence[_Column]:
+    """Leave out the columns that are empty in every row, unless that is all of them."""
+    return [column for column in columns if any(column.texts)] or columns
+
+
+def _fitting_widths(columns: Sequence[_Column], line: int) -> list[int]:
+    """Return the width of each column, so that a row fits a line if possible: the widest texts are folded first."""
+    widths = [max(column.width, len(column.header)) for column in columns]
+    spare = line - _COLUMN_GAP * (len(columns) - 1)
+    if sum(widths) > spare:
+        widths = [column.width for column in columns]
+    while sum(widths) > spare:
+        foldable = [i for i, column in enumerate(columns) if widths[i] > column.min_width]
+        if not foldable:
+            break
+        widths[max(foldable, key=lambda i: widths[i])] -= 1
+    return widths
 
 
 def jsonable(value: Any) -> Any:

@@ -1,16 +1,34 @@
 """Values, counts, times and durations as text for people, in messages and in the output of commands."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from schemas.texts import counted_noun, number
+
+__all__ = [
+    "cell",
+    "counted_noun",
+    "duration",
+    "expected_cell",
+    "number",
+    "percent",
+    "share_of",
+    "shown",
+    "shown_column",
+    "utc",
+    "visible",
+]
+
+_RELATIVE_RESIDUE = 1e-9  # of the value that an expected value is compared with
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 
 
 def shown(value: Any) -> str:
     """Format a value for people.
 
-    >>> shown(None), shown(0.0012345), shown(1234567), shown(True)
-    ('', '0.001234', '1,234,567', 'yes')
+    >>> shown(None), shown(0.0012345), shown(1234567), shown(9999.99), shown(True)
+    ('', '0.001234', '1,234,567', '9,999.99', 'yes')
     """
     if value is None:
         return ""
@@ -19,10 +37,22 @@ def shown(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1e6 else f"{value:.4g}"
+        return number(value)
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
     return str(value)
+
+
+def shown_column(values: Sequence[Any]) -> list[str]:
+    """Format the values of a column for people; times that are all whole minutes are shown without seconds.
+
+    >>> shown_column([datetime(2026, 3, 1, 12, 30), None])
+    ['2026-03-01 12:30', '']
+    """
+    times = [value for value in values if isinstance(value, datetime)]
+    if times and all(time.second == time.microsecond == 0 for time in times):
+        return [f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else shown(value) for value in values]
+    return [shown(value) for value in values]
 
 
 def visible(text: str, kept: str = "") -> str:
@@ -36,15 +66,6 @@ def visible(text: str, kept: str = "") -> str:
     )
 
 
-def counted_noun(count: int, noun: str, plural: str | None = None) -> str:
-    """Format a count with its noun.
-
-    >>> counted_noun(1, "batch", "batches"), counted_noun(1200, "record")
-    ('1 batch', '1,200 records')
-    """
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
-
-
 def cell(value: Any) -> str:
     """Format a cell of a watched table for people, with null spelled out.
 
@@ -54,13 +75,33 @@ def cell(value: Any) -> str:
     return "null" if value is None else shown(value)
 
 
+def expected_cell(value: Any, expected: Any) -> str:
+    """Format the expected value of a cell for people, without the residue that rounding leaves of 0.
+
+    >>> expected_cell(9999.99, 2.5e-11), expected_cell(2e-11, 2.5e-11), expected_cell(True, False)
+    ('0', '2.5e-11', 'no')
+    """
+    are_numbers = all(isinstance(item, int | float) and not isinstance(item, bool) for item in (value, expected))
+    return "0" if are_numbers and abs(expected) < _RELATIVE_RESIDUE * abs(value) else cell(expected)
+
+
 def percent(share: float) -> str:
     """Format a share as a percentage.
 
-    >>> percent(0.0512)
-    '5.12%'
+    >>> percent(0.0512), percent(0.00001)
+    ('5.12%', '0.001%')
     """
-    return f"{share:.2%}"
+    return f"{share:.2%}" if share == 0 or share >= 0.0001 else f"{number(100 * share)}%"
+
+
+def share_of(shown_items: int, total: int, noun: str, plural: str | None = None) -> str:
+    """Format how many items of a list are shown.
+
+    >>> share_of(20, 481, "record"), share_of(1, 1, "record")
+    ('20 of 481 records', '1 record')
+    """
+    counted = counted_noun(total, noun, plural)
+    return counted if shown_items == total else f"{shown_items:,} of {counted}"
 
 
 def utc(time: datetime) -> str:

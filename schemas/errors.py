@@ -10,6 +10,7 @@ PlumblineError
 │   └── RateTooSmall
 ├── ArtifactError          a stored model cannot be trusted
 ├── BackendError           Keras' backend or device is not available
+├── ProblemsFound          a diagnosis found problems of a monitor
 ├── BitsDiffer             on this machine a record does not get the same bits in every batch
 ├── SourceError            a watched table cannot be read
 ├── AlertError             a channel rejected a message
@@ -21,6 +22,9 @@ PlumblineError
 
 import math
 from collections.abc import Iterable
+
+from schemas.nearest import suggestion
+from schemas.texts import counted_noun, number
 
 
 class PlumblineError(Exception):
@@ -39,9 +43,10 @@ class NoSuchMonitor(UsageError):
     """The configuration has no monitor of this name."""
 
     def __init__(self, name: str, configured: Iterable[str]) -> None:
-        listed = ", ".join(sorted(configured)) or "none"
+        names = sorted(configured)
+        listed = ", ".join(names) or "none"
         super().__init__(
-            f"There is no monitor {name!r} in the configuration. Its monitors: {listed}. "
+            f"There is no monitor {name!r} in the configuration. Its monitors: {listed}.{suggestion(name, names)} "
             f"Add [monitors.{name}] to it, or name one of its monitors."
         )
 
@@ -66,7 +71,7 @@ class NotEnoughRecords(RecordsError):
     def __init__(self, found: int, needed: int, purpose: str) -> None:
         self.found, self.needed = found, needed
         super().__init__(
-            f"Found {found} normal records, needed at least {needed} {purpose}. "
+            f"Found {counted_noun(found, 'normal record')}, needed at least {needed} {purpose}. "
             "Collect more records, or widen `normal` in config.toml."
         )
 
@@ -75,12 +80,23 @@ class RateTooSmall(RecordsError):
     """The calibration records are too few for the false-positive rate."""
 
     def __init__(self, rate: float, found: int) -> None:
-        self.needed = math.ceil(1 / rate) - 1
+        self.found, self.needed = found, math.ceil(1 / rate) - 1
         super().__init__(
-            f"A false-positive rate of {rate:g} needs {self.needed} calibration records, found {found}. "
-            f"Collect more normal records, set a rate of {1 / (found + 1):.2g} or more, "
+            f"A false-positive rate of {number(rate)} needs {counted_noun(self.needed, 'calibration record')}, found "
+            f"{found}. Collect more normal records, set a rate of {number(_rounded_up(1 / (found + 1)))} or more, "
             'or set threshold = "pot" to extrapolate the tail.'
         )
+
+
+def _rounded_up(rate: float) -> float:
+    """Return a rate in two significant digits, rounded up, so that as many records resolve it.
+
+    >>> _rounded_up(1 / 149), _rounded_up(0.01)
+    (0.0068, 0.01)
+    """
+    digits = 1 - math.floor(math.log10(rate))
+    steps = 10.0**digits
+    return round(math.ceil(round(rate * steps, 9)) / steps, digits)
 
 
 class ArtifactError(PlumblineError):
@@ -99,6 +115,14 @@ class BitsDiffer(PlumblineError):
             f"On this processor ({processor}) {differing} of {checked} functions give a record other bits in another "
             "batch; all should give the same. Scores stay right up to rounding; please report the table above."
         )
+
+
+class ProblemsFound(PlumblineError):
+    """A diagnosis found problems of a monitor."""
+
+    def __init__(self, count: int, monitor: str) -> None:
+        problems = "1 problem" if count == 1 else f"{count} problems"
+        super().__init__(f"Found {problems} of monitor {monitor!r}. Mend the first, then diagnose again.")
 
 
 class SourceError(PlumblineError):

@@ -10,6 +10,7 @@ Records come from a source with the columns of `Features` (and key, time, entity
 Scores leave a scorer with the columns of `SCORE_COLUMNS`, one row per record, on the records' index.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
@@ -29,6 +30,15 @@ SCORE_COLUMNS = (ANOMALY_SCORE, P_VALUE, SEVERITY, THRESHOLD, IS_ANOMALY)
 
 FORMS: dict[str, Form] = {"numeric": "number", "boolean": "truth", "categorical": "text", "timestamp": "time"}
 """By type of feature; a type that is not listed here cannot be read."""
+
+
+def threshold_ratio(score: float, threshold: float) -> float | None:
+    """Return a score as a multiple of its threshold; None if the threshold is not positive and finite.
+
+    >>> threshold_ratio(3.0, 1.5), threshold_ratio(3.0, -1.0), threshold_ratio(3.0, float("inf"))
+    (2.0, None, None)
+    """
+    return score / threshold if 0 < threshold < math.inf else None
 
 
 @dataclass(frozen=True)

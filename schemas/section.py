@@ -5,10 +5,10 @@ from datetime import timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _CRON_FIELDS = 5
 _NEVER = "never"  # TOML has no value for nothing
 _MAX_DURATION = timedelta(days=36_525)  # beyond it, times of today plus or minus a duration leave the calendar
@@ -34,6 +34,19 @@ def parse_duration(value: object) -> object:
     seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(value))
     _check_length(seconds)
     return timedelta(seconds=seconds)
+
+
+def duration_text(duration: timedelta) -> str:
+    """Return the text of a duration, as `parse_duration` reads it.
+
+    >>> duration_text(timedelta(minutes=90)), duration_text(timedelta(days=7)), duration_text(timedelta(0))
+    ('90m', '7d', '0s')
+    """
+    seconds = duration.total_seconds()
+    for unit in ("d", "h", "m"):
+        if seconds and seconds % _SECONDS[unit] == 0:
+            return f"{seconds / _SECONDS[unit]:.0f}{unit}"
+    return f"{seconds:g}s"
 
 
 def is_duration(text: str) -> bool:
@@ -92,7 +105,20 @@ def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_check_duration)]
-Schedule = Annotated[str | None, AfterValidator(_check_schedule)]
+_DURATION_SCHEMA = {
+    "type": ["string", "number"],
+    "pattern": rf"^\s*({_DURATION.pattern}\s*)+$|\$\{{",  # or the name of an environment variable
+    "examples": ["30s", "5m", "1h 30m"],
+}
+_COLUMNS_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+_SCHEDULE_SCHEMA = {"type": "string", "examples": ["5m", "30 2 * * mon-fri", _NEVER]}
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    AfterValidator(_check_duration),
+    WithJsonSchema(_DURATION_SCHEMA, mode="validation"),
+]
+Schedule = Annotated[str | None, AfterValidator(_check_schedule), WithJsonSchema(_SCHEDULE_SCHEMA, mode="validation")]
 TimeZone = Annotated[str, AfterValidator(_check_time_zone)]
-Columns = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+Columns = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), WithJsonSchema(_COLUMNS_SCHEMA, mode="validation")]

@@ -24,6 +24,7 @@ CHECKED_PATHS = (
     "schemas",
     "detector",
     "jobs",
+    "plumbline",
     "alembic",
     "benchmarks",
     "tests",

@@ -43,7 +43,7 @@ def evaluate(scores: np.ndarray, is_flagged: np.ndarray, labels: np.ndarray) -> 
     labels = np.asarray(labels, dtype=bool)
     if labels.all() or not labels.any():
         raise RecordsError(
-            f"All {len(labels)} labelled records are {'anomalies' if labels.any() else 'normal'}; "
+            f"All labelled records ({len(labels):,}) are {'anomalies' if labels.any() else 'normal'}; "
             "an evaluation needs both kinds. Point `label` at a column that tells them apart."
         )
     hits = int((is_flagged & labels).sum())

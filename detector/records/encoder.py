@@ -11,6 +11,7 @@ from detector.records.cell_kinds import DENSITIES, SHARED
 from detector.records.feature_types import CLIP, Block, Column, fit_columns, restored_column
 from schemas.errors import MissingColumns, RecordsError
 from schemas.frames import Features
+from schemas.texts import counted_noun
 
 SQUASH_FROM = 4.0  # standardised values beyond this enter the network on a logarithmic scale
 
@@ -93,8 +94,8 @@ class Encoder:
         encoder = cls(fit_columns(records, features, max_levels))
         if not encoder.layout.width:
             raise RecordsError(
-                f"Every feature is constant in the {len(records)} training records: {list(features.names)}. "
-                "There is nothing to learn; list features that vary, or widen `normal`."
+                f"Every feature is constant in the {counted_noun(len(records), 'training record')}: "
+                f"{list(features.names)}. There is nothing to learn; list features that vary, or widen `normal`."
             )
         return encoder
 
@@ -190,7 +191,7 @@ def _check_columns(records: pd.DataFrame, features: Features) -> None:
     empty = [name for name in features.names if records[name].isna().all()]
     if empty:
         raise RecordsError(
-            f"The features {empty} are null in all {len(records)} training records. "
+            f"The features {empty} are null in all {counted_noun(len(records), 'training record')}. "
             "Remove them from config.toml, or widen `normal` to records that have them."
         )
 

@@ -1,19 +1,22 @@
 """The commands `anomalies list`, `show` and `label`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from jobs.commands.options import Moment, row_id, with_app
-from jobs.wording import cell
+from jobs.commands.options import Moment, any_monitor_argument, row_id, with_app
+from jobs.wording import cell, counted_noun, expected_cell, share_of
+from schemas.errors import UsageError
 from schemas.labels import LABELS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jobs.app import App
     from jobs.output import Output
     from jobs.store import StoredAnomaly
+
+CAUSE_COLUMNS = ("cause", "value", "expected")
 
 
 @click.group("anomalies")
@@ -22,39 +25,60 @@ def anomalies_command() -> None:
 
 
 @anomalies_command.command("list")
-@click.argument("monitor", metavar="[MONITOR]", required=False)
+@any_monitor_argument
 @click.option("--label", type=click.Choice(LABELS), help="Only anomalies with this label.")
 @click.option("--entity", help="Only anomalies of this entity.")
-@click.option("--since", type=Moment(), help="Only records from this time on (UTC).")
+@click.option("--since", type=Moment(), help="Only records from this time on: 2026-03-01, 1h, yesterday (UTC).")
 @click.option("--until", type=Moment(), help="Only records before this time (UTC).")
 @click.option("--incident", "incident_id", type=row_id, help="Only anomalies of this incident.")
 @click.option("--superseded", "is_superseded", is_flag=True, help="Only anomalies that a later scoring superseded.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Maximum number of rows.")
-@click.option("--before", "before_id", type=row_id, help="Only ids below this one, to get the next page.")
+@click.option("--newest", "is_newest_first", is_flag=True, help="Newest first, not the most anomalous.")
+@click.option("--before", "before_id", type=row_id, help="Only ids below this one, for the next page; newest first.")
 @with_app
-def list_command(app: "App", out: "Output", monitor: str | None, is_superseded: bool, **filters: Any) -> None:
-    """List flagged records, newest first."""
+def list_command(
+    app: "App", out: "Output", monitor: str | None, is_superseded: bool, is_newest_first: bool, **filters: Any
+) -> None:
+    """List flagged records, the most anomalous first: by score against threshold."""
     from jobs.store import AnomalyQuery
 
     if monitor:
         app.config.monitor(monitor)
-    query = AnomalyQuery(monitor=monitor, is_current=not is_superseded, **filters)
-    anomalies = app.store.anomalies.page(query)
-    hint = "No matching anomalies. To score new records: plumbline score MONITOR"
-    out.result(anomalies, lambda: print_anomalies(out, anomalies) if anomalies else out.line(hint))
+    is_newest_first = is_newest_first or filters["before_id"] is not None
+    order: Literal["newest", "most_anomalous"] = "newest" if is_newest_first else "most_anomalous"
+    query = AnomalyQuery(monitor=monitor, is_current=not is_superseded, order=order, **filters)
+    anomalies, total = app.store.anomalies.page(query), app.store.anomalies.count(query)
+
+    def describe() -> None:
+        if not anomalies:
+            out.line("No matching anomalies. To score new records: plumbline score MONITOR")
+            return
+        print_anomalies(out, anomalies, with_monitor=monitor is None and len(app.config.monitors) > 1)
+        out.line(share_of(len(anomalies), total, "anomaly", "anomalies"))
+
+    out.result([{**vars(row), "threshold_ratio": row.threshold_ratio} for row in anomalies], describe)
 
 
-def print_anomalies(out: "Output", anomalies: "Sequence[StoredAnomaly]") -> None:
-    """Print a table of flagged records with their main causes."""
-    columns = ["id", "monitor", "key", "time", "entity", "severity", "p-value", "label", "incident", "muted"]
+def print_anomalies(out: "Output", anomalies: "Sequence[StoredAnomaly]", *, with_monitor: bool) -> None:
+    """Print a table of flagged records with their main causes; their labels if one is labelled."""
+    columns = ["id", "monitor", "key", "time", "entity", "severity", "score / threshold", "label", "incident", "muted"]
+    has_labels = any(row.label != "open" for row in anomalies)
     rows = []
     for row in anomalies:
-        cause = row.attribution[0] if row.attribution else {}
-        main_cause = (cause.get("feature"), cell(cause.get("value")), cell(cause.get("expected")))
         incident = None if row.incident_id is None else str(row.incident_id)
-        record = (str(row.id), row.monitor, row.record_key, row.record_time, row.entity, round(row.severity))
-        rows.append((*record, row.p_value, row.label, incident, "yes" if row.is_muted else None, *main_cause))
-    out.table([*columns, "cause", "value", "expected"], rows)
+        record = (str(row.id), row.monitor if with_monitor else None, row.record_key, row.record_time, row.entity)
+        numbers = (round(row.severity), row.threshold_ratio)
+        states = (row.label if has_labels else None, incident, "yes" if row.is_muted else None)
+        rows.append((*record, *numbers, *states, *cause_cells(row.attribution)))
+    out.table([*columns, *CAUSE_COLUMNS], rows)
+
+
+def cause_cells(causes: "Sequence[Mapping[str, Any]]") -> tuple[Any, ...]:
+    """Return the first cause as the cells of `CAUSE_COLUMNS`; empty cells if there is none."""
+    if not causes:
+        return (None, None, None)
+    value, expected = causes[0]["value"], causes[0]["expected"]
+    return (causes[0]["feature"], cell(value), expected_cell(value, expected))
 
 
 @anomalies_command.command("show")
@@ -72,6 +96,7 @@ def show_command(app: "App", out: "Output", anomaly_id: int) -> None:
                 "entity": row.entity,
                 "anomaly score": row.anomaly_score,
                 "threshold": row.threshold,
+                "score / threshold": row.threshold_ratio,
                 "p-value": row.p_value,
                 "severity (0-100)": row.severity,
                 "label": row.label,
@@ -86,7 +111,7 @@ def show_command(app: "App", out: "Output", anomaly_id: int) -> None:
             (
                 c["feature"],
                 cell(c["value"]),
-                cell(c["expected"]),
+                expected_cell(c["value"], c["expected"]),
                 c["deviation"],
                 _relative(c["share"], row.anomaly_score),
             )
@@ -98,15 +123,45 @@ def show_command(app: "App", out: "Output", anomaly_id: int) -> None:
 
 
 def _relative(share: float | None, score: float) -> float | None:
-    """Return a share relative to the score, or None if the score is 0."""
-    return None if share is None or score == 0 else share / score
+    """Return a share relative to the score, in four decimals; None if the score is 0."""
+    return None if share is None or score == 0 else round(share / score, 4)
 
 
 @anomalies_command.command("label")
-@click.argument("anomaly_id", metavar="ID", type=row_id)
+@click.argument("anomaly_ids", metavar="[ID]...", nargs=-1, type=row_id)
 @click.argument("label", type=click.Choice(LABELS))
+@click.option("--incident", "incident_ids", type=row_id, multiple=True, help="Also the records of this incident.")
 @with_app
-def label_command(app: "App", out: "Output", anomaly_id: int, label: str) -> None:
-    """Label a flagged record; the next training uses the label."""
-    app.store.anomalies.label(anomaly_id, label, app.clock())
-    out.result({"id": anomaly_id, "label": label}, lambda: out.line(f"Anomaly {anomaly_id} is labelled {label}."))
+def label_command(
+    app: "App", out: "Output", anomaly_ids: tuple[int, ...], incident_ids: tuple[int, ...], label: str
+) -> None:
+    """Label flagged records; the next training uses the labels."""
+    if not anomaly_ids and not incident_ids:
+        raise UsageError(f"Name the anomalies to label: plumbline anomalies label ID... {label}, or --incident ID.")
+    at = app.clock()
+    for incident_id in incident_ids:
+        app.store.incidents.get(incident_id)  # raises before anything is labelled
+    app.store.anomalies.label_all(anomaly_ids, label, at)
+    records = app.store.incidents.label_all(incident_ids, label, at)
+    sentences = []
+    if incident_ids:
+        sentences.append(incidents_sentence(incident_ids, label, records))
+    if anomaly_ids:
+        sentences.append(f"{_named('Anomaly', 'Anomalies', anomaly_ids)} labelled {label}.")
+    result = ids_or_id(anomaly_ids) | ({"incidents": incident_ids} if incident_ids else {}) | {"label": label}
+    out.result(result, lambda: out.line("\n".join(sentences)))
+
+
+def ids_or_id(ids: "Sequence[int]") -> dict[str, Any]:
+    """Return ids for programs: under `id` if there is one, as a command with a single id had it, else under `ids`."""
+    return {"id": ids[0]} if len(ids) == 1 else {"ids": list(ids)}
+
+
+def incidents_sentence(incident_ids: "Sequence[int]", label: str, records: int) -> str:
+    """Return the outcome of labelling the records of incidents, as a sentence."""
+    return f"{_named('Incident', 'Incidents', incident_ids)} labelled {label}: {counted_noun(records, 'record')}."
+
+
+def _named(noun: str, plural: str, ids: "Sequence[int]") -> str:
+    """Return the subject of a sentence with its verb, such as "Anomalies 3, 4 are"."""
+    return f"{noun} {ids[0]} is" if len(ids) == 1 else f"{plural} {', '.join(map(str, ids))} are"

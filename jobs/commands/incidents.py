@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.commands.anomalies import print_anomalies
-from jobs.commands.options import Moment, row_id, with_app
-from jobs.wording import cell, counted_noun
+from jobs.commands.anomalies import CAUSE_COLUMNS, cause_cells, ids_or_id, incidents_sentence, print_anomalies
+from jobs.commands.options import Moment, any_monitor_argument, row_id, with_app
+from jobs.wording import share_of
 from schemas.labels import LABELS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from jobs.app import App
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _STATES = ("open", "ended", "merged", "withdrawn")
 _MAX_RECORDS_SHOWN = 20
+_SMALLEST_SHARE = 1e-6  # of the score; less is what rounding left
 
 
 @click.group("incidents")
@@ -26,11 +28,13 @@ def incidents_command() -> None:
 
 
 @incidents_command.command("list")
-@click.argument("monitor", metavar="[MONITOR]", required=False)
+@any_monitor_argument
 @click.option("--state", type=click.Choice(_STATES), help="Only incidents in this state [default: open and ended].")
 @click.option("--label", type=click.Choice(LABELS), help="Only incidents with a record that has this label.")
 @click.option("--entity", help="Only incidents of this entity.")
-@click.option("--since", type=Moment(), help="Only incidents that end at this time or later (UTC).")
+@click.option(
+    "--since", type=Moment(), help="Only incidents that end at this time or later: 2026-03-01, 1h, yesterday (UTC)."
+)
 @click.option("--until", type=Moment(), help="Only incidents that start before this time (UTC).")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Maximum number of rows.")
 @click.option("--before", "before_id", type=row_id, help="Only ids below this one, to get the next page.")
@@ -41,16 +45,27 @@ def list_command(app: "App", out: "Output", monitor: str | None, **filters: Any)
 
     if monitor:
         app.config.monitor(monitor)
-    incidents = app.store.incidents.page(IncidentQuery(monitor=monitor, **filters))
-    columns = ["id", "monitor", "entity", "state", "from", "to", "records", "severity", "cause", "value", "expected"]
+    query = IncidentQuery(monitor=monitor, **filters)
+    incidents, total = app.store.incidents.page(query), app.store.incidents.count(query)
+
+    def describe() -> None:
+        if not incidents:
+            out.line("No matching incidents. To score new records: plumbline score MONITOR")
+            return
+        _print_incidents(out, incidents, with_monitor=monitor is None and len(app.config.monitors) > 1)
+        out.line(share_of(len(incidents), total, "incident"))
+
+    out.result(incidents, describe)
+
+
+def _print_incidents(out: "Output", incidents: "Sequence[StoredIncident]", *, with_monitor: bool) -> None:
+    columns = ["id", "monitor", "entity", "state", "from", "to", "records", "severity"]
     rows = []
     for row in incidents:
-        cause = row.causes[0] if row.causes else {}
-        main_cause = (cause.get("feature"), cell(cause.get("value")), cell(cause.get("expected")))
-        incident = (str(row.id), row.monitor, row.entity, row.state, row.start_time, row.end_time)
-        rows.append((*incident, row.records, round(row.peak_severity), *main_cause))
-    hint = "No matching incidents. To score new records: plumbline score MONITOR"
-    out.result(incidents, lambda: out.table(columns, rows) if rows else out.line(hint))
+        incident = (str(row.id), row.monitor if with_monitor else None, row.entity, row.state)
+        numbers = (row.records, round(row.peak_severity))
+        rows.append((*incident, row.start_time, row.end_time, *numbers, *cause_cells(row.causes)))
+    out.table([*columns, *CAUSE_COLUMNS], rows)
 
 
 @incidents_command.command("show")
@@ -68,7 +83,7 @@ def show_command(app: "App", out: "Output", incident_id: int) -> None:
     def describe() -> None:
         _describe(out, row)
         if newest:
-            print_anomalies(out, newest)
+            print_anomalies(out, newest, with_monitor=False)
 
     out.result(asdict(row) | {"newest_anomalies": newest}, describe)
 
@@ -90,11 +105,13 @@ def _describe(out: "Output", row: "StoredIncident") -> None:
             "updated": row.updated_at,
         }
     )
-    causes = [
-        (c["feature"], cell(c["value"]), cell(c["expected"]), c["deviation"], c["share"], _time(c["time"]))
-        for c in row.causes
-    ]
+    causes = [(*cause_cells([c]), c["deviation"], c["share"], _time(c["time"])) for c in row.causes]
     out.table(["feature", "value", "expected", "deviation (sd)", "largest share", "at"], causes, "Causes")
+
+
+def _shown_share(share: float | None, score: float) -> float | None:
+    """Return a share of a score, or 0 if it is far too small to count."""
+    return 0.0 if share is not None and abs(share) < _SMALLEST_SHARE * abs(score) else share
 
 
 def _time(text: str) -> "datetime":
@@ -104,11 +121,11 @@ def _time(text: str) -> "datetime":
 
 
 @incidents_command.command("label")
-@click.argument("incident_id", metavar="ID", type=row_id)
+@click.argument("incident_ids", metavar="ID...", nargs=-1, type=row_id, required=True)
 @click.argument("label", type=click.Choice(LABELS))
 @with_app
-def label_command(app: "App", out: "Output", incident_id: int, label: str) -> None:
-    """Label every flagged record of an incident; the next training uses the labels."""
-    records = app.store.incidents.label(incident_id, label, app.clock())
-    sentence = f"Incident {incident_id} is labelled {label}: {counted_noun(records, 'record')}."
-    out.result({"id": incident_id, "label": label, "records": records}, lambda: out.line(sentence))
+def label_command(app: "App", out: "Output", incident_ids: tuple[int, ...], label: str) -> None:
+    """Label every flagged record of incidents; the next training uses the labels."""
+    records = app.store.incidents.label_all(incident_ids, label, app.clock())
+    result = ids_or_id(incident_ids) | {"label": label, "records": records}
+    out.result(result, lambda: out.line(incidents_sentence(incident_ids, label, records)))

@@ -8,6 +8,7 @@ import click
 
 from jobs.commands.card import describe_training
 from jobs.commands.options import counted_progress, monitor_argument, with_app
+from jobs.commands.top import print_ranked
 from jobs.wording import counted_noun, percent, shown
 from schemas.errors import PlumblineError
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from jobs.output import Output
     from jobs.scoring.run import Progress, ScoringReport
 
+_TOP_TITLE = "The most anomalous normal records that were held out (more: plumbline top)"
 _SUSPICIOUS_RATE_FACTOR = 10  # times the requested rate: if more is flagged, the model itself is in doubt
 
 
@@ -44,6 +46,8 @@ def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> 
         if report.verdict != "first":
             out.line(report.reason)
         describe_training(out, report.card, monitor)
+        if report.top:
+            print_ranked(out, report.top, _TOP_TITLE)
         if report.join_view:
             out.line(f"Flagged rows next to their records: SELECT * FROM {report.join_view}")
 

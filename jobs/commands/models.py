@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.commands.card import card_facts, describe_card
-from jobs.commands.options import monitor_argument, with_app
+from jobs.commands.options import any_monitor_argument, monitor_argument, with_app
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def models_command() -> None:
 
 
 @models_command.command("list")
-@click.argument("monitor", metavar="[MONITOR]", required=False)
+@any_monitor_argument
 @with_app
 def list_command(app: "App", out: "Output", monitor: str | None) -> None:
     """List models, newest first."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,13 +25,45 @@ config_option = click.option(
 )
 json_option = click.option("--json", "is_json", is_flag=True, help="Print the result as one JSON document.")
 row_id = click.IntRange(0, 2**63 - 1)  # databases fail on larger integers
-monitor_argument = click.argument("monitor", metavar="MONITOR")
+_ONLY_MONITOR = object()  # stands for the one monitor of the configuration until that is read
+_DAYS_AGO = {"today": 0, "yesterday": 1}
+
+
+def monitor_names(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the monitors that complete a word in a shell; none if there is no valid configuration."""
+    import tomllib
+
+    path = ctx.params.get("config_path") or "config.toml"
+    try:
+        monitors = tomllib.loads(Path(path).read_text(encoding="utf-8")).get("monitors", {})
+    except (OSError, ValueError):
+        return []
+    return [name for name in monitors if name.startswith(incomplete)]
+
+
+monitor_argument = click.argument(
+    "monitor",
+    metavar="[MONITOR]",
+    required=False,
+    callback=lambda _ctx, _param, value: _ONLY_MONITOR if value is None else value,
+    shell_complete=monitor_names,
+)
+"""A monitor; the only one of the configuration if it is left out."""
+any_monitor_argument = click.argument("monitor", metavar="[MONITOR]", required=False, shell_complete=monitor_names)
+"""A monitor, or None for all of them."""
 
 
 class Moment(click.ParamType[datetime]):
-    """A date or a time in ISO 8601, converted to UTC; without a time zone it is in UTC."""
+    """A time in ISO 8601, in UTC unless it has a time zone; or how long ago, such as 1h; or `today` or `yesterday`.
+
+    Args:
+        clock: the time now.
+    """
 
     name = "time"
+
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._clock = clock
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """Parse a time."""
@@ -41,15 +73,31 @@ class Moment(click.ParamType[datetime]):
         if isinstance(value, datetime):
             return value
         try:
-            time = datetime.fromisoformat(value)
-            time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+            time = self._time(value.strip())
         except (ValueError, OverflowError):
             self.fail(
-                f"{value!r} is not a valid time. Use a form such as 2026-03-01 or 2026-03-01T12:30:00.", param, ctx
+                f"{value!r} is not a valid time. Use a form such as 2026-03-01, 2026-03-01T12:30:00, 1h or yesterday.",
+                param,
+                ctx,
             )
         if not FIRST <= time < END:
             self.fail(f"{value!r} is not in the years {FIRST.year} to {END.year - 1}.", param, ctx)
         return time
+
+    def _time(self, text: str) -> datetime:
+        from schemas.section import is_duration, parse_duration
+
+        now, word = self._clock(), text.lower()
+        if word == "now":
+            return now
+        if word in _DAYS_AGO:
+            midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+            return midnight - timedelta(days=_DAYS_AGO[word])
+        ago = word.removesuffix(" ago")
+        if is_duration(ago) and isinstance(duration := parse_duration(ago), timedelta):
+            return now - duration
+        time = datetime.fromisoformat(text)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def with_app(function: Callable[..., None]) -> Callable[..., None]:
@@ -63,6 +111,8 @@ def with_app(function: Callable[..., None]) -> Callable[..., None]:
         from jobs.output import Output
 
         with App.opened(config_path) as app:
+            if arguments.get("monitor") is _ONLY_MONITOR:
+                arguments["monitor"] = app.config.only_monitor()
             function(app=app, out=Output(is_json=is_json), **arguments)
 
     return command

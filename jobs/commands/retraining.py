@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.commands.options import with_app
+from jobs.commands.options import any_monitor_argument, with_app
+from jobs.wording import counted_noun
 from schemas.errors import PlumblineError, UsageError
 
 if TYPE_CHECKING:
@@ -13,20 +14,21 @@ if TYPE_CHECKING:
 
 
 @click.command("retrain")
-@click.argument("monitor", metavar="[MONITOR]", required=False)
+@any_monitor_argument
 @click.option("--work", is_flag=True, help="Process the pending requests here, instead of queueing one.")
 @click.option("--reason", default="command", show_default=True, help="Reason, as the request records it.")
 @click.option("--claimant", default="", hidden=True, help="The beginning of the tokens of this process's claims.")
 @with_app
 def retrain_command(app: "App", out: "Output", monitor: str | None, work: bool, reason: str, claimant: str) -> None:
     """Queue a retrain request for MONITOR, which `serve` processes; or process every pending request, with --work."""
-    if work == (monitor is not None):
+    if work and monitor is not None:
         raise UsageError(
             "Name a monitor to queue a retrain request for it, or process the pending requests with --work."
         )
-    if monitor is None:
+    if work:
         _work(app, out, claimant)
         return
+    monitor = monitor or app.config.only_monitor()
     app.config.monitor(monitor)
     request_id = app.store.requests.add(monitor, reason, app.clock())
     out.result(
@@ -51,5 +53,6 @@ def _work(app: "App", out: "Output", claimant: str) -> None:
     lines = [f"Request {outcome.request_id} {outcome.state}. {outcome.message}" for outcome in outcomes]
     out.result(outcomes, lambda: out.line("\n".join(lines)))
     if failed := sum(outcome.state == "failed" for outcome in outcomes):
-        msg = f"{failed} of {len(outcomes)} trainings failed. Correct the causes above, then queue new requests."
+        trainings = counted_noun(len(outcomes), "training")
+        msg = f"{failed} of {trainings} failed. Correct the causes above, then queue new requests."
         raise PlumblineError(msg)

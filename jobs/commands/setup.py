@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from jobs.commands.options import counted_progress, json_option, with_app
+from jobs.commands.editor_schema import write_schema
+from jobs.commands.options import any_monitor_argument, counted_progress, json_option, with_app
 from jobs.wording import counted_noun
 from schemas.errors import PlumblineError, RecordsError, UsageError
 
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
     from jobs.starter.starter import Starter
 
 
+_CONFIG = Path("config.toml")
+
+
 @click.command("init")
-@click.argument("path", type=click.Path(path_type=Path, dir_okay=False), default=Path("config.toml"))
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False), default=_CONFIG)
 @click.option("--table", "tables", multiple=True, help="Include a monitor for this table; repeatable.")
 @click.option("--source", help="SQLAlchemy URL of the table's database [default: the store].")
 @click.option(
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--entity", help="Column with what a record is about [default: by name and values].")
 @click.option("--label", help="Column that is true for known anomalies [default: by name and values].")
 @click.option("--append", is_flag=True, help="Add the monitor to an existing file.")
+@click.option("--schema", "is_schema", is_flag=True, help="Write the JSON Schema of configurations, for editors.")
 @json_option
 def init_command(
     path: Path,
@@ -38,6 +43,7 @@ def init_command(
     entity: str | None,
     label: str | None,
     append: bool,
+    is_schema: bool,
     is_json: bool,
 ) -> None:
     """Write a starter configuration, with a monitor for each --table."""
@@ -49,6 +55,9 @@ def init_command(
     from jobs.starter.proposing import Choices
     from jobs.starter.starter import Tables, extended_config, starter_config
 
+    if is_schema:
+        write_schema(None if path == _CONFIG else path, Output(is_json=is_json))
+        return
     choices = Choices(key, time, entity, label)
     if len(tables) > 1 and choices != Choices():
         raise UsageError("--key, --time, --entity and --label are about one table. Add one table at a time: --append.")
@@ -85,7 +94,7 @@ def _report_starter(out: "Output", path: Path, starter: "Starter") -> None:
 
 
 @click.command("check")
-@click.argument("monitor", metavar="[MONITOR]", required=False)
+@any_monitor_argument
 @with_app
 def check_command(app: "App", out: "Output", monitor: str | None) -> None:
     """Check the configuration against the live database."""

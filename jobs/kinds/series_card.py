@@ -43,8 +43,9 @@ class SeriesCardText:
         if only_ranked:
             named = ", ".join(only_ranked[:_MAX_ENTITIES_NAMED])
             named += ", ..." if len(only_ranked) > _MAX_ENTITIES_NAMED else ""
+            entities = counted_noun(len(card.by_entity), "entity", "entities")
             yield (
-                f"Nothing can be flagged for {len(only_ranked)} of {card.entities} entities, whose calibration "
+                f"Nothing can be flagged for {len(only_ranked)} of {entities}, whose calibration "
                 f"records are too few for the rate: {named}. Collect more normal records, set a larger rate, or "
                 "share a model."
             )
@@ -147,7 +148,8 @@ def baselines_advice(comparison: "BaselineComparison", monitor: str) -> str | No
 
 def _entities(card: "SeriesCard") -> Iterator[Paragraph]:
     if card.only_ranked:
-        yield f"{card.only_ranked:,} entities have too few calibration records for the rate: nothing is flagged."
+        entities = counted_noun(card.only_ranked, "entity has", "entities have")
+        yield f"{entities} too few calibration records for the rate: nothing is flagged."
     yield CardTable(_ENTITY_COLUMNS, entity_rows(card))
     if weights := weight_table(card):
         yield "How much each view counts, by how well it separates synthetic anomalies from the entity's own records:"

@@ -96,7 +96,7 @@ def _anomalies(
     at: datetime,
 ) -> tuple[Anomaly, ...]:
     causes = scorer.explain(flagged, scored[ANOMALY_SCORE].to_numpy(), monitor.top_features)
-    columns = pd.concat([_identity(flagged, monitor), scored.drop(columns=IS_ANOMALY).reset_index(drop=True)], axis=1)
+    columns = pd.concat([identity_of(flagged, monitor), scored.drop(columns=IS_ANOMALY).reset_index(drop=True)], axis=1)
     maintenance = Maintenance.of(monitor)
     return tuple(
         Anomaly(
@@ -109,7 +109,7 @@ def _anomalies(
     )
 
 
-def _identity(records: pd.DataFrame, monitor: MonitorConfig) -> pd.DataFrame:
+def identity_of(records: pd.DataFrame, monitor: MonitorConfig) -> pd.DataFrame:
     """Return key, time and entity of each record as the store keeps them, None if missing."""
     keys = keys_of(records, monitor.key)
     is_integer = len(monitor.key) == 1 and all(isinstance(key[0], int) for key in keys)
@@ -127,7 +127,7 @@ def _identity(records: pd.DataFrame, monitor: MonitorConfig) -> pd.DataFrame:
 
 def _all_scores(records: pd.DataFrame, scored: pd.DataFrame, monitor: MonitorConfig) -> pd.DataFrame:
     kept = scored[[ANOMALY_SCORE, P_VALUE, IS_ANOMALY]].reset_index(drop=True)
-    return pd.concat([_identity(records, monitor), kept], axis=1)
+    return pd.concat([identity_of(records, monitor), kept], axis=1)
 
 
 def _hours(times: "pd.Series[pd.Timestamp]", scored: pd.DataFrame) -> tuple[HourCount, ...]:

@@ -24,8 +24,8 @@ class Trainer:
 
     def __init__(self, config_path: Path) -> None:
         self.claimant = uuid4().hex[:12]
-        # -P: do not import from a folder named jobs in the current folder.
-        program = [sys.executable, "-P", "-m", "jobs.cli"]
+        # -P and the package plumbline: do not import from a folder named jobs in the current folder or on PYTHONPATH.
+        program = [sys.executable, "-P", "-m", "plumbline"]
         options = ["--config", str(config_path), "--claimant", self.claimant]
         self._command = [*program, "retrain", "--work", *options]
         self._lock = threading.Lock()

@@ -1,23 +1,28 @@
 """Flagged rows: read by page, and labelled by people."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import eq, ge, lt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, case, select, update
 
 from jobs.databases import reading, writing
 from jobs.store.chunks import chunks
 from jobs.store.locking import lock_monitor
-from jobs.store.paging import columns_of, read_page
+from jobs.store.paging import Filter, columns_of, conditions_of, count_rows, read_page
 from schemas.errors import UsageError
+from schemas.frames import threshold_ratio
 from schemas.labels import LABELS
 from schemas.tables import anomalies, scores
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from jobs.store.models import Champion
+
+_SMALLEST_DIVISOR = 1e-200  # a quotient by a smaller threshold may leave the range of a double
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class AnomalyQuery:
     """Whether the newest scoring of the record flags it too; None for both kinds."""
     limit: int = 50
     before_id: int | None = None
+    order: Literal["newest", "most_anomalous"] = "newest"
+    """most_anomalous: by score against threshold; its next page cannot be read by `before_id`."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,11 @@ class StoredAnomaly:
     is_muted: bool
     """Whether it lies in a maintenance window."""
 
+    @property
+    def threshold_ratio(self) -> float | None:
+        """The score as a multiple of the threshold; None if the threshold is not positive."""
+        return threshold_ratio(self.anomaly_score, self.threshold)
+
 
 class Anomalies:
     """The anomalies of every monitor.
@@ -79,18 +91,13 @@ class Anomalies:
         self.engine = engine
 
     def page(self, query: AnomalyQuery) -> list[StoredAnomaly]:
-        """Return a page of anomalies, newest first."""
-        c = anomalies.c
-        filters = (
-            (c.monitor, eq, query.monitor),
-            (c.label, eq, query.label),
-            (c.entity, eq, query.entity),
-            (c.record_time, ge, query.since),
-            (c.record_time, lt, query.until),
-            (c.incident_id, eq, query.incident_id),
-            (c.superseded_at.is_(None), eq, query.is_current),
-        )
-        return read_page(self.engine, anomalies, StoredAnomaly, query, filters)
+        """Return a page of anomalies, in the order of the query."""
+        order = [_excess().desc()] if query.order == "most_anomalous" else []
+        return read_page(self.engine, anomalies, StoredAnomaly, query, _filters(query), order)
+
+    def count(self, query: AnomalyQuery) -> int:
+        """Return the number of anomalies that a query selects, on all of its pages."""
+        return count_rows(self.engine, anomalies, _filters(query))
 
     def get(self, anomaly_id: int) -> StoredAnomaly:
         """Return one anomaly.
@@ -116,16 +123,48 @@ class Anomalies:
             result = connection.execute(statement)
             return pd.DataFrame(result.all(), columns=list(result.keys()))
 
+    def top_scores(
+        self, champion: "Champion", *, since: datetime | None, until: datetime | None, limit: int
+    ) -> tuple[int, list[str]]:
+        """Return how many stored scores of a champion lie in a span of record times, and the keys of the highest."""
+        c = scores.c
+        filters = (
+            (c.monitor, eq, champion.monitor),
+            (c.model_id, eq, champion.model_id),
+            (c.record_time, ge, since),
+            (c.record_time, lt, until),
+        )
+        conditions = conditions_of(filters)
+        highest = select(c.record_key).where(*conditions).order_by(c.p_value, c.anomaly_score.desc()).limit(limit)
+        count = count_rows(self.engine, scores, filters)
+        with reading(self.engine) as connection:
+            return count, list(connection.scalars(highest))
+
     def label(self, anomaly_id: int, label: str, at: datetime) -> None:
         """Label the record of an anomaly.
 
         Raises:
             UsageError: If there is no such anomaly, or no such label.
         """
+        self.label_all([anomaly_id], label, at)
+
+    def label_all(self, anomaly_ids: Collection[int], label: str, at: datetime) -> None:
+        """Label the records of anomalies, all of them or none.
+
+        Raises:
+            UsageError: If one of the anomalies does not exist, or there is no such label; nothing is labelled then.
+        """
         refuse_unknown_label(label)
+        c = anomalies.c
+        portions = list(chunks(sorted(set(anomaly_ids))))
         with writing(self.engine) as connection:
-            if label_records(connection, anomalies.c.id == anomaly_id, label, at) == 0:
-                raise _no_anomaly(anomaly_id)
+            for ids in portions:
+                existing = set(connection.scalars(select(c.id).where(c.id.in_(ids))))
+                for missing in (anomaly_id for anomaly_id in ids if anomaly_id not in existing):
+                    raise _no_anomaly(missing)
+            lock_monitors_of(connection, [c.id.in_(ids) for ids in portions])
+            for ids in portions:
+                label_records(connection, c.id.in_(ids), label, at)
 
 
 def label_records(connection: Connection, is_labelled: ColumnElement[bool], label: str, at: datetime) -> int:
@@ -135,15 +174,22 @@ def label_records(connection: Connection, is_labelled: ColumnElement[bool], labe
     monitor keeps out a scoring that writes such a row at the same time.
     """
     c = anomalies.c
-    monitors = connection.scalars(select(c.monitor).where(is_labelled).distinct()).all()
-    for monitor in sorted(monitors):
-        lock_monitor(connection, monitor)
+    monitors = lock_monitors_of(connection, [is_labelled])
     rows = connection.execute(select(c.monitor, c.record_key).where(is_labelled)).all()
     for monitor in monitors:
         for keys in chunks(row.record_key for row in rows if row.monitor == monitor):
             is_of_record = and_(c.monitor == monitor, c.record_key.in_(keys))
             connection.execute(update(anomalies).where(is_of_record).values(label=label, labelled_at=at))
     return len(rows)
+
+
+def lock_monitors_of(connection: Connection, selected: Sequence[ColumnElement[bool]]) -> list[str]:
+    """Lock the monitors of the flagged rows that conditions select, and return them in the order of their locks."""
+    monitor = anomalies.c.monitor
+    names = {name for rows in selected for name in connection.scalars(select(monitor).where(rows).distinct())}
+    for name in sorted(names):
+        lock_monitor(connection, name)
+    return sorted(names)
 
 
 def refuse_unknown_label(label: str) -> None:
@@ -155,6 +201,27 @@ def refuse_unknown_label(label: str) -> None:
     if label not in LABELS:
         msg = f"{label!r} is not a valid label. Use one of: {', '.join(LABELS)}."
         raise UsageError(msg)
+
+
+def _filters(query: AnomalyQuery) -> tuple[Filter, ...]:
+    c = anomalies.c
+    return (
+        (c.monitor, eq, query.monitor),
+        (c.label, eq, query.label),
+        (c.entity, eq, query.entity),
+        (c.record_time, ge, query.since),
+        (c.record_time, lt, query.until),
+        (c.incident_id, eq, query.incident_id),
+        (c.superseded_at.is_(None), eq, query.is_current),
+    )
+
+
+def _excess() -> ColumnElement[float]:
+    """Return the score as a multiple of its threshold, or 1 plus the difference if the threshold is not positive."""
+    c = anomalies.c
+    return case(
+        (c.threshold > _SMALLEST_DIVISOR, c.anomaly_score / c.threshold), else_=1 + c.anomaly_score - c.threshold
+    )
 
 
 def _no_anomaly(anomaly_id: int) -> UsageError:

@@ -1,6 +1,6 @@
 """Incidents: read by page, labelled by people, and ended when they are quiet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import eq, ge, lt
@@ -11,12 +11,12 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, select, 
 from jobs.databases import reading, writing
 from jobs.store.alert_rule import IncidentRule
 from jobs.store.alerts import AlertTexts
-from jobs.store.anomalies import label_records, refuse_unknown_label
+from jobs.store.anomalies import label_records, lock_monitors_of, refuse_unknown_label
 from jobs.store.chunks import chunks
 from jobs.store.incident_alerts import IncidentAlerts
 from jobs.store.incident_summary import IncidentSummary
 from jobs.store.locking import lock_monitor
-from jobs.store.paging import columns_of, read_page
+from jobs.store.paging import Filter, columns_of, count_rows, read_page
 from schemas.errors import UsageError
 from schemas.tables import anomalies, incidents
 
@@ -86,17 +86,11 @@ class Incidents:
 
     def page(self, query: IncidentQuery) -> list[StoredIncident]:
         """Return a page of incidents, newest first."""
-        c = incidents.c
-        filters = (
-            (c.monitor, eq, query.monitor),
-            (c.state, eq, query.state),
-            (c.entity, eq, query.entity),
-            (c.end_time, ge, query.since),
-            (c.start_time, lt, query.until),
-            (c.state.in_(CURRENT_STATES), eq, query.is_current if query.state is None else None),
-            (c.id, _holds_label, query.label),
-        )
-        return read_page(self.engine, incidents, StoredIncident, query, filters)
+        return read_page(self.engine, incidents, StoredIncident, query, _filters(query))
+
+    def count(self, query: IncidentQuery) -> int:
+        """Return the number of incidents that a query selects, on all of its pages."""
+        return count_rows(self.engine, incidents, _filters(query))
 
     def get(self, incident_id: int) -> StoredIncident:
         """Return one incident.
@@ -117,11 +111,23 @@ class Incidents:
         Raises:
             UsageError: If there is no such incident or label, or the incident no longer holds a record.
         """
+        return self.label_all([incident_id], label, at)
+
+    def label_all(self, incident_ids: Collection[int], label: str, at: datetime) -> int:
+        """Label every flagged record of incidents, all of them or none, and return their number.
+
+        Raises:
+            UsageError: As `label`, for the first incident that cannot be labelled; nothing is labelled then.
+        """
         refuse_unknown_label(label)
+        ids, labelled = sorted(set(incident_ids)), 0
         with writing(self.engine) as connection:
-            labelled = label_records(connection, anomalies.c.incident_id == incident_id, label, at)
-        if labelled == 0:
-            raise _nothing_to_label(self.get(incident_id))
+            lock_monitors_of(connection, [anomalies.c.incident_id.in_(portion) for portion in chunks(ids)])
+            for incident_id in ids:
+                records = label_records(connection, anomalies.c.incident_id == incident_id, label, at)
+                if records == 0:
+                    raise _nothing_to_label(self.get(incident_id))
+                labelled += records
         return labelled
 
     def follow_up(self, monitor: str, rule: IncidentRule, at: datetime) -> int:
@@ -159,6 +165,19 @@ def _split_by_end(
         incident = (row["id"], IncidentSummary(**{name: row[name] for name in names}))
         (ended if incident[1].end_time < before else others).append(incident)
     return ended, others
+
+
+def _filters(query: IncidentQuery) -> tuple[Filter, ...]:
+    c = incidents.c
+    return (
+        (c.monitor, eq, query.monitor),
+        (c.state, eq, query.state),
+        (c.entity, eq, query.entity),
+        (c.end_time, ge, query.since),
+        (c.start_time, lt, query.until),
+        (c.state.in_(CURRENT_STATES), eq, query.is_current if query.state is None else None),
+        (c.id, _holds_label, query.label),
+    )
 
 
 def _holds_label(incident_id: ColumnElement[int], label: str) -> ColumnElement[bool]:

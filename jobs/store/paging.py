@@ -1,10 +1,10 @@
 """Pages of rows, newest first, as value objects."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from sqlalchemy import Column, Engine, Table, select
+from sqlalchemy import Column, ColumnElement, Engine, Table, func, select
 
 from jobs.databases import reading
 
@@ -32,12 +32,28 @@ def columns_of(table: Table, row_type: type) -> list[Column[Any]]:
 
 
 def read_page(
-    engine: Engine, table: Table, row_type: type[_Row], query: PageQuery, filters: Iterable[Filter]
+    engine: Engine,
+    table: Table,
+    row_type: type[_Row],
+    query: PageQuery,
+    filters: Iterable[Filter],
+    order: Sequence[ColumnElement[Any]] = (),
 ) -> list[_Row]:
-    """Return a page of the rows that pass every filter, newest first."""
-    conditions = [compare(column, value) for column, compare, value in filters if value is not None]
+    """Return a page of the rows that pass every filter, by the order, then newest first."""
+    conditions = conditions_of(filters)
     if query.before_id is not None:
         conditions.append(table.c.id < query.before_id)
-    statement = select(*columns_of(table, row_type)).where(*conditions).order_by(table.c.id.desc()).limit(query.limit)
+    statement = select(*columns_of(table, row_type)).where(*conditions).order_by(*order, table.c.id.desc())
     with reading(engine) as connection:
-        return [row_type(**row) for row in connection.execute(statement).mappings()]
+        return [row_type(**row) for row in connection.execute(statement.limit(query.limit)).mappings()]
+
+
+def count_rows(engine: Engine, table: Table, filters: Iterable[Filter]) -> int:
+    """Return the number of rows that pass every filter, whatever the page."""
+    with reading(engine) as connection:
+        return connection.scalar(select(func.count()).select_from(table).where(*conditions_of(filters))) or 0
+
+
+def conditions_of(filters: Iterable[Filter]) -> list[ColumnElement[bool]]:
+    """Return the conditions of filters; a value that is None does not restrict."""
+    return [compare(column, value) for column, compare, value in filters if value is not None]

@@ -85,6 +85,10 @@ class RecordTrainer:
             note=f"The ELBOs do not compare, as {difference}." if difference else None,
         )
 
+    def held_out(self, parts: Parts) -> pd.DataFrame:
+        """Return the records that calibrate, and those held out for the comparison."""
+        return pd.concat([parts.normal.calibration, parts.held_out], ignore_index=True)
+
     def card(self, fitted: FittedModel[RecordScorer], parts: Parts) -> RecordCard:
         """Make the card of the model, next to simple peers."""
         return record_card(fitted.scorer.artifact, parts.normal, len(fitted.blob))

@@ -16,6 +16,7 @@ from detector.series.artifact import SeriesArtifact, dump_series, manifest
 from detector.series.baseline_comparison import series_card
 from detector.series.card import SeriesCard
 from detector.series.drift import fit_profile
+from detector.series.fitting import HELD_BACK_SHARE
 from detector.series.model import SeriesModel
 from detector.series.scorer import SeriesScorer
 from detector.series.segments import Segment, concatenate, entities_of, positions_of, series_of
@@ -88,6 +89,18 @@ class SeriesTrainer:
     ) -> "SeriesBenchmark":
         """Return the held-out records with their past."""
         return SeriesBenchmark(self.source.monitor, parts, fitted.scorer.rate)
+
+    def held_out(self, parts: Parts) -> pd.DataFrame:
+        """Return the records held out for the comparison, or the newest of each entity, by which it was calibrated."""
+        if len(parts.held_out):
+            return parts.held_out
+        training = parts.normal.training
+        is_newest = np.zeros(len(training), dtype=bool)
+        for rows in positions_of(entities_of(training, self.source.monitor.entity)).values():
+            times = training[self.source.monitor.time].iloc[rows]
+            by_time = np.asarray(rows)[np.argsort(times.to_numpy(), kind="stable")]
+            is_newest[by_time[int(np.ceil((1 - HELD_BACK_SHARE) * len(rows))) :]] = True
+        return training[is_newest]
 
     def card(self, fitted: FittedModel[SeriesScorer], parts: Parts) -> SeriesCard:
         """Make the card of the model, next to plain baselines."""

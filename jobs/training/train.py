@@ -1,7 +1,7 @@
 """Trains a monitor's model: normal records in, a champion or a challenger out."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from detector.core.blob import digest
@@ -10,6 +10,7 @@ from detector.core.model_card import ModelCard
 from jobs.checks import refuse_unfit
 from jobs.join_view import join_anomalies
 from jobs.kinds import kind_of
+from jobs.ranking import RankedRecord, rank_records
 from jobs.reading.source import Source
 from jobs.runs import recorded_run
 from jobs.store import NewModel, ServedRequest, Store
@@ -18,6 +19,8 @@ from jobs.training.champion_comparison import compare, load_rival
 from jobs.training.model_card import CardFacts, render_card
 from jobs.training.trainer import Progress
 from jobs.training.training_set import read_training_set
+
+MAX_TOP_RECORDS = 5  # of those held out, which a training reports
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class TrainingReport:
         reason: why it was promoted or not, in a sentence.
         card: the numbers of the model.
         join_view: the name of the view of flagged rows next to their records, if there is one.
+        top: the most anomalous of the records that were held out of the training, the most anomalous first.
     """
 
     monitor: str
@@ -54,6 +58,7 @@ class TrainingReport:
     reason: str
     card: ModelCard
     join_view: str | None
+    top: Sequence[RankedRecord] = ()
 
     @property
     def role(self) -> str:
@@ -82,14 +87,18 @@ def train_monitor(
     """
     with recorded_run(store, source.name, "train", clock) as counts:
         refuse_unfit(source.name, source.monitor, source)
-        model = train(source, store, clock(), order.policy, progress)
+        model, top = train(source, store, clock(), order.policy, progress)
         model_id = store.models.add(source.name, model, clock(), promote=model.is_promoted, serves=order.serves)
         counts |= {"records": model.about.training.records, "model_id": model_id}
-    return _report(source, store, model_id)
+    return replace(_report(source, store, model_id), top=top)
 
 
-def train(source: Source, store: Store, at: datetime, policy: Policy, progress: Progress = None) -> NewModel:
+def train(
+    source: Source, store: Store, at: datetime, policy: Policy, progress: Progress = None
+) -> tuple[NewModel, list[RankedRecord]]:
     """Train a model on normal records, compare it with the champion, and decide; nothing is stored.
+
+    Returned are the model and the most anomalous of the records held out of its training.
 
     Args:
         source: the watched table.
@@ -106,7 +115,8 @@ def train(source: Source, store: Store, at: datetime, policy: Policy, progress: 
     comparison = compare(fitted, rival, trainer.benchmark(fitted, rival, parts, feedback), parts)
     report = ComparisonReport.of(comparison, decide(comparison, policy))
     card = trainer.card(fitted, parts)
-    return NewModel(
+    top = rank_records(trainer.held_out(parts), source, fitted.scorer, MAX_TOP_RECORDS)
+    model = NewModel(
         blob=fitted.blob,
         sha256=digest(fitted.blob),
         manifest=fitted.manifest,
@@ -115,6 +125,7 @@ def train(source: Source, store: Store, at: datetime, policy: Policy, progress: 
         comparison=report,
         beats=comparison.champion_id if policy == "if_better" else None,  # no other champion was compared
     )
+    return model, top
 
 
 def _report(source: Source, store: Store, model_id: int) -> TrainingReport:

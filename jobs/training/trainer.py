@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
+import pandas as pd
+
 from detector.core.comparison import Performance
 from detector.core.model_card import ModelCard
 from detector.core.scorer import Scorer
@@ -97,6 +99,10 @@ class Trainer(Protocol[S]):
         self, fitted: FittedModel[S], rival: "Rival[S] | None", parts: Parts, feedback: Feedback
     ) -> Benchmark[S]:
         """Return the benchmark that decides between the model and the champion."""
+        ...
+
+    def held_out(self, parts: Parts) -> pd.DataFrame:
+        """Return the normal records that the networks were not trained on."""
         ...
 
     def card(self, fitted: FittedModel[S], parts: Parts) -> ModelCard:

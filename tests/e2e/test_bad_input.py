@@ -92,7 +92,38 @@ def test_an_invalid_configuration(workspace, text, sentence):
 def test_a_missing_monitor(workspace, command):
     workspace.configure(STORE, PLAIN)
     workspace.must("migrate")
-    refused(workspace, 2, "no monitor 'pmup' in the configuration. Its monitors: pump.", *command.split(), "pmup")
+    refused(
+        workspace,
+        2,
+        "no monitor 'pmup' in the configuration. Its monitors: pump. Did you mean 'pump'?",
+        *command.split(),
+        "pmup",
+    )
+
+
+@pytest.mark.parametrize("command", ["check", "train", "forecast", "doctor"])
+def test_the_name_of_the_only_monitor_may_be_left_out(workspace, command):
+    workspace.configure(STORE, PLAIN)
+    workspace.must("migrate")
+    assert "Monitor 'pump'" in refused(workspace, 1, "", command).err + workspace.plumbline(command).out
+    config = workspace.folder / "config.toml"
+    config.write_text(config.read_text() + f"\n[monitors.flow]\n{PLAIN}", encoding="utf-8")
+    if command != "check":  # which checks all of them
+        refused(workspace, 2, "has several monitors. Name one of them: flow, pump.", command)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("trian",), "There is no command 'trian'. Did you mean 'train'?"),
+        (("anomalies", "lst"), "Did you mean 'list'?"),
+        (("anomalies", "list", "--limitt", "3"), "Did you mean '--limit'?"),
+        (("zzzzz",), "There is no command 'zzzzz'."),
+    ],
+)
+def test_a_mistyped_command_gets_the_nearest_name(workspace, arguments, sentence):
+    result = workspace.plumbline(*arguments)
+    assert (result.code, sentence in result.err) == (2, True)
 
 
 @pytest.mark.parametrize("command", ["status", "train pump", "score pump", "anomalies list", "models list"])

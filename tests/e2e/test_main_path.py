@@ -51,13 +51,69 @@ def test_an_anomaly_is_shown_and_labelled(plant):
 
 
 def test_anomalies_are_listed_by_entity_time_and_page(plant):
-    everything = plant.must("anomalies", "list", "pump", "--json").json
-    of_a = plant.must("anomalies", "list", "pump", "--entity", "a", "--json").json
+    everything = plant.must("anomalies", "list", "pump", "--newest", "--json").json
+    of_a = plant.must("anomalies", "list", "pump", "--entity", "a", "--newest", "--json").json
     assert of_a == [row for row in everything if row["entity"] == "a"] != []
-    late = plant.must("anomalies", "list", "pump", "--since", "2026-01-05T13:00:00", "--json").json
+    late = plant.must("anomalies", "list", "pump", "--since", "2026-01-05T13:00:00", "--newest", "--json").json
     assert late == [row for row in everything if row["record_time"] >= "2026-01-05T13:00:00"] != []
     page = plant.must("anomalies", "list", "pump", "--limit", "2", "--before", everything[0]["id"], "--json").json
     assert page == everything[1:3]
+
+
+def test_anomalies_are_listed_by_score_against_threshold_and_counted(plant):
+    listed = plant.must("anomalies", "list", "--json").json
+    ratios = [row["threshold_ratio"] for row in listed]
+    assert ratios == sorted(ratios, reverse=True)
+    assert ratios[0] == listed[0]["anomaly_score"] / listed[0]["threshold"] > 1
+    shown = plant.must("anomalies", "list", "--limit", "2").out
+    assert f"2 of {len(listed)} anomalies" in shown
+    assert max(map(len, shown.splitlines())) <= 100
+    assert "muted" not in shown
+    assert plant.must("anomalies", "list", "--since", "1h", "--json").json == []
+
+
+def test_several_anomalies_and_incidents_are_labelled_at_once_or_not_at_all(plant):
+    first, second, third, *_ = plant.must("anomalies", "list", "--newest", "--json").json
+    plant.must("anomalies", "label", first["id"], second["id"], "known", "--incident", third["incident_id"])
+    known = plant.must("anomalies", "list", "--label", "known", "--newest", "--json").json
+    assert {row["id"] for row in (first, second, third)} <= {row["id"] for row in known}
+    refused = plant.plumbline("anomalies", "label", first["id"], 999_999, "confirmed")
+    assert (refused.code, "There is no anomaly 999999" in refused.err) == (2, True)
+    assert plant.must("anomalies", "list", "--label", "known", "--newest", "--json").json == known
+    plant.must("anomalies", "label", *(row["id"] for row in known), "open")
+    assert plant.must("anomalies", "list", "--label", "known", "--json").json == []
+
+
+def test_the_most_anomalous_records_are_shown_whether_flagged_or_not(plant):
+    before = standing(plant)
+    ranking = plant.must("top", "--limit", "300", "--json").json
+    flagged = [record["record_key"] for record in ranking["top"] if record["is_anomaly"]]
+    listed = [row["record_key"] for row in plant.must("anomalies", "list", "--json").json]
+    assert flagged == [record["record_key"] for record in ranking["top"][: len(flagged)]] == listed
+    assert (ranking["records"], len(ranking["top"]), ranking["is_stored"]) == (RECORDS, 300, False)
+    ratios = [record["threshold_ratio"] for record in ranking["top"]]
+    assert ratios == sorted(ratios, reverse=True)
+    late = plant.must("top", "pump", "--since", "2026-01-05T13:00:00", "--json").json
+    assert (late["records"], late["top"][0]["causes"][0]["feature"]) == (RECORDS - 780, "pressure")
+    assert f"5 of {RECORDS} records, by model" in plant.must("top", "pump", "--limit", "5").out
+    assert standing(plant) == before
+
+
+def test_a_training_ends_with_its_most_anomalous_held_out_records(plant):
+    top = plant.results["train"].json["top"]
+    ratios = [record["threshold_ratio"] for record in top]
+    assert (len(top), ratios == sorted(ratios, reverse=True)) == (5, True)
+    assert all(560 < int(record["record_key"]) <= 700 for record in top)
+
+
+def test_a_diagnosis_names_what_keeps_records_from_being_flagged(plant):
+    result = plant.plumbline("doctor", "--json")
+    messages = " ".join(problem["message"] for problem in result.json["problems"])
+    assert (result.code, result.json["records"]) == (1, RECORDS)
+    assert "its source stopped sending" in messages
+    assert "highest calibration score is the threshold" in messages
+    assert f"Found {len(result.json['problems'])} problems of monitor 'pump'" in result.err
+    assert "1. " in plant.plumbline("doctor").out
 
 
 def test_status_counts_what_was_scored(plant):

@@ -103,7 +103,7 @@ def test_a_failed_training_exits_with_1_and_its_request_has_the_reason(pump):
     pump.query("DELETE FROM pump_readings WHERE id > 5")
     pump.must("retrain", "pump")
     failed = pump.plumbline("retrain", "--work")
-    assert (failed.code, "1 of 1 trainings failed" in failed.err) == (1, True)
+    assert (failed.code, "1 of 1 training failed" in failed.err) == (1, True)
     ((state, message),) = pump.query("SELECT state, message FROM retrain_requests")
     assert state == "failed"
     assert "normal records" in message

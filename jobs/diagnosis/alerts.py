@@ -1,0 +1,58 @@
+"""Diagnoses of alerts that are never sent."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+import numpy as np
+
+from detector.core.calibration import severity
+from jobs.diagnosis.case import Case, Diagnosis, Problem
+from jobs.maintenance import Maintenance
+from jobs.wording import duration, shown
+from schemas.section import interval_of
+
+_HOURS_OF_A_WEEK = 168
+
+
+def unreachable_severity(case: Case) -> Iterator[Problem]:
+    """Report an alert limit above the highest severity that the calibration records resolve."""
+    p_value = case.smallest_p_value
+    if not case.monitor.channels or p_value is None:
+        return
+    highest = float(severity(np.array([p_value]))[0])
+    limits = {"severity": case.monitor.alert.severity, "escalate_severity": case.monitor.alert.escalate_severity}
+    for name, limit in limits.items():
+        if limit > highest:
+            yield Problem(
+                f"alert.{name} = {shown(limit)} is never reached: the calibration records resolve p-values down to "
+                f"{shown(p_value)}, which is a severity of {shown(round(highest, 1))}.",
+                f"Set it to at most {shown(float(int(highest)))} under [monitors.{case.name}.alert], or train on more "
+                "normal records.",
+            )
+
+
+def outdated_alerts(case: Case) -> Iterator[Problem]:
+    """Report that records are scored only after alerts about them are too old to be sent."""
+    interval = interval_of(case.monitor.score_every) if case.monitor.score_every else None
+    newest, delay = case.monitor.alert.newest, case.monitor.settle + (interval or timedelta(0))
+    if case.monitor.channels and newest < delay:
+        yield Problem(
+            f"Incidents older than alert.newest ({duration(newest.total_seconds())}) are not reported, and records are "
+            f"scored up to {duration(delay.total_seconds())} after their time (settle and score_every).",
+            f"Raise newest under [monitors.{case.name}.alert].",
+        )
+
+
+def permanent_maintenance(case: Case) -> Iterator[Problem]:
+    """Report maintenance windows that mute every hour of the coming week."""
+    if not case.monitor.maintenance:
+        return
+    maintenance = Maintenance.of(case.monitor)
+    if all(maintenance.mutes(None, case.at + timedelta(hours=hour)) for hour in range(_HOURS_OF_A_WEEK)):
+        yield Problem(
+            "Maintenance windows cover the whole week, so that no alert is sent.",
+            f"Shorten [[monitors.{case.name}.maintenance]] in config.toml.",
+        )
+
+
+DIAGNOSES: Sequence[Diagnosis] = (unreachable_severity, outdated_alerts, permanent_maintenance)
