@@ -64,7 +64,7 @@ Json = JSON().with_variant(postgresql.JSONB(), "postgresql")
 Blob = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only in INTEGER columns
 
-REVISION = "0004"  # of this schema; the store checks it without loading Alembic
+REVISION = "0005"  # of this schema; the store checks it without loading Alembic
 VERSION_TABLE = "plumbline_version"  # not Alembic's own name: the database may use Alembic itself
 
 models = Table(
@@ -82,6 +82,7 @@ models = Table(
     Column("card", Json, nullable=False),
     Column("card_markdown", Text),
     Column("comparison", Json),  # with the champion of its time
+    Column("pruned_at", UtcDateTime),  # when its artifact was deleted; the row stays for the rows that name it
     CheckConstraint("state IN ('champion', 'challenger', 'retired')", name="state"),
     Index("ix_models_monitor_state", "monitor", "state"),
 )
@@ -266,6 +267,15 @@ events = Table(
     Index("ix_events_monitor_at", "monitor", "at"),
 )
 
+# Number of deleted events, so that the counters of metrics never decrease; the monitor is '' for the service itself.
+pruned_events = Table(
+    "pruned_events",
+    metadata,
+    Column("monitor", String(64), primary_key=True),
+    Column("kind", String(24), primary_key=True),
+    Column("events", BigInteger, nullable=False),
+)
+
 # The outbox: alerts, written in the transaction of the incident or event that they report.
 alerts = Table(
     "alerts",
@@ -294,7 +304,8 @@ alerts = Table(
     Index("ix_alerts_channel_sent_at", "channel", "sent_at"),
 )
 
-# A row with nothing but a monitor's name requests a training.
+# A row with nothing but a monitor's name requests a training. Triggers refuse the names of monitors that the store does
+# not have, and more than `schemas.request_guard.MAX_REQUESTS_PER_HOUR`.
 retrain_requests = Table(
     "retrain_requests",
     metadata,
@@ -312,6 +323,8 @@ retrain_requests = Table(
     Column("message", Text),
     CheckConstraint("state IN ('pending', 'running', 'done', 'failed')", name="state"),
     Index("ix_retrain_requests_state", "state", "monitor", "id"),
+    Index("ix_retrain_requests_monitor_requested_at", "monitor", "requested_at"),
+    Index("ix_retrain_requests_served_by", "served_by"),
 )
 
 # The distribution of the records of a batch: counts in the bins of the model's profile.

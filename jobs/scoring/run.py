@@ -87,7 +87,7 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
     with recorded_run(store, source.name, "score", clock, run) as counts:
         counts |= {"model_id": champion.model_id, "batches": 0, "records": 0, "anomalies": 0, "rescored": 0}
         store.ledger.fix_key(source.name, source.monitor.key)
-        plan_batches(source, store, clock, should_stop)
+        plan_batches(source, store, clock, should_stop, champion.model_id)
         late = recount_batches(source, store, clock, should_stop)
         counts |= {"late_records": late.late_records, "too_late_records": late.too_late_records}
         planned = store.ledger.count_pending(source.name)
@@ -113,8 +113,13 @@ def plan_batches(
     store: Store,
     clock: Callable[[], datetime],
     should_stop: Callable[[], bool] = lambda: False,
+    model_id: int | None = None,
 ) -> None:
-    """Enter the settled records past the watermark into the ledger, as key ranges."""
+    """Enter the settled records past the watermark into the ledger, as key ranges.
+
+    Raises:
+        NoChampion: If the model is not one of the monitor any longer, as the monitor was renamed or deleted.
+    """
     monitor = source.monitor
     settled_before = clock() - monitor.settle if monitor.has_to_settle else None
     watermark = store.ledger.watermark(source.name)
@@ -122,7 +127,7 @@ def plan_batches(
         not should_stop()
         and (key_range := source.next_range(watermark, monitor.batch_size, settled_before)) is not None
     ):
-        store.ledger.plan(source.name, key_range, clock())
+        store.ledger.plan(source.name, key_range, clock(), model_id)
         watermark = store.ledger.watermark(source.name)
 
 

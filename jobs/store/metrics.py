@@ -17,6 +17,7 @@ from schemas.tables import (
     incidents,
     models,
     monitors,
+    pruned_events,
     retrain_requests,
     runs,
 )
@@ -110,6 +111,7 @@ class MetricsReader:
             e = events.c
             counts = connection.execute(select(e.kind, func.count()).where(e.monitor.is_(None)).group_by(e.kind))
             service_events = {row.kind: int(row[1]) for row in counts}
+            _add_pruned_events(connection, {"": service_events} | {name: m.events for name, m in measures.items()})
             return Measures(measures, service_events, *_measure_outbox(connection))
 
 
@@ -145,6 +147,13 @@ def _measure_open_work(connection: Connection, measures: Mapping[str, MonitorMea
         measures[monitor].ongoing[kind] = count
     for monitor, state, count in connection.execute(_counted(r.monitor, r.state, is_waiting, measures)):
         measures[monitor].requests[state] = count
+
+
+def _add_pruned_events(connection: Connection, events_of: Mapping[str, dict[str, int]]) -> None:
+    """Add the number of deleted events by kind, as a counter never decreases."""
+    for row in connection.execute(select(pruned_events).where(pruned_events.c.monitor.in_(events_of))):
+        kinds = events_of[row.monitor]
+        kinds[row.kind] = kinds.get(row.kind, 0) + row.events
 
 
 def _measure_champions(connection: Connection, measures: Mapping[str, MonitorMeasures]) -> None:
