@@ -32,6 +32,8 @@ def status_command(app: "App", out: "Output") -> None:
     def describe() -> None:
         if not overviews:
             out.line("The configuration has no monitor. Add one; see: plumbline init --help")
+            if unconfigured:
+                out.line(_unconfigured_note(unconfigured))
             return
         out.table(_PROGRESS_COLUMNS, [_progress(item, monitors[item.monitor], at) for item in overviews])
         out.table(_LAST_DAY_COLUMNS, [_last_day(item, monitors[item.monitor]) for item in overviews], _LAST_DAY_TITLE)
