@@ -18,6 +18,7 @@ from jobs.reading.context import in_context
 from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
 from jobs.scoring.batch_results import merge_pages, score_page
+from jobs.scoring.learned_features import watch_learned_features
 from jobs.scoring.new_entities import report_new_entities
 from jobs.scoring.recounting import recount_batches, watch_for_gap
 from jobs.scoring.thresholds import threshold_changes, trackers_of
@@ -86,6 +87,7 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
     champion = store.models.require_champion(source.name)
     with recorded_run(store, source.name, "score", clock, run) as counts:
         counts |= {"model_id": champion.model_id, "batches": 0, "records": 0, "anomalies": 0, "rescored": 0}
+        watch_learned_features(source, store, champion.model_id, clock())
         store.ledger.fix_key(source.name, source.monitor.key)
         plan_batches(source, store, clock, should_stop, champion.model_id)
         late = recount_batches(source, store, clock, should_stop)

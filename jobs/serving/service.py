@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from jobs.app import App
 from jobs.checks import refuse_bad_service
+from jobs.serving.champion_rates import ChampionRates
 from jobs.serving.config_file import ConfigFile
 from jobs.serving.housekeeping import (
     Housekeeping,
@@ -80,6 +81,7 @@ class Service:
         self._config_file = ConfigFile(app.path)
         self._trainer = Trainer(app.path)
         self._monitor_runs = MonitorRuns(self._state)
+        self._champion_rates = ChampionRates(self._state.store)
         self._housekeeping = Housekeeping(self._chores(), self._state.clock)
         self._pools = {
             "score": KeyedThreadPool(self._monitor_runs.score, _MONITORS_IN_PARALLEL),
@@ -132,6 +134,7 @@ class Service:
             config = self._app.read_config()
             refuse_bad_service(config)
             _refuse_fixed_changes(self._state.config, config)
+            self._champion_rates.refuse_unresolved(self._state.config, config)
         except Exception as exc:  # noqa: BLE001 - whatever is wrong with the new one, the old one stays in force
             self._record_refusal(exc)
             return
@@ -191,7 +194,7 @@ class Service:
                 self._pools["score"].submit(name, None)
 
     def _detect_config_change(self) -> None:
-        if self._config_file.has_changed():
+        if self._config_file.has_changed() or self._champion_rates.may_be_resolved():
             self.send("reload")
 
     def _next_runs(self) -> dict[str, datetime]:

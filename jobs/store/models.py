@@ -171,6 +171,14 @@ class Models:
             raise _no_model(model_id)
         return bytes(blob)
 
+    def columns(self, model_id: int) -> Mapping[str, Any]:
+        """Return the entries of a model's manifest that name what it learned; those that it lacks are None."""
+        names = ("features", "columns", "numeric", "boolean")
+        entries = (models.c.manifest[name].label(name) for name in names)
+        with reading(self.engine) as connection:
+            row = connection.execute(select(*entries).where(models.c.id == model_id)).mappings().first()
+        return {} if row is None else dict(row)
+
     def card_markdown(self, model_id: int) -> str | None:
         """Return a model's card as text, or None if the model is older than such cards.
 
