@@ -83,9 +83,9 @@ def score_records(name: str, sent: RecordsToScore, service: ServiceView) -> Scor
     if len(sent.records) > limit:
         raise HTTPException(413, f"The request holds {len(sent.records)} records, expected at most {limit}. Split it.")
     model_id, scorer = service.scorer_for(name)
-    records = to_frame(name, learned_features(service.store, model_id, monitor), sent.records)
     if scorer.context_rows:
         raise HTTPException(409, _NEEDS_PAST.format(name))
+    records = to_frame(name, learned_features(service.store, model_id, monitor), sent.records)
     top = monitor.top_features if sent.top_features is None else sent.top_features
     bound = scorer.bind(records, _read_no_past)
     with _turn():

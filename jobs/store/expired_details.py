@@ -40,7 +40,7 @@ def _expired_profiles(limits: RetentionLimits, bounds: BatchBounds) -> Deletion:
         any_model: ColumnElement[bool] = c.batch_id < 0
         for condition in of_models:
             any_model |= condition
-        return and_(c.monitor == limits.monitor, c.batch_id < bounds.details, any_model)
+        return and_(c.monitor == limits.monitor, c.batch_id < bounds.trackers, any_model)
 
     def count(connection: Connection) -> int:
         return int(connection.scalar(select(func.count()).where(is_expired(connection))) or 0)

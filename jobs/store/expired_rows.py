@@ -72,7 +72,7 @@ def _expired_runs(limits: RetentionLimits) -> ColumnElement[bool]:
 
 
 def _is_expired_alert(keep_after: datetime) -> ColumnElement[bool]:
-    """Return the condition for old alerts; those of open incidents tell what has been sent about them."""
+    """Return the condition for old alerts; those of open incidents stay, so that none is sent twice."""
     c, i, target = alerts.c, incidents.c, incidents.alias("target").c
     is_open = and_(i.id == c.incident_id, i.state == "open")
     is_merged = and_(i.id == c.incident_id, i.merged_into == target.id, target.state == "open")

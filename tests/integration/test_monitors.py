@@ -71,7 +71,7 @@ def test_a_deleted_monitor_leaves_no_row_and_the_others_are_as_before(scored):
         assert not any(rows_of(store, name).values())
     assert rows_of(store, "fan") == other
     scored.train("pump")
-    assert scored.score("pump").records == 12  # a monitor of the name starts anew
+    assert scored.score("pump").records == 12  # a monitor of the name starts again
 
 
 def _hidden(store):
