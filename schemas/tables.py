@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    and_,
     false,
     func,
 )
@@ -131,6 +132,8 @@ batches = Table(
     UniqueConstraint("monitor", "after_key"),
     Index("ix_batches_monitor_state", "monitor", "state", "id"),
     Index("ix_batches_recount_at", "monitor", "recount_at"),
+    # All that status and metrics sum up, so that neither reads the rows, which may hold long lists of entities.
+    Index("ix_batches_totals", "monitor", "state", "model_id", "records", "anomalies", "late_records", "rescorings"),
 )
 
 # Records and anomalies of a batch by hour of record time: the denominator of every rate.
@@ -177,6 +180,23 @@ anomalies = Table(
     Index("ix_anomalies_incident_id", "incident_id"),
 )
 
+_is_labelled = anomalies.c.label != "open"
+Index(
+    "ix_anomalies_labelled",
+    anomalies.c.monitor,
+    anomalies.c.label,
+    sqlite_where=_is_labelled,
+    postgresql_where=_is_labelled,
+).ddl_if(callable_=_has_partial_indexes)
+_was_relabelled = anomalies.c.labelled_at.is_not(None)
+Index(
+    "ix_anomalies_labelled_at",
+    anomalies.c.monitor,
+    anomalies.c.labelled_at,
+    sqlite_where=_was_relabelled,
+    postgresql_where=_was_relabelled,
+).ddl_if(callable_=_has_partial_indexes)
+
 # Every score, kept only if a monitor has store_scores = "all".
 scores = Table(
     "scores",
@@ -212,6 +232,7 @@ runs = Table(
     CheckConstraint("outcome IN ('done', 'failed', 'interrupted')", name="outcome"),
     Index("ix_runs_monitor_started_at", "monitor", "started_at"),
     Index("ix_runs_monitor_kind", "monitor", "kind", "outcome", "finished_at"),
+    Index("ix_runs_monitor_kind_started_at", "monitor", "kind", "started_at"),
 )
 
 # State of a whole monitor; its row is locked while anything of the monitor changes.
@@ -266,6 +287,15 @@ events = Table(
     Index("ix_events_monitor_kind", "monitor", "kind", "id"),
     Index("ix_events_monitor_at", "monitor", "at"),
 )
+
+_is_ongoing = and_(events.c.since.is_not(None), events.c.until.is_(None))
+Index(
+    "ix_events_ongoing",
+    events.c.monitor,
+    events.c.kind,
+    sqlite_where=_is_ongoing,
+    postgresql_where=_is_ongoing,
+).ddl_if(callable_=_has_partial_indexes)
 
 # Number of deleted events, so that the counters of metrics never decrease; the monitor is '' for the service itself.
 pruned_events = Table(

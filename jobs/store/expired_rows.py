@@ -25,6 +25,7 @@ from jobs.store.retention_limits import RetentionLimits
 from schemas.tables import (
     alerts,
     anomalies,
+    batches,
     drifts,
     events,
     incidents,
@@ -34,6 +35,7 @@ from schemas.tables import (
     runs,
 )
 
+_RUN_KINDS = ("score", "train")
 _SERVICE = ""  # the monitor of the service's own events in `pruned_events`
 
 
@@ -59,16 +61,22 @@ def expired_rows_of_service(keep_after: datetime) -> Iterator[Deletion]:
 
 def _expired_runs(limits: RetentionLimits) -> ColumnElement[bool]:
     """Return the condition for old runs; scheduling and metrics need the newest of each kind."""
-    c, r = runs.c, runs.alias("newest").c
-    of_monitor = select(func.max(r.id)).where(r.monitor == limits.monitor)
-    newest = (
-        of_monitor.group_by(r.kind),
-        of_monitor.where(r.outcome == "done").group_by(r.kind),
-        of_monitor.where(r.worker.is_not(None)).group_by(r.kind),
-    )
+    c = runs.c
+    newest = [run for kind in _RUN_KINDS for run in _newest_runs(limits.monitor, kind)]
     is_detail = and_(c.kind == "score", c.outcome == "done", c.started_at < limits.details_after)
     is_old = or_(is_detail, c.started_at < limits.keep_after)
-    return and_(c.monitor == limits.monitor, c.finished_at.is_not(None), is_old, *(c.id.not_in(ids) for ids in newest))
+    is_newest = or_(*(c.id.is_not_distinct_from(run) for run in newest))
+    return and_(c.monitor == limits.monitor, c.finished_at.is_not(None), is_old, ~is_newest)
+
+
+def _newest_runs(monitor: str, kind: str) -> Iterator[Any]:
+    """Yield the ids of the newest run of a kind, the newest successful one, and the newest one by `serve`."""
+    r = runs.alias("newest").c
+    of_kind = select(r.id).where(r.monitor == monitor, r.kind == kind).limit(1)
+    by_start = of_kind.order_by(r.started_at.desc(), r.id.desc())
+    yield by_start.scalar_subquery()
+    yield of_kind.where(r.outcome == "done").order_by(r.finished_at.desc(), r.id.desc()).scalar_subquery()
+    yield by_start.where(r.worker.is_not(None)).scalar_subquery()
 
 
 def _is_expired_alert(keep_after: datetime) -> ColumnElement[bool]:
@@ -141,10 +149,20 @@ def _expired_flagged(limits: RetentionLimits, flagged_after: datetime) -> Iterat
     is_kept = or_(i.state == "open", i.updated_at >= flagged_after, i.id.in_(_needed_incidents(limits, flagged_after)))
     kept = select(i.id).where(i.monitor == limits.monitor, is_kept)
     is_free = or_(a.incident_id.is_(None), a.incident_id.not_in(kept))
-    yield deletion("flagged rows", anomalies, and_(of_monitor, is_old, _is_unlabelled(a), is_free))
+    yield deletion("flagged rows", anomalies, and_(of_monitor, is_old, _is_unlabelled(a), is_free), _uncount_flagged)
     is_empty = ~exists().where(a.incident_id == i.id)
     is_ended = and_(i.monitor == limits.monitor, i.state == "ended", i.updated_at < flagged_after)
     yield deletion("incidents", incidents, and_(is_ended, is_empty))
+
+
+def _uncount_flagged(connection: Connection, ids: Sequence[int]) -> None:
+    """Subtract flagged rows from the number that their batches have."""
+    a, b = anomalies.c, batches.c
+    for chunk in chunks(ids):
+        is_current = and_(a.id.in_(chunk), a.superseded_at.is_(None))
+        counts = connection.execute(select(a.batch_id, func.count()).where(is_current).group_by(a.batch_id)).all()
+        for batch_id, count in counts:
+            connection.execute(update(batches).where(b.id == batch_id).values(anomalies=b.anomalies - count))
 
 
 def _needed_incidents(limits: RetentionLimits, flagged_after: datetime) -> Select[tuple[Any]]:

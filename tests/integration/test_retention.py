@@ -142,7 +142,7 @@ def test_a_rescoring_after_pruning_starts_from_the_oldest_tracked_threshold_that
     fill(old.store, trackers, *states)
     old.store.retention.prune(limits(old.now, details_after=old.now - 100 * DAY))
     kept = old.rows(trackers.c.entity, trackers.c.batch_id)
-    assert kept == [("a", ids[-2]), ("a", ids[-1]), ("b", ids[3])]  # the newest state and the newest old one of each entity
+    assert kept == [("a", ids[-2]), ("a", ids[-1]), ("b", ids[3])]
     source = old.source()
     old.store.recounting.reopen_window("pump", START - DAY, START + DAY)
     batch = old.store.ledger.claim("pump", model_id, old.now, DAY)
