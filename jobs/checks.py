@@ -1,11 +1,13 @@
 """Compares a monitor's configuration with the live database, before anything runs."""
 
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+import pandas as pd
 from sqlalchemy import Column, Connection, MetaData, Select, String, Table, cast, func, select
 from sqlalchemy import Index as SqlIndex
 from sqlalchemy.schema import CreateIndex
@@ -15,7 +17,7 @@ from jobs.column_advice import conversion_advice
 from jobs.databases import reading
 from jobs.dialects import Family
 from jobs.kinds import kind_of
-from jobs.reading.source import Source
+from jobs.reading.source import Source, keys_of
 from jobs.reading.table import WatchedTable, raw_sql
 from jobs.reading.tolerant import are_few
 from jobs.timing import Timing, check_timing
@@ -29,7 +31,7 @@ from schemas.unreadable import UnreadableRecord, listed
 _MIN_NORMAL_RECORDS = 20  # ten to train on, ten to calibrate with
 _MAX_KEYS_CHECKED = 100_000  # the newest keys
 _SAMPLE_RECORDS = 1_000
-_LARGE_TABLE_RECORDS = 10_000  # from this size on a series needs an index
+_MOMENTS_OF_PAST = 64  # about as many as a series is scored with
 
 _NUMBERS: set[Family] = {"integer", "float", "decimal", "boolean", "unknown"}
 _TIMES: set[Family] = {"instant", "timestamp", "date", "unknown"}
@@ -52,11 +54,12 @@ def check_monitor(name: str, monitor: MonitorConfig, source: Source) -> list[Fin
             problems += _keys(connection, monitor, watched)
             problems += _records(connection, monitor, watched)
             problems += _time_forms(connection, monitor, watched)
-            problems += _indexes(connection, monitor, watched)
+            problems += _key_index(connection, monitor, watched)
         if not _has_error(problems):
             problems += _normal_records(source, monitor, watched)
         problems += _entities(source, monitor, watched)
         if not _has_error(problems):
+            problems += _past_index(source, monitor, watched)
             problems += _unreadable(source, monitor)
     except SourceError as exc:
         return [Finding("error", str(exc))]
@@ -288,20 +291,37 @@ def _unreadable(source: Source, monitor: MonitorConfig) -> Iterator[Finding]:
         )
 
 
-def _indexes(connection: Connection, monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
+def _key_index(connection: Connection, monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
     if not _has_index(watched, monitor.key):
         yield Finding(
             "warning",
             f"No index begins with the key ({', '.join(monitor.key)}), so that every batch reads the whole table. "
             f"Create one: {_create_index(connection, watched, monitor.key)}",
         )
+
+
+def _past_index(source: Source, monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
+    """Warn if the past of a series is searched for without an index, and measure how long that takes."""
     columns = kind_of(monitor).past_columns(monitor)
-    if columns and not _has_index(watched, columns):
-        yield Finding(
-            "error" if _is_large(connection, watched) else "warning",
-            f"No index begins with ({', '.join(columns)}), so that the past of every series is searched for in the "
-            f"whole table. Create one: {_create_index(connection, watched, columns)}",
-        )
+    if not columns or _has_index(watched, columns):
+        return
+    newest = source.read_newest(1)
+    cost = "" if newest.empty else f", which took {_seconds_to_read_past(source, newest):.2g} s for one record just now"
+    with reading(source.engine, SourceError) as connection:
+        statement = _create_index(connection, watched, columns)
+    yield Finding(
+        "warning",
+        f"No index begins with ({', '.join(columns)}), so that the past of every series is searched for in the "
+        f"whole table{cost}; each batch does so for each of its entities. Create one: {statement}",
+    )
+
+
+def _seconds_to_read_past(source: Source, newest: pd.DataFrame) -> float:
+    """Return how long it takes to read the past of the newest record."""
+    (key,) = keys_of(newest, source.monitor.key)
+    start = time.perf_counter()
+    source.read_past(key, _MOMENTS_OF_PAST)
+    return time.perf_counter() - start
 
 
 def _has_index(watched: WatchedTable, columns: tuple[str, ...]) -> bool:
@@ -316,9 +336,3 @@ def _create_index(connection: Connection, watched: WatchedTable, columns: tuple[
     copy = Table(name, MetaData(), *(Column(column) for column in columns), schema=schema)
     index = SqlIndex(f"ix_{name}_{'_'.join(columns)}"[:60], *copy.c)
     return f"{CreateIndex(index).compile(dialect=connection.dialect)};"
-
-
-def _is_large(connection: Connection, watched: WatchedTable) -> bool:
-    """Return whether the table is too large to be searched for the past of each series."""
-    first = select(*watched.key_columns()).limit(_LARGE_TABLE_RECORDS).subquery("first_records")
-    return (connection.scalar(select(func.count()).select_from(first)) or 0) >= _LARGE_TABLE_RECORDS

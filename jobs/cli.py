@@ -28,6 +28,8 @@ _COMMANDS = {
     "serve": "serve",
     "retrain": "retraining",
     "models": "models",
+    "monitors": "monitors",
+    "prune": "pruning",
     "anomalies": "anomalies",
     "incidents": "incidents",
     "alerts": "alerts",

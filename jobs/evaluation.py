@@ -1,10 +1,11 @@
 """Applies a champion to history without writing anything: an evaluation against labels, or a forecast of alarms."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from itertools import chain
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,11 @@ from detector.core.scorer import Scorer
 from detector.series.segments import entities_of
 from jobs.champions import load_scorer
 from jobs.reading.context import in_context
-from jobs.reading.source import Source
+from jobs.reading.source import Source, keys_of
+from jobs.scoring.learned_features import learned_features
 from jobs.scoring.thresholds import new_trackers
 from jobs.store import Store
+from jobs.training.held_out_rows import read_held_out
 from schemas.config import MonitorConfig
 from schemas.errors import RateTooSmall, RecordsError, UsageError
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY
@@ -29,12 +32,19 @@ Setting: TypeAlias = Literal["false_positive_rate", "false_discovery_rate", "f_b
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """An evaluation, and whether it includes records that the model was made from."""
+    """An evaluation, and the records that it is on.
+
+    Attributes:
+        evaluation: scores compared with labels.
+        includes_training_records: whether it includes records that the model was made from.
+        held_out_records: number of normal records that calibrate the model, if there are none after its training.
+    """
 
     monitor: str
     model_id: int
     evaluation: Evaluation
     includes_training_records: bool
+    held_out_records: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,7 @@ class Forecast:
             such rate decides.
         includes_training_records: whether the history contains records that the model was made from; then the
             forecast is too low.
+        held_out_records: number of normal records that calibrate the model, if there are none after its training.
     """
 
     monitor: str
@@ -62,6 +73,7 @@ class Forecast:
     decided_by: Setting
     by_rate: dict[float, int]
     includes_training_records: bool
+    held_out_records: int = 0
 
     @property
     def flagged_per_day(self) -> float | None:
@@ -73,6 +85,8 @@ def evaluate_monitor(
     source: Source, store: Store, *, everything: bool = False, progress: Callable[[int], None] | None = None
 ) -> EvaluationReport:
     """Compare the champion's scores with the label column, on records past the training records.
+
+    If there are none, the records are compared that the training held out, and labelled anomalies that it left out.
 
     Args:
         source: the watched table.
@@ -90,70 +104,134 @@ def evaluate_monitor(
             f"Monitor {source.name!r} has no label column, so there is nothing to evaluate against. "
             f'Name one in config.toml: label = "is_fault" under [monitors.{source.name}].'
         )
-    model_id, scorer, upto = _champion(source, store)
-    compared = [
-        _compared(page, scored, label)
-        for page, scored in _scored(source, scorer, None if everything else upto, progress, with_label=True)
-    ]
-    if not sum(len(scores) for scores, _, _ in compared):
+    champion = _champion(source, store)
+    pages, held_out = source.pages(None if everything else champion.upto, with_label=True), 0
+    compared = _compared_pages(pages, source, champion, label, progress)
+    if not everything and not _count(compared):
+        held_out, pages = _held_out_with_anomalies(source, champion)
+        compared = _compared_pages(pages, source, champion, label, progress)
+    if not _count(compared):
         raise RecordsError(
             "There are no labelled records after the training records of the model. "
             "Leave newer records out of `normal` in config.toml, or evaluate on all records with --all."
         )
     result = evaluate(*(np.concatenate(column) for column in zip(*compared, strict=True)))
-    return EvaluationReport(source.name, model_id, result, includes_training_records=everything)
+    return EvaluationReport(source.name, champion.model_id, result, everything, held_out)
 
 
 def forecast_monitor(source: Source, store: Store, progress: Callable[[int], None] | None = None) -> Forecast:
-    """Score history as `score` would, and count; only records past the training records, if there are any.
+    """Score history as `score` would, and count.
+
+    These are the records past the training records; if there are none, the records that the training held out; and if
+    the table has changed since, all records.
 
     Raises:
         RecordsError: If the table is empty.
     """
-    model_id, scorer, upto = _champion(source, store)
-    tally = _tallied(source, scorer, upto, progress)
+    champion = _champion(source, store)
+    tally = _tallied(source.pages(champion.upto), source, champion, progress)
+    held_out = 0
+    if not tally.records:
+        tally = _tallied(_held_out_pages(source, champion), source, champion, progress)
+        held_out = tally.records
     includes_training = not tally.records
     if includes_training:
-        tally = _tallied(source, scorer, None, progress)
+        tally = _tallied(source.pages(None), source, champion, progress)
     if not tally.records:
         raise RecordsError(f"Monitor {source.name!r} watches an empty table. Fill it, then forecast.")
     return Forecast(
         monitor=source.name,
-        model_id=model_id,
+        model_id=champion.model_id,
         records=tally.records,
         flagged=tally.flagged,
         days=tally.days,
         by_day=dict(sorted(tally.by_day.items())),
-        decided_by=_decided_by(scorer, source.monitor),
+        decided_by=_decided_by(champion.scorer, source.monitor),
         by_rate=dict(tally.by_rate),
         includes_training_records=includes_training,
+        held_out_records=held_out,
     )
 
 
-def _champion(source: Source, store: Store) -> tuple[int, Scorer, Key]:
-    """Return the champion's id, the champion, and the last key of its training."""
+@dataclass(frozen=True)
+class _Champion:
+    """A champion, the last key of its training, and the places of the records that the training held out."""
+
+    model_id: int
+    scorer: Scorer
+    upto: Key
+    held_out: Mapping[str, Any] | None
+
+
+def _champion(source: Source, store: Store) -> _Champion:
+    """Load the champion, and make the source read the columns that it learned."""
     champion = store.models.require_champion(source.name)
     scorer = load_scorer(store, champion, source.monitor)
-    return champion.model_id, scorer, load_key(scorer.about.training.upto_key)
+    source.watch(learned_features(store, champion.model_id, source.monitor))
+    held_out = store.models.get(champion.model_id).manifest.get("held_out")
+    return _Champion(champion.model_id, scorer, load_key(scorer.about.training.upto_key), held_out)
+
+
+def _held_out_pages(source: Source, champion: _Champion) -> Iterator[pd.DataFrame]:
+    yield from _pages(read_held_out(source, champion.held_out), source.monitor.batch_size)
+
+
+def _held_out_with_anomalies(source: Source, champion: _Champion) -> tuple[int, Iterator[pd.DataFrame]]:
+    """Return the number of held-out records, and pages of them and of the anomalies that the training left out.
+
+    If records calibrate by time, these are the anomalies from the first of them on, as far as there are any.
+    """
+    monitor, label = source.monitor, str(source.monitor.label)
+    held_out = read_held_out(source, champion.held_out, with_label=True)
+    if held_out.empty:
+        return 0, iter(())
+    limit = monitor.max_training_records
+    normal_keys = set(keys_of(source.read_normal(limit), monitor.key))
+    anomalies = source.read_anomalies(limit)
+    keys, first = keys_of(anomalies, monitor.key), keys_of(held_out.head(1), monitor.key)[0]
+    is_left_out = np.array([key not in normal_keys for key in keys], dtype=bool)
+    is_later = np.array([key >= first for key in keys], dtype=bool)
+    is_chosen = is_left_out & is_later if (is_left_out & is_later).any() else is_left_out
+    anomalies = anomalies[is_chosen].assign(**{label: True})
+    frames = (_pages(frame, monitor.batch_size) for frame in (held_out, anomalies))
+    return len(held_out), chain.from_iterable(frames)
+
+
+def _pages(records: pd.DataFrame, size: int) -> Iterator[pd.DataFrame]:
+    yield from (records.iloc[start : start + size] for start in range(0, len(records), size))
 
 
 def _scored(
-    source: Source,
-    scorer: Scorer,
-    after: Key | None,
-    progress: Callable[[int], None] | None,
-    *,
-    with_label: bool = False,
+    pages: Iterable[pd.DataFrame], source: Source, scorer: Scorer, progress: Callable[[int], None] | None
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-    """Yield each page of the records past a key with their scores, without records that no model can score."""
+    """Yield each page of records with their scores, without records that no model can score."""
     count, trackers = 0, new_trackers(scorer, source.monitor)
-    for page in source.pages(after, with_label=with_label):
+    for page in pages:
         scored = in_context(scorer, page, source, trackers).score(page)
         count += len(page)
         if progress:
             progress(count)
         is_scored = scored[ANOMALY_SCORE].notna()
         yield page[is_scored], scored[is_scored]
+
+
+_Compared: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Scores, decisions and labels."""
+
+
+def _compared_pages(
+    pages: Iterable[pd.DataFrame],
+    source: Source,
+    champion: _Champion,
+    label: str,
+    progress: Callable[[int], None] | None,
+) -> list[_Compared]:
+    scored_pages = _scored(pages, source, champion.scorer, progress)
+    return [_compared(page, scored, label) for page, scored in scored_pages]
+
+
+def _count(compared: Iterable[_Compared]) -> int:
+    return sum(len(scores) for scores, _, _ in compared)
 
 
 def _compared(page: pd.DataFrame, scored: pd.DataFrame, label: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -197,11 +275,13 @@ class _Tally:
         self.by_day.update({str(day): int(count) for day, count in of_days.items()})
 
 
-def _tallied(source: Source, scorer: Scorer, after: Key | None, progress: Callable[[int], None] | None) -> _Tally:
-    """Count the records past a key; the records themselves are not kept."""
-    tally, monitor = _Tally(), source.monitor
+def _tallied(
+    pages: Iterable[pd.DataFrame], source: Source, champion: _Champion, progress: Callable[[int], None] | None
+) -> _Tally:
+    """Count the records of pages; the records themselves are not kept."""
+    tally, monitor, scorer = _Tally(), source.monitor, champion.scorer
     counts = _counts_at_other_rates(scorer, monitor)
-    for page, scored in _scored(source, scorer, after, progress):
+    for page, scored in _scored(pages, source, scorer, progress):
         tally.add(scored[IS_ANOMALY].to_numpy(dtype=bool), page[monitor.time] if monitor.time else None)
         entities, scores = entities_of(page, monitor.entity), scored[ANOMALY_SCORE].to_numpy()
         tally.by_rate.update({rate: count(entities, scores) for rate, count in counts.items()})

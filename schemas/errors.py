@@ -14,6 +14,7 @@ PlumblineError
 ├── BitsDiffer             on this machine a record does not get the same bits in every batch
 ├── SourceError            a watched table cannot be read
 ├── AlertError             a channel rejected a message
+├── TooManyRequests        a monitor had its trainings requested too often
 └── StoreError             the service's own database cannot be used
     ├── NoChampion
     ├── LostLease
@@ -131,6 +132,16 @@ class SourceError(PlumblineError):
 
 class AlertError(PlumblineError):
     """A channel rejected a message."""
+
+
+class TooManyRequests(PlumblineError):
+    """A monitor has had as many retrain requests within an hour as the store accepts."""
+
+    def __init__(self, monitor: str, limit: int) -> None:
+        super().__init__(
+            f"Monitor {monitor!r} has had {limit} retrain requests within an hour, the most that are accepted. "
+            "One training serves all that wait. Try again later."
+        )
 
 
 class StoreError(PlumblineError):

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    and_,
     false,
     func,
 )
@@ -64,7 +65,7 @@ Json = JSON().with_variant(postgresql.JSONB(), "postgresql")
 Blob = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only in INTEGER columns
 
-REVISION = "0006"  # of this schema; the store checks it without loading Alembic
+REVISION = "0007"  # of this schema; the store checks it without loading Alembic
 VERSION_TABLE = "plumbline_version"  # not Alembic's own name: the database may use Alembic itself
 
 models = Table(
@@ -82,6 +83,7 @@ models = Table(
     Column("card", Json, nullable=False),
     Column("card_markdown", Text),
     Column("comparison", Json),  # with the champion of its time
+    Column("pruned_at", UtcDateTime),  # when its artifact was deleted; the row stays for the rows that name it
     CheckConstraint("state IN ('champion', 'challenger', 'retired')", name="state"),
     Index("ix_models_monitor_state", "monitor", "state"),
 )
@@ -130,6 +132,8 @@ batches = Table(
     UniqueConstraint("monitor", "after_key"),
     Index("ix_batches_monitor_state", "monitor", "state", "id"),
     Index("ix_batches_recount_at", "monitor", "recount_at"),
+    # All that status and metrics sum up, so that neither reads the rows, which may hold long lists of entities.
+    Index("ix_batches_totals", "monitor", "state", "model_id", "records", "anomalies", "late_records", "rescorings"),
 )
 
 # Records and anomalies of a batch by hour of record time: the denominator of every rate.
@@ -177,6 +181,23 @@ anomalies = Table(
     Index("ix_anomalies_incident_id", "incident_id"),
 )
 
+_is_labelled = anomalies.c.label != "open"
+Index(
+    "ix_anomalies_labelled",
+    anomalies.c.monitor,
+    anomalies.c.label,
+    sqlite_where=_is_labelled,
+    postgresql_where=_is_labelled,
+).ddl_if(callable_=_has_partial_indexes)
+_was_relabelled = anomalies.c.labelled_at.is_not(None)
+Index(
+    "ix_anomalies_labelled_at",
+    anomalies.c.monitor,
+    anomalies.c.labelled_at,
+    sqlite_where=_was_relabelled,
+    postgresql_where=_was_relabelled,
+).ddl_if(callable_=_has_partial_indexes)
+
 # Every score, kept only if a monitor has store_scores = "all".
 scores = Table(
     "scores",
@@ -212,6 +233,7 @@ runs = Table(
     CheckConstraint("outcome IN ('done', 'failed', 'interrupted')", name="outcome"),
     Index("ix_runs_monitor_started_at", "monitor", "started_at"),
     Index("ix_runs_monitor_kind", "monitor", "kind", "outcome", "finished_at"),
+    Index("ix_runs_monitor_kind_started_at", "monitor", "kind", "started_at"),
 )
 
 # State of a whole monitor; its row is locked while anything of the monitor changes.
@@ -269,6 +291,24 @@ events = Table(
     Index("ix_events_monitor_at", "monitor", "at"),
 )
 
+_is_ongoing = and_(events.c.since.is_not(None), events.c.until.is_(None))
+Index(
+    "ix_events_ongoing",
+    events.c.monitor,
+    events.c.kind,
+    sqlite_where=_is_ongoing,
+    postgresql_where=_is_ongoing,
+).ddl_if(callable_=_has_partial_indexes)
+
+# Number of deleted events, so that the counters of metrics never decrease; the monitor is '' for the service itself.
+pruned_events = Table(
+    "pruned_events",
+    metadata,
+    Column("monitor", String(64), primary_key=True),
+    Column("kind", String(24), primary_key=True),
+    Column("events", BigInteger, nullable=False),
+)
+
 # The outbox: alerts, written in the transaction of the incident or event that they report.
 alerts = Table(
     "alerts",
@@ -304,7 +344,8 @@ alerts = Table(
     Index("ix_alerts_channel_sent_at", "channel", "sent_at"),
 )
 
-# A row with nothing but a monitor's name requests a training.
+# A row with nothing but a monitor's name requests a training. Triggers refuse the names of monitors that the store does
+# not have, and more than `schemas.request_guard.MAX_REQUESTS_PER_HOUR`.
 retrain_requests = Table(
     "retrain_requests",
     metadata,
@@ -322,6 +363,8 @@ retrain_requests = Table(
     Column("message", Text),
     CheckConstraint("state IN ('pending', 'running', 'done', 'failed')", name="state"),
     Index("ix_retrain_requests_state", "state", "monitor", "id"),
+    Index("ix_retrain_requests_monitor_requested_at", "monitor", "requested_at"),
+    Index("ix_retrain_requests_served_by", "served_by"),
 )
 
 # Records that could not be read when their batch was scored; checked again in every run.

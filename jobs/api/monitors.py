@@ -76,7 +76,7 @@ def show_monitor(name: MonitorName, service: Service) -> MonitorDetail:
     "/monitors/{name}/retrain",
     status_code=202,
     dependencies=WRITES,
-    responses=documented(400, 403, 404, 408, 413, 415, 422),
+    responses=documented(400, 403, 404, 408, 413, 415, 422, 429),
 )
 def retrain(name: MonitorName, order: RetrainOrder, service: Service) -> Requested:
     """Queue a retrain request. Pending requests for the same monitor become one training."""

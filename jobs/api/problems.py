@@ -14,7 +14,15 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
 from jobs.wording import counted_noun
-from schemas.errors import NoChampion, PlumblineError, RateTooSmall, RecordsError, StoreError, UsageError
+from schemas.errors import (
+    NoChampion,
+    PlumblineError,
+    RateTooSmall,
+    RecordsError,
+    StoreError,
+    TooManyRequests,
+    UsageError,
+)
 
 _log = logging.getLogger("plumbline")
 
@@ -24,6 +32,7 @@ _MAX_ERRORS_SHOWN = 100
 # The status of each class of errors. The first match counts.
 _STATUS: tuple[tuple[type[PlumblineError], int], ...] = (
     (UsageError, 404),
+    (TooManyRequests, 429),
     (NoChampion, 409),
     (RateTooSmall, 409),
     (RecordsError, 422),

@@ -14,6 +14,7 @@ from detector.core.category_texts import number_text
 from jobs.api.parameters import Body, parse_time
 from jobs.api.problems import RecordFault, UnfitRecords
 from jobs.api.service_view import ServiceView
+from jobs.scoring.learned_features import learned_features
 from jobs.store.writing import json_ready
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation, Features, Form
 
@@ -82,10 +83,10 @@ def score_records(name: str, sent: RecordsToScore, service: ServiceView) -> Scor
     monitor, limit = service.config.monitor(name), service.config.service.max_records
     if len(sent.records) > limit:
         raise HTTPException(413, f"The request holds {len(sent.records)} records, expected at most {limit}. Split it.")
-    records = to_frame(name, monitor.features, sent.records)
     model_id, scorer = service.scorer_for(name)
     if scorer.context_rows:
         raise HTTPException(409, _NEEDS_PAST.format(name))
+    records = to_frame(name, learned_features(service.store, model_id, monitor), sent.records)
     top = monitor.top_features if sent.top_features is None else sent.top_features
     bound = scorer.bind(records, _read_no_past)
     with _turn():

@@ -135,6 +135,8 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
         a_day = f", {shown(forecast.flagged_per_day)} a day" if forecast.days else ""
         records = counted_noun(forecast.records, "record")
         out.line(f"{records}{days}: {forecast.flagged:,} would have been flagged{a_day}.")
+        if forecast.held_out_records:
+            out.line(_held_out_note(forecast.held_out_records))
         if forecast.includes_training_records:
             out.line("These include the training records, so expect a larger share on new records.")
         rows = [
@@ -149,6 +151,13 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
             out.table(["day", "flagged"], sorted(busiest), "The busiest days")
 
     out.result(forecast, describe)
+
+
+def _held_out_note(records: int) -> str:
+    return (
+        "There are no records after the training. "
+        f"Instead the {counted_noun(records, 'normal record')} were used that the training held out to calibrate."
+    )
 
 
 @click.command("evaluate")
@@ -179,6 +188,9 @@ def evaluate_command(app: "App", out: "Output", monitor: str, everything: bool) 
                 "realised false-positive rate": evaluation.false_positive_rate,
             }
         )
+        if report.held_out_records:
+            out.line(_held_out_note(report.held_out_records))
+            out.line("Anomalies are those that the training left out, so the precision on all records is lower.")
         if report.includes_training_records:
             out.line("These include the training records, so expect worse results on new records.")
 

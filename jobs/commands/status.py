@@ -1,6 +1,6 @@
 """The command `status`: an overview of every monitor."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -27,15 +27,20 @@ def status_command(app: "App", out: "Output") -> None:
     """Show champion, progress, last day and open items of each monitor."""
     at, monitors = app.clock(), app.config.monitors
     overviews = [app.store.overviews.get(name, at) for name in monitors]
+    unconfigured = [name for name in app.store.monitors.names() if name not in monitors]
 
     def describe() -> None:
         if not overviews:
             out.line("The configuration has no monitor. Add one; see: plumbline init --help")
+            if unconfigured:
+                out.line(_unconfigured_note(unconfigured))
             return
         out.table(_PROGRESS_COLUMNS, [_progress(item, monitors[item.monitor], at) for item in overviews])
         out.table(_LAST_DAY_COLUMNS, [_last_day(item, monitors[item.monitor]) for item in overviews], _LAST_DAY_TITLE)
         for line in (line for item in overviews for line in _notes(item, at)):
             out.line(line)
+        if unconfigured:
+            out.line(_unconfigured_note(unconfigured))
 
     rates = [{"false_positive_rate": monitor.false_positive_rate} for monitor in monitors.values()]
     out.result([{**asdict(item), **rate} for item, rate in zip(overviews, rates, strict=True)], describe)
@@ -92,6 +97,14 @@ def _notes(item: "MonitorOverview", at: datetime) -> Iterator[str]:
             counted_noun(count, _words(kind), _words(kind)) for kind, count in item.events_of_last_day.items()
         )
         yield f"{item.monitor}: events of the last day: {listed}"
+
+
+def _unconfigured_note(names: Sequence[str]) -> str:
+    listed = ", ".join(names)
+    return (
+        f"In the store but not in the configuration: {listed}. Keep the history, add the section again, or: "
+        f"plumbline monitors rename {names[0]} NEW; plumbline monitors delete {names[0]}"
+    )
 
 
 def _words(kind: str) -> str:

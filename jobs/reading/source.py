@@ -18,6 +18,7 @@ from jobs.reading.typed_columns import keys_of, refuse_long_key
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.fingerprint import Fingerprint
+from schemas.frames import Features
 from schemas.keys import Key, KeyPart, KeyRange
 
 __all__ = ["Source", "keys_of"]
@@ -64,6 +65,10 @@ class Source:
     def close(self) -> None:
         """Close the reader's connection."""
         self._reader.close()
+
+    def watch(self, features: Features) -> None:
+        """Read these features from now on, in place of those that the monitor lists."""
+        self.monitor, self._described = self.monitor.model_copy(update=features.by_type()), None
 
     def table(self) -> WatchedTable:
         """Return the watched table as the database described it at the first call.

@@ -18,6 +18,7 @@ from jobs.reading.context import in_context
 from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
 from jobs.scoring.batch_results import merge_pages, score_page
+from jobs.scoring.learned_features import watch_learned_features
 from jobs.scoring.new_entities import report_new_entities
 from jobs.scoring.recounting import recount_batches, watch_for_gap
 from jobs.scoring.thresholds import threshold_changes, trackers_of
@@ -91,8 +92,9 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
     with recorded_run(store, source.name, "score", clock, run) as counts:
         counts |= {"model_id": champion.model_id, "batches": 0, "records": 0, "anomalies": 0, "rescored": 0}
         counts["unreadable_records"] = 0
+        watch_learned_features(source, store, champion.model_id, clock())
         store.ledger.fix_key(source.name, source.monitor.key)
-        plan_batches(source, store, clock, should_stop)
+        plan_batches(source, store, clock, should_stop, champion.model_id)
         late = recount_batches(source, store, clock, should_stop)
         reopen_corrected(source, store, clock())
         counts |= {"late_records": late.late_records, "too_late_records": late.too_late_records}
@@ -119,8 +121,13 @@ def plan_batches(
     store: Store,
     clock: Callable[[], datetime],
     should_stop: Callable[[], bool] = lambda: False,
+    model_id: int | None = None,
 ) -> None:
-    """Enter the settled records past the watermark into the ledger, as key ranges."""
+    """Enter the settled records past the watermark into the ledger, as key ranges.
+
+    Raises:
+        NoChampion: If the model is not one of the monitor any longer, as the monitor was renamed or deleted.
+    """
     monitor = source.monitor
     settled_before = clock() - monitor.settle if monitor.has_to_settle else None
     watermark = store.ledger.watermark(source.name)
@@ -128,7 +135,7 @@ def plan_batches(
         not should_stop()
         and (key_range := source.next_range(watermark, monitor.batch_size, settled_before)) is not None
     ):
-        store.ledger.plan(source.name, key_range, clock())
+        store.ledger.plan(source.name, key_range, clock(), model_id)
         watermark = store.ledger.watermark(source.name)
 
 

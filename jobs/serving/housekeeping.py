@@ -82,3 +82,13 @@ def clean_up_workers(state: ServiceState) -> None:
     at = state.clock()
     state.store.workers.close_lost_runs(at - _LOST_AFTER, at)
     state.store.workers.forget(at - _FORGET_AFTER)
+
+
+def prune_store(state: ServiceState) -> None:
+    """Delete the rows that monitors no longer keep."""
+    from jobs.retention import prune
+
+    report = prune(state.config, state.store, state.clock, state.config.monitors, lambda: state.is_stopping)
+    if report.rows:
+        facts = {name: dict(kinds) for name, kinds in report.deleted.items() if kinds}
+        _log.info("deleted old rows", extra={"facts": {"rows": report.rows, "by_monitor": facts}})

@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Literal
 
 from jobs.app import App
 from jobs.checks import refuse_bad_service
+from jobs.serving.champion_rates import ChampionRates
 from jobs.serving.config_file import ConfigFile
 from jobs.serving.housekeeping import (
     Housekeeping,
     clean_up_workers,
+    prune_store,
     send_alerts,
     send_heartbeat,
     start_requested_trainings,
@@ -51,6 +53,7 @@ _CHORE_TIMINGS = {
     "schedules": Timing("5s"),
     "requests": Timing("5s"),
     "tidying": Timing("1h"),
+    "retention": Timing("1h"),
 }
 _POLL_SECONDS = 0.5
 _SHUTDOWN_SECONDS = 9.0  # for everything else, once the current batches are finished
@@ -78,6 +81,7 @@ class Service:
         self._config_file = ConfigFile(app.path)
         self._trainer = Trainer(app.path)
         self._monitor_runs = MonitorRuns(self._state)
+        self._champion_rates = ChampionRates(self._state.store)
         self._housekeeping = Housekeeping(self._chores(), self._state.clock)
         self._pools = {
             "score": KeyedThreadPool(self._monitor_runs.score, _MONITORS_IN_PARALLEL),
@@ -120,6 +124,7 @@ class Service:
             self._api.start()
         self._scheduler.set_jobs(_timings(state.config))
         self._scheduler.start()
+        self._register_monitors()
         for name, due_at in self._monitor_runs.missed_runs():
             self._pools["score"].submit(name, due_at)
         _log.info("serving", extra={"facts": {"worker": state.worker.id, "monitors": len(state.config.monitors)}})
@@ -129,10 +134,12 @@ class Service:
             config = self._app.read_config()
             refuse_bad_service(config)
             _refuse_fixed_changes(self._state.config, config)
+            self._champion_rates.refuse_unresolved(self._state.config, config)
         except Exception as exc:  # noqa: BLE001 - whatever is wrong with the new one, the old one stays in force
             self._record_refusal(exc)
             return
         self._state.config = config
+        self._register_monitors()
         self._state.scorers.keep(config.monitors)
         self._monitor_runs.keep(set(config.monitors))
         self._scheduler.set_jobs(_timings(config))
@@ -185,6 +192,7 @@ class Service:
             "requests": partial(start_requested_trainings, state, self._trainer),
             "configuration": self._detect_config_change,
             "tidying": partial(clean_up_workers, state),
+            "retention": partial(prune_store, state),
         }
 
     def _resume_unfinished_work(self) -> None:
@@ -194,12 +202,19 @@ class Service:
                 self._pools["score"].submit(name, None)
 
     def _detect_config_change(self) -> None:
-        if self._config_file.has_changed():
+        if self._config_file.has_changed() or self._champion_rates.may_be_resolved():
             self.send("reload")
 
     def _next_runs(self) -> dict[str, datetime]:
         times = self._scheduler.next_runs()
         return {name: times[job] for name in self._state.config.monitors if (job := f"score {name}") in times}
+
+    def _register_monitors(self) -> None:
+        """Make the store accept retrain requests for every configured monitor."""
+        try:
+            self._state.store.monitors.register(self._state.config.monitors)
+        except PlumblineError as exc:  # the first run of a monitor registers it too
+            _log.warning("could not register the monitors: %s", exc)
 
     def _record_refusal(self, exc: Exception) -> None:
         state = self._state

@@ -27,6 +27,7 @@ EventKind: TypeAlias = Literal[
     "failing",
     "new_entity",
     "unreadable",
+    "features_changed",
 ]
 
 

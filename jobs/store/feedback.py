@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, or_, select
+from sqlalchemy import Connection, Engine, and_, exists, select
 
 from jobs.databases import reading
+from jobs.store.chunks import chunks
 from schemas.labels import REAL_LABELS
 from schemas.tables import anomalies, incidents
 
@@ -53,33 +54,50 @@ class FeedbackReader:
 
         An open incident whose records are all labelled as false positives counts as normal.
         """
-        is_kept_out = _is_kept_out(monitor)
+        i, a = incidents.c, anomalies.c
+        times = select(i.entity, i.start_time, i.end_time).order_by(i.id)
+        is_current = and_(a.monitor == monitor, a.superseded_at.is_(None))
+        spans: list[Span] = []
+        keys: set[str] = set()
         with reading(self.engine) as connection:
-            i, a = incidents.c, anomalies.c
-            times = select(i.entity, i.start_time, i.end_time).where(is_kept_out).order_by(i.id)
-            spans = tuple(Span(*row) for row in connection.execute(times))
-            is_inside = and_(a.superseded_at.is_(None), a.incident_id.in_(select(i.id).where(is_kept_out)))
-            in_incidents = connection.scalars(select(a.record_key).where(a.monitor == monitor, is_inside)).all()
+            for ids in chunks(_kept_out(connection, monitor)):
+                spans += (Span(*row) for row in connection.execute(times.where(i.id.in_(ids))))
+                keys |= set(connection.scalars(select(a.record_key).where(is_current, a.incident_id.in_(ids))))
             labels = _labels(connection, monitor)
-        return Feedback(labels, frozenset(in_incidents), spans)
+        return Feedback(labels, frozenset(keys), tuple(spans))
 
 
-def _is_kept_out(monitor: str) -> ColumnElement[bool]:
-    """Return the condition for incidents whose records no model may learn from."""
+def _kept_out(connection: Connection, monitor: str) -> list[int]:
+    """Return the incidents whose records no model may learn from, oldest first.
+
+    Both selects start from few rows: the labelled flagged rows, and the open incidents.
+    """
     i, a = incidents.c, anomalies.c
-    holds = and_(a.incident_id == i.id, a.monitor == i.monitor)
-    is_real = exists().where(holds, a.label.in_(REAL_LABELS))
-    is_doubtful = exists().where(holds, a.superseded_at.is_(None), a.label != "false_positive")
-    is_kept_out = or_(and_(i.state == "open", is_doubtful), and_(i.state.in_(("open", "ended")), is_real))
-    return and_(i.monitor == monitor, is_kept_out)
+    is_labelled = and_(a.monitor == monitor, a.label != "open", a.label.in_(REAL_LABELS))
+    labelled = connection.scalars(select(a.incident_id).where(is_labelled, a.incident_id.is_not(None)).distinct()).all()
+    is_current = and_(i.monitor == monitor, i.state.in_(("open", "ended")))
+    real = [
+        incident_id
+        for ids in chunks(labelled)
+        for incident_id in connection.scalars(select(i.id).where(is_current, i.id.in_(ids)))
+    ]
+    is_doubtful = and_(a.incident_id == i.id, a.superseded_at.is_(None), a.label != "false_positive")
+    is_open = and_(i.monitor == monitor, i.state == "open")
+    doubtful = connection.scalars(select(i.id).where(is_open, exists().where(is_doubtful, a.monitor == monitor)))
+    return sorted({*real, *doubtful})
 
 
 def _labels(connection: Connection, monitor: str) -> dict[str, str]:
     """Return the last label of each record: several models may have flagged it, and each row may have been labelled."""
     c = anomalies.c
-    is_judged = or_(c.label != "open", c.labelled_at.is_not(None))
-    statement = select(c.record_key, c.label, c.labelled_at, c.flagged_at, c.id).where(c.monitor == monitor, is_judged)
-    rows = sorted(connection.execute(statement), key=lambda row: (row.labelled_at or row.flagged_at, row.id))
+    columns = (c.record_key, c.label, c.labelled_at, c.flagged_at, c.id)
+    # Two selects, as one condition with OR would use neither partial index.
+    judged = [
+        row
+        for is_judged in (c.label != "open", and_(c.labelled_at.is_not(None), c.label == "open"))
+        for row in connection.execute(select(*columns).where(c.monitor == monitor, is_judged))
+    ]
+    rows = sorted(judged, key=lambda row: (row.labelled_at or row.flagged_at, row.id))
     newest = {row.record_key: (row.id, row.label) for row in rows}
     ordered = sorted(newest.items(), key=lambda item: item[1][0], reverse=True)
     return {key: label for key, (_, label) in ordered if label != "open"}

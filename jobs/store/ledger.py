@@ -33,10 +33,10 @@ from jobs.store.incident_grouping import refresh_incidents
 from jobs.store.locking import lock_monitor
 from jobs.store.unreadable import count_unreadable, replace_unreadable
 from jobs.store.writing import Origin, write_result
-from schemas.errors import LostLease, StoreError
+from schemas.errors import LostLease, NoChampion, StoreError
 from schemas.fingerprint import Fingerprint
 from schemas.keys import Key, KeyRange, dump_key, load_key
-from schemas.tables import batches, monitors
+from schemas.tables import batches, models, monitors
 
 _START = ""  # the after_key of a table's first batch
 _RECOUNTS_PER_AGE = 10  # a batch is recounted when it is older by a tenth of its age
@@ -93,8 +93,18 @@ class Ledger:
             upto = connection.scalar(newest)
         return None if upto is None else load_key(upto)
 
-    def plan(self, monitor: str, key_range: KeyRange, at: datetime) -> bool:
-        """Add a pending batch; return False if another planner was first."""
+    def plan(self, monitor: str, key_range: KeyRange, at: datetime, model_id: int | None = None) -> bool:
+        """Add a pending batch; return False if another planner was first.
+
+        Args:
+            monitor: the name of the monitor.
+            key_range: of the batch.
+            at: the time now.
+            model_id: a model of the monitor, to detect that the monitor was renamed or deleted since it was read.
+
+        Raises:
+            NoChampion: If the model is not one of the monitor any longer.
+        """
         row = {
             "monitor": monitor,
             "after_key": _START if key_range.after is None else dump_key(key_range.after),
@@ -103,6 +113,8 @@ class Ledger:
             "planned_at": at,
         }
         with writing(self.engine) as connection:
+            if model_id is not None:
+                _refuse_other_monitor(connection, monitor, model_id)
             try:
                 with connection.begin_nested():
                     connection.execute(insert(batches).values(row))
@@ -259,6 +271,17 @@ def _other_key(monitor: str, recorded: Sequence[str], key: Sequence[str]) -> str
         "under another name. If the column was only renamed, correct its name in the store: "
         f"UPDATE monitors SET key_columns = '{json.dumps([*key])}' WHERE monitor = '{monitor}'"
     )
+
+
+def _refuse_other_monitor(connection: Connection, monitor: str, model_id: int) -> None:
+    """Lock the row of a model, so that its monitor is not renamed before the transaction ends.
+
+    Raises:
+        NoChampion: If the model is not one of the monitor.
+    """
+    of_model = select(models.c.monitor).where(models.c.id == model_id).with_for_update(read=True)
+    if connection.scalar(of_model) != monitor:
+        raise NoChampion(monitor)
 
 
 def _is_free(at: datetime) -> ColumnElement[bool]:

@@ -17,6 +17,7 @@ from schemas.tables import (
     incidents,
     models,
     monitors,
+    pruned_events,
     retrain_requests,
     runs,
 )
@@ -110,6 +111,7 @@ class MetricsReader:
             e = events.c
             counts = connection.execute(select(e.kind, func.count()).where(e.monitor.is_(None)).group_by(e.kind))
             service_events = {row.kind: int(row[1]) for row in counts}
+            _add_pruned_events(connection, {"": service_events} | {name: m.events for name, m in measures.items()})
             return Measures(measures, service_events, *_measure_outbox(connection))
 
 
@@ -147,16 +149,26 @@ def _measure_open_work(connection: Connection, measures: Mapping[str, MonitorMea
         measures[monitor].requests[state] = count
 
 
+def _add_pruned_events(connection: Connection, events_of: Mapping[str, dict[str, int]]) -> None:
+    """Add the number of deleted events by kind, as a counter never decreases."""
+    for row in connection.execute(select(pruned_events).where(pruned_events.c.monitor.in_(events_of))):
+        kinds = events_of[row.monitor]
+        kinds[row.kind] = kinds.get(row.kind, 0) + row.events
+
+
 def _measure_champions(connection: Connection, measures: Mapping[str, MonitorMeasures]) -> None:
     a, b, m = anomalies.c, batches.c, models.c
     champions = select(m.id).where(m.state == "champion", m.monitor.in_(measures))
-    is_theirs = a.model_id.in_(champions) & a.superseded_at.is_(None)
+    is_theirs = (a.label != "open") & a.model_id.in_(champions) & a.superseded_at.is_(None)  # of a partial index
     for monitor, label, count in connection.execute(_counted(a.monitor, a.label, is_theirs, measures)):
         measures[monitor].labels[label] = count
-    scored = select(b.monitor, func.sum(b.records)).where(b.model_id.in_(champions), b.monitor.in_(measures))
-    for monitor, records in connection.execute(scored.group_by(b.monitor)):
-        labels = measures[monitor].labels
-        measures[monitor].realised_rate = realised_rate(int(records or 0), sum(labels.values()), labels)
+    sums = (func.sum(b.records), func.sum(b.anomalies))
+    scored = select(b.monitor, *sums).where(b.model_id.in_(champions), b.monitor.in_(measures))
+    for monitor, records, flagged in connection.execute(scored.group_by(b.monitor)):
+        labels, count = measures[monitor].labels, int(flagged or 0)
+        if unlabelled := max(0, count - sum(labels.values())):
+            labels["open"] = unlabelled
+        measures[monitor].realised_rate = realised_rate(int(records or 0), count, labels)
 
 
 def _measure_runs(connection: Connection, measures: Mapping[str, MonitorMeasures], at: datetime) -> None:

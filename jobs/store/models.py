@@ -37,6 +37,8 @@ class StoredModel:
     card: ModelCard
     comparison: ComparisonReport | None
     """With the champion of its time: the numbers that decided, the decision and its reason."""
+    pruned_at: datetime | None = None
+    """When its artifact was deleted; such a model cannot score again."""
 
     @property
     def about(self) -> About:
@@ -169,6 +171,14 @@ class Models:
             raise _no_model(model_id)
         return bytes(blob)
 
+    def columns(self, model_id: int) -> Mapping[str, Any]:
+        """Return the entries of a model's manifest that name what it learned; those that it lacks are None."""
+        names = ("features", "columns", "numeric", "boolean")
+        entries = (models.c.manifest[name].label(name) for name in names)
+        with reading(self.engine) as connection:
+            row = connection.execute(select(*entries).where(models.c.id == model_id)).mappings().first()
+        return {} if row is None else dict(row)
+
     def card_markdown(self, model_id: int) -> str | None:
         """Return a model's card as text, or None if the model is older than such cards.
 
@@ -202,11 +212,14 @@ class Models:
         """Make a model its monitor's champion, and retire the old one.
 
         Raises:
-            UsageError: If there is no such model, or it was refused in its training; `force` promotes the latter.
+            UsageError: If there is no such model, its artifact was deleted, or it was refused in its training; `force`
+                promotes the last of them.
         """
         with writing(self.engine) as connection:
             model = self._model(connection, model_id)
             lock_monitor(connection, model.monitor)
+            if self._model(connection, model_id).pruned_at is not None:
+                raise UsageError(_pruned(model))
             if not force and model.comparison is not None and model.comparison.is_refused:
                 raise UsageError(_refusal(model))
             if self._model(connection, model_id).state != "champion":
@@ -227,7 +240,9 @@ class Models:
             champion = connection.execute(of_monitor.where(c.state == "champion")).first()
             if champion is None:
                 raise StoreError(_no_previous(monitor))
-            earlier = of_monitor.where(c.promoted_at < champion.promoted_at, c.state == "retired")
+            earlier = of_monitor.where(
+                c.promoted_at < champion.promoted_at, c.state == "retired", c.pruned_at.is_(None)
+            )
             previous = connection.execute(earlier.order_by(c.promoted_at.desc(), c.id.desc()).limit(1)).first()
             if previous is None:
                 raise StoreError(_no_previous(monitor))
@@ -307,6 +322,13 @@ def _refusal(model: StoredModel) -> str:
     return (
         f"Model {model.id} was refused in its training. {reason} "
         f"Promote it nevertheless with: plumbline models promote {model.id} --force"
+    )
+
+
+def _pruned(model: StoredModel) -> str:
+    return (
+        f"The artifact of model {model.id} was deleted, as `store.keep_models` newer ones were retired. "
+        f"Train monitor {model.monitor!r} again: plumbline train {model.monitor}"
     )
 
 

@@ -115,7 +115,8 @@ def _last_day(connection: Connection, monitor: str, at: datetime) -> LastDay:
     h, a = batch_hours.c, anomalies.c
     sums = [func.coalesce(func.sum(column), 0) for column in (h.records, h.anomalies)]
     records, flagged = connection.execute(select(*sums).where(h.monitor == monitor, h.hour >= since)).one()
-    is_real = (a.monitor == monitor) & a.label.in_(REAL_LABELS) & a.superseded_at.is_(None)
+    is_labelled = (a.monitor == monitor) & (a.label != "open")  # as the partial index has it
+    is_real = is_labelled & a.label.in_(REAL_LABELS) & a.superseded_at.is_(None)
     # Two counts, as one condition with OR would use neither index.
     timed = _count(connection, is_real, a.record_time >= since)
     untimed = _count(connection, is_real, a.record_time.is_(None), a.flagged_at >= since)

@@ -1,23 +1,30 @@
 """Retrain requests: every inserted row requests a training, and one training serves all that are pending."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import eq
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, func, insert, literal, or_, select, update
 
 from jobs.databases import reading, writing
+from jobs.store.chunks import chunks
+from jobs.store.locking import register_monitor
 from jobs.store.paging import read_page
-from schemas.errors import LostRequest, NoSuchMonitor
+from schemas.errors import LostRequest, NoSuchMonitor, TooManyRequests
+from schemas.request_guard import MAX_REQUESTS_PER_HOUR
 from schemas.tables import models, retrain_requests
 
 MAX_ATTEMPTS = 3
 """Number of processes that may die while they train for a request."""
 
+_HOUR = timedelta(hours=1)
+_ROWS_PER_TRANSACTION = 1_000
 _TOKEN_LENGTH = 36
+_NAME = "{name}"  # in a message for any monitor
+
 _GIVEN_UP = (
     f"Given up after {MAX_ATTEMPTS} attempts that ended without an error: the process was killed or ran out of memory. "
     "See the log or lower max_training_records, then request a training again."
@@ -77,9 +84,16 @@ class RetrainRequests:
         self.engine = engine
 
     def add(self, monitor: str, reason: str, at: datetime) -> int:
-        """Request a training, and return the id of the request."""
+        """Request a training, and return the id of the request.
+
+        Raises:
+            TooManyRequests: If the monitor has had as many requests within an hour as the store accepts.
+        """
         with writing(self.engine) as connection:
-            return add_request(connection, monitor, reason, at)
+            request_id = add_request(connection, monitor, reason, at)
+        if request_id is None:
+            raise TooManyRequests(monitor, MAX_REQUESTS_PER_HOUR)
+        return request_id
 
     def page(self, query: RequestQuery) -> list[RetrainRequest]:
         """Return a page of requests, newest first."""
@@ -110,10 +124,11 @@ class RetrainRequests:
             The request; None if none is pending, or a worker holds one.
         """
         with writing(self.engine) as connection:
-            rows = _lock_open(connection, monitor)
-            if any(row["lease_until"] is not None and row["lease_until"] >= at for row in rows):
+            if _is_leased(connection, monitor, at):
                 return None
-            for row in rows:
+            while (row := _lock_oldest(connection, monitor)) is not None:
+                if row["lease_until"] is not None and row["lease_until"] >= at:  # another worker was first
+                    return None
                 if row["attempts"] < MAX_ATTEMPTS:
                     return _claim(connection, row, at + lease, claimant)
                 _change(connection, row["id"], state="failed", finished_at=at, message=_GIVEN_UP)
@@ -161,19 +176,28 @@ class RetrainRequests:
 
     def fail_unknown(self, monitors: Iterable[str], at: datetime) -> int:
         """Fail the requests for monitors that are neither among `monitors` nor have a model; return their number."""
-        names = sorted(monitors)
+        names, failed = sorted(monitors), 0
+        while ids := self._unknown(names):
+            with writing(self.engine) as connection:
+                failed += sum(_fail_unknown(connection, chunk, names, at) for chunk in chunks(ids))
+        return failed
+
+    def _unknown(self, names: Sequence[str]) -> list[int]:
+        """Return the ids of the oldest pending requests for unknown monitors, as many as one transaction changes."""
         c = retrain_requests.c
         is_unknown = and_(c.state == "pending", c.monitor.not_in(names), c.monitor.not_in(select(models.c.monitor)))
-        with writing(self.engine) as connection:
-            unknown = connection.execute(select(c.id, c.monitor).where(is_unknown)).all()
-            for request_id, monitor in unknown:
-                message = str(NoSuchMonitor(monitor, names))
-                _change(connection, request_id, state="failed", finished_at=at, message=message)
-        return len(unknown)
+        with reading(self.engine) as connection:
+            oldest = select(c.id).where(is_unknown).order_by(c.id).limit(_ROWS_PER_TRANSACTION)
+            return list(connection.scalars(oldest))
 
 
-def add_request(connection: Connection, monitor: str, reason: str, at: datetime) -> int:
-    """Insert a request in the open transaction, and return its id."""
+def add_request(connection: Connection, monitor: str, reason: str, at: datetime) -> int | None:
+    """Insert a request in the open transaction, and return its id; None if the monitor has had too many in an hour."""
+    register_monitor(connection, monitor)
+    c = retrain_requests.c
+    recent = select(func.count()).where(c.monitor == monitor, c.requested_at > at - _HOUR)
+    if (connection.scalar(recent) or 0) >= MAX_REQUESTS_PER_HOUR:
+        return None
     row = {"monitor": monitor, "reason": reason, "requested_at": at, "state": "pending"}
     return int(connection.execute(insert(retrain_requests).values(row).returning(retrain_requests.c.id)).scalar_one())
 
@@ -206,11 +230,35 @@ def _is_free(at: datetime) -> Any:
     return or_(c.state == "pending", and_(c.state == "running", c.served_by.is_(None), is_over))
 
 
-def _lock_open(connection: Connection, monitor: str) -> list[Any]:
-    """Lock and return a monitor's open requests, oldest first: a second worker waits for the changes of the first."""
+def _is_leased(connection: Connection, monitor: str, at: datetime) -> bool:
+    """Return whether a worker trains for a request of the monitor."""
     c = retrain_requests.c
-    is_open = and_(c.monitor == monitor, c.state.in_(("pending", "running")), c.served_by.is_(None))
-    return list(connection.execute(select(retrain_requests).where(is_open).order_by(c.id).with_for_update()).mappings())
+    leased = select(c.id).where(_is_open(monitor), c.state == "running", c.lease_until >= at)
+    return connection.scalar(leased.limit(1)) is not None
+
+
+def _lock_oldest(connection: Connection, monitor: str) -> Any:
+    """Lock and return a monitor's oldest open request: a second worker waits for the changes of the first."""
+    c = retrain_requests.c
+    oldest = select(retrain_requests).where(_is_open(monitor)).order_by(c.id).limit(1).with_for_update()
+    return connection.execute(oldest).mappings().first()
+
+
+def _is_open(monitor: str) -> ColumnElement[bool]:
+    c = retrain_requests.c
+    return and_(c.monitor == monitor, c.state.in_(("pending", "running")), c.served_by.is_(None))
+
+
+def _fail_unknown(connection: Connection, ids: Sequence[int], names: Sequence[str], at: datetime) -> int:
+    """Fail requests in one statement; the message of each names its monitor."""
+    c = retrain_requests.c
+    first, *rest = str(NoSuchMonitor(_NAME, names)).split(_NAME)
+    message: ColumnElement[str] = literal(first)
+    for part in rest:
+        message = message.concat(c.monitor).concat(part)
+    change = {"state": "failed", "finished_at": at, "message": message, "token": None, "lease_until": None}
+    is_pending = and_(c.id.in_(ids), c.state == "pending")
+    return connection.execute(update(retrain_requests).where(is_pending).values(change)).rowcount
 
 
 def _claim(connection: Connection, row: Any, lease_until: datetime, claimant: str) -> ClaimedRequest:

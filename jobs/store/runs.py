@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, and_, func, insert, select, update
 
 from jobs.databases import reading, writing
 from jobs.store.paging import columns_of
 from schemas.keys import Key, load_key
 from schemas.tables import anomalies, batches, models, runs
+
+_KINDS = ("train", "score")
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,16 @@ class MonitorStatus:
     running_batches: int
     last_runs: Mapping[str, Run]
     """The newest run of each kind."""
+
+
+@dataclass(frozen=True)
+class _BatchCounts:
+    """Totals of the batches of a monitor in one state."""
+
+    batches: int = 0
+    records: int = 0
+    anomalies: int = 0
+    late_records: int = 0
 
 
 class Runs:
@@ -97,18 +109,18 @@ class Runs:
         with reading(self.engine) as connection:
             champion = _champion(connection, monitor)
             states = _batch_counts(connection, monitor)
-            labels = _label_counts(connection, monitor)
+            flagged = sum(state.anomalies for state in states.values())
             return MonitorStatus(
                 monitor=monitor,
                 champion_id=champion[0],
                 champion_since=champion[1],
                 watermark=_watermark(connection, monitor),
-                records=states.get("done", (0, 0, 0))[1],
-                anomalies=sum(labels.values()),
-                open_anomalies=labels.get("open", 0),
-                late_records=sum(late for _, _, late in states.values()),
-                pending_batches=states.get("pending", (0, 0, 0))[0],
-                running_batches=states.get("running", (0, 0, 0))[0],
+                records=states.get("done", _BatchCounts()).records,
+                anomalies=flagged,
+                open_anomalies=max(0, flagged - _labelled(connection, monitor)),
+                late_records=sum(state.late_records for state in states.values()),
+                pending_batches=states.get("pending", _BatchCounts()).batches,
+                running_batches=states.get("running", _BatchCounts()).batches,
                 last_runs=_last_runs(connection, monitor),
             )
 
@@ -120,19 +132,19 @@ def _champion(connection: Connection, monitor: str) -> tuple[int | None, datetim
     return (None, None) if row is None else (row.id, row.promoted_at)
 
 
-def _batch_counts(connection: Connection, monitor: str) -> dict[str, tuple[int, int, int]]:
-    """Return the numbers of batches, records and late records by state."""
+def _batch_counts(connection: Connection, monitor: str) -> dict[str, _BatchCounts]:
+    """Return the totals of the batches by state."""
     c = batches.c
-    sums = [func.coalesce(func.sum(column), 0) for column in (c.records, c.late_records)]
+    sums = [func.coalesce(func.sum(column), 0) for column in (c.records, c.anomalies, c.late_records)]
     rows = connection.execute(select(c.state, func.count(), *sums).where(c.monitor == monitor).group_by(c.state))
-    return {state: (count, int(records), int(late)) for state, count, records, late in rows}
+    return {state: _BatchCounts(*map(int, totals)) for state, *totals in rows}
 
 
-def _label_counts(connection: Connection, monitor: str) -> dict[str, int]:
+def _labelled(connection: Connection, monitor: str) -> int:
+    """Return the number of current flagged rows that have a label."""
     c = anomalies.c
-    is_current = c.superseded_at.is_(None)
-    rows = connection.execute(select(c.label, func.count()).where(c.monitor == monitor, is_current).group_by(c.label))
-    return {label: int(count) for label, count in rows}
+    is_labelled = and_(c.monitor == monitor, c.label != "open", c.superseded_at.is_(None))
+    return int(connection.scalar(select(func.count()).where(is_labelled)) or 0)
 
 
 def _watermark(connection: Connection, monitor: str) -> Key | None:
@@ -142,6 +154,13 @@ def _watermark(connection: Connection, monitor: str) -> Key | None:
 
 
 def _last_runs(connection: Connection, monitor: str) -> dict[str, Run]:
-    newest = select(func.max(runs.c.id)).where(runs.c.monitor == monitor).group_by(runs.c.kind)
-    statement = select(*columns_of(runs, Run)).where(runs.c.id.in_(newest))
-    return {row["kind"]: Run(**row) for row in connection.execute(statement).mappings()}
+    """Return the newest run of each kind, by one look-up in an index for each."""
+    newest = {}
+    for kind in _KINDS:
+        of_kind = select(*columns_of(runs, Run)).where(runs.c.monitor == monitor, runs.c.kind == kind)
+        row = (
+            connection.execute(of_kind.order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(1)).mappings().first()
+        )
+        if row is not None:
+            newest[kind] = Run(**row)
+    return newest

@@ -15,17 +15,19 @@ from jobs.store.incidents import Incidents
 from jobs.store.ledger import Ledger
 from jobs.store.metrics import MetricsReader
 from jobs.store.models import CardReader, Models
+from jobs.store.monitors import Monitors
 from jobs.store.outbox import Outbox
 from jobs.store.overviews import Overviews
 from jobs.store.recounting import Recounting
 from jobs.store.requests import RetrainRequests
+from jobs.store.retention import Retention
 from jobs.store.runs import Runs
 from jobs.store.schema import refuse_other_revision
 from jobs.store.threshold_states import ThresholdStates
 from jobs.store.unreadable import UnreadableRecords
 from jobs.store.workers import Workers
 from schemas.errors import StoreError
-from schemas.views import is_taken, joined_name, replace_view
+from schemas.views import drop_own_view, is_taken, joined_name, replace_view
 
 
 class Store:
@@ -54,6 +56,8 @@ class Store:
         overviews: status and recent numbers of a monitor.
         metrics: numbers of every monitor, for Prometheus.
         api_keys: digests of API keys.
+        monitors: their names; a monitor is renamed or deleted with all its rows.
+        retention: deletion of old rows.
 
     Raises:
         StoreError: If the database cannot be reached, or its schema is not this version's.
@@ -79,6 +83,8 @@ class Store:
         self.overviews = Overviews(engine)
         self.metrics = MetricsReader(engine)
         self.api_keys = ApiKeys(engine)
+        self.monitors = Monitors(engine)
+        self.retention = Retention(engine)
         self.refuse_unready()
 
     def refuse_unready(self) -> None:
@@ -102,6 +108,15 @@ class Store:
                 raise StoreError(_name_taken(name, monitor))
             replace_view(connection, name, statement)
         return name
+
+    def drop_join_view(self, monitor: str) -> None:
+        """Drop the view of a monitor's anomalies next to their records, if there is one.
+
+        Raises:
+            StoreError: If the database refuses.
+        """
+        with writing(self.engine) as connection:
+            drop_own_view(connection, joined_name(monitor))
 
 
 def _name_taken(name: str, monitor: str) -> str:

@@ -13,9 +13,11 @@ from jobs.kinds import kind_of
 from jobs.ranking import RankedRecord, rank_records
 from jobs.reading.source import Source
 from jobs.runs import recorded_run
+from jobs.scoring.learned_features import features_as_json
 from jobs.store import NewModel, ServedRequest, Store
 from jobs.store.models import NO_REQUEST
 from jobs.training.champion_comparison import compare, load_rival
+from jobs.training.held_out_rows import describe_held_out
 from jobs.training.model_card import CardFacts, render_card
 from jobs.training.trainer import Progress
 from jobs.training.training_set import read_training_set
@@ -116,10 +118,12 @@ def train(
     report = ComparisonReport.of(comparison, decide(comparison, policy))
     card = trainer.card(fitted, parts)
     top = rank_records(trainer.held_out(parts), source, fitted.scorer, MAX_TOP_RECORDS)
+    features = features_as_json(source.monitor.features)
+    held_out = describe_held_out(normal, parts, source.monitor)
     model = NewModel(
         blob=fitted.blob,
         sha256=digest(fitted.blob),
-        manifest=fitted.manifest,
+        manifest={**fitted.manifest, "features": features, "held_out": held_out},
         card=card,
         card_markdown=render_card(CardFacts(source.name, fitted.manifest, card, report)),
         comparison=report,

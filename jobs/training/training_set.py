@@ -30,10 +30,17 @@ MAX_HELD_OUT_SHARE = 0.25
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Normal records in key order, and how many more were left out, by reason."""
+    """Normal records in key order, and how many more were left out, by reason.
+
+    Attributes:
+        records: the records.
+        left_out: number of records left out, by reason.
+        places: (n,) of the records among all that were read; None if unknown.
+    """
 
     records: pd.DataFrame
     left_out: Mapping[str, int]
+    places: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,8 @@ def read_training_set(source: Source, feedback: Feedback, at: datetime) -> Train
     for reason, applies in reasons.items():
         left_out[reason] = int((kept & applies).sum())
         kept &= ~applies
-    return TrainingSet(records[kept], {reason: count for reason, count in left_out.items() if count})
+    counts = {reason: count for reason, count in left_out.items() if count}
+    return TrainingSet(records[kept], counts, np.flatnonzero(kept))
 
 
 def _refuse_many(unreadable: Sequence[UnreadableRecord], readable: int, name: str) -> None:
@@ -97,7 +105,7 @@ def placed_records(normal: TrainingSet, monitor: MonitorConfig) -> TrainingSet:
     placed = records[has_time & has_entity]
     if placed.empty:
         raise NotEnoughRecords(0, 1, "with a time and an entity to train on")
-    return TrainingSet(placed, left_out)
+    return TrainingSet(placed, left_out, None if normal.places is None else normal.places[has_time & has_entity])
 
 
 def split_records(normal: TrainingSet, monitor: MonitorConfig, unseen: frozenset[Key] | None) -> Parts:

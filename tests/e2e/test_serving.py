@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from jobs.databases import open_engine
 from schemas.config import load_config
@@ -207,10 +208,28 @@ def test_a_retrain_request_is_processed_in_a_child_process(site):
     configure(site, pump=f'score_every = "{NEVER}"')
     with serving(site) as process:
         site.query("INSERT INTO retrain_requests (monitor) VALUES ('pump')")
-        site.query("INSERT INTO retrain_requests (monitor) VALUES ('nobody')")
+        with pytest.raises(DBAPIError, match="There is no monitor of this name"):
+            site.query("INSERT INTO retrain_requests (monitor) VALUES ('nobody')")
         process.until_found("SELECT 1 FROM retrain_requests WHERE monitor = 'pump' AND state = 'done'")
-        process.until_found("SELECT 1 FROM retrain_requests WHERE monitor = 'nobody' AND state = 'failed'")
     assert process.logged("training started")
+
+
+def test_features_and_rates_that_change_while_the_service_runs(site):
+    configure(site, pump='score_every = "1s"')
+    with serving(site) as process:
+        process.until_found(SCORED, monitor="pump", records=RECORDS)
+        other = PUMP.replace('"flow", "pressure"', '"flow"').replace('["mode"]', '["mode", "pump"]')
+        configure(site, base=other, pump='score_every = "1s"')
+        process.until_logged("configuration reloaded")
+        site.query(INSERT)
+        process.until_found(SCORED, monitor="pump", records=RECORDS + 1)
+        ((message,),) = process.until_found("SELECT message FROM events WHERE kind = 'features_changed'")
+        assert "config.toml now adds pump and leaves out pressure for monitor 'pump'" in message
+        rate = 'score_every = "1s"\nfalse_positive_rate = 0.00001'
+        configure(site, base=PUMP.replace("false_positive_rate = 0.01", ""), pump=rate)
+        ((message,),) = process.until_found("SELECT message FROM events WHERE kind = 'config_refused'")
+        assert "Monitor 'pump': A false-positive rate of 1e-05 needs" in message
+    assert site.query("SELECT count(*) FROM runs WHERE outcome = 'failed'") == [(0,)]
 
 
 def test_a_training_ends_with_the_service_and_its_request_stays_pending(site):

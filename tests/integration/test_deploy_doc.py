@@ -22,6 +22,7 @@ from jobs.cli import cli
 from jobs.databases import open_engine
 from jobs.importing.importing import import_file
 from schemas.config import load_config
+from schemas.tables import REVISION
 from schemas.views import VIEWS
 from tests.e2e.serve_process import serving
 from tests.workspace import PUMP, ROOT, SMALL_MODEL, Workspace, readings
@@ -35,6 +36,7 @@ CONTAINERFILE = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
 MANIFESTS = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text(encoding="utf-8")))
 ROLES = ("plumbline_owner", "plumbline_service", "plumbline_reader", "plumbline_dashboard")
 ASK = "INSERT INTO plumbline.retrain_requests (monitor, reason) VALUES ('pump', 'dashboard')"
+OUTCOME = "SELECT state, reason, message FROM plumbline.retrain_requests"
 
 
 def blocks(language):
@@ -137,9 +139,16 @@ def test_the_service_does_all_its_work_under_its_roles(scored):
 def test_serve_trains_on_a_request_of_the_dashboard(scored):
     with serving(scored) as process:
         scored.execute("plumbline_dashboard", ASK)
-        request, *_ = process.until_found("SELECT state, reason FROM retrain_requests WHERE finished_at IS NOT NULL")
-        assert request == ("done", "dashboard")
+        process.until_found("SELECT 1 FROM retrain_requests WHERE finished_at IS NOT NULL")
+        ((state, reason, message),) = scored.execute("plumbline_dashboard", f"{OUTCOME} WHERE monitor = 'pump'")
+        assert (state, reason) == ("done", "dashboard")
+        assert message
         assert process.logged("failed") == []
+
+
+def test_the_database_refuses_a_request_of_the_dashboard_for_an_unknown_monitor(scored):
+    with pytest.raises(DBAPIError, match="There is no monitor of this name in the store"):
+        scored.execute("plumbline_dashboard", ASK.replace("'pump'", "'pmup'"))
 
 
 def test_the_dashboard_reads_every_view(scored):
@@ -162,6 +171,8 @@ def test_the_dashboard_reads_every_view(scored):
         ("plumbline_dashboard", ("SELECT * FROM plumbline.api_keys",)),
         ("plumbline_dashboard", ("SELECT * FROM pump_readings",)),
         ("plumbline_dashboard", ("DELETE FROM plumbline.retrain_requests",)),
+        ("plumbline_dashboard", ("SELECT token FROM plumbline.retrain_requests",)),
+        ("plumbline_dashboard", ("SELECT * FROM plumbline.monitors",)),
         ("plumbline_dashboard", ("INSERT INTO plumbline.retrain_requests (monitor, state) VALUES ('pump', 'done')",)),
     ],
 )
@@ -192,7 +203,7 @@ def test_a_roll_back_keeps_models_and_ledger(scored):
     (back,) = re.findall(r"^plumbline (migrate --to \d+)$", PAGE, re.MULTILINE)
     scored.as_owner(*back.split())
     old = scored.plumbline("score", "pump")
-    assert (old.code, "expected 0004" in old.err) == (1, True), old.err
+    assert (old.code, f"expected {REVISION}" in old.err) == (1, True), old.err
     scored.as_owner("migrate")
     scored.execute("plumbline_owner", AFTER_MIGRATE)
     assert scored.must("score", "pump", "--json").json["records"] == 0

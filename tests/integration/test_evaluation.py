@@ -56,3 +56,48 @@ def test_records_without_a_label_are_not_compared(mixer):
     whole = evaluate_monitor(mixer.source(batch_size=1600), mixer.store).evaluation
     assert whole.records == 300
     assert evaluate_monitor(mixer.source(batch_size=70), mixer.store).evaluation == whole
+
+
+WHOLE = {"normal": None}
+
+
+@pytest.mark.parametrize(
+    ("settings", "held_out"),
+    [
+        (RECORDS_ALONE | WHOLE, 320),
+        (RECORDS_ALONE | WHOLE | {"holdout": "random"}, 320),
+        (RECORDS_ALONE | {"normal": "is_fault = 0"}, None),
+        (WHOLE, 320),
+    ],
+    ids=["latest", "random", "without faults", "series"],
+)
+def test_a_table_that_was_trained_on_as_a_whole_is_judged_by_the_records_that_were_held_out(mixer, settings, held_out):
+    mixer.train(**settings)
+    mixer.score(**settings)  # what was flagged since does not change what was held out
+    forecasted = forecast(mixer, **settings)
+    calibration = mixer.store.models.get(1).card.calibration_records
+    assert forecasted.records == forecasted.held_out_records == calibration == (held_out or calibration)
+    assert not forecasted.includes_training_records
+    assert forecasted.by_rate[0.01] <= 0.02 * forecasted.records
+    report = evaluate_monitor(mixer.source(**settings), mixer.store)
+    frame = readings()
+    faults_left_out = int(frame["is_fault"].sum()) if held_out is None else 0
+    assert (report.held_out_records, report.includes_training_records) == (calibration, False)
+    later = report.evaluation.records - calibration
+    assert later == 0 if held_out else 0 < later <= faults_left_out
+    assert report.evaluation.anomalies > 0
+
+
+def test_if_the_table_has_changed_since_all_records_are_forecast_with_a_note(mixer):
+    settings = RECORDS_ALONE | WHOLE
+    mixer.train(**settings)
+    mixer.fill(readings().iloc[50:], if_exists="replace")
+    forecasted = forecast(mixer, **settings)
+    assert (forecasted.records, forecasted.held_out_records) == (1550, 0)
+    assert forecasted.includes_training_records
+
+
+def test_records_after_the_training_come_first(mixer):
+    mixer.train(**RECORDS_ALONE)
+    forecasted = forecast(mixer, **RECORDS_ALONE)
+    assert (forecasted.records, forecasted.held_out_records) == (400, 0)

@@ -1,10 +1,10 @@
 """Retrain requests: one training serves all that wait, and a dead worker's request is picked up again."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from detector.core.comparison import ComparisonReport
 from detector.records.card import RecordCard
@@ -12,11 +12,13 @@ from jobs.app import open_store
 from jobs.databases import writing
 from jobs.store import NewModel, RequestQuery, ServedRequest
 from jobs.store.requests import MAX_ATTEMPTS
-from schemas.errors import LostRequest
+from schemas.errors import LostRequest, NoSuchMonitor, StoreError, TooManyRequests
+from schemas.request_guard import MAX_REQUESTS_PER_HOUR, drop_guard
 
 LEASE = timedelta(minutes=5)
 BETTER = ComparisonReport(verdict="better", is_promoted=True, reason="It is better.")
 MODEL = NewModel(b"\x00weights", "ab" * 32, {}, RecordCard(), comparison=BETTER)
+ROWS = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < {1}) SELECT {0} FROM r"
 HOSTILE = "'; DROP TABLE models; -- \\ \"é{}%s"
 
 
@@ -121,6 +123,7 @@ def test_the_requests_of_a_claimant_that_has_ended_are_released_together(store, 
 
 
 def test_a_row_with_the_monitors_name_alone_is_a_request(store, now):
+    store.monitors.register(["pump"])
     with writing(store.engine) as connection:
         connection.execute(text("INSERT INTO retrain_requests (monitor) VALUES ('pump')"))
     (request,) = store.requests.page(RequestQuery("pump"))
@@ -129,7 +132,48 @@ def test_a_row_with_the_monitors_name_alone_is_a_request(store, now):
     assert store.requests.claim("pump", now, LEASE).id == request.id
 
 
+def test_the_database_refuses_a_request_for_a_monitor_that_the_store_does_not_have(store):
+    store.monitors.register(["pump"])
+    for monitor in ("pmup", "PUMP", "", HOSTILE):
+        with (
+            pytest.raises(StoreError, match="There is no monitor of this name in the store"),
+            writing(store.engine) as c,
+        ):
+            c.execute(text("INSERT INTO retrain_requests (monitor) VALUES (:monitor)"), {"monitor": monitor})
+    assert states(store, None) == {}
+
+
+def test_the_database_refuses_a_flood_of_requests_for_one_monitor_and_accepts_those_for_others(store):
+    store.monitors.register(["pump", "boiler"])
+    with (
+        pytest.raises(StoreError, match=f"has had {MAX_REQUESTS_PER_HOUR} retrain requests"),
+        writing(store.engine) as c,
+    ):
+        c.execute(text("INSERT INTO retrain_requests (monitor) " + ROWS.format("'pump'", 10_000)))
+    with writing(store.engine) as connection:
+        connection.execute(
+            text("INSERT INTO retrain_requests (monitor) " + ROWS.format("'pump'", MAX_REQUESTS_PER_HOUR))
+        )
+        connection.execute(text("INSERT INTO retrain_requests (monitor) VALUES ('boiler')"))
+    with pytest.raises(TooManyRequests, match="Monitor 'pump' has had"):
+        store.requests.add("pump", "api", datetime.now(UTC))
+
+
+def test_requests_of_an_earlier_version_for_unknown_monitors_fail_in_small_transactions(store, now):
+    with writing(store.engine) as connection:
+        drop_guard(connection)
+        connection.execute(text("INSERT INTO retrain_requests (monitor) " + ROWS.format("'x' || n", 10_000)))
+    transactions = []
+    event.listen(store.engine, "commit", transactions.append)
+    assert store.requests.fail_unknown(["pump"], now) == 10_000
+    assert len(transactions) >= 10
+    (request,) = store.requests.page(RequestQuery("x7"))
+    assert (request.state, request.message) == ("failed", str(NoSuchMonitor("x7", ["pump"])))
+    assert store.requests.fail_unknown(["pump"], now) == 0
+
+
 def test_a_row_set_to_running_by_hand_is_no_training(store, now):
+    store.monitors.register(["pump"])
     with writing(store.engine) as connection:
         connection.execute(text("INSERT INTO retrain_requests (monitor, state) VALUES ('pump', 'running')"))
     assert store.requests.has_claimable(["pump"], now)

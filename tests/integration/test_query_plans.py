@@ -1,0 +1,93 @@
+"""Status, metrics and feedback read millions of flagged rows through an index, or not at all."""
+
+import re
+
+import pytest
+from sqlalchemy import event, insert
+
+from jobs.databases import reading, writing
+from jobs.store.overviews import Overviews
+from schemas.tables import anomalies, batches, incidents
+from tests.watched_table import MODEL
+
+LARGE = ("anomalies", "batches", "runs", "events")
+
+
+def fill(store, now):
+    """Insert 4,000 flagged rows in 400 incidents, of which few have a label or are open, and gather statistics."""
+    monitor = {"monitor": "pump"}
+    model_id = store.models.add("pump", MODEL, now, promote=True)
+    batch = monitor | {"state": "done", "planned_at": now, "model_id": model_id, "records": 9, "anomalies": 1}
+    incident = monitor | {"start_time": now, "end_time": now, "peak_time": now, "peak_score": 1.0, "records": 10}
+    incident |= {"peak_severity": 1.0, "causes": [], "opened_at": now, "updated_at": now}
+    anomaly = monitor | {"anomaly_score": 1.0, "p_value": 0.1, "severity": 1.0, "threshold": 1.0, "attribution": []}
+    anomaly |= {"model_id": model_id, "batch_id": 1, "flagged_at": now, "record_time": now}
+    with writing(store.engine) as connection:
+        batch_rows = [batch | {"after_key": f"[{n}]", "upto_key": f"[{n + 1}]"} for n in range(1000)]
+        connection.execute(insert(batches), batch_rows)
+        states = ["open" if n < 2 else "ended" for n in range(400)]
+        connection.execute(insert(incidents), [incident | {"state": state} for state in states])
+        labels = ["confirmed" if n < 3 else "open" for n in range(4000)]
+        rows = [anomaly | {"record_key": str(n), "incident_id": n // 10 + 1, "label": labels[n]} for n in range(4000)]
+        connection.execute(insert(anomalies), rows)
+    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("ANALYZE" if store.engine.dialect.name == "sqlite" else "VACUUM ANALYZE")
+
+
+@pytest.fixture
+def plans(store, now):
+    """Return a function that runs a query of the store and returns the plan of each of its statements."""
+
+    fill(store, now)
+
+    def explain(query):
+        executed = []
+        listener = (
+            "before_cursor_execute",
+            lambda _c, _cursor, sql, parameters, *_: executed.append((sql, parameters)),
+        )
+        event.listen(store.engine, *listener)
+        query()
+        event.remove(store.engine, *listener)
+        return [
+            plan for sql, parameters in executed if sql.lstrip().startswith("SELECT") for plan in one(sql, parameters)
+        ]
+
+    def one(sql, parameters):
+        is_sqlite = store.engine.dialect.name == "sqlite"
+        with reading(store.engine) as connection:
+            if not is_sqlite:
+                connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # the tables are small
+            rows = connection.exec_driver_sql(f"EXPLAIN {'QUERY PLAN ' if is_sqlite else ''}{sql}", parameters)
+            yield sql, "\n".join(str(row[-1]) for row in rows)
+
+    return explain
+
+
+def scans(plans):
+    """Return the plans that read every row of a large table."""
+    whole = re.compile(rf"Seq Scan on ({'|'.join(LARGE)})\b|SCAN ({'|'.join(LARGE)})(?! USING)")
+    return [plan for plan in plans if whole.search(plan[1])]
+
+
+def test_the_status_reads_no_whole_table(store, plans, now):
+    assert scans(plans(lambda: Overviews(store.engine).get("pump", now))) == []
+
+
+def test_the_totals_of_the_ledger_are_read_from_an_index_alone(store, plans):
+    (totals,) = [plan for sql, plan in plans(lambda: store.runs.status("pump")) if "late_records" in sql]
+    assert "ix_batches_totals" in totals
+
+
+def test_metrics_read_labels_from_the_index_of_labelled_rows(store, plans, now):
+    explained = plans(lambda: store.metrics.read(["pump", "fan"], now))
+    assert scans(explained) == []
+    assert any("ix_anomalies_labelled" in plan for _, plan in explained)
+
+
+def test_feedback_for_a_training_starts_from_the_labelled_rows(store, plans):
+    explained = plans(lambda: store.feedback.read("pump"))
+    assert scans(explained) == []
+    used = {index for _, plan in explained for index in re.findall(r"ix_anomalies_labelled(?:_at)?", plan)}
+    assert used == {"ix_anomalies_labelled", "ix_anomalies_labelled_at"}
+    assert set(store.feedback.read("pump").labels) == {"0", "1", "2"}
