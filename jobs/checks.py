@@ -202,7 +202,7 @@ def _normal_records(source: Source, monitor: MonitorConfig, watched: WatchedTabl
         yield Finding(
             "error",
             f"`normal` is {monitor.normal!r}, and {str(exc)[0].lower()}{str(exc)[1:]} It is a condition in the "
-            "database's own SQL; put a name with capitals or spaces in double quotes.",
+            f"database's own SQL; {watched.dialect.quoting_advice}.",
         )
         return
     if is_conformal and count < needed:

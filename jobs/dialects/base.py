@@ -1,7 +1,7 @@
 """The generic dialect: plain SQL for any database that SQLAlchemy has a driver for."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -31,6 +31,7 @@ from sqlalchemy import (
     select,
     text,
     true,
+    tuple_,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -212,6 +213,9 @@ class Dialect:
                 indexes.append(Index(tuple(name or "" for name in item["column_names"]), bool(item["unique"])))
         return tuple(indexes)
 
+    quoting_advice: ClassVar[str] = "put a name with capitals or spaces in double quotes"
+    """How a condition in the configuration writes a name that is not plain."""
+
     # Reading records
 
     def open_reader(self, engine: Engine) -> Reader | None:  # noqa: ARG002
@@ -240,6 +244,19 @@ class Dialect:
         """
         of_group = select(*columns).select_from(rows).where(is_in_group).offset(0).lateral("plumbline_row")
         return select(*of_group.c, *groups.c).select_from(groups.join(of_group, true()))
+
+    def compares(
+        self,
+        comparison: Callable[[Any, Any], ColumnElement[bool]],
+        columns: Sequence[ColumnElement[Any]],
+        values: Sequence[ColumnElement[Any]],
+    ) -> ColumnElement[bool]:
+        """Return the condition that a key compares with another as a whole, such as by `operator.gt`."""
+        return comparison(_row(columns), _row(values))
+
+    def is_same_text(self, left: ColumnElement[Any], right: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Return the condition that two texts are equal, character by character."""
+        return left == right
 
     # Times
 
@@ -304,6 +321,16 @@ class Dialect:
     numbered_table_options: ClassVar[Mapping[str, Any]] = {}
     """Options of a table whose records the database numbers, so that it never reuses a number."""
 
+    new_table_options: ClassVar[Mapping[str, Any]] = {}
+    """Options of a table that is created for records."""
+
+    def max_value_bytes(self, connection: Connection) -> int | None:  # noqa: ARG002
+        """Return the size of the largest binary value that a statement can carry; None if there is no limit."""
+        return None
+
+    def prepare_tables(self, connection: Connection, names: Sequence[str]) -> None:
+        """Adapt the named tables of the store after a migration, if the database needs it."""
+
     def insert_rows(
         self, connection: Connection, table: Table, names: Sequence[str], rows: Iterable[Sequence[Any]]
     ) -> None:
@@ -327,6 +354,10 @@ class Dialect:
 
     def allow_reads_while_writing(self, engine: Engine) -> None:
         """Let readers of the store continue while one process writes."""
+
+
+def _row(parts: Sequence[ColumnElement[Any]]) -> ColumnElement[Any]:
+    return parts[0] if len(parts) == 1 else tuple_(*parts)
 
 
 def _chunks(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:

@@ -189,9 +189,10 @@ def _table(table: str, kinds: Kinds, key: str, dialect: Dialect) -> sa.Table:
         for column, kind in kinds.items()
     ]
     if key in kinds:
-        return sa.Table(name, sa.MetaData(), *columns, schema=schema)
+        return sa.Table(name, sa.MetaData(), *columns, schema=schema, **dialect.new_table_options)
     number = sa.Column(key, BigId, primary_key=True)
-    return sa.Table(name, sa.MetaData(), number, *columns, schema=schema, **dialect.numbered_table_options)
+    options = {**dialect.new_table_options, **dialect.numbered_table_options}
+    return sa.Table(name, sa.MetaData(), number, *columns, schema=schema, **options)
 
 
 def _key_type(kind: pa.DataType, dialect: Dialect) -> TypeEngine[Any]:

@@ -7,9 +7,10 @@ from operator import eq
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, and_, insert, or_, select, update
+from sqlalchemy import Connection, Engine, and_, or_, select, update
 
 from jobs.databases import reading, writing
+from jobs.store.numbering import insert_numbered
 from jobs.store.paging import read_page
 from schemas.errors import LostRequest, NoSuchMonitor
 from schemas.tables import models, retrain_requests
@@ -158,7 +159,7 @@ class RetrainRequests:
 def add_request(connection: Connection, monitor: str, reason: str, at: datetime) -> int:
     """Insert a request in the open transaction, and return its id."""
     row = {"monitor": monitor, "reason": reason, "requested_at": at, "state": "pending"}
-    return int(connection.execute(insert(retrain_requests).values(row).returning(retrain_requests.c.id)).scalar_one())
+    return insert_numbered(connection, retrain_requests, row)
 
 
 def serve_request(connection: Connection, claim: ClaimedRequest, model_id: int, message: str, at: datetime) -> None:
