@@ -273,9 +273,9 @@ class Dialect:
         return and_(time >= literal_column(first, Text()), time < literal_column(end, Text()))
 
     def is_later(self, time: ColumnElement[Any], moment: datetime, *, is_zoned: bool) -> ColumnElement[bool]:
-        """Return the condition that a time is past a moment; columns without a zone hold UTC."""
+        """Return the condition that a time is valid and past a moment; columns without a zone hold UTC."""
         bound = moment if is_zoned else moment.astimezone(UTC).replace(tzinfo=None)
-        return time > bindparam(None, bound, type_=DateTime(timezone=is_zoned))
+        return and_(time > bindparam(None, bound, type_=DateTime(timezone=is_zoned)), self.is_valid_time(time))
 
     has_grid_of_time: ClassVar[bool] = False
     """Whether `resample` works: some column has `epoch_times`."""
@@ -288,6 +288,18 @@ class Dialect:
         family: Family,  # noqa: ARG002
     ) -> EpochTimes | None:
         """Return the times of a column as seconds since 1970; None if the database or the type has no such form."""
+        return None
+
+    def is_no_time(self, time: ColumnElement[Any]) -> ColumnElement[bool] | None:  # noqa: ARG002
+        """Return the condition for values that are not read as times; None if the type of the column rules them out."""
+        return None
+
+    def time_advice(self, value: Any) -> str:  # noqa: ARG002
+        """Return what to do about values that are not read as times, for one of them."""
+        return "Correct them, or convert the column in a query"
+
+    def is_foreign_time(self, time: ColumnElement[Any]) -> ColumnElement[bool] | None:  # noqa: ARG002
+        """Return the condition for times that the database's own functions do not read; None if there are none."""
         return None
 
     def written_form(self, time: ColumnElement[Any]) -> tuple[ColumnElement[Any], ...] | None:  # noqa: ARG002

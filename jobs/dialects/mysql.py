@@ -82,8 +82,8 @@ class MySQL(Dialect):
         (
             r"max_allowed_packet|gone away|lost connection",
             (
-                "Check that the server is running. If a value is larger than max_allowed_packet, raise the limit: SET GLOBAL "
-                "max_allowed_packet = 268435456, and the same under [mysqld] in the server's configuration"
+                "Check that the server is running. If a value is larger than max_allowed_packet, raise the limit: "
+                "SET GLOBAL max_allowed_packet = 268435456, and the same under [mysqld] in the server's configuration"
             ),
         ),
         (r"deadlock|lock wait timeout", "Another program held the same rows; try again"),

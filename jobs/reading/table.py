@@ -107,7 +107,7 @@ class WatchedTable:
     def is_later(self, time: ColumnElement[Any], moment: datetime) -> ColumnElement[bool]:
         """Return the condition that a time is valid and past a moment; columns without a zone hold UTC."""
         is_zoned = self.columns[time.key or ""].family == "instant"
-        return and_(self.dialect.is_later(time, moment, is_zoned=is_zoned), self.dialect.is_valid_time(time))
+        return self.dialect.is_later(time, moment, is_zoned=is_zoned)
 
     def _compares(
         self, comparison: Callable[[Any, Any], ColumnElement[bool]], columns: Sequence[ColumnElement[Any]], key: Key

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype, is_bool_dtype, is_datetime64_any_dtype, is_float_dtype, is_integer_dtype
 
-from jobs.dialects import END_OF_VALID_TIMES, FIRST_VALID_TIME
+from jobs.dialects import END_OF_VALID_TIMES, FIRST_VALID_TIME, read_times
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.keys import MAX_ENTITY_LENGTH, MAX_KEY_LENGTH, Key, dump_key, key_label
@@ -126,7 +126,7 @@ def timestamp(series: "pd.Series[Any]") -> "pd.Series[Any]":
     """Return times in UTC to the microsecond, missing if they are not valid; times without a zone are UTC."""
     if infer_dtype(series, skipna=True) in _NUMBERS:
         raise _Unfit(series, series.notna(), "a time")
-    times = pd.to_datetime(series, utc=True, errors="coerce", format="ISO8601")
+    times = read_times(series)
     is_unfit = times.isna() & series.notna()
     if is_unfit.any():
         raise _Unfit(series, is_unfit, "a time")
