@@ -107,7 +107,7 @@ def mariadb_url(empty_mariadb):
 _ADDRESSES = {"sqlite": "sqlite_url", "postgresql": "postgres_url", "mariadb": "mariadb_url"}
 
 
-@pytest.fixture(params=["mariadb"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request):
     """Address of an empty database: each test runs on SQLite and on PostgreSQL, and `on_mariadb_too` on MariaDB."""
     return request.getfixturevalue(_ADDRESSES[request.param])

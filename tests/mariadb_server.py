@@ -7,6 +7,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from sqlalchemy import URL
 
 from tests.chaos.waiting import until
@@ -25,6 +26,8 @@ HOSTILE = (
 )
 CHEAP = ("--skip-networking", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M", "--skip-log-bin")
 CHEAP += ("--innodb-log-file-size=16M", "--performance-schema=off")
+
+on_mariadb_too = pytest.mark.parametrize("database_url", ["sqlite", "postgresql", "mariadb"], indirect=True)
 
 
 def missing_programs():

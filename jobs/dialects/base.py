@@ -333,6 +333,10 @@ class Dialect:
     numbered_table_options: ClassVar[Mapping[str, Any]] = {}
     """Options of a table whose records the database numbers, so that it never reuses a number."""
 
+    def created_type(self, reported_type: TypeEngine[Any]) -> TypeEngine[Any]:
+        """Return the type that a column was created with, for a type that the database reports."""
+        return reported_type
+
     new_table_options: ClassVar[Mapping[str, Any]] = {}
     """Options of a table that is created for records."""
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import (
     URL,
+    Boolean,
     ColumnElement,
     Connection,
     DateTime,
@@ -52,13 +53,15 @@ _MICROSECONDS = 1_000_000
 _PACKET_OVERHEAD_BYTES = 65_536  # of the statement around a value
 _MAX_VALUE_BYTES = 16 * 2**20
 
-# The numbers by which the protocol names the types of a result. Texts and bytes share theirs, so they have none here.
+# The numbers by which the protocol names the types of a result; bytes share those of texts.
 _TYPES_BY_NUMBER = {
     **dict.fromkeys((1, 2, 3, 8, 9), "bigint"),
     **dict.fromkeys((4, 5), "double"),
     **dict.fromkeys((0, 246), "decimal"),
     **dict.fromkeys((7, 12), "datetime"),
     **dict.fromkeys((10, 14), "date"),
+    **dict.fromkeys((15, 253, 254), "varchar"),
+    **dict.fromkeys((249, 250, 251, 252), "text"),
     11: "time",
     13: "year",
     16: "bit",
@@ -220,6 +223,11 @@ class MySQL(Dialect):
         return written if family == "integer" else func.json_quote(written, type_=String())
 
     # Writing
+
+    def created_type(self, reported_type: TypeEngine[Any]) -> TypeEngine[Any]:
+        """Return a boolean for a tinyint(1)."""
+        is_boolean = isinstance(reported_type, mysql.TINYINT) and reported_type.display_width == 1
+        return Boolean() if is_boolean else reported_type
 
     def max_value_bytes(self, connection: Connection) -> int | None:
         """Return what a statement surely carries: a driver may write each byte as two."""

@@ -14,7 +14,8 @@ _TABLES = text("SELECT table_name, table_collation FROM information_schema.table
 _COLUMNS = text(
     "SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns "
     "WHERE table_schema = DATABASE() AND table_name IN :names "
-    "AND (data_type = 'text' OR (data_type = 'datetime' AND datetime_precision < 6)) ORDER BY 1, ordinal_position"
+    "AND (data_type = 'text' OR (data_type = 'mediumtext' AND collation_name <> :exact) "
+    "OR (data_type = 'datetime' AND datetime_precision < 6)) ORDER BY 1, ordinal_position"
 ).bindparams(bindparam("names", expanding=True))
 _COLLATIONS = text("SELECT collation_name FROM information_schema.collations WHERE character_set_name = 'utf8mb4'")
 
@@ -26,7 +27,7 @@ def exact_tables(connection: Connection, names: Sequence[str]) -> None:
     """Change the named tables that exist: exact comparison of texts, long texts, and times with microseconds in UTC."""
     collations = {name: collation for name, collation in connection.execute(_TABLES) if name in names}
     exact, changes = _exact_collation(connection), defaultdict[str, list[str]](list)
-    for column in connection.execute(_COLUMNS, {"names": [*collations, ""]}):
+    for column in connection.execute(_COLUMNS, {"names": [*collations, ""], "exact": exact}):
         changes[column[0]].append(_exact_column(column, exact))
     for name, collation in collations.items():
         if collation != exact:

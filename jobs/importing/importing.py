@@ -116,7 +116,9 @@ def _existing_columns(engine: sa.Engine, table: str) -> Existing:
         inspector = sa.inspect(connection)
         if not inspector.has_table(name, schema):
             return {}
-        return {column["name"]: column for column in inspector.get_columns(name, schema)}
+        created = dialect_of(engine).created_type
+        columns = inspector.get_columns(name, schema)
+        return {column["name"]: {**column, "type": created(column["type"])} for column in columns}
 
 
 def _split(table: str) -> tuple[str | None, str]:
