@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from sqlalchemy import Connection
 
 from jobs.databases import open_engine, writing
+from jobs.dialects import dialect_of
 from schemas.tables import VERSION_TABLE, metadata
 from schemas.views import create_views, drop_views
 
@@ -32,6 +33,7 @@ def migrate(connection: Connection) -> None:
     script_head = context.script.get_current_head()
     drop_views(connection)
     context.run_migrations()
+    dialect_of(connection).prepare_tables(connection, [*metadata.tables])
     if context.get_context().get_current_revision() == script_head:
         create_views(connection)
 

@@ -2,13 +2,13 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 import pandas as pd
-from sqlalchemy import Column, Connection, MetaData, Select, String, Table, cast, func, select
+from sqlalchemy import Column, ColumnElement, Connection, MetaData, Select, String, Subquery, Table, cast, func, select
 from sqlalchemy import Index as SqlIndex
 from sqlalchemy.schema import CreateIndex
 
@@ -53,6 +53,7 @@ def check_monitor(name: str, monitor: MonitorConfig, source: Source) -> list[Fin
         with reading(source.engine, SourceError) as connection:
             problems += _keys(connection, monitor, watched)
             problems += _records(connection, monitor, watched)
+            problems += _unread_times(connection, monitor, watched)
             problems += _time_forms(connection, monitor, watched)
             problems += _key_index(connection, monitor, watched)
         if not _has_error(problems):
@@ -182,8 +183,7 @@ def _keys(connection: Connection, monitor: MonitorConfig, watched: WatchedTable)
             yield Finding("error", f"Column {column.key!r} in the key is null in a record. Choose a key without nulls.")
     if any(index.is_unique and set(index.columns) <= set(monitor.key) for index in watched.indexes or ()):
         return
-    newest = select(*watched.key_columns()).where(watched.after(None)).order_by(*watched.order(newest_first=True))
-    keys = newest.limit(_MAX_KEYS_CHECKED).subquery("newest")
+    keys = _newest(watched)
     repeated = select(*keys.c).group_by(*keys.c).having(func.count() > 1).limit(1)
     duplicate = connection.execute(repeated).first()
     if duplicate is not None:
@@ -218,7 +218,7 @@ def _normal_records(source: Source, monitor: MonitorConfig, watched: WatchedTabl
         yield Finding(
             "error",
             f"`normal` is {monitor.normal!r}, and {str(exc)[0].lower()}{str(exc)[1:]} It is a condition in the "
-            "database's own SQL; put a name with capitals or spaces in double quotes.",
+            f"database's own SQL; {watched.dialect.quoting_advice}.",
         )
         return
     if is_conformal and count < needed:
@@ -236,6 +236,45 @@ def _normal_count(monitor: MonitorConfig, watched: WatchedTable) -> Select[Any]:
     if monitor.normal is not None:
         normal = normal.where(raw_sql(f"({monitor.normal}\n)"))
     return select(func.count()).select_from(normal.subquery("normal_records"))
+
+
+def _unread_times(connection: Connection, monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
+    """Report values among the newest that are no times, and times that only Plumbline reads."""
+    dialect = watched.dialect
+    for name in dict.fromkeys((monitor.time, *monitor.features.holding("time"))):
+        if name is None:
+            continue
+        newest, columns = _newest(watched, name), (name, *watched.key)
+        if (example := _example(connection, newest, columns, dialect.is_no_time(newest.c[name]))) is not None:
+            value, *key = example
+            yield Finding(
+                "warning",
+                f"Column {name!r} holds {value!r}, which is not read as a time, in the record with the key "
+                f"{key_label(tuple(key))}. {dialect.time_advice(value)}.",
+            )
+        if (example := _example(connection, newest, columns, dialect.is_foreign_time(newest.c[name]))) is not None:
+            yield Finding(
+                "warning",
+                f"Column {name!r} holds times such as {example[0]!r}, which Plumbline reads and the functions of "
+                f"{dialect.title} do not, so that conditions and dashboards may miss them. "
+                "Write times like '2026-01-31 08:00:00', in UTC.",
+            )
+
+
+def _newest(watched: WatchedTable, *names: str) -> Subquery:
+    """Return the keys and columns of the newest records, as many as are checked."""
+    columns = dict.fromkeys((*names, *watched.key))
+    newest = select(*(watched.records.c[name] for name in columns)).where(watched.after(None))
+    return newest.order_by(*watched.order(newest_first=True)).limit(_MAX_KEYS_CHECKED).subquery("newest")
+
+
+def _example(
+    connection: Connection, newest: Subquery, names: Sequence[str], condition: ColumnElement[bool] | None
+) -> Sequence[Any] | None:
+    """Return columns of the first record that meets a condition, or None."""
+    if condition is None:
+        return None
+    return connection.execute(select(*(newest.c[name] for name in names)).where(condition).limit(1)).first()
 
 
 def _time_forms(connection: Connection, monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """The store's tables. Alembic reads this metadata, and only `jobs.store` queries the tables."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -26,6 +27,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.types import TypeEngine
 
 metadata = MetaData(
     naming_convention={
@@ -44,6 +47,11 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return a type with microseconds; MySQL's own default has seconds."""
+        is_cut = dialect.name in {"mysql", "mariadb"}
+        return dialect.type_descriptor(mysql.DATETIME(fsp=6) if is_cut else DateTime(timezone=True))
+
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Return the time in UTC, and refuse naive times."""
         if value is None:
@@ -61,11 +69,17 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
+@compiles(Text, "mysql")
+@compiles(Text, "mariadb")
+def _long_text(_element: Text, _compiler: object, **_: object) -> str:
+    return "MEDIUMTEXT"  # TEXT ends at 64 KiB there
+
+
 Json = JSON().with_variant(postgresql.JSONB(), "postgresql")
 Blob = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only in INTEGER columns
 
-REVISION = "0007"  # of this schema; the store checks it without loading Alembic
+REVISION = "0008"  # of this schema; the store checks it without loading Alembic
 VERSION_TABLE = "plumbline_version"  # not Alembic's own name: the database may use Alembic itself
 
 models = Table(
@@ -86,6 +100,15 @@ models = Table(
     Column("pruned_at", UtcDateTime),  # when its artifact was deleted; the row stays for the rows that name it
     CheckConstraint("state IN ('champion', 'challenger', 'retired')", name="state"),
     Index("ix_models_monitor_state", "monitor", "state"),
+)
+
+# The rest of an artifact that is larger than one statement of the database can carry.
+artifact_parts = Table(
+    "artifact_parts",
+    metadata,
+    Column("model_id", Integer, ForeignKey("models.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("bytes", Blob, nullable=False),
 )
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import NullPool, create_engine, make_url
 from jobs.app import open_store
 from jobs.databases import open_engine
 from jobs.store import migrations
+from tests import mariadb_server
 
 _NUMBERS = itertools.count()
 
@@ -69,10 +70,47 @@ def sqlite_url(tmp_path):
     return SecretStr(f"sqlite:///{tmp_path / 'plumbline.db'}")
 
 
+@pytest.fixture(scope="session")
+def mariadb():
+    """Address of a MariaDB server of this test session."""
+    missing = mariadb_server.missing_programs()
+    if missing:
+        pytest.skip(f"MariaDB is not installed, {', '.join(missing)} missing: {mariadb_server.HOW_TO_INSTALL}")
+    with mariadb_server.running() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def empty_mariadb(mariadb):
+    """Context manager that creates an empty database in MariaDB and drops it."""
+    admin = create_engine(mariadb, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+
+    @contextmanager
+    def make():
+        name = f"test_{next(_NUMBERS)}"
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        yield SecretStr(mariadb.set(database=name).render_as_string(hide_password=False))
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name}")
+
+    return make
+
+
+@pytest.fixture
+def mariadb_url(empty_mariadb):
+    """Address of an empty database in MariaDB, dropped after the test."""
+    with empty_mariadb() as url:
+        yield url
+
+
+_ADDRESSES = {"sqlite": "sqlite_url", "postgresql": "postgres_url", "mariadb": "mariadb_url"}
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request):
-    """Address of an empty database: each test runs on SQLite and on PostgreSQL."""
-    return request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    """Address of an empty database: each test runs on SQLite and on PostgreSQL, and `on_mariadb_too` on MariaDB."""
+    return request.getfixturevalue(_ADDRESSES[request.param])
 
 
 @pytest.fixture

@@ -10,8 +10,19 @@ from jobs.dialects.base import END_OF_VALID_TIMES, FIRST_VALID_TIME, Dialect, Ep
 from jobs.dialects.mysql import MySQL
 from jobs.dialects.postgresql import PostgreSQL
 from jobs.dialects.sqlite import SQLite
+from jobs.dialects.time_texts import read_times
 
-__all__ = ["END_OF_VALID_TIMES", "FIRST_VALID_TIME", "Dialect", "EpochTimes", "Family", "Index", "Reader", "dialect_of"]
+__all__ = [
+    "END_OF_VALID_TIMES",
+    "FIRST_VALID_TIME",
+    "Dialect",
+    "EpochTimes",
+    "Family",
+    "Index",
+    "Reader",
+    "dialect_of",
+    "read_times",
+]
 
 _DIALECTS: dict[str, type[Dialect]] = {
     "sqlite": SQLite,

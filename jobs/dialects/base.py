@@ -1,7 +1,7 @@
 """The generic dialect: plain SQL for any database that SQLAlchemy has a driver for."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -31,6 +31,7 @@ from sqlalchemy import (
     select,
     text,
     true,
+    tuple_,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -222,6 +223,9 @@ class Dialect:
                 indexes.append(Index(tuple(name or "" for name in item["column_names"]), bool(item["unique"])))
         return tuple(indexes)
 
+    quoting_advice: ClassVar[str] = "put a name with capitals or spaces in double quotes"
+    """How a condition in the configuration writes a name that is not plain."""
+
     # Reading records
 
     def open_reader(self, engine: Engine) -> Reader | None:  # noqa: ARG002
@@ -259,6 +263,19 @@ class Dialect:
         of_group = select(*columns).select_from(rows).where(is_in_group).offset(0).lateral("plumbline_row")
         return select(*of_group.c, *groups.c).select_from(groups.join(of_group, true()))
 
+    def compares(
+        self,
+        comparison: Callable[[Any, Any], ColumnElement[bool]],
+        columns: Sequence[ColumnElement[Any]],
+        values: Sequence[ColumnElement[Any]],
+    ) -> ColumnElement[bool]:
+        """Return the condition that a key compares with another as a whole, such as by `operator.gt`."""
+        return comparison(_row(columns), _row(values))
+
+    def is_same_text(self, left: ColumnElement[Any], right: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Return the condition that two texts are equal, character by character."""
+        return left == right
+
     # Times
 
     midnight: ClassVar[str] = ""
@@ -274,9 +291,9 @@ class Dialect:
         return and_(time >= literal_column(first, Text()), time < literal_column(end, Text()))
 
     def is_later(self, time: ColumnElement[Any], moment: datetime, *, is_zoned: bool) -> ColumnElement[bool]:
-        """Return the condition that a time is past a moment; columns without a zone hold UTC."""
+        """Return the condition that a time is valid and past a moment; columns without a zone hold UTC."""
         bound = moment if is_zoned else moment.astimezone(UTC).replace(tzinfo=None)
-        return time > bindparam(None, bound, type_=DateTime(timezone=is_zoned))
+        return and_(time > bindparam(None, bound, type_=DateTime(timezone=is_zoned)), self.is_valid_time(time))
 
     has_grid_of_time: ClassVar[bool] = False
     """Whether `resample` works: some column has `epoch_times`."""
@@ -289,6 +306,18 @@ class Dialect:
         family: Family,  # noqa: ARG002
     ) -> EpochTimes | None:
         """Return the times of a column as seconds since 1970; None if the database or the type has no such form."""
+        return None
+
+    def is_no_time(self, time: ColumnElement[Any]) -> ColumnElement[bool] | None:  # noqa: ARG002
+        """Return the condition for values that are not read as times; None if the type of the column rules them out."""
+        return None
+
+    def time_advice(self, value: Any) -> str:  # noqa: ARG002
+        """Return what to do about values that are not read as times, for one of them."""
+        return "Correct them, or convert the column in a query"
+
+    def is_foreign_time(self, time: ColumnElement[Any]) -> ColumnElement[bool] | None:  # noqa: ARG002
+        """Return the condition for times that the database's own functions do not read; None if there are none."""
         return None
 
     def written_form(self, time: ColumnElement[Any]) -> tuple[ColumnElement[Any], ...] | None:  # noqa: ARG002
@@ -326,6 +355,20 @@ class Dialect:
     numbered_table_options: ClassVar[Mapping[str, Any]] = {}
     """Options of a table whose records the database numbers, so that it never reuses a number."""
 
+    def created_type(self, reported_type: TypeEngine[Any]) -> TypeEngine[Any]:
+        """Return the type that a column was created with, for a type that the database reports."""
+        return reported_type
+
+    new_table_options: ClassVar[Mapping[str, Any]] = {}
+    """Options of a table that is created for records."""
+
+    def max_value_bytes(self, connection: Connection) -> int | None:  # noqa: ARG002
+        """Return the size of the largest binary value that a statement can carry; None if there is no limit."""
+        return None
+
+    def prepare_tables(self, connection: Connection, names: Sequence[str]) -> None:
+        """Adapt the named tables of the store after a migration, if the database needs it."""
+
     def insert_rows(
         self, connection: Connection, table: Table, names: Sequence[str], rows: Iterable[Sequence[Any]]
     ) -> None:
@@ -349,6 +392,10 @@ class Dialect:
 
     def allow_reads_while_writing(self, engine: Engine) -> None:
         """Let readers of the store continue while one process writes."""
+
+
+def _row(parts: Sequence[ColumnElement[Any]]) -> ColumnElement[Any]:
+    return parts[0] if len(parts) == 1 else tuple_(*parts)
 
 
 def _chunks(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:

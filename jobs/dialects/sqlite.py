@@ -4,9 +4,10 @@ SQLite is not read through ADBC, which brings an SQLite of its own: two copies i
 locks if both open the same file, and with them the file.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 from zlib import crc32
@@ -30,15 +31,19 @@ from sqlalchemy import (
     select,
 )
 
-from jobs.dialects.base import CHECKSUM_PRIME, Dialect, EpochTimes, Family
+from jobs.dialects.base import CHECKSUM_PRIME, END_OF_VALID_TIMES, Dialect, EpochTimes, Family
+from jobs.dialects.time_texts import julian_day
 
 _BUSY_SECONDS = 30
 _TEXT_CHECKSUM = "plumbline_text_sum"  # a function that Plumbline adds to each connection
+_JULIAN_DAY = "plumbline_julian_day"  # another: of texts that SQLite does not read
 _READ_ONLY = "plumbline_read_only"
 _UNIX_EPOCH = 2440587.5  # as a Julian day
 _MILLISECONDS_PER_DAY = 86_400_000
 _SECONDS_LENGTH = len("2026-03-01 12:30:00")
 _TIME_OF_DAY_POSITION = len("2026-01-31T")  # of the separator before it
+_MAX_EPOCH_SECONDS = 32_503_680_000  # the year 3000; larger numbers are milliseconds
+_DATE_FIRST = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
 _ZONES = ("Z", "+00:00")
 
 
@@ -76,6 +81,7 @@ class SQLite(Dialect):
             connection.isolation_level = None
             connection.execute("PRAGMA foreign_keys = ON")
             connection.create_function(_TEXT_CHECKSUM, 1, _text_checksum, deterministic=True)
+            connection.create_function(_JULIAN_DAY, 1, julian_day, deterministic=True)
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
@@ -107,8 +113,23 @@ class SQLite(Dialect):
 
     def is_later(self, time: ColumnElement[Any], moment: datetime, *, is_zoned: bool) -> ColumnElement[bool]:  # noqa: ARG002
         """Compare Julian days, as the texts may be in more than one form."""
-        naive = moment.astimezone(UTC).replace(tzinfo=None)
-        return func.julianday(time) > func.julianday(naive.isoformat(sep=" "))
+        day = _julian_day(time)
+        return and_(day > julian_day(moment.isoformat()), day < julian_day(END_OF_VALID_TIMES.isoformat()))
+
+    def is_no_time(self, time: ColumnElement[Any]) -> ColumnElement[bool] | None:
+        """Return the condition for numbers, and for texts in a form that is not read."""
+        return and_(time.is_not(None), getattr(func, _JULIAN_DAY)(time).is_(None))
+
+    def time_advice(self, value: Any) -> str:
+        """Return the conversion of a number of seconds or milliseconds since 1970, or the form that times need."""
+        if not isinstance(value, int | float) and not re.fullmatch(r"\d{9,}(\.\d+)?", str(value)):
+            return "Write times like '2026-01-31 08:00:00', in UTC"
+        divisor = " / 1000.0" if float(value) > _MAX_EPOCH_SECONDS else ""
+        return f"Convert numbers in a `query`: datetime(column{divisor}, 'unixepoch')"
+
+    def is_foreign_time(self, time: ColumnElement[Any]) -> ColumnElement[bool] | None:
+        """Return the condition for texts that are read, but not by SQLite's own functions."""
+        return and_(_own_julian_day(time).is_(None), _julian_day(time).is_not(None))
 
     def epoch_times(self, connection: Connection, records: FromClause, time: str, family: Family) -> EpochTimes | None:  # noqa: ARG002
         """Return times as texts with the separator that the first of them has."""
@@ -125,14 +146,17 @@ class SQLite(Dialect):
         return (kind, length, separator, func.substr(text, -1) == "Z", _utc_offset(time_of_day))
 
     def checksum(self, column: ColumnElement[Any], family: Family) -> ColumnElement[Any] | None:
-        """Return milliseconds of a time, and of another text a CRC."""
+        """Return milliseconds of a time, and of another value that is no integer a CRC."""
         if family == "integer":
             return column % CHECKSUM_PRIME
-        time = cast(func.round((func.julianday(column) - _UNIX_EPOCH) * _MILLISECONDS_PER_DAY), Integer)
-        is_text = and_(func.typeof(column) == "text", time.is_(None))
-        is_integer = func.typeof(column) == "integer"
-        text_checksum = getattr(func, _TEXT_CHECKSUM)(column)
-        return case((is_integer, column % CHECKSUM_PRIME), (is_text, text_checksum), else_=time)
+        time = cast(func.round((_own_julian_day(column) - _UNIX_EPOCH) * _MILLISECONDS_PER_DAY), Integer)
+        kind = func.typeof(column)
+        text = case((kind == "blob", func.hex(column)), else_=cast(column, String))
+        return case(
+            (kind == "integer", column % CHECKSUM_PRIME),
+            (time.is_not(None), time),
+            (kind != "null", getattr(func, _TEXT_CHECKSUM)(text)),
+        )
 
     def key_json(self, column: ColumnElement[Any], family: Family) -> ColumnElement[str]:  # noqa: ARG002
         """Return the value as JSON; times are texts already."""
@@ -188,6 +212,17 @@ class TextTimes:
     def _form(self) -> str:
         """The format of a time in whole seconds."""
         return f"%Y-%m-%d{self.separator}%H:%M:%S"
+
+
+def _own_julian_day(time: ColumnElement[Any]) -> ColumnElement[float]:
+    """Return a date, with or without a time of day, as SQLite reads it: of other texts it takes numbers and names."""
+    is_date = and_(func.typeof(time) == "text", time.op("GLOB")(_DATE_FIRST))
+    return case((is_date, func.julianday(time)))
+
+
+def _julian_day(time: ColumnElement[Any]) -> ColumnElement[float]:
+    """Return a time as the reader of records reads it; null for a value that it does not read."""
+    return func.coalesce(_own_julian_day(time), getattr(func, _JULIAN_DAY)(time))
 
 
 def _text_checksum(text: str) -> int:

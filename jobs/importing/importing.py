@@ -119,7 +119,9 @@ def _existing_columns(engine: sa.Engine, table: str) -> Existing:
         inspector = sa.inspect(connection)
         if not inspector.has_table(name, schema):
             return {}
-        return {column["name"]: column for column in inspector.get_columns(name, schema)}
+        created = dialect_of(engine).created_type
+        columns = inspector.get_columns(name, schema)
+        return {column["name"]: {**column, "type": created(column["type"])} for column in columns}
 
 
 def _split(table: str) -> tuple[str | None, str]:
@@ -195,9 +197,10 @@ def _table(table: str, kinds: Kinds, key: str, dialect: Dialect) -> sa.Table:
         for column, kind in kinds.items()
     ]
     if key in kinds:
-        return sa.Table(name, sa.MetaData(), *columns, schema=schema)
+        return sa.Table(name, sa.MetaData(), *columns, schema=schema, **dialect.new_table_options)
     number = sa.Column(key, BigId, primary_key=True)
-    return sa.Table(name, sa.MetaData(), number, *columns, schema=schema, **dialect.numbered_table_options)
+    options = {**dialect.new_table_options, **dialect.numbered_table_options}
+    return sa.Table(name, sa.MetaData(), number, *columns, schema=schema, **options)
 
 
 def _key_type(kind: pa.DataType, dialect: Dialect) -> TypeEngine[Any]:

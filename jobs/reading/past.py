@@ -35,7 +35,7 @@ class Past:
         past = records.where(table.before(key), table.dialect.is_valid_time(time))
         if monitor.entity is not None:
             entity = table.records.c[monitor.entity]
-            past = past.where(entity == _value_at(key, entity, table))
+            past = past.where(_is_same(entity, _value_at(key, entity, table), table))
         return cls(table, time, past)
 
     def time_of(self, key: Key) -> ScalarSelect[Any]:
@@ -46,6 +46,11 @@ class Past:
         """Return an ORDER BY time and key."""
         time = self.time.desc() if newest_first else self.time
         return [time, *self.table.order(newest_first=newest_first)]
+
+
+def _is_same(column: ColumnElement[Any], value: ColumnElement[Any], table: WatchedTable) -> ColumnElement[bool]:
+    is_text = table.columns[column.key or ""].family == "text"
+    return table.dialect.is_same_text(column, value) if is_text else column == value
 
 
 def _value_at(key: Key, column: ColumnElement[Any], table: WatchedTable) -> ScalarSelect[Any]:

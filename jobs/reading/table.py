@@ -5,7 +5,8 @@ database; `jobs.reading.typed_columns` converts them to the documented ones.
 """
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -35,7 +36,6 @@ from sqlalchemy import (
     inspect,
     or_,
     text,
-    tuple_,
 )
 from sqlalchemy import table as table_clause
 from sqlalchemy.sql import quoted_name
@@ -83,19 +83,20 @@ class WatchedTable:
         """Return the condition for records past a key; for None, that for every record with a key."""
         if key is None:
             return and_(*(column.is_not(None) for column in self.key_columns()))
-        return _row(self.key_columns()) > self._bounds(key)
+        return self._compares(operator.gt, self.key_columns(), key)
 
     def before(self, key: Key, records: FromClause | None = None) -> ColumnElement[bool]:
         """Return the condition for records below a key."""
-        return _row(self.key_columns(records)) < self._bounds(key)
+        return self._compares(operator.lt, self.key_columns(records), key)
 
     def within(self, key_range: KeyRange) -> ColumnElement[bool]:
         """Return the condition for the records of a key range."""
-        return and_(self.after(key_range.after), _row(self.key_columns()) <= self._bounds(key_range.upto))
+        upto = self._compares(operator.le, self.key_columns(), key_range.upto)
+        return and_(self.after(key_range.after), upto)
 
     def between(self, columns: Sequence[ColumnElement[Any]], first: Key, last: Key) -> ColumnElement[bool]:
         """Return the condition that the key in some columns is from a first to a last key, both included."""
-        return and_(_row(columns) >= self._bounds(first), _row(columns) <= self._bounds(last))
+        return and_(self._compares(operator.ge, columns, first), self._compares(operator.le, columns, last))
 
     def among(self, keys: Sequence[Key]) -> ColumnElement[bool]:
         """Return the condition for records that have one of the keys."""
@@ -106,9 +107,6 @@ class WatchedTable:
                 for key in keys
             ),
         )
-
-    def _bounds(self, key: Key) -> ColumnElement[Any]:
-        return _row(self._bound_parts(key))
 
     def _bound_parts(self, key: Key) -> list[ColumnElement[Any]]:
         """Return the parts of a key as the columns of the key compare with them."""
@@ -121,7 +119,12 @@ class WatchedTable:
     def is_later(self, time: ColumnElement[Any], moment: datetime) -> ColumnElement[bool]:
         """Return the condition that a time is valid and past a moment; columns without a zone hold UTC."""
         is_zoned = self.columns[time.key or ""].family == "instant"
-        return and_(self.dialect.is_later(time, moment, is_zoned=is_zoned), self.dialect.is_valid_time(time))
+        return self.dialect.is_later(time, moment, is_zoned=is_zoned)
+
+    def _compares(
+        self, comparison: Callable[[Any, Any], ColumnElement[bool]], columns: Sequence[ColumnElement[Any]], key: Key
+    ) -> ColumnElement[bool]:
+        return self.dialect.compares(comparison, columns, self._bound_parts(key))
 
 
 def describe_table(connection: Connection, name: str, monitor: MonitorConfig) -> WatchedTable:
@@ -231,10 +234,6 @@ def _missing_columns(name: str, place: _Place, missing: Sequence[str], columns: 
         f"Monitor {name!r} names columns that {place} does not have: {', '.join(hints)}. "
         f"It has: {', '.join(columns)}. Correct config.toml."
     )
-
-
-def _row(parts: Sequence[ColumnElement[Any]]) -> ColumnElement[Any]:
-    return parts[0] if len(parts) == 1 else tuple_(*parts)
 
 
 def _bound(part: KeyPart) -> ColumnElement[Any]:

@@ -9,7 +9,7 @@ import pandas as pd
 from pandas.api.types import infer_dtype, is_bool_dtype, is_datetime64_any_dtype, is_float_dtype, is_integer_dtype
 
 from detector.core.category_texts import number_text
-from jobs.dialects import END_OF_VALID_TIMES, FIRST_VALID_TIME
+from jobs.dialects import END_OF_VALID_TIMES, FIRST_VALID_TIME, read_times
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.keys import MAX_ENTITY_LENGTH, MAX_KEY_LENGTH, Key, dump_key, key_label
@@ -153,7 +153,7 @@ def timestamp(series: "pd.Series[Any]") -> "pd.Series[Any]":
     is_other = series.map(pd.api.types.is_list_like) if series.dtype == "object" else series.isna()
     if series.dtype == "object" and is_other.any():
         raise _Unfit(is_other, "a time")
-    times = pd.to_datetime(series, utc=True, errors="coerce", format="ISO8601")
+    times = read_times(series)
     is_unfit = times.isna() & series.notna()
     if is_unfit.any():
         raise _Unfit(is_unfit, "a time")

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, select, update
 from sqlalchemy.exc import IntegrityError
 
 from jobs.databases import reading, writing
+from jobs.store.numbering import insert_numbered
 from jobs.store.paging import columns_of
 from schemas.errors import UsageError
 from schemas.tables import api_keys
@@ -56,7 +57,7 @@ class ApiKeys:
         with writing(self.engine) as connection:
             try:
                 with connection.begin_nested():
-                    return int(connection.execute(insert(api_keys).values(row).returning(api_keys.c.id)).scalar_one())
+                    return insert_numbered(connection, api_keys, row)
             except IntegrityError:
                 msg = f"There is a key named {name!r} already, maybe revoked. Choose another name."
                 raise UsageError(msg) from None

@@ -15,6 +15,7 @@ from jobs.databases import reading, writing
 from jobs.store.batch_result import summed
 from jobs.store.events import EventLog, NewEvent
 from jobs.store.locking import lock_monitor
+from jobs.store.numbering import insert_numbered
 from jobs.store.requests import add_request
 from schemas.tables import batch_profiles, drift_features, drifts, retrain_requests
 
@@ -150,7 +151,7 @@ def _insert(connection: Connection, window: ProfileWindow, drift: "Drift", at: d
         "top_feature": next(iter(drift.psi)),
         "is_drift": drift.is_drift,
     }
-    drift_id = connection.execute(insert(drifts).values(row).returning(drifts.c.id)).scalar_one()
+    drift_id = insert_numbered(connection, drifts, row)
     features = [{"drift_id": drift_id, "feature": name, "psi": psi} for name, psi in drift.psi.items()]
     connection.execute(insert(drift_features), features)
 

@@ -7,11 +7,12 @@ from datetime import datetime
 from operator import eq, ge, lt
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, select, update
 
 from jobs.databases import writing
 from jobs.store.alerts import AlertTexts, add_event_alerts
 from jobs.store.locking import lock_monitor
+from jobs.store.numbering import insert_numbered
 from jobs.store.paging import read_page
 from schemas.tables import events
 
@@ -184,7 +185,7 @@ def _insert(connection: Connection, event: NewEvent, at: datetime, **times: date
         "counts": None if event.counts is None else dict(event.counts),
         "at": at,
     }
-    return int(connection.execute(insert(events).values(row | times).returning(events.c.id)).scalar_one())
+    return insert_numbered(connection, events, row | times)
 
 
 def _is_ongoing(event: NewEvent) -> ColumnElement[bool]:

@@ -9,7 +9,17 @@ from jobs.store.chunks import chunks
 from jobs.store.locking import lock_monitor
 from jobs.store.portions import Deletion, Portions, delete_among
 from jobs.store.retention_limits import RetentionLimits
-from schemas.tables import anomalies, batch_profiles, batches, drifts, models, retrain_requests, scores, trackers
+from schemas.tables import (
+    anomalies,
+    artifact_parts,
+    batch_profiles,
+    batches,
+    drifts,
+    models,
+    retrain_requests,
+    scores,
+    trackers,
+)
 
 _NO_ARTIFACT = b""
 _ENTITIES_PER_TRANSACTION = 50
@@ -72,5 +82,6 @@ def _delete(engine: Engine, limits: RetentionLimits, model_id: int) -> bool:
         is_named = connection.scalar(select(_is_named()).where(is_it))
         if is_named:
             values = {"artifact": _NO_ARTIFACT, "pruned_at": limits.at}
+            connection.execute(delete(artifact_parts).where(artifact_parts.c.model_id.in_(select(c.id).where(is_it))))
             return connection.execute(update(models).where(is_it).values(values)).rowcount > 0
         return connection.execute(delete(models).where(is_it)).rowcount > 0

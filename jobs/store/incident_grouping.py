@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
 from jobs.store.alert_rule import IncidentChange, IncidentRule
 from jobs.store.alerts import AlertTexts
@@ -14,6 +14,7 @@ from jobs.store.chunks import chunks
 from jobs.store.incident_alerts import IncidentAlerts, withdraw_incident_alerts
 from jobs.store.incident_summary import IncidentSummary, merge_nearby, summary_of_record
 from jobs.store.incidents import CURRENT_STATES
+from jobs.store.numbering import insert_numbered
 from jobs.store.paging import columns_of
 from schemas.tables import anomalies, incidents
 
@@ -186,7 +187,7 @@ def _write_one(connection: Connection, refresh: _Refresh, summary: IncidentSumma
     row |= {"state": "open" if _is_open(summary, parts) else "ended", "updated_at": refresh.at}
     if not parts:
         row |= {"monitor": refresh.monitor, "opened_at": refresh.at}
-        return int(connection.execute(insert(incidents).values(row).returning(incidents.c.id)).scalar_one())
+        return insert_numbered(connection, incidents, row)
     incident_id, *merged_ids = (part.id for part in parts)
     connection.execute(update(incidents).where(incidents.c.id == incident_id).values(row))
     _merge(connection, refresh, merged_ids, incident_id)

@@ -39,6 +39,7 @@ from schemas.keys import Key, KeyRange, dump_key, load_key
 from schemas.tables import batches, models, monitors
 
 _START = ""  # the after_key of a table's first batch
+_MAX_CLAIMS_AT_ONCE = 32  # workers that may hold the first batches at the same moment
 _RECOUNTS_PER_AGE = 10  # a batch is recounted when it is older by a tenth of its age
 
 
@@ -151,8 +152,7 @@ class Ledger:
                 lock_monitor(connection, monitor)
                 if connection.scalar(_leased(monitor, at)) is not None:
                     return None
-            claimable = _claimable(monitor, at, in_order=in_order).where(batches.c.id.not_in(exclude))
-            row = connection.execute(claimable).mappings().first()
+            row = _lock_first(connection, _claimable(monitor, at, exclude, in_order=in_order), at)
             if row is None:
                 return None
             attempts = row["attempts"] + 1
@@ -295,13 +295,26 @@ def _leased(monitor: str, at: datetime) -> Select[Any]:
     return select(c.id).where(c.monitor == monitor, c.state == "running", c.lease_until >= at).limit(1)
 
 
-def _claimable(monitor: str, at: datetime, *, in_order: bool) -> Select[Any]:
+def _claimable(monitor: str, at: datetime, exclude: Collection[int], *, in_order: bool) -> Select[tuple[int]]:
+    """Return the select of the ids of batches that can be claimed; new records come before those to rescore."""
     c = batches.c
-    # New records come before those that are rescored. If rows can be locked, a second worker skips this one; SQLite
-    # admits one writer at a time anyway.
     order = (c.finished_at.is_not(None), *([] if in_order else [c.attempts]), c.id)
-    statement = select(batches).where(c.monitor == monitor, _is_free(at)).order_by(*order).limit(1)
-    return statement.with_for_update(skip_locked=True)
+    ids = select(c.id).where(c.monitor == monitor, _is_free(at), c.id.not_in(exclude))
+    return ids.order_by(*order).limit(_MAX_CLAIMS_AT_ONCE)
+
+
+def _lock_first(connection: Connection, ids: Select[tuple[int]], at: datetime) -> RowMapping | None:
+    """Lock the first batch that no other worker is claiming, and return its row; None if there is none.
+
+    One by one, as some databases lock every row that they sort. SQLite admits one writer at a time anyway.
+    """
+    for batch_id in connection.scalars(ids).all():
+        is_claimable = and_(batches.c.id == batch_id, _is_free(at))
+        statement = select(batches).where(is_claimable).with_for_update(skip_locked=True)
+        row = connection.execute(statement).mappings().first()
+        if row is not None:
+            return row
+    return None
 
 
 def _changed_entities(connection: Connection, batch: Batch, result: BatchResult) -> set[str]:

@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, and_, insert, null, select, update
+from sqlalchemy import Connection, Engine, RowMapping, and_, null, select, update
 
 from detector.core.about import About
 from detector.core.comparison import ComparisonReport
 from detector.core.model_card import ModelCard
 from jobs.databases import reading, writing
+from jobs.store.artifacts import read_artifact, split_artifact, write_parts
 from jobs.store.events import EventLog, NewEvent
 from jobs.store.locking import lock_monitor
+from jobs.store.numbering import insert_numbered
 from jobs.store.paging import columns_of
 from jobs.store.requests import ClaimedRequest, serve_request
 from schemas.errors import NoChampion, StoreError, UsageError
@@ -132,7 +134,9 @@ class Models:
             if promote and model.beats is not None and _champion_id(connection, monitor) != model.beats:
                 promote, model = False, _outdated(model)
             row = {**_row(model), "monitor": monitor, "state": "challenger", "created_at": at}
-            model_id = int(connection.execute(insert(models).values(row).returning(models.c.id)).scalar_one())
+            first, *rest = split_artifact(connection, model.blob)
+            model_id = insert_numbered(connection, models, row | {"artifact": first})
+            write_parts(connection, model_id, rest)
             if promote:
                 self._promote(connection, monitor, model_id, at)
             if serves.request is not None:
@@ -166,10 +170,10 @@ class Models:
             UsageError: If there is no such model.
         """
         with reading(self.engine) as connection:
-            blob = connection.scalar(select(models.c.artifact).where(models.c.id == model_id))
+            blob = read_artifact(connection, model_id)
         if blob is None:
             raise _no_model(model_id)
-        return bytes(blob)
+        return blob
 
     def columns(self, model_id: int) -> Mapping[str, Any]:
         """Return the entries of a model's manifest that name what it learned; those that it lacks are None."""
@@ -292,7 +296,6 @@ class Models:
 
 def _row(model: NewModel) -> dict[str, Any]:
     return {
-        "artifact": model.blob,
         "sha256": model.sha256,
         "manifest": model.manifest,
         "card": model.card.to_json(),

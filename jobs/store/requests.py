@@ -7,11 +7,12 @@ from operator import eq
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, func, literal, or_, select, update
 
 from jobs.databases import reading, writing
 from jobs.store.chunks import chunks
 from jobs.store.locking import register_monitor
+from jobs.store.numbering import insert_numbered
 from jobs.store.paging import read_page
 from schemas.errors import LostRequest, NoSuchMonitor, TooManyRequests
 from schemas.request_guard import MAX_REQUESTS_PER_HOUR
@@ -199,7 +200,7 @@ def add_request(connection: Connection, monitor: str, reason: str, at: datetime)
     if (connection.scalar(recent) or 0) >= MAX_REQUESTS_PER_HOUR:
         return None
     row = {"monitor": monitor, "reason": reason, "requested_at": at, "state": "pending"}
-    return int(connection.execute(insert(retrain_requests).values(row).returning(retrain_requests.c.id)).scalar_one())
+    return insert_numbered(connection, retrain_requests, row)
 
 
 def serve_request(connection: Connection, claim: ClaimedRequest, model_id: int, message: str, at: datetime) -> None:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, func, insert, select, update
+from sqlalchemy import Connection, Engine, and_, func, select, update
 
 from jobs.databases import reading, writing
+from jobs.store.numbering import insert_numbered
 from jobs.store.paging import columns_of
 from schemas.keys import Key, load_key
 from schemas.tables import anomalies, batches, models, runs
@@ -81,7 +82,7 @@ class Runs:
         """Record the start of a job, with its scheduled time and its process, and return the id of the run."""
         row = {"monitor": monitor, "kind": kind, "started_at": at, "scheduled_for": scheduled_for, "worker": worker}
         with writing(self.engine) as connection:
-            return int(connection.execute(insert(runs).values(row).returning(runs.c.id)).scalar_one())
+            return insert_numbered(connection, runs, row)
 
     def finish(
         self, run_id: int, outcome: str, message: str | None, counts: Mapping[str, Any] | None, at: datetime

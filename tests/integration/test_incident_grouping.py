@@ -19,6 +19,7 @@ from schemas.frames import Cause, Explanation
 from schemas.keys import KeyRange
 from schemas.tables import anomalies, incidents
 from tests.flagged_rows import GAP, MINUTE, RULE, START, FlaggedRows
+from tests.mariadb_server import on_mariadb_too
 
 PUMPS = ("pump-1", "o'hara; DROP\n\"é", None)
 
@@ -106,6 +107,7 @@ def test_a_batch_boundary_does_not_split_an_incident(rows):
     assert rows.spans() == [(0, 26, 4), (42, 42, 1)]
 
 
+@on_mariadb_too
 def test_a_late_record_extends_and_joins(rows):
     rows.add(0)
     rows.add(30)
@@ -237,6 +239,7 @@ def test_incidents_and_alerts_are_written_with_the_batch_or_not_at_all(store, ba
     assert store.outbox.due_channels(now) == ["ops"]
 
 
+@on_mariadb_too
 def test_batches_finished_at_the_same_time_make_one_incident(store, batch_of, now):
     batches_ = [batch_of(number) for number in range(6)]
 

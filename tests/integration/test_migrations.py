@@ -11,6 +11,7 @@ from jobs.databases import open_engine, writing
 from jobs.store import migrations
 from schemas.errors import StoreError, UsageError
 from schemas.tables import REVISION, metadata
+from tests.mariadb_server import on_mariadb_too
 
 REVISIONS = [f"{number:04}" for number in range(1, int(REVISION) + 1)]
 VIEWS = {"open_anomalies", "open_incidents", "hourly_rates", "top_features_last_day", "drift_by_feature"}
@@ -24,6 +25,7 @@ def test_the_code_names_the_newest_revision():
     assert migrations.head() == REVISION
 
 
+@on_mariadb_too
 def test_migrations_go_up_down_and_up_again(engine):
     migrations.upgrade(engine)
     assert set(metadata.tables) <= tables(engine)
@@ -39,6 +41,7 @@ def test_migrations_go_up_down_and_up_again(engine):
     assert set(inspect(engine).get_view_names()) == VIEWS
 
 
+@on_mariadb_too
 def test_a_store_goes_to_an_earlier_revision_and_back_and_keeps_its_rows(engine, now):
     migrations.upgrade(engine)
     run_id = open_store(engine).runs.start("pump", "score", now)
@@ -64,6 +67,7 @@ def test_a_store_that_is_newer_than_this_version_is_not_touched(store, engine, r
     assert set(metadata.tables) <= tables(engine)
 
 
+@on_mariadb_too
 def test_the_tables_equal_the_migrated_schema_next_to_tables_of_others(engine):
     with writing(engine) as connection:
         connection.exec_driver_sql("CREATE TABLE pump_readings (id INTEGER PRIMARY KEY)")
@@ -86,6 +90,7 @@ def test_upgrading_twice_changes_nothing(store, engine, now):
     assert store.runs.status("pump").last_runs["score"].started_at == now
 
 
+@on_mariadb_too
 def test_tables_of_the_same_name_are_left_alone(engine):
     with writing(engine) as connection:
         connection.exec_driver_sql("CREATE TABLE models (name VARCHAR(10))")
@@ -143,6 +148,7 @@ def test_a_store_of_another_revision_is_refused(store, engine, revision, advice)
         open_store(engine)
 
 
+@on_mariadb_too
 def test_four_processes_can_migrate_at_once(engine, database_url):
     code = (
         "import sys; from pydantic import SecretStr;"

@@ -9,6 +9,7 @@ from jobs.scoring import recounting
 from jobs.scoring.recounting import recount
 from jobs.store.events import EventQuery
 from schemas.tables import alerts, anomalies, monitors
+from tests.mariadb_server import on_mariadb_too
 from tests.watched_table import HOSTILE, NAMES, START, MonitoredTable, at
 
 
@@ -27,6 +28,7 @@ def kinds(pump):
     return [event.kind for event in pump.store.events.page(EventQuery("pump")) if event.kind != "promoted"]
 
 
+@on_mariadb_too
 def test_a_record_that_comes_late_is_scored_with_its_batch(pump):
     pump.put(15, value=7.0, entity="'; DROP TABLE anomalies --")
     pump.wait(minutes=1)
@@ -45,6 +47,7 @@ def test_a_batch_that_did_not_change_is_left_alone(pump):
     assert pump.ledger("attempts", "rescorings") == [(1, 0), (1, 0)]
 
 
+@on_mariadb_too
 def test_a_corrected_record_is_rescored_and_its_row_stays(pump):
     (row_id,) = pump.rows(anomalies.c.id)
     pump.correct(100, value=1.0)
@@ -55,6 +58,7 @@ def test_a_corrected_record_is_rescored_and_its_row_stays(pump):
     assert pump.rows(anomalies.c.superseded_at, where=anomalies.c.id == row_id) == [pump.now]
 
 
+@on_mariadb_too
 def test_a_record_that_vanished_takes_its_flag_along(pump):
     pump.remove(100)
     pump.wait(minutes=1)
@@ -63,6 +67,7 @@ def test_a_record_that_vanished_takes_its_flag_along(pump):
     assert pump.ledger("records", "late_records") == [(4, 0), (5, 0)]
 
 
+@on_mariadb_too
 def test_as_many_coming_as_going_are_noticed_by_their_keys(store):
     pump = MonitoredTable(store, updated=None)
     pump.put(*range(10, 60, 10))
@@ -230,6 +235,7 @@ def test_the_last_count_still_takes_records_in(pump):
     assert "15" in pump.flagged()
 
 
+@on_mariadb_too
 def test_a_source_that_stops_sending_is_a_gap_until_it_sends_again(store):
     pump = MonitoredTable(store, gap_after="1h", settle="10m")
     pump.put(10)

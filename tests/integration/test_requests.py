@@ -14,6 +14,7 @@ from jobs.store import NewModel, RequestQuery, ServedRequest
 from jobs.store.requests import MAX_ATTEMPTS
 from schemas.errors import LostRequest, NoSuchMonitor, StoreError, TooManyRequests
 from schemas.request_guard import MAX_REQUESTS_PER_HOUR, drop_guard
+from tests.mariadb_server import on_mariadb_too
 
 LEASE = timedelta(minutes=5)
 BETTER = ComparisonReport(verdict="better", is_promoted=True, reason="It is better.")
@@ -37,6 +38,7 @@ def die(store, claim, now, times=1):
     return now + 2 * LEASE
 
 
+@on_mariadb_too
 def test_all_that_wait_for_a_monitor_are_served_by_the_oldest(store, now):
     first, second = (store.requests.add("pump", reason, now) for reason in ("schedule", HOSTILE))
     store.requests.add("boiler", "drift", now)
@@ -65,6 +67,7 @@ def test_a_monitor_is_trained_once_at_a_time(store, now):
     assert store.requests.claim("pump", now, LEASE).id == claim.id + 1
 
 
+@on_mariadb_too
 def test_workers_at_once_claim_a_request_once(store, now):
     for _ in range(5):
         store.requests.add("pump", "api", now)
@@ -122,6 +125,7 @@ def test_the_requests_of_a_claimant_that_has_ended_are_released_together(store, 
     assert store.requests.claim("pump", now, LEASE).attempts == 1
 
 
+@on_mariadb_too
 def test_a_row_with_the_monitors_name_alone_is_a_request(store, now):
     store.monitors.register(["pump"])
     with writing(store.engine) as connection:

@@ -23,6 +23,7 @@ from schemas.errors import SourceError
 from schemas.frames import Features
 from schemas.keys import KeyRange
 from tests.level_table import HOSTILE, PLAIN, pages, tank_table
+from tests.mariadb_server import on_mariadb_too
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 LEVEL = Features(numeric=("level",))
@@ -155,6 +156,7 @@ def test_a_cell_that_gets_a_row_later_is_past_for_a_record_as_it_was(tanks):
     assert pasts == {(0,): [], (1,): [1.0, 2.0], (2, 3): [1.0, 3.0, 3.0]}
 
 
+@on_mariadb_too
 def test_the_past_is_read_across_gaps_to_its_start(tanks):
     seconds = [5, 1005, 1006, 90_005, 90_015, 500_000]
     source = tanks([("x", second, float(second)) for second in seconds])
@@ -203,6 +205,7 @@ def test_without_entities_a_cell_holds_all_rows_of_its_time(tanks):
     assert source.read_past((3,), 2)["level"].tolist() == [2.0]
 
 
+@on_mariadb_too
 @pytest.mark.parametrize(("second", "last"), [(9.99, None), (10, 2), (19, 2), (20, 4), (1000, 6)])
 def test_a_cell_is_read_once_it_is_over(tanks, second, last):
     source = tanks([("x", 1, 1.0), ("y", 9, 1.0), ("x", 10, 1.0), ("y", 19, 1.0), ("y", 20, 1.0), ("x", None, 1.0)])
@@ -210,6 +213,7 @@ def test_a_cell_is_read_once_it_is_over(tanks, second, last):
     assert key_range == (None if last is None else KeyRange(None, (last,)))
 
 
+@on_mariadb_too
 def test_training_and_comparison_read_cells(tanks):
     arrivals = [("x", second, float(second), None, int(second == 22)) for second in range(0, 40, 2)]
     key = '"select"' if tanks([("x", 1, 1.0)]).monitor.key == ("select",) else "id"
@@ -226,6 +230,7 @@ def test_training_and_comparison_read_cells(tanks):
     assert [page["level"].tolist() for page in source.pages(None, (12,))] == [[4], [14]]
 
 
+@on_mariadb_too
 def test_any_change_of_the_rows_of_a_cell_changes_the_fingerprint(tanks):
     arrivals = [("x", 1, 1.0), ("x", 2, 1.0), ("y", 3, 1.0), ("x", 12, 1.0)]
     source = tanks(arrivals)
@@ -302,11 +307,11 @@ def test_a_column_that_is_no_timestamp_is_refused(engine):
 
 
 def test_another_database_is_refused():
-    dialect = dialect_of(make_url("mysql://host/database"))
+    dialect = dialect_of(make_url("oracle://host/database"))
     table = WatchedTable(
         table_clause("t", column("at")), {"at": WatchedColumn("at", "DATETIME", "timestamp")}, ("id",), None, dialect
     )
-    with pytest.raises(SourceError, match="`resample` does not work with MySQL"):
+    with pytest.raises(SourceError, match="`resample` does not work with this database"):
         Grid.of(None, table, "at", timedelta(seconds=10))
 
 

@@ -14,6 +14,7 @@ from schemas.config import MonitorConfig
 from schemas.errors import StoreError
 from schemas.frames import Cause, Explanation
 from schemas.keys import KeyRange, key_label
+from tests.mariadb_server import on_mariadb_too
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NAIVE = START.replace(tzinfo=None)
@@ -42,6 +43,7 @@ def query(store, sql):
         return [tuple(row) for row in connection.execute(text(sql))]
 
 
+@on_mariadb_too
 def test_open_anomalies_are_newest_first_without_judged_ones(store, finish, now):
     finish(1, BatchResult(9, tuple(flagged((key,)) for key in (1, 2, 3))))
     store.anomalies.label(2, "false_positive", now)
@@ -51,6 +53,7 @@ def test_open_anomalies_are_newest_first_without_judged_ones(store, finish, now)
     ]
 
 
+@on_mariadb_too
 def test_hourly_rates_add_up_batches(store, finish):
     finish(1, BatchResult(9, (), (HourCount(START, 30, 1), HourCount(START + timedelta(hours=1), 0, 0))))
     finish(2, BatchResult(9, (), (HourCount(START, 10, 1),)))
@@ -58,6 +61,7 @@ def test_hourly_rates_add_up_batches(store, finish):
     assert rows == [("pump", 40, 2, 0.05), ("pump", 0, 0, None)]
 
 
+@on_mariadb_too
 def test_top_features_count_the_last_day_only(store, finish):
     today = datetime.now(UTC)
     finish(1, BatchResult(9, (flagged((1,)), flagged((2,), severity=90.0), flagged((3,), "mode"))), today)
@@ -98,6 +102,7 @@ def test_a_joined_view_puts_anomalies_next_to_their_records(store, finish, kind)
     assert query(store, "SELECT source_id FROM anomalies_pump WHERE id = 2") != [(2,)]
 
 
+@on_mariadb_too
 def test_a_query_with_signs_of_every_kind_can_be_joined(store, finish):
     sql = "SELECT 7 AS id, 2.5 AS flow, 'a:b 100%' AS note WHERE 'x:y' LIKE 'x:%'"
     source = Source("pump", MonitorConfig(query=sql, key="id", numeric="flow"), store.engine)
@@ -114,6 +119,7 @@ def test_a_source_in_another_database_has_no_joined_view(store, tmp_path):
     assert create_join_view(store, source) is None
 
 
+@on_mariadb_too
 def test_going_down_takes_joined_views_along(store, finish):
     from jobs.store import migrations
 
@@ -148,12 +154,13 @@ def test_a_table_with_the_name_of_a_joined_view_is_left_alone_and_reported(store
     assert [column["name"] for column in inspect(store.engine).get_columns("anomalies_pump")] == ["answer"]
 
 
+@on_mariadb_too
 def test_a_view_of_others_on_a_joined_view_keeps_it_and_is_reported(store, caplog):
     source = Source("pump", MonitorConfig(query="SELECT 7 AS id, 1 AS flow", key="id", numeric="flow"), store.engine)
     assert join_anomalies(store, source) == "anomalies_pump"
     with writing(store.engine) as connection:
         connection.execute(text("CREATE VIEW mine AS SELECT flow FROM anomalies_pump"))
     is_built = join_anomalies(store, source) is not None
-    assert is_built == (store.engine.dialect.name == "sqlite")
+    assert is_built == (store.engine.dialect.name != "postgresql")
     assert ("objects depend on it. Drop the dependent objects first" in caplog.text) == (not is_built)
     assert query(store, "SELECT * FROM mine") == []

@@ -1,0 +1,67 @@
+"""A MariaDB server of its own for tests, in a temporary folder, with settings that are unlike Plumbline's needs."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL
+
+from tests.chaos.waiting import until
+
+PROGRAMS = ("mariadbd", "mariadb-install-db", "my_print_defaults")
+HOW_TO_INSTALL = "apt-get install mariadb-server-core mariadb-client-core"
+MIN_FREE_BYTES = 2**30
+MAX_ALLOWED_PACKET = 1_048_576
+
+# Times in another zone than UTC, a small character set, values cut to the length of their columns, small statements.
+HOSTILE = (
+    "--default-time-zone=+07:00",
+    "--character-set-server=latin1",
+    "--sql-mode=",
+    f"--max-allowed-packet={MAX_ALLOWED_PACKET}",
+)
+CHEAP = ("--skip-networking", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M", "--skip-log-bin")
+CHEAP += ("--innodb-log-file-size=16M", "--performance-schema=off")
+
+on_mariadb_too = pytest.mark.parametrize("database_url", ["sqlite", "postgresql", "mariadb"], indirect=True)
+
+
+def missing_programs():
+    """Return the programs of MariaDB that this machine lacks."""
+    return [name for name in PROGRAMS if _program(name) is None]
+
+
+@contextmanager
+def running():
+    """Run a server on a socket, and yield its address."""
+    with tempfile.TemporaryDirectory(prefix="plumbline-mariadb-", dir=_memory(), ignore_cleanup_errors=True) as folder:
+        place = ["--no-defaults", f"--datadir={folder}/data", *(["--user=root"] if os.geteuid() == 0 else [])]
+        options = ["--auth-root-authentication-method=normal", "--skip-test-db"]
+        subprocess.run([_program("mariadb-install-db"), *place, *options], check=True, capture_output=True)
+        socket = Path(folder) / "socket"
+        command = [_program("mariadbd"), *place, f"--socket={socket}", f"--pid-file={folder}/pid", *HOSTILE, *CHEAP]
+        log = Path(folder) / "log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output)
+        try:
+            until(lambda: b"ready for connections" in log.read_bytes(), "MariaDB is ready")
+            yield URL.create("mysql+pymysql", "root", database="mysql", query={"unix_socket": str(socket)})
+        finally:
+            process.kill()  # the folder is deleted
+            process.wait()
+
+
+def _memory():
+    """Return a folder in memory if this machine has one: a statement that changes a table waits for the disk often."""
+    shared = Path("/dev/shm")
+    is_roomy = shared.is_dir() and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > MIN_FREE_BYTES
+    return shared if is_roomy else None
+
+
+def _program(name):
+    folders = [os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]  # the path of a user lacks folders of root
+    return shutil.which(name, path=os.pathsep.join(folders))
