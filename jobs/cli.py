@@ -28,6 +28,8 @@ _COMMANDS = {
     "models": "models",
     "anomalies": "anomalies",
     "incidents": "incidents",
+    "plot": "plotting",
+    "report": "plotting",
     "alerts": "alerts",
     "keys": "keys",
     "sample": "generating",

@@ -71,6 +71,19 @@ class EntityModel:
         is_return = ~self.channels.is_usual(expected) & self.channels.is_usual(cells.z) & ~cells.is_missing
         return Causes(share, deviation, self.channels.values(expected), is_return)
 
+    def normal_band(self, run: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return expected values, and the lower and the upper end of their normal band, for consecutive records (n, c).
+
+        A value is expected by the channel's own past, within the range of training: so a channel that drifts out of
+        this range leaves its band, though its own past has drifted along.
+        """
+        lowest, highest = self.channels.cells(np.stack([self.channels.lowest, self.channels.highest])).z
+        expected, spread = self.signals.own.expected_with_spread(self.channels.cells(run))
+        expected = np.clip(expected, lowest, highest)
+        low = np.maximum(expected - spread, lowest - spread.min(axis=0))
+        high = np.minimum(expected + spread, highest + spread.min(axis=0))
+        return self.channels.values(expected), self.channels.values(low), self.channels.values(high)
+
     def to_state(self) -> dict[str, np.ndarray]:
         """Return every array of the model by name."""
         signals = self.signals

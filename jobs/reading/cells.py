@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import ColumnElement, FromClause, Select, and_, case, distinct, func, literal, not_, select, true
+from sqlalchemy import ColumnElement, FromClause, Select, and_, case, distinct, false, func, literal, not_, select, true
 
 from jobs.reading.checksums import checksums
 from jobs.reading.grid import Grid
@@ -22,6 +22,7 @@ from jobs.reading.resampling import cells_of, resampled
 from jobs.reading.rows import Condition, concatenated, expressions, hundreds, is_normal
 from jobs.reading.table import WatchedTable
 from jobs.reading.typed_columns import typed
+from jobs.reading.windows import Window
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.keys import Key, KeyRange, key_label
@@ -79,6 +80,20 @@ class Cells:
     def newest(self, limit: int, after: Key | None = None) -> pd.DataFrame:
         """Return the newest `limit` records past a key, in key order."""
         return _newest((self._read(part) for part in self._parts(after)), limit)
+
+    def window(self, window: Window, limit: int, *, with_label: bool = False) -> pd.DataFrame:
+        """Return the records of a window in at most `limit` steps of the grid, in key order."""
+        records, grid = self.table.records, self.grid
+        conditions = [grid.has_time(records), *window.conditions(self.table, self.monitor)]
+        time = records.c[grid.time]
+        order = time if window.from_start else time.desc()
+        row = self.first_row(select(grid.start(records)).where(*conditions).order_by(order).limit(1))
+        if row is None or row[0] is None:
+            return self._records(false(), with_label=with_label)
+        span = (limit - 1) * grid.step
+        is_in = grid.is_before(records, int(row[0]) + span + grid.step)
+        is_in = is_in if window.from_start else grid.is_from(records, int(row[0]) - span)
+        return window.cut(self._records(and_(*conditions, is_in), with_label=with_label), self.monitor)
 
     def newest_normal(self, limit: int, after: Key | None = None, *, with_label: bool = False) -> pd.DataFrame:
         """Return the newest `limit` records past a key all of whose rows may be trained on, in key order."""

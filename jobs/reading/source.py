@@ -14,6 +14,7 @@ from jobs.reading.grid import Grid
 from jobs.reading.rows import Rows
 from jobs.reading.table import WatchedTable, describe_table
 from jobs.reading.typed_columns import keys_of, refuse_long_key
+from jobs.reading.windows import Window
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.fingerprint import Fingerprint
@@ -113,6 +114,10 @@ class Source:
     def read_newest(self, limit: int) -> pd.DataFrame:
         """Return the newest `limit` records, normal or not, in key order."""
         return self._records().newest(limit)
+
+    def read_window(self, window: Window, limit: int, *, with_label: bool = False) -> pd.DataFrame:
+        """Return at most `limit` records of a window, in key order."""
+        return self._records().window(window, limit, with_label=with_label)
 
     def read_anomalies(self, limit: int) -> pd.DataFrame:
         """Return the newest `limit` records that the label marks as anomalies, in key order and without the label."""

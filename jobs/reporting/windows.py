@@ -1,0 +1,91 @@
+"""The records around an incident, or of a selection: bounded in number, in the order of their keys."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from jobs.kinds import kind_of
+from jobs.reading.rows import concatenated, in_key_order
+from jobs.reading.source import Source, keys_of
+from jobs.reading.windows import Window
+from jobs.reporting.selection import Selection
+from jobs.store import IncidentQuery, Store, StoredIncident
+from schemas.errors import UsageError
+
+MAX_RECORDS = 2_000  # of an incident, or of a selection of single records
+MAX_SERIES_RECORDS = 600  # of a selection of a series without a range of time
+MIN_AROUND, MAX_AROUND = 72, 400  # records before and after an incident
+
+
+def around_incident(source: Source, incident: StoredIncident) -> pd.DataFrame:
+    """Return the newest records of an incident, with as many records before and after it.
+
+    Raises:
+        UsageError: If the records are no longer in the table.
+    """
+    monitor = source.monitor
+    with_label = monitor.label is not None
+    if monitor.time is None:
+        return _not_empty(source.read_window(Window(), MAX_RECORDS, with_label=with_label), source)
+    entity = incident.entity if scores_by_entity(source) else None
+    during = Window(incident.start_time, incident.end_time, entity)
+    inside = source.read_window(during, MAX_RECORDS, with_label=with_label)
+    around = min(max(len(inside), MIN_AROUND), MAX_AROUND) if entity else MAX_AROUND
+    before = source.read_window(Window(until=incident.start_time, entity=entity), around, with_label=with_label)
+    after = Window(since=incident.end_time, entity=entity, from_start=True)
+    parts = [before, inside, source.read_window(after, around, with_label=with_label)]
+    return _not_empty(_merged(parts, source), source)
+
+
+def of_selection(source: Source, store: Store, selection: Selection) -> pd.DataFrame:
+    """Return the newest records of a selection.
+
+    Raises:
+        UsageError: If there are none.
+    """
+    window = Window(selection.since, selection.until, selection.entity)
+    is_series = bool(kind_of(source.monitor).past_columns(source.monitor))
+    limit = MAX_SERIES_RECORDS if is_series and selection.since is None else MAX_RECORDS
+    if selection.entity is None and scores_by_entity(source):
+        window = replace(window, entity=_entity_to_show(source, store, window))
+    records = source.read_window(window, limit, with_label=source.monitor.label is not None)
+    return _not_empty(records, source)
+
+
+def scores_by_entity(source: Source) -> bool:
+    """Return whether the model scores records with the past of their entity."""
+    return source.monitor.entity is not None and source.monitor.entity in kind_of(source.monitor).past_columns(
+        source.monitor
+    )
+
+
+def _entity_to_show(source: Source, store: Store, window: Window) -> str | None:
+    """Return the entity of the newest incident in the window, or of the newest record."""
+    query = IncidentQuery(monitor=source.name, since=window.since, until=window.until, limit=1)
+    if incidents := store.incidents.page(query):
+        return incidents[0].entity
+    newest = source.read_window(window, 1)
+    return None if newest.empty else str(newest[source.monitor.entity].iloc[-1])
+
+
+def _merged(parts: list[pd.DataFrame], source: Source) -> pd.DataFrame:
+    """Return the records of several frames in the order of their keys, each once."""
+    filled = [part for part in parts if len(part)]
+    if not filled:
+        return parts[0]
+    records = concatenated(filled)
+    keys = keys_of(records, source.monitor.key)
+    first = dict(zip(reversed(keys), reversed(range(len(keys))), strict=True))
+    records = in_key_order(records.iloc[np.sort(list(first.values()))], source.monitor)
+    return records if isinstance(records.index, pd.MultiIndex) else records.reset_index(drop=True)
+
+
+def _not_empty(records: pd.DataFrame, source: Source) -> pd.DataFrame:
+    if records.empty:
+        msg = (
+            f"The table of monitor {source.name!r} has no such records. Choose another range or entity, or show the "
+            f"flagged rows, which the store keeps: plumbline anomalies list {source.name}"
+        )
+        raise UsageError(msg)
+    return records
