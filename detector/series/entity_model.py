@@ -77,12 +77,15 @@ class EntityModel:
         A value is expected by the channel's own past, within the range of training: so a channel that drifts out of
         this range leaves its band, though its own past has drifted along.
         """
-        lowest, highest = self.channels.cells(np.stack([self.channels.lowest, self.channels.highest])).z
-        expected, spread = self.signals.own.expected_with_spread(self.channels.cells(run))
-        expected = np.clip(expected, lowest, highest)
-        low = np.maximum(expected - spread, lowest - spread.min(axis=0))
-        high = np.minimum(expected + spread, highest + spread.min(axis=0))
-        return self.channels.values(expected), self.channels.values(low), self.channels.values(high)
+        channels = self.channels
+        lowest, highest = channels.cells(np.stack([channels.lowest, channels.highest])).z
+        z, spread = self.signals.own.expected_with_spread(channels.cells(run))
+        expected = channels.values(np.clip(z, lowest, highest))
+        spread = spread * channels.deviation
+        usual_spread = spread.min(axis=0)
+        low = np.maximum(expected - spread, channels.lowest - usual_spread)
+        high = np.minimum(expected + spread, channels.highest + usual_spread)
+        return expected, np.minimum(low, expected), np.maximum(high, expected)
 
     def to_state(self) -> dict[str, np.ndarray]:
         """Return every array of the model by name."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.commands.options import Moment, with_app
+from jobs.commands.options import Moment, monitor_argument, with_app
 from jobs.wording import counted_noun
 from schemas.errors import UsageError
 
@@ -86,3 +86,30 @@ def _view(app: "App", target: str, incident: "StoredIncident | None", selection:
         raise UsageError(msg)
     view = ViewReader(app.source(incident.monitor), app.store).of_incident(incident, selection.features)
     return view, " · ".join(filter(None, [incident.monitor, f"incident {incident.id}", incident.entity]))
+
+
+@click.command("report")
+@monitor_argument
+@click.option(
+    "--out",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("report.html"),
+    show_default=True,
+    help="File to write.",
+)
+@click.option(
+    "--incidents", type=click.IntRange(0, 50), default=5, show_default=True, help="How many of the newest incidents."
+)
+@with_app
+def report_command(app: "App", out: "Output", monitor: str, path: Path, incidents: int) -> None:
+    """Write a report of a monitor as one HTML page, which needs no network."""
+    from jobs.pictures import write
+    from jobs.reporting.page import render_report
+    from jobs.reporting.report import read_report
+
+    report = read_report(app.source(monitor), app.store, app.clock(), max_incidents=incidents)
+    write(path, render_report(report).encode("utf-8"))
+    shown_incidents = counted_noun(len(report.incidents), "incident")
+    result = {"report": str(path), "monitor": monitor, "model_id": report.model.id, "incidents": len(report.incidents)}
+    out.result(result, lambda: out.line(f"Wrote {path} with {shown_incidents}. Open it in a browser."))

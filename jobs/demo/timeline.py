@@ -1,4 +1,4 @@
-"""The timeline of a monitor since its training: scores, flagged records, injected events, and the records around each."""
+"""The timeline of a monitor since its training: scores, flagged records and injected events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -33,18 +33,18 @@ def draw_channel(axes: "Axes", channel: Channel, scores: Scores, gap: timedelta 
     line = {"color": theme.measured, "linewidth": 1.7, "label": "measured", "zorder": 2.4, "solid_joinstyle": "round"}
     _draw_line(axes, times, measured, starts, **line, **step)
     if not channel.is_truth:
-        _mark_breaches(axes, times, measured, low, high, canvas)
+        _mark_breaches(axes, times, (measured, low, high), starts, canvas)
         _limit(axes, measured, expected, low, high)
     draw_flagged(axes, times, measured, scores, canvas)
 
 
-def draw_scores(axes: "Axes", scores: Scores, gap: timedelta | None, canvas: Canvas) -> None:
-    """Draw scores over time with their thresholds and the flagged records."""
+def draw_scores(axes: "Axes", scores: Scores, gap: timedelta | None, canvas: Canvas, name: str | None = None) -> None:
+    """Draw scores over time, with a name for the legend, their thresholds and the flagged records."""
     theme, times = canvas.theme, np.array(scores.times or [], dtype=object)
     values, thresholds = as_array(scores.scores), as_array(scores.thresholds)
     starts = run_starts(times, gap)
     shade_gaps(axes, times, gap, canvas)
-    _draw_line(axes, times, values, starts, color=theme.muted, linewidth=1.1, zorder=2)
+    _draw_line(axes, times, values, starts, color=theme.muted, linewidth=1.1, zorder=2, label=name)
     style: dict[str, Any] = {"color": theme.ink, "linewidth": 1, "linestyle": (0, (5, 3)), "zorder": 2.2}
     _draw_line(axes, times, thresholds, starts, label="threshold", drawstyle="steps-mid", **style)
     draw_flagged(axes, times, values, scores, canvas)
@@ -143,20 +143,27 @@ def _has_neighbour(is_present: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
 
 def _mark_breaches(
-    axes: "Axes", times: np.ndarray, measured: np.ndarray, low: np.ndarray, high: np.ndarray, canvas: Canvas
+    axes: "Axes",
+    times: np.ndarray,
+    measured_and_band: tuple[np.ndarray, np.ndarray, np.ndarray],
+    starts: np.ndarray,
+    canvas: Canvas,
 ) -> None:
     """Fill the space between measured values and the band that they leave, and colour the line outside of it."""
+    measured, low, high = measured_and_band
     is_beyond = (measured > high) | (measured < low)
     if not is_beyond.any():
         return
-    near = is_beyond | np.append(is_beyond[1:], False) | np.insert(is_beyond[:-1], 0, False)
     edge = np.clip(measured, low, high)
     fill: dict[str, Any] = {"color": canvas.theme.flagged, "alpha": 0.35, "linewidth": 0, "zorder": 1.6}
-    axes.fill_between(times, edge, measured, where=near, **fill)
-    before = np.insert(is_beyond[:-1], 0, False)
-    outside = np.where(is_beyond | before, measured, np.nan)
+    axes.fill_between(times, edge, measured, where=_with_neighbours(is_beyond) & ~starts, **fill)
+    outside = np.where(is_beyond | (np.insert(is_beyond[:-1], 0, False) & ~starts), measured, np.nan)
     style: dict[str, Any] = {"color": canvas.theme.flagged, "linewidth": 2.2, "zorder": 2.5}
-    axes.plot(times, outside, label="outside the band", solid_capstyle="round", **style)
+    _draw_line(axes, times, outside, starts, label="outside the band", **style)
+
+
+def _with_neighbours(is_marked: np.ndarray) -> np.ndarray:
+    return np.asarray(is_marked | np.append(is_marked[1:], False) | np.insert(is_marked[:-1], 0, False))
 
 
 def _limit(axes: "Axes", measured: np.ndarray, expected: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:

@@ -13,7 +13,8 @@ from jobs.pictures.values import Distribution, Mark
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_BINS = 40
+_BINS = 30
+_DRAWN_PERCENTILES = (0.2, 99.8)  # of the records: a few extreme ones would leave no room for the others
 _MAX_LEVELS = 7
 _MAX_ROWS = 12  # of flagged records with a row of their own
 _ROW_HEIGHT = 0.1  # of the height of the histogram
@@ -42,7 +43,7 @@ def _draw_numbers(axes: "Axes", distribution: Distribution, canvas: Canvas) -> N
     if len(values):
         low, high = np.percentile(values, [(100 - _CENTRAL_SHARE) / 2, (100 + _CENTRAL_SHARE) / 2])
         axes.axvspan(low, high, color=theme.band, linewidth=0, zorder=0.5, label=_BAND_LABEL)
-        heights, edges = np.histogram(values, bins=_BINS, range=limits)
+        heights, edges = np.histogram(values, bins=_BINS, range=np.percentile(values, _DRAWN_PERCENTILES))
         bars = heights / max(heights.max(), 1)
         axes.stairs(bars, edges, fill=True, color=theme.measured, linewidth=0, zorder=1.5, label="records not flagged")
     style_axes(axes, canvas)
@@ -117,7 +118,7 @@ def _level(value: object) -> str:
 
 def _limits(values: np.ndarray, shown: Sequence[float]) -> tuple[float, float]:
     """Return the ends of the axis: all flagged and expected values, and the records but for a few extreme ones."""
-    ends = [*np.percentile(values, [0.2, 99.8])] if len(values) else []
+    ends = [*np.percentile(values, _DRAWN_PERCENTILES)] if len(values) else []
     ends = [float(end) for end in (*ends, *shown)]
     low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
     margin = 0.04 * (high - low) or max(abs(low), 1.0) * 0.1

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Format = Literal["png", "svg"]
 _LEFT_OUT = re.compile(r"<!--.*?-->\s*|<metadata>.*?</metadata>\s*|<style.*?</style>\s*", re.DOTALL)
 _TAG = re.compile(r"<[^>]+>")
+_FRACTION = re.compile(r"(\.\d\d)\d+")  # beyond a hundredth of a point nothing shows
 _FONT_NAMES = re.compile(r"'DejaVu Sans'[^;\"]*")
 
 
@@ -60,7 +61,7 @@ def _adapted(tag: str, name: str) -> str:
     tag = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", tag)
     for field in fields(Theme):
         tag = tag.replace(getattr(LIGHT, field.name), f"var(--{field.name})")
-    return _FONT_NAMES.sub("var(--font)", tag)
+    return _FRACTION.sub(r"\1", _FONT_NAMES.sub("var(--font)", tag))
 
 
 def save(figure: "Figure", path: Path) -> None:

@@ -11,7 +11,7 @@ from jobs.pictures.channels import (
     style_channel,
     widened,
 )
-from jobs.pictures.style import Canvas, add_legend, plain_text, style_axes, title, use_dates
+from jobs.pictures.style import Canvas, add_legend, plain_text, style_axes, use_dates
 from jobs.pictures.values import Case, Overview, Span
 from jobs.wording import counted_noun
 
@@ -54,8 +54,8 @@ def _draw_entities(figure: "SubFigure", overview: Overview, canvas: Canvas) -> N
         times = scores.times or ()
         style_axes(axes, canvas)
         axes.set_xlim(times[0], times[-1])
-        draw_scores(axes, scores, overview.gap, canvas)
-        title(axes, f"{entity}: anomaly score", canvas)
+        draw_scores(axes, scores, overview.gap, canvas, name="anomaly score")
+        axes.set_ylabel(plain_text(entity, 24), fontsize=canvas.text + 1, fontweight="bold", color=canvas.theme.ink)
         _mark_events(axes, overview.events.get(entity, ()), canvas)
     every_time = [time for scores in overview.scores.values() for time in scores.times or ()]
     use_dates(every_axes[-1], canvas, min(every_time), max(every_time))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _LOG_SCALE_RATIO = 30  # of the largest score to the smallest, from which on the axis is logarithmic
 _MANY_RECORDS = 800  # from which on points are small
 _DAILY_HEIGHT = 220  # pixels
+_MIN_DAYS = 7  # on the axis of days
 
 
 def draw_score_points(axes: "Axes", view: View, canvas: Canvas) -> None:
@@ -82,9 +83,12 @@ def draw_daily_rates(rates: DailyRates, canvas: Canvas) -> "Figure":
         half = np.timedelta64(12, "h")
         axes.hlines(
             allowed, days - half, days + half, color=theme.ink, linewidth=1.4, zorder=3,
-            label="records of the day x configured rate",
+            label="configured rate",
         )  # fmt: skip
     axes.set_ylim(bottom=0)
+    missing_days = max(_MIN_DAYS - (days[-1] - days[0]).astype(int) - 1, 0)
+    margin = np.timedelta64(14 + 12 * int(missing_days), "h")
+    axes.set_xlim(days[0] - margin, days[-1] + margin)
     axes.grid(visible=False, axis="x")
     first, last = (datetime.combine(day, time()) for day in (rates.days[0], rates.days[-1]))
     use_dates(axes, canvas, first, last)

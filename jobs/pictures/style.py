@@ -114,6 +114,8 @@ def _use_plain_texts() -> None:
     )
     # A character that the font lacks becomes a box in PNG; in SVG the viewer's fonts draw it.
     warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from", category=UserWarning)
+    # Times thousands of years apart are drawn with fewer labels.
+    warnings.filterwarnings("ignore", message="AutoDateLocator was unable to pick", category=UserWarning)
 
 
 def plain_text(value: Any, length: int = MAX_TEXT_LENGTH) -> str:

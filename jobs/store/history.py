@@ -61,11 +61,12 @@ class History:
             )
         return newest
 
-    def days(self, monitor: str, since: datetime) -> list[DayCount]:
-        """Return the counts of each day that has records, from a time on."""
+    def days(self, monitor: str, since: datetime | None = None) -> list[DayCount]:
+        """Return the counts of each day that has records, from a time on or all."""
         c = batch_hours.c
         sums = (func.sum(c.records), func.sum(c.anomalies))
-        hours = select(c.hour, *sums).where(c.monitor == monitor, c.hour >= since).group_by(c.hour)
+        hours = select(c.hour, *sums).where(c.monitor == monitor).group_by(c.hour)
+        hours = hours if since is None else hours.where(c.hour >= since)
         counts: dict[date, list[int]] = defaultdict(lambda: [0, 0])
         with reading(self.engine) as connection:
             for hour, records, flagged in connection.execute(hours):
