@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from detector.core.neighbours import Neighbours
+from detector.core.normal_band import BAND_ERRORS
 from detector.series.channels import Channels
 from detector.series.deciles import Deciles
 from detector.series.fusion import Fusion
@@ -82,7 +83,7 @@ class EntityModel:
         z, spread = self.signals.own.expected_with_spread(channels.cells(run))
         expected = channels.values(np.clip(z, lowest, highest))
         spread = spread * channels.deviation
-        usual_spread = spread.min(axis=0)
+        usual_spread = BAND_ERRORS * self.signals.own.error * channels.deviation
         low = np.maximum(expected - spread, channels.lowest - usual_spread)
         high = np.minimum(expected + spread, channels.highest + usual_spread)
         return expected, np.minimum(low, expected), np.maximum(high, expected)

@@ -107,8 +107,10 @@ def report_command(app: "App", out: "Output", monitor: str, path: Path, incident
     from jobs.pictures import write
     from jobs.reporting.page import render_report
     from jobs.reporting.report import read_report
+    from jobs.reporting.views import ViewReader
 
-    report = read_report(app.source(monitor), app.store, app.clock(), max_incidents=incidents)
+    reader = ViewReader(app.source(monitor), app.store)
+    report = read_report(reader, app.clock(), max_incidents=incidents)
     write(path, render_report(report).encode("utf-8"))
     shown_incidents = counted_noun(len(report.incidents), "incident")
     result = {"report": str(path), "monitor": monitor, "model_id": report.model.id, "incidents": len(report.incidents)}

@@ -128,7 +128,7 @@ def _gaps(times: np.ndarray, gap: timedelta | None) -> Iterator[tuple[datetime, 
 def _draw_line(axes: "Axes", times: np.ndarray, values: np.ndarray, starts: np.ndarray, **style: Any) -> None:
     """Draw a line that is interrupted at gaps, with a point for a value that has no neighbour."""
     before = np.flatnonzero(starts)
-    axes.plot(np.insert(times, before, times[before]), np.insert(values, before, np.nan), **style)
+    axes.plot(np.insert(times, before, times[before - 1]), np.insert(values, before, np.nan), **style)
     is_present = ~np.isnan(values)
     is_alone = is_present & ~_has_neighbour(is_present, starts)
     if is_alone.any():

@@ -31,12 +31,8 @@ def draw_score_points(axes: "Axes", view: View, canvas: Canvas) -> None:
     axes.plot(places[~is_known], values[~is_known], ".", markersize=size, color=theme.measured, mew=0, label="record")
     axes.plot(places, thresholds, color=theme.ink, linewidth=1.1, linestyle=(0, (5, 3)), label="threshold", zorder=3)
     if is_flagged.any():
-        ring: dict[str, Any] = {
-            "markeredgecolor": theme.flagged,
-            "markerfacecolor": "none",
-            "markersize": 7.5,
-            "mew": 1.2,
-        }
+        diameter = 5.5 if canvas.is_narrow else 7.5
+        ring: dict[str, Any] = {"mec": theme.flagged, "markerfacecolor": "none", "markersize": diameter, "mew": 1.1}
         axes.plot(places[is_flagged], values[is_flagged], "o", label="flagged record", zorder=2.5, **ring)
     if is_known.any():
         style: dict[str, Any] = {"color": theme.known, "markersize": 3.6, "mew": 0, "zorder": 2.4}

@@ -9,6 +9,7 @@ from jobs.wording import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.dates import AutoDateLocator
     from matplotlib.figure import Figure
 
 MAX_TEXT_LENGTH = 60  # characters of a name from a table
@@ -173,9 +174,18 @@ def use_dates(axes: "Axes", canvas: Canvas, first: datetime, last: datetime) -> 
         zero_formats=["", "%b %Y", "%-d %b", "%-d %b", "%H:%M", "%H:%M"],
         show_offset=False,
     )
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(formatter)
+    ticks = _ticks_within(axes, locator)  # once: matplotlib would search for them in each pass of the layout
+    axes.set_xticks(ticks, formatter.format_ticks(ticks))  # type: ignore[no-untyped-call]
     axes.set_xlabel(date_range(first, last), loc="right", fontsize=canvas.text, color=canvas.theme.muted)
+
+
+def _ticks_within(axes: "Axes", locator: "AutoDateLocator") -> list[float]:
+    """Return the ticks of a locator that lie within the limits of the time axis."""
+    from matplotlib.dates import num2date
+
+    limits = axes.get_xlim()
+    ticks = locator.tick_values(*(num2date(limit) for limit in limits))  # type: ignore[no-untyped-call]
+    return [float(tick) for tick in ticks if limits[0] <= tick <= limits[1]]
 
 
 def date_range(first: datetime, last: datetime) -> str:

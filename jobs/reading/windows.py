@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import ColumnElement, Text, cast, not_
+from sqlalchemy import BigInteger, ColumnElement, Text, bindparam, cast, not_, or_
 
 from jobs.reading.table import WatchedTable
 from schemas.config import MonitorConfig
@@ -64,7 +64,11 @@ def _is_of(table: WatchedTable, name: str, entity: str) -> ColumnElement[bool]:
     """Return the condition for rows of an entity, in a form that an index on texts and integers serves."""
     column, family = table.records.c[name], table.columns[name].family
     if family == "text":
-        return column.in_([entity, entity.rstrip()])  # a padded text is compared without its padding
+        return or_(column == _text(entity), column == _text(entity.rstrip()))  # of a padded text the padding is ignored
     if family == "integer" and entity.lstrip("-").isdecimal():
-        return column == int(entity)
-    return cast(column, Text()) == entity
+        return column == bindparam(None, int(entity), type_=BigInteger())
+    return cast(column, Text()) == _text(entity)
+
+
+def _text(value: str) -> ColumnElement[str]:
+    return bindparam(None, value, type_=Text())

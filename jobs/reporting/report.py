@@ -94,19 +94,15 @@ class MonitorReport:
     events: Sequence[StoredEvent]
 
 
-def read_report(source: Source, store: Store, at: datetime, *, max_incidents: int = 5) -> MonitorReport:
+def read_report(reader: ViewReader, at: datetime, *, max_incidents: int = 5) -> MonitorReport:
     """Gather the report of a monitor as of a moment.
 
     Args:
-        source: the watched table.
-        store: the service's own database.
+        reader: of the views of the monitor.
         at: the time now.
         max_incidents: how many of the newest incidents to show.
-
-    Raises:
-        NoChampion: If no model has been trained.
     """
-    name, reader = source.name, ViewReader(source, store)
+    source, store, name = reader.source, reader.store, reader.source.name
     model = store.models.get(reader.champion.model_id)
     incidents = store.incidents.page(IncidentQuery(monitor=name, limit=max_incidents))
     recent, problem = _viewed(lambda: reader.of_selection(Selection()))

@@ -1,9 +1,9 @@
 """Views of a monitor: records scored by the champion on demand, without writing anything."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,11 +17,13 @@ from jobs.reading.source import Source, keys_of
 from jobs.reporting.distributions import distributions_of
 from jobs.reporting.selection import Selection, features_to_draw
 from jobs.reporting.windows import around_incident, of_selection, scores_by_entity
-from jobs.store import AnomalyQuery, IncidentQuery, Store, StoredAnomaly, StoredIncident
+from jobs.store import AnomalyQuery, Champion, IncidentQuery, Store, StoredAnomaly, StoredIncident
 from jobs.wording import counted_noun
+from schemas.config import MonitorConfig
 from schemas.frames import ANOMALY_SCORE, THRESHOLD
 from schemas.keys import key_label
 
+LoadScorer: TypeAlias = Callable[[Store, Champion, MonitorConfig], Scorer]
 _MAX_FLAGGED = 5_000
 _MAX_INCIDENTS = 50
 _GAP_STEPS = 5  # usual steps in time from which on records are missing
@@ -53,15 +55,16 @@ class ViewReader:
     Args:
         source: the watched table.
         store: the service's own database.
+        load: loads the champion.
 
     Raises:
         NoChampion: If no model has been trained.
     """
 
-    def __init__(self, source: Source, store: Store) -> None:
+    def __init__(self, source: Source, store: Store, load: LoadScorer = load_scorer) -> None:
         self.source, self.store = source, store
         self.champion = store.models.require_champion(source.name)
-        self.scorer: Scorer = load_scorer(store, self.champion, source.monitor)
+        self.scorer: Scorer = load(store, self.champion, source.monitor)
 
     def of_incident(self, incident: StoredIncident, features: Sequence[str] = ()) -> View:
         """Return the view of an incident and the records around it.
