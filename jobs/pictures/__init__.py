@@ -1,6 +1,6 @@
 """Pictures of records, scores and causes, drawn from plain values. The only package that imports matplotlib."""
 
-from jobs.pictures.files import format_of, inline_svg, rendered, save, write
+from jobs.pictures.files import format_of, inline_pair, inline_svg, rendered, save, write
 from jobs.pictures.overview import draw_overview
 from jobs.pictures.scores import draw_daily_rates
 from jobs.pictures.style import DARK, LIGHT, THEMES, Canvas
@@ -15,6 +15,7 @@ __all__ = [
     "draw_overview",
     "draw_view",
     "format_of",
+    "inline_pair",
     "inline_svg",
     "rendered",
     "save",

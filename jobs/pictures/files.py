@@ -1,18 +1,22 @@
 """Pictures as bytes of a file, as SVG inside a page, and as files."""
 
 import re
+from collections.abc import Callable
 from dataclasses import fields
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from jobs.pictures.style import LIGHT, Theme
+from jobs.pictures.style import LIGHT, Canvas, Theme
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    Draw: TypeAlias = Callable[[Canvas], Figure]
+
 Format = Literal["png", "svg"]
+WIDE, NARROW = Canvas(width=900, text=9), Canvas(width=380, text=8.5)  # of pictures in a page
 _LEFT_OUT = re.compile(r"<!--.*?-->\s*|<metadata>.*?</metadata>\s*|<style.*?</style>\s*", re.DOTALL)
 _TAG = re.compile(r"<[^>]+>")
 _FRACTION = re.compile(r"(\.\d\d)\d+")  # beyond a hundredth of a point nothing shows
@@ -51,6 +55,16 @@ def inline_svg(figure: "Figure", name: str) -> str:
     text = rendered(figure, "svg").decode("utf-8")
     text = _LEFT_OUT.sub("", text[text.index("<svg") :])
     return _TAG.sub(lambda tag: _adapted(tag[0], name), text)
+
+
+def inline_pair(draw: "Draw", name: str) -> tuple[str, str]:
+    """Return a picture as SVG elements of a page, one for wide and one for narrow screens.
+
+    Args:
+        draw: draws the picture on a canvas.
+        name: unique in the page.
+    """
+    return inline_svg(draw(WIDE), f"{name}w"), inline_svg(draw(NARROW), f"{name}n")
 
 
 def _adapted(tag: str, name: str) -> str:

@@ -1,25 +1,19 @@
 """The report as one HTML page that needs nothing else: no network, no script; every value is escaped."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from jobs.kinds.card_text import CardTable
-from jobs.pictures import DARK, LIGHT, Canvas, draw_daily_rates, draw_view, inline_svg
+from jobs.pictures import DARK, LIGHT, draw_daily_rates, draw_view, inline_pair
 from jobs.pictures.style import Theme
 from jobs.reporting.report import MonitorReport
 from jobs.wording import cell, counted_noun, duration, percent, shown, utc, visible
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-_WIDE, _NARROW = Canvas(width=900, text=9), Canvas(width=380, text=8.5)
-Draw = Callable[[Canvas], "Figure"]
 
 
 def render_report(report: MonitorReport) -> str:
@@ -32,14 +26,10 @@ def render_report(report: MonitorReport) -> str:
         lstrip_blocks=True,
         finalize=_printed,
     )
-    numbers = itertools.count()
-
-    def picture(draw: Draw) -> Markup:
-        return _picture(draw, f"p{next(numbers)}")
-
+    names = (f"p{number}" for number in itertools.count())
     environment.globals |= {
-        "view_picture": lambda view: picture(lambda canvas: draw_view(view, canvas)),
-        "daily_picture": lambda rates: picture(lambda canvas: draw_daily_rates(rates, canvas)),
+        "view_picture": lambda view: _both(inline_pair(lambda canvas: draw_view(view, canvas), next(names))),
+        "daily_picture": lambda rates: _both(inline_pair(lambda canvas: draw_daily_rates(rates, canvas), next(names))),
         "colours": {"light": _colours(LIGHT), "dark": _colours(DARK)},
     }
     environment.filters |= {"percent": percent, "cell": _cell, "duration": duration, "counted": counted_noun}
@@ -60,14 +50,13 @@ def rate_sentence(report: MonitorReport) -> str:
     return f"{share}{scope}; the configured rate would flag {shown(round(expected, 1))} if all were normal."
 
 
-def _picture(draw: Draw, name: str) -> Markup:
-    """Return a picture for wide screens and one for narrow screens, of which the style sheet shows one."""
-    wide, narrow = inline_svg(draw(_WIDE), f"{name}w"), inline_svg(draw(_NARROW), f"{name}n")
-    # The text of the pictures is escaped by matplotlib, and `inline_svg` changes tags alone.
-    return Markup('<div class="picture wide">{}</div><div class="picture narrow">{}</div>').format(
-        Markup(wide),  # noqa: S704
-        Markup(narrow),  # noqa: S704
-    )
+def _both(pair: tuple[str, str]) -> Markup:
+    """Return a picture for wide screens and one for narrow screens, of which the style sheet shows one.
+
+    The texts of the pictures are escaped already.
+    """
+    wide, narrow = (Markup(svg) for svg in pair)  # noqa: S704
+    return Markup('<div class="picture wide">{}</div><div class="picture narrow">{}</div>').format(wide, narrow)
 
 
 def _printed(value: Any) -> Any:

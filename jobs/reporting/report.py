@@ -51,7 +51,7 @@ class RateFound:
         asked: the configured false-positive rate; None if no rate decides.
         records: number of scored records past the training records.
         flagged: the flagged ones among them.
-        since: their start; None if training records cannot be told from others by time.
+        since: their start; None if training records cannot be separated from others by time.
         daily: the last days.
     """
 
