@@ -16,7 +16,7 @@ from jobs.reading.context import in_context
 from jobs.reading.source import Source, keys_of
 from jobs.reporting.distributions import distributions_of
 from jobs.reporting.selection import Selection, features_to_draw
-from jobs.reporting.windows import around_incident, of_selection, scores_by_entity
+from jobs.reporting.windows import MAX_RECORDS, around_incident, of_selection, scores_by_entity
 from jobs.store import AnomalyQuery, Champion, IncidentQuery, Store, StoredAnomaly, StoredIncident
 from jobs.wording import counted_noun
 from schemas.config import MonitorConfig
@@ -70,7 +70,7 @@ class ViewReader:
         """Return the view of an incident and the records around it.
 
         Raises:
-            UsageError: If a feature does not exist, or the records are no longer in the table.
+            UsageError: If a feature does not exist, or the table is empty.
             SourceError: If the table cannot be read.
         """
         Selection(features=tuple(features)).check(self.source.name, self.source.monitor)
@@ -184,6 +184,8 @@ class ViewReader:
 
     def _notes(self, shown: _Shown, rows: Sequence[StoredAnomaly]) -> list[str]:
         notes = []
+        if len(shown.page) >= MAX_RECORDS:
+            notes.append(f"Only the newest {MAX_RECORDS:,} records are drawn, and those around an incident.")
         untimed = len(shown.page) - len(shown.order)
         if untimed:
             notes.append(f"{counted_noun(untimed, 'record')} without a time cannot be drawn.")

@@ -22,7 +22,7 @@ def around_incident(source: Source, incident: StoredIncident) -> pd.DataFrame:
     """Return the newest records of an incident, with as many records before and after it.
 
     Raises:
-        UsageError: If the records are no longer in the table.
+        UsageError: If the table is empty.
     """
     monitor = source.monitor
     with_label = monitor.label is not None
@@ -35,7 +35,9 @@ def around_incident(source: Source, incident: StoredIncident) -> pd.DataFrame:
     before = source.read_window(Window(until=incident.start_time, entity=entity), around, with_label=with_label)
     after = Window(since=incident.end_time, entity=entity, from_start=True)
     parts = [before, inside, source.read_window(after, around, with_label=with_label)]
-    return _not_empty(_merged(parts, source), source)
+    if not any(map(len, parts)):  # an incident of records without a time has the time of their scoring
+        return _not_empty(source.read_window(Window(), MAX_RECORDS, with_label=with_label), source)
+    return _merged(parts, source)
 
 
 def of_selection(source: Source, store: Store, selection: Selection) -> pd.DataFrame:
@@ -63,22 +65,22 @@ def scores_by_entity(source: Source) -> bool:
 def _entity_to_show(source: Source, store: Store, window: Window) -> str | None:
     """Return the entity of the newest incident in the window, or of the newest record."""
     query = IncidentQuery(monitor=source.name, since=window.since, until=window.until, limit=1)
-    if incidents := store.incidents.page(query):
+    incidents = store.incidents.page(query)
+    if incidents and incidents[0].entity is not None:
         return incidents[0].entity
     newest = source.read_window(window, 1)
-    return None if newest.empty else str(newest[source.monitor.entity].iloc[-1])
+    entity = None if newest.empty else newest[source.monitor.entity].iloc[-1]
+    return None if entity is None or pd.isna(entity) else str(entity)
 
 
 def _merged(parts: list[pd.DataFrame], source: Source) -> pd.DataFrame:
     """Return the records of several frames in the order of their keys, each once."""
-    filled = [part for part in parts if len(part)]
-    if not filled:
-        return parts[0]
-    records = concatenated(filled)
+    records = concatenated([part for part in parts if len(part)])
     keys = keys_of(records, source.monitor.key)
     first = dict(zip(reversed(keys), reversed(range(len(keys))), strict=True))
     records = in_key_order(records.iloc[np.sort(list(first.values()))], source.monitor)
-    return records if isinstance(records.index, pd.MultiIndex) else records.reset_index(drop=True)
+    has_keys = list(records.index.names) != [None]  # in its index
+    return records if has_keys else records.reset_index(drop=True)
 
 
 def _not_empty(records: pd.DataFrame, source: Source) -> pd.DataFrame:
