@@ -32,6 +32,8 @@ _COMMANDS = {
     "prune": "pruning",
     "anomalies": "anomalies",
     "incidents": "incidents",
+    "plot": "plotting",
+    "report": "plotting",
     "alerts": "alerts",
     "keys": "keys",
     "sample": "generating",

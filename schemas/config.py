@@ -155,6 +155,8 @@ class MonitorConfig(Section):
     """Nominal features."""
     timestamp: Columns = ()
     """Date-time features, learned as time of day and day of week."""
+    units: dict[str, str] = Field({})
+    """Unit of a feature, for pictures and reports, such as `{ flow = "m³/h" }`."""
     normal: str | None = None
     """SQL condition for the records that training may use; all records by default."""
     label: str | None = None
@@ -262,6 +264,9 @@ class MonitorConfig(Section):
             "at least one key column is needed": not self.key,
             "no feature is listed: fill numeric, boolean, categorical or timestamp": not names,
             f"the features {repeated} are listed twice": bool(repeated),
+            f"units names {sorted(set(self.units) - set(names))}, which are no features": bool(
+                set(self.units) - set(names)
+            ),
             "the label cannot be a feature": self.label in names,
             "the only key column cannot be a feature: no two records share its value": (
                 len(self.key) == 1 and self.key[0] in names

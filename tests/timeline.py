@@ -57,4 +57,4 @@ def make_timeline(flagged=((45, 1, "flow"), (50, 1, "power"), (62, 1, "power"), 
         records.loc[row, ["anomaly_score", "is_anomaly", "incident", "cause"]] = [2.0, True, number, cause]
     kept = records.drop(index=range(70, 80)).reset_index(drop=True)
     incidents = (incident(1, 45, 62), incident(2, 90, 90)) if incidents is None else incidents
-    return Timeline(kept, kept[["flow", "power"]] - 0.1, incidents, (FAULT, CHANGE))
+    return Timeline(kept, incidents, (FAULT, CHANGE))

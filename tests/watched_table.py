@@ -53,6 +53,9 @@ class RuleScorer:
     def unknown_entities(self, _names):
         return []
 
+    def normal_band(self):
+        return None
+
     def score(self, records):
         scores = records[self.value].to_numpy(dtype=float)
         columns = {"anomaly_score": scores, "p_value": 1 / (1 + np.abs(scores)), "severity": np.clip(scores, 0, 100)}

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from detector.core.about import About
+from detector.core.normal_band import NormalBand
 from detector.core.threshold_tracking import Trackers
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation, Features
 
@@ -43,6 +44,10 @@ class BoundScorer(Protocol):
 
     def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
         """Return the `top` causes of each of n scores, largest share first."""
+        ...
+
+    def normal_band(self) -> NormalBand | None:
+        """Return the expected values of the page's records in their order; None if values are not expected in time."""
         ...
 
 

@@ -108,6 +108,10 @@ class RecordScorer:
         """Return the `top` causes of each of n scores, largest share first."""
         return self.model.explain(records, scores, top) if len(records) else []
 
+    def normal_band(self) -> None:
+        """Return None: a record by itself has no course in time."""
+        return
+
     def _threshold(self, scores: np.ndarray, p_values: np.ndarray) -> float:
         """Return the score above which records scored together are anomalies; infinite if none is."""
         if self.false_discovery_rate is None:

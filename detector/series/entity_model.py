@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from detector.core.neighbours import Neighbours
+from detector.core.normal_band import BAND_ERRORS
 from detector.series.channels import Channels
 from detector.series.deciles import Deciles
 from detector.series.fusion import Fusion
@@ -70,6 +71,22 @@ class EntityModel:
         expected = self.signals.own.expected(cells)
         is_return = ~self.channels.is_usual(expected) & self.channels.is_usual(cells.z) & ~cells.is_missing
         return Causes(share, deviation, self.channels.values(expected), is_return)
+
+    def normal_band(self, run: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return expected values, and the lower and the upper end of their normal band, for consecutive records (n, c).
+
+        A value is expected by the channel's own past, within the range of training: so a channel that drifts out of
+        this range leaves its band, though its own past has drifted along.
+        """
+        channels = self.channels
+        lowest, highest = channels.cells(np.stack([channels.lowest, channels.highest])).z
+        z, spread = self.signals.own.expected_with_spread(channels.cells(run))
+        expected = channels.values(np.clip(z, lowest, highest))
+        spread = spread * channels.deviation
+        usual_spread = BAND_ERRORS * self.signals.own.error * channels.deviation
+        low = np.maximum(expected - spread, channels.lowest - usual_spread)
+        high = np.minimum(expected + spread, channels.highest + usual_spread)
+        return expected, np.minimum(low, expected), np.maximum(high, expected)
 
     def to_state(self) -> dict[str, np.ndarray]:
         """Return every array of the model by name."""

@@ -118,6 +118,17 @@ class SeriesModel:
             )
         )
 
+    def normal_band(self, entity: str, series: Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return expected values, and the lower and the upper end of their normal band, each (n, c), in their order.
+
+        Raises:
+            RecordsError: As for `scores`.
+        """
+        model, ordered, position = self._prepare(entity, series)
+        parts = [model.normal_band(ordered.values[rows]) for rows in ordered.runs(self.settings.max_gap)]
+        expected, low, high = (np.concatenate(columns)[position] for columns in zip(*parts, strict=True))
+        return expected, low, high
+
     def to_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return arrays by name, and a manifest of JSON values."""
         arrays = {

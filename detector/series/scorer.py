@@ -12,6 +12,7 @@ from detector.core.about import About
 from detector.core.blob import artifact_error
 from detector.core.calibration import Calibration, conformal_rank
 from detector.core.drift import Profile
+from detector.core.normal_band import NormalBand
 from detector.core.scorer import ReadPast, StoredThreshold, score_frame
 from detector.core.threshold_tracking import Tracker, Trackers
 from detector.series.artifact import SeriesArtifact
@@ -230,6 +231,21 @@ class SeriesScorer:
                     explanations[row] = self._explanation(causes, segment.series.values[at], at, score_of[row], top)
         return [explanations[row] for row in rows.tolist()]
 
+    def normal_band(self, records: int, segments: Sequence[Segment]) -> NormalBand:
+        """Return the expected values of the records of a page and their normal band; NaN for a record in no segment.
+
+        Args:
+            records: number of records of the page.
+            segments: the records with their past.
+        """
+        names = self.artifact.features.names
+        band = NormalBand(names, *np.full((3, records, len(names)), np.nan))
+        for segment in segments:
+            parts = self.model.normal_band(segment.entity, segment.series)
+            for whole, part in zip((band.expected, band.low, band.high), parts, strict=True):
+                whole[segment.rows] = part[segment.own]
+        return band
+
     def _explanation(self, causes: Causes, values: np.ndarray, at: int, score: float, top: int) -> Explanation:
         largest = np.argsort(-causes.share[at], kind="stable")[:top]
         return Explanation(tuple(self._causes(causes, values, at, score, largest)))
@@ -284,6 +300,10 @@ class BoundSeriesScorer:
     def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
         """Return the `top` causes of each of n scores of records of the page, largest share first."""
         return self.scorer.explain(self.index.get_indexer(records.index), scores, top, self.segments)
+
+    def normal_band(self) -> NormalBand:
+        """Return the expected values of the page's records and their normal band, in the order of the page."""
+        return self.scorer.normal_band(len(self.index), self.segments)
 
 
 def _profile_of(artifact: SeriesArtifact) -> Profile | None:

@@ -19,6 +19,7 @@ import numpy as np
 
 from detector.core.kernels import products
 from detector.core.neighbours import Neighbours
+from detector.core.normal_band import BAND_ERRORS
 from detector.core.subsample import subsample_rows
 from detector.series.channels import MAX_STILL_ROWS, Cells
 from detector.series.numpy_network import TrainedNetwork
@@ -31,6 +32,7 @@ PREDICTORS = 1 + len(FORECAST_LAGS) + len(FORECAST_HALF_LIVES)  # of a channel: 
 NEIGHBOURS = 5
 RIDGE = 1e-3  # per record
 MIN_ERROR = 0.05  # standard deviations: a perfectly forecast channel must not dominate the score
+MIN_FILLED_SHARE = 1e-3  # of the average of the past: the first record of a run has none
 STUCK_SIGNAL = 0.4  # of a stuck channel: idle machines stand still too
 SIGNALS = ("level", "departure", "forecast", "breach", "stuck")
 RULE_SIGNALS = ("breach", "stuck")
@@ -124,6 +126,14 @@ class OwnForecast:
     def expected(self, cells: Cells) -> np.ndarray:
         """Return the forecast (n, c) of each cell."""
         return (_own_past(cells.z) * self.weights[:, None]).sum(axis=0)
+
+    def expected_with_spread(self, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
+        """Return the forecast of each cell, and how far normal cells are from it, each (n, c); wider for a short past.
+
+        The spread is `BAND_ERRORS` usual errors, at a residual of which `residual` is `BAND_ERRORS`.
+        """
+        filled_share = np.maximum(_filled_share(len(cells.z), max(FORECAST_HALF_LIVES)), MIN_FILLED_SHARE)
+        return self.expected(cells), BAND_ERRORS * self.error / filled_share[:, None]
 
     def residual(self, cells: Cells) -> np.ndarray:
         """Return the standardised error of the forecast, (n, c)."""

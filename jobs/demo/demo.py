@@ -5,29 +5,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
 from sqlalchemy import text
 
 from jobs.app import App
 from jobs.databases import writing
 from jobs.demo.events import EVENTS
-from jobs.demo.pictures import TrainingCurve, draw_score_picture, draw_timeline_picture
 from jobs.demo.pump_simulation import simulate_pump_station
 from jobs.demo.samples import breast_cancer
 from jobs.demo.scorecard import Scorecard, compare_with_events
-from jobs.demo.timeline import read_timeline
+from jobs.demo.timeline import Timeline, overview_of, read_timeline
 from jobs.evaluation import EvaluationReport, evaluate_monitor
 from jobs.importing.importing import import_file
+from jobs.pictures import Canvas, draw_overview, draw_view, save
+from jobs.pictures.values import TrainingCurve
 from jobs.reading.source import Source
+from jobs.reporting.selection import Selection
+from jobs.reporting.views import ViewReader
 from jobs.scoring.run import ScoringReport, score_monitor
 from jobs.store import Store, migrations
 from schemas.errors import UsageError
-from schemas.frames import ANOMALY_SCORE, IS_ANOMALY
 
 if TYPE_CHECKING:
     from detector.core.progress import Epoch
     from jobs.training.train import TrainingReport
 
+_WIDTH = 1600  # pixels of a picture
 _INDEX = (
     "CREATE INDEX ix_pump_readings_pump_id_read_at ON pump_readings (pump_id, read_at)"  # to read the history of a pump
 )
@@ -107,10 +109,7 @@ def run_monitor(app: App, name: str, folder: Path, progress: "Callable[[Epoch], 
     scored_at = app.clock()
     picture = folder / f"{name}.png"
     timeline = read_timeline(source, store, EVENTS) if source.monitor.series else None
-    if timeline is None:
-        _draw_scores(source, store, picture)
-    else:
-        draw_timeline_picture(picture, f"Monitor {name}: injected events and flagged records", timeline)
+    _draw(source, store, timeline, picture)
     return DemoReport(
         monitor=name,
         training=training,
@@ -123,20 +122,17 @@ def run_monitor(app: App, name: str, folder: Path, progress: "Callable[[Epoch], 
     )
 
 
-def _draw_scores(source: Source, store: Store, path: Path) -> None:
-    monitor, model = source.monitor, store.models.all(source.name)[0]
-    history = model.about.history
-    labels = pd.concat(source.pages(None, with_label=True), ignore_index=True)[monitor.label]
-    scored = store.anomalies.scores(source.name)[[ANOMALY_SCORE, IS_ANOMALY]]
+def _draw(source: Source, store: Store, timeline: Timeline | None, path: Path) -> None:
+    """Draw the timeline of a monitor, or else its records and its training."""
+    reader = ViewReader(source, store)
+    if timeline is not None:
+        heading = f"Monitor {source.name}: injected events and flagged records"
+        save(draw_overview(overview_of(timeline, reader), Canvas(_WIDTH), heading), path)
+        return
+    history = store.models.get(reader.champion.model_id).about.history
     curve = TrainingCurve(*([getattr(epoch, key) for epoch in history] for key in ("number", "elbo", "held_out_elbo")))
-    draw_score_picture(
-        path,
-        f"Monitor {source.name}",
-        scored.assign(label=labels.astype(bool)),
-        model.card.threshold or 0.0,
-        curve,
-        false_positive_rate=monitor.false_positive_rate,
-    )
+    view = reader.of_selection(Selection())
+    save(draw_view(view, Canvas(_WIDTH), heading=f"Monitor {source.name}", training=curve), path)
 
 
 def _shipped_config() -> Path:

@@ -26,7 +26,7 @@ class Event:
         start: time of the first affected record.
         end: time of the last affected record.
         channels: channels that the event changes.
-        shown: channels that a picture of the event shows.
+        shown: channels that a picture of the event shows if no incident names others.
     """
 
     name: str

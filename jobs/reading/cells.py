@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import ColumnElement, FromClause, Select, and_, case, distinct, func, literal, select, true
+from sqlalchemy import ColumnElement, FromClause, Select, and_, case, distinct, false, func, literal, select, true
 
 from jobs.reading.checksums import checksums
 from jobs.reading.grid import Grid
@@ -23,6 +23,7 @@ from jobs.reading.rows import Condition, concatenated, expressions, hundreds, is
 from jobs.reading.table import WatchedTable
 from jobs.reading.tolerant import LeftOut, TolerantReader
 from jobs.reading.typed_columns import abridged, keys_of
+from jobs.reading.windows import Window
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.keys import Key, KeyRange, key_label
@@ -84,6 +85,20 @@ class Cells:
     def newest(self, limit: int, after: Key | None = None, left_out: LeftOut = None) -> pd.DataFrame:
         """Return the newest `limit` records past a key, in key order."""
         return _newest((self._read(part, left_out) for part in self._parts(after)), limit)
+
+    def window(self, window: Window, limit: int, *, with_label: bool = False) -> pd.DataFrame:
+        """Return the readable records of a window in at most `limit` steps of the grid, in key order."""
+        records, grid = self.table.records, self.grid
+        conditions = [grid.has_time(records), *window.conditions(self.table, self.monitor)]
+        time = records.c[grid.time]
+        order = time if window.from_start else time.desc()
+        row = self.first_row(select(grid.start(records)).where(*conditions).order_by(order).limit(1))
+        if row is None or row[0] is None:
+            return self._records(false(), [], with_label=with_label)
+        span = (limit - 1) * grid.step
+        is_in = grid.is_before(records, int(row[0]) + span + grid.step)
+        is_in = is_in if window.from_start else grid.is_from(records, int(row[0]) - span)
+        return window.cut(self._records(and_(*conditions, is_in), [], with_label=with_label), self.monitor)
 
     def newest_normal(
         self, limit: int, after: Key | None = None, *, with_label: bool = False, left_out: LeftOut = None

@@ -24,6 +24,8 @@ from jobs.reading.checksums import checksums
 from jobs.reading.past import Past
 from jobs.reading.table import WatchedTable, raw_sql
 from jobs.reading.tolerant import LeftOut, ReadRows, TolerantReader
+from jobs.reading.typed_columns import keys_of
+from jobs.reading.windows import Window
 from schemas.config import MonitorConfig
 from schemas.keys import Key, KeyRange
 
@@ -76,6 +78,19 @@ class Rows:
     def newest(self, limit: int, after: Key | None = None, left_out: LeftOut = None) -> pd.DataFrame:
         """Return the newest `limit` records past a key, in key order."""
         return self._newest(limit, true(), after, left_out=left_out)
+
+    def window(self, window: Window, limit: int, *, with_label: bool = False) -> pd.DataFrame:
+        """Return at most `limit` readable records of a window, in key order."""
+        if self.monitor.time is None or not window.is_by_time:
+            condition = and_(true(), *window.conditions(self.table, self.monitor))
+            newest = self._newest(limit, condition, None, with_label=with_label, left_out=[])
+            return window.cut(newest, self.monitor)
+        time, newest_first = self.table.records.c[self.monitor.time], not window.from_start
+        order = [time.desc() if newest_first else time, *self.table.order(newest_first=newest_first)]
+        statement = self._select(with_label=with_label).where(*window.conditions(self.table, self.monitor))
+        return in_key_order(
+            window.cut(self._frame(statement.order_by(*order).limit(limit), []), self.monitor), self.monitor
+        )
 
     def newest_normal(
         self, limit: int, after: Key | None = None, *, with_label: bool = False, left_out: LeftOut = None
@@ -156,6 +171,12 @@ class Rows:
                 break
             older = table.before(page.last)
         return concatenated(pages[::-1])
+
+
+def in_key_order(records: pd.DataFrame, monitor: MonitorConfig) -> pd.DataFrame:
+    """Return records in the order of their keys."""
+    keys = keys_of(records, monitor.key)
+    return records.iloc[sorted(range(len(keys)), key=keys.__getitem__)]
 
 
 def is_normal(monitor: MonitorConfig) -> Condition:

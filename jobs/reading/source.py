@@ -15,6 +15,7 @@ from jobs.reading.rows import Rows
 from jobs.reading.table import WatchedTable, describe_table
 from jobs.reading.tolerant import LeftOut
 from jobs.reading.typed_columns import keys_of, refuse_long_key
+from jobs.reading.windows import Window
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.fingerprint import Fingerprint
@@ -122,6 +123,10 @@ class Source:
     def read_newest(self, limit: int, left_out: LeftOut = None) -> pd.DataFrame:
         """Return the newest `limit` records, normal or not, in key order."""
         return self._records().newest(limit, left_out=left_out)
+
+    def read_window(self, window: Window, limit: int, *, with_label: bool = False) -> pd.DataFrame:
+        """Return at most `limit` readable records of a window, in key order."""
+        return self._records().window(window, limit, with_label=with_label)
 
     def read_anomalies(self, limit: int, left_out: LeftOut = None) -> pd.DataFrame:
         """Return the newest `limit` records that the label marks as anomalies, in key order and without the label."""

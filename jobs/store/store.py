@@ -11,6 +11,7 @@ from jobs.store.api_keys import ApiKeys
 from jobs.store.drifts import Drifts
 from jobs.store.events import EventLog, Events
 from jobs.store.feedback import FeedbackReader
+from jobs.store.history import History
 from jobs.store.incidents import Incidents
 from jobs.store.ledger import Ledger
 from jobs.store.metrics import MetricsReader
@@ -54,6 +55,7 @@ class Store:
         runs: executions of jobs.
         workers: processes that serve.
         overviews: status and recent numbers of a monitor.
+        history: numbers of a monitor over time, for reports.
         metrics: numbers of every monitor, for Prometheus.
         api_keys: digests of API keys.
         monitors: their names; a monitor is renamed or deleted with all its rows.
@@ -81,6 +83,7 @@ class Store:
         self.runs = Runs(engine)
         self.workers = Workers(engine)
         self.overviews = Overviews(engine)
+        self.history = History(engine)
         self.metrics = MetricsReader(engine)
         self.api_keys = ApiKeys(engine)
         self.monitors = Monitors(engine)

@@ -1,5 +1,6 @@
 """Names that could break SQL, TOML or templates pass through the whole path unchanged."""
 
+import html
 import json
 
 from tests.workspace import SMALL_MODEL, readings
@@ -36,3 +37,8 @@ def test_hostile_names_pass_from_import_to_the_joined_view(workspace, database_u
     joined = workspace.query(f"SELECT count(*), count(DISTINCT record_key) FROM {trained['join_view']}")
     assert joined == [(flagged, flagged)]
     assert json.dumps(COLUMNS["pressure"], ensure_ascii=False).replace("${", "$${") in text
+    workspace.must("plot", name, "--out", "p.svg")
+    workspace.must("report", name, "--incidents", "1")
+    page = (workspace.folder / "report.html").read_text(encoding="utf-8")
+    assert all(html.escape(column) in page for column in COLUMNS.values() if column != COLUMNS["is_fault"])
+    assert "<script" not in page

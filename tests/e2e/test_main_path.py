@@ -41,6 +41,37 @@ def test_output_for_people_is_tables(plant):
     assert "model 1" in status.out
 
 
+def test_a_monitor_and_an_incident_are_drawn(plant):
+    assert plant.must("plot", "pump", "--json").json["records"] == RECORDS
+    assert (plant.folder / "pump.png").read_bytes().startswith(b"\x89PNG")
+    incident = plant.must("incidents", "list", "pump", "--json").json[0]
+    drawn = plant.must("plot", incident["id"], "--out", "i.svg", "--channel", "mode", "--channel", "pressure").out
+    assert drawn.startswith("Wrote i.svg: ")
+    text = (plant.folder / "i.svg").read_text(encoding="utf-8")
+    assert all(name in text for name in (f"incident {incident['id']}", "mode", "pressure", "flagged record"))
+    refused = {
+        ("pump", "--out", "p.jpg"): "'p.jpg' is not the name of a picture",
+        ("pump", "--channel", "presure"): "no feature 'presure'. The nearest is 'pressure'",
+        ("pump", "--since", "2030-01-01"): "has no such records",
+        ("0",): "no incident 0",
+        (incident["id"], "--entity", "a"): "An incident has its own range and entity",
+        ("pumpe",): "pump",
+    }
+    for call, message in refused.items():
+        result = plant.plumbline("plot", *call)
+        assert result.code == 2
+        assert message in result.err
+
+
+def test_a_report_is_one_page_with_pictures(plant):
+    written = plant.must("report", "pump", "--incidents", "1", "--json").json
+    text = (plant.folder / "report.html").read_text(encoding="utf-8")
+    assert (written["report"], written["incidents"]) == ("report.html", 1)
+    assert text.count("<svg") == 2 * 3  # days, an incident, the newest records; each wide and narrow
+    assert "since the training records end on 2026-01-05 11:39:00 UTC" in text
+    assert "AUROC on anomalies made of" in text
+
+
 def test_an_anomaly_is_shown_and_labelled(plant):
     newest = plant.must("anomalies", "list", "--json").json[0]["id"]
     shown = plant.must("anomalies", "show", newest)

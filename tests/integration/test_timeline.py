@@ -23,9 +23,7 @@ def watch(store, tmp_path, now):
 
 
 @pytest.mark.parametrize("threshold", ["conformal", "online"])
-def test_it_has_measured_and_expected_values_and_results_of_each_record_after_the_training(
-    watch, store, now, threshold
-):
+def test_it_has_the_results_of_each_record_after_the_training(watch, store, now, threshold):
     source = watch(threshold=threshold)
     train_monitor(source, store, lambda: now)
     score_monitor(source, store, lambda: now)
@@ -38,9 +36,6 @@ def test_it_has_measured_and_expected_values_and_results_of_each_record_after_th
     assert spiked["is_anomaly"].any()
     assert set(spiked["cause"].dropna()) == {"speed"}
     assert set(records["incident"].dropna()) == {incident.id for incident in timeline.incidents}
-    usual = records["entity"] == "b"
-    gap = (records["speed"] - timeline.expected["speed"])[usual].abs()
-    assert gap.median() < 0.2
     assert timeline.events == (FAULT,)
 
 

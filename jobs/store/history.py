@@ -1,0 +1,123 @@
+"""Numbers of a monitor over time: records and flagged rows by day, causes, labels, drift, and moving thresholds."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import Connection, Engine, func, select
+
+from detector.series.segments import UNGROUPED_ENTITY
+from jobs.databases import reading
+from schemas.tables import anomalies, batch_hours, drift_features, drifts, trackers
+
+
+@dataclass(frozen=True)
+class DayCount:
+    """Scored and flagged records of one day of record time, in UTC."""
+
+    day: date
+    records: int
+    anomalies: int
+
+
+@dataclass(frozen=True)
+class CauseCount:
+    """How often a feature was the main cause of a flagged record."""
+
+    feature: str
+    anomalies: int
+    max_severity: float
+
+
+@dataclass(frozen=True)
+class StoredDrift:
+    """An assessment of drift, with the stability index of each feature, the largest first."""
+
+    id: int
+    model_id: int
+    assessed_at: datetime
+    records: int
+    ks_statistic: float
+    is_drift: bool
+    psi: Mapping[str, float]
+
+
+class History:
+    """The history of every monitor.
+
+    Args:
+        engine: of the store's database.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def newest_hour(self, monitor: str) -> datetime | None:
+        """Return the newest hour that has scored records, or None."""
+        with reading(self.engine) as connection:
+            newest: datetime | None = connection.scalar(
+                select(func.max(batch_hours.c.hour)).where(batch_hours.c.monitor == monitor)
+            )
+        return newest
+
+    def days(self, monitor: str, since: datetime | None = None) -> list[DayCount]:
+        """Return the counts of each day that has records, from a time on or all."""
+        c = batch_hours.c
+        sums = (func.sum(c.records), func.sum(c.anomalies))
+        hours = select(c.hour, *sums).where(c.monitor == monitor).group_by(c.hour)
+        hours = hours if since is None else hours.where(c.hour >= since)
+        counts: dict[date, list[int]] = defaultdict(lambda: [0, 0])
+        with reading(self.engine) as connection:
+            for hour, records, flagged in connection.execute(hours):
+                counts[hour.date()][0] += int(records)
+                counts[hour.date()][1] += int(flagged)
+        return [DayCount(day, *both) for day, both in sorted(counts.items())]
+
+    def causes(self, monitor: str, limit: int) -> list[CauseCount]:
+        """Return the most frequent main causes of the current flagged rows, with their number."""
+        c = anomalies.c
+        is_current = (c.monitor == monitor, c.superseded_at.is_(None), c.top_feature.is_not(None))
+        count = func.count()
+        causes = select(c.top_feature, count, func.max(c.severity)).where(*is_current).group_by(c.top_feature)
+        with reading(self.engine) as connection:
+            rows = connection.execute(causes.order_by(count.desc(), c.top_feature).limit(limit)).all()
+        return [CauseCount(feature, int(number), float(severity)) for feature, number, severity in rows]
+
+    def labels(self, monitor: str) -> dict[str, int]:
+        """Return the number of current flagged rows by label."""
+        c = anomalies.c
+        counts = select(c.label, func.count()).where(c.monitor == monitor, c.superseded_at.is_(None))
+        with reading(self.engine) as connection:
+            return dict(connection.execute(counts.group_by(c.label).order_by(c.label)).all())
+
+    def drifts(self, monitor: str, limit: int) -> list[StoredDrift]:
+        """Return the newest assessments of drift, newest first."""
+        d = drifts.c
+        columns = (d.id, d.model_id, d.assessed_at, d.records, d.ks_statistic, d.is_drift)
+        newest = select(*columns).where(d.monitor == monitor).order_by(d.id.desc()).limit(limit)
+        with reading(self.engine) as connection:
+            rows = connection.execute(newest).all()
+            return [StoredDrift(*row, psi=_indexes(connection, row.id)) for row in rows]
+
+    def threshold_after(self, monitor: str, model_id: int, entity: str | None, time: datetime) -> float | None:
+        """Return the moving threshold of an entity at its first flagged record after a time, or else the newest one.
+
+        None if the entity's threshold has not moved, as that of a model that scored no record yet.
+        """
+        a, t = anomalies.c, trackers.c
+        is_own = (a.monitor == monitor, a.model_id == model_id, a.entity.is_not_distinct_from(entity))
+        is_later = (a.superseded_at.is_(None), a.record_time > time)
+        flagged = select(a.threshold).where(*is_own, *is_later).order_by(a.record_time, a.id).limit(1)
+        states = select(t.state_after).where(t.model_id == model_id, t.entity == (entity or UNGROUPED_ENTITY))
+        with reading(self.engine) as connection:
+            threshold = connection.scalar(flagged)
+            if threshold is None and (state := connection.scalar(states.order_by(t.batch_id.desc()).limit(1))):
+                threshold = state["threshold"]
+        return None if threshold is None else float(threshold)
+
+
+def _indexes(connection: Connection, drift_id: int) -> dict[str, float]:
+    f = drift_features.c
+    rows = connection.execute(select(f.feature, f.psi).where(f.drift_id == drift_id).order_by(f.psi.desc(), f.feature))
+    return {feature: float(psi) for feature, psi in rows}
