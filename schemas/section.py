@@ -2,7 +2,7 @@
 
 import re
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
@@ -66,6 +66,19 @@ def _check_duration(duration: timedelta) -> timedelta:
     return duration
 
 
+def _parse_silence(value: object) -> object:
+    if value in {"auto", _NEVER}:
+        return value
+    try:
+        duration = parse_duration(value)
+    except ValueError as exc:
+        msg = f'{exc}, or "auto" or "never"'
+        raise ValueError(msg) from None
+    if isinstance(duration, timedelta) and duration <= timedelta(0):
+        raise ValueError('expected a duration longer than 0, "auto" or "never"')
+    return duration
+
+
 def _check_schedule(schedule: str | None) -> str | None:
     if schedule is None or schedule == _NEVER:
         return None
@@ -94,5 +107,6 @@ def _as_tuple(value: object) -> object:
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_check_duration)]
 Schedule = Annotated[str | None, AfterValidator(_check_schedule)]
+SilentAfter = Annotated[timedelta | Literal["auto", "never"], BeforeValidator(_parse_silence)]
 TimeZone = Annotated[str, AfterValidator(_check_time_zone)]
 Columns = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]

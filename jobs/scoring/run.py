@@ -18,6 +18,7 @@ from jobs.reading.context import in_context
 from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
 from jobs.scoring.batch_results import merge_pages, score_page
+from jobs.scoring.liveness import watch_entities
 from jobs.scoring.new_entities import report_new_entities
 from jobs.scoring.recounting import recount_batches, watch_for_gap
 from jobs.scoring.thresholds import threshold_changes, trackers_of
@@ -102,6 +103,8 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
             if progress:
                 progress(Progress(counts["batches"], planned, counts["records"], counts["anomalies"]))
         watch_for_gap(source.monitor, source.name, store, clock())
+        if not failures:  # records of a failed batch are no silence
+            watch_entities(source.monitor, source.name, store, clock())
         store.incidents.end_quiet(source.name, clock() - source.monitor.incident_gap)
         for failure in failures.values():
             raise failure

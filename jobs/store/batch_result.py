@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from jobs.store.rhythm import BatchRhythms
 from schemas.fingerprint import Fingerprint
 from schemas.frames import Explanation
 
@@ -70,6 +71,8 @@ class BatchResult:
     """Number of records of each entity; None unless the monitor has series."""
     threshold_changes: Mapping[str, ThresholdChange] = field(default_factory=dict)
     """Changes of tracked thresholds, by entity."""
+    rhythms: BatchRhythms | None = None
+    """None if the silence of entities is not watched."""
 
 
 def summed(profiles: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, list[int]]:

@@ -9,6 +9,7 @@ from jobs.store.alerts import AlertTexts
 from jobs.store.anomalies import Anomalies
 from jobs.store.api_keys import ApiKeys
 from jobs.store.drifts import Drifts
+from jobs.store.entities import Entities
 from jobs.store.events import EventLog, Events
 from jobs.store.feedback import FeedbackReader
 from jobs.store.incidents import Incidents
@@ -45,6 +46,7 @@ class Store:
         anomalies: flagged records.
         incidents: anomalies of one entity close in time, merged.
         events: gaps, late records, drift and other events.
+        entities: rhythms of entities, and which are retired.
         drifts: drift assessments.
         outbox: alerts to deliver.
         runs: executions of jobs.
@@ -69,6 +71,7 @@ class Store:
         self.anomalies = Anomalies(engine)
         self.incidents = Incidents(engine)
         self.events = Events(engine, event_log)
+        self.entities = Entities(engine, event_log)
         self.drifts = Drifts(engine, event_log)
         self.outbox = Outbox(engine)
         self.runs = Runs(engine)
