@@ -28,6 +28,7 @@ _COMMANDS = {
     "models": "models",
     "anomalies": "anomalies",
     "incidents": "incidents",
+    "entities": "entities",
     "alerts": "alerts",
     "keys": "keys",
     "sample": "generating",

@@ -80,7 +80,7 @@ class MonitorAlerts(Section):
     escalate_severity: float = Field(80.0, ge=0, le=100)
     """It is reported again once its peak severity reaches this."""
     newest: Duration = timedelta(days=1)
-    """Incidents that ended longer ago than this are not reported, so the first run over a long history stays quiet."""
+    """Incidents that ended longer ago than this are summed up in one message, so a first run over history is quiet."""
 
 
 class MaintenanceWindow(Section):

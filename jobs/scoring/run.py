@@ -22,6 +22,7 @@ from jobs.scoring.liveness import watch_entities
 from jobs.scoring.new_entities import report_new_entities
 from jobs.scoring.recounting import recount_batches, watch_for_gap
 from jobs.scoring.thresholds import threshold_changes, trackers_of
+from jobs.scoring.unannounced import sum_up_unannounced
 from jobs.store import Batch, BatchResult, Champion, Store
 from schemas.config import MonitorConfig
 from schemas.errors import LostLease, RecordsError, SourceError, StoreError
@@ -105,6 +106,7 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
         watch_for_gap(source.monitor, source.name, store, clock())
         if not failures:  # records of a failed batch are no silence
             watch_entities(source.monitor, source.name, store, clock())
+        sum_up_unannounced(source.monitor, source.name, store, clock())
         store.incidents.end_quiet(source.name, clock() - source.monitor.incident_gap)
         for failure in failures.values():
             raise failure

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, insert, or_, select
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from jobs.store.incident_summary import IncidentSummary
 from schemas.tables import alerts, events, incidents
@@ -64,7 +64,10 @@ def add_incident_alerts(
 ) -> None:
     """Alert that an incident opened or became severe, once for each channel."""
     summary = change.summary
-    if summary.is_muted or summary.peak_severity < rule.severity or summary.end_time < at - rule.newest:
+    if summary.is_muted or summary.peak_severity < rule.severity:
+        return
+    if summary.end_time < at - rule.newest:
+        _mark_unannounced(connection, change.incident_id)
         return
     alerted = _alerted(connection, change.incident_id)
     for channel in rule.channels:
@@ -74,6 +77,13 @@ def add_incident_alerts(
         message = texts.incident(change.monitor, change.incident_id, summary, reason)
         subject = {"monitor": change.monitor, "incident_id": change.incident_id, "reason": reason}
         _insert(connection, subject, channel, message, at)
+
+
+def _mark_unannounced(connection: Connection, incident_id: int) -> None:
+    """Mark an incident that ended too long ago to be alerted, unless an event has summed it up already."""
+    c = incidents.c
+    change = update(incidents).where(c.id == incident_id, c.not_announced.is_(None))
+    connection.execute(change.values(not_announced="pending"))
 
 
 def withdraw_incident_alerts(connection: Connection, incident_ids: Sequence[int]) -> None:

@@ -60,7 +60,7 @@ class Entities:
         """Return the entities of a monitor by name: those that sent a record since a time, and the silent ones."""
         c, m = entity_rhythms.c, monitors.c
         with reading(self.engine) as connection:
-            silent = _silent(connection, monitor)
+            silent = silent_since(connection, monitor)
             is_recent = [] if since is None else [or_(c.last_at >= since, c.entity.in_(silent))]
             rows = select(entity_rhythms).where(c.monitor == monitor, *is_recent).order_by(c.entity)
             entities = [_entity(row, silent) for row in connection.execute(rows).mappings()]
@@ -156,11 +156,11 @@ def _source_pauses(stored: Sequence[Sequence[str]] | None) -> list[SourcePause]:
     return [SourcePause(*map(datetime.fromisoformat, pause)) for pause in stored or ()]
 
 
-def _silent(connection: Connection, monitor: str) -> dict[str, datetime]:
-    """Return the start of the ongoing silence of each silent entity."""
+def silent_since(connection: Connection, monitor: str) -> dict[str, datetime]:
+    """Return the last record of each entity whose silence is an ongoing event, by name."""
     e = events.c
     is_ongoing = and_(e.monitor == monitor, e.kind == "silent", e.since.is_not(None), e.until.is_(None))
-    rows = connection.execute(select(e.entity, e.since).where(is_ongoing))
+    rows = connection.execute(select(e.entity, e.since).where(is_ongoing).order_by(e.since, e.entity))
     return {name: since for name, since in rows if name is not None and since is not None}
 
 

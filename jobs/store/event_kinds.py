@@ -53,7 +53,7 @@ EVENT_KINDS: Mapping[EventKind, EventMeaning] = {
         "when the entity sends again, is retired, or is no longer watched",
     ),
     "silent_entities": EventMeaning(
-        "More than three entities fell silent at once: one message for all, in addition to an event `silent` of each.",
+        "More than three entities fell silent at once: one message for all, in addition to an event `silent` for each.",
         "channels of the monitor",
         _MOMENT,
     ),

@@ -23,6 +23,7 @@ from jobs.store.requests import RetrainRequests
 from jobs.store.runs import Runs
 from jobs.store.schema import refuse_other_revision
 from jobs.store.threshold_states import ThresholdStates
+from jobs.store.unannounced import UnannouncedIncidents
 from jobs.store.workers import Workers
 from schemas.errors import StoreError
 from schemas.views import is_taken, joined_name, replace_view
@@ -45,6 +46,7 @@ class Store:
         feedback: labels and incidents for training.
         anomalies: flagged records.
         incidents: anomalies of one entity close in time, merged.
+        unannounced: incidents that were found too late to be alerted.
         events: gaps, late records, drift and other events.
         entities: rhythms of entities, and which are retired.
         drifts: drift assessments.
@@ -70,6 +72,7 @@ class Store:
         self.feedback = FeedbackReader(engine)
         self.anomalies = Anomalies(engine)
         self.incidents = Incidents(engine)
+        self.unannounced = UnannouncedIncidents(engine, event_log)
         self.events = Events(engine, event_log)
         self.entities = Entities(engine, event_log)
         self.drifts = Drifts(engine, event_log)
