@@ -20,7 +20,7 @@ def titles(pump):
 @pytest.fixture
 def pump(store):
     """Twelve incidents, an hour apart; the last half of them ended within a day of the first scoring."""
-    pump = MonitoredTable(store, batch_size=2, alert={"channels": ["ops"], "newest": "1d"})
+    pump = MonitoredTable(store, batch_size=2, gap_after="9000d", alert={"channels": ["ops"], "newest": "1d"})
     for hour in range(12):
         pump.put(hour, value=9.0, time=START + timedelta(hours=hour))
     return pump
