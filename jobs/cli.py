@@ -34,6 +34,7 @@ _COMMANDS = {
     "incidents": "incidents",
     "plot": "plotting",
     "report": "plotting",
+    "entities": "entities",
     "alerts": "alerts",
     "keys": "keys",
     "sample": "generating",

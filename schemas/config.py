@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validat
 
 from schemas.errors import ConfigError, NoSuchMonitor, UsageError
 from schemas.frames import Features
-from schemas.section import Columns, Duration, Schedule, Section, TimeZone
+from schemas.section import Columns, Duration, Schedule, Section, SilentAfter, TimeZone
 from schemas.series import SeriesConfig
 from schemas.service import (
     AlertsConfig,
@@ -188,6 +188,11 @@ class MonitorConfig(Section):
     """How long a batch is watched for records that arrive late, are corrected or vanish; such a batch is rescored."""
     gap_after: Duration = timedelta(days=1)
     """A source whose newest record is older than this has stopped sending, which is an event (needs time)."""
+    silent_after: SilentAfter = "auto"
+    """How long an entity may send nothing while others send; auto: learned from its own pauses (needs time and entity).
+    """
+    retired: Columns = ()
+    """Entities that no longer send, so that their silence is no event."""
     incident_gap: Duration = timedelta(minutes=15)
     """Flagged records of an entity no further apart than this are one incident."""
     score_every: Schedule = "5m"
@@ -273,6 +278,9 @@ class MonitorConfig(Section):
             ),
             "lease must be longer than 0": self.lease <= timedelta(0),
             "settle needs a time column": bool(self.settle) and self.time is None,
+            "silent_after needs a time and an entity column": isinstance(self.silent_after, timedelta)
+            and None in {self.time, self.entity},
+            "retired lists entities, so it needs an entity column": bool(self.retired) and self.entity is None,
             "retrain.history needs a time column": self.retrain.history is not None and self.time is None,
             'holdout = "latest" needs a time column': self.holdout == "latest" and self.time is None,
             'threshold = "f_beta" needs a label column': self.threshold == "f_beta" and self.label is None,

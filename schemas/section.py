@@ -2,7 +2,7 @@
 
 import re
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
@@ -79,6 +79,19 @@ def _check_duration(duration: timedelta) -> timedelta:
     return duration
 
 
+def _parse_silence(value: object) -> object:
+    if value in {"auto", _NEVER}:
+        return value
+    try:
+        duration = parse_duration(value)
+    except ValueError as exc:
+        msg = f'{exc}, or "auto" or "never"'
+        raise ValueError(msg) from None
+    if isinstance(duration, timedelta) and duration <= timedelta(0):
+        raise ValueError('expected a duration longer than 0, "auto" or "never"')
+    return duration
+
+
 def _check_schedule(schedule: str | None) -> str | None:
     if schedule is None or schedule == _NEVER:
         return None
@@ -120,5 +133,6 @@ Duration = Annotated[
     WithJsonSchema(_DURATION_SCHEMA, mode="validation"),
 ]
 Schedule = Annotated[str | None, AfterValidator(_check_schedule), WithJsonSchema(_SCHEDULE_SCHEMA, mode="validation")]
+SilentAfter = Annotated[timedelta | Literal["auto", "never"], BeforeValidator(_parse_silence)]
 TimeZone = Annotated[str, AfterValidator(_check_time_zone)]
 Columns = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), WithJsonSchema(_COLUMNS_SCHEMA, mode="validation")]

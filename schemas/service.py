@@ -116,7 +116,7 @@ class MonitorAlerts(Section):
     link: Link | None = None
     """Address of an incident's page, with {id} in place of its number; by default that of [alerts]."""
     newest: Duration = timedelta(days=1)
-    """Incidents that ended longer ago than this are not reported, so the first run over a long history stays quiet."""
+    """Incidents that ended longer ago than this are summed up in one message, so a first run over history is quiet."""
 
 
 class MaintenanceWindow(Section):

@@ -79,7 +79,7 @@ Json = JSON().with_variant(postgresql.JSONB(), "postgresql")
 Blob = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only in INTEGER columns
 
-REVISION = "0008"  # of this schema; the store checks it without loading Alembic
+REVISION = "0009"  # of this schema; the store checks it without loading Alembic
 VERSION_TABLE = "plumbline_version"  # not Alembic's own name: the database may use Alembic itself
 
 models = Table(
@@ -267,6 +267,26 @@ monitors = Table(
     Column("scored_until", UtcDateTime),  # newest time of a scored record
     Column("too_late_records", BigInteger, nullable=False, server_default="0"),
     Column("key_columns", Json),  # the columns that its batches are ranges of
+    Column("records_counted", BigInteger, nullable=False, server_default="0"),  # pauses are measured by it
+    Column("source_pauses", Json),  # of all entities
+)
+
+# The entities of a monitor: their last records, and the pauses between them.
+entity_rhythms = Table(
+    "entity_rhythms",
+    metadata,
+    Column("monitor", String(64), primary_key=True),
+    Column("entity", String(255), primary_key=True),
+    Column("first_at", UtcDateTime, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+    Column("first_position", BigInteger, nullable=False),  # of a record among all of the monitor
+    Column("last_position", BigInteger, nullable=False),
+    Column("pauses", BigInteger, nullable=False),
+    Column("usual_records", Double, nullable=False),
+    Column("usual_seconds", Double, nullable=False),
+    Column("longest", Json, nullable=False),
+    Column("retired_at", UtcDateTime),  # from then on its silence is no event
+    Index("ix_entity_rhythms_monitor_last_at", "monitor", "last_at"),
 )
 
 # Flagged records of one entity that are close in time.
@@ -291,6 +311,7 @@ incidents = Table(
     Column("merged_into", BigInteger),
     Column("opened_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("not_announced", String(8)),  # because it had ended too long ago: pending, then summed up in a message
     CheckConstraint("state IN ('open', 'ended', 'merged', 'withdrawn')", name="state"),
     Index("ix_incidents_monitor_state", "monitor", "state", "id"),
     Index("ix_incidents_monitor_end_time", "monitor", "end_time"),

@@ -9,7 +9,7 @@ from jobs.api.paging import Page, Paging, page
 from jobs.api.parameters import Text, Time
 from jobs.api.problems import documented
 from jobs.store import EventQuery, StoredEvent
-from jobs.store.events import EventKind
+from jobs.store.event_kinds import EventKind
 
 router = APIRouter()
 

@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeHistogramMetricFami
 from prometheus_client.registry import Collector
 
 from jobs.api.service_view import ServiceView
-from jobs.store.events import EventKind
+from jobs.store.event_kinds import EventKind
 from jobs.store.metrics import Measures, MonitorMeasures
 from jobs.timing import Timing
 from schemas.config import MonitorConfig

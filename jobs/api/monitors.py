@@ -1,5 +1,6 @@
 """Routes of monitors: settings and status, retrain requests, scores of submitted records."""
 
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter
@@ -51,6 +52,23 @@ class RetrainOrder(Body):
     reason: Text = "api"
 
 
+class MonitoredEntity(BaseModel):
+    """An entity of a monitor."""
+
+    entity: str
+    last_record_at: datetime
+    usual_pause_seconds: float = Field(description="Geometric mean of the pauses between its records.")
+    silent_since: datetime | None = Field(description="Its last record, if its silence is an ongoing event.")
+    is_retired: bool = Field(description="Whether its silence is no event.")
+
+
+class EntityChange(Body):
+    """Whether an entity no longer sends."""
+
+    entity: Text
+    is_retired: bool
+
+
 class Requested(BaseModel):
     """A pending retrain request."""
 
@@ -82,6 +100,36 @@ def retrain(name: MonitorName, order: RetrainOrder, service: Service) -> Request
     """Queue a retrain request. Pending requests for the same monitor become one training."""
     request_id = service.store.requests.add(name, order.reason, service.clock())
     return Requested(id=request_id, monitor=name, state="pending")
+
+
+@router.get("/monitors/{name}/entities", responses=documented(404, 422))
+def list_entities(name: MonitorName, service: Service) -> list[MonitoredEntity]:
+    """List the entities of a monitor, with their last records and usual pauses."""
+    retired = service.config.monitor(name).retired
+    return [
+        MonitoredEntity(
+            entity=item.name,
+            last_record_at=item.rhythm.last_at,
+            usual_pause_seconds=item.rhythm.usual_seconds,
+            silent_since=item.silent_since,
+            is_retired=item.retired_at is not None or item.name in retired,
+        )
+        for item in service.store.entities.activity(name).entities
+    ]
+
+
+@router.post(
+    "/monitors/{name}/entities",
+    status_code=204,
+    dependencies=WRITES,
+    responses=documented(400, 403, 404, 408, 413, 415, 422),
+)
+def change_entity(name: MonitorName, change: EntityChange, service: Service) -> None:
+    """Retire an entity, so that its silence is no event, or watch it again."""
+    if change.is_retired:
+        service.store.entities.retire(name, change.entity, service.clock())
+    else:
+        service.store.entities.watch(name, change.entity)
 
 
 @router.post("/monitors/{name}/score", dependencies=TAKES_JSON, responses=documented(400, 404, 408, 409, 413, 415, 422))

@@ -1,6 +1,6 @@
 """The command `status`: an overview of every monitor."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _PROGRESS_COLUMNS = ("monitor", "champion", "records", "late", "pending", "lag", "last run", "next run")
 _LAST_DAY_COLUMNS = ("monitor", "records", "anomalies", "rate ≤", "target", "incidents", "unlabelled", "requests")
+_MAX_ENTITIES_SHOWN = 5
 _LAST_DAY_TITLE = "Last day, and open items"
 
 
@@ -84,19 +85,23 @@ def _notes(item: "MonitorOverview", at: datetime) -> Iterator[str]:
     if item.too_late_records:
         yield f"{item.monitor}: {counted_noun(item.too_late_records, 'record')} came too late to be scored"
     if item.unreadable_records:
-        listed = ", ".join(item.newest_unreadable)
-        more = item.unreadable_records - len(item.newest_unreadable)
-        yield (
-            f"{item.monitor}: {counted_noun(item.unreadable_records, 'record')} cannot be read; each is scored once it "
-            f"is corrected: {listed}{f' and {more:,} more' if more else ''}"
-        )
+        yield f"{item.monitor}: {_unreadable_records(item)}"
     for event, since in item.ongoing_since.items():
-        yield f"{item.monitor}: {_words(event)} since {utc(since)}"
+        if event != "silent":
+            yield f"{item.monitor}: {_words(event)} since {utc(since)}"
+    if item.silent_since:
+        yield f"{item.monitor}: {_silent_entities(item.silent_since)}"
     if item.events_of_last_day:
         listed = ", ".join(
             counted_noun(count, _words(kind), _words(kind)) for kind, count in item.events_of_last_day.items()
         )
         yield f"{item.monitor}: events of the last day: {listed}"
+
+
+def _unreadable_records(item: "MonitorOverview") -> str:
+    more = item.unreadable_records - len(item.newest_unreadable)
+    listed = ", ".join(item.newest_unreadable) + (f" and {more:,} more" if more else "")
+    return f"{counted_noun(item.unreadable_records, 'record')} cannot be read; each is scored once corrected: {listed}"
 
 
 def _unconfigured_note(names: Sequence[str]) -> str:
@@ -105,6 +110,14 @@ def _unconfigured_note(names: Sequence[str]) -> str:
         f"In the store but not in the configuration: {listed}. Keep the history, add the section again, or: "
         f"plumbline monitors rename {names[0]} NEW; plumbline monitors delete {names[0]}"
     )
+
+
+def _silent_entities(silent_since: "Mapping[str, datetime]") -> str:
+    """List the silent entities, the first to fall silent first."""
+    listed = [f"{name} since {utc(since)}" for name, since in list(silent_since.items())[:_MAX_ENTITIES_SHOWN]]
+    more = len(silent_since) - len(listed)
+    rest = [f"and {more:,} more"] if more else []
+    return f"{counted_noun(len(silent_since), 'silent entity', 'silent entities')}: {', '.join([*listed, *rest])}"
 
 
 def _words(kind: str) -> str:

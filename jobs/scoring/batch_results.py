@@ -12,7 +12,9 @@ from detector.series.segments import entities_of
 from jobs.alert_filter import held_back_by
 from jobs.maintenance import Maintenance
 from jobs.reading.typed_columns import keys_of
+from jobs.scoring.rhythms import rhythms_of
 from jobs.store.batch_result import Anomaly, BatchResult, HourCount, ThresholdChange, summed
+from jobs.store.rhythm import BatchRhythms
 from schemas.config import MonitorConfig
 from schemas.fingerprint import Fingerprint
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE
@@ -43,6 +45,7 @@ def score_page(records: pd.DataFrame, monitor: MonitorConfig, scorer: BoundScore
         newest_time=times.max().to_pydatetime() if times.notna().any() else None,
         profile=None if profile is None else profile.counts(records, scored[P_VALUE].to_numpy()),
         entities=Counter(entities_of(records, monitor.entity).tolist()) if scorer.context_rows else None,
+        rhythms=rhythms_of(records, monitor),
     )
 
 
@@ -78,7 +81,18 @@ def merge_pages(
         entities=sum(map(Counter, entities), Counter()) if entities or not pages else None,  # all may have vanished
         unreadable=tuple(unreadable),
         threshold_changes=threshold_changes,
+        rhythms=_joined_rhythms(pages),
     )
+
+
+def _joined_rhythms(pages: Sequence[BatchResult]) -> BatchRhythms | None:
+    joined, position = None, 0
+    for page in pages:
+        if page.rhythms is not None:
+            first = BatchRhythms({}, page.rhythms.first_at, page.rhythms.first_at) if joined is None else joined
+            joined = first.followed_by(page.rhythms, position)
+        position += page.records
+    return joined
 
 
 def record_times(records: pd.DataFrame, monitor: MonitorConfig) -> "pd.Series[pd.Timestamp]":

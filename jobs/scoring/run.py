@@ -19,9 +19,11 @@ from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
 from jobs.scoring.batch_results import merge_pages, score_page
 from jobs.scoring.learned_features import watch_learned_features
+from jobs.scoring.liveness import watch_entities
 from jobs.scoring.new_entities import report_new_entities
 from jobs.scoring.recounting import recount_batches, watch_for_gap
 from jobs.scoring.thresholds import threshold_changes, trackers_of
+from jobs.scoring.unannounced import sum_up_unannounced
 from jobs.scoring.unreadable import reopen_corrected
 from jobs.store import Batch, BatchResult, Champion, Store
 from schemas.config import MonitorConfig
@@ -110,6 +112,9 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
             if progress:
                 progress(Progress(counts["batches"], planned, counts["records"], counts["anomalies"]))
         watch_for_gap(source.monitor, source.name, store, clock())
+        if not failures:  # records of a failed batch are no silence
+            watch_entities(source.monitor, source.name, store, clock())
+        sum_up_unannounced(source.monitor, source.name, store, clock())
         store.incidents.follow_up(source.name, incident_rule(source.monitor), clock())
         for failure in failures.values():
             raise failure

@@ -58,11 +58,11 @@ class AlertRule:
             return "maintenance"
         if summary.alert_records == 0:
             return "rules"
-        if summary.end_time < at - self.newest:
-            return "age"
         if summary.peak_severity < min(map(self.severity_of, self.channels), default=self.severity):
             return "severity"
-        return "records" if summary.alert_records < self.records else None
+        if summary.alert_records < self.records:
+            return "records"
+        return "age" if summary.end_time < at - self.newest else None
 
 
 @dataclass(frozen=True)

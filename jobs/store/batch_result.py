@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from jobs.store.rhythm import BatchRhythms
 from schemas.fingerprint import Fingerprint
 from schemas.frames import Explanation
 from schemas.unreadable import UnreadableRecord
@@ -75,6 +76,8 @@ class BatchResult:
     """Records that were left out because they cannot be read."""
     threshold_changes: Mapping[str, ThresholdChange] = field(default_factory=dict)
     """Changes of tracked thresholds, by entity."""
+    rhythms: BatchRhythms | None = None
+    """None if the silence of entities is not watched."""
 
 
 def summed(profiles: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, list[int]]:

@@ -5,31 +5,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import eq, ge, lt
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, select, update
 
 from jobs.databases import writing
 from jobs.store.alerts import AlertTexts, add_event_alerts
+from jobs.store.event_kinds import EventKind, is_alerted
 from jobs.store.locking import lock_monitor
 from jobs.store.numbering import insert_numbered
 from jobs.store.paging import read_page
 from schemas.tables import events
-
-EventKind: TypeAlias = Literal[
-    "gap",
-    "too_late",
-    "late",
-    "missed_run",
-    "config_refused",
-    "drift",
-    "retrain_refused",
-    "promoted",
-    "failing",
-    "new_entity",
-    "unreadable",
-    "features_changed",
-]
 
 
 @dataclass(frozen=True)
@@ -79,7 +65,7 @@ class EventQuery:
 
 
 class EventLog:
-    """Writes events, and their alerts, into open transactions.
+    """Writes events into open transactions, with their alerts if events of the kind are alerted.
 
     Args:
         texts: write the texts of alerts.
@@ -91,7 +77,7 @@ class EventLog:
     def write(self, connection: Connection, event: NewEvent, at: datetime, channels: Iterable[str] = ()) -> int:
         """Record an event, alert channels, and return its id."""
         event_id = _insert(connection, event, at, until=None if event.since is None else at)
-        add_event_alerts(connection, event_id, channels, self._texts, at)
+        self._alert(connection, event_id, event, at, channels)
         return event_id
 
     def open(self, connection: Connection, event: NewEvent, at: datetime, channels: Iterable[str] = ()) -> int | None:
@@ -101,8 +87,14 @@ class EventLog:
         if connection.scalar(select(events.c.id).where(_is_ongoing(event)).limit(1)) is not None:
             return None
         event_id = _insert(connection, event, at, since=event.since or at)
-        add_event_alerts(connection, event_id, channels, self._texts, at)
+        self._alert(connection, event_id, event, at, channels)
         return event_id
+
+    def _alert(
+        self, connection: Connection, event_id: int, event: NewEvent, at: datetime, channels: Iterable[str]
+    ) -> None:
+        if is_alerted(event.kind):
+            add_event_alerts(connection, event_id, channels, self._texts, at)
 
     @staticmethod
     def close(connection: Connection, event: NewEvent, at: datetime) -> bool:

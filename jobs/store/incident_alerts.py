@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from jobs.store.alert_rule import AlertRule, IncidentChange, Reason, SentAlert, main_causes, new_causes, reason_for
 from jobs.store.alerts import AlertTexts, IncidentNews, insert_alert
@@ -37,6 +37,8 @@ class IncidentAlerts:
         summary = change.summary
         held_back = self.rule.held_back(summary, self.at)
         self._record_held_back(change.incident_id, held_back)
+        if held_back == "age":
+            self._mark_unannounced(change.incident_id)
         if held_back is not None:
             return
         for channel, sent in self._sent(change.incident_id, self.rule.channels).items():
@@ -64,6 +66,13 @@ class IncidentAlerts:
         c = incidents.c
         is_changed = c.held_back.is_distinct_from(reason)
         self.connection.execute(update(incidents).where(c.id == incident_id, is_changed).values(held_back=reason))
+
+    def _mark_unannounced(self, incident_id: int) -> None:
+        """Mark an incident that ended too long ago to be alerted, unless it was alerted or summed up before."""
+        c, is_told = incidents.c, any(self._sent(incident_id, self.rule.channels).values())
+        if not is_told:
+            is_first = and_(c.id == incident_id, c.not_announced.is_(None))
+            self.connection.execute(update(incidents).where(is_first).values(not_announced="pending"))
 
     def _sent(self, incident_id: int, channels: Sequence[str]) -> Mapping[str, list[SentAlert]]:
         """Return the alerts of an incident and of those merged into it, by channel, oldest first."""

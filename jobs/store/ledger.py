@@ -28,6 +28,7 @@ from jobs.store.alert_rule import IncidentRule
 from jobs.store.alerts import AlertTexts
 from jobs.store.batch_result import BatchResult
 from jobs.store.dependent_batches import reopen_dependent_batches
+from jobs.store.entities import learn_rhythms
 from jobs.store.events import EventLog
 from jobs.store.incident_grouping import refresh_incidents
 from jobs.store.locking import lock_monitor
@@ -234,6 +235,8 @@ class Ledger:
             changed_times = write_result(connection, result, origin)
             if rule is not None:
                 refresh_incidents(connection, batch.monitor, changed_times, rule, self._texts, at)
+            if result.rhythms is not None and batch.scored_before is None:
+                learn_rhythms(connection, batch.monitor, result.rhythms, result.records, at)
             if result.newest_time is not None:  # a clock that runs ahead must not hide that a source stops sending
                 _advance(connection, batch.monitor, min(result.newest_time, at))
             if changed_entities:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from jobs.databases import reading
+from jobs.store.entities import silent_since
 from jobs.store.runs import MonitorStatus, Runs
 from jobs.store.unreadable import newest_unreadable_of
 from jobs.store.workers import Workers
@@ -65,6 +66,8 @@ class MonitorOverview(MonitorStatus):
     """By kind."""
     ongoing_since: Mapping[str, datetime]
     """Start of the oldest ongoing event of each kind."""
+    silent_since: Mapping[str, datetime]
+    """Last record of each silent entity."""
 
 
 class Overviews:
@@ -97,6 +100,7 @@ class Overviews:
                 newest_unreadable=newest_unreadable,
                 events_of_last_day=_event_counts(connection, monitor, at - _DAY),
                 ongoing_since=_ongoing_since(connection, monitor),
+                silent_since=silent_since(connection, monitor),
             )
 
 

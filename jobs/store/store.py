@@ -9,6 +9,7 @@ from jobs.store.alerts import AlertTexts
 from jobs.store.anomalies import Anomalies
 from jobs.store.api_keys import ApiKeys
 from jobs.store.drifts import Drifts
+from jobs.store.entities import Entities
 from jobs.store.events import EventLog, Events
 from jobs.store.feedback import FeedbackReader
 from jobs.store.history import History
@@ -25,6 +26,7 @@ from jobs.store.retention import Retention
 from jobs.store.runs import Runs
 from jobs.store.schema import refuse_other_revision
 from jobs.store.threshold_states import ThresholdStates
+from jobs.store.unannounced import UnannouncedIncidents
 from jobs.store.unreadable import UnreadableRecords
 from jobs.store.workers import Workers
 from schemas.errors import StoreError
@@ -49,7 +51,9 @@ class Store:
         feedback: labels and incidents for training.
         anomalies: flagged records.
         incidents: anomalies of one entity close in time, merged.
+        unannounced: incidents that were found too late to be alerted.
         events: gaps, late records, drift and other events.
+        entities: rhythms of entities, and which are retired.
         drifts: drift assessments.
         outbox: alerts to deliver.
         runs: executions of jobs.
@@ -77,7 +81,9 @@ class Store:
         self.feedback = FeedbackReader(engine)
         self.anomalies = Anomalies(engine)
         self.incidents = Incidents(engine, texts)
+        self.unannounced = UnannouncedIncidents(engine, event_log)
         self.events = Events(engine, event_log)
+        self.entities = Entities(engine, event_log)
         self.drifts = Drifts(engine, event_log)
         self.outbox = Outbox(engine)
         self.runs = Runs(engine)
