@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from sqlalchemy import Column, Connection, MetaData, Select, String, Table, cast, func, select
+from sqlalchemy import Column, Connection, MetaData, Select, String, Table, cast, func, literal, select
 from sqlalchemy import Index as SqlIndex
 from sqlalchemy.schema import CreateIndex
 
@@ -194,7 +194,7 @@ def _records(connection: Connection, monitor: MonitorConfig, watched: WatchedTab
         return
     for name in monitor.features.names:
         column = watched.records.c[name]
-        if connection.execute(select(column).where(column.is_not(None)).limit(1)).first() is None:
+        if connection.execute(select(literal(1)).where(column.is_not(None)).limit(1)).first() is None:
             yield Finding(
                 kind_of(monitor).null_feature,
                 f"Column {name!r} is null in every record. Remove it from config.toml.",

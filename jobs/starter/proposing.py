@@ -7,16 +7,18 @@ from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 from pandas.api.types import infer_dtype
-from sqlalchemy import Connection, Engine, func, inspect, select
+from sqlalchemy import ColumnElement, Connection, Engine, func, inspect, select
 
 from jobs.addresses import display_name
 from jobs.databases import reading
 from jobs.dialects import Family
 from jobs.reading.source import CoreReader
 from jobs.reading.table import WatchedColumn, WatchedTable, describe_table, describe_tables, raw_sql
+from jobs.reading.tolerant import are_few
 from jobs.reading.typed_columns import typed
 from schemas.config import MonitorConfig
 from schemas.errors import RecordsError, SourceError, UsageError
+from schemas.unreadable import UnreadableRecord
 
 FIRST_RECORDS = 10_000
 MAX_CATEGORIES = 1_000
@@ -75,11 +77,12 @@ class _Sample:
         """Return whether the records of a column can be read in a role."""
         settings: dict[str, Any] = {"key": self.table.key, role: (name,)}
         columns = dict.fromkeys((*self.table.key, name))
+        left_out: list[UnreadableRecord] = []
         try:
-            typed(self.records[[*columns]], name, MonitorConfig.model_construct(**settings))
+            records = typed(self.records[[*columns]], name, MonitorConfig.model_construct(**settings), left_out)
         except SourceError:
             return False
-        return True
+        return not left_out or are_few(left_out, len(records))
 
 
 def propose_monitor(engine: Engine, table: str, key: str | None) -> Proposal:
@@ -168,11 +171,22 @@ def _ordered_primary_key(connection: Connection, described: WatchedTable, table:
 
 def _first_records(engine: Engine, described: WatchedTable) -> pd.DataFrame:
     kept = [name for name, column in described.columns.items() if column.family != "other" or name in described.key]
-    columns = [described.records.c[name] for name in kept]
-    first = CoreReader(engine).fetch(select(*columns).order_by(*described.order()).limit(FIRST_RECORDS))
+    statement = select(*(_in_full(described, name) for name in kept)).order_by(*described.order()).limit(FIRST_RECORDS)
+    reader = described.dialect.open_reader(engine) or CoreReader(engine)
+    try:
+        first = reader.fetch(statement)
+    finally:
+        reader.close()
     keys = MonitorConfig.model_construct(key=described.key)
     typed(first[[*described.key]], "of this table", keys)
     return first
+
+
+def _in_full(described: WatchedTable, name: str) -> ColumnElement[Any]:
+    """Return a column as the reader returns it without loss."""
+    column = described.records.c[name]
+    exact = described.dialect.exact_number(column, described.columns[name].family)
+    return column if exact is None else exact
 
 
 def _label(sample: _Sample) -> str | None:
