@@ -11,9 +11,9 @@ from sqlalchemy import Index as SqlIndex
 from sqlalchemy.schema import CreateIndex
 
 from jobs.alerting import check_address
-from jobs.column_advice import conversion_advice
 from jobs.databases import reading
 from jobs.dialects import Family
+from jobs.dialects.type_advice import conversion_advice
 from jobs.kinds import kind_of
 from jobs.reading.source import Source
 from jobs.reading.table import WatchedTable, raw_sql

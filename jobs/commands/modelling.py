@@ -133,6 +133,7 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
         out.line(f"{records}{days}: {forecast.flagged:,} would have been flagged{a_day}.")
         if forecast.includes_training_records:
             out.line("These include the training records, so expect a larger share on new records.")
+        _describe_unreadable(out, forecast.unreadable_records)
         rows = [
             (rate, count, count / forecast.days if forecast.days else None) for rate, count in forecast.by_rate.items()
         ]
@@ -175,7 +176,13 @@ def evaluate_command(app: "App", out: "Output", monitor: str, everything: bool) 
                 "realised false-positive rate": evaluation.false_positive_rate,
             }
         )
+        _describe_unreadable(out, report.unreadable_records)
         if report.includes_training_records:
             out.line("These include the training records, so expect worse results on new records.")
 
     out.result(report, describe)
+
+
+def _describe_unreadable(out: "Output", count: int) -> None:
+    if count:
+        out.line(f"{counted_noun(count, 'record')} cannot be read and {'was' if count == 1 else 'were'} left out.")
