@@ -8,14 +8,27 @@ from functools import partial
 from typing import Any, Literal
 
 import pandas as pd
-from sqlalchemy import Column, ColumnElement, Connection, MetaData, Select, String, Subquery, Table, cast, func, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    MetaData,
+    Select,
+    String,
+    Subquery,
+    Table,
+    cast,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy import Index as SqlIndex
 from sqlalchemy.schema import CreateIndex
 
 from jobs.alerting import check_address
-from jobs.column_advice import conversion_advice
 from jobs.databases import reading
 from jobs.dialects import Family
+from jobs.dialects.type_advice import conversion_advice
 from jobs.kinds import kind_of
 from jobs.reading.source import Source, keys_of
 from jobs.reading.table import WatchedTable, raw_sql
@@ -197,7 +210,7 @@ def _records(connection: Connection, monitor: MonitorConfig, watched: WatchedTab
         return
     for name in monitor.features.names:
         column = watched.records.c[name]
-        if connection.execute(select(column).where(column.is_not(None)).limit(1)).first() is None:
+        if connection.execute(select(literal(1)).where(column.is_not(None)).limit(1)).first() is None:
             yield Finding(
                 kind_of(monitor).null_feature,
                 f"Column {name!r} is null in every record. Remove it from config.toml.",

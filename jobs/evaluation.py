@@ -24,6 +24,7 @@ from schemas.config import MonitorConfig
 from schemas.errors import RateTooSmall, RecordsError, UsageError
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY
 from schemas.keys import Key, load_key
+from schemas.unreadable import UnreadableRecord
 
 FORECAST_RATES = (0.1, 0.05, 0.01, 0.005, 0.001, 0.0001)
 
@@ -45,6 +46,8 @@ class EvaluationReport:
     evaluation: Evaluation
     includes_training_records: bool
     held_out_records: int = 0
+    unreadable_records: int = 0
+    """Records that were left out because they cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Forecast:
         includes_training_records: whether the history contains records that the model was made from; then the
             forecast is too low.
         held_out_records: number of normal records that calibrate the model, if there are none after its training.
+        unreadable_records: records that were left out because they cannot be read.
     """
 
     monitor: str
@@ -74,6 +78,7 @@ class Forecast:
     by_rate: dict[float, int]
     includes_training_records: bool
     held_out_records: int = 0
+    unreadable_records: int = 0
 
     @property
     def flagged_per_day(self) -> float | None:
@@ -105,7 +110,9 @@ def evaluate_monitor(
             f'Name one in config.toml: label = "is_fault" under [monitors.{source.name}].'
         )
     champion = _champion(source, store)
-    pages, held_out = source.pages(None if everything else champion.upto, with_label=True), 0
+    left_out: list[UnreadableRecord] = []
+    pages = source.pages(None if everything else champion.upto, with_label=True, left_out=left_out)
+    held_out = 0
     compared = _compared_pages(pages, source, champion, label, progress)
     if not everything and not _count(compared):
         held_out, pages = _held_out_with_anomalies(source, champion)
@@ -116,7 +123,7 @@ def evaluate_monitor(
             "Leave newer records out of `normal` in config.toml, or evaluate on all records with --all."
         )
     result = evaluate(*(np.concatenate(column) for column in zip(*compared, strict=True)))
-    return EvaluationReport(source.name, champion.model_id, result, everything, held_out)
+    return EvaluationReport(source.name, champion.model_id, result, everything, held_out, len(left_out))
 
 
 def forecast_monitor(source: Source, store: Store, progress: Callable[[int], None] | None = None) -> Forecast:
@@ -129,14 +136,16 @@ def forecast_monitor(source: Source, store: Store, progress: Callable[[int], Non
         RecordsError: If the table is empty.
     """
     champion = _champion(source, store)
-    tally = _tallied(source.pages(champion.upto), source, champion, progress)
+    left_out: list[UnreadableRecord] = []
+    tally = _tallied(source.pages(champion.upto, left_out=left_out), source, champion, progress)
     held_out = 0
     if not tally.records:
         tally = _tallied(_held_out_pages(source, champion), source, champion, progress)
         held_out = tally.records
     includes_training = not tally.records
     if includes_training:
-        tally = _tallied(source.pages(None), source, champion, progress)
+        left_out.clear()
+        tally = _tallied(source.pages(None, left_out=left_out), source, champion, progress)
     if not tally.records:
         raise RecordsError(f"Monitor {source.name!r} watches an empty table. Fill it, then forecast.")
     return Forecast(
@@ -150,6 +159,7 @@ def forecast_monitor(source: Source, store: Store, progress: Callable[[int], Non
         by_rate=dict(tally.by_rate),
         includes_training_records=includes_training,
         held_out_records=held_out,
+        unreadable_records=len(left_out),
     )
 
 
@@ -186,8 +196,8 @@ def _held_out_with_anomalies(source: Source, champion: _Champion) -> tuple[int, 
     if held_out.empty:
         return 0, iter(())
     limit = monitor.max_training_records
-    normal_keys = set(keys_of(source.read_normal(limit), monitor.key))
-    anomalies = source.read_anomalies(limit)
+    normal_keys = set(keys_of(source.read_normal(limit, left_out=[]), monitor.key))
+    anomalies = source.read_anomalies(limit, left_out=[])
     keys, first = keys_of(anomalies, monitor.key), keys_of(held_out.head(1), monitor.key)[0]
     is_left_out = np.array([key not in normal_keys for key in keys], dtype=bool)
     is_later = np.array([key >= first for key in keys], dtype=bool)

@@ -139,6 +139,7 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
             out.line(_held_out_note(forecast.held_out_records))
         if forecast.includes_training_records:
             out.line("These include the training records, so expect a larger share on new records.")
+        _describe_unreadable(out, forecast.unreadable_records)
         rows = [
             (rate, count, count / forecast.days if forecast.days else None) for rate, count in forecast.by_rate.items()
         ]
@@ -191,7 +192,13 @@ def evaluate_command(app: "App", out: "Output", monitor: str, everything: bool) 
         if report.held_out_records:
             out.line(_held_out_note(report.held_out_records))
             out.line("Anomalies are those that the training left out, so the precision on all records is lower.")
+        _describe_unreadable(out, report.unreadable_records)
         if report.includes_training_records:
             out.line("These include the training records, so expect worse results on new records.")
 
     out.result(report, describe)
+
+
+def _describe_unreadable(out: "Output", count: int) -> None:
+    if count:
+        out.line(f"{counted_noun(count, 'record')} cannot be read and {'was' if count == 1 else 'were'} left out.")

@@ -79,9 +79,7 @@ def _last_day(item: "MonitorOverview", monitor: "MonitorConfig") -> tuple[Any, .
 
 def _notes(item: "MonitorOverview", at: datetime) -> Iterator[str]:
     """Yield failures, late records, ongoing events and the events of the last day."""
-    for kind, run in item.last_runs.items():
-        if run.outcome == "failed" and run.finished_at is not None:
-            yield f"{item.monitor}: {kind} failed {duration((at - run.finished_at).total_seconds())} ago: {run.message}"
+    yield from _failures(item, at)
     if item.too_late_records:
         yield f"{item.monitor}: {counted_noun(item.too_late_records, 'record')} came too late to be scored"
     if item.unreadable_records:
@@ -96,6 +94,12 @@ def _notes(item: "MonitorOverview", at: datetime) -> Iterator[str]:
             counted_noun(count, _words(kind), _words(kind)) for kind, count in item.events_of_last_day.items()
         )
         yield f"{item.monitor}: events of the last day: {listed}"
+
+
+def _failures(item: "MonitorOverview", at: datetime) -> Iterator[str]:
+    for kind, run in item.last_runs.items():
+        if run.outcome == "failed" and run.finished_at is not None:
+            yield f"{item.monitor}: {kind} failed {duration((at - run.finished_at).total_seconds())} ago: {run.message}"
 
 
 def _unreadable_records(item: "MonitorOverview") -> str:

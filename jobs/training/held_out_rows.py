@@ -60,7 +60,7 @@ def held_out_places(held_out: Mapping[str, Any], records: pd.DataFrame, key: tup
 
 def read_held_out(source: Source, held_out: Mapping[str, Any] | None, *, with_label: bool = False) -> pd.DataFrame:
     """Return the held-out records of a model, in key order; none if the table has changed since its training."""
-    records = source.read_normal(source.monitor.max_training_records, with_label=with_label)
+    records = source.read_normal(source.monitor.max_training_records, with_label=with_label, left_out=[])
     places = None if held_out is None or records.empty else held_out_places(held_out, records, source.monitor.key)
     return records.iloc[:0] if places is None else records.iloc[places]
 
