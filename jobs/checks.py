@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+import pandas as pd
 from sqlalchemy import Column, Connection, MetaData, Select, String, Table, cast, func, select
 from sqlalchemy import Index as SqlIndex
 from sqlalchemy.schema import CreateIndex
@@ -16,6 +17,7 @@ from jobs.dialects import Family
 from jobs.kinds import kind_of
 from jobs.reading.source import Source
 from jobs.reading.table import WatchedTable, raw_sql
+from jobs.reading.text_forms import disguise_of
 from jobs.timing import Timing, check_timing
 from schemas.config import Config, MonitorConfig
 from schemas.errors import ConfigError, RecordsError, SourceError
@@ -52,7 +54,8 @@ def check_monitor(name: str, monitor: MonitorConfig, source: Source) -> list[Fin
         if not _has_error(problems):
             problems += _normal_records(source, monitor, watched)
         if not _has_error(problems):
-            source.read_normal(_SAMPLE_RECORDS, with_label=monitor.label is not None)
+            newest = source.read_normal(_SAMPLE_RECORDS, with_label=monitor.label is not None)
+            problems += _numbers_as_texts(monitor, watched, newest)
     except SourceError as exc:
         return [Finding("error", str(exc))]
     count = len(monitor.features.names)
@@ -208,6 +211,21 @@ def _normal_records(source: Source, monitor: MonitorConfig, watched: WatchedTabl
             f"{needed}, as at most half of them calibrate. Collect more (or raise max_training_records if it is the "
             'limit), set a larger rate, or set threshold = "pot".',
         )
+
+
+def _numbers_as_texts(monitor: MonitorConfig, watched: WatchedTable, records: pd.DataFrame) -> Iterator[Finding]:
+    """Report columns of texts that look like numbers or times, by a sample of the records."""
+    texts: set[Family] = {"text", "unknown"}
+    for name in monitor.features.holding("text"):
+        if watched.columns[name].family not in texts:  # a number by its type: its owner made it a category
+            continue
+        disguise = disguise_of(records[name].dropna())
+        if disguise is not None:
+            yield Finding(
+                "warning",
+                f"Column {name!r} is listed as categorical, and holds {disguise.description}. Each of them is a "
+                "category of its own, and a new one is anomalous. Convert the column, in the table or in a `query`.",
+            )
 
 
 def _normal_count(monitor: MonitorConfig, watched: WatchedTable) -> Select[Any]:
