@@ -22,6 +22,7 @@ Role: TypeAlias = Literal["numeric", "boolean", "categorical"]
 TIMES: frozenset[Family] = frozenset({"instant", "timestamp", "date"})
 _TEXTS: frozenset[Family] = frozenset({"text", "unknown"})
 _ROW = "plumbline_row"
+_FIRST_RECORDS = 20
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class Sample:
         settings: dict[str, Any] = {"key": (_ROW,), role: (name,)}
         frame = self.records[[name]].assign(**{_ROW: range(len(self.records))})
         try:
-            typed(frame, name, MonitorConfig.model_construct(**settings))
+            for part in (frame.head(_FIRST_RECORDS), frame):  # of a column that does not fit, few are converted
+                typed(part, name, MonitorConfig.model_construct(**settings))
         except SourceError:
             return False
         return True
