@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -11,6 +12,8 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
 from detector.core.blob import digest
+from detector.core.category_texts import number_text
+from detector.frame_checks import refuse_nested_values, refuse_repeated_columns
 from detector.records.artifact import Artifact, dump_artifact, load_artifact
 from detector.records.feature_types import FEATURE_TYPES, type_by_dtype
 from detector.records.fitting import DecisionRule, NormalRecords, calibration_size, calibration_split, fit_artifact
@@ -51,6 +54,8 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         >>> detector.predict(np.array([[0.0, 0.0, 0.0], [25.0, -25.0, 25.0]])).tolist()
         [1, -1]
     """
+
+    _is_order_unknown = False
 
     def __init__(  # noqa: PLR0913 - scikit-learn requires each hyper-parameter by name
         self,
@@ -177,7 +182,9 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         parameters |= {name: others[name] for name in _OTHER_PARAMETERS if name in others}
         detector = cls(random_state=config.seed, score_name=config.score, **parameters)
         detector.false_positive_rate_ = artifact.decision.rate or DEFAULT_RATE
-        detector.feature_names_in_ = np.array(artifact.encoder.names, dtype=object)
+        names = artifact.encoder.names
+        detector._is_order_unknown = _FEATURE_NAMES not in others
+        detector.feature_names_in_ = np.array(others.get(_FEATURE_NAMES) or names, dtype=object)
         detector.n_features_in_ = len(artifact.encoder.columns)
         return detector._adopt(artifact)
 
@@ -201,15 +208,28 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def _other_parameters(self) -> dict[str, Any]:
         """Return the parameters that are not in the model's configuration, as JSON values."""
         parameters = {name: getattr(self, name) for name in _OTHER_PARAMETERS}
-        return {
+        names = getattr(self, "feature_names_in_", None)
+        return {_FEATURE_NAMES: None if names is None else list(names)} | {
             name: list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
             for name, value in parameters.items()
         }
 
     def _records(self, X: Any, *, is_fit: bool = False) -> pd.DataFrame:  # noqa: N803
+        if isinstance(X, pd.DataFrame):
+            X = self._checked_frame(X, is_fit=is_fit)  # noqa: N806
         is_mixed = isinstance(X, pd.DataFrame) and not _is_numeric(X)
         records = self._mixed(X, is_fit=is_fit) if is_mixed else self._numbers(X, is_fit=is_fit)
         return _with_whole_codes(records, self._features(records).categorical if is_fit else self._nominal())
+
+    def _checked_frame(self, records: pd.DataFrame, *, is_fit: bool) -> pd.DataFrame:
+        """Return the frame; in the model's own order if an artifact of an earlier version did not keep another."""
+        refuse_repeated_columns(records)
+        names = None if is_fit else getattr(self, "feature_names_in_", None)
+        known = list(records.columns) if names is None else [name for name in names if name in records.columns]
+        refuse_nested_values(records, known)
+        if names is None or not self._is_order_unknown or set(names) != set(records.columns):
+            return records
+        return records[list(names)]
 
     def _nominal(self) -> list[str]:
         """Return the features that the model has learned as categories."""
@@ -264,6 +284,7 @@ _CONFIG_PARAMETERS = (
 _DECLARED_TYPES = ("categorical", "boolean", "timestamp")
 _OTHER_PARAMETERS = ("false_positive_rate", "threshold", *_DECLARED_TYPES)
 _PARAMETERS = "parameters"  # their key in `Artifact.about`
+_FEATURE_NAMES = "feature_names"  # next to them: the columns in the order of the training frame
 
 
 def _is_numeric(records: pd.DataFrame) -> bool:
@@ -274,8 +295,11 @@ def _with_whole_codes(records: pd.DataFrame, nominal: Iterable[str]) -> pd.DataF
     """Replace 1.0 by "1" in columns of categories: a single null turns a column of integers into floats."""
     records = records.copy(deep=False)
     for name in nominal:
-        floats = [level for level in records[name].dropna().unique() if isinstance(level, float | np.floating)]
-        codes = {level: str(int(level)) for level in floats if level.is_integer()}
+        levels = records[name].dropna().unique()
+        codes: dict[Any, str] = {
+            level: str(int(level)) for level in levels if isinstance(level, float | np.floating) and level.is_integer()
+        }
+        codes |= {level: number_text(level) for level in levels if isinstance(level, Decimal)}
         if codes:
             records[name] = [codes.get(value, value) for value in records[name]]
     return records

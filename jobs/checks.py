@@ -7,22 +7,26 @@ from functools import partial
 from typing import Any, Literal
 
 import pandas as pd
-from sqlalchemy import Column, Connection, MetaData, Select, String, Table, cast, func, select
+from sqlalchemy import Column, Connection, MetaData, Select, String, Table, cast, func, literal, select
 from sqlalchemy import Index as SqlIndex
 from sqlalchemy.schema import CreateIndex
 
 from jobs.alerting import check_address
 from jobs.databases import reading
 from jobs.dialects import Family
+from jobs.dialects.type_advice import conversion_advice
 from jobs.kinds import kind_of
 from jobs.reading.source import Source
 from jobs.reading.table import WatchedTable, raw_sql
 from jobs.reading.text_forms import disguise_of
+from jobs.reading.tolerant import are_few
 from jobs.timing import Timing, check_timing
+from jobs.wording import counted_noun
 from schemas.config import Config, MonitorConfig
 from schemas.errors import ConfigError, RecordsError, SourceError
 from schemas.frames import FORMS, Form
 from schemas.keys import key_label
+from schemas.unreadable import UnreadableRecord, listed
 
 _MIN_NORMAL_RECORDS = 20  # ten to train on, ten to calibrate with
 _MAX_KEYS_CHECKED = 100_000  # the newest keys
@@ -53,8 +57,11 @@ def check_monitor(name: str, monitor: MonitorConfig, source: Source) -> list[Fin
             problems += _indexes(connection, monitor, watched)
         if not _has_error(problems):
             problems += _normal_records(source, monitor, watched)
+        problems += _entities(source, monitor, watched)
         if not _has_error(problems):
-            newest = source.read_normal(_SAMPLE_RECORDS, with_label=monitor.label is not None)
+            unreadable: list[UnreadableRecord] = []
+            newest = source.read_normal(_SAMPLE_RECORDS, with_label=monitor.label is not None, left_out=unreadable)
+            problems += _unreadable(source.name, unreadable, len(newest))
             problems += _numbers_as_texts(monitor, watched, newest)
     except SourceError as exc:
         return [Finding("error", str(exc))]
@@ -130,8 +137,20 @@ def _types(monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
                 yield Finding(
                     "error",
                     f"Column {column.name!r} is listed as {role}, but its type is {column.type.lower()}. "
-                    "List it where it belongs in config.toml, or convert it in a query.",
+                    + conversion_advice(column.name, column.type, role),
                 )
+    yield from _texts(monitor, watched)
+
+
+def _texts(monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
+    """Report categories and entities of a type without a form of its own: they are read as text."""
+    for name in dict.fromkeys((*monitor.features.categorical, monitor.entity)):
+        if name is not None and watched.columns[name].family == "other":
+            yield Finding(
+                "warning",
+                f"Column {name!r} is of type {watched.columns[name].type.lower()}, and is read as its text: two values "
+                "are the same if their texts are. If that is not what you mean, convert it in a query.",
+            )
 
 
 def _key_types(monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
@@ -180,7 +199,7 @@ def _records(connection: Connection, monitor: MonitorConfig, watched: WatchedTab
         return
     for name in monitor.features.names:
         column = watched.records.c[name]
-        if connection.execute(select(column).where(column.is_not(None)).limit(1)).first() is None:
+        if connection.execute(select(literal(1)).where(column.is_not(None)).limit(1)).first() is None:
             yield Finding(
                 kind_of(monitor).null_feature,
                 f"Column {name!r} is null in every record. Remove it from config.toml.",
@@ -251,6 +270,38 @@ def _time_forms(connection: Connection, monitor: MonitorConfig, watched: Watched
             f"The column {monitor.time!r} holds times in more than one form, such as {' and '.join(map(repr, forms))}, "
             f"which {watched.dialect.title} does not order by time. Write all in one form, such as "
             "'2026-01-31 08:00:00.000000', in UTC.",
+        )
+
+
+def _entities(source: Source, monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
+    """Report entities that the database cannot compare, if the past of a record is searched for by them."""
+    name = monitor.entity
+    if name is None or name not in kind_of(monitor).past_columns(monitor):
+        return
+    entity, declared = watched.records.c[name], watched.columns[name].type.lower()
+    one = select(entity).where(entity.is_not(None)).limit(1).scalar_subquery()
+    try:
+        with reading(source.engine, SourceError) as connection:
+            connection.execute(select(entity).where(entity == one).distinct().limit(1)).first()
+    except SourceError as exc:
+        yield Finding(
+            "error",
+            f"The entity {name!r} is of type {declared}, whose values {watched.dialect.title} does not compare: {exc} "
+            "Convert it to text in a query, or name another column as `entity`.",
+        )
+
+
+def _unreadable(name: str, left_out: list[UnreadableRecord], readable: int) -> Iterator[Finding]:
+    """Report records among the newest normal ones that cannot be read."""
+    if not left_out:
+        return
+    if not are_few(left_out, readable):
+        yield Finding("error", left_out[0].sentence(name))
+    else:
+        yield Finding(
+            "warning",
+            f"{counted_noun(len(left_out), 'record')} of the newest {len(left_out) + readable:,} normal records "
+            f"cannot be read, and will be left out until corrected: {listed(left_out)}.",
         )
 
 

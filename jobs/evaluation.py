@@ -21,6 +21,7 @@ from schemas.config import MonitorConfig
 from schemas.errors import RateTooSmall, RecordsError, UsageError
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY
 from schemas.keys import Key, load_key
+from schemas.unreadable import UnreadableRecord
 
 FORECAST_RATES = (0.1, 0.05, 0.01, 0.005, 0.001, 0.0001)
 
@@ -35,6 +36,8 @@ class EvaluationReport:
     model_id: int
     evaluation: Evaluation
     includes_training_records: bool
+    unreadable_records: int = 0
+    """Records that were left out because they cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Forecast:
             such rate decides.
         includes_training_records: whether the history contains records that the model was made from; then the
             forecast is too low.
+        unreadable_records: records that were left out because they cannot be read.
     """
 
     monitor: str
@@ -62,6 +66,7 @@ class Forecast:
     decided_by: Setting
     by_rate: dict[float, int]
     includes_training_records: bool
+    unreadable_records: int = 0
 
     @property
     def flagged_per_day(self) -> float | None:
@@ -91,17 +96,16 @@ def evaluate_monitor(
             f'Name one in config.toml: label = "is_fault" under [monitors.{source.name}].'
         )
     model_id, scorer, upto = _champion(source, store)
-    compared = [
-        _compared(page, scored, label)
-        for page, scored in _scored(source, scorer, None if everything else upto, progress, with_label=True)
-    ]
+    left_out: list[UnreadableRecord] = []
+    pages = _scored(source, scorer, None if everything else upto, progress, left_out, with_label=True)
+    compared = [_compared(page, scored, label) for page, scored in pages]
     if not sum(len(scores) for scores, _, _ in compared):
         raise RecordsError(
             "There are no labelled records after the training records of the model. "
             "Leave newer records out of `normal` in config.toml, or evaluate on all records with --all."
         )
     result = evaluate(*(np.concatenate(column) for column in zip(*compared, strict=True)))
-    return EvaluationReport(source.name, model_id, result, includes_training_records=everything)
+    return EvaluationReport(source.name, model_id, result, everything, len(left_out))
 
 
 def forecast_monitor(source: Source, store: Store, progress: Callable[[int], None] | None = None) -> Forecast:
@@ -127,6 +131,7 @@ def forecast_monitor(source: Source, store: Store, progress: Callable[[int], Non
         decided_by=_decided_by(scorer, source.monitor),
         by_rate=dict(tally.by_rate),
         includes_training_records=includes_training,
+        unreadable_records=len(tally.left_out),
     )
 
 
@@ -142,12 +147,16 @@ def _scored(
     scorer: Scorer,
     after: Key | None,
     progress: Callable[[int], None] | None,
+    left_out: list[UnreadableRecord],
     *,
     with_label: bool = False,
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-    """Yield each page of the records past a key with their scores, without records that no model can score."""
+    """Yield each page of the records past a key with their scores, without records that no model can score.
+
+    Records that cannot be read are appended to `left_out`.
+    """
     count, trackers = 0, new_trackers(scorer, source.monitor)
-    for page in source.pages(after, with_label=with_label):
+    for page in source.pages(after, with_label=with_label, left_out=left_out):
         scored = in_context(scorer, page, source, trackers).score(page)
         count += len(page)
         if progress:
@@ -177,6 +186,7 @@ class _Tally:
     last: pd.Timestamp | None = None
     by_day: Counter[str] = field(default_factory=Counter)
     by_rate: Counter[float] = field(default_factory=Counter)
+    left_out: list[UnreadableRecord] = field(default_factory=list)
 
     @property
     def days(self) -> float | None:
@@ -201,7 +211,7 @@ def _tallied(source: Source, scorer: Scorer, after: Key | None, progress: Callab
     """Count the records past a key; the records themselves are not kept."""
     tally, monitor = _Tally(), source.monitor
     counts = _counts_at_other_rates(scorer, monitor)
-    for page, scored in _scored(source, scorer, after, progress):
+    for page, scored in _scored(source, scorer, after, progress, tally.left_out):
         tally.add(scored[IS_ANOMALY].to_numpy(dtype=bool), page[monitor.time] if monitor.time else None)
         entities, scores = entities_of(page, monitor.entity), scored[ANOMALY_SCORE].to_numpy()
         tally.by_rate.update({rate: count(entities, scores) for rate, count in counts.items()})

@@ -64,7 +64,7 @@ Json = JSON().with_variant(postgresql.JSONB(), "postgresql")
 Blob = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only in INTEGER columns
 
-REVISION = "0004"  # of this schema; the store checks it without loading Alembic
+REVISION = "0005_unreadable_records"  # of this schema; the store checks it without loading Alembic
 VERSION_TABLE = "plumbline_version"  # not Alembic's own name: the database may use Alembic itself
 
 models = Table(
@@ -312,6 +312,22 @@ retrain_requests = Table(
     Column("message", Text),
     CheckConstraint("state IN ('pending', 'running', 'done', 'failed')", name="state"),
     Index("ix_retrain_requests_state", "state", "monitor", "id"),
+)
+
+# Records that could not be read when their batch was scored; checked again in every run.
+unreadable_records = Table(
+    "unreadable_records",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("monitor", String(64), nullable=False),
+    Column("batch_id", BigInteger, ForeignKey("batches.id", ondelete="CASCADE"), nullable=False),
+    Column("record_key", String(512), nullable=False),  # as `schemas.keys.dump_key` writes it
+    Column("column_name", String(255), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("found_at", UtcDateTime, nullable=False),
+    Column("checked_at", UtcDateTime, nullable=False),
+    Index("ix_unreadable_records_batch_id", "batch_id"),
+    Index("ix_unreadable_records_monitor_checked_at", "monitor", "checked_at"),
 )
 
 # The distribution of the records of a batch: counts in the bins of the model's profile.

@@ -73,7 +73,7 @@ def denoise_command(app: "App", out: "Output", monitor: str, limit: int, file: P
 
 def _newest(app: "App", monitor: str, limit: int) -> "tuple[pd.DataFrame, pd.DataFrame]":
     source = app.source(monitor)
-    records = source.read_newest(limit).reset_index(drop=True)
+    records = source.read_newest(limit, []).reset_index(drop=True)
     if records.empty:
         raise RecordsError(f"Monitor {monitor!r} watches an empty table. Fill it first.")
     return records, records[list(source.monitor.key)]

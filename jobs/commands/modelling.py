@@ -96,6 +96,9 @@ def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None
     if report.rescored:
         late = counted_noun(report.late_records, "record")
         out.line(f"{report.rescored:,} of the batches had been scored before; {late} came late.")
+    if report.unreadable_records:
+        unreadable = counted_noun(report.unreadable_records, "record")
+        out.line(f"{unreadable} cannot be read and wait for a correction: plumbline status")
     if report.too_late_records:
         late = counted_noun(report.too_late_records, "record")
         out.line(f"{late} came later than `late_after` and were not scored: plumbline rescore {report.monitor}")
@@ -130,6 +133,7 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
         out.line(f"{records}{days}: {forecast.flagged:,} would have been flagged{a_day}.")
         if forecast.includes_training_records:
             out.line("These include the training records, so expect a larger share on new records.")
+        _describe_unreadable(out, forecast.unreadable_records)
         rows = [
             (rate, count, count / forecast.days if forecast.days else None) for rate, count in forecast.by_rate.items()
         ]
@@ -172,7 +176,13 @@ def evaluate_command(app: "App", out: "Output", monitor: str, everything: bool) 
                 "realised false-positive rate": evaluation.false_positive_rate,
             }
         )
+        _describe_unreadable(out, report.unreadable_records)
         if report.includes_training_records:
             out.line("These include the training records, so expect worse results on new records.")
 
     out.result(report, describe)
+
+
+def _describe_unreadable(out: "Output", count: int) -> None:
+    if count:
+        out.line(f"{counted_noun(count, 'record')} cannot be read and {'was' if count == 1 else 'were'} left out.")

@@ -78,6 +78,13 @@ def _notes(item: "MonitorOverview", at: datetime) -> Iterator[str]:
             yield f"{item.monitor}: {kind} failed {duration((at - run.finished_at).total_seconds())} ago: {run.message}"
     if item.too_late_records:
         yield f"{item.monitor}: {counted_noun(item.too_late_records, 'record')} came too late to be scored"
+    if item.unreadable_records:
+        listed = ", ".join(item.newest_unreadable)
+        more = item.unreadable_records - len(item.newest_unreadable)
+        yield (
+            f"{item.monitor}: {counted_noun(item.unreadable_records, 'record')} cannot be read; each is scored once it "
+            f"is corrected: {listed}{f' and {more:,} more' if more else ''}"
+        )
     for event, since in item.ongoing_since.items():
         yield f"{item.monitor}: {_words(event)} since {utc(since)}"
     if item.events_of_last_day:

@@ -28,8 +28,8 @@ _NULLABLE = {
 class ArrowReader:
     """One read-only connection to a PostgreSQL database, opened when needed.
 
-    Opening a connection takes tens of milliseconds, as long as reading ten thousand records, so it is kept; after an
-    error the next read opens a new one. It serves one thread at a time.
+    Opening a connection takes tens of milliseconds, as long as reading ten thousand records, so it is kept; if it
+    breaks, the next read opens a new one. It serves one thread at a time.
 
     Args:
         url: The database's address, for SQLAlchemy.
@@ -62,8 +62,16 @@ class ArrowReader:
                 yield cursor
                 cursor.connection.rollback()
         except dbapi.Error as exc:
-            self.close()
+            self._end_transaction()
             raise SourceError(self._failure(self._url, str(exc))) from exc
+
+    def _end_transaction(self) -> None:
+        """Roll back after an error, or close the connection if it is broken."""
+        try:
+            if self._connection is not None:
+                self._connection.rollback()
+        except dbapi.Error:
+            self.close()
 
     def _cursor(self) -> dbapi.Cursor:
         """Open a cursor in a transaction that cannot write; a connection that broke while idle is opened again."""

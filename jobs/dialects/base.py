@@ -232,6 +232,10 @@ class Dialect:
         """Return a column of numbers in a type that the reader supports."""
         return column
 
+    def exact_number(self, column: ColumnElement[Any], family: Family) -> ColumnElement[Any] | None:  # noqa: ARG002
+        """Return a column of numbers as the reader returns it without loss, if `number_to_read` may refuse a value."""
+        return None
+
     def text_to_read(self, column: ColumnElement[Any], family: Family) -> ColumnElement[Any]:  # noqa: ARG002
         """Return a column of categories in a type that the reader supports."""
         return column

@@ -110,6 +110,10 @@ class PostgreSQL(Dialect):
         """Cast decimals, for which Arrow has no binary form; money casts to numeric alone."""
         return cast(cast(column, Numeric()), Double()).label(column.key) if family == "decimal" else column
 
+    def exact_number(self, column: ColumnElement[Any], family: Family) -> ColumnElement[Any] | None:
+        """Return decimals in full: those beyond the range of a double cannot be cast to one."""
+        return cast(column, Numeric()).label(column.key) if family == "decimal" else None
+
     def text_to_read(self, column: ColumnElement[Any], family: Family) -> ColumnElement[Any]:
         """Cast all types but text, as Arrow has no binary form for some of them."""
         return column if family == "text" else cast(column, Text()).label(column.key)

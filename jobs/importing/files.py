@@ -168,12 +168,59 @@ class ParquetFile:
         """Yield the records, each column in the type of `kinds`, then converted to its target type."""
         try:
             with pyarrow.parquet.ParquetFile(self.path) as file:
+                read = 0
                 for batch in file.iter_batches(_BATCH_ROWS):
-                    plain = {name: _without_nan(convert(batch[name], kind)) for name, kind in self.kinds.items()}
+                    plain = {name: self._converted(batch, name, read) for name in self.kinds}
                     yield pa.record_batch({name: convert(plain[name], kind) for name, kind in targets.items()})
+                    read += batch.num_rows
         except (pa.ArrowInvalid, OSError) as exc:
             msg = f"{self.path} holds values that cannot be read: {exc}. Convert the column, or write the file again."
             raise RecordsError(msg) from exc
+
+    def _converted(self, batch: pa.RecordBatch, name: str, read: int) -> pa.Array:
+        """Return a column in the type of `kinds`.
+
+        Raises:
+            RecordsError: If a value does not fit; names the first one, its record and its column.
+        """
+        kind, values = self.kinds[name], batch[name]
+        try:
+            converted = _without_nan(convert(values, kind))
+        except pa.ArrowInvalid:
+            position = next(i for i in range(len(values)) if not _fits_alone(values[i : i + 1], kind))
+            raise RecordsError(self._unfit(batch, name, position, read, f"a value of type {kind}")) from None
+        if kind in (TIME, NAIVE_TIME):
+            is_outside = pc.invert(
+                pc.is_in(pc.year(converted), pa.array(range(1, 10_000), pa.int64()), skip_nulls=True)
+            )
+            outside = pc.indices_nonzero(pc.and_(is_outside, pc.is_valid(converted)))
+            if len(outside):
+                raise RecordsError(self._unfit(batch, name, outside[0].as_py(), read, "a time of the years 1 to 9999"))
+        return converted
+
+    def _unfit(self, batch: pa.RecordBatch, name: str, position: int, read: int, expected: str) -> str:
+        first = batch.schema.names[0]
+        return (
+            f"Column {name!r} of {self.path} should hold {expected}, but record {read + position + 1:,} "
+            f"({first} = {_text_of(batch[first][position])}) holds {_text_of(batch[name][position])}. Correct the "
+            "record, or leave the column out."
+        )
+
+
+def _fits_alone(values: pa.Array, kind: pa.DataType) -> bool:
+    try:
+        convert(values, kind)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _text_of(value: pa.Scalar) -> str:
+    """Return a value as text, even if Python has no such time."""
+    try:
+        return str(value.as_py())
+    except (ValueError, OverflowError):
+        return pc.cast(value, pa.string()).as_py() or "null"
 
 
 @dataclass(frozen=True)

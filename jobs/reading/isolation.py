@@ -19,6 +19,7 @@ from schemas.keys import Key
 from schemas.unreadable import UnreadableRecord
 
 MAX_FAILURES = 2_000  # statements that may fail for one page, about two for each unreadable record
+_UNKNOWN = "another value"
 _ADVICE = "leave the column out in config.toml, or convert it in a query"
 
 
@@ -38,6 +39,7 @@ class Isolation:
     statement: Select[Any]
     failure: SourceError
     failures: int = 0
+    last_column: str = ""
 
     def read(self, unreadable: list[UnreadableRecord]) -> tuple[pd.DataFrame, list[Key]]:
         """Return the readable rows in the statement's order, and the keys of all rows; the others are appended.
@@ -98,28 +100,27 @@ class Isolation:
         return self.table.between(self._key_columns(), keys[0], keys[-1])
 
     def _described(self, key: Key, failure: SourceError) -> UnreadableRecord:
-        """Return the record with the first column that cannot be read by itself."""
-        for column in self.statement.selected_columns:
-            if column.key in self.table.key:
-                continue
+        """Return the record with a column that cannot be read by itself; the last such column is tried first."""
+        names = [str(column.key) for column in self.statement.selected_columns if column.key not in self.table.key]
+        for name in sorted(names, key=lambda name: name != self.last_column):
+            column = self.statement.selected_columns[name]
             try:
                 self.fetch(self.statement.with_only_columns(column).where(self._is_within([key])))
             except SourceError as exc:
-                return UnreadableRecord(
-                    key, str(column.key), _expectation(exc), self._value(str(column.key), key), _ADVICE
-                )
-        return UnreadableRecord(key, ", ".join(self.table.key), _expectation(failure), "another value", _ADVICE)
+                self.last_column = name
+                return UnreadableRecord(key, name, _expectation(exc), self._value(name, key), _ADVICE)
+        return UnreadableRecord(key, ", ".join(self.table.key), _expectation(failure), _UNKNOWN, _ADVICE)
 
     def _value(self, name: str, key: Key) -> str:
         """Return the value as the database writes it, if it can."""
         if name not in self.table.columns:
-            return "another value"
+            return _UNKNOWN
         text = cast(self.table.records.c[name], Text()).label("value")
         try:
             values = self.fetch(select(text).where(self.table.among([key])))["value"]
         except SourceError:
-            return "another value"
-        return abridged(repr(values.iloc[0])) if len(values) else "another value"
+            return _UNKNOWN
+        return abridged(repr(values.iloc[0])) if len(values) else _UNKNOWN
 
 
 def _expectation(failure: SourceError) -> str:

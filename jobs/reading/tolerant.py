@@ -1,6 +1,7 @@
 """Reads the rows of a statement without those that cannot be read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,6 +18,16 @@ from schemas.unreadable import UnreadableRecord
 
 LeftOut: TypeAlias = "list[UnreadableRecord] | None"
 """Gets the records that are left out because they cannot be read; None if such a record is an error."""
+
+
+_FEW_TRAINING_RECORDS = 10
+_FEW_TRAINING_SHARE = 0.1
+
+
+def are_few(left_out: Sequence[UnreadableRecord], readable: int) -> bool:
+    """Return whether so few records cannot be read that a model can be trained without them."""
+    share = _FEW_TRAINING_SHARE * (readable + len(left_out))
+    return readable > 0 and len(left_out) <= max(_FEW_TRAINING_RECORDS, share)
 
 
 @dataclass(frozen=True)
@@ -79,7 +90,25 @@ class TolerantReader:
         try:
             return self.fetch(statement), []
         except SourceError as exc:
-            return Isolation(self.table, self.fetch, statement, exc).read(found)
+            failure, exact = exc, self._exact(statement)
+        if exact is not None:
+            with suppress(SourceError):
+                return self.fetch(exact), []
+        return Isolation(self.table, self.fetch, statement if exact is None else exact, failure).read(found)
+
+    def _exact(self, statement: Select[Any]) -> Select[Any] | None:
+        """Return the statement with numbers as the database holds them; None if it reads them so already."""
+        if self.table.records not in statement.get_final_froms():
+            return None
+        columns, numbers = [], {self.monitor.label, *self.monitor.features.holding("number", "truth")}
+        for column in statement.selected_columns:
+            name = str(column.key)
+            watched = self.table.columns[name] if name in numbers and name not in self.monitor.key else None
+            exact = (
+                None if watched is None else self.table.dialect.exact_number(self.table.records.c[name], watched.family)
+            )
+            columns.append(column if exact is None else exact)
+        return statement.with_only_columns(*columns)
 
     def _kept(self, rows: pd.DataFrame, found: list[UnreadableRecord]) -> list[bool]:
         unreadable = {item.key for item in found}

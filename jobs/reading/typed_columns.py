@@ -185,8 +185,13 @@ def _converted(
 
 def _fault(keys: pd.DataFrame, position: int, column: str, reason: _Unfit, value: Any) -> UnreadableRecord:
     key = keys_of(keys.iloc[[position]], list(keys.columns))[0]
-    plain = value.item() if isinstance(value, np.generic) else value
-    return UnreadableRecord(key, column, reason.expected, abridged(repr(plain)), reason.advice)
+    return UnreadableRecord(key, column, reason.expected, _shown(value), reason.advice)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return f"{value.normalize():.6g}" if value.is_finite() else str(value)
+    return abridged(repr(value.item() if isinstance(value, np.generic) else value))
 
 
 def _conversions(monitor: MonitorConfig) -> dict[str, Callable[["pd.Series[Any]"], "pd.Series[Any]"]]:
@@ -217,7 +222,7 @@ def _numeric_objects(series: "pd.Series[Any]") -> "pd.Series[Any]":
     floats = series.map(_as_float, na_action="ignore").astype("float64")
     is_beyond = floats.isin([np.inf, -np.inf]) & series.map(_is_finite)
     if is_beyond.any():
-        raise _Unfit(is_beyond, "a number of at most 1.8e308")
+        raise _Unfit(is_beyond, "a number of at most 1.8e308", "scale the column in a query")
     return floats
 
 

@@ -16,6 +16,7 @@ from schemas.config import MonitorConfig
 from schemas.fingerprint import Fingerprint
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE
 from schemas.keys import key_label
+from schemas.unreadable import UnreadableRecord
 
 
 def score_page(records: pd.DataFrame, monitor: MonitorConfig, scorer: BoundScorer, at: datetime) -> BatchResult:
@@ -48,6 +49,7 @@ def merge_pages(
     pages: Sequence[BatchResult],
     fingerprint: Fingerprint,
     threshold_changes: Mapping[str, ThresholdChange] = MappingProxyType({}),
+    unreadable: Sequence[UnreadableRecord] = (),
 ) -> BatchResult:
     """Merge the results of the pages of a batch into the result of the batch.
 
@@ -55,6 +57,7 @@ def merge_pages(
         pages: the result of each page.
         fingerprint: of the batch, taken before the first page was read.
         threshold_changes: of the tracked thresholds over the batch.
+        unreadable: records that are on no page.
     """
     hours: dict[datetime, list[int]] = defaultdict(lambda: [0, 0])
     for count in (count for page in pages for count in page.hours):
@@ -72,6 +75,7 @@ def merge_pages(
         fingerprint=fingerprint,
         profile=summed(profiles) if profiles else None,
         entities=sum(map(Counter, entities), Counter()) if entities or not pages else None,  # all may have vanished
+        unreadable=tuple(unreadable),
         threshold_changes=threshold_changes,
     )
 

@@ -21,9 +21,11 @@ from jobs.scoring.batch_results import merge_pages, score_page
 from jobs.scoring.new_entities import report_new_entities
 from jobs.scoring.recounting import recount_batches, watch_for_gap
 from jobs.scoring.thresholds import threshold_changes, trackers_of
+from jobs.scoring.unreadable import reopen_corrected
 from jobs.store import Batch, BatchResult, Champion, Store
 from schemas.config import MonitorConfig
 from schemas.errors import LostLease, RecordsError, SourceError, StoreError
+from schemas.unreadable import UnreadableRecord
 
 MAX_FAILED_BATCHES = 3  # that a run skips, before it takes the failure for one of the table or the model
 
@@ -53,6 +55,8 @@ class ScoringReport:
     """Records that came late into batches, which are rescored."""
     too_late_records: int
     """Records that came later than `late_after`; they are not scored."""
+    unreadable_records: int
+    """Records that cannot be read; each is scored once it is corrected."""
 
 
 def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by who fills it
@@ -86,9 +90,11 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
     champion = store.models.require_champion(source.name)
     with recorded_run(store, source.name, "score", clock, run) as counts:
         counts |= {"model_id": champion.model_id, "batches": 0, "records": 0, "anomalies": 0, "rescored": 0}
+        counts["unreadable_records"] = 0
         store.ledger.fix_key(source.name, source.monitor.key)
         plan_batches(source, store, clock, should_stop)
         late = recount_batches(source, store, clock, should_stop)
+        reopen_corrected(source, store, clock())
         counts |= {"late_records": late.late_records, "too_late_records": late.too_late_records}
         planned = store.ledger.count_pending(source.name)
         scorer: Scorer | None = None
@@ -139,11 +145,12 @@ def score_batch(
         fingerprint = source.fingerprint(batch.key_range)
         trackers = trackers_of(batch, store, scorer, monitor)
         # One page, unless records that came late have made the batch larger than it was planned.
-        pages = source.pages(batch.key_range.after, batch.key_range.upto)
+        unreadable: list[UnreadableRecord] = []
+        pages = source.pages(batch.key_range.after, batch.key_range.upto, left_out=unreadable)
         results = [
             score_page(page, monitor, in_context(scorer, page, source, trackers), batch.planned_at) for page in pages
         ]
-        result = merge_pages(results, fingerprint, threshold_changes(trackers))
+        result = merge_pages(results, fingerprint, threshold_changes(trackers), unreadable)
     store.ledger.finish(batch, result, clock(), incident_rule(monitor), context_rows=scorer.context_rows)
     report_new_entities(batch, result, scorer, store, clock())
     return result
@@ -170,6 +177,7 @@ def _add(counts: dict[str, Any], batch: Batch, result: BatchResult) -> None:
     counts["batches"] += 1
     counts["records"] += result.records
     counts["anomalies"] += len(result.anomalies)
+    counts["unreadable_records"] += len(result.unreadable)
     counts["rescored"] += batch.scored_before is not None
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.fingerprint import Fingerprint
 from schemas.frames import Explanation
+from schemas.unreadable import UnreadableRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,6 +69,8 @@ class BatchResult:
     """Number of records in each bin of the model's drift profile, by feature."""
     entities: Mapping[str, int] | None = None
     """Number of records of each entity; None unless the monitor has series."""
+    unreadable: Sequence[UnreadableRecord] = ()
+    """Records that were left out because they cannot be read."""
     threshold_changes: Mapping[str, ThresholdChange] = field(default_factory=dict)
     """Changes of tracked thresholds, by entity."""
 

@@ -26,6 +26,7 @@ EventKind: TypeAlias = Literal[
     "promoted",
     "failing",
     "new_entity",
+    "unreadable",
 ]
 
 

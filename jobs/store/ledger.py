@@ -27,8 +27,10 @@ from jobs.databases import reading, writing
 from jobs.store.alerts import AlertTexts
 from jobs.store.batch_result import BatchResult
 from jobs.store.dependent_batches import reopen_dependent_batches
+from jobs.store.events import EventLog
 from jobs.store.incident_grouping import IncidentRule, refresh_incidents
 from jobs.store.locking import lock_monitor
+from jobs.store.unreadable import count_unreadable, replace_unreadable
 from jobs.store.writing import Origin, write_result
 from schemas.errors import LostLease, StoreError
 from schemas.fingerprint import Fingerprint
@@ -65,6 +67,7 @@ class Ledger:
     def __init__(self, engine: Engine, texts: AlertTexts) -> None:
         self.engine = engine
         self._texts = texts
+        self._event_log = EventLog(texts)
 
     def fix_key(self, monitor: str, key: Sequence[str]) -> None:
         """Record the key columns of a monitor, or check that they are the recorded ones: batches are ranges of them.
@@ -212,7 +215,9 @@ class Ledger:
         with writing(self.engine) as connection:
             lock_monitor(connection, batch.monitor)
             changed_entities = _changed_entities(connection, batch, result)
-            _change(connection, batch, **_finished(batch, result, at))
+            found_before = count_unreadable(connection, batch.monitor, batch.id)
+            _change(connection, batch, **_finished(batch, result, at, found_before))
+            replace_unreadable(connection, batch.monitor, batch.id, result.unreadable, self._event_log, at)
             changed_times = write_result(connection, result, origin)
             if rule is not None:
                 refresh_incidents(connection, batch.monitor, changed_times, rule, self._texts, at)
@@ -288,9 +293,10 @@ def _changed_entities(connection: Connection, batch: Batch, result: BatchResult)
     return {*before.entities, *result.entities} if is_changed else set()
 
 
-def _finished(batch: Batch, result: BatchResult, at: datetime) -> dict[str, Any]:
-    """Return the new values of a finished batch."""
+def _finished(batch: Batch, result: BatchResult, at: datetime, found_before: int) -> dict[str, Any]:
+    """Return the new values of a finished batch, which had some unreadable records at its earlier scoring."""
     fingerprint = result.fingerprint or Fingerprint(result.records)
+    came = result.records + len(result.unreadable) - (batch.scored_before or 0) - found_before
     is_rescored = batch.scored_before is not None
     return {
         "state": "done",
@@ -305,7 +311,7 @@ def _finished(batch: Batch, result: BatchResult, at: datetime) -> dict[str, Any]
         "rescorings": batches.c.rescorings + int(is_rescored),
         "entities": result.entities,
         "has_changed": False,
-        "late_records": batches.c.late_records + max(0, result.records - (batch.scored_before or 0)) * is_rescored,
+        "late_records": batches.c.late_records + max(0, came) * is_rescored,
     }
 
 

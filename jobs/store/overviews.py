@@ -1,6 +1,6 @@
 """The overview of a monitor: its lag, its last day, and its open incidents, requests and events."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,11 +9,13 @@ from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from jobs.databases import reading
 from jobs.store.runs import MonitorStatus, Runs
+from jobs.store.unreadable import newest_unreadable_of
 from jobs.store.workers import Workers
 from schemas.labels import REAL_LABELS
 from schemas.tables import anomalies, batch_hours, events, incidents, monitors, retrain_requests
 
 _DAY = timedelta(days=1)
+_UNREADABLE_SHOWN = 5
 _HEARTBEAT_TIMEOUT = timedelta(minutes=5)  # a process may be silent for so long; its clock may be off
 
 
@@ -55,6 +57,10 @@ class MonitorOverview(MonitorStatus):
     pending_requests: int
     """Retrain requests that are pending or running."""
     too_late_records: int
+    unreadable_records: int
+    """Records that cannot be read, and are not scored."""
+    newest_unreadable: Sequence[str]
+    """Key, column and reason of the newest few of them."""
     events_of_last_day: Mapping[str, int]
     """By kind."""
     ongoing_since: Mapping[str, datetime]
@@ -77,6 +83,7 @@ class Overviews:
         status = self._runs.status(monitor)
         with reading(self.engine) as connection:
             scored_until, too_late_records = _progress(connection, monitor)
+            unreadable_records, newest_unreadable = newest_unreadable_of(connection, monitor, _UNREADABLE_SHOWN)
             return MonitorOverview(
                 **vars(status),
                 scored_until=scored_until,
@@ -86,6 +93,8 @@ class Overviews:
                 open_incidents=_count(connection, incidents.c.monitor == monitor, incidents.c.state == "open"),
                 pending_requests=_pending_requests(connection, monitor),
                 too_late_records=too_late_records,
+                unreadable_records=unreadable_records,
+                newest_unreadable=newest_unreadable,
                 events_of_last_day=_event_counts(connection, monitor, at - _DAY),
                 ongoing_since=_ongoing_since(connection, monitor),
             )

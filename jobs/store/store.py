@@ -22,6 +22,7 @@ from jobs.store.requests import RetrainRequests
 from jobs.store.runs import Runs
 from jobs.store.schema import refuse_other_revision
 from jobs.store.threshold_states import ThresholdStates
+from jobs.store.unreadable import UnreadableRecords
 from jobs.store.workers import Workers
 from schemas.errors import StoreError
 from schemas.views import is_taken, joined_name, replace_view
@@ -38,6 +39,7 @@ class Store:
     Attributes:
         ledger: batches, from planned to done.
         recounting: recounts of finished batches.
+        unreadable: records that cannot be read.
         threshold_states: tracked thresholds of entities.
         models: trained models.
         requests: retrain requests.
@@ -62,6 +64,7 @@ class Store:
         event_log = EventLog(texts)
         self.ledger = Ledger(engine, texts)
         self.recounting = Recounting(engine, event_log)
+        self.unreadable = UnreadableRecords(engine)
         self.threshold_states = ThresholdStates(engine)
         self.models = Models(engine, event_log, read_card)
         self.requests = RetrainRequests(engine)

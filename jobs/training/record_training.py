@@ -54,7 +54,7 @@ class RecordTrainer:
             monitor.features,
             monitor.model,
             rule=DecisionRule(monitor.first_threshold, monitor.false_positive_rate, monitor.f_beta),
-            anomalies=self.source.read_anomalies(monitor.max_training_records) if by_labels else None,
+            anomalies=self.source.read_anomalies(monitor.max_training_records, []) if by_labels else None,
             progress=progress,
         )
         p_values = artifact.calibration.p_values(artifact.calibration.scores)
@@ -95,7 +95,7 @@ class RecordTrainer:
         if not upto_key:
             return frozenset()
         try:
-            newer = self.source.read_normal_past(load_key(upto_key), 2 * MAX_HELD_OUT)
+            newer = self.source.read_normal_past(load_key(upto_key), 2 * MAX_HELD_OUT, [])
         except SourceError:  # the key is of another type now, so no record is certain to be past the old one
             return frozenset()
         return frozenset(keys_of(newer, self.source.monitor.key))
@@ -108,7 +108,7 @@ class RecordTrainer:
             kind: self._labelled(feedback.keys(label)[:MAX_LABELLED_RECORDS], like) for kind, label in labels.items()
         }
         if self.source.monitor.label is not None:
-            by_kind["labelled"] = self.source.read_anomalies(MAX_LABELLED_RECORDS)
+            by_kind["labelled"] = self.source.read_anomalies(MAX_LABELLED_RECORDS, [])
         return by_kind
 
     def _labelled(self, key_labels: Sequence[str], like: Key) -> pd.DataFrame:
@@ -119,7 +119,7 @@ class RecordTrainer:
                 keys.append(load_label(key_label, like))
             except (ValueError, ArithmeticError):
                 continue
-        return self.source.read_keys(keys)
+        return self.source.read_keys(keys, [])
 
 
 @dataclass(frozen=True)

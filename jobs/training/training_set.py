@@ -1,6 +1,6 @@
 """The records that a training may learn from, and how they are split: to train on, to calibrate with, to compare on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,11 +14,13 @@ from detector.records.fitting import MIN_TRAINING_RECORDS, NormalRecords, calibr
 from detector.series.segments import entities_of
 from jobs.maintenance import Maintenance
 from jobs.reading.source import Source, keys_of
+from jobs.reading.tolerant import are_few
 from jobs.store.feedback import Feedback, Span
 from schemas.config import MonitorConfig
-from schemas.errors import NotEnoughRecords
+from schemas.errors import NotEnoughRecords, RecordsError
 from schemas.keys import Key, dump_key, key_label, load_key
 from schemas.labels import REAL_LABELS
+from schemas.unreadable import UnreadableRecord, listed
 
 MIN_HELD_OUT = 50
 MAX_HELD_OUT = 5_000
@@ -52,11 +54,13 @@ class Parts:
 def read_training_set(source: Source, feedback: Feedback, at: datetime) -> TrainingSet:
     """Read the newest normal records within `retrain.history`, without records that may not be normal.
 
-    Left out are records that people labelled as real anomalies, records in incidents that are open or real, and
-    records in maintenance windows. A record is counted for the first reason that applies.
+    Left out are records that cannot be read, records that people labelled as real anomalies, records in incidents that
+    are open or real, and records in maintenance windows. A record is counted for the first reason that applies.
     """
     monitor = source.monitor
-    records = source.read_normal(monitor.max_training_records)
+    unreadable: list[UnreadableRecord] = []
+    records = source.read_normal(monitor.max_training_records, left_out=unreadable)
+    _refuse_many(unreadable, len(records), source.name)
     labels = pd.Index([key_label(key) for key in keys_of(records, monitor.key)], dtype="object")
     reasons = {
         "older than retrain.history": _is_old(records, monitor, at),
@@ -65,11 +69,18 @@ def read_training_set(source: Source, feedback: Feedback, at: datetime) -> Train
         "in a maintenance window": _is_muted(records, monitor),
     }
     kept = np.ones(len(records), dtype=bool)
-    left_out = {}
+    left_out = {f"that cannot be read: {listed(unreadable, 3)}": len(unreadable)}
     for reason, applies in reasons.items():
         left_out[reason] = int((kept & applies).sum())
         kept &= ~applies
     return TrainingSet(records[kept], {reason: count for reason, count in left_out.items() if count})
+
+
+def _refuse_many(unreadable: Sequence[UnreadableRecord], readable: int, name: str) -> None:
+    if unreadable and not are_few(unreadable, readable):
+        count, total = len(unreadable), readable + len(unreadable)
+        msg = f"{count:,} of {total:,} normal records cannot be read. {unreadable[0].sentence(name)}"
+        raise RecordsError(msg)
 
 
 def placed_records(normal: TrainingSet, monitor: MonitorConfig) -> TrainingSet:

@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -217,3 +218,51 @@ def test_the_generator_serves_the_estimator_too(mixed):
     assert not mixed.sample(5, random_state=1).equals(mixed.sample(5, random_state=2))
     share = mixed.attribution(records)
     np.testing.assert_allclose(share.sum(axis=1), mixed.anomaly_score(records))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda frame: frame.set_axis(["a", "b", "a"], axis=1), r"more than one column with each of the names \['a'\]"),
+        (lambda frame: frame.assign(c=[[1, 2]] * len(frame)), "Column 'c' holds a list in a record"),
+        (lambda frame: frame.assign(c=[{"x": 1}] * len(frame)), "Column 'c' holds a dict in a record"),
+        (lambda frame: frame.assign(c=[np.zeros(2)] * len(frame)), "Column 'c' holds a ndarray in a record"),
+        (lambda frame: frame.assign(c=1j), "Column 'c' holds complex numbers"),
+        (lambda frame: frame.set_axis([("a", "x"), ("a", "y"), ("b", "x")], axis=1).T.T, "2 levels, expected one"),
+    ],
+)
+def test_a_frame_that_cannot_be_learned_from_is_refused_by_name(change, sentence):
+    frame = pd.DataFrame(numbers(40, 0), columns=["a", "b", "c"])
+    changed = change(frame)
+    if "levels" in sentence:
+        changed.columns = pd.MultiIndex.from_tuples(changed.columns)
+    with pytest.raises(RecordsError, match=sentence):
+        VAEDetector(**TINY).fit(changed)
+
+
+def test_the_index_may_share_its_name_with_a_column():
+    frame = pd.DataFrame(numbers(40, 0), columns=["a", "b", "c"])
+    detector = VAEDetector(**TINY).fit(frame)
+    named = frame.set_index(pd.Index(frame["a"], name="a"))
+    assert (detector.anomaly_score(named) == detector.anomaly_score(frame)).all()
+
+
+@pytest.mark.parametrize("is_of_an_earlier_version", [False, True])
+def test_a_restored_detector_takes_its_training_frame_in_any_order_of_types(is_of_an_earlier_version):
+    frame = pd.DataFrame(numbers(60, 0), columns=["a", "b", "c"]).fillna(0.0)
+    frame.insert(1, "kind", np.arange(60) % 3)
+    detector = VAEDetector(categorical=["kind"], **TINY).fit(frame)
+    if is_of_an_earlier_version:
+        del detector.artifact_.about["parameters"]["feature_names"]
+    restored = VAEDetector.from_bytes(detector.to_bytes())
+    assert (restored.anomaly_score(frame) == detector.anomaly_score(frame)).all()
+
+
+def test_a_number_is_one_category_whatever_its_type():
+    frame = pd.DataFrame(numbers(60, 0), columns=["a", "b", "c"]).fillna(0.0).assign(kind=np.arange(60) % 3)
+    detector = VAEDetector(categorical=["kind"], **TINY).fit(frame)
+    scores = detector.anomaly_score(frame)
+    for same in (frame["kind"].astype(float), [Decimal(f"{kind}.00") for kind in frame["kind"]]):
+        assert (detector.anomaly_score(frame.assign(kind=same)) == scores).all()
+    padded = frame.assign(kind=[f"0{kind}" for kind in frame["kind"]])
+    assert (detector.anomaly_score(padded) > scores).all()
