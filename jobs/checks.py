@@ -32,6 +32,7 @@ from jobs.dialects.type_advice import conversion_advice
 from jobs.kinds import kind_of
 from jobs.reading.source import Source, keys_of
 from jobs.reading.table import WatchedTable, raw_sql
+from jobs.reading.text_forms import disguise_of
 from jobs.reading.tolerant import are_few
 from jobs.timing import Timing, check_timing
 from jobs.wording import counted_noun, number
@@ -74,7 +75,10 @@ def check_monitor(name: str, monitor: MonitorConfig, source: Source) -> list[Fin
         problems += _entities(source, monitor, watched)
         if not _has_error(problems):
             problems += _past_index(source, monitor, watched)
-            problems += _unreadable(source, monitor)
+            unreadable: list[UnreadableRecord] = []
+            newest = source.read_normal(_SAMPLE_RECORDS, with_label=monitor.label is not None, left_out=unreadable)
+            problems += _unreadable(source.name, unreadable, len(newest))
+            problems += _numbers_as_texts(monitor, watched, newest)
     except SourceError as exc:
         return [Finding("error", str(exc))]
     features = counted_noun(len(monitor.features.names), "feature")
@@ -244,6 +248,21 @@ def _normal_records(source: Source, monitor: MonitorConfig, watched: WatchedTabl
         )
 
 
+def _numbers_as_texts(monitor: MonitorConfig, watched: WatchedTable, records: pd.DataFrame) -> Iterator[Finding]:
+    """Report columns of texts that look like numbers or times, by a sample of the records."""
+    texts: set[Family] = {"text", "unknown"}
+    for name in monitor.features.holding("text"):
+        if watched.columns[name].family not in texts:  # a number by its type: its owner made it a category
+            continue
+        disguise = disguise_of(records[name].dropna())
+        if disguise is not None:
+            yield Finding(
+                "warning",
+                f"Column {name!r} is listed as categorical, and holds {disguise.description}. Each of them is a "
+                "category of its own, and a new one is anomalous. Convert the column, in the table or in a `query`.",
+            )
+
+
 def _normal_count(monitor: MonitorConfig, watched: WatchedTable) -> Select[Any]:
     normal = select(*watched.key_columns()).limit(monitor.max_training_records)
     if monitor.normal is not None:
@@ -327,18 +346,16 @@ def _entities(source: Source, monitor: MonitorConfig, watched: WatchedTable) -> 
         )
 
 
-def _unreadable(source: Source, monitor: MonitorConfig) -> Iterator[Finding]:
+def _unreadable(name: str, left_out: list[UnreadableRecord], readable: int) -> Iterator[Finding]:
     """Report records among the newest normal ones that cannot be read."""
-    left_out: list[UnreadableRecord] = []
-    records = source.read_normal(_SAMPLE_RECORDS, with_label=monitor.label is not None, left_out=left_out)
     if not left_out:
         return
-    if not are_few(left_out, len(records)):
-        yield Finding("error", left_out[0].sentence(source.name))
+    if not are_few(left_out, readable):
+        yield Finding("error", left_out[0].sentence(name))
     else:
         yield Finding(
             "warning",
-            f"{counted_noun(len(left_out), 'record')} of the newest {len(left_out) + len(records):,} normal records "
+            f"{counted_noun(len(left_out), 'record')} of the newest {len(left_out) + readable:,} normal records "
             f"cannot be read, and will be left out until corrected: {listed(left_out)}.",
         )
 

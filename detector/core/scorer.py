@@ -69,6 +69,11 @@ class Scorer(Protocol):
         """Whether the threshold is set by a false-positive rate, not by labels."""
         ...
 
+    @property
+    def highest_severity(self) -> float:
+        """The severity of a score beyond all others: below 100 only if the calibration scores are too few or equal."""
+        ...
+
     def bind(self, page: pd.DataFrame, read_past: ReadPast, trackers: Trackers | None = None) -> BoundScorer:
         """Bind the scorer to a page of records and their past.
 

@@ -65,6 +65,11 @@ class RecordScorer:
         """Whether the threshold is set by a false-positive rate, not by labels."""
         return self.artifact.decision.method != "f_beta"
 
+    @property
+    def highest_severity(self) -> float:
+        """The severity of a score beyond all others."""
+        return self.artifact.calibration.highest_severity()
+
     def bind(self, page: pd.DataFrame, read_past: ReadPast, trackers: Trackers | None = None) -> Self:  # noqa: ARG002 - records are scored alone
         """Return the scorer itself: the score of a record depends on no other record."""
         return self

@@ -85,6 +85,12 @@ class SeriesScorer:
         return self.model.context_rows
 
     @property
+    def highest_severity(self) -> float:
+        """The highest severity of a score of any entity."""
+        thresholds = [*self._entity_thresholds.values(), *([self._shared] if self._shared else [])]
+        return max(entity_threshold.calibration.highest_severity() for entity_threshold in thresholds)
+
+    @property
     def smallest_rate(self) -> float:
         """The smallest rate that the entity with the most calibration scores can resolve."""
         return 1 / (1 + self.most_calibration_scores)

@@ -3,9 +3,6 @@
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-import numpy as np
-
-from detector.core.calibration import severity
 from jobs.diagnosis.case import Case, Diagnosis, Problem
 from jobs.maintenance import Maintenance
 from jobs.wording import duration, shown
@@ -15,17 +12,16 @@ _HOURS_OF_A_WEEK = 168
 
 
 def unreachable_severity(case: Case) -> Iterator[Problem]:
-    """Report an alert limit above the highest severity that the calibration records resolve."""
-    p_value = case.smallest_p_value
-    if not case.monitor.channels or p_value is None:
+    """Report an alert limit above the highest severity that the model can give."""
+    if not case.monitor.channels:
         return
-    highest = float(severity(np.array([p_value]))[0])
+    highest = case.scorer.highest_severity
     limits = {"severity": case.monitor.alert.severity, "escalate_severity": case.monitor.alert.escalate_severity}
     for name, limit in limits.items():
         if limit > highest:
             yield Problem(
-                f"alert.{name} = {shown(limit)} is never reached: the calibration records resolve p-values down to "
-                f"{shown(p_value)}, which is a severity of {shown(round(highest, 1))}.",
+                f"alert.{name} = {shown(limit)} is never reached: the highest severity of this model is "
+                f"{shown(round(highest, 1))}, as its calibration scores are too few or all equal.",
                 f"Set it to at most {shown(float(int(highest)))} under [monitors.{case.name}.alert], or train on more "
                 "normal records.",
             )

@@ -75,7 +75,7 @@ def _features(proposal: Proposal) -> Iterator[str]:
 def _normal(proposal: Proposal) -> Iterator[str]:
     labels = proposal.labels
     if labels.has_nulls:
-        yield f"# Records in which {labels.label} is null, where nobody looked, count as normal."
+        yield f"# Records that nobody looked at, so that {labels.label} is null, count as normal."
     if proposal.cut_off is not None:
         yield "# Newer records are left for `forecast` and `evaluate`; drop the cut-off to train on them too."
     if proposal.normal is not None:

@@ -10,9 +10,11 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, func, literal,
 from jobs.dialects import Family
 from jobs.reading.source import CoreReader
 from jobs.reading.table import WatchedColumn, WatchedTable
-from jobs.reading.typed_columns import categorical, timestamp, typed
+from jobs.reading.tolerant import are_few
+from jobs.reading.typed_columns import categorical, typed
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
+from schemas.unreadable import UnreadableRecord
 
 RECORDS_PER_END = 5_000  # read from either end of the table
 MAX_RECORDS_COUNTED = 100_000
@@ -22,6 +24,7 @@ Role: TypeAlias = Literal["numeric", "boolean", "categorical"]
 TIMES: frozenset[Family] = frozenset({"instant", "timestamp", "date"})
 _TEXTS: frozenset[Family] = frozenset({"text", "unknown"})
 _ROW = "plumbline_row"
+_FIRST_RECORDS = 20
 
 
 @dataclass(frozen=True)
@@ -64,18 +67,23 @@ class Sample:
         return self.table.columns[name].family in _TEXTS and all(isinstance(v, str) for v in self.present(name))
 
     def holds(self, role: Role | Literal["timestamp"], name: str) -> bool:
-        """Return whether the records of a column can be read in a role."""
+        """Return whether the records of a column, except for a few, can be read in a role."""
         settings: dict[str, Any] = {"key": (_ROW,), role: (name,)}
         frame = self.records[[name]].assign(**{_ROW: range(len(self.records))})
         try:
-            typed(frame, name, MonitorConfig.model_construct(**settings))
+            for part in (frame.head(_FIRST_RECORDS), frame):  # of a column that does not fit, few are converted
+                left_out: list[UnreadableRecord] = []
+                records = typed(part, name, MonitorConfig.model_construct(**settings), left_out)
+                if left_out and not are_few(left_out, len(records)):
+                    return False
         except SourceError:
             return False
         return True
 
     def times(self, name: str) -> "pd.Series[Any]":
-        """Return the times of a column in UTC."""
-        return timestamp(self.records[name])
+        """Return the times of a column in UTC, missing if they cannot be read."""
+        times = pd.to_datetime(self.records[name], utc=True, errors="coerce", format="ISO8601")
+        return times.astype("datetime64[us, UTC]")
 
     def texts(self, name: str) -> "pd.Series[Any]":
         """Return the values of a column as texts; a missing one is NA."""
@@ -124,7 +132,8 @@ def _expression(table: WatchedTable, column: WatchedColumn) -> ColumnElement[Any
         return expression
     if column.family == "enum":
         return table.dialect.text_to_read(expression, column.family)
-    return table.dialect.number_to_read(expression, column.family)
+    exact = table.dialect.exact_number(expression, column.family)
+    return expression if exact is None else exact
 
 
 def _parts(table: WatchedTable, columns: Sequence[ColumnElement[Any]]) -> Iterator[Select[Any]]:

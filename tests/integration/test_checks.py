@@ -88,6 +88,23 @@ def test_a_type_that_does_not_fit_is_an_error(check, ddl, settings, message):
     assert levels == {"error"}
 
 
+@pytest.mark.parametrize(
+    ("value", "example"),
+    [("'{i},5'", "numbers, such as '1,5'"), ("'{i} kg'", "numbers, such as '1 kg'"), ("'{i}.01.2026'", "times")],
+)
+def test_texts_that_look_like_numbers_or_times_are_a_warning(check, value, example):
+    ddl = "id INTEGER PRIMARY KEY, flow DOUBLE PRECISION, weight TEXT"
+    findings = check(ddl, f"{{i}}, 1.5, {value}", rows=30, categorical="weight")
+    ((level, message),) = [finding for finding in findings if "weight" in finding[1]]
+    assert level == "warning"
+    assert message.startswith("Column 'weight' is listed as categorical, and holds texts that look like " + example)
+
+
+def test_texts_of_codes_are_no_finding(check):
+    ddl = "id INTEGER PRIMARY KEY, flow DOUBLE PRECISION, zip TEXT"
+    assert [level for level, _ in check(ddl, "{i}, 1.5, '0{i}'", categorical="zip")] == ["ok"]
+
+
 def test_a_uuid_as_key_is_a_warning(check):
     findings = check("id UUID PRIMARY KEY, flow REAL", "'{i:08x}-0000-7000-8000-000000000000', 1.5")
     assert [(level, "version 7 grow; random ones do not" in message) for level, message in findings] == [

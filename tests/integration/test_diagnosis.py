@@ -18,9 +18,9 @@ class RatedScorer(RuleScorer):
 
     has_rate = True
 
-    def __init__(self, value="flow", threshold=3.0, calibration_records=100):
+    def __init__(self, value="flow", threshold=3.0, calibration_records=100, highest_severity=100.0):
         super().__init__(value, threshold)
-        self.calibration_records = calibration_records
+        self.calibration_records, self.highest_severity = calibration_records, highest_severity
 
     def at_rate(self, rate):
         if rate < 1 / (self.calibration_records + 1):
@@ -180,13 +180,13 @@ def test_a_rate_that_one_calibration_record_decides(ward):
     assert found(model.coarse_rate, ward.case(RatedScorer(calibration_records=200))) == []
 
 
-def test_an_alert_limit_that_no_p_value_reaches(ward):
-    case = ward.case(
-        RatedScorer(calibration_records=140), alert={"channels": ["ops"], "severity": 50, "escalate_severity": 30}
-    )
+def test_an_alert_limit_that_no_score_reaches(ward):
+    limits = {"channels": ["ops"], "severity": 50, "escalate_severity": 30}
+    assert found(alerts.unreachable_severity, ward.case(RatedScorer(), alert=limits)) == []
+    case = ward.case(RatedScorer(highest_severity=35.8), alert=limits)
     ((message, advice),) = found(alerts.unreachable_severity, case)
     assert "alert.severity = 50 is never reached" in message
-    assert "a severity of 35.8" in message
+    assert "the highest severity of this model is 35.8" in message
     assert "at most 35 under [monitors.pump.alert]" in advice
 
 
