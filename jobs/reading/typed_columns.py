@@ -54,7 +54,8 @@ def typed(
     keys = _keys(frame, name, monitor)
     columns, unfit = _converted(frame, monitor)
     while unfit:
-        faults = [_fault(keys, position, *reason) for position, reason in sorted(unfit.items())]
+        exact = keys_of(keys, list(keys.columns))
+        faults = [_fault(exact[position], *reason) for position, reason in sorted(unfit.items())]
         if unreadable is None or (len(faults) > FEW_RECORDS and 2 * len(faults) > len(frame)):
             raise SourceError(faults[0].sentence(name))
         unreadable += faults
@@ -150,10 +151,10 @@ def timestamp(series: "pd.Series[Any]") -> "pd.Series[Any]":
     """Return times in UTC to the microsecond, missing if they are not valid; times without a zone are UTC."""
     if infer_dtype(series, skipna=True) in _NUMBERS:
         raise _Unfit(series.notna(), "a time")
-    is_other = series.map(pd.api.types.is_list_like) if series.dtype == "object" else series.isna()
-    if series.dtype == "object" and is_other.any():
-        raise _Unfit(is_other, "a time")
-    times = read_times(series)
+    try:
+        times = read_times(series)
+    except (TypeError, ValueError):  # of lists and other values that are no scalars
+        raise _Unfit(~series.map(pd.api.types.is_scalar), "a time") from None
     is_unfit = times.isna() & series.notna()
     if is_unfit.any():
         raise _Unfit(is_unfit, "a time")
@@ -183,8 +184,7 @@ def _converted(
     return columns, unfit
 
 
-def _fault(keys: pd.DataFrame, position: int, column: str, reason: _Unfit, value: Any) -> UnreadableRecord:
-    key = keys_of(keys.iloc[[position]], list(keys.columns))[0]
+def _fault(key: Key, column: str, reason: _Unfit, value: Any) -> UnreadableRecord:
     return UnreadableRecord(key, column, reason.expected, _shown(value), reason.advice)
 
 
@@ -219,11 +219,19 @@ def _numeric_objects(series: "pd.Series[Any]") -> "pd.Series[Any]":
             raise _Unfit(~(is_number | missing), "a number")
     if kind == "integer" and series[~missing].map(_INT64_RANGE.__contains__).all():
         return series.astype("Int64" if missing.any() else "int64")
-    floats = series.map(_as_float, na_action="ignore").astype("float64")
-    is_beyond = floats.isin([np.inf, -np.inf]) & series.map(_is_finite)
+    floats = _floats(series)
+    is_beyond = floats.isin([np.inf, -np.inf])
+    is_beyond[is_beyond] = series[is_beyond].map(_is_finite).astype(bool)
     if is_beyond.any():
         raise _Unfit(is_beyond, "a number of at most 1.8e308", "scale the column in a query")
     return floats
+
+
+def _floats(series: "pd.Series[Any]") -> "pd.Series[Any]":
+    try:
+        return series.astype("float64")
+    except OverflowError:
+        return series.map(_as_float, na_action="ignore").astype("float64")
 
 
 def _as_float(value: float | Decimal) -> float:

@@ -60,7 +60,7 @@ def engine(postgres_url):
         "CREATE DOMAIN text_states AS text_state",
         "CREATE DOMAIN amount AS numeric(10, 2)",
         "CREATE TYPE real_pair AS (a int, b text)",
-        f"CREATE TABLE odd_things (id bigint PRIMARY KEY, flow float8, at timestamptz, {', '.join(TYPES)})",
+        f"CREATE TABLE odd_things (id bigint PRIMARY KEY, flow float8, read_at timestamptz, {', '.join(TYPES)})",
         f"INSERT INTO odd_things SELECT i, i, {TIME}, {', '.join(TYPES.values())} {ROWS}",
     ]
     with writing(engine) as connection:
@@ -86,7 +86,7 @@ def found(engine, **settings):
 def test_no_type_disturbs_a_monitor_that_does_not_watch_it(engine):
     assert {level for level, _ in found(engine)} == {"ok"}
     proposal = propose_monitor(engine, "odd_things", None)
-    assert proposal.time == "at"
+    assert proposal.time == "read_at"
     assert {"state", "states"} <= set(proposal.features["categorical"])
     assert set(proposal.left_out) | {name for names in proposal.features.values() for name in names} >= set(NAMES)
 
@@ -116,7 +116,8 @@ def test_other_roles_refuse_every_type_that_does_not_fit_by_name(engine, role):
 
 @pytest.mark.parametrize("name", NUMBERS)
 def test_decimals_of_every_kind_are_numbers(engine, name):
-    assert not [message for level, message in found(engine, numeric=["flow", name], label="price") if level == "error"]
+    for settings in ({"numeric": ["flow", name]}, {"label": name}):
+        assert not [message for level, message in found(engine, **settings) if level == "error"]
 
 
 @pytest.mark.parametrize("name", [*KEYS, "tags", "doc", "address", "place"])
@@ -136,7 +137,7 @@ def test_a_type_in_the_key_is_compared_as_it_is_sorted_or_refused(engine, name):
 
 @pytest.mark.parametrize("name", ["state", "tags", "guid", "address", "place", "doc"])
 def test_an_entity_of_a_series_is_compared_or_refused(engine, name):
-    findings = found(engine, entity=name, time="at", series={})
+    findings = found(engine, entity=name, time="read_at", series={})
     errors = [message for level, message in findings if level == "error"]
     if name in {"place", "doc"}:
         assert any(f"The entity {name!r} is of type" in message for message in errors)

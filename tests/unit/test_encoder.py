@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detector.core.bins import LevelBins
 from detector.records.encoder import Encoder, squash, unsquash
 from detector.records.feature_types import CLIP, FEATURE_TYPES
+from detector.records.feature_types.category import CategoryColumn
 from schemas.config import MonitorConfig
 from schemas.errors import MissingColumns, RecordsError
 from schemas.frames import FORMS, Features
@@ -167,3 +169,17 @@ def test_every_type_of_feature_can_be_configured_read_and_learned():
     types = list(Features().by_type())
     assert types == list(FEATURE_TYPES) == list(FORMS)
     assert set(types) <= MonitorConfig.model_fields.keys()
+
+
+def test_a_model_that_learned_a_decimal_with_its_scale_reads_the_plain_number():
+    column = CategoryColumn.fit("kind", pd.Series(["1.00", "2.50", "1.00", "01"]), 10)
+    learned, plain = (column.encode(pd.Series(texts)) for texts in (["1.00", "2.50"], ["1", "2.5"]))
+    assert (learned.standard == plain.standard).all()
+    assert column.encode(pd.Series(["3", "02", "1"])).violations.tolist() == [1, 1, 0]
+    constant = CategoryColumn.fit("kind", pd.Series(["1.00", "1.00"]), 10)
+    assert constant.encode(pd.Series(["1.00", "1", "01"])).violations.tolist() == [0, 0, 1]
+
+
+def test_drift_counts_a_number_in_one_bin_whatever_its_type():
+    bins = LevelBins.of(pd.Series(["1.00", "2.00"]))
+    assert bins.count(pd.Series(["1.00", "2.00", "x"])) == bins.count(pd.Series(["1", "2", "x"]))

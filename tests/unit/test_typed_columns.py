@@ -168,3 +168,36 @@ def test_a_key_longer_than_the_store_holds_is_refused(key, is_fit):
 )
 def test_times_at_the_ends_of_the_calendar_count_as_none(value, counts):
     assert column([value, "2026-01-01"], "timestamp").notna().tolist() == [counts, True]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "kept", "reasons"),
+    [
+        ("numeric", ["", 3, None], [3, None], ["holds '', expected a number"]),
+        ("numeric", [Decimal("1e400"), 1], [1], ["holds 1e+400, expected a number of at most 1.8e308"]),
+        ("numeric", [-(10**400), 1], [1], [f"holds -1{'0' * 78} (and so on), expected a number of at most 1.8e308"]),
+        ("numeric", [[1], 1.5, {}], [1.5], ["holds [1], expected a number", "holds {}, expected a number"]),
+        ("boolean", [2, 1], [True], ["holds 2, expected true or false"]),
+        ("timestamp", ["20000-01-01", ["x"]] + [None] * 60, [None] * 60, ["holds '20000-01-01', expected a time"]),
+    ],
+)
+def test_records_with_values_that_do_not_fit_are_left_out_and_named(kind, values, kept, reasons):
+    monitor = MonitorConfig(table="t", key="id", **{kind: "x"})
+    frame = pd.DataFrame({"id": range(len(values)), "x": pd.Series(values, dtype="object")})
+    left_out = []
+    records = typed(frame, "pump", monitor, left_out)
+    assert [None if pd.isna(value) else value for value in records["x"]] == kept
+    assert [item.reason for item in left_out][: len(reasons)] == reasons
+    assert [values[item.key[0]] for item in left_out] == [value for value in values if value not in [*kept, None]]
+
+
+def test_nested_values_are_categories_by_their_text():
+    values = [["a", "b"], {"x": 1}, None]
+    assert column(values, "categorical").fillna("missing").tolist() == ["['a', 'b']", "{'x': 1}", "missing"]
+
+
+def test_a_column_that_holds_other_values_throughout_is_an_error():
+    monitor = MonitorConfig(table="t", key="id", numeric="x")
+    frame = pd.DataFrame({"id": range(150), "x": pd.Series(["n/a"] * 150, dtype="object")})
+    with pytest.raises(SourceError, match="should hold a number, but the record with key 0 holds 'n/a'"):
+        typed(frame, "pump", monitor, [])
