@@ -192,7 +192,7 @@ def test_a_roll_back_keeps_models_and_ledger(scored):
     (back,) = re.findall(r"^plumbline (migrate --to \d+)$", PAGE, re.MULTILINE)
     scored.as_owner(*back.split())
     old = scored.plumbline("score", "pump")
-    assert (old.code, "expected 0004" in old.err) == (1, True), old.err
+    assert (old.code, "expected 0005" in old.err) == (1, True), old.err
     scored.as_owner("migrate")
     scored.execute("plumbline_owner", AFTER_MIGRATE)
     assert scored.must("score", "pump", "--json").json["records"] == 0

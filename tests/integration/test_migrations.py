@@ -52,12 +52,14 @@ def test_a_store_goes_to_an_earlier_revision_and_back_and_keeps_its_rows(engine,
 
 
 def test_a_revision_that_is_not_there_is_refused(engine):
-    with pytest.raises(UsageError, match=r"no revision '9999'\. This version of Plumbline has 0001, 0002, 0003, 0004"):
+    with pytest.raises(
+        UsageError, match=r"no revision '9999'.*has 0001, 0002, 0003, 0004, 0005"
+    ):
         migrations.move(engine, "9999")
     assert tables(engine) == set()
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005"])
 def test_a_store_that_is_newer_than_this_version_is_not_touched(store, engine, revision):
     with writing(engine) as connection:
         connection.exec_driver_sql("UPDATE plumbline_version SET version_num = '9999'")
