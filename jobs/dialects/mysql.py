@@ -238,8 +238,9 @@ class MySQL(Dialect):
         """Take a lock of the session, which it releases when it returns to the pool: changes of tables commit.
 
         Raises:
-            StoreError: If another process migrates for too long.
+            StoreError: If the server is too old, or another process migrates for too long.
         """
+        _refuse_old_server(connection)
         lock = text(f"SELECT GET_LOCK({_MIGRATION_LOCK}, {_MIGRATION_SECONDS})")
         if connection.scalar(lock) != 1:
             raise StoreError(
@@ -280,6 +281,16 @@ _COLUMNS = table(
     *(column(name) for name in ("table_schema", "table_name", "column_name", "column_type", "ordinal_position")),
     schema="information_schema",
 )
+
+
+def _refuse_old_server(connection: Connection) -> None:
+    """Raise an error if the server cannot skip locked rows."""
+    dialect: Any = connection.dialect
+    title, oldest = ("MariaDB", (10, 6)) if dialect.is_mariadb else ("MySQL", (8, 0, 17))
+    version = tuple(part for part in dialect.server_version_info if isinstance(part, int))
+    if version < oldest:
+        shown, needed = (".".join(map(str, parts[:3])) for parts in (version, oldest))
+        raise StoreError(f"The server is {title} {shown}, and a store needs {needed}. Upgrade it, or name another.")
 
 
 def _epoch() -> ColumnElement[Any]:

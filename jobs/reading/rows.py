@@ -180,7 +180,7 @@ def _expression(table: WatchedTable, monitor: MonitorConfig, name: str) -> Colum
     column, family = table.records.c[name], table.columns[name].family
     if name in monitor.key:
         return column
-    if name in monitor.features.holding("number", "truth"):
+    if name == monitor.label or name in monitor.features.holding("number", "truth"):
         return table.dialect.number_to_read(column, family)
     if name in {monitor.entity, *monitor.features.holding("text")}:
         return table.dialect.text_to_read(column, family)

@@ -10,6 +10,7 @@ from detector.records.card import RecordCard
 from jobs.app import open_store
 from jobs.checks import check_monitor
 from jobs.databases import open_engine, reading, writing
+from jobs.dialects import dialect_of
 from jobs.importing.importing import import_file
 from jobs.join_view import create_join_view
 from jobs.reading.source import Source, keys_of
@@ -137,10 +138,12 @@ def test_keys_page_by_their_index_and_stay_exact(run, watch, engine):
 def test_values_are_read_with_every_digit(run, watch):
     run(
         "CREATE TABLE readings (id BIGINT UNSIGNED PRIMARY KEY, flow FLOAT, price DECIMAL(20, 3), is_open BIT(1),"
-        " mode ENUM('int', 'low'))",
-        "INSERT INTO readings VALUES (18446744073709551615, 0.1, 1.125, b'1', 'low')",
+        " mode ENUM('int', 'low'), is_fault BIT(1))",
+        "INSERT INTO readings VALUES (18446744073709551615, 0.1, 1.125, b'1', 'low', b'1')",
     )
-    source = watch(numeric=["flow", "price"], boolean=["is_open"], categorical=["mode"])
+    source = watch(numeric=["flow", "price"], boolean=["is_open"], categorical=["mode"], label="is_fault")
+    assert source.read_normal(9, with_label=True)["is_fault"].tolist() == [True]
+    assert len(source.read_anomalies(9)) == 1
     row = source.read_normal(9).iloc[0]
     assert keys_of(source.read_normal(9), ["id"]) == [(18446744073709551615,)]
     assert row["flow"] == pytest.approx(0.1, abs=1e-8)  # of a float with 24 bits
@@ -265,6 +268,13 @@ def test_a_store_of_an_earlier_version_is_made_exact(engine, run, now):
     store.runs.start("pump", "score", precise)
     assert store.runs.status("pump").last_runs["score"].started_at == precise
     migrations.check(engine)
+
+
+def test_an_old_server_is_refused(engine, monkeypatch):
+    with engine.connect() as connection:
+        monkeypatch.setattr(connection.dialect, "server_version_info", (10, 5, 29))
+        with pytest.raises(StoreError, match=r"MariaDB 10\.5\.29, and a store needs 10\.6\. Upgrade it"):
+            dialect_of(connection).lock_schema(connection)
 
 
 def test_an_address_without_a_driver_takes_pymysql():

@@ -52,9 +52,7 @@ def test_a_store_goes_to_an_earlier_revision_and_back_and_keeps_its_rows(engine,
 
 
 def test_a_revision_that_is_not_there_is_refused(engine):
-    with pytest.raises(
-        UsageError, match=r"no revision '9999'.*has 0001, 0002, 0003, 0004, 0005"
-    ):
+    with pytest.raises(UsageError, match=r"no revision '9999'.*has 0001, 0002, 0003, 0004, 0005"):
         migrations.move(engine, "9999")
     assert tables(engine) == set()
 

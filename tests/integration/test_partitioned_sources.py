@@ -14,8 +14,8 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 COLUMNS = "id BIGINT NOT NULL, read_at TIMESTAMPTZ NOT NULL, pump TEXT REFERENCES pumps, flow DOUBLE PRECISION"
 PUMPS = "CREATE TABLE pumps (name TEXT PRIMARY KEY)"
 ROWS = (
-    "SELECT i, TIMESTAMPTZ '2026-03-01 00:00+00' + i * INTERVAL '1 minute', CASE mod(i, 2) WHEN 0 THEN 'a' ELSE 'b' END, "
-    "sin(i) FROM generate_series(1, 300) i"
+    "SELECT i, TIMESTAMPTZ '2026-03-01 00:00+00' + i * INTERVAL '1 minute', "
+    "CASE mod(i, 2) WHEN 0 THEN 'a' ELSE 'b' END, sin(i) FROM generate_series(1, 300) i"
 )
 
 KINDS = {
