@@ -49,6 +49,7 @@ _READ_ONLY = "plumbline_read_only"
 _HAS_MIGRATION_LOCK = "plumbline_has_migration_lock"
 _MIGRATION_LOCK = "CONCAT('plumbline ', MD5(DATABASE()))"
 _MIGRATION_SECONDS = 600
+_INDEXED_CHARACTERS = 191  # of four bytes, so that two such columns fit into an index
 _MICROSECONDS = 1_000_000
 _PACKET_OVERHEAD_BYTES = 65_536  # of the statement around a value
 _MAX_VALUE_BYTES = 16 * 2**20
@@ -156,6 +157,11 @@ class MySQL(Dialect):
             numbers: list[Any] = [entry[1] for entry in result.cursor.description] if result.cursor is not None else []
             names = list(result.keys())
         return [(name, _TYPES_BY_NUMBER.get(number, "")) for name, number in zip(names, numbers, strict=True)]
+
+    def index_options(self, types: Mapping[str, str]) -> dict[str, Any]:
+        """Return the lengths of texts without a limit, of which an index holds only the first characters."""
+        lengths = {name: _INDEXED_CHARACTERS for name, type_ in types.items() if type_.endswith("text")}
+        return {"mysql_length": lengths, "mariadb_length": lengths} if lengths else {}
 
     # Reading records
 

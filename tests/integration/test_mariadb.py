@@ -1,5 +1,6 @@
 """MariaDB as source and as store, on a server in another time zone, with a small character set and small statements."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
@@ -194,6 +195,17 @@ def test_a_file_is_imported_and_appended_without_loss(tmp_path, engine):
         rows = connection.exec_driver_sql("SELECT name, at, is_open, CHAR_LENGTH(note) FROM notes").all()
     at = datetime(2026, 3, 1, 12, 0, 0, 1)  # noqa: DTZ001 - as the table holds it
     assert sorted(map(tuple, rows)) == [("A", at, 0, None), ("a", at, 1, 70_000), ("表", at, 1, 1)]
+
+
+def test_the_index_that_check_asks_for_can_be_created_on_texts(tmp_path, engine, run, watch):
+    at = pd.date_range("2026-03-01", periods=60, freq="min", tz="UTC")
+    frame = pd.DataFrame({"id": range(60), "read_at": at, "pump": ["a", "b"] * 30, "flow": [0.5] * 60})
+    frame.to_parquet(tmp_path / "r.parquet")
+    import_file(tmp_path / "r.parquet", engine, "readings")
+    settings = {"time": "read_at", "entity": "pump", "series": {}}
+    (finding,) = check_monitor("pump", watch(**settings).monitor, watch(**settings))
+    run(re.search(r"Create one: (CREATE INDEX .*);", finding.message)[1])
+    assert [found.level for found in check_monitor("pump", watch(**settings).monitor, watch(**settings))] == ["ok"]
 
 
 def test_keys_that_differ_in_case_accents_or_blanks_are_rows_of_their_own(store, flag):
