@@ -11,13 +11,19 @@ from sqlalchemy import Connection
 
 from jobs.databases import open_engine, writing
 from jobs.dialects import dialect_of
-from schemas.tables import VERSION_TABLE, metadata
+from schemas.tables import VERSION_TABLE, has_partial_indexes, metadata
 from schemas.views import create_views, drop_views
 
 
 def is_ours(name: str | None, kind: str, _parents: object) -> bool:
     """Return whether a table of the database belongs to the store."""
     return kind != "table" or name in metadata.tables
+
+
+def exists_here(item: object, name: str | None, kind: str, _is_reflected: bool, _other: object) -> bool:  # noqa: FBT001
+    """Return whether the database has an item of `schemas.tables`: the index of champions covers only some rows."""
+    is_partial = kind == "index" and name == "uq_models_champion"
+    return not is_partial or has_partial_indexes(item, dialect=context.get_bind().dialect)
 
 
 def migrate(connection: Connection) -> None:
@@ -27,6 +33,7 @@ def migrate(connection: Connection) -> None:
         target_metadata=metadata,
         version_table=VERSION_TABLE,
         include_name=is_ours,
+        include_object=exists_here,
         render_as_batch=True,
         transactional_ddl=True,
     )

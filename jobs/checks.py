@@ -403,5 +403,6 @@ def _create_index(connection: Connection, watched: WatchedTable, columns: tuple[
     name = str(getattr(watched.records, "name", ""))
     schema = getattr(watched.records, "schema", None)
     copy = Table(name, MetaData(), *(Column(column) for column in columns), schema=schema)
-    index = SqlIndex(f"ix_{name}_{'_'.join(columns)}"[:60], *copy.c)
+    options = watched.dialect.index_options({column: watched.columns[column].type for column in columns})
+    index = SqlIndex(f"ix_{name}_{'_'.join(columns)}"[:60], *copy.c, **options)
     return f"{CreateIndex(index).compile(dialect=connection.dialect)};"

@@ -112,7 +112,8 @@ artifact_parts = Table(
 )
 
 
-def _has_partial_indexes(*_: object, dialect: Dialect, **__: object) -> bool:
+def has_partial_indexes(*_: object, dialect: Dialect, **__: object) -> bool:
+    """Return whether an index may cover only some rows of a table."""
     return dialect.name in {"sqlite", "postgresql"}
 
 
@@ -123,7 +124,7 @@ Index(
     unique=True,
     sqlite_where=_is_champion,
     postgresql_where=_is_champion,
-).ddl_if(callable_=_has_partial_indexes)
+).ddl_if(callable_=has_partial_indexes)
 
 # The ledger. A batch is a key range; after_key is '' at the start of a table.
 batches = Table(

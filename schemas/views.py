@@ -33,8 +33,8 @@ from schemas.tables import anomalies, batch_hours, drift_features, drifts, incid
 SOURCE_PREFIX = "source_"
 
 # What follows FROM in the definition of a view of ours, as a database returns it.
-_OURS = re.compile(r"\bfrom\s*\(*(\w+\.)?(anomalies|incidents|batch_hours|drifts)\b", re.IGNORECASE)
-_OURS_JOINED = re.compile(r"\bfrom\s*\(*(\w+\.)?anomalies\s+join\b", re.IGNORECASE)
+_OURS = re.compile(r"\bfrom\s*\(*([^\s()]+\.)?(anomalies|incidents|batch_hours|drifts)\b", re.IGNORECASE)
+_OURS_JOINED = re.compile(r"\bfrom\s*\(*([^\s()]+\.)?anomalies\s+join\b", re.IGNORECASE)
 
 
 class DayAgo(FunctionElement[Any]):

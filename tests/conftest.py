@@ -87,12 +87,12 @@ def empty_mariadb(mariadb):
 
     @contextmanager
     def make():
-        name = f"test_{next(_NUMBERS)}"
+        name = f"test-{next(_NUMBERS)}"
         with admin.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+            connection.exec_driver_sql(f"CREATE DATABASE `{name}`")
         yield SecretStr(mariadb.set(database=name).render_as_string(hide_password=False))
         with admin.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE {name}")
+            connection.exec_driver_sql(f"DROP DATABASE `{name}`")
 
     return make
 

@@ -1,6 +1,6 @@
 """Levels of tanks in a table, under plain and under hostile names."""
 
-from sqlalchemy import BigInteger, Column, Double, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Double, MetaData, String, Table
 
 from schemas.keys import KeyRange
 from schemas.tables import UtcDateTime
@@ -14,7 +14,7 @@ def tank_table(names, *more):
     columns = [
         Column(names["key"], BigInteger, primary_key=True, autoincrement=False),
         Column(names["time"], UtcDateTime()),
-        Column(names["entity"], Text),
+        Column(names["entity"], String(50)),
         Column("level", Double),
     ]
     return Table(names["table"], MetaData(), *columns, *more)

@@ -226,6 +226,10 @@ class Dialect:
     quoting_advice: ClassVar[str] = "put a name with capitals or spaces in double quotes"
     """How a condition in the configuration writes a name that is not plain."""
 
+    def index_options(self, types: Mapping[str, str]) -> dict[str, Any]:  # noqa: ARG002
+        """Return the options of an index on columns with the given declared types."""
+        return {}
+
     # Reading records
 
     def open_reader(self, engine: Engine) -> Reader | None:  # noqa: ARG002

@@ -49,6 +49,7 @@ _READ_ONLY = "plumbline_read_only"
 _HAS_MIGRATION_LOCK = "plumbline_has_migration_lock"
 _MIGRATION_LOCK = "CONCAT('plumbline ', MD5(DATABASE()))"
 _MIGRATION_SECONDS = 600
+_INDEXED_CHARACTERS = 191  # of four bytes, so that two such columns fit into an index
 _MICROSECONDS = 1_000_000
 _PACKET_OVERHEAD_BYTES = 65_536  # of the statement around a value
 _MAX_VALUE_BYTES = 16 * 2**20
@@ -157,6 +158,11 @@ class MySQL(Dialect):
             names = list(result.keys())
         return [(name, _TYPES_BY_NUMBER.get(number, "")) for name, number in zip(names, numbers, strict=True)]
 
+    def index_options(self, types: Mapping[str, str]) -> dict[str, Any]:
+        """Return the lengths of texts without a limit, of which an index holds only the first characters."""
+        lengths = {name: _INDEXED_CHARACTERS for name, type_ in types.items() if type_.endswith("text")}
+        return {"mysql_length": lengths, "mariadb_length": lengths} if lengths else {}
+
     # Reading records
 
     def number_to_read(self, column: ColumnElement[Any], family: Family) -> ColumnElement[Any]:
@@ -238,8 +244,9 @@ class MySQL(Dialect):
         """Take a lock of the session, which it releases when it returns to the pool: changes of tables commit.
 
         Raises:
-            StoreError: If another process migrates for too long.
+            StoreError: If the server is too old, or another process migrates for too long.
         """
+        _refuse_old_server(connection)
         lock = text(f"SELECT GET_LOCK({_MIGRATION_LOCK}, {_MIGRATION_SECONDS})")
         if connection.scalar(lock) != 1:
             raise StoreError(
@@ -280,6 +287,16 @@ _COLUMNS = table(
     *(column(name) for name in ("table_schema", "table_name", "column_name", "column_type", "ordinal_position")),
     schema="information_schema",
 )
+
+
+def _refuse_old_server(connection: Connection) -> None:
+    """Raise an error if the server cannot skip locked rows."""
+    dialect: Any = connection.dialect
+    title, oldest = ("MariaDB", (10, 6)) if dialect.is_mariadb else ("MySQL", (8, 0, 17))
+    version = tuple(part for part in dialect.server_version_info if isinstance(part, int))
+    if version < oldest:
+        shown, needed = (".".join(map(str, parts[:3])) for parts in (version, oldest))
+        raise StoreError(f"The server is {title} {shown}, and a store needs {needed}. Upgrade it, or name another.")
 
 
 def _epoch() -> ColumnElement[Any]:

@@ -36,7 +36,8 @@ def fill(folder, url):
 def plant(request, tmp_path_factory):
     """The main path on each database, run once for the tests of a module, which do not change it."""
     folder = tmp_path_factory.mktemp("plant")
+    servers = {"postgresql": "empty_database", "mariadb": "empty_mariadb"}
     is_sqlite = request.param == "sqlite"
     here = nullcontext(SecretStr("sqlite:///plumbline.db"))
-    with here if is_sqlite else request.getfixturevalue("empty_database")() as url:
+    with here if is_sqlite else request.getfixturevalue(servers[request.param])() as url:
         yield fill(folder, url.get_secret_value())

@@ -1,5 +1,6 @@
 """MariaDB as source and as store, on a server in another time zone, with a small character set and small statements."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
@@ -10,6 +11,7 @@ from detector.records.card import RecordCard
 from jobs.app import open_store
 from jobs.checks import check_monitor
 from jobs.databases import open_engine, reading, writing
+from jobs.dialects import dialect_of
 from jobs.importing.importing import import_file
 from jobs.join_view import create_join_view
 from jobs.reading.source import Source, keys_of
@@ -137,10 +139,12 @@ def test_keys_page_by_their_index_and_stay_exact(run, watch, engine):
 def test_values_are_read_with_every_digit(run, watch):
     run(
         "CREATE TABLE readings (id BIGINT UNSIGNED PRIMARY KEY, flow FLOAT, price DECIMAL(20, 3), is_open BIT(1),"
-        " mode ENUM('int', 'low'))",
-        "INSERT INTO readings VALUES (18446744073709551615, 0.1, 1.125, b'1', 'low')",
+        " mode ENUM('int', 'low'), is_fault BIT(1))",
+        "INSERT INTO readings VALUES (18446744073709551615, 0.1, 1.125, b'1', 'low', b'1')",
     )
-    source = watch(numeric=["flow", "price"], boolean=["is_open"], categorical=["mode"])
+    source = watch(numeric=["flow", "price"], boolean=["is_open"], categorical=["mode"], label="is_fault")
+    assert source.read_normal(9, with_label=True)["is_fault"].tolist() == [True]
+    assert len(source.read_anomalies(9)) == 1
     row = source.read_normal(9).iloc[0]
     assert keys_of(source.read_normal(9), ["id"]) == [(18446744073709551615,)]
     assert row["flow"] == pytest.approx(0.1, abs=1e-8)  # of a float with 24 bits
@@ -191,6 +195,17 @@ def test_a_file_is_imported_and_appended_without_loss(tmp_path, engine):
         rows = connection.exec_driver_sql("SELECT name, at, is_open, CHAR_LENGTH(note) FROM notes").all()
     at = datetime(2026, 3, 1, 12, 0, 0, 1)  # noqa: DTZ001 - as the table holds it
     assert sorted(map(tuple, rows)) == [("A", at, 0, None), ("a", at, 1, 70_000), ("表", at, 1, 1)]
+
+
+def test_the_index_that_check_asks_for_can_be_created_on_texts(tmp_path, engine, run, watch):
+    at = pd.date_range("2026-03-01", periods=60, freq="min", tz="UTC")
+    frame = pd.DataFrame({"id": range(60), "read_at": at, "pump": ["a", "b"] * 30, "flow": [0.5] * 60})
+    frame.to_parquet(tmp_path / "r.parquet")
+    import_file(tmp_path / "r.parquet", engine, "readings")
+    settings = {"time": "read_at", "entity": "pump", "series": {}}
+    (finding,) = check_monitor("pump", watch(**settings).monitor, watch(**settings))
+    run(re.search(r"Create one: (CREATE INDEX .*);", finding.message)[1])
+    assert [found.level for found in check_monitor("pump", watch(**settings).monitor, watch(**settings))] == ["ok"]
 
 
 def test_keys_that_differ_in_case_accents_or_blanks_are_rows_of_their_own(store, flag):
@@ -265,6 +280,13 @@ def test_a_store_of_an_earlier_version_is_made_exact(engine, run, now):
     store.runs.start("pump", "score", precise)
     assert store.runs.status("pump").last_runs["score"].started_at == precise
     migrations.check(engine)
+
+
+def test_an_old_server_is_refused(engine, monkeypatch):
+    with engine.connect() as connection:
+        monkeypatch.setattr(connection.dialect, "server_version_info", (10, 5, 29))
+        with pytest.raises(StoreError, match=r"MariaDB 10\.5\.29, and a store needs 10\.6\. Upgrade it"):
+            dialect_of(connection).lock_schema(connection)
 
 
 def test_an_address_without_a_driver_takes_pymysql():
