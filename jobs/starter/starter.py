@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from jobs.addresses import has_password
 from jobs.databases import open_engine
 from jobs.starter.proposing import RATES, Proposal, propose_monitor
+from schemas.config import escape_variables, parse_config
 from schemas.service import StoreConfig
 
 SOURCE_VARIABLE = "PLUMBLINE_SOURCE_URL"
