@@ -43,6 +43,7 @@ bench: $(VENV)/.test ## measure; PLUMBLINE_DATA names the folder of labelled dat
 	$(BIN)/python -m benchmarks.neighbours --data "$${PLUMBLINE_DATA}/adbench"
 	$(BIN)/python -m benchmarks.sizes --data "$${PLUMBLINE_DATA}/adbench"
 	$(BIN)/python -m benchmarks.tracking
+	$(BIN)/python -m benchmarks.retention
 	$(BIN)/python -m benchmarks.sensors --data "$${PLUMBLINE_DATA}/sensors" --seeds 0,1,2
 
 lock: ## update the pinned dependencies, with hashes (needs uv)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validat
 
 from schemas.errors import ConfigError, NoSuchMonitor, UsageError
 from schemas.frames import Features
-from schemas.section import Columns, Duration, Schedule, Section, SilentAfter, TimeZone
+from schemas.section import MONITOR_NAME, Columns, Duration, Schedule, Section, SilentAfter, TimeZone
 from schemas.series import SeriesConfig
 from schemas.service import (
     AlertsConfig,
@@ -26,9 +26,9 @@ from schemas.service import (
     MonitorAlerts,
     RetrainConfig,
     ServiceConfig,
+    StoreConfig,
 )
 
-_MONITOR_NAME = r"^[a-z][a-z0-9_]{0,40}$"
 _VARIABLE = re.compile(r"\$(\$)?\{([A-Za-z_][A-Za-z0-9_]*)\}")  # $${NAME} stands for the text ${NAME}
 
 
@@ -39,32 +39,6 @@ def escape_variables(text: str) -> str:
     'price in $${currency}'
     """
     return _VARIABLE.sub(lambda match: "$" + match[0], text)
-
-
-def refuse_wrong_name(name: str) -> None:
-    """Raise an error unless a text can be the name of a monitor.
-
-    Raises:
-        UsageError: If it cannot.
-    """
-    if not re.fullmatch(_MONITOR_NAME, name):
-        msg = f"{name!r} cannot name a monitor. Use up to 41 lower-case letters, digits and _, and a letter first."
-        raise UsageError(msg)
-
-
-class StoreConfig(Section):
-    """The database of Plumbline's own tables."""
-
-    url: SecretStr = SecretStr("sqlite:///plumbline.db")
-    """SQLAlchemy address of the store; a relative SQLite path is relative to the configuration file."""
-    keep: Duration = timedelta(days=400)
-    """How long scores, failed runs, trainings, events, alerts, retrain requests and drift assessments are kept."""
-    keep_details: Duration = timedelta(days=30)
-    """How long each successful scoring run and each batch of the ledger is kept; older batches are merged."""
-    keep_flagged: Duration | None = None
-    """How long flagged rows without a label are kept, with their incidents; for ever by default."""
-    keep_models: int = Field(10, ge=1)
-    """Number of retired models, and of challengers, of each monitor that are kept."""
 
 
 class RuntimeConfig(Section):
@@ -320,7 +294,7 @@ class Config(Section):
     runtime: RuntimeConfig = RuntimeConfig()
     service: ServiceConfig = ServiceConfig()
     alerts: AlertsConfig = AlertsConfig()
-    monitors: dict[Annotated[str, Field(pattern=_MONITOR_NAME)], MonitorConfig] = Field({})
+    monitors: dict[Annotated[str, Field(pattern=MONITOR_NAME)], MonitorConfig] = Field({})
 
     @model_validator(mode="after")
     def _check_channels(self) -> "Config":

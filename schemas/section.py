@@ -7,6 +7,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
+from schemas.errors import UsageError
+
+MONITOR_NAME = r"^[a-z][a-z0-9_]{0,40}$"
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _CRON_FIELDS = 5
@@ -18,6 +21,17 @@ class Section(BaseModel):
     """A table of the configuration: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def refuse_wrong_name(name: str) -> None:
+    """Raise an error unless a text can be the name of a monitor.
+
+    Raises:
+        UsageError: If it cannot.
+    """
+    if not re.fullmatch(MONITOR_NAME, name):
+        msg = f"{name!r} cannot name a monitor. Use up to 41 lower-case letters, digits and _, and a letter first."
+        raise UsageError(msg)
 
 
 def parse_duration(value: object) -> object:

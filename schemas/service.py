@@ -1,4 +1,4 @@
-"""Sections of the configuration that concern the service: schedules, retraining, alerts, the API."""
+"""Sections of the configuration that concern the service: store, schedules, retraining, alerts, the API."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
@@ -17,6 +17,21 @@ _QUIET_HOURS = rf"^{_TIME_OF_DAY}-{_TIME_OF_DAY}$"
 _LINK = r"^https?://[^\s]*\{id\}[^\s]*$"
 Link = Annotated[str, Field(pattern=_LINK)]
 Time = Annotated[datetime, AfterValidator(_aware)]
+
+
+class StoreConfig(Section):
+    """The database of Plumbline's own tables."""
+
+    url: SecretStr = SecretStr("sqlite:///plumbline.db")
+    """SQLAlchemy address of the store; a relative SQLite path is relative to the configuration file."""
+    keep: Duration = timedelta(days=400)
+    """How long scores, failed runs, trainings, events, alerts, retrain requests and drift assessments are kept."""
+    keep_details: Duration = timedelta(days=30)
+    """How long each successful scoring run and each batch of the ledger is kept; older batches are merged."""
+    keep_flagged: Duration | None = None
+    """How long flagged rows without a label are kept, with their incidents; for ever by default."""
+    keep_models: int = Field(10, ge=1)
+    """Number of retired models, and of challengers, of each monitor that are kept."""
 
 
 class ServiceConfig(Section):

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     DateTime,
     Double,
     ForeignKey,
@@ -117,14 +118,13 @@ def has_partial_indexes(*_: object, dialect: Dialect, **__: object) -> bool:
     return dialect.name in {"sqlite", "postgresql"}
 
 
-_is_champion = models.c.state == "champion"
-Index(
-    "uq_models_champion",
-    models.c.monitor,
-    unique=True,
-    sqlite_where=_is_champion,
-    postgresql_where=_is_champion,
-).ddl_if(callable_=has_partial_indexes)
+def _index_of_some(name: str, rows: ColumnElement[bool], *columns: Column[Any], unique: bool = False) -> None:
+    """Add an index of the rows that a condition selects, in databases that have such indexes."""
+    index = Index(name, *columns, unique=unique, sqlite_where=rows, postgresql_where=rows)
+    index.ddl_if(callable_=has_partial_indexes)
+
+
+_index_of_some("uq_models_champion", models.c.state == "champion", models.c.monitor, unique=True)
 
 # The ledger. A batch is a key range; after_key is '' at the start of a table.
 batches = Table(
@@ -205,22 +205,9 @@ anomalies = Table(
     Index("ix_anomalies_incident_id", "incident_id"),
 )
 
-_is_labelled = anomalies.c.label != "open"
-Index(
-    "ix_anomalies_labelled",
-    anomalies.c.monitor,
-    anomalies.c.label,
-    sqlite_where=_is_labelled,
-    postgresql_where=_is_labelled,
-).ddl_if(callable_=_has_partial_indexes)
-_was_relabelled = anomalies.c.labelled_at.is_not(None)
-Index(
-    "ix_anomalies_labelled_at",
-    anomalies.c.monitor,
-    anomalies.c.labelled_at,
-    sqlite_where=_was_relabelled,
-    postgresql_where=_was_relabelled,
-).ddl_if(callable_=_has_partial_indexes)
+_index_of_some("ix_anomalies_labelled", anomalies.c.label != "open", anomalies.c.monitor, anomalies.c.label)
+_was_labelled = anomalies.c.labelled_at.is_not(None)
+_index_of_some("ix_anomalies_labelled_at", _was_labelled, anomalies.c.monitor, anomalies.c.labelled_at)
 
 # Every score, kept only if a monitor has store_scores = "all".
 scores = Table(
@@ -337,13 +324,7 @@ events = Table(
 )
 
 _is_ongoing = and_(events.c.since.is_not(None), events.c.until.is_(None))
-Index(
-    "ix_events_ongoing",
-    events.c.monitor,
-    events.c.kind,
-    sqlite_where=_is_ongoing,
-    postgresql_where=_is_ongoing,
-).ddl_if(callable_=_has_partial_indexes)
+_index_of_some("ix_events_ongoing", _is_ongoing, events.c.monitor, events.c.kind)
 
 # Number of deleted events, so that the counters of metrics never decrease; the monitor is '' for the service itself.
 pruned_events = Table(

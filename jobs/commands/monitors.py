@@ -55,7 +55,7 @@ def rename_command(app: "App", out: "Output", old: str, new: str, yes: bool) -> 
 
     Rename its section in config.toml too, before or after; until both agree, nothing is scored.
     """
-    from schemas.config import refuse_wrong_name
+    from schemas.section import refuse_wrong_name
 
     refuse_wrong_name(new)
     if not yes:

@@ -10,8 +10,9 @@ from jobs.addresses import has_password
 from jobs.databases import open_engine
 from jobs.starter.monitor_text import monitor_text, toml
 from jobs.starter.proposing import Choices, Proposal, monitor_name, propose_monitor
-from schemas.config import Config, StoreConfig, load_config, parse_config
+from schemas.config import Config, load_config, parse_config
 from schemas.errors import UsageError
+from schemas.service import StoreConfig
 
 SOURCE_VARIABLE = "PLUMBLINE_SOURCE_URL"
 
