@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jobs.pictures.channels import as_array
-from jobs.pictures.style import Canvas, plain_text, style_axes, title
+from jobs.pictures.style import Canvas, plain_text, readable, style_axes, title
 from jobs.pictures.values import Distribution, Mark
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ _MAX_ROWS = 12  # of flagged records with a row of their own
 _ROW_HEIGHT = 0.1  # of the height of the histogram
 _LEVEL_LENGTH = 18  # characters
 OTHER = "(others)"
+_REACH = 3  # widths of the distribution, up to which flagged values extend the axis
 _CENTRAL_SHARE = 98  # per cent of the records in the band
 _BAND_LABEL = f"{_CENTRAL_SHARE} % of other records"
 
@@ -47,8 +48,8 @@ def _draw_numbers(axes: "Axes", distribution: Distribution, canvas: Canvas) -> N
         bars = heights / max(heights.max(), 1)
         axes.stairs(bars, edges, fill=True, color=theme.measured, linewidth=0, zorder=1.5, label="records not flagged")
     style_axes(axes, canvas)
-    _draw_marks(axes, marks, canvas)
     axes.set_xlim(*limits)
+    _draw_marks(axes, marks, canvas)
     _readable_x(axes, canvas)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
@@ -58,7 +59,7 @@ def _draw_marks(axes: "Axes", marks: Sequence[tuple[float | None, float | None]]
     """Draw a row above the histogram for each flagged record, or one strip if there are many."""
     present = [(value, expected) for value, expected in marks if value is not None]
     if len(present) > _MAX_ROWS:
-        values = [value for value, _ in present]
+        values = np.clip([value for value, _ in present], *axes.get_xlim())
         axes.plot(values, [1.2] * len(values), "|", color=canvas.theme.flagged, markersize=7, zorder=3.5)
         axes.set_ylim(0, 1.3)
         return
@@ -68,14 +69,22 @@ def _draw_marks(axes: "Axes", marks: Sequence[tuple[float | None, float | None]]
 
 
 def _draw_mark(axes: "Axes", height: float, value: float, expected: float | None, canvas: Canvas) -> None:
-    """Draw a flagged value, and a line to the expected one."""
-    theme = canvas.theme
+    """Draw a flagged value, and a line to the expected one; a value beyond the axis is an arrow with its number."""
+    theme, (low, high) = canvas.theme, axes.get_xlim()
+    place = min(max(value, low), high)
     if expected is not None:
-        axes.plot([value, expected], [height, height], color=theme.flagged, linewidth=1.1, alpha=0.7, zorder=3)
+        ends = [place, min(max(expected, low), high)]
+        axes.plot(ends, [height, height], color=theme.flagged, linewidth=1.1, alpha=0.7, zorder=3)
         tick: dict[str, Any] = {"color": theme.ink, "markersize": 8, "markeredgewidth": 1.8, "zorder": 3.2}
-        axes.plot(expected, height, "|", label="expected", **tick)
+        axes.plot(ends[1], height, "|", label="expected", **tick)
     dot: dict[str, Any] = {"color": theme.flagged, "markeredgecolor": theme.paper, "markersize": 6.5, "zorder": 3.5}
-    axes.plot(value, height, "o", markeredgewidth=0.5, label="flagged record", **dot)
+    marker = "o" if place == value else (">" if value > high else "<")
+    axes.plot(place, height, marker, markeredgewidth=0.5, clip_on=False, label="flagged record", **dot)
+    if place != value:
+        side: dict[str, Any] = {"ha": "right" if value > high else "left", "va": "bottom", "fontsize": canvas.text - 1}
+        shift = (-6, 1) if value > high else (6, 1)
+        text = readable(value)
+        axes.annotate(text, (place, height), xytext=shift, textcoords="offset points", color=theme.flagged, **side)
 
 
 def _draw_levels(axes: "Axes", distribution: Distribution, canvas: Canvas) -> None:
@@ -117,10 +126,14 @@ def _level(value: object) -> str:
 
 
 def _limits(values: np.ndarray, shown: Sequence[float]) -> tuple[float, float]:
-    """Return the ends of the axis: all flagged and expected values, and the records but for a few extreme ones."""
-    ends = [*np.percentile(values, _DRAWN_PERCENTILES)] if len(values) else []
-    ends = [float(end) for end in (*ends, *shown)]
-    low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
+    """Return the ends of the axis: the records but for a few extreme ones, and flagged values that are not far off."""
+    if not len(values):
+        low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
+    else:
+        first, last = (float(end) for end in np.percentile(values, _DRAWN_PERCENTILES))
+        reach = _REACH * (last - first) or max(abs(first), 1.0)
+        low = max(min(first, *shown), first - reach) if shown else first
+        high = min(max(last, *shown), last + reach) if shown else last
     margin = 0.04 * (high - low) or max(abs(low), 1.0) * 0.1
     return low - margin, high + margin
 
@@ -129,7 +142,7 @@ def _readable_x(axes: "Axes", canvas: Canvas) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(nbins=3 if canvas.is_narrow else 4, min_n_ticks=2))
-    axes.xaxis.set_major_formatter(axes.yaxis.get_major_formatter())
+    axes.xaxis.set_major_formatter(readable)
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.dates import AutoDateLocator
     from matplotlib.figure import Figure
 
+_ENTRY_WIDTH, _CHARACTER_WIDTH = 5.5, 0.88  # of a legend, in pixels for each point of text
 MAX_TEXT_LENGTH = 60  # characters of a name from a table
 
 
@@ -141,13 +142,13 @@ def style_axes(axes: "Axes", canvas: Canvas) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set(color=theme.muted, linewidth=0.8)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4, min_n_ticks=2))
-    axes.yaxis.set_major_formatter(_readable)
+    axes.yaxis.set_major_formatter(readable)
 
 
-def _readable(value: float, _position: float = 0) -> str:
-    """Format a tick as people write numbers.
+def readable(value: float, _position: float = 0) -> str:
+    """Return a number as people write it, for ticks and marks.
 
-    >>> [_readable(value) for value in (1200000.0, 9999.5, 0.25, 0.0, -3.5e-7)]
+    >>> [readable(value) for value in (1200000.0, 9999.5, 0.25, 0.0, -3.5e-7)]
     ['1,200,000', '9,999.5', '0.25', '0', '-3.5e-07']
     """
     if value == 0 or 1e-3 <= abs(value) < 1e9:
@@ -209,7 +210,8 @@ def add_legend(figure: "Figure", canvas: Canvas) -> None:
             handles.setdefault(label, handle)
     if not handles:
         return
-    columns = 2 if canvas.is_narrow else len(handles)
+    rows = -(-sum(_ENTRY_WIDTH + _CHARACTER_WIDTH * len(label) for label in handles) * canvas.text // canvas.width)
+    columns = 2 if canvas.is_narrow else -(-len(handles) // max(int(rows), 1))
     legend = figure.legend(
         list(handles.values()), list(handles), loc="outside lower left", ncols=columns, frameon=False,
         fontsize=canvas.text, labelcolor=canvas.theme.ink, handlelength=1.6, columnspacing=1.4,

