@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
 
-from schemas.errors import ConfigError, NoSuchMonitor, UsageError
+from schemas.errors import ConfigError, NoSuchMonitor
 from schemas.frames import Features
 from schemas.section import MONITOR_NAME, Columns, Duration, Schedule, Section, SilentAfter, TimeZone
 from schemas.series import SeriesConfig
@@ -316,20 +316,6 @@ class Config(Section):
         if name not in self.monitors:
             raise NoSuchMonitor(name, self.monitors)
         return self.monitors[name]
-
-    def only_monitor(self) -> str:
-        """Return the name of the monitor, if there is exactly one.
-
-        Raises:
-            UsageError: If there is none, or more than one.
-        """
-        if len(self.monitors) == 1:
-            return next(iter(self.monitors))
-        if not self.monitors:
-            raise UsageError("The configuration has no monitor. Add one; see: plumbline init --help")
-        raise UsageError(
-            f"The configuration has several monitors. Name one of them: {', '.join(sorted(self.monitors))}."
-        )
 
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.commands.options import any_monitor_argument, with_app
+from jobs.commands.options import any_monitor_argument, only_monitor, with_app
 from jobs.wording import counted_noun
 from schemas.errors import BitsDiffer, ProblemsFound, UsageError
 
@@ -32,7 +32,7 @@ def doctor_command(app: "App", out: "Output", monitor: str | None, has_bits: boo
     if has_bits:
         _check_machine(out)
     else:
-        _diagnose(app, out, monitor or app.config.only_monitor())
+        _diagnose(app, out, monitor or only_monitor(app.config))
 
 
 def _diagnose(app: "App", out: "Output", monitor: str) -> None:

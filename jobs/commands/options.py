@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.wording import counted_noun
+from schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from jobs.output import Output
+    from schemas.config import Config
 
 
 config_option = click.option(
@@ -51,6 +53,19 @@ monitor_argument = click.argument(
 """A monitor; the only one of the configuration if it is left out."""
 any_monitor_argument = click.argument("monitor", metavar="[MONITOR]", required=False, shell_complete=monitor_names)
 """A monitor, or None for all of them."""
+
+
+def only_monitor(config: "Config") -> str:
+    """Return the name of the monitor of a configuration that has exactly one.
+
+    Raises:
+        UsageError: If it has none, or more than one.
+    """
+    if len(config.monitors) == 1:
+        return next(iter(config.monitors))
+    if not config.monitors:
+        raise UsageError("The configuration has no monitor. Add one; see: plumbline init --help")
+    raise UsageError(f"The configuration has several monitors. Name one of them: {', '.join(sorted(config.monitors))}.")
 
 
 class Moment(click.ParamType[datetime]):
@@ -112,7 +127,7 @@ def with_app(function: Callable[..., None]) -> Callable[..., None]:
 
         with App.opened(config_path) as app:
             if arguments.get("monitor") is _ONLY_MONITOR:
-                arguments["monitor"] = app.config.only_monitor()
+                arguments["monitor"] = only_monitor(app.config)
             function(app=app, out=Output(is_json=is_json), **arguments)
 
     return command

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.commands.options import any_monitor_argument, with_app
+from jobs.commands.options import any_monitor_argument, only_monitor, with_app
 from jobs.wording import counted_noun
 from schemas.errors import PlumblineError, UsageError
 
@@ -28,7 +28,7 @@ def retrain_command(app: "App", out: "Output", monitor: str | None, work: bool, 
     if work:
         _work(app, out, claimant)
         return
-    monitor = monitor or app.config.only_monitor()
+    monitor = monitor or only_monitor(app.config)
     app.config.monitor(monitor)
     request_id = app.store.requests.add(monitor, reason, app.clock())
     out.result(

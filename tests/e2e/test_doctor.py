@@ -22,6 +22,8 @@ def test_bits_that_differ_are_named_and_end_with_an_error(workspace, monkeypatch
     assert "1 of 2 functions give a record other bits in another batch" in result.err
 
 
-def test_doctor_without_an_option_names_one(workspace):
+def test_without_bits_a_monitor_is_diagnosed(workspace):
     result = workspace.plumbline("doctor")
-    assert (result.code, "plumbline doctor --bits" in result.err) == (2, True)
+    assert (result.code, "There is no configuration at config.toml" in result.err) == (2, True)
+    refused = workspace.plumbline("doctor", "pump", "--bits")
+    assert (refused.code, "--bits checks this machine, not a monitor" in refused.err) == (2, True)
