@@ -119,7 +119,7 @@ def list_entities(name: MonitorName, service: Service) -> list[MonitoredEntity]:
 
 
 @router.post(
-    "/monitors/{name}/entities",
+    "/monitors/{name}/entities/retired",
     status_code=204,
     dependencies=WRITES,
     responses=documented(400, 403, 404, 408, 413, 415, 422),
