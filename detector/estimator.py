@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, check_random_state, valida
 
 from detector.core.blob import digest
 from detector.records.artifact import Artifact, dump_artifact, load_artifact
+from detector.records.copies import is_copy
 from detector.records.feature_types import FEATURE_TYPES, type_by_dtype
 from detector.records.fitting import DecisionRule, NormalRecords, calibration_size, calibration_split, fit_artifact
 from detector.records.scorer import RecordScorer
@@ -43,6 +44,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     Attributes:
         artifact_: the trained model as data.
         false_positive_rate_: the false-positive rate of the threshold.
+        n_copies_: number of records left out of the training as copies of others.
         offset_: `decision_function` is `score_samples` less `offset_`.
 
     Examples:
@@ -94,11 +96,17 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803, ARG002
         """Train on normal records, except for a random fifth, which calibrates.
 
+        If the same measurements are stored several times, one record of each is used.
+
         Args:
             X: DataFrame of mixed types or array (n, d) of normal records; nulls allowed.
             y: ignored.
         """
         records = self._records(X, is_fit=True)
+        features = self._features(records)
+        is_repeated = is_copy(records, features)
+        self.n_copies_ = int(is_repeated.sum())
+        records = records[~is_repeated]
         rate = None if self.false_positive_rate == "auto" else self.false_positive_rate
         n_calibration = calibration_size(len(records), rate)
         self.false_positive_rate_ = rate or float(np.clip(2 / (n_calibration + 1), DEFAULT_RATE, MAX_AUTO_RATE))
@@ -106,7 +114,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         training, calibration = calibration_split(len(records), n_calibration, config.seed, latest=False)
         artifact = fit_artifact(
             NormalRecords(records.iloc[training], records.iloc[calibration]),
-            self._features(records),
+            features,
             config,
             rule=DecisionRule(self.threshold, self.false_positive_rate_),
         )

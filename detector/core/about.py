@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from detector.core.json_values import present_fields
+from schemas.keys import Key, load_key
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class TrainingRange:
     def keys(self) -> str:
         """The first and the last key, for people."""
         return f"{self.first_key} to {self.last_key}"
+
+    @property
+    def last(self) -> Key | None:
+        """The last key; None if it is not recorded."""
+        return load_key(self.upto_key) if self.upto_key else None
 
     @property
     def times(self) -> str | None:

@@ -111,9 +111,11 @@ class Profile(Stored):
         return self.model_copy(update={"features": widened})
 
     def counts(self, records: pd.DataFrame, p_values: np.ndarray) -> dict[str, list[int]]:
-        """Count n records by bin, for each feature and for the p-values."""
-        features = {feature_key(name): bins.count(records[name]) for name, bins in self.features.items()}
-        return {P_VALUES: _p_value_counts(p_values), **features}
+        """Count n records by bin, for each feature and for the p-values; a record whose p-value is NaN does not count."""
+        is_counted = ~np.isnan(p_values)
+        counted = records[is_counted]
+        features = {feature_key(name): bins.count(counted[name]) for name, bins in self.features.items()}
+        return {P_VALUES: _p_value_counts(p_values[is_counted]), **features}
 
     def to_state(self) -> dict[str, Any]:
         """Return the profile as JSON values."""

@@ -120,6 +120,20 @@ def calibration_split(n: int, n_calibration: int, seed: int, *, latest: bool) ->
     return np.sort(order[: n - n_calibration]), np.sort(order[n - n_calibration :])
 
 
+def split_by_entity(entities: np.ndarray, rate: float | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of normal records to train on and to calibrate with; an entity's records stay together.
+
+    Args:
+        entities: (n,) texts, the entity of each record.
+        rate: the false-positive rate that the calibration entities have to resolve; None if there is none.
+        seed: of the random draw.
+    """
+    codes, names = pd.factorize(entities)
+    drawn = calibration_split(len(names), calibration_size(len(names), rate), seed, latest=False)
+    training, calibration = (np.flatnonzero(np.isin(codes, part)) for part in drawn)
+    return training, calibration
+
+
 def calibration_size(n: int, rate: float | None) -> int:
     """Return the number of calibration records among n normal records: a fifth, or up to a half if the rate needs more.
 

@@ -2,9 +2,11 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from types import MappingProxyType
 
+import numpy as np
 import pandas as pd
 
 from detector.core.scorer import BoundScorer
@@ -15,10 +17,12 @@ from jobs.store.batch_result import Anomaly, BatchResult, HourCount, ThresholdCh
 from schemas.config import MonitorConfig
 from schemas.fingerprint import Fingerprint
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE
-from schemas.keys import key_label
+from schemas.keys import Key, key_label
 
 
-def score_page(records: pd.DataFrame, monitor: MonitorConfig, scorer: BoundScorer, at: datetime) -> BatchResult:
+def score_page(
+    records: pd.DataFrame, monitor: MonitorConfig, scorer: BoundScorer, at: datetime, trained_upto: Key | None = None
+) -> BatchResult:
     """Score a page of records: anomalies with their causes, the counts of each hour, and the records' profile.
 
     Records that the scorer leaves out count as read only.
@@ -28,6 +32,7 @@ def score_page(records: pd.DataFrame, monitor: MonitorConfig, scorer: BoundScore
         monitor: of the records.
         scorer: of the page.
         at: the time of a record that has none.
+        trained_upto: the last key of the model's training records, which do not enter the profile; None if it has none.
     """
     scored = scorer.score(records)
     profile = scorer.profile
@@ -39,9 +44,32 @@ def score_page(records: pd.DataFrame, monitor: MonitorConfig, scorer: BoundScore
         hours=_hours(times.fillna(pd.Timestamp(at))[is_scored], scored[is_scored]),
         scores=_all_scores(records[is_scored], scored[is_scored], monitor) if monitor.store_scores == "all" else None,
         newest_time=times.max().to_pydatetime() if times.notna().any() else None,
-        profile=None if profile is None else profile.counts(records, scored[P_VALUE].to_numpy()),
+        profile=None if profile is None else profile.counts(records, _new_p_values(records, scored, monitor, trained_upto)),
         entities=Counter(entities_of(records, monitor.entity).tolist()) if scorer.context_rows else None,
     )
+
+
+def _new_p_values(
+    records: pd.DataFrame, scored: pd.DataFrame, monitor: MonitorConfig, trained_upto: Key | None
+) -> np.ndarray:
+    """Return the p-values (n,), NaN for records up to the last training record; records are in key order."""
+    p_values = scored[P_VALUE].to_numpy(np.float64).copy()
+    if trained_upto is not None:
+        p_values[: count_upto(keys_of(records, monitor.key), trained_upto)] = np.nan
+    return p_values
+
+
+def count_upto(keys: Sequence[Key], last: Key) -> int:
+    """Return how many of the keys, in the order of the database, are no later than another key.
+
+    >>> count_upto([(1,), (2,), (5,)], (2,)), count_upto([(1,), (2,), (5,)], (9,))
+    (2, 3)
+    """
+    if last in keys:  # a database may order texts in another way than Python
+        return keys.index(last) + 1
+    with suppress(TypeError):  # the key is of another type now: all records are new
+        return sum(key <= last for key in keys)
+    return 0
 
 
 def merge_pages(

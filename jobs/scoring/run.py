@@ -140,8 +140,10 @@ def score_batch(
         trackers = trackers_of(batch, store, scorer, monitor)
         # One page, unless records that came late have made the batch larger than it was planned.
         pages = source.pages(batch.key_range.after, batch.key_range.upto)
+        trained_upto = scorer.about.training.last
         results = [
-            score_page(page, monitor, in_context(scorer, page, source, trackers), batch.planned_at) for page in pages
+            score_page(page, monitor, in_context(scorer, page, source, trackers), batch.planned_at, trained_upto)
+            for page in pages
         ]
         result = merge_pages(results, fingerprint, threshold_changes(trackers))
     store.ledger.finish(batch, result, clock(), incident_rule(monitor), context_rows=scorer.context_rows)

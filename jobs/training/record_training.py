@@ -60,7 +60,7 @@ class RecordTrainer:
         p_values = artifact.calibration.p_values(artifact.calibration.scores)
         profile = Profile.fit(parts.normal.training, drift_bins(monitor.features), p_values, monitor.drift.records)
         about = replace(
-            About.from_json(artifact.about), training=training_range(normal, monitor), profile=profile.to_state()
+            About.from_json(artifact.about), training=training_range(normal, monitor, parts.copies), profile=profile.to_state()
         )
         artifact = replace(artifact, about=about.to_json())
         scorer = RecordScorer(artifact, monitor.false_positive_rate)
