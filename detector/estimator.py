@@ -39,11 +39,14 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         kind: "vae", or "autoencoder" for the plain baseline.
         members, hidden, latent, beta, steps, batch_size, neighbours, max_reference, trim: hyper-parameters, described
             in `schemas.config.ModelConfig`.
+        trust_outliers: whether calibration records whose scores lie far above the others set the threshold too.
         random_state: seed of all randomness in training.
 
     Attributes:
         artifact_: the trained model as data.
         false_positive_rate_: the false-positive rate of the threshold.
+        n_outliers_: number of calibration records that did not set the threshold, as their scores lie far above the
+            others.
         n_copies_: number of records left out of the training as copies of others.
         offset_: `decision_function` is `score_samples` less `offset_`.
 
@@ -73,6 +76,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         neighbours: int = 10,
         max_reference: int = 10_000,
         trim: float = 0.0,
+        trust_outliers: bool = False,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.score_name = score_name
@@ -91,6 +95,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.neighbours = neighbours
         self.max_reference = max_reference
         self.trim = trim
+        self.trust_outliers = trust_outliers
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803, ARG002
@@ -116,8 +121,9 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             NormalRecords(records.iloc[training], records.iloc[calibration]),
             features,
             config,
-            rule=DecisionRule(self.threshold, self.false_positive_rate_),
+            rule=DecisionRule(self.threshold, self.false_positive_rate_, trusts_outliers=self.trust_outliers),
         )
+        self.n_outliers_ = len(artifact.about.get("outlying", ()))
         return self._adopt(replace(artifact, about=artifact.about | {_PARAMETERS: self._other_parameters()}))
 
     def anomaly_score(self, X: Any) -> np.ndarray:  # noqa: N803
@@ -270,7 +276,7 @@ _CONFIG_PARAMETERS = (
 
 
 _DECLARED_TYPES = ("categorical", "boolean", "timestamp")
-_OTHER_PARAMETERS = ("false_positive_rate", "threshold", *_DECLARED_TYPES)
+_OTHER_PARAMETERS = ("false_positive_rate", "threshold", "trust_outliers", *_DECLARED_TYPES)
 _PARAMETERS = "parameters"  # their key in `Artifact.about`
 
 

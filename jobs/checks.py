@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Column, Connection, MetaData, Select, String, Table, cast, func, select
 from sqlalchemy import Index as SqlIndex
@@ -13,6 +13,7 @@ from sqlalchemy.schema import CreateIndex
 from jobs.alerting import check_address
 from jobs.databases import reading
 from jobs.dialects import Family
+from jobs.key_growth import late_keys
 from jobs.kinds import kind_of
 from jobs.reading.source import Source
 from jobs.reading.table import WatchedTable, raw_sql
@@ -22,9 +23,12 @@ from schemas.errors import ConfigError, RecordsError, SourceError
 from schemas.frames import FORMS, Form
 from schemas.keys import key_label
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _MIN_NORMAL_RECORDS = 20  # ten to train on, ten to calibrate with
 _MAX_KEYS_CHECKED = 100_000  # the newest keys
-_SAMPLE_RECORDS = 1_000
+_SAMPLE_RECORDS = 20_000  # the newest normal ones, whose values are read
 _LARGE_TABLE_RECORDS = 10_000  # from this size on a series needs an index
 
 _NUMBERS: set[Family] = {"integer", "float", "decimal", "boolean", "unknown"}
@@ -52,12 +56,14 @@ def check_monitor(name: str, monitor: MonitorConfig, source: Source) -> list[Fin
         with reading(source.engine, SourceError) as connection:
             problems += _keys(connection, monitor, watched)
             problems += _records(connection, monitor, watched)
+            if not _has_error(problems):
+                problems += _growth(connection, name, monitor, watched)
             problems += _time_forms(connection, monitor, watched)
             problems += _indexes(connection, monitor, watched)
         if not _has_error(problems):
             problems += _normal_records(source, monitor, watched)
         if not _has_error(problems):
-            source.read_normal(_SAMPLE_RECORDS, with_label=monitor.label is not None)
+            problems += _features(source.read_normal(_SAMPLE_RECORDS, with_label=monitor.label is not None), monitor)
     except SourceError as exc:
         return [Finding("error", str(exc))]
     count = len(monitor.features.names)
@@ -173,6 +179,28 @@ def _keys(connection: Connection, monitor: MonitorConfig, watched: WatchedTable)
     if duplicate is not None:
         label = key_label(tuple(duplicate))
         yield Finding("error", f"The key ({named}) is not unique: {label} occurs twice. Choose a unique key.")
+
+
+def _growth(connection: Connection, name: str, monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
+    """Report a key by which the newest records sort below older ones."""
+    late = late_keys(connection, monitor, watched)
+    if late is not None:
+        listed = ", ".join(f'"{part}"' for part in late.proposal)
+        key = f"[{listed}]" if len(late.proposal) > 1 else listed
+        yield Finding(
+            "warning",
+            f"The key ({', '.join(monitor.key)}) does not grow: {late.late:,} of the newest {late.newest:,} records by "
+            f"{late.column!r} sort below older records, so they come late and are not scored after `late_after`. "
+            f"Set key = {key} under [monitors.{name}].",
+        )
+
+
+def _features(records: "pd.DataFrame", monitor: MonitorConfig) -> Iterator[Finding]:
+    """Report the features by which new records are unlike the training records."""
+    from jobs.unsteady_features import unsteady_features
+
+    for warning in unsteady_features(records, monitor).values():
+        yield Finding("warning", warning)
 
 
 def _records(connection: Connection, monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:

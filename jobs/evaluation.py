@@ -1,7 +1,7 @@
 """Applies a champion to history without writing anything: an evaluation against labels, or a forecast of alarms."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -10,11 +10,14 @@ import numpy as np
 import pandas as pd
 
 from detector.core.evaluation import Evaluation, evaluate
-from detector.core.scorer import Scorer
+from detector.core.scorer import BoundScorer, Scorer
+from detector.core.subsample import subsample_evenly
 from detector.series.segments import entities_of
 from jobs.champions import load_scorer
 from jobs.reading.context import in_context
 from jobs.reading.source import Source
+from jobs.realised_rate import rate_sentence
+from jobs.scoring.batch_results import main_causes
 from jobs.scoring.thresholds import new_trackers
 from jobs.store import Store
 from schemas.config import MonitorConfig
@@ -22,6 +25,7 @@ from schemas.errors import RateTooSmall, RecordsError, UsageError
 from schemas.frames import ANOMALY_SCORE, IS_ANOMALY
 from schemas.keys import Key, load_key
 
+MAX_EXPLAINED_RECORDS = 200  # flagged records of each page whose causes are computed
 FORECAST_RATES = (0.1, 0.05, 0.01, 0.005, 0.001, 0.0001)
 
 Setting: TypeAlias = Literal["false_positive_rate", "false_discovery_rate", "f_beta"]
@@ -51,6 +55,9 @@ class Forecast:
             such rate decides.
         includes_training_records: whether the history contains records that the model was made from; then the
             forecast is too low.
+        rate: the configured false-positive rate.
+        causes: flagged records by the feature that contributes most to their score; of a subsample of up to 200 flagged
+            records of each page, scaled up.
     """
 
     monitor: str
@@ -62,6 +69,15 @@ class Forecast:
     decided_by: Setting
     by_rate: dict[float, int]
     includes_training_records: bool
+    rate: float | None = None
+    causes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def rate_sentence(self) -> str | None:
+        """How far the flagged share is from the rate, and because of which features; None if it is near."""
+        if self.rate is None or self.decided_by != "false_positive_rate":
+            return None
+        return rate_sentence(self.records, self.flagged, self.rate, self.causes)
 
     @property
     def flagged_per_day(self) -> float | None:
@@ -127,6 +143,8 @@ def forecast_monitor(source: Source, store: Store, progress: Callable[[int], Non
         decided_by=_decided_by(scorer, source.monitor),
         by_rate=dict(tally.by_rate),
         includes_training_records=includes_training,
+        rate=source.monitor.false_positive_rate,
+        causes={name: round(count) for name, count in tally.causes.most_common()},
     )
 
 
@@ -144,16 +162,30 @@ def _scored(
     progress: Callable[[int], None] | None,
     *,
     with_label: bool = False,
+    causes: "Counter[str] | None" = None,
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
     """Yield each page of the records past a key with their scores, without records that no model can score."""
     count, trackers = 0, new_trackers(scorer, source.monitor)
     for page in source.pages(after, with_label=with_label):
-        scored = in_context(scorer, page, source, trackers).score(page)
+        bound = in_context(scorer, page, source, trackers)
+        scored = bound.score(page)
+        if causes is not None:
+            _add_causes(causes, bound, page, scored)
         count += len(page)
         if progress:
             progress(count)
         is_scored = scored[ANOMALY_SCORE].notna()
         yield page[is_scored], scored[is_scored]
+
+
+def _add_causes(causes: "Counter[str]", bound: BoundScorer, page: pd.DataFrame, scored: pd.DataFrame) -> None:
+    """Count the flagged records of a page by their main cause, from a subsample of them."""
+    flagged = np.flatnonzero(scored[IS_ANOMALY].to_numpy(dtype=bool))
+    explained = flagged[subsample_evenly(len(flagged), MAX_EXPLAINED_RECORDS)]
+    if len(explained):
+        explanations = bound.explain(page.iloc[explained], scored[ANOMALY_SCORE].to_numpy()[explained], 1)
+        for name, count in main_causes(explanations).items():
+            causes[name] += count * len(flagged) / len(explained)  # type: ignore[assignment]
 
 
 def _compared(page: pd.DataFrame, scored: pd.DataFrame, label: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -177,6 +209,7 @@ class _Tally:
     last: pd.Timestamp | None = None
     by_day: Counter[str] = field(default_factory=Counter)
     by_rate: Counter[float] = field(default_factory=Counter)
+    causes: Counter[str] = field(default_factory=Counter)
 
     @property
     def days(self) -> float | None:
@@ -201,7 +234,7 @@ def _tallied(source: Source, scorer: Scorer, after: Key | None, progress: Callab
     """Count the records past a key; the records themselves are not kept."""
     tally, monitor = _Tally(), source.monitor
     counts = _counts_at_other_rates(scorer, monitor)
-    for page, scored in _scored(source, scorer, after, progress):
+    for page, scored in _scored(source, scorer, after, progress, causes=tally.causes):
         tally.add(scored[IS_ANOMALY].to_numpy(dtype=bool), page[monitor.time] if monitor.time else None)
         entities, scores = entities_of(page, monitor.entity), scored[ANOMALY_SCORE].to_numpy()
         tally.by_rate.update({rate: count(entities, scores) for rate, count in counts.items()})

@@ -1,7 +1,10 @@
 """Values, counts, times and durations as text for people, in messages and in the output of commands."""
 
+import json
 from datetime import datetime
 from typing import Any
+
+from schemas.config import escape_variables
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 
@@ -52,6 +55,15 @@ def cell(value: Any) -> str:
     ('null', '2.5')
     """
     return "null" if value is None else shown(value)
+
+
+def toml_text(text: str) -> str:
+    r"""Write a text as a value of TOML.
+
+    >>> print(toml_text('"id" > 5'))
+    "\"id\" > 5"
+    """
+    return json.dumps(escape_variables(text), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def percent(share: float) -> str:

@@ -72,6 +72,7 @@ class About:
         versions: of the libraries, and the backend.
         history: the epochs of its networks.
         grid: time grid that the records were aggregated on; None without aggregation.
+        outlying: positions of the calibration records whose scores lie far above the others, and set no threshold.
         profile: state of the `detector.core.drift.Profile` of the training records; None if the model has none.
     """
 
@@ -79,6 +80,7 @@ class About:
     versions: Mapping[str, str] = field(default_factory=dict)
     history: tuple[PastEpoch, ...] = ()
     grid: str | None = None
+    outlying: tuple[int, ...] = ()
     profile: Mapping[str, Any] | None = None
 
     @classmethod
@@ -100,5 +102,6 @@ class About:
             "history": [asdict(epoch) for epoch in self.history],
             "grid": self.grid,
             "profile": self.profile,
+            "outlying": list(self.outlying) or None,
         }
         return {name: value for name, value in entries.items() if value is not None}

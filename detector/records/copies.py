@@ -6,8 +6,9 @@ the threshold is far too low, and most new records are flagged. So of each measu
 Records that are equal by chance are no copies: readings of a coarse sensor, or records of categories. New records
 repeat such values too, and equal records on both sides of the hold-out are as they should be. The two differ in what
 lies around a record: chance puts as many records into a small cube around it as the larger cubes around that cube
-imply, and copies put more into it. The tolerance of a copy is the smallest that finds nearly all of them, and no less than half the step of the values of a column. Nor are records copies that repeat far more often than
-others do, as those of a machine that stands still.
+imply, and copies put more into it. The tolerance of a copy is the smallest that finds nearly all of them, and no less
+than half the step of the values of a column. Nor are records copies that repeat far more often than others do, as those
+of a machine that stands still.
 """
 
 from dataclasses import dataclass
@@ -198,7 +199,7 @@ def _spread(column: np.ndarray) -> float:
 
 
 def _radii(wanted: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Return tolerances (d,) that are odd multiples of half a step, so that cubes hold as many cells as their volume."""
+    """Return tolerances (d,) that are odd multiples of half a step, so that cubes hold whole cells."""
     halves = np.divide(wanted, steps / 2, out=np.zeros_like(steps), where=steps > 0)
     return np.where(steps > 0, (2 * np.floor(halves / 2) + 1) * steps / 2, wanted)
 

@@ -1,7 +1,7 @@
 """Turns scored records into a batch result: anomalies with their causes, and the counts of each hour."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from jobs.reading.typed_columns import keys_of
 from jobs.store.batch_result import Anomaly, BatchResult, HourCount, ThresholdChange, summed
 from schemas.config import MonitorConfig
 from schemas.fingerprint import Fingerprint
-from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE
+from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, Explanation
 from schemas.keys import Key, key_label
 
 
@@ -38,13 +38,14 @@ def score_page(
     profile = scorer.profile
     times = record_times(records, monitor)
     is_scored = scored[ANOMALY_SCORE].notna()
+    new_p_values = _new_p_values(records, scored, monitor, trained_upto)
     return BatchResult(
         records=len(records),
         anomalies=_anomalies(records[scored[IS_ANOMALY]], scored[scored[IS_ANOMALY]], monitor, scorer, at),
         hours=_hours(times.fillna(pd.Timestamp(at))[is_scored], scored[is_scored]),
         scores=_all_scores(records[is_scored], scored[is_scored], monitor) if monitor.store_scores == "all" else None,
         newest_time=times.max().to_pydatetime() if times.notna().any() else None,
-        profile=None if profile is None else profile.counts(records, _new_p_values(records, scored, monitor, trained_upto)),
+        profile=None if profile is None else profile.counts(records, new_p_values),
         entities=Counter(entities_of(records, monitor.entity).tolist()) if scorer.context_rows else None,
     )
 
@@ -70,6 +71,11 @@ def count_upto(keys: Sequence[Key], last: Key) -> int:
     with suppress(TypeError):  # the key is of another type now: all records are new
         return sum(key <= last for key in keys)
     return 0
+
+
+def main_causes(explanations: Iterable[Explanation]) -> Counter[str]:
+    """Count explanations by the feature that contributes most to the score."""
+    return Counter(explanation.causes[0].feature for explanation in explanations if explanation.causes)
 
 
 def merge_pages(
