@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from jobs.wording import percent, shown
+from jobs.wording import percent
 
 MAX_RATE_FACTOR = 2.0  # times the rate, and its inverse: within them the flagged share is as configured
 MIN_FLAGGED = 5  # more or fewer than the rate gives: a smaller difference is chance
@@ -20,12 +20,12 @@ def rate_sentence(records: int, flagged: int, rate: float, causes: Mapping[str, 
         causes: flagged records by the feature that contributes most to their score.
 
     >>> print(rate_sentence(3000, 2160, 0.01, {"year": 2100, "flow": 60}))
-    72.00% of the records are flagged, 72 times the configured rate of 1.00%. The main cause: 'year' (97.22% of them).
+    72.00% of the records are flagged, 72.0 times the configured rate of 1.00%. The main cause: 'year' (97.22% of them).
     >>> rate_sentence(3000, 31, 0.01, {})
     """
     usual, share = rate * records, flagged / records if records else 0.0
     if share > MAX_RATE_FACTOR * rate and flagged - usual >= MIN_FLAGGED:
-        factor = shown(share / rate)
+        factor = f"{share / rate:,.1f}"
         return (
             f"{percent(share)} of the records are flagged, {factor} times the configured rate of {percent(rate)}."
             f"{_causes(flagged, causes)}"

@@ -6,6 +6,7 @@ import pandas as pd
 from detector.core.steadiness import Movement, movements
 from detector.records.feature_types import drift_bins
 from detector.series.segments import entities_of
+from jobs.reading.typed_columns import time_order
 from jobs.wording import percent
 from schemas.config import MonitorConfig
 
@@ -38,8 +39,7 @@ def unsteady_features(records: pd.DataFrame, monitor: MonitorConfig) -> dict[str
         monitor: of the records.
     """
     order = "the key" if monitor.time is None else f"the time {monitor.time!r}"
-    if monitor.time is not None:
-        records = records.sort_values(monitor.time, kind="stable", na_position="first")
+    records = records.iloc[time_order(records, monitor)]
     features = monitor.features
     has_entity = monitor.entity is not None
     entities = entities_of(records, monitor.entity) if has_entity else np.zeros(len(records), dtype=np.int64)

@@ -99,7 +99,7 @@ class RecordTrainer:
         outliers[list(scorer.about.outlying)] = True
         usual = NormalRecords(parts.normal.training, calibration[~outliers])
         card = record_card(scorer.artifact, usual, len(fitted.blob))
-        normal = pd.concat([parts.normal.training, calibration, parts.held_out])
+        normal = pd.concat([usual.training, usual.calibration, parts.held_out])
         unsteady = unsteady_features(normal, self.source.monitor)
         return replace(card, **describe_outliers(scorer, calibration[outliers], self.source), unsteady=unsteady)
 

@@ -21,6 +21,7 @@ from detector.records.fitting import (
 from detector.series.segments import entities_of
 from jobs.maintenance import Maintenance
 from jobs.reading.source import Source, keys_of
+from jobs.reading.typed_columns import time_order
 from jobs.store.feedback import Feedback, Span
 from schemas.config import MonitorConfig
 from schemas.errors import NotEnoughRecords
@@ -211,20 +212,17 @@ def _split_normal(normal: TrainingSet, monitor: MonitorConfig) -> NormalRecords:
 
 def _without_copies(normal: TrainingSet, monitor: MonitorConfig) -> tuple[TrainingSet, int]:
     """Return the first record of each measurement, and the number of its copies."""
-    ordered = _by_time(normal.records, monitor)
-    is_repeated = is_copy(ordered, monitor.features)
-    if not is_repeated.any():
-        return normal, 0
-    is_kept = ~pd.Series(is_repeated, index=ordered.index).reindex(normal.records.index).to_numpy(dtype=bool)
-    copies = int(is_repeated.sum())
-    return TrainingSet(normal.records[is_kept], {**normal.left_out, "a copy of another record": copies}), copies
+    order = time_order(normal.records, monitor)
+    is_kept = np.ones(len(order), dtype=bool)
+    is_kept[order] = ~is_copy(normal.records.iloc[order], monitor.features)
+    copies = int((~is_kept).sum())
+    left_out = {**normal.left_out, **({"a copy of another record": copies} if copies else {})}
+    return TrainingSet(normal.records[is_kept], left_out), copies
 
 
 def _by_time(records: pd.DataFrame, monitor: MonitorConfig) -> pd.DataFrame:
     """Return records in order of time; as they are for a monitor without one."""
-    if monitor.time is None:
-        return records
-    return records.sort_values(monitor.time, kind="stable", na_position="first")
+    return records.iloc[time_order(records, monitor)]
 
 
 def _rate(monitor: MonitorConfig) -> float | None:
