@@ -18,6 +18,7 @@ Movement: TypeAlias = Literal["constant", "rising", "falling", "unique", "newest
 
 MIN_RECORDS = 50
 MIN_RANK_CORRELATION = 0.95  # with the order of the records
+MIN_STEPS_VALUES = 3  # of a feature that never falls, or never rises
 MIN_UNIQUE_SHARE = 0.5  # of the categories of a feature: more than half of them occur once
 MIN_UNIQUE_NUMBERS = 0.99
 NEWEST_SHARE = 0.2
@@ -57,9 +58,12 @@ def _rank_correlation(numbers: np.ndarray, entities: np.ndarray) -> float:
 
 
 def _correlation(numbers: np.ndarray) -> float:
-    ranks = pd.Series(numbers[~np.isnan(numbers)]).rank().to_numpy()
+    known = pd.Series(numbers[~np.isnan(numbers)])
+    ranks = known.rank().to_numpy()
     if len(ranks) < MIN_RECORDS or ranks.min() == ranks.max():
         return 0.0
+    if known.nunique() >= MIN_STEPS_VALUES and (known.is_monotonic_increasing or known.is_monotonic_decreasing):
+        return 1.0 if known.is_monotonic_increasing else -1.0  # such as years: ties lower the correlation of ranks
     return float(np.corrcoef(ranks, np.arange(len(ranks)))[0, 1])
 
 

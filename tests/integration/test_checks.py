@@ -201,7 +201,7 @@ DEVICES = "device INTEGER NOT NULL, at TIMESTAMP NOT NULL, flow DOUBLE PRECISION
 
 def readings(key, engine, check, **settings):
     """Check a table of readings, each of one of five devices, with the times of successive minutes."""
-    row = "{i} % 5, '2026-01-01 ' || CASE WHEN {i} < 60 THEN '00:' ELSE '01:' END || substr(cast(100 + {i} % 60 AS text), 2)"
+    row = "{i} % 5, '2026-01-01 0' || {i} / 60 || ':' || substr(cast(100 + {i} % 60 AS text), 2)"
     row += " || ':00', {i} * 37 % 60 + 0.5"
     if engine.dialect.name == "postgresql":
         row = row.replace("'2026", "('2026").replace("':00'", "':00')::timestamp")
