@@ -15,6 +15,7 @@ from detector.core.blob import digest
 from detector.core.category_texts import number_text
 from detector.frame_checks import refuse_nested_values, refuse_repeated_columns
 from detector.records.artifact import Artifact, dump_artifact, load_artifact
+from detector.records.copies import is_copy
 from detector.records.feature_types import FEATURE_TYPES, type_by_dtype
 from detector.records.fitting import DecisionRule, NormalRecords, calibration_size, calibration_split, fit_artifact
 from detector.records.scorer import RecordScorer
@@ -41,11 +42,15 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         kind: "vae", or "autoencoder" for the plain baseline.
         members, hidden, latent, beta, steps, batch_size, neighbours, max_reference, trim: hyper-parameters, described
             in `schemas.config.ModelConfig`.
+        trust_outliers: whether calibration records whose scores lie far above the others set the threshold too.
         random_state: seed of all randomness in training.
 
     Attributes:
         artifact_: the trained model as data.
         false_positive_rate_: the false-positive rate of the threshold.
+        n_outliers_: number of calibration records that did not set the threshold, as their scores lie far above the
+            others.
+        n_copies_: number of records left out of the training as copies of others.
         offset_: `decision_function` is `score_samples` less `offset_`.
 
     Examples:
@@ -76,6 +81,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         neighbours: int = 10,
         max_reference: int = 10_000,
         trim: float = 0.0,
+        trust_outliers: bool = False,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.score_name = score_name
@@ -94,16 +100,23 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.neighbours = neighbours
         self.max_reference = max_reference
         self.trim = trim
+        self.trust_outliers = trust_outliers
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803, ARG002
         """Train on normal records, except for a random fifth, which calibrates.
+
+        If the same measurements are stored several times, one record of each is used.
 
         Args:
             X: DataFrame of mixed types or array (n, d) of normal records; nulls allowed.
             y: ignored.
         """
         records = self._records(X, is_fit=True)
+        features = self._features(records)
+        is_repeated = is_copy(records, features)
+        self.n_copies_ = int(is_repeated.sum())
+        records = records[~is_repeated]
         rate = None if self.false_positive_rate == "auto" else self.false_positive_rate
         n_calibration = calibration_size(len(records), rate)
         self.false_positive_rate_ = rate or float(np.clip(2 / (n_calibration + 1), DEFAULT_RATE, MAX_AUTO_RATE))
@@ -111,10 +124,11 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         training, calibration = calibration_split(len(records), n_calibration, config.seed, latest=False)
         artifact = fit_artifact(
             NormalRecords(records.iloc[training], records.iloc[calibration]),
-            self._features(records),
+            features,
             config,
-            rule=DecisionRule(self.threshold, self.false_positive_rate_),
+            rule=DecisionRule(self.threshold, self.false_positive_rate_, trusts_outliers=self.trust_outliers),
         )
+        self.n_outliers_ = len(artifact.about.get("outlying", ()))
         return self._adopt(replace(artifact, about=artifact.about | {_PARAMETERS: self._other_parameters()}))
 
     def anomaly_score(self, X: Any) -> np.ndarray:  # noqa: N803
@@ -282,7 +296,7 @@ _CONFIG_PARAMETERS = (
 
 
 _DECLARED_TYPES = ("categorical", "boolean", "timestamp")
-_OTHER_PARAMETERS = ("false_positive_rate", "threshold", *_DECLARED_TYPES)
+_OTHER_PARAMETERS = ("false_positive_rate", "threshold", "trust_outliers", *_DECLARED_TYPES)
 _PARAMETERS = "parameters"  # their key in `Artifact.about`
 _FEATURE_NAMES = "feature_names"  # next to them: the columns in the order of the training frame
 

@@ -29,6 +29,7 @@ from jobs.alerting import check_address
 from jobs.databases import reading
 from jobs.dialects import Family
 from jobs.dialects.type_advice import conversion_advice
+from jobs.key_growth import late_keys
 from jobs.kinds import kind_of
 from jobs.reading.source import Source, keys_of
 from jobs.reading.table import WatchedTable, raw_sql
@@ -44,7 +45,7 @@ from schemas.unreadable import UnreadableRecord, listed
 
 _MIN_NORMAL_RECORDS = 20  # ten to train on, ten to calibrate with
 _MAX_KEYS_CHECKED = 100_000  # the newest keys
-_SAMPLE_RECORDS = 1_000
+_SAMPLE_RECORDS = 20_000  # the newest normal ones, whose values are read
 _MOMENTS_OF_PAST = 64  # about as many as a series is scored with
 
 _NUMBERS: set[Family] = {"integer", "float", "decimal", "boolean", "unknown"}
@@ -68,6 +69,8 @@ def check_monitor(name: str, monitor: MonitorConfig, source: Source) -> list[Fin
             problems += _keys(connection, monitor, watched)
             problems += _records(connection, monitor, watched)
             problems += _unread_times(connection, monitor, watched)
+            if not _has_error(problems):
+                problems += _growth(connection, name, monitor, watched)
             problems += _time_forms(connection, monitor, watched)
             problems += _key_index(connection, monitor, watched)
         if not _has_error(problems):
@@ -79,6 +82,7 @@ def check_monitor(name: str, monitor: MonitorConfig, source: Source) -> list[Fin
             newest = source.read_normal(_SAMPLE_RECORDS, with_label=monitor.label is not None, left_out=unreadable)
             problems += _unreadable(source.name, unreadable, len(newest))
             problems += _numbers_as_texts(monitor, watched, newest)
+            problems += _features(newest, monitor)
     except SourceError as exc:
         return [Finding("error", str(exc))]
     features = counted_noun(len(monitor.features.names), "feature")
@@ -206,6 +210,28 @@ def _keys(connection: Connection, monitor: MonitorConfig, watched: WatchedTable)
     if duplicate is not None:
         label = key_label(tuple(duplicate))
         yield Finding("error", f"The key ({named}) is not unique: {label} occurs twice. Choose a unique key.")
+
+
+def _growth(connection: Connection, name: str, monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:
+    """Report a key by which the newest records sort below older ones."""
+    late = late_keys(connection, monitor, watched)
+    if late is not None:
+        listed = ", ".join(f'"{part}"' for part in late.proposal)
+        key = f"[{listed}]" if len(late.proposal) > 1 else listed
+        yield Finding(
+            "warning",
+            f"The key ({', '.join(monitor.key)}) does not grow: {late.late:,} of the newest {late.newest:,} records by "
+            f"{late.column!r} sort below older records, so they come late and are not scored after `late_after`. "
+            f"Set key = {key} under [monitors.{name}].",
+        )
+
+
+def _features(records: "pd.DataFrame", monitor: MonitorConfig) -> Iterator[Finding]:
+    """Report the features by which new records are unlike the training records."""
+    from jobs.unsteady_features import unsteady_features
+
+    for warning in unsteady_features(records, monitor).values():
+        yield Finding("warning", warning)
 
 
 def _records(connection: Connection, monitor: MonitorConfig, watched: WatchedTable) -> Iterator[Finding]:

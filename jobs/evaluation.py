@@ -11,11 +11,14 @@ import numpy as np
 import pandas as pd
 
 from detector.core.evaluation import Evaluation, evaluate
-from detector.core.scorer import Scorer
+from detector.core.scorer import BoundScorer, Scorer
+from detector.core.subsample import subsample_evenly
 from detector.series.segments import entities_of
 from jobs.champions import load_scorer
 from jobs.reading.context import in_context
 from jobs.reading.source import Source, keys_of
+from jobs.realised_rate import rate_sentence
+from jobs.scoring.batch_results import main_causes
 from jobs.scoring.learned_features import learned_features
 from jobs.scoring.thresholds import new_trackers
 from jobs.store import Store
@@ -26,6 +29,7 @@ from schemas.frames import ANOMALY_SCORE, IS_ANOMALY
 from schemas.keys import Key, load_key
 from schemas.unreadable import UnreadableRecord
 
+MAX_EXPLAINED_RECORDS = 200  # flagged records of each page whose causes are computed
 FORECAST_RATES = (0.1, 0.05, 0.01, 0.005, 0.001, 0.0001)
 
 Setting: TypeAlias = Literal["false_positive_rate", "false_discovery_rate", "f_beta"]
@@ -66,6 +70,9 @@ class Forecast:
             forecast is too low.
         held_out_records: number of normal records that calibrate the model, if there are none after its training.
         unreadable_records: records that were left out because they cannot be read.
+        rate: the configured false-positive rate.
+        causes: flagged records by the feature that contributes most to their score; of a subsample of up to 200 flagged
+            records of each page, scaled up.
     """
 
     monitor: str
@@ -79,6 +86,15 @@ class Forecast:
     includes_training_records: bool
     held_out_records: int = 0
     unreadable_records: int = 0
+    rate: float | None = None
+    causes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def rate_sentence(self) -> str | None:
+        """How far the flagged share is from the rate, and because of which features; None if it is near."""
+        if self.rate is None or self.decided_by != "false_positive_rate":
+            return None
+        return rate_sentence(self.records, self.flagged, self.rate, self.causes)
 
     @property
     def flagged_per_day(self) -> float | None:
@@ -160,6 +176,8 @@ def forecast_monitor(source: Source, store: Store, progress: Callable[[int], Non
         includes_training_records=includes_training,
         held_out_records=held_out,
         unreadable_records=len(left_out),
+        rate=source.monitor.false_positive_rate,
+        causes={name: round(count) for name, count in tally.causes.most_common()},
     )
 
 
@@ -212,12 +230,19 @@ def _pages(records: pd.DataFrame, size: int) -> Iterator[pd.DataFrame]:
 
 
 def _scored(
-    pages: Iterable[pd.DataFrame], source: Source, scorer: Scorer, progress: Callable[[int], None] | None
+    pages: Iterable[pd.DataFrame],
+    source: Source,
+    scorer: Scorer,
+    progress: Callable[[int], None] | None,
+    causes: "Counter[str] | None" = None,
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
     """Yield each page of records with their scores, without records that no model can score."""
     count, trackers = 0, new_trackers(scorer, source.monitor)
     for page in pages:
-        scored = in_context(scorer, page, source, trackers).score(page)
+        bound = in_context(scorer, page, source, trackers)
+        scored = bound.score(page)
+        if causes is not None:
+            _add_causes(causes, bound, page, scored)
         count += len(page)
         if progress:
             progress(count)
@@ -244,6 +269,16 @@ def _count(compared: Iterable[_Compared]) -> int:
     return sum(len(scores) for scores, _, _ in compared)
 
 
+def _add_causes(causes: "Counter[str]", bound: BoundScorer, page: pd.DataFrame, scored: pd.DataFrame) -> None:
+    """Count the flagged records of a page by their main cause, from a subsample of them."""
+    flagged = np.flatnonzero(scored[IS_ANOMALY].to_numpy(dtype=bool))
+    explained = flagged[subsample_evenly(len(flagged), MAX_EXPLAINED_RECORDS)]
+    if len(explained):
+        explanations = bound.explain(page.iloc[explained], scored[ANOMALY_SCORE].to_numpy()[explained], 1)
+        for name, count in main_causes(explanations).items():
+            causes[name] += count * len(flagged) / len(explained)  # type: ignore[assignment]
+
+
 def _compared(page: pd.DataFrame, scored: pd.DataFrame, label: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return scores, decisions and labels of the labelled records of a page."""
     is_labelled = page[label].notna()
@@ -265,6 +300,7 @@ class _Tally:
     last: pd.Timestamp | None = None
     by_day: Counter[str] = field(default_factory=Counter)
     by_rate: Counter[float] = field(default_factory=Counter)
+    causes: Counter[str] = field(default_factory=Counter)
 
     @property
     def days(self) -> float | None:
@@ -291,7 +327,7 @@ def _tallied(
     """Count the records of pages; the records themselves are not kept."""
     tally, monitor, scorer = _Tally(), source.monitor, champion.scorer
     counts = _counts_at_other_rates(scorer, monitor)
-    for page, scored in _scored(pages, source, scorer, progress):
+    for page, scored in _scored(pages, source, scorer, progress, tally.causes):
         tally.add(scored[IS_ANOMALY].to_numpy(dtype=bool), page[monitor.time] if monitor.time else None)
         entities, scores = entities_of(page, monitor.entity), scored[ANOMALY_SCORE].to_numpy()
         tally.by_rate.update({rate: count(entities, scores) for rate, count in counts.items()})

@@ -1,9 +1,11 @@
 """Values, counts, times and durations as text for people, in messages and in the output of commands."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from schemas.config import escape_variables
 from schemas.texts import counted_noun, number
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "share_of",
     "shown",
     "shown_column",
+    "toml_text",
     "utc",
     "visible",
 ]
@@ -83,6 +86,15 @@ def expected_cell(value: Any, expected: Any) -> str:
     """
     are_numbers = all(isinstance(item, int | float) and not isinstance(item, bool) for item in (value, expected))
     return "0" if are_numbers and abs(expected) < _RELATIVE_RESIDUE * abs(value) else cell(expected)
+
+
+def toml_text(text: str) -> str:
+    r"""Write a text as a value of TOML.
+
+    >>> print(toml_text('"id" > 5'))
+    "\"id\" > 5"
+    """
+    return json.dumps(escape_variables(text), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def percent(share: float) -> str:

@@ -150,6 +150,9 @@ class MonitorConfig(Section):
     holdout: Literal["auto", "random", "latest"] = "auto"
     """Which normal records calibrate: the latest block in time, or a random draw; auto: latest if the monitor has a
     time column."""
+    trust_outliers: bool = False
+    """Whether calibration records whose scores lie far above the others set the threshold too; by default `train` lists
+    them and leaves them out."""
     max_training_records: int = Field(200_000, ge=10)
     """Maximum number of normal records that training reads, the newest ones."""
     batch_size: int = Field(50_000, ge=1)

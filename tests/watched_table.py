@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import BigInteger, Column, DateTime, Double, MetaData, Table, Text, delete, insert, select, update
 
+from detector.core.about import About
 from detector.records.card import RecordCard
 from jobs.databases import reading, writing
 from jobs.reading.source import Source
@@ -38,6 +39,7 @@ HOSTILE = {
 class RuleScorer:
     """Scores a record by one value, in place of a trained model: above the threshold it is an anomaly."""
 
+    about = About()
     profile = None
     context_rows = 0
 

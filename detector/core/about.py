@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from detector.core.json_values import present_fields
+from schemas.keys import Key, load_key
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class TrainingRange:
     def keys(self) -> str:
         """The first and the last key, for people."""
         return f"{self.first_key} to {self.last_key}"
+
+    @property
+    def last(self) -> Key | None:
+        """The last key; None if it is not recorded."""
+        return load_key(self.upto_key) if self.upto_key else None
 
     @property
     def times(self) -> str | None:
@@ -66,6 +72,7 @@ class About:
         versions: of the libraries, and the backend.
         history: the epochs of its networks.
         grid: time grid that the records were aggregated on; None without aggregation.
+        outlying: positions of the calibration records whose scores lie far above the others, and set no threshold.
         profile: state of the `detector.core.drift.Profile` of the training records; None if the model has none.
     """
 
@@ -73,6 +80,7 @@ class About:
     versions: Mapping[str, str] = field(default_factory=dict)
     history: tuple[PastEpoch, ...] = ()
     grid: str | None = None
+    outlying: tuple[int, ...] = ()
     profile: Mapping[str, Any] | None = None
 
     @classmethod
@@ -94,5 +102,6 @@ class About:
             "history": [asdict(epoch) for epoch in self.history],
             "grid": self.grid,
             "profile": self.profile,
+            "outlying": list(self.outlying) or None,
         }
         return {name: value for name, value in entries.items() if value is not None}

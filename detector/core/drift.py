@@ -111,9 +111,11 @@ class Profile(Stored):
         return self.model_copy(update={"features": widened})
 
     def counts(self, records: pd.DataFrame, p_values: np.ndarray) -> dict[str, list[int]]:
-        """Count n records by bin, for each feature and for the p-values."""
-        features = {feature_key(name): bins.count(records[name]) for name, bins in self.features.items()}
-        return {P_VALUES: _p_value_counts(p_values), **features}
+        """Count n records by bin, for each feature and for the p-values; not those whose p-value is NaN."""
+        is_counted = ~np.isnan(p_values)
+        counted = records[is_counted]
+        features = {feature_key(name): bins.count(counted[name]) for name, bins in self.features.items()}
+        return {P_VALUES: _p_value_counts(p_values[is_counted]), **features}
 
     def to_state(self) -> dict[str, Any]:
         """Return the profile as JSON values."""
@@ -158,7 +160,7 @@ def assess(profile: Profile, counts: Mapping[str, Sequence[int]], rule: DriftRul
         name
         for name, (bins, new) in features.items()
         if indexes[name]
-        >= max(rule.psi, USUAL_PSI_FACTOR * bins.usual, _index_by_chance(bins, new, rule.level / len(features)))
+        >= max(rule.psi, USUAL_PSI_FACTOR * bins.usual, index_by_chance(bins, new, rule.level / len(features)))
     }
     ordered = dict(sorted(indexes.items(), key=lambda item: -item[1]))
     return Drift(
@@ -171,7 +173,7 @@ def assess(profile: Profile, counts: Mapping[str, Sequence[int]], rule: DriftRul
     )
 
 
-def _index_by_chance(bins: Bins, observed: np.ndarray, level: float) -> float:
+def index_by_chance(bins: Bins, observed: np.ndarray, level: float) -> float:
     """Return the index that records of the training distribution exceed with a probability of `level`."""
     expected = np.array(bins.counts)
     used = int(((expected > 0) | (observed > 0)).sum())

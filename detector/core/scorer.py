@@ -21,7 +21,7 @@ class RecordProfile(Protocol):
     """A profile of training records that counts later records in its bins."""
 
     def counts(self, records: pd.DataFrame, p_values: np.ndarray) -> dict[str, list[int]]:
-        """Count n records in each bin, by feature and by p-value."""
+        """Count n records in each bin, by feature and by p-value; a record whose p-value is NaN does not count."""
         ...
 
 

@@ -73,6 +73,10 @@ class RecordCard:
         threshold_method: the method that set the threshold.
         false_positive_rate: the rate that the threshold was set for; None if labels set it.
         bytes: size of the artifact.
+        outliers: number of calibration records whose scores lie far above the others, so that they set no threshold.
+        outlying_records: for the first of them, by key, the feature and the value that stand out.
+        without_outliers: the SQL condition for `normal` that leaves them out of the next training.
+        unsteady: by feature, why new records are unlike the training records.
         peers: how the model compares with simple peers.
     """
 
@@ -89,6 +93,10 @@ class RecordCard:
     threshold_method: str | None = None
     false_positive_rate: float | None = None
     bytes: int | None = None
+    outliers: int = 0
+    outlying_records: Mapping[str, str] = field(default_factory=dict)
+    without_outliers: str | None = None
+    unsteady: Mapping[str, str] = field(default_factory=dict)
     peers: PeerComparison = PeerComparison()
 
     @classmethod

@@ -10,6 +10,7 @@ import pandas as pd
 
 from detector.core.calibration import Calibration, check_rate, f_beta_threshold
 from detector.core.keras_backend import backend_name
+from detector.core.outlying import is_outlying
 from detector.core.progress import Epoch
 from detector.records.artifact import Artifact, Decision
 from detector.records.encoder import Encoder
@@ -31,11 +32,13 @@ class DecisionRule:
         method: "conformal" ranks among normal records, "pot" fits a tail model, "f_beta" uses labelled records.
         rate: the false-positive rate, for "conformal" and "pot".
         f_beta: weight of recall, for "f_beta".
+        trusts_outliers: whether calibration scores far above the others count like the others.
     """
 
     method: Literal["conformal", "pot", "f_beta"] = "conformal"
     rate: float = 0.01
     f_beta: float = 1.0
+    trusts_outliers: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,9 @@ def fit_artifact(
 ) -> Artifact:
     """Train, measure and calibrate a model.
 
+    Calibration records whose scores lie far above the others do not set the threshold, unless the rule trusts them;
+    `about["outlying"]` has their positions.
+
     Args:
         normal: the records to learn from.
         features: the columns to learn.
@@ -76,7 +82,9 @@ def fit_artifact(
     if rule.method == "conformal":
         check_rate(rule.rate, len(normal.calibration))
     model, history = _fit_trimmed(normal.training, features, config, progress)
-    calibration = Calibration.fit(model.anomaly_score(normal.calibration), with_tail=rule.method == "pot")
+    scores = model.anomaly_score(normal.calibration)
+    outlying = np.zeros(len(scores), dtype=bool) if rule.trusts_outliers else is_outlying(scores)
+    calibration = Calibration.fit(_usual_scores(scores, outlying, rule), with_tail=rule.method == "pot")
     return Artifact(
         config=config,
         encoder=model.encoder,
@@ -86,8 +94,23 @@ def fit_artifact(
         typical_nll=model.typical_nll,
         calibration=calibration,
         decision=_decide(rule, calibration, model, anomalies),
-        about={"history": [vars(epoch) for epoch in history], "versions": _versions()},
+        about={
+            "history": [vars(epoch) for epoch in history],
+            "versions": _versions(),
+            **({"outlying": np.flatnonzero(outlying).tolist()} if outlying.any() else {}),
+        },
     )
+
+
+def _usual_scores(scores: np.ndarray, outlying: np.ndarray, rule: DecisionRule) -> np.ndarray:
+    """Return the calibration scores (m,) without outlying ones.
+
+    If the rate needs more scores than are left, outlying ones stay, lowered to the largest of the others.
+    """
+    usual = scores[~outlying]
+    needed = int(np.ceil(1 / rule.rate)) - 1 if rule.method == "conformal" else 0
+    missing = max(0, min(needed, len(scores)) - len(usual))
+    return np.concatenate([usual, np.repeat(usual.max(), missing)]) if missing else usual
 
 
 def _fit_trimmed(
@@ -118,6 +141,20 @@ def calibration_split(n: int, n_calibration: int, seed: int, *, latest: bool) ->
     """Return the positions of n normal records, in order of time, to train on and to calibrate with."""
     order = np.arange(n) if latest else np.random.default_rng(seed).permutation(n)
     return np.sort(order[: n - n_calibration]), np.sort(order[n - n_calibration :])
+
+
+def split_by_entity(entities: np.ndarray, rate: float | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of normal records to train on and to calibrate with; an entity's records stay together.
+
+    Args:
+        entities: (n,) texts, the entity of each record.
+        rate: the false-positive rate that the calibration entities have to resolve; None if there is none.
+        seed: of the random draw.
+    """
+    codes, names = pd.factorize(entities)
+    drawn = calibration_split(len(names), calibration_size(len(names), rate), seed, latest=False)
+    training, calibration = (np.flatnonzero(np.isin(codes, part)) for part in drawn)
+    return training, calibration
 
 
 def calibration_size(n: int, rate: float | None) -> int:

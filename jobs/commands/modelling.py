@@ -9,7 +9,8 @@ import click
 from jobs.commands.card import describe_training
 from jobs.commands.options import counted_progress, monitor_argument, with_app
 from jobs.commands.top import print_ranked
-from jobs.wording import counted_noun, percent, shown
+from jobs.realised_rate import rate_sentence
+from jobs.wording import counted_noun, shown
 from schemas.errors import PlumblineError
 
 if TYPE_CHECKING:
@@ -107,9 +108,10 @@ def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None
         late = counted_noun(report.too_late_records, "record")
         out.line(f"{late} came later than `late_after` and were not scored: plumbline rescore {report.monitor}")
     rate = app.config.monitor(report.monitor).false_positive_rate
-    if report.anomalies > _SUSPICIOUS_RATE_FACTOR * max(rate * report.records, 1):
+    sentence = rate_sentence(report.records, report.anomalies, rate, report.causes)
+    if sentence and report.anomalies > rate * report.records:
         out.line(
-            f"That is {report.anomalies / report.records:.0%} of them; the configured rate is {percent(rate)}. "
+            f"{sentence} "
             "Either many records are anomalous, or normal records have changed since the training. See the causes:\n"
             f"  plumbline anomalies list {report.monitor}\n"
             f"If the records are normal, train again on newer ones: plumbline train {report.monitor}"
@@ -139,6 +141,8 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
             out.line(_held_out_note(forecast.held_out_records))
         if forecast.includes_training_records:
             out.line("These include the training records, so expect a larger share on new records.")
+        elif sentence := forecast.rate_sentence:
+            out.line(sentence)
         _describe_unreadable(out, forecast.unreadable_records)
         rows = [
             (rate, count, count / forecast.days if forecast.days else None) for rate, count in forecast.by_rate.items()

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jobs.kinds.card_text import CardTable, Paragraph, origin
+from jobs.wording import toml_text
 
 if TYPE_CHECKING:
     from detector.records.card import PeerComparison, RecordCard
@@ -34,7 +35,9 @@ class RecordCardText:
         }
 
     def training_advice(self, card: "RecordCard", monitor: str) -> Iterator[str]:
-        """Yield a warning if plain kNN clearly beats the model."""
+        """Yield warnings: calibration records unlike the others, unsteady features, and a lead of plain kNN."""
+        yield from outlier_advice(card, monitor)
+        yield from card.unsteady.values()
         if advice := knn_advice(card, monitor):
             yield advice
 
@@ -44,7 +47,7 @@ class RecordCardText:
             yield CardTable(
                 ["anomalies", *METHOD_TITLES.values()], auroc_rows(card.peers), "AUROC on synthetic anomalies"
             )
-            yield from self.training_advice(card, monitor)
+        yield from self.training_advice(card, monitor)
         if card.peers.realised_rates:
             columns = ["configured false-positive rate", "realised on the later held-out half"]
             yield CardTable(columns, realised_rate_rows(card.peers))
@@ -59,6 +62,7 @@ class RecordCardText:
             "held-out ELBO, nats per record in its own units": card.held_out_elbo,
             "epochs": card.epochs,
             "encoded columns": card.cells,
+            "calibration records unlike the others, which set no threshold": card.outliers or None,
             **origin(manifest),
         }
         columns = [(column["name"], column["type"]) for column in manifest["columns"]]
@@ -92,6 +96,20 @@ def knn_advice(card: "RecordCard", monitor: str) -> str | None:
         f"Plain kNN finds synthetic anomalies better than this model (mean AUROC {mean['knn']:.3f} against "
         f"{mean['model']:.3f}): {another_score}list fewer or better features, and compare "
         f"on labelled data: plumbline evaluate {monitor}"
+    )
+
+
+def outlier_advice(card: "RecordCard", monitor: str) -> Iterator[str]:
+    """Yield the calibration records that look unlike the others, with the lines that leave them out."""
+    if not card.outliers:
+        return
+    listed = "\n".join(f"  {key}: {value}" for key, value in card.outlying_records.items())
+    records, verb = ("record", "looks") if card.outliers == 1 else ("records", "look")
+    yield (
+        f"{card.outliers:,} {records} of your normal data {verb} unlike the others, and did not set the threshold:\n"
+        f"{listed}\nIf they are not normal, leave them out of the next training, in config.toml:\n"
+        f"  [monitors.{monitor}]\n  normal = {toml_text(card.without_outliers or '')}\n"
+        "If they are, let them set the threshold: trust_outliers = true"
     )
 
 

@@ -78,6 +78,17 @@ def keys_of(frame: pd.DataFrame, key_columns: Sequence[str]) -> list[Key]:
     return list(zip(*(_exact(part) for part in parts), strict=True))
 
 
+def time_order(records: pd.DataFrame, monitor: MonitorConfig) -> np.ndarray:
+    """Return the positions (n,) that order records by time, those without one first; as they are without a time column.
+
+    The time may be part of the key, and so the name of a column and of a level of the index.
+    """
+    if monitor.time is None:
+        return np.arange(len(records))
+    times = records[monitor.time].reset_index(drop=True)
+    return times.sort_values(kind="stable", na_position="first").index.to_numpy()
+
+
 def numeric(series: "pd.Series[Any]") -> "pd.Series[Any]":
     """Return numbers as float64 or as exact integers, which are nullable if a value is missing."""
     if is_bool_dtype(series.dtype):

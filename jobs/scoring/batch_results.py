@@ -1,10 +1,12 @@
 """Turns scored records into a batch result: anomalies with their causes, and the counts of each hour."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from types import MappingProxyType
 
+import numpy as np
 import pandas as pd
 
 from detector.core.scorer import BoundScorer
@@ -17,12 +19,14 @@ from jobs.store.batch_result import Anomaly, BatchResult, HourCount, ThresholdCh
 from jobs.store.rhythm import BatchRhythms
 from schemas.config import MonitorConfig
 from schemas.fingerprint import Fingerprint
-from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE
-from schemas.keys import key_label
+from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, Explanation
+from schemas.keys import Key, key_label
 from schemas.unreadable import UnreadableRecord
 
 
-def score_page(records: pd.DataFrame, monitor: MonitorConfig, scorer: BoundScorer, at: datetime) -> BatchResult:
+def score_page(
+    records: pd.DataFrame, monitor: MonitorConfig, scorer: BoundScorer, at: datetime, trained_upto: Key | None = None
+) -> BatchResult:
     """Score a page of records: anomalies with their causes, the counts of each hour, and the records' profile.
 
     Records that the scorer leaves out count as read only.
@@ -32,21 +36,51 @@ def score_page(records: pd.DataFrame, monitor: MonitorConfig, scorer: BoundScore
         monitor: of the records.
         scorer: of the page.
         at: the time of a record that has none.
+        trained_upto: the last key of the model's training records, which do not enter the profile; None if it has none.
     """
     scored = scorer.score(records)
     profile = scorer.profile
     times = record_times(records, monitor)
     is_scored = scored[ANOMALY_SCORE].notna()
+    new_p_values = _new_p_values(records, scored, monitor, trained_upto)
     return BatchResult(
         records=len(records),
         anomalies=_anomalies(records[scored[IS_ANOMALY]], scored[scored[IS_ANOMALY]], monitor, scorer, at),
         hours=_hours(times.fillna(pd.Timestamp(at))[is_scored], scored[is_scored]),
         scores=_all_scores(records[is_scored], scored[is_scored], monitor) if monitor.store_scores == "all" else None,
         newest_time=times.max().to_pydatetime() if times.notna().any() else None,
-        profile=None if profile is None else profile.counts(records, scored[P_VALUE].to_numpy()),
+        profile=None if profile is None else profile.counts(records, new_p_values),
         entities=Counter(entities_of(records, monitor.entity).tolist()) if scorer.context_rows else None,
         rhythms=rhythms_of(records, monitor),
     )
+
+
+def _new_p_values(
+    records: pd.DataFrame, scored: pd.DataFrame, monitor: MonitorConfig, trained_upto: Key | None
+) -> np.ndarray:
+    """Return the p-values (n,), NaN for records up to the last training record; records are in key order."""
+    p_values = scored[P_VALUE].to_numpy(np.float64).copy()
+    if trained_upto is not None:
+        p_values[: count_upto(keys_of(records, monitor.key), trained_upto)] = np.nan
+    return p_values
+
+
+def count_upto(keys: Sequence[Key], last: Key) -> int:
+    """Return how many of the keys, in the order of the database, are no later than another key.
+
+    >>> count_upto([(1,), (2,), (5,)], (2,)), count_upto([(1,), (2,), (5,)], (9,))
+    (2, 3)
+    """
+    if last in keys:  # a database may order texts in another way than Python
+        return keys.index(last) + 1
+    with suppress(TypeError):  # the key is of another type now: all records are new
+        return sum(key <= last for key in keys)
+    return 0
+
+
+def main_causes(explanations: Iterable[Explanation]) -> Counter[str]:
+    """Count explanations by the feature that contributes most to the score."""
+    return Counter(explanation.causes[0].feature for explanation in explanations if explanation.causes)
 
 
 def merge_pages(

@@ -4,9 +4,10 @@ No transaction is open while the model runs. The result of a batch and its row i
 together, guarded by the claim's token; so each record is scored once in effect, whichever process dies.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ from jobs.incident_rule import incident_rule
 from jobs.reading.context import in_context
 from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
-from jobs.scoring.batch_results import merge_pages, score_page
+from jobs.scoring.batch_results import main_causes, merge_pages, score_page
 from jobs.scoring.learned_features import watch_learned_features
 from jobs.scoring.liveness import watch_entities
 from jobs.scoring.new_entities import report_new_entities
@@ -60,6 +61,8 @@ class ScoringReport:
     """Records that came later than `late_after`; they are not scored."""
     unreadable_records: int
     """Records that cannot be read; each is scored once it is corrected."""
+    causes: Mapping[str, int] = field(default_factory=dict)
+    """Flagged records by the feature that contributes most to their score."""
 
 
 def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by who fills it
@@ -102,13 +105,16 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
         counts |= {"late_records": late.late_records, "too_late_records": late.too_late_records}
         planned = store.ledger.count_pending(source.name)
         scorer: Scorer | None = None
+        causes: Counter[str] = Counter()
         failures: dict[int, RecordsError | SourceError] = {}
         for batch in _claimed(source, store, champion.model_id, clock, should_stop, failures.keys()):
             with _released_on_failure(batch, store):
                 scorer = scorer or load(store, champion, source.monitor)
             limit = 1 if source.monitor.is_in_order else MAX_FAILED_BATCHES
             with suppress(LostLease), _skipped_on_failure(batch, failures, limit), _released_on_failure(batch, store):
-                _add(counts, batch, score_batch(batch, source, store, scorer, clock))
+                result = score_batch(batch, source, store, scorer, clock)
+                _add(counts, batch, result)
+                causes.update(main_causes(item.explanation for item in result.anomalies))
             if progress:
                 progress(Progress(counts["batches"], planned, counts["records"], counts["anomalies"]))
         watch_for_gap(source.monitor, source.name, store, clock())
@@ -118,7 +124,7 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
         store.incidents.follow_up(source.name, incident_rule(source.monitor), clock())
         for failure in failures.values():
             raise failure
-    return ScoringReport(monitor=source.name, **counts)
+    return ScoringReport(monitor=source.name, **counts, causes=dict(causes.most_common()))
 
 
 def plan_batches(
@@ -159,8 +165,10 @@ def score_batch(
         # One page, unless records that came late have made the batch larger than it was planned.
         unreadable: list[UnreadableRecord] = []
         pages = source.pages(batch.key_range.after, batch.key_range.upto, left_out=unreadable)
+        trained_upto = scorer.about.training.last
         results = [
-            score_page(page, monitor, in_context(scorer, page, source, trackers), batch.planned_at) for page in pages
+            score_page(page, monitor, in_context(scorer, page, source, trackers), batch.planned_at, trained_upto)
+            for page in pages
         ]
         result = merge_pages(results, fingerprint, threshold_changes(trackers), unreadable)
     store.ledger.finish(batch, result, clock(), incident_rule(monitor), context_rows=scorer.context_rows)

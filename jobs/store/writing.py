@@ -79,7 +79,8 @@ def write_result(connection: Connection, result: BatchResult, origin: Origin) ->
     _insert(connection, batch_hours, (row | origin.batch_columns for row in hours))
     if result.profile is not None:
         counts = {name: list(bins) for name, bins in result.profile.items()}
-        _insert(connection, batch_profiles, [{**origin.model_columns, "records": result.records, "counts": counts}])
+        records = sum(next(iter(counts.values())))  # without those that the model was trained on
+        _insert(connection, batch_profiles, [{**origin.model_columns, "records": records, "counts": counts}])
     if result.scores is not None:
         _write_scores(connection, result.scores, origin.model_columns)
     if result.threshold_changes:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from detector.core.about import About
@@ -11,7 +12,7 @@ from detector.core.drift import Profile
 from detector.records.artifact import dump_artifact, manifest
 from detector.records.card import RecordCard
 from detector.records.feature_types import drift_bins
-from detector.records.fitting import DecisionRule, fit_artifact
+from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
 from detector.records.held_out import HeldOutRecords, measure
 from detector.records.held_out_elbo import elbo_difference
 from detector.records.peer_comparison import record_card
@@ -19,8 +20,10 @@ from detector.records.scorer import RecordScorer
 from jobs.reading.source import Source, keys_of
 from jobs.store.feedback import Feedback
 from jobs.training.champion_comparison import Rival
+from jobs.training.outliers import describe_outliers
 from jobs.training.trainer import FittedModel, Progress
 from jobs.training.training_set import MAX_HELD_OUT, Parts, TrainingSet, split_records, training_range
+from jobs.unsteady_features import unsteady_features
 from schemas.errors import SourceError
 from schemas.keys import Key, load_key, load_label
 
@@ -53,15 +56,19 @@ class RecordTrainer:
             parts.normal,
             monitor.features,
             monitor.model,
-            rule=DecisionRule(monitor.first_threshold, monitor.false_positive_rate, monitor.f_beta),
+            rule=DecisionRule(
+                monitor.first_threshold,
+                monitor.false_positive_rate,
+                monitor.f_beta,
+                trusts_outliers=monitor.trust_outliers,
+            ),
             anomalies=self.source.read_anomalies(monitor.max_training_records, []) if by_labels else None,
             progress=progress,
         )
         p_values = artifact.calibration.p_values(artifact.calibration.scores)
         profile = Profile.fit(parts.normal.training, drift_bins(monitor.features), p_values, monitor.drift.records)
-        about = replace(
-            About.from_json(artifact.about), training=training_range(normal, monitor), profile=profile.to_state()
-        )
+        training = training_range(normal, monitor, parts.copies)
+        about = replace(About.from_json(artifact.about), training=training, profile=profile.to_state())
         artifact = replace(artifact, about=about.to_json())
         scorer = RecordScorer(artifact, monitor.false_positive_rate)
         return FittedModel(scorer, dump_artifact(artifact), manifest(artifact))
@@ -91,7 +98,14 @@ class RecordTrainer:
 
     def card(self, fitted: FittedModel[RecordScorer], parts: Parts) -> RecordCard:
         """Make the card of the model, next to simple peers."""
-        return record_card(fitted.scorer.artifact, parts.normal, len(fitted.blob))
+        scorer, calibration = fitted.scorer, parts.normal.calibration
+        outliers = np.zeros(len(calibration), dtype=bool)
+        outliers[list(scorer.about.outlying)] = True
+        usual = NormalRecords(parts.normal.training, calibration[~outliers])
+        card = record_card(scorer.artifact, usual, len(fitted.blob))
+        normal = pd.concat([usual.training, usual.calibration, parts.held_out])
+        unsteady = unsteady_features(normal, self.source.monitor)
+        return replace(card, **describe_outliers(scorer, calibration[outliers], self.source), unsteady=unsteady)
 
     def _unseen_keys(self, rival: Rival[RecordScorer]) -> frozenset[Key]:
         """Return the keys of the newest normal records past those that the champion was made from."""

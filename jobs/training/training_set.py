@@ -10,11 +10,19 @@ import pandas as pd
 
 from detector.core.about import TrainingRange
 from detector.core.calibration import check_rate, conformal_rank
-from detector.records.fitting import MIN_TRAINING_RECORDS, NormalRecords, calibration_size, calibration_split
+from detector.records.copies import has_near_copies, is_copy
+from detector.records.fitting import (
+    MIN_TRAINING_RECORDS,
+    NormalRecords,
+    calibration_size,
+    calibration_split,
+    split_by_entity,
+)
 from detector.series.segments import entities_of
 from jobs.maintenance import Maintenance
 from jobs.reading.source import Source, keys_of
 from jobs.reading.tolerant import are_few
+from jobs.reading.typed_columns import time_order
 from jobs.store.feedback import Feedback, Span
 from schemas.config import MonitorConfig
 from schemas.errors import NotEnoughRecords, RecordsError
@@ -51,11 +59,13 @@ class Parts:
         normal: to train on and to calibrate with.
         held_out: the newest, to compare models on; none if too few can be spared, or there is no champion.
         seen_by_champion: how many of the held-out records the champion was made from.
+        copies: how many normal records were left out as copies of others.
     """
 
     normal: NormalRecords
     held_out: pd.DataFrame
     seen_by_champion: int = 0
+    copies: int = 0
 
 
 def read_training_set(source: Source, feedback: Feedback, at: datetime) -> TrainingSet:
@@ -111,6 +121,8 @@ def placed_records(normal: TrainingSet, monitor: MonitorConfig) -> TrainingSet:
 def split_records(normal: TrainingSet, monitor: MonitorConfig, unseen: frozenset[Key] | None) -> Parts:
     """Split normal records in order of time: to train on, to calibrate with, and the newest to compare models on.
 
+    If the same measurements are stored several times, one record of each is used.
+
     Args:
         normal: the records.
         monitor: of the records.
@@ -119,18 +131,18 @@ def split_records(normal: TrainingSet, monitor: MonitorConfig, unseen: frozenset
     Raises:
         RecordsError: If they are too few to train on, or for the false-positive rate.
     """
+    normal, copies = _without_copies(normal, monitor)
     records = normal.records
     if unseen is None:
-        return Parts(_split_normal(normal, monitor), records.iloc[:0])
-    if monitor.time is not None:
-        records = records.sort_values(monitor.time, kind="stable", na_position="first")
+        return Parts(_split_normal(normal, monitor), records.iloc[:0], copies=copies)
+    records = _by_time(records, monitor)
     size = held_out_size(len(records), _rate(monitor))
     held_out = records.iloc[len(records) - size :]
     is_unseen = np.array([key in unseen for key in keys_of(held_out, monitor.key)], dtype=bool)
     if is_unseen.sum() >= MIN_HELD_OUT:  # the others would flatter the champion
         held_out, is_unseen = held_out[is_unseen], is_unseen[is_unseen]
     rest = TrainingSet(records.iloc[: len(records) - size], normal.left_out)
-    return Parts(_split_normal(rest, monitor), held_out, int((~is_unseen).sum()))
+    return Parts(_split_normal(rest, monitor), held_out, int((~is_unseen).sum()), copies)
 
 
 def split_series(normal: TrainingSet, monitor: MonitorConfig, seen: TrainingRange | None, *, is_first: bool) -> Parts:
@@ -164,19 +176,25 @@ def held_out_size(n: int, rate: float | None) -> int:
     return size if can_spare and is_enough else 0
 
 
-def training_range(normal: TrainingSet, monitor: MonitorConfig) -> TrainingRange:
-    """Describe the records that a model is made from, records held out for its comparison included."""
+def training_range(normal: TrainingSet, monitor: MonitorConfig, copies: int = 0) -> TrainingRange:
+    """Describe the records that a model is made from, records held out for its comparison included.
+
+    Args:
+        normal: the records, with copies.
+        monitor: of the records.
+        copies: how many of them were left out as copies of others.
+    """
     records = normal.records
     first, last = keys_of(records.iloc[[0, -1]], monitor.key)
     times = records[monitor.time].dropna() if monitor.time else pd.Series(dtype="object")
     return TrainingRange(
-        records=len(records),
+        records=len(records) - copies,
         first_key=key_label(first),
         last_key=key_label(last),
         upto_key=dump_key(last),
         first_time=times.min().isoformat() if len(times) else None,
         last_time=times.max().isoformat() if len(times) else None,
-        left_out=dict(normal.left_out),
+        left_out={**normal.left_out, **({"a copy of another record": copies} if copies else {})},
     )
 
 
@@ -199,12 +217,31 @@ def _split_normal(normal: TrainingSet, monitor: MonitorConfig) -> NormalRecords:
         )
     if rate is not None:
         check_rate(rate, size)
-    if monitor.is_calibrated_by_time and monitor.time is not None:
-        records = records.sort_values(monitor.time, kind="stable", na_position="first")
+    if monitor.is_calibrated_by_time:
+        records = _by_time(records, monitor)
     training, calibration = calibration_split(
         len(records), size, monitor.model.seed, latest=monitor.is_calibrated_by_time
     )
+    if not monitor.is_calibrated_by_time and monitor.entity is not None:
+        entities = entities_of(records, monitor.entity)
+        if has_near_copies(records, monitor.features, entities):
+            training, calibration = split_by_entity(entities, rate, monitor.model.seed)
     return NormalRecords(records.iloc[training], records.iloc[calibration])
+
+
+def _without_copies(normal: TrainingSet, monitor: MonitorConfig) -> tuple[TrainingSet, int]:
+    """Return the first record of each measurement, and the number of its copies."""
+    order = time_order(normal.records, monitor)
+    is_kept = np.ones(len(order), dtype=bool)
+    is_kept[order] = ~is_copy(normal.records.iloc[order], monitor.features)
+    copies = int((~is_kept).sum())
+    left_out = {**normal.left_out, **({"a copy of another record": copies} if copies else {})}
+    return TrainingSet(normal.records[is_kept], left_out), copies
+
+
+def _by_time(records: pd.DataFrame, monitor: MonitorConfig) -> pd.DataFrame:
+    """Return records in order of time; as they are for a monitor without one."""
+    return records.iloc[time_order(records, monitor)]
 
 
 def _rate(monitor: MonitorConfig) -> float | None:
