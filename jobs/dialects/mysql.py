@@ -51,6 +51,7 @@ _MIGRATION_LOCK = "CONCAT('plumbline ', MD5(DATABASE()))"
 _MIGRATION_SECONDS = 600
 _INDEXED_CHARACTERS = 191  # of four bytes, so that two such columns fit into an index
 _MICROSECONDS = 1_000_000
+_PRODUCT = 8  # the precedence of SQLAlchemy for products
 _PACKET_OVERHEAD_BYTES = 65_536  # of the statement around a value
 _MAX_VALUE_BYTES = 16 * 2**20
 
@@ -271,7 +272,7 @@ class UtcTimes:
         width = step * _MICROSECONDS
         instant = _microseconds(time)
         start = instant - func.mod(func.mod(instant, width) + width, width)
-        return start.op("DIV")(_MICROSECONDS)
+        return start.op("DIV", precedence=_PRODUCT)(_MICROSECONDS)
 
     def moment(self, seconds: Any) -> ColumnElement[Any]:
         """Return a number of seconds since 1970 as a datetime."""
