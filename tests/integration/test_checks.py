@@ -1,5 +1,6 @@
 """Each problem of a monitor is reported with its solution."""
 
+import pandas as pd
 import pytest
 from sqlalchemy import text
 
@@ -53,7 +54,7 @@ def check(engine):
 
     def checker(
         ddl="id INTEGER PRIMARY KEY, flow DOUBLE PRECISION",
-        row="{i}, {i} * 37 % 60 + 0.5",
+        row="{i}, {flow}",
         rows=ROWS,
         index=None,
         **settings,
@@ -63,7 +64,9 @@ def check(engine):
             if index:
                 connection.execute(text(f'CREATE INDEX its_index ON "Readings" ({index})'))
             for i in range(1, rows + 1):
-                connection.exec_driver_sql(f'INSERT INTO "Readings" VALUES ({row.format(i=i)})')
+                values = row if isinstance(row, str) else next(row)
+                values = values.format(i=i, flow=i * 37 % 60 + 0.5, group=i % 5, number=i % 20)
+                connection.exec_driver_sql(f'INSERT INTO "Readings" VALUES ({values})')
         given = {"table": "Readings", "key": "id", "numeric": "flow", "false_positive_rate": 0.1} | settings
         monitor = MonitorConfig(**given)
         source = Source("pump", monitor, engine)
@@ -112,14 +115,14 @@ def test_texts_of_codes_are_no_finding(check):
 
 
 def test_a_uuid_as_key_is_a_warning(check):
-    findings = check("id UUID PRIMARY KEY, flow REAL", "'{i:08x}-0000-7000-8000-000000000000', {i} * 37 % 60 + 0.5")
+    findings = check("id UUID PRIMARY KEY, flow REAL", "'{i:08x}-0000-7000-8000-000000000000', {flow}")
     assert [(level, "version 7 grow; random ones do not" in message) for level, message in findings] == [
         ("warning", True)
     ]
 
 
 def test_a_text_key_is_a_warning(check):
-    findings = check("id VARCHAR(20) PRIMARY KEY, flow REAL", "'{i}', {i} * 37 % 60 + 0.5")
+    findings = check("id VARCHAR(20) PRIMARY KEY, flow REAL", "'{i}', {flow}")
     assert [(level, "new records sort after old" in message) for level, message in findings] == [("warning", True)]
 
 
@@ -137,9 +140,7 @@ def test_a_unique_index_makes_a_key_and_pages_it(check):
 
 
 def test_a_missing_index_comes_with_the_statement_that_makes_it(check, engine):
-    findings = check(
-        "id INTEGER PRIMARY KEY, line INTEGER NOT NULL, flow REAL", "{i}, 1, {i} * 37 % 60 + 0.5", key=["line", "id"]
-    )
+    findings = check("id INTEGER PRIMARY KEY, line INTEGER NOT NULL, flow REAL", "{i}, 1, {flow}", key=["line", "id"])
     (finding,) = findings
     assert finding[0] == "warning"
     statement = finding[1].partition("Create one: ")[2]
@@ -216,36 +217,34 @@ def test_times_of_a_series_in_more_than_one_form_have_no_order_in_sqlite(check, 
 DEVICES = "device INTEGER NOT NULL, at TIMESTAMP NOT NULL, flow DOUBLE PRECISION, PRIMARY KEY (device, at)"
 
 
-def readings(key, engine, check, **settings):
+def readings(key, check, **settings):
     """Check a table of readings, each of one of five devices, with the times of successive minutes."""
-    row = "{i} % 5, '2026-01-01 0' || {i} / 60 || ':' || substr(cast(100 + {i} % 60 AS text), 2)"
-    row += " || ':00', {i} * 37 % 60 + 0.5"
-    if engine.dialect.name == "postgresql":
-        row = row.replace("'2026", "('2026").replace("':00'", "':00')::timestamp")
+    moments = pd.date_range("2026-01-01", periods=101, freq="min")
+    rows = iter(f"{i % 5}, '{moments[i]}', {i * 37 % 60 + 0.5}" for i in range(1, 101))
     return [
-        text for _, text in check(DEVICES, row, rows=100, key=key, time="at", **settings) if "does not grow" in text
+        text for _, text in check(DEVICES, rows, rows=100, key=key, time="at", **settings) if "does not grow" in text
     ]
 
 
-def test_a_key_by_which_new_records_sort_below_older_ones_comes_with_one_that_grows(check, engine):
-    (message,) = readings(["device", "at"], engine, check)
+def test_a_key_by_which_new_records_sort_below_older_ones_comes_with_one_that_grows(check):
+    (message,) = readings(["device", "at"], check)
     assert "The key (device, at) does not grow: 16 of the newest 20 records by 'at' sort below older" in message
     assert 'Set key = ["at", "device"] under [monitors.pump].' in message
 
 
-def test_a_key_with_the_time_first_grows(check, engine):
-    assert readings(["at", "device"], engine, check) == []
+def test_a_key_with_the_time_first_grows(check):
+    assert readings(["at", "device"], check) == []
 
 
 def test_without_a_time_a_unique_number_shows_that_a_key_does_not_grow(check):
     ddl = "tenant INTEGER NOT NULL, id INTEGER NOT NULL, flow DOUBLE PRECISION, PRIMARY KEY (tenant, id)"
-    findings = check(ddl, "{i} % 5, {i}, {i} * 37 % 60 + 0.5", rows=100, key=["tenant", "id"])
+    findings = check(ddl, "{group}, {i}, {flow}", rows=100, key=["tenant", "id"])
     assert [level for level, text in findings if 'Set key = "id" under [monitors.pump].' in text] == ["warning"]
 
 
 def test_a_number_that_restarts_within_the_key_is_no_sign_that_it_does_not_grow(check):
     ddl = "year INTEGER NOT NULL, id INTEGER NOT NULL, flow DOUBLE PRECISION, PRIMARY KEY (year, id)"
-    findings = check(ddl, "2000 + {i} / 20, {i} % 20, {i} * 37 % 60 + 0.5", rows=100, key=["year", "id"])
+    findings = check(ddl, "2000 + {i} / 20, {number}, {flow}", rows=100, key=["year", "id"])
     assert [level for level, _ in findings] == ["ok"]
 
 
