@@ -6,7 +6,7 @@ from sqlalchemy import text
 from jobs.checks import check_monitor
 from jobs.databases import open_engine, writing
 from jobs.reading.source import Source, keys_of
-from jobs.starter.proposing import propose_monitor
+from jobs.starter.proposing import Choices, propose_monitor
 from schemas.config import MonitorConfig
 from schemas.keys import KeyRange
 
@@ -85,10 +85,11 @@ def found(engine, **settings):
 
 def test_no_type_disturbs_a_monitor_that_does_not_watch_it(engine):
     assert {level for level, _ in found(engine)} == {"ok"}
-    proposal = propose_monitor(engine, "odd_things", None)
-    assert proposal.time == "read_at"
-    assert {"state", "states"} <= set(proposal.features["categorical"])
-    assert set(proposal.left_out) | {name for names in proposal.features.values() for name in names} >= set(NAMES)
+    proposal = propose_monitor(engine, "odd_things", Choices())
+    features, left_out = proposal.columns.features, proposal.columns.left_out
+    assert proposal.times.time == "read_at"
+    assert left_out["state"].startswith("a category")
+    assert set(left_out) | {name for names in features.values() for name in names} >= set(NAMES)
 
 
 def test_every_type_may_be_a_category_by_its_text(engine):

@@ -12,7 +12,8 @@ BEYOND = 400_000_000_000_000_000  # microseconds: the year 14645
 
 def read(folder, values):
     pq.write_table(pa.table({"id": pa.array([7, 8, 9]), "x": values}), folder / "odd.parquet")
-    return [value for batch in open_records(folder / "odd.parquet").batches() for value in batch["x"].to_pylist()]
+    records = open_records(folder / "odd.parquet")
+    return [value for batch in records.batches(records.kinds) for value in batch["x"].to_pylist()]
 
 
 @pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.timestamp("us", "UTC"), pa.timestamp("ms")], ids=str)
