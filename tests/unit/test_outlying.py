@@ -1,10 +1,14 @@
 """Blatant outliers among the calibration records are found, and do not set the threshold."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from detector import VAEDetector
 from detector.core.outlying import is_outlying
+from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.scorer import RecordScorer
+from schemas.frames import Features
+from tests.samples import SMALL
 
 DRAWS = {
     "exponential": lambda rng, m: rng.exponential(size=m),
@@ -37,14 +41,15 @@ def test_few_or_equal_scores_have_no_outliers():
     assert not is_outlying(np.arange(15.0)).any()
 
 
-def test_outliers_set_the_threshold_only_if_they_are_trusted():
+@pytest.mark.parametrize("trusts_outliers", [False, True])
+def test_outliers_among_the_newest_records_set_the_threshold_only_if_they_are_trusted(trusts_outliers):
     rng = np.random.default_rng(0)
-    level = rng.normal(size=(600, 1))
-    records = np.hstack([level, 2 * level]) + 0.1 * rng.normal(size=(600, 2))
-    records[::60] += 1000 * rng.normal(size=(10, 2))
-    quick = {"members": 2, "hidden": 16, "steps": 60, "false_positive_rate": 0.01}
-    default, trusting = VAEDetector(**quick).fit(records), VAEDetector(trust_outliers=True, **quick).fit(records)
-    assert default.n_outliers_ > 0
-    assert trusting.n_outliers_ == 0
-    assert default.offset_ > trusting.offset_
-    assert VAEDetector.from_bytes(trusting.to_bytes()).trust_outliers
+    level = rng.normal(size=600)
+    records = pd.DataFrame({"flow": level, "pressure": 2 * level + 0.1 * rng.normal(size=600)})
+    records.loc[580:, "flow"] += 50
+    rule = DecisionRule(rate=0.01, trusts_outliers=trusts_outliers)
+    normal = NormalRecords(records[:450], records[450:])
+    artifact = fit_artifact(normal, Features(numeric=("flow", "pressure")), SMALL, rule=rule)
+    is_flagged = RecordScorer(artifact).score(records[570:])["is_anomaly"]
+    assert is_flagged.loc[580:].all() == (not trusts_outliers)
+    assert set(artifact.about.get("outlying", ())) >= set(range(130, 150) if not trusts_outliers else ())
