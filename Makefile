@@ -6,16 +6,19 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: help demo test lint types contracts check chaos bench lock clean
+.PHONY: help demo test test-all lint types contracts check chaos bench lock clean
 
 help:
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/.run ## install, then run the main job on two tables
 	$(BIN)/plumbline demo
 
 test: check ## install, then run every check and every test
-	$(BIN)/python -m pytest -n $${PYTEST_WORKERS:-2} --dist loadgroup
+	$(BIN)/python -m pytest -n $${PYTEST_WORKERS:-2} --dist loadgroup --durations=30
+
+test-all: check ## also the exhaustive tests, which take minutes each
+	$(BIN)/python -m pytest -n $${PYTEST_WORKERS:-2} --dist loadgroup --durations=30 -m ""
 
 check: lint types contracts ## lint, types and import contracts
 

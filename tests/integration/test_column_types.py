@@ -99,7 +99,9 @@ def test_every_type_may_be_a_category_by_its_text(engine):
     texts = records.iloc[0][NAMES].to_dict()
     assert (texts["tags"], texts["state"], texts["amount"], texts["doc"]) == ("{a,b}", "low", "12.5", '{"a": 1}')
     assert (texts["bits"], texts["wait"], texts["place"], texts["number"]) == ("101", "1 day 02:00:00", "(1,2)", "12")
-    stated = {message.split("'")[1] for level, message in found(engine, categorical=NAMES) if message.startswith("Column")}
+    stated = {
+        message.split("'")[1] for level, message in found(engine, categorical=NAMES) if message.startswith("Column")
+    }
     assert {"tags", "doc", "wait", "raw", "place", "pair"} <= stated
     assert not {"state", "code", "amount"} & stated
 
