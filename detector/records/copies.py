@@ -53,6 +53,8 @@ def is_copy(records: pd.DataFrame, features: Features) -> np.ndarray:
         kinds, spreads, steps = _kinds(records, features, values), _spreads(values), _steps(values)
         finite = np.nan_to_num(values, posinf=0.0, neginf=0.0)
         by_tolerance = [_Measurements(finite / _radii(tolerance * spreads, steps), kinds) for tolerance in TOLERANCES]
+        if by_tolerance[-1].close_share() < MIN_COPIED_SHARE:  # then a smaller tolerance finds no more
+            return np.zeros(len(records), dtype=bool)
         shares = [measurements.copied_share() for measurements in by_tolerance]
         if max(shares) > 0:
             best = next(place for place, share in enumerate(shares) if share >= MOST_OF_SHARE * max(shares))
@@ -97,9 +99,13 @@ class _Measurements:
     scaled: np.ndarray
     kinds: np.ndarray
 
+    def close_share(self) -> float:
+        """Return the share of the records that have another one within the tolerance."""
+        return float((self.tree.query_ball_point(self.queries, 1.0, p=np.inf, return_length=True) > 1).mean())
+
     def copied_share(self) -> float:
         """Return the share of the records that have copies; 0 if chance explains them, or they are few."""
-        queries = self.points[subsample_evenly(len(self.points), MAX_QUERIES)]
+        queries = self.queries
         inner, middle, outer = (
             self.tree.query_ball_point(queries, size, p=np.inf, return_length=True).astype(np.float64) for size in CUBES
         )
@@ -134,6 +140,11 @@ class _Measurements:
     def points(self) -> np.ndarray:
         """(n, d + 1): the records, with those of different kinds apart."""
         return np.column_stack([self.scaled, KIND_DISTANCE * self.kinds])
+
+    @property
+    def queries(self) -> np.ndarray:
+        """The records that cubes are counted around."""
+        return self.points[subsample_evenly(len(self.points), MAX_QUERIES)]
 
     @cached_property
     def tree(self) -> Any:
