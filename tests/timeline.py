@@ -33,6 +33,7 @@ def incident(number, first, last, **changes):
         "top_feature": "power",
         "causes": [cause],
         "is_muted": False,
+        "held_back": None,
         "merged_into": None,
         "opened_at": end,
         "updated_at": end,

@@ -179,7 +179,7 @@ def _by_chance(near: float, around: float) -> float:
     The ratio of the larger cubes gives the dimension of the records, at least one.
 
     >>> round(_by_chance(near=3 - 1, around=7 - 1), 2), round(_by_chance(near=3**2 - 1, around=7**2 - 1), 2)
-    (1.0, 1.35)
+    (1.0, 1.29)
     """
     if not near:
         return 0.0
