@@ -117,7 +117,7 @@ def test_other_roles_refuse_every_type_that_does_not_fit_by_name(engine, role):
         assert f"Column {name!r} is listed as {role}, but its type is" in errors[0]
 
 
-@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("name", sorted(NUMBERS))
 def test_decimals_of_every_kind_are_numbers(engine, name):
     for settings in ({"numeric": ["flow", name]}, {"label": name}):
         assert not [message for level, message in found(engine, **settings) if level == "error"]
