@@ -170,7 +170,7 @@ def _held_out_note(records: int) -> str:
 @click.option("--all", "everything", is_flag=True, help="Include the records that the model was made from.")
 @with_app
 def evaluate_command(app: "App", out: "Output", monitor: str, everything: bool) -> None:
-    """Compare scores with the label column. Records after the training records count, or held-out ones if there are none."""
+    """Compare scores with the label column. By default only records after the training count."""
     source, store = app.source(monitor), app.store
     from jobs.evaluation import evaluate_monitor
 
