@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--bits", "has_bits", is_flag=True, help="Check that a record gets the same bits in every batch.")
 @with_app
 def doctor_command(app: "App", out: "Output", monitor: str | None, has_bits: bool) -> None:
-    """Diagnose a monitor: why nothing is flagged, or everything, and what to change; nothing is written.
+    """Diagnose a monitor: why nothing is flagged, or everything. Each reason has what to change; nothing is written.
 
     The exit code is 1 if there is a problem.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group("entities")
 def entities_command() -> None:
-    """Entities of a monitor, such as machines, and whether they still send: list, retire, watch."""
+    """Entities of a monitor, such as machines: list, retire, watch."""
 
 
 @entities_command.command("list")

@@ -63,7 +63,7 @@ def encode_command(app: "App", out: "Output", monitor: str, limit: int, file: Pa
 @out_option
 @with_app
 def denoise_command(app: "App", out: "Output", monitor: str, limit: int, file: Path | None) -> None:
-    """Print the newest records as the model rebuilds them; missing values are imputed."""
+    """Print the newest records as the model rebuilds them. Missing values are imputed."""
     import pandas as pd
 
     records, keys = _newest(app, monitor, limit)

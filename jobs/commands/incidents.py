@@ -24,7 +24,7 @@ _SMALLEST_SHARE = 1e-6  # of the score; less is what rounding left
 
 @click.group("incidents")
 def incidents_command() -> None:
-    """Incidents, which group flagged records close in time: list, show, label."""
+    """Flagged records close in time: list, show, label."""
 
 
 @incidents_command.command("list")

@@ -27,7 +27,7 @@ _SUSPICIOUS_RATE_FACTOR = 10  # times the requested rate: if more is flagged, th
 @click.option("--challenger", is_flag=True, help="Store the model without making it the champion.")
 @with_app
 def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> None:
-    """Train a model on normal records, calibrate it, and make it the monitor's champion."""
+    """Train a model on normal records. It is calibrated and becomes the monitor's champion."""
     source, store = app.source(monitor), app.store
     app.choose_backend()
     from detector.core.progress import Epoch
@@ -62,7 +62,7 @@ def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> 
 @monitor_argument
 @with_app
 def score_command(app: "App", out: "Output", monitor: str) -> None:
-    """Score the new records of a monitor's table, and flag anomalies into the store."""
+    """Score the new records of a table. Anomalies are flagged into the store."""
     source, store = app.source(monitor), app.store
     from jobs.drift import assess_drift, drift_sentence
     from jobs.scoring.run import score_monitor
@@ -125,7 +125,7 @@ def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None
 @monitor_argument
 @with_app
 def forecast_command(app: "App", out: "Output", monitor: str) -> None:
-    """Forecast alarms: how many records of history would have been flagged; nothing is written."""
+    """Report how many records of history would have been flagged. Nothing is written."""
     source, store = app.source(monitor), app.store
     from jobs.evaluation import forecast_monitor
 
@@ -170,7 +170,7 @@ def _held_out_note(records: int) -> str:
 @click.option("--all", "everything", is_flag=True, help="Include the records that the model was made from.")
 @with_app
 def evaluate_command(app: "App", out: "Output", monitor: str, everything: bool) -> None:
-    """Compare scores with the label column, on records past the training records."""
+    """Compare scores with the label column. By default only records after the training count."""
     source, store = app.source(monitor), app.store
     from jobs.evaluation import evaluate_monitor
 

@@ -44,7 +44,7 @@ def plot_command(
     width: int,
     theme: str,
 ) -> None:
-    """Draw the records of a monitor, or of an incident, with the values that its model expects."""
+    """Draw the records of a monitor or an incident. The picture shows the values that the model expects."""
     from jobs.pictures import THEMES, Canvas, draw_view, format_of, save
     from jobs.reporting.selection import Selection
 
@@ -103,7 +103,7 @@ def _view(app: "App", target: str, incident: "StoredIncident | None", selection:
 )
 @with_app
 def report_command(app: "App", out: "Output", monitor: str, path: Path, incidents: int) -> None:
-    """Write a report of a monitor as one HTML page, which needs no network."""
+    """Write a report of a monitor as one HTML page. The page needs no network."""
     from jobs.pictures import write
     from jobs.reporting.page import render_report
     from jobs.reporting.report import read_report

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Count the rows, and delete nothing.")
 @with_app
 def prune_command(app: "App", out: "Output", monitor: str | None, dry_run: bool) -> None:
-    """Delete the rows that are older than `store.keep`, of MONITOR or of all monitors; `serve` does so every hour."""
+    """Delete the rows that are older than the limits of [store]. `serve` does so every hour."""
     from jobs.retention import preview_pruning, prune
 
     config = app.config

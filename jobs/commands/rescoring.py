@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--to", "until", type=Moment(), required=True, help="Record times before this one (UTC).")
 @with_app
 def rescore_command(app: "App", out: "Output", monitor: str, since: datetime, until: datetime) -> None:
-    """Rescore the batches of a time span with the champion; rows of older models stay, marked as superseded."""
+    """Rescore the batches of a time range with the champion. Rows of older models stay, marked as superseded."""
     source, store = app.source(monitor), app.store
     from jobs.scoring.rescoring import Window, rescore_monitor
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--claimant", default="", hidden=True, help="The beginning of the tokens of this process's claims.")
 @with_app
 def retrain_command(app: "App", out: "Output", monitor: str | None, work: bool, reason: str, claimant: str) -> None:
-    """Queue a retrain request for MONITOR, which `serve` processes; or process every pending request, with --work."""
+    """Queue a retrain request, or process those that wait. `serve` processes them too."""
     if work and monitor is not None:
         raise UsageError(
             "Name a monitor to queue a retrain request for it, or process the pending requests with --work."

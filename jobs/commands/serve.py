@@ -10,7 +10,7 @@ from jobs.commands.options import config_option
 @click.command("serve")
 @config_option
 def serve_command(config_path: Path) -> None:
-    """Run all monitors on their schedules and serve the HTTP API, until SIGTERM or Ctrl-C."""
+    """Run the monitors by schedule, send alerts and serve HTTP. It ends with SIGTERM or Ctrl-C."""
     from jobs.app import App
     from jobs.logs import configure_logs
     from jobs.serving.service import Service

@@ -157,7 +157,7 @@ def import_command(
     into: str | None,
     if_exists: Literal["fail", "append", "replace"],
 ) -> None:
-    """Import a CSV or Parquet FILE into a table, completely or not at all."""
+    """Import a CSV or Parquet FILE into a table. All of it is imported, or nothing."""
     from pydantic import SecretStr
 
     from jobs.importing.importing import import_file

@@ -25,7 +25,7 @@ _LAST_DAY_TITLE = "Last day, and open items"
 @click.command("status")
 @with_app
 def status_command(app: "App", out: "Output") -> None:
-    """Show champion, progress, last day and open items of each monitor."""
+    """Show champion, progress and open items of each monitor."""
     at, monitors = app.clock(), app.config.monitors
     overviews = [app.store.overviews.get(name, at) for name in monitors]
     unconfigured = [name for name in app.store.monitors.names() if name not in monitors]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def top_command(
     app: "App", out: "Output", monitor: str, limit: int, since: datetime | None, until: datetime | None
 ) -> None:
-    """List the most anomalous records, whether flagged or not; nothing is written.
+    """List the most anomalous records, whether flagged or not. Nothing is written.
 
     Records are ranked by score against threshold: those above 1 are flagged.
     """
