@@ -43,7 +43,7 @@ def _verdict(news: IncidentNews) -> str:
         "escalated": "has become severe",
         "worse": "has become worse",
         "new_cause": f"now also {', '.join(map(one_line, news.new_causes[:_MAX_CAUSES]))}",
-        "ended": f"normal again after {lasted}",
+        "ended": f"normal again after {lasted}" if summary.records > 1 else "normal again",
         "reminder": f"still anomalous after {lasted}",
     }
     return verdicts[news.reason]

@@ -268,8 +268,20 @@ class MonitorConfig(Section):
                 self.flag == "fdr" and self.threshold == "f_beta"
             ),
         }
-        problems = [text for text, is_wrong in checks.items() if is_wrong]
+        problems = [text for text, is_wrong in checks.items() if is_wrong] + self._alert_problems()
         return problems if self.series is None else [*problems, *self._series_problems()]
+
+    def _alert_problems(self) -> list[str]:
+        rules: dict[str, Mapping[str, Any]] = {
+            "direction": self.alert.direction,
+            "ignore_below": self.alert.ignore_below,
+        }
+        unknown = {rule: sorted({*features} - {*self.numeric}) for rule, features in rules.items()}
+        return [
+            f"alert.{rule} is about numeric features, and {names[0]!r} is none; they are: {', '.join(self.numeric)}"
+            for rule, names in unknown.items()
+            if names
+        ]
 
     def _series_problems(self) -> list[str]:
         unfit = [name for name in self.features.names if name not in {*self.numeric, *self.boolean}]
@@ -303,10 +315,15 @@ class Config(Section):
     def _check_channels(self) -> "Config":
         configured = set(self.alerts.channels)
         for name, monitor in self.monitors.items():
-            routed = {channel for route in monitor.alert.routes for channel in route.channels}
-            if unknown := sorted({*(monitor.alert.channels or ()), *routed} - configured):
+            own = configured if monitor.alert.channels is None else {*monitor.alert.channels}
+            if unknown := sorted(own - configured):
                 listed = ", ".join(sorted(configured)) or "none"
                 msg = f"monitor {name!r} alerts the channel {unknown[0]!r}; the channels of [alerts] are: {listed}"
+                raise ValueError(msg)
+            routed = {channel for route in monitor.alert.routes for channel in route.channels}
+            if unknown := sorted(routed - own):
+                listed = ", ".join(sorted(own)) or "none"
+                msg = f"monitor {name!r} routes incidents to the channel {unknown[0]!r}; its channels are: {listed}"
                 raise ValueError(msg)
         return self
 

@@ -43,7 +43,7 @@ def _state(item: "Entity", monitor: "MonitorConfig") -> str:
 
 
 @entities_command.command("retire")
-@monitor_argument
+@click.argument("monitor", metavar="MONITOR")
 @click.argument("entity", metavar="ENTITY")
 @with_app
 def retire_command(app: "App", out: "Output", monitor: str, entity: str) -> None:
@@ -57,7 +57,7 @@ def retire_command(app: "App", out: "Output", monitor: str, entity: str) -> None
 
 
 @entities_command.command("watch")
-@monitor_argument
+@click.argument("monitor", metavar="MONITOR")
 @click.argument("entity", metavar="ENTITY")
 @with_app
 def watch_command(app: "App", out: "Output", monitor: str, entity: str) -> None:

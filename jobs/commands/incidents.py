@@ -100,6 +100,7 @@ def _describe(out: "Output", row: "StoredIncident") -> None:
             "peak anomaly score": row.peak_score,
             "severity (0-100)": row.peak_severity,
             "in maintenance": row.is_muted,
+            "alerts held back by": row.held_back,
             "merged into": None if row.merged_into is None else str(row.merged_into),
             "opened": row.opened_at,
             "updated": row.updated_at,

@@ -33,8 +33,8 @@ def outdated_alerts(case: Case) -> Iterator[Problem]:
     newest, delay = case.monitor.alert.newest, case.monitor.settle + (interval or timedelta(0))
     if case.monitor.channels and newest < delay:
         yield Problem(
-            f"Incidents older than alert.newest ({duration(newest.total_seconds())}) are not reported, and records are "
-            f"scored up to {duration(delay.total_seconds())} after their time (settle and score_every).",
+            f"Incidents older than alert.newest ({duration(newest.total_seconds())}) are summed up in one message, and "
+            f"records are scored up to {duration(delay.total_seconds())} after their time (settle and score_every).",
             f"Raise newest under [monitors.{case.name}.alert].",
         )
 

@@ -248,6 +248,7 @@ class MySQL(Dialect):
             StoreError: If the server is too old, or another process migrates for too long.
         """
         _refuse_old_server(connection)
+        _refuse_unlogged_triggers(connection)
         lock = text(f"SELECT GET_LOCK({_MIGRATION_LOCK}, {_MIGRATION_SECONDS})")
         if connection.scalar(lock) != 1:
             raise StoreError(
@@ -298,6 +299,19 @@ def _refuse_old_server(connection: Connection) -> None:
     if version < oldest:
         shown, needed = (".".join(map(str, parts[:3])) for parts in (version, oldest))
         raise StoreError(f"The server is {title} {shown}, and a store needs {needed}. Upgrade it, or name another.")
+
+
+def _refuse_unlogged_triggers(connection: Connection) -> None:
+    """Raise an error if the server keeps a binary log and would refuse our trigger, before anything is changed."""
+    variables = connection.execute(text("SELECT @@log_bin, @@log_bin_trust_function_creators")).one()
+    if not variables[0] or variables[1]:
+        return
+    grants = " ".join(connection.scalars(text("SHOW GRANTS")))
+    if "SUPER" not in grants and "ALL PRIVILEGES ON *.*" not in grants:
+        raise StoreError(
+            "The server keeps a binary log and refuses triggers of users without the right SUPER. Have an "
+            "administrator run: SET GLOBAL log_bin_trust_function_creators = 1"
+        )
 
 
 def _epoch() -> ColumnElement[Any]:

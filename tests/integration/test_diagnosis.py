@@ -193,7 +193,7 @@ def test_an_alert_limit_that_no_score_reaches(ward):
 def test_alerts_that_are_too_old_and_maintenance_without_end(ward):
     window = {"cron": "0 * * * *", "duration": "1h"}
     case = ward.case(alert={"channels": ["ops"], "newest": "1h"}, settle="2h", maintenance=[window])
-    assert "alert.newest (60 min) are not reported" in found(alerts.outdated_alerts, case)[0][0]
+    assert "alert.newest (60 min) are summed up in one message" in found(alerts.outdated_alerts, case)[0][0]
     assert "cover the whole week" in found(alerts.permanent_maintenance, case)[0][0]
 
 

@@ -1,10 +1,15 @@
 """Rules leave flagged records out of alerts, and quiet hours make alerts wait."""
 
+import re
+import tomllib
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from jobs.alert_filter import QuietHours, held_back_by
+from schemas.config import parse_config
+from schemas.errors import ConfigError
 from schemas.frames import Cause, Explanation
 from schemas.service import MonitorAlerts
 
@@ -52,3 +57,24 @@ def test_quiet_hours_are_local_times(text, at, end):
     hours = QuietHours.of(text, "Europe/Berlin")
     expected = None if end is None else datetime.fromisoformat(end).replace(tzinfo=UTC)
     assert hours.end_after(datetime.fromisoformat(at).replace(tzinfo=UTC)) == expected
+
+
+@pytest.mark.parametrize(
+    ("alert", "problem"),
+    [
+        ('direction = { presure = "up" }', "alert.direction is about numeric features, and 'presure' is none"),
+        ("ignore_below = { mode = 0.5 }", "alert.ignore_below is about numeric features, and 'mode' is none"),
+        (
+            'channels = ["ops"]\nroutes = [{ severity = 80, channels = ["pager"] }]',
+            "routes incidents to the channel 'pager'; its channels are: ops",
+        ),
+    ],
+)
+def test_a_rule_about_what_is_not_there_is_refused(alert, problem):
+    text = (
+        '[alerts.channels]\nops = "json://localhost"\npager = "json://localhost"\n'
+        '[monitors.pump]\ntable = "t"\nkey = "id"\nnumeric = ["pressure"]\ncategorical = ["mode"]\n'
+        f"[monitors.pump.alert]\n{alert}\n"
+    )
+    with pytest.raises(ConfigError, match=re.escape(problem)):
+        parse_config(tomllib.loads(text), Path("config.toml"))
