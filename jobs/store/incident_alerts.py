@@ -11,8 +11,6 @@ from jobs.store.alerts import AlertTexts, IncidentNews, insert_alert
 from jobs.store.incident_summary import IncidentSummary
 from schemas.tables import alerts, incidents
 
-_NOT_REPORTED = {"maintenance", "rules", "age"}  # reasons for which the end of an incident is not reported either
-
 
 @dataclass(frozen=True)
 class IncidentAlerts:
@@ -48,11 +46,11 @@ class IncidentAlerts:
             if reason is not None:
                 self._add(change.incident_id, summary, reason, channel, sent)
 
-    def add_end(self, incident_id: int, summary: IncidentSummary) -> None:
-        """Alert that an incident has ended, to the channels that heard of it."""
-        if "end" in self.rule.on and self.rule.held_back(summary, self.at) not in _NOT_REPORTED:
+    def add_end(self, incident_id: int, summary: IncidentSummary, over_since: datetime) -> None:
+        """Alert that an incident has ended, to the channels that heard of it before it was over."""
+        if "end" in self.rule.on:
             for channel, sent in self._sent(incident_id, self.rule.channels).items():
-                if sent:
+                if sent and sent[-1].created_at < over_since:
                     self._add(incident_id, summary, "ended", channel, sent)
 
     def add_reminder(self, incident_id: int, summary: IncidentSummary) -> None:

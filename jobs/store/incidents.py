@@ -147,8 +147,8 @@ class Incidents:
             ended, still_open = _split_by_end(connection, is_open, at - rule.gap)
             for ids in chunks([incident_id for incident_id, _ in ended]):
                 connection.execute(update(incidents).where(c.id.in_(ids)).values(state="ended"))
-            for incident in ended:
-                incident_alerts.add_end(*incident)
+            for incident_id, summary in ended:
+                incident_alerts.add_end(incident_id, summary, over_since=summary.end_time + rule.gap)
             for incident in still_open:
                 incident_alerts.add_reminder(*incident)
         return len(ended)

@@ -6,8 +6,11 @@ from tests.chaos.databases import postgres_server
 from tests.chaos.rounds import Plan, play
 from tests.chaos.site import train
 
-# Two rounds on each database, so that the workers of pytest-xdist can share them.
-PLANS = [Plan(database, kills=10, seed=seed) for database in ("sqlite", "postgresql") for seed in (1, 2)]
+PLANS = [
+    *(Plan(database, kills=10, seed=1) for database in ("sqlite", "postgresql")),
+    # Further rounds take minutes each; `make chaos` runs many.
+    *(pytest.param(Plan(database, kills=10, seed=2), marks=pytest.mark.slow) for database in ("sqlite", "postgresql")),
+]
 
 
 @pytest.fixture(scope="module")

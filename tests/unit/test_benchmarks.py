@@ -137,6 +137,7 @@ def test_a_control_measures_distance_and_adds_the_surprise_of_a_value_never_seen
     assert unseen >= np.sqrt(2 * np.log(62))  # ln(n + 2) nats as a distance, n = 60
 
 
+@pytest.mark.slow  # runs a whole benchmark, which users run by hand
 def test_our_detector_gives_every_score_from_one_fit():
     table = labelled()
     part = split(table, seed=0)
@@ -226,6 +227,7 @@ def run_benchmark(folder, out, *extra):
     return subprocess.run([*command, *extra], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow  # runs a whole benchmark, which users run by hand
 def test_an_interrupted_run_continues(tmp_path):
     out = tmp_path / "results.csv"
     for name, seed in (("a", 0), ("b", 1)):
@@ -239,6 +241,7 @@ def test_an_interrupted_run_continues(tmp_path):
     assert len(read_results(out)) == 4
 
 
+@pytest.mark.slow  # runs a whole benchmark, which users run by hand
 def test_a_table_that_fails_is_named_and_the_others_are_measured(tmp_path):
     write_npz(tmp_path / "good.npz")
     (tmp_path / "broken.npz").write_bytes(b"no archive")

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from detector import VAEDetector
 from detector.core.blob import digest
@@ -23,6 +23,14 @@ from tests.samples import make_records
 
 TINY = {"members": 1, "hidden": 4, "steps": 3, "batch_size": 8, "neighbours": 3}
 QUICK = {"members": 2, "hidden": 8, "steps": 50}
+ALWAYS_CHECKED = {
+    "check_estimators_pickle",
+    "check_fit_idempotent",
+    "check_n_features_in",
+    "check_no_attributes_set_in_init",
+    "check_outliers_fit_predict",
+    "check_parameters_default_constructible",
+}
 
 SCORE_IN_ANOTHER_PROCESS = """
 import sys
@@ -54,7 +62,14 @@ def mixed():
     return VAEDetector(**QUICK).fit(make_records(500))
 
 
-@parametrize_with_checks([VAEDetector(**TINY)])
+def scikit_learn_checks():
+    """Yield the checks of scikit-learn; those that train again for one more kind of input are slow."""
+    for estimator, check in estimator_checks_generator(VAEDetector(**TINY)):
+        name = check.func.__name__
+        yield pytest.param(estimator, check, id=name, marks=() if name in ALWAYS_CHECKED else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("estimator", "check"), [*scikit_learn_checks()])
 @pytest.mark.filterwarnings("ignore:Can't check dok sparse matrix")
 def test_every_check_of_scikit_learn_passes(estimator, check):
     check(estimator)

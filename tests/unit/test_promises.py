@@ -77,6 +77,7 @@ def test_anomalies_in_training_have_the_requested_share_and_are_never_measured()
     assert parts[0.1].is_anomaly.sum() == 150
 
 
+@pytest.mark.slow  # runs a whole benchmark, which users run by hand
 def test_anomalies_in_training_cost_precision_and_the_summary_reports_the_loss(tmp_path, capsys, monkeypatch):
     write_npz(tmp_path / "pumps.npz")
     write_npz(tmp_path / "few.npz", anomalies=30)

@@ -366,6 +366,7 @@ def run_benchmark(folder, out, *extra):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow  # runs a whole benchmark, which users run by hand
 def test_an_interrupted_run_continues(tmp_path):
     out = tmp_path / "results.csv"
     write_set(tmp_path / "data" / "plant")
@@ -378,6 +379,7 @@ def test_an_interrupted_run_continues(tmp_path):
     assert len(read_results(out)) == 2
 
 
+@pytest.mark.slow  # runs a whole benchmark, which users run by hand
 def test_a_task_that_fails_is_named_and_the_others_are_measured(tmp_path):
     for name in ("plant", "short"):
         write_set(tmp_path / "data" / name)
