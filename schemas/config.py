@@ -4,7 +4,6 @@ A value is parsed once, here. Texts such as database addresses may refer to envi
 addresses are secrets, so that no log, error or ``--json`` document shows them.
 """
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validat
 
 from schemas.errors import ConfigError, NoSuchMonitor
 from schemas.frames import Features
+from schemas.nearest import nearest_name
 from schemas.section import MONITOR_NAME, Columns, Duration, Schedule, Section, SilentAfter, TimeZone
 from schemas.series import SeriesConfig
 from schemas.service import (
@@ -370,8 +370,8 @@ def _sentence(error: Any) -> str:
     place = ".".join(str(part) for part in error["loc"] if part != "[key]") or "the file"
     if error["type"] != "extra_forbidden":
         return f"{place}: {error['msg'].removeprefix('Value error, ')}"
-    nearest = difflib.get_close_matches(str(error["loc"][-1]), _known_keys(error["loc"][:-1]), n=1, cutoff=0)
-    return f"{place} is not a known key; the nearest is {nearest[0]!r}"
+    nearest = nearest_name(str(error["loc"][-1]), _known_keys(error["loc"][:-1]), min_similarity=0)
+    return f"{place} is not a known key; the nearest is {nearest!r}"
 
 
 def _known_keys(place: tuple[str | int, ...]) -> list[str]:
