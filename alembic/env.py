@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 
 from jobs.databases import open_engine, writing
 from jobs.dialects import dialect_of
-from schemas.tables import VERSION_TABLE, has_partial_indexes, metadata
+from schemas.column_types import has_partial_indexes
+from schemas.tables import VERSION_TABLE, metadata
 from schemas.views import create_views, drop_views
 
 

@@ -1,35 +1,25 @@
 """The store's tables. Alembic reads this metadata, and only `jobs.store` queries the tables."""
 
-from datetime import UTC, datetime
-from typing import Any
-
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    ColumnElement,
-    DateTime,
     Double,
     ForeignKey,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     and_,
     false,
     func,
 )
-from sqlalchemy.dialects import mysql, postgresql
-from sqlalchemy.engine import Dialect
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.types import TypeEngine
+
+from schemas.column_types import BigId, Blob, Json, UtcDateTime, index_of_some
 
 metadata = MetaData(
     naming_convention={
@@ -41,44 +31,6 @@ metadata = MetaData(
     }
 )
 
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A time that is aware in Python, and stored as UTC in databases without time zones."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Return a type with microseconds; MySQL's own default has seconds."""
-        is_cut = dialect.name in {"mysql", "mariadb"}
-        return dialect.type_descriptor(mysql.DATETIME(fsp=6) if is_cut else DateTime(timezone=True))
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return the time in UTC, and refuse naive times."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            msg = f"{value!r} has no time zone; the store keeps aware times only"
-            raise ValueError(msg)
-        utc = value.astimezone(UTC)
-        return utc if dialect.name == "postgresql" else utc.replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Return the time with its time zone."""
-        if value is None:
-            return None
-        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
-
-
-@compiles(Text, "mysql")
-@compiles(Text, "mariadb")
-def _long_text(_element: Text, _compiler: object, **_: object) -> str:
-    return "MEDIUMTEXT"  # TEXT ends at 64 KiB there
-
-
-Json = JSON().with_variant(postgresql.JSONB(), "postgresql")
-Blob = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
-BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only in INTEGER columns
 
 REVISION = "0009"  # of this schema; the store checks it without loading Alembic
 VERSION_TABLE = "plumbline_version"  # not Alembic's own name: the database may use Alembic itself
@@ -113,18 +65,7 @@ artifact_parts = Table(
 )
 
 
-def has_partial_indexes(*_: object, dialect: Dialect, **__: object) -> bool:
-    """Return whether an index may cover only some rows of a table."""
-    return dialect.name in {"sqlite", "postgresql"}
-
-
-def _index_of_some(name: str, rows: ColumnElement[bool], *columns: Column[Any], unique: bool = False) -> None:
-    """Add an index of the rows that a condition selects, in databases that have such indexes."""
-    index = Index(name, *columns, unique=unique, sqlite_where=rows, postgresql_where=rows)
-    index.ddl_if(callable_=has_partial_indexes)
-
-
-_index_of_some("uq_models_champion", models.c.state == "champion", models.c.monitor, unique=True)
+index_of_some("uq_models_champion", models.c.state == "champion", models.c.monitor, unique=True)
 
 # The ledger. A batch is a key range; after_key is '' at the start of a table.
 batches = Table(
@@ -205,9 +146,9 @@ anomalies = Table(
     Index("ix_anomalies_incident_id", "incident_id"),
 )
 
-_index_of_some("ix_anomalies_labelled", anomalies.c.label != "open", anomalies.c.monitor, anomalies.c.label)
+index_of_some("ix_anomalies_labelled", anomalies.c.label != "open", anomalies.c.monitor, anomalies.c.label)
 _was_labelled = anomalies.c.labelled_at.is_not(None)
-_index_of_some("ix_anomalies_labelled_at", _was_labelled, anomalies.c.monitor, anomalies.c.labelled_at)
+index_of_some("ix_anomalies_labelled_at", _was_labelled, anomalies.c.monitor, anomalies.c.labelled_at)
 
 # Every score, kept only if a monitor has store_scores = "all".
 scores = Table(
@@ -324,7 +265,7 @@ events = Table(
 )
 
 _is_ongoing = and_(events.c.since.is_not(None), events.c.until.is_(None))
-_index_of_some("ix_events_ongoing", _is_ongoing, events.c.monitor, events.c.kind)
+index_of_some("ix_events_ongoing", _is_ongoing, events.c.monitor, events.c.kind)
 
 # Number of deleted events, so that the counters of metrics never decrease; the monitor is '' for the service itself.
 pruned_events = Table(
