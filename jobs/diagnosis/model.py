@@ -60,8 +60,8 @@ def silent_entities(case: Case) -> Iterator[Problem]:
     silent = [name for name, threshold in case.thresholds(case.scorer).items() if isinf(threshold)]
     if silent:
         yield Problem(
-            f"Nothing of {first_names(silent, _MAX_NAMES)} can be flagged: their calibration records are too few for the "
-            "rate.",
+            f"Nothing of {first_names(silent, _MAX_NAMES)} can be flagged: their calibration records are too few "
+            "for the rate.",
             'Train on more of their records, set a larger false_positive_rate, or set models = "shared".',
         )
     unknown = case.scorer.unknown_entities(case.entities)
