@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from schemas.errors import ConfigError, NoSuchMonitor
 from schemas.frames import Features
 from schemas.nearest import nearest_name
-from schemas.section import MONITOR_NAME, Columns, Duration, Schedule, Section, SilentAfter, TimeZone
+from schemas.section import MONITOR_NAME, Columns, Duration, Schedule, Section, SilentAfter, TimeZone, known_keys
 from schemas.series import SeriesConfig
 from schemas.service import (
     AlertsConfig,
@@ -370,24 +370,8 @@ def _sentence(error: Any) -> str:
     place = ".".join(str(part) for part in error["loc"] if part != "[key]") or "the file"
     if error["type"] != "extra_forbidden":
         return f"{place}: {error['msg'].removeprefix('Value error, ')}"
-    nearest = nearest_name(str(error["loc"][-1]), _known_keys(error["loc"][:-1]), min_similarity=0)
+    nearest = nearest_name(str(error["loc"][-1]), known_keys(Config, error["loc"][:-1]), min_similarity=0)
     return f"{place} is not a known key; the nearest is {nearest!r}"
-
-
-def _known_keys(place: tuple[str | int, ...]) -> list[str]:
-    """Return the keys of the section at a place such as ("monitors", "pump", "model")."""
-    section: type[BaseModel] = Config
-    for part in place:
-        if part in section.model_fields:
-            section = _section_of(section.model_fields[str(part)].annotation) or section
-    return list(section.model_fields)
-
-
-def _section_of(annotation: Any) -> type[BaseModel] | None:
-    """Return the section inside an annotation such as dict[str, MonitorConfig]."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_section_of, get_args(annotation))), None)
 
 
 def _anchored(config: Config, folder: Path) -> Config:
