@@ -4,6 +4,8 @@ To generate a new migration in the repository:
 ``PYTHONPATH=. alembic -x url=sqlite:///plumbline.db revision --autogenerate -m "..."``.
 """
 
+from typing import Any
+
 from alembic import context
 from alembic.util import CommandError
 from pydantic import SecretStr
@@ -11,7 +13,8 @@ from sqlalchemy import Connection
 
 from jobs.databases import open_engine, writing
 from jobs.dialects import dialect_of
-from schemas.tables import VERSION_TABLE, has_partial_indexes, metadata
+from schemas.column_types import has_partial_indexes
+from schemas.tables import VERSION_TABLE, metadata
 from schemas.views import create_views, drop_views
 
 
@@ -20,9 +23,9 @@ def is_ours(name: str | None, kind: str, _parents: object) -> bool:
     return kind != "table" or name in metadata.tables
 
 
-def exists_here(item: object, name: str | None, kind: str, _is_reflected: bool, _other: object) -> bool:  # noqa: FBT001
-    """Return whether the database has an item of `schemas.tables`: the index of champions covers only some rows."""
-    is_partial = kind == "index" and name == "uq_models_champion"
+def exists_here(item: Any, _name: str | None, kind: str, _is_reflected: bool, _other: object) -> bool:  # noqa: FBT001
+    """Return whether the database can have an item of `schemas.tables`: not all have indexes of some rows."""
+    is_partial = kind == "index" and item.dialect_options["postgresql"]["where"] is not None
     return not is_partial or has_partial_indexes(item, dialect=context.get_bind().dialect)
 
 

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from jobs.store.alert_rule import MAIN_CAUSE_SHARE
 from schemas.frames import Cause, Explanation
 from schemas.service import MonitorAlerts
-
-_MAIN_CAUSE_SHARE = 0.5  # of the largest share
 
 
 def held_back_by(alert: MonitorAlerts, explanation: Explanation) -> str | None:
@@ -18,7 +17,7 @@ def held_back_by(alert: MonitorAlerts, explanation: Explanation) -> str | None:
     if not explanation.causes:
         return None
     largest = explanation.causes[0].share
-    rules = [_rule_against(alert, cause) for cause in explanation.causes if cause.share >= _MAIN_CAUSE_SHARE * largest]
+    rules = [_rule_against(alert, cause) for cause in explanation.causes if cause.share >= MAIN_CAUSE_SHARE * largest]
     return rules[0] if all(rules) else None
 
 

@@ -18,7 +18,7 @@ from jobs.champions import load_scorer
 from jobs.reading.context import in_context
 from jobs.reading.source import Source, keys_of
 from jobs.realised_rate import rate_sentence
-from jobs.scoring.batch_results import main_causes
+from jobs.scoring.batch_results import count_top_features
 from jobs.scoring.learned_features import learned_features
 from jobs.scoring.thresholds import new_trackers
 from jobs.store import Store
@@ -275,7 +275,7 @@ def _add_causes(causes: "Counter[str]", bound: BoundScorer, page: pd.DataFrame, 
     explained = flagged[subsample_evenly(len(flagged), MAX_EXPLAINED_RECORDS)]
     if len(explained):
         explanations = bound.explain(page.iloc[explained], scored[ANOMALY_SCORE].to_numpy()[explained], 1)
-        for name, count in main_causes(explanations).items():
+        for name, count in count_top_features(explanations).items():
             causes[name] += count * len(flagged) / len(explained)  # type: ignore[assignment]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, distinct, func, select
 
-from jobs.dialects.base import TIMES
+from jobs.dialects.families import TIMES
 from jobs.reading.table import WatchedTable
 from schemas.config import MonitorConfig
 

@@ -18,11 +18,10 @@ from jobs.scoring.thresholds import new_trackers
 from jobs.store import Champion, Store
 from schemas.config import MonitorConfig
 from schemas.errors import RecordsError, UsageError
-from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, THRESHOLD, threshold_ratio
+from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SMALLEST_DIVISOR, THRESHOLD, threshold_ratio
 from schemas.keys import load_label
 
 _RESCORED_FACTOR = 5  # stored scores to score again for each record shown, as thresholds differ between entities
-_SMALLEST_DIVISOR = 1e-200  # a quotient by a smaller threshold may leave the range of a double
 
 
 @dataclass(frozen=True)
@@ -235,7 +234,7 @@ def _excess(scored: pd.DataFrame, thresholds: np.ndarray) -> np.ndarray:
     ranks its records after all others.
     """
     scores = scored[ANOMALY_SCORE].to_numpy(dtype=np.float64)
-    is_positive = thresholds > _SMALLEST_DIVISOR
+    is_positive = thresholds > SMALLEST_DIVISOR
     excess = 1 + scores - thresholds
     excess[is_positive] = scores[is_positive] / thresholds[is_positive]
     return np.where(np.isinf(thresholds), -scored[P_VALUE].to_numpy(), excess)

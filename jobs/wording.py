@@ -13,6 +13,7 @@ __all__ = [
     "counted_noun",
     "duration",
     "expected_cell",
+    "first_names",
     "number",
     "percent",
     "share_of",
@@ -114,6 +115,16 @@ def share_of(shown_items: int, total: int, noun: str, plural: str | None = None)
     """
     counted = counted_noun(total, noun, plural)
     return counted if shown_items == total else f"{shown_items:,} of {counted}"
+
+
+def first_names(names: Sequence[str], limit: int) -> str:
+    """Format the first of several names.
+
+    >>> first_names(["a", "b"], 2), first_names(["a", "b", "c"], 1)
+    ("'a', 'b'", "'a' and 2 more")
+    """
+    shown_names = ", ".join(map(repr, names[:limit]))
+    return shown_names if len(names) <= limit else f"{shown_names} and {len(names) - limit:,} more"
 
 
 def utc(time: datetime) -> str:

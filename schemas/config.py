@@ -4,20 +4,20 @@ A value is parsed once, here. Texts such as database addresses may refer to envi
 addresses are secrets, so that no log, error or ``--json`` document shows them.
 """
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from schemas.errors import ConfigError, NoSuchMonitor
 from schemas.frames import Features
-from schemas.section import MONITOR_NAME, Columns, Duration, Schedule, Section, SilentAfter, TimeZone
+from schemas.nearest import nearest_name
+from schemas.section import MONITOR_NAME, Columns, Duration, Schedule, Section, SilentAfter, TimeZone, known_keys
 from schemas.series import SeriesConfig
 from schemas.service import (
     AlertsConfig,
@@ -387,24 +387,8 @@ def _sentence(error: Any) -> str:
     place = ".".join(str(part) for part in error["loc"] if part != "[key]") or "the file"
     if error["type"] != "extra_forbidden":
         return f"{place}: {error['msg'].removeprefix('Value error, ')}"
-    nearest = difflib.get_close_matches(str(error["loc"][-1]), _known_keys(error["loc"][:-1]), n=1, cutoff=0)
-    return f"{place} is not a known key; the nearest is {nearest[0]!r}"
-
-
-def _known_keys(place: tuple[str | int, ...]) -> list[str]:
-    """Return the keys of the section at a place such as ("monitors", "pump", "model")."""
-    section: type[BaseModel] = Config
-    for part in place:
-        if part in section.model_fields:
-            section = _section_of(section.model_fields[str(part)].annotation) or section
-    return list(section.model_fields)
-
-
-def _section_of(annotation: Any) -> type[BaseModel] | None:
-    """Return the section inside an annotation such as dict[str, MonitorConfig]."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_section_of, get_args(annotation))), None)
+    nearest = nearest_name(str(error["loc"][-1]), known_keys(Config, error["loc"][:-1]), min_similarity=0)
+    return f"{place} is not a known key; the nearest is {nearest!r}"
 
 
 def _anchored(config: Config, folder: Path) -> Config:

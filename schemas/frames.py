@@ -32,6 +32,10 @@ FORMS: dict[str, Form] = {"numeric": "number", "boolean": "truth", "categorical"
 """By type of feature; a type that is not listed here cannot be read."""
 
 
+SMALLEST_DIVISOR = 1e-200
+"""A quotient by a smaller threshold may leave the range of a double."""
+
+
 def threshold_ratio(score: float, threshold: float) -> float | None:
     """Return a score as a multiple of its threshold; None if the threshold is not positive and finite.
 

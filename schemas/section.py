@@ -2,7 +2,7 @@
 
 import re
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
@@ -150,3 +150,19 @@ Schedule = Annotated[str | None, AfterValidator(_check_schedule), WithJsonSchema
 SilentAfter = Annotated[timedelta | Literal["auto", "never"], BeforeValidator(_parse_silence)]
 TimeZone = Annotated[str, AfterValidator(_check_time_zone)]
 Columns = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), WithJsonSchema(_COLUMNS_SCHEMA, mode="validation")]
+
+
+def known_keys(document: type[BaseModel], place: tuple[str | int, ...]) -> list[str]:
+    """Return the keys of the section of a document at a place such as ("monitors", "pump", "model")."""
+    section = document
+    for part in place:
+        if part in section.model_fields:
+            section = _section_of(section.model_fields[str(part)].annotation) or section
+    return list(section.model_fields)
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the section inside an annotation such as dict[str, MonitorConfig]."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_section_of, get_args(annotation))), None)

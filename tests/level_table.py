@@ -2,8 +2,8 @@
 
 from sqlalchemy import BigInteger, Column, Double, MetaData, String, Table
 
+from schemas.column_types import UtcDateTime
 from schemas.keys import KeyRange
-from schemas.tables import UtcDateTime
 
 PLAIN = {"table": "levels", "key": "id", "time": "at", "entity": "tank", "numeric": "level"}
 HOSTILE = {"table": 'le"vels; --', "key": "select", "time": "a:t", "entity": "%(x)s", "numeric": "level"}

@@ -114,10 +114,6 @@ class Calibration:
             return severity(p_values)
         return severity(np.maximum(p_values * self._beyond_all(np.asarray(scores)), SMALLEST_P))
 
-    def is_extrapolated(self, scores: np.ndarray) -> np.ndarray:
-        """Return (n,) bool: the scores above all calibration scores, whose severity is an extrapolation."""
-        return np.asarray(scores > self.scores[-1])
-
     def highest_severity(self, score: float = np.inf) -> float:
         """Return the severity of a score; the highest that this calibration can give by default."""
         return float(self.severity(np.array([score]))[0])

@@ -15,8 +15,8 @@ import numpy as np
 MAX_OUTLYING_SHARE = 0.25  # of the scores: more are another state of normal records
 MIN_GAP = np.log(1.5)  # between the logarithms of the lowest outlying score and of the largest other score
 MIN_GAP_OF_RANGE = 0.5  # times the distance from the median of the other scores to their largest
-MIN_TAIL_SCORES = 20  # below a gap, from which the spacings are estimated
-TAIL_SHARE = 0.1
+MIN_SPACINGS = 20  # below a gap, from which the spacings are estimated
+SPACING_SHARE = 0.1  # of the scores below a gap: the largest, if they are more
 CHANCE = 1e-3  # of a gap, among all places of a set of scores
 
 
@@ -29,7 +29,7 @@ def is_outlying(scores: np.ndarray) -> np.ndarray:
     m = len(scores)
     floor = np.finfo(np.float64).tiny
     logs = np.sort(np.log(np.maximum(scores - min(scores.min(), 0.0), floor))) if m else np.zeros(0)
-    most = min(int(MAX_OUTLYING_SHARE * m), m - MIN_TAIL_SCORES - 1)
+    most = min(int(MAX_OUTLYING_SHARE * m), m - MIN_SPACINGS - 1)
     candidates = np.flatnonzero(np.diff(logs)[::-1][: max(most, 0)] >= MIN_GAP) + 1
     outlying = [k for k in candidates.tolist() if _is_gap(logs, k, most)]
     return np.asarray(np.argsort(np.argsort(scores, kind="stable")) >= m - max(outlying, default=0))
@@ -47,7 +47,7 @@ def _is_gap(logs: np.ndarray, k: int, places: int) -> bool:
     gap = logs[len(logs) - k] - others[-1]
     if gap < MIN_GAP_OF_RANGE * (others[-1] - np.median(others)):
         return False
-    tail = max(MIN_TAIL_SCORES, int(TAIL_SHARE * len(others)))
+    tail = max(MIN_SPACINGS, int(SPACING_SHARE * len(others)))
     spacing = float((others[-tail:] - others[-tail - 1]).mean())
     needed = tail * ((places / CHANCE) ** (1 / tail) - 1)  # an exponential over the mean of `tail` exponentials
     return bool(k * gap > needed * spacing)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _STATES = ("open", "ended", "merged", "withdrawn")
 _MAX_RECORDS_SHOWN = 20
-_SMALLEST_SHARE = 1e-6  # of the score; less is what rounding left
 
 
 @click.group("incidents")
@@ -108,11 +107,6 @@ def _describe(out: "Output", row: "StoredIncident") -> None:
     )
     causes = [(*cause_cells([c]), c["deviation"], c["share"], _time(c["time"])) for c in row.causes]
     out.table(["feature", "value", "expected", "deviation (sd)", "largest share", "at"], causes, "Causes")
-
-
-def _shown_share(share: float | None, score: float) -> float | None:
-    """Return a share of a score, or 0 if it is far too small to count."""
-    return 0.0 if share is not None and abs(share) < _SMALLEST_SHARE * abs(score) else share
 
 
 def _time(text: str) -> "datetime":

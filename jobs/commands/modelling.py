@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from jobs.scoring.run import Progress, ScoringReport
 
 _TOP_TITLE = "The most anomalous normal records that were held out (more: plumbline top)"
-_SUSPICIOUS_RATE_FACTOR = 10  # times the requested rate: if more is flagged, the model itself is in doubt
 
 
 @click.command("train")

@@ -26,7 +26,8 @@ config_option = click.option(
     help="Configuration file.",
 )
 json_option = click.option("--json", "is_json", is_flag=True, help="Print the result as one JSON document.")
-row_id = click.IntRange(0, 2**63 - 1)  # databases fail on larger integers
+MAX_ROW_ID = 2**63 - 1  # databases fail on larger integers
+row_id = click.IntRange(0, MAX_ROW_ID)
 _ONLY_MONITOR = object()  # stands for the one monitor of the configuration until that is read
 _DAYS_AGO = {"today": 0, "yesterday": 1}
 

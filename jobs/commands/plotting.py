@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.commands.options import Moment, monitor_argument, with_app
+from jobs.commands.options import MAX_ROW_ID, Moment, monitor_argument, with_app
 from jobs.wording import counted_noun
 from schemas.errors import UsageError
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from jobs.store import StoredIncident
 
 _THEMES = ("light", "dark")
-_MAX_ID = 2**63 - 1  # databases fail on larger integers
 
 
 @click.command("plot")
@@ -70,7 +69,7 @@ def _incident(app: "App", target: str) -> "StoredIncident | None":
     if not target.isdecimal():
         app.config.monitor(target)
         return None
-    incident = app.store.incidents.get(min(int(target), _MAX_ID))
+    incident = app.store.incidents.get(min(int(target), MAX_ROW_ID))
     app.config.monitor(incident.monitor)
     return incident
 

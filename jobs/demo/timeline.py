@@ -11,7 +11,7 @@ from jobs.champions import load_scorer
 from jobs.demo.events import Event
 from jobs.pictures.values import Case, Overview, Scores, Span
 from jobs.reading.source import Source
-from jobs.reporting.selection import Selection, main_causes
+from jobs.reporting.selection import Selection, causes_to_draw
 from jobs.reporting.views import ViewReader
 from jobs.scoring.thresholds import new_trackers
 from jobs.store import AnomalyQuery, IncidentQuery, Store, StoredIncident
@@ -83,7 +83,7 @@ def _case(event: Event, timeline: Timeline, reader: ViewReader) -> Case:
     start, end = event.start - margin, event.end + margin
     incidents = [item for item in timeline.incidents if _is_within(item, event.pump, start, end)]
     largest = max(incidents, key=lambda incident: incident.records, default=None)
-    causes = [] if largest is None else main_causes(largest)
+    causes = [] if largest is None else causes_to_draw(largest)
     channels = tuple(dict.fromkeys([*causes, *event.shown]))[:_CHANNELS_SHOWN]
     view = reader.of_selection(Selection(start, end, event.pump, channels))
     headline = f"{event.name.capitalize()}, {event.pump}"

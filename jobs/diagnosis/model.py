@@ -5,7 +5,7 @@ from math import isinf
 
 from detector.core.drift import Profile
 from jobs.diagnosis.case import SAMPLE_RECORDS, Case, Diagnosis, Problem
-from jobs.wording import counted_noun, percent, shown
+from jobs.wording import counted_noun, first_names, percent, shown
 from schemas.errors import RateTooSmall
 
 _MAX_NAMES = 5
@@ -60,13 +60,14 @@ def silent_entities(case: Case) -> Iterator[Problem]:
     silent = [name for name, threshold in case.thresholds(case.scorer).items() if isinf(threshold)]
     if silent:
         yield Problem(
-            f"Nothing of {_listed(silent)} can be flagged: their calibration records are too few for the rate.",
+            f"Nothing of {first_names(silent, _MAX_NAMES)} can be flagged: their calibration records are too few "
+            "for the rate.",
             'Train on more of their records, set a larger false_positive_rate, or set models = "shared".',
         )
     unknown = case.scorer.unknown_entities(case.entities)
     if unknown:
         yield Problem(
-            f"The champion was trained without records of {_listed(unknown)}.",
+            f"The champion was trained without records of {first_names(unknown, _MAX_NAMES)}.",
             f"Train again: plumbline train {case.name}",
         )
 
@@ -107,11 +108,6 @@ def labelled_anomalies_among_normal_records(case: Case) -> Iterator[Problem]:
             f"their label {label!r}, and the training learns them as normal.",
             f'Leave them out by `normal` in config.toml, such as: normal = "{label} = 0"',
         )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _MAX_NAMES
-    return ", ".join([repr(name) for name in names[:_MAX_NAMES]] + ([f"{more} more"] if more > 0 else []))
 
 
 WITHOUT_CHAMPION: Sequence[Diagnosis] = (no_champion, labelled_anomalies_among_normal_records)

@@ -6,7 +6,8 @@ the table below. Databases without one are read and written by `Dialect` itself,
 
 from sqlalchemy import URL, Connection, Engine
 
-from jobs.dialects.base import END_OF_VALID_TIMES, FIRST_VALID_TIME, Dialect, EpochTimes, Family, Index, Reader
+from jobs.dialects.base import END_OF_VALID_TIMES, FIRST_VALID_TIME, Dialect, EpochTimes, Index, Reader
+from jobs.dialects.families import Family
 from jobs.dialects.mysql import MySQL
 from jobs.dialects.postgresql import PostgreSQL
 from jobs.dialects.sqlite import SQLite

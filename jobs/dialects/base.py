@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from sqlalchemy import (
     URL,
@@ -36,17 +36,12 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from jobs.addresses import display_name, without_secrets
+from jobs.dialects.families import Family, family_of
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-Family: TypeAlias = Literal[
-    "integer", "float", "decimal", "boolean", "text", "enum", "instant", "timestamp", "date", "uuid", "other", "unknown"
-]
-"""The kind of values that a column is declared to hold; an instant is a timestamp with a time zone."""
-
-TIMES: frozenset[Family] = frozenset({"instant", "timestamp", "date"})
 CHECKSUM_PRIME = 2**31 - 1  # the sum of a batch stays within 64 bits
 
 # PostgreSQL has infinite times and years that Python lacks, and sums of times near the ends of Python's calendar leave
@@ -55,22 +50,6 @@ FIRST_VALID_TIME = datetime(2, 1, 1, tzinfo=UTC)
 END_OF_VALID_TIMES = datetime(9999, 1, 1, tzinfo=UTC)
 
 _ROWS_PER_INSERT = 5_000
-
-# The first match counts.
-_FAMILIES: tuple[tuple[str, Family], ...] = (
-    (r"^(null)?$", "unknown"),
-    (r"\[\d*\]$|\barray\b|^set\b", "other"),
-    (r"^enum\b", "enum"),
-    (r"bool", "boolean"),
-    (r"^(timestamp.* with time zone|timestamptz|datetimeoffset)", "instant"),
-    (r"^(timestamp|datetime)", "timestamp"),
-    (r"^date$", "date"),
-    (r"\b(tiny|small|medium|big)?(int|integer)\d?\b|serial", "integer"),
-    (r"double|real|float", "float"),
-    (r"numeric|decimal|money|number", "decimal"),
-    (r"^uuid|uniqueidentifier", "uuid"),
-    (r"char|text|clob|string|^name$", "text"),
-)
 
 
 @dataclass(frozen=True)
@@ -184,7 +163,7 @@ class Dialect:
         >>> [Dialect("any").family(name) for name in ("bigint", "timestamp(3) with time zone", "")]
         ['integer', 'instant', 'unknown']
         """
-        return next((family for pattern, family in _FAMILIES if re.search(pattern, declared_type.lower())), "other")
+        return family_of(declared_type)
 
     unordered_families: ClassVar[Mapping[Family, str]] = {
         "float": "is not exact",

@@ -38,7 +38,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
-from jobs.dialects.base import CHECKSUM_PRIME, TIMES, Dialect, EpochTimes, Family
+from jobs.dialects.base import CHECKSUM_PRIME, Dialect, EpochTimes
+from jobs.dialects.families import TIMES, Family
 from jobs.dialects.mysql_store import exact_tables
 from schemas.errors import StoreError
 

@@ -30,7 +30,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import UserDefinedType
 
-from jobs.dialects.base import CHECKSUM_PRIME, TIMES, Dialect, EpochTimes, Family, Reader
+from jobs.dialects.base import CHECKSUM_PRIME, Dialect, EpochTimes, Reader
+from jobs.dialects.families import TIMES, Family
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -31,7 +31,8 @@ from sqlalchemy import (
     select,
 )
 
-from jobs.dialects.base import CHECKSUM_PRIME, END_OF_VALID_TIMES, Dialect, EpochTimes, Family
+from jobs.dialects.base import CHECKSUM_PRIME, END_OF_VALID_TIMES, Dialect, EpochTimes
+from jobs.dialects.families import Family
 from jobs.dialects.time_texts import julian_day
 
 _BUSY_SECONDS = 30

@@ -16,8 +16,8 @@ from jobs.importing import cell_forms, files
 from jobs.importing.files import Kinds, RecordFile
 from jobs.importing.replacing import replace_table
 from jobs.importing.reserved import is_home_of_store, refuse_own_name
+from schemas.column_types import BigId, UtcDateTime
 from schemas.errors import RecordsError, SourceError, UsageError
-from schemas.tables import BigId, UtcDateTime
 
 Existing: TypeAlias = dict[str, Any]  # what SQLAlchemy's inspector reports, by column
 

@@ -4,7 +4,6 @@ Columns are addressed by quoted names of untyped expressions, so a record has th
 database; `jobs.reading.typed_columns` converts them to the documented ones.
 """
 
-import difflib
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,6 +45,7 @@ from jobs.dialects import Dialect, Family, Index, dialect_of
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.keys import Key, KeyPart, KeyRange
+from schemas.nearest import nearest_name
 
 _MAX_TABLES_SHOWN = 20
 
@@ -147,13 +147,6 @@ def required_columns(monitor: MonitorConfig) -> tuple[str, ...]:
     """Return every column that a monitor names, each once: key, time, time of change, entity, features, label."""
     named = (*monitor.key, monitor.time, monitor.updated, monitor.entity, *monitor.features.names, monitor.label)
     return tuple(dict.fromkeys(name for name in named if name is not None))
-
-
-def nearest_name(name: str, candidates: Iterable[str]) -> str | None:
-    """Return the candidate most like a name, ignoring case; None if none is similar."""
-    by_lower = {other.lower(): other for other in candidates}
-    nearest = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    return by_lower[nearest[0]] if nearest else None
 
 
 def raw_sql(sql: str) -> TextClause:

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobs.reading.table import nearest_name
 from jobs.store import StoredAnomaly, StoredIncident
 from schemas.config import MonitorConfig
 from schemas.errors import UsageError
+from schemas.nearest import nearest_name
 
 MAX_CHANNELS = 4
 MAX_CAUSES = 3
@@ -69,7 +69,7 @@ def features_to_draw(
     features = monitor.features
     by_share: dict[str, float] = {}
     for incident in incidents:
-        for name in main_causes(incident):
+        for name in causes_to_draw(incident):
             by_share[name] = max(by_share.get(name, 0.0), _share(incident, name))
     if not by_share:
         counts = Counter(row.top_feature for row in flagged if row.top_feature is not None)
@@ -81,7 +81,7 @@ def features_to_draw(
     return tuple([*numbers, *(name for name in features.names if name not in numbers)][:MAX_CAUSES])
 
 
-def main_causes(incident: StoredIncident) -> list[str]:
+def causes_to_draw(incident: StoredIncident) -> list[str]:
     """Return the features with the largest shares of an incident; a return to normal counts only without others."""
     causes = [cause for cause in incident.causes if not cause.get("is_return")] or list(incident.causes)
     largest = max((cause["share"] or 0.0 for cause in causes), default=0.0)

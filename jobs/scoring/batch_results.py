@@ -78,9 +78,9 @@ def count_upto(keys: Sequence[Key], last: Key) -> int:
     return 0
 
 
-def main_causes(explanations: Iterable[Explanation]) -> Counter[str]:
+def count_top_features(explanations: Iterable[Explanation]) -> Counter[str]:
     """Count explanations by the feature that contributes most to the score."""
-    return Counter(explanation.causes[0].feature for explanation in explanations if explanation.causes)
+    return Counter(item.top_feature for item in explanations if item.top_feature is not None)
 
 
 def merge_pages(

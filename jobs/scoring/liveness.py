@@ -11,7 +11,7 @@ from jobs.store import Store
 from jobs.store.entities import Activity, Entity
 from jobs.store.events import NewEvent
 from jobs.store.rhythm import MEMORY, Rhythm
-from jobs.wording import counted_noun, duration, utc
+from jobs.wording import counted_noun, duration, first_names, utc
 from schemas.config import MonitorConfig
 
 MIN_SILENCE = timedelta(hours=1)
@@ -138,7 +138,7 @@ def _silence(entity: Entity, activity: Activity, monitor: str, new: Collection[E
     )
     names = [other.name for other in new if other.rhythm.first_at >= rhythm.last_at]
     if names:
-        message += f" New since then: {_listed(names)}."
+        message += f" New since then: {first_names(names, _MAX_NAMES)}."
     message += f" If it is retired: plumbline entities retire {monitor} {entity.name!r}"
     return NewEvent("silent", message, monitor, entity.name, since=rhythm.last_at)
 
@@ -147,7 +147,8 @@ def _summary(silent: Sequence[Entity], monitor: str) -> NewEvent:
     first = min(entity.rhythm.last_at for entity in silent)
     names = [entity.name for entity in silent]
     message = (
-        f"{len(silent):,} entities of monitor {monitor!r} fell silent, the first at {utc(first)}: {_listed(names)}. "
+        f"{len(silent):,} entities of monitor {monitor!r} fell silent, the first at {utc(first)}: "
+        f"{first_names(names, _MAX_NAMES)}. "
         f"See: plumbline entities list {monitor}"
     )
     return NewEvent("silent_entities", message, monitor, counts={"entities": len(silent)})
@@ -156,8 +157,3 @@ def _summary(silent: Sequence[Entity], monitor: str) -> NewEvent:
 def _arrival(entity: Entity, monitor: str) -> NewEvent:
     message = f"Entity {entity.name!r} of monitor {monitor!r} sent its first record at {utc(entity.rhythm.first_at)}."
     return NewEvent("new_entity", message, monitor, entity.name)
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, names[:_MAX_NAMES]))
-    return shown if len(names) <= _MAX_NAMES else f"{shown} and {len(names) - _MAX_NAMES:,} more"

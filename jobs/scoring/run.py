@@ -18,7 +18,7 @@ from jobs.incident_rule import incident_rule
 from jobs.reading.context import in_context
 from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
-from jobs.scoring.batch_results import main_causes, merge_pages, score_page
+from jobs.scoring.batch_results import count_top_features, merge_pages, score_page
 from jobs.scoring.learned_features import watch_learned_features
 from jobs.scoring.liveness import watch_entities
 from jobs.scoring.new_entities import report_new_entities
@@ -114,7 +114,7 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
             with suppress(LostLease), _skipped_on_failure(batch, failures, limit), _released_on_failure(batch, store):
                 result = score_batch(batch, source, store, scorer, clock)
                 _add(counts, batch, result)
-                causes.update(main_causes(item.explanation for item in result.anomalies))
+                causes.update(count_top_features(item.explanation for item in result.anomalies))
             if progress:
                 progress(Progress(counts["batches"], planned, counts["records"], counts["anomalies"]))
         watch_for_gap(source.monitor, source.name, store, clock())

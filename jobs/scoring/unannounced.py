@@ -7,6 +7,7 @@ from jobs.store.events import NewEvent
 from jobs.store.unannounced import Unannounced
 from jobs.wording import counted_noun
 from schemas.config import MonitorConfig
+from schemas.section import duration_text
 
 _UNITS = ((timedelta(days=1), "day"), (timedelta(hours=1), "hour"), (timedelta(minutes=1), "minute"))
 
@@ -29,7 +30,7 @@ def _event(monitor: str, pending: Unannounced, newest: timedelta, at: datetime) 
     was_announced = "was not announced because it" if pending.incidents == 1 else "were not announced because they"
     message = (
         f"{counted_noun(pending.incidents, 'incident')} of the last {whole_duration(at - pending.first_start)} "
-        f"{was_announced} ended more than {short_duration(newest)} ago. "
+        f"{was_announced} ended more than {duration_text(newest)} ago. "
         f"List with: plumbline incidents list {monitor} --since {pending.first_start:%Y-%m-%dT%H:%M:%S}"
     )
     counts = {"incidents": pending.incidents}
@@ -46,15 +47,3 @@ def whole_duration(length: timedelta) -> str:
         if length >= unit:
             return counted_noun(-(-length // unit), name)
     return counted_noun(1, "minute")
-
-
-def short_duration(length: timedelta) -> str:
-    """Format a duration as the configuration writes it, in its largest whole unit.
-
-    >>> short_duration(timedelta(days=1)), short_duration(timedelta(minutes=90)), short_duration(timedelta(seconds=5))
-    ('1d', '90m', '5s')
-    """
-    for unit, name in _UNITS:
-        if length and length % unit == timedelta(0):
-            return f"{length // unit}{name[0]}"
-    return f"{length.total_seconds():g}s"

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import pandas as pd
 
 from jobs.dialects import Family
-from jobs.reading.table import WatchedTable, nearest_name
+from jobs.reading.table import WatchedTable
 from jobs.reading.typed_columns import typed
 from jobs.starter.entities import Readings
 from jobs.starter.sample import Sample
 from jobs.starter.times import MIN_RANK_CORRELATION, order_correlation
 from schemas.config import MonitorConfig
 from schemas.errors import UsageError
+from schemas.nearest import nearest_name
 
 _UNORDERED: frozenset[Family] = frozenset({"uuid", "text", "enum"})
 _MIN_RECORDS = 20  # whose times show whether a key grows

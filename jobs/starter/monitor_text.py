@@ -1,13 +1,12 @@
 """Writes a proposed monitor as a section of the configuration."""
 
-import json
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from jobs.starter.entities import GAP_STEPS
 from jobs.starter.proposing import Proposal
-from jobs.wording import counted_noun, duration, percent
-from schemas.config import MonitorConfig, escape_variables
+from jobs.wording import counted_noun, duration, percent, toml_text
+from schemas.config import MonitorConfig
 
 _LINE_LENGTH = 110
 _INCIDENT_STEPS = 6  # flagged readings no further apart than this are one incident
@@ -24,7 +23,7 @@ def monitor_text(proposal: Proposal, address: str) -> str:
         address: the lines of its `source`; empty for the store's database.
     """
     lines = [
-        f"[monitors.{proposal.name}]\n{address}table = {toml(proposal.table)}",
+        f"[monitors.{proposal.name}]\n{address}table = {toml_text(proposal.table)}",
         *_identity(proposal),
         *_features(proposal),
         *_normal(proposal),
@@ -33,11 +32,6 @@ def monitor_text(proposal: Proposal, address: str) -> str:
         *_series(proposal),
     ]
     return "\n".join(lines) + "\n"
-
-
-def toml(text: str) -> str:
-    """Return a text as TOML has it: as JSON has it, except for the delete character."""
-    return json.dumps(escape_variables(text), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def rate_in_words(proposal: Proposal) -> str:
@@ -53,13 +47,13 @@ def rate_in_words(proposal: Proposal) -> str:
 def _identity(proposal: Proposal) -> Iterator[str]:
     columns, reason = proposal.key.columns, proposal.key.reason
     comment = f"  # {reason}" if reason else ""
-    yield f"key = {toml(columns[0]) if len(columns) == 1 else _toml_list(columns)}{comment}"
+    yield f"key = {toml_text(columns[0]) if len(columns) == 1 else _toml_list(columns)}{comment}"
     if proposal.times.time is not None:
-        yield f"time = {toml(proposal.times.time)}"
+        yield f"time = {toml_text(proposal.times.time)}"
     if proposal.times.updated is not None:
-        yield f"updated = {toml(proposal.times.updated)}  # time of a record's last change, to find corrections"
+        yield f"updated = {toml_text(proposal.times.updated)}  # time of a record's last change, to find corrections"
     if proposal.entity is not None:
-        yield f"entity = {toml(proposal.entity)}  # what a record is about"
+        yield f"entity = {toml_text(proposal.entity)}  # what a record is about"
     else:
         yield '# entity = "machine_id"  # the column with what a record is about'
 
@@ -69,7 +63,7 @@ def _features(proposal: Proposal) -> Iterator[str]:
     yield from (f"{role} = {_toml_list(names)}" for role, names in proposal.columns.features.items() if names)
     if proposal.columns.left_out:
         yield "# Left out:"
-        yield from (f"#   {toml(name)}: {why}" for name, why in proposal.columns.left_out.items())
+        yield from (f"#   {toml_text(name)}: {why}" for name, why in proposal.columns.left_out.items())
 
 
 def _normal(proposal: Proposal) -> Iterator[str]:
@@ -79,11 +73,11 @@ def _normal(proposal: Proposal) -> Iterator[str]:
     if proposal.cut_off is not None:
         yield "# Newer records are left for `forecast` and `evaluate`; drop the cut-off to train on them too."
     if proposal.normal is not None:
-        yield f"normal = {toml(proposal.normal)}  # which records may be trained on"
+        yield f"normal = {toml_text(proposal.normal)}  # which records may be trained on"
     else:
         yield "# normal = \"status = 'ok'\"  # which records may be trained on; all if absent"
     if labels.label is not None:
-        yield f"label = {toml(labels.label)}  # true for known anomalies: to evaluate, never to train"
+        yield f"label = {toml_text(labels.label)}  # true for known anomalies: to evaluate, never to train"
     else:
         yield '# label = "is_fault"        # true for known anomalies: to evaluate, never to train'
 
@@ -137,6 +131,6 @@ def _rounded(length: timedelta) -> str:
 
 def _toml_list(names: Sequence[str]) -> str:
     """Return a list on one line, or with one name per line if it is long."""
-    items = [toml(name) for name in names]
+    items = [toml_text(name) for name in names]
     line = f"[{', '.join(items)}]"
     return line if len(line) <= _LINE_LENGTH else "[\n" + "".join(f"    {item},\n" for item in items) + "]"

@@ -8,8 +8,9 @@ from pydantic import SecretStr
 
 from jobs.addresses import has_password
 from jobs.databases import open_engine
-from jobs.starter.monitor_text import monitor_text, toml
+from jobs.starter.monitor_text import monitor_text
 from jobs.starter.proposing import Choices, Proposal, monitor_name, propose_monitor
+from jobs.wording import toml_text
 from schemas.config import Config, load_config, parse_config
 from schemas.errors import UsageError
 from schemas.service import StoreConfig
@@ -83,7 +84,7 @@ def starter_config(path: Path, tables: Tables) -> Starter:
         PlumblineError: If a table cannot be read, or nothing in it can be watched.
     """
     store = StoreConfig()
-    head = f"{_HEAD}url = {toml(store.url.get_secret_value())}\n"
+    head = f"{_HEAD}url = {toml_text(store.url.get_secret_value())}\n"
     if not tables.names:
         address = "" if tables.source in {None, store.url} else _source_line(tables.source or store.url)
         return Starter(head + _TEMPLATE.format(source=address))
@@ -142,4 +143,4 @@ def _anchored(source: SecretStr, path: Path) -> SecretStr:
 def _source_line(source: SecretStr) -> str:
     if has_password(source):
         return f'{_SECRET}source = "${{{SOURCE_VARIABLE}}}"\n'
-    return f"source = {toml(source.get_secret_value())}\n"
+    return f"source = {toml_text(source.get_secret_value())}\n"

@@ -11,7 +11,7 @@ from schemas.service import AlertOccasion
 Reason = Literal["opened", "escalated", "worse", "new_cause", "ended", "reminder"]
 HeldBack = Literal["maintenance", "rules", "severity", "records", "age"]
 
-_MAIN_CAUSE_SHARE = 0.5  # of the largest share: a feature with less is not a cause of its own
+MAIN_CAUSE_SHARE = 0.5  # of the largest share: a feature with less is not a cause of its own
 
 
 def _never_quiet(at: datetime) -> datetime | None:  # noqa: ARG001 - no time is quiet
@@ -105,7 +105,7 @@ def main_causes(summary: IncidentSummary) -> list[str]:
     """Return the features whose share is at least half of the largest, largest first."""
     shares = {cause["feature"]: cause["share"] or 0.0 for cause in summary.causes if not cause.get("is_return")}
     largest = max(shares.values(), default=0.0)
-    return [name for name, share in shares.items() if share >= _MAIN_CAUSE_SHARE * largest]
+    return [name for name, share in shares.items() if share >= MAIN_CAUSE_SHARE * largest]
 
 
 def new_causes(summary: IncidentSummary, sent: Sequence[SentAlert]) -> list[str]:

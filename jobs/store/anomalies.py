@@ -13,7 +13,7 @@ from jobs.store.chunks import chunks
 from jobs.store.locking import lock_monitor
 from jobs.store.paging import Filter, columns_of, conditions_of, count_rows, read_page
 from schemas.errors import UsageError
-from schemas.frames import threshold_ratio
+from schemas.frames import SMALLEST_DIVISOR, threshold_ratio
 from schemas.labels import LABELS
 from schemas.tables import anomalies, scores
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from jobs.store.models import Champion
-
-_SMALLEST_DIVISOR = 1e-200  # a quotient by a smaller threshold may leave the range of a double
 
 
 @dataclass(frozen=True)
@@ -220,7 +218,7 @@ def _excess() -> ColumnElement[float]:
     """Return the score as a multiple of its threshold, or 1 plus the difference if the threshold is not positive."""
     c = anomalies.c
     return case(
-        (c.threshold > _SMALLEST_DIVISOR, c.anomaly_score / c.threshold), else_=1 + c.anomaly_score - c.threshold
+        (c.threshold > SMALLEST_DIVISOR, c.anomaly_score / c.threshold), else_=1 + c.anomaly_score - c.threshold
     )
 
 

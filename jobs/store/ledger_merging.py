@@ -15,7 +15,7 @@ from jobs.store.chunks import chunks
 from jobs.store.locking import lock_monitor
 from jobs.store.portions import Deletion, Portions
 from jobs.store.retention_limits import BatchBounds, RetentionLimits
-from schemas.tables import anomalies, batch_hours, batch_profiles, batches, scores, trackers
+from schemas.tables import anomalies, batch_hours, batch_profiles, batches, scores, trackers, unreadable_records
 
 _MAX_BATCHES = 200  # in one transaction
 _COLUMNS = ("id", "after_key", "upto_key", "records", "counted", "checksum", "model_id")
@@ -93,7 +93,7 @@ def _merge(connection: Connection, monitor: str, ids: Group) -> int:
         return 0
     first, others = ids[0], ids[1:]
     hours = _hours(connection, ids)
-    for table in (anomalies, scores):
+    for table in (anomalies, scores, unreadable_records):
         connection.execute(update(table).where(table.c.batch_id.in_(others)).values(batch_id=first))
     _merge_trackers(connection, ids)
     connection.execute(delete(batch_hours).where(batch_hours.c.batch_id.in_(ids)))

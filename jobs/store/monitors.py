@@ -18,6 +18,7 @@ from schemas.tables import (
     batch_profiles,
     batches,
     drifts,
+    entity_rhythms,
     events,
     incidents,
     metadata,
@@ -30,7 +31,7 @@ from schemas.tables import (
 )
 
 _DELETED = "~deleted~"  # follows the name of a monitor while its rows are being deleted; no configuration can name it
-_OF_BATCHES: tuple[Table, ...] = (scores, batch_hours, batch_profiles, anomalies)  # `trackers` goes with its batch
+_OF_BATCHES: tuple[Table, ...] = (scores, batch_hours, batch_profiles, anomalies)  # others go with their batch
 _OTHERS: tuple[Table, ...] = (drifts, alerts, incidents, events, runs, retrain_requests, models)
 # The models come first: a planner locks the row of its model, and so waits until the monitor is renamed.
 _IN_ORDER: tuple[Table, ...] = (
@@ -38,7 +39,7 @@ _IN_ORDER: tuple[Table, ...] = (
     batches,
     *(table for table in metadata.sorted_tables if "monitor" in table.c and table not in {models, batches, monitors}),
 )
-_KEYED_BY_MONITOR = frozenset({monitors, pruned_events})
+_KEYED_BY_MONITOR = frozenset({monitors, pruned_events, entity_rhythms})  # the name is in their primary key
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ from sqlalchemy import ColumnElement, Engine, and_, exists, func, select, update
 
 from jobs.databases import reading, writing
 from jobs.store.events import EventLog, NewEvent
+from jobs.store.incidents import CURRENT_STATES
 from jobs.store.locking import lock_monitor
 from schemas.tables import alerts, incidents
-
-_CURRENT_STATES = ("open", "ended")
 
 
 @dataclass(frozen=True)
@@ -58,4 +57,4 @@ def _is_pending(monitor: str) -> ColumnElement[bool]:
     """Return the condition for marked incidents that were not alerted before or after they were marked."""
     c = incidents.c
     is_alerted = exists().where(alerts.c.incident_id == c.id)
-    return and_(c.monitor == monitor, c.not_announced == "pending", c.state.in_(_CURRENT_STATES), ~is_alerted)
+    return and_(c.monitor == monitor, c.not_announced == "pending", c.state.in_(CURRENT_STATES), ~is_alerted)

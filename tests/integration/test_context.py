@@ -11,11 +11,11 @@ from detector.series.scorer import SeriesScorer
 from jobs.databases import writing
 from jobs.reading.context import in_context, stretches_of
 from jobs.reading.source import Source
+from schemas.column_types import UtcDateTime
 from schemas.config import MonitorConfig
 from schemas.errors import MissingColumns
 from schemas.frames import Features
 from schemas.keys import KeyRange
-from schemas.tables import UtcDateTime
 from tests.level_table import HOSTILE, PLAIN, pages, tank_table
 from tests.machines import FEATURES, START, interleaved, machine, trained
 

@@ -1,12 +1,13 @@
 """Monitors in the store are listed, renamed and deleted with all their rows, while others score."""
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
 from jobs.databases import reading, writing
 from jobs.store.monitors import StoredMonitor
+from jobs.store.rhythm import Rhythm
 from schemas.errors import NoChampion, UsageError
-from schemas.tables import batches, metadata, retrain_requests
+from schemas.tables import batches, entity_rhythms, metadata, monitors, retrain_requests
 from tests.watched_table import MonitoredTable
 
 OF_MONITORS = [table for table in metadata.sorted_tables if "monitor" in table.c]
@@ -21,7 +22,15 @@ def scored(store):
     for monitor in ("pump", "fan"):
         table.score(monitor)
         store.requests.add(monitor, "api", table.now)
+        add_rhythm(store, monitor, table.now)
     return table
+
+
+def add_rhythm(store, monitor, at):
+    """Add an entity of a monitor that no longer sends."""
+    rhythm = vars(Rhythm(at, at, 1, 1)) | {"longest": []}
+    with writing(store.engine) as connection:
+        connection.execute(insert(entity_rhythms).values(monitor=monitor, entity="a", retired_at=at, **rhythm))
 
 
 def rows_of(store, monitor):
@@ -67,16 +76,17 @@ def test_a_monitor_is_not_renamed_to_one_that_has_rows_and_an_unknown_one_is_ref
 def test_a_deleted_monitor_leaves_no_row_and_the_others_are_as_before(scored):
     store, other = scored.store, rows_of(scored.store, "fan")
     assert store.monitors.delete("pump") > 0
-    for name in ("pump", *_hidden(store)):
-        assert not any(rows_of(store, name).values())
+    assert not any(rows_of(store, "pump").values())
+    assert not any(_hidden(store, table) for table in OF_MONITORS)
     assert rows_of(store, "fan") == other
     scored.train("pump")
     assert scored.score("pump").records == 12  # a monitor of the name starts again
 
 
-def _hidden(store):
+def _hidden(store, table=monitors):
     with reading(store.engine) as connection:
-        return [name for name in connection.scalars(select(metadata.tables["monitors"].c.monitor)) if "~" in name]
+        names = connection.scalars(select(table.c.monitor).where(table.c.monitor.is_not(None)))
+        return [name for name in names if "~" in name]
 
 
 def test_an_interrupted_deletion_is_continued(scored, monkeypatch):

@@ -26,6 +26,7 @@ from schemas.tables import (
     runs,
     scores,
     trackers,
+    unreadable_records,
 )
 from tests.watched_table import MODEL, START, MonitoredTable
 
@@ -97,6 +98,14 @@ def test_changes_and_late_records_in_merged_batches_are_still_detected(old):
     old.wait(days=10)
     old.score()
     assert len(old.rows(events.c.kind, where=events.c.kind == "too_late")) == 1
+
+
+def test_unreadable_records_of_merged_batches_are_still_checked(old):
+    row = {"monitor": "pump", "batch_id": old.rows(batches.c.id)[2], "record_key": "[13]", "column_name": "flow"}
+    fill(old.store, unreadable_records, row | {"reason": "holds ''", "found_at": old.now, "checked_at": old.now})
+    old.store.retention.prune(limits(old.now))
+    assert [item.key for item in old.store.unreadable.waiting("pump", 10)] == [(13,)]
+    assert old.score().rescored == 1  # the record can be read again
 
 
 def test_merged_batches_can_be_rescored(old):

@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 from fastapi import HTTPException
 
-from jobs import checks
 from jobs.api.scoring import RecordsToScore, score_records
 from jobs.champions import load_scorer
-from jobs.checks import check_monitor
+from jobs.checks import check_monitor, records
 from jobs.databases import writing
 from jobs.evaluation import evaluate_monitor, forecast_monitor
 from jobs.store import EventQuery
@@ -80,7 +79,7 @@ def test_a_challenger_trained_on_outdated_records_is_refused(mixer):
 
 
 def test_entities_with_too_few_records_for_the_rate_are_only_ranked_and_reported(mixer, monkeypatch):
-    monkeypatch.setattr(checks, "needed_normal_records", lambda _rate: 1000)
+    monkeypatch.setattr(records, "needed_normal_records", lambda _rate: 1000)
     report = mixer.train(false_positive_rate=0.001)
     assert report.card.only_ranked == 2
     assert {entity.threshold for entity in report.card.by_entity.values()} == {None}

@@ -142,7 +142,6 @@ def test_within_the_calibration_scores_severity_follows_the_p_value(rng):
     calibration = Calibration.fit(rng.gamma(2, size=400))
     scores = calibration.scores
     np.testing.assert_array_equal(calibration.severity(scores), severity(calibration.p_values(scores)))
-    assert not calibration.is_extrapolated(scores).any()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,71 @@
+"""Types of columns that hold the same values in every database, and indexes that only some databases have."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    ColumnElement,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    TypeDecorator,
+)
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.types import TypeEngine
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A time that is aware in Python, and stored as UTC in databases without time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return a type with microseconds; MySQL's own default has seconds."""
+        is_cut = dialect.name in {"mysql", "mariadb"}
+        return dialect.type_descriptor(mysql.DATETIME(fsp=6) if is_cut else DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the time in UTC, and refuse naive times."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            msg = f"{value!r} has no time zone; the store keeps aware times only"
+            raise ValueError(msg)
+        utc = value.astimezone(UTC)
+        return utc if dialect.name == "postgresql" else utc.replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Return the time with its time zone."""
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+@compiles(Text, "mysql")
+@compiles(Text, "mariadb")
+def _long_text(_element: Text, _compiler: object, **_: object) -> str:
+    return "MEDIUMTEXT"  # TEXT ends at 64 KiB there
+
+
+Json = JSON().with_variant(postgresql.JSONB(), "postgresql")
+Blob = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only in INTEGER columns
+
+
+def has_partial_indexes(*_: object, dialect: Dialect, **__: object) -> bool:
+    """Return whether an index may cover only some rows of a table."""
+    return dialect.name in {"sqlite", "postgresql"}
+
+
+def index_of_some(name: str, rows: ColumnElement[bool], *columns: Column[Any], unique: bool = False) -> None:
+    """Add an index of the rows that a condition selects, in databases that have such indexes."""
+    index = Index(name, *columns, unique=unique, sqlite_where=rows, postgresql_where=rows)
+    index.ddl_if(callable_=has_partial_indexes)

@@ -1,0 +1,37 @@
+"""The store's tables. Alembic reads this metadata, and only `jobs.store` queries the tables."""
+
+from schemas.tables.alerting import alerts, anomalies, events, incidents, pruned_events
+from schemas.tables.ledger import batch_hours, batch_profiles, batches, scores, trackers, unreadable_records
+from schemas.tables.naming import metadata
+from schemas.tables.service import api_keys, entity_rhythms, monitors, runs, workers
+from schemas.tables.training import artifact_parts, drift_features, drifts, models, retrain_requests
+
+__all__ = [
+    "REVISION",
+    "VERSION_TABLE",
+    "alerts",
+    "anomalies",
+    "api_keys",
+    "artifact_parts",
+    "batch_hours",
+    "batch_profiles",
+    "batches",
+    "drift_features",
+    "drifts",
+    "entity_rhythms",
+    "events",
+    "incidents",
+    "metadata",
+    "models",
+    "monitors",
+    "pruned_events",
+    "retrain_requests",
+    "runs",
+    "scores",
+    "trackers",
+    "unreadable_records",
+    "workers",
+]
+
+REVISION = "0009"  # of this schema; the store checks it without loading Alembic
+VERSION_TABLE = "plumbline_version"  # not Alembic's own name: the database may use Alembic itself
