@@ -96,16 +96,28 @@ def test_a_second_cause_is_alerted_once(rows):
 
 
 def test_the_end_of_an_incident_is_alerted_once_and_again_if_it_had_opened_again(rows):
-    rows.add(0, 5)
+    rows.add(0, 5, at=START + 5 * MINUTE)
     assert rows.follow_up(5 + 15) == 0
     assert rows.follow_up(5 + 16) == 1
     assert rows.follow_up(5 + 17) == 0
     assert reasons(rows) == ["opened", "ended"]
     assert "normal again after 5 min" in rows.titles()[-1]
-    rows.add(15)
+    rows.add(15, at=START + 22 * MINUTE)
     assert rows.follow_up(60) == 1
     assert reasons(rows) == ["opened", "ended", "opened", "ended"]
     assert "anomalous again" in rows.titles()[2]
+
+
+def test_an_incident_that_was_over_when_it_was_found_is_alerted_once(rows):
+    rows.add(0, 5, at=START + 21 * MINUTE)
+    assert rows.follow_up(22) == 1
+    assert reasons(rows) == ["opened"]
+
+
+def test_the_end_of_an_alerted_incident_is_alerted_however_late(rows):
+    rows.add(0, at=START)
+    rows.store.incidents.follow_up("pump", RULE, START + 2 * RULE.alerts.newest)
+    assert reasons(rows) == ["opened", "ended"]
 
 
 def test_an_incident_that_no_channel_heard_of_ends_without_an_alert(rows):
