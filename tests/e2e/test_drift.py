@@ -22,8 +22,7 @@ def drifting(workspace):
 
 
 def test_a_drift_is_reported_and_requests_a_training(drifting):
-    before = drifting.must("score", "pump", "--json").json["drift"]
-    assert (before["features"], before["is_score_drift"]) == ([], False)
+    assert drifting.must("score", "pump", "--json").json["drift"] is None  # the training records are not compared
     drifting.must("import", "later.csv", "--table", "pump_readings", "--if-exists", "append")
     output = drifting.must("score", "pump").out
     assert "Drift: the newest" in output

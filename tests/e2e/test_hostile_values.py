@@ -33,7 +33,7 @@ def flagged(workspace, now):
 @pytest.mark.parametrize("command", ["anomalies list", "anomalies show 1", "incidents list", "incidents show 1"])
 def test_no_value_controls_the_terminal(flagged, command):
     out = flagged.must(*command.split()).out
-    assert SEEN in out
+    assert (SEEN if "show" in command else "ok\\x") in out  # a narrow column of a list folds the rest
     assert all(char.isprintable() or char == "\n" for char in out)
     assert IN_JSON in flagged.must(*command.split(), "--json").out
 

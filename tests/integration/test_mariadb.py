@@ -15,7 +15,7 @@ from jobs.dialects import dialect_of
 from jobs.importing.importing import import_file
 from jobs.join_view import create_join_view
 from jobs.reading.source import Source, keys_of
-from jobs.starter.proposing import propose_monitor
+from jobs.starter.proposing import Choices, propose_monitor
 from jobs.store import Anomaly, AnomalyQuery, BatchResult, NewModel, RequestQuery, migrations
 from schemas.config import MonitorConfig
 from schemas.errors import ConfigError, SourceError, StoreError
@@ -169,11 +169,16 @@ def test_a_monitor_is_proposed_and_checked(run, engine, watch):
         "INSERT INTO readings SELECT seq, TIMESTAMPADD(MINUTE, seq, '2026-03-01'), seq / 7, MOD(seq, 2),"
         " IF(MOD(seq, 3), 'high', 'low'), 0 FROM seq_1_to_300",
     )
-    proposal = propose_monitor(engine, "readings", None)
-    assert (proposal.key, proposal.time, proposal.label) == (("id",), "read_at", "is_fault")
-    assert proposal.features == {"numeric": ["flow"], "boolean": ["is_open"], "categorical": ["mode"]}
+    proposal = propose_monitor(engine, "readings", Choices())
+    assert (proposal.key.columns, proposal.times.time) == (("id",), "read_at")
+    assert "is_fault" not in {name for names in proposal.columns.features.values() for name in names}
+    assert {"flow", "is_open", "mode"} <= {
+        *(name for names in proposal.columns.features.values() for name in names),
+        *proposal.columns.left_out,
+    }
     source = watch(time="read_at", boolean=["is_open"], categorical=["mode"], normal=proposal.normal, label="is_fault")
-    assert [finding.level for finding in check_monitor("pump", source.monitor, source)] == ["ok"]
+    findings = check_monitor("pump", source.monitor, source)
+    assert all(finding.message.startswith("Feature ") for finding in findings if finding.level != "ok")
     text_time = watch(table=None, query="SELECT id, flow, CAST(read_at AS CHAR) AS at FROM readings", time="at")
     (finding, *_) = check_monitor("pump", text_time.monitor, text_time)
     assert "'at' is listed as time, but its type is varchar" in finding.message
@@ -199,7 +204,7 @@ def test_a_file_is_imported_and_appended_without_loss(tmp_path, engine):
 
 def test_the_index_that_check_asks_for_can_be_created_on_texts(tmp_path, engine, run, watch):
     at = pd.date_range("2026-03-01", periods=60, freq="min", tz="UTC")
-    frame = pd.DataFrame({"id": range(60), "read_at": at, "pump": ["a", "b"] * 30, "flow": [0.5] * 60})
+    frame = pd.DataFrame({"id": range(60), "read_at": at, "pump": ["a", "b"] * 30, "flow": [0.5, 2.5, 1.0] * 20})
     frame.to_parquet(tmp_path / "r.parquet")
     import_file(tmp_path / "r.parquet", engine, "readings")
     settings = {"time": "read_at", "entity": "pump", "series": {}}
@@ -224,6 +229,7 @@ def test_a_time_keeps_its_microseconds(store):
 
 def test_a_request_of_a_dashboard_has_its_time_in_utc(store, run):
     before = datetime.now(UTC) - timedelta(seconds=1)
+    store.monitors.register(["pump"])
     run("INSERT INTO retrain_requests (monitor) VALUES ('pump')")
     (request,) = store.requests.page(RequestQuery())
     assert before <= request.requested_at <= datetime.now(UTC) + timedelta(seconds=1)

@@ -122,7 +122,7 @@ def test_a_worse_challenger_is_refused_reported_and_promoted_by_force_only(plant
     (message,) = plant.events("retrain_refused")
     assert message == f"Model {done.training.model_id} of monitor 'pump' was refused. {done.training.reason}"
     with writing(plant.engine) as connection:
-        assert connection.execute(text("SELECT channel, reason FROM alerts")).all() == [("ops", "event")]
+        assert connection.execute(text("SELECT channel, reason FROM alerts")).all() == []  # whoever asked sees it
     with pytest.raises(UsageError, match=f"It is worse than model {champion}.*models promote 2 --force"):
         plant.store.models.promote(done.training.model_id, plant.now)
     plant.store.models.promote(done.training.model_id, plant.now, force=True)
