@@ -114,6 +114,8 @@ class MySQL(Dialect):
 
     def prepare_engine(self, engine: Engine) -> None:
         """Set up each session, begin transactions that only read as such, and release the lock of a migration."""
+        # A connection holds one unread result only, and a refresh of incidents reads several side by side.
+        engine.dialect.supports_server_side_cursors = False
 
         @event.listens_for(engine, "connect")
         def prepare(connection: Any, _record: Any) -> None:
