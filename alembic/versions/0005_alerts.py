@@ -4,6 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from schemas.views import drop_own_view, joined_name
+
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
@@ -27,6 +29,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    connection = op.get_bind()
+    models = sa.table("models", sa.column("monitor"))
+    for monitor in connection.scalars(sa.select(models.c.monitor).distinct()).all():
+        drop_own_view(connection, joined_name(monitor))  # it has the columns; the next training creates it again
     alerts = sa.table("alerts", sa.column("reason"), sa.column("number"))
     is_new = sa.or_(alerts.c.reason.in_(NEW_REASONS), alerts.c.number > 0)
     op.execute(sa.delete(alerts).where(is_new))
