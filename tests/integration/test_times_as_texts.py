@@ -109,7 +109,8 @@ def test_check_names_a_value_that_is_no_time_however_old_it_is(watched, written,
 @pytest.mark.parametrize("written", ["2026/11/28 06:39:00", "20261128T063900", "2026-11-28T08:39:00+0200"])
 def test_check_names_times_that_the_database_does_not_read(watched, written):
     source = watched(*[written] * 60, false_positive_rate=0.1)
-    (finding,) = check_monitor("pump", source.monitor, source)
+    findings = check_monitor("pump", source.monitor, source)
+    (finding,) = (finding for finding in findings if not finding.message.startswith("Feature"))
     assert finding.level == "warning"
     assert (
         f"holds times such as {written!r}, which Plumbline reads and the functions of SQLite do not" in finding.message
@@ -119,7 +120,8 @@ def test_check_names_times_that_the_database_does_not_read(watched, written):
 def test_usual_times_are_no_finding(watched):
     times = ["2026-11-28 06:39:00", "2026-11-28T06:39:00Z", None, "2026-11-28", *["2026-11-28 06:39:00.5"] * 60]
     source = watched(*times, false_positive_rate=0.1)
-    assert [finding.level for finding in check_monitor("pump", source.monitor, source)] == ["ok"]
+    findings = check_monitor("pump", source.monitor, source)
+    assert all(finding.level == "ok" or finding.message.startswith("Feature") for finding in findings)
 
 
 @pytest.mark.parametrize(
