@@ -228,7 +228,7 @@ def test_features_and_rates_that_change_while_the_service_runs(site):
         rate = 'score_every = "1s"\nfalse_positive_rate = 0.00001'
         configure(site, base=PUMP.replace("false_positive_rate = 0.01", ""), pump=rate)
         ((message,),) = process.until_found("SELECT message FROM events WHERE kind = 'config_refused'")
-        assert "Monitor 'pump': A false-positive rate of 1e-05 needs" in message
+        assert "Monitor 'pump': A false-positive rate of 0.00001 needs" in message
     assert site.query("SELECT count(*) FROM runs WHERE outcome = 'failed'") == [(0,)]
 
 
