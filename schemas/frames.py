@@ -25,6 +25,7 @@ SEVERITY = (
 )
 THRESHOLD = "threshold"  # float64, a record is an anomaly above it
 IS_ANOMALY = "is_anomaly"  # bool
+UNGROUPED_ENTITY = "all"  # the entity of all records of a monitor without an entity column
 SCORE_COLUMNS = (ANOMALY_SCORE, P_VALUE, SEVERITY, THRESHOLD, IS_ANOMALY)
 
 

@@ -8,10 +8,7 @@ import pandas as pd
 
 from detector.series.series import Series
 from schemas.errors import MissingColumns
-from schemas.frames import Features
-
-UNGROUPED_ENTITY = "all"
-"""The entity of all records of a monitor without an entity column."""
+from schemas.frames import UNGROUPED_ENTITY, Features
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection, Engine, func, select
 
-from detector.series.segments import UNGROUPED_ENTITY
 from jobs.databases import reading
+from schemas.frames import UNGROUPED_ENTITY
 from schemas.tables import anomalies, batch_hours, drift_features, drifts, trackers
 
 
