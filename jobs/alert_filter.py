@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from jobs.store.alert_rule import MAIN_CAUSE_SHARE
 from schemas.frames import Cause, Explanation
 from schemas.service import MonitorAlerts
+from schemas.texts import is_number
 
 
 def held_back_by(alert: MonitorAlerts, explanation: Explanation) -> str | None:
@@ -26,13 +27,9 @@ def _rule_against(alert: MonitorAlerts, cause: Cause) -> str | None:
     if direction is not None and (cause.deviation > 0) != (direction == "up"):
         return "direction"
     smallest = alert.ignore_below.get(cause.feature)
-    if smallest is None or not (_is_number(cause.value) and _is_number(cause.expected)):
+    if smallest is None or not (is_number(cause.value) and is_number(cause.expected)):
         return None
     return "ignore_below" if abs(cause.value - cause.expected) < smallest else None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from schemas.config import escape_variables
-from schemas.texts import counted_noun, number
+from schemas.texts import counted_noun, is_number, number
 
 __all__ = [
     "cell",
@@ -85,7 +85,7 @@ def expected_cell(value: Any, expected: Any) -> str:
     >>> expected_cell(9999.99, 2.5e-11), expected_cell(2e-11, 2.5e-11), expected_cell(True, False)
     ('0', '2.5e-11', 'no')
     """
-    are_numbers = all(isinstance(item, int | float) and not isinstance(item, bool) for item in (value, expected))
+    are_numbers = is_number(value) and is_number(expected)
     return "0" if are_numbers and abs(expected) < _RELATIVE_RESIDUE * abs(value) else cell(expected)
 
 

@@ -9,6 +9,15 @@ _MIN_WRITTEN_OUT = 1e-6
 _ROUNDING_RESIDUE = 1e-15  # a smaller number is what rounding left of 0
 
 
+def is_number(value: object) -> bool:
+    """Return whether a value is a number; a truth value is none.
+
+    >>> is_number(0.5), is_number(True), is_number("1")
+    (True, False, False)
+    """
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def number(value: float) -> str:
     """Write a number as people do.
 

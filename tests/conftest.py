@@ -40,21 +40,27 @@ def postgres():
         server.cleanup()
 
 
-@pytest.fixture(scope="session")
-def empty_database(postgres):
-    """Context manager that creates an empty database in PostgreSQL and drops it."""
-    admin = create_engine(postgres, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+def databases_in(server, name_form, quoted_form, drop_options=""):
+    """Return a context manager that creates an empty database in a server, and drops it."""
+    admin = create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
 
     @contextmanager
     def make():
-        name = f"test_{next(_NUMBERS)}"
+        name = name_form.format(next(_NUMBERS))
+        quoted = quoted_form.format(name)
         with admin.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        yield SecretStr(postgres.set(database=name).render_as_string(hide_password=False))
+            connection.exec_driver_sql(f"CREATE DATABASE {quoted}")
+        yield SecretStr(server.set(database=name).render_as_string(hide_password=False))
         with admin.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+            connection.exec_driver_sql(f"DROP DATABASE {quoted}{drop_options}")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def empty_database(postgres):
+    """Context manager that creates an empty database in PostgreSQL and drops it."""
+    return databases_in(postgres, "test_{}", '"{}"', " WITH (FORCE)")
 
 
 @pytest.fixture
@@ -83,18 +89,7 @@ def mariadb():
 @pytest.fixture(scope="session")
 def empty_mariadb(mariadb):
     """Context manager that creates an empty database in MariaDB and drops it."""
-    admin = create_engine(mariadb, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-
-    @contextmanager
-    def make():
-        name = f"test-{next(_NUMBERS)}"
-        with admin.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE `{name}`")
-        yield SecretStr(mariadb.set(database=name).render_as_string(hide_password=False))
-        with admin.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE `{name}`")
-
-    return make
+    return databases_in(mariadb, "test-{}", "`{}`")
 
 
 @pytest.fixture

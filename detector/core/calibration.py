@@ -107,9 +107,14 @@ class Calibration:
             return np.asarray(by_rank)
         return np.where(at_least > 0, by_rank, np.minimum(by_rank, self.tail.p_values(scores)))
 
-    def severity(self, scores: np.ndarray) -> np.ndarray:
-        """Return (n,) severities of scores, in [0, 100]; beyond all calibration scores they are extrapolated."""
-        p_values = self.p_values(scores)
+    def severity(self, scores: np.ndarray, p_values: np.ndarray | None = None) -> np.ndarray:
+        """Return (n,) severities of scores, in [0, 100]; beyond all calibration scores they are extrapolated.
+
+        Args:
+            scores: (n,) anomaly scores.
+            p_values: (n,) of the scores, if they are computed already.
+        """
+        p_values = self.p_values(scores) if p_values is None else p_values
         if self.tail is not None:
             return severity(p_values)
         return severity(np.maximum(p_values * self._beyond_all(np.asarray(scores)), SMALLEST_P))

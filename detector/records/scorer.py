@@ -106,7 +106,7 @@ class RecordScorer:
         """
         scores = self.model.anomaly_score(records, self.threads)
         p_values = self.artifact.calibration.p_values(scores)
-        severities = self.artifact.calibration.severity(scores)
+        severities = self.artifact.calibration.severity(scores, p_values)
         return score_frame(records.index, scores, p_values, severities, self._threshold(scores, p_values))
 
     def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:

@@ -210,7 +210,7 @@ class SeriesScorer:
             scores[segment.rows] = entity_scores
             calibration = self.entity_threshold(segment.entity).calibration
             p_values[segment.rows] = calibration.p_values(entity_scores)
-            severities[segment.rows] = calibration.severity(entity_scores)
+            severities[segment.rows] = calibration.severity(entity_scores, p_values[segment.rows])
         thresholds = np.full(len(scores), np.nan)
         for entity, rows in _rows_of_entities(segments).items():
             thresholds[rows] = self.thresholds(entity, scores[rows], trackers)

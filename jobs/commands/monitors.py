@@ -90,7 +90,7 @@ def delete_command(app: "App", out: "Output", name: str, yes: bool) -> None:
     def describe() -> None:
         out.line(f"Monitor {name!r} is deleted from the store.")
         if name in app.config.monitors:
-            out.line(f"config.toml still has it: remove [monitors.{name}], or train it anew: plumbline train {name}")
+            out.line(f"config.toml still has it: remove [monitors.{name}], or train it again: plumbline train {name}")
         if note:
             out.line(note)
 

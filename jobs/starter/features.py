@@ -13,6 +13,7 @@ from jobs.reading.table import WatchedColumn
 from jobs.reading.text_forms import disguise_of
 from jobs.starter.sample import TIMES, Role, Sample
 from schemas.errors import RecordsError
+from schemas.texts import is_number
 
 MAX_CATEGORIES = 1_000
 _MAX_CODES = 30  # distinct whole numbers of a column that are codes by their name
@@ -162,7 +163,7 @@ def _by_values(values: "pd.Series[Any]") -> Role | None:
 
 
 def _are_numbers(values: "pd.Series[Any]") -> bool:
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return all(map(is_number, values))
 
 
 def _refuse_text(values: "pd.Series[Any]") -> None:

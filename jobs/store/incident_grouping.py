@@ -13,13 +13,11 @@ from jobs.store.alerts import AlertTexts
 from jobs.store.chunks import chunks
 from jobs.store.incident_alerts import IncidentAlerts, withdraw_incident_alerts
 from jobs.store.incident_summary import IncidentSummary, merge_nearby, summary_of_record
-from jobs.store.incidents import CURRENT_STATES
+from jobs.store.incidents import CURRENT_STATES, SUMMARY_COLUMNS, summary_of_row
 from jobs.store.numbering import insert_numbered
-from jobs.store.paging import columns_of
 from schemas.tables import anomalies, incidents
 
 _ROWS_PER_FETCH = 2_000
-_SUMMARY_COLUMNS = [column.name for column in columns_of(incidents, IncidentSummary)]
 _TIME = func.coalesce(anomalies.c.record_time, anomalies.c.flagged_at)
 _by_start = attrgetter("start_time")
 
@@ -117,10 +115,7 @@ def _existing(connection: Connection, refresh: _Refresh) -> list[_Existing]:
     rows = [
         row for condition in conditions for row in connection.execute(select(incidents).where(condition)).mappings()
     ]
-    existing = {
-        row["id"]: _Existing(row["id"], row["state"], IncidentSummary(**{name: row[name] for name in _SUMMARY_COLUMNS}))
-        for row in rows
-    }
+    existing = {row["id"]: _Existing(row["id"], row["state"], summary_of_row(row)) for row in rows}
     return list(existing.values())
 
 
@@ -168,7 +163,7 @@ def _write(
         parts = sorted((part for part in overlapping if part.id not in surviving_ids), key=attrgetter("id"))
         surviving_ids |= {part.id for part in parts}
         is_open = _is_open(summary, parts)
-        incident_id = _write_one(connection, refresh, summary, parts)
+        incident_id = _write_one(connection, refresh, summary, parts, is_open=is_open)
         _assign_rows(connection, refresh, summary, incident_id, [part.id for part in overlapping])
         severity_before = max((part.summary.peak_severity for part in parts), default=None)
         incident_alerts.add_change(IncidentChange(incident_id, summary, severity_before, is_open))
@@ -181,10 +176,12 @@ def _is_open(summary: IncidentSummary, parts: Sequence[_Existing]) -> bool:
     return has_grown or any(part.state == "open" for part in parts)
 
 
-def _write_one(connection: Connection, refresh: _Refresh, summary: IncidentSummary, parts: Sequence[_Existing]) -> int:
+def _write_one(
+    connection: Connection, refresh: _Refresh, summary: IncidentSummary, parts: Sequence[_Existing], *, is_open: bool
+) -> int:
     """Write an incident and return its id; of the incidents that it consists of, the oldest keeps its id."""
-    row = {name: getattr(summary, name) for name in _SUMMARY_COLUMNS} | {"top_feature": summary.top_feature}
-    row |= {"state": "open" if _is_open(summary, parts) else "ended", "updated_at": refresh.at}
+    row = {name: getattr(summary, name) for name in SUMMARY_COLUMNS} | {"top_feature": summary.top_feature}
+    row |= {"state": "open" if is_open else "ended", "updated_at": refresh.at}
     if not parts:
         row |= {"monitor": refresh.monitor, "opened_at": refresh.at}
         return insert_numbered(connection, incidents, row)

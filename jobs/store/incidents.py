@@ -6,7 +6,7 @@ from datetime import datetime
 from operator import eq, ge, lt
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, exists, select, update
 
 from jobs.databases import reading, writing
 from jobs.store.alert_rule import IncidentRule
@@ -21,6 +21,7 @@ from schemas.errors import UsageError
 from schemas.tables import anomalies, incidents
 
 CURRENT_STATES = ("open", "ended")
+SUMMARY_COLUMNS = [column.name for column in columns_of(incidents, IncidentSummary)]
 _Open: TypeAlias = tuple[int, IncidentSummary]  # an open incident: its number and its summary
 
 
@@ -154,15 +155,19 @@ class Incidents:
         return len(ended)
 
 
+def summary_of_row(row: RowMapping) -> IncidentSummary:
+    """Return the summary that a row of incidents holds."""
+    return IncidentSummary(**{name: row[name] for name in SUMMARY_COLUMNS})
+
+
 def _split_by_end(
     connection: Connection, condition: ColumnElement[bool], before: datetime
 ) -> tuple[list[_Open], list[_Open]]:
     """Return id and summary of incidents: those whose last record is older than a time, and the others."""
     ended: list[_Open] = []
     others: list[_Open] = []
-    names = [column.name for column in columns_of(incidents, IncidentSummary)]
     for row in connection.execute(select(incidents).where(condition).order_by(incidents.c.id)).mappings():
-        incident = (row["id"], IncidentSummary(**{name: row[name] for name in names}))
+        incident = (row["id"], summary_of_row(row))
         (ended if incident[1].end_time < before else others).append(incident)
     return ended, others
 

@@ -9,7 +9,6 @@ import pyarrow.parquet
 import pytest
 import sqlalchemy as sa
 
-from jobs.databases import open_engine
 from jobs.importing import files
 from jobs.importing.importing import import_file
 from jobs.store import migrations
@@ -26,20 +25,6 @@ def csv(tmp_path):
         return path
 
     return write
-
-
-@pytest.fixture
-def sqlite_engine(sqlite_url):
-    engine = open_engine(sqlite_url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def postgres_engine(postgres_url):
-    engine = open_engine(postgres_url)
-    yield engine
-    engine.dispose()
 
 
 def rows(engine, statement):

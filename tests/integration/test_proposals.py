@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jobs.databases import open_engine, reading, writing
+from jobs.databases import reading, writing
 from jobs.starter.proposing import Choices, propose_monitor
 from jobs.starter.proposing import _describe as describe
 from jobs.starter.sample import read_sample
@@ -46,20 +46,6 @@ def parts(proposal):
         "left_out": set(proposal.columns.left_out),
         **proposal.columns.features,
     }
-
-
-@pytest.fixture
-def sqlite_engine(sqlite_url):
-    engine = open_engine(sqlite_url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def postgres_engine(postgres_url):
-    engine = open_engine(postgres_url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
