@@ -84,5 +84,7 @@ def _counted(connection: Connection, watched: WatchedTable, name: str) -> tuple[
         return None
     is_late = watched.before(tuple(watermark))
     newest = connection.scalar(select(func.count()).select_from(watched.records).where(column > boundary)) or 0
+    if newest < MIN_NEWEST_RECORDS:  # most of them share the boundary with older records
+        return None
     late = select(func.count()).select_from(watched.records).where(column > boundary, is_late)
     return newest, connection.scalar(late) or 0
