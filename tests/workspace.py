@@ -64,11 +64,12 @@ class Workspace:
         """Run a query or a statement on the store, and return its rows."""
         config = load_config(self.folder / "config.toml", os.environ)
         engine = open_engine(config.store.url)
-        with engine.begin() as connection:
-            result = connection.execute(text(sql), parameters)
-            rows = [tuple(row) for row in result] if result.returns_rows else []
-        engine.dispose()
-        return rows
+        try:
+            with engine.begin() as connection:
+                result = connection.execute(text(sql), parameters)
+                return [tuple(row) for row in result] if result.returns_rows else []
+        finally:
+            engine.dispose()
 
     def configure(self, store, monitor, *, name="pump", model=SMALL_MODEL):
         """Write config.toml with one monitor."""
