@@ -4,7 +4,6 @@ A value is parsed once, here. Texts such as database addresses may refer to envi
 addresses are secrets, so that no log, error or ``--json`` document shows them.
 """
 
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
+from schemas import variables
 from schemas.errors import ConfigError, NoSuchMonitor
 from schemas.frames import Features
 from schemas.nearest import nearest_name
@@ -28,17 +28,6 @@ from schemas.service import (
     ServiceConfig,
     StoreConfig,
 )
-
-_VARIABLE = re.compile(r"\$(\$)?\{([A-Za-z_][A-Za-z0-9_]*)\}")  # $${NAME} stands for the text ${NAME}
-
-
-def escape_variables(text: str) -> str:
-    """Return a text with escaped variable names, which the configuration reads as the text itself.
-
-    >>> escape_variables("price in ${currency}")
-    'price in $${currency}'
-    """
-    return _VARIABLE.sub(lambda match: "$" + match[0], text)
 
 
 class RuntimeConfig(Section):
@@ -376,11 +365,11 @@ def _expand(value: Any, environ: Mapping[str, str], path: Path) -> Any:
         return [_expand(item, environ, path) for item in value]
     if not isinstance(value, str):
         return value
-    missing = [name for escape, name in _VARIABLE.findall(value) if not escape and name not in environ]
+    missing = variables.missing(value, environ)
     if missing:
         msg = f"{path} names the environment variable {missing[0]}, which is not set. Export it before you start."
         raise ConfigError(msg)
-    return _VARIABLE.sub(lambda match: match[0][1:] if match[1] else environ[match[2]], value)
+    return variables.expand(value, environ)
 
 
 def _sentence(error: Any) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import SecretStr
 from sqlalchemy import insert
 
-from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.fitting import DecisionRule, fit_artifact
+from detector.records.normal_records import NormalRecords
 from detector.records.scorer import RecordScorer
 from jobs.api import ApiServer
 from jobs.app import open_store

@@ -12,9 +12,10 @@ from detector.core.drift import Profile
 from detector.records.artifact import dump_artifact, manifest
 from detector.records.card import RecordCard
 from detector.records.feature_types import drift_bins
-from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.fitting import DecisionRule, fit_artifact
 from detector.records.held_out import HeldOutRecords, measure
 from detector.records.held_out_elbo import elbo_difference
+from detector.records.normal_records import NormalRecords
 from detector.records.peer_comparison import record_card
 from detector.records.scorer import RecordScorer
 from jobs.reading.source import Source, keys_of

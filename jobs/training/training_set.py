@@ -11,7 +11,7 @@ import pandas as pd
 from detector.core.about import TrainingRange
 from detector.core.calibration import check_rate, conformal_rank
 from detector.records.copies import has_near_copies, is_copy
-from detector.records.fitting import (
+from detector.records.normal_records import (
     MIN_TRAINING_RECORDS,
     NormalRecords,
     calibration_size,
