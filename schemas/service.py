@@ -39,6 +39,8 @@ class ServiceConfig(Section):
 
     api: bool = True
     """Whether it serves HTTP."""
+    page: bool = True
+    """Whether it serves pages for people too."""
     host: str = "127.0.0.1"
     """Address to listen on; any address other than this machine's own requires an API key in the store."""
     port: int = Field(8321, ge=0, le=65535)
