@@ -44,7 +44,7 @@ def score_page(
     times = record_times(records, monitor)
     is_scored = scored[ANOMALY_SCORE].notna()
     new_p_values = _new_p_values(records, scored, monitor, trained_upto)
-    anomalies = _anomalies(records[scored[IS_ANOMALY]], scored[scored[IS_ANOMALY]], monitor, scorer, at)
+    anomalies = anomalies_of(records[scored[IS_ANOMALY]], scored[scored[IS_ANOMALY]], monitor, scorer, at)
     places = EntityPlaces.of(records, monitor)
     return BatchResult(
         records=len(records),
@@ -142,13 +142,22 @@ def record_times(records: pd.DataFrame, monitor: MonitorConfig) -> "pd.Series[pd
     return pd.Series(pd.NaT, index=records.index, dtype="datetime64[us, UTC]")
 
 
-def _anomalies(
+def anomalies_of(
     flagged: pd.DataFrame,
     scored: pd.DataFrame,
     monitor: MonitorConfig,
     scorer: BoundScorer,
     at: datetime,
 ) -> tuple[Anomaly, ...]:
+    """Return flagged records with their scores as they are stored, with their causes and what mutes them.
+
+    Args:
+        flagged: the records.
+        scored: of the records.
+        monitor: of the records.
+        scorer: of the page that they are on.
+        at: the time of a record that has none.
+    """
     causes = scorer.explain(flagged, scored[ANOMALY_SCORE].to_numpy(), monitor.top_features)
     columns = pd.concat([identity_of(flagged, monitor), scored.drop(columns=IS_ANOMALY).reset_index(drop=True)], axis=1)
     maintenance = Maintenance.of(monitor)

@@ -17,28 +17,36 @@ class EntityPlaces:
     """The places of consecutive records among those of their entity.
 
     Attributes:
-        positions: (n,) the number of each record among those of its entity, from 1 on.
-        counts: number of records of each entity, "" for records of none.
+        entities: (n,) name of the entity of each record, "" for records of none.
     """
 
-    positions: np.ndarray
-    counts: Mapping[str, int]
+    entities: np.ndarray
+
+    @property
+    def counts(self) -> Counter[str]:
+        """The number of records of each entity."""
+        return Counter(self.entities.tolist())
 
     @classmethod
     def of(cls, records: pd.DataFrame, monitor: MonitorConfig) -> "EntityPlaces | None":
         """Return the places of records in the order of their keys; None if no rule needs them."""
         if monitor.alert.flagged_of.of == 1:
             return None
-        entities = pd.Series(entities_of(records, monitor.entity) if monitor.entity else "", range(len(records)))
-        positions = entities.groupby(entities).cumcount().to_numpy() + 1
-        return cls(positions, Counter(entities.tolist()))
+        nobody = np.full(len(records), "", dtype=object)
+        return cls(entities_of(records, monitor.entity) if monitor.entity else nobody)
 
     def put_on(self, anomalies: Sequence[Anomaly], is_flagged: np.ndarray) -> tuple[Anomaly, ...]:
         """Return the flagged records (k,) with their places; (n,) marks them among the records."""
-        positions = self.positions[is_flagged].tolist()
+        entities = pd.Series(self.entities)
+        positions = (entities.groupby(entities).cumcount().to_numpy()[is_flagged] + 1).tolist()
         return tuple(
             replace(item, entity_position=position) for item, position in zip(anomalies, positions, strict=True)
         )
+
+    @staticmethod
+    def at(item: Anomaly, counts: Mapping[str, int]) -> Anomaly:
+        """Return a flagged record with its place, from the numbers of records up to and including it."""
+        return replace(item, entity_position=counts[item.entity or ""])
 
 
 def joined_places(pages: Sequence[BatchResult]) -> tuple[tuple[Anomaly, ...], Mapping[str, int] | None]:
