@@ -360,7 +360,7 @@ def _tallied(
 
 
 def _decided_by(scorer: Scorer, monitor: MonitorConfig) -> Setting:
-    if monitor.flag == "fdr":
+    if monitor.flag != "rate":
         return "false_discovery_rate"
     return "false_positive_rate" if scorer.has_rate else "f_beta"
 
