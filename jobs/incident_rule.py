@@ -18,6 +18,8 @@ def incident_rule(monitor: MonitorConfig) -> IncidentRule:
         worse_by=alert.worse_by,
         remind_every=alert.remind_every,
         records=alert.records,
+        in_row=alert.flagged_of.records,
+        in_row_of=alert.flagged_of.of,
         routes=tuple((channel, route.severity) for route in alert.routes for channel in route.channels),
         link=alert.link,
         **quiet,

@@ -130,10 +130,14 @@ class MonitorConfig(Section):
     """conformal: by rank among held-out normal records; online: starts like conformal, then follows the scores of each
     entity, so that the rate holds; pot: conformal with a generalised Pareto tail; f_beta: the score that maximises
     F-beta on labelled records."""
-    flag: Literal["rate", "fdr"] = "rate"
-    """rate: records above the threshold; fdr: as many records of each batch as false_discovery_rate allows."""
+    flag: Literal["rate", "fdr", "online_fdr"] = "rate"
+    """rate: records above the threshold; fdr: as many records of each batch as false_discovery_rate allows; online_fdr:
+    as many of all records, one after another."""
     false_discovery_rate: float = Field(0.1, gt=0, lt=1)
-    """Share of a batch's flagged records that may be normal on average, for flag = "fdr"."""
+    """Share of the flagged records that may be normal on average: of a batch for flag = "fdr", of the last fdr_memory
+    records for "online_fdr"."""
+    fdr_memory: int = Field(10_000, ge=100)
+    """Number of records within which flagged records count, for flag = "online_fdr"."""
     f_beta: float = Field(1.0, gt=0)
     """Weight of recall against precision for threshold = "f_beta"."""
     holdout: Literal["auto", "random", "latest"] = "auto"
@@ -197,7 +201,7 @@ class MonitorConfig(Section):
     @property
     def is_in_order(self) -> bool:
         """Whether its batches are scored one after another, since each continues from the state of the last."""
-        return self.threshold == "online"
+        return self.threshold == "online" or self.flag == "online_fdr"
 
     @property
     def resample(self) -> timedelta | None:
@@ -253,8 +257,8 @@ class MonitorConfig(Section):
             'threshold = "online" follows the scores of series, so it needs a section series': (
                 self.threshold == "online" and self.series is None
             ),
-            'flag = "fdr" goes by p-values, for which threshold must be "conformal" or "pot"': (
-                self.flag == "fdr" and self.threshold == "f_beta"
+            f'flag = "{self.flag}" goes by p-values, for which threshold must be "conformal" or "pot"': (
+                self.flag != "rate" and self.threshold == "f_beta"
             ),
         }
         problems = [text for text, is_wrong in checks.items() if is_wrong] + self._alert_problems()

@@ -13,7 +13,7 @@ lies above it, however the scores move (Gibbs & Candes, *Adaptive Conformal Infe
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -85,6 +85,18 @@ class Tracker:
         return type(self)(self.rate, min(threshold, self.before + MAX_INCIDENT_RECORDS * STEP_SPREADS * spread), spread)
 
 
+class StreamState(Protocol):
+    """What decides about the next records of a stream, and moves with each of them."""
+
+    def advance(self, values: np.ndarray, /) -> tuple[np.ndarray, "StreamState"]:
+        """Return the limits (n,) of the next records from their values, and the state after the last record."""
+        ...
+
+    def to_state(self) -> dict[str, Any]:
+        """Return the state as JSON values."""
+        ...
+
+
 @dataclass(frozen=True)
 class TrackerMove:
     """The move of an entity's tracker over consecutive records.
@@ -94,28 +106,29 @@ class TrackerMove:
         after: the tracker after the last record.
     """
 
-    before: Tracker
-    after: Tracker
+    before: StreamState
+    after: StreamState
 
 
 class Trackers:
     """The trackers of a stream's entities while a batch of its records is scored.
 
     Args:
-        load: returns the tracker of an entity before the batch; called once for each entity.
+        load: returns the tracker of an entity before the batch, a `Tracker` of its threshold or the `DiscoveryLevels`
+            of all records; called once for each entity.
 
     Attributes:
         moves: of the trackers so far, by entity.
     """
 
-    def __init__(self, load: Callable[[str], Tracker]) -> None:
+    def __init__(self, load: Callable[[str], StreamState]) -> None:
         self._load = load
         self.moves: dict[str, TrackerMove] = {}
 
-    def advance(self, entity: str, scores: np.ndarray) -> np.ndarray:
-        """Return the thresholds (n,) of the entity's next records, from their finite scores in order."""
+    def advance(self, entity: str, values: np.ndarray) -> np.ndarray:
+        """Return the thresholds or levels (n,) of the entity's next records, from their finite values in order."""
         move = self.moves.get(entity)
         current = self._load(entity) if move is None else move.after
-        thresholds, after = current.advance(scores)
+        limits, after = current.advance(values)
         self.moves[entity] = TrackerMove(current if move is None else move.before, after)
-        return thresholds
+        return limits

@@ -20,14 +20,14 @@ def trackers_of(batch: Batch, store: Store, scorer: Scorer, monitor: MonitorConf
         scorer: the batch's model, whose rate holds even if an earlier batch had another.
         monitor: whose thresholds are tracked or fixed.
     """
-    if monitor.threshold != "online":
+    if not monitor.is_in_order:
         return None
     return scorer.trackers(lambda entity: store.threshold_states.before_batch(batch, entity))
 
 
 def new_trackers(scorer: Scorer, monitor: MonitorConfig) -> "Trackers | None":
     """Return trackers that start with the calibration records; None if thresholds are fixed."""
-    return scorer.trackers(lambda _entity: None) if monitor.threshold == "online" else None
+    return scorer.trackers(lambda _entity: None) if monitor.is_in_order else None
 
 
 def threshold_changes(trackers: "Trackers | None") -> Mapping[str, ThresholdChange]:

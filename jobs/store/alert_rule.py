@@ -9,7 +9,7 @@ from jobs.store.incident_summary import IncidentSummary
 from schemas.service import AlertOccasion
 
 Reason = Literal["opened", "escalated", "worse", "new_cause", "ended", "reminder"]
-HeldBack = Literal["maintenance", "rules", "severity", "records", "age"]
+HeldBack = Literal["maintenance", "rules", "severity", "records", "consecutive", "age"]
 
 MAIN_CAUSE_SHARE = 0.5  # of the largest share: a feature with less is not a cause of its own
 
@@ -37,6 +37,10 @@ class AlertRule:
     """The time between two reminders of an open incident."""
     records: int = 1
     """The minimum number of flagged records that no rule leaves out."""
+    in_row: int = 1
+    """The minimum number of them among `in_row_of` consecutive records of the entity."""
+    in_row_of: int = 1
+    """The number of consecutive records that `in_row` is about."""
     routes: tuple[tuple[str, float], ...] = ()
     """Channels that receive incidents from a peak severity on, with that severity."""
     quiet_until: Callable[[datetime], datetime | None] = _never_quiet
@@ -62,6 +66,8 @@ class AlertRule:
             return "severity"
         if summary.alert_records < self.records:
             return "records"
+        if summary.in_row < self.in_row:
+            return "consecutive"
         return "age" if summary.end_time < at - self.newest else None
 
 

@@ -33,6 +33,8 @@ class Anomaly:
     """Whether it lies in a maintenance window."""
     held_back: str | None = None
     """The rule that leaves it out of alerts."""
+    entity_position: int | None = None
+    """Its number among the records of its entity in the batch; None if they are not counted."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class BatchResult:
     """Number of records in each bin of the model's drift profile, by feature."""
     entities: Mapping[str, int] | None = None
     """Number of records of each entity; None unless the monitor has series."""
+    entity_counts: Mapping[str, int] | None = None
+    """Number of records of each entity, "" for records of none; None unless alerts need flagged records in a row."""
     unreadable: Sequence[UnreadableRecord] = ()
     """Records that were left out because they cannot be read."""
     threshold_changes: Mapping[str, ThresholdChange] = field(default_factory=dict)

@@ -32,6 +32,7 @@ from jobs.store.entities import learn_rhythms
 from jobs.store.events import EventLog
 from jobs.store.incident_grouping import refresh_incidents
 from jobs.store.locking import lock_monitor
+from jobs.store.rows_in_row import count_in_row
 from jobs.store.unreadable import count_unreadable, replace_unreadable
 from jobs.store.writing import Origin, write_result
 from schemas.errors import LostLease, NoChampion, StoreError
@@ -234,6 +235,7 @@ class Ledger:
             replace_unreadable(connection, batch.monitor, batch.id, result.unreadable, self._event_log, at)
             changed_times = write_result(connection, result, origin)
             if rule is not None:
+                changed_times = count_in_row(connection, origin, result.entity_counts, changed_times, rule)
                 refresh_incidents(connection, batch.monitor, changed_times, rule, self._texts, at)
             if result.rhythms is not None and batch.scored_before is None:
                 learn_rhythms(connection, batch.monitor, result.rhythms, result.records, at)

@@ -154,6 +154,7 @@ def _row(item: Anomaly) -> dict[str, Any]:
         "attribution": [json_ready(cause.to_json()) for cause in item.explanation.causes],
         "is_muted": item.is_muted,
         "held_back": item.held_back,
+        "entity_position": item.entity_position,
     }
 
 
