@@ -86,7 +86,7 @@ class RecordScorer:
         """Return the threshold of each of n scores."""
         return np.full(len(scores), self.threshold)
 
-    def trackers(self, stored: StoredThreshold) -> None:  # noqa: ARG002 - there is nothing to track
+    def trackers(self, stored: StoredThreshold, usual_after: int) -> None:  # noqa: ARG002 - there is nothing to track
         """Return None: the threshold does not move."""
         return
 
