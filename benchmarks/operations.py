@@ -20,12 +20,11 @@ from benchmarks.person import person_alarms
 from benchmarks.processes import succeeded
 from benchmarks.report import markdown_table, number_text
 from benchmarks.series.data import Mask, Vector
-from benchmarks.series.events import fixed_alarms, online_alarms
+from benchmarks.series.events import count_runs, fixed_alarms, online_alarms
 from detector.series import Series, SeriesModel, SeriesSettings
 
 RATE, COARSE_RATE = 0.01, 0.05  # the second if there are too few calibration records for the first
 ECHO_RECORDS = 60  # after a fault, in which flagged records count as its echo
-INCIDENT_GAP = 4  # records between flagged records of one incident
 GRACE_RECORDS = 3  # from the start of a fault in which even the shortest is found
 THRESHOLDS = ("fixed", "online", "person")
 ENTITY = "machine"
@@ -149,7 +148,7 @@ def outcome(case: str, threshold: str, machine: Machine, flagged: Mask, shares: 
         tuple(item in found for item in faults),
         tuple(float(flagged[item.start : item.end].mean()) for item in faults),
         tuple(int(np.argmax(flagged[item.start : _latest(item)])) for item in found),
-        tuple(_count_incidents(flagged[item.start : item.end]) for item in found),
+        tuple(count_runs(flagged[item.start : _latest(item)]) for item in found),
         tuple(_echo(flagged & ~is_fault, item) for item in faults),
         float((flagged & ~is_fault).sum() / weeks),
         () if shares is None else tuple(_names_channel(machine, item, flagged, shares) for item in found),
@@ -158,11 +157,6 @@ def outcome(case: str, threshold: str, machine: Machine, flagged: Mask, shares: 
 
 def _latest(item: Fault) -> int:
     return max(item.end, item.start + GRACE_RECORDS)
-
-
-def _count_incidents(flagged: Mask) -> int:
-    rows = np.flatnonzero(flagged)
-    return int((np.diff(rows) > INCIDENT_GAP).sum()) + 1
 
 
 def _echo(false: Mask, item: Fault) -> int:
