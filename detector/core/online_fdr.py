@@ -45,6 +45,11 @@ class DiscoveryLevels:
         """The level of a record before any discovery."""
         return min(self.level / self.memory, self.limit)
 
+    @property
+    def shifts(self) -> int:
+        """0: no level of scores becomes usual."""
+        return 0
+
     def check(self, calibration: Calibration) -> None:
         """Refuse a base level that calibration scores cannot resolve: nothing would ever be a discovery.
 

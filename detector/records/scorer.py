@@ -104,7 +104,7 @@ class RecordScorer:
         levels = trackers.advance(UNGROUPED_ENTITY, p_values)
         return thresholds_at(self.artifact.calibration, levels, scores, p_values)
 
-    def trackers(self, stored: StoredThreshold) -> Trackers | None:
+    def trackers(self, stored: StoredThreshold, usual_after: int) -> Trackers | None:  # noqa: ARG002 - of series alone
         """Return trackers of the levels of discoveries, which continue from the stored state; None without levels."""
         levels = self.discovery_levels
         if levels is None:

@@ -52,6 +52,8 @@ class ThresholdChange:
 
     before: dict[str, Any]
     after: dict[str, Any]
+    usual_levels: int = 0
+    """Number of levels of its scores that became usual in the batch."""
 
 
 @dataclass(frozen=True)
