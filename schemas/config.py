@@ -49,9 +49,9 @@ class ModelConfig(Section):
 
     kind: NetworkKind = "vae"
     """autoencoder: a baseline without sampling and KL term."""
-    score: Literal["combined", "local_reconstruction", "joint_knn", "latent_knn", "elbo", "reconstruction_error"] = (
-        "combined"
-    )
+    score: Literal[
+        "ensemble", "combined", "local_reconstruction", "joint_knn", "latent_knn", "elbo", "reconstruction_error"
+    ] = "ensemble"
     """Which anomaly score is calibrated and compared with the threshold."""
     likelihood: Likelihood = "auto"
     """auto: Gaussian with learned variance, Bernoulli or categorical by feature type; mse: squared error
