@@ -117,7 +117,8 @@ class MonitorConfig(Section):
     categorical: Columns = ()
     """Nominal features."""
     timestamp: Columns = ()
-    """Date-time features, learned as time of day and day of week."""
+    """Date-time features, learned as time of day and day of week; of a series only its time column, which it learns by
+    itself."""
     units: dict[str, str] = Field({})
     """Unit of a feature, for pictures and reports, such as `{ flow = "m³/h" }`."""
     normal: str | None = None
@@ -168,7 +169,7 @@ class MonitorConfig(Section):
     score_every: Schedule = "5m"
     """Cron expression or interval at which `serve` scores, or never."""
     time_zone: TimeZone = "UTC"
-    """Time zone of the monitor's cron expressions."""
+    """Time zone of the monitor's cron expressions and of its calendar."""
     store_scores: Literal["anomalies", "all"] = "anomalies"
     """all: keep the score of every record; anomalies: only of flagged records."""
     keep: Duration | None = None
@@ -185,8 +186,11 @@ class MonitorConfig(Section):
 
     @property
     def features(self) -> Features:
-        """The watched columns by type."""
-        return Features(**{kind.name: getattr(self, kind.name) for kind in fields(Features)})
+        """The watched columns by type; a series has its calendar in place of the time column among `timestamp`."""
+        columns = {kind.name: getattr(self, kind.name) for kind in fields(Features)}
+        if self.series is not None:
+            columns["timestamp"] = tuple(name for name in self.timestamp if name != self.time)
+        return Features(**columns)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -280,7 +284,8 @@ class MonitorConfig(Section):
         unfit = [name for name in self.features.names if name not in {*self.numeric, *self.boolean}]
         checks = {
             "series needs a time column": self.time is None,
-            f"series has numeric and boolean features alone, so {unfit} cannot be among them": bool(unfit),
+            f"series has numeric and boolean features alone, so {unfit} cannot be among them; as timestamp it takes "
+            "its time column, by which values are expected": bool(unfit),
             f'series needs threshold = "conformal" or "online", not "{self.threshold}"': (
                 self.threshold not in {"conformal", "online"}
             ),
@@ -387,12 +392,19 @@ def _sentence(error: Any) -> str:
 def _anchored(config: Config, folder: Path) -> Config:
     store = config.store.model_copy(update={"url": _anchored_url(config.store.url, folder)})
     monitors = {
-        name: monitor.model_copy(update={"source": _anchored_url(monitor.source, folder)})
-        if monitor.source
-        else monitor
+        name: monitor.model_copy(update=_anchored_settings(monitor, folder))
         for name, monitor in config.monitors.items()
     }
     return config.model_copy(update={"store": store, "monitors": monitors})
+
+
+def _anchored_settings(monitor: MonitorConfig, folder: Path) -> dict[str, Any]:
+    """Return the settings of a monitor that name files, relative to the folder."""
+    settings: dict[str, Any] = {"source": _anchored_url(monitor.source, folder)} if monitor.source else {}
+    if monitor.series is not None and isinstance(monitor.series.holidays, str):
+        path = str(folder.absolute() / monitor.series.holidays)
+        settings["series"] = monitor.series.model_copy(update={"holidays": path})
+    return settings
 
 
 def _with_channels(config: Config) -> Config:

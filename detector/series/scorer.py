@@ -208,7 +208,7 @@ class SeriesScorer:
         """
         scores, p_values, severities = np.full((3, len(records)), np.nan)
         for segment in segments:
-            entity_scores = self.model.scores(segment.entity, segment.series)[segment.own]
+            entity_scores = self.model.scores(segment.entity, segment.series, len(segment.rows))
             scores[segment.rows] = entity_scores
             calibration = self.entity_threshold(segment.entity).calibration
             p_values[segment.rows] = calibration.p_values(entity_scores)
