@@ -19,7 +19,7 @@ from detector.records.scores import (
     Evidence,
     NeighbourReference,
     ReferenceSearch,
-    input_views,
+    input_coordinates,
     joint_coordinates,
 )
 from schemas.config import ModelConfig
@@ -68,7 +68,7 @@ class Model:
             joint_coordinates(reference_matrix, posterior, latent_sd),
             latent_sd,
             len(matrix),
-            input_views(reference_matrix, len(latent_sd)),
+            input_coordinates(reference_matrix, len(latent_sd)),
         )
         cells = encoder.layout.feature_cells(len(encoder.columns))
         typical = np.median(feature_nll(posterior, cells), axis=0).astype(np.float32)
