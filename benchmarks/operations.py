@@ -121,12 +121,14 @@ def fit(machine: Machine) -> SeriesModel:
     return SeriesModel.fit({ENTITY: normal}, SeriesSettings(models="per_entity"))
 
 
-def watch(machine: Machine, model: SeriesModel) -> Watched:
-    """Return the scores and causes of the records that follow the training."""
-    series = Series(_times(machine), machine.values)
+def watch(machine: Machine, model: SeriesModel, until: int | None = None) -> Watched:
+    """Return the scores and causes of the records that follow the training, up to a row (exclusive)."""
+    context = min(machine.trained, model.context_rows)
+    rows = slice(machine.trained - context, until)
+    series = Series(_times(machine)[rows], machine.values[rows])
     causes = model.causes(ENTITY, series)
-    shares = np.where(causes.is_return, 0, causes.share)[machine.trained :]
-    return Watched(model.reference(ENTITY), model.scores(ENTITY, series)[machine.trained :], shares)
+    shares = np.where(causes.is_return, 0, causes.share)[context:]
+    return Watched(model.reference(ENTITY), model.scores(ENTITY, series)[context:], shares)
 
 
 def _times(machine: Machine) -> np.ndarray:
@@ -214,13 +216,14 @@ def _smallest_second_fault(machine: Machine, model: SeriesModel, first: tuple[in
 
 
 def _flagged_records(machine: Machine, model: SeriesModel, first: tuple[int, int], pause: int, size: float) -> int:
-    """Return the number of flagged records of a second fault, by the tracked threshold."""
+    """Return the number of records that a second fault flags by the tracked threshold, those after its end included."""
     faulty = two_faults(machine, first, pause, ("temperature", size, SECOND_HOURS))
-    watched, second = watch(faulty, model), faulty.faults[-1]
+    second = faulty.faults[-1]
+    watched = watch(faulty, model, second.end + ECHO_RECORDS)
     flagged = online_alarms(watched.reference, watched.scores, RATE)
     if flagged is None:
         return 0
-    return int(flagged[second.start - machine.trained : second.end - machine.trained].sum())
+    return int(flagged[second.start - machine.trained :].sum())
 
 
 def second_fault_table(sizes: np.ndarray) -> list[str]:

@@ -31,8 +31,15 @@ from schemas.series import LONGEST_HALF_LIFE
 KIND = "series"
 MAX_MODELS = 100_000
 _CHANNEL_ARRAYS = ("mean", "deviation", "lowest", "highest", "is_flag", "missing_share", "longest_still")
+_MEMORY_ARRAYS = ("channels/largest_move", "fusion/highest")  # older models have none of them
 _POSITIVE = ("forecast/error", "own/error", "fusion/spread", "network/deviation", "network/resolution")
-_NOT_NEGATIVE = ("fusion/weights", "channels/deviation", "channels/missing_share", "channels/longest_still")
+_NOT_NEGATIVE = (
+    "fusion/weights",
+    "channels/deviation",
+    "channels/missing_share",
+    "channels/longest_still",
+    "channels/largest_move",
+)
 
 
 @dataclass(frozen=True)
@@ -173,12 +180,20 @@ def _specs(manifest: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) ->
             "fusion/centre": ((spans, signals), "float64"),
             "fusion/spread": ((spans, signals), "float64"),
             **({"fusion/weights": ((signals,), "float64")} if manifest.config.select == "auto" else {}),
+            **_memory_specs(index, arrays, width, signals),
             "reference": ((sizes.reference,), "float64"),
             "deciles": ((DECILES + 1, width), "float64"),
             **({} if sizes.network is None else _network_specs(sizes.network, 5 * continuous)),
         }
         specs |= {f"{index}/{name}": shape for name, shape in shapes.items()}
     return specs
+
+
+def _memory_specs(index: int, arrays: Mapping[str, np.ndarray], width: int, signals: int) -> ArraySpecs:
+    """Return the specification of the arrays that keep glitches out of the past, if the model has one of them."""
+    if not any(f"{index}/{name}" in arrays for name in _MEMORY_ARRAYS):
+        return {}
+    return {name: ((size,), "float64") for name, size in zip(_MEMORY_ARRAYS, (width, signals), strict=True)}
 
 
 def _network_specs(sizes: _NetworkSizes, d: int) -> ArraySpecs:

@@ -92,7 +92,7 @@ class EntityModel:
         """Return every array of the model by name."""
         signals = self.signals
         return {
-            **_with_prefix("channels/", vars(self.channels)),
+            **_with_prefix("channels/", self.channels.to_state()),
             "forecast/weights": signals.forecast.weights,
             "forecast/error": signals.forecast.error,
             "own/weights": signals.own.weights,

@@ -73,7 +73,8 @@ class _FittedSignals:
         cells = [channels.cells(run) for run in runs]
         continuous = channels.continuous
         signals = Signals.fit(cells, continuous, settings.reference)
-        profiles = [profile(run.z[:, continuous]) for run in cells] if settings.network else [np.zeros((0, 1))]
+        pairs = ((run.z[:, continuous], run.kept[:, continuous]) for run in cells)
+        profiles = [profile(*pair) for pair in pairs] if settings.network else [np.zeros((0, 1))]
         return cls(channels, signals, subsample_rows(np.concatenate(profiles), MAX_NETWORK_RECORDS))
 
     def measure(self, run: np.ndarray) -> np.ndarray:
