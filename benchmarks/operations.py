@@ -8,6 +8,7 @@ A second table has the smallest second fault that is flagged soon after a first 
 
 import argparse
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +27,6 @@ from detector.series import Series, SeriesModel, SeriesSettings
 RATE, COARSE_RATE = 0.01, 0.05  # the second if there are too few calibration records for the first
 ECHO_RECORDS = 60  # after a fault, in which flagged records count as its echo
 GRACE_RECORDS = 3  # from the start of a fault in which even the shortest is found
-THRESHOLDS = ("fixed", "online", "person")
 ENTITY = "machine"
 FIRST_FAULTS = ((0, 0), (4, 3), (8, 3), (8, 9), (4, 24))  # standard deviations and hours
 PAUSES = (1, 3, 6, 12, 24)  # hours
@@ -176,12 +176,11 @@ def case_table(outcomes: Sequence[Outcome]) -> list[str]:
     """Return a row for each case and threshold, over all seeds."""
     header = ["case", "threshold", "faults found", "their records flagged", "delay", "incidents per fault"]
     header += ["good records flagged after a fault: mean", "worst", "false records a week", "causes right"]
-    cases = dict.fromkeys(item.case for item in outcomes)
-    rows = [
-        [case, threshold, *_row([item for item in outcomes if (item.case, item.threshold) == (case, threshold)])]
-        for case in cases
-        for threshold in THRESHOLDS
-    ]
+    order = [*CASES]
+    groups: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
+    for item in sorted(outcomes, key=lambda item: order.index(item.case)):  # the order of thresholds stays
+        groups[item.case, item.threshold].append(item)
+    rows = [[*group, *_row(items)] for group, items in groups.items()]
     return markdown_table(header, rows)
 
 

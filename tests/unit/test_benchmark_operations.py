@@ -28,11 +28,11 @@ def test_flagged_records_are_compared_with_the_faults():
     machine = Machine(channels, 10, 192, faults=faults)
     flagged = np.isin(np.arange(192, 1200), [302, 303, 309, 310, 311, 700])
     shares = np.tile([0.4, 0.6], (1008, 1))
-    result = outcome("case", "fixed", machine, flagged, shares)
+    result = outcome("stuck", "fixed", machine, flagged, shares)
     assert (result.found, result.share) == ((True, False), (0.3, 0.0))
     assert (result.delay, result.incidents, result.echo) == ((2,), (2,), (2, 0))
     assert (result.false_per_week, result.causes) == (3.0, (True,))
-    row = "| case | fixed | 50% | 15% | 2 | 2.0 | 1.0 | 2 | 3.0 | 100% |"
+    row = "| stuck | fixed | 50% | 15% | 2 | 2.0 | 1.0 | 2 | 3.0 | 100% |"
     assert case_table([result])[2] == row
 
 
