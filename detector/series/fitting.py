@@ -78,7 +78,8 @@ class _FittedSignals:
         cells = [inputs.cells(run) for run in runs]
         continuous = inputs.channels.continuous
         signals = Signals.fit(cells, continuous, settings.reference)
-        profiles = [profile(run.z[:, continuous]) for run in cells] if settings.network else [np.zeros((0, 1))]
+        pairs = ((run.z[:, continuous], run.kept[:, continuous]) for run in cells)
+        profiles = [profile(*pair) for pair in pairs] if settings.network else [np.zeros((0, 1))]
         return cls(inputs, signals, subsample_rows(np.concatenate(profiles), MAX_NETWORK_RECORDS))
 
     def measure(self, run: Series) -> np.ndarray:
