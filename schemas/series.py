@@ -40,8 +40,9 @@ class SeriesConfig(Section):
     monitor's time zone; auto: for each channel whose held-back records are expected better so."""
     holidays: tuple[date, ...] | str = ()
     """Days that count as Sundays, such as ["2026-12-25"], or the path of an iCalendar file (.ics) with them."""
-    network: bool = False
-    """Whether a variational autoencoder adds two signals; training takes about eight times as long."""
+    network: bool = True
+    """Whether a variational autoencoder gives each record its reconstruction error and its ELBO, and adds two signals;
+    training takes about twice as long."""
     seed: int = Field(0, ge=0)
     """Seed of the autoencoders' training and of the synthetic anomalies; nothing else is random."""
 

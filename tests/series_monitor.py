@@ -46,6 +46,8 @@ class Mixer:
 
     def source(self, **changes):
         settings = {name: value for name, value in (MIXER | changes).items() if value is not None}
+        if "series" in settings:
+            settings["series"] = {"network": False, **settings["series"]}  # trains in a moment
         self.sources.append(Source("mixer", MonitorConfig(**settings), self.store.engine))
         return self.sources[-1]
 

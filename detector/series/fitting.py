@@ -66,7 +66,7 @@ class _FittedSignals:
     Attributes:
         inputs: of the runs.
         signals: fitted to the cells.
-        profiles: (m, 5 s) of a subsample of the records, for the network; empty if no network is trained.
+        profiles: (m, d) of a subsample of the records, for the network; empty if no network is trained.
     """
 
     inputs: Inputs
@@ -78,7 +78,7 @@ class _FittedSignals:
         cells = [inputs.cells(run) for run in runs]
         continuous = inputs.channels.continuous
         signals = Signals.fit(cells, continuous, settings.reference)
-        profiles = [profile(run.z[:, continuous]) for run in cells] if settings.network else [np.zeros((0, 1))]
+        profiles = [profile(run, continuous) for run in cells] if settings.network else [np.zeros((0, 1))]
         return cls(inputs, signals, subsample_rows(np.concatenate(profiles), MAX_NETWORK_RECORDS))
 
     def measure(self, run: Series) -> np.ndarray:
@@ -89,16 +89,34 @@ class _FittedSignals:
 def _with_networks(
     parts: Sequence[_FittedSignals], settings: SeriesSettings, progress: Progress
 ) -> list[_FittedSignals]:
+    """Return parts, each of earlier records and then of all, with networks trained on the earlier records.
+
+    One training serves both, so that the held-back records measure the network that scores; only if the later records
+    have other continuous channels, a network is trained on all records as well.
+    """
     from detector.series.keras_network import train
 
-    scales = [Scale.fit(part.profiles) for part in parts]
-    features = [scale(part.profiles) for part, scale in zip(parts, scales, strict=True)]
-    weights = train(features, [len(part.inputs.channels.continuous) for part in parts], settings.seed, progress)
-    return [
-        replace(part, signals=replace(part.signals, autoencoder=TrainedNetwork.of(own, scale, reference)))
-        for part, own, scale in zip(parts, weights, scales, strict=True)
-        for reference in [subsample_rows(part.profiles, settings.reference)]
+    sources = [_source(parts, position) for position in range(len(parts))]
+    trained = {source: parts[source] for source in sources}
+    scales = {source: Scale.fit(part.profiles) for source, part in trained.items()}
+    features = [scales[source](part.profiles) for source, part in trained.items()]
+    widths = [len(part.signals.continuous) for part in trained.values()]
+    weights = dict(zip(trained, train(features, widths, settings.seed, progress), strict=True))
+    networks = [
+        TrainedNetwork.of(weights[source], scales[source], subsample_rows(part.profiles, settings.reference))
+        for source, part in zip(sources, parts, strict=True)
     ]
+    return [
+        replace(part, signals=replace(part.signals, autoencoder=network))
+        for part, network in zip(parts, networks, strict=True)
+    ]
+
+
+def _source(parts: Sequence[_FittedSignals], position: int) -> int:
+    """Return the position of the part on whose records the network of a part is trained."""
+    earlier = position - position % 2
+    is_same = np.array_equal(parts[earlier].signals.continuous, parts[position].signals.continuous)
+    return earlier if is_same else position
 
 
 def _calibrated(runs: Runs, earlier: _FittedSignals, whole: _FittedSignals, settings: SeriesSettings) -> EntityModel:

@@ -26,7 +26,8 @@ class SeriesSettings:
             held-back records, True demands it of all channels.
         time_zone: of the calendar.
         holidays: dates such as "2026-12-25" that count as Sundays.
-        network: whether a variational autoencoder adds two signals; training it needs Keras, scoring does not.
+        network: whether a variational autoencoder is trained, which gives each record its reconstruction error and its
+            ELBO, and adds two signals; training it needs Keras, scoring does not.
         seed: of the network's training and of the synthetic anomalies; nothing else is random.
     """
 
@@ -39,7 +40,7 @@ class SeriesSettings:
     calendar: Literal["auto"] | bool = "auto"
     time_zone: str = "UTC"
     holidays: tuple[str, ...] = ()
-    network: bool = False
+    network: bool = True
     seed: int = 0
 
     def to_state(self) -> dict[str, Any]:
@@ -54,4 +55,5 @@ class SeriesSettings:
     def from_state(cls, state: dict[str, Any]) -> Self:
         """Return the settings of a state that `to_state` wrote."""
         tuples = {name: tuple(state.get(name, ())) for name in ("smoothing", "holidays")}
-        return cls(**({"calendar": False} | state | tuples))  # models of earlier versions have no calendar
+        older = {"calendar": False, "network": False}  # of models of versions without these settings
+        return cls(**(older | state | tuples))

@@ -60,14 +60,28 @@ def departure(z: np.ndarray) -> np.ndarray:
     return np.concatenate([from_mean, running_mean(from_mean, SHORT), _volatility(z)], axis=1).astype(np.float32)
 
 
-def profile(z: np.ndarray) -> np.ndarray:
-    """Return the input of a network, (n, 5 c) float32, for cells (n, c)."""
-    return _profile(level(z), departure(z))
+def profile(cells: Cells, continuous: np.ndarray) -> np.ndarray:
+    """Return the input of a network, (n, 5 s) or with a calendar (n, 7 s) float32, for s continuous channels."""
+    z = cells.z[:, continuous]
+    return _profile(level(z), departure(z), _season(cells, continuous))
 
 
-def _profile(levels: np.ndarray, departures: np.ndarray) -> np.ndarray:
-    """Join levels and departures, with the volatility once."""
-    return np.concatenate([levels, departures[:, : 2 * departures.shape[1] // 3]], axis=1)
+def profile_blocks(*, has_calendar: bool) -> int:
+    """Return the number of features of a channel in the input of a network."""
+    return 7 if has_calendar else 5
+
+
+def _profile(levels: np.ndarray, departures: np.ndarray, season: np.ndarray) -> np.ndarray:
+    """Join levels, departures and distances from the calendar, with the volatility once."""
+    return np.concatenate([levels, departures[:, : 2 * departures.shape[1] // 3], season], axis=1)
+
+
+def _season(cells: Cells, continuous: np.ndarray) -> np.ndarray:
+    """Return the distance from the usual value at this time of the week and its short mean, (n, 2 s); else (n, 0)."""
+    if cells.usual is None:
+        return np.zeros((len(cells.z), 0), dtype=np.float32)
+    deviation = cells.deviation[:, continuous]
+    return np.concatenate([deviation, running_mean(deviation, SHORT)], axis=1).astype(np.float32)
 
 
 def _volatility(z: np.ndarray) -> np.ndarray:
@@ -236,7 +250,8 @@ class Signals:
         if cells.usual is not None:
             signals.append(np.abs(cells.deviation[first:, cells.usual.is_used]).sum(axis=1))
         if self.autoencoder:
-            signals += list(counted * filled_share * self.autoencoder.scores(_profile(levels, departures)).T)
+            season = _season(cells, self.continuous)[first:]
+            signals += list(counted * filled_share * self.autoencoder.scores(_profile(levels, departures, season)).T)
         return np.stack(signals, axis=1)
 
 

@@ -96,7 +96,7 @@ def test_after_three_failing_batches_a_run_ends_and_the_next_begins_with_untried
 
 
 def test_if_batches_go_in_order_none_is_skipped(pump):
-    pump.settings |= {"series": {}, "threshold": "online"}
+    pump.settings |= {"series": {"network": False}, "threshold": "online"}
     refuse(pump, 20)
     assert pump.ledger("state") == ["pending"] * 3
 

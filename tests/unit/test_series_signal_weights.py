@@ -71,7 +71,9 @@ def test_a_weight_below_one_lowers_alarms_and_nothing_else():
 
 def test_a_model_weighs_its_signals_only_if_configured():
     series = {"pump": Series(np.arange(1500), channels(1500, 0))}
-    plain, weighing = (SeriesModel.fit(series, SeriesSettings(select=select)) for select in ("all", "auto"))
+    plain, weighing = (
+        SeriesModel.fit(series, SeriesSettings(select=select, network=False)) for select in ("all", "auto")
+    )
     assert plain.signal_weights("pump") is None
     weights = weighing.signal_weights("pump")
     assert list(weights) == ["level", "departure", "forecast"]
@@ -81,7 +83,7 @@ def test_a_model_weighs_its_signals_only_if_configured():
 
 
 def test_settings_without_effect_are_not_stored():
-    assert not {"select", "network", "seed"} & set(SeriesSettings().to_state())
-    assert SeriesSettings(select="auto", seed=2).to_state()["seed"] == 2
-    for settings in (SeriesSettings(), SeriesSettings(select="auto", seed=2), SeriesSettings(network=True)):
+    assert not {"select", "network", "seed"} & set(SeriesSettings(network=False).to_state())
+    assert SeriesSettings(select="auto", network=False, seed=2).to_state()["seed"] == 2
+    for settings in (SeriesSettings(), SeriesSettings(select="auto", seed=2), SeriesSettings(network=False)):
         assert SeriesSettings.from_state(settings.to_state()) == settings
