@@ -8,6 +8,7 @@ import numpy as np
 
 from detector.core.neighbours import Neighbours
 from detector.core.normal_band import BAND_ERRORS
+from detector.core.vae_scores import Scored
 from detector.series.channels import Channels
 from detector.series.deciles import Deciles
 from detector.series.fusion import Fusion
@@ -53,7 +54,12 @@ class EntityModel:
 
     def scores(self, run: np.ndarray) -> np.ndarray:
         """Return the anomaly scores (n,) of consecutive records (n, c)."""
-        return self.fusion.scores(self.signals.measure(self.channels.cells(run)))
+        return self.scored(run).scores
+
+    def scored(self, run: np.ndarray) -> Scored:
+        """Return the anomaly scores and the VAE scores of consecutive records (n, c), from one pass."""
+        signals, vae = self.signals.measure_with_vae(self.channels.cells(run))
+        return Scored(self.fusion.scores(signals), vae)
 
     def causes(self, run: np.ndarray) -> Causes:
         """Return the causes of consecutive records (n, c).

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from detector.core.vae_scores import Scored
 from detector.series.entity_model import Causes, EntityModel
 from detector.series.fitting import Progress, fit_models
 from detector.series.series import Series
@@ -83,7 +84,11 @@ class SeriesModel:
         return {name: float(weights[position]) for position, name in learned_signals(len(weights)).items()}
 
     def scores(self, entity: str, series: Series) -> np.ndarray:
-        """Return anomaly scores (n,), in the order of the records.
+        """Return anomaly scores (n,), in the order of the records; see `scored`."""
+        return self.scored(entity, series).scores
+
+    def scored(self, entity: str, series: Series) -> Scored:
+        """Return anomaly scores and VAE scores of n records, in their order.
 
         A record's score equals its score in the whole history if the series has `context_rows` records before it, or
         begins with the entity's first record.
@@ -92,8 +97,8 @@ class SeriesModel:
             RecordsError: If the entity has no model, or the number of channels differs from training.
         """
         model, ordered, position = self._prepare(entity, series)
-        parts = [model.scores(ordered.values[rows]) for rows in ordered.runs(self.settings.max_gap)]
-        return np.concatenate(parts)[position] if len(series) else np.zeros(0)
+        parts = [model.scored(ordered.values[rows]) for rows in ordered.runs(self.settings.max_gap)]
+        return Scored.concatenate(parts).at(position) if len(series) else Scored(np.zeros(0))
 
     def deciles(self, entity: str, series: Series) -> np.ndarray:
         """Return the decile of each cell among the training records, (n, c); see `Deciles.assign`.

@@ -21,6 +21,7 @@ from detector.core.kernels import products
 from detector.core.neighbours import Neighbours
 from detector.core.normal_band import BAND_ERRORS
 from detector.core.subsample import subsample_rows
+from detector.core.vae_scores import VaeScores
 from detector.series.channels import MAX_STILL_ROWS, Cells
 from detector.series.numpy_network import TrainedNetwork
 from detector.series.running_means import lagged, past_mean, running_mean, window_rows
@@ -204,6 +205,10 @@ class Signals:
 
     def measure(self, cells: Cells) -> np.ndarray:
         """Return the signals of each record, (n, 5) or (n, 7); low at the start of a series, which lacks a past."""
+        return self.measure_with_vae(cells)[0]
+
+    def measure_with_vae(self, cells: Cells) -> tuple[np.ndarray, VaeScores | None]:
+        """Return the signals of each record, and the VAE scores of its profile if a network was trained."""
         z = cells.z[:, self.continuous]
         levels, departures = level(z), departure(z)
         distances = [
@@ -217,9 +222,10 @@ class Signals:
             cells.breach.max(axis=1),
             STUCK_SIGNAL * cells.is_stuck.any(axis=1),
         ]
-        if self.autoencoder:
-            signals += list(filled_share * self.autoencoder.scores(_profile(levels, departures)).T)
-        return np.stack(signals, axis=1)
+        if self.autoencoder is None:
+            return np.stack(signals, axis=1), None
+        of_network, vae = self.autoencoder.measure(_profile(levels, departures))
+        return np.stack([*signals, *(filled_share * of_network.T)], axis=1), vae
 
 
 def _filled_share(n: int, half_life: int) -> np.ndarray:
