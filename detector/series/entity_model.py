@@ -8,6 +8,7 @@ import numpy as np
 
 from detector.core.neighbours import Neighbours
 from detector.core.normal_band import BAND_ERRORS
+from detector.core.vae_scores import Scored
 from detector.series.calendar import Calendar
 from detector.series.channels import Channels
 from detector.series.counters import Counters
@@ -67,10 +68,15 @@ class EntityModel:
         has_network = self.signals.autoencoder is not None
         return signal_names(has_calendar=self.inputs.calendar is not None, has_network=has_network)
 
-    def scores(self, run: Series, first: int = 0) -> np.ndarray:
-        """Return the anomaly scores of consecutive records from `first` on; those before are their past alone."""
+    def scores(self, run: Series) -> np.ndarray:
+        """Return the anomaly scores (n,) of consecutive records."""
+        return self.scored(run).scores
+
+    def scored(self, run: Series, first: int = 0) -> Scored:
+        """Return the anomaly and the VAE scores of consecutive records from `first` on; those before are their past."""
         since = max(0, first - self.fusion.context_rows)
-        return self.fusion.scores(self.signals.measure(self.inputs.cells(run), since))[first - since :]
+        signals, vae = self.signals.measure_with_vae(self.inputs.cells(run), since)
+        return Scored(self.fusion.scores(signals), vae).at(slice(first - since, None))
 
     def causes(self, run: Series) -> Causes:
         """Return the causes of consecutive records.

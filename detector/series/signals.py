@@ -22,6 +22,7 @@ from detector.core.kernels import products
 from detector.core.neighbours import Neighbours
 from detector.core.normal_band import BAND_ERRORS
 from detector.core.subsample import subsample_rows
+from detector.core.vae_scores import VaeScores
 from detector.series.channels import MAX_STILL_ROWS, Cells
 from detector.series.numpy_network import TrainedNetwork
 from detector.series.running_means import lagged, past_mean, running_mean, window_rows
@@ -228,8 +229,12 @@ class Signals:
             Neighbours(subsample_rows(np.concatenate([departure(z) for z in z_of_runs]), reference)),
         )
 
-    def measure(self, cells: Cells, first: int = 0) -> np.ndarray:
-        """Return the signals of the records from `first` on, (n, k); low at the start of a series, which lacks a past.
+    def measure(self, cells: Cells) -> np.ndarray:
+        """Return the signals of each record, (n, k); low at the start of a series, which lacks a past."""
+        return self.measure_with_vae(cells)[0]
+
+    def measure_with_vae(self, cells: Cells, first: int = 0) -> tuple[np.ndarray, VaeScores | None]:
+        """Return the signals of the records from `first` on, and the VAE scores of their profile with a network.
 
         The records before `first` are their past alone: searching their neighbours would take most of the time.
         """
@@ -249,10 +254,11 @@ class Signals:
         ]
         if cells.usual is not None:
             signals.append(np.abs(cells.deviation[first:, cells.usual.is_used]).sum(axis=1))
-        if self.autoencoder:
-            season = _season(cells, self.continuous)[first:]
-            signals += list(counted * filled_share * self.autoencoder.scores(_profile(levels, departures, season)).T)
-        return np.stack(signals, axis=1)
+        if self.autoencoder is None:
+            return np.stack(signals, axis=1), None
+        season = _season(cells, self.continuous)[first:]
+        of_network, vae = self.autoencoder.measure(_profile(levels, departures, season))
+        return np.stack([*signals, *(counted * filled_share * of_network.T)], axis=1), vae
 
 
 def _filled_share(n: int, half_life: int) -> np.ndarray:

@@ -70,9 +70,9 @@ def test_a_wide_network_says_the_same_to_the_bit_however_many_records_come_toget
     features = rng.standard_normal((600, 190)).astype(np.float32)
     weights = keras_network._trimmed(keras_network._initial(1, 190, 24, rng), 0, 190)
     autoencoder = TrainedNetwork.of(weights, Scale.fit(features), features[:100])
-    whole = autoencoder.scores(features)
+    whole = autoencoder.measure(features)[0]
     for end in (1, 2, 3, 5, 13, 100, 257):
-        np.testing.assert_array_equal(autoencoder.scores(features[:end]), whole[:end])
+        np.testing.assert_array_equal(autoencoder.measure(features[:end])[0], whole[:end])
 
 
 def test_training_lowers_the_loss_of_every_member():
