@@ -184,7 +184,7 @@ def _specs(manifest: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) ->
     spans = len(manifest.config.smoothing)
     for index, sizes in enumerate(manifest.sizes):
         signals = len(signal_names(has_calendar=sizes.calendar is not None, has_network=sizes.network is not None))
-        has_weights = manifest.config.select == "auto" or f"{index}/fusion/weights" in arrays
+        may_weigh = sizes.network is not None and f"{index}/fusion/weights" in arrays
         continuous = _continuous_channels(arrays, f"{index}/channels/is_flag", width)
         shapes: dict[str, tuple[tuple[int, ...], str]] = {
             **{f"channels/{name}": ((width,), "float64") for name in _CHANNEL_ARRAYS},
@@ -197,7 +197,7 @@ def _specs(manifest: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) ->
             "fusion/median": ((signals,), "float64"),
             "fusion/centre": ((spans, signals), "float64"),
             "fusion/spread": ((spans, signals), "float64"),
-            **({"fusion/weights": ((signals,), "float64")} if has_weights else {}),
+            **({"fusion/weights": ((signals,), "float64")} if manifest.config.select == "auto" or may_weigh else {}),
             "reference": ((sizes.reference,), "float64"),
             "deciles": ((DECILES + 1, width), "float64"),
             **_optional_specs(sizes, width, continuous),

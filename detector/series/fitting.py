@@ -16,7 +16,7 @@ from detector.series.numpy_network import Scale, TrainedNetwork
 from detector.series.segments import take_rows
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
-from detector.series.signal_weights import fit_signal_weights
+from detector.series.signal_weights import fit_network_weights, fit_signal_weights
 from detector.series.signals import Signals, profile
 from schemas.errors import NotEnoughRecords
 
@@ -127,9 +127,10 @@ def _calibrated(runs: Runs, earlier: _FittedSignals, whole: _FittedSignals, sett
     held_back = [(run, start) for run, start in zip(runs, _starts(runs), strict=True) if start < len(run)]
     signals = [earlier.measure(run)[start:] for run, start in held_back]
     fusion = Fusion.fit(signals, settings.smoothing)
-    if settings.select == "auto":
+    if settings.select == "auto" or settings.network:
+        fit = fit_signal_weights if settings.select == "auto" else fit_network_weights
         deviations = earlier.inputs.event_deviations
-        fusion = fusion.weighted(fit_signal_weights(held_back, earlier.measure, deviations, fusion, settings.seed))
+        fusion = fusion.weighted(fit(held_back, earlier.measure, deviations, fusion, settings.seed))
     reference = np.concatenate([fusion.scores(run) for run in signals])
     deciles = Deciles.fit([whole.inputs.values(run) for run in runs])
     return EntityModel(whole.inputs, whole.signals, fusion, reference, deciles)

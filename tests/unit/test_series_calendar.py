@@ -92,7 +92,7 @@ def test_scores_are_the_same_after_storage_and_wherever_a_series_is_cut(model):
 def test_daily_records_follow_weekdays_and_the_day_of_the_month():
     rng, days = np.random.default_rng(0), 720
     times = pd.date_range("2025-01-01", periods=days, freq="D")
-    orders = 900 * np.where(times.dayofweek < 5, 1, 0.6) + 600 * (times.day == 1) + 20 * rng.standard_normal(days)
+    orders = 900 * np.where(times.day_of_week < 5, 1, 0.6) + 600 * (times.day == 1) + 20 * rng.standard_normal(days)
     model = SeriesModel.fit(
         {"shop": Series(times.to_numpy(), np.asarray(orders)[:, None])}, SeriesSettings(network=False)
     )
