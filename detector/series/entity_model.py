@@ -8,12 +8,12 @@ import numpy as np
 
 from detector.core.neighbours import Neighbours
 from detector.core.normal_band import BAND_ERRORS
-from detector.core.vae_scores import Scored
+from detector.core.vae_scores import Scored, VaeScores
 from detector.series.channels import Channels
 from detector.series.deciles import Deciles
 from detector.series.fusion import Fusion
 from detector.series.numpy_network import TrainedNetwork
-from detector.series.settings import SeriesSettings
+from detector.series.settings import ScoreName, SeriesSettings
 from detector.series.signals import Forecast, OwnForecast, Signals
 
 
@@ -44,6 +44,7 @@ class EntityModel:
         fusion: scaled on the held-back records, by signals fitted without them.
         reference: (m,) scores of the held-back records.
         deciles: of all training records.
+        score: name of the anomaly score.
     """
 
     channels: Channels
@@ -51,6 +52,7 @@ class EntityModel:
     fusion: Fusion
     reference: np.ndarray
     deciles: Deciles
+    score: ScoreName = "fused"
 
     def scores(self, run: np.ndarray) -> np.ndarray:
         """Return the anomaly scores (n,) of consecutive records (n, c)."""
@@ -59,7 +61,7 @@ class EntityModel:
     def scored(self, run: np.ndarray) -> Scored:
         """Return the anomaly scores and the VAE scores of consecutive records (n, c), from one pass."""
         signals, vae = self.signals.measure_with_vae(self.channels.cells(run))
-        return Scored(self.fusion.scores(signals), vae)
+        return Scored(chosen_scores(self.score, self.fusion, signals, vae), vae)
 
     def causes(self, run: np.ndarray) -> Causes:
         """Return the causes of consecutive records (n, c).
@@ -124,7 +126,12 @@ class EntityModel:
             TrainedNetwork.from_state(network) if (network := _without_prefix("network/", state)) else None,
         )
         fusion = Fusion(settings.smoothing, **_without_prefix("fusion/", state))
-        return cls(channels, signals, fusion, state["reference"], Deciles(state["deciles"]))
+        return cls(channels, signals, fusion, state["reference"], Deciles(state["deciles"]), settings.score)
+
+
+def chosen_scores(score: ScoreName, fusion: Fusion, signals: np.ndarray, vae: VaeScores | None) -> np.ndarray:
+    """Return the anomaly scores (n,) of a run by name, from its signals (n, k) and its VAE scores."""
+    return fusion.scores(signals) if score == "fused" or vae is None else np.asarray(getattr(vae, score))
 
 
 def _with_prefix(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

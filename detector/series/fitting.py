@@ -8,9 +8,10 @@ import numpy as np
 
 from detector.core.progress import Epoch
 from detector.core.subsample import subsample_rows
+from detector.core.vae_scores import VaeScores
 from detector.series.channels import Channels
 from detector.series.deciles import Deciles
-from detector.series.entity_model import EntityModel
+from detector.series.entity_model import EntityModel, chosen_scores
 from detector.series.fusion import Fusion
 from detector.series.numpy_network import Scale, TrainedNetwork
 from detector.series.settings import SeriesSettings
@@ -80,6 +81,11 @@ class _FittedSignals:
         """Return the signals (n, k) of consecutive records (n, c)."""
         return self.signals.measure(self.channels.cells(run))
 
+    def measure_later(self, run: np.ndarray, start: int) -> tuple[np.ndarray, VaeScores | None]:
+        """Return the signals (n, k) and the VAE scores of the records of a run from `start` on."""
+        signals, vae = self.signals.measure_with_vae(self.channels.cells(run))
+        return signals[start:], None if vae is None else vae.at(slice(start, None))
+
 
 def _with_networks(
     parts: Sequence[_FittedSignals], settings: SeriesSettings, progress: Progress
@@ -102,13 +108,13 @@ def _calibrated(runs: Runs, earlier: _FittedSignals, whole: _FittedSignals, sett
     Each held-back record is measured with the past that it had.
     """
     held_back = [(run, start) for run, start in zip(runs, _starts(runs), strict=True) if start < len(run)]
-    signals = [earlier.measure(run)[start:] for run, start in held_back]
-    fusion = Fusion.fit(signals, settings.smoothing)
+    measured = [earlier.measure_later(run, start) for run, start in held_back]
+    fusion = Fusion.fit([signals for signals, _ in measured], settings.smoothing)
     if settings.select == "auto":
         deviations = earlier.channels.event_deviations
         fusion = fusion.weighted(fit_signal_weights(held_back, earlier.measure, deviations, fusion, settings.seed))
-    reference = np.concatenate([fusion.scores(run) for run in signals])
-    return EntityModel(whole.channels, whole.signals, fusion, reference, Deciles.fit(runs))
+    reference = np.concatenate([chosen_scores(settings.score, fusion, *run) for run in measured])
+    return EntityModel(whole.channels, whole.signals, fusion, reference, Deciles.fit(runs), settings.score)
 
 
 def _earlier(runs: Runs) -> list[np.ndarray]:

@@ -160,6 +160,7 @@ def settings_of(config: SeriesConfig) -> SeriesSettings:
         fewest=config.fewest,
         select=config.select,
         network=config.network,
+        score=config.score,
         seed=config.seed,
     )
 
