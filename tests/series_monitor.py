@@ -60,6 +60,13 @@ class Mixer:
     def score_with(self, source, store):
         return score_monitor(source, store, lambda: self.now)
 
+    def vae_scores(self):
+        """Key, anomaly score, reconstruction error and ELBO of every record."""
+        c = scores.c
+        statement = select(c.record_key_int, c.anomaly_score, c.reconstruction_error, c.elbo)
+        with reading(self.store.engine) as connection:
+            return connection.execute(statement.order_by(c.record_key_int)).all()
+
     def scores(self):
         """Key, score, p-value and flag of every record."""
         c = scores.c

@@ -25,6 +25,7 @@ from detector.series.calendar import MAX_DAY_SLOTS, MONTH_DAYS, WEEK_DAYS
 from detector.series.deciles import DECILES
 from detector.series.model import SHARED, SeriesModel
 from detector.series.network import shapes
+from detector.series.settings import ScoreName
 from detector.series.signals import PREDICTORS, profile_blocks, signal_names
 from schemas.frames import Features
 from schemas.series import LONGEST_HALF_LIFE
@@ -76,6 +77,7 @@ class _Settings(ManifestPart):
     time_zone: str = "UTC"
     holidays: tuple[str, ...] = Field((), max_length=MAX_HOLIDAYS)
     network: bool = False
+    score: ScoreName = "fused"
     seed: int = Field(0, ge=0)
 
 
@@ -175,6 +177,8 @@ def _check_names(manifest: _Manifest, features: Features) -> None:
         raise artifact_error(f"has {len(manifest.models)} models and the sizes of {len(manifest.sizes)}")
     if SHARED not in manifest.models and manifest.config.models != "per_entity":
         raise artifact_error("lacks the model that entities share")
+    if manifest.config.score != "fused" and not manifest.config.network:
+        raise artifact_error(f"is calibrated on {manifest.config.score}, and has no network")
     if any((sizes.network is not None) != manifest.config.network for sizes in manifest.sizes):
         raise artifact_error(f"is configured with network = {manifest.config.network}, but a model does not match")
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from detector.core.progress import Epoch
 from detector.core.subsample import subsample_rows
+from detector.core.vae_scores import VaeScores
 from detector.series.deciles import Deciles
-from detector.series.entity_model import EntityModel
+from detector.series.entity_model import EntityModel, chosen_scores
 from detector.series.fusion import Fusion
 from detector.series.inputs import Inputs, SplitRuns, fit_inputs
 from detector.series.numpy_network import Scale, TrainedNetwork
@@ -85,6 +86,10 @@ class _FittedSignals:
         """Return the signals (n, k) of consecutive records."""
         return self.signals.measure(self.inputs.cells(run))
 
+    def measure_later(self, run: Series, start: int) -> tuple[np.ndarray, VaeScores | None]:
+        """Return the signals (n, k) and the VAE scores of the records of a run from `start` on."""
+        return self.signals.measure_with_vae(self.inputs.cells(run), start)
+
 
 def _with_networks(
     parts: Sequence[_FittedSignals], settings: SeriesSettings, progress: Progress
@@ -125,15 +130,15 @@ def _calibrated(runs: Runs, earlier: _FittedSignals, whole: _FittedSignals, sett
     Each held-back record is measured with the past that it had.
     """
     held_back = [(run, start) for run, start in zip(runs, _starts(runs), strict=True) if start < len(run)]
-    signals = [earlier.measure(run)[start:] for run, start in held_back]
-    fusion = Fusion.fit(signals, settings.smoothing)
+    measured = [earlier.measure_later(run, start) for run, start in held_back]
+    fusion = Fusion.fit([signals for signals, _ in measured], settings.smoothing)
     if settings.select == "auto" or settings.network:
         fit = fit_signal_weights if settings.select == "auto" else fit_network_weights
         deviations = earlier.inputs.event_deviations
         fusion = fusion.weighted(fit(held_back, earlier.measure, deviations, fusion, settings.seed))
-    reference = np.concatenate([fusion.scores(run) for run in signals])
+    reference = np.concatenate([chosen_scores(settings.score, fusion, *run) for run in measured])
     deciles = Deciles.fit([whole.inputs.values(run) for run in runs])
-    return EntityModel(whole.inputs, whole.signals, fusion, reference, deciles)
+    return EntityModel(whole.inputs, whole.signals, fusion, reference, deciles, settings.score)
 
 
 def _split(runs: Runs) -> SplitRuns:

@@ -33,6 +33,10 @@ class Anomaly:
     """Whether it lies in a maintenance window."""
     held_back: str | None = None
     """The rule that leaves it out of alerts."""
+    reconstruction_error: float | None = None
+    """None if the model has no network."""
+    elbo: float | None = None
+    """Negative, in nats: higher is more anomalous; None if the model has no network."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class BatchResult:
     """Everything that is written when a batch has been scored.
 
     `scores` has a row per record with the columns record_key, record_key_int, record_time, entity,
-    anomaly_score, p_value and is_anomaly; it is None if a monitor keeps anomalies only.
+    anomaly_score, p_value, is_anomaly, reconstruction_error and elbo; it is None if a monitor keeps anomalies only.
     """
 
     records: int

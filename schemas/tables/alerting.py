@@ -44,6 +44,8 @@ anomalies = Table(
     Column("incident_id", BigInteger),
     Column("is_muted", Boolean, nullable=False, server_default=false()),  # in a maintenance window
     Column("held_back", String(16)),  # the rule that leaves it out of alerts
+    Column("reconstruction_error", Double),  # null if the model has no network, or an earlier version wrote the row
+    Column("elbo", Double),  # negative, in nats: higher is more anomalous; null likewise
     CheckConstraint("label IN ('open', 'confirmed', 'false_positive', 'known')", name="label"),
     UniqueConstraint("monitor", "record_key", "model_id"),
     Index("ix_anomalies_batch_id", "batch_id"),

@@ -28,19 +28,19 @@ class Disturbed(RuleScorer):
         super().__init__()
         self.disturb = disturb
 
-    def score(self, records):
+    def score(self, records, vae_of="none"):
         disturb, self.disturb = self.disturb, lambda: None
         disturb()
-        return super().score(records)
+        return super().score(records, vae_of)
 
 
 class Refusing(RuleScorer):
     """A scorer of positive values alone."""
 
-    def score(self, records):
+    def score(self, records, vae_of="none"):
         if (records[self.value] < 0).any():
             raise RecordsError("A value is below zero.")
-        return super().score(records)
+        return super().score(records, vae_of)
 
 
 @pytest.fixture

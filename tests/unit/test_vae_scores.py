@@ -7,14 +7,18 @@ import pandas as pd
 import pytest
 
 from detector.core.autoencoder import HALF_LOG_TWO_PI
+from detector.core.blob import digest
 from detector.core.vae_scores import Scored, VaeScores
 from detector.records.keras_network import VAE
 from detector.records.numpy_network import NumpyNetwork
 from detector.records.posterior import clean_inputs
 from detector.records.scorer import RecordScorer
 from detector.series import Series, SeriesModel, SeriesSettings, keras_network
+from detector.series.artifact import dump_series, load_series
 from detector.series.numpy_network import Scale, TrainedNetwork
+from schemas.errors import ConfigError
 from schemas.frames import ANOMALY_SCORE, ELBO, IS_ANOMALY, RECONSTRUCTION_ERROR, VAE_COLUMNS
+from tests.machines import channels, trained
 from tests.samples import make_records
 
 COLUMNS = list(VAE_COLUMNS)
@@ -108,6 +112,44 @@ def test_a_model_of_series_without_a_network_has_none():
     series = Series(np.arange(200), np.random.default_rng(0).standard_normal((200, 2)))
     model = SeriesModel.fit({"pump": series}, SeriesSettings(network=False))
     assert model.scored("pump", series).vae is None
+
+
+@pytest.fixture(scope="module")
+def calibrated():
+    """A model of series that is calibrated on its ELBO, and its artifact after it was stored."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras_network, "STEPS", 60)
+        artifact = trained(models="per_entity", network=True, score="elbo")
+    blob = dump_series(artifact)
+    return artifact.model, load_series(blob, digest(blob)).model
+
+
+@pytest.mark.parametrize("end", [433, 1025])
+def test_those_of_series_are_equal_to_the_bit_wherever_the_series_ends_and_after_it_was_stored(calibrated, end):
+    model, stored = calibrated
+    values = channels(1100, 5)
+    whole = model.scored("a", Series(np.arange(1100), values))
+    part = stored.scored("a", Series(np.arange(end), values[:end]))
+    for name in VAE_COLUMNS:
+        np.testing.assert_array_equal(getattr(part.vae, name), getattr(whole.vae, name)[:end])
+
+
+def test_a_model_of_series_calibrated_on_its_elbo_flags_by_it(calibrated):
+    model, stored = calibrated
+    usual = model.scored("a", Series(np.arange(600), channels(600, 0)))
+    np.testing.assert_array_equal(usual.scores, usual.vae.elbo)
+    reference = model.reference("a")
+    assert len(reference) == 120
+    assert np.median(reference) == pytest.approx(np.median(usual.vae.elbo), abs=3)
+    np.testing.assert_array_equal(stored.reference("a"), reference)
+    broken = channels(600, 0)
+    broken[500:520, 0] += 3
+    assert (model.scores("a", Series(np.arange(600), broken))[500:520] > reference.max()).all()
+
+
+def test_a_score_of_the_network_is_refused_without_one():
+    with pytest.raises(ConfigError, match='score = "elbo" of series is a score of the network.*Set network = true'):
+        SeriesSettings(score="elbo", network=False)
 
 
 def test_scores_of_parts_are_joined_and_selected():
