@@ -182,7 +182,7 @@ def _rows(minute):
         ],
         "anomalies": [
             anomaly | {"record_key": "1", "entity": HOSTILE, "record_time": NOW, "label": "false_positive"},
-            anomaly | {"record_key": "2", "entity": "b", "incident_id": 1},
+            anomaly | {"record_key": "2", "entity": "b", "incident_id": 1, "reconstruction_error": 2.5, "elbo": -1.5},
             anomaly | {"record_key": "3", "entity": "b", "superseded_at": NOW},
         ],
         "monitors": [pump | {"scored_until": NOW - 5 * minute, "too_late_records": 7}],

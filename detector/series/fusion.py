@@ -78,8 +78,13 @@ class Fusion:
 
     def scores(self, signals: np.ndarray) -> np.ndarray:
         """Return the anomaly scores (n,) of a run from its signals (n, k)."""
-        fused = np.sort(self.alarms(signals), axis=2)[:, :, -FUSED_SIGNALS:].mean(axis=2)  # (S, n)
-        return np.asarray(fused.max(axis=0))
+        return fuse(self.alarms(signals))
+
+
+def fuse(alarms: np.ndarray) -> np.ndarray:
+    """Return the scores (n,) of alarms (S, n, k): for each span the mean of the two largest, and the largest span."""
+    fused = np.sort(alarms, axis=2)[:, :, -FUSED_SIGNALS:].mean(axis=2)  # (S, n)
+    return np.asarray(fused.max(axis=0))
 
 
 def _smoothed(signals: np.ndarray, highest: np.ndarray | None, half_life: int) -> np.ndarray:

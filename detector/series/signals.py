@@ -24,9 +24,10 @@ from detector.core.kernels import products
 from detector.core.neighbours import Neighbours
 from detector.core.normal_band import BAND_ERRORS
 from detector.core.subsample import subsample_rows
+from detector.core.vae_scores import VaeScores
 from detector.series.channels import MAX_STILL_ROWS, MEDIAN_ROWS, Cells
 from detector.series.numpy_network import TrainedNetwork
-from detector.series.running_means import lagged, mean_after, past_mean, window_rows
+from detector.series.running_means import lagged, mean_after, past_mean, running_mean, window_rows
 
 SHORT, VOLATILITY, LONG = 8, 16, 256  # half-lives in rows
 FORECAST_HALF_LIVES = (8, 64)  # rows, of the averages of the past that a forecast starts from
@@ -70,14 +71,28 @@ def departure(z: np.ndarray, kept: np.ndarray) -> np.ndarray:
     return np.concatenate([z - mean, short_mean, _volatility(z, kept)], axis=1).astype(np.float32)
 
 
-def profile(z: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Return the input of a network, (n, 5 c) float32, for cells as in `level`."""
-    return _profile(level(z, kept), departure(z, kept))
+def profile(cells: Cells, continuous: np.ndarray) -> np.ndarray:
+    """Return the input of a network, (n, 5 s) or with a calendar (n, 7 s) float32, for s continuous channels."""
+    z, kept = cells.z[:, continuous], cells.kept[:, continuous]
+    return _profile(level(z, kept), departure(z, kept), _season(cells, continuous))
 
 
-def _profile(levels: np.ndarray, departures: np.ndarray) -> np.ndarray:
-    """Join levels and departures, with the volatility once."""
-    return np.concatenate([levels, departures[:, : 2 * departures.shape[1] // 3]], axis=1)
+def profile_blocks(*, has_calendar: bool) -> int:
+    """Return the number of features of a channel in the input of a network."""
+    return 7 if has_calendar else 5
+
+
+def _profile(levels: np.ndarray, departures: np.ndarray, season: np.ndarray) -> np.ndarray:
+    """Join levels, departures and distances from the calendar, with the volatility once."""
+    return np.concatenate([levels, departures[:, : 2 * departures.shape[1] // 3], season], axis=1)
+
+
+def _season(cells: Cells, continuous: np.ndarray) -> np.ndarray:
+    """Return the distance from the usual value at this time of the week and its short mean, (n, 2 s); else (n, 0)."""
+    if cells.usual is None:
+        return np.zeros((len(cells.z), 0), dtype=np.float32)
+    deviation = cells.deviation[:, continuous]
+    return np.concatenate([deviation, running_mean(deviation, SHORT)], axis=1).astype(np.float32)
 
 
 def _volatility(z: np.ndarray, kept: np.ndarray) -> np.ndarray:
@@ -226,8 +241,12 @@ class Signals:
             Neighbours(subsample_rows(np.concatenate([departure(*pair) for pair in cells]), reference)),
         )
 
-    def measure(self, cells: Cells, first: int = 0) -> np.ndarray:
-        """Return the signals of the records from `first` on, (n, k); low at the start of a series, which lacks a past.
+    def measure(self, cells: Cells) -> np.ndarray:
+        """Return the signals of each record, (n, k); low at the start of a series, which lacks a past."""
+        return self.measure_with_vae(cells)[0]
+
+    def measure_with_vae(self, cells: Cells, first: int = 0) -> tuple[np.ndarray, VaeScores | None]:
+        """Return the signals of the records from `first` on, and the VAE scores of their profile with a network.
 
         The records before `first` are their past alone: searching their neighbours would take most of the time.
         """
@@ -247,9 +266,11 @@ class Signals:
         ]
         if cells.usual is not None:
             signals.append(np.abs(cells.deviation[first:, cells.usual.is_used]).sum(axis=1))
-        if self.autoencoder:
-            signals += list(counted * filled_share * self.autoencoder.scores(_profile(levels, departures)).T)
-        return np.stack(signals, axis=1)
+        if self.autoencoder is None:
+            return np.stack(signals, axis=1), None
+        season = _season(cells, self.continuous)[first:]
+        of_network, vae = self.autoencoder.measure(_profile(levels, departures, season))
+        return np.stack([*signals, *(counted * filled_share * of_network.T)], axis=1), vae
 
 
 def _filled_share(n: int, half_life: int) -> np.ndarray:

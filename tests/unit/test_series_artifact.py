@@ -165,6 +165,7 @@ def test_every_array_is_needed_in_its_shape_and_type_and_none_else(blob):
         (lambda document: document["sizes"][0]["network"].update(latents=7), "has 0/network/latents as .* expected"),
         (lambda document: document["sizes"][0]["network"].update(layers=9), "wrong sizes.0.network.layers"),
         (lambda document: document["config"].update(seed=-1), "wrong config.seed"),
+        (lambda document: document["config"].update(score="other"), "wrong config.score"),
     ],
 )
 def test_networks_that_differ_from_the_manifest_are_refused(networks_blob, change, because):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from detector.core.blob import digest
-from detector.series import Series, SeriesModel
+from detector.series import Series, SeriesModel, SeriesSettings
 from detector.series.artifact import SeriesArtifact, dump_series, load_series
 from detector.series.counters import Counters
 from jobs.checks.series import check_series
@@ -26,7 +26,9 @@ def meter(n=2000, seed=0):
 @pytest.fixture(scope="module")
 def model():
     records = meter()
-    return SeriesModel.fit({"meter": Series(records.times[:TRAINED], records.values[:TRAINED])})
+    return SeriesModel.fit(
+        {"meter": Series(records.times[:TRAINED], records.values[:TRAINED])}, SeriesSettings(network=False)
+    )
 
 
 @pytest.mark.parametrize("kind", ["triple", "stop"])
