@@ -52,7 +52,9 @@ def week(request, tmp_path):
     engine = open_engine(request.getfixturevalue({"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]))
     migrations.upgrade(engine)
     with receiving() as server:
-        yield Week(open_store(engine), tmp_path, frame, server, SETTINGS)
+        week = Week(open_store(engine), tmp_path, frame, server, SETTINGS)
+        yield week
+        week.source.close()
     engine.dispose()
 
 
