@@ -67,7 +67,7 @@ class StoredIncident:
     is_muted: bool
     """Whether every record lies in a maintenance window."""
     held_back: str | None
-    """Why no channel is alerted: maintenance, rules, severity, records or age; None if one may be."""
+    """Why no channel is alerted: maintenance, rules, severity, records, consecutive or age; None if one may be."""
     merged_into: int | None
     opened_at: datetime
     updated_at: datetime
