@@ -66,7 +66,7 @@ def open_anomalies() -> Select[Any]:
     shown = (c.id, c.monitor, c.record_key, c.record_time, c.entity, c.severity, c.top_feature)
     more = (c.anomaly_score, c.threshold, c.p_value, c.attribution, c.model_id, c.batch_id, c.flagged_at)
     is_open = and_(c.label == "open", c.superseded_at.is_(None))
-    return select(*shown, *more, c.incident_id, c.is_muted).where(is_open).order_by(c.id.desc())
+    return select(*shown, *more, c.incident_id, c.is_muted, c.suppressed_by).where(is_open).order_by(c.id.desc())
 
 
 def open_incidents() -> Select[Any]:

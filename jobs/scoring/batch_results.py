@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 
@@ -14,6 +15,7 @@ from detector.series.segments import entities_of
 from jobs.alert_filter import held_back_by
 from jobs.maintenance import Maintenance
 from jobs.reading.typed_columns import keys_of
+from jobs.scoring.look_alikes import LookAlikes
 from jobs.scoring.rhythms import rhythms_of
 from jobs.store.batch_result import Anomaly, BatchResult, HourCount, ThresholdChange, summed
 from jobs.store.rhythm import BatchRhythms
@@ -23,9 +25,16 @@ from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, Explanation
 from schemas.keys import Key, key_label
 from schemas.unreadable import UnreadableRecord
 
+_NO_LOOK_ALIKES = LookAlikes()
+
 
 def score_page(
-    records: pd.DataFrame, monitor: MonitorConfig, scorer: BoundScorer, at: datetime, trained_upto: Key | None = None
+    records: pd.DataFrame,
+    monitor: MonitorConfig,
+    scorer: BoundScorer,
+    at: datetime,
+    trained_upto: Key | None = None,
+    look_alikes: LookAlikes = _NO_LOOK_ALIKES,
 ) -> BatchResult:
     """Score a page of records: anomalies with their causes, the counts of each hour, and the records' profile.
 
@@ -37,15 +46,17 @@ def score_page(
         scorer: of the page.
         at: the time of a record that has none.
         trained_upto: the last key of the model's training records, which do not enter the profile; None if it has none.
+        look_alikes: recognises flagged records that a label suppresses.
     """
     scored = scorer.score(records)
     profile = scorer.profile
     times = record_times(records, monitor)
     is_scored = scored[ANOMALY_SCORE].notna()
     new_p_values = _new_p_values(records, scored, monitor, trained_upto)
+    flagged = _anomalies(records[scored[IS_ANOMALY]], scored[scored[IS_ANOMALY]], monitor, scorer, at)
     return BatchResult(
         records=len(records),
-        anomalies=_anomalies(records[scored[IS_ANOMALY]], scored[scored[IS_ANOMALY]], monitor, scorer, at),
+        anomalies=tuple(_suppressed(anomaly, look_alikes) for anomaly in flagged),
         hours=_hours(times.fillna(pd.Timestamp(at))[is_scored], scored[is_scored]),
         scores=_all_scores(records[is_scored], scored[is_scored], monitor) if monitor.store_scores == "all" else None,
         newest_time=times.max().to_pydatetime() if times.notna().any() else None,
@@ -155,6 +166,14 @@ def _anomalies(
         )
         for row, cause in zip(columns.to_dict("records"), causes, strict=True)
     )
+
+
+def _suppressed(anomaly: Anomaly, look_alikes: LookAlikes) -> Anomaly:
+    """Return a flagged record with the label that suppresses it, if there is one."""
+    found = look_alikes.suppression(anomaly.entity, anomaly.explanation)
+    if found is None:
+        return anomaly
+    return replace(anomaly, suppressed_by=found.anomaly_id, suppressed_distance=found.distance)
 
 
 def identity_of(records: pd.DataFrame, monitor: MonitorConfig) -> pd.DataFrame:

@@ -71,6 +71,10 @@ class StoredAnomaly:
     incident_id: int | None
     is_muted: bool
     """Whether it lies in a maintenance window."""
+    suppressed_by: int | None
+    """The anomaly labelled false_positive that it resembles, because of which it belongs to no incident."""
+    suppressed_distance: float | None
+    """The distance between the causes of the two."""
 
     @property
     def threshold_ratio(self) -> float | None:

@@ -44,6 +44,8 @@ anomalies = Table(
     Column("incident_id", BigInteger),
     Column("is_muted", Boolean, nullable=False, server_default=false()),  # in a maintenance window
     Column("held_back", String(16)),  # the rule that leaves it out of alerts
+    Column("suppressed_by", BigInteger),  # the row labelled false_positive that it resembles: it opens no incident
+    Column("suppressed_distance", Double),  # between the causes of the two rows
     CheckConstraint("label IN ('open', 'confirmed', 'false_positive', 'known')", name="label"),
     UniqueConstraint("monitor", "record_key", "model_id"),
     Index("ix_anomalies_batch_id", "batch_id"),
