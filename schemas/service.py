@@ -129,8 +129,8 @@ class MonitorAlerts(Section):
     ignore_below: dict[str, Annotated[float, Field(gt=0)]] = Field({})
     """The smallest deviation from its expected value that matters, by feature and in its unit."""
     look_alike_radius: float = Field(0.3, ge=0, lt=2)
-    """Distance of causes up to which a record that resembles one labelled false_positive opens no incident; 0: labels
-    suppress nothing."""
+    """Distance of causes up to which nobody is alerted of what resembles a record or incident labelled false_positive;
+    0: labels suppress nothing."""
     quiet_hours: Annotated[str, Field(pattern=_QUIET_HOURS)] | None = None
     """Time of day, such as "22:00-06:00", in which only severe incidents are reported at once; others wait."""
     routes: tuple[AlertRoute, ...] = ()

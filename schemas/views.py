@@ -73,7 +73,7 @@ def open_incidents() -> Select[Any]:
     """Select the incidents that may be ongoing, newest first."""
     c = incidents.c
     when = (c.id, c.monitor, c.entity, c.start_time, c.end_time, c.records, c.top_feature)
-    peak = (c.peak_time, c.peak_score, c.peak_severity, c.causes, c.is_muted)
+    peak = (c.peak_time, c.peak_score, c.peak_severity, c.causes, c.is_muted, c.held_back, c.suppressed_by)
     return select(*when, *peak).where(c.state == "open").order_by(c.id.desc())
 
 

@@ -13,9 +13,9 @@ import pandas as pd
 from detector.core.scorer import BoundScorer
 from detector.series.segments import entities_of
 from jobs.alert_filter import held_back_by
+from jobs.look_alikes import NO_LOOK_ALIKES, LookAlikes
 from jobs.maintenance import Maintenance
 from jobs.reading.typed_columns import keys_of
-from jobs.scoring.look_alikes import LookAlikes
 from jobs.scoring.rhythms import rhythms_of
 from jobs.store.batch_result import Anomaly, BatchResult, HourCount, ThresholdChange, summed
 from jobs.store.rhythm import BatchRhythms
@@ -25,8 +25,6 @@ from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, Explanation
 from schemas.keys import Key, key_label
 from schemas.unreadable import UnreadableRecord
 
-_NO_LOOK_ALIKES = LookAlikes()
-
 
 def score_page(
     records: pd.DataFrame,
@@ -34,7 +32,7 @@ def score_page(
     scorer: BoundScorer,
     at: datetime,
     trained_upto: Key | None = None,
-    look_alikes: LookAlikes = _NO_LOOK_ALIKES,
+    look_alikes: LookAlikes = NO_LOOK_ALIKES,
 ) -> BatchResult:
     """Score a page of records: anomalies with their causes, the counts of each hour, and the records' profile.
 

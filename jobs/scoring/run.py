@@ -15,13 +15,13 @@ from detector.core.scorer import Scorer
 from jobs.champions import load_scorer
 from jobs.heartbeat import heartbeat
 from jobs.incident_rule import incident_rule
+from jobs.look_alikes import LookAlikes
 from jobs.reading.context import in_context
 from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
 from jobs.scoring.batch_results import count_top_features, merge_pages, score_page
 from jobs.scoring.learned_features import watch_learned_features
 from jobs.scoring.liveness import watch_entities
-from jobs.scoring.look_alikes import LookAlikes
 from jobs.scoring.new_entities import report_new_entities
 from jobs.scoring.recounting import recount_batches, watch_for_gap
 from jobs.scoring.thresholds import threshold_changes, trackers_of
@@ -171,7 +171,7 @@ def score_batch(
         trained_upto = scorer.about.training.last
         examples = store.labelled_examples.read(source.name)
         exact = (*monitor.categorical, *monitor.boolean)
-        look_alikes = LookAlikes(examples, monitor.alert.look_alike_radius, exact)
+        look_alikes = LookAlikes(examples, monitor.alert.look_alike_radius, exact, of_series=monitor.series is not None)
         results = [
             score_page(
                 page, monitor, in_context(scorer, page, source, trackers), batch.planned_at, trained_upto, look_alikes
@@ -179,7 +179,7 @@ def score_batch(
             for page in pages
         ]
         result = merge_pages(results, fingerprint, threshold_changes(trackers), unreadable)
-    store.ledger.finish(batch, result, clock(), incident_rule(monitor), context_rows=scorer.context_rows)
+    store.ledger.finish(batch, result, clock(), incident_rule(monitor, look_alikes), context_rows=scorer.context_rows)
     report_new_entities(batch, result, scorer, store, clock())
     return result
 

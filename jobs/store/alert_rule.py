@@ -9,12 +9,16 @@ from jobs.store.incident_summary import IncidentSummary
 from schemas.service import AlertOccasion
 
 Reason = Literal["opened", "escalated", "worse", "new_cause", "ended", "reminder"]
-HeldBack = Literal["maintenance", "rules", "severity", "records", "age"]
+HeldBack = Literal["maintenance", "rules", "label", "severity", "records", "age"]
 
 MAIN_CAUSE_SHARE = 0.5  # of the largest share: a feature with less is not a cause of its own
 
 
 def _never_quiet(at: datetime) -> datetime | None:  # noqa: ARG001 - no time is quiet
+    return None
+
+
+def _no_label(summary: IncidentSummary) -> int | None:  # noqa: ARG001 - no label suppresses an incident
     return None
 
 
@@ -41,6 +45,8 @@ class AlertRule:
     """Channels that receive incidents from a peak severity on, with that severity."""
     quiet_until: Callable[[datetime], datetime | None] = _never_quiet
     """Returns the end of the quiet hours that a time lies in, or None; until then only severe incidents are alerted."""
+    suppressed_by: Callable[[IncidentSummary], int | None] = _no_label
+    """Returns the flagged row labelled as a false positive that an incident resembles, or None."""
     link: str | None = None
     """The address of an incident's page, with {id} for its number."""
 
@@ -58,6 +64,8 @@ class AlertRule:
             return "maintenance"
         if summary.alert_records == 0:
             return "rules"
+        if self.suppressed_by(summary) is not None:
+            return "label"
         if summary.peak_severity < min(map(self.severity_of, self.channels), default=self.severity):
             return "severity"
         if summary.alert_records < self.records:

@@ -39,6 +39,8 @@ class FlaggedIncident:
 
     span: Span
     records: Sequence[FlaggedRecord]
+    is_suppressed: bool = False
+    """Whether it resembles one labelled as a false positive."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +126,9 @@ def _flagged_incidents(connection: Connection, monitor: str) -> dict[int, Flagge
     is_valid = and_(i.monitor == monitor, i.state.in_(("open", "ended")))
     by_id: dict[int, FlaggedIncident] = {}
     for ids in chunks(sorted(records)):
-        times = select(i.id, i.entity, i.start_time, i.end_time).where(is_valid, i.id.in_(ids)).order_by(i.id)
-        for number, *span in connection.execute(times):
-            by_id[number] = FlaggedIncident(Span(*span), tuple(records[number]))
+        columns = (i.id, i.suppressed_by, i.entity, i.start_time, i.end_time)
+        for number, label, *span in connection.execute(select(*columns).where(is_valid, i.id.in_(ids)).order_by(i.id)):
+            by_id[number] = FlaggedIncident(Span(*span), tuple(records[number]), label is not None)
     return by_id
 
 

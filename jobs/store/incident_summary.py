@@ -47,7 +47,7 @@ class IncidentSummary:
             peak_score=peak.peak_score,
             peak_time=peak.peak_time,
             peak_severity=max(self.peak_severity, other.peak_severity),
-            causes=_largest([*self.causes, *other.causes]),
+            causes=largest_shares([*self.causes, *other.causes]),
             is_muted=self.is_muted and other.is_muted,
             alert_records=self.alert_records + other.alert_records,
         )
@@ -71,7 +71,7 @@ def summary_of_record(  # noqa: PLR0913, PLR0917 - one for each column of a flag
     alert_records = int(not is_muted and held_back is None)
     causes = [{**cause, "time": time.isoformat()} for cause in attribution]
     return IncidentSummary(
-        entity, time, time, 1, anomaly_score, time, severity, _largest(causes), is_muted, alert_records
+        entity, time, time, 1, anomaly_score, time, severity, largest_shares(causes), is_muted, alert_records
     )
 
 
@@ -95,7 +95,7 @@ def merge_nearby(summaries: Iterable[IncidentSummary], gap: timedelta) -> list[I
     return sorted([*closed, *latest.values()], key=lambda summary: summary.start_time)
 
 
-def _largest(causes: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def largest_shares(causes: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the largest share of each feature, of at most `_MAX_CAUSES` features, largest first."""
     best: dict[str, Mapping[str, Any]] = {}
     for cause in causes:

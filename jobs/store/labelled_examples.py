@@ -17,6 +17,7 @@ class LabelledExample:
     """A flagged record that a person has labelled as a false positive or as confirmed."""
 
     anomaly_id: int
+    incident_id: int | None
     entity: str | None
     label: str
     attribution: Sequence[Mapping[str, Any]]
@@ -37,7 +38,7 @@ class LabelledExamples:
         c = anomalies.c
         is_example = c.label.in_(("false_positive", "confirmed"))
         newest = (
-            select(c.id, c.entity, c.label, c.attribution)
+            select(c.id, c.incident_id, c.entity, c.label, c.attribution)
             .where(c.monitor == monitor, c.label != "open", is_example)
             .order_by(func.coalesce(c.labelled_at, c.flagged_at).desc(), c.id.desc())
             .limit(MAX_EXAMPLES)

@@ -69,7 +69,7 @@ def unrejected(incidents: Sequence[FlaggedIncident], monitor: MonitorConfig, rea
     Slight ones are left away: after a drift, a better model no longer flags them.
     """
     smallest = LearnedShare.of(monitor, read).severity
-    kept = [_without(incident, LEARNED_LABELS) for incident in incidents]
+    kept = [_without(incident, LEARNED_LABELS) for incident in incidents if not incident.is_suppressed]
     return tuple(incident for incident in kept if incident.records and _peak(incident) >= smallest)
 
 
@@ -114,7 +114,7 @@ def _without_learned_records(incidents: Sequence[FlaggedIncident], share: Learne
 
 def _without_learned_series(incidents: Sequence[FlaggedIncident], share: LearnedShare) -> tuple[FlaggedIncident, ...]:
     """Leave away the incidents that are labelled as normal, and the shortest ones that chance explains."""
-    labelled = [item for item in incidents if all(record.label in LEARNED_LABELS for record in item.records)]
+    labelled = [item for item in incidents if _is_normal(item)]
     doubtful = [item for item in incidents if item not in labelled]
     left = share.records - sum(len(item.records) for item in labelled)
     unlearned = []
@@ -125,6 +125,11 @@ def _without_learned_series(incidents: Sequence[FlaggedIncident], share: Learned
         else:
             unlearned.append(incident)
     return tuple(sorted(unlearned, key=lambda item: item.span.start))
+
+
+def _is_normal(incident: FlaggedIncident) -> bool:
+    """Return whether an incident of series is labelled as normal, or resembles one that is."""
+    return incident.is_suppressed or all(record.label in LEARNED_LABELS for record in incident.records)
 
 
 def _peak(incident: FlaggedIncident) -> float:

@@ -78,6 +78,7 @@ incidents = Table(
     Column("is_muted", Boolean, nullable=False, server_default=false()),
     Column("alert_records", BigInteger, nullable=False, server_default="1"),  # neither muted nor left out by a rule
     Column("held_back", String(16)),  # why no alert is sent
+    Column("suppressed_by", BigInteger),  # the row labelled false_positive that it resembles
     Column("merged_into", BigInteger),
     Column("opened_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from detector.records.card import RecordCard
 from jobs.scoring.rescoring import Window, rescore_monitor
-from jobs.store import IncidentQuery
+from jobs.store import IncidentQuery, NewModel
 from schemas.frames import Explanation
 from schemas.tables import alerts, anomalies, incidents
+from tests.flagged_rows import FlaggedRows
 from tests.watched_table import MonitoredTable, RuleScorer, at
 
 C = anomalies.c
@@ -92,6 +94,21 @@ def test_a_radius_of_zero_switches_suppression_off(pump):
     pump.settings["alert"] = {"look_alike_radius": 0}
     pump.put(20, value=9.0)
     assert score(pump) == {"10": None, "20": None}
+
+
+def test_an_incident_of_series_that_resembles_a_false_alarm_is_held_back_until_it_differs(store, now):
+    store.models.add("pump", NewModel(b"", "", {}, RecordCard()), now, promote=True)
+    rows = FlaggedRows(store, "pump", now)
+    rows.use(suppressed_by=lambda summary: 7 if summary.peak_score < 20 else None)
+    rows.add(0, 1, score=9.0)
+    (incident,) = rows.incidents()
+    assert (incident.held_back, incident.suppressed_by, rows.alerted()) == ("label", 7, [])
+    (ended,) = store.feedback.read("pump").kept_out
+    assert ended.is_suppressed
+    rows.add(2, score=30.0)
+    (incident,) = rows.incidents()
+    assert (incident.held_back, incident.suppressed_by) == (None, None)
+    assert [reason for _, reason, _ in rows.alerted()] == ["opened"]
 
 
 def rescore(pump):

@@ -114,6 +114,23 @@ def test_an_incident_stays_out_if_it_is_open_or_real(plant, state, label, stays_
     assert (14 in missing(plant.read()[0])) == stays_out
 
 
+@pytest.mark.parametrize(
+    ("policy", "label", "stays_out"),
+    [
+        ("labelled", "open", True),
+        ("labelled", "false_positive", False),
+        ("labelled", "known", False),
+        ("never", "known", True),
+        ("all", "open", False),
+    ],
+)
+def test_the_flagged_records_of_an_ended_incident_are_learned_by_policy_and_label(plant, policy, label, stays_out):
+    plant.flag(10, 14, label=label, incident=plant.incident(10, 14, state="ended"))
+    ids, left_out = plant.read(retrain={"learn_incidents": policy})
+    assert missing(ids) == ([10, 14] if stays_out else [])
+    assert left_out == ({"in an incident that nobody labelled as normal": 2} if stays_out else {})
+
+
 def test_without_a_time_the_flagged_records_of_an_incident_stay_out(plant):
     plant.flag(10, 14, incident=plant.incident(10, 14, entity=None))
     assert missing(plant.read(time=None, entity=None)[0]) == [10, 14]
