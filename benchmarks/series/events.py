@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.series.data import KnownCause, Mask, Matrix, Vector
 from detector.core.calibration import Calibration, conformal_rank
-from detector.core.threshold_tracking import Tracker
+from detector.core.threshold_tracking import CALM_RECORDS, Tracker
 
 
 def fixed_alarms(reference: Vector, scores: Vector, rate: float) -> Mask | None:
@@ -36,6 +36,16 @@ def event_recall(alarms: Mask, is_anomaly: Mask) -> float | None:
 def count_events(is_anomaly: Mask) -> int:
     """Return the number of anomalies."""
     return len(events(is_anomaly))
+
+
+def count_runs(alarms: Mask) -> int:
+    """Return the number of runs of flagged rows, with at most `CALM_RECORDS` rows between two rows of a run.
+
+    >>> count_runs(np.array([True, False, False, True, *6 * [False], True]))
+    2
+    """
+    rows = np.flatnonzero(alarms)
+    return int((np.diff(rows) > CALM_RECORDS).sum()) + 1 if len(rows) else 0
 
 
 def events(is_anomaly: Mask) -> list[tuple[int, int]]:

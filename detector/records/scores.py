@@ -1,8 +1,9 @@
 """Anomaly scores by name: one number per record, higher is more anomalous.
 
-`combined`, the default, is the geometric mean of two local reconstructions: among the latents alone, which reveal
-an unusual combination of usual values, and in the joint coordinates, whose residuals reveal values off the
-manifold. A product needs no constant to weigh two distances of different scale.
+`ensemble`, the default, is the geometric mean of distances in five spaces: the inputs in the standard and in the
+quantile view, the latents of the members of either view, and the residuals. Each space has neighbours of its own, so
+an anomaly that is hidden in one of them still counts in the others, and a product needs no constant to weigh distances
+of different scale. `combined` is the same of two spaces, the latents and the joint coordinates.
 
 Every score is deterministic: it uses the posterior mean, never a draw. A feature whose value training
 rules out costs ``ln(n + 2)`` nats, the surprise of a value unseen in n training records; distances count
@@ -15,9 +16,11 @@ from functools import cache, cached_property
 
 import numpy as np
 
+from detector.core.blob import artifact_error
+from detector.core.kernels import roots
 from detector.core.neighbours import Neighbours
 from detector.core.subsample import subsample_evenly
-from detector.records.encoder import Matrix
+from detector.records.encoder import Matrix, squash
 from detector.records.exemplar_prior import ExemplarPrior
 from detector.records.posterior import Posterior, Reconstruction
 from schemas.config import NetworkKind
@@ -36,11 +39,25 @@ class NeighbourReference:
         points: (m, D) float32, the records that neighbours are searched among.
         latent_sd: (K, l) float32, the typical posterior standard deviation: the resolution of each latent.
         n_train: number of training records.
+        inputs: (V, m, d) float32, the squashed cells of the same records in each view in use; None in the artifact of
+            a version that had no score of them.
     """
 
     points: np.ndarray
     latent_sd: np.ndarray
     n_train: int
+    inputs: np.ndarray | None = None
+
+    @property
+    def spaces(self) -> tuple[np.ndarray, ...]:
+        """The coordinates (m, ...) float32 of the points in each space of `ensemble`.
+
+        Raises:
+            ArtifactError: If the artifact is of a version that had no such score.
+        """
+        if self.inputs is None:
+            raise artifact_error("was trained by a version without the score 'ensemble'")
+        return spaces_of(self.inputs, self.points, self.latent_sd)
 
     def residuals(self, width: int) -> np.ndarray:
         """Return the cells of the standard view less their reconstruction, (m, width) float32."""
@@ -71,6 +88,11 @@ class ReferenceSearch:
     def latent(self) -> Neighbours:
         """Search among the latents."""
         return Neighbours(np.ascontiguousarray(self.reference.points[:, : self.reference.latent_sd.size]))
+
+    @cached_property
+    def spaces(self) -> tuple[Neighbours, ...]:
+        """Searches in the spaces of `ensemble`."""
+        return tuple(Neighbours(np.ascontiguousarray(space)) for space in self.reference.spaces)
 
     @cached_property
     def informed(self) -> Neighbours:
@@ -129,6 +151,12 @@ class Evidence:
         self.points = cache(lambda: joint_coordinates(matrix, reconstruction(), search.reference.latent_sd))
 
     @property
+    def spaces(self) -> tuple[np.ndarray, ...]:
+        """The coordinates (n, ...) float32 of the records in each space of `ensemble`."""
+        latent_sd = self.search.reference.latent_sd
+        return spaces_of(input_views(self.matrix, len(latent_sd)), self.points(), latent_sd)
+
+    @property
     def latents(self) -> np.ndarray:
         """(n, K * l) float32, the latents among the joint coordinates."""
         return self.points()[:, : self.search.reference.latent_sd.size]
@@ -155,6 +183,14 @@ class Score:
         """Build the searches that the score uses."""
         for name in self.searches:
             getattr(search, name)
+
+
+def _ensemble(evidence: Evidence) -> np.ndarray:
+    product = np.ones(len(evidence.matrix))
+    for search, points in zip(evidence.search.spaces, evidence.spaces, strict=True):
+        distance = search.blended_distance(points, evidence.search.neighbours, evidence.own)
+        product *= _with_violations(distance, evidence.nats)
+    return roots(product, len(evidence.search.spaces))
 
 
 def _combined(evidence: Evidence) -> np.ndarray:
@@ -198,6 +234,7 @@ def _reconstruction_error(evidence: Evidence) -> np.ndarray:
 
 
 SCORES: dict[str, Score] = {
+    "ensemble": Score(_ensemble, ("spaces",)),
     "combined": Score(_combined, ("joint", "latent")),
     "local_reconstruction": Score(_local_reconstruction, ("joint",)),
     "joint_knn": Score(_joint_knn, ("joint",)),
@@ -210,8 +247,13 @@ SCORES: dict[str, Score] = {
 
 def _geometric_mean(distances: Sequence[np.ndarray], nats: np.ndarray) -> np.ndarray:
     """Return the geometric mean (n,) of distances (n,), each with the violations counted in."""
-    counted = [np.sqrt(distance**2 + 2 * nats) for distance in distances]
+    counted = [_with_violations(distance, nats) for distance in distances]
     return np.asarray(np.prod(counted, axis=0) ** (1 / len(counted)))
+
+
+def _with_violations(distance: np.ndarray, nats: np.ndarray) -> np.ndarray:
+    """Return distances (n,) with the violations counted in."""
+    return np.asarray(np.sqrt(distance**2 + 2 * nats))
 
 
 def _divergence(evidence: Evidence) -> np.ndarray:
@@ -223,6 +265,25 @@ def _divergence(evidence: Evidence) -> np.ndarray:
     position[evidence.search.exemplars] = np.arange(len(evidence.search.exemplars))
     own_exemplar = np.where(own < 0, -1, position[own])
     return evidence.search.prior.divergence(posterior.z_mean, posterior.z_log_var, own_exemplar)
+
+
+def input_views(matrix: Matrix, members: int) -> np.ndarray:
+    """Return the cells of each view in use as the networks see them, (V, n, d) float32; 0 if missing."""
+    views = [squash(view) for view in (matrix.standard, matrix.quantile)[:members]]
+    return np.stack(views).astype(np.float32)
+
+
+def spaces_of(views: np.ndarray, points: np.ndarray, latent_sd: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return the coordinates of n records in each space of `ensemble`: views, latents by view, residuals.
+
+    Args:
+        views: (V, n, d), as `input_views` returns them.
+        points: (n, D), joint coordinates.
+        latent_sd: (K, l); every V-th member sees the same view.
+    """
+    latents = points[:, : latent_sd.size].reshape(len(points), *latent_sd.shape)
+    by_view = [latents[:, view :: len(views)].reshape(len(points), -1) for view in range(len(views))]
+    return (*views, *by_view, points[:, latent_sd.size :])
 
 
 def joint_coordinates(matrix: Matrix, rebuilt: Reconstruction, latent_sd: np.ndarray) -> np.ndarray:

@@ -21,17 +21,28 @@ from detector.core.blob import (
     read_manifest,
     write_blob,
 )
+from detector.series.calendar import MAX_DAY_SLOTS, MONTH_DAYS, WEEK_DAYS
 from detector.series.deciles import DECILES
 from detector.series.model import SHARED, SeriesModel
 from detector.series.network import shapes
-from detector.series.signals import NETWORK_SIGNALS, PREDICTORS, SIGNALS
+from detector.series.signals import PREDICTORS, signal_names
 from schemas.frames import Features
 from schemas.series import LONGEST_HALF_LIFE
 
 KIND = "series"
 MAX_MODELS = 100_000
+MAX_HOLIDAYS = 10_000
 _CHANNEL_ARRAYS = ("mean", "deviation", "lowest", "highest", "is_flag", "missing_share", "longest_still")
-_POSITIVE = ("forecast/error", "own/error", "fusion/spread", "network/deviation", "network/resolution")
+_POSITIVE = (
+    "forecast/error",
+    "own/error",
+    "fusion/spread",
+    "calendar/spread",
+    "counters/step",
+    "network/deviation",
+    "network/resolution",
+)
+_YES_OR_NO = ("channels/is_flag", "calendar/is_used", "counters/is_counter", "off/is_part")
 _NOT_NEGATIVE = ("fusion/weights", "channels/deviation", "channels/missing_share", "channels/longest_still")
 
 
@@ -61,6 +72,9 @@ class _Settings(ManifestPart):
     reference: int = Field(ge=1)
     fewest: int = Field(ge=1)
     select: Literal["all", "auto"] = "all"
+    calendar: Literal["auto"] | bool = False
+    time_zone: str = "UTC"
+    holidays: tuple[str, ...] = Field((), max_length=MAX_HOLIDAYS)
     network: bool = False
     seed: int = Field(0, ge=0)
 
@@ -75,6 +89,9 @@ class _Sizes(ManifestPart):
     levels: int = Field(ge=1)
     departures: int = Field(ge=1)
     reference: int = Field(ge=1)
+    has_counters: bool = False
+    has_off: bool = False
+    calendar: int | None = Field(None, ge=1, le=MAX_DAY_SLOTS)
     network: _NetworkSizes | None = None
 
 
@@ -113,6 +130,12 @@ def _sizes_of(index: int, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Return the sizes of a model's arrays; the manifest holds the number of channels once for all models."""
     names = {"levels": "views/levels", "departures": "views/departures", "reference": "reference"}
     sizes: dict[str, Any] = {size: len(arrays[f"{index}/{name}"]) for size, name in names.items()}
+    if f"{index}/counters/step" in arrays:
+        sizes["has_counters"] = True
+    if f"{index}/off/value" in arrays:
+        sizes["has_off"] = True
+    if f"{index}/calendar/centre" in arrays:
+        sizes["calendar"] = len(arrays[f"{index}/calendar/centre"]) // WEEK_DAYS
     if f"{index}/network/latents" in arrays:
         hidden, latent = arrays[f"{index}/network/weights/encoder/mean/kernel"].shape
         sizes["network"] = {"hidden": hidden, "latent": latent, "latents": len(arrays[f"{index}/network/latents"])}
@@ -158,8 +181,10 @@ def _check_names(manifest: _Manifest, features: Features) -> None:
 
 def _specs(manifest: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) -> ArraySpecs:
     specs: dict[str, tuple[tuple[int, ...], str]] = {}
-    spans, signals = len(manifest.config.smoothing), len(SIGNALS) + len(NETWORK_SIGNALS) * manifest.config.network
+    spans = len(manifest.config.smoothing)
     for index, sizes in enumerate(manifest.sizes):
+        names = signal_names(has_calendar=sizes.calendar is not None, has_network=sizes.network is not None)
+        signals = len(names)
         continuous = _continuous_channels(arrays, f"{index}/channels/is_flag", width)
         shapes: dict[str, tuple[tuple[int, ...], str]] = {
             **{f"channels/{name}": ((width,), "float64") for name in _CHANNEL_ARRAYS},
@@ -175,10 +200,30 @@ def _specs(manifest: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) ->
             **({"fusion/weights": ((signals,), "float64")} if manifest.config.select == "auto" else {}),
             "reference": ((sizes.reference,), "float64"),
             "deciles": ((DECILES + 1, width), "float64"),
+            **(dict.fromkeys(("off/is_part", "off/value"), ((width,), "float64")) if sizes.has_off else {}),
+            **(_counter_specs(width) if sizes.has_counters else {}),
+            **({} if sizes.calendar is None else _calendar_specs(sizes.calendar, width)),
             **({} if sizes.network is None else _network_specs(sizes.network, 5 * continuous)),
         }
         specs |= {f"{index}/{name}": shape for name, shape in shapes.items()}
     return specs
+
+
+def _counter_specs(width: int) -> ArraySpecs:
+    return {
+        "counters/is_counter": ((width,), "float64"),
+        "counters/increase": ((width,), "float64"),
+        "counters/step": ((1,), "float64"),
+    }
+
+
+def _calendar_specs(day_slots: int, width: int) -> ArraySpecs:
+    return {
+        "calendar/is_used": ((width,), "float64"),
+        "calendar/centre": ((WEEK_DAYS * day_slots, width), "float32"),
+        "calendar/spread": ((WEEK_DAYS * day_slots, width), "float32"),
+        "calendar/month": ((MONTH_DAYS, width), "float32"),
+    }
 
 
 def _network_specs(sizes: _NetworkSizes, d: int) -> ArraySpecs:
@@ -205,7 +250,7 @@ def _check_range(name: str, array: np.ndarray) -> None:
         raise artifact_error(f"has numbers in {name} that are not positive")
     if name.endswith(_NOT_NEGATIVE) and (array < 0).any():
         raise artifact_error(f"has numbers in {name} that are negative")
-    if name.endswith("channels/is_flag") and not np.isin(array, [0, 1]).all():
+    if name.endswith(_YES_OR_NO) and not np.isin(array, [0, 1]).all():
         raise artifact_error(f"has numbers in {name} that are neither 0 nor 1")
     if name.endswith("/deciles") and (array[1:] < array[:-1]).any():
         raise artifact_error(f"has numbers in {name} that do not ascend")

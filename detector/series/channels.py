@@ -30,17 +30,48 @@ class Cells:
         is_missing: whether there is no value.
         breach: up to 8 if the cell is missing or has a value never seen in training, else 0.
         is_stuck: whether the channel has stood still for longer than it ever did in training.
+        usual: the cells that are usual at this time of the week; None without a calendar.
+        is_off: (n,) bool, whether the machine is off; None if it has no off state.
     """
 
     z: np.ndarray
     is_missing: np.ndarray
     breach: np.ndarray
     is_stuck: np.ndarray
+    usual: "Usual | None" = None
+    is_off: np.ndarray | None = None
+
+    @property
+    def relative(self) -> np.ndarray:
+        """(n, c) float64: z less its usual value; 0 if the cell is missing."""
+        return self.z if self.usual is None else np.where(self.is_missing, 0, self.z - self.usual.z)
+
+    @property
+    def deviation(self) -> np.ndarray:
+        """(n, c) float64: the distance from the usual value in usual deviations; z for channels without a calendar."""
+        if self.usual is None:
+            return self.z
+        return np.where(self.usual.is_used, compress(self.relative / self.usual.spread), self.z)
 
     @property
     def rule_violation(self) -> np.ndarray:
         """(n, c) float64: the degree to which a cell breaks the rules of its channel."""
         return np.maximum(self.breach, BREACH * self.is_stuck)
+
+
+@dataclass(frozen=True)
+class Usual:
+    """The cells that the calendar expects.
+
+    Attributes:
+        z: (n, c) the usual standardised values; 0 for channels that follow no calendar.
+        spread: (n, c) the usual deviations from them.
+        is_used: (c,) bool, whether the channel follows the calendar.
+    """
+
+    z: np.ndarray
+    spread: np.ndarray
+    is_used: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,10 @@ class SeriesSettings:
         fewest: number of records that an entity needs for a model of its own, with `models = "auto"`.
         select: "all" weighs all signals alike, "auto" weighs each by how well it detects synthetic anomalies in
             held-back records.
+        calendar: whether channels are expected by time of day and day of the week: "auto" decides for each channel by
+            held-back records, True demands it of all channels.
+        time_zone: of the calendar.
+        holidays: dates such as "2026-12-25" that count as Sundays.
         network: whether a variational autoencoder adds two signals; training it needs Keras, scoring does not.
         seed: of the network's training and of the synthetic anomalies; nothing else is random.
     """
@@ -32,17 +36,22 @@ class SeriesSettings:
     reference: int = 2000
     fewest: int = 300
     select: Selection = "all"
+    calendar: Literal["auto"] | bool = "auto"
+    time_zone: str = "UTC"
+    holidays: tuple[str, ...] = ()
     network: bool = False
     seed: int = 0
 
     def to_state(self) -> dict[str, Any]:
         """Return the settings as JSON values; newer settings are left out if they have no effect."""
-        state = {**asdict(self), "smoothing": list(self.smoothing)}
+        state = {**asdict(self), "smoothing": list(self.smoothing), "holidays": list(self.holidays)}
         is_default = {"select": self.select == "all", "network": not self.network}
         is_default["seed"] = all(is_default.values())
+        is_default |= dict.fromkeys(("calendar", "time_zone", "holidays"), self.calendar is False)
         return {name: value for name, value in state.items() if not is_default.get(name)}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
         """Return the settings of a state that `to_state` wrote."""
-        return cls(**(state | {"smoothing": tuple(state["smoothing"])}))
+        tuples = {name: tuple(state.get(name, ())) for name in ("smoothing", "holidays")}
+        return cls(**({"calendar": False} | state | tuples))  # models of earlier versions have no calendar

@@ -10,17 +10,19 @@ import numpy as np
 
 from detector.core.evaluation import evaluate
 from detector.series.fusion import Fusion
-from detector.series.signals import NETWORK_SIGNALS, RULE_SIGNALS, SIGNALS
+from detector.series.series import Series
+from detector.series.signals import RULE_SIGNALS, SIGNALS
 from detector.series.synthetic import ECHO_ROWS, SLOT_ROWS, cycle_kinds, event_mask, inject_events
 
 TARGET_EVENTS = 210  # thirty of each kind: different events then change a weight by a few hundredths
 MAX_ROUNDS = 30  # in each of which different events are injected into the same records
 
-Measure = Callable[[np.ndarray], np.ndarray]  # consecutive records (n, c) -> signals (n, k)
+RULE_POSITIONS = tuple(SIGNALS.index(name) for name in RULE_SIGNALS)
+Measure = Callable[[Series], np.ndarray]  # consecutive records -> signals (n, k)
 
 
 def fit_signal_weights(
-    held_back: Sequence[tuple[np.ndarray, int]], measure: Measure, deviations: np.ndarray, fusion: Fusion, seed: int
+    held_back: Sequence[tuple[Series, int]], measure: Measure, deviations: np.ndarray, fusion: Fusion, seed: int
 ) -> np.ndarray:
     """Return weights (k,) in [0, 1]: 1 for the best learned signal, the relative quality for the other learned signals.
 
@@ -28,7 +30,7 @@ def fit_signal_weights(
     keep the weight 1, since few events break a rule. All weights are 1 if there are too few records for an event.
 
     Args:
-        held_back: runs of normal records (n, c), and the position of the first held-back record in each run.
+        held_back: runs of normal records, and the position of the first held-back record in each run.
         measure: computes the signals; fitted without the held-back records.
         deviations: (c,) standard deviation of the channels that events may change, 0 for the others.
         fusion: scaled on the held-back records.
@@ -39,21 +41,20 @@ def fit_signal_weights(
     if not labels.any():
         return weights
     chance = labels.mean()
-    learned = list(learned_signals(len(weights)))
+    learned = [position for position in range(len(weights)) if position not in RULE_POSITIONS]
     quality = np.array([max(_area(span[:, signal], labels) for span in alarms) - chance for signal in learned])
     if quality.max() > 0:
         weights[learned] = np.maximum(quality, 0) / quality.max()
     return weights
 
 
-def learned_signals(count: int) -> dict[int, str]:
-    """Return the names of the learned signals among the first `count` signals, by position; the others are rules."""
-    names = (*SIGNALS, *NETWORK_SIGNALS)[:count]
+def learned_signals(names: Sequence[str]) -> dict[int, str]:
+    """Return the learned signals among the signals of a model, by position; the others are rules."""
     return {position: name for position, name in enumerate(names) if name not in RULE_SIGNALS}
 
 
 def _alarms_on_events(
-    held_back: Sequence[tuple[np.ndarray, int]], measure: Measure, deviations: np.ndarray, fusion: Fusion, seed: int
+    held_back: Sequence[tuple[Series, int]], measure: Measure, deviations: np.ndarray, fusion: Fusion, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the alarms (S, n, k) at the counted records of all rounds, and whether each record (n,) is in an event."""
     rng = np.random.default_rng(seed)
@@ -62,10 +63,10 @@ def _alarms_on_events(
     rounds = min(MAX_ROUNDS, -(-TARGET_EVENTS // slots)) if slots else 0
     alarms, labels = [np.zeros((len(fusion.smoothing), 0, len(fusion.median)))], [np.zeros(0, dtype=bool)]
     for run, start in [part for _ in range(rounds) for part in held_back]:
-        later, events = inject_events(run[start:], deviations, kinds, rng)
+        later, events = inject_events(run.values[start:], deviations, kinds, rng)
         is_event = event_mask(events, len(later))
         is_counted = is_event | ~event_mask(events, len(later), ECHO_ROWS)
-        signals = measure(np.concatenate([run[:start], later]))[start:]
+        signals = measure(Series(run.times, np.concatenate([run.values[:start], later])))[start:]
         alarms.append(fusion.alarms(signals)[:, is_counted])
         labels.append(is_event[is_counted])
     return np.concatenate(alarms, axis=1), np.concatenate(labels)

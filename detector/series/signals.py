@@ -5,6 +5,7 @@
 - *forecast*: error of a linear forecast from the past alone, so that the record cannot explain itself;
 - *breach*: a channel is missing, or has a value never seen in training;
 - *stuck*: a channel that always moved stands still;
+- *calendar*, if channels follow one: distance from the value that is usual at this time of the week;
 - *loss* and *latent*, if a network was trained: its reconstruction error of level and departure, and the distance to
   the nearest latents of training.
 
@@ -36,10 +37,16 @@ MIN_FILLED_SHARE = 1e-3  # of the average of the past: the first record of a run
 STUCK_SIGNAL = 0.4  # of a stuck channel: idle machines stand still too
 SIGNALS = ("level", "departure", "forecast", "breach", "stuck")
 RULE_SIGNALS = ("breach", "stuck")
+CALENDAR_SIGNALS = ("calendar",)
 NETWORK_SIGNALS = ("loss", "latent")
 CONTEXT_ROWS = max(
     window_rows(LONG) + window_rows(SHORT) - 1, window_rows(VOLATILITY) + window_rows(SHORT) - 1, MAX_STILL_ROWS
 )
+
+
+def signal_names(*, has_calendar: bool, has_network: bool) -> tuple[str, ...]:
+    """Return the names of the signals of a model, in order."""
+    return (*SIGNALS, *(CALENDAR_SIGNALS if has_calendar else ()), *(NETWORK_SIGNALS if has_network else ()))
 
 
 def level(z: np.ndarray) -> np.ndarray:
@@ -83,8 +90,8 @@ class Forecast:
     @classmethod
     def fit(cls, runs: Sequence[Cells]) -> Self:
         """Fit the forecast to runs of normal records."""
-        past = np.concatenate([_past(run.z) for run in runs])
-        z = np.concatenate([run.z for run in runs])
+        past = np.concatenate([_past(run.relative) for run in runs])
+        z = np.concatenate([run.relative for run in runs])
         penalty = max(1.0, RIDGE * len(past)) * np.eye(past.shape[1])
         penalty[0, 0] = 0
         gram = past.T @ past + penalty + 1e-9 * np.eye(len(penalty))
@@ -93,7 +100,7 @@ class Forecast:
 
     def expected(self, cells: Cells) -> np.ndarray:
         """Return the forecast (n, c) of each cell, from earlier records only."""
-        return products(_past(cells.z), self.weights)
+        return _from_usual(cells, products(_past(cells.relative), self.weights))
 
     def residual(self, cells: Cells) -> np.ndarray:
         """Return the standardised error of the forecast, (n, c)."""
@@ -115,8 +122,8 @@ class OwnForecast:
     @classmethod
     def fit(cls, runs: Sequence[Cells]) -> Self:
         """Fit the forecast to runs of normal records."""
-        past = np.concatenate([_own_past(run.z) for run in runs], axis=1)  # (5, n, c)
-        z = np.concatenate([run.z for run in runs])
+        past = np.concatenate([_own_past(run.relative) for run in runs], axis=1)  # (5, n, c)
+        z = np.concatenate([run.relative for run in runs])
         penalty = max(1.0, RIDGE * len(z)) * np.diag([1e-9, *np.ones(len(past) - 1)])
         gram = np.einsum("anc,bnc->cab", past, past, optimize=True) + penalty
         weights = np.linalg.solve(gram, np.einsum("anc,nc->ca", past, z)[:, :, None])[:, :, 0].T
@@ -125,7 +132,7 @@ class OwnForecast:
 
     def expected(self, cells: Cells) -> np.ndarray:
         """Return the forecast (n, c) of each cell."""
-        return (_own_past(cells.z) * self.weights[:, None]).sum(axis=0)
+        return _from_usual(cells, (_own_past(cells.relative) * self.weights[:, None]).sum(axis=0))
 
     def expected_with_spread(self, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
         """Return the forecast of each cell, and how far normal cells are from it, each (n, c); wider for a short past.
@@ -138,6 +145,11 @@ class OwnForecast:
     def residual(self, cells: Cells) -> np.ndarray:
         """Return the standardised error of the forecast, (n, c)."""
         return _standardised_residual(cells, self.expected(cells), self.error)
+
+
+def _from_usual(cells: Cells, expected: np.ndarray) -> np.ndarray:
+    """Return expected cells (n, c) for the expected distances from what is usual at this time of the week."""
+    return expected if cells.usual is None else cells.usual.z + expected
 
 
 def _standardised_residual(cells: Cells, expected: np.ndarray, error: np.ndarray) -> np.ndarray:
@@ -202,23 +214,29 @@ class Signals:
             Neighbours(subsample_rows(np.concatenate([departure(z) for z in z_of_runs]), reference)),
         )
 
-    def measure(self, cells: Cells) -> np.ndarray:
-        """Return the signals of each record, (n, 5) or (n, 7); low at the start of a series, which lacks a past."""
+    def measure(self, cells: Cells, first: int = 0) -> np.ndarray:
+        """Return the signals of the records from `first` on, (n, k); low at the start of a series, which lacks a past.
+
+        The records before `first` are their past alone: searching their neighbours would take most of the time.
+        """
         z = cells.z[:, self.continuous]
-        levels, departures = level(z), departure(z)
+        levels, departures = level(z)[first:], departure(z)[first:]
         distances = [
             self.levels.mean_distance(levels, NEIGHBOURS),
             self.departures.mean_distance(departures, NEIGHBOURS),
         ]
-        filled_share = _filled_share(len(z), VOLATILITY)
+        filled_share = _filled_share(len(z), VOLATILITY)[first:]
+        counted = 1.0 if cells.is_off is None else np.where(cells.is_off[first:], 0.0, 1.0)  # off is a state of its own
         signals = [
-            *(filled_share * distance for distance in distances),
-            np.abs(self.forecast.residual(cells)[:, self.continuous]).sum(axis=1),
-            cells.breach.max(axis=1),
-            STUCK_SIGNAL * cells.is_stuck.any(axis=1),
+            *(counted * filled_share * distance for distance in distances),
+            counted * np.abs(self.forecast.residual(cells)[first:, self.continuous]).sum(axis=1),
+            cells.breach[first:].max(axis=1),
+            STUCK_SIGNAL * cells.is_stuck[first:].any(axis=1),
         ]
+        if cells.usual is not None:
+            signals.append(np.abs(cells.deviation[first:, cells.usual.is_used]).sum(axis=1))
         if self.autoencoder:
-            signals += list(filled_share * self.autoencoder.scores(_profile(levels, departures)).T)
+            signals += list(counted * filled_share * self.autoencoder.scores(_profile(levels, departures)).T)
         return np.stack(signals, axis=1)
 
 

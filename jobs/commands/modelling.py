@@ -15,6 +15,7 @@ from schemas.errors import PlumblineError
 
 if TYPE_CHECKING:
     from jobs.app import App
+    from jobs.evaluation import Forecast
     from jobs.output import Output
     from jobs.scoring.run import Progress, ScoringReport
 
@@ -130,7 +131,7 @@ def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None
 @monitor_argument
 @with_app
 def forecast_command(app: "App", out: "Output", monitor: str) -> None:
-    """Report how many records of history would have been flagged. Nothing is written."""
+    """Report how many records of history would have been flagged, and alerted. Nothing is written."""
     source, store = app.source(monitor), app.store
     from jobs.evaluation import forecast_monitor
 
@@ -149,6 +150,7 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
         elif sentence := forecast.rate_sentence:
             out.line(sentence)
         _describe_unreadable(out, forecast.unreadable_records)
+        _describe_alerts(out, forecast)
         rows = [
             (rate, count, count / forecast.days if forecast.days else None) for rate, count in forecast.by_rate.items()
         ]
@@ -157,10 +159,29 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
         else:
             out.line(f"Another false_positive_rate would flag the same with this model: {forecast.decided_by} decides.")
         if forecast.by_day:
-            busiest = sorted(forecast.by_day.items(), key=lambda item: -item[1])[:10]
-            out.table(["day", "flagged"], sorted(busiest), "The busiest days")
+            out.table(["day", "flagged", "alerts"], _busiest_days(forecast), "The busiest days")
 
     out.result(forecast, describe)
+
+
+def _describe_alerts(out: "Output", forecast: "Forecast") -> None:
+    """Print the alerts of a forecast, and the incidents that rules would have held back."""
+    counts = forecast.alerts
+    if counts is None:
+        return
+    channels = ", ".join(f"{count:,} to {channel}" for channel, count in counts.by_channel.items()) or "none"
+    a_day = f", {shown(counts.alerts / forecast.days)} a day" if forecast.days and counts.alerts else ""
+    out.line(f"{counted_noun(counts.incidents, 'incident')}. Alerts: {channels}{a_day}.")
+    if counts.held_back:
+        reasons = ", ".join(f"{count:,} by {reason}" for reason, count in counts.held_back.items())
+        out.line(f"Not alerted: {counted_noun(sum(counts.held_back.values()), 'incident')}, {reasons}.")
+
+
+def _busiest_days(forecast: "Forecast") -> list[tuple[str, int, int | None]]:
+    """Return the ten days with the most flagged records, with their alerts."""
+    busiest = sorted(sorted(forecast.by_day, key=lambda day: -forecast.by_day[day])[:10])
+    alerts = forecast.alerts
+    return [(day, forecast.by_day[day], alerts.by_day.get(day, 0) if alerts else None) for day in busiest]
 
 
 def _held_out_note(records: int) -> str:

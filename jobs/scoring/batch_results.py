@@ -16,6 +16,7 @@ from jobs.alert_filter import held_back_by
 from jobs.look_alikes import NO_LOOK_ALIKES, LookAlikes
 from jobs.maintenance import Maintenance
 from jobs.reading.typed_columns import keys_of
+from jobs.scoring.entity_places import EntityPlaces, joined_places
 from jobs.scoring.rhythms import rhythms_of
 from jobs.store.batch_result import Anomaly, BatchResult, HourCount, ThresholdChange, summed
 from jobs.store.rhythm import BatchRhythms
@@ -51,15 +52,18 @@ def score_page(
     times = record_times(records, monitor)
     is_scored = scored[ANOMALY_SCORE].notna()
     new_p_values = _new_p_values(records, scored, monitor, trained_upto)
-    flagged = _anomalies(records[scored[IS_ANOMALY]], scored[scored[IS_ANOMALY]], monitor, scorer, at)
+    flagged = anomalies_of(records[scored[IS_ANOMALY]], scored[scored[IS_ANOMALY]], monitor, scorer, at)
+    anomalies = tuple(_suppressed(anomaly, look_alikes) for anomaly in flagged)
+    places = EntityPlaces.of(records, monitor)
     return BatchResult(
         records=len(records),
-        anomalies=tuple(_suppressed(anomaly, look_alikes) for anomaly in flagged),
+        anomalies=anomalies if places is None else places.put_on(anomalies, scored[IS_ANOMALY].to_numpy(dtype=bool)),
         hours=_hours(times.fillna(pd.Timestamp(at))[is_scored], scored[is_scored]),
         scores=_all_scores(records[is_scored], scored[is_scored], monitor) if monitor.store_scores == "all" else None,
         newest_time=times.max().to_pydatetime() if times.notna().any() else None,
         profile=None if profile is None else profile.counts(records, new_p_values),
         entities=Counter(entities_of(records, monitor.entity).tolist()) if scorer.context_rows else None,
+        entity_counts=None if places is None else places.counts,
         rhythms=rhythms_of(records, monitor),
     )
 
@@ -113,9 +117,10 @@ def merge_pages(
     frames = [page.scores for page in pages if page.scores is not None]
     profiles = [page.profile for page in pages if page.profile is not None]
     entities = [page.entities for page in pages if page.entities is not None]
+    anomalies, entity_counts = joined_places(pages)
     return BatchResult(
         records=sum(page.records for page in pages),
-        anomalies=tuple(item for page in pages for item in page.anomalies),
+        anomalies=anomalies,
         hours=tuple(HourCount(hour, *counts) for hour, counts in sorted(hours.items())),
         scores=pd.concat(frames, ignore_index=True) if frames else None,
         newest_time=max((page.newest_time for page in pages if page.newest_time is not None), default=None),
@@ -124,6 +129,7 @@ def merge_pages(
         entities=sum(map(Counter, entities), Counter()) if entities or not pages else None,  # all may have vanished
         unreadable=tuple(unreadable),
         threshold_changes=threshold_changes,
+        entity_counts=entity_counts,
         rhythms=_joined_rhythms(pages),
     )
 
@@ -145,13 +151,22 @@ def record_times(records: pd.DataFrame, monitor: MonitorConfig) -> "pd.Series[pd
     return pd.Series(pd.NaT, index=records.index, dtype="datetime64[us, UTC]")
 
 
-def _anomalies(
+def anomalies_of(
     flagged: pd.DataFrame,
     scored: pd.DataFrame,
     monitor: MonitorConfig,
     scorer: BoundScorer,
     at: datetime,
 ) -> tuple[Anomaly, ...]:
+    """Return flagged records with their scores as they are stored, with their causes and what mutes them.
+
+    Args:
+        flagged: the records.
+        scored: of the records.
+        monitor: of the records.
+        scorer: of the page that they are on.
+        at: the time of a record that has none.
+    """
     causes = scorer.explain(flagged, scored[ANOMALY_SCORE].to_numpy(), monitor.top_features)
     columns = pd.concat([identity_of(flagged, monitor), scored.drop(columns=IS_ANOMALY).reset_index(drop=True)], axis=1)
     maintenance = Maintenance.of(monitor)

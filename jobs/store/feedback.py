@@ -41,6 +41,8 @@ class FlaggedIncident:
     records: Sequence[FlaggedRecord]
     is_suppressed: bool = False
     """Whether it resembles one labelled as a false positive."""
+    first_threshold: float = 0.0
+    """The threshold of its first flagged record."""
 
 
 @dataclass(frozen=True)
@@ -114,21 +116,24 @@ def _flagged_incidents(connection: Connection, monitor: str) -> dict[int, Flagge
     i, a = incidents.c, anomalies.c
     is_current = and_(a.monitor == monitor, a.superseded_at.is_(None))
     newest = (
-        select(a.id, a.incident_id, a.record_key, a.severity, a.label)
+        select(a.id, a.incident_id, a.record_key, a.severity, a.label, a.threshold)
         .where(is_current, a.incident_id.is_not(None))
         .order_by(a.id.desc())
         .limit(_MAX_FLAGGED_RECORDS)
         .subquery()
     )
     records: dict[int, list[FlaggedRecord]] = defaultdict(list)
+    thresholds: dict[int, float] = {}
     for row in connection.execute(select(newest).order_by(newest.c.id)):
         records[row.incident_id].append(FlaggedRecord(row.record_key, row.severity, row.label))
+        thresholds.setdefault(row.incident_id, row.threshold)
     is_valid = and_(i.monitor == monitor, i.state.in_(("open", "ended")))
     by_id: dict[int, FlaggedIncident] = {}
     for ids in chunks(sorted(records)):
         columns = (i.id, i.suppressed_by, i.entity, i.start_time, i.end_time)
         for number, label, *span in connection.execute(select(*columns).where(is_valid, i.id.in_(ids)).order_by(i.id)):
-            by_id[number] = FlaggedIncident(Span(*span), tuple(records[number]), label is not None)
+            flagged = tuple(records[number])
+            by_id[number] = FlaggedIncident(Span(*span), flagged, label is not None, thresholds[number])
     return by_id
 
 

@@ -137,7 +137,7 @@ def _ungrouped_rows(connection: Connection, refresh: _Refresh) -> list[Iterator[
 
 def _summaries(connection: Connection, condition: ColumnElement[bool]) -> Iterator[IncidentSummary]:
     c = anomalies.c
-    columns = (c.entity, _TIME, c.anomaly_score, c.severity, c.attribution, c.is_muted, c.held_back)
+    columns = (c.entity, _TIME, c.anomaly_score, c.severity, c.attribution, c.is_muted, c.held_back, c.in_row)
     statement = select(*columns).where(condition, _counts()).order_by(_TIME, c.id)
     for row in connection.execute(statement, execution_options={"yield_per": _ROWS_PER_FETCH}):
         yield summary_of_record(*row)

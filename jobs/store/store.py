@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import Engine, Select
 
 from jobs.databases import reading, writing
+from jobs.store.alert_history import AlertHistory
 from jobs.store.alerts import AlertTexts
 from jobs.store.anomalies import Anomalies
 from jobs.store.api_keys import ApiKeys
@@ -62,6 +63,7 @@ class Store:
         workers: processes that serve.
         overviews: status and recent numbers of a monitor.
         history: numbers of a monitor over time, for reports.
+        alert_history: numbers of alerts, and of incidents that were held back.
         metrics: numbers of every monitor, for Prometheus.
         api_keys: digests of API keys.
         monitors: their names; a monitor is renamed or deleted with all its rows.
@@ -93,6 +95,7 @@ class Store:
         self.workers = Workers(engine)
         self.overviews = Overviews(engine)
         self.history = History(engine)
+        self.alert_history = AlertHistory(engine)
         self.metrics = MetricsReader(engine)
         self.api_keys = ApiKeys(engine)
         self.monitors = Monitors(engine)

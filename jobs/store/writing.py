@@ -156,6 +156,7 @@ def _row(item: Anomaly) -> dict[str, Any]:
         "held_back": item.held_back,
         "suppressed_by": item.suppressed_by,
         "suppressed_distance": item.suppressed_distance,
+        "entity_position": item.entity_position,
     }
 
 

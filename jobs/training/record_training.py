@@ -13,11 +13,13 @@ from detector.core.subsample import subsample_evenly
 from detector.records.artifact import dump_artifact, manifest
 from detector.records.card import RecordCard
 from detector.records.feature_types import drift_bins
-from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.fitting import DecisionRule, fit_artifact
 from detector.records.held_out import HeldOutRecords, measure
 from detector.records.held_out_elbo import elbo_difference
+from detector.records.normal_records import NormalRecords
 from detector.records.peer_comparison import record_card
 from detector.records.scorer import RecordScorer
+from jobs.kinds.records import discovery_levels
 from jobs.reading.source import Source, keys_of
 from jobs.store.feedback import Feedback
 from jobs.training.champion_comparison import Rival
@@ -72,6 +74,8 @@ class RecordTrainer:
         training = training_range(normal, monitor, parts.copies)
         about = replace(About.from_json(artifact.about), training=training, profile=profile.to_state())
         artifact = replace(artifact, about=about.to_json())
+        if (levels := discovery_levels(monitor)) is not None:
+            levels.check(artifact.calibration)
         scorer = RecordScorer(artifact, monitor.false_positive_rate)
         return FittedModel(scorer, dump_artifact(artifact), manifest(artifact))
 

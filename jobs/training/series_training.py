@@ -32,6 +32,7 @@ from jobs.training.trainer import FittedModel, Progress
 from jobs.training.training_set import Parts, TrainingSet, placed_records, split_series, training_range
 from schemas.config import MonitorConfig
 from schemas.frames import IS_ANOMALY, Features
+from schemas.holidays import read_holidays
 from schemas.series import SeriesConfig
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class SeriesTrainer:
         """Train and calibrate a model; the same records give the same model."""
         monitor = self.source.monitor
         series = by_entity(parts.normal.training, monitor, monitor.features)
-        settings, history = settings_of(monitor.series or SeriesConfig()), []
+        settings, history = settings_of(monitor.series or SeriesConfig(), monitor.time_zone), []
 
         def record(epoch: "Epoch") -> None:
             history.append(PastEpoch(**asdict(epoch)))
@@ -181,8 +182,12 @@ class SeriesBenchmark:
             yield Segment(name, rows, concatenate([*before, series[name]]))
 
 
-def settings_of(config: SeriesConfig) -> SeriesSettings:
-    """Return the settings of a model for a section of the configuration."""
+def settings_of(config: SeriesConfig, time_zone: str = "UTC") -> SeriesSettings:
+    """Return the settings of a model for a section of the configuration.
+
+    Raises:
+        ConfigError: If the holidays cannot be read.
+    """
     max_gap = None if config.max_gap is None else config.max_gap.total_seconds()
     return SeriesSettings(
         models=config.models,
@@ -191,6 +196,9 @@ def settings_of(config: SeriesConfig) -> SeriesSettings:
         reference=config.reference,
         fewest=config.fewest,
         select=config.select,
+        calendar=config.calendar,
+        time_zone=time_zone,
+        holidays=read_holidays(config),
         network=config.network,
         seed=config.seed,
     )

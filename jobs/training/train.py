@@ -113,7 +113,7 @@ def train(
     """
     trainer = kind_of(source.monitor).trainer(source)
     feedback, rival = store.feedback.read(source.name), load_rival(store, source)
-    normal = trainer.usable(read_training_set(source, feedback, at))
+    normal = trainer.usable(read_training_set(source, feedback, at, None if rival is None else rival.scorer))
     parts = trainer.split(normal, rival)
     fitted = trainer.fit(normal, parts, progress)
     comparison = compare(fitted, rival, trainer.benchmark(fitted, rival, parts, feedback), parts)

@@ -10,8 +10,9 @@ import pandas as pd
 
 from detector.core.about import TrainingRange
 from detector.core.calibration import check_rate, conformal_rank
+from detector.core.scorer import Scorer
 from detector.records.copies import has_near_copies, is_copy
-from detector.records.fitting import (
+from detector.records.normal_records import (
     MIN_TRAINING_RECORDS,
     NormalRecords,
     calibration_size,
@@ -24,6 +25,7 @@ from jobs.reading.source import Source, keys_of
 from jobs.reading.tolerant import are_few
 from jobs.reading.typed_columns import time_order
 from jobs.store.feedback import Feedback, FlaggedIncident, Span
+from jobs.training.lasting_levels import without_lasting_levels
 from jobs.training.unlearned_incidents import is_near, unlearned_incidents, unrejected
 from schemas.config import MonitorConfig
 from schemas.errors import NotEnoughRecords, RecordsError
@@ -72,7 +74,7 @@ class Parts:
     incidents: tuple[FlaggedIncident, ...] = ()
 
 
-def read_training_set(source: Source, feedback: Feedback, at: datetime) -> TrainingSet:
+def read_training_set(source: Source, feedback: Feedback, at: datetime, champion: Scorer | None = None) -> TrainingSet:
     """Read the newest normal records within `retrain.history`, without records that may not be normal.
 
     Left out are records that cannot be read, records that people confirmed as anomalies, records in incidents that are
@@ -85,7 +87,9 @@ def read_training_set(source: Source, feedback: Feedback, at: datetime) -> Train
     _refuse_many(unreadable, len(records), source.name)
     labels = pd.Index([key_label(key) for key in keys_of(records, monitor.key)], dtype="object")
     is_old = _is_old(records, monitor, at)
-    unlearned = unlearned_incidents(feedback, monitor, labels[~is_old])
+    unlearned = without_lasting_levels(
+        unlearned_incidents(feedback, monitor, labels[~is_old]), records, monitor, champion
+    )
     reasons = {
         "older than retrain.history": is_old,
         "labelled as an anomaly": labels.isin(feedback.keys("confirmed")),

@@ -15,7 +15,7 @@ from detector.series.series import Series
 from schemas.frames import SCORE_COLUMNS
 from tests.samples import make_records
 
-SCORES = ("combined", "local_reconstruction", "joint_knn", "latent_knn", "elbo", "reconstruction_error")
+SCORES = ("ensemble", "combined", "local_reconstruction", "joint_knn", "latent_knn", "elbo", "reconstruction_error")
 
 
 def test_every_kernel_and_network_is_independent_of_the_batch():

@@ -123,7 +123,7 @@ def test_both_views_of_the_network_see_a_broken_correlation(model, later):
     broken = later.copy()
     broken[600:660, 1] *= -1
     entity = model.entities["pump"]
-    signals = entity.signals.measure(entity.channels.cells(broken))
+    signals = entity.signals.measure(entity.inputs.channels.cells(broken))
     for signal in (LOSS, LATENT):
         assert signals[600:660, signal].max() > signals[:600, signal].max()
 

@@ -8,6 +8,7 @@ from detector.series.model import SeriesModel
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
 from detector.series.signal_weights import fit_signal_weights, learned_signals
+from detector.series.signals import signal_names
 from tests.machines import channels
 
 SPANS = (2, 8)
@@ -23,7 +24,10 @@ def measure(run):
 
 def weights(run=RUN, start=1000, deviations=(1.0, 1.0), seed=0, measure=measure):
     fusion = Fusion.fit([measure(run)[start:]], SPANS)
-    return fit_signal_weights([(run, start)], measure, np.array(deviations), fusion, seed)
+    records = Series(np.arange(len(run)), run)
+    return fit_signal_weights(
+        [(records, start)], lambda series: measure(series.values), np.array(deviations), fusion, seed
+    )
 
 
 def test_the_signal_that_detects_anomalies_counts_in_full_and_noise_next_to_nothing():
@@ -49,8 +53,9 @@ def test_if_no_signal_detects_anything_all_count_alike():
 
 
 def test_learned_signals_have_names():
-    assert learned_signals(5) == {0: "level", 1: "departure", 2: "forecast"}
-    assert list(learned_signals(7).values()) == ["level", "departure", "forecast", "loss", "latent"]
+    names = signal_names(has_calendar=True, has_network=True)
+    assert list(learned_signals(names[:5])) == [0, 1, 2]
+    assert [*learned_signals(names).values()][2:] == ["forecast", "calendar", "loss", "latent"]
 
 
 def test_a_weight_below_one_lowers_alarms_and_nothing_else():
