@@ -120,7 +120,8 @@ def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None
             f"{sentence} "
             "Either many records are anomalous, or normal records have changed since the training. See the causes:\n"
             f"  plumbline anomalies list {report.monitor}\n"
-            f"If the records are normal, train again on newer ones: plumbline train {report.monitor}"
+            "If the records are normal, label them known, or set retrain.learn_incidents to all, and train again:\n"
+            f"  plumbline train {report.monitor}"
         )
     if held := app.store.runs.status(report.monitor).running_batches:
         leased = counted_noun(held, "batch is", "batches are")

@@ -103,7 +103,8 @@ class SeriesTrainer:
         )
         like = keys_of(training.head(1), monitor.key)[0]
         sample = IncidentSample.read(parts.incidents, self.source, like) if parts.incidents else None
-        return SeriesBenchmark(self.source, parts, fitted.scorer.rate, cases, sample)
+        found = None if sample is None or sample.records.empty else sample
+        return SeriesBenchmark(self.source, parts, fitted.scorer.rate, cases, found)
 
     def held_out(self, parts: Parts) -> pd.DataFrame:
         """Return the records held out for the comparison, or the newest of each entity, by which it was calibrated."""
