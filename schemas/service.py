@@ -76,6 +76,10 @@ class RetrainConfig(Section):
     history: Duration | None = None
     """Length of the trailing window of records that a training reads; by default only max_training_records bounds it
     (needs time)."""
+    learn_incidents: Literal["never", "labelled", "all"] = "labelled"
+    """Which ended incidents a training may learn as normal; labelled: those labelled false_positive or known, and of
+    the slightest others as many records as the false-positive rate flags by chance; never: none; all: all that nobody
+    confirmed."""
     cooldown: Duration = timedelta(days=1)
     """Minimum time between two trainings that drift requests."""
 
@@ -148,6 +152,9 @@ class MonitorAlerts(Section):
     """Features that matter only above ("up") or below ("down") their expected value."""
     ignore_below: dict[str, Annotated[float, Field(gt=0)]] = Field({})
     """The smallest deviation from its expected value that matters, by feature and in its unit."""
+    look_alike_radius: float = Field(0.3, ge=0, lt=2)
+    """Distance of causes up to which nobody is alerted of what resembles a record or incident labelled false_positive;
+    0: labels suppress nothing."""
     quiet_hours: Annotated[str, Field(pattern=_QUIET_HOURS)] | None = None
     """Time of day, such as "22:00-06:00", in which only severe incidents are reported at once; others wait."""
     routes: tuple[AlertRoute, ...] = ()

@@ -47,6 +47,9 @@ def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> 
         if report.verdict != "first":
             out.line(report.reason)
         describe_training(out, report.card, monitor)
+        if report.left_out:
+            counts = (f"{count:,} {reason}" for reason, count in report.left_out.items())
+            out.line(f"Normal records that were left out: {'; '.join(counts)}.")
         if report.top:
             print_ranked(out, report.top, _TOP_TITLE)
         if report.join_view:
@@ -98,6 +101,9 @@ def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None
     records, batches = counted_noun(report.records, noun), counted_noun(report.batches, "batch", "batches")
     anomalies = counted_noun(report.anomalies, "anomaly", "anomalies")
     out.line(f"Scored {records} in {batches} with model {report.model_id}: {anomalies}.")
+    if report.suppressed:
+        suppressed = counted_noun(report.suppressed, "anomaly resembles", "anomalies resemble")
+        out.line(f"{suppressed} a record labelled false_positive, and so no incident was opened.")
     if report.rescored:
         late = counted_noun(report.late_records, "record")
         out.line(f"{report.rescored:,} of the batches had been scored before; {late} came late.")
@@ -114,7 +120,8 @@ def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None
             f"{sentence} "
             "Either many records are anomalous, or normal records have changed since the training. See the causes:\n"
             f"  plumbline anomalies list {report.monitor}\n"
-            f"If the records are normal, train again on newer ones: plumbline train {report.monitor}"
+            "If the records are normal, label them known, or set retrain.learn_incidents to all, and train again:\n"
+            f"  plumbline train {report.monitor}"
         )
     if held := app.store.runs.status(report.monitor).running_batches:
         leased = counted_noun(held, "batch is", "batches are")

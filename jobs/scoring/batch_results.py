@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 
@@ -12,6 +13,7 @@ import pandas as pd
 from detector.core.scorer import BoundScorer
 from detector.series.segments import entities_of
 from jobs.alert_filter import held_back_by
+from jobs.look_alikes import NO_LOOK_ALIKES, LookAlikes
 from jobs.maintenance import Maintenance
 from jobs.reading.typed_columns import keys_of
 from jobs.scoring.entity_places import EntityPlaces, joined_places
@@ -26,7 +28,12 @@ from schemas.unreadable import UnreadableRecord
 
 
 def score_page(
-    records: pd.DataFrame, monitor: MonitorConfig, scorer: BoundScorer, at: datetime, trained_upto: Key | None = None
+    records: pd.DataFrame,
+    monitor: MonitorConfig,
+    scorer: BoundScorer,
+    at: datetime,
+    trained_upto: Key | None = None,
+    look_alikes: LookAlikes = NO_LOOK_ALIKES,
 ) -> BatchResult:
     """Score a page of records: anomalies with their causes, the counts of each hour, and the records' profile.
 
@@ -38,13 +45,15 @@ def score_page(
         scorer: of the page.
         at: the time of a record that has none.
         trained_upto: the last key of the model's training records, which do not enter the profile; None if it has none.
+        look_alikes: recognises flagged records that a label suppresses.
     """
     scored = scorer.score(records, "all" if monitor.store_scores == "all" else "anomalies")
     profile = scorer.profile
     times = record_times(records, monitor)
     is_scored = scored[ANOMALY_SCORE].notna()
     new_p_values = _new_p_values(records, scored, monitor, trained_upto)
-    anomalies = anomalies_of(records[scored[IS_ANOMALY]], scored[scored[IS_ANOMALY]], monitor, scorer, at)
+    flagged = anomalies_of(records[scored[IS_ANOMALY]], scored[scored[IS_ANOMALY]], monitor, scorer, at)
+    anomalies = tuple(_suppressed(anomaly, look_alikes) for anomaly in flagged)
     places = EntityPlaces.of(records, monitor)
     return BatchResult(
         records=len(records),
@@ -171,6 +180,14 @@ def anomalies_of(
         )
         for row, cause in zip(columns.to_dict("records"), causes, strict=True)
     )
+
+
+def _suppressed(anomaly: Anomaly, look_alikes: LookAlikes) -> Anomaly:
+    """Return a flagged record with the label that suppresses it, if there is one."""
+    found = look_alikes.suppression(anomaly.entity, anomaly.explanation)
+    if found is None:
+        return anomaly
+    return replace(anomaly, suppressed_by=found.anomaly_id, suppressed_distance=found.distance)
 
 
 def identity_of(records: pd.DataFrame, monitor: MonitorConfig) -> pd.DataFrame:

@@ -33,6 +33,10 @@ class Anomaly:
     """Whether it lies in a maintenance window."""
     held_back: str | None = None
     """The rule that leaves it out of alerts."""
+    suppressed_by: int | None = None
+    """The row labelled false_positive that it resembles."""
+    suppressed_distance: float | None = None
+    """The distance between the causes of the two."""
     entity_position: int | None = None
     """Its number among the records of its entity in the batch; None if they are not counted."""
     reconstruction_error: float | None = None

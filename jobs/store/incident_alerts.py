@@ -35,6 +35,7 @@ class IncidentAlerts:
         summary = change.summary
         held_back = self.rule.held_back(summary, self.at)
         self._record_held_back(change.incident_id, held_back)
+        self._record_label(change.incident_id, self.rule.suppressed_by(summary) if held_back == "label" else None)
         if held_back == "age":
             self._mark_unannounced(change.incident_id)
         if held_back is not None:
@@ -65,6 +66,13 @@ class IncidentAlerts:
         c = incidents.c
         is_changed = c.held_back.is_distinct_from(reason)
         self.connection.execute(update(incidents).where(c.id == incident_id, is_changed).values(held_back=reason))
+
+    def _record_label(self, incident_id: int, anomaly_id: int | None) -> None:
+        c = incidents.c
+        is_changed = c.suppressed_by.is_distinct_from(anomaly_id)
+        self.connection.execute(
+            update(incidents).where(c.id == incident_id, is_changed).values(suppressed_by=anomaly_id)
+        )
 
     def _mark_unannounced(self, incident_id: int) -> None:
         """Mark an incident that ended too long ago to be alerted, unless it was alerted or summed up before.

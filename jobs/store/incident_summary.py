@@ -49,7 +49,7 @@ class IncidentSummary:
             peak_score=peak.peak_score,
             peak_time=peak.peak_time,
             peak_severity=max(self.peak_severity, other.peak_severity),
-            causes=_largest([*self.causes, *other.causes]),
+            causes=largest_shares([*self.causes, *other.causes]),
             is_muted=self.is_muted and other.is_muted,
             alert_records=self.alert_records + other.alert_records,
             in_row=max(self.in_row, other.in_row),
@@ -82,7 +82,7 @@ def summary_of_record(  # noqa: PLR0913, PLR0917 - one for each column of a flag
         peak_score=anomaly_score,
         peak_time=time,
         peak_severity=severity,
-        causes=_largest(causes),
+        causes=largest_shares(causes),
         is_muted=is_muted,
         alert_records=alert_records,
         in_row=alert_records * (in_row or 1),
@@ -109,7 +109,7 @@ def merge_nearby(summaries: Iterable[IncidentSummary], gap: timedelta) -> list[I
     return sorted([*closed, *latest.values()], key=lambda summary: summary.start_time)
 
 
-def _largest(causes: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def largest_shares(causes: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the largest share of each feature, of at most `_MAX_CAUSES` features, largest first."""
     best: dict[str, Mapping[str, Any]] = {}
     for cause in causes:

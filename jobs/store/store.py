@@ -15,6 +15,7 @@ from jobs.store.events import EventLog, Events
 from jobs.store.feedback import FeedbackReader
 from jobs.store.history import History
 from jobs.store.incidents import Incidents
+from jobs.store.labelled_examples import LabelledExamples
 from jobs.store.ledger import Ledger
 from jobs.store.metrics import MetricsReader
 from jobs.store.models import CardReader, Models
@@ -50,6 +51,7 @@ class Store:
         models: trained models.
         requests: retrain requests.
         feedback: labels and incidents for training.
+        labelled_examples: labelled records, by which look-alikes are recognised.
         anomalies: flagged records.
         incidents: anomalies of one entity close in time, merged.
         unannounced: incidents that were found too late to be alerted.
@@ -81,6 +83,7 @@ class Store:
         self.models = Models(engine, event_log, read_card)
         self.requests = RetrainRequests(engine)
         self.feedback = FeedbackReader(engine)
+        self.labelled_examples = LabelledExamples(engine)
         self.anomalies = Anomalies(engine)
         self.incidents = Incidents(engine, texts)
         self.unannounced = UnannouncedIncidents(engine, event_log)
