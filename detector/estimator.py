@@ -17,7 +17,8 @@ from detector.frame_checks import refuse_nested_values, refuse_repeated_columns
 from detector.records.artifact import Artifact, dump_artifact, load_artifact
 from detector.records.copies import is_copy
 from detector.records.feature_types import FEATURE_TYPES, type_by_dtype
-from detector.records.fitting import DecisionRule, NormalRecords, calibration_size, calibration_split, fit_artifact
+from detector.records.fitting import DecisionRule, fit_artifact
+from detector.records.normal_records import NormalRecords, calibration_size, calibration_split
 from detector.records.scorer import RecordScorer
 from schemas.config import ModelConfig
 from schemas.errors import MissingColumns

@@ -8,7 +8,8 @@ import pytest
 
 from detector.records.attribution import MIN_EXCESS_NATS, attribute
 from detector.records.encoder import Matrix
-from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.fitting import DecisionRule, fit_artifact
+from detector.records.normal_records import NormalRecords
 from detector.records.scorer import RecordScorer
 from schemas.config import ModelConfig
 from schemas.frames import Features

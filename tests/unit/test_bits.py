@@ -91,7 +91,7 @@ def test_scores_of_records_are_equal_in_batches_of_every_size_and_in_threads(art
 
 
 def _scores(scorer, records):
-    return scorer.score(records)[list(SCORE_COLUMNS)].to_numpy(dtype=np.float64)
+    return scorer.score(records, "all")[list(SCORE_COLUMNS)].to_numpy(dtype=np.float64)
 
 
 @pytest.mark.parametrize("network", [False, True])

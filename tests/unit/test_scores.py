@@ -9,12 +9,14 @@ import pytest
 from detector.core.blob import digest
 from detector.core.calibration import benjamini_hochberg
 from detector.records.artifact import dump_artifact, load_artifact
-from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.fitting import DecisionRule, fit_artifact
 from detector.records.model import CHUNK_RECORDS, SCORES
+from detector.records.normal_records import NormalRecords
 from detector.records.scorer import RecordScorer
 from detector.records.scores import input_coordinates, joint_coordinates, spaces_of
 from schemas.config import ModelConfig
 from schemas.errors import RecordsError
+from schemas.frames import SCORE_COLUMNS
 from tests.samples import FEATURES, SMALL, make_records
 
 
@@ -96,7 +98,7 @@ def test_the_same_seed_trains_the_same_model_and_another_seed_another(normal_rec
 def test_scores_come_with_p_values_and_decisions_on_the_records_index(scorer, records):
     shifted = records.set_index(records.index + 1000)
     scored = scorer.score(shifted)
-    assert list(scored.columns) == ["anomaly_score", "p_value", "severity", "threshold", "is_anomaly"]
+    assert tuple(scored.columns) == SCORE_COLUMNS
     assert scored.index.equals(shifted.index)
     assert scored["is_anomaly"].iloc[:3].all()
     assert scored["is_anomaly"].equals(scored["p_value"] <= 0.01)
