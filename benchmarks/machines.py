@@ -35,6 +35,7 @@ class Machine:
         trained: number of records, all normal, to train with.
         season: number of records after which the machine's course repeats; None if it does not.
         faults: in order.
+        pauses: whether it is off for single records now and then, which a person knows.
     """
 
     channels: Mapping[str, Vector]
@@ -42,6 +43,7 @@ class Machine:
     trained: int
     season: int | None = None
     faults: tuple[Fault, ...] = ()
+    pauses: bool = False
 
     @property
     def values(self) -> Matrix:
@@ -80,12 +82,12 @@ def boiler(rng: np.random.Generator, days: int = 38) -> Machine:
     return Machine(channels, 10, 144 * 28, 144)
 
 
-def cold_room(rng: np.random.Generator) -> Machine:
+def room(rng: np.random.Generator) -> Machine:
     """Hourly means of a room; 120 days trained."""
     n = 24 * 150
     wave = np.cos(2 * np.pi * np.arange(n) / 24)
     channels = {
-        "air": 6 + 1.2 * wave + 0.12 * rng.standard_normal(n),
+        "air": 21 + 1.2 * wave + 0.12 * rng.standard_normal(n),
         "humidity": 60 - 5 * wave + rng.standard_normal(n),
     }
     return Machine(channels, 60, 24 * 120)
@@ -123,7 +125,7 @@ def saw(rng: np.random.Generator) -> Machine:
         "speed": is_on * (50 + 2.5 * rng.standard_normal(len(position))),
         "load": is_on * (9 + 0.7 * rng.standard_normal(len(position))),
     }
-    return Machine(channels, 10, 144 * 7 * 6, 144 * 7)
+    return Machine(channels, 10, 144 * 7 * 6, 144 * 7, pauses=True)
 
 
 def meter(rng: np.random.Generator) -> Machine:
@@ -154,7 +156,7 @@ def _every_20th(rng: np.random.Generator) -> Machine:
 
 
 def _dropout(rng: np.random.Generator) -> Machine:
-    machine = cold_room(rng)
+    machine = room(rng)
     return _replaced(machine, "air", machine.trained + 310, machine.trained + 311, 0.0)
 
 

@@ -8,6 +8,7 @@ A second table has the smallest second fault that is flagged soon after a first 
 
 import argparse
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +27,6 @@ from detector.series import Series, SeriesModel, SeriesSettings
 RATE, COARSE_RATE = 0.01, 0.05  # the second if there are too few calibration records for the first
 ECHO_RECORDS = 60  # after a fault, in which flagged records count as its echo
 GRACE_RECORDS = 3  # from the start of a fault in which even the shortest is found
-THRESHOLDS = ("fixed", "online", "person")
 ENTITY = "machine"
 FIRST_FAULTS = ((0, 0), (4, 3), (8, 3), (8, 9), (4, 24))  # standard deviations and hours
 PAUSES = (1, 3, 6, 12, 24)  # hours
@@ -121,12 +121,14 @@ def fit(machine: Machine) -> SeriesModel:
     return SeriesModel.fit({ENTITY: normal}, SeriesSettings(models="per_entity"))
 
 
-def watch(machine: Machine, model: SeriesModel) -> Watched:
-    """Return the scores and causes of the records that follow the training."""
-    series = Series(_times(machine), machine.values)
+def watch(machine: Machine, model: SeriesModel, until: int | None = None) -> Watched:
+    """Return the scores and causes of the records that follow the training, up to a row (exclusive)."""
+    context = min(machine.trained, model.context_rows)
+    rows = slice(machine.trained - context, until)
+    series = Series(_times(machine)[rows], machine.values[rows])
     causes = model.causes(ENTITY, series)
-    shares = np.where(causes.is_return, 0, causes.share)[machine.trained :]
-    return Watched(model.reference(ENTITY), model.scores(ENTITY, series)[machine.trained :], shares)
+    shares = np.where(causes.is_return, 0, causes.share)[context:]
+    return Watched(model.reference(ENTITY), model.scores(ENTITY, series)[context:], shares)
 
 
 def _times(machine: Machine) -> np.ndarray:
@@ -174,12 +176,11 @@ def case_table(outcomes: Sequence[Outcome]) -> list[str]:
     """Return a row for each case and threshold, over all seeds."""
     header = ["case", "threshold", "faults found", "their records flagged", "delay", "incidents per fault"]
     header += ["good records flagged after a fault: mean", "worst", "false records a week", "causes right"]
-    cases = dict.fromkeys(item.case for item in outcomes)
-    rows = [
-        [case, threshold, *_row([item for item in outcomes if (item.case, item.threshold) == (case, threshold)])]
-        for case in cases
-        for threshold in THRESHOLDS
-    ]
+    order = [*CASES]
+    groups: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
+    for item in sorted(outcomes, key=lambda item: order.index(item.case)):  # the order of thresholds stays
+        groups[item.case, item.threshold].append(item)
+    rows = [[*group, *_row(items)] for group, items in groups.items()]
     return markdown_table(header, rows)
 
 
@@ -214,13 +215,14 @@ def _smallest_second_fault(machine: Machine, model: SeriesModel, first: tuple[in
 
 
 def _flagged_records(machine: Machine, model: SeriesModel, first: tuple[int, int], pause: int, size: float) -> int:
-    """Return the number of flagged records of a second fault, by the tracked threshold."""
+    """Return the number of records that a second fault flags by the tracked threshold, those after its end included."""
     faulty = two_faults(machine, first, pause, ("temperature", size, SECOND_HOURS))
-    watched, second = watch(faulty, model), faulty.faults[-1]
+    second = faulty.faults[-1]
+    watched = watch(faulty, model, second.end + ECHO_RECORDS)
     flagged = online_alarms(watched.reference, watched.scores, RATE)
     if flagged is None:
         return 0
-    return int(flagged[second.start - machine.trained : second.end - machine.trained].sum())
+    return int(flagged[second.start - machine.trained :].sum())
 
 
 def second_fault_table(sizes: np.ndarray) -> list[str]:

@@ -1,8 +1,9 @@
 """The rule of a person who watches a machine without any software, to compare with.
 
 Expected is the mean of the same time of the season if the machine has one, else the median of the last records. A
-person sees three records in a row more than 5 standard deviations away, one record more than 10 away, and a value that
-stands still for 12 records in a channel that never stood still for so long. Of a counter the increase is watched.
+person sees three records in a row more than 5 standard deviations away, one record more than 10 away unless the machine
+pauses for single records, and a value that stands still for 12 records in a channel that never stood still for so long.
+Of a counter the increase is watched.
 """
 
 import numpy as np
@@ -28,7 +29,7 @@ def person_alarms(machine: Machine) -> Mask:
         is_far = pd.Series(deviations > FAR).rolling(FAR_RECORDS).sum().to_numpy() == FAR_RECORDS
         is_still = pd.Series(np.diff(watched, prepend=np.nan) == 0).rolling(STILL_RECORDS).sum().to_numpy()
         is_stuck = (is_still == STILL_RECORDS) & ~(is_still[: machine.trained] == STILL_RECORDS).any()
-        alarms |= is_far | (deviations > VERY_FAR) | is_stuck
+        alarms |= is_far | is_stuck | ((deviations > VERY_FAR) & (not machine.pauses))
     return alarms
 
 

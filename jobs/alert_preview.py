@@ -29,7 +29,7 @@ from schemas.config import MonitorConfig
 from schemas.frames import IS_ANOMALY
 from schemas.keys import KeyRange
 
-MAX_FLAGGED = 10_000  # with more, alerts are not the first thing to look at
+MAX_FLAGGED = 5_000  # about a minute; with more, alerts are not the first thing to look at
 _MOMENT = timedelta(microseconds=1)
 _LEASE = timedelta(days=1)
 _MAX_OPEN = 10_000

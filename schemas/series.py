@@ -43,8 +43,12 @@ class SeriesConfig(Section):
     monitor's time zone; auto: for each channel whose held-back records are expected better so."""
     holidays: tuple[date, ...] | str = ()
     """Days that count as Sundays, such as ["2026-12-25"], or the path of an iCalendar file (.ics) with them."""
-    network: bool = False
-    """Whether a variational autoencoder adds two signals; training takes about eight times as long."""
+    network: bool = True
+    """Whether a variational autoencoder gives each record its reconstruction error and its ELBO, and adds two signals;
+    training takes about twice as long."""
+    score: Literal["fused", "reconstruction_error", "elbo"] = "fused"
+    """The anomaly score that is calibrated and compared with the threshold: fused from all signals, or one score of the
+    network alone, without smoothing."""
     seed: int = Field(0, ge=0)
     """Seed of the autoencoders' training and of the synthetic anomalies; nothing else is random."""
 
@@ -52,11 +56,16 @@ class SeriesConfig(Section):
     def _check(self) -> "SeriesConfig":
         if self.max_gap is not None and self.max_gap <= timedelta(0):
             raise ValueError("max_gap must be longer than 0")
-        if isinstance(self.holidays, str) and not self.holidays.lower().endswith(".ics"):
-            raise ValueError('holidays must be a list of dates such as ["2026-12-25"], or the path of an .ics file')
-        for problem in self._resample_problems():
+        for problem in self._problems():
             raise ValueError(problem)
         return self
+
+    def _problems(self) -> Iterator[str]:
+        if isinstance(self.holidays, str) and not self.holidays.lower().endswith(".ics"):
+            yield 'holidays must be a list of dates such as ["2026-12-25"], or the path of an .ics file'
+        if self.score != "fused" and not self.network:
+            yield f'score = "{self.score}" needs network = true: it is a score of the network'
+        yield from self._resample_problems()
 
     def _resample_problems(self) -> Iterator[str]:
         if self.resample is None:

@@ -22,7 +22,7 @@ from jobs.reading.source import Source
 from jobs.store import Store, migrations
 from schemas import tables
 from schemas.config import Config, ModelConfig, parse_config
-from schemas.errors import NoChampion
+from schemas.errors import NoChampion, StoreError
 from tests.samples import FEATURES, make_records
 
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
@@ -140,12 +140,20 @@ def module_url(request, tmp_path_factory):
 def opened_service(url, **service):
     """Yield a service on a database with rows in every table."""
     engine = open_engine(url)
-    migrations.upgrade(engine)
+    if _is_empty(engine):
+        migrations.upgrade(engine)
     sections = {"service": service, "monitors": MONITORS, "alerts": {"channels": {"ops": "json://localhost"}}}
     config = parse_config(sections, Path("config.toml"))
     fill(engine)
     yield FakeService(open_store(engine), config)
     engine.dispose()
+
+
+def _is_empty(engine):
+    try:
+        return migrations.current(engine) is None
+    except StoreError:  # the file does not exist yet
+        return True
 
 
 def fill(engine):
@@ -181,7 +189,7 @@ def _rows(minute):
         ],
         "anomalies": [
             anomaly | {"record_key": "1", "entity": HOSTILE, "record_time": NOW, "label": "false_positive"},
-            anomaly | {"record_key": "2", "entity": "b", "incident_id": 1},
+            anomaly | {"record_key": "2", "entity": "b", "incident_id": 1, "reconstruction_error": 2.5, "elbo": -1.5},
             anomaly | {"record_key": "3", "entity": "b", "superseded_at": NOW},
         ],
         "monitors": [pump | {"scored_until": NOW - 5 * minute, "too_late_records": 7}],

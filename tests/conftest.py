@@ -109,12 +109,12 @@ def _migrate(url):
 
 
 def _needs_store(request):
-    return "store" in request.fixturenames
+    return not {"store", "service"}.isdisjoint(request.fixturenames)
 
 
 @pytest.fixture
 def postgres_url(request, empty_database):
-    """Address of a database in PostgreSQL, dropped after the test; empty unless the test has a store."""
+    """Address of a database in PostgreSQL, dropped after the test; empty unless the test has a store or a service."""
     template = request.getfixturevalue("migrated_database") if _needs_store(request) else None
     with empty_database(template) as url:
         yield url
@@ -122,7 +122,7 @@ def postgres_url(request, empty_database):
 
 @pytest.fixture
 def sqlite_url(request, tmp_path):
-    """Address of an SQLite file, which does not exist yet unless the test has a store."""
+    """Address of an SQLite file, which does not exist yet unless the test has a store or a service."""
     path = tmp_path / "plumbline.db"
     if _needs_store(request):
         shutil.copyfile(request.getfixturevalue("migrated_file"), path)

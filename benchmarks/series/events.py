@@ -33,6 +33,22 @@ def event_recall(alarms: Mask, is_anomaly: Mask) -> float | None:
     return float(np.mean(is_detected)) if is_detected else None
 
 
+def found_share(alarms: Mask, is_anomaly: Mask) -> float | None:
+    """Return the flagged share of the rows of an anomaly, averaged over those with a flagged row; None if none has.
+
+    >>> found_share(np.array([True, False, True, False]), np.array([True, True, False, True]))
+    0.5
+    """
+    shares = [float(alarms[start:end].mean()) for start, end in events(is_anomaly) if alarms[start:end].any()]
+    return float(np.mean(shares)) if shares else None
+
+
+def single_share(alarms: Mask, is_anomaly: Mask) -> float | None:
+    """Return the share of the anomalies with a flagged row whose flagged rows are one run; None if none has one."""
+    runs = [count_runs(alarms[start:end]) for start, end in events(is_anomaly) if alarms[start:end].any()]
+    return float(np.mean([count == 1 for count in runs])) if runs else None
+
+
 def count_events(is_anomaly: Mask) -> int:
     """Return the number of anomalies."""
     return len(events(is_anomaly))

@@ -118,9 +118,9 @@ def _scores_and_causes(model: EntityModel) -> tuple[Callable[[Series], Vector], 
 
 METHODS: dict[str, Method] = {
     "plumbline": plumbline(),
-    "plumbline_no_calendar": plumbline(calendar=False),
-    "plumbline_select": plumbline(select="auto"),
-    "plumbline_network": plumbline(network=True),
+    "plumbline_no_network": plumbline(network=False),
+    "plumbline_no_calendar": plumbline(network=False, calendar=False),
+    "plumbline_select": plumbline(network=False, select="auto"),
     "knn": one_by_one(fit_knn, half_life=3),
     "knn_unsmoothed": one_by_one(fit_knn),
     "mahalanobis": one_by_one(fit_mahalanobis, half_life=3),

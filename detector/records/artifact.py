@@ -189,7 +189,7 @@ def _check_arrays(
     arrays: dict[str, np.ndarray], manifest: _Manifest, architecture: Architecture, encoder: Encoder
 ) -> None:
     views = min(architecture.members, 2)
-    inputs = (views, manifest.reference_records, architecture.width)
+    inputs = (manifest.reference_records, views * architecture.width)
     coordinates = architecture.members * architecture.latent + views * architecture.width
     specs: ArraySpecs = {
         **{f"weights/{name}": (shape, "float32") for name, shape in architecture.shapes().items()},

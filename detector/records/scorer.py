@@ -14,10 +14,11 @@ from detector.core.online_fdr import DiscoveryLevels, thresholds_at
 from detector.core.scorer import ReadPast, StoredThreshold, score_frame
 from detector.core.threads import usual_threads
 from detector.core.threshold_tracking import Trackers
+from detector.core.vae_scores import Scored, VaeRecords
 from detector.records.artifact import Artifact
 from detector.records.model import Model
 from detector.records.numpy_network import NumpyNetwork
-from schemas.frames import ANOMALY_SCORE, P_VALUE, SEVERITY, UNGROUPED_ENTITY, Explanation
+from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, THRESHOLD, UNGROUPED_ENTITY, Explanation
 
 
 class RecordScorer:
@@ -124,16 +125,20 @@ class RecordScorer:
         """Return an empty list: the model ignores entities."""
         return []
 
-    def score(self, records: pd.DataFrame) -> pd.DataFrame:
+    def score(self, records: pd.DataFrame, vae_of: VaeRecords = "none") -> pd.DataFrame:
         """Return one row per record, on the index of the records, with the columns of `schemas.frames.SCORE_COLUMNS`.
+
+        Args:
+            records: to score.
+            vae_of: the records whose VAE scores are needed; they may be NaN for all others.
 
         Raises:
             RecordsError: If there are no records, or they lack features of the model.
         """
-        scores = self.model.anomaly_score(records, self.threads)
-        p_values = self.artifact.calibration.p_values(scores)
-        severities = self.artifact.calibration.severity(scores, p_values)
-        return score_frame(records.index, scores, p_values, severities, self._threshold(scores, p_values))
+        scored = self._scored(records, vae_of)
+        p_values = self.artifact.calibration.p_values(scored.scores)
+        severities = self.artifact.calibration.severity(scored.scores, p_values)
+        return score_frame(records.index, scored, p_values, severities, self._threshold(scored.scores, p_values))
 
     def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
         """Return the `top` causes of each of n scores, largest share first."""
@@ -142,6 +147,19 @@ class RecordScorer:
     def normal_band(self) -> None:
         """Return None: a record by itself has no course in time."""
         return
+
+    def _scored(self, records: pd.DataFrame, vae_of: VaeRecords) -> Scored:
+        if vae_of == "none":
+            return Scored(self.model.anomaly_score(records, self.threads))
+        return self.model.scored(records, None if vae_of == "all" else self._may_be_flagged, self.threads)
+
+    def _may_be_flagged(self, scores: np.ndarray) -> np.ndarray:
+        """Return whether records (n,) may be anomalies, whatever other records they are scored with."""
+        if self.false_discovery_rate is None and self.discovery_levels is None:
+            return scores > self.threshold
+        rate = self.false_discovery_rate if self.discovery_levels is None else self.discovery_levels.limit
+        largest = (rate or 0.0) * (1 + 1e-9)  # of the p-values of discoveries, rounding aside
+        return np.asarray(self.artifact.calibration.p_values(scores) <= largest)
 
     def _threshold(self, scores: np.ndarray, p_values: np.ndarray) -> float:
         """Return the score above which records scored together are anomalies; infinite if none is."""
@@ -173,12 +191,12 @@ class StreamScorer:
         """The profile of the training records; None if the model has none."""
         return self.scorer.profile
 
-    def score(self, records: pd.DataFrame) -> pd.DataFrame:
+    def score(self, records: pd.DataFrame, vae_of: VaeRecords = "none") -> pd.DataFrame:
         """Return one row per record, as `RecordScorer.score`; these are the next records of the stream."""
-        scored = self.scorer.score(records)
+        scored = self.scorer.score(records, vae_of)
         scores = scored[ANOMALY_SCORE].to_numpy()
         thresholds = self.scorer.thresholds_of(np.full(len(scores), UNGROUPED_ENTITY), scores, self.trackers)
-        return score_frame(records.index, scores, scored[P_VALUE].to_numpy(), scored[SEVERITY].to_numpy(), thresholds)
+        return scored.assign(**{THRESHOLD: thresholds, IS_ANOMALY: scores > thresholds})
 
     def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
         """Return the `top` causes of each of n scores, largest share first."""

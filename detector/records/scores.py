@@ -1,9 +1,10 @@
 """Anomaly scores by name: one number per record, higher is more anomalous.
 
-`ensemble`, the default, is the geometric mean of distances in five spaces: the inputs in the standard and in the
-quantile view, the latents of the members of either view, and the residuals. Each space has neighbours of its own, so
-an anomaly that is hidden in one of them still counts in the others, and a product needs no constant to weigh distances
-of different scale. `combined` is the same of two spaces, the latents and the joint coordinates.
+`ensemble`, the default, is the geometric mean of distances in four spaces: the inputs, which count twice, the latents
+of the members of each view, and the residuals. Each space has neighbours of its own, so an anomaly that is hidden in
+one of them still counts in the others. A distance is in units of the usual one of its space, and one far below the
+usual one is no more normal than that: without this bound, a space with a heavy-tailed column would rule the product.
+`combined` is a product of two distances without a unit, in the latents and in the joint coordinates.
 
 Every score is deterministic: it uses the posterior mean, never a draw. A feature whose value training
 rules out costs ``ln(n + 2)`` nats, the surprise of a value unseen in n training records; distances count
@@ -28,6 +29,9 @@ from schemas.config import NetworkKind
 MIN_LATENT_SD = 0.02
 RESIDUAL_FLOOR = 0.05  # standard deviations: a perfectly reconstructed cell must not own the whole score
 MAX_EXEMPLARS = 1_000  # training records whose posteriors form the prior of the latents
+PROBED_CELLS = 8  # in each space of `ensemble`: what one space misses, the others have
+MAX_USUAL_RECORDS = 1_000  # reference records that the usual distance is measured on
+MIN_USUAL_DISTANCE = 1e-3  # if most of the reference records are equal
 KNN_NEIGHBOURS = 5  # of the scores by plain distance to neighbours
 
 
@@ -39,8 +43,8 @@ class NeighbourReference:
         points: (m, D) float32, the records that neighbours are searched among.
         latent_sd: (K, l) float32, the typical posterior standard deviation: the resolution of each latent.
         n_train: number of training records.
-        inputs: (V, m, d) float32, the squashed cells of the same records in each view in use; None in the artifact of
-            a version that had no score of them.
+        inputs: (m, V * d) float32, the inputs of the same records, as `input_coordinates` returns them; None in an
+            artifact of a version that had no score of them.
     """
 
     points: np.ndarray
@@ -63,6 +67,27 @@ class NeighbourReference:
         """Return the cells of the standard view less their reconstruction, (m, width) float32."""
         start = self.latent_sd.size
         return self.points[:, start : start + width] * np.float32(np.sqrt(2))
+
+
+@dataclass(frozen=True)
+class Space:
+    """One of the spaces of `ensemble`.
+
+    Attributes:
+        search: among the reference records.
+        usual: median distance of the reference records to the other ones.
+    """
+
+    search: Neighbours
+    usual: float
+
+    @classmethod
+    def of(cls, points: np.ndarray, neighbours: int) -> "Space":
+        """Return the space of points (m, D), with the usual distance of a subsample of them."""
+        search = Neighbours(np.ascontiguousarray(points), PROBED_CELLS)
+        rows = subsample_evenly(len(points), MAX_USUAL_RECORDS)
+        distance = search.blended_distance(search.points[rows], neighbours, rows)
+        return cls(search, max(float(np.median(distance)), MIN_USUAL_DISTANCE))
 
 
 class ReferenceSearch:
@@ -90,9 +115,9 @@ class ReferenceSearch:
         return Neighbours(np.ascontiguousarray(self.reference.points[:, : self.reference.latent_sd.size]))
 
     @cached_property
-    def spaces(self) -> tuple[Neighbours, ...]:
-        """Searches in the spaces of `ensemble`."""
-        return tuple(Neighbours(np.ascontiguousarray(space)) for space in self.reference.spaces)
+    def spaces(self) -> tuple[Space, ...]:
+        """The spaces of `ensemble`."""
+        return tuple(Space.of(points, self.neighbours) for points in self.reference.spaces)
 
     @cached_property
     def informed(self) -> Neighbours:
@@ -154,7 +179,7 @@ class Evidence:
     def spaces(self) -> tuple[np.ndarray, ...]:
         """The coordinates (n, ...) float32 of the records in each space of `ensemble`."""
         latent_sd = self.search.reference.latent_sd
-        return spaces_of(input_views(self.matrix, len(latent_sd)), self.points(), latent_sd)
+        return spaces_of(input_coordinates(self.matrix, len(latent_sd)), self.points(), latent_sd)
 
     @property
     def latents(self) -> np.ndarray:
@@ -186,11 +211,20 @@ class Score:
 
 
 def _ensemble(evidence: Evidence) -> np.ndarray:
-    product = np.ones(len(evidence.matrix))
-    for search, points in zip(evidence.search.spaces, evidence.spaces, strict=True):
-        distance = search.blended_distance(points, evidence.search.neighbours, evidence.own)
-        product *= _with_violations(distance, evidence.nats)
-    return roots(product, len(evidence.search.spaces))
+    """Return the geometric mean of sqrt(1 + squared distance) in units of the usual distance of each space."""
+    inputs, *others = [
+        1 + (_squared_distance(evidence, space, points) + 2 * evidence.nats) / space.usual**2
+        for space, points in zip(evidence.search.spaces, evidence.spaces, strict=True)
+    ]
+    product = inputs * inputs
+    for factor in others:
+        product *= factor
+    return roots(np.sqrt(product), 2 + len(others))
+
+
+def _squared_distance(evidence: Evidence, space: Space, points: np.ndarray) -> np.ndarray:
+    distance = space.search.blended_distance(points, evidence.search.neighbours, evidence.own)
+    return np.asarray(distance * distance)
 
 
 def _combined(evidence: Evidence) -> np.ndarray:
@@ -247,13 +281,8 @@ SCORES: dict[str, Score] = {
 
 def _geometric_mean(distances: Sequence[np.ndarray], nats: np.ndarray) -> np.ndarray:
     """Return the geometric mean (n,) of distances (n,), each with the violations counted in."""
-    counted = [_with_violations(distance, nats) for distance in distances]
+    counted = [np.sqrt(distance**2 + 2 * nats) for distance in distances]
     return np.asarray(np.prod(counted, axis=0) ** (1 / len(counted)))
-
-
-def _with_violations(distance: np.ndarray, nats: np.ndarray) -> np.ndarray:
-    """Return distances (n,) with the violations counted in."""
-    return np.asarray(np.sqrt(distance**2 + 2 * nats))
 
 
 def _divergence(evidence: Evidence) -> np.ndarray:
@@ -267,23 +296,26 @@ def _divergence(evidence: Evidence) -> np.ndarray:
     return evidence.search.prior.divergence(posterior.z_mean, posterior.z_log_var, own_exemplar)
 
 
-def input_views(matrix: Matrix, members: int) -> np.ndarray:
-    """Return the cells of each view in use as the networks see them, (V, n, d) float32; 0 if missing."""
+def input_coordinates(matrix: Matrix, members: int) -> np.ndarray:
+    """Return the cells as the networks see them, the views in use side by side, (n, V * d) float32; 0 if missing.
+
+    Distances compare with those in one view.
+    """
     views = [squash(view) for view in (matrix.standard, matrix.quantile)[:members]]
-    return np.stack(views).astype(np.float32)
+    return (np.hstack(views) / np.sqrt(len(views))).astype(np.float32)
 
 
-def spaces_of(views: np.ndarray, points: np.ndarray, latent_sd: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return the coordinates of n records in each space of `ensemble`: views, latents by view, residuals.
+def spaces_of(inputs: np.ndarray, points: np.ndarray, latent_sd: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return the coordinates of n records in each space of `ensemble`: inputs, latents of each view, residuals.
 
     Args:
-        views: (V, n, d), as `input_views` returns them.
+        inputs: (n, V * d), as `input_coordinates` returns them.
         points: (n, D), joint coordinates.
-        latent_sd: (K, l); every V-th member sees the same view.
+        latent_sd: (K, l); the members of the two views take turns.
     """
     latents = points[:, : latent_sd.size].reshape(len(points), *latent_sd.shape)
-    by_view = [latents[:, view :: len(views)].reshape(len(points), -1) for view in range(len(views))]
-    return (*views, *by_view, points[:, latent_sd.size :])
+    by_view = [latents[:, view::2].reshape(len(points), -1) for view in range(min(2, len(latent_sd)))]
+    return (inputs, *by_view, points[:, latent_sd.size :])
 
 
 def joint_coordinates(matrix: Matrix, rebuilt: Reconstruction, latent_sd: np.ndarray) -> np.ndarray:

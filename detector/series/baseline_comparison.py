@@ -36,6 +36,7 @@ def series_card(scorer: SeriesScorer, series: Mapping[str, Series], threshold_me
         own_models=len(scorer.model.entities),
         context_rows=scorer.context_rows,
         only_ranked=sum(entity.threshold is None for entity in by_entity.values()),
+        score="series" if scorer.model.settings.score == "fused" else scorer.model.settings.score,
         threshold_method=threshold_method,
         false_positive_rate=scorer.rate,
         bytes=size,

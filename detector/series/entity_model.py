@@ -8,6 +8,7 @@ import numpy as np
 
 from detector.core.neighbours import Neighbours
 from detector.core.normal_band import BAND_ERRORS
+from detector.core.vae_scores import Scored, VaeScores
 from detector.series.calendar import Calendar
 from detector.series.channels import Channels
 from detector.series.counters import Counters
@@ -16,7 +17,7 @@ from detector.series.fusion import Fusion
 from detector.series.inputs import Inputs
 from detector.series.numpy_network import TrainedNetwork
 from detector.series.series import Series
-from detector.series.settings import SeriesSettings
+from detector.series.settings import ScoreName, SeriesSettings
 from detector.series.signals import Forecast, OwnForecast, Signals, signal_names
 from detector.series.states import OffState
 
@@ -48,6 +49,7 @@ class EntityModel:
         fusion: scaled on the held-back records, by signals fitted without them.
         reference: (m,) scores of the held-back records.
         deciles: of all training records.
+        score: name of the anomaly score.
     """
 
     inputs: Inputs
@@ -55,6 +57,7 @@ class EntityModel:
     fusion: Fusion
     reference: np.ndarray
     deciles: Deciles
+    score: ScoreName = "fused"
 
     @property
     def channels(self) -> Channels:
@@ -67,10 +70,15 @@ class EntityModel:
         has_network = self.signals.autoencoder is not None
         return signal_names(has_calendar=self.inputs.calendar is not None, has_network=has_network)
 
-    def scores(self, run: Series, first: int = 0) -> np.ndarray:
-        """Return the anomaly scores of consecutive records from `first` on; those before are their past alone."""
+    def scores(self, run: Series) -> np.ndarray:
+        """Return the anomaly scores (n,) of consecutive records."""
+        return self.scored(run).scores
+
+    def scored(self, run: Series, first: int = 0) -> Scored:
+        """Return the anomaly and the VAE scores of consecutive records from `first` on; those before are their past."""
         since = max(0, first - self.fusion.context_rows)
-        return self.fusion.scores(self.signals.measure(self.inputs.cells(run), since))[first - since :]
+        signals, vae = self.signals.measure_with_vae(self.inputs.cells(run), since)
+        return Scored(chosen_scores(self.score, self.fusion, signals, vae), vae).at(slice(first - since, None))
 
     def causes(self, run: Series) -> Causes:
         """Return the causes of consecutive records.
@@ -112,7 +120,7 @@ class EntityModel:
         """Return every array of the model by name."""
         signals = self.signals
         return {
-            **_with_prefix("channels/", vars(self.channels)),
+            **_with_prefix("channels/", self.channels.to_state()),
             **_with_prefix("calendar/", self.inputs.calendar.to_state() if self.inputs.calendar else {}),
             **_with_prefix("counters/", self.inputs.counters.to_state() if self.inputs.counters else {}),
             **_with_prefix("off/", vars(self.inputs.off) if self.inputs.off else {}),
@@ -148,7 +156,12 @@ class EntityModel:
             OffState(**off) if (off := _without_prefix("off/", state)) else None,
         )
         fusion = Fusion(settings.smoothing, **_without_prefix("fusion/", state))
-        return cls(inputs, signals, fusion, state["reference"], Deciles(state["deciles"]))
+        return cls(inputs, signals, fusion, state["reference"], Deciles(state["deciles"]), settings.score)
+
+
+def chosen_scores(score: ScoreName, fusion: Fusion, signals: np.ndarray, vae: VaeScores | None) -> np.ndarray:
+    """Return the anomaly scores (n,) of a run by name, from its signals (n, k) and its VAE scores."""
+    return fusion.scores(signals) if score == "fused" or vae is None else np.asarray(getattr(vae, score))
 
 
 def _with_prefix(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

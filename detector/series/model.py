@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from detector.core.vae_scores import Scored
 from detector.series.counters import CONTEXT_ROWS as COUNTER_ROWS
 from detector.series.entity_model import Causes, EntityModel
 from detector.series.fitting import Progress, fit_models
@@ -88,7 +89,11 @@ class SeriesModel:
         return {name: float(weights[position]) for position, name in names.items()}
 
     def scores(self, entity: str, series: Series, newest: int | None = None) -> np.ndarray:
-        """Return anomaly scores of the `newest` records, those at the end, or of all, in the order of the records.
+        """Return anomaly scores (n,), in the order of the records; see `scored`."""
+        return self.scored(entity, series, newest).scores
+
+    def scored(self, entity: str, series: Series, newest: int | None = None) -> Scored:
+        """Return anomaly scores and VAE scores of the `newest` records, those at the end, or of all, in their order.
 
         A record's score equals its score in the whole history if the series has `context_rows` records before it, or
         begins with the entity's first record.
@@ -99,13 +104,11 @@ class SeriesModel:
         model, ordered, position = self._prepare(entity, series)
         own = position if newest is None else position[len(series) - newest :]
         if not len(own):
-            return np.zeros(0)
-        scores, first = np.full(len(ordered), np.nan), int(own.min())
-        for rows in ordered.runs(self.settings.max_gap):
-            since = max(rows.start, first)
-            if since < rows.stop:
-                scores[since : rows.stop] = model.scores(take_rows(ordered, rows), since - rows.start)
-        return scores[own]
+            return Scored(np.zeros(0))
+        first = int(own.min())
+        runs = [rows for rows in ordered.runs(self.settings.max_gap) if rows.stop > first]
+        parts = [model.scored(take_rows(ordered, rows), max(0, first - rows.start)) for rows in runs]
+        return Scored.concatenate(parts).at(own - first)
 
     def deciles(self, entity: str, series: Series) -> np.ndarray:
         """Return the decile of each cell among the training records, (n, c); see `Deciles.assign`.

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from jobs.commands.columns import ANOMALY_COLUMNS, cells_of, columns_option
 from jobs.commands.options import Moment, any_monitor_argument, row_id, with_app
 from jobs.wording import cell, counted_noun, expected_cell, share_of, shown
 from schemas.errors import UsageError
@@ -35,9 +36,16 @@ def anomalies_command() -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Maximum number of rows.")
 @click.option("--newest", "is_newest_first", is_flag=True, help="Newest first, not the most anomalous.")
 @click.option("--before", "before_id", type=row_id, help="Only ids below this one, for the next page; newest first.")
+@columns_option(ANOMALY_COLUMNS)
 @with_app
 def list_command(
-    app: "App", out: "Output", monitor: str | None, is_superseded: bool, is_newest_first: bool, **filters: Any
+    app: "App",
+    out: "Output",
+    monitor: str | None,
+    is_superseded: bool,
+    is_newest_first: bool,
+    columns: tuple[str, ...] | None,
+    **filters: Any,
 ) -> None:
     """List flagged records, the most anomalous first: by score against threshold."""
     from jobs.store import AnomalyQuery
@@ -53,7 +61,10 @@ def list_command(
         if not anomalies:
             out.line("No matching anomalies. To score new records: plumbline score MONITOR")
             return
-        print_anomalies(out, anomalies, with_monitor=monitor is None and len(app.config.monitors) > 1)
+        if columns is None:
+            print_anomalies(out, anomalies, with_monitor=monitor is None and len(app.config.monitors) > 1)
+        else:
+            out.table(columns, [cells_of(row, columns) for row in anomalies])
         out.line(share_of(len(anomalies), total, "anomaly", "anomalies"))
 
     out.result([{**vars(row), "threshold_ratio": row.threshold_ratio} for row in anomalies], describe)
@@ -101,6 +112,8 @@ def show_command(app: "App", out: "Output", anomaly_id: int) -> None:
                 "score / threshold": row.threshold_ratio,
                 "p-value": row.p_value,
                 "severity (0-100)": row.severity,
+                "reconstruction error": row.reconstruction_error,
+                "negative ELBO (nats)": row.elbo,
                 "label": row.label,
                 "incident": None if row.incident_id is None else str(row.incident_id),
                 "in maintenance": row.is_muted,

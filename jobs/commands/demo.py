@@ -104,10 +104,11 @@ def _describe_records(app: "App", out: "Output", report: "DemoReport") -> None:
     rows = []
     for row in app.store.anomalies.page(AnomalyQuery(monitor=report.monitor, limit=_MAX_RECORDS_SHOWN)):
         cause = row.attribution[0]
-        rows.append(
-            (row.record_key, round(row.severity), cause["feature"], cell(cause["value"]), cell(cause["expected"]))
-        )
-    out.table(["key", "severity", "cause", "value", "expected"], rows, "Newest flagged records")
+        vae_scores = (row.reconstruction_error, row.elbo)
+        main_cause = (cause["feature"], cell(cause["value"]), cell(cause["expected"]))
+        rows.append((row.record_key, round(row.severity), *vae_scores, *main_cause))
+    columns = ["key", "severity", "reconstruction error", "negative ELBO", "cause", "value", "expected"]
+    out.table(columns, rows, "Newest flagged records")
     evaluation, rate = report.evaluation.evaluation, report.training.card.false_positive_rate or 0.0
     out.line(
         f"Flagged {percent(evaluation.recall)} of the anomalies and {percent(evaluation.false_positive_rate)} of the "

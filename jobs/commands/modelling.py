@@ -167,8 +167,12 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
 
 def _describe_alerts(out: "Output", forecast: "Forecast") -> None:
     """Print the alerts of a forecast, and the incidents that rules would have held back."""
+    from jobs.alert_preview import MAX_FLAGGED
+
     counts = forecast.alerts
     if counts is None:
+        if forecast.days and forecast.flagged > MAX_FLAGGED:
+            out.line(f"More than {MAX_FLAGGED:,} records are flagged, so their alerts are not previewed.")
         return
     channels = ", ".join(f"{count:,} to {channel}" for channel, count in counts.by_channel.items()) or "none"
     a_day = f", {shown(counts.alerts / forecast.days)} a day" if forecast.days and counts.alerts else ""

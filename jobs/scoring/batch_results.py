@@ -22,7 +22,7 @@ from jobs.store.batch_result import Anomaly, BatchResult, HourCount, ThresholdCh
 from jobs.store.rhythm import BatchRhythms
 from schemas.config import MonitorConfig
 from schemas.fingerprint import Fingerprint
-from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, Explanation
+from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, VAE_COLUMNS, Explanation
 from schemas.keys import Key, key_label
 from schemas.unreadable import UnreadableRecord
 
@@ -47,7 +47,7 @@ def score_page(
         trained_upto: the last key of the model's training records, which do not enter the profile; None if it has none.
         look_alikes: recognises flagged records that a label suppresses.
     """
-    scored = scorer.score(records)
+    scored = scorer.score(records, "all" if monitor.store_scores == "all" else "anomalies")
     profile = scorer.profile
     times = record_times(records, monitor)
     is_scored = scored[ANOMALY_SCORE].notna()
@@ -168,7 +168,8 @@ def anomalies_of(
         at: the time of a record that has none.
     """
     causes = scorer.explain(flagged, scored[ANOMALY_SCORE].to_numpy(), monitor.top_features)
-    columns = pd.concat([identity_of(flagged, monitor), scored.drop(columns=IS_ANOMALY).reset_index(drop=True)], axis=1)
+    numbers = [scored.drop(columns=[IS_ANOMALY, *VAE_COLUMNS]), vae_scores_of(scored)]
+    columns = pd.concat([identity_of(flagged, monitor), *(part.reset_index(drop=True) for part in numbers)], axis=1)
     maintenance = Maintenance.of(monitor)
     return tuple(
         Anomaly(
@@ -206,8 +207,14 @@ def identity_of(records: pd.DataFrame, monitor: MonitorConfig) -> pd.DataFrame:
 
 
 def _all_scores(records: pd.DataFrame, scored: pd.DataFrame, monitor: MonitorConfig) -> pd.DataFrame:
-    kept = scored[[ANOMALY_SCORE, P_VALUE, IS_ANOMALY]].reset_index(drop=True)
-    return pd.concat([identity_of(records, monitor), kept], axis=1)
+    numbers = [scored[[ANOMALY_SCORE, P_VALUE, IS_ANOMALY]], vae_scores_of(scored)]
+    return pd.concat([identity_of(records, monitor), *(part.reset_index(drop=True) for part in numbers)], axis=1)
+
+
+def vae_scores_of(scored: pd.DataFrame) -> pd.DataFrame:
+    """Return the VAE scores of scored records as the store keeps them: None if missing or beyond all numbers."""
+    numbers = scored[list(VAE_COLUMNS)]
+    return numbers.astype("object").where(np.isfinite(numbers), None)
 
 
 def _hours(times: "pd.Series[pd.Timestamp]", scored: pd.DataFrame) -> tuple[HourCount, ...]:

@@ -39,6 +39,10 @@ class Anomaly:
     """The distance between the causes of the two."""
     entity_position: int | None = None
     """Its number among the records of its entity in the batch; None if they are not counted."""
+    reconstruction_error: float | None = None
+    """None if the model has no network."""
+    elbo: float | None = None
+    """Negative, in nats: higher is more anomalous; None if the model has no network."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class BatchResult:
     """Everything that is written when a batch has been scored.
 
     `scores` has a row per record with the columns record_key, record_key_int, record_time, entity,
-    anomaly_score, p_value and is_anomaly; it is None if a monitor keeps anomalies only.
+    anomaly_score, p_value, is_anomaly, reconstruction_error and elbo; it is None if a monitor keeps anomalies only.
     """
 
     records: int

@@ -32,6 +32,8 @@ _SCORE_COLUMNS = (
     "anomaly_score",
     "p_value",
     "is_anomaly",
+    "reconstruction_error",
+    "elbo",
 )
 
 _EARLIER_COLUMNS = (
@@ -150,6 +152,8 @@ def _row(item: Anomaly) -> dict[str, Any]:
         "p_value": item.p_value,
         "severity": item.severity,
         "threshold": item.threshold,
+        "reconstruction_error": item.reconstruction_error,
+        "elbo": item.elbo,
         "top_feature": item.explanation.top_feature,
         "attribution": [json_ready(cause.to_json()) for cause in item.explanation.causes],
         "is_muted": item.is_muted,

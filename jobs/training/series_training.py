@@ -201,6 +201,7 @@ def settings_of(config: SeriesConfig, time_zone: str = "UTC") -> SeriesSettings:
         time_zone=time_zone,
         holidays=read_holidays(config),
         network=config.network,
+        score=config.score,
         seed=config.seed,
     )
 

@@ -48,6 +48,8 @@ anomalies = Table(
     Column("suppressed_distance", Double),  # between the causes of the two rows
     Column("entity_position", Integer),  # among the records of its entity in the batch; null if not counted
     Column("in_row", Integer),  # flagged records among the last consecutive records of its entity; null if not counted
+    Column("reconstruction_error", Double),  # null if the model has no network, or an earlier version wrote the row
+    Column("elbo", Double),  # negative, in nats: higher is more anomalous; null likewise
     CheckConstraint("label IN ('open', 'confirmed', 'false_positive', 'known')", name="label"),
     UniqueConstraint("monitor", "record_key", "model_id"),
     Index("ix_anomalies_batch_id", "batch_id"),

@@ -90,6 +90,8 @@ scores = Table(
     Column("p_value", Double, nullable=False),
     Column("is_anomaly", Boolean, nullable=False),
     Column("model_id", Integer, ForeignKey("models.id"), nullable=False),
+    Column("reconstruction_error", Double),  # as in `anomalies`
+    Column("elbo", Double),
     Index("ix_scores_monitor_record_time", "monitor", "record_time"),
     Index("ix_scores_monitor_record_key", "monitor", "record_key"),
 )

@@ -11,7 +11,7 @@ SETTINGS = {
     "series": None,
     "model": {"members": 1, "steps": 20},
     "flag": "online_fdr",
-    "false_discovery_rate": 0.4,
+    "false_discovery_rate": 0.5,
     "fdr_memory": 100,
     "false_positive_rate": 0.05,
 }

@@ -207,12 +207,12 @@ class Chaos:
 
 def outcome(pump, monitor):
     """Return the results of scoring a table: flags, scores, counts of each hour, incidents."""
-    what = (C.entity, C.record_time, C.anomaly_score, C.severity, C.p_value, C.top_feature)
+    what = (C.entity, C.record_time, C.anomaly_score, C.severity, C.p_value, C.elbo, C.top_feature)
     s, i = scores.c, incidents.c
     is_live = (i.monitor == monitor) & i.state.in_(["open", "ended"])
     return {
         "flagged": pump.flagged(monitor, *what),
-        "scores": pump.rows(s.record_key, s.record_time, s.entity, s.anomaly_score, where=s.monitor == monitor),
+        "scores": pump.rows(s.record_key, s.record_time, s.entity, s.elbo, where=s.monitor == monitor),
         "hours": pump.hours(monitor),
         "records": sum(pump.ledger("records", monitor=monitor)),
         "anomalies": sum(pump.ledger("anomalies", monitor=monitor)),

@@ -14,6 +14,7 @@ from jobs.scoring.run import plan_batches
 from jobs.store import IncidentQuery
 from schemas.config import AlertsConfig, Config
 from schemas.tables import alerts, anomalies, batch_entities
+from tests.integration.test_threshold_states import forget
 from tests.mariadb_server import on_mariadb_too
 from tests.unit.test_json_schema import BASE, is_parsed
 from tests.watched_table import START, MonitoredTable, at
@@ -117,6 +118,19 @@ def test_an_incident_is_alerted_with_the_record_that_completes_the_row(store, ru
         assert pump.store.incidents.page(IncidentQuery(entity="pump-1"))[0].held_back == (
             None if is_alerted else "consecutive"
         )
+
+
+def test_records_of_series_are_counted_alike_however_batches_are_cut(mixer):
+    mixer.train()
+    c, counted = anomalies.c, []
+    for batch_size in (1_600, 130):
+        forget(mixer)
+        mixer.score(batch_size=batch_size, alert=RULE | {"ignore_below": {}})
+        with reading(mixer.store.engine) as connection:
+            rows = connection.execute(select(c.record_key_int, c.entity, c.in_row).order_by(c.record_key_int)).all()
+        counted.append(rows)
+    assert counted[0] == counted[1]
+    assert max(row.in_row for row in counted[0]) == OF
 
 
 def test_merged_batches_keep_the_places_of_their_rows(store):

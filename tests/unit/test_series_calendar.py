@@ -27,7 +27,7 @@ def site(seed=0, hours=HOURS):
 def fitted(**settings):
     records = site()
     training = Series(records.times[:TRAINED], records.values[:TRAINED])
-    return SeriesModel.fit({"site": training}, SeriesSettings(**settings))
+    return SeriesModel.fit({"site": training}, SeriesSettings(network=False, **settings))
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +92,10 @@ def test_scores_are_the_same_after_storage_and_wherever_a_series_is_cut(model):
 def test_daily_records_follow_weekdays_and_the_day_of_the_month():
     rng, days = np.random.default_rng(0), 720
     times = pd.date_range("2025-01-01", periods=days, freq="D")
-    orders = 900 * np.where(times.dayofweek < 5, 1, 0.6) + 600 * (times.day == 1) + 20 * rng.standard_normal(days)
-    model = SeriesModel.fit({"shop": Series(times.to_numpy(), np.asarray(orders)[:, None])}, SeriesSettings())
+    orders = 900 * np.where(times.day_of_week < 5, 1, 0.6) + 600 * (times.day == 1) + 20 * rng.standard_normal(days)
+    model = SeriesModel.fit(
+        {"shop": Series(times.to_numpy(), np.asarray(orders)[:, None])}, SeriesSettings(network=False)
+    )
     usual = model.entities["shop"].inputs.calendar
     assert usual.month[0, 0] == usual.month.max() > 1
     assert usual.centre[2, 0] > usual.centre[6, 0] + 1
@@ -101,4 +103,6 @@ def test_daily_records_follow_weekdays_and_the_day_of_the_month():
 
 def test_a_demanded_calendar_needs_records_of_a_day():
     with pytest.raises(ConfigError, match="calendar = true needs records of more than a day"):
-        SeriesModel.fit({"site": Series(np.arange(100), np.zeros((100, 1)))}, SeriesSettings(calendar=True))
+        SeriesModel.fit(
+            {"site": Series(np.arange(100), np.zeros((100, 1)))}, SeriesSettings(calendar=True, network=False)
+        )

@@ -76,7 +76,7 @@ def test_entities_with_too_few_calibration_records_pool_them():
 
 def test_a_single_entity_with_too_few_calibration_records_uses_the_records_of_all():
     series = {"a": Series(np.arange(1500), channels(1500, 0)), "new": Series(np.arange(350), channels(350, 1))}
-    model = SeriesModel.fit(series, SeriesSettings())
+    model = SeriesModel.fit(series, SeriesSettings(network=False))
     scorer = SeriesScorer(SeriesArtifact(FEATURES, model, 0.004, {"a": 1500, "new": 350}, {}))
     pool = np.sort(np.concatenate([model.reference("a"), model.reference("new")]))
     assert (scorer.entity_threshold("a").is_pooled, scorer.entity_threshold("new").is_pooled) == (False, True)
@@ -165,7 +165,7 @@ def test_the_newest_records_have_the_same_bits_alone_and_among_all():
 
 def test_an_artifact_of_a_shared_model_alone_scores_every_entity():
     series = {"a": Series(np.arange(200), channels(200, 0))}
-    model = SeriesModel.fit(series, SeriesSettings(models="shared"))
+    model = SeriesModel.fit(series, SeriesSettings(models="shared", network=False))
     scorer = SeriesScorer(SeriesArtifact(FEATURES, model, 0.05, {"a": 200}, {}))
     bound, page = in_context(scorer, "z", machine("z", 50, 1), 50)
     assert bound.score(page)["anomaly_score"].notna().all()

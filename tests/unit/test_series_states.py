@@ -22,7 +22,9 @@ def press(n=6000, seed=0):
 @pytest.fixture(scope="module")
 def model():
     records = press()
-    return SeriesModel.fit({"press": Series(records.times[:TRAINED], records.values[:TRAINED])}, SeriesSettings())
+    return SeriesModel.fit(
+        {"press": Series(records.times[:TRAINED], records.values[:TRAINED])}, SeriesSettings(network=False)
+    )
 
 
 def test_a_long_rest_is_no_anomaly_and_a_wrong_force_is_one(model):

@@ -59,7 +59,7 @@ def test_after_a_long_incident_the_next_one_is_flagged_too(rng):
 def test_an_incident_is_flagged_to_its_end_and_the_next_one_is_heard_soon_after(rng):
     scores = rng.normal(size=3000)
     scores[1000:1200] += 8
-    scores[1206:1209] += 5
+    scores[1206:1209] += 8
     flagged = flagged_by(rng.normal(size=1000), scores)
     assert flagged[1000:1200].all()
     assert flagged[1200:1206].sum() <= 1
