@@ -19,6 +19,7 @@ from jobs.alert_messages import ALERT_TEXTS
 from jobs.databases import open_engine
 from jobs.incident_rule import incident_rule
 from jobs.kinds import card_from_json
+from jobs.look_alikes import NO_LOOK_ALIKES, LookAlikes
 from jobs.scoring.batch_results import anomalies_of, record_times
 from jobs.scoring.entity_places import EntityPlaces
 from jobs.scoring.unannounced import sum_up_unannounced
@@ -47,13 +48,17 @@ class AlertPreview:
         store: an empty store, which takes the flagged records.
         name: of the monitor.
         monitor: its configuration.
+        look_alikes: recognises what a label suppresses.
     """
 
-    def __init__(self, store: Store, name: str, monitor: MonitorConfig) -> None:
+    def __init__(
+        self, store: Store, name: str, monitor: MonitorConfig, look_alikes: LookAlikes = NO_LOOK_ALIKES
+    ) -> None:
         channels = monitor.channels or (NO_CHANNEL,)
         alert = monitor.alert.model_copy(update={"channels": channels})
         self._store, self._name, self._monitor = store, name, monitor.model_copy(update={"alert": alert})
-        self._rule = incident_rule(self._monitor)
+        self._look_alikes = look_alikes
+        self._rule = incident_rule(self._monitor, look_alikes)
         self._timing = None if monitor.score_every is None else Timing(monitor.score_every, monitor.time_zone)
         self._run_at: datetime | None = None  # of the run whose records are being collected
         self._newest: datetime | None = None
@@ -64,12 +69,12 @@ class AlertPreview:
 
     @classmethod
     @contextmanager
-    def opened(cls, name: str, monitor: MonitorConfig) -> Iterator[Self]:
+    def opened(cls, name: str, monitor: MonitorConfig, look_alikes: LookAlikes = NO_LOOK_ALIKES) -> Iterator[Self]:
         """Open a preview with a store of its own, in memory."""
         engine = open_engine(SecretStr("sqlite://"))
         try:
             migrations.upgrade(engine)
-            yield cls(Store(engine, ALERT_TEXTS, card_from_json), name, monitor)
+            yield cls(Store(engine, ALERT_TEXTS, card_from_json), name, monitor, look_alikes)
         finally:
             engine.dispose()
 
@@ -88,7 +93,8 @@ class AlertPreview:
         if times.isna().all():
             return ()
         newest, oldest = _moment(times.max()), self._newest or _moment(times.min())
-        anomalies = anomalies_of(records[is_flagged], scored[is_flagged], self._monitor, scorer, oldest)
+        flagged = (records[is_flagged], scored[is_flagged])
+        anomalies = anomalies_of(*flagged, self._monitor, scorer, oldest, self._look_alikes)
         self._collect(anomalies, np.flatnonzero(is_flagged), EntityPlaces.of(records, self._monitor))
         self._newest = newest if self._newest is None else max(self._newest, newest)
         return anomalies

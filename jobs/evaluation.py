@@ -16,6 +16,7 @@ from detector.core.subsample import subsample_evenly
 from detector.series.segments import entities_of
 from jobs.alert_preview import AlertPreview
 from jobs.champions import load_scorer
+from jobs.look_alikes import LookAlikes, look_alikes_of
 from jobs.reading.context import in_context
 from jobs.reading.source import Source, keys_of
 from jobs.realised_rate import rate_sentence
@@ -189,12 +190,13 @@ def forecast_monitor(source: Source, store: Store, progress: Callable[[int], Non
 
 @dataclass(frozen=True)
 class _Champion:
-    """A champion, the last key of its training, and the places of the records that the training held out."""
+    """A champion, the last key of its training, the places of its held-out records, and labels of false alarms."""
 
     model_id: int
     scorer: Scorer
     upto: Key
     held_out: Mapping[str, Any] | None
+    look_alikes: LookAlikes
 
 
 def _champion(source: Source, store: Store) -> _Champion:
@@ -203,7 +205,8 @@ def _champion(source: Source, store: Store) -> _Champion:
     scorer = load_scorer(store, champion, source.monitor)
     source.watch(learned_features(store, champion.model_id, source.monitor))
     held_out = store.models.get(champion.model_id).manifest.get("held_out")
-    return _Champion(champion.model_id, scorer, load_key(scorer.about.training.upto_key), held_out)
+    look_alikes = look_alikes_of(source.monitor, store.labelled_examples.read(source.name))
+    return _Champion(champion.model_id, scorer, load_key(scorer.about.training.upto_key), held_out, look_alikes)
 
 
 def _held_out_pages(source: Source, champion: _Champion) -> Iterator[pd.DataFrame]:
@@ -342,7 +345,7 @@ def _tallied(
     """Count the records of pages; the records themselves are not kept."""
     tally, monitor, scorer = _Tally(), source.monitor, champion.scorer
     counts = _counts_at_other_rates(scorer, monitor)
-    with AlertPreview.opened(source.name, monitor) as preview:
+    with AlertPreview.opened(source.name, monitor, champion.look_alikes) as preview:
 
         def observe(page: pd.DataFrame, scored: pd.DataFrame, bound: BoundScorer) -> None:
             if monitor.time is None or preview.is_full:

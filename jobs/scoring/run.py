@@ -15,7 +15,7 @@ from detector.core.scorer import Scorer
 from jobs.champions import load_scorer
 from jobs.heartbeat import heartbeat
 from jobs.incident_rule import incident_rule
-from jobs.look_alikes import LookAlikes
+from jobs.look_alikes import look_alikes_of
 from jobs.reading.context import in_context
 from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
@@ -169,9 +169,7 @@ def score_batch(
         unreadable: list[UnreadableRecord] = []
         pages = source.pages(batch.key_range.after, batch.key_range.upto, left_out=unreadable)
         trained_upto = scorer.about.training.last
-        examples = store.labelled_examples.read(source.name)
-        exact = (*monitor.categorical, *monitor.boolean)
-        look_alikes = LookAlikes(examples, monitor.alert.look_alike_radius, exact, of_series=monitor.series is not None)
+        look_alikes = look_alikes_of(monitor, store.labelled_examples.read(source.name))
         results = [
             score_page(
                 page, monitor, in_context(scorer, page, source, trackers), batch.planned_at, trained_upto, look_alikes
