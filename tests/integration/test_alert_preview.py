@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from jobs.alert_preview import AlertPreview
+from jobs.app import open_store
 from jobs.reading.context import in_context
+from jobs.store import migrations
 from tests.watched_table import START, MonitoredTable
 
 HOURS = 26
@@ -36,9 +38,10 @@ SETTINGS = {
 
 
 @pytest.fixture
-def pump(store):
+def pump(sqlite_engine):
     """Records of three pumps in random order, some of them without a pump; pump-1 has a fault that becomes severe."""
-    rng, pump = np.random.default_rng(3), MonitoredTable(store, batch_size=50, **SETTINGS)
+    migrations.upgrade(sqlite_engine)
+    rng, pump = np.random.default_rng(3), MonitoredTable(open_store(sqlite_engine), batch_size=50, **SETTINGS)
     chances, levels = [0.66, 0.06, 0.07, 0.15, 0.06], [1.0, 5.0, 7.0, 20.0, 70.0]
     for key in range(1, 6 * HOURS + 1):
         entity = ("pump-1", "pump-2", "pump-3", None)[rng.choice(4, p=[0.5, 0.3, 0.15, 0.05])]
