@@ -33,7 +33,7 @@ def watched(store, alert=RULE, **settings):
 
 def fill(pump, keys, rng):
     for key in keys:
-        value = rng.choice([NORMAL, LEFT_OUT, COUNTED], p=[0.4, 0.15, 0.45])
+        value = rng.choice([NORMAL, LEFT_OUT, COUNTED], p=[0.25, 0.1, 0.65])
         pump.put(int(key), value=float(value), entity=PUMPS[rng.integers(3)])
 
 
