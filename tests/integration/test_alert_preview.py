@@ -62,7 +62,7 @@ def scored_run_by_run(pump):
 def previewed(pump, batch_size):
     pump.settings["batch_size"] = batch_size
     source, scorer = pump.source(), pump.models[1]
-    with AlertPreview.opened("pump", source.monitor) as preview:
+    with AlertPreview.opened("pump", source.monitor, START + HOURS * timedelta(hours=1)) as preview:
         for page in source.pages(None):
             bound = in_context(scorer, page, source)
             preview.add(page, bound.score(page), bound)
@@ -79,6 +79,14 @@ def test_a_preview_counts_exactly_the_alerts_that_scoring_sends(pump):
     assert whole.by_reason.keys() >= {"opened", "escalated", "ended", "reminder"}
     assert whole.by_channel["ops"] > whole.by_channel["pager"] > 0
     assert len(whole.by_day) == 2
+
+
+def test_a_record_of_the_far_future_delays_no_other(pump):
+    before = previewed(pump, 1_000)
+    pump.correct(50, time=(START + timedelta(days=99_999)).replace(tzinfo=None), value=20.0)
+    after = previewed(pump, 1_000)
+    assert after.by_day.keys() == before.by_day.keys()
+    assert after.incidents == before.incidents + 1
 
 
 def test_without_channels_it_counts_what_a_channel_would_get(pump):
