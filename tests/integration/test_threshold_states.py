@@ -88,7 +88,7 @@ def test_scoring_again_moves_nothing_and_flags_the_same(mixer):
 def test_a_level_that_becomes_usual_is_an_event_of_its_batch_once(mixer):
     shifted = readings()
     shifted.loc[shifted["machine"].eq("a") & shifted["id"].gt(1240), ["torque", "speed", "load"]] += 9
-    mixer.fill(shifted)
+    mixer.fill(shifted, if_exists="replace")
     settings = ONLINE | {"series": {"usual_after": 50}}
     mixer.train(**settings)
     mixer.score(batch_size=130, **settings)
