@@ -31,7 +31,7 @@ class Cells:
         breach: up to 8 if the cell is missing or has a value never seen in training, else 0.
         is_stuck: whether the channel has stood still for longer than it ever did in training.
         usual: the cells that are usual at this time of the week; None without a calendar.
-        is_off: (n,) bool, whether the machine is off; None if it has no off state.
+        is_off: (n,) bool, whether the machine is off at no unusual time; None if it has no off state.
     """
 
     z: np.ndarray

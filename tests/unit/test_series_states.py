@@ -55,3 +55,15 @@ def test_the_off_state_is_stored_with_the_model(model):
     np.testing.assert_array_equal(
         load_series(blob, digest(blob)).model.scores("press", press()), model.scores("press", press())
     )
+
+
+def test_a_rest_at_an_hour_at_which_the_calendar_expects_the_machine_to_run_is_flagged():
+    records = press()
+    records = Series(np.datetime64("2026-03-02") + np.arange(6000) * np.timedelta64(10, "m"), records.values)
+    training = Series(records.times[:TRAINED], records.values[:TRAINED])
+    model = SeriesModel.fit({"press": training}, SeriesSettings(network=False))
+    records.values[4500:5000] = 0
+    is_flagged = model.scores("press", records)[4500:5000] > np.quantile(model.reference("press"), 0.99)
+    runs = np.arange(4500, 5000) % 144 < 96
+    assert is_flagged[runs].mean() > 0.9
+    assert is_flagged[~runs].mean() < 0.2  # alarms linger for a few records
