@@ -274,7 +274,7 @@ def _stored(source: Source, store: Store, champion: Champion, scorer: Scorer, li
     None if there are no such scores, or thresholds move, so that they depend on the records before.
     """
     monitor = source.monitor
-    if monitor.store_scores != "all" or monitor.threshold == "online":
+    if monitor.store_scores != "all" or monitor.is_in_order:
         return None
     count, keys = store.anomalies.top_scores(
         champion, since=span.since, until=span.until, limit=_RESCORED_FACTOR * limit

@@ -4,7 +4,6 @@ A value is parsed once, here. Texts such as database addresses may refer to envi
 addresses are secrets, so that no log, error or ``--json`` document shows them.
 """
 
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
+from schemas import variables
 from schemas.errors import ConfigError, NoSuchMonitor
 from schemas.frames import Features
 from schemas.nearest import nearest_name
@@ -28,17 +28,6 @@ from schemas.service import (
     ServiceConfig,
     StoreConfig,
 )
-
-_VARIABLE = re.compile(r"\$(\$)?\{([A-Za-z_][A-Za-z0-9_]*)\}")  # $${NAME} stands for the text ${NAME}
-
-
-def escape_variables(text: str) -> str:
-    """Return a text with escaped variable names, which the configuration reads as the text itself.
-
-    >>> escape_variables("price in ${currency}")
-    'price in $${currency}'
-    """
-    return _VARIABLE.sub(lambda match: "$" + match[0], text)
 
 
 class RuntimeConfig(Section):
@@ -60,9 +49,9 @@ class ModelConfig(Section):
 
     kind: NetworkKind = "vae"
     """autoencoder: a baseline without sampling and KL term."""
-    score: Literal["combined", "local_reconstruction", "joint_knn", "latent_knn", "elbo", "reconstruction_error"] = (
-        "combined"
-    )
+    score: Literal[
+        "ensemble", "combined", "local_reconstruction", "joint_knn", "latent_knn", "elbo", "reconstruction_error"
+    ] = "ensemble"
     """Which anomaly score is calibrated and compared with the threshold."""
     likelihood: Likelihood = "auto"
     """auto: Gaussian with learned variance, Bernoulli or categorical by feature type; mse: squared error
@@ -142,10 +131,14 @@ class MonitorConfig(Section):
     """conformal: by rank among held-out normal records; online: starts like conformal, then follows the scores of each
     entity, so that the rate holds; pot: conformal with a generalised Pareto tail; f_beta: the score that maximises
     F-beta on labelled records."""
-    flag: Literal["rate", "fdr"] = "rate"
-    """rate: records above the threshold; fdr: as many records of each batch as false_discovery_rate allows."""
+    flag: Literal["rate", "fdr", "online_fdr"] = "rate"
+    """rate: records above the threshold; fdr: as many records of each batch as false_discovery_rate allows; online_fdr:
+    as many of all records, one after another."""
     false_discovery_rate: float = Field(0.1, gt=0, lt=1)
-    """Share of a batch's flagged records that may be normal on average, for flag = "fdr"."""
+    """Share of the flagged records that may be normal on average: of a batch for flag = "fdr", of the last fdr_memory
+    records for "online_fdr"."""
+    fdr_memory: int = Field(10_000, ge=100)
+    """Number of records within which flagged records count, for flag = "online_fdr"."""
     f_beta: float = Field(1.0, gt=0)
     """Weight of recall against precision for threshold = "f_beta"."""
     holdout: Literal["auto", "random", "latest"] = "auto"
@@ -212,7 +205,7 @@ class MonitorConfig(Section):
     @property
     def is_in_order(self) -> bool:
         """Whether its batches are scored one after another, since each continues from the state of the last."""
-        return self.threshold == "online"
+        return self.threshold == "online" or self.flag == "online_fdr"
 
     @property
     def resample(self) -> timedelta | None:
@@ -268,8 +261,8 @@ class MonitorConfig(Section):
             'threshold = "online" follows the scores of series, so it needs a section series': (
                 self.threshold == "online" and self.series is None
             ),
-            'flag = "fdr" goes by p-values, for which threshold must be "conformal" or "pot"': (
-                self.flag == "fdr" and self.threshold == "f_beta"
+            f'flag = "{self.flag}" goes by p-values, for which threshold must be "conformal" or "pot"': (
+                self.flag != "rate" and self.threshold == "f_beta"
             ),
         }
         problems = [text for text, is_wrong in checks.items() if is_wrong] + self._alert_problems()
@@ -381,11 +374,11 @@ def _expand(value: Any, environ: Mapping[str, str], path: Path) -> Any:
         return [_expand(item, environ, path) for item in value]
     if not isinstance(value, str):
         return value
-    missing = [name for escape, name in _VARIABLE.findall(value) if not escape and name not in environ]
+    missing = variables.missing(value, environ)
     if missing:
         msg = f"{path} names the environment variable {missing[0]}, which is not set. Export it before you start."
         raise ConfigError(msg)
-    return _VARIABLE.sub(lambda match: match[0][1:] if match[1] else environ[match[2]], value)
+    return variables.expand(value, environ)
 
 
 def _sentence(error: Any) -> str:

@@ -28,6 +28,9 @@ class SeriesConfig(Section):
     smoothing: tuple[Annotated[int, Field(ge=1, le=LONGEST_HALF_LIFE)], ...] = Field((2, 8), min_length=1, max_length=8)
     """Half-lives of the score's running means, in records. An anomaly must last about as long as the shortest
     one to count in full, which delays its alarm by as much."""
+    usual_after: int = Field(300, ge=20)
+    """With threshold = "online": records of an incident after which the level of its scores counts as usual, so that
+    they are no longer flagged; an event reports it."""
     reference: int = Field(2_000, ge=10)
     """Maximum number of training records kept in a model to measure distances to."""
     fewest: int = Field(300, ge=50)

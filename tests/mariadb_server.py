@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL
 
+from tests import memory
 from tests.chaos.waiting import until
 
 PROGRAMS = ("mariadbd", "mariadb-install-db", "my_print_defaults")
 HOW_TO_INSTALL = "apt-get install mariadb-server-core mariadb-client-core"
-MIN_FREE_BYTES = 2**30
 MAX_ALLOWED_PACKET = 1_048_576
 
 # Times in another zone than UTC, a small character set, values cut to the length of their columns, small statements.
@@ -38,7 +38,9 @@ def missing_programs():
 @contextmanager
 def running():
     """Run a server on a socket, and yield its address."""
-    with tempfile.TemporaryDirectory(prefix="plumbline-mariadb-", dir=_memory(), ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="plumbline-mariadb-", dir=memory.folder(), ignore_cleanup_errors=True
+    ) as folder:
         place = ["--no-defaults", f"--datadir={folder}/data", *(["--user=root"] if os.geteuid() == 0 else [])]
         options = ["--auth-root-authentication-method=normal", "--skip-test-db"]
         subprocess.run([_program("mariadb-install-db"), *place, *options], check=True, capture_output=True)
@@ -53,13 +55,6 @@ def running():
         finally:
             process.kill()  # the folder is deleted
             process.wait()
-
-
-def _memory():
-    """Return a folder in memory if this machine has one: a statement that changes a table waits for the disk often."""
-    shared = Path("/dev/shm")
-    is_roomy = shared.is_dir() and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > MIN_FREE_BYTES
-    return shared if is_roomy else None
 
 
 def _program(name):

@@ -49,7 +49,7 @@ class RuleScorer:
     def bind(self, _page, _read_past, _trackers=None):
         return self
 
-    def trackers(self, _stored):
+    def trackers(self, _stored, _usual_after):
         return None
 
     def unknown_entities(self, _names):

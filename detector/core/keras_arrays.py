@@ -40,7 +40,9 @@ class KerasArrays:
 
 
 class Network(keras.Model):  # type: ignore[misc]
-    """A Keras model whose variables are arrays by name.
+    """A Keras model whose weights are arrays by name, all of them parts of one variable.
+
+    The optimiser has a dozen operations for each variable; for a single one they are traced and run once.
 
     Args:
         weights: an array for every name.
@@ -48,11 +50,10 @@ class Network(keras.Model):  # type: ignore[misc]
 
     def __init__(self, weights: Mapping[str, np.ndarray]) -> None:
         super().__init__()
-        self._variables_by_name = {
-            name: self.add_weight(name=name.replace("/", "_"), shape=array.shape, initializer="zeros", dtype="float32")
-            for name, array in weights.items()
-        }
-        self.assign_weights(weights)
+        self._shapes_by_name = {name: array.shape for name, array in weights.items()}
+        flat = np.concatenate([array.ravel() for array in weights.values()])
+        self._flat = self.add_weight(name="weights", shape=flat.shape, initializer="zeros", dtype="float32")
+        self._flat.assign(flat)
         self.elbo_tracker = keras.metrics.Mean(name="elbo")
         self.built = True
 
@@ -71,14 +72,18 @@ class Network(keras.Model):  # type: ignore[misc]
         """Return the training loss, which every Keras backend differentiates."""
         return self.training_loss(x, y_pred)
 
+    def parts_by_name(self) -> dict[str, Any]:
+        """Return every weight as a tensor, to compute with in one call."""
+        sizes = [int(np.prod(shape)) for shape in self._shapes_by_name.values()]
+        parts = ops.split(self._flat, np.cumsum(sizes)[:-1].tolist())
+        return {
+            name: ops.reshape(part, shape)
+            for (name, shape), part in zip(self._shapes_by_name.items(), parts, strict=True)
+        }
+
     def weights_by_name(self) -> dict[str, np.ndarray]:
         """Return every weight as an array."""
-        return {name: ops.convert_to_numpy(variable) for name, variable in self._variables_by_name.items()}
-
-    def assign_weights(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Set every weight."""
-        for name, variable in self._variables_by_name.items():
-            variable.assign(weights[name])
+        return {name: np.array(ops.convert_to_numpy(part)) for name, part in self.parts_by_name().items()}
 
 
 def compile_for_training(

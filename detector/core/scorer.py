@@ -112,8 +112,13 @@ class Scorer(Protocol):
         """Return the threshold (n,) of each score, in the order of the stream of records."""
         ...
 
-    def trackers(self, stored: StoredThreshold) -> Trackers | None:
-        """Return trackers of the thresholds that start at stored states, or None if thresholds cannot move."""
+    def trackers(self, stored: StoredThreshold, usual_after: int) -> Trackers | None:
+        """Return trackers of the thresholds that start at stored states, or None if thresholds cannot move.
+
+        Args:
+            stored: returns the state of an entity's threshold, or None if it has not started.
+            usual_after: number of records after which a level of scores becomes usual.
+        """
         ...
 
     def can_score(self, entity: str) -> bool:

@@ -42,12 +42,11 @@ class VAE(Network):
 
     def __init__(self, architecture: Architecture, layout: Layout, weights: Mapping[str, np.ndarray]) -> None:
         super().__init__({name: weights[name] for name in architecture.shapes()})
-        self.architecture = architecture
-        self._networks = Networks(KerasArrays(), architecture, layout, self._variables_by_name)
+        self.architecture, self._layout = architecture, layout
 
     def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Encode, draw, decode and measure: return the fields of `Posterior` for the fields of `Inputs`."""
-        return self._networks.posterior(inputs)
+        return Networks(KerasArrays(), self.architecture, self._layout, self.parts_by_name()).posterior(inputs)
 
     def training_loss(self, inputs: dict[str, Any], posterior: dict[str, Any]) -> Any:
         """Return the negative ELBO with the KL term weighted by beta, over the square root of the width."""

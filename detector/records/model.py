@@ -16,7 +16,14 @@ from detector.records.attribution import Attribution, attribute, feature_nll
 from detector.records.encoder import Encoder, Matrix, unsquash
 from detector.records.numpy_network import NumpyNetwork
 from detector.records.posterior import Posterior, clean_inputs
-from detector.records.scores import SCORES, Evidence, NeighbourReference, ReferenceSearch, joint_coordinates
+from detector.records.scores import (
+    SCORES,
+    Evidence,
+    NeighbourReference,
+    ReferenceSearch,
+    input_coordinates,
+    joint_coordinates,
+)
 from schemas.config import ModelConfig
 from schemas.errors import RecordsError
 from schemas.frames import VAE_COLUMNS, Cause, Explanation
@@ -60,17 +67,31 @@ class Model:
         if config.kind == "autoencoder":  # without a posterior, the spread of the latents is their unit
             latent_sd = posterior.z_mean.std(axis=0)
         reference = NeighbourReference(
-            joint_coordinates(reference_matrix, posterior, latent_sd), latent_sd, len(matrix)
+            joint_coordinates(reference_matrix, posterior, latent_sd),
+            latent_sd,
+            len(matrix),
+            input_coordinates(reference_matrix, len(latent_sd)),
         )
         cells = encoder.layout.feature_cells(len(encoder.columns))
         typical = np.median(feature_nll(posterior, cells), axis=0).astype(np.float32)
         return cls(config, encoder, network, reference, typical)
 
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """The scores that the model can compute: all of them, unless an earlier version trained it."""
+        return tuple(name for name in SCORES if name != "ensemble" or self.reference.inputs is not None)
+
     def anomaly_scores(
-        self, records: pd.DataFrame, names: Sequence[str] = tuple(SCORES), threads: int = 1
+        self, records: pd.DataFrame, names: Sequence[str] | None = None, threads: int = 1
     ) -> dict[str, np.ndarray]:
-        """Return the scores (n,) float64 by name, higher is more anomalous; the same bits for any number of threads."""
-        return self._anomaly_scores(records, names, np.full(len(records), -1), threads)
+        """Return the scores (n,) float64 by name, higher is more anomalous; the same bits for any number of threads.
+
+        Args:
+            records: n records.
+            names: of the scores; all that the model can compute if None.
+            threads: number of threads that score.
+        """
+        return self._anomaly_scores(records, names or self.score_names, np.full(len(records), -1), threads)
 
     def anomaly_score(self, records: pd.DataFrame, threads: int = 1) -> np.ndarray:
         """Return the configured score, (n,) float64."""

@@ -34,6 +34,7 @@ KIND = "series"
 MAX_MODELS = 100_000
 MAX_HOLIDAYS = 10_000
 _CHANNEL_ARRAYS = ("mean", "deviation", "lowest", "highest", "is_flag", "missing_share", "longest_still")
+_MEMORY_ARRAYS = ("channels/largest_move", "fusion/highest")  # older models have none of them
 _POSITIVE = (
     "forecast/error",
     "own/error",
@@ -44,7 +45,13 @@ _POSITIVE = (
     "network/resolution",
 )
 _YES_OR_NO = ("channels/is_flag", "calendar/is_used", "counters/is_counter", "off/is_part")
-_NOT_NEGATIVE = ("fusion/weights", "channels/deviation", "channels/missing_share", "channels/longest_still")
+_NOT_NEGATIVE = (
+    "fusion/weights",
+    "channels/deviation",
+    "channels/missing_share",
+    "channels/longest_still",
+    "channels/largest_move",
+)
 
 
 @dataclass(frozen=True)
@@ -202,6 +209,7 @@ def _specs(manifest: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) ->
             "fusion/centre": ((spans, signals), "float64"),
             "fusion/spread": ((spans, signals), "float64"),
             **({"fusion/weights": ((signals,), "float64")} if manifest.config.select == "auto" or may_weigh else {}),
+            **_memory_specs(index, arrays, width, signals),
             "reference": ((sizes.reference,), "float64"),
             "deciles": ((DECILES + 1, width), "float64"),
             **_optional_specs(sizes, width, continuous),
@@ -232,6 +240,13 @@ def _calendar_specs(day_slots: int, width: int) -> ArraySpecs:
         "calendar/spread": ((WEEK_DAYS * day_slots, width), "float32"),
         "calendar/month": ((MONTH_DAYS, width), "float32"),
     }
+
+
+def _memory_specs(index: int, arrays: Mapping[str, np.ndarray], width: int, signals: int) -> ArraySpecs:
+    """Return the specification of the arrays that keep glitches out of the past, if the model has one of them."""
+    if not any(f"{index}/{name}" in arrays for name in _MEMORY_ARRAYS):
+        return {}
+    return {name: ((size,), "float64") for name, size in zip(_MEMORY_ARRAYS, (width, signals), strict=True)}
 
 
 def _network_specs(sizes: _NetworkSizes, d: int) -> ArraySpecs:

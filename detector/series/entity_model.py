@@ -120,7 +120,7 @@ class EntityModel:
         """Return every array of the model by name."""
         signals = self.signals
         return {
-            **_with_prefix("channels/", vars(self.channels)),
+            **_with_prefix("channels/", self.channels.to_state()),
             **_with_prefix("calendar/", self.inputs.calendar.to_state() if self.inputs.calendar else {}),
             **_with_prefix("counters/", self.inputs.counters.to_state() if self.inputs.counters else {}),
             **_with_prefix("off/", vars(self.inputs.off) if self.inputs.off else {}),

@@ -163,17 +163,15 @@ class Members(Network):
         weights: an array (K, ...) for every name in `shapes`, and the hint.
     """
 
-    def __init__(self, weights: Mapping[str, Array]) -> None:
-        super().__init__(weights)
-        self._network = TemporalNetwork(KerasArrays(), self._variables_by_name)
-
     def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Return the reconstruction loss and the divergence of each record, both (K, n), in nats."""
-        hint = ops.matmul(inputs["hidden"], self._variables_by_name[HINT])  # (K, n, h)
-        mean, log_var = self._network.encode(inputs["visible"], hint)  # (K, n, l)
+        weights = self.parts_by_name()
+        network = TemporalNetwork(KerasArrays(), weights)
+        hint = ops.matmul(inputs["hidden"], weights[HINT])  # (K, n, h)
+        mean, log_var = network.encode(inputs["visible"], hint)  # (K, n, l)
         z = mean + ops.exp(0.5 * log_var) * inputs["draw"]
-        nats = self._network.nll(inputs["target"], z)  # (K, n, d)
-        return {"nll": ops.sum(nats * inputs["is_real"], axis=-1), "kl": self._network.divergence(mean, log_var)}
+        nats = network.nll(inputs["target"], z)  # (K, n, d)
+        return {"nll": ops.sum(nats * inputs["is_real"], axis=-1), "kl": network.divergence(mean, log_var)}
 
     def training_loss(self, inputs: dict[str, Any], posterior: dict[str, Any]) -> Any:
         """Return the negative ELBO with weight beta, over the square root of the width, summed over members."""

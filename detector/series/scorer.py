@@ -14,7 +14,7 @@ from detector.core.calibration import Calibration, conformal_rank
 from detector.core.drift import Profile
 from detector.core.normal_band import NormalBand
 from detector.core.scorer import ReadPast, StoredThreshold, score_frame
-from detector.core.threshold_tracking import Tracker, Trackers
+from detector.core.threshold_tracking import USUAL_AFTER, Tracker, Trackers
 from detector.core.vae_scores import Scored, VaeRecords, VaeScores
 from detector.series.artifact import SeriesArtifact
 from detector.series.drift import ProfileInContext
@@ -159,16 +159,18 @@ class SeriesScorer:
         """Return the tracker that an entity starts with; its calibration scores must resolve the rate."""
         return Tracker.start(self.entity_threshold(entity).calibration.scores, self.rate)
 
-    def trackers(self, stored: StoredThreshold) -> Trackers:
+    def trackers(self, stored: StoredThreshold, usual_after: int = USUAL_AFTER) -> Trackers:
         """Return trackers that start at the stored states, or at the calibration, with the configured rate.
 
         Args:
             stored: returns the state of an entity's threshold, or None if it has not started.
+            usual_after: number of records after which a level of scores becomes usual.
         """
 
         def load(entity: str) -> Tracker:
             state = stored(entity)
-            return self.tracker(entity) if state is None else replace(Tracker.from_state(state), rate=self.rate)
+            tracker = self.tracker(entity) if state is None else Tracker.from_state(state)
+            return replace(tracker, rate=self.rate, usual_after=usual_after)
 
         return Trackers(load)
 

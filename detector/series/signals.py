@@ -9,6 +9,8 @@
 - *loss* and *latent*, if a network was trained: its reconstruction error of level and departure, and the distance to
   the nearest latents of training.
 
+A glitch is not remembered: means, volatility and forecasts take the past from `Cells.kept`.
+
 No single signal is enough: slow drift shows in the level, a step in the departure, a broken rhythm in the forecast.
 """
 
@@ -23,9 +25,9 @@ from detector.core.neighbours import Neighbours
 from detector.core.normal_band import BAND_ERRORS
 from detector.core.subsample import subsample_rows
 from detector.core.vae_scores import VaeScores
-from detector.series.channels import MAX_STILL_ROWS, Cells
+from detector.series.channels import MAX_STILL_ROWS, MEDIAN_ROWS, Cells
 from detector.series.numpy_network import TrainedNetwork
-from detector.series.running_means import lagged, past_mean, running_mean, window_rows
+from detector.series.running_means import lagged, mean_after, past_mean, running_mean, window_rows
 
 SHORT, VOLATILITY, LONG = 8, 16, 256  # half-lives in rows
 FORECAST_HALF_LIVES = (8, 64)  # rows, of the averages of the past that a forecast starts from
@@ -41,7 +43,9 @@ RULE_SIGNALS = ("breach", "stuck")
 CALENDAR_SIGNALS = ("calendar",)
 NETWORK_SIGNALS = ("loss", "latent")
 CONTEXT_ROWS = max(
-    window_rows(LONG) + window_rows(SHORT) - 1, window_rows(VOLATILITY) + window_rows(SHORT) - 1, MAX_STILL_ROWS
+    window_rows(LONG) + window_rows(SHORT) - 1 + MEDIAN_ROWS,
+    window_rows(VOLATILITY) + window_rows(SHORT) - 1 + MEDIAN_ROWS,
+    MAX_STILL_ROWS,
 )
 
 
@@ -50,21 +54,27 @@ def signal_names(*, has_calendar: bool, has_network: bool) -> tuple[str, ...]:
     return (*SIGNALS, *(CALENDAR_SIGNALS if has_calendar else ()), *(NETWORK_SIGNALS if has_network else ()))
 
 
-def level(z: np.ndarray) -> np.ndarray:
-    """Return the value, its short mean and its volatility, (n, 3 c) float32, for cells (n, c)."""
-    return np.concatenate([z, running_mean(z, SHORT), _volatility(z)], axis=1).astype(np.float32)
+def level(z: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return the value, its short mean and its volatility, (n, 3 c) float32.
+
+    Args:
+        z: cells (n, c).
+        kept: the same cells as they enter the past of later rows.
+    """
+    return np.concatenate([z, mean_after(z, kept, SHORT), _volatility(z, kept)], axis=1).astype(np.float32)
 
 
-def departure(z: np.ndarray) -> np.ndarray:
+def departure(z: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Return the same as `level`, for the value minus its long mean."""
-    from_mean = z - past_mean(z, LONG)
-    return np.concatenate([from_mean, running_mean(from_mean, SHORT), _volatility(z)], axis=1).astype(np.float32)
+    mean = past_mean(kept, LONG)
+    short_mean = mean_after(z - mean, kept - mean, SHORT)
+    return np.concatenate([z - mean, short_mean, _volatility(z, kept)], axis=1).astype(np.float32)
 
 
 def profile(cells: Cells, continuous: np.ndarray) -> np.ndarray:
     """Return the input of a network, (n, 5 s) or with a calendar (n, 7 s) float32, for s continuous channels."""
-    z = cells.z[:, continuous]
-    return _profile(level(z), departure(z), _season(cells, continuous))
+    z, kept = cells.z[:, continuous], cells.kept[:, continuous]
+    return _profile(level(z, kept), departure(z, kept), _season(cells, continuous))
 
 
 def profile_blocks(*, has_calendar: bool) -> int:
@@ -85,9 +95,11 @@ def _season(cells: Cells, continuous: np.ndarray) -> np.ndarray:
     return np.concatenate([deviation, running_mean(deviation, SHORT)], axis=1).astype(np.float32)
 
 
-def _volatility(z: np.ndarray) -> np.ndarray:
+def _volatility(z: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Return the size of recent steps away from the short mean, (n, c)."""
-    return np.sqrt(running_mean(np.square(z - past_mean(z, SHORT)), VOLATILITY))
+    mean = past_mean(kept, SHORT)
+    squares = mean_after(np.square(z - mean), np.square(kept - mean), VOLATILITY)
+    return np.sqrt(np.maximum(squares, 0))  # rounding can make the difference of two squares negative
 
 
 @dataclass(frozen=True)
@@ -105,7 +117,7 @@ class Forecast:
     @classmethod
     def fit(cls, runs: Sequence[Cells]) -> Self:
         """Fit the forecast to runs of normal records."""
-        past = np.concatenate([_past(run.relative) for run in runs])
+        past = np.concatenate([_past(run.relative_kept) for run in runs])
         z = np.concatenate([run.relative for run in runs])
         penalty = max(1.0, RIDGE * len(past)) * np.eye(past.shape[1])
         penalty[0, 0] = 0
@@ -115,7 +127,7 @@ class Forecast:
 
     def expected(self, cells: Cells) -> np.ndarray:
         """Return the forecast (n, c) of each cell, from earlier records only."""
-        return _from_usual(cells, products(_past(cells.relative), self.weights))
+        return _from_usual(cells, products(_past(cells.relative_kept), self.weights))
 
     def residual(self, cells: Cells) -> np.ndarray:
         """Return the standardised error of the forecast, (n, c)."""
@@ -137,7 +149,7 @@ class OwnForecast:
     @classmethod
     def fit(cls, runs: Sequence[Cells]) -> Self:
         """Fit the forecast to runs of normal records."""
-        past = np.concatenate([_own_past(run.relative) for run in runs], axis=1)  # (5, n, c)
+        past = np.concatenate([_own_past(run.relative_kept) for run in runs], axis=1)  # (5, n, c)
         z = np.concatenate([run.relative for run in runs])
         penalty = max(1.0, RIDGE * len(z)) * np.diag([1e-9, *np.ones(len(past) - 1)])
         gram = np.einsum("anc,bnc->cab", past, past, optimize=True) + penalty
@@ -147,7 +159,7 @@ class OwnForecast:
 
     def expected(self, cells: Cells) -> np.ndarray:
         """Return the forecast (n, c) of each cell."""
-        return _from_usual(cells, (_own_past(cells.relative) * self.weights[:, None]).sum(axis=0))
+        return _from_usual(cells, (_own_past(cells.relative_kept) * self.weights[:, None]).sum(axis=0))
 
     def expected_with_spread(self, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
         """Return the forecast of each cell, and how far normal cells are from it, each (n, c); wider for a short past.
@@ -220,13 +232,13 @@ class Signals:
     @classmethod
     def fit(cls, runs: Sequence[Cells], continuous: np.ndarray, reference: int) -> Self:
         """Fit the signals to runs of normal records, of which an even subsample of at most `reference` is kept."""
-        z_of_runs = [run.z[:, continuous] for run in runs]
+        cells = [(run.z[:, continuous], run.kept[:, continuous]) for run in runs]
         return cls(
             continuous,
             Forecast.fit(runs),
             OwnForecast.fit(runs),
-            Neighbours(subsample_rows(np.concatenate([level(z) for z in z_of_runs]), reference)),
-            Neighbours(subsample_rows(np.concatenate([departure(z) for z in z_of_runs]), reference)),
+            Neighbours(subsample_rows(np.concatenate([level(*pair) for pair in cells]), reference)),
+            Neighbours(subsample_rows(np.concatenate([departure(*pair) for pair in cells]), reference)),
         )
 
     def measure(self, cells: Cells) -> np.ndarray:
@@ -238,8 +250,8 @@ class Signals:
 
         The records before `first` are their past alone: searching their neighbours would take most of the time.
         """
-        z = cells.z[:, self.continuous]
-        levels, departures = level(z)[first:], departure(z)[first:]
+        z, kept = cells.z[:, self.continuous], cells.kept[:, self.continuous]
+        levels, departures = level(z, kept)[first:], departure(z, kept)[first:]
         distances = [
             self.levels.mean_distance(levels, NEIGHBOURS),
             self.departures.mean_distance(departures, NEIGHBOURS),

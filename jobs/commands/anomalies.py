@@ -6,7 +6,7 @@ import click
 
 from jobs.commands.columns import ANOMALY_COLUMNS, cells_of, columns_option
 from jobs.commands.options import Moment, any_monitor_argument, row_id, with_app
-from jobs.wording import cell, counted_noun, expected_cell, share_of
+from jobs.wording import cell, counted_noun, expected_cell, share_of, shown
 from schemas.errors import UsageError
 from schemas.labels import LABELS
 
@@ -72,14 +72,16 @@ def list_command(
 
 def print_anomalies(out: "Output", anomalies: "Sequence[StoredAnomaly]", *, with_monitor: bool) -> None:
     """Print a table of flagged records with their main causes; their labels if one is labelled."""
-    columns = ["id", "monitor", "key", "time", "entity", "severity", "score / threshold", "label", "incident", "muted"]
+    columns = ["id", "monitor", "key", "time", "entity", "severity", "score / threshold"]
+    columns += ["label", "incident", "muted", "suppressed by"]
     has_labels = any(row.label != "open" for row in anomalies)
     rows = []
     for row in anomalies:
         incident = None if row.incident_id is None else str(row.incident_id)
         record = (str(row.id), row.monitor if with_monitor else None, row.record_key, row.record_time, row.entity)
         numbers = (round(row.severity), row.threshold_ratio)
-        states = (row.label if has_labels else None, incident, "yes" if row.is_muted else None)
+        suppressed_by = None if row.suppressed_by is None else str(row.suppressed_by)
+        states = (row.label if has_labels else None, incident, "yes" if row.is_muted else None, suppressed_by)
         rows.append((*record, *numbers, *states, *cause_cells(row.attribution)))
     out.table([*columns, *CAUSE_COLUMNS], rows)
 
@@ -115,6 +117,7 @@ def show_command(app: "App", out: "Output", anomaly_id: int) -> None:
                 "label": row.label,
                 "incident": None if row.incident_id is None else str(row.incident_id),
                 "in maintenance": row.is_muted,
+                "suppressed by": None if row.suppressed_by is None else _suppression(row),
                 "flagged": row.flagged_at,
                 "superseded": row.superseded_at,
                 "model / batch": f"{row.model_id} / {row.batch_id}",
@@ -135,6 +138,10 @@ def show_command(app: "App", out: "Output", anomaly_id: int) -> None:
     out.result(row, describe)
 
 
+def _suppression(row: "StoredAnomaly") -> str:
+    return f"the label of anomaly {row.suppressed_by}, at a distance of {shown(row.suppressed_distance)}"
+
+
 def _relative(share: float | None, score: float) -> float | None:
     """Return a share relative to the score, in four decimals; None if the score is 0."""
     return None if share is None or score == 0 else round(share / score, 4)
@@ -148,7 +155,7 @@ def _relative(share: float | None, score: float) -> float | None:
 def label_command(
     app: "App", out: "Output", anomaly_ids: tuple[int, ...], incident_ids: tuple[int, ...], label: str
 ) -> None:
-    """Label flagged records; the next training uses the labels."""
+    """Label flagged records; the next batch and the next training use the labels."""
     if not anomaly_ids and not incident_ids:
         raise UsageError(f"Name the anomalies to label: plumbline anomalies label ID... {label}, or --incident ID.")
     at = app.clock()

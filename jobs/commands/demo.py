@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _MAX_RECORDS_SHOWN = 8
 _MAX_CAUSES_SHOWN = 3
 _NEXT_STEPS = """
+See it in the browser, at the address that this command logs:
+  {program} serve --config {config}
+
 Next, your own table, in three steps:
   {program} init my.toml --source sqlite:///my.db --table my_table    # writes a monitor named my_table
   {program} migrate --config my.toml && {program} train my_table --config my.toml
@@ -47,7 +50,7 @@ def demo_command(folder: Path, is_json: bool) -> None:
     with App.opened(prepare(folder)) as app:
         app.choose_backend()
         reports = _run(app, out, folder)
-    out.result(reports, lambda: out.line(_NEXT_STEPS.format(program=_program())))
+    out.result(reports, lambda: out.line(_NEXT_STEPS.format(program=_program(), config=folder / "config.toml")))
 
 
 def _program() -> str:

@@ -75,6 +75,10 @@ class StoredAnomaly:
     """Of the VAE; null if the model has no network, or an earlier version wrote the row."""
     elbo: float | None
     """The negative ELBO of the VAE in nats, higher is more anomalous; null likewise."""
+    suppressed_by: int | None
+    """The anomaly labelled false_positive that it resembles, because of which it belongs to no incident."""
+    suppressed_distance: float | None
+    """The distance between the causes of the two."""
 
     @property
     def threshold_ratio(self) -> float | None:

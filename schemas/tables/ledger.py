@@ -65,6 +65,17 @@ batch_hours = Table(
     Index("ix_batch_hours_monitor_hour", "monitor", "hour"),
 )
 
+# Records of each entity in a batch, kept only if alerts need flagged records in a row; the entity is '' for none.
+batch_entities = Table(
+    "batch_entities",
+    metadata,
+    Column("batch_id", BigInteger, ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
+    Column("entity", String(255), primary_key=True),
+    Column("monitor", String(64), nullable=False),
+    Column("records", BigInteger, nullable=False),
+    Index("ix_batch_entities_entity", "monitor", "entity", "batch_id"),
+)
+
 # Every score, kept only if a monitor has store_scores = "all".
 scores = Table(
     "scores",

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.api_service import HOSTILE, JSON, RECORD, module_url, opened_service, serving
+from tests.api_service import HOSTILE, JSON, MANIFEST, RECORD, module_url, opened_service, serving
 from tests.samples import make_records
 
 
@@ -32,7 +32,7 @@ def test_monitors_are_listed_and_shown_with_their_status(client):
 def test_a_model_is_shown_with_its_card(client):
     (model,) = client.get("/monitors/pump/models").json["items"]
     shown = client.get(f"/models/{model['id']}").json
-    assert (shown["state"], shown["card_markdown"], shown["manifest"]) == ("champion", "# Card", {"format": 1})
+    assert (shown["state"], shown["card_markdown"], shown["manifest"]) == ("champion", "# Card", MANIFEST)
     assert "artifact" not in shown
 
 

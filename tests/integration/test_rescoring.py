@@ -11,6 +11,7 @@ from schemas.tables import anomalies, incidents, scores
 from tests.watched_table import HOSTILE, NAMES, START, MonitoredTable, at
 
 C = anomalies.c
+NO_SUPPRESSION = {"look_alike_radius": 0}  # the undisturbed scoring has no labels
 
 
 @pytest.fixture
@@ -221,7 +222,7 @@ def outcome(pump, monitor):
 
 @pytest.mark.parametrize(("seed", "names"), [(0, NAMES), (1, HOSTILE), (2, NAMES)])
 def test_any_interleaving_ends_as_one_undisturbed_scoring_of_the_final_table(store, seed, names):
-    pump = MonitoredTable(store, names)
+    pump = MonitoredTable(store, names, alert=NO_SUPPRESSION)
     chaos = Chaos(pump, seed)
     chaos.run(steps=60)
     chaos.settle()
@@ -236,7 +237,7 @@ def test_any_interleaving_ends_as_one_undisturbed_scoring_of_the_final_table(sto
 
 @pytest.mark.parametrize("seed", [3, 4])
 def test_after_models_have_changed_rescoring_everything_leaves_the_champion_alone(store, seed):
-    pump = MonitoredTable(store)
+    pump = MonitoredTable(store, alert=NO_SUPPRESSION)
     chaos = Chaos(pump, seed)
     for threshold in (5.0, 1.5, 8.5):
         chaos.run(steps=20)

@@ -50,6 +50,16 @@ def test_the_posterior_is_that_of_keras(encoder, settings):
         np.testing.assert_allclose(getattr(posterior, name), expected, rtol=1e-5, atol=1e-5 * scale, err_msg=name)
 
 
+def test_the_weights_in_keras_are_parts_of_one_variable_and_come_back_as_they_were(encoder):
+    architecture = architecture_of(encoder)
+    weights = random_weights(architecture)
+    network = VAE(architecture, encoder.layout, weights)
+    assert len(network.trainable_variables) == 1
+    assert network.weights_by_name().keys() == weights.keys()
+    for name, weight in network.weights_by_name().items():
+        np.testing.assert_array_equal(weight, weights[name], err_msg=name)
+
+
 @pytest.mark.parametrize("members", [1, 3, 12])
 def test_a_record_has_the_same_bits_wherever_a_batch_is_cut(encoder, members):
     architecture = architecture_of(encoder, members=members)

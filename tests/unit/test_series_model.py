@@ -39,6 +39,16 @@ def threshold(model: SeriesModel, entity: str = "pump") -> float:
     return float(np.quantile(model.reference(entity), 1 - RATE))
 
 
+@pytest.mark.parametrize("change", [3.0, 1e3, -1e6, np.nan])
+def test_a_single_bad_reading_is_flagged_and_forgotten(model, later, change):
+    glitched = later.copy()
+    glitched[600, 0] += change
+    before, after = (model.scores("pump", series(values)) > threshold(model) for values in (later, glitched))
+    assert after[600]
+    assert after[601:700].sum() <= before[601:700].sum() + 3
+    np.testing.assert_array_equal(after[:600], before[:600])
+
+
 @pytest.mark.parametrize("size", [1, 7, 256, 1000])
 def test_scores_and_causes_do_not_depend_on_where_a_series_is_cut(model, later, size):
     whole, why = model.scores("pump", series(later)), model.causes("pump", series(later))
