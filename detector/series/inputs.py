@@ -38,7 +38,7 @@ class Inputs:
         """Fit the channels to runs of normal records; without a calendar."""
         values = [run.values if counters is None else counters.values(run) for run in runs]
         channels = Channels.fit(values)
-        return cls(channels, counters=counters, off=OffState.fit(values, channels.continuous))
+        return cls(channels, counters=counters, off=OffState.fit(values, np.flatnonzero(channels.is_flag == 0)))
 
     def values(self, run: Series) -> np.ndarray:
         """Return the values (n, c) of consecutive records, with increases in place of the readings of counters."""

@@ -46,6 +46,7 @@ def test_a_state_that_hardly_occurs_or_never_lasts_is_no_off_state():
     noise = np.random.default_rng(0).standard_normal((1000, 1))
     dropouts = np.where(np.arange(1000)[:, None] % 20 == 0, 0.0, noise)
     assert OffState.fit([noise], np.arange(1)) is None
+    assert OffState.fit([noise], np.arange(0)) is None
     assert OffState.fit([dropouts], np.arange(1)) is None
     assert OffState.fit([np.where(np.arange(1000)[:, None] % 20 < 4, 0.0, noise)], np.arange(1)) is not None
 
