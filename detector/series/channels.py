@@ -34,7 +34,7 @@ class Cells:
         is_stuck: whether the channel has stood still for longer than it ever did in training.
         kept: z as it enters the past of later records: in place of a glitch, the value that was expected.
         usual: the cells that are usual at this time of the week; None without a calendar.
-        is_off: (n,) bool, whether the machine is off; None if it has no off state.
+        is_off: (n,) bool, whether the machine is off at no unusual time; None if it has no off state.
     """
 
     z: np.ndarray
