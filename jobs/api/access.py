@@ -1,15 +1,20 @@
 """Access control: API keys, or callers on this machine while the store has no key."""
 
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
 from ipaddress import ip_address
 
 from fastapi import Response
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from jobs.api.caller import Caller
 from jobs.api.problems import problem
+from jobs.api.reserved_threads import ReservedThreads
 from jobs.api.service_view import ServiceView
-from jobs.store.api_keys import holder
+from jobs.store.api_keys import ApiKey, holder
+from schemas.errors import StoreError
 
 PUBLIC_PATHS = ("/healthz", "/readyz")
 
@@ -20,11 +25,12 @@ class AccessControl:
     Args:
         app: the next layer.
         service: the service.
+        reserved: runs the check of keys.
         is_local: whether only this machine can reach the API; otherwise a key is always required.
     """
 
-    def __init__(self, app: ASGIApp, service: ServiceView, *, is_local: bool) -> None:
-        self._app, self._service, self._is_local = app, service, is_local
+    def __init__(self, app: ASGIApp, service: ServiceView, reserved: ReservedThreads, *, is_local: bool) -> None:
+        self._app, self._service, self._reserved, self._is_local = app, service, reserved, is_local
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on with its caller's permissions, or refuse it."""
@@ -33,16 +39,24 @@ class AccessControl:
 
     async def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
-        keys = await run_in_threadpool(self._service.store.api_keys.all)
+        keys = await self._reserved.run(self._service.health.api_keys.all)
         if not keys and self._is_local:
-            scope["state"]["may_write"] = True
+            scope["state"]["caller"] = Caller("this machine", may_write=True)
             return None if _names_this_machine(headers.get("host", "")) else _foreign_host()
         scheme, _, secret = headers.get("authorization", "").partition(" ")
-        key = holder(keys, secret.strip()) if scheme.lower() == "bearer" else None
+        at = self._service.clock()
+        key = holder(keys, secret.strip(), at) if scheme.lower() == "bearer" else None
         if key is None:
             return _no_key()
-        scope["state"]["may_write"] = key.scope == "write"
+        monitors = None if key.monitors is None else frozenset(key.monitors)
+        scope["state"]["caller"] = Caller(f"key {key.name}", key.scope == "write", monitors)
+        await self._reserved.run(partial(self._note_use, key, at))
         return None
+
+    def _note_use(self, key: ApiKey, at: datetime) -> None:
+        """Record the use of a key; a store that cannot is no reason to refuse the request."""
+        with suppress(StoreError):
+            self._service.health.api_keys.note_use(key, at)
 
 
 def _names_this_machine(host: str) -> bool:

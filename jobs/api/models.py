@@ -6,10 +6,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
-from jobs.api.dependencies import MonitorName, Service
+from jobs.api.dependencies import CallerOf, MonitorName, Service
 from jobs.api.paging import Page, Paging, page
 from jobs.api.parameters import Id
 from jobs.api.problems import documented
+from jobs.store.models import no_model
 
 router = APIRouter()
 
@@ -44,9 +45,11 @@ def list_models(name: MonitorName, paging: Annotated[Paging, Query()], service: 
 
 
 @router.get("/models/{model_id}", responses=documented(404, 422))
-def show_model(model_id: Annotated[Id, Path()], service: Service) -> ModelDetail:
+def show_model(model_id: Annotated[Id, Path()], service: Service, caller: CallerOf) -> ModelDetail:
     """Show a model with its card and its comparison with the champion at training time."""
     model = service.store.models.get(model_id)
+    if not caller.sees(model.monitor):
+        raise no_model(model_id)
     comparison = None if model.comparison is None else model.comparison.to_json()
     return ModelDetail(
         **vars(model) | {"card": model.card.to_json(), "comparison": comparison},

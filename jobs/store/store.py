@@ -8,6 +8,7 @@ from jobs.databases import reading, writing
 from jobs.store.alerts import AlertTexts
 from jobs.store.anomalies import Anomalies
 from jobs.store.api_keys import ApiKeys
+from jobs.store.audit import Audit
 from jobs.store.drifts import Drifts
 from jobs.store.entities import Entities
 from jobs.store.events import EventLog, Events
@@ -62,6 +63,7 @@ class Store:
         history: numbers of a monitor over time, for reports.
         metrics: numbers of every monitor, for Prometheus.
         api_keys: digests of API keys.
+        audit: who did what.
         monitors: their names; a monitor is renamed or deleted with all its rows.
         retention: deletion of old rows.
 
@@ -92,6 +94,7 @@ class Store:
         self.history = History(engine)
         self.metrics = MetricsReader(engine)
         self.api_keys = ApiKeys(engine)
+        self.audit = Audit(engine)
         self.monitors = Monitors(engine)
         self.retention = Retention(engine)
         self.refuse_unready()

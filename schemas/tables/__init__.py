@@ -3,7 +3,7 @@
 from schemas.tables.alerting import alerts, anomalies, events, incidents, pruned_events
 from schemas.tables.ledger import batch_hours, batch_profiles, batches, scores, trackers, unreadable_records
 from schemas.tables.naming import metadata
-from schemas.tables.service import api_keys, entity_rhythms, monitors, runs, workers
+from schemas.tables.service import api_keys, audit, entity_rhythms, monitors, runs, workers
 from schemas.tables.training import artifact_parts, drift_features, drifts, models, retrain_requests
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "anomalies",
     "api_keys",
     "artifact_parts",
+    "audit",
     "batch_hours",
     "batch_profiles",
     "batches",
@@ -33,5 +34,5 @@ __all__ = [
     "workers",
 ]
 
-REVISION = "0009"  # of this schema; the store checks it without loading Alembic
+REVISION = "0014"  # of this schema; the store checks it without loading Alembic
 VERSION_TABLE = "plumbline_version"  # not Alembic's own name: the database may use Alembic itself
