@@ -180,6 +180,8 @@ class Service:
     def _stop_training(self) -> None:
         """End the training; a process that was killed could not release its request."""
         self._trainer.stop()
+        if not self._trainer.has_started:
+            return  # without a look at the store, which may be locked
         try:
             self._state.store.requests.release_all(self._trainer.claimant)
         except PlumblineError as exc:
