@@ -24,12 +24,13 @@ from jobs.scoring.learned_features import watch_learned_features
 from jobs.scoring.liveness import watch_entities
 from jobs.scoring.new_entities import report_new_entities
 from jobs.scoring.recounting import recount_batches, watch_for_gap
+from jobs.scoring.restarted_keys import watch_for_restart
 from jobs.scoring.thresholds import threshold_changes, trackers_of
 from jobs.scoring.unannounced import sum_up_unannounced
 from jobs.scoring.unreadable import reopen_corrected
 from jobs.store import Batch, BatchResult, Champion, Store
 from schemas.config import MonitorConfig
-from schemas.errors import LostLease, RecordsError, SourceError, StoreError
+from schemas.errors import LostLease, RecordsError, SourceError, SourceTimeout, StoreError
 from schemas.unreadable import UnreadableRecord
 
 MAX_FAILED_BATCHES = 3  # that a run skips, before it takes the failure for one of the table or the model
@@ -103,6 +104,7 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
         watch_learned_features(source, store, champion.model_id, clock())
         store.ledger.fix_key(source.name, source.monitor.key)
         plan_batches(source, store, clock, should_stop, champion.model_id)
+        watch_for_restart(source, store, clock())
         late = recount_batches(source, store, clock, should_stop)
         reopen_corrected(source, store, clock())
         counts |= {"late_records": late.late_records, "too_late_records": late.too_late_records}
@@ -220,7 +222,7 @@ def _skipped_on_failure(batch: Batch, failures: dict[int, RecordsError | SourceE
         yield
     except (RecordsError, SourceError) as exc:
         failures[batch.id] = exc
-        if len(failures) >= limit:
+        if len(failures) >= limit or isinstance(exc, SourceTimeout):  # other batches would wait as long
             raise
 
 
