@@ -46,6 +46,7 @@ bench: $(VENV)/.test ## measure; PLUMBLINE_DATA names the folder of labelled dat
 	$(BIN)/python -m benchmarks.neighbours --data "$${PLUMBLINE_DATA}/adbench"
 	$(BIN)/python -m benchmarks.sizes --data "$${PLUMBLINE_DATA}/adbench"
 	$(BIN)/python -m benchmarks.tracking
+	$(BIN)/python -m benchmarks.operations
 	$(BIN)/python -m benchmarks.retention
 	$(BIN)/python -m benchmarks.sensors --data "$${PLUMBLINE_DATA}/sensors" --seeds 0,1,2
 

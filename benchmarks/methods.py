@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 ScoreRecords = Callable[[pd.DataFrame], Vector]
 
-DEFAULT = "combined"
-OURS = (DEFAULT, "local_reconstruction", "joint_knn", "latent_knn", "elbo", "reconstruction_error")
+DEFAULT = "ensemble"
+OURS = (DEFAULT, "combined", "local_reconstruction", "joint_knn", "latent_knn", "elbo", "reconstruction_error")
 METHODS = (*OURS, *CONTROLS, *CHEAP_PEERS, *PYOD_PEERS)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from detector.core.arrays import NumpyArrays
 from detector.core.autoencoder import initial_weights
-from detector.core.kernels import products
+from detector.core.kernels import products, roots
 from detector.core.neighbours import Neighbours
 from detector.core.threads import in_threads
 from detector.records.architecture import Architecture
@@ -64,6 +64,8 @@ def _functions(rng: np.random.Generator) -> Iterator[tuple[str, int, Function]]:
         search = Neighbours((rng.standard_normal((points, len(mixing))) @ mixing).astype(np.float32))
         yield f"distance to neighbours, {points} points, {width} coordinates", width, partial(_distance, search)
         yield f"reconstruction from neighbours, {points} points, {width} coordinates", width, partial(_rebuilt, search)
+        yield f"blended distance, {points} points, {width} coordinates", width, partial(_blended, search)
+    yield "fifth root", 1, _fifth_root
     for members, width in ((1, 6), (6, 38)):
         yield f"network of records, {members} members, {width} cells", width, _record_network(members, width, rng)
     for width in (5, 190):
@@ -81,6 +83,14 @@ def _distance(search: Neighbours, rows: np.ndarray) -> np.ndarray:
 
 def _rebuilt(search: Neighbours, rows: np.ndarray) -> np.ndarray:
     return search.reconstruction_distance(rows, 10)
+
+
+def _blended(search: Neighbours, rows: np.ndarray) -> np.ndarray:
+    return search.blended_distance(rows, 10)
+
+
+def _fifth_root(rows: np.ndarray) -> np.ndarray:
+    return roots(np.abs(rows[:, 0].astype(np.float64)), 5)
 
 
 def _record_network(members: int, width: int, rng: np.random.Generator) -> Function:

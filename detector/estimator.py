@@ -17,9 +17,9 @@ from detector.frame_checks import refuse_nested_values, refuse_repeated_columns
 from detector.records.artifact import Artifact, dump_artifact, load_artifact
 from detector.records.copies import is_copy
 from detector.records.feature_types import FEATURE_TYPES, type_by_dtype
-from detector.records.fitting import DecisionRule, NormalRecords, calibration_size, calibration_split, fit_artifact
+from detector.records.fitting import DecisionRule, fit_artifact
+from detector.records.normal_records import NormalRecords, calibration_size, calibration_split
 from detector.records.scorer import RecordScorer
-from detector.records.scores import SCORES
 from schemas.config import ModelConfig
 from schemas.errors import MissingColumns
 from schemas.frames import Features
@@ -65,7 +65,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def __init__(  # noqa: PLR0913 - scikit-learn requires each hyper-parameter by name
         self,
         *,
-        score_name: str = "combined",
+        score_name: str = "ensemble",
         false_positive_rate: float | Literal["auto"] = "auto",
         threshold: Literal["conformal", "pot"] = "conformal",
         categorical: Sequence[str] | None = None,
@@ -135,8 +135,8 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """Return the anomaly score (n,) float64; higher is more anomalous."""
         return self._fitted().model.anomaly_score(self._records(X))
 
-    def anomaly_scores(self, X: Any, names: Sequence[str] = tuple(SCORES)) -> dict[str, np.ndarray]:  # noqa: N803
-        """Return the anomaly scores (n,) float64 by name."""
+    def anomaly_scores(self, X: Any, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:  # noqa: N803
+        """Return the anomaly scores (n,) float64 by name, all of them by default."""
         return self._fitted().model.anomaly_scores(self._records(X), names)
 
     def p_value(self, X: Any) -> np.ndarray:  # noqa: N803

@@ -39,7 +39,7 @@ class Scorers:
             ArtifactError: If the stored model is not the one that was trained, or does not fit the monitor.
             RateTooSmall: If its calibration records cannot resolve the rate.
         """
-        rates = (monitor.false_positive_rate, monitor.flag, monitor.false_discovery_rate)
+        rates = (monitor.false_positive_rate, monitor.flag, monitor.false_discovery_rate, monitor.fdr_memory)
         version = (champion.model_id, champion.sha256, kind_of(monitor).name, monitor.grid, *rates)
         with self._lock:
             loaded_version, scorer = self._kept.get(champion.monitor, (None, None))

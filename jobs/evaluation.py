@@ -14,6 +14,7 @@ from detector.core.evaluation import Evaluation, evaluate
 from detector.core.scorer import BoundScorer, Scorer
 from detector.core.subsample import subsample_evenly
 from detector.series.segments import entities_of
+from jobs.alert_preview import AlertPreview
 from jobs.champions import load_scorer
 from jobs.reading.context import in_context
 from jobs.reading.source import Source, keys_of
@@ -22,6 +23,7 @@ from jobs.scoring.batch_results import count_top_features
 from jobs.scoring.learned_features import learned_features
 from jobs.scoring.thresholds import new_trackers
 from jobs.store import Store
+from jobs.store.alert_history import AlertCounts
 from jobs.training.held_out_rows import read_held_out
 from schemas.config import MonitorConfig
 from schemas.errors import RateTooSmall, RecordsError, UsageError
@@ -71,8 +73,10 @@ class Forecast:
         held_out_records: number of normal records that calibrate the model, if there are none after its training.
         unreadable_records: records that were left out because they cannot be read.
         rate: the configured false-positive rate.
-        causes: flagged records by the feature that contributes most to their score; of a subsample of up to 200 flagged
-            records of each page, scaled up.
+        alerts: the alerts of these records, and what rules would have held back; None without a time column, or if too
+            many records are flagged.
+        causes: flagged records by the feature that contributes most to their score; without `alerts`, of a subsample of
+            up to 200 flagged records of each page, scaled up.
     """
 
     monitor: str
@@ -88,6 +92,7 @@ class Forecast:
     unreadable_records: int = 0
     rate: float | None = None
     causes: Mapping[str, int] = field(default_factory=dict)
+    alerts: AlertCounts | None = None
 
     @property
     def rate_sentence(self) -> str | None:
@@ -178,6 +183,7 @@ def forecast_monitor(source: Source, store: Store, progress: Callable[[int], Non
         unreadable_records=len(left_out),
         rate=source.monitor.false_positive_rate,
         causes={name: round(count) for name, count in tally.causes.most_common()},
+        alerts=tally.alerts,
     )
 
 
@@ -234,15 +240,23 @@ def _scored(
     source: Source,
     scorer: Scorer,
     progress: Callable[[int], None] | None,
-    causes: "Counter[str] | None" = None,
+    observe: Callable[[pd.DataFrame, pd.DataFrame, BoundScorer], None] | None = None,
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-    """Yield each page of records with their scores, without records that no model can score."""
+    """Yield each page of records with their scores, without records that no model can score.
+
+    Args:
+        pages: the records, in order.
+        source: of the records.
+        scorer: the model.
+        progress: called with the number of records scored so far.
+        observe: called with each page, the scores of all its records, and the scorer of the page.
+    """
     count, trackers = 0, new_trackers(scorer, source.monitor)
     for page in pages:
         bound = in_context(scorer, page, source, trackers)
         scored = bound.score(page)
-        if causes is not None:
-            _add_causes(causes, bound, page, scored)
+        if observe is not None:
+            observe(page, scored, bound)
         count += len(page)
         if progress:
             progress(count)
@@ -269,7 +283,7 @@ def _count(compared: Iterable[_Compared]) -> int:
     return sum(len(scores) for scores, _, _ in compared)
 
 
-def _add_causes(causes: "Counter[str]", bound: BoundScorer, page: pd.DataFrame, scored: pd.DataFrame) -> None:
+def _add_causes(causes: Counter[str], page: pd.DataFrame, scored: pd.DataFrame, bound: BoundScorer) -> None:
     """Count the flagged records of a page by their main cause, from a subsample of them."""
     flagged = np.flatnonzero(scored[IS_ANOMALY].to_numpy(dtype=bool))
     explained = flagged[subsample_evenly(len(flagged), MAX_EXPLAINED_RECORDS)]
@@ -301,6 +315,7 @@ class _Tally:
     by_day: Counter[str] = field(default_factory=Counter)
     by_rate: Counter[float] = field(default_factory=Counter)
     causes: Counter[str] = field(default_factory=Counter)
+    alerts: AlertCounts | None = None
 
     @property
     def days(self) -> float | None:
@@ -327,15 +342,25 @@ def _tallied(
     """Count the records of pages; the records themselves are not kept."""
     tally, monitor, scorer = _Tally(), source.monitor, champion.scorer
     counts = _counts_at_other_rates(scorer, monitor)
-    for page, scored in _scored(pages, source, scorer, progress, tally.causes):
-        tally.add(scored[IS_ANOMALY].to_numpy(dtype=bool), page[monitor.time] if monitor.time else None)
-        entities, scores = entities_of(page, monitor.entity), scored[ANOMALY_SCORE].to_numpy()
-        tally.by_rate.update({rate: count(entities, scores) for rate, count in counts.items()})
+    with AlertPreview.opened(source.name, monitor) as preview:
+
+        def observe(page: pd.DataFrame, scored: pd.DataFrame, bound: BoundScorer) -> None:
+            if monitor.time is None or preview.is_full:
+                _add_causes(tally.causes, page, scored, bound)
+            else:
+                anomalies = preview.add(page, scored, bound)
+                tally.causes.update(count_top_features(item.explanation for item in anomalies))
+
+        for page, scored in _scored(pages, source, scorer, progress, observe):
+            tally.add(scored[IS_ANOMALY].to_numpy(dtype=bool), page[monitor.time] if monitor.time else None)
+            entities, scores = entities_of(page, monitor.entity), scored[ANOMALY_SCORE].to_numpy()
+            tally.by_rate.update({rate: count(entities, scores) for rate, count in counts.items()})
+        tally.alerts = preview.counts() if monitor.time else None
     return tally
 
 
 def _decided_by(scorer: Scorer, monitor: MonitorConfig) -> Setting:
-    if monitor.flag == "fdr":
+    if monitor.flag != "rate":
         return "false_discovery_rate"
     return "false_positive_rate" if scorer.has_rate else "f_beta"
 

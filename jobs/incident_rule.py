@@ -1,12 +1,13 @@
 """The rule of a monitor's configuration by which anomalies become incidents and alerts."""
 
 from jobs.alert_filter import QuietHours
+from jobs.look_alikes import NO_LOOK_ALIKES, LookAlikes
 from jobs.store.alert_rule import AlertRule, IncidentRule
 from schemas.config import MonitorConfig
 
 
-def incident_rule(monitor: MonitorConfig) -> IncidentRule:
-    """Return the rule of a monitor."""
+def incident_rule(monitor: MonitorConfig, look_alikes: LookAlikes = NO_LOOK_ALIKES) -> IncidentRule:
+    """Return the rule of a monitor; look-alikes of false alarms are held back."""
     alert = monitor.alert
     quiet = {"quiet_until": QuietHours.of(alert.quiet_hours, monitor.time_zone).end_after} if alert.quiet_hours else {}
     alerts = AlertRule(
@@ -18,8 +19,11 @@ def incident_rule(monitor: MonitorConfig) -> IncidentRule:
         worse_by=alert.worse_by,
         remind_every=alert.remind_every,
         records=alert.records,
+        in_row=alert.flagged_of.records,
+        in_row_of=alert.flagged_of.of,
         routes=tuple((channel, route.severity) for route in alert.routes for channel in route.channels),
         link=alert.link,
+        suppressed_by=look_alikes.label_of_incident,
         **quiet,
     )
     return IncidentRule(monitor.incident_gap, alerts)

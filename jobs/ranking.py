@@ -13,7 +13,7 @@ from detector.series.segments import entities_of
 from jobs.champions import load_scorer
 from jobs.reading.context import in_context
 from jobs.reading.source import Source, keys_of
-from jobs.scoring.batch_results import identity_of
+from jobs.scoring.batch_results import identity_of, vae_scores_of
 from jobs.scoring.thresholds import new_trackers
 from jobs.store import Champion, Store
 from schemas.config import MonitorConfig
@@ -37,6 +37,8 @@ class RankedRecord:
         p_value: of the score.
         is_anomaly: whether it is flagged.
         causes: of the score, largest first, as the store keeps them.
+        reconstruction_error: of the VAE; None if the model has no network.
+        elbo: the negative ELBO of the VAE in nats; None if the model has no network.
         excess: what records are ranked by.
     """
 
@@ -48,6 +50,8 @@ class RankedRecord:
     p_value: float
     is_anomaly: bool
     causes: Sequence[Mapping[str, Any]]
+    reconstruction_error: float | None
+    elbo: float | None
     excess: float
 
     def to_json(self) -> dict[str, Any]:
@@ -199,7 +203,7 @@ class _Top:
 def _ranked(page: _Page, thresholds: np.ndarray, excess: np.ndarray, monitor: MonitorConfig) -> list[RankedRecord]:
     """Describe the records of a page, with thresholds (n,) and what they are ranked by (n,)."""
     scores = page.scored[ANOMALY_SCORE].to_numpy()
-    identity = identity_of(page.records, monitor)
+    identity, vae = identity_of(page.records, monitor), _vae_scores(page)
     explanations = page.bound.explain(page.records, scores, monitor.top_features)
     return [
         RankedRecord(
@@ -211,10 +215,17 @@ def _ranked(page: _Page, thresholds: np.ndarray, excess: np.ndarray, monitor: Mo
             p_value=float(page.scored[P_VALUE].iloc[row]),
             is_anomaly=bool(page.scored[IS_ANOMALY].iloc[row]),
             causes=[cause.to_json() for cause in explanations[row].causes],
+            **vae[row],
             excess=float(excess[row]),
         )
         for row in range(len(scores))
     ]
+
+
+def _vae_scores(page: _Page) -> list[dict[str, Any]]:
+    """Return the VAE scores of the records by name; records without a past are scored again, which few ones permit."""
+    scored = page.scored if page.bound.context_rows else page.bound.score(page.records, "all")
+    return [{str(name): value for name, value in row.items()} for row in vae_scores_of(scored).to_dict("records")]
 
 
 def _thresholds(page: _Page, scorer: Scorer, monitor: MonitorConfig) -> np.ndarray:
@@ -263,7 +274,7 @@ def _stored(source: Source, store: Store, champion: Champion, scorer: Scorer, li
     None if there are no such scores, or thresholds move, so that they depend on the records before.
     """
     monitor = source.monitor
-    if monitor.store_scores != "all" or monitor.threshold == "online":
+    if monitor.store_scores != "all" or monitor.is_in_order:
         return None
     count, keys = store.anomalies.top_scores(
         champion, since=span.since, until=span.until, limit=_RESCORED_FACTOR * limit

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from schemas.config import escape_variables
+from schemas import variables
 from schemas.texts import counted_noun, is_number, number
 
 __all__ = [
@@ -95,7 +95,7 @@ def toml_text(text: str) -> str:
     >>> print(toml_text('"id" > 5'))
     "\"id\" > 5"
     """
-    return json.dumps(escape_variables(text), ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(variables.escape(text), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def percent(share: float) -> str:

@@ -4,7 +4,6 @@ A value is parsed once, here. Texts such as database addresses may refer to envi
 addresses are secrets, so that no log, error or ``--json`` document shows them.
 """
 
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
+from schemas import variables
 from schemas.errors import ConfigError, NoSuchMonitor
 from schemas.frames import Features
 from schemas.nearest import nearest_name
@@ -28,17 +28,6 @@ from schemas.service import (
     ServiceConfig,
     StoreConfig,
 )
-
-_VARIABLE = re.compile(r"\$(\$)?\{([A-Za-z_][A-Za-z0-9_]*)\}")  # $${NAME} stands for the text ${NAME}
-
-
-def escape_variables(text: str) -> str:
-    """Return a text with escaped variable names, which the configuration reads as the text itself.
-
-    >>> escape_variables("price in ${currency}")
-    'price in $${currency}'
-    """
-    return _VARIABLE.sub(lambda match: "$" + match[0], text)
 
 
 class RuntimeConfig(Section):
@@ -60,9 +49,9 @@ class ModelConfig(Section):
 
     kind: NetworkKind = "vae"
     """autoencoder: a baseline without sampling and KL term."""
-    score: Literal["combined", "local_reconstruction", "joint_knn", "latent_knn", "elbo", "reconstruction_error"] = (
-        "combined"
-    )
+    score: Literal[
+        "ensemble", "combined", "local_reconstruction", "joint_knn", "latent_knn", "elbo", "reconstruction_error"
+    ] = "ensemble"
     """Which anomaly score is calibrated and compared with the threshold."""
     likelihood: Likelihood = "auto"
     """auto: Gaussian with learned variance, Bernoulli or categorical by feature type; mse: squared error
@@ -128,7 +117,8 @@ class MonitorConfig(Section):
     categorical: Columns = ()
     """Nominal features."""
     timestamp: Columns = ()
-    """Date-time features, learned as time of day and day of week."""
+    """Date-time features, learned as time of day and day of week; of a series only its time column, which it learns by
+    itself."""
     units: dict[str, str] = Field({})
     """Unit of a feature, for pictures and reports, such as `{ flow = "m³/h" }`."""
     normal: str | None = None
@@ -141,10 +131,14 @@ class MonitorConfig(Section):
     """conformal: by rank among held-out normal records; online: starts like conformal, then follows the scores of each
     entity, so that the rate holds; pot: conformal with a generalised Pareto tail; f_beta: the score that maximises
     F-beta on labelled records."""
-    flag: Literal["rate", "fdr"] = "rate"
-    """rate: records above the threshold; fdr: as many records of each batch as false_discovery_rate allows."""
+    flag: Literal["rate", "fdr", "online_fdr"] = "rate"
+    """rate: records above the threshold; fdr: as many records of each batch as false_discovery_rate allows; online_fdr:
+    as many of all records, one after another."""
     false_discovery_rate: float = Field(0.1, gt=0, lt=1)
-    """Share of a batch's flagged records that may be normal on average, for flag = "fdr"."""
+    """Share of the flagged records that may be normal on average: of a batch for flag = "fdr", of the last fdr_memory
+    records for "online_fdr"."""
+    fdr_memory: int = Field(10_000, ge=100)
+    """Number of records within which flagged records count, for flag = "online_fdr"."""
     f_beta: float = Field(1.0, gt=0)
     """Weight of recall against precision for threshold = "f_beta"."""
     holdout: Literal["auto", "random", "latest"] = "auto"
@@ -175,7 +169,7 @@ class MonitorConfig(Section):
     score_every: Schedule = "5m"
     """Cron expression or interval at which `serve` scores, or never."""
     time_zone: TimeZone = "UTC"
-    """Time zone of the monitor's cron expressions."""
+    """Time zone of the monitor's cron expressions and of its calendar."""
     store_scores: Literal["anomalies", "all"] = "anomalies"
     """all: keep the score of every record; anomalies: only of flagged records."""
     keep: Duration | None = None
@@ -192,8 +186,11 @@ class MonitorConfig(Section):
 
     @property
     def features(self) -> Features:
-        """The watched columns by type."""
-        return Features(**{kind.name: getattr(self, kind.name) for kind in fields(Features)})
+        """The watched columns by type; a series has its calendar in place of the time column among `timestamp`."""
+        columns = {kind.name: getattr(self, kind.name) for kind in fields(Features)}
+        if self.series is not None:
+            columns["timestamp"] = tuple(name for name in self.timestamp if name != self.time)
+        return Features(**columns)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -208,7 +205,7 @@ class MonitorConfig(Section):
     @property
     def is_in_order(self) -> bool:
         """Whether its batches are scored one after another, since each continues from the state of the last."""
-        return self.threshold == "online"
+        return self.threshold == "online" or self.flag == "online_fdr"
 
     @property
     def resample(self) -> timedelta | None:
@@ -264,8 +261,8 @@ class MonitorConfig(Section):
             'threshold = "online" follows the scores of series, so it needs a section series': (
                 self.threshold == "online" and self.series is None
             ),
-            'flag = "fdr" goes by p-values, for which threshold must be "conformal" or "pot"': (
-                self.flag == "fdr" and self.threshold == "f_beta"
+            f'flag = "{self.flag}" goes by p-values, for which threshold must be "conformal" or "pot"': (
+                self.flag != "rate" and self.threshold == "f_beta"
             ),
         }
         problems = [text for text, is_wrong in checks.items() if is_wrong] + self._alert_problems()
@@ -287,7 +284,8 @@ class MonitorConfig(Section):
         unfit = [name for name in self.features.names if name not in {*self.numeric, *self.boolean}]
         checks = {
             "series needs a time column": self.time is None,
-            f"series has numeric and boolean features alone, so {unfit} cannot be among them": bool(unfit),
+            f"series has numeric and boolean features alone, so {unfit} cannot be among them; as timestamp it takes "
+            "its time column, by which values are expected": bool(unfit),
             f'series needs threshold = "conformal" or "online", not "{self.threshold}"': (
                 self.threshold not in {"conformal", "online"}
             ),
@@ -376,11 +374,11 @@ def _expand(value: Any, environ: Mapping[str, str], path: Path) -> Any:
         return [_expand(item, environ, path) for item in value]
     if not isinstance(value, str):
         return value
-    missing = [name for escape, name in _VARIABLE.findall(value) if not escape and name not in environ]
+    missing = variables.missing(value, environ)
     if missing:
         msg = f"{path} names the environment variable {missing[0]}, which is not set. Export it before you start."
         raise ConfigError(msg)
-    return _VARIABLE.sub(lambda match: match[0][1:] if match[1] else environ[match[2]], value)
+    return variables.expand(value, environ)
 
 
 def _sentence(error: Any) -> str:
@@ -394,12 +392,19 @@ def _sentence(error: Any) -> str:
 def _anchored(config: Config, folder: Path) -> Config:
     store = config.store.model_copy(update={"url": _anchored_url(config.store.url, folder)})
     monitors = {
-        name: monitor.model_copy(update={"source": _anchored_url(monitor.source, folder)})
-        if monitor.source
-        else monitor
+        name: monitor.model_copy(update=_anchored_settings(monitor, folder))
         for name, monitor in config.monitors.items()
     }
     return config.model_copy(update={"store": store, "monitors": monitors})
+
+
+def _anchored_settings(monitor: MonitorConfig, folder: Path) -> dict[str, Any]:
+    """Return the settings of a monitor that name files, relative to the folder."""
+    settings: dict[str, Any] = {"source": _anchored_url(monitor.source, folder)} if monitor.source else {}
+    if monitor.series is not None and isinstance(monitor.series.holidays, str):
+        path = str(folder.absolute() / monitor.series.holidays)
+        settings["series"] = monitor.series.model_copy(update={"holidays": path})
+    return settings
 
 
 def _with_channels(config: Config) -> Config:

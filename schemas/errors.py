@@ -89,6 +89,19 @@ class RateTooSmall(RecordsError):
         )
 
 
+class LevelTooSmall(RateTooSmall):
+    """The calibration records are too few for the levels of online discoveries."""
+
+    def __init__(self, base: float, found: int, level: float) -> None:
+        self.found, self.needed = found, math.ceil(1 / base) - 1
+        RecordsError.__init__(
+            self,
+            f'With flag = "online_fdr" p-values down to {number(base)} decide, which needs '
+            f'{counted_noun(self.needed, "calibration record")}, found {found}. Set threshold = "pot" to extrapolate '
+            f"the tail, or set fdr_memory to at most {math.floor(level * (found + 1)):,}.",
+        )
+
+
 def _rounded_up(rate: float) -> float:
     """Return a rate in two significant digits, rounded up, so that as many records resolve it.
 

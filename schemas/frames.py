@@ -25,8 +25,11 @@ SEVERITY = (
 )
 THRESHOLD = "threshold"  # float64, a record is an anomaly above it
 IS_ANOMALY = "is_anomaly"  # bool
+RECONSTRUCTION_ERROR = "reconstruction_error"  # float64, higher is more anomalous; NaN if the scorer left it out
+ELBO = "elbo"  # float64, the negative ELBO in nats, higher is more anomalous; NaN if the scorer left it out
 UNGROUPED_ENTITY = "all"  # the entity of all records of a monitor without an entity column
-SCORE_COLUMNS = (ANOMALY_SCORE, P_VALUE, SEVERITY, THRESHOLD, IS_ANOMALY)
+VAE_COLUMNS = (RECONSTRUCTION_ERROR, ELBO)
+SCORE_COLUMNS = (ANOMALY_SCORE, P_VALUE, SEVERITY, THRESHOLD, IS_ANOMALY, *VAE_COLUMNS)
 
 
 FORMS: dict[str, Form] = {"numeric": "number", "boolean": "truth", "categorical": "text", "timestamp": "time"}

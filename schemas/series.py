@@ -1,7 +1,7 @@
 """The section of the configuration for series."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -28,6 +28,9 @@ class SeriesConfig(Section):
     smoothing: tuple[Annotated[int, Field(ge=1, le=LONGEST_HALF_LIFE)], ...] = Field((2, 8), min_length=1, max_length=8)
     """Half-lives of the score's running means, in records. An anomaly must last about as long as the shortest
     one to count in full, which delays its alarm by as much."""
+    usual_after: int = Field(300, ge=20)
+    """With threshold = "online": records of an incident after which the level of its scores counts as usual, so that
+    they are no longer flagged; an event reports it."""
     reference: int = Field(2_000, ge=10)
     """Maximum number of training records kept in a model to measure distances to."""
     fewest: int = Field(300, ge=50)
@@ -35,8 +38,17 @@ class SeriesConfig(Section):
     select: Literal["all", "auto"] = "all"
     """all: the signals of a record count alike; auto: each by how well it detects synthetic anomalies in held-out
     normal records of the entity."""
-    network: bool = False
-    """Whether a variational autoencoder adds two signals; training takes about eight times as long."""
+    calendar: Literal["auto"] | bool = "auto"
+    """Whether values are expected by time of day, day of the week and, for daily records, day of the month, in the
+    monitor's time zone; auto: for each channel whose held-back records are expected better so."""
+    holidays: tuple[date, ...] | str = ()
+    """Days that count as Sundays, such as ["2026-12-25"], or the path of an iCalendar file (.ics) with them."""
+    network: bool = True
+    """Whether a variational autoencoder gives each record its reconstruction error and its ELBO, and adds two signals;
+    training takes about twice as long."""
+    score: Literal["fused", "reconstruction_error", "elbo"] = "fused"
+    """The anomaly score that is calibrated and compared with the threshold: fused from all signals, or one score of the
+    network alone, without smoothing."""
     seed: int = Field(0, ge=0)
     """Seed of the autoencoders' training and of the synthetic anomalies; nothing else is random."""
 
@@ -44,9 +56,16 @@ class SeriesConfig(Section):
     def _check(self) -> "SeriesConfig":
         if self.max_gap is not None and self.max_gap <= timedelta(0):
             raise ValueError("max_gap must be longer than 0")
-        for problem in self._resample_problems():
+        for problem in self._problems():
             raise ValueError(problem)
         return self
+
+    def _problems(self) -> Iterator[str]:
+        if isinstance(self.holidays, str) and not self.holidays.lower().endswith(".ics"):
+            yield 'holidays must be a list of dates such as ["2026-12-25"], or the path of an .ics file'
+        if self.score != "fused" and not self.network:
+            yield f'score = "{self.score}" needs network = true: it is a score of the network'
+        yield from self._resample_problems()
 
     def _resample_problems(self) -> Iterator[str]:
         if self.resample is None:

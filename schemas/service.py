@@ -39,6 +39,8 @@ class ServiceConfig(Section):
 
     api: bool = True
     """Whether it serves HTTP."""
+    page: bool = True
+    """Whether it serves pages for people too."""
     host: str = "127.0.0.1"
     """Address to listen on; any address other than this machine's own requires an API key in the store."""
     port: int = Field(8321, ge=0, le=65535)
@@ -74,6 +76,10 @@ class RetrainConfig(Section):
     history: Duration | None = None
     """Length of the trailing window of records that a training reads; by default only max_training_records bounds it
     (needs time)."""
+    learn_incidents: Literal["never", "labelled", "all"] = "labelled"
+    """Which ended incidents a training may learn as normal; labelled: those labelled false_positive or known, and of
+    the slightest others as many records as the false-positive rate flags by chance; never: none; all: all that nobody
+    confirmed."""
     cooldown: Duration = timedelta(days=1)
     """Minimum time between two trainings that drift requests."""
 
@@ -103,6 +109,25 @@ class AlertRoute(Section):
     """Names of channels."""
 
 
+class FlaggedOf(Section):
+    """A number of flagged records among the last records of an entity."""
+
+    records: int = Field(ge=1)
+    """Number of flagged records."""
+    of: int = Field(ge=1, le=1_000)
+    """Number of records of the entity, one after another."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "FlaggedOf":
+        if self.records > self.of:
+            msg = f"of {self.of} records no {self.records} can be flagged; set of to at least {self.records}"
+            raise ValueError(msg)
+        return self
+
+
+InARow = Annotated[int, Field(ge=1, le=1_000)] | FlaggedOf
+
+
 class MonitorAlerts(Section):
     """Which incidents of a monitor are reported, on which occasions, and to which channels."""
 
@@ -120,10 +145,16 @@ class MonitorAlerts(Section):
     """How long an open incident stays unmentioned, for the occasion reminder."""
     records: int = Field(1, ge=1)
     """An incident is reported once it holds this many flagged records."""
+    consecutive: InARow = 1
+    """An incident is reported once this many consecutive records of its entity are flagged; {records = 3, of = 5}: once
+    3 of 5 consecutive records are."""
     direction: dict[str, Literal["up", "down"]] = Field({})
     """Features that matter only above ("up") or below ("down") their expected value."""
     ignore_below: dict[str, Annotated[float, Field(gt=0)]] = Field({})
     """The smallest deviation from its expected value that matters, by feature and in its unit."""
+    look_alike_radius: float = Field(0.3, ge=0, lt=2)
+    """Distance of causes up to which nobody is alerted of what resembles a record or incident labelled false_positive;
+    0: labels suppress nothing."""
     quiet_hours: Annotated[str, Field(pattern=_QUIET_HOURS)] | None = None
     """Time of day, such as "22:00-06:00", in which only severe incidents are reported at once; others wait."""
     routes: tuple[AlertRoute, ...] = ()
@@ -132,6 +163,12 @@ class MonitorAlerts(Section):
     """Address of an incident's page, with {id} in place of its number; by default that of [alerts]."""
     newest: Duration = timedelta(days=1)
     """Incidents that ended longer ago than this are summed up in one message, so a first run over history is quiet."""
+
+    @property
+    def flagged_of(self) -> FlaggedOf:
+        """The number of flagged records among consecutive ones from which an incident is reported."""
+        rule = self.consecutive
+        return rule if isinstance(rule, FlaggedOf) else FlaggedOf(records=rule, of=rule)
 
 
 class MaintenanceWindow(Section):

@@ -36,6 +36,8 @@ SOURCE_PREFIX = "source_"
 _OURS = re.compile(r"\bfrom\s*\(*([^\s()]+\.)?(anomalies|incidents|batch_hours|drifts)\b", re.IGNORECASE)
 _OURS_JOINED = re.compile(r"\bfrom\s*\(*([^\s()]+\.)?anomalies\s+join\b", re.IGNORECASE)
 
+_NOT_JOINED = {"monitor", "record_key_int", "superseded_at", "entity_position", "in_row"}
+
 
 class DayAgo(FunctionElement[Any]):
     """The time 24 hours ago by the database's clock, in the form of its time columns."""
@@ -66,14 +68,15 @@ def open_anomalies() -> Select[Any]:
     shown = (c.id, c.monitor, c.record_key, c.record_time, c.entity, c.severity, c.top_feature)
     more = (c.anomaly_score, c.threshold, c.p_value, c.attribution, c.model_id, c.batch_id, c.flagged_at)
     is_open = and_(c.label == "open", c.superseded_at.is_(None))
-    return select(*shown, *more, c.incident_id, c.is_muted).where(is_open).order_by(c.id.desc())
+    newer = (c.incident_id, c.is_muted, c.reconstruction_error, c.elbo, c.suppressed_by)
+    return select(*shown, *more, *newer).where(is_open).order_by(c.id.desc())
 
 
 def open_incidents() -> Select[Any]:
     """Select the incidents that may be ongoing, newest first."""
     c = incidents.c
     when = (c.id, c.monitor, c.entity, c.start_time, c.end_time, c.records, c.top_feature)
-    peak = (c.peak_time, c.peak_score, c.peak_severity, c.causes, c.is_muted)
+    peak = (c.peak_time, c.peak_score, c.peak_severity, c.causes, c.is_muted, c.held_back, c.suppressed_by)
     return select(*when, *peak).where(c.state == "open").order_by(c.id.desc())
 
 
@@ -116,7 +119,7 @@ def joined_anomalies(monitor: str, records: FromClause, on: ColumnElement[bool],
         on: the condition that an anomaly belongs to a record.
         names: columns of `records`; a column with the name of one of ours gets the prefix ``source_``.
     """
-    ours = [column for column in anomalies.c if column.name not in {"monitor", "record_key_int", "superseded_at"}]
+    ours = [column for column in anomalies.c if column.name not in _NOT_JOINED]
     taken = {column.name for column in ours}
     theirs = [
         records.c[name].label(_free_name(name, taken | set(names))) if name in taken else records.c[name]

@@ -12,20 +12,23 @@ from typing import Any
 from pydantic import SecretStr
 from sqlalchemy import insert
 
-from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.fitting import DecisionRule, fit_artifact
+from detector.records.normal_records import NormalRecords
 from detector.records.scorer import RecordScorer
 from jobs.api import ApiServer
 from jobs.app import open_store
 from jobs.databases import open_engine, writing
+from jobs.reading.source import Source
 from jobs.store import Store, migrations
 from schemas import tables
 from schemas.config import Config, ModelConfig, parse_config
-from schemas.errors import NoChampion
+from schemas.errors import NoChampion, StoreError
 from tests.samples import FEATURES, make_records
 
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 JSON = {"Content-Type": "application/json"}
 RECORD = {"load": 0.1, "flow": 51, "pressure": None, "is_open": True, "mode": "high", "read_at": "2026-01-05T00:00:00Z"}
+MANIFEST = {"format": 1, "about": {}, "config": {}, "columns": []}
 HOSTILE = 'pump\'; DROP TABLE anomalies; -- "%s" ${HOME} ü是\n\\'
 MONITORS = {
     "pump": {
@@ -64,6 +67,10 @@ class FakeService:
 
     def is_alive(self):
         return self.alive
+
+    @contextmanager
+    def open_source(self, monitor):
+        yield Source(monitor, self.config.monitor(monitor), self.store.ledger.engine)
 
     def scorer_for(self, monitor):
         self.config.monitor(monitor)
@@ -133,13 +140,20 @@ def module_url(request, tmp_path_factory):
 def opened_service(url, **service):
     """Yield a service on a database with rows in every table."""
     engine = open_engine(url)
-    if migrations.current(engine) is None:
+    if _is_empty(engine):
         migrations.upgrade(engine)
     sections = {"service": service, "monitors": MONITORS, "alerts": {"channels": {"ops": "json://localhost"}}}
     config = parse_config(sections, Path("config.toml"))
     fill(engine)
     yield FakeService(open_store(engine), config)
     engine.dispose()
+
+
+def _is_empty(engine):
+    try:
+        return migrations.current(engine) is None
+    except StoreError:  # the file does not exist yet
+        return True
 
 
 def fill(engine):
@@ -164,7 +178,7 @@ def _rows(minute):
     alert = pump | {"reason": "opened", "title": "t", "body": "b", "created_at": NOW, "next_try_at": NOW}
     model = pump | {"state": "champion", "created_at": NOW, "promoted_at": NOW, "sha256": "ab" * 32}
     return {
-        "models": [model | {"artifact": b"\0", "manifest": {"format": 1}, "card": {}, "card_markdown": "# Card"}],
+        "models": [model | {"artifact": b"\0", "manifest": MANIFEST, "card": {}, "card_markdown": "# Card"}],
         "batches": [
             done | {"after_key": "", "upto_key": "[1000]"},
             batch | {"state": "pending", "after_key": "[1000]", "upto_key": "[2000]"},
@@ -175,7 +189,7 @@ def _rows(minute):
         ],
         "anomalies": [
             anomaly | {"record_key": "1", "entity": HOSTILE, "record_time": NOW, "label": "false_positive"},
-            anomaly | {"record_key": "2", "entity": "b", "incident_id": 1},
+            anomaly | {"record_key": "2", "entity": "b", "incident_id": 1, "reconstruction_error": 2.5, "elbo": -1.5},
             anomaly | {"record_key": "3", "entity": "b", "superseded_at": NOW},
         ],
         "monitors": [pump | {"scored_until": NOW - 5 * minute, "too_late_records": 7}],

@@ -39,5 +39,5 @@ def interleaved(*machines):
 def trained(**settings):
     """Return the artifact of a model of the machines a and b, with a shared model."""
     series = {name: Series(np.arange(600), channels(600, seed)) for seed, name in enumerate("ab")}
-    model = SeriesModel.fit(series, SeriesSettings(**settings))
+    model = SeriesModel.fit(series, SeriesSettings(**({"network": False} | settings)))
     return SeriesArtifact(FEATURES, model, 0.01, {"a": 600, "b": 600}, {"training": {"upto_key": "[0]"}})

@@ -46,6 +46,8 @@ class Mixer:
 
     def source(self, **changes):
         settings = {name: value for name, value in (MIXER | changes).items() if value is not None}
+        if "series" in settings:
+            settings["series"] = {"network": False, **settings["series"]}  # trains in a moment
         self.sources.append(Source("mixer", MonitorConfig(**settings), self.store.engine))
         return self.sources[-1]
 
@@ -57,6 +59,13 @@ class Mixer:
 
     def score_with(self, source, store):
         return score_monitor(source, store, lambda: self.now)
+
+    def vae_scores(self):
+        """Key, anomaly score, reconstruction error and ELBO of every record."""
+        c = scores.c
+        statement = select(c.record_key_int, c.anomaly_score, c.reconstruction_error, c.elbo)
+        with reading(self.store.engine) as connection:
+            return connection.execute(statement.order_by(c.record_key_int)).all()
 
     def scores(self):
         """Key, score, p-value and flag of every record."""

@@ -49,7 +49,7 @@ class RuleScorer:
     def bind(self, _page, _read_past, _trackers=None):
         return self
 
-    def trackers(self, _stored):
+    def trackers(self, _stored, _usual_after):
         return None
 
     def unknown_entities(self, _names):
@@ -58,11 +58,12 @@ class RuleScorer:
     def normal_band(self):
         return None
 
-    def score(self, records):
+    def score(self, records, _vae_of="none"):
         scores = records[self.value].to_numpy(dtype=float)
         columns = {"anomaly_score": scores, "p_value": 1 / (1 + np.abs(scores)), "severity": np.clip(scores, 0, 100)}
         flags = {"threshold": self.threshold, "is_anomaly": scores > self.threshold}
-        return pd.DataFrame(columns | flags, index=records.index)
+        vae = {"reconstruction_error": 2 * scores, "elbo": scores - 1}
+        return pd.DataFrame(columns | flags | vae, index=records.index)
 
     def explain(self, _records, scores, _top):
         return [Explanation((Cause(self.value, float(score), 1.0, float(score), 0.0),)) for score in scores]

@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.series.data import KnownCause, Mask, Matrix, Vector
 from detector.core.calibration import Calibration, conformal_rank
-from detector.core.threshold_tracking import Tracker
+from detector.core.threshold_tracking import CALM_RECORDS, Tracker
 
 
 def fixed_alarms(reference: Vector, scores: Vector, rate: float) -> Mask | None:
@@ -33,9 +33,35 @@ def event_recall(alarms: Mask, is_anomaly: Mask) -> float | None:
     return float(np.mean(is_detected)) if is_detected else None
 
 
+def found_share(alarms: Mask, is_anomaly: Mask) -> float | None:
+    """Return the flagged share of the rows of an anomaly, averaged over those with a flagged row; None if none has.
+
+    >>> found_share(np.array([True, False, True, False]), np.array([True, True, False, True]))
+    0.5
+    """
+    shares = [float(alarms[start:end].mean()) for start, end in events(is_anomaly) if alarms[start:end].any()]
+    return float(np.mean(shares)) if shares else None
+
+
+def single_share(alarms: Mask, is_anomaly: Mask) -> float | None:
+    """Return the share of the anomalies with a flagged row whose flagged rows are one run; None if none has one."""
+    runs = [count_runs(alarms[start:end]) for start, end in events(is_anomaly) if alarms[start:end].any()]
+    return float(np.mean([count == 1 for count in runs])) if runs else None
+
+
 def count_events(is_anomaly: Mask) -> int:
     """Return the number of anomalies."""
     return len(events(is_anomaly))
+
+
+def count_runs(alarms: Mask) -> int:
+    """Return the number of runs of flagged rows, with at most `CALM_RECORDS` rows between two rows of a run.
+
+    >>> count_runs(np.array([True, False, False, True, *6 * [False], True]))
+    2
+    """
+    rows = np.flatnonzero(alarms)
+    return int((np.diff(rows) > CALM_RECORDS).sum()) + 1 if len(rows) else 0
 
 
 def events(is_anomaly: Mask) -> list[tuple[int, int]]:

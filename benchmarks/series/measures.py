@@ -8,7 +8,17 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from benchmarks.protocol import timed
 from benchmarks.series.data import Case, KnownCause, Mask, Matrix, Vector
-from benchmarks.series.events import count_events, event_recall, false_rate, fixed_alarms, hit_rate, ndcg, online_alarms
+from benchmarks.series.events import (
+    count_events,
+    event_recall,
+    false_rate,
+    fixed_alarms,
+    found_share,
+    hit_rate,
+    ndcg,
+    online_alarms,
+    single_share,
+)
 from benchmarks.series.methods import Fitted
 from benchmarks.series.vus import period, vus_pr
 from schemas.errors import RecordsError
@@ -38,10 +48,19 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Alarms:
-    """The share of normal records flagged at a rate of 1 %, and the share of anomalies with a flagged record."""
+    """The alarms at a rate of 1 %.
+
+    Attributes:
+        rate: share of the normal records that is flagged.
+        event_recall: share of the anomalies with a flagged record.
+        found_share: flagged share of the records of those anomalies.
+        single_share: share of those anomalies whose flagged records are one incident.
+    """
 
     rate: float | None = None
     event_recall: float | None = None
+    found_share: float | None = None
+    single_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +131,9 @@ def _ranking(case: Case, scores: Vector) -> Ranking:
 
 
 def _alarms(alarms: Mask | None, is_anomaly: Mask) -> Alarms:
-    return Alarms() if alarms is None else Alarms(false_rate(alarms, is_anomaly), event_recall(alarms, is_anomaly))
+    if alarms is None:
+        return Alarms()
+    return Alarms(*(measured(alarms, is_anomaly) for measured in (false_rate, event_recall, found_share, single_share)))
 
 
 def _attribution(causes: Matrix, anomalies: tuple[KnownCause, ...]) -> Attribution:

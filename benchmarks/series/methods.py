@@ -28,6 +28,7 @@ from detector.core.keras_backend import choose_backend
 from detector.series import SeriesSettings
 from detector.series.entity_model import EntityModel
 from detector.series.fitting import fit_models
+from detector.series.series import Series as Records
 from schemas.errors import UsageError
 
 HELD_BACK_SHARE = 0.2  # of the training records, at the end, whose scores calibrate
@@ -95,25 +96,31 @@ def plumbline(**overrides: Any) -> Method:
         settings = SeriesSettings(models="per_entity", seed=seed, **overrides)
         if settings.network:
             choose_backend("tensorflow", "cpu")
-        runs = {name: [run.values for run in series] for name, series in trainings.items()}
+        runs = {name: [records_of(run) for run in series] for name, series in trainings.items()}
         models = fit_models(runs, settings)
         return {name: Fitted(model.reference, *_scores_and_causes(model)) for name, model in models.items()}
 
     return fit_all
 
 
+def records_of(series: Series) -> Records:
+    """Return a series of the benchmark as the detector takes it."""
+    return Records(series.times, series.values)
+
+
 def _scores_and_causes(model: EntityModel) -> tuple[Callable[[Series], Vector], Callable[[Series], Matrix]]:
     """Return functions of a test series, which is one run: its scores and its causes."""
     return (
-        lambda series: model.scores(series.values),
-        lambda series: np.asarray(np.abs(model.causes(series.values).deviation)),
+        lambda series: model.scores(records_of(series)),
+        lambda series: np.asarray(np.abs(model.causes(records_of(series)).deviation)),
     )
 
 
 METHODS: dict[str, Method] = {
     "plumbline": plumbline(),
-    "plumbline_select": plumbline(select="auto"),
-    "plumbline_network": plumbline(network=True),
+    "plumbline_no_network": plumbline(network=False),
+    "plumbline_no_calendar": plumbline(network=False, calendar=False),
+    "plumbline_select": plumbline(network=False, select="auto"),
     "knn": one_by_one(fit_knn, half_life=3),
     "knn_unsmoothed": one_by_one(fit_knn),
     "mahalanobis": one_by_one(fit_mahalanobis, half_life=3),

@@ -10,7 +10,7 @@ from benchmarks.series.results import FIXED_RATE, ONLINE_RATE
 
 QUALITY = {"vus_pr": "VUS-PR", "auc_pr": "AUC-PR", "auroc": "AUROC"}
 ATTRIBUTION = {"ndcg5": "NDCG@5", "hit100": "Hit@100%"}
-THRESHOLDS = {"fixed": (FIXED_RATE, "event_recall"), "online": (ONLINE_RATE, "event_recall_online")}
+THRESHOLDS = {"fixed": (FIXED_RATE, ""), "online": (ONLINE_RATE, "_online")}  # the rate, and the end of other names
 MIN_CALIBRATION_RECORDS = 1_000  # from which on the rate should hold for every model
 MAX_RATE_FACTOR = 2.0  # between the realised and the configured rate
 
@@ -84,11 +84,13 @@ def _calibration(results: pd.DataFrame) -> list[str]:
         f"within {MAX_RATE_FACTOR:g}x",
         f"worst of models with {MIN_CALIBRATION_RECORDS} records",
         "anomalies found",
+        "their records flagged",
+        "found as one incident",
     ]
     return markdown_table(header, rows)
 
 
-def _calibration_of(results: pd.DataFrame, rate: str, recall: str) -> list[str]:
+def _calibration_of(results: pd.DataFrame, rate: str, ending: str) -> list[str]:
     weighted = results.assign(flagged=results[rate] * results["normal_records"])
     models = weighted.groupby(["dataset", "training", "seed"])
     resolved = models[rate].count() > 0
@@ -96,7 +98,8 @@ def _calibration_of(results: pd.DataFrame, rate: str, recall: str) -> list[str]:
     realised = sums["flagged"] / sums["normal_records"]
     well_calibrated = realised[models["calibration_records"].first()[resolved] >= MIN_CALIBRATION_RECORDS]
     is_near = realised.between(RATE / MAX_RATE_FACTOR, RATE * MAX_RATE_FACTOR)
-    detected = results.dropna(subset=recall)
+    detected = results.dropna(subset=f"event_recall{ending}")
+    found = detected[f"event_recall{ending}"] * detected["events"]
     return [
         f"{len(realised)}",
         f"{(~resolved).sum()}",
@@ -104,7 +107,11 @@ def _calibration_of(results: pd.DataFrame, rate: str, recall: str) -> list[str]:
         number_text(realised.max(), ".1%"),
         number_text(is_near.mean(), ".0%"),
         number_text(well_calibrated.max(), ".2%"),
-        number_text((detected[recall] * detected["events"]).sum() / max(detected["events"].sum(), 1), ".0%"),
+        number_text(found.sum() / max(detected["events"].sum(), 1), ".0%"),
+        *(
+            number_text((detected[f"{name}{ending}"].fillna(0) * found).sum() / max(found.sum(), 1), ".0%")
+            for name in ("found_share", "single_share")
+        ),
     ]
 
 

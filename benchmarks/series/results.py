@@ -9,6 +9,7 @@ from benchmarks.series.measures import RATE, Measurement
 
 FIXED_RATE = f"fpr_at_{RATE:g}"
 ONLINE_RATE = f"fpr_online_at_{RATE:g}"
+FOUND = ("event_recall", "found_share", "single_share")
 COLUMNS = (
     "dataset",
     "entity",
@@ -20,8 +21,12 @@ COLUMNS = (
     "auroc",
     FIXED_RATE,
     "event_recall",
+    "found_share",
+    "single_share",
     ONLINE_RATE,
     "event_recall_online",
+    "found_share_online",
+    "single_share_online",
     "ndcg5",
     "hit100",
     "calibration_records",
@@ -50,9 +55,9 @@ def _values(measurement: Measurement) -> dict[str, object]:
         **asdict(measurement.attribution),
         **asdict(measurement.size),
         FIXED_RATE: fixed.rate,
-        "event_recall": fixed.event_recall,
         ONLINE_RATE: online.rate,
-        "event_recall_online": online.event_recall,
+        **{name: getattr(fixed, name) for name in FOUND},
+        **{f"{name}_online": getattr(online, name) for name in FOUND},
         "fit_seconds": measurement.fit_seconds,
         "records_per_second": measurement.records_per_second,
     }

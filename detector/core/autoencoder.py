@@ -16,6 +16,7 @@ from detector.core.arrays import Arrays
 
 SD_FLOOR = 0.05  # of a Gaussian cell: a perfectly predicted cell must not own the whole score
 LOG_VAR_RANGE = (-8.0, 4.0)
+HALF_LOG_TWO_PI = 0.5 * float(np.log(2 * np.pi))  # nats, the constant of a Gaussian likelihood
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -75,9 +75,13 @@ class ParetoTail:
 
     def threshold(self, rate: float) -> float:
         """Return the score that a share `rate` of normal records exceeds."""
+        return float(self.thresholds(np.array([rate]))[0])
+
+    def thresholds(self, rates: np.ndarray) -> np.ndarray:
+        """Return the scores (n,) that shares of normal records exceed."""
         from scipy.stats import genpareto
 
-        return self.start + float(genpareto.isf(rate / self.share, self.shape, scale=self.scale))
+        return np.asarray(self.start + genpareto.isf(rates / self.share, self.shape, scale=self.scale))
 
 
 @dataclass(frozen=True)
@@ -157,6 +161,16 @@ class Calibration:
             return max(float(self.scores[-1]), self.tail.threshold(rate))
         check_rate(rate, m)
         return float(self.scores[m - rank])  # rank - 1 calibration scores may be as large as an anomaly's
+
+    def thresholds(self, rates: np.ndarray) -> np.ndarray:
+        """Return the thresholds (n,) of false-positive rates, infinite for a rate that nothing resolves."""
+        m = len(self.scores)
+        ranks = np.floor(rates * (m + 1) + _ROUNDING).astype(np.int64)
+        by_rank = self.scores[m - np.clip(ranks, 1, m)]
+        beyond: np.ndarray | float = np.inf
+        if self.tail is not None:
+            beyond = np.maximum(self.scores[-1], self.tail.thresholds(np.minimum(rates, self.tail.share)))
+        return np.where(ranks >= 1, by_rank, beyond)
 
 
 def _tied_tail(size: int, distinct: int) -> RecordsError:

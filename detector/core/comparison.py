@@ -17,7 +17,15 @@ DEGENERATE_LOST_SHARE = 0.5  # a model that loses a larger share of the anomalie
 MIN_FOUND_BY_CHAMPION = 5  # anomalies; if the champion finds fewer, a sound model may miss most of them by chance
 MAX_ELBO_DEFICIT = 0.1  # nats per cell by which the held-out ELBO may fall behind
 
-_KIND_NOUNS = {"confirmed": "confirmed anomalies", "labelled": "anomalies of the label column"}
+MAX_LOST_DOUBTFUL_SHARE = 0.1  # share of the flagged records or incidents without a label: some are false alarms
+
+_KIND_NOUNS = {
+    "confirmed": "confirmed anomalies",
+    "labelled": "anomalies of the label column",
+    "flagged": "flagged records that nobody labelled as normal",
+    "incidents": "incidents that nobody labelled as normal",
+}
+_DOUBTFUL_KINDS = {"flagged", "incidents"}
 _REFUSED_VERDICTS: tuple[Verdict, ...] = ("worse", "degenerate")
 
 
@@ -157,13 +165,16 @@ class Comparison:
         return bool(self.challenger.auroc) and _mean(self.challenger.auroc) < 0.5
 
     def _loses_most(self, kind: str) -> bool:
+        if kind in _DOUBTFUL_KINDS:  # some of them may be false alarms of the champion
+            return False
         new, old = self._flagged_counts(kind)
         return old >= MIN_FOUND_BY_CHAMPION and new < (1 - DEGENERATE_LOST_SHARE) * old
 
     def _loses(self, kind: str) -> bool:
         new, old = self._flagged_counts(kind)
         counts = self.challenger.found.get(kind)
-        return counts is not None and old - new > MAX_LOST_SHARE * counts.records
+        share = MAX_LOST_DOUBTFUL_SHARE if kind in _DOUBTFUL_KINDS else MAX_LOST_SHARE
+        return counts is not None and old - new > share * counts.records
 
     @property
     def _is_further_from_rate(self) -> bool:

@@ -8,6 +8,7 @@ All compiled code is in this one file, because Numba's cache notices changes of 
 files of the functions that it calls.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from numba import njit
 LANES = 8  # minimum number of numbers that a vector instruction works on
 STRIP_COLUMNS = 64  # of a product, so that they stay in the cache
 SPARE_CANDIDATES = 5  # beyond the neighbours, so that neither ties nor the axes left out change the result
+MAX_DEGREE, NEWTON_STEPS = 8, 16  # from 2, each step gains a share of 1 / degree until it doubles the digits
 NO_KEY = np.int64(np.iinfo(np.int64).max >> 32 << 32)  # farther than every key; its position, 0, is valid
 
 
@@ -279,7 +281,7 @@ class Index(NamedTuple):
 # Plain tuples: with a class in its signature, cached code could not be loaded after the class has moved.
 _Plain = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]
 _Records = tuple[np.ndarray, np.ndarray, np.ndarray]
-_MEAN, _REBUILT = 0, 1
+_MEAN, _REBUILT, _BLENDED = 0, 1, 2
 
 
 def mean_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k: int, own: np.ndarray) -> np.ndarray:
@@ -303,6 +305,14 @@ def reconstruction_distances(
     The arguments are the same as of `mean_distances`.
     """
     return _distances(index, (queries, searched, own), k, _REBUILT)
+
+
+def blended_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k: int, own: np.ndarray) -> np.ndarray:
+    """Return the geometric mean of the reconstruction distance, which counts three times, and the mean distance, (n,).
+
+    The arguments are the same as of `mean_distances`.
+    """
+    return _distances(index, (queries, searched, own), k, _BLENDED)
 
 
 def _distances(index: Index, records: _Records, k: int, kind: int) -> np.ndarray:
@@ -333,11 +343,12 @@ def _measure(index: _Plain, records: _Records, k: int, kind: int, out: np.ndarra
         _subtract(points, queries[i], candidates, rows, columns)
         _square(columns, squares)
         _sort(squares, candidates, own[i], near)
-        if kind == _REBUILT:
-            _multiply_nearest(rows, columns, near, products)
-            out[i] = _rebuilt(products, near, gram)
-        else:
+        if kind != _REBUILT:
             out[i] = _mean_length(squares, near)
+        if kind != _MEAN:
+            _multiply_nearest(rows, columns, near, products)
+            rebuilt = _rebuilt(products, near, gram)
+            out[i] = rebuilt if kind == _REBUILT else np.sqrt(rebuilt * np.sqrt(rebuilt * out[i]))
 
 
 @compiled
@@ -532,3 +543,31 @@ def _solve(matrix: np.ndarray, k: int) -> None:
         matrix[i, k] /= matrix[i, i]
         for j in range(i):
             matrix[j, k] -= matrix[j, i] * matrix[i, k]
+
+
+def roots(numbers: np.ndarray, degree: int) -> np.ndarray:
+    """Return the root of every number, of a degree up to `MAX_DEGREE`, in float64; what has no root is returned."""
+    out = np.empty(len(numbers))
+    _take_roots(plain(numbers, np.float64), degree, out)
+    return out
+
+
+@compiled
+def _take_roots(numbers: np.ndarray, degree: int, out: np.ndarray) -> None:
+    for i in range(len(numbers)):
+        out[i] = _root(numbers[i], degree) if 0.0 < numbers[i] < np.inf else numbers[i]
+
+
+@compiled
+def _root(number: float, degree: int) -> float:
+    """Return the root of a positive number by Newton's method, from above, after powers of 2 are taken out."""
+    mantissa, exponent = math.frexp(number)
+    power = exponent // degree
+    rest = math.ldexp(mantissa, exponent - power * degree)  # at least 1/2 and below 2 ** (degree - 1)
+    root = 2.0
+    for _ in range(NEWTON_STEPS):
+        slope = 1.0
+        for _factor in range(degree - 1):
+            slope *= root
+        root -= (root - rest / slope) / degree
+    return math.ldexp(root, power)

@@ -9,7 +9,18 @@ import pandas as pd
 from detector.core.about import About
 from detector.core.normal_band import NormalBand
 from detector.core.threshold_tracking import Trackers
-from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation, Features
+from detector.core.vae_scores import Scored, VaeRecords, VaeScores
+from schemas.frames import (
+    ANOMALY_SCORE,
+    ELBO,
+    IS_ANOMALY,
+    P_VALUE,
+    RECONSTRUCTION_ERROR,
+    SEVERITY,
+    THRESHOLD,
+    Explanation,
+    Features,
+)
 
 ReadPast: TypeAlias = Callable[[pd.DataFrame, Features, int], Sequence[Any]]
 """Reads the past of a page of records, for a number of moments; returns segments for the model."""
@@ -38,8 +49,13 @@ class BoundScorer(Protocol):
         """The profile of the training records, or None if the model has none."""
         ...
 
-    def score(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Return one row per record, on the records' index, with the columns of `schemas.frames.SCORE_COLUMNS`."""
+    def score(self, records: pd.DataFrame, vae_of: VaeRecords = "none") -> pd.DataFrame:
+        """Return one row per record, on the records' index, with the columns of `schemas.frames.SCORE_COLUMNS`.
+
+        Args:
+            records: of the page.
+            vae_of: the records whose VAE scores are needed; they may be NaN for all others.
+        """
         ...
 
     def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
@@ -96,8 +112,13 @@ class Scorer(Protocol):
         """Return the threshold (n,) of each score, in the order of the stream of records."""
         ...
 
-    def trackers(self, stored: StoredThreshold) -> Trackers | None:
-        """Return trackers of the thresholds that start at stored states, or None if thresholds cannot move."""
+    def trackers(self, stored: StoredThreshold, usual_after: int) -> Trackers | None:
+        """Return trackers of the thresholds that start at stored states, or None if thresholds cannot move.
+
+        Args:
+            stored: returns the state of an entity's threshold, or None if it has not started.
+            usual_after: number of records after which a level of scores becomes usual.
+        """
         ...
 
     def can_score(self, entity: str) -> bool:
@@ -111,7 +132,7 @@ class Scorer(Protocol):
 
 def score_frame(
     index: pd.Index,
-    scores: np.ndarray,
+    scored: Scored,
     p_values: np.ndarray,
     severities: np.ndarray,
     thresholds: np.ndarray | float,
@@ -120,16 +141,19 @@ def score_frame(
 
     Args:
         index: of the records.
-        scores: (n,) anomaly scores, NaN for a record that is not scored.
+        scored: their scores, NaN for a record that is not scored.
         p_values: (n,) of the scores.
         severities: (n,) of the scores.
         thresholds: (n,), or one for all records; a record with a score above its threshold is an anomaly.
     """
+    vae = VaeScores.missing(len(index)) if scored.vae is None else scored.vae
     columns = {
-        ANOMALY_SCORE: scores,
+        ANOMALY_SCORE: scored.scores,
         P_VALUE: p_values,
         SEVERITY: severities,
         THRESHOLD: thresholds,
-        IS_ANOMALY: scores > thresholds,
+        IS_ANOMALY: scored.scores > thresholds,
+        RECONSTRUCTION_ERROR: vae.reconstruction_error,
+        ELBO: vae.elbo,
     }
     return pd.DataFrame(columns, index=index)

@@ -2,18 +2,24 @@
 
 After each record the threshold moves by a step times (flagged - rate); in the long run a share `rate` of all records
 lies above it, however the scores move (Gibbs & Candes, *Adaptive Conformal Inference Under Distribution Shift*,
-2021). Two additions were chosen on simulated streams with drift, shifts, cycles, bursts and incidents:
+2021). The additions were chosen on simulated streams with drift, shifts, cycles, bursts and incidents:
 
-- An incident counts as at most `MAX_INCIDENT_RECORDS`. Without this limit an incident of a hundred records uses up
-  the alarms of ten thousand, and the next one is missed. An incident ends after `CALM_RECORDS` consecutive records
-  that are not above the threshold at its start; a permanent shift never ends, so the threshold rises with it.
+- Hysteresis: in an incident, the moving threshold flags at most up to `HEADROOM_SPREADS` above the threshold at the
+  incident's start. So a fault stays flagged as long as it lasts, and scores that hover around the threshold do not.
+- An incident costs at most `MAX_INCIDENT_RECORDS`. Without this limit an incident of a hundred records uses up the
+  alarms of ten thousand, and the next one is missed. An incident ends after `CALM_RECORDS` consecutive records that
+  are not above the threshold at its start.
+- The records beyond that limit are a debt, up to `MAX_DEBT_RECORDS`, which fades and is paid with the next incident:
+  a rare fault is free of it, and bursts that recur all the time are not.
+- A level that lasts for `usual_after` records becomes usual: the incident ends, and the moving threshold applies. Once
+  `RETURN_RECORDS` consecutive records are back below the threshold of before, that threshold applies again.
 - A score far above the threshold widens the step, so the calibration scores need no scale and may all be equal. The
   decisions do not depend on the unit of the scores or on a constant added to them.
 """
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -22,7 +28,13 @@ from detector.core.calibration import Calibration
 STEP_SPREADS = 0.2
 MAX_INCIDENT_RECORDS = 5
 CALM_RECORDS = 4
+RETURN_RECORDS = 16
+HEADROOM_SPREADS = 0.35
+MAX_DEBT_RECORDS = 10
+DEBT_HALF_LIFE = 1000  # records
+USUAL_AFTER = 300  # records
 MAX_SPREADS_ABOVE = 32  # the spread grows until no score is further above the threshold
+_DEBT_KEPT = 0.5 ** (1 / DEBT_HALF_LIFE)  # with each record
 
 
 @dataclass(frozen=True)
@@ -31,10 +43,17 @@ class Tracker:
 
     Attributes:
         rate: share of the records to flag.
-        threshold: a record with a higher score is flagged.
+        threshold: the moving threshold; outside of incidents a record with a higher score is flagged.
         spread: the scale of the scores.
         before: the threshold at the start of the current incident; None if there is no incident.
         calm: number of consecutive records in the incident that are not above `before`.
+        records: number of records of the incident so far.
+        flagged: number of its flagged records.
+        debt: flagged records of earlier incidents that the next one pays for.
+        shifts: number of levels so far that became usual.
+        usual_after: number of records after which a level becomes usual.
+        home: the threshold before the last level that became usual; None if there was none, or it is over.
+        back: number of consecutive records that are not above `home`.
     """
 
     rate: float
@@ -42,6 +61,13 @@ class Tracker:
     spread: float
     before: float | None = None
     calm: int = 0
+    records: int = 0
+    flagged: int = 0
+    debt: float = 0.0
+    shifts: int = 0
+    usual_after: int = USUAL_AFTER
+    home: float | None = None
+    back: int = 0
 
     @classmethod
     def start(cls, reference: np.ndarray, rate: float) -> Self:
@@ -51,18 +77,17 @@ class Tracker:
             RateTooSmall: If there are too few scores for the rate.
         """
         threshold = Calibration.fit(reference).threshold(rate)
-        return cls(rate, threshold, float(np.quantile(reference, 0.99) - np.median(reference)))
+        spread = float(np.quantile(reference, 0.99) - np.median(reference))
+        return cls(rate, threshold, spread)
 
     def advance(self, scores: np.ndarray) -> tuple[np.ndarray, Self]:
         """Return the thresholds (n,) of the next records, with finite scores, and the tracker after the last record.
 
         A stream may be cut anywhere: the returned tracker continues it.
         """
-        tracker, thresholds = self, np.empty(len(scores))
-        for row, score in enumerate(scores.tolist()):
-            thresholds[row] = tracker.threshold
-            tracker = tracker._after(score)
-        return thresholds, tracker
+        walk = _Walk(**vars(self))
+        thresholds = np.array([walk.advance(score) for score in scores.tolist()], dtype=np.float64)
+        return thresholds, type(self)(**{name: getattr(walk, name) for name in vars(self)})
 
     def to_state(self) -> dict[str, Any]:
         """Return the tracker as JSON values."""
@@ -73,16 +98,90 @@ class Tracker:
         """Return the tracker of a state that `to_state` wrote."""
         return cls(**state)
 
-    def _after(self, score: float) -> Self:
-        spread = max(self.spread, (score - self.threshold) / MAX_SPREADS_ABOVE)
-        is_flagged = score > self.threshold
-        threshold = self.threshold + STEP_SPREADS * spread * (is_flagged - self.rate)
-        if self.before is None:
-            return type(self)(self.rate, threshold, spread, self.threshold if is_flagged else None)
-        calm = 0 if score > self.before else self.calm + 1
-        if calm < CALM_RECORDS:
-            return type(self)(self.rate, threshold, spread, self.before, calm)
-        return type(self)(self.rate, min(threshold, self.before + MAX_INCIDENT_RECORDS * STEP_SPREADS * spread), spread)
+
+@dataclass(slots=True)
+class _Walk:
+    """The numbers of a `Tracker` while they move: a new value for each record would cost more than the move."""
+
+    rate: float
+    threshold: float
+    spread: float
+    before: float | None
+    calm: int
+    records: int
+    flagged: int
+    debt: float
+    shifts: int
+    usual_after: int
+    home: float | None
+    back: int
+
+    def advance(self, score: float) -> float:
+        """Return the threshold of the next record, and move past it."""
+        before = self.before
+        limit = self.threshold if before is None else min(self.threshold, before + HEADROOM_SPREADS * self.spread)
+        is_flagged = score > limit
+        if before is None and is_flagged:
+            self.before = before = self.threshold
+        self._move(score)
+        if before is not None:
+            self.records += 1
+            self.flagged += is_flagged
+            self.calm = 0 if score > before else self.calm + 1
+            self._settle(before)
+        if self.home is not None:
+            self.back = 0 if score > self.home else self.back + 1
+            self._return(self.home)
+        return limit
+
+    def _move(self, score: float) -> None:
+        self.spread = max(self.spread, (score - self.threshold) / MAX_SPREADS_ABOVE)
+        self.threshold += STEP_SPREADS * self.spread * ((score > self.threshold) - self.rate)
+        self.debt *= _DEBT_KEPT
+
+    def _settle(self, before: float) -> None:
+        """End the incident if its scores have calmed down, or if their level has become usual."""
+        if self.calm >= CALM_RECORDS:
+            cost = min(self.flagged, MAX_INCIDENT_RECORDS)
+            self.threshold = self._raised(before, cost + self.debt - self.rate * self.records)
+            self.debt = float(min(self.flagged - cost, MAX_DEBT_RECORDS))
+            self._end_incident()
+        elif self.records >= self.usual_after:
+            self.shifts += 1
+            self.home, self.back = before if self.home is None else self.home, 0
+            self._end_incident()
+
+    def _return(self, home: float) -> None:
+        """Return to the threshold before a usual level, if the scores have left that level."""
+        if self.back >= RETURN_RECORDS:
+            self.threshold = min(self.threshold, self._raised(home, MAX_INCIDENT_RECORDS))
+            self._end_incident()
+            self.home, self.back = None, 0
+        elif self.threshold <= home:
+            self.home, self.back = None, 0
+
+    def _raised(self, threshold: float, flagged: float) -> float:
+        return threshold + STEP_SPREADS * self.spread * flagged
+
+    def _end_incident(self) -> None:
+        self.before, self.calm, self.records, self.flagged = None, 0, 0, 0
+
+
+class StreamState(Protocol):
+    """What decides about the next records of a stream, and moves with each of them."""
+
+    @property
+    def shifts(self) -> int:
+        """The number of levels so far that became usual."""
+        ...
+
+    def advance(self, values: np.ndarray, /) -> tuple[np.ndarray, "StreamState"]:
+        """Return the limits (n,) of the next records from their values, and the state after the last record."""
+        ...
+
+    def to_state(self) -> dict[str, Any]:
+        """Return the state as JSON values."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -94,28 +193,29 @@ class TrackerMove:
         after: the tracker after the last record.
     """
 
-    before: Tracker
-    after: Tracker
+    before: StreamState
+    after: StreamState
 
 
 class Trackers:
     """The trackers of a stream's entities while a batch of its records is scored.
 
     Args:
-        load: returns the tracker of an entity before the batch; called once for each entity.
+        load: returns the tracker of an entity before the batch, a `Tracker` of its threshold or the `DiscoveryLevels`
+            of all records; called once for each entity.
 
     Attributes:
         moves: of the trackers so far, by entity.
     """
 
-    def __init__(self, load: Callable[[str], Tracker]) -> None:
+    def __init__(self, load: Callable[[str], StreamState]) -> None:
         self._load = load
         self.moves: dict[str, TrackerMove] = {}
 
-    def advance(self, entity: str, scores: np.ndarray) -> np.ndarray:
-        """Return the thresholds (n,) of the entity's next records, from their finite scores in order."""
+    def advance(self, entity: str, values: np.ndarray) -> np.ndarray:
+        """Return the thresholds or levels (n,) of the entity's next records, from their finite values in order."""
         move = self.moves.get(entity)
         current = self._load(entity) if move is None else move.after
-        thresholds, after = current.advance(scores)
+        limits, after = current.advance(values)
         self.moves[entity] = TrackerMove(current if move is None else move.before, after)
-        return thresholds
+        return limits

@@ -128,6 +128,7 @@ def dump_artifact(artifact: Artifact) -> bytes:
         **{f"grids/{name}": array for name, array in artifact.encoder.grids().items()},
         "reference/points": artifact.reference.points,
         "reference/latent_sd": artifact.reference.latent_sd,
+        **({} if artifact.reference.inputs is None else {"reference/inputs": artifact.reference.inputs}),
         "attribution/typical_nll": artifact.typical_nll,
         "calibration/reference": artifact.calibration.scores,
     }
@@ -152,7 +153,12 @@ def _assemble(manifest: _Manifest, arrays: dict[str, np.ndarray]) -> Artifact:
     if width != architecture.width:
         raise artifact_error(f"has columns of {width} cells and networks of {architecture.width}")
     _check_arrays(arrays, manifest, architecture, encoder)
-    reference = NeighbourReference(arrays["reference/points"], arrays["reference/latent_sd"], manifest.n_train)
+    reference = NeighbourReference(
+        arrays["reference/points"],
+        arrays["reference/latent_sd"],
+        manifest.n_train,
+        arrays.get("reference/inputs"),  # which artifacts of earlier versions lack
+    )
     tail = ParetoTail(**manifest.tail.model_dump()) if manifest.tail else None
     return Artifact(
         config=manifest.config,
@@ -183,11 +189,13 @@ def _check_arrays(
     arrays: dict[str, np.ndarray], manifest: _Manifest, architecture: Architecture, encoder: Encoder
 ) -> None:
     views = min(architecture.members, 2)
+    inputs = (manifest.reference_records, views * architecture.width)
     coordinates = architecture.members * architecture.latent + views * architecture.width
     specs: ArraySpecs = {
         **{f"weights/{name}": (shape, "float32") for name, shape in architecture.shapes().items()},
         **{f"grids/{name}": ((2, _points(grid)), "float64") for name, grid in encoder.grids().items()},
         "reference/points": ((manifest.reference_records, coordinates), "float32"),
+        **({"reference/inputs": (inputs, "float32")} if _has_inputs(manifest, arrays) else {}),
         "reference/latent_sd": ((architecture.members, architecture.latent), "float32"),
         "attribution/typical_nll": ((len(encoder.columns),), "float32"),
         "calibration/reference": ((manifest.calibration_records,), "float64"),
@@ -195,6 +203,11 @@ def _check_arrays(
     check_arrays(arrays, specs)
     if (np.diff(arrays["calibration/reference"]) < 0).any():
         raise artifact_error("has calibration scores that are not in ascending order")
+
+
+def _has_inputs(manifest: _Manifest, arrays: dict[str, np.ndarray]) -> bool:
+    """Return whether the artifact has to hold the inputs of its reference records: older ones lack them."""
+    return manifest.config.score == "ensemble" or "reference/inputs" in arrays
 
 
 def _points(grid: np.ndarray) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 
 from detector.core.kernels import products
 
-CHUNK_RECORDS = 128  # records measured at once: their distances fit into the cache
+CHUNK_RECORDS = 64  # records measured at once: their distances fit into the cache
 
 
 class ExemplarPrior:

@@ -12,11 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from detector.core.arrays import Arrays
-from detector.core.autoencoder import gaussian_nll
+from detector.core.autoencoder import HALF_LOG_TWO_PI, gaussian_nll
 from detector.records.encoder import SQUASH_FROM, Layout
 
 LOGIT_LIMIT = 20.0
-HALF_LOG_TWO_PI = 0.5 * float(np.log(2 * np.pi))
 
 
 class CellLikelihood(ABC):

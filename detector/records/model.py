@@ -1,8 +1,9 @@
 """Model: anomaly scores, causes, latents and reconstructions of records by a trained model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,14 +11,22 @@ import pandas as pd
 
 from detector.core.subsample import subsample_evenly
 from detector.core.threads import in_threads
+from detector.core.vae_scores import Scored, VaeScores
 from detector.records.attribution import Attribution, attribute, feature_nll
 from detector.records.encoder import Encoder, Matrix, unsquash
 from detector.records.numpy_network import NumpyNetwork
 from detector.records.posterior import Posterior, clean_inputs
-from detector.records.scores import SCORES, Evidence, NeighbourReference, ReferenceSearch, joint_coordinates
+from detector.records.scores import (
+    SCORES,
+    Evidence,
+    NeighbourReference,
+    ReferenceSearch,
+    input_coordinates,
+    joint_coordinates,
+)
 from schemas.config import ModelConfig
 from schemas.errors import RecordsError
-from schemas.frames import Cause, Explanation
+from schemas.frames import VAE_COLUMNS, Cause, Explanation
 
 Records = TypeVar("Records", pd.DataFrame, np.ndarray)
 CHUNK_RECORDS = 4096  # that a thread encodes and scores at once: bounds the memory
@@ -58,21 +67,52 @@ class Model:
         if config.kind == "autoencoder":  # without a posterior, the spread of the latents is their unit
             latent_sd = posterior.z_mean.std(axis=0)
         reference = NeighbourReference(
-            joint_coordinates(reference_matrix, posterior, latent_sd), latent_sd, len(matrix)
+            joint_coordinates(reference_matrix, posterior, latent_sd),
+            latent_sd,
+            len(matrix),
+            input_coordinates(reference_matrix, len(latent_sd)),
         )
         cells = encoder.layout.feature_cells(len(encoder.columns))
         typical = np.median(feature_nll(posterior, cells), axis=0).astype(np.float32)
         return cls(config, encoder, network, reference, typical)
 
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """The scores that the model can compute: all of them, unless an earlier version trained it."""
+        return tuple(name for name in SCORES if name != "ensemble" or self.reference.inputs is not None)
+
     def anomaly_scores(
-        self, records: pd.DataFrame, names: Sequence[str] = tuple(SCORES), threads: int = 1
+        self, records: pd.DataFrame, names: Sequence[str] | None = None, threads: int = 1
     ) -> dict[str, np.ndarray]:
-        """Return the scores (n,) float64 by name, higher is more anomalous; the same bits for any number of threads."""
-        return self._anomaly_scores(records, names, np.full(len(records), -1), threads)
+        """Return the scores (n,) float64 by name, higher is more anomalous; the same bits for any number of threads.
+
+        Args:
+            records: n records.
+            names: of the scores; all that the model can compute if None.
+            threads: number of threads that score.
+        """
+        return self._anomaly_scores(records, names or self.score_names, np.full(len(records), -1), threads)
 
     def anomaly_score(self, records: pd.DataFrame, threads: int = 1) -> np.ndarray:
         """Return the configured score, (n,) float64."""
         return self.anomaly_scores(records, (self.config.score,), threads)[self.config.score]
+
+    def scored(
+        self, records: pd.DataFrame, needs_vae: Callable[[np.ndarray], np.ndarray] | None = None, threads: int = 1
+    ) -> Scored:
+        """Return the configured score of n records with their VAE scores, from one pass of the networks.
+
+        Args:
+            records: to score.
+            needs_vae: takes scores (m,) and returns which of the records need VAE scores, (m,) bool; the networks run
+                once more for these, and the others have NaN. That costs less than a pass with likelihoods for all, if
+                few records need them. None if all do.
+            threads: number of threads.
+        """
+        for name in (self.config.score, *VAE_COLUMNS):
+            SCORES[name].prepare(self._search)
+        parts = in_threads(lambda chunk: self._chunk_scored(chunk, needs_vae), list(_chunks(records)), threads)
+        return Scored.concatenate(parts)
 
     def training_score(self, records: pd.DataFrame) -> np.ndarray:
         """Return the configured score of the training records, each measured against the others, (n,) float64."""
@@ -132,16 +172,32 @@ class Model:
         return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
     def _chunk_scores(self, records: pd.DataFrame, names: Sequence[str], own: np.ndarray) -> dict[str, np.ndarray]:
-        matrix = self.encoder.encode(records)
-        inputs = clean_inputs(matrix, self.network.architecture)
-        evidence = Evidence(
-            self._search,
-            matrix,
-            own,
-            reconstruct=lambda: self.network.reconstruct(inputs),
-            infer=lambda: self.network.posterior(inputs),
-        )
+        evidence = self._evidence(self.encoder.encode(records), own, with_likelihood="elbo" in names)
         return {name: SCORES[name].measure(evidence) for name in names}
+
+    def _chunk_scored(self, records: pd.DataFrame, needs_vae: Callable[[np.ndarray], np.ndarray] | None) -> Scored:
+        matrix, own = self.encoder.encode(records), np.full(len(records), -1)
+        evidence = self._evidence(matrix, own, with_likelihood=needs_vae is None)
+        scores = SCORES[self.config.score].measure(evidence)
+        if needs_vae is None:
+            return Scored(scores, self._vae_scores(evidence, scores))
+        vae, rows = VaeScores.missing(len(records)), np.flatnonzero(needs_vae(scores))
+        if len(rows):
+            part = self._evidence(matrix[rows], own[rows], with_likelihood=True)
+            vae.put(rows, self._vae_scores(part, scores[rows]))
+        return Scored(scores, vae)
+
+    def _vae_scores(self, evidence: Evidence, scores: np.ndarray) -> VaeScores:
+        """Return the VAE scores of n records with the configured scores (n,), which may be one of the two."""
+        known = {self.config.score: scores}
+        return VaeScores(*(known[name] if name in known else SCORES[name].measure(evidence) for name in VAE_COLUMNS))
+
+    def _evidence(self, matrix: Matrix, own: np.ndarray, *, with_likelihood: bool) -> Evidence:
+        """Return the data of records; the networks run once, with their likelihoods if a score will need them."""
+        inputs = clean_inputs(matrix, self.network.architecture)
+        infer = cache(lambda: self.network.posterior(inputs))
+        reconstruct = infer if with_likelihood else lambda: self.network.reconstruct(inputs)
+        return Evidence(self._search, matrix, own, reconstruct, infer)
 
     def _posterior(self, matrix: Matrix, hidden: np.ndarray | None = None) -> Posterior:
         return self.network.posterior(clean_inputs(matrix, self.network.architecture, hidden))

@@ -9,7 +9,7 @@ from detector.core.evaluation import auroc_between
 from detector.core.subsample import subsample_evenly
 from detector.records.artifact import Artifact
 from detector.records.card import MODEL, PeerComparison, RecordCard
-from detector.records.fitting import NormalRecords
+from detector.records.normal_records import NormalRecords
 from detector.records.scorer import RecordScorer
 from detector.records.synthetic import synthetic_anomalies
 

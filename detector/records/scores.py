@@ -1,8 +1,10 @@
 """Anomaly scores by name: one number per record, higher is more anomalous.
 
-`combined`, the default, is the geometric mean of two local reconstructions: among the latents alone, which reveal
-an unusual combination of usual values, and in the joint coordinates, whose residuals reveal values off the
-manifold. A product needs no constant to weigh two distances of different scale.
+`ensemble`, the default, is the geometric mean of distances in four spaces: the inputs, which count twice, the latents
+of the members of each view, and the residuals. Each space has neighbours of its own, so an anomaly that is hidden in
+one of them still counts in the others. A distance is in units of the usual one of its space, and one far below the
+usual one is no more normal than that: without this bound, a space with a heavy-tailed column would rule the product.
+`combined` is a product of two distances without a unit, in the latents and in the joint coordinates.
 
 Every score is deterministic: it uses the posterior mean, never a draw. A feature whose value training
 rules out costs ``ln(n + 2)`` nats, the surprise of a value unseen in n training records; distances count
@@ -15,9 +17,11 @@ from functools import cache, cached_property
 
 import numpy as np
 
+from detector.core.blob import artifact_error
+from detector.core.kernels import roots
 from detector.core.neighbours import Neighbours
 from detector.core.subsample import subsample_evenly
-from detector.records.encoder import Matrix
+from detector.records.encoder import Matrix, squash
 from detector.records.exemplar_prior import ExemplarPrior
 from detector.records.posterior import Posterior, Reconstruction
 from schemas.config import NetworkKind
@@ -25,6 +29,9 @@ from schemas.config import NetworkKind
 MIN_LATENT_SD = 0.02
 RESIDUAL_FLOOR = 0.05  # standard deviations: a perfectly reconstructed cell must not own the whole score
 MAX_EXEMPLARS = 1_000  # training records whose posteriors form the prior of the latents
+PROBED_CELLS = 8  # in each space of `ensemble`: what one space misses, the others have
+MAX_USUAL_RECORDS = 1_000  # reference records that the usual distance is measured on
+MIN_USUAL_DISTANCE = 1e-3  # if most of the reference records are equal
 KNN_NEIGHBOURS = 5  # of the scores by plain distance to neighbours
 
 
@@ -36,16 +43,51 @@ class NeighbourReference:
         points: (m, D) float32, the records that neighbours are searched among.
         latent_sd: (K, l) float32, the typical posterior standard deviation: the resolution of each latent.
         n_train: number of training records.
+        inputs: (m, V * d) float32, the inputs of the same records, as `input_coordinates` returns them; None in an
+            artifact of a version that had no score of them.
     """
 
     points: np.ndarray
     latent_sd: np.ndarray
     n_train: int
+    inputs: np.ndarray | None = None
+
+    @property
+    def spaces(self) -> tuple[np.ndarray, ...]:
+        """The coordinates (m, ...) float32 of the points in each space of `ensemble`.
+
+        Raises:
+            ArtifactError: If the artifact is of a version that had no such score.
+        """
+        if self.inputs is None:
+            raise artifact_error("was trained by a version without the score 'ensemble'")
+        return spaces_of(self.inputs, self.points, self.latent_sd)
 
     def residuals(self, width: int) -> np.ndarray:
         """Return the cells of the standard view less their reconstruction, (m, width) float32."""
         start = self.latent_sd.size
         return self.points[:, start : start + width] * np.float32(np.sqrt(2))
+
+
+@dataclass(frozen=True)
+class Space:
+    """One of the spaces of `ensemble`.
+
+    Attributes:
+        search: among the reference records.
+        usual: median distance of the reference records to the other ones.
+    """
+
+    search: Neighbours
+    usual: float
+
+    @classmethod
+    def of(cls, points: np.ndarray, neighbours: int) -> "Space":
+        """Return the space of points (m, D), with the usual distance of a subsample of them."""
+        search = Neighbours(np.ascontiguousarray(points), PROBED_CELLS)
+        rows = subsample_evenly(len(points), MAX_USUAL_RECORDS)
+        distance = search.blended_distance(search.points[rows], neighbours, rows)
+        return cls(search, max(float(np.median(distance)), MIN_USUAL_DISTANCE))
 
 
 class ReferenceSearch:
@@ -71,6 +113,11 @@ class ReferenceSearch:
     def latent(self) -> Neighbours:
         """Search among the latents."""
         return Neighbours(np.ascontiguousarray(self.reference.points[:, : self.reference.latent_sd.size]))
+
+    @cached_property
+    def spaces(self) -> tuple[Space, ...]:
+        """The spaces of `ensemble`."""
+        return tuple(Space.of(points, self.neighbours) for points in self.reference.spaces)
 
     @cached_property
     def informed(self) -> Neighbours:
@@ -129,6 +176,12 @@ class Evidence:
         self.points = cache(lambda: joint_coordinates(matrix, reconstruction(), search.reference.latent_sd))
 
     @property
+    def spaces(self) -> tuple[np.ndarray, ...]:
+        """The coordinates (n, ...) float32 of the records in each space of `ensemble`."""
+        latent_sd = self.search.reference.latent_sd
+        return spaces_of(input_coordinates(self.matrix, len(latent_sd)), self.points(), latent_sd)
+
+    @property
     def latents(self) -> np.ndarray:
         """(n, K * l) float32, the latents among the joint coordinates."""
         return self.points()[:, : self.search.reference.latent_sd.size]
@@ -155,6 +208,23 @@ class Score:
         """Build the searches that the score uses."""
         for name in self.searches:
             getattr(search, name)
+
+
+def _ensemble(evidence: Evidence) -> np.ndarray:
+    """Return the geometric mean of sqrt(1 + squared distance) in units of the usual distance of each space."""
+    inputs, *others = [
+        1 + (_squared_distance(evidence, space, points) + 2 * evidence.nats) / space.usual**2
+        for space, points in zip(evidence.search.spaces, evidence.spaces, strict=True)
+    ]
+    product = inputs * inputs
+    for factor in others:
+        product *= factor
+    return roots(np.sqrt(product), 2 + len(others))
+
+
+def _squared_distance(evidence: Evidence, space: Space, points: np.ndarray) -> np.ndarray:
+    distance = space.search.blended_distance(points, evidence.search.neighbours, evidence.own)
+    return np.asarray(distance * distance)
 
 
 def _combined(evidence: Evidence) -> np.ndarray:
@@ -198,6 +268,7 @@ def _reconstruction_error(evidence: Evidence) -> np.ndarray:
 
 
 SCORES: dict[str, Score] = {
+    "ensemble": Score(_ensemble, ("spaces",)),
     "combined": Score(_combined, ("joint", "latent")),
     "local_reconstruction": Score(_local_reconstruction, ("joint",)),
     "joint_knn": Score(_joint_knn, ("joint",)),
@@ -223,6 +294,28 @@ def _divergence(evidence: Evidence) -> np.ndarray:
     position[evidence.search.exemplars] = np.arange(len(evidence.search.exemplars))
     own_exemplar = np.where(own < 0, -1, position[own])
     return evidence.search.prior.divergence(posterior.z_mean, posterior.z_log_var, own_exemplar)
+
+
+def input_coordinates(matrix: Matrix, members: int) -> np.ndarray:
+    """Return the cells as the networks see them, the views in use side by side, (n, V * d) float32; 0 if missing.
+
+    Distances compare with those in one view.
+    """
+    views = [squash(view) for view in (matrix.standard, matrix.quantile)[:members]]
+    return (np.hstack(views) / np.sqrt(len(views))).astype(np.float32)
+
+
+def spaces_of(inputs: np.ndarray, points: np.ndarray, latent_sd: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return the coordinates of n records in each space of `ensemble`: inputs, latents of each view, residuals.
+
+    Args:
+        inputs: (n, V * d), as `input_coordinates` returns them.
+        points: (n, D), joint coordinates.
+        latent_sd: (K, l); the members of the two views take turns.
+    """
+    latents = points[:, : latent_sd.size].reshape(len(points), *latent_sd.shape)
+    by_view = [latents[:, view::2].reshape(len(points), -1) for view in range(min(2, len(latent_sd)))]
+    return (inputs, *by_view, points[:, latent_sd.size :])
 
 
 def joint_coordinates(matrix: Matrix, rebuilt: Reconstruction, latent_sd: np.ndarray) -> np.ndarray:

@@ -21,18 +21,37 @@ from detector.core.blob import (
     read_manifest,
     write_blob,
 )
+from detector.series.calendar import MAX_DAY_SLOTS, MONTH_DAYS, WEEK_DAYS
 from detector.series.deciles import DECILES
 from detector.series.model import SHARED, SeriesModel
 from detector.series.network import shapes
-from detector.series.signals import NETWORK_SIGNALS, PREDICTORS, SIGNALS
+from detector.series.settings import ScoreName
+from detector.series.signals import PREDICTORS, profile_blocks, signal_names
 from schemas.frames import Features
 from schemas.series import LONGEST_HALF_LIFE
 
 KIND = "series"
 MAX_MODELS = 100_000
+MAX_HOLIDAYS = 10_000
 _CHANNEL_ARRAYS = ("mean", "deviation", "lowest", "highest", "is_flag", "missing_share", "longest_still")
-_POSITIVE = ("forecast/error", "own/error", "fusion/spread", "network/deviation", "network/resolution")
-_NOT_NEGATIVE = ("fusion/weights", "channels/deviation", "channels/missing_share", "channels/longest_still")
+_MEMORY_ARRAYS = ("channels/largest_move", "fusion/highest")  # older models have none of them
+_POSITIVE = (
+    "forecast/error",
+    "own/error",
+    "fusion/spread",
+    "calendar/spread",
+    "counters/step",
+    "network/deviation",
+    "network/resolution",
+)
+_YES_OR_NO = ("channels/is_flag", "calendar/is_used", "counters/is_counter", "off/is_part")
+_NOT_NEGATIVE = (
+    "fusion/weights",
+    "channels/deviation",
+    "channels/missing_share",
+    "channels/longest_still",
+    "channels/largest_move",
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +80,11 @@ class _Settings(ManifestPart):
     reference: int = Field(ge=1)
     fewest: int = Field(ge=1)
     select: Literal["all", "auto"] = "all"
+    calendar: Literal["auto"] | bool = False
+    time_zone: str = "UTC"
+    holidays: tuple[str, ...] = Field((), max_length=MAX_HOLIDAYS)
     network: bool = False
+    score: ScoreName = "fused"
     seed: int = Field(0, ge=0)
 
 
@@ -75,6 +98,9 @@ class _Sizes(ManifestPart):
     levels: int = Field(ge=1)
     departures: int = Field(ge=1)
     reference: int = Field(ge=1)
+    has_counters: bool = False
+    has_off: bool = False
+    calendar: int | None = Field(None, ge=1, le=MAX_DAY_SLOTS)
     network: _NetworkSizes | None = None
 
 
@@ -113,6 +139,12 @@ def _sizes_of(index: int, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Return the sizes of a model's arrays; the manifest holds the number of channels once for all models."""
     names = {"levels": "views/levels", "departures": "views/departures", "reference": "reference"}
     sizes: dict[str, Any] = {size: len(arrays[f"{index}/{name}"]) for size, name in names.items()}
+    if f"{index}/counters/step" in arrays:
+        sizes["has_counters"] = True
+    if f"{index}/off/value" in arrays:
+        sizes["has_off"] = True
+    if f"{index}/calendar/centre" in arrays:
+        sizes["calendar"] = len(arrays[f"{index}/calendar/centre"]) // WEEK_DAYS
     if f"{index}/network/latents" in arrays:
         hidden, latent = arrays[f"{index}/network/weights/encoder/mean/kernel"].shape
         sizes["network"] = {"hidden": hidden, "latent": latent, "latents": len(arrays[f"{index}/network/latents"])}
@@ -152,14 +184,18 @@ def _check_names(manifest: _Manifest, features: Features) -> None:
         raise artifact_error(f"has {len(manifest.models)} models and the sizes of {len(manifest.sizes)}")
     if SHARED not in manifest.models and manifest.config.models != "per_entity":
         raise artifact_error("lacks the model that entities share")
+    if manifest.config.score != "fused" and not manifest.config.network:
+        raise artifact_error(f"is calibrated on {manifest.config.score}, and has no network")
     if any((sizes.network is not None) != manifest.config.network for sizes in manifest.sizes):
         raise artifact_error(f"is configured with network = {manifest.config.network}, but a model does not match")
 
 
 def _specs(manifest: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) -> ArraySpecs:
     specs: dict[str, tuple[tuple[int, ...], str]] = {}
-    spans, signals = len(manifest.config.smoothing), len(SIGNALS) + len(NETWORK_SIGNALS) * manifest.config.network
+    spans = len(manifest.config.smoothing)
     for index, sizes in enumerate(manifest.sizes):
+        signals = len(signal_names(has_calendar=sizes.calendar is not None, has_network=sizes.network is not None))
+        may_weigh = sizes.network is not None and f"{index}/fusion/weights" in arrays
         continuous = _continuous_channels(arrays, f"{index}/channels/is_flag", width)
         shapes: dict[str, tuple[tuple[int, ...], str]] = {
             **{f"channels/{name}": ((width,), "float64") for name in _CHANNEL_ARRAYS},
@@ -172,13 +208,45 @@ def _specs(manifest: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) ->
             "fusion/median": ((signals,), "float64"),
             "fusion/centre": ((spans, signals), "float64"),
             "fusion/spread": ((spans, signals), "float64"),
-            **({"fusion/weights": ((signals,), "float64")} if manifest.config.select == "auto" else {}),
+            **({"fusion/weights": ((signals,), "float64")} if manifest.config.select == "auto" or may_weigh else {}),
+            **_memory_specs(index, arrays, width, signals),
             "reference": ((sizes.reference,), "float64"),
             "deciles": ((DECILES + 1, width), "float64"),
-            **({} if sizes.network is None else _network_specs(sizes.network, 5 * continuous)),
+            **_optional_specs(sizes, width, continuous),
         }
         specs |= {f"{index}/{name}": shape for name, shape in shapes.items()}
     return specs
+
+
+def _optional_specs(sizes: _Sizes, width: int, continuous: int) -> ArraySpecs:
+    """Return the specification of the arrays of parts that only some models have."""
+    specs: dict[str, tuple[tuple[int, ...], str]] = {}
+    if sizes.has_off:
+        specs |= dict.fromkeys(("off/is_part", "off/value"), ((width,), "float64"))
+    if sizes.has_counters:
+        specs |= dict.fromkeys(("counters/is_counter", "counters/increase"), ((width,), "float64"))
+        specs["counters/step"] = ((1,), "float64")
+    if sizes.calendar is not None:
+        specs |= _calendar_specs(sizes.calendar, width)
+    if sizes.network is not None:
+        specs |= _network_specs(sizes.network, profile_blocks(has_calendar=sizes.calendar is not None) * continuous)
+    return specs
+
+
+def _calendar_specs(day_slots: int, width: int) -> ArraySpecs:
+    return {
+        "calendar/is_used": ((width,), "float64"),
+        "calendar/centre": ((WEEK_DAYS * day_slots, width), "float32"),
+        "calendar/spread": ((WEEK_DAYS * day_slots, width), "float32"),
+        "calendar/month": ((MONTH_DAYS, width), "float32"),
+    }
+
+
+def _memory_specs(index: int, arrays: Mapping[str, np.ndarray], width: int, signals: int) -> ArraySpecs:
+    """Return the specification of the arrays that keep glitches out of the past, if the model has one of them."""
+    if not any(f"{index}/{name}" in arrays for name in _MEMORY_ARRAYS):
+        return {}
+    return {name: ((size,), "float64") for name, size in zip(_MEMORY_ARRAYS, (width, signals), strict=True)}
 
 
 def _network_specs(sizes: _NetworkSizes, d: int) -> ArraySpecs:
@@ -205,7 +273,7 @@ def _check_range(name: str, array: np.ndarray) -> None:
         raise artifact_error(f"has numbers in {name} that are not positive")
     if name.endswith(_NOT_NEGATIVE) and (array < 0).any():
         raise artifact_error(f"has numbers in {name} that are negative")
-    if name.endswith("channels/is_flag") and not np.isin(array, [0, 1]).all():
+    if name.endswith(_YES_OR_NO) and not np.isin(array, [0, 1]).all():
         raise artifact_error(f"has numbers in {name} that are neither 0 nor 1")
     if name.endswith("/deciles") and (array[1:] < array[:-1]).any():
         raise artifact_error(f"has numbers in {name} that do not ascend")

@@ -96,11 +96,18 @@ def fit_cases(cases: Sequence[Case], model: SeriesModel) -> list[FittedCase]:
     baselines_of_groups = [_baselines(group, max_gap) for group in groups]
     return [
         FittedCase(
-            case, deviations, {MODEL: Method(partial(refitted.scores, case.entity), refitted.context_rows), **baselines}
+            case,
+            _eventful(refitted, case, deviations),
+            {MODEL: Method(partial(refitted.scores, case.entity), refitted.context_rows), **baselines},
         )
         for group, (deviations, baselines) in zip(groups, baselines_of_groups, strict=True)
         for case in group
     ]
+
+
+def _eventful(model: SeriesModel, case: Case, deviations: np.ndarray) -> np.ndarray:
+    """Return the standard deviations (c,) that scale events; 0 for counters too."""
+    return np.where(model.is_counter(case.entity), 0.0, deviations)
 
 
 def _baselines(cases: Sequence[Case], max_gap: float | None) -> tuple[np.ndarray, dict[str, Method]]:

@@ -36,12 +36,21 @@ def series_card(scorer: SeriesScorer, series: Mapping[str, Series], threshold_me
         own_models=len(scorer.model.entities),
         context_rows=scorer.context_rows,
         only_ranked=sum(entity.threshold is None for entity in by_entity.values()),
+        score="series" if scorer.model.settings.score == "fused" else scorer.model.settings.score,
         threshold_method=threshold_method,
         false_positive_rate=scorer.rate,
         bytes=size,
         by_entity=by_entity,
+        counters=_features(scorer, [scorer.model.is_counter(name) for name in by_entity]),
+        calendar=_features(scorer, [scorer.model.follows_calendar(name) for name in by_entity]),
         beside_baselines=compare_with_baselines(scorer.model, series, scorer.artifact.rate),
     )
+
+
+def _features(scorer: SeriesScorer, by_entity: Sequence[np.ndarray]) -> list[str]:
+    """Return the features that are marked (c,) for at least one entity."""
+    is_marked = np.any(by_entity, axis=0)
+    return [name for name, is_own in zip(scorer.artifact.features.names, is_marked, strict=True) if is_own]
 
 
 def _entity_card(entity: str, scorer: SeriesScorer) -> EntityCard:

@@ -1,6 +1,6 @@
 """SeriesCard: the numbers of a series model, and its comparison with plain baselines."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -106,6 +106,8 @@ class SeriesCard:
         false_positive_rate: the rate that thresholds are set for.
         bytes: size of the artifact.
         by_entity: the numbers of each entity.
+        counters: the features that are watched by their increase, for at least one entity.
+        calendar: the features that are expected by the time of the week, for at least one entity.
         beside_baselines: how the model compares with plain baselines.
     """
 
@@ -125,6 +127,8 @@ class SeriesCard:
     false_positive_rate: float | None = None
     bytes: int | None = None
     by_entity: Mapping[str, EntityCard] = field(default_factory=dict)
+    counters: Sequence[str] = ()
+    calendar: Sequence[str] = ()
     beside_baselines: BaselineComparison = NOT_COMPARED
 
     @classmethod

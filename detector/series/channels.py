@@ -1,7 +1,7 @@
 """Channels: values to standardised cells and back, and the rules that each channel must obey."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -17,6 +17,8 @@ MIN_STILL_ROWS = 3  # unchanged rows that any channel may have
 STUCK_FACTOR = 4  # times the longest standstill in training
 RANGE_MARGIN = 0.5  # standard deviations
 MAX_VALUE = 1e100  # stands for infinite values
+MEDIAN_ROWS = 3  # before a cell, whose median is expected of it: one bad reading among them has no effect
+MOVE_QUANTILE, MOVE_FACTOR = 0.999, 1.2  # of a channel's moves in training, beyond which a cell is a glitch
 CONSTANT_DEVIATION = 1e-7  # relative to the mean: a channel with less is constant
 FLAG_VALUES = 2
 
@@ -30,17 +32,55 @@ class Cells:
         is_missing: whether there is no value.
         breach: up to 8 if the cell is missing or has a value never seen in training, else 0.
         is_stuck: whether the channel has stood still for longer than it ever did in training.
+        kept: z as it enters the past of later records: in place of a glitch, the value that was expected.
+        usual: the cells that are usual at this time of the week; None without a calendar.
+        is_off: (n,) bool, whether the machine is off; None if it has no off state.
     """
 
     z: np.ndarray
     is_missing: np.ndarray
     breach: np.ndarray
     is_stuck: np.ndarray
+    kept: np.ndarray
+    usual: "Usual | None" = None
+    is_off: np.ndarray | None = None
+
+    @property
+    def relative(self) -> np.ndarray:
+        """(n, c) float64: z less its usual value; 0 if the cell is missing."""
+        return self.z if self.usual is None else np.where(self.is_missing, 0, self.z - self.usual.z)
+
+    @property
+    def relative_kept(self) -> np.ndarray:
+        """(n, c) float64: `kept` less its usual value; 0 if the cell is missing."""
+        return self.kept if self.usual is None else np.where(self.is_missing, 0, self.kept - self.usual.z)
+
+    @property
+    def deviation(self) -> np.ndarray:
+        """(n, c) float64: the distance from the usual value in usual deviations; z for channels without a calendar."""
+        if self.usual is None:
+            return self.z
+        return np.where(self.usual.is_used, compress(self.relative / self.usual.spread), self.z)
 
     @property
     def rule_violation(self) -> np.ndarray:
         """(n, c) float64: the degree to which a cell breaks the rules of its channel."""
         return np.maximum(self.breach, BREACH * self.is_stuck)
+
+
+@dataclass(frozen=True)
+class Usual:
+    """The cells that the calendar expects.
+
+    Attributes:
+        z: (n, c) the usual standardised values; 0 for channels that follow no calendar.
+        spread: (n, c) the usual deviations from them.
+        is_used: (c,) bool, whether the channel follows the calendar.
+    """
+
+    z: np.ndarray
+    spread: np.ndarray
+    is_used: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -55,6 +95,8 @@ class Channels:
         is_flag: 1 if there were at most two values: such a channel is a state or a command, not a continuous signal.
         missing_share: share of missing cells.
         longest_still: largest number of consecutive unchanged rows, up to 64.
+        largest_move: largest distance of a standardised cell from the median of the rows before it, apart from one
+            record in a thousand; None in older models, in which every cell enters the past as it is.
     """
 
     mean: np.ndarray
@@ -64,6 +106,7 @@ class Channels:
     is_flag: np.ndarray
     missing_share: np.ndarray
     longest_still: np.ndarray
+    largest_move: np.ndarray | None = None
 
     @classmethod
     def fit(cls, runs: Sequence[np.ndarray]) -> Self:
@@ -74,7 +117,7 @@ class Channels:
         deviation = np.array([column.std() for column in columns])
         is_constant = deviation <= CONSTANT_DEVIATION * np.maximum(np.abs(mean), 1)
         still = np.max([run_length(_is_unchanged(run), MAX_STILL_ROWS).max(axis=0) for run in runs], axis=0)
-        return cls(
+        channels = cls(
             mean,
             np.where(is_constant, 0.0, deviation),
             np.array([column.min() for column in columns]),
@@ -83,6 +126,12 @@ class Channels:
             np.isnan(np.concatenate(runs)).mean(axis=0),
             still.astype(np.float64),
         )
+        moves = [np.abs(z - _recent_median(z)) for z in (channels.cells(run).z for run in runs)]
+        return replace(channels, largest_move=MOVE_FACTOR * np.quantile(np.concatenate(moves), MOVE_QUANTILE, axis=0))
+
+    def to_state(self) -> dict[str, np.ndarray]:
+        """Return the arrays by name; without those that are None."""
+        return {name: array for name, array in vars(self).items() if array is not None}
 
     @property
     def continuous(self) -> np.ndarray:
@@ -103,7 +152,7 @@ class Channels:
         jump = JUMP * np.sign(change) * (np.abs(change) > self._tolerance)
         z = np.where(self.deviation > 0, compress(change / np.where(self.deviation > 0, self.deviation, 1)), jump)
         breach = np.where(is_missing, self._missing_breach, self._novelty(values))
-        return Cells(z, is_missing, breach, self._is_stuck(values))
+        return Cells(z, is_missing, breach, self._is_stuck(values), self._kept(z))
 
     def is_usual(self, z: np.ndarray) -> np.ndarray:
         """Return whether standardised cells lie within the range of training, with a margin: (n, c) bool."""
@@ -129,6 +178,17 @@ class Channels:
         longest = np.maximum(self.longest_still, MIN_STILL_ROWS)
         rows = run_length(_is_unchanged(values), MAX_STILL_ROWS)
         return (rows >= STUCK_FACTOR * longest) & (self.longest_still <= MAX_RESTLESS_ROWS)
+
+    def _kept(self, z: np.ndarray) -> np.ndarray:
+        """Return the cells (n, c) as they enter the past of later records.
+
+        A cell further from the median of the last rows than normal cells is replaced by it; two such rows in a row are
+        a new level, which the median follows.
+        """
+        if self.largest_move is None:
+            return z
+        expected = _recent_median(z)
+        return np.where(np.abs(z - expected) > self.largest_move, expected, z)
 
     def _novelty(self, values: np.ndarray) -> np.ndarray:
         """Return 8 if a flag or a constant channel has a value never seen in training, else 0: (n, c)."""
@@ -165,6 +225,11 @@ def _present(column: np.ndarray) -> np.ndarray:
     """Return the values of a channel that are not missing; a single 0 if all are."""
     values = column[~np.isnan(column)]
     return values if len(values) else np.zeros(1)
+
+
+def _recent_median(z: np.ndarray) -> np.ndarray:
+    """Return the median (n, c) of the rows before each row; the first row counts for those before it."""
+    return np.asarray(np.median([lagged(z, rows) for rows in range(1, MEDIAN_ROWS + 1)], axis=0))
 
 
 def _is_unchanged(values: np.ndarray) -> np.ndarray:

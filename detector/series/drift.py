@@ -47,7 +47,7 @@ class ProfileInContext:
         """Count n records in each bin, by feature and by p-value; records without a score are not counted."""
         deciles = np.full((len(records), self.model.width), np.nan)
         for segment in self.segments:
-            deciles[segment.rows] = self.model.deciles(segment.entity, take_rows(segment.series, segment.own))
+            deciles[segment.rows] = self.model.deciles(segment.entity, segment.series)[segment.own]
         is_scored = ~np.isnan(p_values)
         scored = pd.DataFrame(deciles[is_scored], columns=list(self.features.names))
         return self.profile.counts(scored, p_values[is_scored])
@@ -71,7 +71,8 @@ def fit_profile(
     """
     deciles = _in_order(((part.times, model.deciles(name, part)) for name, part in series.items()), features)
     profile = Profile.fit(deciles, dict.fromkeys(features.names, NumberBins), np.concatenate(p_values), window)
-    for fifth in _fifths(model, series, features):
+    watched = {name: model.watched(name, part) for name, part in series.items()}
+    for fifth in _fifths(model, watched, features):
         profile = profile.widened(fifth, window)
     return profile.model_copy(update={"memory": correlation_time(p_values), "tail": "small"})
 

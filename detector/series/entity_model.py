@@ -8,12 +8,18 @@ import numpy as np
 
 from detector.core.neighbours import Neighbours
 from detector.core.normal_band import BAND_ERRORS
+from detector.core.vae_scores import Scored, VaeScores
+from detector.series.calendar import Calendar
 from detector.series.channels import Channels
+from detector.series.counters import Counters
 from detector.series.deciles import Deciles
 from detector.series.fusion import Fusion
+from detector.series.inputs import Inputs
 from detector.series.numpy_network import TrainedNetwork
-from detector.series.settings import SeriesSettings
-from detector.series.signals import Forecast, OwnForecast, Signals
+from detector.series.series import Series
+from detector.series.settings import ScoreName, SeriesSettings
+from detector.series.signals import Forecast, OwnForecast, Signals, signal_names
+from detector.series.states import OffState
 
 
 @dataclass(frozen=True)
@@ -38,61 +44,86 @@ class EntityModel:
     """The model of one entity, or of several entities together.
 
     Attributes:
-        channels: the statistics of the channels in training.
+        inputs: convert records to cells.
         signals: fitted to all records.
         fusion: scaled on the held-back records, by signals fitted without them.
         reference: (m,) scores of the held-back records.
         deciles: of all training records.
+        score: name of the anomaly score.
     """
 
-    channels: Channels
+    inputs: Inputs
     signals: Signals
     fusion: Fusion
     reference: np.ndarray
     deciles: Deciles
+    score: ScoreName = "fused"
 
-    def scores(self, run: np.ndarray) -> np.ndarray:
-        """Return the anomaly scores (n,) of consecutive records (n, c)."""
-        return self.fusion.scores(self.signals.measure(self.channels.cells(run)))
+    @property
+    def channels(self) -> Channels:
+        """The statistics of the channels in training."""
+        return self.inputs.channels
 
-    def causes(self, run: np.ndarray) -> Causes:
-        """Return the causes of consecutive records (n, c).
+    @property
+    def signal_names(self) -> tuple[str, ...]:
+        """The names of the signals, in order."""
+        has_network = self.signals.autoencoder is not None
+        return signal_names(has_calendar=self.inputs.calendar is not None, has_network=has_network)
 
-        A cell's deviation is the Euclidean norm of three deviations: from the channel's mean, from the forecast of its
-        own past, and by a broken rule. Other channels do not enter: a faulty channel would spread its error over them.
-        Over an incident the largest deviation of a channel counts: in a mean a long echo would outweigh the event.
+    def scores(self, run: Series) -> np.ndarray:
+        """Return the anomaly scores (n,) of consecutive records."""
+        return self.scored(run).scores
+
+    def scored(self, run: Series, first: int = 0) -> Scored:
+        """Return the anomaly and the VAE scores of consecutive records from `first` on; those before are their past."""
+        since = max(0, first - self.fusion.context_rows)
+        signals, vae = self.signals.measure_with_vae(self.inputs.cells(run), since)
+        return Scored(chosen_scores(self.score, self.fusion, signals, vae), vae).at(slice(first - since, None))
+
+    def causes(self, run: Series) -> Causes:
+        """Return the causes of consecutive records.
+
+        A cell's deviation is the Euclidean norm of three deviations: from the channel's mean (or its usual value at
+        this time of the week), from the forecast of its own past, and by a broken rule. Other channels do not enter: a
+        faulty channel would spread its error over them. Over an incident the largest deviation of a channel counts: in
+        a mean a long echo would outweigh the event.
         """
-        cells = self.channels.cells(run)
+        cells = self.inputs.cells(run)
         residual = self.signals.own.residual(cells)
-        squares = np.square(cells.z) + np.square(residual) + np.square(cells.rule_violation)
+        squares = np.square(cells.deviation) + np.square(residual) + np.square(cells.rule_violation)
         total = squares.sum(axis=1, keepdims=True)
         share = np.divide(squares, total, out=np.zeros_like(squares), where=total > 0)
         deviation = np.where(residual < 0, -1, 1) * np.sqrt(squares)
         expected = self.signals.own.expected(cells)
         is_return = ~self.channels.is_usual(expected) & self.channels.is_usual(cells.z) & ~cells.is_missing
-        return Causes(share, deviation, self.channels.values(expected), is_return)
+        return Causes(share, deviation, self.inputs.readings(run, self.channels.values(expected)), is_return)
 
-    def normal_band(self, run: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return expected values, and the lower and the upper end of their normal band, for consecutive records (n, c).
+    def normal_band(self, run: Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return expected values, and the lower and the upper end of their normal band, for consecutive records.
 
         A value is expected by the channel's own past, within the range of training: so a channel that drifts out of
         this range leaves its band, though its own past has drifted along.
         """
         channels = self.channels
         lowest, highest = channels.cells(np.stack([channels.lowest, channels.highest])).z
-        z, spread = self.signals.own.expected_with_spread(channels.cells(run))
+        z, spread = self.signals.own.expected_with_spread(self.inputs.cells(run))
         expected = channels.values(np.clip(z, lowest, highest))
         spread = spread * channels.deviation
         usual_spread = BAND_ERRORS * self.signals.own.error * channels.deviation
         low = np.maximum(expected - spread, channels.lowest - usual_spread)
         high = np.minimum(expected + spread, channels.highest + usual_spread)
-        return expected, np.minimum(low, expected), np.maximum(high, expected)
+        ends = (expected, np.minimum(low, expected), np.maximum(high, expected))
+        expected, low, high = (self.inputs.readings(run, end) for end in ends)
+        return expected, low, high
 
     def to_state(self) -> dict[str, np.ndarray]:
         """Return every array of the model by name."""
         signals = self.signals
         return {
-            **_with_prefix("channels/", vars(self.channels)),
+            **_with_prefix("channels/", self.channels.to_state()),
+            **_with_prefix("calendar/", self.inputs.calendar.to_state() if self.inputs.calendar else {}),
+            **_with_prefix("counters/", self.inputs.counters.to_state() if self.inputs.counters else {}),
+            **_with_prefix("off/", vars(self.inputs.off) if self.inputs.off else {}),
             "forecast/weights": signals.forecast.weights,
             "forecast/error": signals.forecast.error,
             "own/weights": signals.own.weights,
@@ -117,8 +148,20 @@ class EntityModel:
             Neighbours(state["views/departures"]),
             TrainedNetwork.from_state(network) if (network := _without_prefix("network/", state)) else None,
         )
+        calendar, counters = _without_prefix("calendar/", state), _without_prefix("counters/", state)
+        inputs = Inputs(
+            channels,
+            Calendar.from_state(calendar, settings.time_zone, settings.holidays) if calendar else None,
+            Counters.from_state(counters) if counters else None,
+            OffState(**off) if (off := _without_prefix("off/", state)) else None,
+        )
         fusion = Fusion(settings.smoothing, **_without_prefix("fusion/", state))
-        return cls(channels, signals, fusion, state["reference"], Deciles(state["deciles"]))
+        return cls(inputs, signals, fusion, state["reference"], Deciles(state["deciles"]), settings.score)
+
+
+def chosen_scores(score: ScoreName, fusion: Fusion, signals: np.ndarray, vae: VaeScores | None) -> np.ndarray:
+    """Return the anomaly scores (n,) of a run by name, from its signals (n, k) and its VAE scores."""
+    return fusion.scores(signals) if score == "fused" or vae is None else np.asarray(getattr(vae, score))
 
 
 def _with_prefix(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -8,13 +8,16 @@ import numpy as np
 
 from detector.core.progress import Epoch
 from detector.core.subsample import subsample_rows
-from detector.series.channels import Channels
+from detector.core.vae_scores import VaeScores
 from detector.series.deciles import Deciles
-from detector.series.entity_model import EntityModel
+from detector.series.entity_model import EntityModel, chosen_scores
 from detector.series.fusion import Fusion
+from detector.series.inputs import Inputs, SplitRuns, fit_inputs
 from detector.series.numpy_network import Scale, TrainedNetwork
+from detector.series.segments import take_rows
+from detector.series.series import Series
 from detector.series.settings import SeriesSettings
-from detector.series.signal_weights import fit_signal_weights
+from detector.series.signal_weights import fit_network_weights, fit_signal_weights
 from detector.series.signals import Signals, profile
 from schemas.errors import NotEnoughRecords
 
@@ -23,7 +26,7 @@ MIN_RUNS_TO_HOLD_BACK_WHOLE = 5  # with fewer runs, the end of each run is held 
 MIN_RECORDS = 50
 MAX_NETWORK_RECORDS = 8000  # that a network is trained on
 
-Runs = Sequence[np.ndarray]  # of consecutive normal records, each (n, c)
+Runs = Sequence[Series]  # of consecutive normal records
 Progress: TypeAlias = Callable[[Epoch], None] | None  # called after each epoch of networks
 
 
@@ -37,14 +40,18 @@ def fit_models(runs: Mapping[str, Runs], settings: SeriesSettings, progress: Pro
     for runs_of_name in runs.values():
         _check_enough(runs_of_name)
     fitted = (
-        _FittedSignals.fit(part, settings)
+        _FittedSignals.fit(part, inputs, settings)
         for runs_of_name in runs.values()
-        for part in (_earlier(runs_of_name), runs_of_name)
+        for part, inputs in _with_inputs(_split(runs_of_name), settings)
     )
     # networks need all parts at once; else one at a time saves memory
     parts = iter(_with_networks(list(fitted), settings, progress)) if settings.network else fitted
     triples = zip(runs.items(), parts, parts, strict=True)
     return {name: _calibrated(own, earlier, whole, settings) for (name, own), earlier, whole in triples}
+
+
+def _with_inputs(runs: SplitRuns, settings: SeriesSettings) -> list[tuple[Runs, Inputs]]:
+    return list(zip((runs.earlier, runs.whole), fit_inputs(runs, settings), strict=True))
 
 
 def _check_enough(runs: Runs) -> None:
@@ -55,45 +62,66 @@ def _check_enough(runs: Runs) -> None:
 
 @dataclass(frozen=True)
 class _FittedSignals:
-    """Channels and signals fitted to runs.
+    """Inputs and signals fitted to runs.
 
     Attributes:
-        channels: of the runs.
+        inputs: of the runs.
         signals: fitted to the cells.
-        profiles: (m, 5 s) of a subsample of the records, for the network; empty if no network is trained.
+        profiles: (m, d) of a subsample of the records, for the network; empty if no network is trained.
     """
 
-    channels: Channels
+    inputs: Inputs
     signals: Signals
     profiles: np.ndarray
 
     @classmethod
-    def fit(cls, runs: Runs, settings: SeriesSettings) -> "_FittedSignals":
-        channels = Channels.fit(runs)
-        cells = [channels.cells(run) for run in runs]
-        continuous = channels.continuous
+    def fit(cls, runs: Runs, inputs: Inputs, settings: SeriesSettings) -> "_FittedSignals":
+        cells = [inputs.cells(run) for run in runs]
+        continuous = inputs.channels.continuous
         signals = Signals.fit(cells, continuous, settings.reference)
-        profiles = [profile(run.z[:, continuous]) for run in cells] if settings.network else [np.zeros((0, 1))]
-        return cls(channels, signals, subsample_rows(np.concatenate(profiles), MAX_NETWORK_RECORDS))
+        profiles = [profile(run, continuous) for run in cells] if settings.network else [np.zeros((0, 1))]
+        return cls(inputs, signals, subsample_rows(np.concatenate(profiles), MAX_NETWORK_RECORDS))
 
-    def measure(self, run: np.ndarray) -> np.ndarray:
-        """Return the signals (n, k) of consecutive records (n, c)."""
-        return self.signals.measure(self.channels.cells(run))
+    def measure(self, run: Series) -> np.ndarray:
+        """Return the signals (n, k) of consecutive records."""
+        return self.signals.measure(self.inputs.cells(run))
+
+    def measure_later(self, run: Series, start: int) -> tuple[np.ndarray, VaeScores | None]:
+        """Return the signals (n, k) and the VAE scores of the records of a run from `start` on."""
+        return self.signals.measure_with_vae(self.inputs.cells(run), start)
 
 
 def _with_networks(
     parts: Sequence[_FittedSignals], settings: SeriesSettings, progress: Progress
 ) -> list[_FittedSignals]:
+    """Return parts, each of earlier records and then of all, with networks trained on the earlier records.
+
+    One training serves both, so that the held-back records measure the network that scores; only if the later records
+    have other continuous channels, a network is trained on all records as well.
+    """
     from detector.series.keras_network import train
 
-    scales = [Scale.fit(part.profiles) for part in parts]
-    features = [scale(part.profiles) for part, scale in zip(parts, scales, strict=True)]
-    weights = train(features, [len(part.channels.continuous) for part in parts], settings.seed, progress)
-    return [
-        replace(part, signals=replace(part.signals, autoencoder=TrainedNetwork.of(own, scale, reference)))
-        for part, own, scale in zip(parts, weights, scales, strict=True)
-        for reference in [subsample_rows(part.profiles, settings.reference)]
+    sources = [_source(parts, position) for position in range(len(parts))]
+    trained = {source: parts[source] for source in sources}
+    scales = {source: Scale.fit(part.profiles) for source, part in trained.items()}
+    features = [scales[source](part.profiles) for source, part in trained.items()]
+    widths = [len(part.signals.continuous) for part in trained.values()]
+    weights = dict(zip(trained, train(features, widths, settings.seed, progress), strict=True))
+    networks = [
+        TrainedNetwork.of(weights[source], scales[source], subsample_rows(part.profiles, settings.reference))
+        for source, part in zip(sources, parts, strict=True)
     ]
+    return [
+        replace(part, signals=replace(part.signals, autoencoder=network))
+        for part, network in zip(parts, networks, strict=True)
+    ]
+
+
+def _source(parts: Sequence[_FittedSignals], position: int) -> int:
+    """Return the position of the part on whose records the network of a part is trained."""
+    earlier = position - position % 2
+    is_same = np.array_equal(parts[earlier].signals.continuous, parts[position].signals.continuous)
+    return earlier if is_same else position
 
 
 def _calibrated(runs: Runs, earlier: _FittedSignals, whole: _FittedSignals, settings: SeriesSettings) -> EntityModel:
@@ -102,18 +130,23 @@ def _calibrated(runs: Runs, earlier: _FittedSignals, whole: _FittedSignals, sett
     Each held-back record is measured with the past that it had.
     """
     held_back = [(run, start) for run, start in zip(runs, _starts(runs), strict=True) if start < len(run)]
-    signals = [earlier.measure(run)[start:] for run, start in held_back]
-    fusion = Fusion.fit(signals, settings.smoothing)
-    if settings.select == "auto":
-        deviations = earlier.channels.event_deviations
-        fusion = fusion.weighted(fit_signal_weights(held_back, earlier.measure, deviations, fusion, settings.seed))
-    reference = np.concatenate([fusion.scores(run) for run in signals])
-    return EntityModel(whole.channels, whole.signals, fusion, reference, Deciles.fit(runs))
+    measured = [earlier.measure_later(run, start) for run, start in held_back]
+    fusion = Fusion.fit([signals for signals, _ in measured], settings.smoothing)
+    if settings.select == "auto" or settings.network:
+        fit = fit_signal_weights if settings.select == "auto" else fit_network_weights
+        deviations = earlier.inputs.event_deviations
+        fusion = fusion.weighted(fit(held_back, earlier.measure, deviations, fusion, settings.seed))
+    reference = np.concatenate([chosen_scores(settings.score, fusion, *run) for run in measured])
+    deciles = Deciles.fit([whole.inputs.values(run) for run in runs])
+    return EntityModel(whole.inputs, whole.signals, fusion, reference, deciles, settings.score)
 
 
-def _earlier(runs: Runs) -> list[np.ndarray]:
-    """Return the runs without their held-back rows."""
-    return [run[:start] for run, start in zip(runs, _starts(runs), strict=True) if start]
+def _split(runs: Runs) -> SplitRuns:
+    """Return the runs split into earlier and held-back records."""
+    starts = _starts(runs)
+    earlier = [take_rows(run, slice(0, start)) for run, start in zip(runs, starts, strict=True) if start]
+    later = [take_rows(run, slice(start, None)) for run, start in zip(runs, starts, strict=True)]
+    return SplitRuns(runs, earlier, later)
 
 
 def _starts(runs: Runs) -> list[int]:

@@ -4,6 +4,9 @@ Each signal is smoothed, then measured from its median in units of the distance 
 normal records, and compressed. For each span the two largest alarms are averaged: a single alarm may be chance, and
 the average of all alarms would hide an anomaly that only one signal detects. The largest span counts. A weight below 1
 lowers the alarms of a signal.
+
+A single high record counts in full at its own time. In the running means of later records it counts at most as much as
+the higher of its neighbours, or as the highest of the held-back records: it takes two such records to be remembered.
 """
 
 from collections.abc import Sequence
@@ -12,7 +15,7 @@ from typing import Self
 
 import numpy as np
 
-from detector.series.running_means import running_mean, window_rows
+from detector.series.running_means import lagged, past_mean, running_mean, window_rows
 
 HIGH_QUANTILE = 0.95
 MIN_SPREAD = 0.1  # of a signal that is the same for most normal records
@@ -29,6 +32,8 @@ class Fusion:
         centre: (S, k) median of the smoothed signals.
         spread: (S, k) distance from the centre to the 95 % quantile of the smoothed signals.
         weights: (k,) factors of the signals' alarms; None if all count alike.
+        highest: (k,) largest distance of each signal from its median on held-back records; None in older models, in
+            which single records are remembered in full.
     """
 
     smoothing: tuple[int, ...]
@@ -36,25 +41,29 @@ class Fusion:
     centre: np.ndarray
     spread: np.ndarray
     weights: np.ndarray | None = None
+    highest: np.ndarray | None = None
 
     @classmethod
     def fit(cls, runs: Sequence[np.ndarray], smoothing: tuple[int, ...]) -> Self:
         """Fit the fusion to the signals of runs of held-back records, each (n, k)."""
-        median = np.median(np.concatenate(runs), axis=0)
-        smoothed = [np.concatenate([running_mean(run - median, life) for run in runs]) for life in smoothing]
+        signals = np.concatenate(runs)
+        median = np.median(signals, axis=0)
+        highest = signals.max(axis=0) - median
+        smoothed = [np.concatenate([_smoothed(run - median, highest, life) for run in runs]) for life in smoothing]
         centre = np.stack([np.median(rows, axis=0) for rows in smoothed])
         high = np.stack([np.quantile(rows, HIGH_QUANTILE, axis=0) for rows in smoothed])
-        return cls(smoothing, median, centre, np.maximum(high - centre, MIN_SPREAD))
+        return cls(smoothing, median, centre, np.maximum(high - centre, MIN_SPREAD), highest=highest)
 
     @property
     def context_rows(self) -> int:
         """The number of earlier rows of the signals that a score depends on."""
-        return max(map(window_rows, self.smoothing)) - 1
+        return max(map(window_rows, self.smoothing)) + 1  # with the neighbour of the oldest
 
     def to_state(self) -> dict[str, np.ndarray]:
-        """Return the arrays by name; without weights if there are none."""
-        weights = {} if self.weights is None else {"weights": self.weights}
-        return {"median": self.median, "centre": self.centre, "spread": self.spread, **weights}
+        """Return the arrays by name; without those that are None."""
+        optional = {"weights": self.weights, "highest": self.highest}
+        present = {name: array for name, array in optional.items() if array is not None}
+        return {"median": self.median, "centre": self.centre, "spread": self.spread, **present}
 
     def weighted(self, weights: np.ndarray) -> Self:
         """Return the fusion with weights (k,) of the signals."""
@@ -62,12 +71,27 @@ class Fusion:
 
     def alarms(self, signals: np.ndarray) -> np.ndarray:
         """Return the alarm of each signal over each span, (S, n, k), for the signals (n, k) of a run."""
-        spans = [running_mean(signals - self.median, life) for life in self.smoothing]
+        spans = [_smoothed(signals - self.median, self.highest, life) for life in self.smoothing]
         above = (np.stack(spans) - self.centre[:, None]) / self.spread[:, None]
         alarm = np.log1p(np.maximum(above, 0))
         return np.where(above > 0, alarm if self.weights is None else self.weights * alarm, above)
 
     def scores(self, signals: np.ndarray) -> np.ndarray:
         """Return the anomaly scores (n,) of a run from its signals (n, k)."""
-        fused = np.sort(self.alarms(signals), axis=2)[:, :, -FUSED_SIGNALS:].mean(axis=2)  # (S, n)
-        return np.asarray(fused.max(axis=0))
+        return fuse(self.alarms(signals))
+
+
+def fuse(alarms: np.ndarray) -> np.ndarray:
+    """Return the scores (n,) of alarms (S, n, k): for each span the mean of the two largest, and the largest span."""
+    fused = np.sort(alarms, axis=2)[:, :, -FUSED_SIGNALS:].mean(axis=2)  # (S, n)
+    return np.asarray(fused.max(axis=0))
+
+
+def _smoothed(signals: np.ndarray, highest: np.ndarray | None, half_life: int) -> np.ndarray:
+    """Return the running mean of each record's signals, (n, k), in which single high records are not remembered."""
+    if highest is None:
+        return running_mean(signals, half_life)
+    following = np.concatenate([signals[1:], signals[-1:]])  # enters the mean of later records only
+    kept = np.minimum(signals, np.maximum(np.maximum(lagged(signals, 1), following), highest))
+    decay = 0.5 ** (1 / half_life)
+    return (1 - decay) * signals + decay * past_mean(kept, half_life)

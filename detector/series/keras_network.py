@@ -19,13 +19,15 @@ from schemas.errors import ConfigError
 
 HIDDEN_UNITS = 64  # of a layer
 MAX_LATENT_DIMENSIONS = 24
-STEPS = 400
-BATCH_RECORDS = 128  # records of each member
+STEPS = 400  # at most
+MIN_STEPS, RECORDS_PER_STEP = 100, 20  # small members take one more step for every 20 records
+BATCH_RECORDS, SMALL_BATCH_RECORDS = 128, 64  # records of each member in a step
+SMALL_RECORDS = 2_000  # of the largest member that are small
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-3
 WARM_UP_SHARE = 0.3  # of the steps, over which the weight of the KL term rises to 1
 NOISE = 0.1
 MAX_HIDDEN_SHARE = 0.5  # of the channels of a record
-MAX_MEMBERS = 32  # trained at once: bounds the memory
+MAX_MEMBERS, MAX_WEIGHTS = 512, 4_000_000  # trained at once: bounds the memory
 HINT = "encoder/hint/kernel"  # weights for "is hidden" of each feature; not stored, as scoring hides none
 
 Array = np.ndarray
@@ -49,8 +51,9 @@ def train(
         ConfigError: If the ELBO is no longer finite.
     """
     rng = np.random.default_rng(seed)
-    parts = [slice(start, start + MAX_MEMBERS) for start in range(0, len(features), MAX_MEMBERS)]
-    numbers, planned = count(1), len(parts) * _epochs()
+    together = _members_at_once(max(matrix.shape[1] for matrix in features))
+    parts = [slice(start, start + together) for start in range(0, len(features), together)]
+    numbers, planned = count(1), sum(_epochs(_steps(features[part])) for part in parts)
 
     def report_epoch(elbo: float) -> None:
         epoch = Epoch(next(numbers), planned, elbo)
@@ -68,16 +71,29 @@ def _train(
     d = max(widths)
     latent = latent_size(d, MAX_LATENT_DIMENSIONS)
     model = Members(_initial(len(features), d, latent, rng))
-    model.prepare()
+    model.prepare(_steps(features))
     batches = _batches(features, channels, latent, rng)
-    for _ in range(_epochs()):
+    for _ in range(_epochs(_steps(features))):
         report_epoch(_epoch(model, islice(batches, EPOCH_STEPS)))
     final = model.weights_by_name()
     return [_trimmed(final, member, width) for member, width in enumerate(widths)]
 
 
-def _epochs() -> int:
-    return -(-STEPS // EPOCH_STEPS)
+def _members_at_once(d: int) -> int:
+    """Return how many networks of d features train at once."""
+    weights = sum(
+        int(np.prod(shape)) for shape in shapes(d, HIDDEN_UNITS, latent_size(d, MAX_LATENT_DIMENSIONS)).values()
+    )
+    return max(1, min(MAX_MEMBERS, MAX_WEIGHTS // weights))
+
+
+def _steps(features: Sequence[Array]) -> int:
+    """Return the number of steps for networks that train at once; few records need few."""
+    return min(STEPS, MIN_STEPS + max(map(len, features)) // RECORDS_PER_STEP)
+
+
+def _epochs(steps: int) -> int:
+    return -(-steps // EPOCH_STEPS)
 
 
 def _epoch(model: "Members", batches: Iterable[dict[str, Array]]) -> float:
@@ -120,12 +136,14 @@ def _batches(
     k, d = len(features), max(matrix.shape[1] for matrix in features)
     is_real = np.stack([np.arange(d) < matrix.shape[1] for matrix in features])[:, None, :].astype(np.float32)
     channel = np.stack([np.arange(d) % count for count in channels])  # (K, d)
-    for step in range(STEPS):
-        target = np.zeros((k, BATCH_RECORDS, d), dtype=np.float32)
+    steps = _steps(features)
+    n = BATCH_RECORDS if max(map(len, features)) > SMALL_RECORDS else SMALL_BATCH_RECORDS
+    for step in range(steps):
+        target = np.zeros((k, n, d), dtype=np.float32)
         for member, matrix in enumerate(features):
-            target[member, :, : matrix.shape[1]] = matrix[rng.integers(0, len(matrix), BATCH_RECORDS)]
-        rate = MAX_HIDDEN_SHARE * rng.random((k, BATCH_RECORDS, 1)) * (rng.random((k, BATCH_RECORDS, 1)) < 0.5)
-        is_hidden = rng.random((k, BATCH_RECORDS, max(channels))) < rate
+            target[member, :, : matrix.shape[1]] = matrix[rng.integers(0, len(matrix), n)]
+        rate = MAX_HIDDEN_SHARE * rng.random((k, n, 1)) * (rng.random((k, n, 1)) < 0.5)
+        is_hidden = rng.random((k, n, max(channels))) < rate
         hidden = np.take_along_axis(is_hidden, channel[:, None, :], axis=2) * is_real
         noise = NOISE * rng.standard_normal(target.shape, dtype=np.float32)
         yield {
@@ -133,8 +151,8 @@ def _batches(
             "hidden": hidden,
             "target": target,
             "is_real": is_real,
-            "draw": rng.standard_normal((k, BATCH_RECORDS, latent), dtype=np.float32),
-            "beta": np.full((k, 1), min(1.0, (step + 1) / (WARM_UP_SHARE * STEPS)), dtype=np.float32),
+            "draw": rng.standard_normal((k, n, latent), dtype=np.float32),
+            "beta": np.full((k, 1), min(1.0, (step + 1) / (WARM_UP_SHARE * steps)), dtype=np.float32),
         }
 
 
@@ -161,9 +179,9 @@ class Members(Network):
         loss = ops.mean(posterior["nll"] + inputs["beta"] * posterior["kl"], axis=1)  # (K,)
         return ops.sum(loss / ops.sqrt(ops.sum(inputs["is_real"], axis=(1, 2))))
 
-    def prepare(self) -> None:
-        """Choose the optimiser.
+    def prepare(self, steps: int) -> None:
+        """Choose the optimiser for a number of steps.
 
         Gradients are not clipped: their norm is over all members, so one member would affect the others.
         """
-        compile_for_training(self, LEARNING_RATE, WEIGHT_DECAY, STEPS)
+        compile_for_training(self, LEARNING_RATE, WEIGHT_DECAY, steps)

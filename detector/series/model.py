@@ -5,8 +5,11 @@ from typing import Any, Self
 
 import numpy as np
 
+from detector.core.vae_scores import Scored
+from detector.series.counters import CONTEXT_ROWS as COUNTER_ROWS
 from detector.series.entity_model import Causes, EntityModel
 from detector.series.fitting import Progress, fit_models
+from detector.series.segments import take_rows
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
 from detector.series.signal_weights import learned_signals
@@ -65,7 +68,8 @@ class SeriesModel:
     def context_rows(self) -> int:
         """The largest number of earlier records of its entity that a record's score depends on."""
         models = [*self.entities.values(), *([self.shared] if self.shared else [])]
-        return CONTEXT_ROWS + max(model.fusion.context_rows for model in models)
+        rows = CONTEXT_ROWS + max(model.fusion.context_rows for model in models)
+        return rows + COUNTER_ROWS if any(model.inputs.counters for model in models) else rows
 
     def has_own(self, entity: str) -> bool:
         """Return whether the entity is scored by its own model, not by the shared one."""
@@ -77,13 +81,19 @@ class SeriesModel:
 
     def signal_weights(self, entity: str) -> dict[str, float] | None:
         """Return the weight of each learned signal in the entity's scores; None if all count alike."""
-        weights = self._model(entity).fusion.weights
+        model = self._model(entity)
+        weights = model.fusion.weights
         if weights is None:
             return None
-        return {name: float(weights[position]) for position, name in learned_signals(len(weights)).items()}
+        names = learned_signals(model.signal_names)
+        return {name: float(weights[position]) for position, name in names.items()}
 
-    def scores(self, entity: str, series: Series) -> np.ndarray:
-        """Return anomaly scores (n,), in the order of the records.
+    def scores(self, entity: str, series: Series, newest: int | None = None) -> np.ndarray:
+        """Return anomaly scores (n,), in the order of the records; see `scored`."""
+        return self.scored(entity, series, newest).scores
+
+    def scored(self, entity: str, series: Series, newest: int | None = None) -> Scored:
+        """Return anomaly scores and VAE scores of the `newest` records, those at the end, or of all, in their order.
 
         A record's score equals its score in the whole history if the series has `context_rows` records before it, or
         begins with the entity's first record.
@@ -92,8 +102,13 @@ class SeriesModel:
             RecordsError: If the entity has no model, or the number of channels differs from training.
         """
         model, ordered, position = self._prepare(entity, series)
-        parts = [model.scores(ordered.values[rows]) for rows in ordered.runs(self.settings.max_gap)]
-        return np.concatenate(parts)[position] if len(series) else np.zeros(0)
+        own = position if newest is None else position[len(series) - newest :]
+        if not len(own):
+            return Scored(np.zeros(0))
+        first = int(own.min())
+        runs = [rows for rows in ordered.runs(self.settings.max_gap) if rows.stop > first]
+        parts = [model.scored(take_rows(ordered, rows), max(0, first - rows.start)) for rows in runs]
+        return Scored.concatenate(parts).at(own - first)
 
     def deciles(self, entity: str, series: Series) -> np.ndarray:
         """Return the decile of each cell among the training records, (n, c); see `Deciles.assign`.
@@ -101,7 +116,29 @@ class SeriesModel:
         Raises:
             RecordsError: If the entity has no model.
         """
-        return self._model(entity).deciles.assign(entity, series)
+        return self._model(entity).deciles.assign(entity, self.watched(entity, series))
+
+    def is_counter(self, entity: str) -> np.ndarray:
+        """Return whether each channel (c,) of an entity is a counter, which is watched by its increase."""
+        counters = self._model(entity).inputs.counters
+        return np.zeros(self.width, dtype=bool) if counters is None else counters.is_counter == 1
+
+    def follows_calendar(self, entity: str) -> np.ndarray:
+        """Return whether each channel (c,) of an entity is expected by the time of the week."""
+        calendar = self._model(entity).inputs.calendar
+        return np.zeros(self.width, dtype=bool) if calendar is None else calendar.is_used == 1
+
+    def watched(self, entity: str, series: Series) -> Series:
+        """Return the series with increases in place of the readings of counters, in the order of its records.
+
+        Raises:
+            RecordsError: If the entity has no model.
+        """
+        inputs = self._model(entity).inputs
+        if inputs.counters is None:
+            return series
+        ordered, position = series.ordered()
+        return Series(series.times, inputs.values(ordered)[position])
 
     def causes(self, entity: str, series: Series) -> Causes:
         """Return the causes of the scores of records, in their order; the context is as for `scores`.
@@ -110,7 +147,7 @@ class SeriesModel:
             RecordsError: As for `scores`.
         """
         model, ordered, position = self._prepare(entity, series)
-        parts = [model.causes(ordered.values[rows]) for rows in ordered.runs(self.settings.max_gap)]
+        parts = [model.causes(take_rows(ordered, rows)) for rows in ordered.runs(self.settings.max_gap)]
         return Causes(
             *(
                 np.concatenate([getattr(part, name) for part in parts])[position]
@@ -125,7 +162,7 @@ class SeriesModel:
             RecordsError: As for `scores`.
         """
         model, ordered, position = self._prepare(entity, series)
-        parts = [model.normal_band(ordered.values[rows]) for rows in ordered.runs(self.settings.max_gap)]
+        parts = [model.normal_band(take_rows(ordered, rows)) for rows in ordered.runs(self.settings.max_gap)]
         expected, low, high = (np.concatenate(columns)[position] for columns in zip(*parts, strict=True))
         return expected, low, high
 
@@ -176,9 +213,9 @@ def _common_width(series: Mapping[str, Series]) -> int:
     return widths.pop()
 
 
-def _runs(series: Series, settings: SeriesSettings) -> list[np.ndarray]:
+def _runs(series: Series, settings: SeriesSettings) -> list[Series]:
     ordered, _ = series.ordered()
-    return [ordered.values[rows] for rows in ordered.runs(settings.max_gap)]
+    return [take_rows(ordered, rows) for rows in ordered.runs(settings.max_gap)]
 
 
 def _gets_own(records: int, settings: SeriesSettings) -> bool:

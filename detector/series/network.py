@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from detector.core.arrays import Arrays
-from detector.core.autoencoder import EncoderDecoder, Shapes, divergence, gaussian_nll, layer_shapes
+from detector.core.autoencoder import EncoderDecoder, Shapes, divergence, layer_shapes
 
 ENCODER_SKIP, DECODER_SKIP = "encoder/skip/kernel", "decoder/skip/kernel"
 
@@ -53,7 +53,15 @@ class TemporalNetwork:
 
     def nll(self, x: Any, z: Any) -> Any:
         """Return the nats of features (..., n, d) under decoded latents (..., n, l), without their constant."""
-        return gaussian_nll(self._arrays, x, self._halves.decode(z), self._halves.log_sd())
+        return self.nats(self.residual(x, z))
+
+    def residual(self, x: Any, z: Any) -> Any:
+        """Return features less decoded latents in units of the learned standard deviations, (..., n, d)."""
+        return (x - self._halves.decode(z)) * self._arrays.exp(-self._halves.log_sd())
+
+    def nats(self, residual: Any) -> Any:
+        """Return the nats of features (..., n, d) with residuals in units of the learned deviations."""
+        return 0.5 * self._arrays.square(residual) + self._halves.log_sd()
 
     def divergence(self, mean: Any, log_var: Any) -> Any:
         """Return the divergence of the posterior from the prior in nats, (..., n)."""

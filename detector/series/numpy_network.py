@@ -7,7 +7,9 @@ from typing import Self
 import numpy as np
 
 from detector.core.arrays import NumpyArrays
+from detector.core.autoencoder import HALF_LOG_TWO_PI
 from detector.core.neighbours import Neighbours
+from detector.core.vae_scores import VaeScores
 from detector.series.channels import compress
 from detector.series.network import TemporalNetwork
 
@@ -55,18 +57,21 @@ class TrainedNetwork:
     @classmethod
     def of(cls, weights: Mapping[str, np.ndarray], scale: Scale, features: np.ndarray) -> Self:
         """Return the network with the training features (m, d) that later features are compared with."""
-        loss, mean, log_var = _pass(weights, scale(features))
-        resolution = np.exp(0.5 * log_var.astype(np.float64)).mean(axis=0)
-        return cls(scale, weights, np.array([np.median(loss)]), resolution, Neighbours(_in_units(mean, resolution)))
+        losses = _pass(weights, scale(features))
+        resolution = np.exp(0.5 * losses.log_var.astype(np.float64)).mean(axis=0)
+        latents = Neighbours(_in_units(losses.mean, resolution))
+        return cls(scale, weights, np.array([np.median(losses.loss)]), resolution, latents)
 
-    def scores(self, features: np.ndarray) -> np.ndarray:
-        """Return the loss beyond the typical loss and the distance to the nearest training latents, (n, 2).
+    def measure(self, features: np.ndarray) -> tuple[np.ndarray, VaeScores]:
+        """Return the signals (n, 2) and the VAE scores of n records, from one pass.
 
-        The loss is the negative ELBO at the posterior mean: nothing is drawn at random.
+        The signals are the loss beyond the typical loss and the distance to the nearest training latents. The loss is
+        the negative ELBO at the posterior mean, without the constant of the likelihood: nothing is drawn at random.
         """
-        loss, mean, _ = _pass(self.weights, self.scale(features))
-        distance = self.latents.mean_distance(_in_units(mean, self.resolution), NEIGHBOURS)
-        return np.stack([np.maximum(loss - self.typical, 0), distance], axis=1)
+        losses = _pass(self.weights, self.scale(features))
+        distance = self.latents.mean_distance(_in_units(losses.mean, self.resolution), NEIGHBOURS)
+        signals = np.stack([np.maximum(losses.loss - self.typical, 0), distance], axis=1)
+        return signals, VaeScores(losses.error, losses.loss + HALF_LOG_TWO_PI * features.shape[1])
 
     def to_state(self) -> dict[str, np.ndarray]:
         """Return all arrays by name."""
@@ -91,15 +96,33 @@ def _in_units(mean: np.ndarray, resolution: np.ndarray) -> np.ndarray:
     return (mean / resolution).astype(np.float32)
 
 
-def _pass(weights: Mapping[str, np.ndarray], x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return loss (n,), posterior mean and log-variance (n, l) of standardised features (n, d)."""
+@dataclass(frozen=True)
+class _Losses:
+    """The results of one pass.
+
+    Attributes:
+        loss: (n,) negative ELBO at the posterior mean in nats, without the constant of the likelihood.
+        error: (n,) mean squared residual of the features, in units of their learned standard deviations.
+        mean: (n, l) of the posterior.
+        log_var: (n, l) of the posterior.
+    """
+
+    loss: np.ndarray
+    error: np.ndarray
+    mean: np.ndarray
+    log_var: np.ndarray
+
+
+def _pass(weights: Mapping[str, np.ndarray], x: np.ndarray) -> _Losses:
+    """Run a network on standardised features (n, d)."""
     network = TemporalNetwork(NumpyArrays(), weights)
     parts = [_losses(network, x[start : start + CHUNK_RECORDS]) for start in range(0, max(1, len(x)), CHUNK_RECORDS)]
-    loss, mean, log_var = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return loss, mean, log_var
+    return _Losses(*(np.concatenate(arrays) for arrays in zip(*(vars(part).values() for part in parts), strict=True)))
 
 
-def _losses(network: TemporalNetwork, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _losses(network: TemporalNetwork, x: np.ndarray) -> _Losses:
     mean, log_var = network.encode(x)
-    nats = network.nll(x, mean).astype(np.float64).sum(axis=1)
-    return nats + network.divergence(mean, log_var), mean, log_var
+    residual = network.residual(x, mean)
+    nats = network.nats(residual).astype(np.float64).sum(axis=1)
+    error = np.square(residual.astype(np.float64)).mean(axis=1)
+    return _Losses(nats + network.divergence(mean, log_var), error, mean, log_var)

@@ -34,6 +34,16 @@ def past_mean(x: np.ndarray, half_life: int) -> np.ndarray:
     return np.concatenate([np.zeros_like(x[:1], dtype=np.float64), running_mean(x[:-1], half_life)])
 
 
+def mean_after(x: np.ndarray, kept: np.ndarray, half_life: int) -> np.ndarray:
+    """Return the decayed mean of each row of `x` and the rows of `kept` before it, (n, ...).
+
+    `kept` holds the rows of `x` as they enter the past; if both are equal, the mean is `running_mean` to the bit.
+    """
+    decay = 0.5 ** (1 / half_life)
+    own_weight = (1 - decay) / (1 - decay ** window_rows(half_life))
+    return running_mean(kept, half_life) + own_weight * (x - kept)
+
+
 def lagged(x: np.ndarray, rows: int) -> np.ndarray:
     """Return the row that came `rows` earlier than each row, or the first row, (n, ...)."""
     return x[np.maximum(np.arange(len(x)) - rows, 0)]

@@ -14,7 +14,8 @@ from detector.core.calibration import Calibration, conformal_rank
 from detector.core.drift import Profile
 from detector.core.normal_band import NormalBand
 from detector.core.scorer import ReadPast, StoredThreshold, score_frame
-from detector.core.threshold_tracking import Tracker, Trackers
+from detector.core.threshold_tracking import USUAL_AFTER, Tracker, Trackers
+from detector.core.vae_scores import Scored, VaeRecords, VaeScores
 from detector.series.artifact import SeriesArtifact
 from detector.series.drift import ProfileInContext
 from detector.series.entity_model import Causes
@@ -158,16 +159,18 @@ class SeriesScorer:
         """Return the tracker that an entity starts with; its calibration scores must resolve the rate."""
         return Tracker.start(self.entity_threshold(entity).calibration.scores, self.rate)
 
-    def trackers(self, stored: StoredThreshold) -> Trackers:
+    def trackers(self, stored: StoredThreshold, usual_after: int = USUAL_AFTER) -> Trackers:
         """Return trackers that start at the stored states, or at the calibration, with the configured rate.
 
         Args:
             stored: returns the state of an entity's threshold, or None if it has not started.
+            usual_after: number of records after which a level of scores becomes usual.
         """
 
         def load(entity: str) -> Tracker:
             state = stored(entity)
-            return self.tracker(entity) if state is None else replace(Tracker.from_state(state), rate=self.rate)
+            tracker = self.tracker(entity) if state is None else Tracker.from_state(state)
+            return replace(tracker, rate=self.rate, usual_after=usual_after)
 
         return Trackers(load)
 
@@ -205,16 +208,19 @@ class SeriesScorer:
             RecordsError: If an entity has no model, or the records lack features of the model.
         """
         scores, p_values, severities = np.full((3, len(records)), np.nan)
+        vae = VaeScores.missing(len(records))
         for segment in segments:
-            entity_scores = self.model.scores(segment.entity, segment.series)[segment.own]
-            scores[segment.rows] = entity_scores
+            scored = self.model.scored(segment.entity, segment.series, len(segment.rows))
+            scores[segment.rows] = scored.scores
             calibration = self.entity_threshold(segment.entity).calibration
-            p_values[segment.rows] = calibration.p_values(entity_scores)
-            severities[segment.rows] = calibration.severity(entity_scores, p_values[segment.rows])
+            p_values[segment.rows] = calibration.p_values(scored.scores)
+            severities[segment.rows] = calibration.severity(scored.scores, p_values[segment.rows])
+            if scored.vae is not None:
+                vae.put(segment.rows, scored.vae)
         thresholds = np.full(len(scores), np.nan)
         for entity, rows in _rows_of_entities(segments).items():
             thresholds[rows] = self.thresholds(entity, scores[rows], trackers)
-        return score_frame(records.index, scores, p_values, severities, thresholds)
+        return score_frame(records.index, Scored(scores, vae), p_values, severities, thresholds)
 
     def explain(self, rows: np.ndarray, scores: np.ndarray, top: int, segments: Sequence[Segment]) -> list[Explanation]:
         """Return the `top` causes of each of n scores, largest share first.
@@ -299,8 +305,8 @@ class BoundSeriesScorer:
         features = self.scorer.artifact.features
         return None if profile is None else ProfileInContext(profile, self.scorer.model, features, self.segments)
 
-    def score(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Return one row per record, as `SeriesScorer.score`."""
+    def score(self, records: pd.DataFrame, vae_of: VaeRecords = "none") -> pd.DataFrame:  # noqa: ARG002 - one pass gives them
+        """Return one row per record, as `SeriesScorer.score`; a model with a network gives all records VAE scores."""
         return self.scorer.score(records, self.segments, self.trackers)
 
     def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:

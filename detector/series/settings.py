@@ -3,8 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
+from schemas.errors import ConfigError
+
 Pooling = Literal["per_entity", "shared", "auto"]
 Selection = Literal["all", "auto"]
+ScoreName = Literal["fused", "reconstruction_error", "elbo"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,13 @@ class SeriesSettings:
         fewest: number of records that an entity needs for a model of its own, with `models = "auto"`.
         select: "all" weighs all signals alike, "auto" weighs each by how well it detects synthetic anomalies in
             held-back records.
-        network: whether a variational autoencoder adds two signals; training it needs Keras, scoring does not.
+        calendar: whether channels are expected by time of day and day of the week: "auto" decides for each channel by
+            held-back records, True demands it of all channels.
+        time_zone: of the calendar.
+        holidays: dates such as "2026-12-25" that count as Sundays.
+        network: whether a variational autoencoder is trained, which gives each record its reconstruction error and its
+            ELBO, and adds two signals; training it needs Keras, scoring does not.
+        score: the anomaly score: "fused" of all signals, or one of the VAE scores, which needs a network.
         seed: of the network's training and of the synthetic anomalies; nothing else is random.
     """
 
@@ -32,17 +41,37 @@ class SeriesSettings:
     reference: int = 2000
     fewest: int = 300
     select: Selection = "all"
-    network: bool = False
+    calendar: Literal["auto"] | bool = "auto"
+    time_zone: str = "UTC"
+    holidays: tuple[str, ...] = ()
+    network: bool = True
+    score: ScoreName = "fused"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a score that the model would not have.
+
+        Raises:
+            ConfigError: If the score is one of a network, and no network is trained.
+        """
+        if self.score != "fused" and not self.network:
+            raise ConfigError(
+                f'score = "{self.score}" of series is a score of the network, and network = false trains none. '
+                'Set network = true, or score = "fused".'
+            )
 
     def to_state(self) -> dict[str, Any]:
         """Return the settings as JSON values; newer settings are left out if they have no effect."""
-        state = {**asdict(self), "smoothing": list(self.smoothing)}
+        state = {**asdict(self), "smoothing": list(self.smoothing), "holidays": list(self.holidays)}
         is_default = {"select": self.select == "all", "network": not self.network}
         is_default["seed"] = all(is_default.values())
+        is_default |= dict.fromkeys(("calendar", "time_zone", "holidays"), self.calendar is False)
+        is_default["score"] = self.score == "fused"
         return {name: value for name, value in state.items() if not is_default.get(name)}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
         """Return the settings of a state that `to_state` wrote."""
-        return cls(**(state | {"smoothing": tuple(state["smoothing"])}))
+        tuples = {name: tuple(state.get(name, ())) for name in ("smoothing", "holidays")}
+        older = {"calendar": False, "network": False}  # of models of versions without these settings
+        return cls(**(older | state | tuples))

@@ -9,18 +9,25 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from detector.core.evaluation import evaluate
-from detector.series.fusion import Fusion
-from detector.series.signals import NETWORK_SIGNALS, RULE_SIGNALS, SIGNALS
+from detector.series.counters import CONTEXT_ROWS as COUNTER_ROWS
+from detector.series.fusion import Fusion, fuse
+from detector.series.series import Series
+from detector.series.signals import CONTEXT_ROWS, NETWORK_SIGNALS, RULE_SIGNALS, SIGNALS
 from detector.series.synthetic import ECHO_ROWS, SLOT_ROWS, cycle_kinds, event_mask, inject_events
 
 TARGET_EVENTS = 210  # thirty of each kind: different events then change a weight by a few hundredths
 MAX_ROUNDS = 30  # in each of which different events are injected into the same records
 
-Measure = Callable[[np.ndarray], np.ndarray]  # consecutive records (n, c) -> signals (n, k)
+NETWORK_WEIGHTS = (0.0, 0.5, 0.7, 1.0)  # that are tried
+MIN_GAIN = 0.02  # of the area, by which a network must be better than none
+MIN_SLOTS = 2  # of events, with which a network can be judged
+PAST_ROWS = CONTEXT_ROWS + COUNTER_ROWS  # that signals depend on
+RULE_POSITIONS = tuple(SIGNALS.index(name) for name in RULE_SIGNALS)
+Measure = Callable[[Series], np.ndarray]  # consecutive records -> signals (n, k)
 
 
 def fit_signal_weights(
-    held_back: Sequence[tuple[np.ndarray, int]], measure: Measure, deviations: np.ndarray, fusion: Fusion, seed: int
+    held_back: Sequence[tuple[Series, int]], measure: Measure, deviations: np.ndarray, fusion: Fusion, seed: int
 ) -> np.ndarray:
     """Return weights (k,) in [0, 1]: 1 for the best learned signal, the relative quality for the other learned signals.
 
@@ -28,7 +35,7 @@ def fit_signal_weights(
     keep the weight 1, since few events break a rule. All weights are 1 if there are too few records for an event.
 
     Args:
-        held_back: runs of normal records (n, c), and the position of the first held-back record in each run.
+        held_back: runs of normal records, and the position of the first held-back record in each run.
         measure: computes the signals; fitted without the held-back records.
         deviations: (c,) standard deviation of the channels that events may change, 0 for the others.
         fusion: scaled on the held-back records.
@@ -39,33 +46,65 @@ def fit_signal_weights(
     if not labels.any():
         return weights
     chance = labels.mean()
-    learned = list(learned_signals(len(weights)))
+    learned = [position for position in range(len(weights)) if position not in RULE_POSITIONS]
     quality = np.array([max(_area(span[:, signal], labels) for span in alarms) - chance for signal in learned])
     if quality.max() > 0:
         weights[learned] = np.maximum(quality, 0) / quality.max()
     return weights
 
 
-def learned_signals(count: int) -> dict[int, str]:
-    """Return the names of the learned signals among the first `count` signals, by position; the others are rules."""
-    names = (*SIGNALS, *NETWORK_SIGNALS)[:count]
+def fit_network_weights(
+    held_back: Sequence[tuple[Series, int]], measure: Measure, deviations: np.ndarray, fusion: Fusion, seed: int
+) -> np.ndarray:
+    """Return weights (k,): one of four for both signals of the network, the last two, and 1 for all other signals.
+
+    The weight is the one with which the fused score detects the events best. It is 0 if the area under the
+    precision-recall curve rises by less than 0.02, and if there are too few records for events.
+
+    Args:
+        held_back: as for `fit_signal_weights`.
+        measure: as for `fit_signal_weights`.
+        deviations: as for `fit_signal_weights`.
+        fusion: as for `fit_signal_weights`.
+        seed: of the events.
+    """
+    weights = np.ones((len(NETWORK_WEIGHTS), fusion.median.shape[0]))
+    weights[:, -len(NETWORK_SIGNALS) :] = np.array(NETWORK_WEIGHTS)[:, None]
+    if _slots(held_back) < MIN_SLOTS:
+        return weights[0]
+    alarms, labels = _alarms_on_events(held_back, measure, deviations, fusion, seed)
+    if not labels.any():
+        return weights[0]
+    areas = np.array([_area(fuse(np.where(alarms > 0, own * alarms, alarms)), labels) for own in weights])
+    best = int(np.argmax(areas))
+    return weights[best if areas[best] >= areas[0] + MIN_GAIN else 0]
+
+
+def _slots(held_back: Sequence[tuple[Series, int]]) -> int:
+    return sum((len(run) - start) // SLOT_ROWS for run, start in held_back)
+
+
+def learned_signals(names: Sequence[str]) -> dict[int, str]:
+    """Return the learned signals among the signals of a model, by position; the others are rules."""
     return {position: name for position, name in enumerate(names) if name not in RULE_SIGNALS}
 
 
 def _alarms_on_events(
-    held_back: Sequence[tuple[np.ndarray, int]], measure: Measure, deviations: np.ndarray, fusion: Fusion, seed: int
+    held_back: Sequence[tuple[Series, int]], measure: Measure, deviations: np.ndarray, fusion: Fusion, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the alarms (S, n, k) at the counted records of all rounds, and whether each record (n,) is in an event."""
     rng = np.random.default_rng(seed)
     kinds = cycle_kinds(rng)
-    slots = sum((len(run) - start) // SLOT_ROWS for run, start in held_back)
+    slots = _slots(held_back)
     rounds = min(MAX_ROUNDS, -(-TARGET_EVENTS // slots)) if slots else 0
     alarms, labels = [np.zeros((len(fusion.smoothing), 0, len(fusion.median)))], [np.zeros(0, dtype=bool)]
     for run, start in [part for _ in range(rounds) for part in held_back]:
-        later, events = inject_events(run[start:], deviations, kinds, rng)
+        later, events = inject_events(run.values[start:], deviations, kinds, rng)
         is_event = event_mask(events, len(later))
         is_counted = is_event | ~event_mask(events, len(later), ECHO_ROWS)
-        signals = measure(np.concatenate([run[:start], later]))[start:]
+        first = max(0, start - PAST_ROWS)
+        part = Series(run.times[first:], np.concatenate([run.values[first:start], later]))
+        signals = measure(part)[start - first :]
         alarms.append(fusion.alarms(signals)[:, is_counted])
         labels.append(is_event[is_counted])
     return np.concatenate(alarms, axis=1), np.concatenate(labels)

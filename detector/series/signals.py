@@ -5,8 +5,11 @@
 - *forecast*: error of a linear forecast from the past alone, so that the record cannot explain itself;
 - *breach*: a channel is missing, or has a value never seen in training;
 - *stuck*: a channel that always moved stands still;
+- *calendar*, if channels follow one: distance from the value that is usual at this time of the week;
 - *loss* and *latent*, if a network was trained: its reconstruction error of level and departure, and the distance to
   the nearest latents of training.
+
+A glitch is not remembered: means, volatility and forecasts take the past from `Cells.kept`.
 
 No single signal is enough: slow drift shows in the level, a step in the departure, a broken rhythm in the forecast.
 """
@@ -21,9 +24,10 @@ from detector.core.kernels import products
 from detector.core.neighbours import Neighbours
 from detector.core.normal_band import BAND_ERRORS
 from detector.core.subsample import subsample_rows
-from detector.series.channels import MAX_STILL_ROWS, Cells
+from detector.core.vae_scores import VaeScores
+from detector.series.channels import MAX_STILL_ROWS, MEDIAN_ROWS, Cells
 from detector.series.numpy_network import TrainedNetwork
-from detector.series.running_means import lagged, past_mean, running_mean, window_rows
+from detector.series.running_means import lagged, mean_after, past_mean, running_mean, window_rows
 
 SHORT, VOLATILITY, LONG = 8, 16, 256  # half-lives in rows
 FORECAST_HALF_LIVES = (8, 64)  # rows, of the averages of the past that a forecast starts from
@@ -36,36 +40,66 @@ MIN_FILLED_SHARE = 1e-3  # of the average of the past: the first record of a run
 STUCK_SIGNAL = 0.4  # of a stuck channel: idle machines stand still too
 SIGNALS = ("level", "departure", "forecast", "breach", "stuck")
 RULE_SIGNALS = ("breach", "stuck")
+CALENDAR_SIGNALS = ("calendar",)
 NETWORK_SIGNALS = ("loss", "latent")
 CONTEXT_ROWS = max(
-    window_rows(LONG) + window_rows(SHORT) - 1, window_rows(VOLATILITY) + window_rows(SHORT) - 1, MAX_STILL_ROWS
+    window_rows(LONG) + window_rows(SHORT) - 1 + MEDIAN_ROWS,
+    window_rows(VOLATILITY) + window_rows(SHORT) - 1 + MEDIAN_ROWS,
+    MAX_STILL_ROWS,
 )
 
 
-def level(z: np.ndarray) -> np.ndarray:
-    """Return the value, its short mean and its volatility, (n, 3 c) float32, for cells (n, c)."""
-    return np.concatenate([z, running_mean(z, SHORT), _volatility(z)], axis=1).astype(np.float32)
+def signal_names(*, has_calendar: bool, has_network: bool) -> tuple[str, ...]:
+    """Return the names of the signals of a model, in order."""
+    return (*SIGNALS, *(CALENDAR_SIGNALS if has_calendar else ()), *(NETWORK_SIGNALS if has_network else ()))
 
 
-def departure(z: np.ndarray) -> np.ndarray:
+def level(z: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return the value, its short mean and its volatility, (n, 3 c) float32.
+
+    Args:
+        z: cells (n, c).
+        kept: the same cells as they enter the past of later rows.
+    """
+    return np.concatenate([z, mean_after(z, kept, SHORT), _volatility(z, kept)], axis=1).astype(np.float32)
+
+
+def departure(z: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Return the same as `level`, for the value minus its long mean."""
-    from_mean = z - past_mean(z, LONG)
-    return np.concatenate([from_mean, running_mean(from_mean, SHORT), _volatility(z)], axis=1).astype(np.float32)
+    mean = past_mean(kept, LONG)
+    short_mean = mean_after(z - mean, kept - mean, SHORT)
+    return np.concatenate([z - mean, short_mean, _volatility(z, kept)], axis=1).astype(np.float32)
 
 
-def profile(z: np.ndarray) -> np.ndarray:
-    """Return the input of a network, (n, 5 c) float32, for cells (n, c)."""
-    return _profile(level(z), departure(z))
+def profile(cells: Cells, continuous: np.ndarray) -> np.ndarray:
+    """Return the input of a network, (n, 5 s) or with a calendar (n, 7 s) float32, for s continuous channels."""
+    z, kept = cells.z[:, continuous], cells.kept[:, continuous]
+    return _profile(level(z, kept), departure(z, kept), _season(cells, continuous))
 
 
-def _profile(levels: np.ndarray, departures: np.ndarray) -> np.ndarray:
-    """Join levels and departures, with the volatility once."""
-    return np.concatenate([levels, departures[:, : 2 * departures.shape[1] // 3]], axis=1)
+def profile_blocks(*, has_calendar: bool) -> int:
+    """Return the number of features of a channel in the input of a network."""
+    return 7 if has_calendar else 5
 
 
-def _volatility(z: np.ndarray) -> np.ndarray:
+def _profile(levels: np.ndarray, departures: np.ndarray, season: np.ndarray) -> np.ndarray:
+    """Join levels, departures and distances from the calendar, with the volatility once."""
+    return np.concatenate([levels, departures[:, : 2 * departures.shape[1] // 3], season], axis=1)
+
+
+def _season(cells: Cells, continuous: np.ndarray) -> np.ndarray:
+    """Return the distance from the usual value at this time of the week and its short mean, (n, 2 s); else (n, 0)."""
+    if cells.usual is None:
+        return np.zeros((len(cells.z), 0), dtype=np.float32)
+    deviation = cells.deviation[:, continuous]
+    return np.concatenate([deviation, running_mean(deviation, SHORT)], axis=1).astype(np.float32)
+
+
+def _volatility(z: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Return the size of recent steps away from the short mean, (n, c)."""
-    return np.sqrt(running_mean(np.square(z - past_mean(z, SHORT)), VOLATILITY))
+    mean = past_mean(kept, SHORT)
+    squares = mean_after(np.square(z - mean), np.square(kept - mean), VOLATILITY)
+    return np.sqrt(np.maximum(squares, 0))  # rounding can make the difference of two squares negative
 
 
 @dataclass(frozen=True)
@@ -83,8 +117,8 @@ class Forecast:
     @classmethod
     def fit(cls, runs: Sequence[Cells]) -> Self:
         """Fit the forecast to runs of normal records."""
-        past = np.concatenate([_past(run.z) for run in runs])
-        z = np.concatenate([run.z for run in runs])
+        past = np.concatenate([_past(run.relative_kept) for run in runs])
+        z = np.concatenate([run.relative for run in runs])
         penalty = max(1.0, RIDGE * len(past)) * np.eye(past.shape[1])
         penalty[0, 0] = 0
         gram = past.T @ past + penalty + 1e-9 * np.eye(len(penalty))
@@ -93,7 +127,7 @@ class Forecast:
 
     def expected(self, cells: Cells) -> np.ndarray:
         """Return the forecast (n, c) of each cell, from earlier records only."""
-        return products(_past(cells.z), self.weights)
+        return _from_usual(cells, products(_past(cells.relative_kept), self.weights))
 
     def residual(self, cells: Cells) -> np.ndarray:
         """Return the standardised error of the forecast, (n, c)."""
@@ -115,8 +149,8 @@ class OwnForecast:
     @classmethod
     def fit(cls, runs: Sequence[Cells]) -> Self:
         """Fit the forecast to runs of normal records."""
-        past = np.concatenate([_own_past(run.z) for run in runs], axis=1)  # (5, n, c)
-        z = np.concatenate([run.z for run in runs])
+        past = np.concatenate([_own_past(run.relative_kept) for run in runs], axis=1)  # (5, n, c)
+        z = np.concatenate([run.relative for run in runs])
         penalty = max(1.0, RIDGE * len(z)) * np.diag([1e-9, *np.ones(len(past) - 1)])
         gram = np.einsum("anc,bnc->cab", past, past, optimize=True) + penalty
         weights = np.linalg.solve(gram, np.einsum("anc,nc->ca", past, z)[:, :, None])[:, :, 0].T
@@ -125,7 +159,7 @@ class OwnForecast:
 
     def expected(self, cells: Cells) -> np.ndarray:
         """Return the forecast (n, c) of each cell."""
-        return (_own_past(cells.z) * self.weights[:, None]).sum(axis=0)
+        return _from_usual(cells, (_own_past(cells.relative_kept) * self.weights[:, None]).sum(axis=0))
 
     def expected_with_spread(self, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
         """Return the forecast of each cell, and how far normal cells are from it, each (n, c); wider for a short past.
@@ -138,6 +172,11 @@ class OwnForecast:
     def residual(self, cells: Cells) -> np.ndarray:
         """Return the standardised error of the forecast, (n, c)."""
         return _standardised_residual(cells, self.expected(cells), self.error)
+
+
+def _from_usual(cells: Cells, expected: np.ndarray) -> np.ndarray:
+    """Return expected cells (n, c) for the expected distances from what is usual at this time of the week."""
+    return expected if cells.usual is None else cells.usual.z + expected
 
 
 def _standardised_residual(cells: Cells, expected: np.ndarray, error: np.ndarray) -> np.ndarray:
@@ -193,33 +232,45 @@ class Signals:
     @classmethod
     def fit(cls, runs: Sequence[Cells], continuous: np.ndarray, reference: int) -> Self:
         """Fit the signals to runs of normal records, of which an even subsample of at most `reference` is kept."""
-        z_of_runs = [run.z[:, continuous] for run in runs]
+        cells = [(run.z[:, continuous], run.kept[:, continuous]) for run in runs]
         return cls(
             continuous,
             Forecast.fit(runs),
             OwnForecast.fit(runs),
-            Neighbours(subsample_rows(np.concatenate([level(z) for z in z_of_runs]), reference)),
-            Neighbours(subsample_rows(np.concatenate([departure(z) for z in z_of_runs]), reference)),
+            Neighbours(subsample_rows(np.concatenate([level(*pair) for pair in cells]), reference)),
+            Neighbours(subsample_rows(np.concatenate([departure(*pair) for pair in cells]), reference)),
         )
 
     def measure(self, cells: Cells) -> np.ndarray:
-        """Return the signals of each record, (n, 5) or (n, 7); low at the start of a series, which lacks a past."""
-        z = cells.z[:, self.continuous]
-        levels, departures = level(z), departure(z)
+        """Return the signals of each record, (n, k); low at the start of a series, which lacks a past."""
+        return self.measure_with_vae(cells)[0]
+
+    def measure_with_vae(self, cells: Cells, first: int = 0) -> tuple[np.ndarray, VaeScores | None]:
+        """Return the signals of the records from `first` on, and the VAE scores of their profile with a network.
+
+        The records before `first` are their past alone: searching their neighbours would take most of the time.
+        """
+        z, kept = cells.z[:, self.continuous], cells.kept[:, self.continuous]
+        levels, departures = level(z, kept)[first:], departure(z, kept)[first:]
         distances = [
             self.levels.mean_distance(levels, NEIGHBOURS),
             self.departures.mean_distance(departures, NEIGHBOURS),
         ]
-        filled_share = _filled_share(len(z), VOLATILITY)
+        filled_share = _filled_share(len(z), VOLATILITY)[first:]
+        counted = 1.0 if cells.is_off is None else np.where(cells.is_off[first:], 0.0, 1.0)  # off is a state of its own
         signals = [
-            *(filled_share * distance for distance in distances),
-            np.abs(self.forecast.residual(cells)[:, self.continuous]).sum(axis=1),
-            cells.breach.max(axis=1),
-            STUCK_SIGNAL * cells.is_stuck.any(axis=1),
+            *(counted * filled_share * distance for distance in distances),
+            counted * np.abs(self.forecast.residual(cells)[first:, self.continuous]).sum(axis=1),
+            cells.breach[first:].max(axis=1),
+            STUCK_SIGNAL * cells.is_stuck[first:].any(axis=1),
         ]
-        if self.autoencoder:
-            signals += list(filled_share * self.autoencoder.scores(_profile(levels, departures)).T)
-        return np.stack(signals, axis=1)
+        if cells.usual is not None:
+            signals.append(np.abs(cells.deviation[first:, cells.usual.is_used]).sum(axis=1))
+        if self.autoencoder is None:
+            return np.stack(signals, axis=1), None
+        season = _season(cells, self.continuous)[first:]
+        of_network, vae = self.autoencoder.measure(_profile(levels, departures, season))
+        return np.stack([*signals, *(counted * filled_share * of_network.T)], axis=1), vae
 
 
 def _filled_share(n: int, half_life: int) -> np.ndarray:

@@ -1,15 +1,19 @@
-"""Access control: API keys, or callers on this machine while the store has no key."""
+"""Access control: API keys, in a header or in the cookie of a page, or callers on this machine without keys."""
 
+from collections.abc import Iterable
 from ipaddress import ip_address
+from urllib.parse import urlencode
 
 from fastapi import Response
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from jobs.api.pages import session
+from jobs.api.pages.session import is_page
 from jobs.api.problems import problem
 from jobs.api.service_view import ServiceView
-from jobs.store.api_keys import holder
+from jobs.store.api_keys import ApiKey, holder
 
 PUBLIC_PATHS = ("/healthz", "/readyz")
 
@@ -28,21 +32,34 @@ class AccessControl:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on with its caller's permissions, or refuse it."""
-        refusal = None if scope["path"] in PUBLIC_PATHS else await self._refusal(scope)
+        path, headers = scope["path"], Headers(scope=scope)
+        if self._is_page(path):
+            scope["state"]["form_token"] = session.form_token(headers)
+        is_public = path in PUBLIC_PATHS or (self._is_page(path) and session.is_public(path))
+        refusal = None if is_public else await self._refusal(scope, headers)
         await (refusal or self._app)(scope, receive, send)
 
-    async def _refusal(self, scope: Scope) -> Response | None:
-        headers = Headers(scope=scope)
+    async def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         keys = await run_in_threadpool(self._service.store.api_keys.all)
         if not keys and self._is_local:
             scope["state"]["may_write"] = True
             return None if _names_this_machine(headers.get("host", "")) else _foreign_host()
-        scheme, _, secret = headers.get("authorization", "").partition(" ")
-        key = holder(keys, secret.strip()) if scheme.lower() == "bearer" else None
+        key = _bearer(keys, headers)
+        if key is None and self._is_page(scope["path"]):
+            key = session.signed_in(keys, headers)
         if key is None:
-            return _no_key()
-        scope["state"]["may_write"] = key.scope == "write"
+            return _sign_in(scope) if self._is_page(scope["path"]) else _no_key()
+        scope["state"] |= {"may_write": key.scope == "write", "key_name": key.name}
         return None
+
+    def _is_page(self, path: str) -> bool:
+        return self._service.config.service.page and is_page(path)
+
+
+def _bearer(keys: Iterable[ApiKey], headers: Headers) -> ApiKey | None:
+    """Return the valid key of an Authorization header, or None."""
+    scheme, _, secret = headers.get("authorization", "").partition(" ")
+    return holder(keys, secret.strip()) if scheme.lower() == "bearer" else None
 
 
 def _names_this_machine(host: str) -> bool:
@@ -64,6 +81,14 @@ def _foreign_host() -> Response:
     return problem(
         421, "Without API keys, only this machine may call the API. Use localhost or 127.0.0.1 in the address."
     )
+
+
+def _sign_in(scope: Scope) -> Response:
+    """Send a browser to the sign-in page, from which it returns to the page that it asked for."""
+    query = scope["query_string"].decode("latin-1")
+    target = scope["path"] + (f"?{query}" if query else "")
+    address = session.LOGIN_PATH if scope["method"] != "GET" else f"{session.LOGIN_PATH}?{urlencode({'to': target})}"
+    return Response(status_code=303, headers={"Location": address})
 
 
 def _no_key() -> Response:

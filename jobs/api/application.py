@@ -11,6 +11,7 @@ from jobs.api.health import router as health
 from jobs.api.incidents import router as incidents
 from jobs.api.models import router as models
 from jobs.api.monitors import router as monitors
+from jobs.api.pages import router as pages
 from jobs.api.problems import PROTECTED_RESPONSES, handle_errors, problem_schemas
 from jobs.api.service_view import ServiceView
 
@@ -40,6 +41,8 @@ def create_app(service: ServiceView, *, is_local: bool = False) -> FastAPI:
     for routes in (monitors, models, anomalies, incidents, events):
         app.include_router(routes, responses=PROTECTED_RESPONSES)
     app.include_router(health)
+    if service.config.service.page:
+        app.include_router(pages)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, service=service)
     app.add_middleware(AccessControl, service=service, is_local=is_local)

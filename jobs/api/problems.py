@@ -113,14 +113,24 @@ def problem(
     return Response(json.dumps(content), status, headers, MEDIA_TYPE)
 
 
-def problem_of(error: Exception) -> Response:
-    """Create the response to an error; details of server errors go to the log only."""
+def described(error: Exception) -> tuple[int, str]:
+    """Return the status and the text of an error; details of server errors go to the log only."""
+    if isinstance(error, HTTPException):
+        return error.status_code, _http_detail(error)
+    if isinstance(error, RequestValidationError):
+        return 422, "; ".join(f"{fault.place}: {fault.message}" for fault in _faults(error))
     status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
     if status >= 500:
         _log.error("a request failed: %s", error, exc_info=None if isinstance(error, PlumblineError) else error)
+    return status, _HIDDEN_DETAILS.get(status, str(error))
+
+
+def problem_of(error: Exception) -> Response:
+    """Create the response to an error."""
+    status, detail = described(error)
     faults = error.faults if isinstance(error, UnfitRecords) else ()
     errors = [Fault(place=f"body.records[{fault.record}].{fault.column}", **asdict(fault)) for fault in faults]
-    return problem(status, _HIDDEN_DETAILS.get(status, str(error)), errors)
+    return problem(status, detail, errors)
 
 
 async def _handle_own(_request: Request, error: Exception) -> Response:
@@ -128,9 +138,8 @@ async def _handle_own(_request: Request, error: Exception) -> Response:
 
 
 async def _handle_validation(_request: Request, error: Exception) -> Response:
-    details: Sequence[Any] = error.errors() if isinstance(error, RequestValidationError) else ()
-    errors = [Fault(place=_place(item["loc"]), message=item["msg"].removeprefix("Value error, ")) for item in details]
-    if any(item["type"] == "json_invalid" for item in details):
+    errors = _faults(error)
+    if isinstance(error, RequestValidationError) and any(item["type"] == "json_invalid" for item in error.errors()):
         return problem(400, _FRAMEWORK_DETAILS[400], errors)
     return problem(422, "The request does not match the documented form. `errors` lists every mismatch.", errors)
 
@@ -138,10 +147,18 @@ async def _handle_validation(_request: Request, error: Exception) -> Response:
 async def _handle_http(_request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         return problem_of(error)
+    return problem(error.status_code, _http_detail(error), headers=error.headers)
+
+
+def _http_detail(error: HTTPException) -> str:
     status = error.status_code
     is_from_framework = status == 400 or error.detail == HTTPStatus(status).phrase
-    detail = _FRAMEWORK_DETAILS.get(status, error.detail) if is_from_framework else error.detail
-    return problem(status, detail, headers=error.headers)
+    return _FRAMEWORK_DETAILS.get(status, error.detail) if is_from_framework else error.detail
+
+
+def _faults(error: Exception) -> list[Fault]:
+    details: Sequence[Any] = error.errors() if isinstance(error, RequestValidationError) else ()
+    return [Fault(place=_place(item["loc"]), message=item["msg"].removeprefix("Value error, ")) for item in details]
 
 
 def _place(location: Sequence[str | int]) -> str:

@@ -16,7 +16,7 @@ from jobs.api.problems import RecordFault, UnfitRecords
 from jobs.api.service_view import ServiceView
 from jobs.scoring.learned_features import learned_features
 from jobs.store.writing import json_ready
-from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Explanation, Features, Form
+from schemas.frames import ANOMALY_SCORE, SCORE_COLUMNS, Explanation, Features, Form
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +58,8 @@ class RecordScore(BaseModel):
     severity: float = Field(description="From 0 to 100.")
     threshold: float | None = Field(description="A record is an anomaly above it; null if none can be.")
     is_anomaly: bool
+    reconstruction_error: float | None = Field(description="Of the VAE. Higher is more anomalous.")
+    elbo: float | None = Field(description="The negative ELBO of the VAE in nats. Higher is more anomalous.")
     attribution: list[RecordCause] = Field(description="Largest share first.")
 
 
@@ -90,7 +92,7 @@ def score_records(name: str, sent: RecordsToScore, service: ServiceView) -> Scor
     top = monitor.top_features if sent.top_features is None else sent.top_features
     bound = scorer.bind(records, _read_no_past)
     with _turn():
-        scored = bound.score(records)
+        scored = bound.score(records, "all")
         causes = bound.explain(records, scored[ANOMALY_SCORE].to_numpy(), top) if top else []
     return ScoredRecords(monitor=name, model_id=model_id, scores=list(_rows(scored, causes)))
 
@@ -222,5 +224,5 @@ def _unfit(expected: str, value: Any) -> _Unfit:
 def _rows(scored: "pd.DataFrame", causes: list[Explanation]) -> Iterator[RecordScore]:
     for position, row in enumerate(scored.to_dict("records")):
         of_record = causes[position].causes if causes else ()
-        numbers = {name: json_ready(row[name]) for name in (ANOMALY_SCORE, P_VALUE, SEVERITY, THRESHOLD, IS_ANOMALY)}
+        numbers = {name: json_ready(row[name]) for name in SCORE_COLUMNS}
         yield RecordScore(**numbers, attribution=[RecordCause(**json_ready(cause.to_json())) for cause in of_record])

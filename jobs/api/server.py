@@ -61,6 +61,8 @@ class ApiServer:
             msg = f"The API did not start within {_START_SECONDS} s. See the log for the reason."
             raise ConfigError(msg)
         _log.info("API listening on %s port %d", self._host, self._port)
+        if self._service.config.service.page:
+            _log.info("pages: %s", _page_address(family, address[0], self._port))
 
     def stop(self) -> None:
         """Finish the requests in progress and close, within a few seconds."""
@@ -129,6 +131,15 @@ class _Server(uvicorn.Server):
         current_default_thread_limiter().total_tokens = _REQUEST_THREADS
         await super().startup(sockets)
         self.is_listening.set()
+
+
+def _page_address(family: socket.AddressFamily, host: str, port: int) -> str:
+    """Return the address of the fleet's page.
+
+    >>> _page_address(socket.AF_INET6, "::1", 8321)
+    'http://[::1]:8321/'
+    """
+    return f"http://[{host}]:{port}/" if family == socket.AF_INET6 else f"http://{host}:{port}/"
 
 
 def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:

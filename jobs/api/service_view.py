@@ -1,5 +1,6 @@
 """The interface through which the API uses the serving process."""
 
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -8,6 +9,7 @@ from schemas.config import Config
 
 if TYPE_CHECKING:
     from detector.core.scorer import Scorer
+    from jobs.reading.source import Source
 
 
 class ServiceView(Protocol):
@@ -23,6 +25,13 @@ class ServiceView(Protocol):
 
     def clock(self) -> datetime:
         """Return the current time."""
+
+    def open_source(self, monitor: str) -> AbstractContextManager["Source"]:
+        """Open the watched table of a monitor.
+
+        Raises:
+            NoSuchMonitor: If the configuration has no such monitor.
+        """
 
     def scorer_for(self, monitor: str) -> "tuple[int, Scorer]":
         """Return the champion's id and its scorer.

@@ -7,6 +7,7 @@ from jobs.checks.finding import Finding
 from jobs.checks.indexes import check_key_index, check_past_index
 from jobs.checks.keys import check_growth, check_key_types, check_keys
 from jobs.checks.records import check_features, check_normal_records, check_records, check_unreadable
+from jobs.checks.series import check_holidays, check_series
 from jobs.databases import reading
 from jobs.reading.source import Source
 from jobs.wording import counted_noun
@@ -21,7 +22,7 @@ def check_monitor(name: str, monitor: MonitorConfig, source: Source) -> list[Fin
     """Return every problem of a monitor, or one finding of level ok if there are none."""
     try:
         watched = source.table()
-        problems = [*check_types(monitor, watched), *check_key_types(monitor, watched)]
+        problems = [*check_holidays(monitor), *check_types(monitor, watched), *check_key_types(monitor, watched)]
         with reading(source.engine, SourceError) as connection:
             problems += check_keys(connection, monitor, watched)
             problems += check_records(connection, monitor, watched)
@@ -39,11 +40,14 @@ def check_monitor(name: str, monitor: MonitorConfig, source: Source) -> list[Fin
             newest = source.read_normal(_SAMPLE_RECORDS, with_label=monitor.label is not None, left_out=unreadable)
             problems += check_unreadable(source.name, unreadable, len(newest))
             problems += check_texts(monitor, watched, newest)
+            problems += check_series(newest, monitor)
             problems += check_features(newest, monitor)
     except SourceError as exc:
         return [Finding("error", str(exc))]
     features = counted_noun(len(monitor.features.names), "feature")
-    return problems or [Finding("ok", f"Monitor {name!r}: the table, its key and {features} fit.")]
+    if all(finding.level == "ok" for finding in problems):
+        problems.insert(0, Finding("ok", f"Monitor {name!r}: the table, its key and {features} fit."))
+    return problems
 
 
 def refuse_unfit(name: str, monitor: MonitorConfig, source: Source) -> None:

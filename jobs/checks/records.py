@@ -95,7 +95,10 @@ def check_unreadable(name: str, left_out: list[UnreadableRecord], readable: int)
 
 def check_features(records: pd.DataFrame, monitor: MonitorConfig) -> Iterator[Finding]:
     """Report the features by which new records are unlike the training records."""
+    from jobs.checks.series import counters_of
     from jobs.unsteady_features import unsteady_features
 
-    for warning in unsteady_features(records, monitor).values():
-        yield Finding("warning", warning)
+    counters = counters_of(records, monitor)
+    for name, warning in unsteady_features(records, monitor).items():
+        if name not in counters:
+            yield Finding("warning", warning)

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from jobs.commands.columns import ANOMALY_COLUMNS, cells_of, columns_option
 from jobs.commands.options import Moment, any_monitor_argument, row_id, with_app
-from jobs.wording import cell, counted_noun, expected_cell, share_of
+from jobs.wording import cell, counted_noun, expected_cell, share_of, shown
 from schemas.errors import UsageError
 from schemas.labels import LABELS
 
@@ -35,9 +36,16 @@ def anomalies_command() -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Maximum number of rows.")
 @click.option("--newest", "is_newest_first", is_flag=True, help="Newest first, not the most anomalous.")
 @click.option("--before", "before_id", type=row_id, help="Only ids below this one, for the next page; newest first.")
+@columns_option(ANOMALY_COLUMNS)
 @with_app
 def list_command(
-    app: "App", out: "Output", monitor: str | None, is_superseded: bool, is_newest_first: bool, **filters: Any
+    app: "App",
+    out: "Output",
+    monitor: str | None,
+    is_superseded: bool,
+    is_newest_first: bool,
+    columns: tuple[str, ...] | None,
+    **filters: Any,
 ) -> None:
     """List flagged records, the most anomalous first: by score against threshold."""
     from jobs.store import AnomalyQuery
@@ -53,7 +61,10 @@ def list_command(
         if not anomalies:
             out.line("No matching anomalies. To score new records: plumbline score MONITOR")
             return
-        print_anomalies(out, anomalies, with_monitor=monitor is None and len(app.config.monitors) > 1)
+        if columns is None:
+            print_anomalies(out, anomalies, with_monitor=monitor is None and len(app.config.monitors) > 1)
+        else:
+            out.table(columns, [cells_of(row, columns) for row in anomalies])
         out.line(share_of(len(anomalies), total, "anomaly", "anomalies"))
 
     out.result([{**vars(row), "threshold_ratio": row.threshold_ratio} for row in anomalies], describe)
@@ -61,14 +72,16 @@ def list_command(
 
 def print_anomalies(out: "Output", anomalies: "Sequence[StoredAnomaly]", *, with_monitor: bool) -> None:
     """Print a table of flagged records with their main causes; their labels if one is labelled."""
-    columns = ["id", "monitor", "key", "time", "entity", "severity", "score / threshold", "label", "incident", "muted"]
+    columns = ["id", "monitor", "key", "time", "entity", "severity", "score / threshold"]
+    columns += ["label", "incident", "muted", "suppressed by"]
     has_labels = any(row.label != "open" for row in anomalies)
     rows = []
     for row in anomalies:
         incident = None if row.incident_id is None else str(row.incident_id)
         record = (str(row.id), row.monitor if with_monitor else None, row.record_key, row.record_time, row.entity)
         numbers = (round(row.severity), row.threshold_ratio)
-        states = (row.label if has_labels else None, incident, "yes" if row.is_muted else None)
+        suppressed_by = None if row.suppressed_by is None else str(row.suppressed_by)
+        states = (row.label if has_labels else None, incident, "yes" if row.is_muted else None, suppressed_by)
         rows.append((*record, *numbers, *states, *cause_cells(row.attribution)))
     out.table([*columns, *CAUSE_COLUMNS], rows)
 
@@ -99,9 +112,12 @@ def show_command(app: "App", out: "Output", anomaly_id: int) -> None:
                 "score / threshold": row.threshold_ratio,
                 "p-value": row.p_value,
                 "severity (0-100)": row.severity,
+                "reconstruction error": row.reconstruction_error,
+                "negative ELBO (nats)": row.elbo,
                 "label": row.label,
                 "incident": None if row.incident_id is None else str(row.incident_id),
                 "in maintenance": row.is_muted,
+                "suppressed by": None if row.suppressed_by is None else _suppression(row),
                 "flagged": row.flagged_at,
                 "superseded": row.superseded_at,
                 "model / batch": f"{row.model_id} / {row.batch_id}",
@@ -122,6 +138,10 @@ def show_command(app: "App", out: "Output", anomaly_id: int) -> None:
     out.result(row, describe)
 
 
+def _suppression(row: "StoredAnomaly") -> str:
+    return f"the label of anomaly {row.suppressed_by}, at a distance of {shown(row.suppressed_distance)}"
+
+
 def _relative(share: float | None, score: float) -> float | None:
     """Return a share relative to the score, in four decimals; None if the score is 0."""
     return None if share is None or score == 0 else round(share / score, 4)
@@ -135,7 +155,7 @@ def _relative(share: float | None, score: float) -> float | None:
 def label_command(
     app: "App", out: "Output", anomaly_ids: tuple[int, ...], incident_ids: tuple[int, ...], label: str
 ) -> None:
-    """Label flagged records; the next training uses the labels."""
+    """Label flagged records; the next batch and the next training use the labels."""
     if not anomaly_ids and not incident_ids:
         raise UsageError(f"Name the anomalies to label: plumbline anomalies label ID... {label}, or --incident ID.")
     at = app.clock()

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _MAX_RECORDS_SHOWN = 8
 _MAX_CAUSES_SHOWN = 3
 _NEXT_STEPS = """
+See it in the browser, at the address that this command logs:
+  {program} serve --config {config}
+
 Next, your own table, in three steps:
   {program} init my.toml --source sqlite:///my.db --table my_table    # writes a monitor named my_table
   {program} migrate --config my.toml && {program} train my_table --config my.toml
@@ -47,7 +50,7 @@ def demo_command(folder: Path, is_json: bool) -> None:
     with App.opened(prepare(folder)) as app:
         app.choose_backend()
         reports = _run(app, out, folder)
-    out.result(reports, lambda: out.line(_NEXT_STEPS.format(program=_program())))
+    out.result(reports, lambda: out.line(_NEXT_STEPS.format(program=_program(), config=folder / "config.toml")))
 
 
 def _program() -> str:
@@ -101,10 +104,11 @@ def _describe_records(app: "App", out: "Output", report: "DemoReport") -> None:
     rows = []
     for row in app.store.anomalies.page(AnomalyQuery(monitor=report.monitor, limit=_MAX_RECORDS_SHOWN)):
         cause = row.attribution[0]
-        rows.append(
-            (row.record_key, round(row.severity), cause["feature"], cell(cause["value"]), cell(cause["expected"]))
-        )
-    out.table(["key", "severity", "cause", "value", "expected"], rows, "Newest flagged records")
+        vae_scores = (row.reconstruction_error, row.elbo)
+        main_cause = (cause["feature"], cell(cause["value"]), cell(cause["expected"]))
+        rows.append((row.record_key, round(row.severity), *vae_scores, *main_cause))
+    columns = ["key", "severity", "reconstruction error", "negative ELBO", "cause", "value", "expected"]
+    out.table(columns, rows, "Newest flagged records")
     evaluation, rate = report.evaluation.evaluation, report.training.card.false_positive_rate or 0.0
     out.line(
         f"Flagged {percent(evaluation.recall)} of the anomalies and {percent(evaluation.false_positive_rate)} of the "

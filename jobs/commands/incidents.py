@@ -100,6 +100,7 @@ def _describe(out: "Output", row: "StoredIncident") -> None:
             "severity (0-100)": row.peak_severity,
             "in maintenance": row.is_muted,
             "alerts held back by": row.held_back,
+            "resembles": None if row.suppressed_by is None else f"anomaly {row.suppressed_by}, labelled false_positive",
             "merged into": None if row.merged_into is None else str(row.merged_into),
             "opened": row.opened_at,
             "updated": row.updated_at,
@@ -120,7 +121,7 @@ def _time(text: str) -> "datetime":
 @click.argument("label", type=click.Choice(LABELS))
 @with_app
 def label_command(app: "App", out: "Output", incident_ids: tuple[int, ...], label: str) -> None:
-    """Label every flagged record of incidents; the next training uses the labels."""
+    """Label every flagged record of incidents; the next batch and the next training use the labels."""
     records = app.store.incidents.label_all(incident_ids, label, app.clock())
     result = ids_or_id(incident_ids) | {"label": label, "records": records}
     out.result(result, lambda: out.line(incidents_sentence(incident_ids, label, records)))

@@ -15,6 +15,7 @@ from schemas.errors import PlumblineError
 
 if TYPE_CHECKING:
     from jobs.app import App
+    from jobs.evaluation import Forecast
     from jobs.output import Output
     from jobs.scoring.run import Progress, ScoringReport
 
@@ -46,6 +47,9 @@ def train_command(app: "App", out: "Output", monitor: str, challenger: bool) -> 
         if report.verdict != "first":
             out.line(report.reason)
         describe_training(out, report.card, monitor)
+        if report.left_out:
+            counts = (f"{count:,} {reason}" for reason, count in report.left_out.items())
+            out.line(f"Normal records that were left out: {'; '.join(counts)}.")
         if report.top:
             print_ranked(out, report.top, _TOP_TITLE)
         if report.join_view:
@@ -97,6 +101,9 @@ def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None
     records, batches = counted_noun(report.records, noun), counted_noun(report.batches, "batch", "batches")
     anomalies = counted_noun(report.anomalies, "anomaly", "anomalies")
     out.line(f"Scored {records} in {batches} with model {report.model_id}: {anomalies}.")
+    if report.suppressed:
+        suppressed = counted_noun(report.suppressed, "anomaly resembles", "anomalies resemble")
+        out.line(f"{suppressed} a record labelled false_positive, and so no incident was opened.")
     if report.rescored:
         late = counted_noun(report.late_records, "record")
         out.line(f"{report.rescored:,} of the batches had been scored before; {late} came late.")
@@ -113,7 +120,8 @@ def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None
             f"{sentence} "
             "Either many records are anomalous, or normal records have changed since the training. See the causes:\n"
             f"  plumbline anomalies list {report.monitor}\n"
-            f"If the records are normal, train again on newer ones: plumbline train {report.monitor}"
+            "If the records are normal, label them known, or set retrain.learn_incidents to all, and train again:\n"
+            f"  plumbline train {report.monitor}"
         )
     if held := app.store.runs.status(report.monitor).running_batches:
         leased = counted_noun(held, "batch is", "batches are")
@@ -124,7 +132,7 @@ def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None
 @monitor_argument
 @with_app
 def forecast_command(app: "App", out: "Output", monitor: str) -> None:
-    """Report how many records of history would have been flagged. Nothing is written."""
+    """Report how many records of history would have been flagged, and alerted. Nothing is written."""
     source, store = app.source(monitor), app.store
     from jobs.evaluation import forecast_monitor
 
@@ -143,6 +151,7 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
         elif sentence := forecast.rate_sentence:
             out.line(sentence)
         _describe_unreadable(out, forecast.unreadable_records)
+        _describe_alerts(out, forecast)
         rows = [
             (rate, count, count / forecast.days if forecast.days else None) for rate, count in forecast.by_rate.items()
         ]
@@ -151,10 +160,33 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
         else:
             out.line(f"Another false_positive_rate would flag the same with this model: {forecast.decided_by} decides.")
         if forecast.by_day:
-            busiest = sorted(forecast.by_day.items(), key=lambda item: -item[1])[:10]
-            out.table(["day", "flagged"], sorted(busiest), "The busiest days")
+            out.table(["day", "flagged", "alerts"], _busiest_days(forecast), "The busiest days")
 
     out.result(forecast, describe)
+
+
+def _describe_alerts(out: "Output", forecast: "Forecast") -> None:
+    """Print the alerts of a forecast, and the incidents that rules would have held back."""
+    from jobs.alert_preview import MAX_FLAGGED
+
+    counts = forecast.alerts
+    if counts is None:
+        if forecast.days and forecast.flagged > MAX_FLAGGED:
+            out.line(f"More than {MAX_FLAGGED:,} records are flagged, so their alerts are not previewed.")
+        return
+    channels = ", ".join(f"{count:,} to {channel}" for channel, count in counts.by_channel.items()) or "none"
+    a_day = f", {shown(counts.alerts / forecast.days)} a day" if forecast.days and counts.alerts else ""
+    out.line(f"{counted_noun(counts.incidents, 'incident')}. Alerts: {channels}{a_day}.")
+    if counts.held_back:
+        reasons = ", ".join(f"{count:,} by {reason}" for reason, count in counts.held_back.items())
+        out.line(f"Not alerted: {counted_noun(sum(counts.held_back.values()), 'incident')}, {reasons}.")
+
+
+def _busiest_days(forecast: "Forecast") -> list[tuple[str, int, int | None]]:
+    """Return the ten days with the most flagged records, with their alerts."""
+    busiest = sorted(sorted(forecast.by_day, key=lambda day: -forecast.by_day[day])[:10])
+    alerts = forecast.alerts
+    return [(day, forecast.by_day[day], alerts.by_day.get(day, 0) if alerts else None) for day in busiest]
 
 
 def _held_out_note(records: int) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.commands.options import config_option
+from schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from jobs.serving.service import Role
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
 
 @click.command("serve")
 @config_option
-def serve_command(config_path: Path) -> None:
+@click.option("--demo", "is_demo", is_flag=True, help="Serve the demo in the folder `demo`, which `demo` writes.")
+def serve_command(config_path: Path, is_demo: bool) -> None:
     """Run the monitors by schedule, send alerts and serve HTTP. It ends with SIGTERM or Ctrl-C."""
-    _run(config_path, "serve")
+    _run(_demo_config() if is_demo else config_path, "serve")
 
 
 @click.command("work")
@@ -35,3 +37,10 @@ def _run(config_path: Path, role: "Role") -> None:
         service = Service(app, role)
         service.handle_signals()
         service.run()
+
+
+def _demo_config() -> Path:
+    path = Path("demo") / "config.toml"
+    if not path.exists():
+        raise UsageError("There is no demo in this folder. Make it first: plumbline demo")
+    return path

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.commands.anomalies import CAUSE_COLUMNS, cause_cells
+from jobs.commands.columns import RANKED_COLUMNS, cells_of, columns_option
 from jobs.commands.options import Moment, counted_progress, monitor_argument, with_app
 from jobs.wording import share_of
 
@@ -22,9 +23,16 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(1, 1_000), default=10, show_default=True, help="Maximum number of rows.")
 @click.option("--since", type=Moment(), help="Only records from this time on: 2026-03-01, 1h, yesterday (UTC).")
 @click.option("--until", type=Moment(), help="Only records before this time (UTC).")
+@columns_option(RANKED_COLUMNS)
 @with_app
 def top_command(
-    app: "App", out: "Output", monitor: str, limit: int, since: datetime | None, until: datetime | None
+    app: "App",
+    out: "Output",
+    monitor: str,
+    limit: int,
+    since: datetime | None,
+    until: datetime | None,
+    columns: tuple[str, ...] | None,
 ) -> None:
     """List the most anomalous records, whether flagged or not. Nothing is written.
 
@@ -37,7 +45,10 @@ def top_command(
         ranking = top_records(source, store, limit, Span(since, until), progress)
 
     def describe() -> None:
-        print_ranked(out, ranking.top)
+        if columns is None:
+            print_ranked(out, ranking.top)
+        else:
+            out.table(columns, [cells_of(record, columns) for record in ranking.top])
         origin = "stored scores" if ranking.is_stored else "the table"
         records = share_of(len(ranking.top), ranking.records, "record")
         out.line(f"{records}, by model {ranking.model_id}, from {origin}.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from statistics import median
 
 from jobs.diagnosis.case import Case, Diagnosis, Problem
 from jobs.maintenance import Maintenance
@@ -39,6 +40,21 @@ def outdated_alerts(case: Case) -> Iterator[Problem]:
         )
 
 
+def unreachable_row(case: Case) -> Iterator[Problem]:
+    """Report that records usually come too far apart for several flagged ones in a row to be one incident."""
+    needed, gap = case.monitor.alert.flagged_of.records, case.monitor.incident_gap.total_seconds()
+    if needed == 1 or not case.monitor.channels:
+        return
+    activity = case.store.entities.activity(case.name)
+    pauses = [entity.rhythm.usual_seconds for entity in activity.entities if entity.rhythm.pauses]
+    if pauses and median(pauses) > gap:
+        yield Problem(
+            f"alert.consecutive needs {needed:,} flagged records at most incident_gap ({duration(gap)}) apart, and "
+            f"the usual pause between two records of an entity is {duration(median(pauses))}.",
+            f"Raise incident_gap under [monitors.{case.name}] above that pause.",
+        )
+
+
 def permanent_maintenance(case: Case) -> Iterator[Problem]:
     """Report maintenance windows that mute every hour of the coming week."""
     if not case.monitor.maintenance:
@@ -51,4 +67,4 @@ def permanent_maintenance(case: Case) -> Iterator[Problem]:
         )
 
 
-DIAGNOSES: Sequence[Diagnosis] = (unreachable_severity, outdated_alerts, permanent_maintenance)
+DIAGNOSES: Sequence[Diagnosis] = (unreachable_severity, outdated_alerts, unreachable_row, permanent_maintenance)

@@ -53,8 +53,8 @@ def far_too_many(case: Case) -> Iterator[Problem]:
     yield Problem(
         f"{flagged:,} of the newest {counted_noun(count, 'record')} are flagged ({percent(flagged / count)}); the rate "
         f"asked is {percent(rate)}. The main causes are {causes}.",
-        "If these features move with time or are ids, leave them out. If normal records have changed, train again: "
-        f"plumbline train {case.name}",
+        "If these features move with time or are ids, leave them out. If normal records have changed, label the "
+        f"flagged ones known, or set retrain.learn_incidents to all, and train again: plumbline train {case.name}",
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from jobs.kinds.record_card import RecordCardText
 
 if TYPE_CHECKING:
+    from detector.core.online_fdr import DiscoveryLevels
     from detector.records.card import RecordCard
     from detector.records.model import Model
     from detector.records.scorer import RecordScorer
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
     from jobs.store import Champion
     from jobs.training.record_training import RecordTrainer
     from schemas.config import MonitorConfig
+
+
+def discovery_levels(monitor: "MonitorConfig") -> "DiscoveryLevels | None":
+    """Return the levels that a stream of records starts with; None unless discoveries decide."""
+    from detector.core.online_fdr import DiscoveryLevels
+
+    if monitor.flag != "online_fdr":
+        return None
+    return DiscoveryLevels(monitor.false_discovery_rate, monitor.fdr_memory, monitor.false_positive_rate)
 
 
 class RecordKind:
@@ -29,7 +39,12 @@ class RecordKind:
 
         discovery_rate = monitor.false_discovery_rate if monitor.flag == "fdr" else None
         artifact = load_artifact(blob, champion.sha256)
-        return RecordScorer(artifact, monitor.false_positive_rate, false_discovery_rate=discovery_rate)
+        return RecordScorer(
+            artifact,
+            monitor.false_positive_rate,
+            false_discovery_rate=discovery_rate,
+            discovery_levels=discovery_levels(monitor),
+        )
 
     def load_generator(self, blob: bytes, champion: "Champion", monitor: "MonitorConfig") -> "Model":
         """Load a champion as a model that draws, encodes and rebuilds records."""

@@ -32,6 +32,7 @@ class SeriesCardText:
             "entities / with a model of their own": f"{card.entities} / {card.own_models}",
             "earlier records that a score depends on": card.context_rows,
             "false-positive rate": card.false_positive_rate,
+            **_special_features(card),
             "AUC-PR on synthetic anomalies": baselines_line(card.beside_baselines),
         }
 
@@ -72,6 +73,7 @@ class SeriesCardText:
             "entities with a model of their own": card.own_models,
             "earlier records that a score depends on, at most": card.context_rows,
             "false-positive rate": card.false_positive_rate,
+            **_special_features(card),
             **origin(manifest),
         }
         return {
@@ -79,6 +81,12 @@ class SeriesCardText:
             "Entities": list(_entities(card)),
             "Comparison with plain baselines": list(_baselines(card.beside_baselines)),
         }
+
+
+def _special_features(card: "SeriesCard") -> dict[str, str]:
+    """Return the features that are watched by their increase or by the time of the week; empty if there are none."""
+    facts = {"watched by their increase": card.counters, "expected by the time of the week": card.calendar}
+    return {title: ", ".join(names) for title, names in facts.items() if names}
 
 
 def entity_rows(card: "SeriesCard") -> list[tuple[Any, ...]]:

@@ -74,7 +74,7 @@ class _Page:
         entities = entities_of(records, monitor.entity)
         series = series_of(records, str(monitor.time), features)
         keys = keys_of(records, monitor.key)
-        return cls(source, features, list(rising_runs(series.times, entities)), entities, keys, series)
+        return cls(source, features, list(rising_runs(series, entities)), entities, keys, series)
 
     def segments(self, moments: int) -> Iterator[Segment]:
         """Yield the runs of the page with their past; a run with much between its records is split first.

@@ -154,7 +154,7 @@ def _with_unit(name: str, monitor: MonitorConfig) -> str:
 
 
 def _decision(monitor: MonitorConfig) -> str:
-    if monitor.flag == "fdr":
+    if monitor.flag != "rate":
         return f"false discovery rate {monitor.false_discovery_rate:.2%}"
     if monitor.threshold == "f_beta":
         return f"the threshold with the best F-{monitor.f_beta:g} on labelled records"

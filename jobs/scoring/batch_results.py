@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 
@@ -12,20 +13,27 @@ import pandas as pd
 from detector.core.scorer import BoundScorer
 from detector.series.segments import entities_of
 from jobs.alert_filter import held_back_by
+from jobs.look_alikes import NO_LOOK_ALIKES, LookAlikes
 from jobs.maintenance import Maintenance
 from jobs.reading.typed_columns import keys_of
+from jobs.scoring.entity_places import EntityPlaces, joined_places
 from jobs.scoring.rhythms import rhythms_of
 from jobs.store.batch_result import Anomaly, BatchResult, HourCount, ThresholdChange, summed
 from jobs.store.rhythm import BatchRhythms
 from schemas.config import MonitorConfig
 from schemas.fingerprint import Fingerprint
-from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, Explanation
+from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, VAE_COLUMNS, Explanation
 from schemas.keys import Key, key_label
 from schemas.unreadable import UnreadableRecord
 
 
 def score_page(
-    records: pd.DataFrame, monitor: MonitorConfig, scorer: BoundScorer, at: datetime, trained_upto: Key | None = None
+    records: pd.DataFrame,
+    monitor: MonitorConfig,
+    scorer: BoundScorer,
+    at: datetime,
+    trained_upto: Key | None = None,
+    look_alikes: LookAlikes = NO_LOOK_ALIKES,
 ) -> BatchResult:
     """Score a page of records: anomalies with their causes, the counts of each hour, and the records' profile.
 
@@ -37,20 +45,25 @@ def score_page(
         scorer: of the page.
         at: the time of a record that has none.
         trained_upto: the last key of the model's training records, which do not enter the profile; None if it has none.
+        look_alikes: recognises flagged records that a label suppresses.
     """
-    scored = scorer.score(records)
+    scored = scorer.score(records, "all" if monitor.store_scores == "all" else "anomalies")
     profile = scorer.profile
     times = record_times(records, monitor)
     is_scored = scored[ANOMALY_SCORE].notna()
     new_p_values = _new_p_values(records, scored, monitor, trained_upto)
+    flagged = anomalies_of(records[scored[IS_ANOMALY]], scored[scored[IS_ANOMALY]], monitor, scorer, at)
+    anomalies = tuple(_suppressed(anomaly, look_alikes) for anomaly in flagged)
+    places = EntityPlaces.of(records, monitor)
     return BatchResult(
         records=len(records),
-        anomalies=_anomalies(records[scored[IS_ANOMALY]], scored[scored[IS_ANOMALY]], monitor, scorer, at),
+        anomalies=anomalies if places is None else places.put_on(anomalies, scored[IS_ANOMALY].to_numpy(dtype=bool)),
         hours=_hours(times.fillna(pd.Timestamp(at))[is_scored], scored[is_scored]),
         scores=_all_scores(records[is_scored], scored[is_scored], monitor) if monitor.store_scores == "all" else None,
         newest_time=times.max().to_pydatetime() if times.notna().any() else None,
         profile=None if profile is None else profile.counts(records, new_p_values),
         entities=Counter(entities_of(records, monitor.entity).tolist()) if scorer.context_rows else None,
+        entity_counts=None if places is None else places.counts,
         rhythms=rhythms_of(records, monitor),
     )
 
@@ -104,9 +117,10 @@ def merge_pages(
     frames = [page.scores for page in pages if page.scores is not None]
     profiles = [page.profile for page in pages if page.profile is not None]
     entities = [page.entities for page in pages if page.entities is not None]
+    anomalies, entity_counts = joined_places(pages)
     return BatchResult(
         records=sum(page.records for page in pages),
-        anomalies=tuple(item for page in pages for item in page.anomalies),
+        anomalies=anomalies,
         hours=tuple(HourCount(hour, *counts) for hour, counts in sorted(hours.items())),
         scores=pd.concat(frames, ignore_index=True) if frames else None,
         newest_time=max((page.newest_time for page in pages if page.newest_time is not None), default=None),
@@ -115,6 +129,7 @@ def merge_pages(
         entities=sum(map(Counter, entities), Counter()) if entities or not pages else None,  # all may have vanished
         unreadable=tuple(unreadable),
         threshold_changes=threshold_changes,
+        entity_counts=entity_counts,
         rhythms=_joined_rhythms(pages),
     )
 
@@ -136,15 +151,25 @@ def record_times(records: pd.DataFrame, monitor: MonitorConfig) -> "pd.Series[pd
     return pd.Series(pd.NaT, index=records.index, dtype="datetime64[us, UTC]")
 
 
-def _anomalies(
+def anomalies_of(
     flagged: pd.DataFrame,
     scored: pd.DataFrame,
     monitor: MonitorConfig,
     scorer: BoundScorer,
     at: datetime,
 ) -> tuple[Anomaly, ...]:
+    """Return flagged records with their scores as they are stored, with their causes and what mutes them.
+
+    Args:
+        flagged: the records.
+        scored: of the records.
+        monitor: of the records.
+        scorer: of the page that they are on.
+        at: the time of a record that has none.
+    """
     causes = scorer.explain(flagged, scored[ANOMALY_SCORE].to_numpy(), monitor.top_features)
-    columns = pd.concat([identity_of(flagged, monitor), scored.drop(columns=IS_ANOMALY).reset_index(drop=True)], axis=1)
+    numbers = [scored.drop(columns=[IS_ANOMALY, *VAE_COLUMNS]), vae_scores_of(scored)]
+    columns = pd.concat([identity_of(flagged, monitor), *(part.reset_index(drop=True) for part in numbers)], axis=1)
     maintenance = Maintenance.of(monitor)
     return tuple(
         Anomaly(
@@ -155,6 +180,14 @@ def _anomalies(
         )
         for row, cause in zip(columns.to_dict("records"), causes, strict=True)
     )
+
+
+def _suppressed(anomaly: Anomaly, look_alikes: LookAlikes) -> Anomaly:
+    """Return a flagged record with the label that suppresses it, if there is one."""
+    found = look_alikes.suppression(anomaly.entity, anomaly.explanation)
+    if found is None:
+        return anomaly
+    return replace(anomaly, suppressed_by=found.anomaly_id, suppressed_distance=found.distance)
 
 
 def identity_of(records: pd.DataFrame, monitor: MonitorConfig) -> pd.DataFrame:
@@ -174,8 +207,14 @@ def identity_of(records: pd.DataFrame, monitor: MonitorConfig) -> pd.DataFrame:
 
 
 def _all_scores(records: pd.DataFrame, scored: pd.DataFrame, monitor: MonitorConfig) -> pd.DataFrame:
-    kept = scored[[ANOMALY_SCORE, P_VALUE, IS_ANOMALY]].reset_index(drop=True)
-    return pd.concat([identity_of(records, monitor), kept], axis=1)
+    numbers = [scored[[ANOMALY_SCORE, P_VALUE, IS_ANOMALY]], vae_scores_of(scored)]
+    return pd.concat([identity_of(records, monitor), *(part.reset_index(drop=True) for part in numbers)], axis=1)
+
+
+def vae_scores_of(scored: pd.DataFrame) -> pd.DataFrame:
+    """Return the VAE scores of scored records as the store keeps them: None if missing or beyond all numbers."""
+    numbers = scored[list(VAE_COLUMNS)]
+    return numbers.astype("object").where(np.isfinite(numbers), None)
 
 
 def _hours(times: "pd.Series[pd.Timestamp]", scored: pd.DataFrame) -> tuple[HourCount, ...]:

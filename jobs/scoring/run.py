@@ -15,6 +15,7 @@ from detector.core.scorer import Scorer
 from jobs.champions import load_scorer
 from jobs.heartbeat import heartbeat
 from jobs.incident_rule import incident_rule
+from jobs.look_alikes import LookAlikes
 from jobs.reading.context import in_context
 from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
@@ -31,6 +32,7 @@ from schemas.config import MonitorConfig
 from schemas.errors import LostLease, RecordsError, SourceError, StoreError
 from schemas.unreadable import UnreadableRecord
 
+_NO_WORK = dict.fromkeys(("batches", "records", "anomalies", "rescored", "unreadable_records", "suppressed"), 0)
 MAX_FAILED_BATCHES = 3  # that a run skips, before it takes the failure for one of the table or the model
 
 
@@ -61,6 +63,8 @@ class ScoringReport:
     """Records that came later than `late_after`; they are not scored."""
     unreadable_records: int
     """Records that cannot be read; each is scored once it is corrected."""
+    suppressed: int = 0
+    """Flagged records that resemble one labelled false_positive, and so open no incident."""
     causes: Mapping[str, int] = field(default_factory=dict)
     """Flagged records by the feature that contributes most to their score."""
 
@@ -95,8 +99,7 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
     """
     champion = store.models.require_champion(source.name)
     with recorded_run(store, source.name, "score", clock, run) as counts:
-        counts |= {"model_id": champion.model_id, "batches": 0, "records": 0, "anomalies": 0, "rescored": 0}
-        counts["unreadable_records"] = 0
+        counts |= {"model_id": champion.model_id, **_NO_WORK}
         watch_learned_features(source, store, champion.model_id, clock())
         store.ledger.fix_key(source.name, source.monitor.key)
         plan_batches(source, store, clock, should_stop, champion.model_id)
@@ -140,7 +143,7 @@ def score_planned(
         StoreError: As `score_monitor` does.
     """
     champion = store.models.champion(source.name)
-    counts = dict.fromkeys(("batches", "records", "anomalies", "unreadable_records", "rescored"), 0)
+    counts = dict(_NO_WORK)
     if champion is None:
         return counts
     work = _ClaimedWork(source, store, champion, clock, load, should_stop)
@@ -190,12 +193,17 @@ def score_batch(
         unreadable: list[UnreadableRecord] = []
         pages = source.pages(batch.key_range.after, batch.key_range.upto, left_out=unreadable)
         trained_upto = scorer.about.training.last
+        examples = store.labelled_examples.read(source.name)
+        exact = (*monitor.categorical, *monitor.boolean)
+        look_alikes = LookAlikes(examples, monitor.alert.look_alike_radius, exact, of_series=monitor.series is not None)
         results = [
-            score_page(page, monitor, in_context(scorer, page, source, trackers), batch.planned_at, trained_upto)
+            score_page(
+                page, monitor, in_context(scorer, page, source, trackers), batch.planned_at, trained_upto, look_alikes
+            )
             for page in pages
         ]
         result = merge_pages(results, fingerprint, threshold_changes(trackers), unreadable)
-    store.ledger.finish(batch, result, clock(), incident_rule(monitor), context_rows=scorer.context_rows)
+    store.ledger.finish(batch, result, clock(), incident_rule(monitor, look_alikes), context_rows=scorer.context_rows)
     report_new_entities(batch, result, scorer, store, clock())
     return result
 
@@ -251,6 +259,7 @@ def _add(counts: dict[str, Any], batch: Batch, result: BatchResult) -> None:
     counts["records"] += result.records
     counts["anomalies"] += len(result.anomalies)
     counts["unreadable_records"] += len(result.unreadable)
+    counts["suppressed"] += sum(item.suppressed_by is not None for item in result.anomalies)
     counts["rescored"] += batch.scored_before is not None
 
 

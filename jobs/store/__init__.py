@@ -8,7 +8,7 @@ from jobs.store.feedback import Feedback
 from jobs.store.incidents import IncidentQuery, StoredIncident
 from jobs.store.ledger import Batch
 from jobs.store.models import Champion, NewModel, ServedRequest, StoredModel
-from jobs.store.outbox import Delivery
+from jobs.store.outbox import AlertQuery, Delivery, StoredAlert
 from jobs.store.overviews import MonitorOverview
 from jobs.store.requests import ClaimedRequest, RequestQuery, RetrainRequest
 from jobs.store.runs import MonitorStatus, Run
@@ -16,6 +16,7 @@ from jobs.store.store import Store
 from jobs.store.workers import Worker
 
 __all__ = [
+    "AlertQuery",
     "Anomaly",
     "AnomalyQuery",
     "ApiKey",
@@ -37,6 +38,7 @@ __all__ = [
     "Run",
     "ServedRequest",
     "Store",
+    "StoredAlert",
     "StoredAnomaly",
     "StoredEvent",
     "StoredIncident",

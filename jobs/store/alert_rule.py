@@ -9,12 +9,16 @@ from jobs.store.incident_summary import IncidentSummary
 from schemas.service import AlertOccasion
 
 Reason = Literal["opened", "escalated", "worse", "new_cause", "ended", "reminder"]
-HeldBack = Literal["maintenance", "rules", "severity", "records", "age"]
+HeldBack = Literal["maintenance", "rules", "label", "severity", "records", "consecutive", "age"]
 
 MAIN_CAUSE_SHARE = 0.5  # of the largest share: a feature with less is not a cause of its own
 
 
 def _never_quiet(at: datetime) -> datetime | None:  # noqa: ARG001 - no time is quiet
+    return None
+
+
+def _no_label(summary: IncidentSummary) -> int | None:  # noqa: ARG001 - no label suppresses an incident
     return None
 
 
@@ -37,10 +41,16 @@ class AlertRule:
     """The time between two reminders of an open incident."""
     records: int = 1
     """The minimum number of flagged records that no rule leaves out."""
+    in_row: int = 1
+    """The minimum number of them among `in_row_of` consecutive records of the entity."""
+    in_row_of: int = 1
+    """The number of consecutive records that `in_row` is about."""
     routes: tuple[tuple[str, float], ...] = ()
     """Channels that receive incidents from a peak severity on, with that severity."""
     quiet_until: Callable[[datetime], datetime | None] = _never_quiet
     """Returns the end of the quiet hours that a time lies in, or None; until then only severe incidents are alerted."""
+    suppressed_by: Callable[[IncidentSummary], int | None] = _no_label
+    """Returns the flagged row labelled as a false positive that an incident resembles, or None."""
     link: str | None = None
     """The address of an incident's page, with {id} for its number."""
 
@@ -54,15 +64,16 @@ class AlertRule:
 
     def held_back(self, summary: IncidentSummary, at: datetime) -> HeldBack | None:
         """Return why no channel is alerted of an incident, or None if one may be."""
-        if summary.is_muted:
-            return "maintenance"
-        if summary.alert_records == 0:
-            return "rules"
-        if summary.peak_severity < min(map(self.severity_of, self.channels), default=self.severity):
-            return "severity"
-        if summary.alert_records < self.records:
-            return "records"
-        return "age" if summary.end_time < at - self.newest else None
+        reasons: dict[HeldBack, bool] = {
+            "maintenance": summary.is_muted,
+            "rules": summary.alert_records == 0,
+            "label": self.suppressed_by(summary) is not None,
+            "severity": summary.peak_severity < min(map(self.severity_of, self.channels), default=self.severity),
+            "records": summary.alert_records < self.records,
+            "consecutive": summary.in_row < self.in_row,
+            "age": summary.end_time < at - self.newest,
+        }
+        return next((reason for reason, applies in reasons.items() if applies), None)
 
 
 @dataclass(frozen=True)

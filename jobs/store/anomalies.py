@@ -71,6 +71,14 @@ class StoredAnomaly:
     incident_id: int | None
     is_muted: bool
     """Whether it lies in a maintenance window."""
+    reconstruction_error: float | None
+    """Of the VAE; null if the model has no network, or an earlier version wrote the row."""
+    elbo: float | None
+    """The negative ELBO of the VAE in nats, higher is more anomalous; null likewise."""
+    suppressed_by: int | None
+    """The anomaly labelled false_positive that it resembles, because of which it belongs to no incident."""
+    suppressed_distance: float | None
+    """The distance between the causes of the two."""
 
     @property
     def threshold_ratio(self) -> float | None:
@@ -115,8 +123,10 @@ class Anomalies:
         import pandas as pd
 
         c = scores.c
-        columns = (c.record_key, c.record_time, c.entity, c.anomaly_score, c.p_value, c.is_anomaly)
-        statement = select(*columns).where(c.monitor == monitor).order_by(c.batch_id, c.record_key_int, c.record_key)
+        numbers = (c.anomaly_score, c.p_value, c.is_anomaly, c.reconstruction_error, c.elbo)
+        order = (c.batch_id, c.record_key_int, c.record_key)
+        columns = (c.record_key, c.record_time, c.entity, *numbers)
+        statement = select(*columns).where(c.monitor == monitor).order_by(*order)
         with reading(self.engine) as connection:
             result = connection.execute(statement)
             return pd.DataFrame(result.all(), columns=list(result.keys()))

@@ -33,6 +33,16 @@ class Anomaly:
     """Whether it lies in a maintenance window."""
     held_back: str | None = None
     """The rule that leaves it out of alerts."""
+    suppressed_by: int | None = None
+    """The row labelled false_positive that it resembles."""
+    suppressed_distance: float | None = None
+    """The distance between the causes of the two."""
+    entity_position: int | None = None
+    """Its number among the records of its entity in the batch; None if they are not counted."""
+    reconstruction_error: float | None = None
+    """None if the model has no network."""
+    elbo: float | None = None
+    """Negative, in nats: higher is more anomalous; None if the model has no network."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,8 @@ class ThresholdChange:
 
     before: dict[str, Any]
     after: dict[str, Any]
+    usual_levels: int = 0
+    """Number of levels of its scores that became usual in the batch."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +69,7 @@ class BatchResult:
     """Everything that is written when a batch has been scored.
 
     `scores` has a row per record with the columns record_key, record_key_int, record_time, entity,
-    anomaly_score, p_value and is_anomaly; it is None if a monitor keeps anomalies only.
+    anomaly_score, p_value, is_anomaly, reconstruction_error and elbo; it is None if a monitor keeps anomalies only.
     """
 
     records: int
@@ -72,6 +84,8 @@ class BatchResult:
     """Number of records in each bin of the model's drift profile, by feature."""
     entities: Mapping[str, int] | None = None
     """Number of records of each entity; None unless the monitor has series."""
+    entity_counts: Mapping[str, int] | None = None
+    """Number of records of each entity, "" for records of none; None unless alerts need flagged records in a row."""
     unreadable: Sequence[UnreadableRecord] = ()
     """Records that were left out because they cannot be read."""
     threshold_changes: Mapping[str, ThresholdChange] = field(default_factory=dict)

@@ -18,6 +18,7 @@ EventKind: TypeAlias = Literal[
     "missed_run",
     "failing",
     "config_refused",
+    "usual_level",
     "drift",
     "retrain_refused",
     "promoted",
@@ -95,6 +96,11 @@ EVENT_KINDS: Mapping[EventKind, EventMeaning] = {
     "config_refused": EventMeaning(
         "`serve` refused a changed configuration, and the old one stays in force.",
         "all channels",
+        _MOMENT,
+    ),
+    "usual_level": EventMeaning(
+        "The scores of an entity stayed above a tracked threshold for `usual_after` records, and now count as usual.",
+        "channels of the monitor",
         _MOMENT,
     ),
     "drift": EventMeaning(

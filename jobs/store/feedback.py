@@ -1,5 +1,7 @@
 """Feedback for training: the labels of records, and the incidents to keep out."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -7,8 +9,10 @@ from sqlalchemy import Connection, Engine, and_, exists, select
 
 from jobs.databases import reading
 from jobs.store.chunks import chunks
-from schemas.labels import REAL_LABELS
+from schemas.labels import LEARNED_LABELS
 from schemas.tables import anomalies, incidents
+
+_MAX_FLAGGED_RECORDS = 200_000  # that a training looks at, the newest ones
 
 
 @dataclass(frozen=True)
@@ -21,18 +25,39 @@ class Span:
 
 
 @dataclass(frozen=True)
+class FlaggedRecord:
+    """A record that the champion flags; its key is in the form of `schemas.keys.key_label`."""
+
+    key: str
+    severity: float
+    label: str
+
+
+@dataclass(frozen=True)
+class FlaggedIncident:
+    """An incident with its flagged records."""
+
+    span: Span
+    records: Sequence[FlaggedRecord]
+    is_suppressed: bool = False
+    """Whether it resembles one labelled as a false positive."""
+    first_threshold: float = 0.0
+    """The threshold of its first flagged record."""
+
+
+@dataclass(frozen=True)
 class Feedback:
     """Feedback on the records of a monitor; keys are in the form of `schemas.keys.key_label`.
 
     Attributes:
         labels: the newest label of each labelled record, newest record first.
-        in_incidents: keys of the flagged records of incidents that are open or real.
-        spans: times of the incidents that are open or real.
+        kept_out: incidents that are open or real, oldest first; no model may learn from them.
+        ended: all other incidents, which have ended, oldest first.
     """
 
     labels: dict[str, str]
-    in_incidents: frozenset[str]
-    spans: tuple[Span, ...]
+    kept_out: tuple[FlaggedIncident, ...] = ()
+    ended: tuple[FlaggedIncident, ...] = ()
 
     def keys(self, *labels: str) -> list[str]:
         """Return the keys of the records that have one of the labels, newest first."""
@@ -50,30 +75,29 @@ class FeedbackReader:
         self.engine = engine
 
     def read(self, monitor: str) -> Feedback:
-        """Return the labels of a monitor's records, and its incidents that are open or hold a real anomaly.
+        """Return the labels of a monitor's records, and its incidents with their newest flagged records.
 
-        An open incident whose records are all labelled as false positives counts as normal.
+        An incident is kept out if it holds a confirmed anomaly, or if it is open and one of its records is labelled
+        neither as a false positive nor as known.
         """
-        i, a = incidents.c, anomalies.c
-        times = select(i.entity, i.start_time, i.end_time).order_by(i.id)
-        is_current = and_(a.monitor == monitor, a.superseded_at.is_(None))
-        spans: list[Span] = []
-        keys: set[str] = set()
         with reading(self.engine) as connection:
-            for ids in chunks(_kept_out(connection, monitor)):
-                spans += (Span(*row) for row in connection.execute(times.where(i.id.in_(ids))))
-                keys |= set(connection.scalars(select(a.record_key).where(is_current, a.incident_id.in_(ids))))
+            kept_out = _kept_out(connection, monitor)
             labels = _labels(connection, monitor)
-        return Feedback(labels, frozenset(keys), tuple(spans))
+            by_id = _flagged_incidents(connection, monitor)
+        return Feedback(
+            labels,
+            kept_out=tuple(incident for number, incident in by_id.items() if number in kept_out),
+            ended=tuple(incident for number, incident in by_id.items() if number not in kept_out),
+        )
 
 
-def _kept_out(connection: Connection, monitor: str) -> list[int]:
-    """Return the incidents whose records no model may learn from, oldest first.
+def _kept_out(connection: Connection, monitor: str) -> set[int]:
+    """Return the incidents whose records no model may learn from.
 
     Both selects start from few rows: the labelled flagged rows, and the open incidents.
     """
     i, a = incidents.c, anomalies.c
-    is_labelled = and_(a.monitor == monitor, a.label != "open", a.label.in_(REAL_LABELS))
+    is_labelled = and_(a.monitor == monitor, a.label != "open", a.label == "confirmed")
     labelled = connection.scalars(select(a.incident_id).where(is_labelled, a.incident_id.is_not(None)).distinct()).all()
     is_current = and_(i.monitor == monitor, i.state.in_(("open", "ended")))
     real = [
@@ -81,10 +105,36 @@ def _kept_out(connection: Connection, monitor: str) -> list[int]:
         for ids in chunks(labelled)
         for incident_id in connection.scalars(select(i.id).where(is_current, i.id.in_(ids)))
     ]
-    is_doubtful = and_(a.incident_id == i.id, a.superseded_at.is_(None), a.label != "false_positive")
+    is_doubtful = and_(a.incident_id == i.id, a.superseded_at.is_(None), a.label.not_in(LEARNED_LABELS))
     is_open = and_(i.monitor == monitor, i.state == "open")
     doubtful = connection.scalars(select(i.id).where(is_open, exists().where(is_doubtful, a.monitor == monitor)))
-    return sorted({*real, *doubtful})
+    return {*real, *doubtful}
+
+
+def _flagged_incidents(connection: Connection, monitor: str) -> dict[int, FlaggedIncident]:
+    """Return the incidents of the newest flagged records of a monitor, oldest first."""
+    i, a = incidents.c, anomalies.c
+    is_current = and_(a.monitor == monitor, a.superseded_at.is_(None))
+    newest = (
+        select(a.id, a.incident_id, a.record_key, a.severity, a.label, a.threshold)
+        .where(is_current, a.incident_id.is_not(None))
+        .order_by(a.id.desc())
+        .limit(_MAX_FLAGGED_RECORDS)
+        .subquery()
+    )
+    records: dict[int, list[FlaggedRecord]] = defaultdict(list)
+    thresholds: dict[int, float] = {}
+    for row in connection.execute(select(newest).order_by(newest.c.id)):
+        records[row.incident_id].append(FlaggedRecord(row.record_key, row.severity, row.label))
+        thresholds.setdefault(row.incident_id, row.threshold)
+    is_valid = and_(i.monitor == monitor, i.state.in_(("open", "ended")))
+    by_id: dict[int, FlaggedIncident] = {}
+    for ids in chunks(sorted(records)):
+        columns = (i.id, i.suppressed_by, i.entity, i.start_time, i.end_time)
+        for number, label, *span in connection.execute(select(*columns).where(is_valid, i.id.in_(ids)).order_by(i.id)):
+            flagged = tuple(records[number])
+            by_id[number] = FlaggedIncident(Span(*span), flagged, label is not None, thresholds[number])
+    return by_id
 
 
 def _labels(connection: Connection, monitor: str) -> dict[str, str]:

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, delete, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
 from jobs.store.alert_rule import AlertRule, IncidentChange, Reason, SentAlert, main_causes, new_causes, reason_for
 from jobs.store.alerts import AlertTexts, IncidentNews, insert_alert
 from jobs.store.incident_summary import IncidentSummary
-from schemas.tables import alerts, incidents
+from schemas.tables import alerts, anomalies, incidents
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class IncidentAlerts:
         summary = change.summary
         held_back = self.rule.held_back(summary, self.at)
         self._record_held_back(change.incident_id, held_back)
+        self._record_label(change.incident_id, self.rule.suppressed_by(summary) if held_back == "label" else None)
         if held_back == "age":
             self._mark_unannounced(change.incident_id)
         if held_back is not None:
@@ -48,14 +49,15 @@ class IncidentAlerts:
 
     def add_end(self, incident_id: int, summary: IncidentSummary, over_since: datetime) -> None:
         """Alert that an incident has ended, to the channels that heard of it before it was over."""
-        if "end" in self.rule.on:
+        if "end" in self.rule.on and not self._is_dismissed(incident_id):
             for channel, sent in self._sent(incident_id, self.rule.channels).items():
                 if sent and sent[-1].created_at < over_since:
                     self._add(incident_id, summary, "ended", channel, sent)
 
     def add_reminder(self, incident_id: int, summary: IncidentSummary) -> None:
         """Remind the channels that heard of an open incident, if they have heard nothing more for a time."""
-        if "reminder" in self.rule.on and self.rule.held_back(summary, self.at) is None:
+        may_be_alerted = self.rule.held_back(summary, self.at) is None and not self._is_dismissed(incident_id)
+        if "reminder" in self.rule.on and may_be_alerted:
             for channel, sent in self._sent(incident_id, self.rule.channels).items():
                 if sent and sent[-1].created_at <= self.at - self.rule.remind_every:
                     self._add(incident_id, summary, "reminder", channel, sent)
@@ -65,12 +67,35 @@ class IncidentAlerts:
         is_changed = c.held_back.is_distinct_from(reason)
         self.connection.execute(update(incidents).where(c.id == incident_id, is_changed).values(held_back=reason))
 
+    def _record_label(self, incident_id: int, anomaly_id: int | None) -> None:
+        c = incidents.c
+        is_changed = c.suppressed_by.is_distinct_from(anomaly_id)
+        self.connection.execute(
+            update(incidents).where(c.id == incident_id, is_changed).values(suppressed_by=anomaly_id)
+        )
+
     def _mark_unannounced(self, incident_id: int) -> None:
-        """Mark an incident that ended too long ago to be alerted, unless it was alerted or summed up before."""
-        c, is_told = incidents.c, any(self._sent(incident_id, self.rule.channels).values())
-        if not is_told:
+        """Mark an incident that ended too long ago to be alerted, unless it was alerted or summed up before.
+
+        That counts for the incidents that were merged into it too.
+        """
+        c = incidents.c
+        was_summed = and_(c.merged_into == incident_id, c.not_announced == "summed")
+        is_told = self.connection.execute(select(c.id).where(was_summed).limit(1)).first() is not None
+        if not is_told and not any(self._sent(incident_id, self.rule.channels).values()):
             is_first = and_(c.id == incident_id, c.not_announced.is_(None))
             self.connection.execute(update(incidents).where(is_first).values(not_announced="pending"))
+
+    def _is_dismissed(self, incident_id: int) -> bool:
+        """Return whether people have labelled an incident as a false alarm: all records that it held at that time."""
+        c = anomalies.c
+        of_incident = and_(c.incident_id == incident_id, c.superseded_at.is_(None))
+        is_false = c.label == "false_positive"
+        last = self.connection.scalar(select(func.max(c.labelled_at)).where(of_incident, is_false))
+        if last is None:
+            return False
+        others = select(c.id).where(of_incident, ~is_false, c.flagged_at <= last).limit(1)
+        return self.connection.execute(others).first() is None
 
     def _sent(self, incident_id: int, channels: Sequence[str]) -> Mapping[str, list[SentAlert]]:
         """Return the alerts of an incident and of those merged into it, by channel, oldest first."""

@@ -76,7 +76,7 @@ def refresh_incidents(
     first, last = _shifted(min(times), -rule.gap), _shifted(max(times), rule.gap)
     refresh = _Refresh(monitor, rule, texts, at, first, last, stale_ids)
     existing = _existing(connection, refresh)
-    _release_superseded(connection, stale_ids)
+    _release_left(connection, stale_ids)
     unchanged = sorted((incident.summary for incident in existing if incident.id not in stale_ids), key=_by_start)
     rows = _ungrouped_rows(connection, refresh)
     merged = merge_nearby(heapq.merge(*rows, unchanged, key=_by_start), rule.gap)
@@ -119,12 +119,12 @@ def _existing(connection: Connection, refresh: _Refresh) -> list[_Existing]:
     return list(existing.values())
 
 
-def _release_superseded(connection: Connection, stale_ids: Collection[int]) -> None:
-    """Take the superseded rows out of the stale incidents."""
+def _release_left(connection: Connection, stale_ids: Collection[int]) -> None:
+    """Take the rows that no longer count out of the stale incidents."""
     c = anomalies.c
     for ids in chunks(sorted(stale_ids)):
-        is_superseded = and_(c.incident_id.in_(ids), c.superseded_at.is_not(None))
-        connection.execute(update(anomalies).where(is_superseded).values(incident_id=None))
+        is_left = and_(c.incident_id.in_(ids), ~_counts())
+        connection.execute(update(anomalies).where(is_left).values(incident_id=None))
 
 
 def _ungrouped_rows(connection: Connection, refresh: _Refresh) -> list[Iterator[IncidentSummary]]:
@@ -137,10 +137,15 @@ def _ungrouped_rows(connection: Connection, refresh: _Refresh) -> list[Iterator[
 
 def _summaries(connection: Connection, condition: ColumnElement[bool]) -> Iterator[IncidentSummary]:
     c = anomalies.c
-    columns = (c.entity, _TIME, c.anomaly_score, c.severity, c.attribution, c.is_muted, c.held_back)
-    statement = select(*columns).where(condition, c.superseded_at.is_(None)).order_by(_TIME, c.id)
+    columns = (c.entity, _TIME, c.anomaly_score, c.severity, c.attribution, c.is_muted, c.held_back, c.in_row)
+    statement = select(*columns).where(condition, _counts()).order_by(_TIME, c.id)
     for row in connection.execute(statement, execution_options={"yield_per": _ROWS_PER_FETCH}):
         yield summary_of_record(*row)
+
+
+def _counts() -> ColumnElement[bool]:
+    """Return the condition that a row belongs to an incident: it is current, and no label suppresses it."""
+    return and_(anomalies.c.superseded_at.is_(None), anomalies.c.suppressed_by.is_(None))
 
 
 def _is_within(start: datetime, end: datetime) -> ColumnElement[bool]:
@@ -220,7 +225,7 @@ def _assign_rows(
     )
     is_unassigned = or_(c.incident_id.is_(None), c.incident_id != incident_id)
     for origin in origins:
-        change = update(anomalies).where(origin, is_inside, is_unassigned, c.superseded_at.is_(None))
+        change = update(anomalies).where(origin, is_inside, is_unassigned, _counts())
         connection.execute(change.values(incident_id=incident_id))
 
 

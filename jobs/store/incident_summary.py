@@ -30,6 +30,8 @@ class IncidentSummary:
     """Whether every record lies in a maintenance window."""
     alert_records: int = 1
     """Number of records that may be alerted: outside maintenance windows, and not left out by a rule."""
+    in_row: int = 1
+    """The largest number of such records among consecutive records of the entity, as `rows_in_row` counts them."""
 
     @property
     def top_feature(self) -> str | None:
@@ -47,9 +49,10 @@ class IncidentSummary:
             peak_score=peak.peak_score,
             peak_time=peak.peak_time,
             peak_severity=max(self.peak_severity, other.peak_severity),
-            causes=_largest([*self.causes, *other.causes]),
+            causes=largest_shares([*self.causes, *other.causes]),
             is_muted=self.is_muted and other.is_muted,
             alert_records=self.alert_records + other.alert_records,
+            in_row=max(self.in_row, other.in_row),
         )
 
     def overlaps(self, other: "IncidentSummary") -> bool:
@@ -66,12 +69,23 @@ def summary_of_record(  # noqa: PLR0913, PLR0917 - one for each column of a flag
     attribution: Iterable[Mapping[str, Any]],
     is_muted: bool,  # noqa: FBT001
     held_back: str | None = None,
+    in_row: int | None = None,
 ) -> IncidentSummary:
     """Return the summary of one flagged record; `held_back` is the rule that leaves it out of alerts."""
     alert_records = int(not is_muted and held_back is None)
     causes = [{**cause, "time": time.isoformat()} for cause in attribution]
     return IncidentSummary(
-        entity, time, time, 1, anomaly_score, time, severity, _largest(causes), is_muted, alert_records
+        entity=entity,
+        start_time=time,
+        end_time=time,
+        records=1,
+        peak_score=anomaly_score,
+        peak_time=time,
+        peak_severity=severity,
+        causes=largest_shares(causes),
+        is_muted=is_muted,
+        alert_records=alert_records,
+        in_row=alert_records * (in_row or 1),
     )
 
 
@@ -95,7 +109,7 @@ def merge_nearby(summaries: Iterable[IncidentSummary], gap: timedelta) -> list[I
     return sorted([*closed, *latest.values()], key=lambda summary: summary.start_time)
 
 
-def _largest(causes: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def largest_shares(causes: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the largest share of each feature, of at most `_MAX_CAUSES` features, largest first."""
     best: dict[str, Mapping[str, Any]] = {}
     for cause in causes:

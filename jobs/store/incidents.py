@@ -67,7 +67,9 @@ class StoredIncident:
     is_muted: bool
     """Whether every record lies in a maintenance window."""
     held_back: str | None
-    """Why no channel is alerted: maintenance, rules, severity, records or age; None if one may be."""
+    """Why no channel is alerted: maintenance, rules, label, severity, records, consecutive or age; else None."""
+    suppressed_by: int | None
+    """The anomaly labelled false_positive that it resembles."""
     merged_into: int | None
     opened_at: datetime
     updated_at: datetime

@@ -32,7 +32,9 @@ from jobs.store.entities import learn_rhythms
 from jobs.store.events import EventLog
 from jobs.store.incident_grouping import refresh_incidents
 from jobs.store.locking import lock_monitor
+from jobs.store.rows_in_row import count_in_row
 from jobs.store.unreadable import count_unreadable, replace_unreadable
+from jobs.store.usual_levels import report_usual_levels
 from jobs.store.writing import Origin, write_result
 from schemas.errors import LostLease, NoChampion, StoreError
 from schemas.fingerprint import Fingerprint
@@ -233,7 +235,12 @@ class Ledger:
             _change(connection, batch, **_finished(batch, result, at, found_before))
             replace_unreadable(connection, batch.monitor, batch.id, result.unreadable, self._event_log, at)
             changed_times = write_result(connection, result, origin)
+            if batch.scored_before is None:
+                channels = () if rule is None else rule.alerts.channels
+                changes = result.threshold_changes
+                report_usual_levels(connection, batch.monitor, changes, self._event_log, channels, at)
             if rule is not None:
+                changed_times = count_in_row(connection, origin, result.entity_counts, changed_times, rule)
                 refresh_incidents(connection, batch.monitor, changed_times, rule, self._texts, at)
             if result.rhythms is not None and batch.scored_before is None:
                 learn_rhythms(connection, batch.monitor, result.rhythms, result.records, at)

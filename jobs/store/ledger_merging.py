@@ -15,7 +15,16 @@ from jobs.store.chunks import chunks
 from jobs.store.locking import lock_monitor
 from jobs.store.portions import Deletion, Portions
 from jobs.store.retention_limits import BatchBounds, RetentionLimits
-from schemas.tables import anomalies, batch_hours, batch_profiles, batches, scores, trackers, unreadable_records
+from schemas.tables import (
+    anomalies,
+    batch_entities,
+    batch_hours,
+    batch_profiles,
+    batches,
+    scores,
+    trackers,
+    unreadable_records,
+)
 
 _MAX_BATCHES = 200  # in one transaction
 _COLUMNS = ("id", "after_key", "upto_key", "records", "counted", "checksum", "model_id")
@@ -93,6 +102,7 @@ def _merge(connection: Connection, monitor: str, ids: Group) -> int:
         return 0
     first, others = ids[0], ids[1:]
     hours = _hours(connection, ids)
+    _merge_places(connection, monitor, ids)
     for table in (anomalies, scores, unreadable_records):
         connection.execute(update(table).where(table.c.batch_id.in_(others)).values(batch_id=first))
     _merge_trackers(connection, ids)
@@ -113,6 +123,26 @@ def _hours(connection: Connection, ids: Group) -> list[dict[str, Any]]:
         {"hour": hour, "records": int(records), "anomalies": int(flagged)}
         for hour, records, flagged in connection.execute(sums)
     ]
+
+
+def _merge_places(connection: Connection, monitor: str, ids: Group) -> None:
+    """Move flagged rows to their places among the records of their entity in the merged batch, and add up these."""
+    c, a = batch_entities.c, anomalies.c
+    of_batches = select(c.batch_id, c.entity, c.records).where(c.batch_id.in_(ids)).order_by(c.batch_id)
+    counts = connection.execute(of_batches).all()
+    placed = select(a.batch_id, a.entity).where(a.batch_id.in_(ids), a.entity_position.is_not(None)).distinct()
+    flagged = {(row.batch_id, row.entity or "") for row in connection.execute(placed)}
+    totals: Counter[str] = Counter()
+    for batch_id, entity, records in counts:
+        if totals[entity] and (batch_id, entity) in flagged:
+            is_moved = and_(a.batch_id == batch_id, func.coalesce(a.entity, "") == entity)
+            moved = update(anomalies).where(is_moved).values(entity_position=a.entity_position + totals[entity])
+            connection.execute(moved)
+        totals[entity] += records
+    connection.execute(delete(batch_entities).where(c.batch_id.in_(ids)))
+    rows = [{"batch_id": ids[0], "monitor": monitor, "entity": name, "records": n} for name, n in totals.items()]
+    for chunk in chunks(rows):
+        connection.execute(insert(batch_entities), chunk)
 
 
 def _merge_trackers(connection: Connection, ids: Group) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import eq
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, or_, 
 
 from jobs.databases import reading, writing
 from jobs.store.alerts import Message
+from jobs.store.paging import read_page
 from schemas.tables import alerts
 
 _RATE_PERIOD = timedelta(hours=1)
@@ -32,6 +34,41 @@ class Delivery:
     attempts: int
 
 
+@dataclass(frozen=True)
+class AlertQuery:
+    """A filter of alerts; a field that is None does not restrict.
+
+    The next page has `before_id` set to the last id of this one.
+    """
+
+    incident_id: int | None = None
+    state: str | None = None
+    """pending, sending, sent or failed."""
+    limit: int = 50
+    before_id: int | None = None
+
+
+@dataclass(frozen=True)
+class StoredAlert:
+    """An alert to one channel."""
+
+    id: int
+    monitor: str | None
+    incident_id: int | None
+    event_id: int | None
+    reason: str
+    channel: str
+    state: str
+    title: str
+    created_at: datetime
+    attempts: int
+    sent_at: datetime | None
+    not_before: datetime | None
+    """The end of quiet hours, until which it is held back."""
+    error: str | None
+    """Why the last try failed."""
+
+
 class Outbox:
     """The alerts of every monitor.
 
@@ -41,6 +78,12 @@ class Outbox:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+
+    def page(self, query: AlertQuery) -> list[StoredAlert]:
+        """Return a page of alerts, newest first."""
+        c = alerts.c
+        filters = ((c.incident_id, eq, query.incident_id), (c.state, eq, query.state))
+        return read_page(self.engine, alerts, StoredAlert, query, filters)
 
     def due_channels(self, at: datetime) -> list[str]:
         """Return the channels that have an alert to be sent now."""

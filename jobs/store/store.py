@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import Engine, Select
 
 from jobs.databases import reading, writing
+from jobs.store.alert_history import AlertHistory
 from jobs.store.alerts import AlertTexts
 from jobs.store.anomalies import Anomalies
 from jobs.store.api_keys import ApiKeys
@@ -14,6 +15,7 @@ from jobs.store.events import EventLog, Events
 from jobs.store.feedback import FeedbackReader
 from jobs.store.history import History
 from jobs.store.incidents import Incidents
+from jobs.store.labelled_examples import LabelledExamples
 from jobs.store.ledger import Ledger
 from jobs.store.metrics import MetricsReader
 from jobs.store.models import CardReader, Models
@@ -49,6 +51,7 @@ class Store:
         models: trained models.
         requests: retrain requests.
         feedback: labels and incidents for training.
+        labelled_examples: labelled records, by which look-alikes are recognised.
         anomalies: flagged records.
         incidents: anomalies of one entity close in time, merged.
         unannounced: incidents that were found too late to be alerted.
@@ -60,6 +63,7 @@ class Store:
         workers: processes that serve.
         overviews: status and recent numbers of a monitor.
         history: numbers of a monitor over time, for reports.
+        alert_history: numbers of alerts, and of incidents that were held back.
         metrics: numbers of every monitor, for Prometheus.
         api_keys: digests of API keys.
         monitors: their names; a monitor is renamed or deleted with all its rows.
@@ -79,6 +83,7 @@ class Store:
         self.models = Models(engine, event_log, read_card)
         self.requests = RetrainRequests(engine)
         self.feedback = FeedbackReader(engine)
+        self.labelled_examples = LabelledExamples(engine)
         self.anomalies = Anomalies(engine)
         self.incidents = Incidents(engine, texts)
         self.unannounced = UnannouncedIncidents(engine, event_log)
@@ -90,6 +95,7 @@ class Store:
         self.workers = Workers(engine)
         self.overviews = Overviews(engine)
         self.history = History(engine)
+        self.alert_history = AlertHistory(engine)
         self.metrics = MetricsReader(engine)
         self.api_keys = ApiKeys(engine)
         self.monitors = Monitors(engine)

@@ -32,6 +32,8 @@ _SCORE_COLUMNS = (
     "anomaly_score",
     "p_value",
     "is_anomaly",
+    "reconstruction_error",
+    "elbo",
 )
 
 _EARLIER_COLUMNS = (
@@ -106,7 +108,7 @@ def _write_anomalies(connection: Connection, flagged: Sequence[Anomaly], origin:
     earlier = _earlier_rows(connection, origin.batch_id)
     labels = _labels(earlier)
     of_model = {row["record_key"]: row for row in earlier if row["model_id"] == origin.model_id}
-    rows = [_row(item) | labels.get(item.record_key, _UNLABELLED) for item in flagged]
+    rows = [_judged(_row(item) | labels.get(item.record_key, _UNLABELLED)) for item in flagged]
     shared = origin.model_columns | {"flagged_at": origin.flagged_at}
     new = [row | shared for row in rows if row["record_key"] not in of_model]
     updated = [(of_model[row["record_key"]], row) for row in rows if row["record_key"] in of_model]
@@ -150,11 +152,21 @@ def _row(item: Anomaly) -> dict[str, Any]:
         "p_value": item.p_value,
         "severity": item.severity,
         "threshold": item.threshold,
+        "reconstruction_error": item.reconstruction_error,
+        "elbo": item.elbo,
         "top_feature": item.explanation.top_feature,
         "attribution": [json_ready(cause.to_json()) for cause in item.explanation.causes],
         "is_muted": item.is_muted,
         "held_back": item.held_back,
+        "suppressed_by": item.suppressed_by,
+        "suppressed_distance": item.suppressed_distance,
+        "entity_position": item.entity_position,
     }
+
+
+def _judged(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row that has a label of its own without the label of a look-alike."""
+    return row if row["label"] == "open" else row | {"suppressed_by": None, "suppressed_distance": None}
 
 
 def json_ready(value: Any) -> Any:

@@ -16,6 +16,8 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#|~!&$])")
 _LABELLED_TITLES = {
     "confirmed": "confirmed anomalies flagged",
     "labelled": "anomalies of the label column flagged",
+    "flagged": "flagged records that nobody labelled as normal, flagged again",
+    "incidents": "incidents that nobody labelled as normal, flagged again",
     "false_alarms": "false alarms flagged again",
 }
 

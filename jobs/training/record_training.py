@@ -9,23 +9,27 @@ import pandas as pd
 from detector.core.about import About
 from detector.core.comparison import Performance
 from detector.core.drift import Profile
+from detector.core.subsample import subsample_evenly
 from detector.records.artifact import dump_artifact, manifest
 from detector.records.card import RecordCard
 from detector.records.feature_types import drift_bins
-from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.fitting import DecisionRule, fit_artifact
 from detector.records.held_out import HeldOutRecords, measure
 from detector.records.held_out_elbo import elbo_difference
+from detector.records.normal_records import NormalRecords
 from detector.records.peer_comparison import record_card
 from detector.records.scorer import RecordScorer
+from jobs.kinds.records import discovery_levels
 from jobs.reading.source import Source, keys_of
 from jobs.store.feedback import Feedback
 from jobs.training.champion_comparison import Rival
+from jobs.training.incident_sample import keys_of_labels
 from jobs.training.outliers import describe_outliers
 from jobs.training.trainer import FittedModel, Progress
 from jobs.training.training_set import MAX_HELD_OUT, Parts, TrainingSet, split_records, training_range
 from jobs.unsteady_features import unsteady_features
 from schemas.errors import SourceError
-from schemas.keys import Key, load_key, load_label
+from schemas.keys import Key, load_key
 
 MAX_LABELLED_RECORDS = 1_000  # of each kind that models are measured on: the newest ones
 
@@ -70,6 +74,8 @@ class RecordTrainer:
         training = training_range(normal, monitor, parts.copies)
         about = replace(About.from_json(artifact.about), training=training, profile=profile.to_state())
         artifact = replace(artifact, about=about.to_json())
+        if (levels := discovery_levels(monitor)) is not None:
+            levels.check(artifact.calibration)
         scorer = RecordScorer(artifact, monitor.false_positive_rate)
         return FittedModel(scorer, dump_artifact(artifact), manifest(artifact))
 
@@ -82,7 +88,7 @@ class RecordTrainer:
     ) -> "RecordBenchmark":
         """Return the held-out records, labelled records and synthetic anomalies, with how they are measured."""
         monitor, artifact = self.source.monitor, fitted.scorer.artifact
-        labelled = self._labelled_by_kind(feedback, parts.normal.training)
+        labelled = self._labelled_by_kind(feedback, parts)
         champion = None if rival is None else rival.scorer
         difference = None if champion is None else elbo_difference(champion, fitted.scorer)
         return RecordBenchmark(
@@ -118,26 +124,23 @@ class RecordTrainer:
             return frozenset()
         return frozenset(keys_of(newer, self.source.monitor.key))
 
-    def _labelled_by_kind(self, feedback: Feedback, examples: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
-        """Read the records that people or the label column identify as anomalies or false alarms, by kind."""
-        like = keys_of(examples.head(1), self.source.monitor.key)[0]
+    def _labelled_by_kind(self, feedback: Feedback, parts: Parts) -> Mapping[str, pd.DataFrame]:
+        """Read the records that people, the label column or the champion call anomalies or false alarms, by kind."""
+        like = keys_of(parts.normal.training.head(1), self.source.monitor.key)[0]
         labels = {"confirmed": "confirmed", "false_alarms": "false_positive"}
         by_kind = {
             kind: self._labelled(feedback.keys(label)[:MAX_LABELLED_RECORDS], like) for kind, label in labels.items()
         }
+        flagged = [record for incident in parts.incidents for record in incident.records if record.label == "open"]
+        rows = subsample_evenly(len(flagged), MAX_LABELLED_RECORDS).tolist()
+        by_kind["flagged"] = self._labelled([flagged[row].key for row in rows], like)
         if self.source.monitor.label is not None:
             by_kind["labelled"] = self.source.read_anomalies(MAX_LABELLED_RECORDS, [])
         return by_kind
 
     def _labelled(self, key_labels: Sequence[str], like: Key) -> pd.DataFrame:
         """Read the records of keys that still exist; a key of another type has none."""
-        keys = []
-        for key_label in key_labels:
-            try:
-                keys.append(load_label(key_label, like))
-            except (ValueError, ArithmeticError):
-                continue
-        return self.source.read_keys(keys, [])
+        return self.source.read_keys(list(keys_of_labels(key_labels, like)), [])
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Trains models of series: each entity's normal records, in order of time."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -17,19 +17,22 @@ from detector.series.baseline_comparison import series_card
 from detector.series.card import SeriesCard
 from detector.series.drift import fit_profile
 from detector.series.fitting import HELD_BACK_SHARE
+from detector.series.held_out_events import EventCase, event_cases, measure_events
 from detector.series.model import SeriesModel
 from detector.series.scorer import SeriesScorer
 from detector.series.segments import Segment, concatenate, entities_of, positions_of, series_of
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
-from jobs.reading.source import Source
+from jobs.reading.source import Source, keys_of
 from jobs.scoring.thresholds import new_trackers
 from jobs.store.feedback import Feedback
 from jobs.training.champion_comparison import Rival
+from jobs.training.incident_sample import IncidentSample
 from jobs.training.trainer import FittedModel, Progress
 from jobs.training.training_set import Parts, TrainingSet, placed_records, split_series, training_range
 from schemas.config import MonitorConfig
 from schemas.frames import IS_ANOMALY, Features
+from schemas.holidays import read_holidays
 from schemas.series import SeriesConfig
 
 if TYPE_CHECKING:
@@ -61,7 +64,7 @@ class SeriesTrainer:
         """Train and calibrate a model; the same records give the same model."""
         monitor = self.source.monitor
         series = by_entity(parts.normal.training, monitor, monitor.features)
-        settings, history = settings_of(monitor.series or SeriesConfig()), []
+        settings, history = settings_of(monitor.series or SeriesConfig(), monitor.time_zone), []
 
         def record(epoch: "Epoch") -> None:
             history.append(PastEpoch(**asdict(epoch)))
@@ -83,12 +86,25 @@ class SeriesTrainer:
     def benchmark(
         self,
         fitted: FittedModel[SeriesScorer],
-        rival: Rival[SeriesScorer] | None,  # noqa: ARG002 - what is measured does not depend on it
+        rival: Rival[SeriesScorer] | None,
         parts: Parts,
         feedback: Feedback,  # noqa: ARG002 - labelled records lie apart from the newest
     ) -> "SeriesBenchmark":
-        """Return the held-out records with their past."""
-        return SeriesBenchmark(self.source.monitor, parts, fitted.scorer.rate)
+        """Return the held-out records with their past, with events, and a sample of the incidents left out."""
+        monitor, features = self.source.monitor, fitted.scorer.artifact.features
+        if rival is None:
+            return SeriesBenchmark(self.source, parts, fitted.scorer.rate)
+        training = parts.normal.training
+        cases = event_cases(
+            by_entity(training, monitor, features),
+            by_entity(parts.held_out, monitor, features),
+            fitted.scorer.model.settings.max_gap,
+            fitted.scorer.model.settings.seed,
+        )
+        like = keys_of(training.head(1), monitor.key)[0]
+        sample = IncidentSample.read(parts.incidents, self.source, like) if parts.incidents else None
+        found = None if sample is None or sample.records.empty else sample
+        return SeriesBenchmark(self.source, parts, fitted.scorer.rate, cases, found)
 
     def held_out(self, parts: Parts) -> pd.DataFrame:
         """Return the records held out for the comparison, or the newest of each entity, by which it was calibrated."""
@@ -111,18 +127,27 @@ class SeriesTrainer:
 
 @dataclass(frozen=True)
 class SeriesBenchmark:
-    """The records that models of series are compared on: how many of the newest normal records a model flags.
+    """The records that models of series are compared on.
 
     Attributes:
-        monitor: of the records.
+        source: the watched table.
         parts: the held-out records, and their past.
         rate: the requested false-positive rate.
+        cases: held-out records with injected events.
+        incidents: that a model still has to flag; None if there are none.
     """
 
-    monitor: MonitorConfig
+    source: Source
     parts: Parts
     rate: float
+    cases: Sequence[EventCase] = ()
+    incidents: IncidentSample | None = None
     note: None = None
+
+    @property
+    def monitor(self) -> MonitorConfig:
+        """The monitor of the records."""
+        return self.source.monitor
 
     @property
     def cells(self) -> int:
@@ -130,7 +155,7 @@ class SeriesBenchmark:
         return len(self.monitor.features.names)
 
     def measure(self, scorer: SeriesScorer) -> Performance:
-        """Measure a model on the held-out records, each with its past."""
+        """Measure a model on the held-out records, each with its past, on events in them and on incidents."""
         held_out = self.parts.held_out
         if held_out.empty:
             return Performance()
@@ -138,7 +163,16 @@ class SeriesBenchmark:
         flagged = scorer.score(held_out, segments, new_trackers(scorer, self.monitor))[IS_ANOMALY]
         usual = scorer.rate * len(held_out)
         tolerance = (int(usual / TOLERANCE_FACTOR), int(np.ceil(usual * TOLERANCE_FACTOR)))
-        return Performance(records=len(held_out), flagged=int(flagged.sum()), tolerance=tolerance)
+        recall, auroc = measure_events(scorer, self.cases)
+        incidents = None if self.incidents is None else self.incidents.flagged_by(scorer, self.source)
+        return Performance(
+            records=len(held_out),
+            flagged=int(flagged.sum()),
+            tolerance=tolerance,
+            found={} if incidents is None else {"incidents": incidents},
+            recall=recall,
+            auroc=auroc,
+        )
 
     def _segments(self, features: Features) -> Iterator[Segment]:
         held_out = self.parts.held_out
@@ -149,8 +183,12 @@ class SeriesBenchmark:
             yield Segment(name, rows, concatenate([*before, series[name]]))
 
 
-def settings_of(config: SeriesConfig) -> SeriesSettings:
-    """Return the settings of a model for a section of the configuration."""
+def settings_of(config: SeriesConfig, time_zone: str = "UTC") -> SeriesSettings:
+    """Return the settings of a model for a section of the configuration.
+
+    Raises:
+        ConfigError: If the holidays cannot be read.
+    """
     max_gap = None if config.max_gap is None else config.max_gap.total_seconds()
     return SeriesSettings(
         models=config.models,
@@ -159,7 +197,11 @@ def settings_of(config: SeriesConfig) -> SeriesSettings:
         reference=config.reference,
         fewest=config.fewest,
         select=config.select,
+        calendar=config.calendar,
+        time_zone=time_zone,
+        holidays=read_holidays(config),
         network=config.network,
+        score=config.score,
         seed=config.seed,
     )
 

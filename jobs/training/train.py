@@ -1,7 +1,7 @@
 """Trains a monitor's model: normal records in, a champion or a challenger out."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from detector.core.blob import digest
@@ -51,6 +51,7 @@ class TrainingReport:
         card: the numbers of the model.
         join_view: the name of the view of flagged rows next to their records, if there is one.
         top: the most anomalous of the records that were held out of the training, the most anomalous first.
+        left_out: number of normal records that were left out, by reason.
     """
 
     monitor: str
@@ -61,6 +62,7 @@ class TrainingReport:
     card: ModelCard
     join_view: str | None
     top: Sequence[RankedRecord] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def role(self) -> str:
@@ -111,7 +113,7 @@ def train(
     """
     trainer = kind_of(source.monitor).trainer(source)
     feedback, rival = store.feedback.read(source.name), load_rival(store, source)
-    normal = trainer.usable(read_training_set(source, feedback, at))
+    normal = trainer.usable(read_training_set(source, feedback, at, None if rival is None else rival.scorer))
     parts = trainer.split(normal, rival)
     fitted = trainer.fit(normal, parts, progress)
     comparison = compare(fitted, rival, trainer.benchmark(fitted, rival, parts, feedback), parts)
@@ -137,4 +139,7 @@ def _report(source: Source, store: Store, model_id: int) -> TrainingReport:
     is_champion = stored.state == "champion"
     view = join_anomalies(store, source) if is_champion else None
     report = stored.comparison or ComparisonReport()
-    return TrainingReport(source.name, model_id, is_champion, report.verdict, report.reason, stored.card, view)
+    left_out = stored.about.training.left_out
+    return TrainingReport(
+        source.name, model_id, is_champion, report.verdict, report.reason, stored.card, view, left_out=left_out
+    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -10,8 +10,9 @@ import pandas as pd
 
 from detector.core.about import TrainingRange
 from detector.core.calibration import check_rate, conformal_rank
+from detector.core.scorer import Scorer
 from detector.records.copies import has_near_copies, is_copy
-from detector.records.fitting import (
+from detector.records.normal_records import (
     MIN_TRAINING_RECORDS,
     NormalRecords,
     calibration_size,
@@ -23,11 +24,12 @@ from jobs.maintenance import Maintenance
 from jobs.reading.source import Source, keys_of
 from jobs.reading.tolerant import are_few
 from jobs.reading.typed_columns import time_order
-from jobs.store.feedback import Feedback, Span
+from jobs.store.feedback import Feedback, FlaggedIncident, Span
+from jobs.training.lasting_levels import without_lasting_levels
+from jobs.training.unlearned_incidents import is_near, unlearned_incidents, unrejected
 from schemas.config import MonitorConfig
 from schemas.errors import NotEnoughRecords, RecordsError
 from schemas.keys import Key, dump_key, key_label, load_key
-from schemas.labels import REAL_LABELS
 from schemas.unreadable import UnreadableRecord, listed
 
 MIN_HELD_OUT = 50
@@ -44,11 +46,13 @@ class TrainingSet:
         records: the records.
         left_out: number of records left out, by reason.
         places: (n,) of the records among all that were read; None if unknown.
+        incidents: that were left out, without the records that somebody labelled as normal.
     """
 
     records: pd.DataFrame
     left_out: Mapping[str, int]
     places: np.ndarray | None = None
+    incidents: tuple[FlaggedIncident, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,29 +64,37 @@ class Parts:
         held_out: the newest, to compare models on; none if too few can be spared, or there is no champion.
         seen_by_champion: how many of the held-out records the champion was made from.
         copies: how many normal records were left out as copies of others.
+        incidents: as in `TrainingSet`; a new model still has to flag them.
     """
 
     normal: NormalRecords
     held_out: pd.DataFrame
     seen_by_champion: int = 0
     copies: int = 0
+    incidents: tuple[FlaggedIncident, ...] = ()
 
 
-def read_training_set(source: Source, feedback: Feedback, at: datetime) -> TrainingSet:
+def read_training_set(source: Source, feedback: Feedback, at: datetime, champion: Scorer | None = None) -> TrainingSet:
     """Read the newest normal records within `retrain.history`, without records that may not be normal.
 
-    Left out are records that cannot be read, records that people labelled as real anomalies, records in incidents that
-    are open or real, and records in maintenance windows. A record is counted for the first reason that applies.
+    Left out are records that cannot be read, records that people confirmed as anomalies, records in incidents that are
+    open or real, records in other incidents unless `retrain.learn_incidents` admits them, and records in maintenance
+    windows. A record is counted for the first reason that applies.
     """
     monitor = source.monitor
     unreadable: list[UnreadableRecord] = []
     records = source.read_normal(monitor.max_training_records, left_out=unreadable)
     _refuse_many(unreadable, len(records), source.name)
     labels = pd.Index([key_label(key) for key in keys_of(records, monitor.key)], dtype="object")
+    is_old = _is_old(records, monitor, at)
+    unlearned = without_lasting_levels(
+        unlearned_incidents(feedback, monitor, labels[~is_old]), records, monitor, champion
+    )
     reasons = {
-        "older than retrain.history": _is_old(records, monitor, at),
-        "labelled as an anomaly": labels.isin(feedback.keys(*REAL_LABELS)),
-        "in an incident": labels.isin(list(feedback.in_incidents)) | _is_within(records, monitor, feedback.spans),
+        "older than retrain.history": is_old,
+        "labelled as an anomaly": labels.isin(feedback.keys("confirmed")),
+        "in an incident": _is_in_incident(records, labels, monitor, feedback.kept_out),
+        "in an incident that nobody labelled as normal": _is_in_unlearned(records, labels, monitor, unlearned),
         "in a maintenance window": _is_muted(records, monitor),
     }
     kept = np.ones(len(records), dtype=bool)
@@ -91,7 +103,8 @@ def read_training_set(source: Source, feedback: Feedback, at: datetime) -> Train
         left_out[reason] = int((kept & applies).sum())
         kept &= ~applies
     counts = {reason: count for reason, count in left_out.items() if count}
-    return TrainingSet(records[kept], counts, np.flatnonzero(kept))
+    incidents = unrejected([*feedback.kept_out, *unlearned], monitor, len(records))
+    return TrainingSet(records[kept], counts, np.flatnonzero(kept), incidents)
 
 
 def _refuse_many(unreadable: Sequence[UnreadableRecord], readable: int, name: str) -> None:
@@ -115,7 +128,8 @@ def placed_records(normal: TrainingSet, monitor: MonitorConfig) -> TrainingSet:
     placed = records[has_time & has_entity]
     if placed.empty:
         raise NotEnoughRecords(0, 1, "with a time and an entity to train on")
-    return TrainingSet(placed, left_out, None if normal.places is None else normal.places[has_time & has_entity])
+    places = None if normal.places is None else normal.places[has_time & has_entity]
+    return replace(normal, records=placed, left_out=left_out, places=places)
 
 
 def split_records(normal: TrainingSet, monitor: MonitorConfig, unseen: frozenset[Key] | None) -> Parts:
@@ -134,7 +148,7 @@ def split_records(normal: TrainingSet, monitor: MonitorConfig, unseen: frozenset
     normal, copies = _without_copies(normal, monitor)
     records = normal.records
     if unseen is None:
-        return Parts(_split_normal(normal, monitor), records.iloc[:0], copies=copies)
+        return Parts(_split_normal(normal, monitor), records.iloc[:0], copies=copies, incidents=normal.incidents)
     records = _by_time(records, monitor)
     size = held_out_size(len(records), _rate(monitor))
     held_out = records.iloc[len(records) - size :]
@@ -142,7 +156,7 @@ def split_records(normal: TrainingSet, monitor: MonitorConfig, unseen: frozenset
     if is_unseen.sum() >= MIN_HELD_OUT:  # the others would flatter the champion
         held_out, is_unseen = held_out[is_unseen], is_unseen[is_unseen]
     rest = TrainingSet(records.iloc[: len(records) - size], normal.left_out)
-    return Parts(_split_normal(rest, monitor), held_out, int((~is_unseen).sum()), copies)
+    return Parts(_split_normal(rest, monitor), held_out, int((~is_unseen).sum()), copies, normal.incidents)
 
 
 def split_series(normal: TrainingSet, monitor: MonitorConfig, seen: TrainingRange | None, *, is_first: bool) -> Parts:
@@ -160,7 +174,8 @@ def split_series(normal: TrainingSet, monitor: MonitorConfig, seen: TrainingRang
     is_held_out = np.zeros(len(records), dtype=bool)
     is_held_out[newest] = True
     rest, held_out = records[~is_held_out], records[is_held_out]
-    return Parts(NormalRecords(rest, rest.iloc[:0]), held_out, _seen(held_out, monitor, seen))
+    seen_by_champion = _seen(held_out, monitor, seen)
+    return Parts(NormalRecords(rest, rest.iloc[:0]), held_out, seen_by_champion, incidents=normal.incidents)
 
 
 def held_out_size(n: int, rate: float | None) -> int:
@@ -236,7 +251,7 @@ def _without_copies(normal: TrainingSet, monitor: MonitorConfig) -> tuple[Traini
     is_kept[order] = ~is_copy(normal.records.iloc[order], monitor.features)
     copies = int((~is_kept).sum())
     left_out = {**normal.left_out, **({"a copy of another record": copies} if copies else {})}
-    return TrainingSet(normal.records[is_kept], left_out), copies
+    return TrainingSet(normal.records[is_kept], left_out, incidents=normal.incidents), copies
 
 
 def _by_time(records: pd.DataFrame, monitor: MonitorConfig) -> pd.DataFrame:
@@ -263,7 +278,29 @@ def _is_old(records: pd.DataFrame, monitor: MonitorConfig, at: datetime) -> np.n
     return np.asarray(~(times >= newest - monitor.retrain.history), dtype=bool)
 
 
-def _is_within(records: pd.DataFrame, monitor: MonitorConfig, spans: tuple[Span, ...]) -> np.ndarray:
+def _is_in_incident(
+    records: pd.DataFrame, labels: pd.Index, monitor: MonitorConfig, incidents: Sequence[FlaggedIncident]
+) -> np.ndarray:
+    """Return (n,) bool: flagged in an incident, or within its span."""
+    spans = [incident.span for incident in incidents]
+    is_then = is_near(records, monitor, spans) if monitor.series else _is_within(records, monitor, spans)
+    return np.asarray(labels.isin([key for incident in incidents for key in _keys(incident)]) | is_then, dtype=bool)
+
+
+def _is_in_unlearned(
+    records: pd.DataFrame, labels: pd.Index, monitor: MonitorConfig, incidents: Sequence[FlaggedIncident]
+) -> np.ndarray:
+    """Return (n,) bool: flagged in an incident; in series, within its span or next to it as well."""
+    if monitor.series is not None:
+        return _is_in_incident(records, labels, monitor, incidents)
+    return np.asarray(labels.isin([key for incident in incidents for key in _keys(incident)]), dtype=bool)
+
+
+def _keys(incident: FlaggedIncident) -> tuple[str, ...]:
+    return tuple(record.key for record in incident.records)
+
+
+def _is_within(records: pd.DataFrame, monitor: MonitorConfig, spans: Sequence[Span]) -> np.ndarray:
     """Return (n,) bool: within a span in which the record's entity was not as usual."""
     within = np.zeros(len(records), dtype=bool)
     if monitor.time is None or records.empty:

@@ -1,7 +1,15 @@
 """The store's tables. Alembic reads this metadata, and only `jobs.store` queries the tables."""
 
 from schemas.tables.alerting import alerts, anomalies, events, incidents, pruned_events
-from schemas.tables.ledger import batch_hours, batch_profiles, batches, scores, trackers, unreadable_records
+from schemas.tables.ledger import (
+    batch_entities,
+    batch_hours,
+    batch_profiles,
+    batches,
+    scores,
+    trackers,
+    unreadable_records,
+)
 from schemas.tables.naming import metadata
 from schemas.tables.service import api_keys, entity_rhythms, monitors, runs, workers
 from schemas.tables.training import artifact_parts, drift_features, drifts, models, retrain_requests
@@ -13,6 +21,7 @@ __all__ = [
     "anomalies",
     "api_keys",
     "artifact_parts",
+    "batch_entities",
     "batch_hours",
     "batch_profiles",
     "batches",
@@ -33,5 +42,5 @@ __all__ = [
     "workers",
 ]
 
-REVISION = "0009"  # of this schema; the store checks it without loading Alembic
+REVISION = "0013"  # of this schema; the store checks it without loading Alembic
 VERSION_TABLE = "plumbline_version"  # not Alembic's own name: the database may use Alembic itself

@@ -44,6 +44,12 @@ anomalies = Table(
     Column("incident_id", BigInteger),
     Column("is_muted", Boolean, nullable=False, server_default=false()),  # in a maintenance window
     Column("held_back", String(16)),  # the rule that leaves it out of alerts
+    Column("suppressed_by", BigInteger),  # the row labelled false_positive that it resembles: it opens no incident
+    Column("suppressed_distance", Double),  # between the causes of the two rows
+    Column("entity_position", Integer),  # among the records of its entity in the batch; null if not counted
+    Column("in_row", Integer),  # flagged records among the last consecutive records of its entity; null if not counted
+    Column("reconstruction_error", Double),  # null if the model has no network, or an earlier version wrote the row
+    Column("elbo", Double),  # negative, in nats: higher is more anomalous; null likewise
     CheckConstraint("label IN ('open', 'confirmed', 'false_positive', 'known')", name="label"),
     UniqueConstraint("monitor", "record_key", "model_id"),
     Index("ix_anomalies_batch_id", "batch_id"),
@@ -75,7 +81,9 @@ incidents = Table(
     Column("causes", Json, nullable=False),
     Column("is_muted", Boolean, nullable=False, server_default=false()),
     Column("alert_records", BigInteger, nullable=False, server_default="1"),  # neither muted nor left out by a rule
+    Column("in_row", Integer, nullable=False, server_default="1"),  # the largest one of its records
     Column("held_back", String(16)),  # why no alert is sent
+    Column("suppressed_by", BigInteger),  # the row labelled false_positive that it resembles
     Column("merged_into", BigInteger),
     Column("opened_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),

@@ -65,6 +65,17 @@ batch_hours = Table(
     Index("ix_batch_hours_monitor_hour", "monitor", "hour"),
 )
 
+# Records of each entity in a batch, kept only if alerts need flagged records in a row; the entity is '' for none.
+batch_entities = Table(
+    "batch_entities",
+    metadata,
+    Column("batch_id", BigInteger, ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
+    Column("entity", String(255), primary_key=True),
+    Column("monitor", String(64), nullable=False),
+    Column("records", BigInteger, nullable=False),
+    Index("ix_batch_entities_entity", "monitor", "entity", "batch_id"),
+)
+
 # Every score, kept only if a monitor has store_scores = "all".
 scores = Table(
     "scores",
@@ -79,6 +90,8 @@ scores = Table(
     Column("p_value", Double, nullable=False),
     Column("is_anomaly", Boolean, nullable=False),
     Column("model_id", Integer, ForeignKey("models.id"), nullable=False),
+    Column("reconstruction_error", Double),  # as in `anomalies`
+    Column("elbo", Double),
     Index("ix_scores_monitor_record_time", "monitor", "record_time"),
     Index("ix_scores_monitor_record_key", "monitor", "record_key"),
 )

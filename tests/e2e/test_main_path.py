@@ -130,6 +130,19 @@ def test_the_most_anomalous_records_are_shown_whether_flagged_or_not(plant):
     assert standing(plant) == before
 
 
+def test_lists_and_rankings_have_the_same_vae_scores_and_print_them_as_columns(plant):
+    def vae_scores(rows):
+        return {row["record_key"]: (row["reconstruction_error"], row["elbo"]) for row in rows}
+
+    listed = vae_scores(plant.must("anomalies", "list", "--json").json)
+    ranked = vae_scores(plant.must("top", "--limit", "300", "--json").json["top"])
+    assert listed == {key: ranked[key] for key in listed}
+    assert None not in {number for numbers in ranked.values() for number in numbers}
+    for command in ("anomalies list", "top"):
+        printed = plant.must(*command.split(), "--columns", "record_key,elbo").out
+        assert any(line.split() == ["record_key", "elbo"] for line in printed.splitlines())
+
+
 def test_a_training_ends_with_its_most_anomalous_held_out_records(plant):
     top = plant.results["train"].json["top"]
     ratios = [record["threshold_ratio"] for record in top]

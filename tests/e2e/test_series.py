@@ -23,6 +23,7 @@ incident_gap = "30m"
 batch_size = 700
 [monitors.mixer.series]
 max_gap = "30m"
+network = false
 """
 FAULTS = {  # rows of a machine, and the channel behind it
     ("a", "speed"): range(1700, 1703),  # a spike

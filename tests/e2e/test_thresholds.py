@@ -40,7 +40,7 @@ def test_a_tail_model_flags_at_a_rate_that_ranks_would_refuse(plant):
     plant = plant(PUMP.replace(RATE, "false_positive_rate = 1e-5").replace("id <= 700", "id <= 2000"))
     refused = plant.plumbline("train", "pump")
     assert refused.code == 1
-    assert "a false-positive rate of 1e-05 needs 199998" in refused.err
+    assert "a false-positive rate of 0.00001 needs 199998" in refused.err
     plant.configure("sqlite:///plumbline.db", WITH_TAIL)
     readings(2000).to_csv(plant.folder / "readings.csv", index=False)
     plant.must("import", "readings.csv", "--table", "pump_readings", "--if-exists", "replace")

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.api_service import HOSTILE, JSON, RECORD, module_url, opened_service, serving
+from tests.api_service import HOSTILE, JSON, MANIFEST, RECORD, module_url, opened_service, serving
 from tests.samples import make_records
 
 
@@ -32,7 +32,7 @@ def test_monitors_are_listed_and_shown_with_their_status(client):
 def test_a_model_is_shown_with_its_card(client):
     (model,) = client.get("/monitors/pump/models").json["items"]
     shown = client.get(f"/models/{model['id']}").json
-    assert (shown["state"], shown["card_markdown"], shown["manifest"]) == ("champion", "# Card", {"format": 1})
+    assert (shown["state"], shown["card_markdown"], shown["manifest"]) == ("champion", "# Card", MANIFEST)
     assert "artifact" not in shown
 
 
@@ -60,6 +60,15 @@ def test_filters_restrict_anomalies(client, query, keys):
     assert [row["record_key"] for row in client.get(f"/anomalies?{query}").json["items"]] == keys
 
 
+def test_anomalies_have_both_vae_scores_or_null(client):
+    numbers = [(row["reconstruction_error"], row["elbo"]) for row in client.get("/anomalies").json["items"]]
+    assert numbers == [(2.5, -1.5), (None, None)]
+    assert client.get("/anomalies/2").json["elbo"] == -1.5
+    schemas = client.get("/openapi.json").json["components"]["schemas"]
+    for schema in ("StoredAnomaly", "RecordScore"):
+        assert {"reconstruction_error", "elbo"} <= set(schemas[schema]["required"])
+
+
 def test_hostile_names_are_only_values(client):
     (row,) = client.get(f"/anomalies?entity={quote(HOSTILE)}").json["items"]
     assert (row["entity"], row["attribution"][0]["value"]) == (HOSTILE, None)
@@ -85,9 +94,11 @@ def test_submitted_records_are_scored_as_by_the_scorer_and_nothing_is_stored(cli
     records = make_records(3, seed=5)
     sent = json.loads(records.to_json(orient="records", date_format="iso"))
     answer = client.post("/monitors/pump/score", {"records": sent, "top_features": 2}).json
-    scored = service.scorer_for("pump")[1].score(records)
+    scored = service.scorer_for("pump")[1].score(records, "all")
     assert [row["anomaly_score"] for row in answer["scores"]] == scored["anomaly_score"].tolist()
     assert [row["is_anomaly"] for row in answer["scores"]] == scored["is_anomaly"].tolist()
+    for name in ("reconstruction_error", "elbo"):
+        assert [row[name] for row in answer["scores"]] == scored[name].tolist()
     assert [len(row["attribution"]) for row in answer["scores"]] == [2, 2, 2]
     assert client.get("/monitors/pump").json == before
 

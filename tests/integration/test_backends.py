@@ -25,7 +25,8 @@ assert backend_name() == backend
 import numpy as np
 from detector.core.blob import digest
 from detector.records.artifact import dump_artifact, load_artifact
-from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.fitting import DecisionRule, fit_artifact
+from detector.records.normal_records import NormalRecords
 from detector.records.scorer import RecordScorer
 from tests.samples import FEATURES, SMALL, make_records
 

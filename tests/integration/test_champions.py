@@ -9,7 +9,8 @@ import pytest
 from detector.core.blob import digest
 from detector.records.artifact import dump_artifact
 from detector.records.card import RecordCard
-from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.fitting import DecisionRule, fit_artifact
+from detector.records.normal_records import NormalRecords
 from jobs import champions
 from jobs.champions import Scorers, load_scorer
 from jobs.store import NewModel

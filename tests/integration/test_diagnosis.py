@@ -197,6 +197,18 @@ def test_alerts_that_are_too_old_and_maintenance_without_end(ward):
     assert "cover the whole week" in found(alerts.permanent_maintenance, case)[0][0]
 
 
+def test_records_that_come_too_far_apart_for_a_row(ward):
+    rule = {"channels": ["ops"], "consecutive": 3}
+    for key in range(12):
+        ward.put(key, time=START + timedelta(hours=key))
+    ward.now = START + timedelta(hours=12)
+    ward.score()
+    assert found(alerts.unreachable_row, ward.case(alert=rule, incident_gap="1h")) == []
+    ((message, advice),) = found(alerts.unreachable_row, ward.case(alert=rule, incident_gap="59m"))
+    assert "3 flagged records at most incident_gap (59 min) apart, and the usual pause" in message
+    assert "Raise incident_gap" in advice
+
+
 def test_discoveries_that_a_batch_is_too_large_for(ward):
     case = ward.case(RatedScorer(calibration_records=99), flag="fdr", batch_size=5_000, false_discovery_rate=0.1)
     ((message, _),) = found(flags.impossible_discoveries, case)

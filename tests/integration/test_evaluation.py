@@ -36,6 +36,7 @@ def test_a_forecast_counts_by_day_and_rate_whatever_the_batch_size(mixer):
     assert len(whole.by_day) > 1
     assert whole.flagged - 1 <= sum(whole.by_day.values()) <= whole.flagged
     assert whole.days > 3
+    assert whole.alerts.incidents == whole.alerts.by_reason["opened"] > 0
 
 
 def test_if_no_rate_decides_the_forecast_has_no_rates(mixer):

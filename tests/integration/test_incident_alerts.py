@@ -182,3 +182,22 @@ def test_in_quiet_hours_mild_incidents_wait_and_severe_ones_do_not(rows, now):
     rows.add(1, severity=85.0)
     assert "severe" in outbox.claim("ops", 20, now + MINUTE, MINUTE).messages[0].title
     assert outbox.claim("ops", 20, now + 61 * MINUTE, MINUTE) is not None
+
+
+def test_the_end_of_a_labelled_false_alarm_is_not_alerted_though_records_follow(rows):
+    rows.shared["flagged_at"] = START + 5 * MINUTE
+    rows.add(0, 5, at=START + 5 * MINUTE)
+    rows.add(0, 5, entity="pump-2", at=START + 5 * MINUTE)
+    incident, other = sorted(rows.incidents(), key=lambda incident: incident.entity)
+    rows.now = START + 6 * MINUTE
+    rows.store.incidents.label(incident.id, "false_positive", rows.now)
+    (row, *_) = [row for row in rows.stored() if row["incident_id"] == other.id]
+    rows.store.anomalies.label(row["id"], "false_positive", rows.now)
+    rows.shared["flagged_at"] = START + 10 * MINUTE
+    rows.add(10, at=START + 10 * MINUTE)
+    assert rows.follow_up(60) == 2
+    assert [what[:2] for what in rows.alerted()] == [
+        (incident.id, "opened"),
+        (other.id, "opened"),
+        (other.id, "ended"),
+    ]

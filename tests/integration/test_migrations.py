@@ -4,13 +4,13 @@ import subprocess
 import sys
 
 import pytest
-from sqlalchemy import inspect
+from sqlalchemy import insert, inspect
 
 from jobs.app import open_store
 from jobs.databases import open_engine, writing
-from jobs.store import migrations
+from jobs.store import AnomalyQuery, migrations
 from schemas.errors import StoreError, UsageError
-from schemas.tables import REVISION, metadata
+from schemas.tables import REVISION, anomalies, batches, metadata, models
 from tests.mariadb_server import on_mariadb_too
 
 REVISIONS = [f"{number:04}" for number in range(1, int(REVISION) + 1)]
@@ -50,6 +50,26 @@ def test_a_store_goes_to_an_earlier_revision_and_back_and_keeps_its_rows(engine,
     assert "incidents" not in tables(engine)
     migrations.upgrade(engine)
     assert open_store(engine).runs.status("pump").last_runs["score"].id == run_id
+
+
+@on_mariadb_too
+def test_a_store_without_vae_scores_keeps_its_rows_which_have_none(engine, now):
+    migrations.upgrade(engine)
+    migrations.move(engine, "0009")
+    pump, numbers = {"monitor": "pump"}, {"anomaly_score": 9.0, "p_value": 0.01, "severity": 80.0, "threshold": 4.0}
+    model = pump | {"state": "champion", "created_at": now, "sha256": "ab" * 32, "artifact": b"\0"}
+    batch = pump | {"after_key": "", "upto_key": "[1]", "state": "done", "planned_at": now}
+    flagged = pump | numbers | {"record_key": "1", "attribution": [], "model_id": 1, "batch_id": 1, "flagged_at": now}
+    with writing(engine) as connection:
+        connection.execute(insert(models).values(model | {"manifest": {}, "card": {}}))
+        connection.execute(insert(batches).values(batch))
+        connection.execute(insert(anomalies).values(flagged))
+    migrations.upgrade(engine)
+    (row,) = open_store(engine).anomalies.page(AnomalyQuery())
+    assert (row.anomaly_score, row.reconstruction_error, row.elbo) == (9.0, None, None)
+    migrations.move(engine, "0009")
+    migrations.upgrade(engine)
+    assert open_store(engine).anomalies.count(AnomalyQuery()) == 1
 
 
 def test_a_revision_that_is_not_there_is_refused(engine):

@@ -59,15 +59,16 @@ def few_steps(monkeypatch):
 def test_networks_are_trained_stored_and_score_the_same_however_batches_are_cut(mixer):
     mixer.train(series=NETWORK)
     assert mixer.score(series=NETWORK, batch_size=170).batches == 10
-    scores = mixer.scores()
+    scores, vae_scores = mixer.scores(), mixer.vae_scores()
     assert len(scores) == 1600
+    assert all(error > 0 and elbo is not None for _, _, error, elbo in vae_scores)
     mixer.store.recounting.reopen_window(
         "mixer", pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UTC")
     )
     with writing(mixer.store.engine) as connection:
         connection.exec_driver_sql("DELETE FROM scores")
     mixer.score(series=NETWORK, batch_size=10_000)
-    assert mixer.scores() == scores
+    assert (mixer.scores(), mixer.vae_scores()) == (scores, vae_scores)
 
 
 def test_the_model_records_the_training_of_its_networks(mixer):

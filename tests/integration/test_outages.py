@@ -28,19 +28,19 @@ class Disturbed(RuleScorer):
         super().__init__()
         self.disturb = disturb
 
-    def score(self, records):
+    def score(self, records, vae_of="none"):
         disturb, self.disturb = self.disturb, lambda: None
         disturb()
-        return super().score(records)
+        return super().score(records, vae_of)
 
 
 class Refusing(RuleScorer):
     """A scorer of positive values alone."""
 
-    def score(self, records):
+    def score(self, records, vae_of="none"):
         if (records[self.value] < 0).any():
             raise RecordsError("A value is below zero.")
-        return super().score(records)
+        return super().score(records, vae_of)
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_after_three_failing_batches_a_run_ends_and_the_next_begins_with_untried
 
 
 def test_if_batches_go_in_order_none_is_skipped(pump):
-    pump.settings |= {"series": {}, "threshold": "online"}
+    pump.settings |= {"series": {"network": False}, "threshold": "online"}
     refuse(pump, 20)
     assert pump.ledger("state") == ["pending"] * 3
 

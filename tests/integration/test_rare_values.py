@@ -15,6 +15,7 @@ from schemas.config import MonitorConfig
 from tests.workspace import FAULTS, RECORDS, readings
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has neither
+PLAIN = {"network": False}  # trains in a moment
 PUMP = {
     "table": "pump_readings",
     "key": "id",
@@ -66,7 +67,9 @@ def test_a_table_whose_keys_are_uuids_of_version_7_trains_and_scores(store, watc
     assert join_anomalies(store, source) == "anomalies_pump"
 
 
-@pytest.mark.parametrize("settings", [{}, {"series": {}}, {"series": {"resample": "5m"}, "incident_gap": "15m"}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"series": PLAIN}, {"series": PLAIN | {"resample": "5m"}, "incident_gap": "15m"}]
+)
 @pytest.mark.parametrize("type_", ["timestamptz", "timestamp"])
 def test_records_with_an_infinite_time_are_scored_as_records_without_a_time(store, watch, now, settings, type_):
     changes = [

@@ -1,12 +1,14 @@
 """Views and reports of a monitor, read from its table and the store, on each database."""
 
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from html.parser import HTMLParser
 
 import pytest
 from sqlalchemy import func, select
 
+from jobs.api.pages.incident_picture import Look, PictureCache
 from jobs.databases import reading
 from jobs.pictures.values import DailyRates
 from jobs.reading.windows import Window
@@ -46,6 +48,27 @@ def monitored(store, monkeypatch):
         source.close()
 
 
+@dataclass
+class Service:
+    """The part of a service that draws pictures; counts how often the table is opened."""
+
+    reader: ViewReader
+    opened: int = 0
+
+    @property
+    def store(self):
+        return self.reader.store
+
+    @contextmanager
+    def open_source(self, monitor):
+        assert monitor == self.reader.source.name
+        self.opened += 1
+        yield self.reader.source
+
+    def scorer_for(self, _monitor):
+        return self.reader.champion.model_id, self.reader.scorer
+
+
 class Tags(HTMLParser):
     """The tags and the addresses of a page."""
 
@@ -76,6 +99,18 @@ def test_single_records_are_shown_by_their_scores_and_the_distributions_of_the_c
     (incident,) = store.incidents.page(IncidentQuery(monitor="pump"))
     assert reader.of_incident(incident).incidents[0].name == str(incident.id)
     assert row_counts(store) == before
+
+
+def test_the_page_of_an_incident_keeps_its_pictures(monitored, store):
+    service, pictures = Service(monitored()), PictureCache()
+    (incident,) = store.incidents.page(IncidentQuery(monitor="pump"))
+    first = pictures.picture(service, incident, Look("light"))
+    assert b"<svg" in first
+    assert pictures.picture(service, incident, Look("light")) is first
+    assert service.opened == 1
+    assert pictures.picture(service, incident, Look("dark", is_narrow=True)) != first
+    with pytest.raises(UsageError, match="not a theme"):
+        pictures.picture(service, incident, Look("blue"))
 
 
 def test_a_range_of_time_and_an_entity_select_records(monitored):

@@ -11,6 +11,7 @@ from schemas.tables import anomalies, incidents, scores
 from tests.watched_table import HOSTILE, NAMES, START, MonitoredTable, at
 
 C = anomalies.c
+NO_SUPPRESSION = {"look_alike_radius": 0}  # the undisturbed scoring has no labels
 
 
 @pytest.fixture
@@ -206,12 +207,12 @@ class Chaos:
 
 def outcome(pump, monitor):
     """Return the results of scoring a table: flags, scores, counts of each hour, incidents."""
-    what = (C.entity, C.record_time, C.anomaly_score, C.severity, C.p_value, C.top_feature)
+    what = (C.entity, C.record_time, C.anomaly_score, C.severity, C.p_value, C.elbo, C.top_feature)
     s, i = scores.c, incidents.c
     is_live = (i.monitor == monitor) & i.state.in_(["open", "ended"])
     return {
         "flagged": pump.flagged(monitor, *what),
-        "scores": pump.rows(s.record_key, s.record_time, s.entity, s.anomaly_score, where=s.monitor == monitor),
+        "scores": pump.rows(s.record_key, s.record_time, s.entity, s.elbo, where=s.monitor == monitor),
         "hours": pump.hours(monitor),
         "records": sum(pump.ledger("records", monitor=monitor)),
         "anomalies": sum(pump.ledger("anomalies", monitor=monitor)),
@@ -221,7 +222,7 @@ def outcome(pump, monitor):
 
 @pytest.mark.parametrize(("seed", "names"), [(0, NAMES), (1, HOSTILE), (2, NAMES)])
 def test_any_interleaving_ends_as_one_undisturbed_scoring_of_the_final_table(store, seed, names):
-    pump = MonitoredTable(store, names)
+    pump = MonitoredTable(store, names, alert=NO_SUPPRESSION)
     chaos = Chaos(pump, seed)
     chaos.run(steps=60)
     chaos.settle()
@@ -236,7 +237,7 @@ def test_any_interleaving_ends_as_one_undisturbed_scoring_of_the_final_table(sto
 
 @pytest.mark.parametrize("seed", [3, 4])
 def test_after_models_have_changed_rescoring_everything_leaves_the_champion_alone(store, seed):
-    pump = MonitoredTable(store)
+    pump = MonitoredTable(store, alert=NO_SUPPRESSION)
     chaos = Chaos(pump, seed)
     for threshold in (5.0, 1.5, 8.5):
         chaos.run(steps=20)

@@ -113,6 +113,25 @@ def test_labelled_records_count_in_the_comparison_and_stay_out_of_training(plant
     assert "4 labelled as an anomaly" in plant.store.models.card_markdown(model.id)
 
 
+def test_a_fault_that_ended_without_a_label_is_not_learned_and_the_next_one_is_flagged(plant):
+    plant.train()
+    plant.grow(RECORDS, 300)
+    plant.grow(RECORDS + 300, 40, shift=4.0)
+    plant.grow(RECORDS + 340, 200)
+    plant.now += timedelta(days=3)
+    score_monitor(plant.source(), plant.store, plant.clock)
+    done = plant.retrain()
+    model = plant.store.models.get(done.training.model_id)
+    assert done.training.is_champion, done.message
+    assert 38 <= model.about.training.left_out["in an incident that nobody labelled as normal"] <= 44
+    assert model.comparison.challenger.found["flagged"].flagged >= 36
+    assert "flagged records that nobody labelled as normal" in model.comparison.reason
+    plant.grow(RECORDS + 540, 40, shift=4.0)
+    score_monitor(plant.source(), plant.store, plant.clock)
+    flagged = plant.store.anomalies.page(AnomalyQuery("pump", limit=1_000))
+    assert sum(int(row.record_key) >= RECORDS + 540 for row in flagged) >= 36
+
+
 def test_a_worse_challenger_is_refused_reported_and_promoted_by_force_only(plant):
     champion = plant.train().model_id
     plant.grow(RECORDS, 300)

@@ -38,6 +38,7 @@ def test_scores_do_not_depend_on_the_batch_size(mixer):
     mixer.train()
     mixer.score(batch_size=170)
     scores = mixer.scores()
+    assert {tuple(row[2:]) for row in mixer.vae_scores()} == {(None, None)}  # there is no network
     assert len(scores) == 1600
     mixer.store.recounting.reopen_window(
         "mixer", pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UTC")

@@ -27,7 +27,8 @@ HOUR = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 def anomaly(key, score=9.0, value=1.5, entity="pump-1"):
     causes = (Cause("flow", 7.0, -2.0, value, np.float32(0.5)), Cause("mode", 2.0, 1.0, "high", None))
-    return Anomaly(str(key), key, HOUR, entity, score, 0.01, 80.0, 4.0, Explanation(causes))
+    vae = {"reconstruction_error": 2.5, "elbo": -1.5}
+    return Anomaly(str(key), key, HOUR, entity, score, 0.01, 80.0, 4.0, Explanation(causes), **vae)
 
 
 def all_scores(keys):
@@ -40,6 +41,8 @@ def all_scores(keys):
             "anomaly_score": [9.0, 1.0],
             "p_value": [0.01, 0.5],
             "is_anomaly": [True, False],
+            "reconstruction_error": [2.5, None],
+            "elbo": pd.Series([-1.5, None], dtype="object"),
         }
     )
 
@@ -179,9 +182,12 @@ def test_a_finished_batch_stores_its_whole_result(store, batch, now):
     assert rows(store, batches.c.state, batches.c.records, batches.c.anomalies) == [("done", 2, 1)]
     assert rows(store, batch_hours.c.hour, batch_hours.c.records, batch_hours.c.anomalies) == [(HOUR, 2, 1)]
     c = scores.c
-    assert sorted(rows(store, c.record_key_int, c.record_time, c.entity, c.is_anomaly)) == [
-        (2**53 + 1, HOUR, "pump-1", True),
-        (2**53 + 2, None, None, False),
+    assert (stored.reconstruction_error, stored.elbo) == (2.5, -1.5)
+    assert sorted(
+        rows(store, c.record_key_int, c.record_time, c.entity, c.is_anomaly, c.reconstruction_error, c.elbo)
+    ) == [
+        (2**53 + 1, HOUR, "pump-1", True, 2.5, -1.5),
+        (2**53 + 2, None, None, False, None, None),
     ]
 
 

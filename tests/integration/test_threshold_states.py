@@ -15,6 +15,7 @@ from jobs.champions import load_scorer
 from jobs.databases import reading, writing
 from jobs.evaluation import evaluate_monitor
 from jobs.scoring.run import plan_batches, score_batch
+from jobs.store.events import EventQuery
 from schemas.config import MonitorConfig
 from schemas.errors import LostLease
 from schemas.tables import anomalies, trackers
@@ -82,6 +83,22 @@ def test_scoring_again_moves_nothing_and_flags_the_same(mixer):
     assert mixer.store.recounting.reopen_window("mixer", *ALWAYS) == 10
     assert mixer.score(**ONLINE).rescored == 10
     assert (mixer.scores(), tracked(mixer), threshold_changes(mixer)) == once
+
+
+def test_a_level_that_becomes_usual_is_an_event_of_its_batch_once(mixer):
+    shifted = readings()
+    shifted.loc[shifted["machine"].eq("a") & shifted["id"].gt(1240), ["torque", "speed", "load"]] += 9
+    mixer.fill(shifted)
+    settings = ONLINE | {"series": {"usual_after": 50}}
+    mixer.train(**settings)
+    mixer.score(batch_size=130, **settings)
+    mixer.store.recounting.reopen_window("mixer", *ALWAYS)
+    mixer.score(**settings)
+    (event,) = mixer.store.events.page(EventQuery("mixer", "usual_level"))
+    assert (event.entity, event.counts) == ("a", {"records": 50})
+    assert "stayed high for 50 records" in event.message
+    last = [row for row in threshold_changes(mixer) if row.entity == "a"][-1]
+    assert last.state_after["shifts"] == 1
 
 
 def test_a_worker_that_lost_its_batch_moves_nothing(mixer):

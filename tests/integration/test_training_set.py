@@ -72,12 +72,12 @@ def missing(ids):
 
 def test_confirmed_anomalies_stay_out_and_false_alarms_stay_in(plant):
     plant.flag(10, 11, label="confirmed")
-    plant.flag(20, label="known")
+    plant.flag(20, label="known", incident=plant.incident(20, 20, state="ended"))
     plant.flag(30, label="false_positive")
     plant.flag(40)
     ids, left_out = plant.read()
-    assert missing(ids) == [10, 11, 20]
-    assert left_out == {"labelled as an anomaly": 3}
+    assert missing(ids) == [10, 11]
+    assert left_out == {"labelled as an anomaly": 2}
 
 
 def test_the_label_given_last_counts_whichever_model_flagged_the_record(plant, now):
@@ -112,6 +112,23 @@ def test_an_open_incident_stays_out_by_entity_and_span(plant):
 def test_an_incident_stays_out_if_it_is_open_or_real(plant, state, label, stays_out):
     plant.flag(10, label=label, incident=plant.incident(10, 14, state=state))
     assert (14 in missing(plant.read()[0])) == stays_out
+
+
+@pytest.mark.parametrize(
+    ("policy", "label", "stays_out"),
+    [
+        ("labelled", "open", True),
+        ("labelled", "false_positive", False),
+        ("labelled", "known", False),
+        ("never", "known", True),
+        ("all", "open", False),
+    ],
+)
+def test_the_flagged_records_of_an_ended_incident_are_learned_by_policy_and_label(plant, policy, label, stays_out):
+    plant.flag(10, 14, label=label, incident=plant.incident(10, 14, state="ended"))
+    ids, left_out = plant.read(retrain={"learn_incidents": policy})
+    assert missing(ids) == ([10, 14] if stays_out else [])
+    assert left_out == ({"in an incident that nobody labelled as normal": 2} if stays_out else {})
 
 
 def test_without_a_time_the_flagged_records_of_an_incident_stay_out(plant):
@@ -158,7 +175,7 @@ def test_other_monitors_do_not_count(plant):
     plant.store.requests.add("other", "x", START)
     plant.flag(10, label="confirmed", incident=plant.incident(10, 14))
     assert plant.store.feedback.read("other").keys("confirmed") == []
-    assert plant.store.feedback.read("other").spans == ()
+    assert plant.store.feedback.read("other").kept_out == ()
 
 
 def cut(n, unseen, **settings):

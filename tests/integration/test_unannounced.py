@@ -63,3 +63,19 @@ def test_an_interrupted_run_leaves_the_summary_to_the_next(pump):
     pump.score()
     counts = [event.counts["incidents"] for event in pump.store.events.page(EventQuery("pump", "not_announced"))]
     assert sum(counts) == 12
+
+
+def test_an_incident_that_was_summed_up_is_not_summed_up_again_with_one_that_takes_it_over(store):
+    pump = MonitoredTable(store, gap_after="9000d", alert={"channels": ["ops"], "severity": 20})
+    pump.put(0, value=9.0)
+    pump.put(20, value=60.0)
+    pump.now = START + timedelta(days=3)
+    pump.score()
+    assert [message.partition(" were")[0].partition(" was")[0] for message in not_announced(pump)] == [
+        "1 incident of the last 3 days"
+    ]
+    pump.put(10, value=9.0)
+    pump.wait(hours=1)
+    pump.score()
+    assert pump.rows(incidents.c.records, incidents.c.state, incidents.c.held_back)[-1] == (3, "ended", "age")
+    assert len(not_announced(pump)) == 1

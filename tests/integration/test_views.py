@@ -23,7 +23,7 @@ NAIVE = START.replace(tzinfo=None)
 def flagged(key, feature="flow", severity=80.0):
     whole = key[0] if len(key) == 1 and isinstance(key[0], int) else None
     causes = Explanation((Cause(feature, 7.0, 2.0, 1.0, 0.0),))
-    return Anomaly(key_label(key), whole, START, "pump-1", 9.0, 0.01, severity, 4.0, causes)
+    return Anomaly(key_label(key), whole, START, "pump-1", 9.0, 0.01, severity, 4.0, causes, elbo=3.5)
 
 
 @pytest.fixture
@@ -47,9 +47,9 @@ def query(store, sql):
 def test_open_anomalies_are_newest_first_without_judged_ones(store, finish, now):
     finish(1, BatchResult(9, tuple(flagged((key,)) for key in (1, 2, 3))))
     store.anomalies.label(2, "false_positive", now)
-    assert query(store, "SELECT record_key, severity, top_feature FROM open_anomalies") == [
-        ("3", 80.0, "flow"),
-        ("1", 80.0, "flow"),
+    assert query(store, "SELECT record_key, severity, top_feature, elbo FROM open_anomalies") == [
+        ("3", 80.0, "flow", 3.5),
+        ("1", 80.0, "flow", 3.5),
     ]
 
 
@@ -97,8 +97,8 @@ def test_a_joined_view_puts_anomalies_next_to_their_records(store, finish, kind)
     source.close()
     finish(1, BatchResult(9, (flagged(("elsewhere",)), *(flagged(key) for key in keys))))
     assert create_join_view(store, source) == create_join_view(store, source) == "anomalies_pump"
-    rows = query(store, "SELECT record_key, severity, flow, id FROM anomalies_pump ORDER BY id")
-    assert rows == [(key_label(keys[0]), 80.0, 0.0, 2), (key_label(keys[1]), 80.0, 1.0, 3)]
+    rows = query(store, "SELECT record_key, elbo, flow, id FROM anomalies_pump ORDER BY id")
+    assert rows == [(key_label(keys[0]), 3.5, 0.0, 2), (key_label(keys[1]), 3.5, 1.0, 3)]
     assert query(store, "SELECT source_id FROM anomalies_pump WHERE id = 2") != [(2,)]
 
 

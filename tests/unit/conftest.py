@@ -2,7 +2,8 @@
 
 import pytest
 
-from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.fitting import DecisionRule, fit_artifact
+from detector.records.normal_records import NormalRecords
 from detector.records.scorer import RecordScorer
 from tests.samples import FEATURES, SMALL, make_records
 

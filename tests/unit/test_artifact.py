@@ -18,7 +18,10 @@ from safetensors.numpy import load, save
 import detector.core.blob
 from detector.core.blob import digest
 from detector.records.artifact import dump_artifact, load_artifact, manifest
+from detector.records.scorer import RecordScorer
+from detector.records.scores import SCORES
 from schemas.errors import ArtifactError
+from tests.samples import make_records
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,6 +79,21 @@ def test_a_stored_model_comes_back_as_it_was(artifact, blob):
     assert again.decision == artifact.decision
     for name, array in artifact.weights.items():
         np.testing.assert_array_equal(again.weights[name], array)
+
+
+def test_a_model_of_a_version_without_inputs_scores_as_before_and_has_the_other_scores(artifact, blob):
+    older = with_arrays(with_value(blob, "config.score", "combined"), reference__inputs=None)
+    model = RecordScorer(load_artifact(older, digest(older))).model
+    records, scores = make_records(50, seed=1), RecordScorer(artifact).model.anomaly_scores(make_records(50, seed=1))
+    assert model.score_names == tuple(name for name in SCORES if name != "ensemble")
+    for name, expected in model.anomaly_scores(records).items():
+        np.testing.assert_array_equal(scores[name], expected)
+    with pytest.raises(ArtifactError, match="without the score 'ensemble'"):
+        model.anomaly_scores(records, ("ensemble",))
+
+
+def test_a_model_of_the_ensemble_needs_the_inputs_of_its_reference(blob):
+    assert_refused(with_arrays(blob, reference__inputs=None), because="lacks the array reference/inputs")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.999999])

@@ -8,7 +8,8 @@ import pytest
 
 from detector.records.attribution import MIN_EXCESS_NATS, attribute
 from detector.records.encoder import Matrix
-from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.fitting import DecisionRule, fit_artifact
+from detector.records.normal_records import NormalRecords
 from detector.records.scorer import RecordScorer
 from schemas.config import ModelConfig
 from schemas.frames import Features
@@ -118,6 +119,24 @@ def test_two_wrong_values_are_the_first_two_causes(plant):
         {cause.feature for cause in explanation.causes} for explanation in causes_of(scorer, wrong, top=2)
     ]
     assert np.mean([features == {"amps", "volts"} for features in causes_by_record]) >= 0.95
+
+
+def test_of_values_that_are_odd_only_together_one_is_the_first_cause():
+    def pairs(n, seed):
+        rng = np.random.default_rng(seed)
+        numbers = np.repeat(rng.normal(size=(n, 3)), 2, axis=1) + 0.2 * rng.normal(size=(n, 6))
+        return pd.DataFrame(numbers, columns=list(NUMBERS))
+
+    records, config = pairs(1500, seed=0), ModelConfig(members=2, hidden=32, steps=300)
+    normal = NormalRecords(records[:1200], records[1200:])
+    scorer = RecordScorer(fit_artifact(normal, Features(NUMBERS), config, rule=DecisionRule(rate=0.01)))
+    fresh, is_found = pairs(400, seed=1), []
+    for one, other in (NUMBERS[:2], NUMBERS[2:4], NUMBERS[4:]):
+        shuffled = fresh.assign(**{one: np.random.default_rng(2).permutation(fresh[one])})
+        odd = shuffled[(shuffled[one] - shuffled[other]).abs() > 4 * (fresh[one] - fresh[other]).std()]
+        is_found += [causes.top_feature in {one, other} for causes in causes_of(scorer, odd)]
+    assert len(is_found) > 400
+    assert np.mean(is_found) >= 0.9
 
 
 def test_shares_are_not_negative_and_sum_to_the_score(plant, scorer):

@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks.series.events import count_events
 from benchmarks.tracking import KINDS, REFERENCE, Stream, draw, main, plain, table_row
+from detector.core.threshold_tracking import USUAL_AFTER
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -19,7 +20,16 @@ def test_rates_incidents_and_their_records_are_counted():
     incident = np.arange(200) >= 180
     flagged = (np.arange(200) < 2) | (np.arange(200) >= 190)  # 2 of 180, and half of the incident
     stream = Stream(np.zeros(100), np.zeros(200), incident)
-    assert table_row(lambda _reference, _scores: flagged, [stream]) == ["1.11%", "100%", "1.11%", "100%", "50%"]
+    assert table_row(lambda _reference, _scores: flagged, [stream]) == [
+        *["1.11%", "100%", "1.11%", "100%", "1.11%"],
+        *["100%", "50%", "100%"],
+    ]
+
+
+def test_settled_records_are_those_before_a_shift_and_long_after_it():
+    stream = Stream(np.zeros(9), np.zeros(1000), np.zeros(1000, dtype=bool), shift=500)
+    assert np.flatnonzero(~stream.is_settled).tolist() == list(range(500, 500 + USUAL_AFTER))
+    assert Stream(np.zeros(9), np.zeros(9), np.zeros(9, dtype=bool)).is_settled.all()
 
 
 def test_plain_tracking_moves_by_its_step_and_by_the_rate_of_it():

@@ -149,7 +149,7 @@ def test_our_detector_gives_every_score_from_one_fit():
 
 
 def test_methods_that_share_a_fit_stay_together():
-    assert methods.fits(["knn", "elbo", "pca", "combined"]) == [("elbo", "combined"), ("knn",), ("pca",)]
+    assert methods.fits(["knn", "elbo", "pca", "ensemble"]) == [("elbo", "ensemble"), ("knn",), ("pca",)]
 
 
 def test_an_unknown_method_is_refused():
@@ -203,22 +203,22 @@ def results_of(scores):
 def test_the_summary_counts_wins_ties_and_losses_by_table():
     ours = {"a": (0.9, 0.5), "b": (0.8, 0.504), "c": (0.7, 0.4)}
     knn = {"a": (0.8, 0.4), "b": (0.9, 0.5), "c": (0.697, 0.45)}
-    text = summary(results_of({"combined": ours, "knn": knn}))
-    assert "| combined | 0.8000 | 0.4680 | 1.3 | 1.3 |" in text
+    text = summary(results_of({"ensemble": ours, "knn": knn}))
+    assert "| ensemble | 0.8000 | 0.4680 | 1.3 | 1.3 |" in text
     assert "| knn | +0.0010 | 1/1/1 |" in text
     assert "| +0.0180 | 1/1/1 |" in text
 
 
 def test_the_summary_tests_gains_by_the_signed_ranks_of_tables():
     tables = {f"t{i}": (0.8 + 0.01 * i, 0.5) for i in range(1, 7)}
-    text = summary(results_of({"combined": tables, "knn": dict.fromkeys(tables, (0.8, 0.5))}))
+    text = summary(results_of({"ensemble": tables, "knn": dict.fromkeys(tables, (0.8, 0.5))}))
     assert "| knn | +0.0350 | 6/0/0 | 0.0312 | +0.0000 | 0/6/0 | 1 |" in text  # six gains of six: p = 2 / 2**6
 
 
 def test_means_are_over_the_tables_of_every_method_and_the_summary_reports_it():
-    text = summary(results_of({"combined": {"a": (0.9, 0.5), "b": (0.1, 0.1)}, "lof": {"a": (0.6, 0.5)}}))
+    text = summary(results_of({"ensemble": {"a": (0.9, 0.5), "b": (0.1, 0.1)}, "lof": {"a": (0.6, 0.5)}}))
     assert "Means over 1 tables and 2 seed(s); rank 1 is best. 1 left out because a method lacks them: lof 1." in text
-    assert "| combined | 0.9000 |" in text
+    assert "| ensemble | 0.9000 |" in text
     assert "| lof | +0.3000 | 1/0/0 |" in text
 
 

@@ -15,7 +15,7 @@ from detector.series.series import Series
 from schemas.frames import SCORE_COLUMNS
 from tests.samples import make_records
 
-SCORES = ("combined", "local_reconstruction", "joint_knn", "latent_knn", "elbo", "reconstruction_error")
+SCORES = ("ensemble", "combined", "local_reconstruction", "joint_knn", "latent_knn", "elbo", "reconstruction_error")
 
 
 def test_every_kernel_and_network_is_independent_of_the_batch():
@@ -65,6 +65,13 @@ def test_softplus_is_right_to_the_rounding_of_one():
     np.testing.assert_allclose(kernels.softplus(x), np.logaddexp(0, x.astype(np.float64)), rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("degree", [1, 2, 3, 5, 8])
+def test_a_root_is_right_to_the_last_places_over_the_whole_range(degree):
+    numbers = np.logspace(-300, 300, 2_001)
+    np.testing.assert_allclose(kernels.roots(numbers, degree), numbers ** (1 / degree), rtol=2e-13)
+    np.testing.assert_array_equal(kernels.roots(np.array([0.0, 1.0, np.inf, np.nan]), degree), [0, 1, np.inf, np.nan])
+
+
 @pytest.fixture(scope="module")
 def records():
     return make_records(max(BATCH_SIZES), seed=5)
@@ -84,7 +91,7 @@ def test_scores_of_records_are_equal_in_batches_of_every_size_and_in_threads(art
 
 
 def _scores(scorer, records):
-    return scorer.score(records)[list(SCORE_COLUMNS)].to_numpy(dtype=np.float64)
+    return scorer.score(records, "all")[list(SCORE_COLUMNS)].to_numpy(dtype=np.float64)
 
 
 @pytest.mark.parametrize("network", [False, True])

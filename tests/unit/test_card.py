@@ -10,7 +10,8 @@ from detector.core.baselines import RECORD_BASELINES
 from detector.core.blob import digest
 from detector.records.artifact import dump_artifact, load_artifact
 from detector.records.card import PeerComparison, RecordCard
-from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.fitting import DecisionRule, fit_artifact
+from detector.records.normal_records import NormalRecords
 from detector.records.peer_comparison import compare_with_peers, realised_rates
 from jobs.commands.card import describe_card
 from jobs.kinds.record_card import knn_advice

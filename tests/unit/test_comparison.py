@@ -11,7 +11,12 @@ SOUND = Performance(
     records=1000,
     flagged=10,
     tolerance=(2, 24),
-    found={"confirmed": FlaggedCount(30, 30), "labelled": FlaggedCount(8, 8)},
+    found={
+        "confirmed": FlaggedCount(30, 30),
+        "labelled": FlaggedCount(8, 8),
+        "incidents": FlaggedCount(10, 10),
+        "flagged": FlaggedCount(20, 20),
+    },
     recall={"perturbed": 0.9},
     auroc={"perturbed": 0.98, "scaled": 0.90},
     elbo=-10.0,
@@ -50,6 +55,11 @@ def test_equal_counts_as_better():
         (replace(SOUND, auroc={"perturbed": 0.95, "scaled": 0.88}), "mean AUROC 0.915, the champion 0.940"),
         (replace(SOUND, elbo=-11.1), "ELBO -11.10 nats per record, the champion -10.00"),
         (finds("confirmed", 28, 30), "it finds fewer confirmed anomalies: 28 of 30, the champion 30"),
+        (
+            finds("incidents", 8, 10),
+            "fewer incidents that nobody labelled as normal: 8 of 10, the champion 10",
+        ),
+        (finds("flagged", 17, 20), "it finds fewer flagged records that nobody labelled as normal: 17 of 20"),
         (finds("labelled", 7, 8), "it finds fewer anomalies of the label column: 7 of 8, the champion 8"),
     ],
 )
@@ -69,6 +79,8 @@ def test_a_challenger_that_is_worse_in_one_way_is_not_promoted_unless_always(cha
         replace(SOUND, elbo=-10.9),
         replace(SOUND, elbo=None),
         finds("confirmed", 29, 30),
+        finds("incidents", 9, 10),
+        finds("flagged", 18, 20),
     ],
 )
 def test_what_lies_within_the_margins_is_no_worse(challenger):

@@ -6,7 +6,7 @@ import pytest
 
 from detector import VAEDetector
 from detector.records.copies import has_near_copies, is_copy
-from detector.records.fitting import calibration_split, split_by_entity
+from detector.records.normal_records import calibration_split, split_by_entity
 from schemas.frames import Features
 
 QUICK = {"members": 2, "hidden": 16, "steps": 60}

@@ -13,7 +13,7 @@ NAMES = {"sqlite", "postgresql", "postgres", "mysql", "mariadb", "psycopg"}
 
 # Modules outside `jobs/dialects` that name a database, and why; alembic/ is not read, since migrations do not change.
 ALLOWED = {
-    "schemas/tables.py": "types and indexes of the store's tables, which Alembic compares without jobs",
+    "schemas/column_types.py": "types and indexes of the store's tables, which Alembic compares without jobs",
     "schemas/views.py": "the SQL of one function in the store's views, by SQLAlchemy's @compiles",
     "schemas/request_guard.py": "the trigger on a table of the store, which Alembic creates without jobs",
     "schemas/config.py": "a relative SQLite file is relative to config.toml, before any database is opened",

@@ -12,7 +12,8 @@ from detector.core.calibration import Calibration
 from detector.core.drift import P_VALUES, DriftRule, Profile, assess, feature_key
 from detector.records.artifact import dump_artifact, load_artifact
 from detector.records.feature_types import drift_bins
-from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.fitting import DecisionRule, fit_artifact
+from detector.records.normal_records import NormalRecords
 from detector.records.scorer import RecordScorer
 from schemas.config import ModelConfig
 from schemas.errors import ArtifactError

@@ -82,7 +82,7 @@ def test_the_scores_of_one_record_agree_with_each_other(fitted):
     np.testing.assert_array_equal(fitted.decision_function(records), -score - fitted.offset_)
     np.testing.assert_array_equal(fitted.predict(records) == -1, score > fitted.artifact_.decision.threshold)
     np.testing.assert_array_equal(fitted.predict(records) == -1, fitted.p_value(records) <= fitted.false_positive_rate_)
-    np.testing.assert_array_equal(fitted.anomaly_scores(records, ("combined",))["combined"], score)
+    np.testing.assert_array_equal(fitted.anomaly_scores(records, ("ensemble",))["ensemble"], score)
 
 
 def test_a_gross_error_is_an_anomaly_and_a_normal_record_is_none(fitted):

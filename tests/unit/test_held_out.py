@@ -7,9 +7,10 @@ import pytest
 
 from detector.core.calibration import Calibration
 from detector.core.comparison import Comparison
-from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.fitting import DecisionRule, fit_artifact
 from detector.records.held_out import HeldOutRecords, flagged_tolerance, measure
 from detector.records.held_out_elbo import elbo_difference, held_out_elbo
+from detector.records.normal_records import NormalRecords
 from detector.records.scorer import RecordScorer
 from tests.samples import FEATURES, SMALL, make_records
 

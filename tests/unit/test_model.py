@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.fitting import DecisionRule, fit_artifact
 from detector.records.model import CHUNK_RECORDS
+from detector.records.normal_records import NormalRecords
 from detector.records.scorer import RecordScorer
 from schemas.config import ModelConfig
 from schemas.errors import MissingColumns, RecordsError

@@ -76,7 +76,15 @@ def test_a_point_within_its_neighbours_is_rebuilt_better_than_one_beside_them():
     assert search.reconstruction_distance(along, 10).max() < 0.1 * search.reconstruction_distance(aside, 10).min()
 
 
-@pytest.mark.parametrize("measure", ["mean_distance", "reconstruction_distance"])
+def test_the_blended_distance_is_three_parts_reconstruction_and_one_part_distance():
+    rng = np.random.default_rng(0)
+    search, queries = (rng.normal(size=(n, 5)).astype(np.float32) for n in (2_000, 50))
+    search = Neighbours(search)
+    rebuilt, mean = search.reconstruction_distance(queries, 10), search.mean_distance(queries, 10)
+    np.testing.assert_allclose(search.blended_distance(queries, 10), rebuilt**0.75 * mean**0.25, rtol=1e-12)
+
+
+@pytest.mark.parametrize("measure", ["mean_distance", "reconstruction_distance", "blended_distance"])
 @pytest.mark.parametrize("step", [0.0, 0.1], ids=["random", "tied"])
 def test_an_answer_has_the_same_bits_wherever_a_batch_is_cut(measure, step):
     rng = np.random.default_rng(0)

@@ -5,8 +5,9 @@ import pytest
 
 from detector.core.progress import EPOCH_STEPS, Epoch
 from detector.records.encoder import Encoder
-from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.fitting import DecisionRule, fit_artifact
 from detector.records.network_training import _split, fit_network
+from detector.records.normal_records import NormalRecords
 from detector.records.posterior import clean_inputs
 from schemas.config import ModelConfig
 from schemas.errors import ConfigError

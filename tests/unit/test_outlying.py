@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from detector.core.outlying import is_outlying
-from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.fitting import DecisionRule, fit_artifact
+from detector.records.normal_records import NormalRecords
 from detector.records.scorer import RecordScorer
 from schemas.frames import Features
 from tests.samples import SMALL

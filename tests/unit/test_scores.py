@@ -9,11 +9,14 @@ import pytest
 from detector.core.blob import digest
 from detector.core.calibration import benjamini_hochberg
 from detector.records.artifact import dump_artifact, load_artifact
-from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.fitting import DecisionRule, fit_artifact
 from detector.records.model import CHUNK_RECORDS, SCORES
+from detector.records.normal_records import NormalRecords
 from detector.records.scorer import RecordScorer
+from detector.records.scores import input_coordinates, joint_coordinates, spaces_of
 from schemas.config import ModelConfig
 from schemas.errors import RecordsError
+from schemas.frames import SCORE_COLUMNS
 from tests.samples import FEATURES, SMALL, make_records
 
 
@@ -95,7 +98,7 @@ def test_the_same_seed_trains_the_same_model_and_another_seed_another(normal_rec
 def test_scores_come_with_p_values_and_decisions_on_the_records_index(scorer, records):
     shifted = records.set_index(records.index + 1000)
     scored = scorer.score(shifted)
-    assert list(scored.columns) == ["anomaly_score", "p_value", "severity", "threshold", "is_anomaly"]
+    assert tuple(scored.columns) == SCORE_COLUMNS
     assert scored.index.equals(shifted.index)
     assert scored["is_anomaly"].iloc[:3].all()
     assert scored["is_anomaly"].equals(scored["p_value"] <= 0.01)
@@ -143,3 +146,20 @@ def test_an_autoencoder_has_no_divergence_from_the_prior(normal_records):
     posterior = model._posterior(model.encoder.encode(normal_records))
     assert not posterior.kl.any()
     assert not posterior.z_log_var.any()
+
+
+def test_the_ensemble_is_a_geometric_mean_in_units_of_the_usual_distance(artifact, scorer, records):
+    model = scorer.model
+    spaces, matrix = model._search.spaces, model.encoder.encode(records)
+    posterior = model._posterior(matrix)
+    points = joint_coordinates(matrix, posterior, artifact.reference.latent_sd)
+    coordinates = spaces_of(input_coordinates(matrix, 2), points, artifact.reference.latent_sd)
+    nats = matrix.violations * np.log(artifact.reference.n_train + 2)
+    inputs, first, second, residuals = (
+        1 + (space.search.blended_distance(place, 10) ** 2 + 2 * nats) / space.usual**2
+        for space, place in zip(spaces, coordinates, strict=True)
+    )
+    expected = (inputs**2 * first * second * residuals) ** 0.1
+    np.testing.assert_allclose(model.anomaly_scores(records, ("ensemble",))["ensemble"], expected, rtol=1e-9)
+    assert (expected >= 1).all()
+    assert 1 < np.median(expected) < 2  # about the root of 2, since the distances of most records are usual ones

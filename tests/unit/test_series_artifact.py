@@ -76,6 +76,18 @@ def test_the_manifest_is_json_without_arrays(artifact):
     assert (document["kind"], document["models"]) == ("series", ["a", "b", ""])
 
 
+def test_a_model_of_an_earlier_version_loads_and_remembers_every_record(blob):
+    names = ("channels/largest_move", "fusion/highest")
+    older_blob = changed(blob, **{f"{index}/{name}": None for index in range(3) for name in names})
+    older = load_series(older_blob, digest(older_blob))
+    assert dump_series(older) == older_blob
+    glitched = channels(300, seed=5)
+    glitched[200, 0] += 50
+    scores = older.model.scores("a", Series(np.arange(300), glitched))
+    calm = older.model.scores("a", Series(np.arange(300), channels(300, seed=5)))
+    assert (scores[202:210] > calm[202:210] + 0.5).all()
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999999])
 def test_one_flipped_bit_is_refused(blob, share):
     tampered = bytearray(blob)
@@ -153,6 +165,7 @@ def test_every_array_is_needed_in_its_shape_and_type_and_none_else(blob):
         (lambda document: document["sizes"][0]["network"].update(latents=7), "has 0/network/latents as .* expected"),
         (lambda document: document["sizes"][0]["network"].update(layers=9), "wrong sizes.0.network.layers"),
         (lambda document: document["config"].update(seed=-1), "wrong config.seed"),
+        (lambda document: document["config"].update(score="other"), "wrong config.score"),
     ],
 )
 def test_networks_that_differ_from_the_manifest_are_refused(networks_blob, change, because):

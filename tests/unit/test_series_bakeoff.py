@@ -23,7 +23,7 @@ def machines(n=600, names="ab"):
 
 
 def fitted(series, **settings):
-    return SeriesModel.fit(series, SeriesSettings(**settings))
+    return SeriesModel.fit(series, SeriesSettings(**({"network": False} | settings)))
 
 
 @pytest.fixture(scope="module")

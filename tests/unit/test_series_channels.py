@@ -1,5 +1,7 @@
 """Channels of series: values become comparable cells, and broken rules stand out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,16 @@ def test_infinite_cells_have_finite_scores(rng):
     channels = Channels.fit([values])
     values[50] = np.inf
     assert 100 < channels.cells(values).z[50, 0] < 1000
+
+
+def test_a_glitch_enters_the_past_as_the_value_that_was_expected_and_a_new_level_as_it_is(rng):
+    channels = Channels.fit([rng.normal(size=(2000, 1))])
+    z = channels.cells(np.array([[0.1], [0.2], [0.3], [9.0], [0.2], [0.1], [8.0], [8.1], [8.2], [8.3]]))
+    replaced = np.flatnonzero(z.kept != z.z)
+    assert replaced.tolist() == [3, 6, 7]
+    np.testing.assert_array_equal(z.kept[3], z.z[1])
+    old = replace(channels, largest_move=None).cells(np.array([[0.1], [9.0]]))
+    np.testing.assert_array_equal(old.kept, old.z)
 
 
 def test_only_a_channel_that_always_moved_can_be_stuck(rng):

@@ -27,6 +27,11 @@ def test_signals_are_weighed_if_configured():
     assert (settings.select, settings.seed) == ("auto", 3)
 
 
+def test_a_model_is_calibrated_on_the_configured_score():
+    assert settings_of(SeriesConfig()).score == "fused"
+    assert settings_of(SeriesConfig(network=True, score="elbo")).score == "elbo"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -38,6 +43,7 @@ def test_signals_are_weighed_if_configured():
         ({"flag": "fdr"}, 'series needs flag = "rate"'),
         ({"holdout": "random"}, 'holdout cannot be "random"'),
         ({"numeric": ["torque", "at"]}, "the time and the entity of a series cannot be features"),
+        ({"series": {"score": "elbo", "network": False}}, 'score = "elbo" needs network = true'),
         ({"series": {"max_gap": "0s"}}, "max_gap must be longer than 0"),
         ({"series": {"smoothing": []}}, "smoothing"),
         ({"series": {"smoothing": [1001]}}, "smoothing"),

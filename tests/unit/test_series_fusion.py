@@ -1,5 +1,7 @@
 """Fusion of signals: the largest alarms make the score."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,18 @@ from detector.series.fusion import Fusion
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+def test_a_single_high_record_is_not_remembered_and_two_are(rng):
+    fusion = Fusion.fit([rng.standard_normal((4000, 3))], (2, 8))
+    calm, one, two = (np.zeros((50, 3)) for _ in range(3))
+    one[20], two[20:22] = 90.0, 90.0
+    peak, after = fusion.scores(one)[20:22]
+    assert peak > 3
+    assert after < fusion.scores(two)[22]
+    np.testing.assert_array_equal(fusion.scores(one)[:20], fusion.scores(calm)[:20])
+    older = replace(fusion, highest=None)
+    assert older.scores(one)[21] > after
 
 
 def test_the_two_largest_alarms_and_the_largest_span_make_the_score(rng):

@@ -10,6 +10,7 @@ from schemas.errors import NotEnoughRecords, RecordsError
 
 CHANNELS = 4
 RATE = 0.01
+PLAIN = SeriesSettings(network=False)
 
 
 def plant(n: int, seed: int, phase: float = 0.0) -> np.ndarray:
@@ -26,7 +27,7 @@ def series(values: np.ndarray, start: int = 0) -> Series:
 
 @pytest.fixture(scope="module")
 def model() -> SeriesModel:
-    return SeriesModel.fit({"pump": series(plant(1500, seed=0))})
+    return SeriesModel.fit({"pump": series(plant(1500, seed=0))}, PLAIN)
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,16 @@ def later() -> np.ndarray:
 
 def threshold(model: SeriesModel, entity: str = "pump") -> float:
     return float(np.quantile(model.reference(entity), 1 - RATE))
+
+
+@pytest.mark.parametrize("change", [3.0, 1e3, -1e6, np.nan])
+def test_a_single_bad_reading_is_flagged_and_forgotten(model, later, change):
+    glitched = later.copy()
+    glitched[600, 0] += change
+    before, after = (model.scores("pump", series(values)) > threshold(model) for values in (later, glitched))
+    assert after[600]
+    assert after[601:700].sum() <= before[601:700].sum() + 3
+    np.testing.assert_array_equal(after[:600], before[:600])
 
 
 @pytest.mark.parametrize("size", [1, 7, 256, 1000])
@@ -132,14 +143,14 @@ def test_an_expected_value_does_not_see_the_record_itself(model, later):
 def test_missing_cells_that_training_knows_are_no_anomaly():
     holes = np.random.default_rng(3).random((3000, CHANNELS)) < 0.2
     values = np.where(holes, np.nan, plant(3000, seed=2))
-    model = SeriesModel.fit({"pump": series(values[:1800])})
+    model = SeriesModel.fit({"pump": series(values[:1800])}, PLAIN)
     scores = model.scores("pump", series(values[1800:]))
     assert np.isfinite(scores).all()
     assert (scores > threshold(model)).mean() < 3 * RATE
 
 
 def test_the_past_is_forgotten_after_a_gap(later):
-    settings = SeriesSettings(max_gap=10)
+    settings = SeriesSettings(max_gap=10, network=False)
     model = SeriesModel.fit({"pump": series(plant(1500, seed=0))}, settings)
     times = np.arange(len(later))
     times[600:] += 11
@@ -149,7 +160,7 @@ def test_the_past_is_forgotten_after_a_gap(later):
 
 
 def test_gaps_of_date_times_are_in_seconds(later):
-    model = SeriesModel.fit({"pump": series(plant(1500, seed=0))}, SeriesSettings(max_gap=90))
+    model = SeriesModel.fit({"pump": series(plant(1500, seed=0))}, SeriesSettings(max_gap=90, network=False))
     minutes = np.datetime64("2026-01-01T00:00", "ms") + np.arange(len(later)) * np.timedelta64(60, "s")
     late = minutes + np.where(np.arange(len(later)) < 600, 0, 31) * np.timedelta64(1, "s")
     whole, split = (model.scores("pump", Series(times, later)) for times in (minutes, late))
@@ -171,7 +182,7 @@ def test_of_repeated_times_the_record_that_came_last_counts():
 
 
 def test_small_and_unseen_entities_are_scored_by_the_shared_model(later):
-    model = SeriesModel.fit({"pump": series(plant(1500, seed=0)), "new": series(plant(100, seed=4))})
+    model = SeriesModel.fit({"pump": series(plant(1500, seed=0)), "new": series(plant(100, seed=4))}, PLAIN)
     assert model.has_own("pump")
     assert not model.has_own("new")
     unseen, new = (model.scores(entity, series(later)) for entity in ("never heard of", "new"))
@@ -179,7 +190,7 @@ def test_small_and_unseen_entities_are_scored_by_the_shared_model(later):
 
 
 def test_an_unseen_entity_without_a_shared_model_is_refused(later):
-    model = SeriesModel.fit({"pump": series(plant(1500, seed=0))}, SeriesSettings(models="per_entity"))
+    model = SeriesModel.fit({"pump": series(plant(1500, seed=0))}, SeriesSettings(models="per_entity", network=False))
     with pytest.raises(RecordsError, match="Entity 'valve' was not in the training records"):
         model.scores("valve", series(later))
 
@@ -194,12 +205,12 @@ def test_too_few_records_and_other_channels_are_refused(model):
 
 
 def test_training_twice_gives_the_same_bits(model, later):
-    again = SeriesModel.fit({"pump": series(plant(1500, seed=0))})
+    again = SeriesModel.fit({"pump": series(plant(1500, seed=0))}, PLAIN)
     np.testing.assert_array_equal(model.scores("pump", series(later)), again.scores("pump", series(later)))
 
 
 def test_a_model_comes_back_from_its_arrays_and_manifest(later):
-    settings = SeriesSettings(max_gap=30, smoothing=(2, 4), models="auto", select="auto")
+    settings = SeriesSettings(max_gap=30, smoothing=(2, 4), models="auto", select="auto", network=False)
     model = SeriesModel.fit({"pump": series(plant(1500, seed=0)), "new": series(plant(100, seed=4))}, settings)
     arrays, manifest = model.to_state()
     back = SeriesModel.from_state(arrays, json.loads(json.dumps(manifest)))

@@ -70,9 +70,9 @@ def test_a_wide_network_says_the_same_to_the_bit_however_many_records_come_toget
     features = rng.standard_normal((600, 190)).astype(np.float32)
     weights = keras_network._trimmed(keras_network._initial(1, 190, 24, rng), 0, 190)
     autoencoder = TrainedNetwork.of(weights, Scale.fit(features), features[:100])
-    whole = autoencoder.scores(features)
+    whole = autoencoder.measure(features)[0]
     for end in (1, 2, 3, 5, 13, 100, 257):
-        np.testing.assert_array_equal(autoencoder.scores(features[:end]), whole[:end])
+        np.testing.assert_array_equal(autoencoder.measure(features[:end])[0], whole[:end])
 
 
 def test_training_lowers_the_loss_of_every_member():
@@ -123,7 +123,7 @@ def test_both_views_of_the_network_see_a_broken_correlation(model, later):
     broken = later.copy()
     broken[600:660, 1] *= -1
     entity = model.entities["pump"]
-    signals = entity.signals.measure(entity.channels.cells(broken))
+    signals = entity.signals.measure(entity.inputs.cells(series(broken)))
     for signal in (LOSS, LATENT):
         assert signals[600:660, signal].max() > signals[:600, signal].max()
 
@@ -154,7 +154,7 @@ def test_a_model_comes_back_from_its_arrays_and_manifest(model, later):
 
 
 def test_without_a_network_nothing_of_it_is_stored():
-    plain = SeriesModel.fit({"pump": series(plant(200, 0))})
+    plain = SeriesModel.fit({"pump": series(plant(200, 0))}, SeriesSettings(network=False))
     arrays, manifest = plain.to_state()
     assert not any("network" in name for name in arrays)
     assert {"network", "seed"}.isdisjoint(manifest["settings"])
@@ -166,11 +166,11 @@ def test_scoring_with_a_network_and_training_without_one_load_no_keras(model, tm
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     script = (
         "import json, sys, numpy as np\n"
-        "from detector.series import Series, SeriesModel\n"
+        "from detector.series import Series, SeriesModel, SeriesSettings\n"
         "model = SeriesModel.from_state(dict(np.load('arrays.npz')), json.load(open('manifest.json')))\n"
         "values = np.random.default_rng(0).standard_normal((80, 3))\n"
         "assert len(model.scores('pump', Series(np.arange(80), values))) == 80\n"
-        "SeriesModel.fit({'pump': Series(np.arange(80), values)})\n"
+        "SeriesModel.fit({'pump': Series(np.arange(80), values)}, SeriesSettings(network=False))\n"
         "assert not {'keras', 'tensorflow'} & set(sys.modules)\n"
     )
     environment = {"PYTHONPATH": str(ROOT), "PATH": ""}

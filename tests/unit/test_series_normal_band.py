@@ -5,12 +5,13 @@ import pytest
 
 from detector.series.model import SeriesModel
 from detector.series.series import Series
+from detector.series.settings import SeriesSettings
 from tests.machines import channels
 
 
 @pytest.fixture(scope="module")
 def model():
-    return SeriesModel.fit({"a": Series(np.arange(600), channels(600, 0))})
+    return SeriesModel.fit({"a": Series(np.arange(600), channels(600, 0))}, SeriesSettings(network=False))
 
 
 def band(model, values):

@@ -40,7 +40,7 @@ def series(values):
 
 def scorer_of(values, trained=TRAINED, **settings):
     records = {name: Series(np.arange(trained), of_one[:trained]) for name, of_one in values.items()}
-    model = SeriesModel.fit(records, SeriesSettings(reference=500, **settings))
+    model = SeriesModel.fit(records, SeriesSettings(reference=500, network=False, **settings))
     artifact = SeriesArtifact(FEATURES, model, 0.01, dict.fromkeys(values, trained), {})
     p_values = SeriesScorer(artifact).calibration_p_values()
     profile = fit_profile(model, FEATURES, p_values, records, window=1000)

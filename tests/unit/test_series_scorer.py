@@ -76,7 +76,7 @@ def test_entities_with_too_few_calibration_records_pool_them():
 
 def test_a_single_entity_with_too_few_calibration_records_uses_the_records_of_all():
     series = {"a": Series(np.arange(1500), channels(1500, 0)), "new": Series(np.arange(350), channels(350, 1))}
-    model = SeriesModel.fit(series, SeriesSettings())
+    model = SeriesModel.fit(series, SeriesSettings(network=False))
     scorer = SeriesScorer(SeriesArtifact(FEATURES, model, 0.004, {"a": 1500, "new": 350}, {}))
     pool = np.sort(np.concatenate([model.reference("a"), model.reference("new")]))
     assert (scorer.entity_threshold("a").is_pooled, scorer.entity_threshold("new").is_pooled) == (False, True)
@@ -145,13 +145,27 @@ def test_missing_values_and_integers_become_channels():
 def test_records_without_a_time_or_an_entity_stand_alone():
     records = pd.DataFrame({"tank": ["x", None, None, "x", "x"]})
     times = np.array(["2026-01-01", "2026-01-02", "2026-01-03", "NaT", "2026-01-04"], dtype="datetime64[us]")
-    runs = [run.tolist() for run in rising_runs(times, entities_of(records, "tank"))]
+    series = Series(times, np.zeros((5, 1)))
+    runs = [run.tolist() for run in rising_runs(series, entities_of(records, "tank"))]
     assert sorted(runs) == [[0], [1], [2], [3], [4]]
+
+
+def test_equal_records_of_one_time_share_a_run_and_others_do_not():
+    values = np.array([[1.0, np.nan], [1.0, np.nan], [2.0, 0.0], [3.0, 0.0]])
+    runs = rising_runs(Series(np.array([1, 1, 2, 2]), values), np.full(4, "x", dtype=object))
+    assert [run.tolist() for run in runs] == [[0, 1, 2], [3]]
+
+
+def test_the_newest_records_have_the_same_bits_alone_and_among_all():
+    model = trained(max_gap=90.0).model
+    later = Series(np.concatenate([np.arange(700), [699], 900 + np.arange(50)]), channels(751, 5))
+    for newest in (1, 30, 60, 751):
+        np.testing.assert_array_equal(model.scores("a", later, newest), model.scores("a", later)[-newest:])
 
 
 def test_an_artifact_of_a_shared_model_alone_scores_every_entity():
     series = {"a": Series(np.arange(200), channels(200, 0))}
-    model = SeriesModel.fit(series, SeriesSettings(models="shared"))
+    model = SeriesModel.fit(series, SeriesSettings(models="shared", network=False))
     scorer = SeriesScorer(SeriesArtifact(FEATURES, model, 0.05, {"a": 200}, {}))
     bound, page = in_context(scorer, "z", machine("z", 50, 1), 50)
     assert bound.score(page)["anomaly_score"].notna().all()

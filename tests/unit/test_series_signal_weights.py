@@ -7,7 +7,8 @@ from detector.series.fusion import Fusion
 from detector.series.model import SeriesModel
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
-from detector.series.signal_weights import fit_signal_weights, learned_signals
+from detector.series.signal_weights import fit_network_weights, fit_signal_weights, learned_signals
+from detector.series.signals import signal_names
 from tests.machines import channels
 
 SPANS = (2, 8)
@@ -23,7 +24,10 @@ def measure(run):
 
 def weights(run=RUN, start=1000, deviations=(1.0, 1.0), seed=0, measure=measure):
     fusion = Fusion.fit([measure(run)[start:]], SPANS)
-    return fit_signal_weights([(run, start)], measure, np.array(deviations), fusion, seed)
+    records = Series(np.arange(len(run)), run)
+    return fit_signal_weights(
+        [(records, start)], lambda series: measure(series.values), np.array(deviations), fusion, seed
+    )
 
 
 def test_the_signal_that_detects_anomalies_counts_in_full_and_noise_next_to_nothing():
@@ -48,9 +52,30 @@ def test_if_no_signal_detects_anything_all_count_alike():
     assert weights(measure=lambda run: np.zeros((len(run), 5))).tolist() == [1, 1, 1, 1, 1]
 
 
+def with_network(useful):
+    """Return a measure whose last two signals are a network's, which detects events that no other signal detects."""
+
+    def measure_all(run):
+        size = np.abs(run).sum(axis=1, keepdims=True)
+        noise = NOISE[: len(run)]
+        own = [noise, noise, noise] if useful else [size, size, size]
+        return np.hstack([*own, np.zeros((len(run), 2)), *([size, size] if useful else [noise, noise])])
+
+    return lambda series: measure_all(series.values)
+
+
+@pytest.mark.parametrize(("useful", "start", "weight"), [(True, 1000, 1.0), (False, 1000, 0.0), (True, 1350, 0.0)])
+def test_a_network_counts_if_it_detects_more_than_the_other_signals_on_enough_records(useful, start, weight):
+    measure_all, records = with_network(useful), Series(np.arange(len(RUN)), RUN)
+    fusion = Fusion.fit([measure_all(records)[start:]], SPANS)
+    weights = fit_network_weights([(records, start)], measure_all, np.ones(2), fusion, seed=0)
+    assert weights.tolist() == [1, 1, 1, 1, 1, weight, weight]
+
+
 def test_learned_signals_have_names():
-    assert learned_signals(5) == {0: "level", 1: "departure", 2: "forecast"}
-    assert list(learned_signals(7).values()) == ["level", "departure", "forecast", "loss", "latent"]
+    names = signal_names(has_calendar=True, has_network=True)
+    assert list(learned_signals(names[:5])) == [0, 1, 2]
+    assert [*learned_signals(names).values()][2:] == ["forecast", "calendar", "loss", "latent"]
 
 
 def test_a_weight_below_one_lowers_alarms_and_nothing_else():
@@ -66,7 +91,9 @@ def test_a_weight_below_one_lowers_alarms_and_nothing_else():
 
 def test_a_model_weighs_its_signals_only_if_configured():
     series = {"pump": Series(np.arange(1500), channels(1500, 0))}
-    plain, weighing = (SeriesModel.fit(series, SeriesSettings(select=select)) for select in ("all", "auto"))
+    plain, weighing = (
+        SeriesModel.fit(series, SeriesSettings(select=select, network=False)) for select in ("all", "auto")
+    )
     assert plain.signal_weights("pump") is None
     weights = weighing.signal_weights("pump")
     assert list(weights) == ["level", "departure", "forecast"]
@@ -76,7 +103,7 @@ def test_a_model_weighs_its_signals_only_if_configured():
 
 
 def test_settings_without_effect_are_not_stored():
-    assert not {"select", "network", "seed"} & set(SeriesSettings().to_state())
-    assert SeriesSettings(select="auto", seed=2).to_state()["seed"] == 2
-    for settings in (SeriesSettings(), SeriesSettings(select="auto", seed=2), SeriesSettings(network=True)):
+    assert not {"select", "network", "seed"} & set(SeriesSettings(network=False).to_state())
+    assert SeriesSettings(select="auto", network=False, seed=2).to_state()["seed"] == 2
+    for settings in (SeriesSettings(), SeriesSettings(select="auto", seed=2), SeriesSettings(network=False)):
         assert SeriesSettings.from_state(settings.to_state()) == settings

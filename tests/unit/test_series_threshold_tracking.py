@@ -1,6 +1,7 @@
 """Tracking: a rate that holds while scores drift, whatever their scale, and incidents that do not use it up."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,12 +56,57 @@ def test_after_a_long_incident_the_next_one_is_flagged_too(rng):
     assert flagged[2400:3000].mean() < 2 * RATE
 
 
-def test_a_shift_for_good_becomes_usual(rng):
+def test_an_incident_is_flagged_to_its_end_and_the_next_one_is_heard_soon_after(rng):
+    scores = rng.normal(size=3000)
+    scores[1000:1200] += 8
+    scores[1206:1209] += 8
+    flagged = flagged_by(rng.normal(size=1000), scores)
+    assert flagged[1000:1200].all()
+    assert flagged[1200:1206].sum() <= 1
+    assert flagged[1206:1209].all()
+    assert flagged[1209:].mean() < 2 * RATE
+
+
+def test_scores_that_hover_around_the_threshold_are_not_flagged_on_and_on():
+    reference = np.arange(0.0, 101)  # a headroom of 0.35 (99 - 50) above 100
+    assert flagged_by(reference, np.full(40, 104.0)).sum() == 1
+    assert flagged_by(reference, np.full(40, 120.0)).all()
+
+
+def test_bursts_that_recur_are_flagged_less_and_less_and_rare_ones_as_a_whole(rng):
+    def flagged_share(every):
+        scores = rng.normal(size=40 * every)
+        is_burst = np.arange(len(scores)) % every > every - 30
+        return flagged_by(rng.normal(size=1000), scores + 6 * is_burst)[is_burst][-30 * 20 :].mean()
+
+    assert flagged_share(3000) > 0.9
+    assert flagged_share(100) < 0.6
+
+
+def test_a_shift_for_good_becomes_usual_after_a_number_of_records(rng):
     scores = rng.normal(size=6000)
     scores[1000:] += 20
-    flagged = flagged_by(rng.normal(size=1000), scores)
-    assert flagged[1000:1005].all()
-    assert flagged[2000:].mean() < 2 * RATE
+    tracker = replace(Tracker.start(rng.normal(size=1000), RATE), usual_after=200)
+    thresholds, after = tracker.advance(scores)
+    flagged = scores > thresholds
+    assert flagged[1000:1200].all()
+    assert flagged[1200:].mean() < 2 * RATE
+    assert (tracker.shifts, after.shifts) == (0, 1)
+
+
+def test_after_a_usual_level_the_threshold_of_before_returns_with_the_scores(rng):
+    scores = rng.normal(size=3000)
+    scores[1000:2000] += 20
+    flagged = flagged_by(rng.normal(size=1000), np.append(scores, np.full(5, 7.0)))
+    assert flagged[1000:1300].all()
+    assert flagged[-5:].all()
+
+
+def test_a_state_of_an_earlier_version_continues(rng):
+    old = {"rate": RATE, "threshold": 3.0, "spread": 2.0, "before": 2.5, "calm": 1}
+    tracker = Tracker.from_state(old)
+    assert tracker.advance(np.zeros(3))[1].before is None
+    assert tracker.to_state().items() >= old.items()
 
 
 @given(

@@ -43,6 +43,8 @@ SERIES = {
     "own_models": 1,
     "context_rows": 60,
     "only_ranked": 1,
+    "counters": ["energy"],
+    "calendar": [],
     "score": "series",
     "held_out_elbo": None,
     "threshold": None,

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from detector.records.fitting import DecisionRule, NormalRecords, fit_artifact
+from detector.records.fitting import DecisionRule, fit_artifact
+from detector.records.normal_records import NormalRecords
 from detector.records.scorer import RecordScorer
 from schemas.frames import Features
 from tests.samples import FEATURES, SMALL, make_records

@@ -1,0 +1,121 @@
+"""Inputs: records of an entity as standardised cells, counters by their increase, with what the calendar expects."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from detector.series.calendar import Calendar, Choice, Dated, make_clock
+from detector.series.channels import Cells, Channels
+from detector.series.counters import Counters
+from detector.series.series import Series
+from detector.series.settings import SeriesSettings
+from detector.series.states import OffState
+from schemas.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Converts consecutive records to cells.
+
+    Attributes:
+        channels: the statistics of the channels in training.
+        calendar: the usual course of the channels over the week; None if none of them follows it.
+        counters: the channels that only grow; None if none does.
+        off: the state in which the machine is off; None if it has none.
+    """
+
+    channels: Channels
+    calendar: Calendar | None = None
+    counters: Counters | None = None
+    off: OffState | None = None
+
+    @classmethod
+    def fit(cls, runs: Sequence[Series], counters: Counters | None) -> Self:
+        """Fit the channels to runs of normal records; without a calendar."""
+        values = [run.values if counters is None else counters.values(run) for run in runs]
+        channels = Channels.fit(values)
+        return cls(channels, counters=counters, off=OffState.fit(values, channels.continuous))
+
+    def values(self, run: Series) -> np.ndarray:
+        """Return the values (n, c) of consecutive records, with increases in place of the readings of counters."""
+        return run.values if self.counters is None else self.counters.values(run)
+
+    def readings(self, run: Series, values: np.ndarray) -> np.ndarray:
+        """Convert values (n, c), in which counters have increases, to readings right after the last readings."""
+        return values if self.counters is None else self.counters.readings(run, values)
+
+    @property
+    def event_deviations(self) -> np.ndarray:
+        """(c,): standard deviations that scale synthetic events; 0 for flags and counters, which events leave alone."""
+        deviations = self.channels.event_deviations
+        return deviations if self.counters is None else np.where(self.counters.is_counter == 1, 0.0, deviations)
+
+    def cells(self, run: Series) -> Cells:
+        """Return the cells of consecutive records; whether a cell is stuck depends on the 64 rows before it."""
+        values = self.values(run)
+        cells = self.channels.cells(values)
+        if self.off is not None:
+            cells = replace(cells, is_off=self.off.is_off(values))
+        if self.calendar is None:
+            return cells
+        usual = self.calendar.expected(run.times)
+        has_time = ~np.isnat(run.times)[:, None]
+        return replace(cells, usual=replace(usual, z=np.where(has_time, usual.z, cells.z)))
+
+
+@dataclass(frozen=True)
+class SplitRuns:
+    """Runs of normal records, whole and split in time.
+
+    Attributes:
+        whole: all records.
+        earlier: the runs without their held-back records.
+        later: the held-back records.
+    """
+
+    whole: Sequence[Series]
+    earlier: Sequence[Series]
+    later: Sequence[Series]
+
+
+def fit_inputs(runs: SplitRuns, settings: SeriesSettings) -> tuple[Inputs, Inputs]:
+    """Return the inputs fitted to the earlier records, and those fitted to all records.
+
+    The held-back records choose the calendar of each channel.
+
+    Raises:
+        ConfigError: If a calendar is demanded and the records cover no day.
+    """
+    counters = Counters.fit(runs.whole)
+    earlier, whole = (Inputs.fit(part, counters) for part in (runs.earlier, runs.whole))
+    choice = _choose_calendar(earlier, runs, settings)
+    if choice is None:
+        return earlier, whole
+    return (
+        replace(earlier, calendar=choice.fit(_dated(earlier, runs.earlier))),
+        replace(whole, calendar=choice.fit(_dated(whole, runs.whole))),
+    )
+
+
+def _choose_calendar(inputs: Inputs, runs: SplitRuns, settings: SeriesSettings) -> Choice | None:
+    if settings.calendar is False:
+        return None
+    choice, clock = None, make_clock(runs.whole[0].times, settings.time_zone, settings.holidays)
+    if clock is not None:
+        known, due = _dated(inputs, runs.earlier), _dated(inputs, runs.later)
+        choice = Choice.make(clock, known, due, is_required=settings.calendar is True)
+    if choice is None and settings.calendar is True:
+        msg = (
+            "calendar = true needs records of more than a day, or of more than a week if they are daily. "
+            'Collect more normal records, or set calendar = "auto".'
+        )
+        raise ConfigError(msg)
+    return choice
+
+
+def _dated(inputs: Inputs, runs: Sequence[Series]) -> Dated:
+    cells = [inputs.channels.cells(inputs.values(run)) for run in runs]
+    z = np.concatenate([np.where(own.is_missing, np.nan, own.z) for own in cells])
+    return Dated(np.concatenate([run.times for run in runs]), z)

@@ -1,0 +1,8 @@
+"""The operator's pages, rendered by the server: fleet, incidents, records, events, alerts and models.
+
+Every page works without JavaScript, keeps its state in its address, and uses the use cases of the API.
+"""
+
+from jobs.api.pages.routes import router
+
+__all__ = ["router"]

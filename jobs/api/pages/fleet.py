@@ -1,0 +1,74 @@
+"""The fleet: the state of every monitor, and what needs a person."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, TypeAlias
+
+from jobs import status_texts
+from jobs.api.pages.sparkline import Sparkline, sparkline
+from jobs.api.service_view import ServiceView
+from jobs.store import MonitorOverview
+from schemas.config import MonitorConfig
+
+Health: TypeAlias = Literal["failing", "attention", "fine", "untrained"]
+DAYS_SHOWN = 14
+_ORDER: tuple[Health, ...] = ("failing", "attention", "untrained", "fine")
+
+
+@dataclass(frozen=True)
+class FleetRow:
+    """A monitor in the fleet."""
+
+    overview: MonitorOverview
+    health: Health
+    last_run: str
+    next_run: str
+    rate: float | None
+    """The configured false-positive rate; None if no rate decides."""
+    days: Sparkline
+    notes: Sequence[str]
+    """What needs a person, and what happened on the last day."""
+
+
+def fleet_rows(service: ServiceView) -> list[FleetRow]:
+    """Return every monitor of the configuration, those that need a person first."""
+    at = service.clock()
+    rows = [_row(service, name, monitor, at) for name, monitor in service.config.monitors.items()]
+    return sorted(rows, key=lambda row: _ORDER.index(row.health))
+
+
+def day_bars(service: ServiceView, name: str, days: int, at: datetime) -> Sparkline:
+    """Return the flagged records of the last days of a monitor, up to its newest record if that is older than now."""
+    monitor = service.config.monitor(name)
+    newest = service.store.history.newest_hour(name) or at
+    counts = service.store.history.days(name, newest - timedelta(days=days))
+    return sparkline(counts, newest.date(), days, asked_rate(monitor))
+
+
+def asked_rate(monitor: MonitorConfig) -> float | None:
+    """Return the configured false-positive rate; None if no rate decides."""
+    is_by_rate = monitor.flag == "rate" and monitor.threshold != "f_beta"
+    return monitor.false_positive_rate if is_by_rate else None
+
+
+def _row(service: ServiceView, name: str, monitor: MonitorConfig, at: datetime) -> FleetRow:
+    overview = service.store.overviews.get(name, at)
+    return FleetRow(
+        overview=overview,
+        health=_health(overview),
+        last_run=status_texts.last_run(overview, at),
+        next_run=status_texts.next_run(overview, monitor, at),
+        rate=asked_rate(monitor),
+        days=day_bars(service, name, DAYS_SHOWN, at),
+        notes=list(status_texts.notes(overview, at)),
+    )
+
+
+def _health(overview: MonitorOverview) -> Health:
+    if any(run.outcome == "failed" for run in overview.last_runs.values()):
+        return "failing"
+    if overview.champion_id is None:
+        return "untrained"
+    needs_person = overview.open_incidents or overview.ongoing_since or overview.unreadable_records
+    return "attention" if needs_person else "fine"

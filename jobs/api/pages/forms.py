@@ -1,0 +1,37 @@
+"""Forms of pages: read from the body of a request, and refused if another site sent them."""
+
+import hmac
+from collections.abc import Mapping
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+from fastapi import Depends, HTTPException, Request
+
+_MAX_FIELDS = 20
+
+
+async def _fields(request: Request) -> Mapping[str, str]:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/x-www-form-urlencoded":
+        raise HTTPException(415, "A form was expected. Use the buttons of the page.")
+    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        raise HTTPException(403, "Another site sent this form, so nothing was changed. Use the buttons of the page.")
+    try:
+        pairs = parse_qsl((await request.body()).decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+    except ValueError as exc:  # not UTF-8, or too many fields
+        raise HTTPException(400, "The form cannot be read. Reload the page and try again.") from exc
+    return dict(pairs)
+
+
+async def _checked_fields(request: Request) -> Mapping[str, str]:
+    """Return the fields of a form that one of this session's pages sent, by a caller who may write."""
+    fields = await _fields(request)
+    if not hmac.compare_digest(fields.get("token", "").encode(), request.state.form_token.encode()):
+        raise HTTPException(403, "The form is out of date, so nothing was changed. Reload the page and try again.")
+    if not request.state.may_write:
+        raise HTTPException(403, "This key may only read. Sign in with a key of scope write.")
+    return fields
+
+
+SignInForm = Annotated[Mapping[str, str], Depends(_fields)]
+Form = Annotated[Mapping[str, str], Depends(_checked_fields)]

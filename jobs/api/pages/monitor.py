@@ -1,0 +1,71 @@
+"""The page of a monitor: its incidents in lanes over time, and the list of the same incidents."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from jobs.api.pages.swimlane import Lane, LaneKind, Span, Tick, lane_name, lanes_of, ticks_of
+from jobs.api.service_view import ServiceView
+from jobs.store import IncidentQuery, StoredIncident
+
+DAY_CHOICES = (1, 7, 30, 90)
+MAX_INCIDENTS = 1_000
+LANES_PER_PAGE = 20
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class MonitorView:
+    """What the address of the page selects.
+
+    Attributes:
+        days: length of the span of time.
+        until: its end; None for the newest records.
+        by: what a lane stands for.
+        lane: the only lane whose incidents are listed; None for all.
+        page: of the lanes, from 0.
+    """
+
+    days: int = 7
+    until: datetime | None = None
+    by: LaneKind = "entity"
+    lane: str | None = None
+    page: int = 0
+
+
+@dataclass(frozen=True)
+class MonitorIncidents:
+    """The incidents of a span of time; lanes and list hold the same ones."""
+
+    span: Span
+    lanes: Sequence[Lane]
+    n_lanes: int
+    ticks: Sequence[Tick]
+    incidents: Sequence[StoredIncident]
+    is_cut: bool
+    """Whether there are more incidents than are read."""
+
+
+def monitor_incidents(service: ServiceView, name: str, view: MonitorView) -> MonitorIncidents:
+    """Return the newest incidents in a view of a monitor."""
+    until = view.until or _end_of_records(service, name)
+    span = Span(until - timedelta(days=view.days), until)
+    query = IncidentQuery(monitor=name, since=span.since, until=span.until, limit=MAX_INCIDENTS)
+    incidents = service.store.incidents.page(query)
+    lanes = lanes_of(incidents, span, view.by)
+    first = view.page * LANES_PER_PAGE
+    listed = [item for item in incidents if view.lane is None or lane_name(item, view.by) == view.lane]
+    return MonitorIncidents(
+        span=span,
+        lanes=lanes[first : first + LANES_PER_PAGE],
+        n_lanes=len(lanes),
+        ticks=ticks_of(span),
+        incidents=listed,
+        is_cut=len(incidents) == MAX_INCIDENTS,
+    )
+
+
+def _end_of_records(service: ServiceView, name: str) -> datetime:
+    """Return the end of the newest hour with scored records, or now."""
+    newest = service.store.history.newest_hour(name)
+    return service.clock() if newest is None else newest + _HOUR

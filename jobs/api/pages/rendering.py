@@ -1,0 +1,98 @@
+"""Responses of pages: HTML of a template, with the headers that keep other sites and scripts out."""
+
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from functools import cache
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
+from jinja2 import Environment
+from markupsafe import Markup
+from starlette.exceptions import HTTPException
+
+from jobs.api.problems import described
+from jobs.html import html_environment
+from jobs.wording import shown
+from schemas.errors import PlumblineError
+
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+
+
+class PageRoute(APIRoute):
+    """A route whose errors are pages."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return a handler that answers an error with a page that states it."""
+        handle = super().get_route_handler()
+
+        async def handle_with_errors(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except (PlumblineError, RequestValidationError, HTTPException) as exc:
+                status, detail = described(exc)
+                return page(request, "problem.html", status=status, code=status, problem=detail)
+
+        return handle_with_errors
+
+
+def page(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
+    """Return the page that a template makes of values."""
+    state = request.state
+    session = {
+        "form_token": getattr(state, "form_token", ""),
+        "may_write": getattr(state, "may_write", False),
+        "key_name": getattr(state, "key_name", None),
+        "path": request.url.path,
+    }
+    text = _environment().get_template(template).render(**session, **values)
+    return HTMLResponse(text, status, {"Content-Security-Policy": _POLICY})
+
+
+@cache
+def _environment() -> Environment:
+    environment = html_environment("jobs.api.pages")
+    environment.globals |= {"url": address}
+    environment.filters |= {"time": _time, "words": _words, "level": severity_level}
+    return environment
+
+
+def address(*parts: object, **query: object) -> str:
+    """Return the address of a page; a query parameter that is None is left out.
+
+    >>> address("monitors", "a/b", days=7, until=None)
+    '/page/monitors/a%2Fb?days=7'
+    """
+    path = "/page/" + "/".join(quote(str(part), safe="") for part in parts)
+    given = {name: _query_text(value) for name, value in query.items() if value is not None}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def severity_level(severity: float) -> int:
+    """Return the level of a severity, from 1 to 4, by which it is coloured.
+
+    >>> severity_level(0), severity_level(49.9), severity_level(80), severity_level(250)
+    (1, 2, 4, 4)
+    """
+    return min(4, 1 + int(max(severity, 0) // 25))
+
+
+def _query_text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _time(time: datetime | None) -> Markup | str:
+    """Return a time as an element that the page's script shows in the viewer's zone."""
+    if time is None:
+        return ""
+    return Markup('<time datetime="{}">{} UTC</time>').format(time.isoformat(), shown(time))
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

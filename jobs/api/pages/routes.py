@@ -1,0 +1,221 @@
+"""Routes of pages. Reading a page changes nothing; forms post a change and return to the page."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import Field
+
+from jobs.api.dependencies import MonitorName, Service
+from jobs.api.pages import session
+from jobs.api.pages.fleet import DAYS_SHOWN, day_bars, fleet_rows
+from jobs.api.pages.forms import Form, SignInForm
+from jobs.api.pages.incident_picture import MEDIA_TYPE, Look, PictureCache
+from jobs.api.pages.monitor import DAY_CHOICES, LANES_PER_PAGE, MonitorView, monitor_incidents
+from jobs.api.pages.rendering import PageRoute, address, page
+from jobs.api.pages.static_files import static_file
+from jobs.api.pages.swimlane import LaneKind
+from jobs.api.parameters import Body, Id, Text, Time
+from jobs.reporting.model_sections import model_sections
+from jobs.store import AlertQuery, AnomalyQuery, EventQuery, IncidentQuery, RequestQuery
+from jobs.store.api_keys import holder
+from jobs.store.event_kinds import EventKind
+from schemas.errors import PlumblineError
+from schemas.labels import LABELS
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+_pictures = PictureCache()
+_PER_PAGE, _ALERTS_SHOWN, _NEAR_INCIDENTS = 50, 20, 10
+
+
+class MonitorPage(Body):
+    """The state of a monitor's page."""
+
+    days: int = Field(7, ge=1, le=366)
+    until: Time | None = None
+    by: LaneKind = "entity"
+    lane: Text | None = None
+    page: int = Field(0, ge=0, le=10_000)
+
+
+class ListPage(Body):
+    """The state of a list: which monitor, and where it goes on."""
+
+    monitor: Text | None = None
+    kind: EventKind | None = None
+    before: Id | None = None
+
+
+@router.get("/")
+def show_fleet(request: Request, service: Service) -> Response:
+    """Show the state of every monitor."""
+    response = page(request, "fleet.html", rows=fleet_rows(service), at=service.clock(), days=DAYS_SHOWN)
+    response.headers["Refresh"] = "60"
+    return response
+
+
+@router.get("/page/monitors/{name}")
+def show_monitor(
+    request: Request, name: MonitorName, state: Annotated[MonitorPage, Query()], service: Service
+) -> Response:
+    """Show the incidents of a monitor over time."""
+    at = service.clock()
+    view = MonitorView(**state.model_dump())
+    return page(
+        request,
+        "monitor.html",
+        name=name,
+        view=view,
+        shown=monitor_incidents(service, name, view),
+        overview=service.store.overviews.get(name, at),
+        days=day_bars(service, name, view.days, at),
+        day_choices=DAY_CHOICES,
+        lanes_per_page=LANES_PER_PAGE,
+        has_entities=service.config.monitor(name).entity is not None,
+        requests=service.store.requests.page(RequestQuery(monitor=name, limit=3)),
+    )
+
+
+@router.post("/page/monitors/{name}/retrain")
+def request_training(name: MonitorName, form: Form, service: Service) -> Response:
+    """Queue a training."""
+    service.store.requests.add(name, form.get("reason", "") or "page", service.clock())
+    return _back_to(address("monitors", name))
+
+
+@router.get("/page/incidents/{incident_id}")
+def show_incident(request: Request, incident_id: Annotated[Id, Path()], service: Service) -> Response:
+    """Show an incident: its causes, its flagged records, and what was alerted."""
+    incident = service.store.incidents.get(incident_id)
+    near = IncidentQuery(monitor=incident.monitor, entity=incident.entity, limit=_NEAR_INCIDENTS)
+    rows = AnomalyQuery(incident_id=incident_id, is_current=None, limit=_PER_PAGE)
+    return page(
+        request,
+        "incident.html",
+        incident=incident,
+        rows=service.store.anomalies.page(rows),
+        alerts=service.store.outbox.page(AlertQuery(incident_id=incident_id, limit=_ALERTS_SHOWN)),
+        near=[item for item in service.store.incidents.page(near) if item.id != incident_id],
+        labels=LABELS,
+        units=_units(service, incident.monitor),
+    )
+
+
+@router.get("/page/incidents/{incident_id}/{theme}.svg")
+def draw_incident(
+    request: Request, incident_id: Annotated[Id, Path()], theme: str, service: Service, *, narrow: bool = False
+) -> Response:
+    """Draw the channels of an incident; a picture with the reason if they cannot be drawn."""
+    incident = service.store.incidents.get(incident_id)
+    policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}  # of the picture alone
+    try:
+        return Response(_pictures.picture(service, incident, Look(theme, narrow)), 200, policy, MEDIA_TYPE)
+    except PlumblineError as exc:
+        response = page(request, "no_picture.svg", reason=str(exc), theme=theme)
+        return Response(response.body, 200, policy, MEDIA_TYPE)
+
+
+@router.post("/page/incidents/{incident_id}/label")
+def label_incident(incident_id: Annotated[Id, Path()], form: Form, service: Service) -> Response:
+    """Label every record of an incident."""
+    service.store.incidents.label(incident_id, form.get("label", ""), service.clock())
+    return _back_to(address("incidents", incident_id))
+
+
+@router.get("/page/records/{anomaly_id}")
+def show_record(request: Request, anomaly_id: Annotated[Id, Path()], service: Service) -> Response:
+    """Show a flagged record: its scores, and its causes with recorded and expected values."""
+    row = service.store.anomalies.get(anomaly_id)
+    return page(request, "record.html", row=row, labels=LABELS, units=_units(service, row.monitor))
+
+
+@router.post("/page/records/{anomaly_id}/label")
+def label_record(anomaly_id: Annotated[Id, Path()], form: Form, service: Service) -> Response:
+    """Label a record."""
+    service.store.anomalies.label(anomaly_id, form.get("label", ""), service.clock())
+    return _back_to(address("records", anomaly_id))
+
+
+@router.get("/page/events")
+def show_events(request: Request, state: Annotated[ListPage, Query()], service: Service) -> Response:
+    """List events, newest first."""
+    query = EventQuery(monitor=state.monitor, kind=state.kind, limit=_PER_PAGE, before_id=state.before)
+    return page(request, "events.html", items=service.store.events.page(query), state=state, per_page=_PER_PAGE)
+
+
+@router.get("/page/alerts")
+def show_alerts(request: Request, state: Annotated[ListPage, Query()], service: Service) -> Response:
+    """List alerts, newest first: sent, waiting and failed."""
+    items = service.store.outbox.page(AlertQuery(limit=_PER_PAGE, before_id=state.before))
+    return page(request, "alerts.html", items=items, per_page=_PER_PAGE)
+
+
+@router.get("/page/monitors/{name}/models")
+def show_models(request: Request, name: MonitorName, service: Service) -> Response:
+    """List the models of a monitor, newest first."""
+    return page(request, "models.html", name=name, models=service.store.models.all(name))
+
+
+@router.get("/page/models/{model_id}")
+def show_model(request: Request, model_id: Annotated[Id, Path()], service: Service) -> Response:
+    """Show a model: its card, and the numbers that decided whether it became the champion."""
+    model = service.store.models.get(model_id)
+    return page(request, "model.html", model=model, sections=model_sections(model))
+
+
+@router.post("/page/models/{model_id}/promote")
+def promote_model(model_id: Annotated[Id, Path()], form: Form, service: Service) -> Response:  # noqa: ARG001 - checked
+    """Make a model the champion."""
+    service.store.models.promote(model_id, service.clock())
+    return _back_to(address("models", model_id))
+
+
+@router.get(session.LOGIN_PATH)
+def show_sign_in(request: Request, to: Text = "/") -> Response:
+    """Show the form for a key."""
+    return page(request, "sign_in.html", to=to, problem=None)
+
+
+@router.post(session.LOGIN_PATH)
+def sign_in(request: Request, form: SignInForm, service: Service) -> Response:
+    """Keep a valid key in the browser, and return to the page that was asked for."""
+    secret, to = form.get("key", "").strip(), form.get("to", "/")
+    if holder(service.store.api_keys.all(), secret) is None:
+        problem = "This is not a valid key. List the keys: plumbline keys list"
+        return page(request, "sign_in.html", status=403, to=to, problem=problem)
+    response = _back_to(to if session.is_page(to.partition("?")[0]) else "/")
+    session.start(response, secret, is_encrypted=request.headers.get("origin", "").startswith("https:"))
+    return response
+
+
+@router.post("/page/sign-out")
+def sign_out(request: Request, form: SignInForm) -> Response:  # noqa: ARG001 - sent by this site
+    """Remove the key from the browser."""
+    response = _back_to(session.LOGIN_PATH)
+    session.end(response)
+    return response
+
+
+@router.get("/page/static/{name}")
+def show_static_file(name: str) -> Response:
+    """Return a style sheet or a script."""
+    response = static_file(name)
+    if response is None:
+        raise HTTPException(404, "There is no such file.")
+    return response
+
+
+@router.get("/page/{path:path}")
+def show_nothing(path: str) -> Response:
+    """Report that a page does not exist."""
+    raise HTTPException(404, f"There is no page {path!r}. The fleet at / links to every page.")
+
+
+def _back_to(location: str) -> RedirectResponse:
+    return RedirectResponse(location, status_code=303)
+
+
+def _units(service: Service, monitor: str) -> dict[str, str]:
+    """Return the units of a monitor's features; none if it left the configuration."""
+    settings = service.config.monitors.get(monitor)
+    return {} if settings is None else dict(settings.units)

@@ -1,0 +1,151 @@
+"""Flagged records and incidents that resemble what a person has labelled.
+
+They are compared by their causes, in the form in which the store keeps them: by which share each feature has, in which
+direction and by how many typical deviations. So a person can check each comparison in the row, and it needs neither the
+model nor the record of the label. Records of a table are compared one by one; of series whole incidents are, since
+the records of a fault differ from its beginning to its end.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from jobs.store.incident_summary import IncidentSummary, largest_shares
+from jobs.store.labelled_examples import LabelledExample
+from jobs.store.writing import json_ready
+from schemas.frames import Explanation
+
+_Causes: TypeAlias = Sequence[Mapping[str, Any]]
+_Kind: TypeAlias = tuple[str | None, str, str]  # entity, main cause, and its value if only equal values are alike
+
+
+@dataclass(frozen=True)
+class Suppression:
+    """The labelled row that suppresses a flagged record, and the distance between the two."""
+
+    anomaly_id: int
+    distance: float
+
+
+class LookAlikes:
+    """The labelled records or incidents of a monitor, by entity and main cause.
+
+    Args:
+        examples: labelled rows, those with the newest label first.
+        radius: the largest distance of a look-alike; 0 for none.
+        exact: features of which only equal values are alike, such as categories.
+        of_series: whether incidents are compared, and not records.
+    """
+
+    def __init__(
+        self,
+        examples: Iterable[LabelledExample] = (),
+        radius: float = 0.0,
+        exact: Collection[str] = (),
+        *,
+        of_series: bool = False,
+    ) -> None:
+        self.radius, self.exact, self.of_series = radius, frozenset(exact), of_series
+        labelled = [example for example in examples if example.attribution] if radius > 0 else []
+        by_kind: dict[_Kind, list[LabelledExample]] = defaultdict(list)
+        for example in _merged_by_incident(labelled) if of_series else labelled:
+            by_kind[self._kind(example.entity, example.attribution)].append(example)
+        self._examples = {kind: _Examples.of(same_kind) for kind, same_kind in by_kind.items()}
+
+    def suppression(self, entity: str | None, explanation: Explanation) -> Suppression | None:
+        """Return the label that suppresses a flagged record, or None; always None for series."""
+        if self.of_series or not self._examples:
+            return None
+        return self._suppression(entity, [json_ready(cause.to_json()) for cause in explanation.causes])
+
+    def label_of_incident(self, summary: IncidentSummary) -> int | None:
+        """Return the labelled row that suppresses an incident of series, or None."""
+        found = self._suppression(summary.entity, summary.causes) if self.of_series else None
+        return None if found is None else found.anomaly_id
+
+    def _suppression(self, entity: str | None, causes: _Causes) -> Suppression | None:
+        """Return the label that decides, if it is a false positive.
+
+        Of the labels within the radius that is the one whose causes are the most similar in size as well, so a
+        confirmed one that is more similar lets alerts pass.
+        """
+        examples = self._examples.get(self._kind(entity, causes)) if causes else None
+        if examples is None:
+            return None
+        distances, differences = examples.distances(vector_of(causes))
+        nearest = int(np.where(distances <= self.radius, differences, np.inf).argmin())
+        example, distance = examples.rows[nearest], float(distances[nearest])
+        is_alike = distance <= self.radius and example.label == "false_positive"
+        return Suppression(example.anomaly_id, distance) if is_alike else None
+
+    def _kind(self, entity: str | None, causes: _Causes) -> _Kind:
+        feature, value = causes[0]["feature"], causes[0]["value"]
+        return entity, feature, str(value) if value is None or feature in self.exact else ""
+
+
+NO_LOOK_ALIKES = LookAlikes()
+
+
+def _merged_by_incident(examples: Iterable[LabelledExample]) -> list[LabelledExample]:
+    """Merge the causes of the rows of an incident with the same label, as the incident merges those of all rows."""
+    by_incident: dict[tuple[int, str], list[LabelledExample]] = defaultdict(list)
+    for example in examples:
+        number = -example.anomaly_id if example.incident_id is None else example.incident_id
+        by_incident[number, example.label].append(example)
+    return [
+        replace(rows[0], attribution=largest_shares({**cause, "time": ""} for row in rows for cause in row.attribution))
+        for rows in by_incident.values()
+    ]
+
+
+def vector_of(causes: _Causes) -> dict[str, float]:
+    """Return a number for each cause: 1 plus its deviation, with its sign, times its part of all shares.
+
+    >>> flow = {"feature": "flow", "share": 3.0, "deviation": -7.0}
+    >>> vector_of([flow, {"feature": "temp", "share": 1.0, "deviation": 1.0}])
+    {'flow': -6.0, 'temp': 0.5}
+    """
+    total = math.fsum(cause["share"] or 0.0 for cause in causes) or 1.0
+    sizes = {
+        cause["feature"]: math.copysign(1 + abs(cause["deviation"] or 0.0), cause["deviation"] or 0.0)
+        for cause in causes
+    }
+    return {cause["feature"]: sizes[cause["feature"]] * (cause["share"] or 0.0) / total for cause in causes}
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """Labelled rows of one entity and main cause, as vectors.
+
+    Attributes:
+        rows: the n rows.
+        features: the f features that their causes name.
+        vectors: (n, f).
+    """
+
+    rows: Sequence[LabelledExample]
+    features: Sequence[str]
+    vectors: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Sequence[LabelledExample]) -> "_Examples":
+        parts = [vector_of(row.attribution) for row in rows]
+        features = sorted({name for part in parts for name in part})
+        return cls(rows, features, np.array([[part.get(name, 0.0) for name in features] for part in parts]))
+
+    def distances(self, vector: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the distance (n,) of a vector from each row, as a share of its length, and the length (n,) between.
+
+        A row is shortened to the length at which it is nearest, since what is alike but smaller is alike.
+        """
+        shared = np.array([vector.get(name, 0.0) for name in self.features])
+        others = math.fsum(value**2 for name, value in vector.items() if name not in self.features)
+        length = math.hypot(*vector.values()) or 1.0
+        squares = np.square(self.vectors).sum(axis=1)
+        shortened = np.clip((self.vectors * shared).sum(axis=1) / np.where(squares > 0, squares, 1.0), 0.0, 1.0)
+        between = np.sqrt(np.square(self.vectors * shortened[:, None] - shared).sum(axis=1) + others)
+        return between / length, np.sqrt(np.square(self.vectors - shared).sum(axis=1) + others)

@@ -1,0 +1,219 @@
+"""The operator's pages over HTTP: what they show, who may change what, and that nothing else can run in them."""
+
+import re
+from urllib.parse import urlencode
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import delete
+
+from jobs.databases import writing
+from schemas.tables import api_keys
+from tests.api_service import HOSTILE, NOW, module_url, opened_service, serving
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+PAGES = (
+    "/",
+    "/page/monitors/pump?days=7&by=cause",
+    "/page/monitors/boiler",
+    "/page/monitors/pump/models",
+    "/page/incidents/1",
+    "/page/incidents/2",
+    "/page/records/1",
+    "/page/events",
+    "/page/alerts",
+    "/page/models/1",
+    "/page/login",
+)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def service(request, tmp_path_factory):
+    with module_url(request, tmp_path_factory) as url, opened_service(url) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def client(service):
+    with serving(service) as client:
+        yield client
+
+
+@pytest.fixture
+def keys(service):
+    """Keys of a reader and a writer, which later tests do not find."""
+    service.store.api_keys.add("reader", "read", "r" * 20, NOW)
+    service.store.api_keys.add("writer", "write", "w" * 20, NOW)
+    yield service.store.api_keys
+    clear_keys(service)
+
+
+def clear_keys(service):
+    with writing(service.store.ledger.engine) as connection:
+        connection.execute(delete(api_keys))
+
+
+def text(client, path, **headers):
+    answer = client.get(path, **headers)
+    assert answer.status == 200, answer.body
+    return answer.body.decode()
+
+
+def token_of(html):
+    return re.search(r'name="token" value="(\w+)"', html)[1]
+
+
+def post(client, path, fields, **headers):
+    return client.send("POST", path, urlencode(fields).encode(), FORM | headers)
+
+
+def sign_in(client, secret, to="/"):
+    answer = post(client, "/page/login", {"key": secret, "to": to})
+    return answer, {"Cookie": answer.headers.get("set-cookie", "").partition(";")[0]}
+
+
+def test_the_fleet_shows_monitors_that_need_a_person_first(client):
+    html = text(client, "/")
+    assert re.findall(r'<h2><a href="/page/monitors/(\w+)">', html) == ["pump", "boiler"]
+    assert html.index("needs attention") < html.index("no model")
+    assert "gap since 2026-03-01 12:29:00 UTC" in html
+
+
+def test_lanes_and_list_of_a_monitor_hold_the_same_incidents(client):
+    html = text(client, "/page/monitors/pump")
+    lanes, _, listed = html.partition("</div>\n<p class=")
+    links = [set(re.findall(r'/page/incidents/(\d+)"', part)) for part in (lanes, listed)]
+    assert links == [{"1"}, {"1"}]
+
+
+def test_one_lane_lists_only_its_incidents(client):
+    html = text(client, "/page/monitors/pump?by=cause&lane=pressure")
+    assert "/page/incidents/1" not in html.partition("Show all")[2]
+    assert "/page/incidents/1" in text(client, "/page/monitors/pump?by=cause&lane=flow").partition("Show all")[2]
+
+
+def test_an_earlier_span_has_no_incident(client):
+    assert "No incident in this span" in text(client, "/page/monitors/pump?days=1&until=2026-02-01T00:00:00Z")
+
+
+def test_an_incident_shows_its_causes_records_and_alerts(client):
+    html = text(client, "/page/incidents/1")
+    assert re.search(r'<th scope="row">flow</th>.*50\.5', html)
+    assert 'href="/page/records/2"' in html
+    assert "opened" in html
+
+
+def test_a_record_shows_its_score_and_causes(client):
+    html = text(client, "/page/records/1")
+    assert "2.25 times the threshold of 4" in html
+    assert "-2.0 sd" in html
+
+
+def test_a_picture_that_cannot_be_drawn_states_the_reason(client):
+    answer = client.get("/page/incidents/1/light.svg")
+    assert (answer.status, answer.headers["content-type"]) == (200, "image/svg+xml")
+    assert "No picture. " in answer.body.decode()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_escapes_texts_and_needs_nothing_of_others(client, path):
+    html = text(client, path)
+    assert HOSTILE not in html
+    assert "https://" not in html
+    assert not re.search(r"\son\w+=|\sstyle=|<style|<script>", html)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_permits_no_inline_script_and_no_frame(client, path):
+    policy = client.get(path).headers["content-security-policy"]
+    assert "script-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+
+
+def test_a_label_is_set_by_the_form_of_a_page(client, service):
+    token = token_of(text(client, "/page/records/2"))
+    answer = post(client, "/page/records/2/label", {"label": "confirmed", "token": token})
+    assert (answer.status, answer.headers["location"]) == (303, "/page/records/2")
+    assert service.store.anomalies.get(2).label == "confirmed"
+    post(client, "/page/incidents/1/label", {"label": "open", "token": token})
+    assert service.store.anomalies.get(2).label == "open"
+
+
+@pytest.mark.parametrize(
+    ("fields", "headers", "status"),
+    [
+        ({"label": "known"}, {}, 403),
+        ({"label": "known", "token": "0" * 64}, {}, 403),
+        ({"label": "known", "token": None}, {"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"label": "known", "token": None}, {"Content-Type": "text/plain"}, 415),
+        ({"label": "nonsense", "token": None}, {}, 404),
+    ],
+)
+def test_a_form_of_another_site_changes_nothing(client, service, fields, headers, status):
+    valid = token_of(text(client, "/page/records/2"))
+    sent = {name: value or valid for name, value in fields.items()}
+    assert post(client, "/page/records/2/label", sent, **headers).status == status
+    assert service.store.anomalies.get(2).label == "open"
+
+
+def test_a_browser_without_a_key_is_sent_to_the_sign_in_page_and_back(client, keys):
+    refused = client.get("/page/incidents/1?x=1")
+    assert (refused.status, refused.headers["location"]) == (303, "/page/login?to=%2Fpage%2Fincidents%2F1%3Fx%3D1")
+    answer, session = sign_in(client, "r" * 20, "/page/incidents/1?x=1")
+    assert (answer.status, answer.headers["location"]) == (303, "/page/incidents/1?x=1")
+    assert {"HttpOnly", "SameSite=lax"} <= set(answer.headers["set-cookie"].split("; "))
+    assert "Incident 1" in text(client, "/page/incidents/1", **session)
+    keys.revoke("reader", NOW)
+    assert client.get("/page/incidents/1", **session).status == 303
+
+
+def test_the_cookie_of_an_encrypted_site_stays_encrypted(client, keys):
+    answer = post(client, "/page/login", {"key": "r" * 20}, Origin="https://plumbline.example")
+    assert "Secure" in answer.headers["set-cookie"].split("; ")
+
+
+def test_a_wrong_key_is_refused(client, keys):
+    answer, _ = sign_in(client, "nonsense")
+    assert (answer.status, "set-cookie" in answer.headers) == (403, False)
+
+
+@pytest.mark.parametrize("to", ["https://elsewhere.example/", "//elsewhere.example/page/", "/anomalies", "page/x"])
+def test_signing_in_leads_to_pages_alone(client, keys, to):
+    assert sign_in(client, "r" * 20, to)[0].headers["location"] == "/"
+
+
+def test_a_key_of_scope_read_sees_no_form_and_changes_nothing(client, service, keys):
+    _, reader = sign_in(client, "r" * 20)
+    _, writer = sign_in(client, "w" * 20)
+    assert 'name="token"' not in text(client, "/page/records/2", **reader)
+    token = token_of(text(client, "/page/records/2", **writer))
+    for session in (reader, {}):
+        post(client, "/page/records/2/label", {"label": "known", "token": token}, **session)
+    assert service.store.anomalies.get(2).label == "open"
+
+
+def test_the_cookie_opens_pages_but_not_the_api(client, keys):
+    _, session = sign_in(client, "w" * 20)
+    assert client.get("/anomalies", **session).status == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/page/incidents/99", 404), ("/page/incidents/x", 422), ("/page/monitors/none", 404), ("/page/nowhere", 404)],
+)
+def test_an_error_is_a_page(client, path, status):
+    answer = client.get(path)
+    assert (answer.status, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert 'role="alert"' in answer.body.decode()
+
+
+def test_a_training_is_requested_from_the_page_of_a_monitor(client, service):
+    token = token_of(text(client, "/page/monitors/pump"))
+    post(client, "/page/monitors/pump/retrain", {"reason": "new bearings", "token": token})
+    assert "new bearings" in text(client, "/page/monitors/pump")
+
+
+def test_without_pages_their_paths_do_not_exist(tmp_path):
+    with opened_service(SecretStr(f"sqlite:///{tmp_path / 'p.db'}"), page=False) as service, serving(service) as client:
+        assert [client.get(path).status for path in ("/", "/page/events", "/page/login")] == [404, 404, 404]

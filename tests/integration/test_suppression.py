@@ -1,0 +1,120 @@
+"""A label acts on the next batch: look-alikes of a false positive open no incident and no alert."""
+
+from dataclasses import replace
+
+import pytest
+
+from detector.records.card import RecordCard
+from jobs.scoring.rescoring import Window, rescore_monitor
+from jobs.store import IncidentQuery, NewModel
+from schemas.frames import Explanation
+from schemas.tables import alerts, anomalies, incidents
+from tests.flagged_rows import FlaggedRows
+from tests.watched_table import MonitoredTable, RuleScorer, at
+
+C = anomalies.c
+
+
+class DeviationScorer(RuleScorer):
+    """A rule that names the value as the deviation of its cause."""
+
+    def explain(self, records, scores, top):
+        causes = [explanation.causes[0] for explanation in super().explain(records, scores, top)]
+        return [Explanation((replace(cause, deviation=cause.value),)) for cause in causes]
+
+
+@pytest.fixture
+def pump(store):
+    """One record is flagged and labelled as a false positive."""
+    pump = MonitoredTable(store, alert={"channels": ["ops"]}, incident_gap="2m")
+    pump.models = dict.fromkeys(pump.models, DeviationScorer())
+    pump.put(10, value=9.0)
+    pump.score()
+    label(pump, "false_positive")
+    return pump
+
+
+def label(pump, text, row=0):
+    pump.wait(minutes=1)
+    pump.store.anomalies.label(pump.rows(C.id)[row], text, pump.now)
+
+
+def score(pump):
+    pump.wait(minutes=1)
+    pump.score()
+    return dict(pump.flagged("pump", C.suppressed_by))
+
+
+def open_incidents(pump):
+    return sorted(incident.start_time for incident in pump.store.incidents.page(IncidentQuery("pump")))
+
+
+def test_a_look_alike_is_flagged_without_incident_and_alert_and_another_pump_is_not_affected(pump):
+    (labelled,) = pump.rows(C.id)
+    sent = len(pump.rows(alerts.c.id))
+    pump.put(20, value=9.5)
+    assert score(pump) == {"10": None, "20": labelled}
+    assert pump.rows(C.suppressed_distance, where=C.record_key == "20") == [pytest.approx(0.5 / 10.5)]
+    assert open_incidents(pump) == [at(10)]
+    assert len(pump.rows(alerts.c.id)) == sent
+    pump.put(30, value=9.5, entity="pump-2")
+    pump.put(40, value=40.0)
+    assert score(pump) == {"10": None, "20": labelled, "30": None, "40": None}
+    assert open_incidents(pump) == [at(10), at(30), at(40)]
+
+
+def test_another_label_ends_the_suppression_and_a_rescoring_applies_it_to_earlier_records(pump):
+    pump.put(20, value=9.5)
+    score(pump)
+    label(pump, "open")
+    pump.put(30, value=9.5)
+    assert score(pump)["30"] is None
+    rescore(pump)
+    assert set(dict(pump.flagged("pump", C.suppressed_by)).values()) == {None}
+    assert open_incidents(pump) == [at(10), at(20), at(30)]
+    label(pump, "false_positive")
+    rescore(pump)
+    (labelled,) = pump.rows(C.id, where=C.record_key == "10")
+    assert dict(pump.flagged("pump", C.suppressed_by)) == {"10": None, "20": labelled, "30": labelled}
+    assert open_incidents(pump) == [at(10)]
+    assert pump.rows(incidents.c.state).count("withdrawn") == 2
+
+
+def test_a_record_with_a_label_of_its_own_stays_in_its_incident(pump):
+    pump.put(20, value=9.5)
+    score(pump)
+    label(pump, "confirmed", row=1)
+    rescore(pump)
+    assert set(dict(pump.flagged("pump", C.suppressed_by)).values()) == {None}
+    pump.put(30, value=9.4)
+    assert score(pump)["30"] is None  # nearer to the confirmed record
+
+
+def test_a_radius_of_zero_switches_suppression_off(pump):
+    pump.settings["alert"] = {"look_alike_radius": 0}
+    pump.put(20, value=9.0)
+    assert score(pump) == {"10": None, "20": None}
+
+
+def test_an_incident_of_series_that_resembles_a_false_alarm_is_held_back_until_it_differs(store, now):
+    store.models.add("pump", NewModel(b"", "", {}, RecordCard()), now, promote=True)
+    rows = FlaggedRows(store, "pump", now)
+    rows.use(suppressed_by=lambda summary: 7 if summary.peak_score < 20 else None)
+    rows.add(0, 1, score=9.0)
+    (incident,) = rows.incidents()
+    assert (incident.held_back, incident.suppressed_by, rows.alerted()) == ("label", 7, [])
+    (ended,) = store.feedback.read("pump").kept_out
+    assert ended.is_suppressed
+    rows.add(2, score=30.0)
+    (incident,) = rows.incidents()
+    assert (incident.held_back, incident.suppressed_by) == (None, None)
+    assert [reason for _, reason, _ in rows.alerted()] == ["opened"]
+
+
+def rescore(pump):
+    pump.wait(minutes=1)
+    source = pump.source()
+    try:
+        rescore_monitor(source, pump.store, pump.clock, Window(at(0), at(10_000)), load=pump.load)
+    finally:
+        source.close()

@@ -1,0 +1,50 @@
+"""Long incidents of series: a fault that is over is left out to its end, a level that lasts is learned."""
+
+import pytest
+
+from detector.series.scorer import SeriesScorer
+from jobs.store.feedback import FlaggedIncident, FlaggedRecord, Span
+from jobs.training.lasting_levels import without_lasting_levels
+from schemas.config import MonitorConfig
+from tests.machines import machine, trained
+
+COLUMNS = {"table": "t", "key": "id", "time": "read_at", "entity": "machine", "numeric": "torque"}
+MONITOR = MonitorConfig(**COLUMNS, series={}, threshold="online")
+FLAGGED = range(400, 440)
+
+
+@pytest.fixture(scope="module")
+def scorer():
+    return SeriesScorer(trained())
+
+
+def followed(scorer, end, monitor=MONITOR, records=40):
+    """Return the last minute of an incident whose fault lasts until `end`; None if it is left away."""
+    readings = machine("a", 600, 0)
+    readings.loc[FLAGGED.start : end - 1, "speed"] += 8
+    times = readings["read_at"].iloc
+    flagged = [FlaggedRecord(str(row), 80.0, "open") for row in FLAGGED][:records]
+    span = Span("a", times[FLAGGED.start].to_pydatetime(), times[FLAGGED.stop - 1].to_pydatetime())
+    incident = FlaggedIncident(span, flagged, first_threshold=scorer.entity_threshold("a").threshold)
+    kept = without_lasting_levels([incident], readings.sample(frac=1, random_state=0), monitor, scorer)
+    return (kept[0].span.end - times[0]).total_seconds() / 60 if kept else None
+
+
+def test_a_fault_that_is_over_is_left_out_until_the_scores_are_back(scorer):
+    assert followed(scorer, 480) >= 479
+    assert followed(scorer, 480) < 560
+
+
+def test_a_level_that_lasts_until_the_newest_record_is_learned(scorer):
+    assert followed(scorer, 600) is None
+
+
+def test_short_incidents_fixed_thresholds_and_other_policies_stay_as_they_are(scorer):
+    assert followed(scorer, 600, records=10) == FLAGGED.stop - 1
+    assert followed(scorer, 600, MonitorConfig(**COLUMNS, series={})) == FLAGGED.stop - 1
+    never = MONITOR.model_copy(update={"retrain": replace_policy("never")})
+    assert followed(scorer, 600, never) == FLAGGED.stop - 1
+
+
+def replace_policy(policy):
+    return MONITOR.retrain.model_copy(update={"learn_incidents": policy})

@@ -1,0 +1,108 @@
+"""The calendar of series: values that are usual at another time of the week are anomalies, in local time."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from detector.core.blob import digest
+from detector.series import Series, SeriesModel, SeriesSettings
+from detector.series.artifact import SeriesArtifact, dump_series, load_series
+from detector.series.calendar import Clock, day_numbers
+from schemas.errors import ConfigError
+from schemas.frames import Features
+
+HOURS = 24 * 7 * 8
+TRAINED = 24 * 7 * 6
+
+
+def site(seed=0, hours=HOURS):
+    """Return hourly requests of a site that is busy on working days from 6 to 20 h, and noise."""
+    rng = np.random.default_rng(seed)
+    times = pd.date_range("2026-03-02", periods=hours, freq="h").to_numpy()  # from a Monday on
+    hour, day = np.arange(hours) % 24, np.arange(hours) // 24 % 7
+    busy = ((hour >= 6) & (hour < 20) & (day < 5)).astype(float)
+    return Series(times, np.column_stack([100 * busy + 5 * rng.standard_normal(hours), rng.standard_normal(hours)]))
+
+
+def fitted(**settings):
+    records = site()
+    training = Series(records.times[:TRAINED], records.values[:TRAINED])
+    return SeriesModel.fit({"site": training}, SeriesSettings(network=False, **settings))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fitted()
+
+
+def with_sunday_on_a_wednesday():
+    records = site()
+    wednesday, sunday = TRAINED + 24 * 9, TRAINED + 24 * 6
+    values = records.values.copy()
+    values[wednesday : wednesday + 24] = values[sunday : sunday + 24]
+    return Series(records.times, values), slice(wednesday + 6, wednesday + 20)
+
+
+def test_a_sunday_on_a_wednesday_is_flagged_only_with_a_calendar(model):
+    records, fault = with_sunday_on_a_wednesday()
+    shares = []
+    for of_site in (model, fitted(calendar=False)):
+        limit = np.quantile(of_site.reference("site"), 0.99)
+        shares.append((of_site.scores("site", records)[fault] > limit).mean())
+    assert shares[0] > 0.9
+    assert shares[1] < 0.2
+
+
+def test_only_channels_whose_held_back_records_follow_the_calendar_take_part(model):
+    assert model.entities["site"].inputs.calendar.is_used.tolist() == [1, 0]
+    assert fitted(calendar=True).entities["site"].inputs.calendar.is_used.tolist() == [1, 1]
+
+
+def test_expected_values_and_causes_follow_the_calendar(model):
+    records, fault = with_sunday_on_a_wednesday()
+    causes = model.causes("site", records)
+    assert causes.expected[fault][0, 0] > 80  # the past alone, a quiet night, expects a quiet morning
+    assert (np.abs(causes.deviation[fault]).argmax(axis=1) == 0).all()
+
+
+def test_a_listed_holiday_is_expected_to_be_a_sunday():
+    records, fault = with_sunday_on_a_wednesday()
+    day = str(records.times[fault][0].astype("datetime64[D]"))
+    model = fitted(holidays=(day,))
+    assert (model.scores("site", records)[fault] <= np.quantile(model.reference("site"), 0.99)).mean() > 0.9
+
+
+def test_slots_are_those_of_the_local_clock_across_a_change_of_its_offset():
+    clock = Clock("Europe/Berlin", 24, day_numbers(["2026-04-03"]))
+    times = np.array(["2026-03-28T05:30", "2026-03-29T05:30", "2026-04-03T05:30", "NaT"], dtype="datetime64[ns]")
+    slot, month_day = clock.slots(times)
+    assert slot.tolist() == [5 * 24 + 6, 6 * 24 + 7, 6 * 24 + 7, 0]  # a Saturday, a Sunday, a holiday on a Friday
+    assert month_day.tolist() == [27, 28, 2, 0]
+
+
+def test_scores_are_the_same_after_storage_and_wherever_a_series_is_cut(model):
+    records, _ = with_sunday_on_a_wednesday()
+    blob = dump_series(SeriesArtifact(Features(("requests", "noise")), model, 0.01, {"site": TRAINED}, {}))
+    loaded = load_series(blob, digest(blob)).model
+    whole, first = model.scores("site", records), len(records) - 30 - model.context_rows
+    part = Series(records.times[first:], records.values[first:])
+    np.testing.assert_array_equal(loaded.scores("site", part)[-30:], whole[-30:])
+
+
+def test_daily_records_follow_weekdays_and_the_day_of_the_month():
+    rng, days = np.random.default_rng(0), 720
+    times = pd.date_range("2025-01-01", periods=days, freq="D")
+    orders = 900 * np.where(times.day_of_week < 5, 1, 0.6) + 600 * (times.day == 1) + 20 * rng.standard_normal(days)
+    model = SeriesModel.fit(
+        {"shop": Series(times.to_numpy(), np.asarray(orders)[:, None])}, SeriesSettings(network=False)
+    )
+    usual = model.entities["shop"].inputs.calendar
+    assert usual.month[0, 0] == usual.month.max() > 1
+    assert usual.centre[2, 0] > usual.centre[6, 0] + 1
+
+
+def test_a_demanded_calendar_needs_records_of_a_day():
+    with pytest.raises(ConfigError, match="calendar = true needs records of more than a day"):
+        SeriesModel.fit(
+            {"site": Series(np.arange(100), np.zeros((100, 1)))}, SeriesSettings(calendar=True, network=False)
+        )
