@@ -26,6 +26,7 @@ _COMMANDS = {
     "forecast": "modelling",
     "evaluate": "modelling",
     "serve": "serve",
+    "work": "serve",
     "retrain": "retraining",
     "models": "models",
     "monitors": "monitors",

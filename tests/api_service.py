@@ -15,7 +15,7 @@ from sqlalchemy import insert
 from detector.records.fitting import DecisionRule, fit_artifact
 from detector.records.normal_records import NormalRecords
 from detector.records.scorer import RecordScorer
-from jobs.api import ApiServer
+from jobs.api import ApiServer, create_app
 from jobs.app import open_store
 from jobs.database_calls import Wait
 from jobs.databases import open_engine, writing
@@ -86,6 +86,11 @@ class FakeService:
         if monitor != "pump":
             raise NoChampion(monitor)
         return 1, trained()
+
+
+def api_document():
+    """Return the OpenAPI document of a service without monitors."""
+    return create_app(FakeService(None, Config())).openapi()
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The scheduled work of monitors: scoring runs with retries, and retrain requests that are due."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from jobs.database_calls import Wait, working_for
@@ -24,15 +24,53 @@ _FAILURES_UNTIL_EVENT = 3
 _SCHEDULE_REASON = "schedule"
 
 
+Run = Callable[[ServiceState, str, MonitorConfig, datetime | None], None]
+
+
+def score_new_records(state: ServiceState, name: str, monitor: MonitorConfig, due_at: datetime | None) -> None:
+    """Score new, changed and unfinished records of a monitor, and assess its drift."""
+    from jobs.drift import assess_drift
+    from jobs.scoring.run import score_monitor
+
+    with state.open_source(name) as source:
+        report = score_monitor(
+            source,
+            state.store,
+            state.clock,
+            load=state.scorers.load,
+            should_stop=lambda: state.is_stopping,
+            run=RunOrigin(due_at, state.worker.id),
+        )
+    _log_scored(report.batches, report.records, report.anomalies)
+    assess_drift(state.store, name, monitor, state.clock)
+
+
+def score_planned_batches(state: ServiceState, name: str, _monitor: MonitorConfig, _due_at: datetime | None) -> None:
+    """Score the batches of a monitor that other processes planned or left undone."""
+    from jobs.scoring.run import score_planned
+
+    with state.open_source(name) as source:
+        counts = score_planned(
+            source, state.store, state.clock, load=state.scorers.load, should_stop=lambda: state.is_stopping
+        )
+    _log_scored(counts["batches"], counts["records"], counts["anomalies"])
+
+
+def _log_scored(batches: int, records: int, anomalies: int) -> None:
+    if batches:
+        _log.info("scored", extra={"facts": {"batches": batches, "records": records, "anomalies": anomalies}})
+
+
 class MonitorRuns:
     """The runs of every monitor in this process.
 
     Args:
         state: the serving process.
+        run: scores a monitor.
     """
 
-    def __init__(self, state: ServiceState) -> None:
-        self._state = state
+    def __init__(self, state: ServiceState, run: Run = score_new_records) -> None:
+        self._state, self._run = state, run
         self._backoffs: dict[str, Backoff] = {}
         self._failed_due_at: dict[str, datetime] = {}  # until a later run succeeds in place of the failed one
         self._untrained: set[str] = set()
@@ -47,7 +85,7 @@ class MonitorRuns:
         with log_context(monitor=name), working_for(name):
             try:
                 self._record_late_start(name, due_at)
-                self._score(name, monitor, self._failed_due_at.get(name, due_at))
+                self._run(self._state, name, monitor, self._failed_due_at.get(name, due_at))
                 self._record_success(name)
             except NoChampion as exc:
                 self._wait_for_training(name, exc)
@@ -108,25 +146,6 @@ class MonitorRuns:
         for name in set(self._backoffs) - names:
             self._backoffs.pop(name, None)
             self._failed_due_at.pop(name, None)
-
-    def _score(self, name: str, monitor: MonitorConfig, due_at: datetime | None) -> None:
-        from jobs.drift import assess_drift
-        from jobs.scoring.run import score_monitor
-
-        state = self._state
-        with state.open_source(name) as source:
-            report = score_monitor(
-                source,
-                state.store,
-                state.clock,
-                load=state.scorers.load,
-                should_stop=lambda: state.is_stopping,
-                run=RunOrigin(due_at, state.worker.id),
-            )
-        if report.batches:
-            facts = {"batches": report.batches, "records": report.records, "anomalies": report.anomalies}
-            _log.info("scored", extra={"facts": facts})
-        assess_drift(state.store, name, monitor, state.clock)
 
     def _is_requested(self, name: str, due_at: datetime) -> bool:
         query = RequestQuery(monitor=name, reason=_SCHEDULE_REASON, limit=1)

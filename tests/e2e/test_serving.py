@@ -13,7 +13,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from jobs.app import App
 from jobs.databases import open_engine
+from jobs.scoring.run import plan_batches
 from schemas.config import load_config
 from tests.e2e.serve_process import serving
 from tests.workspace import PUMP, RECORDS, SMALL_MODEL
@@ -293,3 +295,20 @@ def test_the_api_responds_until_the_service_stops(site):
         assert process.ended() == 0
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=60)
+
+
+def test_workers_score_what_is_planned_and_the_death_of_one_loses_and_duplicates_nothing(site):
+    small = PUMP.replace("batch_size = 300", 'batch_size = 20\nlease = "1s"')
+    configure(site, base=small, pump='score_every = "1s"')
+    with serving(site, "work") as survivor, serving(site, "work") as other:
+        with App.opened(site.folder / "config.toml") as app:
+            plan_batches(app.source("pump"), app.store, app.clock)
+        site.query(INSERT)
+        survivor.until_found("SELECT 1 FROM batches WHERE state = 'done'")
+        other.process.kill()
+        other.process.wait()
+        survivor.until_found(SCORED, monitor="pump", records=RECORDS)
+    assert site.query("SELECT count(*), sum(records), min(state) FROM batches") == [(42, RECORDS, "done")]
+    assert site.query("SELECT sum(records) FROM batch_hours") == [(RECORDS,)]
+    assert site.query("SELECT count(*) FROM runs") == [(0,)]
+    assert site.query("SELECT count(*) FROM workers WHERE stopped_at IS NOT NULL") == [(1,)]

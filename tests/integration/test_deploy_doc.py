@@ -17,13 +17,13 @@ import yaml
 from sqlalchemy import NullPool, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 
-from jobs.api import create_app
 from jobs.cli import cli
 from jobs.databases import open_engine
 from jobs.importing.importing import import_file
 from schemas.config import load_config
 from schemas.tables import REVISION
 from schemas.views import VIEWS
+from tests.api_service import api_document
 from tests.e2e.serve_process import serving
 from tests.workspace import PUMP, ROOT, SMALL_MODEL, Workspace, readings
 
@@ -319,7 +319,7 @@ def test_systemd_accepts_every_setting_of_the_unit(tmp_path):
 
 
 def test_the_probes_request_existing_paths():
-    paths = set(create_app(None).openapi()["paths"])
+    paths = set(api_document()["paths"])
     ((_, _, serve),) = ((m, p, container) for m, p, container in containers() if container["name"] == "serve")
     probes = {
         name: re.search(r"127\.0\.0\.1:8321(/\w+)", " ".join(probe["exec"]["command"]))[1]
