@@ -73,8 +73,7 @@ def test_the_shortest_cut_is_the_time_between_the_records_before_and_after_it():
     times = pd.date_range(START, periods=200, freq="min", tz="UTC")
     records = pd.DataFrame({"at": times.repeat(2), "pump": ["a", "b"] * 200})
     minutes, is_a = np.arange(400) // 2, np.arange(400) % 2 == 0
-    left_out = (
-        (is_a & (minutes >= 50) & (minutes < 90)) | (~is_a & (minutes >= 100) & (minutes < 135)) | (minutes > 190)
-    )
+    of_a, of_b = is_a & (minutes >= 50) & (minutes < 90), ~is_a & (minutes >= 100) & (minutes < 135)
+    left_out = of_a | of_b | (minutes == 20) | (minutes > 190)
     assert shortest_cut(records, monitor(of_series=True), left_out) == 36 * 60
     assert shortest_cut(records, monitor(of_series=True), minutes > 190) is None
