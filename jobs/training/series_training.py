@@ -71,7 +71,8 @@ class SeriesTrainer:
             if progress:
                 progress(epoch)
 
-        model = SeriesModel.fit(series, settings, record)
+        model = SeriesModel.fit(series, _cut_settings(settings, normal.shortest_cut), record)
+        model = SeriesModel(model.entities, model.shared, model.width, settings)
         counts = {name: len(records) for name, records in series.items()}
         bare = SeriesArtifact(monitor.features, model, monitor.false_positive_rate, counts, {})
         about = About(
@@ -204,6 +205,12 @@ def settings_of(config: SeriesConfig, time_zone: str = "UTC") -> SeriesSettings:
         score=config.score,
         seed=config.seed,
     )
+
+
+def _cut_settings(settings: SeriesSettings, shortest_cut: float | None) -> SeriesSettings:
+    """Return the settings of a training that forgets the past where records were left out."""
+    gaps = [gap for gap in (settings.max_gap, shortest_cut) if gap is not None]
+    return replace(settings, max_gap=min(gaps) * (1 - 1e-9) if shortest_cut is not None else settings.max_gap)
 
 
 def by_entity(records: pd.DataFrame, monitor: MonitorConfig, features: Features) -> dict[str, Series]:

@@ -26,7 +26,7 @@ from jobs.reading.tolerant import are_few
 from jobs.reading.typed_columns import time_order
 from jobs.store.feedback import Feedback, FlaggedIncident, Span
 from jobs.training.lasting_levels import without_lasting_levels
-from jobs.training.unlearned_incidents import is_near, unlearned_incidents, unrejected
+from jobs.training.unlearned_incidents import is_near, shortest_cut, unlearned_incidents, unrejected
 from schemas.config import MonitorConfig
 from schemas.errors import NotEnoughRecords, RecordsError
 from schemas.keys import Key, dump_key, key_label, load_key
@@ -47,12 +47,14 @@ class TrainingSet:
         left_out: number of records left out, by reason.
         places: (n,) of the records among all that were read; None if unknown.
         incidents: that were left out, without the records that somebody labelled as normal.
+        shortest_cut: of series, the shortest time in seconds over which incidents were left out; None if none was.
     """
 
     records: pd.DataFrame
     left_out: Mapping[str, int]
     places: np.ndarray | None = None
     incidents: tuple[FlaggedIncident, ...] = ()
+    shortest_cut: float | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ def read_training_set(source: Source, feedback: Feedback, at: datetime, champion
         kept &= ~applies
     counts = {reason: count for reason, count in left_out.items() if count}
     incidents = unrejected([*feedback.kept_out, *unlearned], monitor, len(records))
-    return TrainingSet(records[kept], counts, np.flatnonzero(kept), incidents)
+    cut = shortest_cut(records, monitor, ~kept) if monitor.series is not None else None
+    return TrainingSet(records[kept], counts, np.flatnonzero(kept), incidents, cut)
 
 
 def _refuse_many(unreadable: Sequence[UnreadableRecord], readable: int, name: str) -> None:

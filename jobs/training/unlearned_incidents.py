@@ -90,6 +90,22 @@ def is_near(records: pd.DataFrame, monitor: MonitorConfig, spans: Sequence[Span]
     return near
 
 
+def shortest_cut(records: pd.DataFrame, monitor: MonitorConfig, is_left_out: np.ndarray) -> float | None:
+    """Return the shortest time, in seconds, over which many records of an entity in a row are left out, or None.
+
+    A model must not take the records before and after a cut for neighbours.
+    """
+    times, steps = records[str(monitor.time)], []
+    for rows in positions_of(entities_of(records, monitor.entity)).values():
+        ordered = rows[np.argsort(times.iloc[rows].to_numpy(), kind="stable")]
+        kept = np.flatnonzero(~is_left_out[ordered])
+        is_cut = np.diff(kept) > MARGIN_RECORDS  # without single records, which are no break
+        before, after = kept[:-1][is_cut], kept[1:][is_cut]
+        step = times.iloc[ordered[after]].to_numpy() - times.iloc[ordered[before]].to_numpy()
+        steps += (step / np.timedelta64(1, "s")).tolist()
+    return min((step for step in steps if step > 0), default=None)
+
+
 def _restricted(incident: FlaggedIncident, keys: frozenset[str]) -> FlaggedIncident:
     return replace(incident, records=tuple(record for record in incident.records if record.key in keys))
 

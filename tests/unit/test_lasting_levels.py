@@ -20,7 +20,7 @@ def scorer():
 
 def followed(scorer, end, monitor=MONITOR, records=40):
     """Return the last minute of an incident whose fault lasts until `end`; None if it is left away."""
-    readings = machine("a", 600, 0)
+    readings = machine("a", 1_500, 0)
     readings.loc[FLAGGED.start : end - 1, "speed"] += 8
     times = readings["read_at"].iloc
     flagged = [FlaggedRecord(str(row), 80.0, "open") for row in FLAGGED][:records]
@@ -32,18 +32,18 @@ def followed(scorer, end, monitor=MONITOR, records=40):
 
 def test_a_fault_that_is_over_is_left_out_until_the_scores_are_back(scorer):
     assert followed(scorer, 480) >= 479
-    assert followed(scorer, 480) < 560
+    assert followed(scorer, 480) < 1_400
 
 
 def test_a_level_that_lasts_until_the_newest_record_is_learned(scorer):
-    assert followed(scorer, 600) is None
+    assert followed(scorer, 1_500) is None
 
 
 def test_short_incidents_fixed_thresholds_and_other_policies_stay_as_they_are(scorer):
-    assert followed(scorer, 600, records=10) == FLAGGED.stop - 1
-    assert followed(scorer, 600, MonitorConfig(**COLUMNS, series={})) == FLAGGED.stop - 1
+    assert followed(scorer, 1_500, records=10) == FLAGGED.stop - 1
+    assert followed(scorer, 1_500, MonitorConfig(**COLUMNS, series={})) == FLAGGED.stop - 1
     never = MONITOR.model_copy(update={"retrain": replace_policy("never")})
-    assert followed(scorer, 600, never) == FLAGGED.stop - 1
+    assert followed(scorer, 1_500, never) == FLAGGED.stop - 1
 
 
 def replace_policy(policy):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from jobs.store.feedback import Feedback, FlaggedIncident, FlaggedRecord, Span
-from jobs.training.unlearned_incidents import MARGIN_RECORDS, is_near, unlearned_incidents, unrejected
+from jobs.training.unlearned_incidents import MARGIN_RECORDS, is_near, shortest_cut, unlearned_incidents, unrejected
 from schemas.config import MonitorConfig
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -67,3 +67,13 @@ def test_in_series_the_records_next_to_an_incident_of_the_entity_are_left_out_to
     assert set(near["pump"]) == {"a"}
     minutes = np.sort((near["at"] - pd.Timestamp(START)) // pd.Timedelta(minutes=1))
     assert minutes.tolist() == list(range(100 - MARGIN_RECORDS, 105 + MARGIN_RECORDS))
+
+
+def test_the_shortest_cut_is_the_time_between_the_records_before_and_after_it():
+    times = pd.date_range(START, periods=200, freq="min", tz="UTC")
+    records = pd.DataFrame({"at": times.repeat(2), "pump": ["a", "b"] * 200})
+    minutes, is_a = np.arange(400) // 2, np.arange(400) % 2 == 0
+    of_a, of_b = is_a & (minutes >= 50) & (minutes < 90), ~is_a & (minutes >= 100) & (minutes < 135)
+    left_out = of_a | of_b | (minutes == 20) | (minutes > 190)
+    assert shortest_cut(records, monitor(of_series=True), left_out) == 36 * 60
+    assert shortest_cut(records, monitor(of_series=True), minutes > 190) is None
