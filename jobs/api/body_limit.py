@@ -71,7 +71,7 @@ async def _refuse_too_long(limit: int, scope: Scope, receive: Receive, send: Sen
         if not is_end:
             await send(message)
             return
-        await send(message | {"more_body": True})
+        await send({**message, "more_body": True})
         with suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_SECONDS):
                 while (await receive()).get("more_body", False):

@@ -15,4 +15,4 @@ class HeadRequests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
-        await self._app(scope | {"method": "GET"} if scope["method"] == "HEAD" else scope, receive, send)
+        await self._app({**scope, "method": "GET"} if scope["method"] == "HEAD" else scope, receive, send)

@@ -38,7 +38,7 @@ def _finding(source: Source, store: Store, last: KeyRange) -> str | None:
         return None
     key, time = _newest(source)
     scored_until = store.ledger.scored_until(source.name)
-    if key == last.upto or time is None or scored_until is None or time <= scored_until:
+    if key is None or key == last.upto or time is None or scored_until is None or time <= scored_until:
         return None
     return f"its record with the largest key, {key_label(key)}, is of {utc(time)} and so later than every scored one"
 
