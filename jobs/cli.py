@@ -38,6 +38,7 @@ _COMMANDS = {
     "entities": "entities",
     "alerts": "alerts",
     "keys": "keys",
+    "audit": "audit",
     "sample": "generating",
     "encode": "generating",
     "denoise": "generating",

@@ -17,6 +17,7 @@ import numpy as np
 from jobs.store.incident_summary import IncidentSummary, largest_shares
 from jobs.store.labelled_examples import LabelledExample
 from jobs.store.writing import json_ready
+from schemas.config import MonitorConfig
 from schemas.frames import Explanation
 
 _Causes: TypeAlias = Sequence[Mapping[str, Any]]
@@ -88,6 +89,12 @@ class LookAlikes:
 
 
 NO_LOOK_ALIKES = LookAlikes()
+
+
+def look_alikes_of(monitor: MonitorConfig, examples: Iterable[LabelledExample]) -> LookAlikes:
+    """Return the labelled records or incidents of a monitor, at its radius."""
+    exact = (*monitor.categorical, *monitor.boolean)
+    return LookAlikes(examples, monitor.alert.look_alike_radius, exact, of_series=monitor.series is not None)
 
 
 def _merged_by_incident(examples: Iterable[LabelledExample]) -> list[LabelledExample]:

@@ -17,6 +17,7 @@ from detector.records.normal_records import NormalRecords
 from detector.records.scorer import RecordScorer
 from jobs.api import ApiServer, create_app
 from jobs.app import open_store
+from jobs.database_calls import Wait
 from jobs.databases import open_engine, writing
 from jobs.reading.source import Source
 from jobs.store import Store, migrations
@@ -61,6 +62,14 @@ class FakeService:
     store: Store
     config: Config
     alive: bool = True
+    waiting: dict[str, Wait] = field(default_factory=dict)
+
+    @property
+    def health(self):
+        return self.store
+
+    def waits(self):
+        return self.waiting
 
     def clock(self):
         return NOW

@@ -52,8 +52,8 @@ def score_page(
     times = record_times(records, monitor)
     is_scored = scored[ANOMALY_SCORE].notna()
     new_p_values = _new_p_values(records, scored, monitor, trained_upto)
-    flagged = anomalies_of(records[scored[IS_ANOMALY]], scored[scored[IS_ANOMALY]], monitor, scorer, at)
-    anomalies = tuple(_suppressed(anomaly, look_alikes) for anomaly in flagged)
+    flagged, scored_flagged = records[scored[IS_ANOMALY]], scored[scored[IS_ANOMALY]]
+    anomalies = anomalies_of(flagged, scored_flagged, monitor, scorer, at, look_alikes)
     places = EntityPlaces.of(records, monitor)
     return BatchResult(
         records=len(records),
@@ -157,6 +157,7 @@ def anomalies_of(
     monitor: MonitorConfig,
     scorer: BoundScorer,
     at: datetime,
+    look_alikes: LookAlikes = NO_LOOK_ALIKES,
 ) -> tuple[Anomaly, ...]:
     """Return flagged records with their scores as they are stored, with their causes and what mutes them.
 
@@ -166,12 +167,13 @@ def anomalies_of(
         monitor: of the records.
         scorer: of the page that they are on.
         at: the time of a record that has none.
+        look_alikes: recognises flagged records that a label suppresses.
     """
     causes = scorer.explain(flagged, scored[ANOMALY_SCORE].to_numpy(), monitor.top_features)
     numbers = [scored.drop(columns=[IS_ANOMALY, *VAE_COLUMNS]), vae_scores_of(scored)]
     columns = pd.concat([identity_of(flagged, monitor), *(part.reset_index(drop=True) for part in numbers)], axis=1)
     maintenance = Maintenance.of(monitor)
-    return tuple(
+    anomalies = (
         Anomaly(
             **{str(name): value for name, value in row.items()},
             explanation=cause,
@@ -180,6 +182,7 @@ def anomalies_of(
         )
         for row, cause in zip(columns.to_dict("records"), causes, strict=True)
     )
+    return tuple(_suppressed(anomaly, look_alikes) for anomaly in anomalies)
 
 
 def _suppressed(anomaly: Anomaly, look_alikes: LookAlikes) -> Anomaly:

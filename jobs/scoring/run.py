@@ -15,7 +15,7 @@ from detector.core.scorer import Scorer
 from jobs.champions import load_scorer
 from jobs.heartbeat import heartbeat
 from jobs.incident_rule import incident_rule
-from jobs.look_alikes import LookAlikes
+from jobs.look_alikes import look_alikes_of
 from jobs.reading.context import in_context
 from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
@@ -24,12 +24,13 @@ from jobs.scoring.learned_features import watch_learned_features
 from jobs.scoring.liveness import watch_entities
 from jobs.scoring.new_entities import report_new_entities
 from jobs.scoring.recounting import recount_batches, watch_for_gap
+from jobs.scoring.restarted_keys import watch_for_restart
 from jobs.scoring.thresholds import threshold_changes, trackers_of
 from jobs.scoring.unannounced import sum_up_unannounced
 from jobs.scoring.unreadable import reopen_corrected
 from jobs.store import Batch, BatchResult, Champion, Store
 from schemas.config import MonitorConfig
-from schemas.errors import LostLease, RecordsError, SourceError, StoreError
+from schemas.errors import LostLease, RecordsError, SourceError, SourceTimeout, StoreError
 from schemas.unreadable import UnreadableRecord
 
 _NO_WORK = dict.fromkeys(("batches", "records", "anomalies", "rescored", "unreadable_records", "suppressed"), 0)
@@ -103,6 +104,7 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
         watch_learned_features(source, store, champion.model_id, clock())
         store.ledger.fix_key(source.name, source.monitor.key)
         plan_batches(source, store, clock, should_stop, champion.model_id)
+        watch_for_restart(source, store, clock())
         late = recount_batches(source, store, clock, should_stop)
         reopen_corrected(source, store, clock())
         counts |= {"late_records": late.late_records, "too_late_records": late.too_late_records}
@@ -193,9 +195,7 @@ def score_batch(
         unreadable: list[UnreadableRecord] = []
         pages = source.pages(batch.key_range.after, batch.key_range.upto, left_out=unreadable)
         trained_upto = scorer.about.training.last
-        examples = store.labelled_examples.read(source.name)
-        exact = (*monitor.categorical, *monitor.boolean)
-        look_alikes = LookAlikes(examples, monitor.alert.look_alike_radius, exact, of_series=monitor.series is not None)
+        look_alikes = look_alikes_of(monitor, store.labelled_examples.read(source.name))
         results = [
             score_page(
                 page, monitor, in_context(scorer, page, source, trackers), batch.planned_at, trained_upto, look_alikes
@@ -275,7 +275,7 @@ def _skipped_on_failure(batch: Batch, failures: dict[int, RecordsError | SourceE
         yield
     except (RecordsError, SourceError) as exc:
         failures[batch.id] = exc
-        if len(failures) >= limit:
+        if len(failures) >= limit or isinstance(exc, SourceTimeout):  # other batches would wait as long
             raise
 
 

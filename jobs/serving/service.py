@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, Literal
 
 from jobs.app import App
 from jobs.checks import refuse_bad_service
+from jobs.database_calls import CALLS
+from jobs.serving.api_view import ApiView
 from jobs.serving.champion_rates import ChampionRates
 from jobs.serving.config_file import ConfigFile
 from jobs.serving.housekeeping import (
@@ -48,6 +51,7 @@ _MONITORS_IN_PARALLEL = 4
 _CHORE_TIMINGS = {
     "configuration": Timing("2s"),
     "recovery": Timing("2s"),
+    "waits": Timing("2s"),
     "heartbeat": Timing("5s"),
     "alerts": Timing("5s"),
     "schedules": Timing("5s"),
@@ -55,8 +59,10 @@ _CHORE_TIMINGS = {
     "tidying": Timing("1h"),
     "retention": Timing("1h"),
 }
-_WORKER_CHORES = ("configuration", "recovery", "heartbeat")
+_WORKER_CHORES = ("configuration", "recovery", "waits", "heartbeat")
 _POLL_SECONDS = 0.5
+_PATIENCE_SECONDS = 5.0  # for a statement when the service stops; then it is cancelled
+_GIVE_UP_SECONDS = 12.0  # for runs whose statements cannot be cancelled
 _SHUTDOWN_SECONDS = 9.0  # for everything else, once the current batches are finished
 _FIXED_SECTIONS = ("store", "runtime", "service")  # a change takes effect at the next start
 
@@ -89,7 +95,7 @@ class Service:
         self._champion_rates = ChampionRates(self._state.store)
         self._housekeeping = Housekeeping(self._chores(), self._state.clock)
         self._pools = {
-            "score": KeyedThreadPool(self._monitor_runs.score, _MONITORS_IN_PARALLEL),
+            "score": KeyedThreadPool(self._monitor_runs.score, _MONITORS_IN_PARALLEL, self._state.waits),
             "chore": KeyedThreadPool(self._housekeeping.run, len(_CHORE_TIMINGS)),
         }
         self._scheduler = Scheduler(self._submit)
@@ -137,7 +143,7 @@ class Service:
         if settings.api:
             from jobs.api import ApiServer
 
-            self._api = ApiServer(self._state, settings.host, settings.port)
+            self._api = ApiServer(ApiView(self._state), settings.host, settings.port)
             self._api.start()
 
     def _reload(self) -> None:
@@ -160,21 +166,33 @@ class Service:
     def _stop(self) -> None:
         _log.info("stopping: finishing current batches")
         self._state.is_stopping = True
+        CALLS.end_within(_PATIENCE_SECONDS)
         self._scheduler.stop()
         for pool in self._pools.values():
             pool.stop()
         if self._api is not None:
             self._api.stop()
         self._stop_training()
-        self._pools["score"].wait()
-        _exit_after(_SHUTDOWN_SECONDS)
-        for pool in self._pools.values():
-            pool.wait()
+        _exit_after(_SHUTDOWN_SECONDS if self._finish_runs() else _POLL_SECONDS)
+        self._pools["chore"].wait()
         self._record_stop()
+
+    def _finish_runs(self) -> bool:
+        """Wait until the runs have finished their batches; return False if some wait for a database for too long."""
+        give_up_at = time.monotonic() + _GIVE_UP_SECONDS
+        pool = self._pools["score"]
+        while not pool.wait(_POLL_SECONDS):
+            waiting = CALLS.waiting(longer_than=_POLL_SECONDS)
+            if time.monotonic() > give_up_at and pool.running() <= waiting.keys():
+                _log.warning("gave up runs that wait for a database", extra={"facts": {"monitors": sorted(waiting)}})
+                return False
+        return True
 
     def _stop_training(self) -> None:
         """End the training; a process that was killed could not release its request."""
         self._trainer.stop()
+        if not self._trainer.has_started:
+            return  # without a look at the store, which may be locked
         try:
             self._state.store.requests.release_all(self._trainer.claimant)
         except PlumblineError as exc:
@@ -199,6 +217,7 @@ class Service:
         chores: dict[str, Callable[[], None]] = {
             "heartbeat": lambda: send_heartbeat(state, self._next_runs()),
             "recovery": self._resume_unfinished_work,
+            "waits": self._make_room_for_others,
             "alerts": partial(send_alerts, state),
             "schedules": self._monitor_runs.request_due_trainings,
             "requests": partial(start_requested_trainings, state, self._trainer),
@@ -221,6 +240,11 @@ class Service:
         for name in self._state.config.monitors:
             if not self._pools["score"].is_busy(name) and self._monitor_runs.needs_run(name):
                 self._pools["score"].submit(name, None)
+
+    def _make_room_for_others(self) -> None:
+        """Start monitors in place of those that wait for a database, and record the waits."""
+        self._pools["score"].start_queued()
+        self._monitor_runs.record_waits()
 
     def _detect_config_change(self) -> None:
         if self._config_file.has_changed() or self._champion_rates.may_be_resolved():

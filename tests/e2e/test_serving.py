@@ -68,6 +68,16 @@ def locked_ledger(plant):
     engine.dispose()
 
 
+@contextmanager
+def locked(plant, statement):
+    """Hold the locks of a statement for the time of a block."""
+    engine = open_engine(load_config(plant.folder / "config.toml", {}).store.url)
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+        yield
+    engine.dispose()
+
+
 def catch_in_a_run(plant, stack):
     """Lock the ledger until the stack closes, if a run is in progress; return whether one is."""
     with ExitStack() as attempt:
@@ -147,6 +157,32 @@ def test_a_second_signal_ends_at_once(site):
         process.until_logged("stopping")
         process.signal(signal.SIGTERM)
         assert process.ended() == 128 + signal.SIGTERM
+
+
+def test_sigterm_ends_a_run_that_waits_for_a_lock(site):
+    configure(site, pump='score_every = "1s"')
+    with serving(site) as process, ExitStack() as stack:
+        process.until(partial(catch_in_a_run, site, stack))
+        process.signal(signal.SIGTERM)
+        assert process.ended() == 0
+
+
+def test_a_locked_table_is_an_event_until_it_is_free_and_holds_up_no_other_monitor(site):
+    if site.url.startswith("sqlite"):
+        pytest.skip("SQLite has no locks of tables")
+    configure(site, 'api = false\nwaiting_after = "1s"', pump='score_every = "1s"', fan='score_every = "1s"')
+    head, fan, rest = (site.folder / "config.toml").read_text().partition("[monitors.fan]")
+    (site.folder / "config.toml").write_text(head + fan + rest.replace("pump_readings", "fan_readings", 1))
+    site.query("CREATE TABLE fan_readings AS SELECT * FROM pump_readings")
+    with serving(site) as process:
+        with locked(site, "LOCK TABLE fan_readings IN ACCESS EXCLUSIVE MODE"):
+            found = "SELECT message FROM events WHERE kind = 'waiting' AND monitor = 'fan' AND until IS NULL"
+            ((message,),) = process.until_found(found)
+            process.until_found(SCORED, monitor="pump", records=RECORDS)
+        process.until_found("SELECT 1 FROM events WHERE kind = 'waiting' AND until IS NOT NULL")
+        process.until_found(SCORED, monitor="fan", records=RECORDS)
+    site.query("DROP TABLE fan_readings")
+    assert "another transaction holds a lock" in message
 
 
 def test_sighup_reloads_a_valid_configuration_and_refuses_an_invalid_one(site):

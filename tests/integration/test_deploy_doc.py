@@ -275,7 +275,7 @@ def test_every_name_in_the_page_exists():
     for path in re.findall(r"\bdeploy/\S+\.(?:yaml|service)|\bdeploy/Containerfile|requirements/\S+\.txt", PAGE):
         assert (ROOT / path).is_file(), path
     components = {manifest["metadata"]["labels"]["app.kubernetes.io/component"] for manifest in MANIFESTS}
-    assert set(re.findall(r"component=(\w+)", PAGE)) <= components == {"migrate", "serve", "score"}
+    assert set(re.findall(r"component=(\w+)", PAGE)) <= components == {"migrate", "network", "serve", "score"}
     tomllib.loads(SETTINGS)
     for block in blocks("yaml"):
         (job,) = yaml.safe_load(block)["scrape_configs"]

@@ -16,8 +16,8 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 
 def causes(flow=5.0, temp=0.5, flow_share=0.9, value=8.0):
     return (
-        Cause("flow", share=10 * flow_share, deviation=flow, value=value, expected=3.0),
-        Cause("temp", share=10 * (1 - flow_share), deviation=temp, value=61.0, expected=60.0),
+        Cause("flow", share=abs(flow) * flow_share, deviation=flow, value=value, expected=3.0),
+        Cause("temp", share=abs(flow) * (1 - flow_share), deviation=temp, value=61.0, expected=60.0),
     )
 
 
