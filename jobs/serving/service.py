@@ -59,7 +59,7 @@ _CHORE_TIMINGS = {
     "tidying": Timing("1h"),
     "retention": Timing("1h"),
 }
-_WORKER_CHORES = ("configuration", "recovery", "waits", "heartbeat")
+_WORKER_CHORES = ("configuration", "recovery", "heartbeat", "waits")
 _POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 5.0  # for a statement when the service stops; then it is cancelled
 _GIVE_UP_SECONDS = 12.0  # for runs whose statements cannot be cancelled
