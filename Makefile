@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: help demo test test-all lint types contracts check chaos bench lock clean
+.PHONY: help demo test test-all lint types contracts check chaos sabotage bench lock clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ chaos: $(VENV)/.test ## kill processes and databases 200 times each; takes an ho
 	$(BIN)/python -m tests.chaos --database sqlite --kills 200 --seed 7
 	$(BIN)/python -m tests.chaos --database postgresql --kills 200 --seed 7
 
+sabotage: $(VENV)/.test ## break ten guarantees in a copy, one by one, and print which tests notice
+	$(BIN)/python -m scripts.sabotage
+
 bench: $(VENV)/.test ## measure; PLUMBLINE_DATA names the folder of labelled data sets
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.tabular --data "$${PLUMBLINE_DATA:?name the folder of labelled data sets}/adbench"
@@ -48,6 +51,7 @@ bench: $(VENV)/.test ## measure; PLUMBLINE_DATA names the folder of labelled dat
 	$(BIN)/python -m benchmarks.tracking
 	$(BIN)/python -m benchmarks.operations
 	$(BIN)/python -m benchmarks.retention
+	$(BIN)/python -m benchmarks.store_queries
 	$(BIN)/python -m benchmarks.sensors --data "$${PLUMBLINE_DATA}/sensors" --seeds 0,1,2
 
 lock: ## update the pinned dependencies, with hashes (needs uv)

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -28,6 +29,7 @@ RATE, COARSE_RATE = 0.01, 0.05  # the second if there are too few calibration re
 ECHO_RECORDS = 60  # after a fault, in which flagged records count as its echo
 GRACE_RECORDS = 3  # from the start of a fault in which even the shortest is found
 ENTITY = "machine"
+_NONE = Fault(sys.maxsize, sys.maxsize, ())  # in place of a following fault
 FIRST_FAULTS = ((0, 0), (4, 3), (8, 3), (8, 9), (4, 24))  # standard deviations and hours
 PAUSES = (1, 3, 6, 12, 24)  # hours
 SIZES = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0)  # standard deviations of the second fault
@@ -151,7 +153,7 @@ def outcome(case: str, threshold: str, machine: Machine, flagged: Mask, shares: 
         tuple(float(flagged[item.start : item.end].mean()) for item in faults),
         tuple(int(np.argmax(flagged[item.start : _latest(item)])) for item in found),
         tuple(count_runs(flagged[item.start : _latest(item)]) for item in found),
-        tuple(_echo(flagged & ~is_fault, item) for item in faults),
+        tuple(_echo(flagged, item.end, following) for item, following in pairwise([*faults, _NONE])),
         float((flagged & ~is_fault).sum() / weeks),
         () if shares is None else tuple(_names_channel(machine, item, flagged, shares) for item in found),
     )
@@ -161,8 +163,9 @@ def _latest(item: Fault) -> int:
     return max(item.end, item.start + GRACE_RECORDS)
 
 
-def _echo(false: Mask, item: Fault) -> int:
-    return int(false[item.end : item.end + ECHO_RECORDS].sum())
+def _echo(flagged: Mask, end: int, following: Fault) -> int:
+    """Return the number of flagged records after the end of a fault, before the following one."""
+    return int(flagged[end : min(end + ECHO_RECORDS, following.start)].sum())
 
 
 def _names_channel(machine: Machine, item: Fault, flagged: Mask, shares: np.ndarray) -> bool:

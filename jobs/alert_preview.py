@@ -48,12 +48,19 @@ class AlertPreview:
         store: an empty store, which takes the flagged records.
         name: of the monitor.
         monitor: its configuration.
+        now: the time now; a record of a later time counts as one without a time.
         look_alikes: recognises what a label suppresses.
     """
 
     def __init__(
-        self, store: Store, name: str, monitor: MonitorConfig, look_alikes: LookAlikes = NO_LOOK_ALIKES
+        self,
+        store: Store,
+        name: str,
+        monitor: MonitorConfig,
+        now: datetime,
+        look_alikes: LookAlikes = NO_LOOK_ALIKES,
     ) -> None:
+        self._now = now
         channels = monitor.channels or (NO_CHANNEL,)
         alert = monitor.alert.model_copy(update={"channels": channels})
         self._store, self._name, self._monitor = store, name, monitor.model_copy(update={"alert": alert})
@@ -69,12 +76,14 @@ class AlertPreview:
 
     @classmethod
     @contextmanager
-    def opened(cls, name: str, monitor: MonitorConfig, look_alikes: LookAlikes = NO_LOOK_ALIKES) -> Iterator[Self]:
+    def opened(
+        cls, name: str, monitor: MonitorConfig, now: datetime, look_alikes: LookAlikes = NO_LOOK_ALIKES
+    ) -> Iterator[Self]:
         """Open a preview with a store of its own, in memory."""
         engine = open_engine(SecretStr("sqlite://"))
         try:
             migrations.upgrade(engine)
-            yield cls(Store(engine, ALERT_TEXTS, card_from_json), name, monitor, look_alikes)
+            yield cls(Store(engine, ALERT_TEXTS, card_from_json), name, monitor, now, look_alikes)
         finally:
             engine.dispose()
 
@@ -90,7 +99,8 @@ class AlertPreview:
         if self.is_full:
             return ()
         times = record_times(records, self._monitor)
-        if times.isna().all():
+        times = times[times <= self._now]
+        if times.empty:
             return ()
         newest, oldest = _moment(times.max()), self._newest or _moment(times.min())
         flagged = (records[is_flagged], scored[is_flagged])
@@ -131,7 +141,7 @@ class AlertPreview:
 
         A record without a time is scored with the one before it, and left out if it is the first.
         """
-        if item.record_time is None:
+        if item.record_time is None or item.record_time > self._now:
             return self._run_at
         due_at = self._due_at(item.record_time)
         return due_at if self._run_at is None else max(due_at, self._run_at)
@@ -171,9 +181,10 @@ class AlertPreview:
     def _next_follow_up(self, after: datetime) -> datetime | None:
         """Return the next run that may end an incident or remind of one; None while none is open."""
         still_open = self._store.incidents.page(IncidentQuery(self._name, state="open", limit=_MAX_OPEN))
-        if not still_open:
+        ends = [incident.end_time for incident in still_open if incident.end_time <= self._now]
+        if not ends:
             return None
-        first_end = min(incident.end_time for incident in still_open) + self._rule.gap
+        first_end = min(ends) + self._rule.gap
         if self._timing is None:
             return max(first_end + _MOMENT, after + _MOMENT)
         return self._timing.next_due(after if "reminder" in self._rule.alerts.on else max(after, first_end))

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
     from sqlalchemy import Engine
 
+    from jobs.databases import PoolSize
     from jobs.reading.source import Source
     from jobs.store import Store
     from schemas.config import MonitorConfig
+    from schemas.service import Timeouts
 
 
 def open_store(engine: "Engine") -> "Store":
@@ -76,13 +78,28 @@ class App:
     @cached_property
     def engine(self) -> "Engine":
         """The store's database."""
-        return self.open(self.config.store.url)
+        return self._open_store_engine(self.config.store.timeouts)
 
     def open(self, url: "SecretStr") -> "Engine":
         """Open an engine on a database; it is closed with the application."""
         from jobs.databases import open_engine
 
         engine = open_engine(url)
+        self._open.callback(engine.dispose)
+        return engine
+
+    def separate_store(self, longest: "Timeouts", connections: int) -> "Store":
+        """Open the store with connections of its own, which wait no longer than given."""
+        from jobs.databases import PoolSize
+
+        timeouts = self.config.store.timeouts
+        bounded = timeouts.model_copy(update={name: min(value, getattr(longest, name)) for name, value in timeouts})
+        return open_store(self._open_store_engine(bounded, PoolSize(connections, 0)))
+
+    def _open_store_engine(self, timeouts: "Timeouts", pool: "PoolSize | None" = None) -> "Engine":
+        from jobs.databases import PoolSize, open_engine
+
+        engine = open_engine(self.config.store.url, timeouts, pool or PoolSize())
         self._open.callback(engine.dispose)
         return engine
 
@@ -105,14 +122,13 @@ class App:
         from jobs.databases import open_engine
         from jobs.reading.source import Source
 
-        engine = self.engine if monitor.source is None else open_engine(monitor.source)
+        engine = open_engine(monitor.source or self.config.store.url, monitor.timeouts)
         source = Source(name, monitor, engine)
         try:
             yield source
         finally:
             source.close()
-            if engine is not self.engine:
-                engine.dispose()
+            engine.dispose()
 
     def choose_backend(self) -> None:
         """Load Keras with the configured backend and device; commands that need no model skip this."""

@@ -1,20 +1,43 @@
 """Engines and transactions of the databases: the store's and those of watched tables."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from jobs.dialects import dialect_of
-from schemas.errors import ConfigError, PlumblineError, StoreError
+from jobs.addresses import display_name
+from jobs.database_calls import CALLS, Call, current_call
+from jobs.dialects import TIMEOUTS, Dialect, dialect_of
+from schemas.errors import ConfigError, PlumblineError, SourceError, SourceTimeout, StoreError
+from schemas.service import Timeouts
 
 
-def open_engine(url: SecretStr) -> Engine:
+@dataclass(frozen=True)
+class PoolSize:
+    """How many connections an engine holds."""
+
+    kept: int = 5
+    """Connections that stay open."""
+    more: int = 40
+    """Connections that are opened when needed, and closed after their use."""
+
+
+_DEFAULTS, _POOL = Timeouts(), PoolSize()
+
+
+def open_engine(url: SecretStr, timeouts: Timeouts = _DEFAULTS, pool: PoolSize = _POOL) -> Engine:
     """Return an engine for a database address; it connects when first used.
+
+    Args:
+        url: The address.
+        timeouts: How long its callers wait at most; those in the address take precedence.
+        pool: The number of its connections.
 
     Raises:
         ConfigError: If the address is not valid, or needs a driver that is not installed.
@@ -22,7 +45,7 @@ def open_engine(url: SecretStr) -> Engine:
     # No message may contain the address: it may hold a password.
     try:
         parsed = make_url(url.get_secret_value())
-        return _engine(parsed)
+        return _engine(parsed, timeouts, pool)
     except NoSuchModuleError:
         msg = f"{parsed.drivername!r} is not a supported kind of database. Use, for example, postgresql or sqlite."
         raise ConfigError(msg) from None
@@ -44,15 +67,19 @@ def reading(engine: Engine, error: type[PlumblineError] = StoreError) -> Iterato
     if file is not None and not file.exists():  # connecting would leave an empty file behind
         msg = f"There is no {dialect.title} file {file}. Check the address, or create the store with: plumbline migrate"
         raise error(msg)
-    with translated(engine, error), engine.connect() as connection:
+    with translated(engine, error), _watched(engine) as call, engine.connect() as connection:
         connection.execution_options(**dialect.read_only_options)
+        _attach(call, dialect, connection.connection.dbapi_connection)
+        call.rest()
         yield connection
 
 
 @contextmanager
 def writing(engine: Engine, error: type[PlumblineError] = StoreError) -> Iterator[Connection]:
     """Open a transaction that commits at its end; database errors are raised as `error`, with nothing written."""
-    with translated(engine, error), engine.begin() as connection:
+    with translated(engine, error), _watched(engine) as call, engine.begin() as connection:
+        _attach(call, dialect_of(engine), connection.connection.dbapi_connection)
+        call.rest()
         yield connection
 
 
@@ -63,9 +90,9 @@ def translated(engine: Engine, error: type[PlumblineError]) -> Iterator[None]:
     try:
         yield
     except StatementError as exc:
-        raise error(failure(engine.url, str(exc.orig))) from exc
+        raise _error_of(error, engine.url, str(exc.orig)) from exc
     except driver.Error as exc:  # of a connection without SQLAlchemy
-        raise error(failure(engine.url, str(exc))) from exc
+        raise _error_of(error, engine.url, str(exc)) from exc
     except PoolTimeout as exc:
         raise error(failure(engine.url, str(exc))) from exc
 
@@ -75,8 +102,64 @@ def failure(url: URL, detail: str) -> str:
     return dialect_of(url).failure(url, detail)
 
 
-def _engine(url: URL) -> Engine:
+def _error_of(error: type[PlumblineError], url: URL, detail: str) -> PlumblineError:
+    """Return the error for a driver's error; waits for a source have a class of their own."""
+    is_wait = error is SourceError and dialect_of(url).is_wait(detail)
+    return (SourceTimeout if is_wait else error)(failure(url, detail))
+
+
+def timeouts_of(engine: Engine) -> Timeouts:
+    """Return the timeouts of an engine."""
+    timeouts: Timeouts = engine.get_execution_options().get(TIMEOUTS, _DEFAULTS)
+    return timeouts
+
+
+def _engine(url: URL, timeouts: Timeouts, pool: PoolSize) -> Engine:
     dialect = dialect_of(url)
-    engine = create_engine(dialect.with_driver(url), hide_parameters=True, **dialect.engine_options(url))
-    dialect.prepare_engine(engine)
+    options = dialect.engine_options(url, timeouts)
+    if not dialect.is_in_memory(url):
+        options |= {"pool_size": pool.kept, "max_overflow": pool.more, "pool_timeout": timeouts.lock.total_seconds()}
+    engine = create_engine(
+        dialect.with_driver(url), hide_parameters=True, execution_options={TIMEOUTS: timeouts}, **options
+    )
+    dialect.prepare_engine(engine, timeouts)
+    _note_steps(engine, dialect)
     return engine
+
+
+def _watched(engine: Engine) -> AbstractContextManager[Call]:
+    return CALLS.in_progress(timeouts_of(engine).statement.total_seconds(), display_name(engine.url))
+
+
+def _attach(call: Call, dialect: Dialect, connection: Any) -> None:
+    """Let other threads end a call, now that it has a connection of the driver."""
+    call.cancel, call.sever = partial(dialect.cancel, connection), partial(dialect.sever, connection)
+
+
+def _note_steps(engine: Engine, dialect: Dialect) -> None:
+    """Note in the call of the thread when each step begins and ends."""
+    for name in ("before_cursor_execute", "commit", "rollback"):
+        event.listen(engine, name, _begin_step)
+    if not dialect.reads_rows_lazily:
+        event.listen(engine, "after_cursor_execute", _end_step)
+    ping = engine.dialect.do_ping
+
+    def attached_ping(dbapi_connection: Any) -> bool:
+        call = current_call()
+        if call is not None:
+            _attach(call, dialect, dbapi_connection)
+        return ping(dbapi_connection)
+
+    engine.dialect.do_ping = attached_ping  # type: ignore[method-assign]
+
+
+def _begin_step(*_: Any) -> None:
+    call = current_call()
+    if call is not None:
+        call.proceed()
+
+
+def _end_step(*_: Any) -> None:
+    call = current_call()
+    if call is not None:
+        call.rest()

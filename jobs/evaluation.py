@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, Literal, TypeAlias
 
@@ -34,6 +35,8 @@ from schemas.unreadable import UnreadableRecord
 
 MAX_EXPLAINED_RECORDS = 200  # flagged records of each page whose causes are computed
 FORECAST_RATES = (0.1, 0.05, 0.01, 0.005, 0.001, 0.0001)
+
+_LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
 Setting: TypeAlias = Literal["false_positive_rate", "false_discovery_rate", "f_beta"]
 
@@ -148,26 +151,34 @@ def evaluate_monitor(
     return EvaluationReport(source.name, champion.model_id, result, everything, held_out, len(left_out))
 
 
-def forecast_monitor(source: Source, store: Store, progress: Callable[[int], None] | None = None) -> Forecast:
+def forecast_monitor(
+    source: Source, store: Store, progress: Callable[[int], None] | None = None, *, now: datetime = _LATEST
+) -> Forecast:
     """Score history as `score` would, and count.
 
     These are the records past the training records; if there are none, the records that the training held out; and if
     the table has changed since, all records.
+
+    Args:
+        source: the watched table.
+        store: the service's own database.
+        progress: called with the number of records scored so far.
+        now: the time now; later times of records are no times of alerts.
 
     Raises:
         RecordsError: If the table is empty.
     """
     champion = _champion(source, store)
     left_out: list[UnreadableRecord] = []
-    tally = _tallied(source.pages(champion.upto, left_out=left_out), source, champion, progress)
+    tally = _tallied(source.pages(champion.upto, left_out=left_out), source, champion, progress, now)
     held_out = 0
     if not tally.records:
-        tally = _tallied(_held_out_pages(source, champion), source, champion, progress)
+        tally = _tallied(_held_out_pages(source, champion), source, champion, progress, now)
         held_out = tally.records
     includes_training = not tally.records
     if includes_training:
         left_out.clear()
-        tally = _tallied(source.pages(None, left_out=left_out), source, champion, progress)
+        tally = _tallied(source.pages(None, left_out=left_out), source, champion, progress, now)
     if not tally.records:
         raise RecordsError(f"Monitor {source.name!r} watches an empty table. Fill it, then forecast.")
     return Forecast(
@@ -247,12 +258,7 @@ def _scored(
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
     """Yield each page of records with their scores, without records that no model can score.
 
-    Args:
-        pages: the records, in order.
-        source: of the records.
-        scorer: the model.
-        progress: called with the number of records scored so far.
-        observe: called with each page, the scores of all its records, and the scorer of the page.
+    `observe` is called with each page, the scores of all its records, and the scorer of the page.
     """
     count, trackers = 0, new_trackers(scorer, source.monitor)
     for page in pages:
@@ -340,12 +346,16 @@ class _Tally:
 
 
 def _tallied(
-    pages: Iterable[pd.DataFrame], source: Source, champion: _Champion, progress: Callable[[int], None] | None
+    pages: Iterable[pd.DataFrame],
+    source: Source,
+    champion: _Champion,
+    progress: Callable[[int], None] | None,
+    now: datetime,
 ) -> _Tally:
     """Count the records of pages; the records themselves are not kept."""
     tally, monitor, scorer = _Tally(), source.monitor, champion.scorer
     counts = _counts_at_other_rates(scorer, monitor)
-    with AlertPreview.opened(source.name, monitor, champion.look_alikes) as preview:
+    with AlertPreview.opened(source.name, monitor, now, champion.look_alikes) as preview:
 
         def observe(page: pd.DataFrame, scored: pd.DataFrame, bound: BoundScorer) -> None:
             if monitor.time is None or preview.is_full:

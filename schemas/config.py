@@ -26,6 +26,7 @@ from schemas.service import (
     MonitorAlerts,
     RetrainConfig,
     ServiceConfig,
+    SourceTimeouts,
     StoreConfig,
 )
 
@@ -182,6 +183,7 @@ class MonitorConfig(Section):
     retrain: RetrainConfig = RetrainConfig()
     drift: DriftConfig = DriftConfig()
     alert: MonitorAlerts = MonitorAlerts()
+    timeouts: SourceTimeouts = SourceTimeouts()
     maintenance: tuple[MaintenanceWindow, ...] = ()
 
     @property

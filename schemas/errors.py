@@ -13,6 +13,7 @@ PlumblineError
 ├── ProblemsFound          a diagnosis found problems of a monitor
 ├── BitsDiffer             on this machine a record does not get the same bits in every batch
 ├── SourceError            a watched table cannot be read
+│   └── SourceTimeout
 ├── AlertError             a channel rejected a message
 ├── TooManyRequests        a monitor had its trainings requested too often
 └── StoreError             the service's own database cannot be used
@@ -141,6 +142,10 @@ class ProblemsFound(PlumblineError):
 
 class SourceError(PlumblineError):
     """A watched table cannot be read as configured."""
+
+
+class SourceTimeout(SourceError):
+    """Raised if a source keeps its readers waiting, so that nothing is known about its records."""
 
 
 class AlertError(PlumblineError):

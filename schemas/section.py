@@ -93,6 +93,12 @@ def _check_duration(duration: timedelta) -> timedelta:
     return duration
 
 
+def _check_positive(duration: timedelta) -> timedelta:
+    if duration <= timedelta(0):
+        raise ValueError("expected a duration longer than 0s")
+    return duration
+
+
 def _parse_silence(value: object) -> object:
     if value in {"auto", _NEVER}:
         return value
@@ -146,6 +152,7 @@ Duration = Annotated[
     AfterValidator(_check_duration),
     WithJsonSchema(_DURATION_SCHEMA, mode="validation"),
 ]
+PositiveDuration = Annotated[Duration, AfterValidator(_check_positive)]
 Schedule = Annotated[str | None, AfterValidator(_check_schedule), WithJsonSchema(_SCHEDULE_SCHEMA, mode="validation")]
 SilentAfter = Annotated[timedelta | Literal["auto", "never"], BeforeValidator(_parse_silence)]
 TimeZone = Annotated[str, AfterValidator(_check_time_zone)]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from schemas.section import Duration, Schedule, Section
+from schemas.section import Duration, PositiveDuration, Schedule, Section
 
 
 def _aware(value: datetime) -> datetime:
@@ -17,6 +17,26 @@ _QUIET_HOURS = rf"^{_TIME_OF_DAY}-{_TIME_OF_DAY}$"
 _LINK = r"^https?://[^\s]*\{id\}[^\s]*$"
 Link = Annotated[str, Field(pattern=_LINK)]
 Time = Annotated[datetime, AfterValidator(_aware)]
+
+
+class Timeouts(Section):
+    """How long a database may keep its callers waiting."""
+
+    connect: PositiveDuration = timedelta(seconds=10)
+    """For a connection; servers count whole seconds."""
+    lock: PositiveDuration = timedelta(seconds=30)
+    """For a lock that another transaction holds."""
+    statement: PositiveDuration = timedelta(minutes=5)
+    """For the result of one statement."""
+    silence: PositiveDuration = timedelta(seconds=30)
+    """How long the network may leave packets unanswered before a connection counts as dead."""
+
+
+class SourceTimeouts(Timeouts):
+    """How long the database of a watched table may keep its callers waiting."""
+
+    statement: PositiveDuration = timedelta(minutes=15)
+    """For the result of one statement, such as the records of a training."""
 
 
 class StoreConfig(Section):
@@ -32,6 +52,7 @@ class StoreConfig(Section):
     """How long flagged rows without a label are kept, with their incidents; for ever by default."""
     keep_models: int = Field(10, ge=1)
     """Number of retired models, and of challengers, of each monitor that are kept."""
+    timeouts: Timeouts = Timeouts()
 
 
 class ServiceConfig(Section):
@@ -49,8 +70,14 @@ class ServiceConfig(Section):
     """Maximum size of a request's body in bytes."""
     max_records: int = Field(1_000, ge=1)
     """Maximum number of records in one scoring request."""
+    max_requests: int = Field(64, ge=1)
+    """Maximum number of requests in progress, apart from health and metrics."""
+    max_requests_per_address: int = Field(32, ge=1)
+    """Maximum number of requests in progress from one address, such as that of a proxy."""
     log: Literal["text", "json"] = "text"
     """Format of a log line."""
+    waiting_after: PositiveDuration = timedelta(seconds=20)
+    """A run that waits for a database longer than this is an event, and keeps no other run waiting."""
 
 
 class AlertsConfig(Section):

@@ -15,8 +15,9 @@ from sqlalchemy import insert
 from detector.records.fitting import DecisionRule, fit_artifact
 from detector.records.normal_records import NormalRecords
 from detector.records.scorer import RecordScorer
-from jobs.api import ApiServer
+from jobs.api import ApiServer, create_app
 from jobs.app import open_store
+from jobs.database_calls import Wait
 from jobs.databases import open_engine, writing
 from jobs.reading.source import Source
 from jobs.store import Store, migrations
@@ -61,6 +62,14 @@ class FakeService:
     store: Store
     config: Config
     alive: bool = True
+    waiting: dict[str, Wait] = field(default_factory=dict)
+
+    @property
+    def health(self):
+        return self.store
+
+    def waits(self):
+        return self.waiting
 
     def clock(self):
         return NOW
@@ -77,6 +86,11 @@ class FakeService:
         if monitor != "pump":
             raise NoChampion(monitor)
         return 1, trained()
+
+
+def api_document():
+    """Return the OpenAPI document of a service without monitors."""
+    return create_app(FakeService(None, Config())).openapi()
 
 
 @dataclass(frozen=True)

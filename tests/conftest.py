@@ -21,6 +21,10 @@ from tests import mariadb_server, memory
 _NUMBERS = itertools.count()
 _DURABILITY_SETTINGS = ("fsync", "synchronous_commit", "full_page_writes")
 
+# Each worker of pytest-xdist has one core; idle threads of TensorFlow would spin on those of the others.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
+
 # The parent of the folders of `tmp_path`.
 if folder_in_memory := memory.folder():
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder_in_memory))

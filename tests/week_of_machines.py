@@ -38,7 +38,7 @@ def readings():
     rng = np.random.default_rng(7)
     times = pd.date_range(HISTORY.astimezone(UTC), END.astimezone(UTC), freq=_HOUR / 2, tz="UTC")
     frame = pd.DataFrame([(time, name) for time in times for name in MACHINES], columns=["read_at", "machine"])
-    is_weekend = frame["read_at"].dt.tz_convert(BERLIN).dt.weekday.isin(_WEEKEND)
+    is_weekend = frame["read_at"].dt.tz_convert(BERLIN).dt.day_of_week.isin(_WEEKEND)
     frame = frame[~(is_weekend & frame["machine"].isin(RESTING))].reset_index(drop=True)
     load, noise = rng.uniform(0, 1, len(frame)), rng.normal(size=(3, len(frame)))
     values = {

@@ -11,8 +11,9 @@ lies above it, however the scores move (Gibbs & Candes, *Adaptive Conformal Infe
   are not above the threshold at its start.
 - The records beyond that limit are a debt, up to `MAX_DEBT_RECORDS`, which fades and is paid with the next incident:
   a rare fault is free of it, and bursts that recur all the time are not.
-- A level that lasts for `usual_after` records becomes usual: the incident ends, and the moving threshold applies. Once
-  `RETURN_RECORDS` consecutive records are back below the threshold of before, that threshold applies again.
+- After `usual_after` records an incident ends in any case. If its scores are still above the headroom, their level
+  becomes usual: the threshold is put above it, and applies until `RETURN_RECORDS` consecutive records are back below
+  the threshold of before.
 - A score far above the threshold widens the step, so the calibration scores need no scale and may all be equal. The
   decisions do not depend on the unit of the scores or on a constant added to them.
 """
@@ -29,8 +30,9 @@ STEP_SPREADS = 0.2
 MAX_INCIDENT_RECORDS = 5
 CALM_RECORDS = 4
 RETURN_RECORDS = 16
-HEADROOM_SPREADS = 0.35
-MAX_DEBT_RECORDS = 10
+LEVEL_RECORDS = 16
+HEADROOM_SPREADS = 0.5
+MAX_DEBT_RECORDS = 5
 DEBT_HALF_LIFE = 1000  # records
 USUAL_AFTER = 300  # records
 MAX_SPREADS_ABOVE = 32  # the spread grows until no score is further above the threshold
@@ -49,6 +51,7 @@ class Tracker:
         calm: number of consecutive records in the incident that are not above `before`.
         records: number of records of the incident so far.
         flagged: number of its flagged records.
+        level: decayed mean of its scores.
         debt: flagged records of earlier incidents that the next one pays for.
         shifts: number of levels so far that became usual.
         usual_after: number of records after which a level becomes usual.
@@ -63,6 +66,7 @@ class Tracker:
     calm: int = 0
     records: int = 0
     flagged: int = 0
+    level: float = 0.0
     debt: float = 0.0
     shifts: int = 0
     usual_after: int = USUAL_AFTER
@@ -110,6 +114,7 @@ class _Walk:
     calm: int
     records: int
     flagged: int
+    level: float
     debt: float
     shifts: int
     usual_after: int
@@ -119,7 +124,7 @@ class _Walk:
     def advance(self, score: float) -> float:
         """Return the threshold of the next record, and move past it."""
         before = self.before
-        limit = self.threshold if before is None else min(self.threshold, before + HEADROOM_SPREADS * self.spread)
+        limit = self.threshold if before is None else min(self.threshold, self._raised_by_headroom(before))
         is_flagged = score > limit
         if before is None and is_flagged:
             self.before = before = self.threshold
@@ -127,6 +132,7 @@ class _Walk:
         if before is not None:
             self.records += 1
             self.flagged += is_flagged
+            self.level = score if self.records == 1 else self.level + (score - self.level) / LEVEL_RECORDS
             self.calm = 0 if score > before else self.calm + 1
             self._settle(before)
         if self.home is not None:
@@ -147,8 +153,10 @@ class _Walk:
             self.debt = float(min(self.flagged - cost, MAX_DEBT_RECORDS))
             self._end_incident()
         elif self.records >= self.usual_after:
-            self.shifts += 1
-            self.home, self.back = before if self.home is None else self.home, 0
+            if self.level > self._raised_by_headroom(before):
+                self.shifts += 1
+                self.threshold = max(self.threshold, self.level + self.spread)
+                self.home, self.back = before if self.home is None else self.home, 0
             self._end_incident()
 
     def _return(self, home: float) -> None:
@@ -159,6 +167,9 @@ class _Walk:
             self.home, self.back = None, 0
         elif self.threshold <= home:
             self.home, self.back = None, 0
+
+    def _raised_by_headroom(self, threshold: float) -> float:
+        return threshold + HEADROOM_SPREADS * self.spread
 
     def _raised(self, threshold: float, flagged: float) -> float:
         return threshold + STEP_SPREADS * self.spread * flagged

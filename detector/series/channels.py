@@ -18,7 +18,7 @@ STUCK_FACTOR = 4  # times the longest standstill in training
 RANGE_MARGIN = 0.5  # standard deviations
 MAX_VALUE = 1e100  # stands for infinite values
 MEDIAN_ROWS = 3  # before a cell, whose median is expected of it: one bad reading among them has no effect
-MOVE_QUANTILE, MOVE_FACTOR = 0.999, 1.2  # of a channel's moves in training, beyond which a cell is a glitch
+MOVE_MARGIN = 0.1  # standard deviations beyond the largest move in training: a cell that moves further is a glitch
 CONSTANT_DEVIATION = 1e-7  # relative to the mean: a channel with less is constant
 FLAG_VALUES = 2
 
@@ -34,7 +34,7 @@ class Cells:
         is_stuck: whether the channel has stood still for longer than it ever did in training.
         kept: z as it enters the past of later records: in place of a glitch, the value that was expected.
         usual: the cells that are usual at this time of the week; None without a calendar.
-        is_off: (n,) bool, whether the machine is off; None if it has no off state.
+        is_off: (n,) bool, whether the machine is off at no unusual time; None if it has no off state.
     """
 
     z: np.ndarray
@@ -95,8 +95,8 @@ class Channels:
         is_flag: 1 if there were at most two values: such a channel is a state or a command, not a continuous signal.
         missing_share: share of missing cells.
         longest_still: largest number of consecutive unchanged rows, up to 64.
-        largest_move: largest distance of a standardised cell from the median of the rows before it, apart from one
-            record in a thousand; None in older models, in which every cell enters the past as it is.
+        largest_move: largest distance of a standardised cell from the median of the rows before it; None in older
+            models, in which every cell enters the past as it is.
     """
 
     mean: np.ndarray
@@ -127,7 +127,7 @@ class Channels:
             still.astype(np.float64),
         )
         moves = [np.abs(z - _recent_median(z)) for z in (channels.cells(run).z for run in runs)]
-        return replace(channels, largest_move=MOVE_FACTOR * np.quantile(np.concatenate(moves), MOVE_QUANTILE, axis=0))
+        return replace(channels, largest_move=np.max(np.concatenate(moves), axis=0))
 
     def to_state(self) -> dict[str, np.ndarray]:
         """Return the arrays by name; without those that are None."""
@@ -188,7 +188,7 @@ class Channels:
         if self.largest_move is None:
             return z
         expected = _recent_median(z)
-        return np.where(np.abs(z - expected) > self.largest_move, expected, z)
+        return np.where(np.abs(z - expected) > self.largest_move + MOVE_MARGIN, expected, z)
 
     def _novelty(self, values: np.ndarray) -> np.ndarray:
         """Return 8 if a flag or a constant channel has a value never seen in training, else 0: (n, c)."""

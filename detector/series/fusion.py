@@ -93,5 +93,7 @@ def _smoothed(signals: np.ndarray, highest: np.ndarray | None, half_life: int) -
         return running_mean(signals, half_life)
     following = np.concatenate([signals[1:], signals[-1:]])  # enters the mean of later records only
     kept = np.minimum(signals, np.maximum(np.maximum(lagged(signals, 1), following), highest))
-    decay = 0.5 ** (1 / half_life)
-    return (1 - decay) * signals + decay * past_mean(kept, half_life)
+    rows, decay = window_rows(half_life), 0.5 ** (1 / half_life)
+    own_weight = (1 - decay) / (1 - decay**rows)
+    oldest = np.concatenate([np.zeros_like(signals[:rows]), kept])[: len(signals)]  # the past mean has one row too many
+    return own_weight * (signals - decay**rows * oldest) + decay * past_mean(kept, half_life)

@@ -14,6 +14,8 @@ from detector.series.settings import SeriesSettings
 from detector.series.states import OffState
 from schemas.errors import ConfigError
 
+UNUSUAL_DEVIATIONS = 3.0  # from the usual value at this time of the week
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -36,7 +38,7 @@ class Inputs:
         """Fit the channels to runs of normal records; without a calendar."""
         values = [run.values if counters is None else counters.values(run) for run in runs]
         channels = Channels.fit(values)
-        return cls(channels, counters=counters, off=OffState.fit(values, channels.continuous))
+        return cls(channels, counters=counters, off=OffState.fit(values, np.flatnonzero(channels.is_flag == 0)))
 
     def values(self, run: Series) -> np.ndarray:
         """Return the values (n, c) of consecutive records, with increases in place of the readings of counters."""
@@ -56,13 +58,13 @@ class Inputs:
         """Return the cells of consecutive records; whether a cell is stuck depends on the 64 rows before it."""
         values = self.values(run)
         cells = self.channels.cells(values)
-        if self.off is not None:
-            cells = replace(cells, is_off=self.off.is_off(values))
-        if self.calendar is None:
+        if self.calendar is not None:
+            usual = self.calendar.expected(run.times)
+            has_time = ~np.isnat(run.times)[:, None]
+            cells = replace(cells, usual=replace(usual, z=np.where(has_time, usual.z, cells.z)))
+        if self.off is None:
             return cells
-        usual = self.calendar.expected(run.times)
-        has_time = ~np.isnat(run.times)[:, None]
-        return replace(cells, usual=replace(usual, z=np.where(has_time, usual.z, cells.z)))
+        return replace(cells, is_off=self.off.is_off(values) & ~_is_unusual(cells))
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,13 @@ def fit_inputs(runs: SplitRuns, settings: SeriesSettings) -> tuple[Inputs, Input
         replace(earlier, calendar=choice.fit(_dated(earlier, runs.earlier))),
         replace(whole, calendar=choice.fit(_dated(whole, runs.whole))),
     )
+
+
+def _is_unusual(cells: Cells) -> np.ndarray:
+    """Return whether records are far from their usual values at this time of the week, (n,) bool."""
+    if cells.usual is None:
+        return np.zeros(len(cells.z), dtype=bool)
+    return np.asarray((np.abs(cells.deviation[:, cells.usual.is_used]) > UNUSUAL_DEVIATIONS).any(axis=1))
 
 
 def _choose_calendar(inputs: Inputs, runs: SplitRuns, settings: SeriesSettings) -> Choice | None:

@@ -29,6 +29,8 @@ class OffState:
     @classmethod
     def fit(cls, runs: Sequence[np.ndarray], continuous: np.ndarray) -> Self | None:
         """Fit to runs of normal values, each (n, c); None if no common rest of all continuous channels recurs."""
+        if not len(continuous):
+            return None
         is_part, value = np.zeros((2, runs[0].shape[1]))
         for channel in continuous:
             is_part[channel], value[channel] = 1, _most_common(np.concatenate([run[:, channel] for run in runs]))

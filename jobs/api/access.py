@@ -1,19 +1,24 @@
 """Access control: API keys, in a header or in the cookie of a page, or callers on this machine without keys."""
 
 from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
 from ipaddress import ip_address
 from urllib.parse import urlencode
 
 from fastapi import Response
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from jobs.api.caller import Caller
 from jobs.api.pages import session
 from jobs.api.pages.session import is_page
 from jobs.api.problems import problem
+from jobs.api.reserved_threads import ReservedThreads
 from jobs.api.service_view import ServiceView
 from jobs.store.api_keys import ApiKey, holder
+from schemas.errors import StoreError
 
 PUBLIC_PATHS = ("/healthz", "/readyz")
 
@@ -24,11 +29,12 @@ class AccessControl:
     Args:
         app: the next layer.
         service: the service.
+        reserved: runs the check of keys.
         is_local: whether only this machine can reach the API; otherwise a key is always required.
     """
 
-    def __init__(self, app: ASGIApp, service: ServiceView, *, is_local: bool) -> None:
-        self._app, self._service, self._is_local = app, service, is_local
+    def __init__(self, app: ASGIApp, service: ServiceView, reserved: ReservedThreads, *, is_local: bool) -> None:
+        self._app, self._service, self._reserved, self._is_local = app, service, reserved, is_local
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on with its caller's permissions, or refuse it."""
@@ -40,26 +46,34 @@ class AccessControl:
         await (refusal or self._app)(scope, receive, send)
 
     async def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
-        keys = await run_in_threadpool(self._service.store.api_keys.all)
+        keys = await self._reserved.run(self._service.health.api_keys.all)
         if not keys and self._is_local:
-            scope["state"]["may_write"] = True
+            scope["state"]["caller"] = Caller("this machine", may_write=True)
             return None if _names_this_machine(headers.get("host", "")) else _foreign_host()
-        key = _bearer(keys, headers)
+        at = self._service.clock()
+        key = _bearer(keys, headers, at)
         if key is None and self._is_page(scope["path"]):
-            key = session.signed_in(keys, headers)
+            key = session.signed_in(keys, headers, at)
         if key is None:
             return _sign_in(scope) if self._is_page(scope["path"]) else _no_key()
-        scope["state"] |= {"may_write": key.scope == "write", "key_name": key.name}
+        monitors = None if key.monitors is None else frozenset(key.monitors)
+        scope["state"]["caller"] = Caller(f"key {key.name}", key.scope == "write", monitors, key.name)
+        await self._reserved.run(partial(self._note_use, key, at))
         return None
 
     def _is_page(self, path: str) -> bool:
         return self._service.config.service.page and is_page(path)
 
+    def _note_use(self, key: ApiKey, at: datetime) -> None:
+        """Record the use of a key; a store that cannot is no reason to refuse the request."""
+        with suppress(StoreError):
+            self._service.health.api_keys.note_use(key, at)
 
-def _bearer(keys: Iterable[ApiKey], headers: Headers) -> ApiKey | None:
+
+def _bearer(keys: Iterable[ApiKey], headers: Headers, at: datetime) -> ApiKey | None:
     """Return the valid key of an Authorization header, or None."""
     scheme, _, secret = headers.get("authorization", "").partition(" ")
-    return holder(keys, secret.strip()) if scheme.lower() == "bearer" else None
+    return holder(keys, secret.strip(), at) if scheme.lower() == "bearer" else None
 
 
 def _names_this_machine(host: str) -> bool:

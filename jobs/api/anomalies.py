@@ -4,11 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from jobs.api.dependencies import WRITES, Service
+from jobs.api.dependencies import WRITES, CallerOf, Service
 from jobs.api.paging import Page, Paging, page
 from jobs.api.parameters import Body, Id, Text, Time
 from jobs.api.problems import documented
 from jobs.store import AnomalyQuery, StoredAnomaly
+from jobs.store.anomalies import no_anomaly
 from schemas.labels import Label
 
 router = APIRouter()
@@ -41,10 +42,13 @@ class Judgement(Body):
 
 
 @router.get("/anomalies", responses=documented(422))
-def list_anomalies(filters: Annotated[AnomalyFilter, Query()], service: Service) -> Page[StoredAnomaly]:
+def list_anomalies(
+    filters: Annotated[AnomalyFilter, Query()], service: Service, caller: CallerOf
+) -> Page[StoredAnomaly]:
     """List anomalies, newest first."""
     query = AnomalyQuery(
         monitor=filters.monitor,
+        monitors=caller.monitors,
         label=filters.label,
         entity=filters.entity,
         since=filters.since,
@@ -58,9 +62,12 @@ def list_anomalies(filters: Annotated[AnomalyFilter, Query()], service: Service)
 
 
 @router.get("/anomalies/{anomaly_id}", responses=documented(404, 422))
-def show_anomaly(anomaly_id: Annotated[Id, Path()], service: Service) -> StoredAnomaly:
+def show_anomaly(anomaly_id: Annotated[Id, Path()], service: Service, caller: CallerOf) -> StoredAnomaly:
     """Show one anomaly with its causes."""
-    return service.store.anomalies.get(anomaly_id)
+    anomaly = service.store.anomalies.get(anomaly_id)
+    if not caller.sees(anomaly.monitor):
+        raise no_anomaly(anomaly_id)
+    return anomaly
 
 
 @router.post(
@@ -68,7 +75,10 @@ def show_anomaly(anomaly_id: Annotated[Id, Path()], service: Service) -> StoredA
     dependencies=WRITES,
     responses=documented(400, 403, 404, 408, 413, 415, 422),
 )
-def label_anomaly(anomaly_id: Annotated[Id, Path()], judgement: Judgement, service: Service) -> StoredAnomaly:
+def label_anomaly(
+    anomaly_id: Annotated[Id, Path()], judgement: Judgement, service: Service, caller: CallerOf
+) -> StoredAnomaly:
     """Label an anomaly; the next training and comparison use the label."""
-    service.store.anomalies.label(anomaly_id, judgement.label, service.clock())
+    show_anomaly(anomaly_id, service, caller)
+    service.store.anomalies.label(anomaly_id, judgement.label, service.clock(), caller.name)
     return service.store.anomalies.get(anomaly_id)

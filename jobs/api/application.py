@@ -4,15 +4,19 @@ from fastapi import FastAPI
 
 from jobs.api.access import PUBLIC_PATHS, AccessControl
 from jobs.api.anomalies import router as anomalies
+from jobs.api.audit import router as audit
 from jobs.api.body_limit import BodyLimit
 from jobs.api.error_boundary import ErrorBoundary
 from jobs.api.events import router as events
+from jobs.api.head_requests import HeadRequests
 from jobs.api.health import router as health
 from jobs.api.incidents import router as incidents
 from jobs.api.models import router as models
 from jobs.api.monitors import router as monitors
 from jobs.api.pages import router as pages
 from jobs.api.problems import PROTECTED_RESPONSES, handle_errors, problem_schemas
+from jobs.api.request_limit import RequestLimit
+from jobs.api.reserved_threads import ReservedThreads
 from jobs.api.service_view import ServiceView
 
 _DESCRIPTION = (
@@ -36,16 +40,18 @@ def create_app(service: ServiceView, *, is_local: bool = False) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.service = service
+    app.state.service, app.state.reserved = service, ReservedThreads()
     handle_errors(app)
-    for routes in (monitors, models, anomalies, incidents, events):
+    for routes in (monitors, models, anomalies, incidents, events, audit):
         app.include_router(routes, responses=PROTECTED_RESPONSES)
     app.include_router(health)
     if service.config.service.page:
         app.include_router(pages)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, service=service)
-    app.add_middleware(AccessControl, service=service, is_local=is_local)
+    app.add_middleware(AccessControl, service=service, reserved=app.state.reserved, is_local=is_local)
+    app.add_middleware(HeadRequests)
+    app.add_middleware(RequestLimit, service=service)
     app.add_middleware(ErrorBoundary)
     _complete_document(app)
     return app

@@ -1,6 +1,7 @@
 """Limits on the size and the duration of a request's body."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from fastapi import Response
@@ -12,7 +13,7 @@ from jobs.api.problems import problem
 from jobs.api.service_view import ServiceView
 
 _BODY_SECONDS = 30
-_MAX_DISCARDED_BYTES = 2**24  # read past the limit before the connection is dropped
+_DRAIN_SECONDS = 30  # that the rest of a body is read and discarded after the response
 
 
 class BodyLimit:
@@ -41,28 +42,43 @@ class BodyLimit:
             await problem(408, f"The body was not received within {_BODY_SECONDS} s.")(scope, receive, send)
             return
         if body is None:
-            await _too_long(limit)(scope, receive, send)
+            await _refuse_too_long(limit, scope, receive, send)
             return
         await self._app(scope, _replay(body, receive), send)
 
 
 async def _read(announced: int, receive: Receive, limit: int) -> bytes | None:
-    """Return the whole body, or None if it is longer than the limit.
-
-    Excess bytes are read and discarded, up to a bound: a client that is still sending would see a broken
-    connection instead of the response.
-    """
-    body, length = bytearray(), 0
-    while max(length, announced) <= limit + _MAX_DISCARDED_BYTES:
+    """Return the whole body, or None if it is longer than the limit, which is known before all of it has arrived."""
+    body = bytearray()
+    while max(len(body), announced) <= limit:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        chunk = message.get("body", b"")
-        length += len(chunk)
-        body += chunk if length <= limit else b""
+        body += message.get("body", b"")
         if not message.get("more_body", False):
-            return bytes(body) if length <= limit else None
+            return bytes(body) if len(body) <= limit else None
     return None
+
+
+async def _refuse_too_long(limit: int, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send the refusal, then discard the rest of the body before the connection closes.
+
+    A client that is still sending would otherwise see a broken connection instead of the response.
+    """
+
+    async def send_and_drain(message: Message) -> None:
+        is_end = message["type"] == "http.response.body" and not message.get("more_body", False)
+        if not is_end:
+            await send(message)
+            return
+        await send({**message, "more_body": True})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while (await receive()).get("more_body", False):
+                    pass
+        await send({"type": "http.response.body", "body": b""})
+
+    await _too_long(limit)(scope, receive, send_and_drain)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from jobs.api.dependencies import Service
+from jobs.api.dependencies import CallerOf, Service
 from jobs.api.paging import Page, Paging, page
 from jobs.api.parameters import Text, Time
 from jobs.api.problems import documented
@@ -28,10 +28,11 @@ class EventFilter(Paging):
 
 
 @router.get("/events", responses=documented(422))
-def list_events(filters: Annotated[EventFilter, Query()], service: Service) -> Page[StoredEvent]:
+def list_events(filters: Annotated[EventFilter, Query()], service: Service, caller: CallerOf) -> Page[StoredEvent]:
     """List events other than anomalies: gaps, late records, missed runs, drift, refused models; newest first."""
     query = EventQuery(
         monitor=filters.monitor,
+        monitors=caller.monitors,
         kind=filters.kind,
         since=filters.since,
         until=filters.until,

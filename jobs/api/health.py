@@ -1,12 +1,13 @@
 """Health checks and metrics."""
 
+from functools import partial
 from typing import Any, Literal
 
 from fastapi import APIRouter, Response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel
 
-from jobs.api.dependencies import Service
+from jobs.api.dependencies import Reserved, Service
 from jobs.api.metrics import render
 from jobs.api.problems import PROTECTED_RESPONSES, Fault, documented, problem
 from schemas.errors import StoreError
@@ -34,11 +35,11 @@ async def healthz() -> Health:
 
 
 @router.get("/readyz", response_model=Health, responses=documented(503))
-def readyz(service: Service) -> Health | Response:
+async def readyz(service: Service, reserved: Reserved) -> Health | Response:
     """Report whether the store is reachable, its schema current and the scheduler running. Requires no key."""
     faults = []
     try:
-        service.store.refuse_unready()
+        await reserved.run(service.health.refuse_unready)
     except StoreError:
         faults.append(Fault(place="store", message="It cannot be reached, or its schema has another version."))
     if not service.is_alive():
@@ -53,6 +54,6 @@ def readyz(service: Service) -> Health | Response:
 
 
 @router.get("/metrics", response_class=Response, responses=_METRICS_RESPONSE | PROTECTED_RESPONSES)
-def metrics(service: Service) -> Response:
+async def metrics(service: Service, reserved: Reserved) -> Response:
     """Return metrics for Prometheus, computed from the store."""
-    return Response(render(service), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    return Response(await reserved.run(partial(render, service)), media_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -6,11 +6,12 @@ from fastapi import APIRouter, HTTPException, Path, Query
 from pydantic import BaseModel, Field
 
 from jobs.api.anomalies import Judgement
-from jobs.api.dependencies import WRITES, Service
+from jobs.api.dependencies import WRITES, CallerOf, Service
 from jobs.api.paging import Page, Paging, page
 from jobs.api.parameters import Id, Text, Time
 from jobs.api.problems import documented
 from jobs.store import IncidentQuery, StoredIncident
+from jobs.store.incidents import no_incident
 from schemas.errors import UsageError
 from schemas.labels import Label
 
@@ -45,10 +46,13 @@ class LabelledIncident(BaseModel):
 
 
 @router.get("/incidents", responses=documented(422))
-def list_incidents(filters: Annotated[IncidentFilter, Query()], service: Service) -> Page[StoredIncident]:
+def list_incidents(
+    filters: Annotated[IncidentFilter, Query()], service: Service, caller: CallerOf
+) -> Page[StoredIncident]:
     """List incidents, newest first: anomalies of one entity that are close in time."""
     query = IncidentQuery(
         monitor=filters.monitor,
+        monitors=caller.monitors,
         entity=filters.entity,
         state=filters.state,
         label=filters.label,
@@ -62,9 +66,12 @@ def list_incidents(filters: Annotated[IncidentFilter, Query()], service: Service
 
 
 @router.get("/incidents/{incident_id}", responses=documented(404, 422))
-def show_incident(incident_id: Annotated[Id, Path()], service: Service) -> StoredIncident:
+def show_incident(incident_id: Annotated[Id, Path()], service: Service, caller: CallerOf) -> StoredIncident:
     """Show one incident."""
-    return service.store.incidents.get(incident_id)
+    incident = service.store.incidents.get(incident_id)
+    if not caller.sees(incident.monitor):
+        raise no_incident(incident_id)
+    return incident
 
 
 @router.post(
@@ -72,11 +79,13 @@ def show_incident(incident_id: Annotated[Id, Path()], service: Service) -> Store
     dependencies=WRITES,
     responses=documented(400, 403, 404, 408, 409, 413, 415, 422),
 )
-def label_incident(incident_id: Annotated[Id, Path()], judgement: Judgement, service: Service) -> LabelledIncident:
+def label_incident(
+    incident_id: Annotated[Id, Path()], judgement: Judgement, service: Service, caller: CallerOf
+) -> LabelledIncident:
     """Label every anomaly of an incident."""
-    service.store.incidents.get(incident_id)
+    show_incident(incident_id, service, caller)
     try:
-        records = service.store.incidents.label(incident_id, judgement.label, service.clock())
+        records = service.store.incidents.label(incident_id, judgement.label, service.clock(), caller.name)
     except UsageError as exc:  # the incident exists, but is empty
         raise HTTPException(409, str(exc)) from exc
     return LabelledIncident(id=incident_id, label=judgement.label, records=records)

@@ -20,6 +20,7 @@ from schemas.config import MonitorConfig
 from schemas.labels import LABELS
 
 _PREFIX = "plumbline_"
+_WAITING = "How long a run in this process has waited for a database; 0 up to service.waiting_after."
 _BY_STATE = ("state", ("pending", "running"))
 _BY_LABEL = ("label", LABELS)
 _BY_KIND = ("kind", get_args(EventKind))
@@ -53,7 +54,7 @@ class ServiceCollector(Collector):
         """Yield every metric, all of the same moment."""
         service, now = self._service, self._service.clock()
         settings = service.config.monitors
-        measures = service.store.metrics.read(settings, now)
+        measures = service.health.metrics.read(settings, now)
         by_monitor = measures.monitors
         yield from _of_ledger(by_monitor, now)
         yield from _of_anomalies(by_monitor)
@@ -64,6 +65,10 @@ class ServiceCollector(Collector):
         alive = _family("scheduler_alive", "1 if the scheduler of this process is running.")
         alive.add_metric([], int(service.is_alive()))
         yield alive
+        waits, waiting = service.waits(), _family("waiting_seconds", _WAITING, "monitor")
+        for name in settings:
+            waiting.add_metric([name], waits[name].seconds if name in waits else 0.0)
+        yield waiting
 
 
 def _of_ledger(monitors: Mapping[str, MonitorMeasures], now: datetime) -> Iterator[Metric]:

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field, create_model
 
-from jobs.api.dependencies import TAKES_JSON, WRITES, MonitorName, Service
+from jobs.api.dependencies import TAKES_JSON, WRITES, CallerOf, MonitorName, Service
 from jobs.api.parameters import Body, Text
 from jobs.api.problems import documented
 from jobs.api.scoring import RecordsToScore, ScoredRecords, score_records
@@ -96,9 +96,9 @@ def show_monitor(name: MonitorName, service: Service) -> MonitorDetail:
     dependencies=WRITES,
     responses=documented(400, 403, 404, 408, 413, 415, 422, 429),
 )
-def retrain(name: MonitorName, order: RetrainOrder, service: Service) -> Requested:
+def retrain(name: MonitorName, order: RetrainOrder, service: Service, caller: CallerOf) -> Requested:
     """Queue a retrain request. Pending requests for the same monitor become one training."""
-    request_id = service.store.requests.add(name, order.reason, service.clock())
+    request_id = service.store.requests.add(name, order.reason, service.clock(), caller.name)
     return Requested(id=request_id, monitor=name, state="pending")
 
 

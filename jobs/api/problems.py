@@ -73,7 +73,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: schema}} for status in statuses}
 
 
-PROTECTED_RESPONSES = documented(401, 421, 503)  # of every path behind access control
+PROTECTED_RESPONSES = documented(401, 421, 429, 503)  # of every path behind access control
 
 
 @dataclass(frozen=True)

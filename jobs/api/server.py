@@ -4,21 +4,26 @@ import asyncio
 import logging
 import socket
 import threading
+from contextlib import suppress
+from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
 
+import h11
 import uvicorn
 from anyio.to_thread import current_default_thread_limiter
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from jobs.api.application import create_app
+from jobs.api.connections import Connections
+from jobs.api.error_boundary import SECURITY_HEADERS
+from jobs.api.problems import problem
 from jobs.api.service_view import ServiceView
 from schemas.errors import ConfigError
 
 _log = logging.getLogger("plumbline")
 
 _REQUEST_THREADS = 8  # fewer than the store has connections
-_MAX_CONNECTIONS = 100  # at a time; further ones get status 503
 _HEAD_SECONDS = 20  # for a connection to send the head of its first or next request
 _START_SECONDS = 30
 _GRACE_SECONDS = 3  # for requests in progress when the service stops
@@ -87,13 +92,42 @@ class ApiServer:
             raise ConfigError(msg)
 
 
-class _TimeoutProtocol(H11Protocol):
-    """HTTP/1.1 that drops a connection if the head of a request is not received in time."""
+class _Protocol(H11Protocol):
+    """HTTP/1.1 that drops idle connections, and states every error as a problem.
+
+    A connection is dropped if the head of a request is not received in time, or if it is idle and others need its
+    place.
+    """
+
+    connections_open: Connections
+
+    @property
+    def address(self) -> str:
+        """The address of the caller."""
+        return self.client[0] if self.client else ""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is in progress."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def drop(self) -> None:
+        """Close the connection."""
+        if not self.transport.is_closing():
+            self.transport.close()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base class
         """Start the timeout of the first request."""
         super().connection_made(transport)
+        if not self.connections_open.admit(self):
+            self._refuse(503, "Too many connections with requests in progress. Try again.")
+            return
         self.loop.call_later(_HEAD_SECONDS, self._close_without_request, self.scope)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Free the place of the connection."""
+        self.connections_open.remove(self)
+        super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
         """Start the timeout of the next request."""
@@ -101,26 +135,44 @@ class _TimeoutProtocol(H11Protocol):
         super().on_response_complete()
         self.loop.call_later(_HEAD_SECONDS, self._close_without_request, answered)
 
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the base class has one text for all errors
+        """Refuse what is not HTTP/1.1."""
+        self._refuse(400, "The request is not valid HTTP/1.1, or its head is longer than 64 KiB. Correct the request.")
+
+    def _refuse(self, status: int, detail: str) -> None:
+        refusal = problem(status, detail)
+        secure = ((name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items())
+        headers = [*refusal.raw_headers, *secure, (b"connection", b"close")]
+        events = (
+            h11.Response(status_code=status, headers=headers, reason=HTTPStatus(status).phrase),
+            h11.Data(data=bytes(refusal.body)),
+            h11.EndOfMessage(),
+        )
+        with suppress(h11.LocalProtocolError):  # a response is in progress, so that none can begin
+            for event in events:
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
     def _close_without_request(self, answered: object) -> None:
         has_request = self.scope is not answered
-        if not has_request and not self.transport.is_closing():
-            self.transport.close()
+        if not has_request:
+            self.drop()
 
 
 class _Server(uvicorn.Server):
     """A server with an event that is set once it listens."""
 
     def __init__(self, app: Any) -> None:
+        protocol = type("Protocol", (_Protocol,), {"connections_open": Connections()})
         settings = uvicorn.Config(
             app,
-            http=_TimeoutProtocol,
+            http=protocol,
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=_MAX_CONNECTIONS,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         super().__init__(settings)

@@ -1,9 +1,11 @@
 """The interface through which the API uses the serving process."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from jobs.database_calls import Wait
 from jobs.store import Store
 from schemas.config import Config
 
@@ -22,6 +24,10 @@ class ServiceView(Protocol):
     @property
     def store(self) -> Store:
         """The service's own tables."""
+
+    @property
+    def health(self) -> Store:
+        """The store through connections for health, metrics and keys alone, so that they wait for no other request."""
 
     def clock(self) -> datetime:
         """Return the current time."""
@@ -43,3 +49,6 @@ class ServiceView(Protocol):
 
     def is_alive(self) -> bool:
         """Return whether the scheduler is running."""
+
+    def waits(self) -> Mapping[str, Wait]:
+        """Return the monitors whose runs wait for a database longer than they should."""

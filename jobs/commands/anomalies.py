@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from jobs.commands.columns import ANOMALY_COLUMNS, cells_of, columns_option
-from jobs.commands.options import Moment, any_monitor_argument, row_id, with_app
+from jobs.commands.options import Moment, any_monitor_argument, row_id, user_name, with_app
 from jobs.wording import cell, counted_noun, expected_cell, share_of, shown
 from schemas.errors import UsageError
 from schemas.labels import LABELS
@@ -161,8 +161,8 @@ def label_command(
     at = app.clock()
     for incident_id in incident_ids:
         app.store.incidents.get(incident_id)  # raises before anything is labelled
-    app.store.anomalies.label_all(anomaly_ids, label, at)
-    records = app.store.incidents.label_all(incident_ids, label, at)
+    app.store.anomalies.label_all(anomaly_ids, label, at, user_name())
+    records = app.store.incidents.label_all(incident_ids, label, at, user_name())
     sentences = []
     if incident_ids:
         sentences.append(incidents_sentence(incident_ids, label, records))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.commands.anomalies import CAUSE_COLUMNS, cause_cells, ids_or_id, incidents_sentence, print_anomalies
-from jobs.commands.options import Moment, any_monitor_argument, row_id, with_app
+from jobs.commands.options import Moment, any_monitor_argument, row_id, user_name, with_app
 from jobs.wording import share_of
 from schemas.labels import LABELS
 
@@ -122,6 +122,6 @@ def _time(text: str) -> "datetime":
 @with_app
 def label_command(app: "App", out: "Output", incident_ids: tuple[int, ...], label: str) -> None:
     """Label every flagged record of incidents; the next batch and the next training use the labels."""
-    records = app.store.incidents.label_all(incident_ids, label, app.clock())
+    records = app.store.incidents.label_all(incident_ids, label, app.clock(), user_name())
     result = ids_or_id(incident_ids) | {"label": label, "records": records}
     out.result(result, lambda: out.line(incidents_sentence(incident_ids, label, records)))

@@ -1,10 +1,11 @@
 """The commands `keys add`, `list` and `revoke`."""
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from jobs.commands.options import with_app
+from jobs.commands.options import user_name, with_app
 
 if TYPE_CHECKING:
     from jobs.app import App
@@ -25,13 +26,27 @@ def keys_command() -> None:
     show_default=True,
     help="Permissions of the key; write also allows labels and retrain requests.",
 )
+@click.option("--monitor", "monitors", multiple=True, help="A monitor that it may see; all by default.")
+@click.option("--expires", metavar="DURATION", help="How long it is valid, such as 90d; for ever by default.")
 @with_app
-def add_command(app: "App", out: "Output", name: str, scope: Literal["read", "write"]) -> None:
+def add_command(
+    app: "App",
+    out: "Output",
+    name: str,
+    scope: Literal["read", "write"],
+    monitors: tuple[str, ...],
+    expires: str | None,
+) -> None:
     """Create a key and print it once; the store keeps only its digest."""
     import secrets
 
+    from jobs.store.api_keys import KeyRights
+
+    for monitor in monitors:
+        app.config.monitor(monitor)
+    rights = KeyRights(scope, monitors or None, _end_of(expires, app.clock()))
     secret = secrets.token_urlsafe(32)
-    key_id = app.store.api_keys.add(name, scope, secret, app.clock())
+    key_id = app.store.api_keys.add(name, rights, secret, app.clock(), user_name())
     click.echo("Save the key now: it is not shown again. From now on, every request requires a key.", err=True)
     out.result({"id": key_id, "name": name, "scope": scope, "key": secret}, lambda: out.line(secret))
 
@@ -40,11 +55,12 @@ def add_command(app: "App", out: "Output", name: str, scope: Literal["read", "wr
 @with_app
 def list_command(app: "App", out: "Output") -> None:
     """List the keys, without their secrets."""
-    columns = ("name", "scope", "created_at", "revoked_at")
+    columns = ("name", "scope", "monitors", "created_at", "expires_at", "last_used_at", "revoked_at")
     keys = [{name: getattr(key, name) for name in columns} for key in app.store.api_keys.all()]
-    rows = [list(key.values()) for key in keys]
+    rows = [[", ".join(cell) if isinstance(cell, list) else cell for cell in key.values()] for key in keys]
+    titles = ["name", "scope", "monitors", "created", "expires", "last used", "revoked"]
     hint = "There is no key: only this machine may call the API. Create one: plumbline keys add NAME"
-    out.result(keys, lambda: out.table(["name", "scope", "created", "revoked"], rows) if rows else out.line(hint))
+    out.result(keys, lambda: out.table(titles, rows) if rows else out.line(hint))
 
 
 @keys_command.command("revoke")
@@ -52,5 +68,23 @@ def list_command(app: "App", out: "Output") -> None:
 @with_app
 def revoke_command(app: "App", out: "Output", name: str) -> None:
     """Revoke a key at once; the API requires a key even if this was the last one."""
-    app.store.api_keys.revoke(name, app.clock())
+    app.store.api_keys.revoke(name, app.clock(), user_name())
     out.result({"name": name, "revoked": True}, lambda: out.line(f"Key {name!r} is revoked."))
+
+
+def _end_of(duration: str | None, at: datetime) -> datetime | None:
+    """Return the end of a duration from a time on.
+
+    Raises:
+        UsageError: If the text is no duration.
+    """
+    from schemas.errors import UsageError
+    from schemas.section import is_duration, parse_duration
+
+    if duration is None:
+        return None
+    parsed = parse_duration(duration) if is_duration(duration) else None
+    if not isinstance(parsed, timedelta) or not parsed:
+        msg = f"{duration!r} is not a duration. Use a text such as 90d or 12h."
+        raise UsageError(msg)
+    return at + parsed

@@ -137,7 +137,7 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
     from jobs.evaluation import forecast_monitor
 
     with counted_progress(out, f"forecasting {monitor}") as progress:
-        forecast = forecast_monitor(source, store, progress)
+        forecast = forecast_monitor(source, store, progress, now=app.clock())
 
     def describe() -> None:
         days = f" over {forecast.days:.1f} days" if forecast.days else ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.commands.card import card_facts, describe_card
-from jobs.commands.options import any_monitor_argument, monitor_argument, with_app
+from jobs.commands.options import any_monitor_argument, monitor_argument, user_name, with_app
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _describe_comparison(out: "Output", report: "ComparisonReport") -> None:
 @with_app
 def promote_command(app: "App", out: "Output", model_id: int, force: bool) -> None:
     """Make a model its monitor's champion."""
-    app.store.models.promote(model_id, app.clock(), force=force)
+    app.store.models.promote(model_id, app.clock(), force=force, actor=user_name())
     model = replace(app.store.models.get(model_id), manifest={})
     view = _join_anomalies(app, model.monitor)
 
@@ -132,7 +132,7 @@ def _join_anomalies(app: "App", monitor: str) -> str | None:
 def rollback_command(app: "App", out: "Output", monitor: str) -> None:
     """Make the champion before this one champion again."""
     app.config.monitor(monitor)
-    model_id = app.store.models.roll_back(monitor, app.clock())
+    model_id = app.store.models.roll_back(monitor, app.clock(), user_name())
     out.result(
         {"model_id": model_id}, lambda: out.line(f"Model {model_id} is the champion of monitor {monitor!r} again.")
     )

@@ -1,5 +1,7 @@
 """Options that the commands share."""
 
+import getpass
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -54,6 +56,14 @@ monitor_argument = click.argument(
 """A monitor; the only one of the configuration if it is left out."""
 any_monitor_argument = click.argument("monitor", metavar="[MONITOR]", required=False, shell_complete=monitor_names)
 """A monitor, or None for all of them."""
+
+
+def user_name() -> str:
+    """Return the name of the user for the audit."""
+    try:
+        return f"user {getpass.getuser()}"
+    except (KeyError, OSError):  # a number without an entry, as in containers
+        return f"user {os.getuid()}"
 
 
 def only_monitor(config: "Config") -> str:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.commands.options import any_monitor_argument, only_monitor, with_app
+from jobs.commands.options import any_monitor_argument, only_monitor, user_name, with_app
 from jobs.wording import counted_noun
 from schemas.errors import PlumblineError, UsageError
 
@@ -30,7 +30,7 @@ def retrain_command(app: "App", out: "Output", monitor: str | None, work: bool, 
         return
     monitor = monitor or only_monitor(app.config)
     app.config.monitor(monitor)
-    request_id = app.store.requests.add(monitor, reason, app.clock())
+    request_id = app.store.requests.add(monitor, reason, app.clock(), user_name())
     out.result(
         {"request_id": request_id, "monitor": monitor},
         lambda: out.line(

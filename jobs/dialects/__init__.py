@@ -6,7 +6,7 @@ the table below. Databases without one are read and written by `Dialect` itself,
 
 from sqlalchemy import URL, Connection, Engine
 
-from jobs.dialects.base import END_OF_VALID_TIMES, FIRST_VALID_TIME, Dialect, EpochTimes, Index, Reader
+from jobs.dialects.base import END_OF_VALID_TIMES, FIRST_VALID_TIME, TIMEOUTS, Dialect, EpochTimes, Index, Reader
 from jobs.dialects.families import Family
 from jobs.dialects.mysql import MySQL
 from jobs.dialects.postgresql import PostgreSQL
@@ -16,6 +16,7 @@ from jobs.dialects.time_texts import read_times
 __all__ = [
     "END_OF_VALID_TIMES",
     "FIRST_VALID_TIME",
+    "TIMEOUTS",
     "Dialect",
     "EpochTimes",
     "Family",

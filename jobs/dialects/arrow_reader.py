@@ -1,9 +1,12 @@
 """Reads records from PostgreSQL as Arrow, in binary: the only module that imports ADBC."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, InvalidStateError
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -13,7 +16,12 @@ from adbc_driver_postgresql import dbapi
 from sqlalchemy import URL, Select
 from sqlalchemy.dialects import postgresql
 
-from schemas.errors import SourceError
+from jobs.addresses import display_name
+from jobs.database_calls import CALLS
+from jobs.dialects import postgresql_waits
+from jobs.dialects.base import Dialect
+from schemas.errors import SourceError, SourceTimeout
+from schemas.service import Timeouts
 
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
@@ -31,29 +39,86 @@ class ArrowReader:
     Opening a connection takes tens of milliseconds, as long as reading ten thousand records, so it is kept; if it
     breaks, the next read opens a new one. It serves one thread at a time.
 
+    A server that hangs cannot be interrupted, as ADBC hides its sockets. So each read has a thread of its own, which
+    is abandoned with its connection if it has to end.
+
     Args:
         url: The database's address, for SQLAlchemy.
-        failure: Returns the sentence for an error text of the driver.
+        dialect: That of the database, for the errors.
+        timeouts: How long a read may wait.
     """
 
-    def __init__(self, url: URL, failure: Callable[[URL, str], str]) -> None:
-        self._url, self._failure = url, failure
-        self._connection: dbapi.Connection | None = None
+    def __init__(self, url: URL, dialect: Dialect, timeouts: Timeouts) -> None:
+        self._url, self._dialect, self._timeouts = url, dialect, timeouts
+        self._session = _Session(url, timeouts)
 
     def fetch(self, statement: Select[Any]) -> pd.DataFrame:
         """Return the rows of a select, each column in the type that Arrow gives it."""
-        sql, parameters = _compiled(statement)
-        with self._transaction() as cursor:
-            cursor.execute(sql, parameters or None)
-            table = cursor.fetch_arrow_table()
+        table = self._read(*_compiled(statement))
         # Columns are converted one by one, so that Arrow's copy is freed with the last.
         return pd.DataFrame({name: _series(table.column(index)) for index, name in enumerate(table.column_names)})
 
     def close(self) -> None:
         """Close the connection."""
+        self._session.close()
+
+    def _read(self, sql: str, parameters: tuple[Any, ...]) -> pa.Table:
+        result: Future[pa.Table] = Future()
+        arguments = (sql, parameters, result)
+        thread = threading.Thread(target=self._session.read, args=arguments, name="read", daemon=True)
+        with CALLS.in_progress(self._timeouts.statement.total_seconds(), display_name(self._url)) as call:
+            call.cancel, call.sever = self._session.cancel, partial(_give_up, result)
+            thread.start()
+            try:
+                return result.result()
+            except (dbapi.Error, TimeoutError) as exc:
+                error = SourceTimeout if self._dialect.is_wait(str(exc)) else SourceError
+                raise error(self._dialect.failure(self._url, str(exc))) from exc
+            finally:
+                if thread.is_alive() and _is_unfinished(result):
+                    self._session.abandon()
+                    self._session = _Session(self._url, self._timeouts)
+
+
+class _Session:
+    """A connection and the thread that reads from it."""
+
+    def __init__(self, url: URL, timeouts: Timeouts) -> None:
+        self._url, self._timeouts = url, timeouts
+        self._connection: dbapi.Connection | None = None
+        self._is_abandoned = False
+
+    def read(self, sql: str, parameters: tuple[Any, ...], result: "Future[pa.Table]") -> None:
+        """Run a statement in a transaction that cannot write, and pass its rows or its error on."""
+        try:
+            with self._transaction() as cursor:
+                cursor.execute(sql, parameters or None)
+                table = cursor.fetch_arrow_table()
+        except BaseException as exc:  # noqa: BLE001 - it is raised in the thread that waits for the result
+            with suppress(InvalidStateError):  # nobody waits any longer
+                result.set_exception(exc)
+        else:
+            with suppress(InvalidStateError):
+                result.set_result(table)
+        if self._is_abandoned:
+            self.close()
+
+    def cancel(self) -> None:
+        """Ask the server to cancel the read."""
         if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+            self._connection.adbc_cancel()
+
+    def abandon(self) -> None:
+        """Leave the connection to its thread, which closes it at the end of its read."""
+        self._is_abandoned = True
+        self.cancel()
+
+    def close(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(dbapi.Error):
+                connection.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[dbapi.Cursor]:
@@ -61,9 +126,9 @@ class ArrowReader:
             with self._cursor() as cursor:
                 yield cursor
                 cursor.connection.rollback()
-        except dbapi.Error as exc:
+        except dbapi.Error:
             self._end_transaction()
-            raise SourceError(self._failure(self._url, str(exc))) from exc
+            raise
 
     def _end_transaction(self) -> None:
         """Roll back after an error, or close the connection if it is broken."""
@@ -80,8 +145,35 @@ class ArrowReader:
                 return _read_only(self._connection)
             except dbapi.Error:
                 self.close()
-        self._connection = dbapi.connect(_libpq_address(self._url))
+        self._connection = _connected(self._url, self._timeouts)
         return _read_only(self._connection)
+
+
+def _give_up(result: "Future[pa.Table]") -> None:
+    """End the wait for a result that a hanging server will not return."""
+    with suppress(InvalidStateError):
+        result.set_exception(TimeoutError("the server does not respond, so the read timed out"))
+
+
+def _is_unfinished(result: "Future[pa.Table]") -> bool:
+    """Return whether the thread of a read has not passed on its own result."""
+    return not result.done() or isinstance(result.exception(), TimeoutError)
+
+
+def _connected(url: URL, timeouts: Timeouts) -> dbapi.Connection:
+    """Return a new connection, whose session is limited."""
+    parameters = {name: str(value) for name, value in postgresql_waits.connect_arguments(url, timeouts).items()}
+    address = url.set(drivername="postgresql").update_query_dict(parameters)
+    connection = dbapi.connect(address.render_as_string(hide_password=False))
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(postgresql_waits.session_limits(timeouts))
+            cursor.fetchall()
+        connection.commit()  # a rollback would lift the limits
+    except dbapi.Error:
+        connection.close()
+        raise
+    return connection
 
 
 def _read_only(connection: dbapi.Connection) -> dbapi.Cursor:
@@ -101,10 +193,6 @@ def _compiled(statement: Select[Any]) -> tuple[str, tuple[Any, ...]]:
     if all(isinstance(value, int) for value in parameters):
         return str(statement.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True})), ()
     return str(compiled), parameters
-
-
-def _libpq_address(url: URL) -> str:
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def _series(column: pa.ChunkedArray) -> "pd.Series[Any]":

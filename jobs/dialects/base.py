@@ -36,7 +36,9 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from jobs.addresses import display_name, without_secrets
+from jobs.database_calls import lift_limit
 from jobs.dialects.families import Family, family_of
+from schemas.service import Timeouts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +50,8 @@ CHECKSUM_PRIME = 2**31 - 1  # the sum of a batch stays within 64 bits
 # it. A time outside these bounds counts as missing, in SQL and in the records that are read.
 FIRST_VALID_TIME = datetime(2, 1, 1, tzinfo=UTC)
 END_OF_VALID_TIMES = datetime(9999, 1, 1, tzinfo=UTC)
+
+TIMEOUTS = "plumbline_timeouts"  # an execution option of every engine
 
 _ROWS_PER_INSERT = 5_000
 
@@ -127,16 +131,40 @@ class Dialect:
     )
     """Patterns of drivers' error texts, and what to do about them. The first match counts."""
 
+    wait_pattern: ClassVar[str] = r"the server does not respond"
+    """Pattern of error texts of waits that took too long, such as for a lock."""
+
+    def is_wait(self, detail: str) -> bool:
+        """Return whether a driver's error is about a wait that took too long, and not about what was read."""
+        return re.search(self.wait_pattern, detail) is not None
+
     def with_driver(self, url: URL) -> URL:
         """Return the address with the driver that is used if it names none."""
         return url
 
-    def engine_options(self, url: URL) -> dict[str, Any]:  # noqa: ARG002
+    def engine_options(self, url: URL, timeouts: Timeouts) -> dict[str, Any]:  # noqa: ARG002
         """Return the options of `create_engine`, such as timeouts; those in the address take precedence."""
         return {"pool_pre_ping": True}
 
-    def prepare_engine(self, engine: Engine) -> None:
+    def prepare_engine(self, engine: Engine, timeouts: Timeouts) -> None:
         """Set up the connections and transactions of an engine."""
+
+    def allow_long_statements(self, connection: Connection) -> None:  # noqa: ARG002
+        """Let each statement of the open transaction take as long as it needs: it rewrites large tables."""
+        lift_limit()
+
+    reads_rows_lazily: ClassVar[bool] = False
+    """Whether a statement goes on while its rows are read."""
+
+    def cancel(self, connection: Any) -> None:
+        """Ask the database to end the statement that another thread runs on a connection of the driver."""
+
+    def sever(self, connection: Any) -> None:
+        """Cut a connection of the driver that another thread uses, so that its statement fails."""
+
+    def is_in_memory(self, url: URL) -> bool:  # noqa: ARG002
+        """Return whether the database exists within this process only."""
+        return False
 
     def file(self, url: URL) -> Path | None:  # noqa: ARG002
         """Return the file that holds the database; None if it is on a server or in memory."""
@@ -372,6 +400,7 @@ class Dialect:
 
     def lock_schema(self, connection: Connection) -> None:
         """Hold the right to migrate until the open transaction ends, one process at a time."""
+        self.allow_long_statements(connection)
 
     def allow_reads_while_writing(self, engine: Engine) -> None:
         """Let readers of the store continue while one process writes."""

@@ -38,13 +38,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
+from jobs.dialects import mysql_waits
 from jobs.dialects.base import CHECKSUM_PRIME, Dialect, EpochTimes
 from jobs.dialects.families import TIMES, Family
 from jobs.dialects.mysql_store import exact_tables
 from schemas.errors import StoreError
+from schemas.service import Timeouts
 
 _DRIVER = "pymysql"
-_CONNECT_SECONDS = 10
 _SESSION = "SET time_zone = '+00:00', sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')"
 _READ_ONLY = "plumbline_read_only"
 _HAS_MIGRATION_LOCK = "plumbline_has_migration_lock"
@@ -93,9 +94,11 @@ class MySQL(Dialect):
             ),
         ),
         (r"deadlock|lock wait timeout", "Another program held the same rows; try again"),
+        (r"max_statement_time|maximum statement execution", "Add an index, or raise `timeouts.statement`"),
         (r"command denied", "Grant this user the permission"),
         *Dialect.advice,
     )
+    wait_pattern = r"Lock wait timeout exceeded|max_statement_time exceeded|maximum statement execution|Lost connection"
     quoting_advice = "put a name with spaces, or one that is a word of SQL, in backticks"
     has_grid_of_time = True
     text_key_type: ClassVar[TypeEngine[Any]] = mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin")
@@ -107,12 +110,25 @@ class MySQL(Dialect):
         """Return the address with PyMySQL if it names no driver."""
         return url.set(drivername=f"{url.drivername}+{_DRIVER}") if "+" not in url.drivername else url
 
-    def engine_options(self, url: URL) -> dict[str, Any]:
-        """Return a timeout for connecting, and the isolation of PostgreSQL: a read after a wait for a lock is new."""
-        arguments = {} if "connect_timeout" in url.query else {"connect_timeout": _CONNECT_SECONDS}
+    def engine_options(self, url: URL, timeouts: Timeouts) -> dict[str, Any]:
+        """Return timeouts, and the isolation of PostgreSQL: a read after a wait for a lock is new."""
+        arguments = mysql_waits.connect_arguments(url, timeouts)
         return {"pool_pre_ping": True, "connect_args": arguments, "isolation_level": "READ COMMITTED"}
 
-    def prepare_engine(self, engine: Engine) -> None:
+    def cancel(self, connection: Any) -> None:
+        """Cut the connection: the server rolls back, as it does for every client that is gone."""
+        mysql_waits.sever(connection)
+
+    def sever(self, connection: Any) -> None:
+        """Cut the connection."""
+        mysql_waits.sever(connection)
+
+    def allow_long_statements(self, connection: Connection) -> None:
+        """Lift the limits of the session, until the lock of the migration is released."""
+        super().allow_long_statements(connection)
+        mysql_waits.lift_limits(connection, _MIGRATION_SECONDS)
+
+    def prepare_engine(self, engine: Engine, timeouts: Timeouts) -> None:
         """Set up each session, begin transactions that only read as such, and release the lock of a migration."""
         # A connection holds one unread result only, and a refresh of incidents reads several side by side.
         engine.dialect.supports_server_side_cursors = False
@@ -121,6 +137,7 @@ class MySQL(Dialect):
         def prepare(connection: Any, _record: Any) -> None:
             with connection.cursor() as cursor:
                 cursor.execute(_SESSION)
+            mysql_waits.limit_session(connection, timeouts)
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
@@ -132,6 +149,7 @@ class MySQL(Dialect):
             if record.info.pop(_HAS_MIGRATION_LOCK, False) and connection is not None:
                 with connection.cursor() as cursor:
                     cursor.execute(f"DO RELEASE_LOCK({_MIGRATION_LOCK})")
+                mysql_waits.limit_session(connection, timeouts)
 
     # Description of tables
 
@@ -250,6 +268,7 @@ class MySQL(Dialect):
         Raises:
             StoreError: If the server is too old, or another process migrates for too long.
         """
+        super().lock_schema(connection)
         _refuse_old_server(connection)
         _refuse_unlogged_triggers(connection)
         lock = text(f"SELECT GET_LOCK({_MIGRATION_LOCK}, {_MIGRATION_SECONDS})")

@@ -22,6 +22,7 @@ from sqlalchemy import (
     case,
     cast,
     column,
+    event,
     extract,
     func,
     select,
@@ -30,15 +31,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import UserDefinedType
 
-from jobs.dialects.base import CHECKSUM_PRIME, Dialect, EpochTimes, Reader
+from jobs.dialects import postgresql_waits
+from jobs.dialects.base import CHECKSUM_PRIME, TIMEOUTS, Dialect, EpochTimes, Reader
 from jobs.dialects.families import TIMES, Family
+from schemas.service import Timeouts
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_CONNECT_SECONDS = 10
 _MICROSECONDS = 1_000_000
 _MIGRATION_LOCK = 0x706C756D  # "plum"
+_MIGRATION_SECONDS = 600
 _DRIVER = "psycopg"
 _FIRST_USER_TYPE = 16_384  # types with smaller numbers are PostgreSQL's own
 _ENUM_SUFFIX = " (enum)"
@@ -54,9 +57,15 @@ class PostgreSQL(Dialect):
     driver_packages: ClassVar[Mapping[str, str]] = {"psycopg2": "psycopg2-binary", **Dialect.driver_packages}
     read_only_options: ClassVar[Mapping[str, Any]] = {"postgresql_readonly": True}
     advice = (
+        (
+            r"lock timeout",
+            "Another transaction holds a lock on it; pg_stat_activity lists it. End it, or raise `timeouts.lock`",
+        ),
+        (r"statement timeout", "Add an index that serves the statement, or raise `timeouts.statement`"),
         *Dialect.advice,
         (r"objects depend on it", "Drop the dependent objects first, and create them again afterwards"),
     )
+    wait_pattern = rf"canceling statement due to|server closed the connection|{Dialect.wait_pattern}"
     has_boolean_type = True
     has_grid_of_time = True
     unordered_families: ClassVar[Mapping[Family, str]] = {
@@ -69,10 +78,33 @@ class PostgreSQL(Dialect):
         is_plain = url.drivername in {"postgresql", "postgres"}
         return url.set(drivername=f"postgresql+{_DRIVER}") if is_plain else url
 
-    def engine_options(self, url: URL) -> dict[str, Any]:
-        """Return a timeout for connecting, and the check of a pooled connection before its use."""
-        arguments = {} if "connect_timeout" in url.query else {"connect_timeout": _CONNECT_SECONDS}
+    def engine_options(self, url: URL, timeouts: Timeouts) -> dict[str, Any]:
+        """Return the timeouts of the connection, and the check of a pooled connection before its use."""
+        arguments = postgresql_waits.connect_arguments(url, timeouts)
         return {"pool_pre_ping": True, "connect_args": arguments}
+
+    def prepare_engine(self, engine: Engine, timeouts: Timeouts) -> None:
+        """Limit how long each session waits."""
+
+        @event.listens_for(engine, "connect")
+        def limit(connection: Any, _record: Any) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute(postgresql_waits.session_limits(timeouts))
+            connection.commit()
+
+    def cancel(self, connection: Any) -> None:
+        """Send the server a request to cancel the statement."""
+        postgresql_waits.cancel(connection)
+
+    def sever(self, connection: Any) -> None:
+        """Shut the connection's socket."""
+        postgresql_waits.sever(connection)
+
+    def allow_long_statements(self, connection: Connection) -> None:
+        """Lift the limit of statements, and wait for locks as long as for another migration."""
+        super().allow_long_statements(connection)
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_MIGRATION_SECONDS}s'")
 
     def table_columns(self, connection: Connection, table: TableClause) -> list[tuple[str, str]]:
         """Return names and types of an empty result, as for a query."""
@@ -98,7 +130,8 @@ class PostgreSQL(Dialect):
         """Return a reader through ADBC."""
         from jobs.dialects.arrow_reader import ArrowReader
 
-        return ArrowReader(engine.url, self.failure)
+        timeouts: Timeouts = engine.get_execution_options().get(TIMEOUTS, Timeouts())
+        return ArrowReader(engine.url, self, timeouts)
 
     def text_to_compare(self, bound: ColumnElement[Any], declared_type: str) -> ColumnElement[Any]:
         """Cast to the column's type, whose order and equality may differ from those of text."""
@@ -181,6 +214,7 @@ class PostgreSQL(Dialect):
 
     def lock_schema(self, connection: Connection) -> None:
         """Take an advisory lock."""
+        super().lock_schema(connection)
         connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
 
 

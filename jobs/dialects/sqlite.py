@@ -34,8 +34,8 @@ from sqlalchemy import (
 from jobs.dialects.base import CHECKSUM_PRIME, END_OF_VALID_TIMES, Dialect, EpochTimes
 from jobs.dialects.families import Family
 from jobs.dialects.time_texts import julian_day
+from schemas.service import Timeouts
 
-_BUSY_SECONDS = 30
 _TEXT_CHECKSUM = "plumbline_text_sum"  # a function that Plumbline adds to each connection
 _JULIAN_DAY = "plumbline_julian_day"  # another: of texts that SQLite does not read
 _READ_ONLY = "plumbline_read_only"
@@ -56,21 +56,34 @@ class SQLite(Dialect):
     read_only_options: ClassVar[Mapping[str, Any]] = {_READ_ONLY: True}
     advice = (
         (r"database is locked", "Another program holds the file; let it finish, then try again"),
+        (r"interrupted", "The statement took longer than `timeouts.statement` of config.toml"),
         (r"readonly database|read-only file", "The file or its folder is read-only; change its permissions or move it"),
         (r"unable to open database", "Its folder must exist, and be writable for this user"),
         (r"not a database|malformed", "The address must name an SQLite file that is whole"),
         *Dialect.advice,
     )
+    wait_pattern = r"^interrupted$|^database( table)? is locked"
     has_dynamic_types = True
     has_grid_of_time = True
     # Without AUTOINCREMENT the number of a deleted last record is used again: keys would not grow.
     numbered_table_options: ClassVar[Mapping[str, Any]] = {"sqlite_autoincrement": True}
 
-    def engine_options(self, url: URL) -> dict[str, Any]:
-        """Return a timeout for locks."""
-        return {"connect_args": {} if "timeout" in url.query else {"timeout": _BUSY_SECONDS}}
+    def engine_options(self, url: URL, timeouts: Timeouts) -> dict[str, Any]:
+        """Return a timeout for locks; statements have none of their own, so they are interrupted."""
+        arguments = {} if "timeout" in url.query else {"timeout": timeouts.lock.total_seconds()}
+        return {"connect_args": arguments}
 
-    def prepare_engine(self, engine: Engine) -> None:
+    reads_rows_lazily = True
+
+    def cancel(self, connection: Any) -> None:
+        """Interrupt the statement."""
+        connection.interrupt()
+
+    def is_in_memory(self, url: URL) -> bool:
+        """Return whether the database has no file."""
+        return self.file(url) is None
+
+    def prepare_engine(self, engine: Engine, timeouts: Timeouts) -> None:  # noqa: ARG002
         """Make every transaction begin as a reader or as a writer; the driver's own would lock at the first write.
 
         Two readers that both become writers cannot wait for each other, so SQLite fails one of them at once;

@@ -14,7 +14,7 @@ from sqlalchemy import Select, Text, cast, false, select
 
 from jobs.reading.table import WatchedTable
 from jobs.reading.typed_columns import abridged, keys_of
-from schemas.errors import SourceError
+from schemas.errors import SourceError, SourceTimeout
 from schemas.keys import Key
 from schemas.unreadable import UnreadableRecord
 
@@ -86,6 +86,8 @@ class Isolation:
             part = waiting.pop()
             try:
                 yield self.fetch(self.statement.where(self._is_within(part)))
+            except SourceTimeout:
+                raise
             except SourceError as exc:
                 self.failures += 1
                 if self.failures > MAX_FAILURES:
@@ -106,6 +108,8 @@ class Isolation:
             column = self.statement.selected_columns[name]
             try:
                 self.fetch(self.statement.with_only_columns(column).where(self._is_within([key])))
+            except SourceTimeout:
+                raise
             except SourceError as exc:
                 self.last_column = name
                 return UnreadableRecord(key, name, _expectation(exc), self._value(name, key), _ADVICE)

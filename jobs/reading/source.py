@@ -17,7 +17,7 @@ from jobs.reading.tolerant import LeftOut
 from jobs.reading.typed_columns import keys_of, refuse_long_key
 from jobs.reading.windows import Window
 from schemas.config import MonitorConfig
-from schemas.errors import SourceError
+from schemas.errors import SourceError, SourceTimeout
 from schemas.fingerprint import Fingerprint
 from schemas.frames import Features
 from schemas.keys import Key, KeyPart, KeyRange
@@ -188,6 +188,8 @@ class Source:
     def _fetch(self, statement: Select[Any]) -> pd.DataFrame:
         try:
             return self._reader.fetch(statement)
+        except SourceTimeout:
+            raise
         except SourceError:
             self._described = None
             self._records()  # raises a clearer error if the table has changed

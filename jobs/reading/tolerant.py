@@ -12,7 +12,7 @@ from jobs.reading.isolation import Isolation
 from jobs.reading.table import WatchedTable
 from jobs.reading.typed_columns import FEW_RECORDS, keys_of, typed
 from schemas.config import MonitorConfig
-from schemas.errors import SourceError
+from schemas.errors import SourceError, SourceTimeout
 from schemas.keys import Key
 from schemas.unreadable import UnreadableRecord
 
@@ -89,6 +89,8 @@ class TolerantReader:
         """Return the rows that the database can read; and if they are not all, the keys of all."""
         try:
             return self.fetch(statement), []
+        except SourceTimeout:
+            raise
         except SourceError as exc:
             failure, exact = exc, self._exact(statement)
         if exact is not None:

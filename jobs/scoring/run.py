@@ -5,7 +5,7 @@ together, guarded by the claim's token; so each record is scored once in effect,
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,14 +24,16 @@ from jobs.scoring.learned_features import watch_learned_features
 from jobs.scoring.liveness import watch_entities
 from jobs.scoring.new_entities import report_new_entities
 from jobs.scoring.recounting import recount_batches, watch_for_gap
+from jobs.scoring.restarted_keys import watch_for_restart
 from jobs.scoring.thresholds import threshold_changes, trackers_of
 from jobs.scoring.unannounced import sum_up_unannounced
 from jobs.scoring.unreadable import reopen_corrected
 from jobs.store import Batch, BatchResult, Champion, Store
 from schemas.config import MonitorConfig
-from schemas.errors import LostLease, RecordsError, SourceError, StoreError
+from schemas.errors import LostLease, RecordsError, SourceError, SourceTimeout, StoreError
 from schemas.unreadable import UnreadableRecord
 
+_NO_WORK = dict.fromkeys(("batches", "records", "anomalies", "rescored", "unreadable_records", "suppressed"), 0)
 MAX_FAILED_BATCHES = 3  # that a run skips, before it takes the failure for one of the table or the model
 
 
@@ -98,36 +100,60 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
     """
     champion = store.models.require_champion(source.name)
     with recorded_run(store, source.name, "score", clock, run) as counts:
-        counts |= {"model_id": champion.model_id, "batches": 0, "records": 0, "anomalies": 0, "rescored": 0}
-        counts |= {"unreadable_records": 0, "suppressed": 0}
+        counts |= {"model_id": champion.model_id, **_NO_WORK}
         watch_learned_features(source, store, champion.model_id, clock())
         store.ledger.fix_key(source.name, source.monitor.key)
         plan_batches(source, store, clock, should_stop, champion.model_id)
+        watch_for_restart(source, store, clock())
         late = recount_batches(source, store, clock, should_stop)
         reopen_corrected(source, store, clock())
         counts |= {"late_records": late.late_records, "too_late_records": late.too_late_records}
         planned = store.ledger.count_pending(source.name)
-        scorer: Scorer | None = None
         causes: Counter[str] = Counter()
-        failures: dict[int, RecordsError | SourceError] = {}
-        for batch in _claimed(source, store, champion.model_id, clock, should_stop, failures.keys()):
-            with _released_on_failure(batch, store):
-                scorer = scorer or load(store, champion, source.monitor)
-            limit = 1 if source.monitor.is_in_order else MAX_FAILED_BATCHES
-            with suppress(LostLease), _skipped_on_failure(batch, failures, limit), _released_on_failure(batch, store):
-                result = score_batch(batch, source, store, scorer, clock)
+        work = _ClaimedWork(source, store, champion, clock, load, should_stop)
+        for batch, result in work.scored():
+            if result is not None:
                 _add(counts, batch, result)
                 causes.update(count_top_features(item.explanation for item in result.anomalies))
             if progress:
                 progress(Progress(counts["batches"], planned, counts["records"], counts["anomalies"]))
         watch_for_gap(source.monitor, source.name, store, clock())
-        if not failures:  # records of a failed batch are no silence
+        if not work.failures:  # records of a failed batch are no silence
             watch_entities(source.monitor, source.name, store, clock())
         sum_up_unannounced(source.monitor, source.name, store, clock())
         store.incidents.follow_up(source.name, incident_rule(source.monitor), clock())
-        for failure in failures.values():
-            raise failure
+        work.raise_failure()
     return ScoringReport(monitor=source.name, **counts, causes=dict(causes.most_common()))
+
+
+def score_planned(
+    source: Source,
+    store: Store,
+    clock: Callable[[], datetime],
+    *,
+    load: Callable[[Store, Champion, MonitorConfig], Scorer] = load_scorer,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Mapping[str, int]:
+    """Score the batches that other processes planned or left undone; return the numbers of batches and records.
+
+    It plans no batch, detects no change and records no run: that is up to the process that runs the schedule.
+    Without a champion no batch is scored.
+
+    Raises:
+        SourceError: As `score_monitor` does.
+        RecordsError: As `score_monitor` does.
+        StoreError: As `score_monitor` does.
+    """
+    champion = store.models.champion(source.name)
+    counts = dict(_NO_WORK)
+    if champion is None:
+        return counts
+    work = _ClaimedWork(source, store, champion, clock, load, should_stop)
+    for batch, result in work.scored():
+        if result is not None:
+            _add(counts, batch, result)
+    work.raise_failure()
+    return counts
 
 
 def plan_batches(
@@ -182,21 +208,50 @@ def score_batch(
     return result
 
 
-def _claimed(
-    source: Source,
-    store: Store,
-    model_id: int,
-    clock: Callable[[], datetime],
-    should_stop: Callable[[], bool],
-    failed: Collection[int],
-) -> Iterator[Batch]:
-    """Yield claimed batches, one after another, until only failed batches are left or the run is to stop."""
-    lease, in_order = source.monitor.lease, source.monitor.is_in_order
-    while not should_stop():
-        batch = store.ledger.claim(source.name, model_id, clock(), lease, in_order=in_order, exclude=tuple(failed))
-        if batch is None:
-            return
-        yield batch
+@dataclass(frozen=True)
+class _ClaimedWork:
+    """The batches of a monitor that can be claimed, and those that failed."""
+
+    source: Source
+    store: Store
+    champion: Champion
+    clock: Callable[[], datetime]
+    load: Callable[[Store, Champion, MonitorConfig], Scorer]
+    should_stop: Callable[[], bool]
+    failures: dict[int, RecordsError | SourceError] = field(default_factory=dict)
+
+    def scored(self) -> Iterator[tuple[Batch, BatchResult | None]]:
+        """Claim and score batches until only failed ones are left or the run is to stop; yield each with its result.
+
+        The result is None if the batch failed or another worker has taken it over.
+        """
+        source, store = self.source, self.store
+        scorer: Scorer | None = None
+        limit = 1 if source.monitor.is_in_order else MAX_FAILED_BATCHES
+        while not self.should_stop() and (batch := self._claim()) is not None:
+            with _released_on_failure(batch, store):
+                scorer = scorer or self.load(store, self.champion, source.monitor)
+            result = None
+            skipping = _skipped_on_failure(batch, self.failures, limit)
+            with suppress(LostLease), skipping, _released_on_failure(batch, store):
+                result = score_batch(batch, source, store, scorer, self.clock)
+            yield batch, result
+
+    def raise_failure(self) -> None:
+        """Raise the error of the first batch that failed, if any did."""
+        for failure in self.failures.values():
+            raise failure
+
+    def _claim(self) -> Batch | None:
+        monitor = self.source.monitor
+        return self.store.ledger.claim(
+            self.source.name,
+            self.champion.model_id,
+            self.clock(),
+            monitor.lease,
+            in_order=monitor.is_in_order,
+            exclude=tuple(self.failures),
+        )
 
 
 def _add(counts: dict[str, Any], batch: Batch, result: BatchResult) -> None:
@@ -220,7 +275,7 @@ def _skipped_on_failure(batch: Batch, failures: dict[int, RecordsError | SourceE
         yield
     except (RecordsError, SourceError) as exc:
         failures[batch.id] = exc
-        if len(failures) >= limit:
+        if len(failures) >= limit or isinstance(exc, SourceTimeout):  # other batches would wait as long
             raise
 
 

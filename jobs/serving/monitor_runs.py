@@ -1,9 +1,10 @@
 """The scheduled work of monitors: scoring runs with retries, and retrain requests that are due."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
+from jobs.database_calls import Wait, working_for
 from jobs.logs import log_context
 from jobs.runs import RunOrigin
 from jobs.serving.backoff import Backoff
@@ -23,29 +24,68 @@ _FAILURES_UNTIL_EVENT = 3
 _SCHEDULE_REASON = "schedule"
 
 
+Run = Callable[[ServiceState, str, MonitorConfig, datetime | None], None]
+
+
+def score_new_records(state: ServiceState, name: str, monitor: MonitorConfig, due_at: datetime | None) -> None:
+    """Score new, changed and unfinished records of a monitor, and assess its drift."""
+    from jobs.drift import assess_drift
+    from jobs.scoring.run import score_monitor
+
+    with state.open_source(name) as source:
+        report = score_monitor(
+            source,
+            state.store,
+            state.clock,
+            load=state.scorers.load,
+            should_stop=lambda: state.is_stopping,
+            run=RunOrigin(due_at, state.worker.id),
+        )
+    _log_scored(report.batches, report.records, report.anomalies)
+    assess_drift(state.store, name, monitor, state.clock)
+
+
+def score_planned_batches(state: ServiceState, name: str, _monitor: MonitorConfig, _due_at: datetime | None) -> None:
+    """Score the batches of a monitor that other processes planned or left undone."""
+    from jobs.scoring.run import score_planned
+
+    with state.open_source(name) as source:
+        counts = score_planned(
+            source, state.store, state.clock, load=state.scorers.load, should_stop=lambda: state.is_stopping
+        )
+    _log_scored(counts["batches"], counts["records"], counts["anomalies"])
+
+
+def _log_scored(batches: int, records: int, anomalies: int) -> None:
+    if batches:
+        _log.info("scored", extra={"facts": {"batches": batches, "records": records, "anomalies": anomalies}})
+
+
 class MonitorRuns:
     """The runs of every monitor in this process.
 
     Args:
         state: the serving process.
+        run: scores a monitor.
     """
 
-    def __init__(self, state: ServiceState) -> None:
-        self._state = state
+    def __init__(self, state: ServiceState, run: Run = score_new_records) -> None:
+        self._state, self._run = state, run
         self._backoffs: dict[str, Backoff] = {}
         self._failed_due_at: dict[str, datetime] = {}  # until a later run succeeds in place of the failed one
         self._untrained: set[str] = set()
         self._succeeded: set[str] = set()  # monitors whose last run in this process succeeded
+        self._waiting: set[str] = set()  # monitors whose wait is recorded, until a run succeeds
 
     def score(self, name: str, due_at: datetime | None) -> None:
         """Score the new and the unfinished records of a monitor; record a failure, to be retried."""
         monitor = self._state.config.monitors.get(name)
         if monitor is None or self._state.is_stopping or not self._backoff(name).may_retry(self._state.clock()):
             return
-        with log_context(monitor=name):
+        with log_context(monitor=name), working_for(name):
             try:
                 self._record_late_start(name, due_at)
-                self._score(name, monitor, self._failed_due_at.get(name, due_at))
+                self._run(self._state, name, monitor, self._failed_due_at.get(name, due_at))
                 self._record_success(name)
             except NoChampion as exc:
                 self._wait_for_training(name, exc)
@@ -73,6 +113,21 @@ class MonitorRuns:
         in_order = self._state.config.monitor(name).is_in_order
         return backoff.has_failed or self._state.store.ledger.has_claimable(name, at, in_order=in_order)
 
+    def record_waits(self) -> None:
+        """Record the runs that wait for a database, once until a run succeeds.
+
+        Raises:
+            StoreError: If the store cannot record it; it may be the database that is waited for.
+        """
+        for name, wait in self._state.waits().items():
+            monitor = self._state.config.monitors.get(name)
+            if monitor is not None and name not in self._waiting:
+                event = _waiting_event(name, wait, self._state.clock())
+                _log.warning("%s", event.message)
+                self._succeeded.discard(name)
+                self._state.store.events.open(event, self._state.clock(), monitor.channels)
+                self._waiting.add(name)
+
     def missed_runs(self) -> Iterator[tuple[str, datetime]]:
         """Yield each monitor that fell due since its last run while no process served, and its first due time.
 
@@ -91,25 +146,6 @@ class MonitorRuns:
         for name in set(self._backoffs) - names:
             self._backoffs.pop(name, None)
             self._failed_due_at.pop(name, None)
-
-    def _score(self, name: str, monitor: MonitorConfig, due_at: datetime | None) -> None:
-        from jobs.drift import assess_drift
-        from jobs.scoring.run import score_monitor
-
-        state = self._state
-        with state.open_source(name) as source:
-            report = score_monitor(
-                source,
-                state.store,
-                state.clock,
-                load=state.scorers.load,
-                should_stop=lambda: state.is_stopping,
-                run=RunOrigin(due_at, state.worker.id),
-            )
-        if report.batches:
-            facts = {"batches": report.batches, "records": report.records, "anomalies": report.anomalies}
-            _log.info("scored", extra={"facts": facts})
-        assess_drift(state.store, name, monitor, state.clock)
 
     def _is_requested(self, name: str, due_at: datetime) -> bool:
         query = RequestQuery(monitor=name, reason=_SCHEDULE_REASON, limit=1)
@@ -152,8 +188,10 @@ class MonitorRuns:
 
     def _record_success(self, name: str) -> None:
         if name not in self._succeeded:  # an earlier process may have opened the event
-            self._state.store.events.close("failing", name, self._state.clock())
+            for kind in ("failing", "waiting"):
+                self._state.store.events.close(kind, name, self._state.clock())
             self._succeeded.add(name)
+            self._waiting.discard(name)
         self._untrained.discard(name)
         self._failed_due_at.pop(name, None)
         if failures := self._backoff(name).record_success():
@@ -161,3 +199,11 @@ class MonitorRuns:
 
     def _backoff(self, name: str) -> Backoff:
         return self._backoffs.setdefault(name, Backoff())
+
+
+def _waiting_event(name: str, wait: Wait, at: datetime) -> NewEvent:
+    message = (
+        f"A run of monitor {name!r} has waited {wait.seconds:.0f} s for {wait.place}: another transaction holds a "
+        "lock, or the server does not respond. End that transaction, or check the server; the run is repeated."
+    )
+    return NewEvent("waiting", message, name, since=at - timedelta(seconds=wait.seconds))

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from jobs.app import App
 from jobs.champions import Scorers
+from jobs.database_calls import CALLS, Wait
 from jobs.reading.source import Source
 from jobs.store import Store, Worker
 from schemas.config import Config
+from schemas.service import Timeouts
 
 if TYPE_CHECKING:
     from detector.core.scorer import Scorer
@@ -46,6 +48,14 @@ class ServiceState:
         """Open the watched table of a monitor for one run, so that each run sees changes of table and address."""
         with self._app.open_source(monitor, self.config.monitor(monitor)) as source:
             yield source
+
+    def waits(self) -> dict[str, Wait]:
+        """Return the monitors whose runs wait for a database longer than they should."""
+        return CALLS.waiting(self.config.service.waiting_after.total_seconds())
+
+    def separate_store(self, longest: Timeouts, connections: int) -> Store:
+        """Open the store with connections of its own, which wait no longer than given."""
+        return self._app.separate_store(longest, connections)
 
     def scorer_for(self, monitor: str) -> "tuple[int, Scorer]":
         """Return the champion's id and its scorer.

@@ -20,6 +20,7 @@ class Trainer:
 
     Attributes:
         claimant: the beginning of the tokens of the requests that its processes claim.
+        has_started: whether it has started a process.
     """
 
     def __init__(self, config_path: Path) -> None:
@@ -30,7 +31,7 @@ class Trainer:
         self._command = [*program, "retrain", "--work", *options]
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
-        self._is_stopped = False
+        self._is_stopped = self.has_started = False
 
     @property
     def is_busy(self) -> bool:
@@ -42,6 +43,7 @@ class Trainer:
         with self._lock:
             if self._is_stopped:
                 return
+            self.has_started = True
             process = self._process = subprocess.Popen(  # noqa: S603 - our own command
                 self._command,
                 stdin=subprocess.DEVNULL,

@@ -2,6 +2,7 @@
 
 from jobs.store.anomalies import AnomalyQuery, StoredAnomaly
 from jobs.store.api_keys import ApiKey
+from jobs.store.audit import AuditQuery, RecordedAct
 from jobs.store.batch_result import Anomaly, BatchResult, HourCount, ThresholdChange
 from jobs.store.events import EventQuery, NewEvent, StoredEvent
 from jobs.store.feedback import Feedback
@@ -20,6 +21,7 @@ __all__ = [
     "Anomaly",
     "AnomalyQuery",
     "ApiKey",
+    "AuditQuery",
     "Batch",
     "BatchResult",
     "Champion",
@@ -33,6 +35,7 @@ __all__ = [
     "MonitorStatus",
     "NewEvent",
     "NewModel",
+    "RecordedAct",
     "RequestQuery",
     "RetrainRequest",
     "Run",

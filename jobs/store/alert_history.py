@@ -24,7 +24,7 @@ class AlertCounts:
     held_back: Mapping[str, int] = field(default_factory=dict)
     """Incidents of which no channel is alerted, by reason."""
     left_out: Mapping[str, int] = field(default_factory=dict)
-    """Flagged records that a rule leaves out, by rule; maintenance is one."""
+    """Flagged records that a rule leaves out, by rule; maintenance is one, and a label that suppresses them."""
 
     @property
     def alerts(self) -> int:
@@ -47,11 +47,12 @@ class AlertHistory:
         a, i, f = alerts.c, incidents.c, anomalies.c
         sent = select(a.channel, a.reason, func.coalesce(a.not_before, a.created_at)).where(a.monitor == monitor)
         current = select(i.held_back).where(i.monitor == monitor, i.state.in_(CURRENT_STATES))
-        flagged = select(f.held_back, f.is_muted).where(f.monitor == monitor, f.superseded_at.is_(None))
+        is_current = (f.monitor == monitor, f.superseded_at.is_(None))
+        flagged = select(f.held_back, f.is_muted, f.suppressed_by).where(*is_current)
         with reading(self.engine) as connection:
             rows = connection.execute(sent).all()
             reasons = connection.scalars(current).all()
-            rules = ["maintenance" if is_muted else rule for rule, is_muted in connection.execute(flagged)]
+            rules = [_rule_of(*row) for row in connection.execute(flagged)]
         return AlertCounts(
             by_day=dict(sorted(Counter(f"{at:%Y-%m-%d}" for _, _, at in rows).items())),
             by_channel=dict(sorted(Counter(channel for channel, _, _ in rows).items())),
@@ -60,3 +61,8 @@ class AlertHistory:
             held_back=dict(Counter(reason for reason in reasons if reason is not None).most_common()),
             left_out=dict(Counter(rule for rule in rules if rule is not None).most_common()),
         )
+
+
+def _rule_of(held_back: str | None, is_muted: bool, suppressed_by: int | None) -> str | None:  # noqa: FBT001 - a column
+    """Return what leaves a flagged record out of alerts, or None."""
+    return "maintenance" if is_muted else ("label" if suppressed_by is not None else held_back)

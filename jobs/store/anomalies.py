@@ -6,12 +6,13 @@ from datetime import datetime
 from operator import eq, ge, lt
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, case, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, case, literal_column, select, update
 
 from jobs.databases import reading, writing
+from jobs.store.audit import SERVICE, Act, record_act
 from jobs.store.chunks import chunks
 from jobs.store.locking import lock_monitor
-from jobs.store.paging import Filter, columns_of, conditions_of, count_rows, read_page
+from jobs.store.paging import Filter, columns_of, conditions_of, count_rows, is_among, read_page
 from schemas.errors import UsageError
 from schemas.frames import SMALLEST_DIVISOR, threshold_ratio
 from schemas.labels import LABELS
@@ -43,7 +44,9 @@ class AnomalyQuery:
     limit: int = 50
     before_id: int | None = None
     order: Literal["newest", "most_anomalous"] = "newest"
-    """most_anomalous: by score against threshold; its next page cannot be read by `before_id`."""
+    """newest: by record time if that is restricted, otherwise by id; most_anomalous: by score against threshold."""
+    monitors: Collection[str] | None = None
+    """Only these; None for all."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,11 @@ class Anomalies:
 
     def page(self, query: AnomalyQuery) -> list[StoredAnomaly]:
         """Return a page of anomalies, in the order of the query."""
-        order = [_excess().desc()] if query.order == "most_anomalous" else []
+        order: ColumnElement[Any] | None = None
+        if query.order == "most_anomalous":
+            order = _excess()
+        elif query.since is not None or query.until is not None:
+            order = anomalies.c.record_time
         return read_page(self.engine, anomalies, StoredAnomaly, query, _filters(query), order)
 
     def count(self, query: AnomalyQuery) -> int:
@@ -115,7 +122,7 @@ class Anomalies:
         with reading(self.engine) as connection:
             row = connection.execute(statement).mappings().first()
         if row is None:
-            raise _no_anomaly(anomaly_id)
+            raise no_anomaly(anomaly_id)
         return StoredAnomaly(**row)
 
     def scores(self, monitor: str) -> "pd.DataFrame":
@@ -148,15 +155,15 @@ class Anomalies:
         with reading(self.engine) as connection:
             return count, list(connection.scalars(highest))
 
-    def label(self, anomaly_id: int, label: str, at: datetime) -> None:
-        """Label the record of an anomaly.
+    def label(self, anomaly_id: int, label: str, at: datetime, actor: str = SERVICE) -> None:
+        """Label the record of an anomaly, for whoever does so.
 
         Raises:
             UsageError: If there is no such anomaly, or no such label.
         """
-        self.label_all([anomaly_id], label, at)
+        self.label_all([anomaly_id], label, at, actor)
 
-    def label_all(self, anomaly_ids: Collection[int], label: str, at: datetime) -> None:
+    def label_all(self, anomaly_ids: Collection[int], label: str, at: datetime, actor: str = SERVICE) -> None:
         """Label the records of anomalies, all of them or none.
 
         Raises:
@@ -169,10 +176,14 @@ class Anomalies:
             for ids in portions:
                 existing = set(connection.scalars(select(c.id).where(c.id.in_(ids))))
                 for missing in (anomaly_id for anomaly_id in ids if anomaly_id not in existing):
-                    raise _no_anomaly(missing)
+                    raise no_anomaly(missing)
             lock_monitors_of(connection, [c.id.in_(ids) for ids in portions])
             for ids in portions:
                 label_records(connection, c.id.in_(ids), label, at)
+                labelled = select(c.id, c.monitor).where(c.id.in_(ids))
+                for anomaly_id, monitor in connection.execute(labelled.order_by(c.id)).all():
+                    act = Act(actor, "label", f"anomaly {anomaly_id}", monitor, {"label": label})
+                    record_act(connection, act, at)
 
 
 def label_records(connection: Connection, is_labelled: ColumnElement[bool], label: str, at: datetime) -> int:
@@ -215,13 +226,19 @@ def _filters(query: AnomalyQuery) -> tuple[Filter, ...]:
     c = anomalies.c
     return (
         (c.monitor, eq, query.monitor),
-        (c.label, eq, query.label),
+        (c.monitor, is_among, query.monitors),
+        (c.label, _has_label, query.label),
         (c.entity, eq, query.entity),
         (c.record_time, ge, query.since),
         (c.record_time, lt, query.until),
         (c.incident_id, eq, query.incident_id),
         (c.superseded_at.is_(None), eq, query.is_current),
     )
+
+
+def _has_label(column: ColumnElement[str], label: str) -> ColumnElement[bool]:
+    """Return the condition that a row has a label, in a form that the partial index of labelled rows serves."""
+    return column == label if label == "open" else and_(column != literal_column("'open'"), column == label)
 
 
 def _excess() -> ColumnElement[float]:
@@ -232,5 +249,6 @@ def _excess() -> ColumnElement[float]:
     )
 
 
-def _no_anomaly(anomaly_id: int) -> UsageError:
+def no_anomaly(anomaly_id: int) -> UsageError:
+    """Return the error for an anomaly that does not exist, or that a caller may not see."""
     return UsageError(f"There is no anomaly {anomaly_id}. List them with: plumbline anomalies list")

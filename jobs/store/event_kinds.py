@@ -14,9 +14,11 @@ EventKind: TypeAlias = Literal[
     "new_entity",
     "not_announced",
     "too_late",
+    "keys_restarted",
     "late",
     "missed_run",
     "failing",
+    "waiting",
     "config_refused",
     "usual_level",
     "drift",
@@ -76,6 +78,11 @@ EVENT_KINDS: Mapping[EventKind, EventMeaning] = {
         "channels of the monitor",
         _MOMENT,
     ),
+    "keys_restarted": EventMeaning(
+        "The keys of a table start again below those that were scored: it was emptied, created again or restored.",
+        "channels of the monitor",
+        "when a record is past the scored keys",
+    ),
     "late": EventMeaning(
         "Records came late or changed, and their batches are rescored.",
         "nobody",
@@ -90,6 +97,12 @@ EVENT_KINDS: Mapping[EventKind, EventMeaning] = {
     ),
     "failing": EventMeaning(
         "Three runs of a monitor failed in a row.",
+        "channels of the monitor",
+        "when a run succeeds",
+    ),
+    "waiting": EventMeaning(
+        "A run waits for a database longer than `service.waiting_after`: another transaction holds a lock, or the "
+        "server does not respond.",
         "channels of the monitor",
         "when a run succeeds",
     ),
@@ -142,3 +155,11 @@ def is_alerted(kind: EventKind) -> bool:
     (True, False)
     """
     return EVENT_KINDS[kind].recipients != "nobody"
+
+
+def is_about_locks(kind: EventKind) -> bool:
+    """Return whether an event is recorded without the lock of its monitor, which may be what a run waits for.
+
+    Two processes may then record it at the same moment, each once.
+    """
+    return kind == "waiting"

@@ -1,7 +1,7 @@
 """Events: gaps, late records, missed runs, drift, refused models, new entities, and more."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import eq, ge, lt
@@ -11,10 +11,10 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, select, update
 
 from jobs.databases import writing
 from jobs.store.alerts import AlertTexts, add_event_alerts
-from jobs.store.event_kinds import EventKind, is_alerted
+from jobs.store.event_kinds import EventKind, is_about_locks, is_alerted
 from jobs.store.locking import lock_monitor
 from jobs.store.numbering import insert_numbered
-from jobs.store.paging import read_page
+from jobs.store.paging import is_among, read_page
 from schemas.tables import events
 
 
@@ -62,6 +62,8 @@ class EventQuery:
     """The end of the detections, exclusive."""
     limit: int = 50
     before_id: int | None = None
+    monitors: Collection[str] | None = None
+    """Only these; None for all."""
 
 
 class EventLog:
@@ -82,7 +84,7 @@ class EventLog:
 
     def open(self, connection: Connection, event: NewEvent, at: datetime, channels: Iterable[str] = ()) -> int | None:
         """Record the start of an event, alert channels, and return its id; None if such an event is ongoing."""
-        if event.monitor is not None:
+        if event.monitor is not None and not is_about_locks(event.kind):
             lock_monitor(connection, event.monitor)
         if connection.scalar(select(events.c.id).where(_is_ongoing(event)).limit(1)) is not None:
             return None
@@ -151,11 +153,13 @@ class Events:
         c = events.c
         filters = (
             (c.monitor, eq, query.monitor),
+            (c.monitor, is_among, query.monitors),
             (c.kind, eq, query.kind),
             (c.at, ge, query.since),
             (c.at, lt, query.until),
         )
-        return read_page(self.engine, events, StoredEvent, query, filters)
+        is_timed = query.since is not None or query.until is not None
+        return read_page(self.engine, events, StoredEvent, query, filters, c.at if is_timed else None)
 
 
 def _unrecorded(connection: Connection, new_events: Sequence[NewEvent]) -> list[NewEvent]:

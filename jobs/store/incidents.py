@@ -12,11 +12,12 @@ from jobs.databases import reading, writing
 from jobs.store.alert_rule import IncidentRule
 from jobs.store.alerts import AlertTexts
 from jobs.store.anomalies import label_records, lock_monitors_of, refuse_unknown_label
+from jobs.store.audit import SERVICE, Act, record_act
 from jobs.store.chunks import chunks
 from jobs.store.incident_alerts import IncidentAlerts
 from jobs.store.incident_summary import IncidentSummary
 from jobs.store.locking import lock_monitor
-from jobs.store.paging import Filter, columns_of, count_rows, read_page
+from jobs.store.paging import Filter, columns_of, count_rows, is_among, read_page
 from schemas.errors import UsageError
 from schemas.tables import anomalies, incidents
 
@@ -45,6 +46,8 @@ class IncidentQuery:
     """Whether it is neither merged into another incident nor withdrawn; None for both kinds. Ignored with `state`."""
     limit: int = 50
     before_id: int | None = None
+    monitors: Collection[str] | None = None
+    """Only these; None for all."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,10 @@ class Incidents:
 
     def page(self, query: IncidentQuery) -> list[StoredIncident]:
         """Return a page of incidents, newest first."""
-        return read_page(self.engine, incidents, StoredIncident, query, _filters(query))
+        time = incidents.c.end_time if query.since is not None else None
+        if query.until is not None:
+            time = incidents.c.start_time
+        return read_page(self.engine, incidents, StoredIncident, query, _filters(query), time)
 
     def count(self, query: IncidentQuery) -> int:
         """Return the number of incidents that a query selects, on all of its pages."""
@@ -105,18 +111,18 @@ class Incidents:
         with reading(self.engine) as connection:
             row = connection.execute(statement).mappings().first()
         if row is None:
-            raise _no_incident(incident_id)
+            raise no_incident(incident_id)
         return StoredIncident(**row)
 
-    def label(self, incident_id: int, label: str, at: datetime) -> int:
+    def label(self, incident_id: int, label: str, at: datetime, actor: str = SERVICE) -> int:
         """Label every flagged record of an incident, and return their number.
 
         Raises:
             UsageError: If there is no such incident or label, or the incident no longer holds a record.
         """
-        return self.label_all([incident_id], label, at)
+        return self.label_all([incident_id], label, at, actor)
 
-    def label_all(self, incident_ids: Collection[int], label: str, at: datetime) -> int:
+    def label_all(self, incident_ids: Collection[int], label: str, at: datetime, actor: str = SERVICE) -> int:
         """Label every flagged record of incidents, all of them or none, and return their number.
 
         Raises:
@@ -131,6 +137,9 @@ class Incidents:
                 if records == 0:
                     raise _nothing_to_label(self.get(incident_id))
                 labelled += records
+                monitor = connection.scalar(select(incidents.c.monitor).where(incidents.c.id == incident_id))
+                detail = {"label": label, "records": records}
+                record_act(connection, Act(actor, "label", f"incident {incident_id}", monitor, detail), at)
         return labelled
 
     def follow_up(self, monitor: str, rule: IncidentRule, at: datetime) -> int:
@@ -178,6 +187,7 @@ def _filters(query: IncidentQuery) -> tuple[Filter, ...]:
     c = incidents.c
     return (
         (c.monitor, eq, query.monitor),
+        (c.monitor, is_among, query.monitors),
         (c.state, eq, query.state),
         (c.entity, eq, query.entity),
         (c.end_time, ge, query.since),
@@ -192,7 +202,8 @@ def _holds_label(incident_id: ColumnElement[int], label: str) -> ColumnElement[b
     return exists().where(anomalies.c.incident_id == incident_id, anomalies.c.label == label)
 
 
-def _no_incident(incident_id: int) -> UsageError:
+def no_incident(incident_id: int) -> UsageError:
+    """Return the error for an incident that does not exist, or that a caller may not see."""
     return UsageError(f"There is no incident {incident_id}. List them with: plumbline incidents list")
 
 

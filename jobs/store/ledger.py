@@ -97,6 +97,14 @@ class Ledger:
             upto = connection.scalar(newest)
         return None if upto is None else load_key(upto)
 
+    def last_range(self, monitor: str) -> KeyRange | None:
+        """Return the key range of the newest batch, or None before the first."""
+        c = batches.c
+        newest = select(c.after_key, c.upto_key).where(c.monitor == monitor).order_by(c.id.desc()).limit(1)
+        with reading(self.engine) as connection:
+            row = connection.execute(newest).mappings().first()
+        return None if row is None else key_range_of(row)
+
     def plan(self, monitor: str, key_range: KeyRange, at: datetime, model_id: int | None = None) -> bool:
         """Add a pending batch; return False if another planner was first.
 

@@ -178,13 +178,18 @@ def _measure_runs(connection: Connection, measures: Mapping[str, MonitorMeasures
     )
     for monitor, kind, outcome, started_at, finished_at in connection.execute(recent):
         measures[monitor].runs.append(FinishedRun(kind, outcome, (finished_at - started_at).total_seconds()))
-    for monitor, item in measures.items():
-        for kind in _RUN_KINDS:
-            # One index look-up each, however many runs there were.
-            is_success = (c.monitor == monitor) & (c.kind == kind) & (c.outcome == "done")
-            last = connection.scalar(select(func.max(c.finished_at)).where(is_success))
-            if last is not None:
-                item.last_success[kind] = last
+    m = monitors.c
+    # One index look-up for each monitor and kind, however many runs there were.
+    last = [
+        select(func.max(c.finished_at))
+        .where(c.monitor == m.monitor, c.kind == kind, c.outcome == "done")
+        .scalar_subquery()
+        .label(kind)
+        for kind in _RUN_KINDS
+    ]
+    for row in connection.execute(select(m.monitor, *last).where(m.monitor.in_(measures))).mappings():
+        success = measures[row["monitor"]].last_success
+        success.update({kind: row[kind] for kind in _RUN_KINDS if row[kind] is not None})
 
 
 def _measure_outbox(connection: Connection) -> tuple[dict[tuple[str, str], int], dict[str, datetime]]:

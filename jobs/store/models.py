@@ -12,6 +12,7 @@ from detector.core.comparison import ComparisonReport
 from detector.core.model_card import ModelCard
 from jobs.databases import reading, writing
 from jobs.store.artifacts import read_artifact, split_artifact, write_parts
+from jobs.store.audit import SERVICE, Act, record_act
 from jobs.store.events import EventLog, NewEvent
 from jobs.store.locking import lock_monitor
 from jobs.store.numbering import insert_numbered
@@ -172,7 +173,7 @@ class Models:
         with reading(self.engine) as connection:
             blob = read_artifact(connection, model_id)
         if blob is None:
-            raise _no_model(model_id)
+            raise no_model(model_id)
         return blob
 
     def columns(self, model_id: int) -> Mapping[str, Any]:
@@ -192,7 +193,7 @@ class Models:
         with reading(self.engine) as connection:
             row = connection.execute(select(models.c.card_markdown).where(models.c.id == model_id)).first()
         if row is None:
-            raise _no_model(model_id)
+            raise no_model(model_id)
         return None if row.card_markdown is None else str(row.card_markdown)
 
     def all(self, monitor: str | None = None) -> list[StoredModel]:
@@ -212,7 +213,7 @@ class Models:
         with reading(self.engine) as connection:
             return self._model(connection, model_id)
 
-    def promote(self, model_id: int, at: datetime, *, force: bool = False) -> None:
+    def promote(self, model_id: int, at: datetime, *, force: bool = False, actor: str = SERVICE) -> None:
         """Make a model its monitor's champion, and retire the old one.
 
         Raises:
@@ -228,8 +229,10 @@ class Models:
                 raise UsageError(_refusal(model))
             if self._model(connection, model_id).state != "champion":
                 self._promote(connection, model.monitor, model_id, at)
+                detail = {"force": force}
+                record_act(connection, Act(actor, "promote", f"model {model_id}", model.monitor, detail), at)
 
-    def roll_back(self, monitor: str, at: datetime) -> int:
+    def roll_back(self, monitor: str, at: datetime, actor: str = SERVICE) -> int:
         """Make the previous champion champion again, and return its id; each call goes one step further back.
 
         The present champion then counts as never promoted, so that no later step leads to it.
@@ -253,13 +256,15 @@ class Models:
             connection.execute(update(models).where(c.id == champion.id).values(promoted_at=None))
             # It keeps the time of its first promotion, so that the next step goes further back.
             self._promote(connection, monitor, previous.id, at, promoted_at=previous.promoted_at)
+            detail = {"from": champion.id}
+            record_act(connection, Act(actor, "roll back", f"model {previous.id}", monitor, detail), at)
         return int(previous.id)
 
     def _model(self, connection: Connection, model_id: int) -> StoredModel:
         statement = select(*columns_of(models, StoredModel)).where(models.c.id == model_id)
         row = connection.execute(statement).mappings().first()
         if row is None:
-            raise _no_model(model_id)
+            raise no_model(model_id)
         return self._stored_model(row)
 
     def _stored_model(self, row: RowMapping) -> StoredModel:
@@ -316,7 +321,8 @@ def _outdated(model: NewModel) -> NewModel:
     return replace(model, comparison=replace(model.comparison or ComparisonReport(), is_promoted=False, reason=reason))
 
 
-def _no_model(model_id: int) -> UsageError:
+def no_model(model_id: int) -> UsageError:
+    """Return the error for a model that does not exist, or that a caller may not see."""
     return UsageError(f"There is no model {model_id}. List the models with: plumbline models list")
 
 

@@ -14,6 +14,7 @@ from schemas.errors import UsageError
 from schemas.tables import (
     alerts,
     anomalies,
+    audit,
     batch_hours,
     batch_profiles,
     batches,
@@ -124,7 +125,7 @@ class Monitors:
                 raise UsageError(_not_stored(name, _names(connection)))
             _release_work(connection, name)
             hidden = f"{name}{_DELETED}{connection.scalar(select(func.max(batches.c.id))) or 0}"[:64]
-            _rename(connection, name, hidden, [table for table in _IN_ORDER if table is not scores])
+            _rename(connection, name, hidden, [table for table in _IN_ORDER if table not in {scores, audit}])
         return self.purge()
 
     def purge(self) -> int:

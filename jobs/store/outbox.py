@@ -1,6 +1,6 @@
 """The outbox: alerts claimed for delivery, within the rate of their channel."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import eq
@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, or_, 
 
 from jobs.databases import reading, writing
 from jobs.store.alerts import Message
-from jobs.store.paging import read_page
+from jobs.store.paging import is_among, read_page
 from schemas.tables import alerts
 
 _RATE_PERIOD = timedelta(hours=1)
@@ -41,6 +41,8 @@ class AlertQuery:
     The next page has `before_id` set to the last id of this one.
     """
 
+    monitors: Collection[str] | None = None
+    """Only alerts of these monitors, and none of the service itself."""
     incident_id: int | None = None
     state: str | None = None
     """pending, sending, sent or failed."""
@@ -82,7 +84,11 @@ class Outbox:
     def page(self, query: AlertQuery) -> list[StoredAlert]:
         """Return a page of alerts, newest first."""
         c = alerts.c
-        filters = ((c.incident_id, eq, query.incident_id), (c.state, eq, query.state))
+        filters = (
+            (c.monitor, is_among, query.monitors),
+            (c.incident_id, eq, query.incident_id),
+            (c.state, eq, query.state),
+        )
         return read_page(self.engine, alerts, StoredAlert, query, filters)
 
     def due_channels(self, at: datetime) -> list[str]:

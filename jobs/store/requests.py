@@ -10,6 +10,7 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Connection, Engine, and_, func, literal, or_, select, update
 
 from jobs.databases import reading, writing
+from jobs.store.audit import SERVICE, Act, record_act
 from jobs.store.chunks import chunks
 from jobs.store.locking import register_monitor
 from jobs.store.numbering import insert_numbered
@@ -84,7 +85,7 @@ class RetrainRequests:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def add(self, monitor: str, reason: str, at: datetime) -> int:
+    def add(self, monitor: str, reason: str, at: datetime, actor: str = SERVICE) -> int:
         """Request a training, and return the id of the request.
 
         Raises:
@@ -92,6 +93,8 @@ class RetrainRequests:
         """
         with writing(self.engine) as connection:
             request_id = add_request(connection, monitor, reason, at)
+            if request_id is not None:
+                record_act(connection, Act(actor, "retrain", f"request {request_id}", monitor, {"reason": reason}), at)
         if request_id is None:
             raise TooManyRequests(monitor, MAX_REQUESTS_PER_HOUR)
         return request_id

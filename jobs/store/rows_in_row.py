@@ -3,7 +3,7 @@
 Records of an entity follow each other in the order of their keys. A flagged row has its place among the records of its
 entity in its batch, and `batch_entities` the number of these records, so that the unflagged records between two
 flagged rows are known. A batch that is not scored yet counts as if it had no records. Rows that no alert is about, in
-maintenance windows or left out by a rule, count as unflagged.
+maintenance windows, left out by a rule or suppressed by a label, count as unflagged.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -73,7 +73,8 @@ class _Recount:
             start += count
         c = anomalies.c
         time = func.coalesce(c.record_time, c.flagged_at)
-        is_counted = and_(c.superseded_at.is_(None), c.is_muted.is_(False), c.held_back.is_(None))
+        is_current = and_(c.superseded_at.is_(None), c.suppressed_by.is_(None))
+        is_counted = and_(is_current, c.is_muted.is_(False), c.held_back.is_(None))
         is_placed = and_(c.batch_id.in_(starts), c.entity_position.is_not(None))
         found = self.connection.execute(
             select(c.id, c.entity, c.batch_id, c.entity_position, time, c.in_row).where(is_placed, is_counted)

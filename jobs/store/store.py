@@ -9,6 +9,7 @@ from jobs.store.alert_history import AlertHistory
 from jobs.store.alerts import AlertTexts
 from jobs.store.anomalies import Anomalies
 from jobs.store.api_keys import ApiKeys
+from jobs.store.audit import Audit
 from jobs.store.drifts import Drifts
 from jobs.store.entities import Entities
 from jobs.store.events import EventLog, Events
@@ -66,6 +67,7 @@ class Store:
         alert_history: numbers of alerts, and of incidents that were held back.
         metrics: numbers of every monitor, for Prometheus.
         api_keys: digests of API keys.
+        audit: who did what.
         monitors: their names; a monitor is renamed or deleted with all its rows.
         retention: deletion of old rows.
 
@@ -98,6 +100,7 @@ class Store:
         self.alert_history = AlertHistory(engine)
         self.metrics = MetricsReader(engine)
         self.api_keys = ApiKeys(engine)
+        self.audit = Audit(engine)
         self.monitors = Monitors(engine)
         self.retention = Retention(engine)
         self.refuse_unready()

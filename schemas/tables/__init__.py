@@ -11,7 +11,7 @@ from schemas.tables.ledger import (
     unreadable_records,
 )
 from schemas.tables.naming import metadata
-from schemas.tables.service import api_keys, entity_rhythms, monitors, runs, workers
+from schemas.tables.service import api_keys, audit, entity_rhythms, monitors, runs, workers
 from schemas.tables.training import artifact_parts, drift_features, drifts, models, retrain_requests
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "anomalies",
     "api_keys",
     "artifact_parts",
+    "audit",
     "batch_entities",
     "batch_hours",
     "batch_profiles",

@@ -75,6 +75,9 @@ api_keys = Table(
     Column("sha256", String(64), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("revoked_at", UtcDateTime),
+    Column("monitors", Json),  # the only ones that it may see; null for all
+    Column("expires_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),  # to the minute
     CheckConstraint("scope IN ('read', 'write')", name="scope"),
     UniqueConstraint("sha256"),
     UniqueConstraint("name"),
@@ -92,4 +95,18 @@ workers = Table(
     Column("seen_at", UtcDateTime, nullable=False),
     Column("stopped_at", UtcDateTime),
     Column("next_runs", Json, nullable=False),
+)
+
+# What people and programs did: labels, promotions, retrain requests, keys. Rows are never changed.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String(128), nullable=False),  # a key of the API, or a user of the command line
+    Column("action", String(24), nullable=False),
+    Column("monitor", String(64)),
+    Column("subject", String(128), nullable=False),  # what it was done to, such as "anomaly 7"
+    Column("detail", Json),
+    Index("ix_audit_monitor", "monitor", "id"),
 )

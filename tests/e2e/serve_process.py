@@ -7,18 +7,20 @@ import time
 from contextlib import contextmanager
 
 WAIT_SECONDS = 120
+PAUSE_SECONDS = 0.2  # between two queries, each on a new connection
 
 
 class ServeProcess:
-    """A running `plumbline serve`.
+    """A running `plumbline serve` or `plumbline work`.
 
     Args:
         plant: the workspace that it serves.
+        command: that it runs.
     """
 
-    def __init__(self, plant):
+    def __init__(self, plant, command="serve"):
         self.plant = plant
-        self.process = plant.start("serve")
+        self.process = plant.start(command)
         self.lines = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -38,7 +40,7 @@ class ServeProcess:
         while not (value := condition()):
             assert self.process.poll() is None, self.lines
             assert time.monotonic() < give_up_at, self.lines
-            time.sleep(0.05)
+            time.sleep(PAUSE_SECONDS)
         return value
 
     def until_logged(self, message):
@@ -61,11 +63,11 @@ class ServeProcess:
 
 
 @contextmanager
-def serving(plant):
-    """Serve for the duration of a block, and then stop by SIGTERM unless the process has ended."""
-    process = ServeProcess(plant)
+def serving(plant, command="serve"):
+    """Serve or work for the duration of a block, and then stop by SIGTERM unless the process has ended."""
+    process = ServeProcess(plant, command)
     try:
-        process.until_logged("serving")
+        process.until_logged("serving" if command == "serve" else "working")
         yield process
         if process.process.poll() is None:
             process.signal(signal.SIGTERM)

@@ -1,11 +1,10 @@
 """Retraining by commands: requested, processed, killed and resumed."""
 
-import itertools
 import signal
-import time
 
 import pytest
 
+from tests.chaos.waiting import until
 from tests.workspace import PUMP, readings
 
 DEADLINE = 120  # seconds
@@ -33,15 +32,6 @@ def trained(workspace, url):
     return workspace
 
 
-def until(condition):
-    """Wait until a condition is true."""
-    deadline = time.monotonic() + DEADLINE
-    for _ in itertools.takewhile(lambda _: time.monotonic() < deadline, itertools.count()):
-        if value := condition():
-            return value
-    pytest.fail(f"did not happen within {DEADLINE} seconds")
-
-
 def requests(workspace):
     return workspace.query("SELECT state, attempts FROM retrain_requests ORDER BY id")
 
@@ -51,12 +41,12 @@ def test_a_killed_training_is_resumed_and_leaves_one_model(everywhere):
     pump.must("retrain", "pump")
     pump.must("retrain", "pump", "--reason", "drift")
     process = pump.start("retrain", "--work")
-    until(lambda: requests(pump)[0][0] == "running")
+    until(lambda: requests(pump)[0][0] == "running", "the training runs", pause=0.1)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert [state for state, _ in requests(pump)] == ["running", "running"]
     assert pump.query("SELECT count(*) FROM models") == [(1,)]
-    (done,) = until(lambda: pump.must("retrain", "--work", "--json").json)
+    (done,) = until(lambda: pump.must("retrain", "--work", "--json").json, "the request is claimed again", pause=0.1)
     assert (done["request_id"], done["state"]) == (1, "done")
     assert requests(pump) == [("done", 2), ("done", 0)]
     assert pump.query("SELECT count(*) FROM models WHERE state = 'champion'") == [(1,)]
@@ -66,7 +56,7 @@ def test_a_killed_training_is_resumed_and_leaves_one_model(everywhere):
 def test_a_stopped_training_releases_its_request(pump):
     pump.must("retrain", "pump")
     process = pump.start("retrain", "--work")
-    until(lambda: requests(pump)[0][0] == "running")
+    until(lambda: requests(pump)[0][0] == "running", "the training runs", pause=0.1)
     process.send_signal(signal.SIGTERM)
     _, output = process.communicate(timeout=DEADLINE)
     assert process.returncode == 1

@@ -13,7 +13,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from jobs.app import App
 from jobs.databases import open_engine
+from jobs.scoring.run import plan_batches
 from schemas.config import load_config
 from tests.e2e.serve_process import serving
 from tests.workspace import PUMP, RECORDS, SMALL_MODEL
@@ -63,6 +65,16 @@ def locked_ledger(plant):
         if engine.dialect.name == "postgresql":
             connection.execute(text("LOCK TABLE batches, runs IN SHARE MODE"))
         yield connection
+    engine.dispose()
+
+
+@contextmanager
+def locked(plant, statement):
+    """Hold the locks of a statement for the time of a block."""
+    engine = open_engine(load_config(plant.folder / "config.toml", {}).store.url)
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+        yield
     engine.dispose()
 
 
@@ -145,6 +157,32 @@ def test_a_second_signal_ends_at_once(site):
         process.until_logged("stopping")
         process.signal(signal.SIGTERM)
         assert process.ended() == 128 + signal.SIGTERM
+
+
+def test_sigterm_ends_a_run_that_waits_for_a_lock(site):
+    configure(site, pump='score_every = "1s"')
+    with serving(site) as process, ExitStack() as stack:
+        process.until(partial(catch_in_a_run, site, stack))
+        process.signal(signal.SIGTERM)
+        assert process.ended() == 0
+
+
+def test_a_locked_table_is_an_event_until_it_is_free_and_holds_up_no_other_monitor(site):
+    if site.url.startswith("sqlite"):
+        pytest.skip("SQLite has no locks of tables")
+    configure(site, 'api = false\nwaiting_after = "1s"', pump='score_every = "1s"', fan='score_every = "1s"')
+    head, fan, rest = (site.folder / "config.toml").read_text().partition("[monitors.fan]")
+    (site.folder / "config.toml").write_text(head + fan + rest.replace("pump_readings", "fan_readings", 1))
+    site.query("CREATE TABLE fan_readings AS SELECT * FROM pump_readings")
+    with serving(site) as process:
+        with locked(site, "LOCK TABLE fan_readings IN ACCESS EXCLUSIVE MODE"):
+            found = "SELECT message FROM events WHERE kind = 'waiting' AND monitor = 'fan' AND until IS NULL"
+            ((message,),) = process.until_found(found)
+            process.until_found(SCORED, monitor="pump", records=RECORDS)
+        process.until_found("SELECT 1 FROM events WHERE kind = 'waiting' AND until IS NOT NULL")
+        process.until_found(SCORED, monitor="fan", records=RECORDS)
+    site.query("DROP TABLE fan_readings")
+    assert "another transaction holds a lock" in message
 
 
 def test_sighup_reloads_a_valid_configuration_and_refuses_an_invalid_one(site):
@@ -257,3 +295,20 @@ def test_the_api_responds_until_the_service_stops(site):
         assert process.ended() == 0
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=60)
+
+
+def test_workers_score_what_is_planned_and_the_death_of_one_loses_and_duplicates_nothing(site):
+    small = PUMP.replace("batch_size = 300", 'batch_size = 20\nlease = "1s"')
+    configure(site, base=small, pump='score_every = "1s"')
+    with serving(site, "work") as survivor, serving(site, "work") as other:
+        with App.opened(site.folder / "config.toml") as app:
+            plan_batches(app.source("pump"), app.store, app.clock)
+        site.query(INSERT)
+        survivor.until_found("SELECT 1 FROM batches WHERE state = 'done'")
+        other.process.kill()
+        other.process.wait()
+        survivor.until_found(SCORED, monitor="pump", records=RECORDS)
+    assert site.query("SELECT count(*), sum(records), min(state) FROM batches") == [(42, RECORDS, "done")]
+    assert site.query("SELECT sum(records) FROM batch_hours") == [(RECORDS,)]
+    assert site.query("SELECT count(*) FROM runs") == [(0,)]
+    assert site.query("SELECT count(*) FROM workers WHERE stopped_at IS NOT NULL") == [(1,)]

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from jobs.alert_preview import AlertPreview
+from jobs.app import open_store
 from jobs.reading.context import in_context
+from jobs.store import migrations
 from tests.watched_table import START, MonitoredTable
 
 HOURS = 26
@@ -36,9 +38,10 @@ SETTINGS = {
 
 
 @pytest.fixture
-def pump(store):
+def pump(sqlite_engine):
     """Records of three pumps in random order, some of them without a pump; pump-1 has a fault that becomes severe."""
-    rng, pump = np.random.default_rng(3), MonitoredTable(store, batch_size=50, **SETTINGS)
+    migrations.upgrade(sqlite_engine)
+    rng, pump = np.random.default_rng(3), MonitoredTable(open_store(sqlite_engine), batch_size=50, **SETTINGS)
     chances, levels = [0.66, 0.06, 0.07, 0.15, 0.06], [1.0, 5.0, 7.0, 20.0, 70.0]
     for key in range(1, 6 * HOURS + 1):
         entity = ("pump-1", "pump-2", "pump-3", None)[rng.choice(4, p=[0.5, 0.3, 0.15, 0.05])]
@@ -59,7 +62,7 @@ def scored_run_by_run(pump):
 def previewed(pump, batch_size):
     pump.settings["batch_size"] = batch_size
     source, scorer = pump.source(), pump.models[1]
-    with AlertPreview.opened("pump", source.monitor) as preview:
+    with AlertPreview.opened("pump", source.monitor, START + HOURS * timedelta(hours=1)) as preview:
         for page in source.pages(None):
             bound = in_context(scorer, page, source)
             preview.add(page, bound.score(page), bound)
@@ -76,6 +79,14 @@ def test_a_preview_counts_exactly_the_alerts_that_scoring_sends(pump):
     assert whole.by_reason.keys() >= {"opened", "escalated", "ended", "reminder"}
     assert whole.by_channel["ops"] > whole.by_channel["pager"] > 0
     assert len(whole.by_day) == 2
+
+
+def test_a_record_of_the_far_future_delays_no_other(pump):
+    before = previewed(pump, 1_000)
+    pump.correct(50, time=(START + timedelta(days=99_999)).replace(tzinfo=None), value=20.0)
+    after = previewed(pump, 1_000)
+    assert after.by_day.keys() == before.by_day.keys()
+    assert after.incidents == before.incidents + 1
 
 
 def test_without_channels_it_counts_what_a_channel_would_get(pump):

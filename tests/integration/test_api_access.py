@@ -9,6 +9,7 @@ from jobs.api import ApiServer, body_limit, server
 from jobs.api import scoring as adhoc
 from jobs.databases import writing
 from jobs.store import RequestQuery, migrations
+from jobs.store.api_keys import KeyRights
 from schemas.errors import ConfigError
 from schemas.tables import api_keys
 from tests.api_service import NOW, RECORD, Client, opened_service, serving
@@ -74,6 +75,35 @@ def test_a_read_key_cannot_change_anything(client, service):
         assert client.post(path, body, **bearer(SECRET)).status == 403
         assert client.post(path, body, **bearer(SECRET + "2")).status in {200, 202}
     assert client.post("/monitors/pump/score", {"records": [RECORD]}, **bearer(SECRET)).status == 200
+
+
+def test_a_key_for_one_monitor_sees_no_other(client, service):
+    service.store.api_keys.add("plant", KeyRights("write", ["boiler"]), SECRET, NOW)
+    service.store.api_keys.add("all", "read", SECRET + "2", NOW)
+    lists = ("/anomalies", "/incidents", "/events", "/audit")
+    assert [client.get(path, **bearer(SECRET)).json["items"] for path in lists] == [[]] * 4
+    assert all(client.get(path, **bearer(SECRET + "2")).json["items"] for path in lists[:3])
+    assert [monitor["name"] for monitor in client.get("/monitors", **bearer(SECRET)).json] == ["boiler"]
+    hidden = ("/monitors/pump", "/monitors/pump/models", "/models/1", "/anomalies/1", "/incidents/1")
+    assert {client.get(path, **bearer(SECRET)).status for path in hidden} == {404}
+    assert client.post("/anomalies/1/label", {"label": "known"}, **bearer(SECRET)).status == 404
+    assert b'monitor="pump"' not in client.get("/metrics", **bearer(SECRET)).body
+
+
+def test_who_changed_something_is_recorded_with_the_key(client, service):
+    service.store.api_keys.add("person", "write", SECRET, NOW)
+    client.post("/anomalies/1/label", {"label": "known"}, **bearer(SECRET))
+    client.post("/incidents/1/label", {"label": "known"}, **bearer(SECRET))
+    client.post("/monitors/pump/retrain", {}, **bearer(SECRET))
+    acts = client.get("/audit?actor=key+person", **bearer(SECRET)).json["items"]
+    assert [(act["action"], act["subject"], act["monitor"]) for act in acts] == [
+        ("retrain", "request 2", "pump"),
+        ("label", "incident 1", "pump"),
+        ("label", "anomaly 1", "pump"),
+    ]
+    assert acts[2]["detail"] == {"label": "known"}
+    (key,) = service.store.api_keys.all()
+    assert key.last_used_at == NOW
 
 
 def test_revoking_the_last_key_does_not_open_the_api(client, service):

@@ -6,10 +6,9 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from jobs.api import create_app
-from tests.api_service import NOW, module_url, opened_service, serving
+from tests.api_service import NOW, api_document, module_url, opened_service, serving
 
-DOCUMENT = create_app(None).openapi()
+DOCUMENT = api_document()
 BOUNDED = settings(
     max_examples=12,
     derandomize=True,

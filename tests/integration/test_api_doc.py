@@ -6,8 +6,7 @@ import shlex
 
 import pytest
 
-from jobs.api import create_app
-from tests.api_service import NOW, module_url, opened_service, serving
+from tests.api_service import NOW, api_document, module_url, opened_service, serving
 from tests.workspace import ROOT
 
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
@@ -49,12 +48,12 @@ def test_every_example_works(client, example):
 
 def test_its_table_lists_every_path():
     documented = set(re.findall(r"^\| `(GET|POST) (/\S*)` \|", PAGE, re.MULTILINE))
-    paths = create_app(None).openapi()["paths"]
+    paths = api_document()["paths"]
     assert documented == {(method.upper(), path) for path, methods in paths.items() for method in methods}
 
 
 def test_its_tables_name_every_filter():
-    paths = create_app(None).openapi()["paths"]
+    paths = api_document()["paths"]
     for path in ("/anomalies", "/incidents", "/events"):
         (row,) = re.findall(rf"^\| `GET {path}` \| .*filters (.*) \|$", PAGE, re.MULTILINE)
         parameters = {item["name"] for item in paths[path]["get"]["parameters"]} - {"limit", "before"}
@@ -69,7 +68,7 @@ def test_its_error_is_the_actual_one(client):
 
 
 def test_it_names_every_documented_status():
-    paths = create_app(None).openapi()["paths"]
+    paths = api_document()["paths"]
     answers = [operation["responses"] for methods in paths.values() for operation in methods.values()]
     promised = {int(status) for responses in answers for status in responses}
     named = {int(status) for status in re.findall(r"\b[45]\d\d\b", PAGE.partition("| status | meaning |")[2])}

@@ -3,7 +3,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from detector.core.blob import digest
@@ -58,7 +57,7 @@ def test_a_champion_is_loaded_once_by_however_many_threads(store, champion, scor
     with ThreadPoolExecutor(4) as pool:
         scores = list(pool.map(lambda _: scorers.load(store, champion, PUMP).score(records), range(8)))
     assert len(loads) == 1
-    assert all(np.array_equal(frame.to_numpy(), scores[0].to_numpy()) for frame in scores)
+    assert all(frame.equals(scores[0]) for frame in scores)
 
 
 def test_another_model_or_another_rate_is_loaded_again(store, champion, scorers, loads):

@@ -17,13 +17,13 @@ import yaml
 from sqlalchemy import NullPool, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 
-from jobs.api import create_app
 from jobs.cli import cli
 from jobs.databases import open_engine
 from jobs.importing.importing import import_file
 from schemas.config import load_config
 from schemas.tables import REVISION
 from schemas.views import VIEWS
+from tests.api_service import api_document
 from tests.e2e.serve_process import serving
 from tests.workspace import PUMP, ROOT, SMALL_MODEL, Workspace, readings
 
@@ -256,8 +256,9 @@ def containers():
     """Yield the pods of the manifests with their one container."""
     for manifest in MANIFESTS:
         spec = manifest["spec"].get("jobTemplate", manifest)["spec"]
-        (container,) = spec["template"]["spec"]["containers"]
-        yield manifest, spec["template"]["spec"], container
+        if "template" in spec:  # a NetworkPolicy has no pod
+            (container,) = spec["template"]["spec"]["containers"]
+            yield manifest, spec["template"]["spec"], container
 
 
 def test_every_command_of_the_page_and_the_files_exists():
@@ -275,7 +276,7 @@ def test_every_name_in_the_page_exists():
     for path in re.findall(r"\bdeploy/\S+\.(?:yaml|service)|\bdeploy/Containerfile|requirements/\S+\.txt", PAGE):
         assert (ROOT / path).is_file(), path
     components = {manifest["metadata"]["labels"]["app.kubernetes.io/component"] for manifest in MANIFESTS}
-    assert set(re.findall(r"component=(\w+)", PAGE)) <= components == {"migrate", "serve", "score"}
+    assert set(re.findall(r"component=(\w+)", PAGE)) <= components == {"migrate", "network", "serve", "score"}
     tomllib.loads(SETTINGS)
     for block in blocks("yaml"):
         (job,) = yaml.safe_load(block)["scrape_configs"]
@@ -319,7 +320,7 @@ def test_systemd_accepts_every_setting_of_the_unit(tmp_path):
 
 
 def test_the_probes_request_existing_paths():
-    paths = set(create_app(None).openapi()["paths"])
+    paths = set(api_document()["paths"])
     ((_, _, serve),) = ((m, p, container) for m, p, container in containers() if container["name"] == "serve")
     probes = {
         name: re.search(r"127\.0\.0\.1:8321(/\w+)", " ".join(probe["exec"]["command"]))[1]

@@ -7,10 +7,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from jobs.alert_messages import ALERT_TEXTS
 from jobs.app import open_store
 from jobs.databases import reading
 from jobs.store import EventQuery, NewEvent
+from jobs.store.events import EventLog, Events
 from schemas.config import parse_config
+from schemas.errors import StoreError
 from schemas.tables import alerts
 
 HOUR = timedelta(hours=1)
@@ -39,6 +42,16 @@ def test_an_ongoing_event_is_recorded_once_until_it_ends(store, now):
     (stored,) = store.events.page(EventQuery("pump"))
     assert (stored.since, stored.until) == (now, now + 2 * HOUR)
     assert store.events.open(GAP, now + 3 * HOUR) is not None
+
+
+def test_an_event_whose_alert_cannot_be_written_is_not_recorded(store, now):
+    def fail(*_):
+        raise StoreError("There is no text.")
+
+    unlucky = Events(store.engine, EventLog(replace(ALERT_TEXTS, event=fail)))
+    with pytest.raises(StoreError, match="There is no text"):
+        unlucky.add(GAP, now, ["ops"])
+    assert store.events.page(EventQuery()) == []
 
 
 def test_workers_at_the_same_time_open_one(store, now):

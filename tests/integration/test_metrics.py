@@ -98,6 +98,7 @@ def test_a_metric_has_the_time_at_which_a_run_was_due(client, service):
     assert metrics["plumbline_last_due_timestamp_seconds", "pump"] == NOW.timestamp()
     assert metrics["plumbline_last_due_timestamp_seconds", "boiler"] == NOW.replace(hour=3, minute=0).timestamp()
     assert metrics["plumbline_scheduler_alive",] == 1
+    assert metrics["plumbline_waiting_seconds", "pump"] == 0
     service.alive = False
     assert scrape(client)["plumbline_scheduler_alive",] == 0
 

@@ -1,6 +1,7 @@
 """Scheduled work of monitors: late runs, consecutive failures, retrain requests; by the clock of the test."""
 
 import contextlib
+from contextlib import ExitStack
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -9,7 +10,8 @@ from sqlalchemy import text
 
 from detector.records.card import RecordCard
 from jobs.champions import Scorers
-from jobs.databases import reading
+from jobs.database_calls import Wait
+from jobs.databases import reading, writing
 from jobs.serving.monitor_runs import MonitorRuns
 from jobs.store import NewModel, Worker
 from jobs.store.events import EventQuery
@@ -33,6 +35,10 @@ class FakeProcess:
         self.scorers = Scorers()
         self.is_stopping = False
         self.tables = []
+        self.waiting = {}
+
+    def waits(self):
+        return self.waiting
 
     def clock(self):
         return self.now
@@ -121,6 +127,22 @@ def test_three_consecutive_failures_are_one_event_that_a_success_ends(process, r
     assert event.until == process.now
     runs.score("pump", None)
     assert not runs.needs_run("pump")
+
+
+def test_a_run_that_waits_is_one_event_without_the_lock_of_its_monitor_until_a_run_succeeds(process, runs, store, now):
+    process.waiting = {"pump": Wait(25.0, "postgresql://db/plant"), "gone": Wait(25.0, "")}
+    with ExitStack() as stack:
+        if store.engine.dialect.name == "postgresql":
+            stack.enter_context(writing(store.engine)).execute(text("SELECT * FROM monitors FOR UPDATE"))
+        for _ in range(2):
+            runs.record_waits()
+    (event,) = store.events.page(EventQuery(kind="waiting"))
+    assert (event.monitor, event.since, event.until) == ("pump", now - timedelta(seconds=25), None)
+    assert "has waited 25 s for postgresql://db/plant" in event.message
+    process._fail = lambda *_: None
+    runs.score("pump", None)
+    (event,) = store.events.page(EventQuery(kind="waiting"))
+    assert event.until == now
 
 
 def test_a_retry_is_recorded_for_the_due_time_of_the_failed_run(process, runs, store, now):

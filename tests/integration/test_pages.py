@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from sqlalchemy import delete
 
 from jobs.databases import writing
+from jobs.store.api_keys import KeyRights
 from schemas.tables import api_keys
 from tests.api_service import HOSTILE, NOW, module_url, opened_service, serving
 
@@ -191,6 +192,15 @@ def test_a_key_of_scope_read_sees_no_form_and_changes_nothing(client, service, k
     for session in (reader, {}):
         post(client, "/page/records/2/label", {"label": "known", "token": token}, **session)
     assert service.store.anomalies.get(2).label == "open"
+
+
+def test_a_key_of_one_monitor_sees_nothing_of_the_others(client, keys):
+    keys.add("boiler", KeyRights("write", ("boiler",)), "b" * 20, NOW)
+    _, session = sign_in(client, "b" * 20)
+    assert re.findall(r'<h2><a href="/page/monitors/(\w+)">', text(client, "/", **session)) == ["boiler"]
+    hidden = ("monitors/pump", "incidents/1", "incidents/1/light.svg", "records/1", "models/1", "monitors/pump/models")
+    assert {client.get(f"/page/{path}", **session).status for path in hidden} == {404}
+    assert "pump" not in text(client, "/page/events", **session) + text(client, "/page/alerts", **session)
 
 
 def test_the_cookie_opens_pages_but_not_the_api(client, keys):

@@ -1,11 +1,13 @@
 """Status, metrics and feedback read millions of flagged rows through an index, or not at all."""
 
 import re
+from functools import partial
 
 import pytest
 from sqlalchemy import event, insert
 
 from jobs.databases import reading, writing
+from jobs.store import AnomalyQuery, EventQuery, IncidentQuery
 from jobs.store.overviews import Overviews
 from schemas.tables import anomalies, batches, incidents
 from tests.watched_table import MODEL
@@ -83,6 +85,26 @@ def test_metrics_read_labels_from_the_index_of_labelled_rows(store, plans, now):
     explained = plans(lambda: store.metrics.read(["pump", "fan"], now))
     assert scans(explained) == []
     assert any("ix_anomalies_labelled" in plan for _, plan in explained)
+
+
+PAGES = {
+    "ix_anomalies_record_time": lambda store, now: store.anomalies.page(AnomalyQuery(until=now)),
+    "ix_anomalies_monitor_record_time": lambda store, now: store.anomalies.page(AnomalyQuery("pump", since=now)),
+    "ix_anomalies_entity": lambda store, _: store.anomalies.page(AnomalyQuery("pump", entity="a")),
+    "ix_anomalies_labelled": lambda store, _: store.anomalies.page(AnomalyQuery("pump", label="confirmed")),
+    "ix_incidents_start_time": lambda store, now: store.incidents.page(IncidentQuery(until=now)),
+    "ix_incidents_monitor_end_time": lambda store, now: store.incidents.page(IncidentQuery("pump", since=now)),
+    "ix_events_at": lambda store, now: store.events.page(EventQuery(since=now)),
+}
+
+
+def test_filtered_pages_are_read_from_an_index_in_its_order(store, plans, now):
+    if store.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL's planner sorts tables as small as these")
+    for index, query in PAGES.items():
+        ((_, plan),) = plans(partial(query, store, now))
+        assert f"USING INDEX {index} " in plan + " "
+        assert "TEMP B-TREE" not in plan or index == "ix_anomalies_labelled", plan
 
 
 def test_feedback_for_a_training_starts_from_the_labelled_rows(store, plans):

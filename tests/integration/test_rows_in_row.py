@@ -33,7 +33,7 @@ def watched(store, alert=RULE, **settings):
 
 def fill(pump, keys, rng):
     for key in keys:
-        value = rng.choice([NORMAL, LEFT_OUT, COUNTED], p=[0.4, 0.15, 0.45])
+        value = rng.choice([NORMAL, LEFT_OUT, COUNTED], p=[0.25, 0.1, 0.65])
         pump.put(int(key), value=float(value), entity=PUMPS[rng.integers(3)])
 
 
@@ -62,13 +62,13 @@ def as_stored(pump):
 @pytest.mark.parametrize("batch_size", [1, 7, 200])
 def test_records_in_a_row_are_counted_alike_however_batches_are_cut_and_whenever_records_come(store, batch_size):
     rng, pump = np.random.default_rng(batch_size), watched(store, batch_size=batch_size)
-    keys = rng.permutation(np.arange(1, 301, 3))
-    first, late = np.sort(keys[:70]), keys[70:]
+    keys = rng.permutation(np.arange(1, 201, 3))
+    first, late = np.sort(keys[:50]), keys[50:]
     fill(pump, first, rng)
-    pump.now = at(302)
+    pump.now = at(202)
     pump.score()
     fill(pump, late[:15], rng)
-    pump.remove(*map(int, first[20:30]))
+    pump.remove(*map(int, first[20:27]))
     pump.correct(int(first[40]), value=COUNTED, entity=PUMPS[0])
     pump.wait(minutes=30)
     pump.score()
@@ -102,7 +102,6 @@ def test_a_batch_that_another_worker_finishes_last_joins_or_parts_what_lies_arou
     [
         (3, [9, 9, 1, 9, 9, 9, 9], 6),
         ({"records": 3, "of": 5}, [9, 1, 9, 1, 9, 9], 5),
-        ({"records": 3, "of": 4}, [9, 1, 9, 1, 9, 9], 6),
         (3, [9, 4, 9, 9, 1], None),
     ],
 )

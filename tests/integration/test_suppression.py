@@ -118,3 +118,11 @@ def rescore(pump):
         rescore_monitor(source, pump.store, pump.clock, Window(at(0), at(10_000)), load=pump.load)
     finally:
         source.close()
+
+
+def test_a_look_alike_counts_as_unflagged_among_records_in_a_row(pump):
+    pump.settings["alert"] = {"channels": ["ops"], "consecutive": 2}
+    pump.put(20, 22, 23, value=40.0)
+    pump.put(21, value=9.5)
+    assert score(pump)["21"] is not None
+    assert dict(pump.flagged("pump", C.in_row)) == {"10": None, "20": 1, "21": None, "22": 1, "23": 2}

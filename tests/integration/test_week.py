@@ -33,7 +33,7 @@ MESSAGES = [
     ("Wed 13:00", "plant, machine-04: silent"),  # its sensor is dead from 10 o'clock on
     # From 8 to 14 o'clock on Thursday nothing is served.
     ("Thu 16:00", "plant, machine-05: anomalous"),  # it leaked from 9 to 11 o'clock
-    # On Friday one reading is odd, and half of the machines rest from Saturday on.
+    # On Friday one reading is odd, machine-06 is cleaned again, and half of the machines rest from Saturday on.
     ("Sun 06:00", "plant, machine-02: anomalous"),  # it is hot in the night in which the clocks go forward
     ("Sun 11:00", "plant, machine-02: normal again after 4 h"),
 ]
@@ -48,6 +48,7 @@ def week(request, tmp_path):
     frame = without(frame, "machine-04", at(2, "10:00"))
     frame = with_change(frame, "machine-05", at(3, "09:00"), at(3, "11:00"), pressure=-3)
     frame = with_change(frame, "machine-09", at(4, "12:00"), at(4, "12:30"), pressure=5)
+    frame = with_change(frame, "machine-06", at(4, "14:00"), at(4, "17:00"), flow=40)
     frame = with_change(frame, "machine-02", at(6, "01:30"), at(6, "06:30"), bearing=9)
     engine = open_engine(request.getfixturevalue({"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]))
     migrations.upgrade(engine)

@@ -121,13 +121,14 @@ def test_two_wrong_values_are_the_first_two_causes(plant):
     assert np.mean([features == {"amps", "volts"} for features in causes_by_record]) >= 0.95
 
 
+# Measured: 97.8 %, with a default network 98.2 %; with five pairs instead of three 97.4 %.
 def test_of_values_that_are_odd_only_together_one_is_the_first_cause():
     def pairs(n, seed):
         rng = np.random.default_rng(seed)
         numbers = np.repeat(rng.normal(size=(n, 3)), 2, axis=1) + 0.2 * rng.normal(size=(n, 6))
         return pd.DataFrame(numbers, columns=list(NUMBERS))
 
-    records, config = pairs(1500, seed=0), ModelConfig(members=2, hidden=32, steps=300)
+    records, config = pairs(1500, seed=0), ModelConfig(members=2, hidden=32)
     normal = NormalRecords(records[:1200], records[1200:])
     scorer = RecordScorer(fit_artifact(normal, Features(NUMBERS), config, rule=DecisionRule(rate=0.01)))
     fresh, is_found = pairs(400, seed=1), []

@@ -19,11 +19,14 @@ from schemas.service import (
     MonitorAlerts,
     RetrainConfig,
     ServiceConfig,
+    SourceTimeouts,
+    Timeouts,
 )
 
 PAGE = (Path(__file__).parents[2] / "docs" / "config.md").read_text(encoding="utf-8")
 SECTIONS = {
     "store": StoreConfig,
+    "store.timeouts": Timeouts,
     "runtime": RuntimeConfig,
     "service": ServiceConfig,
     "alerts": AlertsConfig,
@@ -33,6 +36,7 @@ SECTIONS = {
     "monitors.NAME.retrain": RetrainConfig,
     "monitors.NAME.drift": DriftConfig,
     "monitors.NAME.alert": MonitorAlerts,
+    "monitors.NAME.timeouts": SourceTimeouts,
     "monitors.NAME.maintenance": MaintenanceWindow,
 }
 

@@ -74,6 +74,22 @@ def test_a_name_that_always_overruns_does_not_starve_the_others(work):
     assert [name for name, _ in work.runs].index("patient") == 1
 
 
+def test_a_task_that_waits_for_a_database_makes_room_for_another(work):
+    waiting = set()
+    pool = KeyedThreadPool(work, threads=1, waiting=lambda: waiting)
+    for name in ("locked", "free"):
+        pool.submit(name, NOON)
+    assert work.started.acquire(timeout=WAIT)
+    assert pool.running() == {"locked"}
+    waiting.add("locked")
+    pool.start_queued()
+    assert work.started.acquire(timeout=WAIT)
+    assert pool.running() == {"locked", "free"}
+    assert not pool.wait(0)
+    work.go.release(2)
+    assert pool.wait(WAIT)
+
+
 def test_a_task_that_fails_frees_its_name(work, caplog):
     pool = KeyedThreadPool(work, threads=1)
     work.go.release(2)

@@ -18,6 +18,15 @@ def test_an_empty_section_makes_a_monitor_of_series_with_the_library_s_defaults(
     assert settings == type(settings)()
 
 
+def test_the_time_column_may_be_listed_as_timestamp_since_series_expect_values_by_it():
+    monitor = MonitorConfig(
+        **MIXER, timestamp="at", series={"calendar": True, "holidays": ["2026-12-25"]}, time_zone="Asia/Tokyo"
+    )
+    settings = settings_of(monitor.series, monitor.time_zone)
+    assert monitor.features.names == ("torque",)
+    assert (settings.calendar, settings.holidays, settings.time_zone) == (True, ("2026-12-25",), "Asia/Tokyo")
+
+
 def test_a_gap_is_configured_as_a_duration_and_passed_in_seconds():
     assert settings_of(SeriesConfig(max_gap=timedelta(minutes=2), smoothing=(3,))).max_gap == 120
 

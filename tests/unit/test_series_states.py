@@ -46,6 +46,7 @@ def test_a_state_that_hardly_occurs_or_never_lasts_is_no_off_state():
     noise = np.random.default_rng(0).standard_normal((1000, 1))
     dropouts = np.where(np.arange(1000)[:, None] % 20 == 0, 0.0, noise)
     assert OffState.fit([noise], np.arange(1)) is None
+    assert OffState.fit([noise], np.arange(0)) is None
     assert OffState.fit([dropouts], np.arange(1)) is None
     assert OffState.fit([np.where(np.arange(1000)[:, None] % 20 < 4, 0.0, noise)], np.arange(1)) is not None
 
@@ -55,3 +56,15 @@ def test_the_off_state_is_stored_with_the_model(model):
     np.testing.assert_array_equal(
         load_series(blob, digest(blob)).model.scores("press", press()), model.scores("press", press())
     )
+
+
+def test_a_rest_at_an_hour_at_which_the_calendar_expects_the_machine_to_run_is_flagged():
+    records = press()
+    records = Series(np.datetime64("2026-03-02") + np.arange(6000) * np.timedelta64(10, "m"), records.values)
+    training = Series(records.times[:TRAINED], records.values[:TRAINED])
+    model = SeriesModel.fit({"press": training}, SeriesSettings(network=False))
+    records.values[4500:5000] = 0
+    is_flagged = model.scores("press", records)[4500:5000] > np.quantile(model.reference("press"), 0.99)
+    runs = np.arange(4500, 5000) % 144 < 96
+    assert is_flagged[runs].mean() > 0.9
+    assert is_flagged[~runs].mean() < 0.5  # alarms linger for some records

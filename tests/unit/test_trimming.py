@@ -28,26 +28,32 @@ def dirty():
     return records
 
 
-def test_the_requested_share_is_left_out_and_consists_mostly_of_anomalies(dirty):
-    model = fitted(dirty, trim=0.05).model
+@pytest.fixture(scope="module")
+def models(dirty):
+    """Return models of all records and of all but a twentieth, by the share left out."""
+    return {trim: fitted(dirty, trim) for trim in (0.0, 0.05)}
+
+
+def test_the_requested_share_is_left_out_and_consists_mostly_of_anomalies(dirty, models):
+    model = models[0.05].model
     assert model.reference.n_train == 380
     [scale] = [column.to_state()["scale"] for column in model.encoder.columns if column.name == "load"]
     clean, with_anomalies = dirty["load"].iloc[20:].std(), dirty["load"].std()
     assert scale - clean < 0.5 * (with_anomalies - clean)
 
 
-def test_anomalies_like_the_omitted_records_score_higher(dirty):
+def test_anomalies_like_the_omitted_records_score_higher(dirty, models):
     alike = dirty.iloc[:20].assign(flow=dirty["flow"].iloc[:20] * 1.001)
-    scores = {trim: fitted(dirty, trim).score(alike)["p_value"].mean() for trim in (0.0, 0.05)}
+    scores = {trim: model.score(alike)["p_value"].mean() for trim, model in models.items()}
     assert scores[0.05] < scores[0.0]
 
 
-def test_without_a_share_every_record_stays(dirty):
-    assert fitted(dirty, trim=0.0).model.reference.n_train == 400
+def test_without_a_share_every_record_stays(models):
+    assert models[0.0].model.reference.n_train == 400
 
 
-def test_a_training_record_is_measured_against_the_others(dirty):
-    model = fitted(dirty, trim=0.0).model
+def test_a_training_record_is_measured_against_the_others(dirty, models):
+    model = models[0.0].model
     against_itself, against_others = model.anomaly_score(dirty), model.training_score(dirty)
     assert (against_others > against_itself).mean() > 0.9
     assert against_others[:20].mean() > 2 * against_others[20:].mean()

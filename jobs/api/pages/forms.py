@@ -28,7 +28,7 @@ async def _checked_fields(request: Request) -> Mapping[str, str]:
     fields = await _fields(request)
     if not hmac.compare_digest(fields.get("token", "").encode(), request.state.form_token.encode()):
         raise HTTPException(403, "The form is out of date, so nothing was changed. Reload the page and try again.")
-    if not request.state.may_write:
+    if not request.state.caller.may_write:
         raise HTTPException(403, "This key may only read. Sign in with a key of scope write.")
     return fields
 

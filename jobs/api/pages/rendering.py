@@ -14,6 +14,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 from starlette.exceptions import HTTPException
 
+from jobs.api.caller import Caller
 from jobs.api.problems import described
 from jobs.html import html_environment
 from jobs.wording import shown
@@ -44,11 +45,11 @@ class PageRoute(APIRoute):
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
     """Return the page that a template makes of values."""
-    state = request.state
+    caller: Caller | None = getattr(request.state, "caller", None)  # none on public pages
     session = {
-        "form_token": getattr(state, "form_token", ""),
-        "may_write": getattr(state, "may_write", False),
-        "key_name": getattr(state, "key_name", None),
+        "form_token": getattr(request.state, "form_token", ""),
+        "may_write": caller is not None and caller.may_write,
+        "key_name": None if caller is None else caller.key_name,
         "path": request.url.path,
     }
     text = _environment().get_template(template).render(**session, **values)

@@ -2,11 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import Field
 
-from jobs.api.dependencies import MonitorName, Service
+from jobs.api.anomalies import show_anomaly
+from jobs.api.dependencies import CallerOf, MonitorName, Service
+from jobs.api.incidents import show_incident
+from jobs.api.models import find_model
 from jobs.api.pages import session
 from jobs.api.pages.fleet import DAYS_SHOWN, day_bars, fleet_rows
 from jobs.api.pages.forms import Form, SignInForm
@@ -17,12 +20,24 @@ from jobs.api.pages.static_files import static_file
 from jobs.api.pages.swimlane import LaneKind
 from jobs.api.parameters import Body, Id, Text, Time
 from jobs.reporting.model_sections import model_sections
-from jobs.store import AlertQuery, AnomalyQuery, EventQuery, IncidentQuery, RequestQuery
+from jobs.store import (
+    AlertQuery,
+    AnomalyQuery,
+    EventQuery,
+    IncidentQuery,
+    RequestQuery,
+    StoredAnomaly,
+    StoredIncident,
+    StoredModel,
+)
 from jobs.store.api_keys import holder
 from jobs.store.event_kinds import EventKind
 from schemas.errors import PlumblineError
 from schemas.labels import LABELS
 
+ShownIncident = Annotated[StoredIncident, Depends(show_incident)]  # that the caller may see
+ShownAnomaly = Annotated[StoredAnomaly, Depends(show_anomaly)]
+ShownModel = Annotated[StoredModel, Depends(find_model)]
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _pictures = PictureCache()
 _PER_PAGE, _ALERTS_SHOWN, _NEAR_INCIDENTS = 50, 20, 10
@@ -77,25 +92,24 @@ def show_monitor(
 
 
 @router.post("/page/monitors/{name}/retrain")
-def request_training(name: MonitorName, form: Form, service: Service) -> Response:
+def request_training(name: MonitorName, form: Form, service: Service, caller: CallerOf) -> Response:
     """Queue a training."""
-    service.store.requests.add(name, form.get("reason", "") or "page", service.clock())
+    service.store.requests.add(name, form.get("reason", "") or "page", service.clock(), caller.name)
     return _back_to(address("monitors", name))
 
 
 @router.get("/page/incidents/{incident_id}")
-def show_incident(request: Request, incident_id: Annotated[Id, Path()], service: Service) -> Response:
+def show_incident_page(request: Request, incident: ShownIncident, service: Service) -> Response:
     """Show an incident: its causes, its flagged records, and what was alerted."""
-    incident = service.store.incidents.get(incident_id)
     near = IncidentQuery(monitor=incident.monitor, entity=incident.entity, limit=_NEAR_INCIDENTS)
-    rows = AnomalyQuery(incident_id=incident_id, is_current=None, limit=_PER_PAGE)
+    rows = AnomalyQuery(incident_id=incident.id, is_current=None, limit=_PER_PAGE)
     return page(
         request,
         "incident.html",
         incident=incident,
         rows=service.store.anomalies.page(rows),
-        alerts=service.store.outbox.page(AlertQuery(incident_id=incident_id, limit=_ALERTS_SHOWN)),
-        near=[item for item in service.store.incidents.page(near) if item.id != incident_id],
+        alerts=service.store.outbox.page(AlertQuery(incident_id=incident.id, limit=_ALERTS_SHOWN)),
+        near=[item for item in service.store.incidents.page(near) if item.id != incident.id],
         labels=LABELS,
         units=_units(service, incident.monitor),
     )
@@ -103,10 +117,9 @@ def show_incident(request: Request, incident_id: Annotated[Id, Path()], service:
 
 @router.get("/page/incidents/{incident_id}/{theme}.svg")
 def draw_incident(
-    request: Request, incident_id: Annotated[Id, Path()], theme: str, service: Service, *, narrow: bool = False
+    request: Request, incident: ShownIncident, theme: str, service: Service, *, narrow: bool = False
 ) -> Response:
     """Draw the channels of an incident; a picture with the reason if they cannot be drawn."""
-    incident = service.store.incidents.get(incident_id)
     policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}  # of the picture alone
     try:
         return Response(_pictures.picture(service, incident, Look(theme, narrow)), 200, policy, MEDIA_TYPE)
@@ -116,37 +129,38 @@ def draw_incident(
 
 
 @router.post("/page/incidents/{incident_id}/label")
-def label_incident(incident_id: Annotated[Id, Path()], form: Form, service: Service) -> Response:
+def label_incident(incident: ShownIncident, form: Form, service: Service, caller: CallerOf) -> Response:
     """Label every record of an incident."""
-    service.store.incidents.label(incident_id, form.get("label", ""), service.clock())
-    return _back_to(address("incidents", incident_id))
+    service.store.incidents.label(incident.id, form.get("label", ""), service.clock(), caller.name)
+    return _back_to(address("incidents", incident.id))
 
 
 @router.get("/page/records/{anomaly_id}")
-def show_record(request: Request, anomaly_id: Annotated[Id, Path()], service: Service) -> Response:
+def show_record(request: Request, row: ShownAnomaly, service: Service) -> Response:
     """Show a flagged record: its scores, and its causes with recorded and expected values."""
-    row = service.store.anomalies.get(anomaly_id)
     return page(request, "record.html", row=row, labels=LABELS, units=_units(service, row.monitor))
 
 
 @router.post("/page/records/{anomaly_id}/label")
-def label_record(anomaly_id: Annotated[Id, Path()], form: Form, service: Service) -> Response:
+def label_record(row: ShownAnomaly, form: Form, service: Service, caller: CallerOf) -> Response:
     """Label a record."""
-    service.store.anomalies.label(anomaly_id, form.get("label", ""), service.clock())
-    return _back_to(address("records", anomaly_id))
+    service.store.anomalies.label(row.id, form.get("label", ""), service.clock(), caller.name)
+    return _back_to(address("records", row.id))
 
 
 @router.get("/page/events")
-def show_events(request: Request, state: Annotated[ListPage, Query()], service: Service) -> Response:
+def show_events(request: Request, state: Annotated[ListPage, Query()], service: Service, caller: CallerOf) -> Response:
     """List events, newest first."""
-    query = EventQuery(monitor=state.monitor, kind=state.kind, limit=_PER_PAGE, before_id=state.before)
+    query = EventQuery(
+        monitor=state.monitor, monitors=caller.monitors, kind=state.kind, limit=_PER_PAGE, before_id=state.before
+    )
     return page(request, "events.html", items=service.store.events.page(query), state=state, per_page=_PER_PAGE)
 
 
 @router.get("/page/alerts")
-def show_alerts(request: Request, state: Annotated[ListPage, Query()], service: Service) -> Response:
+def show_alerts(request: Request, state: Annotated[ListPage, Query()], service: Service, caller: CallerOf) -> Response:
     """List alerts, newest first: sent, waiting and failed."""
-    items = service.store.outbox.page(AlertQuery(limit=_PER_PAGE, before_id=state.before))
+    items = service.store.outbox.page(AlertQuery(monitors=caller.monitors, limit=_PER_PAGE, before_id=state.before))
     return page(request, "alerts.html", items=items, per_page=_PER_PAGE)
 
 
@@ -157,17 +171,16 @@ def show_models(request: Request, name: MonitorName, service: Service) -> Respon
 
 
 @router.get("/page/models/{model_id}")
-def show_model(request: Request, model_id: Annotated[Id, Path()], service: Service) -> Response:
+def show_model(request: Request, model: ShownModel) -> Response:
     """Show a model: its card, and the numbers that decided whether it became the champion."""
-    model = service.store.models.get(model_id)
     return page(request, "model.html", model=model, sections=model_sections(model))
 
 
 @router.post("/page/models/{model_id}/promote")
-def promote_model(model_id: Annotated[Id, Path()], form: Form, service: Service) -> Response:  # noqa: ARG001 - checked
+def promote_model(model: ShownModel, form: Form, service: Service, caller: CallerOf) -> Response:  # noqa: ARG001 - checked
     """Make a model the champion."""
-    service.store.models.promote(model_id, service.clock())
-    return _back_to(address("models", model_id))
+    service.store.models.promote(model.id, service.clock(), actor=caller.name)
+    return _back_to(address("models", model.id))
 
 
 @router.get(session.LOGIN_PATH)
@@ -180,7 +193,7 @@ def show_sign_in(request: Request, to: Text = "/") -> Response:
 def sign_in(request: Request, form: SignInForm, service: Service) -> Response:
     """Keep a valid key in the browser, and return to the page that was asked for."""
     secret, to = form.get("key", "").strip(), form.get("to", "/")
-    if holder(service.store.api_keys.all(), secret) is None:
+    if holder(service.store.api_keys.all(), secret, service.clock()) is None:
         problem = "This is not a valid key. List the keys: plumbline keys list"
         return page(request, "sign_in.html", status=403, to=to, problem=problem)
     response = _back_to(to if session.is_page(to.partition("?")[0]) else "/")

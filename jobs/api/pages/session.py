@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable
+from datetime import datetime
 from http.cookies import CookieError, SimpleCookie
 
 from fastapi import Response
@@ -45,10 +46,10 @@ def secret_of(headers: Headers) -> str:
     return cookie[_COOKIE].value if _COOKIE in cookie else ""
 
 
-def signed_in(keys: Iterable[ApiKey], headers: Headers) -> ApiKey | None:
+def signed_in(keys: Iterable[ApiKey], headers: Headers, at: datetime) -> ApiKey | None:
     """Return the valid key of a browser's session, or None."""
     secret = secret_of(headers)
-    return holder(keys, secret) if secret else None
+    return holder(keys, secret, at) if secret else None
 
 
 def form_token(headers: Headers) -> str:

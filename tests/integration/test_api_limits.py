@@ -1,0 +1,101 @@
+"""Idle and hostile clients: they keep nobody out, and every refusal is a problem document."""
+
+import json
+import socket
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+import pytest
+
+from jobs.api import server
+from jobs.api.connections import Connections
+from tests.api_service import opened_service, serving
+from tests.chaos.waiting import until
+
+UNFINISHED = b"POST /anomalies/1/label HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
+PROBLEM = "application/problem+json"
+
+
+@contextmanager
+def limited(sqlite_url, monkeypatch, connections=200, **settings):
+    monkeypatch.setattr(server, "Connections", partial(Connections, 1000, connections))
+    with opened_service(sqlite_url, **settings) as service, serving(service) as client:
+        yield client
+
+
+def connect(stack, client, *sent):
+    connection = stack.enter_context(socket.create_connection(("127.0.0.1", client.port), timeout=30))
+    for data in sent:
+        connection.sendall(data)
+    return connection
+
+
+def answer(connection):
+    """Return the status and the document of a response that ends the connection."""
+    received = b"".join(iter(lambda: connection.recv(4096), b""))
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert PROBLEM.encode() in head
+    assert b"nosniff" in head
+    return int(head.split()[1]), json.loads(body)
+
+
+def test_idle_connections_give_way_to_new_ones(sqlite_url, monkeypatch):
+    with limited(sqlite_url, monkeypatch, connections=20) as client, ExitStack() as stack:
+        idle = [connect(stack, client) for _ in range(100)]
+        slow = [connect(stack, client, b"GET /healthz HT") for _ in range(20)]
+        assert [client.get(path).status for path in ("/healthz", "/readyz", "/monitors")] == [200] * 3
+        assert idle[0].recv(10) == b""
+        assert slow[0].recv(10) == b""
+
+
+def test_connections_with_requests_in_progress_are_kept_and_others_refused(sqlite_url, monkeypatch):
+    with limited(sqlite_url, monkeypatch, connections=3) as client, ExitStack() as stack:
+        for _ in range(3):
+            connect(stack, client, UNFINISHED)
+        status, problem = until(lambda: refused(client), "three requests are in progress")
+        assert (status, problem["title"]) == (503, "Service Unavailable")
+
+
+def refused(client):
+    """Return the refusal of a new connection, or None if it took the place of one whose request had not begun."""
+    with ExitStack() as stack:
+        connection = connect(stack, client, UNFINISHED)
+        connection.settimeout(0.2)
+        try:
+            return answer(connection)
+        except TimeoutError:
+            return None
+
+
+def test_requests_in_progress_are_limited_by_address_apart_from_health_and_metrics(sqlite_url, monkeypatch):
+    settings = {"max_requests_per_address": 2}
+    with limited(sqlite_url, monkeypatch, **settings) as client, ExitStack() as stack:
+        assert client.get("/monitors").status == 200
+        for _ in range(2):
+            connect(stack, client, UNFINISHED)
+        refusal = until(lambda: (got := client.get("/monitors")).status == 429 and got, "two requests are in progress")
+        assert (refusal.headers["content-type"], refusal.headers["retry-after"]) == (PROBLEM, "1")
+        assert "2 requests from this address are in progress" in refusal.json["detail"]
+        assert [client.get(path).status for path in ("/healthz", "/readyz", "/metrics")] == [200] * 3
+
+
+@pytest.mark.parametrize("sent", [b"NONSENSE\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 70_000])
+def test_what_is_not_http_is_a_problem(sqlite_url, monkeypatch, sent):
+    with limited(sqlite_url, monkeypatch) as client, ExitStack() as stack:
+        status, problem = answer(connect(stack, client, sent))
+        assert (status, problem["title"]) == (400, "Bad Request")
+
+
+def test_head_is_get_without_a_body(sqlite_url, monkeypatch):
+    with limited(sqlite_url, monkeypatch) as client:
+        for path, status in (("/monitors", 200), ("/healthz", 200), ("/anomalies/99", 404)):
+            head, got = client.send("HEAD", path), client.get(path)
+            assert (head.status, head.body) == (status, b"")
+            assert head.headers["content-length"] == str(len(got.body))
+
+
+def test_a_body_of_any_length_beyond_the_limit_is_413(sqlite_url, monkeypatch):
+    with limited(sqlite_url, monkeypatch, max_body_bytes=1024) as client:
+        for body in (b" " * 2**25, iter([b" " * 2**20] * 20)):
+            refusal = client.send("POST", "/anomalies/1/label", body, {"Content-Type": "application/json"})
+            assert (refusal.status, refusal.headers["content-type"]) == (413, PROBLEM)
