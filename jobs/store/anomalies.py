@@ -6,11 +6,12 @@ from datetime import datetime
 from operator import eq, ge, lt
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, case, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, case, select, update
 
 from jobs.databases import reading, writing
 from jobs.store.audit import SERVICE, Act, record_act
 from jobs.store.chunks import chunks
+from jobs.store.labelled import is_labelled
 from jobs.store.locking import lock_monitor
 from jobs.store.paging import Filter, columns_of, conditions_of, count_rows, is_among, read_page
 from schemas.errors import UsageError
@@ -238,7 +239,7 @@ def _filters(query: AnomalyQuery) -> tuple[Filter, ...]:
 
 def _has_label(column: ColumnElement[str], label: str) -> ColumnElement[bool]:
     """Return the condition that a row has a label, in a form that the partial index of labelled rows serves."""
-    return column == label if label == "open" else and_(column != literal_column("'open'"), column == label)
+    return column == label if label == "open" else and_(is_labelled(), column == label)
 
 
 def _excess() -> ColumnElement[float]:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, and_, exists, select
 
 from jobs.databases import reading
 from jobs.store.chunks import chunks
+from jobs.store.labelled import is_labelled
 from schemas.labels import LEARNED_LABELS
 from schemas.tables import anomalies, incidents
 
@@ -97,8 +98,9 @@ def _kept_out(connection: Connection, monitor: str) -> set[int]:
     Both selects start from few rows: the labelled flagged rows, and the open incidents.
     """
     i, a = incidents.c, anomalies.c
-    is_labelled = and_(a.monitor == monitor, a.label != "open", a.label == "confirmed")
-    labelled = connection.scalars(select(a.incident_id).where(is_labelled, a.incident_id.is_not(None)).distinct()).all()
+    is_confirmed = and_(a.monitor == monitor, is_labelled(), a.label == "confirmed")
+    confirmed = select(a.incident_id).where(is_confirmed, a.incident_id.is_not(None)).distinct()
+    labelled = connection.scalars(confirmed).all()
     is_current = and_(i.monitor == monitor, i.state.in_(("open", "ended")))
     real = [
         incident_id
@@ -144,7 +146,7 @@ def _labels(connection: Connection, monitor: str) -> dict[str, str]:
     # Two selects, as one condition with OR would use neither partial index.
     judged = [
         row
-        for is_judged in (c.label != "open", and_(c.labelled_at.is_not(None), c.label == "open"))
+        for is_judged in (is_labelled(), and_(c.labelled_at.is_not(None), c.label == "open"))
         for row in connection.execute(select(*columns).where(c.monitor == monitor, is_judged))
     ]
     rows = sorted(judged, key=lambda row: (row.labelled_at or row.flagged_at, row.id))

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, func, select
 
 from jobs.databases import reading
+from jobs.store.labelled import is_labelled
 from schemas.labels import JUDGED_LABELS
 from schemas.tables import (
     alerts,
@@ -159,7 +160,7 @@ def _add_pruned_events(connection: Connection, events_of: Mapping[str, dict[str,
 def _measure_champions(connection: Connection, measures: Mapping[str, MonitorMeasures]) -> None:
     a, b, m = anomalies.c, batches.c, models.c
     champions = select(m.id).where(m.state == "champion", m.monitor.in_(measures))
-    is_theirs = (a.label != "open") & a.model_id.in_(champions) & a.superseded_at.is_(None)  # of a partial index
+    is_theirs = is_labelled() & a.model_id.in_(champions) & a.superseded_at.is_(None)  # of a partial index
     for monitor, label, count in connection.execute(_counted(a.monitor, a.label, is_theirs, measures)):
         measures[monitor].labels[label] = count
     sums = (func.sum(b.records), func.sum(b.anomalies))

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from jobs.databases import reading
 from jobs.store.entities import silent_since
+from jobs.store.labelled import is_labelled
 from jobs.store.runs import MonitorStatus, Runs
 from jobs.store.unreadable import newest_unreadable_of
 from jobs.store.workers import Workers
@@ -119,8 +120,7 @@ def _last_day(connection: Connection, monitor: str, at: datetime) -> LastDay:
     h, a = batch_hours.c, anomalies.c
     sums = [func.coalesce(func.sum(column), 0) for column in (h.records, h.anomalies)]
     records, flagged = connection.execute(select(*sums).where(h.monitor == monitor, h.hour >= since)).one()
-    is_labelled = (a.monitor == monitor) & (a.label != "open")  # as the partial index has it
-    is_real = is_labelled & a.label.in_(REAL_LABELS) & a.superseded_at.is_(None)
+    is_real = (a.monitor == monitor) & is_labelled() & a.label.in_(REAL_LABELS) & a.superseded_at.is_(None)
     # Two counts, as one condition with OR would use neither index.
     timed = _count(connection, is_real, a.record_time >= since)
     untimed = _count(connection, is_real, a.record_time.is_(None), a.flagged_at >= since)

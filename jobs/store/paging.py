@@ -45,7 +45,7 @@ def read_page(
     """
     conditions = conditions_of(filters)
     if query.before_id is not None:
-        conditions.append(_is_after_row(table, query.before_id, order))
+        conditions.insert(0, _is_after_row(table, query.before_id, order))  # the first bound is that of the index
     orders = [] if order is None else [order.desc()]
     statement = select(*columns_of(table, row_type)).where(*conditions).order_by(*orders, table.c.id.desc())
     with reading(engine) as connection:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, func, select, update
 
 from jobs.databases import reading, writing
+from jobs.store.labelled import is_labelled
 from jobs.store.numbering import insert_numbered
 from jobs.store.paging import columns_of
 from schemas.keys import Key, load_key
@@ -144,8 +145,8 @@ def _batch_counts(connection: Connection, monitor: str) -> dict[str, _BatchCount
 def _labelled(connection: Connection, monitor: str) -> int:
     """Return the number of current flagged rows that have a label."""
     c = anomalies.c
-    is_labelled = and_(c.monitor == monitor, c.label != "open", c.superseded_at.is_(None))
-    return int(connection.scalar(select(func.count()).where(is_labelled)) or 0)
+    is_counted = and_(c.monitor == monitor, is_labelled(), c.superseded_at.is_(None))
+    return int(connection.scalar(select(func.count()).where(is_counted)) or 0)
 
 
 def _watermark(connection: Connection, monitor: str) -> Key | None:
