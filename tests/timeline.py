@@ -34,6 +34,7 @@ def incident(number, first, last, **changes):
         "causes": [cause],
         "is_muted": False,
         "held_back": None,
+        "suppressed_by": None,
         "merged_into": None,
         "opened_at": end,
         "updated_at": end,
