@@ -100,6 +100,7 @@ class _Sizes(ManifestPart):
     reference: int = Field(ge=1)
     has_counters: bool = False
     has_off: bool = False
+    has_weights: bool = False
     calendar: int | None = Field(None, ge=1, le=MAX_DAY_SLOTS)
     network: _NetworkSizes | None = None
 
@@ -141,6 +142,8 @@ def _sizes_of(index: int, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     sizes: dict[str, Any] = {size: len(arrays[f"{index}/{name}"]) for size, name in names.items()}
     if f"{index}/counters/step" in arrays:
         sizes["has_counters"] = True
+    if f"{index}/fusion/weights" in arrays:
+        sizes["has_weights"] = True
     if f"{index}/off/value" in arrays:
         sizes["has_off"] = True
     if f"{index}/calendar/centre" in arrays:
@@ -195,7 +198,7 @@ def _specs(manifest: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) ->
     spans = len(manifest.config.smoothing)
     for index, sizes in enumerate(manifest.sizes):
         signals = len(signal_names(has_calendar=sizes.calendar is not None, has_network=sizes.network is not None))
-        may_weigh = sizes.network is not None and f"{index}/fusion/weights" in arrays
+        may_weigh = sizes.network is not None and sizes.has_weights  # networks of earlier versions have none
         continuous = _continuous_channels(arrays, f"{index}/channels/is_flag", width)
         shapes: dict[str, tuple[tuple[int, ...], str]] = {
             **{f"channels/{name}": ((width,), "float64") for name in _CHANNEL_ARRAYS},

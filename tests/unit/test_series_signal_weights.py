@@ -13,13 +13,18 @@ from tests.machines import channels
 
 SPANS = (2, 8)
 RUN = np.random.default_rng(0).standard_normal((1500, 2))
-NOISE = np.random.default_rng(1).standard_normal((1500, 1))
+
+
+def noise_of(run):
+    """Return numbers (n, 1) that differ from record to record as if by chance."""
+    return np.sin(1e5 * run[:, :1] + 1e4 * run[:, 1:2])
 
 
 def measure(run):
     """Return five signals: the size of a record, twice noise, and two rules that no record breaks."""
     size = np.abs(run).sum(axis=1, keepdims=True)
-    return np.hstack([size, NOISE[: len(run)], NOISE[: len(run)], np.zeros((len(run), 2))])
+    noise = noise_of(run)
+    return np.hstack([size, noise, noise, np.zeros((len(run), 2))])
 
 
 def weights(run=RUN, start=1000, deviations=(1.0, 1.0), seed=0, measure=measure):
@@ -57,7 +62,7 @@ def with_network(useful):
 
     def measure_all(run):
         size = np.abs(run).sum(axis=1, keepdims=True)
-        noise = NOISE[: len(run)]
+        noise = noise_of(run)
         own = [noise, noise, noise] if useful else [size, size, size]
         return np.hstack([*own, np.zeros((len(run), 2)), *([size, size] if useful else [noise, noise])])
 

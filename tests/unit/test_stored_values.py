@@ -43,8 +43,6 @@ SERIES = {
     "own_models": 1,
     "context_rows": 60,
     "only_ranked": 1,
-    "counters": ["energy"],
-    "calendar": [],
     "score": "series",
     "held_out_elbo": None,
     "threshold": None,
@@ -69,6 +67,8 @@ SERIES = {
             "view_weights": None,
         },
     },
+    "counters": ["energy"],
+    "calendar": [],
     "beside_baselines": {
         "entities": 2,
         "records": 240,
