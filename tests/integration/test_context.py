@@ -158,7 +158,7 @@ def test_scores_are_the_same_bits_wherever_batches_are_cut(machines, scorer, cut
         return pd.concat([in_context(scorer, page, machines).score(page) for page in pages(machines, cuts, 1612)])
 
     whole, parts = scores([]), scores(cuts)
-    np.testing.assert_array_equal(parts.to_numpy(), whole.to_numpy())
+    np.testing.assert_array_equal(parts.to_numpy(dtype=np.float64), whole.to_numpy(dtype=np.float64))
 
 
 def test_a_model_whose_features_are_no_longer_watched_is_refused(machines, scorer):

@@ -101,9 +101,9 @@ def test_without_networks_a_training_does_not_mention_them(mixer):
 
 
 def test_the_configuration_reaches_the_settings():
-    assert (SeriesConfig().network, SeriesConfig().seed) == (False, 0)
-    settings = settings_of(SeriesConfig(network=True, seed=7))
-    assert (settings.network, settings.seed) == (True, 7)
+    assert (SeriesConfig().network, SeriesConfig().seed) == (True, 0)
+    settings = settings_of(SeriesConfig(network=False, seed=7))
+    assert (settings.network, settings.seed) == (False, 7)
     with pytest.raises(ValidationError, match="seed"):
         SeriesConfig(seed=-1)
 
