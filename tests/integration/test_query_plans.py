@@ -59,7 +59,8 @@ def plans(store, now):
         is_sqlite = store.engine.dialect.name == "sqlite"
         with reading(store.engine) as connection:
             if not is_sqlite:
-                connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # the tables are small
+                for kind in ("seqscan", "bitmapscan"):  # which are best for small tables
+                    connection.exec_driver_sql(f"SET LOCAL enable_{kind} = off")
             rows = connection.exec_driver_sql(f"EXPLAIN {'QUERY PLAN ' if is_sqlite else ''}{sql}", parameters)
             yield sql, "\n".join(str(row[-1]) for row in rows)
 
