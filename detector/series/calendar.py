@@ -158,14 +158,14 @@ class Dated:
     z: np.ndarray
 
 
-def make_clock(times: np.ndarray, zone: str, holidays: Sequence[str]) -> Clock | None:
-    """Return the clock of training records in order of time, or None if their times are no date-times.
+def make_clock(runs: Sequence[np.ndarray], zone: str, holidays: Sequence[str]) -> Clock | None:
+    """Return the clock of the times of runs of training records, or None if they are no date-times.
 
     A slot is as long as the usual step between records, and at least a quarter of an hour.
     """
-    if not np.issubdtype(times.dtype, np.datetime64) or len(times) < MIN_PERIODS:
+    if not np.issubdtype(runs[0].dtype, np.datetime64):
         return None
-    steps = np.diff(times) / np.timedelta64(1, "s")
+    steps = np.concatenate([np.diff(times) for times in runs]) / np.timedelta64(1, "s")
     step = float(np.median(steps[steps > 0])) if (steps > 0).any() else DAY_SECONDS
     day_slots = int(np.clip(round(DAY_SECONDS / step), 1, MAX_DAY_SLOTS))
     return Clock(zone, day_slots, day_numbers(holidays))

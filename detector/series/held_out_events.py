@@ -8,7 +8,8 @@ import numpy as np
 
 from detector.core.evaluation import auroc_between
 from detector.core.subsample import subsample_evenly
-from detector.series.channels import Channels
+from detector.series.counters import Counters
+from detector.series.inputs import Inputs
 from detector.series.scorer import SeriesScorer
 from detector.series.segments import concatenate, take_rows
 from detector.series.series import Series
@@ -87,4 +88,5 @@ def measure_events(scorer: SeriesScorer, cases: Sequence[EventCase]) -> tuple[di
 
 def _deviations(series: Series, max_gap: float | None) -> np.ndarray:
     """Return the standard deviation of each channel that an event may change, 0 for the others."""
-    return Channels.fit([series.values[rows] for rows in series.runs(max_gap)]).event_deviations
+    runs = [take_rows(series, rows) for rows in series.runs(max_gap)]
+    return Inputs.fit(runs, Counters.fit(runs)).event_deviations

@@ -106,3 +106,13 @@ def test_a_demanded_calendar_needs_records_of_a_day():
         SeriesModel.fit(
             {"site": Series(np.arange(100), np.zeros((100, 1)))}, SeriesSettings(calendar=True, network=False)
         )
+
+
+def test_a_single_record_before_a_gap_does_not_hide_the_calendar():
+    records = site()
+    times = records.times[:TRAINED].copy()
+    times[0] -= np.timedelta64(30, "D")
+    settings = SeriesSettings(network=False, max_gap=86_400.0)
+    model = SeriesModel.fit({"site": Series(times, records.values[:TRAINED])}, settings)
+    calendar = model.entities["site"].inputs.calendar
+    assert (calendar.clock.day_slots, calendar.is_used.tolist()) == (24, [1, 0])

@@ -84,3 +84,15 @@ def test_check_names_counters_and_repeated_times():
     assert (grows.level, repeats.level) == ("ok", "warning")
     assert grows.message.startswith("Feature 'energy' only grows: it is watched by its increase")
     assert repeats.message.startswith("3 records of the newest 203 normal records repeat the time of another record")
+
+
+def test_infinite_readings_are_no_increase_that_is_not_finite(model):
+    records = meter()
+    records.values[1600:1602, 0] = np.inf
+    counters = model.entities["meter"].inputs.counters
+    assert np.isfinite(model.entities["meter"].inputs.values(records)).all()
+    assert np.isfinite(model.causes("meter", records).expected).all()
+    assert (
+        Counters.fit([Series(records.times, np.abs(records.values))]).is_counter.tolist()
+        == counters.is_counter.tolist()
+    )
