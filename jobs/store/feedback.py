@@ -41,7 +41,7 @@ class FlaggedIncident:
     span: Span
     records: Sequence[FlaggedRecord]
     is_suppressed: bool = False
-    """Whether it resembles one labelled as a false positive."""
+    """Whether it resembles one that is still labelled as a false positive, and holds no confirmed record."""
     first_threshold: float = 0.0
     """The threshold of its first flagged record."""
 
@@ -130,12 +130,16 @@ def _flagged_incidents(connection: Connection, monitor: str) -> dict[int, Flagge
         records[row.incident_id].append(FlaggedRecord(row.record_key, row.severity, row.label))
         thresholds.setdefault(row.incident_id, row.threshold)
     is_valid = and_(i.monitor == monitor, i.state.in_(("open", "ended")))
+    alike = anomalies.alias("alike")
+    of_label = incidents.outerjoin(alike, alike.c.id == i.suppressed_by)
+    columns = select(i.id, alike.c.label, i.entity, i.start_time, i.end_time).select_from(of_label)
     by_id: dict[int, FlaggedIncident] = {}
     for ids in chunks(sorted(records)):
-        columns = (i.id, i.suppressed_by, i.entity, i.start_time, i.end_time)
-        for number, label, *span in connection.execute(select(*columns).where(is_valid, i.id.in_(ids)).order_by(i.id)):
+        for number, label, *span in connection.execute(columns.where(is_valid, i.id.in_(ids)).order_by(i.id)):
             flagged = tuple(records[number])
-            by_id[number] = FlaggedIncident(Span(*span), flagged, label is not None, thresholds[number])
+            is_real = any(record.label == "confirmed" for record in flagged)
+            is_suppressed = label == "false_positive" and not is_real
+            by_id[number] = FlaggedIncident(Span(*span), flagged, is_suppressed, thresholds[number])
     return by_id
 
 
