@@ -92,9 +92,8 @@ class App:
         """Open the store with connections of its own, which wait no longer than given."""
         from jobs.databases import PoolSize
 
-        timeouts = self.config.store.timeouts
-        bounded = timeouts.model_copy(update={name: min(value, getattr(longest, name)) for name, value in timeouts})
-        return open_store(self._open_store_engine(bounded, PoolSize(connections, 0)))
+        timeouts = self.config.store.timeouts.at_most(longest)
+        return open_store(self._open_store_engine(timeouts, PoolSize(connections, 0)))
 
     def _open_store_engine(self, timeouts: "Timeouts", pool: "PoolSize | None" = None) -> "Engine":
         from jobs.databases import PoolSize, open_engine

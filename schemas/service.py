@@ -1,7 +1,7 @@
 """Sections of the configuration that concern the service: store, schedules, retraining, alerts, the API."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
@@ -30,6 +30,10 @@ class Timeouts(Section):
     """For the result of one statement."""
     silence: PositiveDuration = timedelta(seconds=30)
     """How long the network may leave packets unanswered before a connection counts as dead."""
+
+    def at_most(self, longest: "Timeouts") -> Self:
+        """Return these timeouts, each no longer than another."""
+        return self.model_copy(update={name: min(value, getattr(longest, name)) for name, value in self})
 
 
 class SourceTimeouts(Timeouts):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from ipaddress import ip_address
 from urllib.parse import urlencode
@@ -21,6 +21,7 @@ from jobs.store.api_keys import ApiKey, holder
 from schemas.errors import StoreError
 
 PUBLIC_PATHS = ("/healthz", "/readyz")
+_USE_STEP = timedelta(minutes=1)
 
 
 class AccessControl:
@@ -35,6 +36,8 @@ class AccessControl:
 
     def __init__(self, app: ASGIApp, service: ServiceView, reserved: ReservedThreads, *, is_local: bool) -> None:
         self._app, self._service, self._reserved, self._is_local = app, service, reserved, is_local
+        self._use_noted: dict[int, datetime] = {}  # by key, also if the store could not record it
+        self._is_noting = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on with its caller's permissions, or refuse it."""
@@ -58,16 +61,26 @@ class AccessControl:
             return _sign_in(scope) if self._is_page(scope["path"]) else _no_key()
         monitors = None if key.monitors is None else frozenset(key.monitors)
         scope["state"]["caller"] = Caller(f"key {key.name}", key.scope == "write", monitors, key.name)
-        await self._reserved.run(partial(self._note_use, key, at))
+        await self._note_use(key, at)
         return None
 
     def _is_page(self, path: str) -> bool:
         return self._service.config.service.page and is_page(path)
 
-    def _note_use(self, key: ApiKey, at: datetime) -> None:
-        """Record the use of a key; a store that cannot is no reason to refuse the request."""
-        with suppress(StoreError):
-            self._service.health.api_keys.note_use(key, at)
+    async def _note_use(self, key: ApiKey, at: datetime) -> None:
+        """Record the use of a key; a store that cannot is no reason to refuse the request.
+
+        It is tried once a minute for each key and in one thread at a time, since a locked store would hold all of them.
+        """
+        noted_at = self._use_noted.get(key.id)
+        if self._is_noting or (noted_at is not None and at - noted_at < _USE_STEP):
+            return
+        self._use_noted[key.id], self._is_noting = at, True
+        try:
+            with suppress(StoreError):
+                await self._reserved.run(partial(self._service.health.api_keys.note_use, key, at))
+        finally:
+            self._is_noting = False
 
 
 def _bearer(keys: Iterable[ApiKey], headers: Headers, at: datetime) -> ApiKey | None:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel
 
-from jobs.api.dependencies import Reserved, Service
+from jobs.api.dependencies import CallerOf, Reserved, Service
 from jobs.api.metrics import render
 from jobs.api.problems import PROTECTED_RESPONSES, Fault, documented, problem
 from schemas.errors import StoreError
@@ -54,6 +54,7 @@ async def readyz(service: Service, reserved: Reserved) -> Health | Response:
 
 
 @router.get("/metrics", response_class=Response, responses=_METRICS_RESPONSE | PROTECTED_RESPONSES)
-async def metrics(service: Service, reserved: Reserved) -> Response:
+async def metrics(service: Service, caller: CallerOf, reserved: Reserved) -> Response:
     """Return metrics for Prometheus, computed from the store."""
-    return Response(await reserved.run(partial(render, service)), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    of_all = caller.monitors is None
+    return Response(await reserved.run(partial(render, service, of_all=of_all)), media_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -28,10 +28,10 @@ _ALERT_STATES = ("pending", "sending", "failed")
 _BUCKET_EDGES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)  # seconds
 
 
-def render(service: ServiceView) -> bytes:
-    """Return the metrics of a service in text format."""
+def render(service: ServiceView, *, of_all: bool = True) -> bytes:
+    """Return the metrics of a service in text format, or only those of its monitors."""
     registry = CollectorRegistry()
-    registry.register(ServiceCollector(service))
+    registry.register(ServiceCollector(service, of_all=of_all))
     ProcessCollector(registry=registry)
     return generate_latest(registry)
 
@@ -41,10 +41,11 @@ class ServiceCollector(Collector):
 
     Args:
         service: the service, whose store is read at each collection.
+        of_all: whether it includes the events and the alerts of all monitors together.
     """
 
-    def __init__(self, service: ServiceView) -> None:
-        self._service = service
+    def __init__(self, service: ServiceView, *, of_all: bool = True) -> None:
+        self._service, self._of_all = service, of_all
 
     def describe(self) -> Iterable[Metric]:
         """Return no metrics, so that the registry does not read the store for their names."""
@@ -58,10 +59,12 @@ class ServiceCollector(Collector):
         by_monitor = measures.monitors
         yield from _of_ledger(by_monitor, now)
         yield from _of_anomalies(by_monitor)
-        yield from _of_events({"": measures.events} | {name: item.events for name, item in by_monitor.items()})
+        service_events = {"": measures.events} if self._of_all else {}
+        yield from _of_events(service_events | {name: item.events for name, item in by_monitor.items()})
         yield from _of_runs(by_monitor)
         yield from _of_settings(settings, now)
-        yield from _of_outbox(service.config.alerts.channels, measures, now)
+        if self._of_all:
+            yield from _of_outbox(service.config.alerts.channels, measures, now)
         alive = _family("scheduler_alive", "1 if the scheduler of this process is running.")
         alive.add_metric([], int(service.is_alive()))
         yield alive

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 _MAX_ID = 2**63 - 1  # the largest integer of the databases
-_FIRST_TIME, _LAST_TIME = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+FIRST_TIME, LAST_TIME = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)?)?")
 
 
@@ -28,7 +28,7 @@ def parse_time(value: object) -> object:
     try:
         return time.astimezone(UTC)
     except OverflowError:
-        return _FIRST_TIME if time.year == 1 else _LAST_TIME
+        return FIRST_TIME if time.year == 1 else LAST_TIME
 
 
 Id = Annotated[int, Field(ge=1, le=_MAX_ID)]

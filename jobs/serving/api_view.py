@@ -53,7 +53,7 @@ class ApiView:
         Raises:
             NoSuchMonitor: If the configuration has no such monitor.
         """
-        return self._state.open_source(monitor)
+        return self._state.open_source(monitor, _LONGEST)
 
     def scorer_for(self, monitor: str) -> "tuple[int, Scorer]":
         """Return the champion's id and its scorer.
@@ -62,7 +62,9 @@ class ApiView:
             NoSuchMonitor: If the configuration has no such monitor.
             NoChampion: If no model has been trained.
         """
-        return self._state.scorer_for(monitor)
+        settings = self.config.monitor(monitor)
+        champion = self.store.models.require_champion(monitor)
+        return champion.model_id, self._state.scorers.load(self.store, champion, settings)
 
     def is_alive(self) -> bool:
         """Return whether the scheduler is running."""

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
 
 from jobs.app import App
 from jobs.champions import Scorers
@@ -16,9 +15,6 @@ from jobs.reading.source import Source
 from jobs.store import Store, Worker
 from schemas.config import Config
 from schemas.service import Timeouts
-
-if TYPE_CHECKING:
-    from detector.core.scorer import Scorer
 
 _MAX_HEARTBEAT_AGE = timedelta(seconds=60)  # an older one means that the scheduler is stuck
 
@@ -44,9 +40,17 @@ class ServiceState:
         return self._app.clock()
 
     @contextmanager
-    def open_source(self, monitor: str) -> Iterator[Source]:
-        """Open the watched table of a monitor for one run, so that each run sees changes of table and address."""
-        with self._app.open_source(monitor, self.config.monitor(monitor)) as source:
+    def open_source(self, monitor: str, longest: Timeouts | None = None) -> Iterator[Source]:
+        """Open the watched table of a monitor for one run, so that each run sees changes of table and address.
+
+        Args:
+            monitor: its name.
+            longest: bounds of its timeouts, if any.
+        """
+        settings = self.config.monitor(monitor)
+        if longest is not None:
+            settings = settings.model_copy(update={"timeouts": settings.timeouts.at_most(longest)})
+        with self._app.open_source(monitor, settings) as source:
             yield source
 
     def waits(self) -> dict[str, Wait]:
@@ -56,17 +60,6 @@ class ServiceState:
     def separate_store(self, longest: Timeouts, connections: int) -> Store:
         """Open the store with connections of its own, which wait no longer than given."""
         return self._app.separate_store(longest, connections)
-
-    def scorer_for(self, monitor: str) -> "tuple[int, Scorer]":
-        """Return the champion's id and its scorer.
-
-        Raises:
-            NoSuchMonitor: If the configuration has no such monitor.
-            NoChampion: If no model has been trained.
-        """
-        settings = self.config.monitor(monitor)
-        champion = self.store.models.require_champion(monitor)
-        return champion.model_id, self.scorers.load(self.store, champion, settings)
 
     def is_alive(self) -> bool:
         """Return whether the scheduler is running."""

@@ -1,6 +1,8 @@
 """Who may call the API and change what, and how the server starts, fails and stops."""
 
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import delete
@@ -13,6 +15,7 @@ from jobs.store.api_keys import KeyRights
 from schemas.errors import ConfigError
 from schemas.tables import api_keys
 from tests.api_service import NOW, RECORD, Client, opened_service, serving
+from tests.chaos.waiting import until
 
 SECRET = "a secret"
 
@@ -87,7 +90,9 @@ def test_a_key_for_one_monitor_sees_no_other(client, service):
     hidden = ("/monitors/pump", "/monitors/pump/models", "/models/1", "/anomalies/1", "/incidents/1")
     assert {client.get(path, **bearer(SECRET)).status for path in hidden} == {404}
     assert client.post("/anomalies/1/label", {"label": "known"}, **bearer(SECRET)).status == 404
-    assert b'monitor="pump"' not in client.get("/metrics", **bearer(SECRET)).body
+    metrics = client.get("/metrics", **bearer(SECRET)).body
+    assert not [text for text in (b'monitor="pump"', b'monitor=""', b'channel="ops"') if text in metrics]
+    assert b'channel="ops"' in client.get("/metrics", **bearer(SECRET + "2")).body
 
 
 def test_who_changed_something_is_recorded_with_the_key(client, service):
@@ -104,6 +109,20 @@ def test_who_changed_something_is_recorded_with_the_key(client, service):
     assert acts[2]["detail"] == {"label": "known"}
     (key,) = service.store.api_keys.all()
     assert key.last_used_at == NOW
+
+
+def test_a_use_that_cannot_be_recorded_holds_up_one_request_alone(client, service, monkeypatch):
+    service.store.api_keys.add("board", "read", SECRET, NOW)
+    is_unlocked = threading.Event()
+    monkeypatch.setattr(service.store.api_keys, "note_use", lambda *_: is_unlocked.wait())
+    with ThreadPoolExecutor(6) as pool:
+        statuses = [pool.submit(lambda: client.get("/monitors", **bearer(SECRET)).status) for _ in range(6)]
+        try:
+            until(lambda: sum(status.done() for status in statuses) == 5, "five requests are answered")
+            assert client.get("/readyz").status == 200
+        finally:
+            is_unlocked.set()
+    assert {status.result() for status in statuses} == {200}
 
 
 def test_revoking_the_last_key_does_not_open_the_api(client, service):

@@ -1,6 +1,8 @@
 """The operator's pages over HTTP: what they show, who may change what, and that nothing else can run in them."""
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode
 
 import pytest
@@ -8,9 +10,11 @@ from pydantic import SecretStr
 from sqlalchemy import delete
 
 from jobs.databases import writing
+from jobs.store import RequestQuery
 from jobs.store.api_keys import KeyRights
 from schemas.tables import api_keys
 from tests.api_service import HOSTILE, NOW, module_url, opened_service, serving
+from tests.chaos.waiting import until
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 PAGES = (
@@ -97,6 +101,11 @@ def test_an_earlier_span_has_no_incident(client):
     assert "No incident in this span" in text(client, "/page/monitors/pump?days=1&until=2026-02-01T00:00:00Z")
 
 
+@pytest.mark.parametrize("end", ["0001-01-01", "0001-01-03", "9999-12-31T23:59:59Z"])
+def test_a_span_ends_with_the_calendar(client, end):
+    assert "No incident in this span" in text(client, f"/page/monitors/pump?days=366&until={end}")
+
+
 def test_an_incident_shows_its_causes_records_and_alerts(client):
     html = text(client, "/page/incidents/1")
     assert re.search(r'<th scope="row">flow</th>.*50\.5', html)
@@ -116,6 +125,20 @@ def test_a_picture_that_cannot_be_drawn_states_the_reason(client):
     assert "No picture. " in answer.body.decode()
 
 
+def test_pictures_hold_up_no_other_page_and_only_some_wait(client, service, monkeypatch):
+    is_free, read = threading.Event(), service.open_source
+    monkeypatch.setattr(service, "open_source", lambda monitor: is_free.wait() and read(monitor))
+    with ThreadPoolExecutor(12) as pool:
+        answers = [pool.submit(client.get, "/page/incidents/1/dark.svg") for _ in range(12)]
+        try:
+            until(lambda: sum(answer.done() for answer in answers) == 4, "eight pictures wait")
+            assert client.get("/page/events").status == 200
+            busy = [answer.result().body for answer in answers if answer.done()]
+        finally:
+            is_free.set()
+    assert all(b"8 other pictures are being drawn" in body for body in busy)
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_escapes_texts_and_needs_nothing_of_others(client, path):
     html = text(client, path)
@@ -130,6 +153,7 @@ def test_a_page_permits_no_inline_script_and_no_frame(client, path):
     assert "script-src 'self'" in policy
     assert "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy
+    assert client.get(path).headers["referrer-policy"] == "same-origin"  # or browsers send forms without their origin
 
 
 def test_a_label_is_set_by_the_form_of_a_page(client, service):
@@ -167,6 +191,17 @@ def test_a_browser_without_a_key_is_sent_to_the_sign_in_page_and_back(client, ke
     assert "Incident 1" in text(client, "/page/incidents/1", **session)
     keys.revoke("reader", NOW)
     assert client.get("/page/incidents/1", **session).status == 303
+
+
+def test_a_long_address_leads_through_the_sign_in_page(client, keys):
+    refused = client.get(f"/page/monitors/pump?lane={'%C3%BC' * 100}")
+    assert 'name="to" value="/page/monitors/pump?lane=%C3%BC' in text(client, refused.headers["location"])
+
+
+def test_cookies_of_other_programs_do_not_end_a_session(client, keys):
+    _, session = sign_in(client, "r" * 20)
+    cookies = f'other={{"a": "b c"}}; a b; {session["Cookie"]}'
+    assert client.get("/page/events", Cookie=cookies).status == 200
 
 
 def test_the_cookie_of_an_encrypted_site_stays_encrypted(client, keys):
@@ -222,6 +257,14 @@ def test_a_training_is_requested_from_the_page_of_a_monitor(client, service):
     token = token_of(text(client, "/page/monitors/pump"))
     post(client, "/page/monitors/pump/retrain", {"reason": "new bearings", "token": token})
     assert "new bearings" in text(client, "/page/monitors/pump")
+
+
+@pytest.mark.parametrize("reason", ["x" * 256, "a\0b"])
+def test_a_reason_that_the_store_cannot_hold_is_refused(client, service, reason):
+    token = token_of(text(client, "/page/monitors/pump"))
+    requests = service.store.requests.page(RequestQuery(monitor="pump"))
+    assert post(client, "/page/monitors/pump/retrain", {"reason": reason, "token": token}).status == 422
+    assert service.store.requests.page(RequestQuery(monitor="pump")) == requests
 
 
 def test_without_pages_their_paths_do_not_exist(tmp_path):

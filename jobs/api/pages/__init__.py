@@ -3,6 +3,7 @@
 Every page works without JavaScript, keeps its state in its address, and uses the use cases of the API.
 """
 
+from jobs.api.pages.incident_picture import PictureCache
 from jobs.api.pages.routes import router
 
-__all__ = ["router"]
+__all__ = ["PictureCache", "router"]

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import Depends, HTTPException, Request
 
-_MAX_FIELDS = 20
+_MAX_FIELDS, _MAX_LENGTH = 20, 255
 
 
 async def _fields(request: Request) -> Mapping[str, str]:
@@ -30,6 +30,8 @@ async def _checked_fields(request: Request) -> Mapping[str, str]:
         raise HTTPException(403, "The form is out of date, so nothing was changed. Reload the page and try again.")
     if not request.state.caller.may_write:
         raise HTTPException(403, "This key may only read. Sign in with a key of scope write.")
+    if any(len(value) > _MAX_LENGTH or "\0" in value for value in fields.values()):
+        raise HTTPException(422, f"A text has more than {_MAX_LENGTH} characters, or a null character. Shorten it.")
     return fields
 
 

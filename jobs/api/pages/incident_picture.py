@@ -1,24 +1,31 @@
 """The picture of an incident: its records are read and scored on demand, and the newest pictures are kept."""
 
-import threading
+import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeAlias
+from functools import partial
+from typing import Literal, TypeAlias
+
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 
 from jobs.api.service_view import ServiceView
 from jobs.store import StoredIncident
-from schemas.errors import UsageError
+from schemas.errors import PlumblineError
 
+ThemeName: TypeAlias = Literal["light", "dark"]
 MEDIA_TYPE = "image/svg+xml"
 _MAX_PICTURES = 64
+_MAX_WAITING = 8  # including the one that is drawn
 
 
 @dataclass(frozen=True)
 class Look:
-    """The colours of a picture, "light" or "dark", and whether it is for a narrow screen."""
+    """The colours of a picture, and whether it is for a narrow screen."""
 
-    theme: str
+    theme: ThemeName
     is_narrow: bool = False
 
 
@@ -26,30 +33,51 @@ PictureKey: TypeAlias = tuple[int, datetime, int, Look]
 """Incident, its last change, model, look."""
 
 
-@dataclass
+class TooManyPictures(PlumblineError):
+    """So many pictures wait to be drawn that no more are accepted."""
+
+
 class PictureCache:
-    """The newest pictures; one is drawn at a time, since drawing is not thread-safe."""
+    """The newest pictures; used by the thread of the server alone.
 
-    pictures: OrderedDict[PictureKey, bytes] = field(default_factory=OrderedDict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    One is drawn at a time, since drawing is not thread-safe, in a thread of its own: others wait without a thread, so
+    that they hold up no other request.
+    """
 
-    def picture(self, service: ServiceView, incident: StoredIncident, look: Look) -> bytes:
+    def __init__(self) -> None:
+        self._pictures: OrderedDict[PictureKey, bytes] = OrderedDict()
+        self._turn, self._thread = asyncio.Lock(), CapacityLimiter(1)
+        self._waiting = 0
+
+    async def picture(self, service: ServiceView, incident: StoredIncident, look: Look) -> bytes:
         """Return the picture of an incident as SVG.
 
         Raises:
-            UsageError: If the theme does not exist, or the table no longer has records.
+            TooManyPictures: If too many others wait to be drawn.
+            UsageError: If the table no longer has records.
             NoChampion: If the monitor has no model.
             SourceError: If the table cannot be read.
         """
-        champion = service.store.models.require_champion(incident.monitor)
+        champion = await run_sync(service.store.models.require_champion, incident.monitor)
         key = (incident.id, incident.updated_at, champion.model_id, look)
-        with self.lock:
-            if key not in self.pictures:
-                self.pictures[key] = _draw(service, incident, look)
-                while len(self.pictures) > _MAX_PICTURES:
-                    self.pictures.popitem(last=False)
-            self.pictures.move_to_end(key)
-            return self.pictures[key]
+        if key not in self._pictures:
+            await self._draw_in_turn(key, partial(_draw, service, incident, look))
+        self._pictures.move_to_end(key)
+        return self._pictures[key]
+
+    async def _draw_in_turn(self, key: PictureKey, draw: Callable[[], bytes]) -> None:
+        if self._waiting >= _MAX_WAITING:
+            msg = f"{_MAX_WAITING} other pictures are being drawn. Reload the page later."
+            raise TooManyPictures(msg)
+        self._waiting += 1
+        try:
+            async with self._turn:
+                if key not in self._pictures:  # nobody drew it in the meantime
+                    self._pictures[key] = await run_sync(draw, limiter=self._thread)
+        finally:
+            self._waiting -= 1
+        while len(self._pictures) > _MAX_PICTURES:
+            self._pictures.popitem(last=False)
 
 
 def _draw(service: ServiceView, incident: StoredIncident, look: Look) -> bytes:
@@ -58,8 +86,6 @@ def _draw(service: ServiceView, incident: StoredIncident, look: Look) -> bytes:
     from jobs.pictures.style import THEMES
     from jobs.reporting.views import ViewReader
 
-    if look.theme not in THEMES:
-        raise UsageError(f"{look.theme!r} is not a theme. Use one of: {', '.join(THEMES)}.")
     with service.open_source(incident.monitor) as source:
         reader = ViewReader(source, service.store, lambda *_: service.scorer_for(incident.monitor)[1])
         view = reader.of_incident(incident)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from jobs.api.pages.swimlane import Lane, LaneKind, Span, Tick, lane_name, lanes_of, ticks_of
+from jobs.api.parameters import FIRST_TIME, LAST_TIME
 from jobs.api.service_view import ServiceView
 from jobs.store import IncidentQuery, StoredIncident
 
@@ -49,7 +50,7 @@ class MonitorIncidents:
 def monitor_incidents(service: ServiceView, name: str, view: MonitorView) -> MonitorIncidents:
     """Return the newest incidents in a view of a monitor."""
     until = view.until or _end_of_records(service, name)
-    span = Span(until - timedelta(days=view.days), until)
+    span = Span(until - min(timedelta(days=view.days), until - FIRST_TIME), until)
     query = IncidentQuery(monitor=name, since=span.since, until=span.until, limit=MAX_INCIDENTS)
     incidents = service.store.incidents.page(query)
     lanes = lanes_of(incidents, span, view.by)
@@ -68,4 +69,4 @@ def monitor_incidents(service: ServiceView, name: str, view: MonitorView) -> Mon
 def _end_of_records(service: ServiceView, name: str) -> datetime:
     """Return the end of the newest hour with scored records, or now."""
     newest = service.store.history.newest_hour(name)
-    return service.clock() if newest is None else newest + _HOUR
+    return service.clock() if newest is None else newest + min(_HOUR, LAST_TIME - newest)

@@ -24,6 +24,10 @@ _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "Referrer-Policy": "same-origin",  # with "no-referrer" browsers send forms with the origin "null"
+}
 
 
 class PageRoute(APIRoute):
@@ -53,7 +57,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         "path": request.url.path,
     }
     text = _environment().get_template(template).render(**session, **values)
-    return HTMLResponse(text, status, {"Content-Security-Policy": _POLICY})
+    return HTMLResponse(text, status, _HEADERS)
 
 
 @cache

@@ -13,7 +13,7 @@ from jobs.api.models import find_model
 from jobs.api.pages import session
 from jobs.api.pages.fleet import DAYS_SHOWN, day_bars, fleet_rows
 from jobs.api.pages.forms import Form, SignInForm
-from jobs.api.pages.incident_picture import MEDIA_TYPE, Look, PictureCache
+from jobs.api.pages.incident_picture import MEDIA_TYPE, Look, PictureCache, ThemeName
 from jobs.api.pages.monitor import DAY_CHOICES, LANES_PER_PAGE, MonitorView, monitor_incidents
 from jobs.api.pages.rendering import PageRoute, address, page
 from jobs.api.pages.static_files import static_file
@@ -38,8 +38,15 @@ from schemas.labels import LABELS
 ShownIncident = Annotated[StoredIncident, Depends(show_incident)]  # that the caller may see
 ShownAnomaly = Annotated[StoredAnomaly, Depends(show_anomaly)]
 ShownModel = Annotated[StoredModel, Depends(find_model)]
+
+
+async def _pictures(request: Request) -> PictureCache:
+    cache: PictureCache = request.app.state.pictures
+    return cache
+
+
+Pictures = Annotated[PictureCache, Depends(_pictures)]
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
-_pictures = PictureCache()
 _PER_PAGE, _ALERTS_SHOWN, _NEAR_INCIDENTS = 50, 20, 10
 
 
@@ -116,13 +123,20 @@ def show_incident_page(request: Request, incident: ShownIncident, service: Servi
 
 
 @router.get("/page/incidents/{incident_id}/{theme}.svg")
-def draw_incident(
-    request: Request, incident: ShownIncident, theme: str, service: Service, *, narrow: bool = False
+async def draw_incident(
+    request: Request,
+    incident: ShownIncident,
+    theme: ThemeName,
+    service: Service,
+    pictures: Pictures,
+    *,
+    narrow: bool = False,
 ) -> Response:
     """Draw the channels of an incident; a picture with the reason if they cannot be drawn."""
     policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}  # of the picture alone
     try:
-        return Response(_pictures.picture(service, incident, Look(theme, narrow)), 200, policy, MEDIA_TYPE)
+        picture = await pictures.picture(service, incident, Look(theme, narrow))
+        return Response(picture, 200, policy, MEDIA_TYPE)
     except PlumblineError as exc:
         response = page(request, "no_picture.svg", reason=str(exc), theme=theme)
         return Response(response.body, 200, policy, MEDIA_TYPE)
@@ -184,7 +198,7 @@ def promote_model(model: ShownModel, form: Form, service: Service, caller: Calle
 
 
 @router.get(session.LOGIN_PATH)
-def show_sign_in(request: Request, to: Text = "/") -> Response:
+def show_sign_in(request: Request, to: str = "/") -> Response:
     """Show the form for a key."""
     return page(request, "sign_in.html", to=to, problem=None)
 

@@ -8,10 +8,10 @@ import hmac
 import secrets
 from collections.abc import Iterable
 from datetime import datetime
-from http.cookies import CookieError, SimpleCookie
 
 from fastapi import Response
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 
 from jobs.store.api_keys import ApiKey, holder
 
@@ -39,11 +39,7 @@ def is_public(path: str) -> bool:
 
 def secret_of(headers: Headers) -> str:
     """Return the key that a browser's cookie holds; an empty text if there is none."""
-    try:
-        cookie = SimpleCookie(headers.get("cookie", ""))
-    except CookieError:
-        return ""
-    return cookie[_COOKIE].value if _COOKIE in cookie else ""
+    return cookie_parser(headers.get("cookie", "")).get(_COOKIE, "")
 
 
 def signed_in(keys: Iterable[ApiKey], headers: Headers, at: datetime) -> ApiKey | None:

@@ -85,8 +85,8 @@ def ticks_of(span: Span) -> list[Tick]:
     step = next((step for step in _STEPS if length / step <= _TICKS), _STEPS[-1])
     epoch = datetime(2000, 1, 3, tzinfo=span.since.tzinfo)  # a Monday
     first = epoch + step * -((epoch - span.since) // step)
-    times = [first + step * position for position in range(_TICKS + 2)]
-    return [Tick(time, span.x_of(time)) for time in times if span.since <= time < span.until]
+    times = [first + step * position for position in range(-((first - span.until) // step))]  # none at the end
+    return [Tick(time, span.x_of(time)) for time in times]
 
 
 def _bar(incident: StoredIncident, span: Span) -> Bar:
