@@ -44,27 +44,31 @@ def test_idle_connections_give_way_to_new_ones(sqlite_url, monkeypatch):
         idle = [connect(stack, client) for _ in range(100)]
         slow = [connect(stack, client, b"GET /healthz HT") for _ in range(20)]
         assert [client.get(path).status for path in ("/healthz", "/readyz", "/monitors")] == [200] * 3
-        assert idle[0].recv(10) == b""
-        assert slow[0].recv(10) == b""
+        assert is_closed(idle[0])
+        assert is_closed(slow[0])
+
+
+def is_closed(connection):
+    try:
+        return connection.recv(10) == b""
+    except ConnectionResetError:  # what it had sent was not read
+        return True
 
 
 def test_connections_with_requests_in_progress_are_kept_and_others_refused(sqlite_url, monkeypatch):
     with limited(sqlite_url, monkeypatch, connections=3) as client, ExitStack() as stack:
-        for _ in range(3):
-            connect(stack, client, UNFINISHED)
-        status, problem = until(lambda: refused(client), "three requests are in progress")
+        status, problem = until(lambda: refused(client, stack), "three requests are in progress")
         assert (status, problem["title"]) == (503, "Service Unavailable")
 
 
-def refused(client):
-    """Return the refusal of a new connection, or None if it took the place of one whose request had not begun."""
-    with ExitStack() as stack:
-        connection = connect(stack, client, UNFINISHED)
-        connection.settimeout(0.2)
-        try:
-            return answer(connection)
-        except TimeoutError:
-            return None
+def refused(client, stack):
+    """Begin a request, and return its refusal; None if it got a place, which it keeps once it is in progress."""
+    connection = connect(stack, client, UNFINISHED)
+    connection.settimeout(0.5)
+    try:
+        return answer(connection)
+    except TimeoutError:
+        return None
 
 
 def test_requests_in_progress_are_limited_by_address_apart_from_health_and_metrics(sqlite_url, monkeypatch):
