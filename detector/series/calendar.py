@@ -110,7 +110,7 @@ class Candidate:
 class Choice:
     """The candidates, and the candidate (c,) that expects each channel's held-back cells best; -1 for none.
 
-    `is_flag` (c,) tells states from continuous channels.
+    `is_flag` (c,) is true for channels that are states.
     """
 
     clock: Clock
