@@ -75,7 +75,7 @@ def measure_events(scorer: SeriesScorer, cases: Sequence[EventCase]) -> tuple[di
     found: dict[str, list[bool]] = defaultdict(list)
     for case in cases:
         past = take_rows(case.past, slice(max(0, len(case.past) - scorer.context_rows), len(case.past)))
-        scores = scorer.model.scores(case.entity, concatenate([past, case.later]))[len(past) :]
+        scores = scorer.model.scores(case.entity, concatenate([past, case.later]), len(case.later))
         threshold = scorer.entity_threshold(case.entity).threshold
         normal.append(scores[~event_mask(case.events, len(scores), ECHO_ROWS)])
         for event in case.events:
