@@ -49,6 +49,7 @@ def event_cases(
         max_gap: the longest step in time inside a run of records, in seconds.
         seed: the same seed gives the same events.
     """
+    past, held_out = ({name: part.ordered()[0] for name, part in series.items()} for series in (past, held_out))
     eligible = [name for name in sorted(held_out) if name in past and len(held_out[name]) >= SLOT_ROWS]
     names = [eligible[place] for place in subsample_evenly(len(eligible), MAX_ENTITIES)]
     if not names:
