@@ -134,13 +134,13 @@ class Choice:
         candidates = tuple(_candidates(clock, earlier.times, is_required=is_required))
         if not candidates or not len(later.times):
             return None
-        known, due = clock.slots(earlier.times), clock.slots(later.times)
+        earlier_slots, (slot, month_day) = clock.slots(earlier.times), clock.slots(later.times)
         best = np.full(earlier.z.shape[1], 0 if is_required else -1)
         least = _mean_size(later.z - np.nan_to_num(_column_means(earlier.z)))
         smallest = np.where(is_required, np.inf, (1 - MIN_GAIN) * least)
         for number, candidate in enumerate(candidates):
-            centre, month = candidate.course(earlier.z, *known)
-            error = _mean_size(later.z - centre[due[0]] - month[due[1]])
+            centre, month = candidate.course(earlier.z, *earlier_slots)
+            error = _mean_size(later.z - centre[slot] - month[month_day])
             best = np.where(error < smallest, number, best)
             smallest = np.where(error < smallest, error - MIN_EXTRA_GAIN * least, smallest)
         return cls(clock, candidates, best, is_flag) if (best >= 0).any() else None

@@ -49,6 +49,7 @@ def event_cases(
         max_gap: the longest step in time inside a run of records, in seconds.
         seed: the same seed gives the same events.
     """
+    past, held_out = ({name: part.ordered()[0] for name, part in series.items()} for series in (past, held_out))
     eligible = [name for name in sorted(held_out) if name in past and len(held_out[name]) >= SLOT_ROWS]
     names = [eligible[place] for place in subsample_evenly(len(eligible), MAX_ENTITIES)]
     if not names:
@@ -75,7 +76,7 @@ def measure_events(scorer: SeriesScorer, cases: Sequence[EventCase]) -> tuple[di
     found: dict[str, list[bool]] = defaultdict(list)
     for case in cases:
         past = take_rows(case.past, slice(max(0, len(case.past) - scorer.context_rows), len(case.past)))
-        scores = scorer.model.scores(case.entity, concatenate([past, case.later]))[len(past) :]
+        scores = scorer.model.scores(case.entity, concatenate([past, case.later]), len(case.later))
         threshold = scorer.entity_threshold(case.entity).threshold
         normal.append(scores[~event_mask(case.events, len(scores), ECHO_ROWS)])
         for event in case.events:

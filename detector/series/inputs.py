@@ -123,9 +123,9 @@ def _choose_calendar(inputs: Inputs, runs: SplitRuns, settings: SeriesSettings) 
         return None
     choice, clock = None, make_clock([run.times for run in runs.whole], settings.time_zone, settings.holidays)
     if clock is not None:
-        known, due = _dated(inputs, runs.earlier), _dated(inputs, runs.later)
+        earlier, later = _dated(inputs, runs.earlier), _dated(inputs, runs.later)
         is_flag = inputs.channels.is_flag == 1
-        choice = Choice.make(clock, known, due, is_flag=is_flag, is_required=settings.calendar is True)
+        choice = Choice.make(clock, earlier, later, is_flag=is_flag, is_required=settings.calendar is True)
     if choice is None and settings.calendar is True:
         msg = (
             "calendar = true needs records of more than a day, or of more than a week if they are daily. "

@@ -52,3 +52,12 @@ def test_events_leave_counters_alone():
         {"a": take_rows(series, slice(0, 600))}, {"a": take_rows(series, slice(600, 800))}, None, seed=0
     )
     assert {event.channel for case in cases for event in case.events} == {0}
+
+
+def test_records_may_come_in_any_order(scorer):
+    series = Series(np.arange(800), channels(800, 0))
+    rng = np.random.default_rng(0)
+    parts = [{"a": take_rows(series, rows)} for rows in (np.arange(600), np.arange(600, 800))]
+    shuffled = [{"a": take_rows(part["a"], rng.permutation(len(part["a"])))} for part in parts]
+    first, second = (measure_events(scorer, event_cases(*each, None, seed=0)) for each in (parts, shuffled))
+    assert first == second

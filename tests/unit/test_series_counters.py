@@ -96,3 +96,13 @@ def test_infinite_readings_are_no_increase_that_is_not_finite(model):
         Counters.fit([Series(records.times, np.abs(records.values))]).is_counter.tolist()
         == counters.is_counter.tolist()
     )
+
+
+def test_the_increase_over_a_gap_that_ends_the_past_is_no_unseen_value():
+    records = meter()
+    times, values = records.times.copy(), records.values.copy()
+    times[1700:] += np.timedelta64(3, "D")
+    values[1700:, 0] += 5 * 3 * 96
+    training = Series(times[:TRAINED], values[:TRAINED])
+    model = SeriesModel.fit({"meter": training}, SeriesSettings(network=False, max_gap=86_400.0))
+    assert (model.deciles("meter", Series(times, values))[1690:1710, 0] >= 0).all()
