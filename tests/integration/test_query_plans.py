@@ -93,6 +93,9 @@ def test_metrics_read_labels_from_the_index_of_labelled_rows(store, plans, now):
 
 
 PAGES = {
+    "ix_anomalies_monitor": lambda store, _: store.anomalies.page(AnomalyQuery("pump")),
+    "ix_incidents_monitor": lambda store, _: store.incidents.page(IncidentQuery("pump")),
+    "ix_events_monitor": lambda store, _: store.events.page(EventQuery("pump")),
     "ix_anomalies_record_time": lambda store, now: store.anomalies.page(AnomalyQuery(until=now)),
     "ix_anomalies_monitor_record_time": lambda store, now: store.anomalies.page(AnomalyQuery("pump", since=now)),
     "ix_anomalies_entity": lambda store, _: store.anomalies.page(AnomalyQuery("pump", entity="a")),
