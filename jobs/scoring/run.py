@@ -15,7 +15,7 @@ from detector.core.scorer import Scorer
 from jobs.champions import load_scorer
 from jobs.heartbeat import heartbeat
 from jobs.incident_rule import incident_rule
-from jobs.look_alikes import LookAlikes, look_alikes_of
+from jobs.look_alikes import NO_LOOK_ALIKES, LookAlikes, look_alikes_of
 from jobs.reading.context import in_context
 from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
@@ -209,6 +209,8 @@ def score_batch(
 
 
 def _look_alikes(source: Source, store: Store) -> LookAlikes:
+    if not source.monitor.alert.look_alike_radius:
+        return NO_LOOK_ALIKES
     return look_alikes_of(source.monitor, store.labelled_examples.read(source.name))
 
 

@@ -147,6 +147,16 @@ def test_a_training_follows_the_present_label_of_what_an_incident_resembles(stor
     assert is_suppressed() == [False]
 
 
+def test_the_threshold_of_an_incident_counts_only_if_the_champion_flagged_it(store, now):
+    model = NewModel(b"", "", {}, RecordCard())
+    store.models.add("pump", model, now, promote=True)
+    rows = FlaggedRows(store, "pump", now)
+    rows.add(0, 1)
+    assert [item.first_threshold for item in store.feedback.read("pump").kept_out] == [4.0]
+    store.models.add("pump", model, now, promote=True)
+    assert [item.first_threshold for item in store.feedback.read("pump").kept_out] == [None]
+
+
 def rescore(pump):
     pump.wait(minutes=1)
     source = pump.source()
