@@ -1,5 +1,8 @@
 """The commands `serve` and `work`: processes that run until they are stopped."""
 
+import logging
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +40,14 @@ def _run(config_path: Path, role: "Role") -> None:
         service = Service(app, role)
         service.handle_signals()
         service.run()
+    end_at_once()
+
+
+def end_at_once() -> None:
+    """End the process without its threads: one that still draws a picture would abort the interpreter as it ends."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def _demo_config() -> Path:

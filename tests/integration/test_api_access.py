@@ -1,6 +1,8 @@
 """Who may call the API and change what, and how the server starts, fails and stops."""
 
 import socket
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -237,3 +239,9 @@ def test_score_requests_run_one_at_a_time_with_a_timeout(client, monkeypatch):
         answer = client.post("/monitors/pump/score", {"records": [RECORD]})
     assert (answer.status, answer.headers["retry-after"]) == (503, "0")
     assert client.post("/monitors/pump/score", {"records": [RECORD]}).status == 200
+
+
+def test_a_process_that_served_ends_without_its_threads_and_without_losing_output():
+    program = "import atexit, os; from jobs.commands.serve import end_at_once; atexit.register(os.abort); print(1); "
+    done = subprocess.run([sys.executable, "-c", program + "end_at_once()"], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (0, b"1\n")

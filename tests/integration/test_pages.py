@@ -119,10 +119,12 @@ def test_a_record_shows_its_score_and_causes(client):
     assert "-2.0 sd" in html
 
 
-def test_a_picture_that_cannot_be_drawn_states_the_reason(client):
+def test_a_picture_that_cannot_be_drawn_states_the_reason_without_other_tables(client):
     answer = client.get("/page/incidents/1/light.svg")
     assert (answer.status, answer.headers["content-type"]) == (200, "image/svg+xml")
     assert "No picture. " in answer.body.decode()
+    assert "api_keys" not in answer.body.decode()
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
 
 
 def test_pictures_hold_up_no_other_page_and_only_some_wait(client, service, monkeypatch):
@@ -251,6 +253,12 @@ def test_an_error_is_a_page(client, path, status):
     answer = client.get(path)
     assert (answer.status, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
     assert 'role="alert"' in answer.body.decode()
+
+
+def test_an_unexpected_error_is_a_page(client, service, monkeypatch):
+    monkeypatch.setattr(service, "clock", lambda: 1 / 0)
+    answer = client.get("/")
+    assert (answer.status, "Its log has the reason" in answer.body.decode()) == (500, True)
 
 
 def test_a_training_is_requested_from_the_page_of_a_monitor(client, service):

@@ -10,10 +10,10 @@ from typing import Literal, TypeAlias
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
+from fastapi import HTTPException
 
 from jobs.api.service_view import ServiceView
 from jobs.store import StoredIncident
-from schemas.errors import PlumblineError
 
 ThemeName: TypeAlias = Literal["light", "dark"]
 MEDIA_TYPE = "image/svg+xml"
@@ -33,10 +33,6 @@ PictureKey: TypeAlias = tuple[int, datetime, int, Look]
 """Incident, its last change, model, look."""
 
 
-class TooManyPictures(PlumblineError):
-    """So many pictures wait to be drawn that no more are accepted."""
-
-
 class PictureCache:
     """The newest pictures; used by the thread of the server alone.
 
@@ -53,7 +49,7 @@ class PictureCache:
         """Return the picture of an incident as SVG.
 
         Raises:
-            TooManyPictures: If too many others wait to be drawn.
+            HTTPException: If too many others wait to be drawn.
             UsageError: If the table no longer has records.
             NoChampion: If the monitor has no model.
             SourceError: If the table cannot be read.
@@ -67,8 +63,7 @@ class PictureCache:
 
     async def _draw_in_turn(self, key: PictureKey, draw: Callable[[], bytes]) -> None:
         if self._waiting >= _MAX_WAITING:
-            msg = f"{_MAX_WAITING} other pictures are being drawn. Reload the page later."
-            raise TooManyPictures(msg)
+            raise HTTPException(503, f"{_MAX_WAITING} other pictures are being drawn. Reload the page later.")
         self._waiting += 1
         try:
             async with self._turn:

@@ -7,18 +7,15 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment
 from markupsafe import Markup
-from starlette.exceptions import HTTPException
 
 from jobs.api.caller import Caller
 from jobs.api.problems import described
 from jobs.html import html_environment
 from jobs.wording import shown
-from schemas.errors import PlumblineError
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -40,7 +37,7 @@ class PageRoute(APIRoute):
         async def handle_with_errors(request: Request) -> Response:
             try:
                 return await handle(request)
-            except (PlumblineError, RequestValidationError, HTTPException) as exc:
+            except Exception as exc:  # noqa: BLE001 - the log has what nobody expected, and the page states it
                 status, detail = described(exc)
                 return page(request, "problem.html", status=status, code=status, problem=detail)
 

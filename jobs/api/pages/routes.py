@@ -19,6 +19,7 @@ from jobs.api.pages.rendering import PageRoute, address, page
 from jobs.api.pages.static_files import static_file
 from jobs.api.pages.swimlane import LaneKind
 from jobs.api.parameters import Body, Id, Text, Time
+from jobs.api.problems import described
 from jobs.reporting.model_sections import model_sections
 from jobs.store import (
     AlertQuery,
@@ -137,8 +138,8 @@ async def draw_incident(
     try:
         picture = await pictures.picture(service, incident, Look(theme, narrow))
         return Response(picture, 200, policy, MEDIA_TYPE)
-    except PlumblineError as exc:
-        response = page(request, "no_picture.svg", reason=str(exc), theme=theme)
+    except (PlumblineError, HTTPException) as exc:
+        response = page(request, "no_picture.svg", reason=described(exc)[1], theme=theme)
         return Response(response.body, 200, policy, MEDIA_TYPE)
 
 
