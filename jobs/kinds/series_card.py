@@ -104,10 +104,10 @@ def entity_rows(card: "SeriesCard") -> list[tuple[Any, ...]]:
 
 
 def weight_table(card: "SeriesCard") -> CardTable | None:
-    """Return how much each view of an entity counts; None if all views count alike."""
+    """Return how much each view of an entity counts, None for a view that it lacks; None if all views count alike."""
     weights = {name: entity.view_weights for name, entity in sorted(card.by_entity.items()) if entity.view_weights}
     views = sorted({view for of_entity in weights.values() for view in of_entity})
-    rows = [(name, *(of_entity[view] for view in views)) for name, of_entity in weights.items()]
+    rows = [(name, *map(of_entity.get, views)) for name, of_entity in weights.items()]
     return CardTable(["entity", *views], rows, "How much each view counts") if rows else None
 
 

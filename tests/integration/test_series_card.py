@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from detector.series.card import METHODS, BaselineComparison, SeriesCard
+from detector.series.card import METHODS, BaselineComparison, EntityCard, SeriesCard
 from jobs.commands.card import card_facts, describe_card
-from jobs.kinds.series_card import baselines_advice, baselines_line, baselines_warning
+from jobs.kinds.series_card import baselines_advice, baselines_line, baselines_warning, weight_table
 from jobs.output import Output
 
 
@@ -99,3 +99,13 @@ def test_the_weights_of_views_are_shown_if_they_differ(mixer, capsys):
     weights = [of.view_weights for of in mixer.store.models.get(report.model_id).card.by_entity.values()]
     assert [set(of) for of in weights] == [{"departure", "forecast", "level"}] * 2
     assert all(max(of.values()) == 1 for of in weights)
+
+
+def test_entities_may_have_different_views():
+    entities = {"a": {"calendar": 1.0, "level": 0.5}, "b": {"level": 1.0}}
+    card = SeriesCard(by_entity={name: EntityCard(view_weights=weights) for name, weights in entities.items()})
+    table = weight_table(card)
+    assert (list(table.columns), list(table.rows)) == (
+        ["entity", "calendar", "level"],
+        [("a", 1.0, 0.5), ("b", None, 1.0)],
+    )
