@@ -21,6 +21,9 @@ PAGES = {
     "ix_incidents_end_time": ("incidents", ["end_time", "id"]),
     "ix_incidents_entity": ("incidents", ["entity", "id"]),
     "ix_events_at": ("events", ["at", "id"]),
+    "ix_anomalies_monitor": ("anomalies", ["monitor", "id"]),
+    "ix_incidents_monitor": ("incidents", ["monitor", "id"]),
+    "ix_events_monitor": ("events", ["monitor", "id"]),
 }
 
 

@@ -26,7 +26,7 @@ SMALLEST_P = 1e-12
 FULL_SEVERITY_P = 1e-6
 _MIN_LAW_SCORES = 5
 _SHAPES = (0.1, 0.9)  # of the law of severities: few scores may suggest any shape, and a shape of 0 spreads too little
-_ROUNDING = 1e-9  # a p-value and a level that are equal on paper may differ in the last bit
+ROUNDING = 1e-9  # a p-value and a level that are equal on paper may differ in the last bit
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class Calibration:
     def thresholds(self, rates: np.ndarray) -> np.ndarray:
         """Return the thresholds (n,) of false-positive rates, infinite for a rate that nothing resolves."""
         m = len(self.scores)
-        ranks = np.floor(rates * (m + 1) + _ROUNDING).astype(np.int64)
+        ranks = np.floor(rates * (m + 1) + ROUNDING).astype(np.int64)
         by_rank = self.scores[m - np.clip(ranks, 1, m)]
         beyond: np.ndarray | float = np.inf
         if self.tail is not None:
@@ -203,7 +203,7 @@ def benjamini_hochberg(p_values: np.ndarray, level: float) -> np.ndarray:
     """
     n = len(p_values)
     ordered = np.sort(p_values)
-    passing = np.flatnonzero(ordered <= level * np.arange(1, n + 1) / n * (1 + _ROUNDING))
+    passing = np.flatnonzero(ordered <= level * np.arange(1, n + 1) / n * (1 + ROUNDING))
     return p_values <= ordered[passing[-1]] if len(passing) else np.zeros(n, dtype=bool)
 
 
@@ -251,4 +251,4 @@ def conformal_rank(rate: float, m: int) -> int:
     >>> conformal_rank(0.05, 99), conformal_rank(0.05, 98)
     (5, 4)
     """
-    return int(np.floor(rate * (m + 1) + _ROUNDING))
+    return int(np.floor(rate * (m + 1) + ROUNDING))

@@ -1,11 +1,11 @@
 """Nearest neighbours of records among the reference records.
 
-The points are partitioned into cells by k-means, and a record is compared with the points of the 16 cells with the
-nearest means. Up to 512 points the search is exact. Above, a record is compared with about 500 points, on the principal
-axes that hold nearly all of the variance, because the coordinates of an ensemble repeat each other. About one neighbour
-in a hundred lies in another cell and is missed, without a measurable cost to the scores. The nearest candidates are
-then measured in all coordinates and ordered by distance and position. The search runs record by record in
-`core.kernels`, so that a record's neighbours do not depend on the other records of a batch.
+The points are partitioned into cells by k-means, and a record is compared with the points of the cells with the nearest
+means, 16 by default. Up to 512 points the search is exact. Above, a record is compared with about 500 points, on the
+principal axes that hold nearly all of the variance, because the coordinates of an ensemble repeat each other. About one
+neighbour in a hundred lies in another cell and is missed, without a measurable cost to the scores. The nearest
+candidates are then measured in all coordinates and ordered by distance and position. The search runs record by record
+in `core.kernels`, so that a record's neighbours do not depend on the other records of a batch.
 """
 
 from collections.abc import Callable

@@ -1,16 +1,17 @@
 """Online control of the false discovery rate with decaying memory: levels of p-values that follow the discoveries.
 
-A fixed level flags a fixed share of normal records, so where anomalies are rare most flagged records are normal. Here
+A fixed level flags a fixed share of normal records, so most flagged records are normal if anomalies are rare. Here
 each record has its own level: a base level, and a part that discoveries earn and that is spent soon after them. Then
 
     sum of decayed levels <= level x (1 + sum of decayed discoveries)
 
-at any time, where what is n records old has the weight ``(1 - 1 / memory) ** n``; so on average at most about a share
-`level` of the discoveries within the memory is false. This is LORD with decaying memory (Ramdas, Yang, Wainwright &
-Jordan, *Online Control of the False Discovery Rate with Decaying Memory*, 2017) with the constant base level by which
-rare anomalies are still found after a long pause (Rebjock, Kurt, Januschowski & Callot, *Online False Discovery Rate
-Control for Anomaly Detection in Time Series*, 2021). Earned levels are spent geometrically, so the state is one number.
-No level exceeds `limit`, so that normal records right after a long incident are not flagged more than usual.
+at any time: levels and discoveries that are n records old have the weight ``(1 - 1 / memory) ** n``. So on average at
+most about a share `level` of the discoveries within the memory is false. This is LORD with decaying memory (Ramdas,
+Yang, Wainwright & Jordan, *Online Control of the False Discovery Rate with Decaying Memory*, 2017) with the constant
+base level by which rare anomalies are still found after a long pause (Rebjock, Kurt, Januschowski & Callot, *Online
+False Discovery Rate Control for Anomaly Detection in Time Series*, 2021). Earned levels are spent geometrically, so the
+state is one number. No level exceeds `limit`, so that normal records right after a long incident are not flagged more
+than usual.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +19,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from detector.core.calibration import Calibration, conformal_rank
+from detector.core.calibration import ROUNDING, Calibration, conformal_rank
 from schemas.errors import LevelTooSmall
 
 SPENDING_RECORDS = 30  # over which most of an earned level is spent: an incident earns and uses it
@@ -69,7 +70,7 @@ class DiscoveryLevels:
         kept, spent = 1 - 1 / self.memory, 1 / SPENDING_RECORDS
         for row, p_value in enumerate(p_values.tolist()):
             levels[row] = min(self.level * (1 / self.memory + earned), self.limit)
-            earned = kept * ((1 - spent) * earned + spent * (p_value <= levels[row]))
+            earned = kept * ((1 - spent) * earned + spent * (p_value <= levels[row] * (1 + ROUNDING)))
         return levels, replace(self, earned=earned)
 
     def to_state(self) -> dict[str, Any]:
@@ -85,4 +86,4 @@ def thresholds_at(calibration: Calibration, levels: np.ndarray, scores: np.ndarr
     """Return the thresholds (n,) that scores exceed exactly if their p-values are at most their levels."""
     thresholds = calibration.thresholds(levels)
     below = np.minimum(thresholds, np.nextafter(scores, -np.inf))
-    return np.where(p_values <= levels, below, np.maximum(thresholds, scores))
+    return np.where(p_values <= levels * (1 + ROUNDING), below, np.maximum(thresholds, scores))

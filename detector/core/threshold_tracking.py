@@ -179,7 +179,7 @@ class _Walk:
 
 
 class StreamState(Protocol):
-    """What decides about the next records of a stream, and moves with each of them."""
+    """State that decides about the next records of a stream, and moves with each of them."""
 
     @property
     def shifts(self) -> int:

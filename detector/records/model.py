@@ -189,8 +189,10 @@ class Model:
 
     def _vae_scores(self, evidence: Evidence, scores: np.ndarray) -> VaeScores:
         """Return the VAE scores of n records with the configured scores (n,), which may be one of the two."""
-        known = {self.config.score: scores}
-        return VaeScores(*(known[name] if name in known else SCORES[name].measure(evidence) for name in VAE_COLUMNS))
+        by_name = {self.config.score: scores}
+        return VaeScores(
+            *(by_name[name] if name in by_name else SCORES[name].measure(evidence) for name in VAE_COLUMNS)
+        )
 
     def _evidence(self, matrix: Matrix, own: np.ndarray, *, with_likelihood: bool) -> Evidence:
         """Return the data of records; the networks run once, with their likelihoods if a score will need them."""

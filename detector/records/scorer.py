@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from detector.core.about import About
-from detector.core.calibration import benjamini_hochberg
+from detector.core.calibration import ROUNDING, benjamini_hochberg
 from detector.core.drift import Profile
 from detector.core.online_fdr import DiscoveryLevels, thresholds_at
 from detector.core.scorer import ReadPast, StoredThreshold, score_frame
@@ -158,7 +158,7 @@ class RecordScorer:
         if self.false_discovery_rate is None and self.discovery_levels is None:
             return scores > self.threshold
         rate = self.false_discovery_rate if self.discovery_levels is None else self.discovery_levels.limit
-        largest = (rate or 0.0) * (1 + 1e-9)  # of the p-values of discoveries, rounding aside
+        largest = (rate or 0.0) * (1 + ROUNDING)  # of the p-values of discoveries
         return np.asarray(self.artifact.calibration.p_values(scores) <= largest)
 
     def _threshold(self, scores: np.ndarray, p_values: np.ndarray) -> float:

@@ -5,10 +5,11 @@ After the checks of the container, loading checks that all numbers are in the ra
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from detector.core.blob import (
     FORMAT_VERSION,
@@ -28,6 +29,7 @@ from detector.series.network import shapes
 from detector.series.settings import ScoreName
 from detector.series.signals import PREDICTORS, profile_blocks, signal_names
 from schemas.frames import Features
+from schemas.section import TimeZone
 from schemas.series import LONGEST_HALF_LIFE
 
 KIND = "series"
@@ -73,6 +75,10 @@ class SeriesArtifact:
     about: Mapping[str, Any]
 
 
+def _check_day(text: str) -> str:
+    return date.fromisoformat(text).isoformat()
+
+
 class _Settings(ManifestPart):
     models: Literal["per_entity", "shared", "auto"]
     max_gap: float | None = Field(gt=0)
@@ -81,8 +87,8 @@ class _Settings(ManifestPart):
     fewest: int = Field(ge=1)
     select: Literal["all", "auto"] = "all"
     calendar: Literal["auto"] | bool = False
-    time_zone: str = "UTC"
-    holidays: tuple[str, ...] = Field((), max_length=MAX_HOLIDAYS)
+    time_zone: TimeZone = "UTC"
+    holidays: tuple[Annotated[str, AfterValidator(_check_day)], ...] = Field((), max_length=MAX_HOLIDAYS)
     network: bool = False
     score: ScoreName = "fused"
     seed: int = Field(0, ge=0)

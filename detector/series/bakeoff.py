@@ -16,6 +16,7 @@ from detector.core.subsample import subsample_evenly
 from detector.series.baselines import BASELINES, CONTEXT_ROWS, Score
 from detector.series.card import MODEL
 from detector.series.channels import Channels
+from detector.series.counters import CONTEXT_ROWS as COUNTER_ROWS
 from detector.series.fitting import HELD_BACK_SHARE
 from detector.series.model import SeriesModel
 from detector.series.segments import concatenate, take_rows
@@ -26,6 +27,7 @@ MAX_ENTITIES = 8
 MAX_TRAINING_RECORDS = 20_000  # of all entities together
 SUFFICIENT_RECORDS = 5_000  # of one entity: a model learns little from more, and fewer make it much worse
 MAX_HELD_BACK_RECORDS = 4_000  # of all entities together
+BASELINE_ROWS = CONTEXT_ROWS + COUNTER_ROWS  # earlier records that the score of a baseline depends on
 
 
 @dataclass(frozen=True)
@@ -89,41 +91,63 @@ class FittedCase:
 
 def fit_cases(cases: Sequence[Case], model: SeriesModel) -> list[FittedCase]:
     """Fit every method on the earlier records of each case, or of all cases if entities share a model."""
-    is_own, max_gap = model.has_own(cases[0].entity), model.settings.max_gap
+    is_own = model.has_own(cases[0].entity)
     settings = replace(model.settings, models="per_entity" if is_own else "shared")
     refitted = SeriesModel.fit({case.entity: case.earlier for case in cases}, settings)
     groups = [[case] for case in cases] if is_own else [cases]
-    baselines_of_groups = [_baselines(group, max_gap) for group in groups]
+    baselines_of_groups = [_Baselines.fit(group, refitted) for group in groups]
     return [
         FittedCase(
             case,
-            _eventful(refitted, case, deviations),
-            {MODEL: Method(partial(refitted.scores, case.entity), refitted.context_rows), **baselines},
+            baselines.deviations(case.entity),
+            {MODEL: Method(partial(refitted.scores, case.entity), refitted.context_rows), **baselines.of(case.entity)},
         )
-        for group, (deviations, baselines) in zip(groups, baselines_of_groups, strict=True)
+        for group, baselines in zip(groups, baselines_of_groups, strict=True)
         for case in group
     ]
 
 
-def _eventful(model: SeriesModel, case: Case, deviations: np.ndarray) -> np.ndarray:
-    """Return the standard deviations (c,) that scale events; 0 for counters too."""
-    return np.where(model.is_counter(case.entity), 0.0, deviations)
+@dataclass(frozen=True)
+class _Baselines:
+    """The baselines of cases that share a model, which watch counters by their increase as the model does.
+
+    Attributes:
+        model: of the cases.
+        channels: statistics of the earlier records.
+        scores: fitted to the earlier records, by name.
+    """
+
+    model: SeriesModel
+    channels: Channels
+    scores: Mapping[str, Score]
+
+    @classmethod
+    def fit(cls, cases: Sequence[Case], model: SeriesModel) -> "_Baselines":
+        """Fit the baselines to the earlier records of cases."""
+        runs = [run for case in cases for run in _watched_runs(model, case.entity, case.earlier)]
+        channels = Channels.fit(runs)
+        cells = [channels.cells(run).z for run in runs]
+        return cls(model, channels, {name: fit(cells) for name, fit in BASELINES.items()})
+
+    def deviations(self, entity: str) -> np.ndarray:
+        """Return the standard deviations (c,) that scale events; 0 for flags and counters, which events leave alone."""
+        return np.where(self.model.is_counter(entity), 0.0, self.channels.event_deviations)
+
+    def of(self, entity: str) -> dict[str, Method]:
+        """Return the baselines of an entity by name."""
+        return {
+            name: Method(partial(self._scores, entity, score), BASELINE_ROWS) for name, score in self.scores.items()
+        }
+
+    def _scores(self, entity: str, score: Score, series: Series) -> np.ndarray:
+        runs = _watched_runs(self.model, entity, series)
+        return np.concatenate([score(self.channels.cells(run).z) for run in runs])
 
 
-def _baselines(cases: Sequence[Case], max_gap: float | None) -> tuple[np.ndarray, dict[str, Method]]:
-    """Return the standard deviations of numeric channels, 0 for other channels, and the fitted baselines."""
-    runs = [case.earlier.values[rows] for case in cases for rows in case.earlier.runs(max_gap)]
-    channels = Channels.fit(runs)
-    cells = [channels.cells(run).z for run in runs]
-
-    def method(score: Score) -> Method:
-        def scores(series: Series) -> np.ndarray:
-            parts = [channels.cells(series.values[rows]).z for rows in series.runs(max_gap)]
-            return np.concatenate([score(part) for part in parts])
-
-        return Method(scores, CONTEXT_ROWS)
-
-    return channels.event_deviations, {name: method(fit(cells)) for name, fit in BASELINES.items()}
+def _watched_runs(model: SeriesModel, entity: str, series: Series) -> list[np.ndarray]:
+    """Return the values of an ordered series, each run (n, c) by itself, with counters by their increase."""
+    values = model.watched(entity, series).values
+    return [values[rows] for rows in series.runs(model.settings.max_gap)]
 
 
 @dataclass(frozen=True)

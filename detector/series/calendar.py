@@ -18,6 +18,7 @@ DAY_SECONDS = 86_400
 MAX_DAY_SLOTS = 96  # quarters of an hour
 WEEK_DAYS, SUNDAY, SATURDAY, MONTH_DAYS = 7, 6, 5, 31
 MIN_PERIODS = 2  # of a day, a week or a month that training must cover
+MAX_FLAG_DEVIATION = 4.0  # of a state that was never seen at this time: some hundred days tell no more
 MIN_GAIN = 0.1  # share of the mean absolute deviation of held-back records that a calendar must remove
 MIN_EXTRA_GAIN = 0.05  # by which a finer pooling must be better than a coarser one
 MIN_SPREAD = 0.05  # standard deviations of the channel
@@ -107,35 +108,42 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Choice:
-    """The candidates, and the candidate (c,) that expects each channel's held-back cells best; -1 for none."""
+    """The candidates, and the candidate (c,) that expects each channel's held-back cells best; -1 for none.
+
+    `is_flag` (c,) is true for channels that are states.
+    """
 
     clock: Clock
     candidates: tuple[Candidate, ...]
     best: np.ndarray
+    is_flag: np.ndarray
 
     @classmethod
-    def make(cls, clock: Clock, earlier: "Dated", later: "Dated", *, is_required: bool) -> Self | None:
+    def make(
+        cls, clock: Clock, earlier: "Dated", later: "Dated", *, is_flag: np.ndarray, is_required: bool
+    ) -> Self | None:
         """Choose by how well courses of the earlier records expect later records; None if no channel has one.
 
         Args:
             clock: of the records.
             earlier: the records that courses are learned from.
             later: the records to expect.
+            is_flag: (c,) whether a channel is a state.
             is_required: whether each channel follows its best candidate, even if its mean is better.
         """
         candidates = tuple(_candidates(clock, earlier.times, is_required=is_required))
         if not candidates or not len(later.times):
             return None
-        known, due = clock.slots(earlier.times), clock.slots(later.times)
+        earlier_slots, (slot, month_day) = clock.slots(earlier.times), clock.slots(later.times)
         best = np.full(earlier.z.shape[1], 0 if is_required else -1)
         least = _mean_size(later.z - np.nan_to_num(_column_means(earlier.z)))
         smallest = np.where(is_required, np.inf, (1 - MIN_GAIN) * least)
         for number, candidate in enumerate(candidates):
-            centre, month = candidate.course(earlier.z, *known)
-            error = _mean_size(later.z - centre[due[0]] - month[due[1]])
+            centre, month = candidate.course(earlier.z, *earlier_slots)
+            error = _mean_size(later.z - centre[slot] - month[month_day])
             best = np.where(error < smallest, number, best)
             smallest = np.where(error < smallest, error - MIN_EXTRA_GAIN * least, smallest)
-        return cls(clock, candidates, best) if (best >= 0).any() else None
+        return cls(clock, candidates, best, is_flag) if (best >= 0).any() else None
 
     def fit(self, dated: "Dated") -> Calendar:
         """Return the calendar of records."""
@@ -146,6 +154,8 @@ class Choice:
             columns, candidate = np.flatnonzero(self.best == number), self.candidates[number]
             centre[:, columns], month[:, columns] = candidate.course(dated.z[:, columns], slot, month_day)
         spread = _spread(dated.z - centre[slot] - month[month_day], slot, self.clock.day_slots)
+        distance = np.nanmax(dated.z, axis=0, initial=0) - np.nanmin(dated.z, axis=0, initial=0)  # of two states
+        spread = np.maximum(spread, np.where(self.is_flag, distance / MAX_FLAG_DEVIATION, 0))
         arrays = (part.astype(np.float32) for part in (centre, spread, month))
         return Calendar(self.clock, is_used.astype(np.float64), *arrays)
 
@@ -158,14 +168,14 @@ class Dated:
     z: np.ndarray
 
 
-def make_clock(times: np.ndarray, zone: str, holidays: Sequence[str]) -> Clock | None:
-    """Return the clock of training records in order of time, or None if their times are no date-times.
+def make_clock(runs: Sequence[np.ndarray], zone: str, holidays: Sequence[str]) -> Clock | None:
+    """Return the clock of the times of runs of training records, or None if they are no date-times.
 
     A slot is as long as the usual step between records, and at least a quarter of an hour.
     """
-    if not np.issubdtype(times.dtype, np.datetime64) or len(times) < MIN_PERIODS:
+    if not np.issubdtype(runs[0].dtype, np.datetime64):
         return None
-    steps = np.diff(times) / np.timedelta64(1, "s")
+    steps = np.concatenate([np.diff(times) for times in runs]) / np.timedelta64(1, "s")
     step = float(np.median(steps[steps > 0])) if (steps > 0).any() else DAY_SECONDS
     day_slots = int(np.clip(round(DAY_SECONDS / step), 1, MAX_DAY_SLOTS))
     return Clock(zone, day_slots, day_numbers(holidays))

@@ -52,7 +52,7 @@ class Cells:
 
     @property
     def relative_kept(self) -> np.ndarray:
-        """(n, c) float64: `kept` less its usual value; 0 if the cell is missing."""
+        """(n, c) float64: `kept` less its usual value; 0 if there is a calendar and the cell is missing."""
         return self.kept if self.usual is None else np.where(self.is_missing, 0, self.kept - self.usual.z)
 
     @property

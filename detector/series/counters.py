@@ -10,6 +10,7 @@ from typing import Self
 
 import numpy as np
 
+from detector.series.channels import bounded
 from detector.series.series import Series
 
 MIN_INCREASES = 20  # of a counter, in training
@@ -36,7 +37,7 @@ class Counters:
     @classmethod
     def fit(cls, runs: Sequence[Series]) -> Self | None:
         """Fit to runs of normal records; None if no channel only grows."""
-        steps = np.concatenate([np.diff(run.values, axis=0) for run in runs])
+        steps = np.concatenate([np.diff(bounded(run.values), axis=0) for run in runs])
         is_present = ~np.isnan(steps)
         rises, falls = (is_present & (steps > 0)).sum(axis=0), (is_present & (steps < 0)).sum(axis=0)
         is_counter = (rises >= MIN_INCREASES) & (falls <= MAX_DECREASE_SHARE * is_present.sum(axis=0))
@@ -59,7 +60,7 @@ class Counters:
         return values
 
     def readings(self, run: Series, increases: np.ndarray) -> np.ndarray:
-        """Convert values (n, c) with increases of counters to readings: what the last reading and an increase give."""
+        """Convert values (n, c) with increases of counters to readings, which follow the last ones; NaN if missing."""
         own = self.values(run)
         return np.where(self.is_counter == 1, run.values + (increases - own) / self._factors(run)[:, None], increases)
 

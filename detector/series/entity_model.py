@@ -70,12 +70,8 @@ class EntityModel:
         has_network = self.signals.autoencoder is not None
         return signal_names(has_calendar=self.inputs.calendar is not None, has_network=has_network)
 
-    def scores(self, run: Series) -> np.ndarray:
-        """Return the anomaly scores (n,) of consecutive records."""
-        return self.scored(run).scores
-
     def scored(self, run: Series, first: int = 0) -> Scored:
-        """Return the anomaly and the VAE scores of consecutive records from `first` on; those before are their past."""
+        """Return the anomaly and the VAE scores of consecutive records from `first` on; earlier ones are their past."""
         since = max(0, first - self.fusion.context_rows)
         signals, vae = self.signals.measure_with_vae(self.inputs.cells(run), since)
         return Scored(chosen_scores(self.score, self.fusion, signals, vae), vae).at(slice(first - since, None))

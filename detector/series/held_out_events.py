@@ -8,7 +8,8 @@ import numpy as np
 
 from detector.core.evaluation import auroc_between
 from detector.core.subsample import subsample_evenly
-from detector.series.channels import Channels
+from detector.series.counters import Counters
+from detector.series.inputs import Inputs
 from detector.series.scorer import SeriesScorer
 from detector.series.segments import concatenate, take_rows
 from detector.series.series import Series
@@ -48,6 +49,7 @@ def event_cases(
         max_gap: the longest step in time inside a run of records, in seconds.
         seed: the same seed gives the same events.
     """
+    past, held_out = ({name: part.ordered()[0] for name, part in series.items()} for series in (past, held_out))
     eligible = [name for name in sorted(held_out) if name in past and len(held_out[name]) >= SLOT_ROWS]
     names = [eligible[place] for place in subsample_evenly(len(eligible), MAX_ENTITIES)]
     if not names:
@@ -74,7 +76,7 @@ def measure_events(scorer: SeriesScorer, cases: Sequence[EventCase]) -> tuple[di
     found: dict[str, list[bool]] = defaultdict(list)
     for case in cases:
         past = take_rows(case.past, slice(max(0, len(case.past) - scorer.context_rows), len(case.past)))
-        scores = scorer.model.scores(case.entity, concatenate([past, case.later]))[len(past) :]
+        scores = scorer.model.scores(case.entity, concatenate([past, case.later]), len(case.later))
         threshold = scorer.entity_threshold(case.entity).threshold
         normal.append(scores[~event_mask(case.events, len(scores), ECHO_ROWS)])
         for event in case.events:
@@ -87,4 +89,5 @@ def measure_events(scorer: SeriesScorer, cases: Sequence[EventCase]) -> tuple[di
 
 def _deviations(series: Series, max_gap: float | None) -> np.ndarray:
     """Return the standard deviation of each channel that an event may change, 0 for the others."""
-    return Channels.fit([series.values[rows] for rows in series.runs(max_gap)]).event_deviations
+    runs = [take_rows(series, rows) for rows in series.runs(max_gap)]
+    return Inputs.fit(runs, Counters.fit(runs)).event_deviations

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from detector.series.calendar import Calendar, Choice, Dated, make_clock
-from detector.series.channels import Cells, Channels
+from detector.series.channels import Cells, Channels, bounded
 from detector.series.counters import Counters
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
@@ -36,17 +36,17 @@ class Inputs:
     @classmethod
     def fit(cls, runs: Sequence[Series], counters: Counters | None) -> Self:
         """Fit the channels to runs of normal records; without a calendar."""
-        values = [run.values if counters is None else counters.values(run) for run in runs]
+        values = [_values(run, counters) for run in runs]
         channels = Channels.fit(values)
         return cls(channels, counters=counters, off=OffState.fit(values, np.flatnonzero(channels.is_flag == 0)))
 
     def values(self, run: Series) -> np.ndarray:
         """Return the values (n, c) of consecutive records, with increases in place of the readings of counters."""
-        return run.values if self.counters is None else self.counters.values(run)
+        return _values(run, self.counters)
 
     def readings(self, run: Series, values: np.ndarray) -> np.ndarray:
         """Convert values (n, c), in which counters have increases, to readings right after the last readings."""
-        return values if self.counters is None else self.counters.readings(run, values)
+        return values if self.counters is None else self.counters.readings(_finite(run), values)
 
     @property
     def event_deviations(self) -> np.ndarray:
@@ -55,7 +55,7 @@ class Inputs:
         return deviations if self.counters is None else np.where(self.counters.is_counter == 1, 0.0, deviations)
 
     def cells(self, run: Series) -> Cells:
-        """Return the cells of consecutive records; whether a cell is stuck depends on the 64 rows before it."""
+        """Return the cells of consecutive records, which depend on up to 65 rows before them."""
         values = self.values(run)
         cells = self.channels.cells(values)
         if self.calendar is not None:
@@ -101,6 +101,16 @@ def fit_inputs(runs: SplitRuns, settings: SeriesSettings) -> tuple[Inputs, Input
     )
 
 
+def _values(run: Series, counters: Counters | None) -> np.ndarray:
+    """Return the finite values (n, c) that are watched."""
+    run = _finite(run)
+    return run.values if counters is None else counters.values(run)
+
+
+def _finite(run: Series) -> Series:
+    return Series(run.times, bounded(run.values))
+
+
 def _is_unusual(cells: Cells) -> np.ndarray:
     """Return whether records are far from their usual values at this time of the week, (n,) bool."""
     if cells.usual is None:
@@ -111,10 +121,11 @@ def _is_unusual(cells: Cells) -> np.ndarray:
 def _choose_calendar(inputs: Inputs, runs: SplitRuns, settings: SeriesSettings) -> Choice | None:
     if settings.calendar is False:
         return None
-    choice, clock = None, make_clock(runs.whole[0].times, settings.time_zone, settings.holidays)
+    choice, clock = None, make_clock([run.times for run in runs.whole], settings.time_zone, settings.holidays)
     if clock is not None:
-        known, due = _dated(inputs, runs.earlier), _dated(inputs, runs.later)
-        choice = Choice.make(clock, known, due, is_required=settings.calendar is True)
+        earlier, later = _dated(inputs, runs.earlier), _dated(inputs, runs.later)
+        is_flag = inputs.channels.is_flag == 1
+        choice = Choice.make(clock, earlier, later, is_flag=is_flag, is_required=settings.calendar is True)
     if choice is None and settings.calendar is True:
         msg = (
             "calendar = true needs records of more than a day, or of more than a week if they are daily. "

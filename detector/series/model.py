@@ -138,7 +138,8 @@ class SeriesModel:
         if inputs.counters is None:
             return series
         ordered, position = series.ordered()
-        return Series(series.times, inputs.values(ordered)[position])
+        parts = [inputs.values(take_rows(ordered, rows)) for rows in ordered.runs(self.settings.max_gap)]
+        return Series(series.times, np.concatenate(parts)[position])
 
     def causes(self, entity: str, series: Series) -> Causes:
         """Return the causes of the scores of records, in their order; the context is as for `scores`.

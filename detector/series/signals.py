@@ -260,17 +260,25 @@ class Signals:
         counted = 1.0 if cells.is_off is None else np.where(cells.is_off[first:], 0.0, 1.0)  # off is a state of its own
         signals = [
             *(counted * filled_share * distance for distance in distances),
-            counted * np.abs(self.forecast.residual(cells)[first:, self.continuous]).sum(axis=1),
+            counted * _sizes(self.forecast.residual(cells)[first:, self.continuous]),
             cells.breach[first:].max(axis=1),
             STUCK_SIGNAL * cells.is_stuck[first:].any(axis=1),
         ]
         if cells.usual is not None:
-            signals.append(np.abs(cells.deviation[first:, cells.usual.is_used]).sum(axis=1))
+            signals.append(_sizes(cells.deviation[first:, cells.usual.is_used]))
         if self.autoencoder is None:
             return np.stack(signals, axis=1), None
         season = _season(cells, self.continuous)[first:]
         of_network, vae = self.autoencoder.measure(_profile(levels, departures, season))
         return np.stack([*signals, *(counted * filled_share * of_network.T)], axis=1), vae
+
+
+def _sizes(deviations: np.ndarray) -> np.ndarray:
+    """Return the sum (n,) of the absolute deviations (n, c) of each record, added from channel to channel.
+
+    NumPy's own sum adds in another order if there is a single record.
+    """
+    return np.asarray(np.cumsum(np.abs(deviations), axis=1)[:, -1])
 
 
 def _filled_share(n: int, half_life: int) -> np.ndarray:

@@ -24,6 +24,7 @@ from schemas.errors import ConfigError
 _log = logging.getLogger("plumbline")
 
 _REQUEST_THREADS = 8  # fewer than the store has connections
+_REFUSAL_SECONDS = 2  # for a client to read the refusal of its connection
 _HEAD_SECONDS = 20  # for a connection to send the head of its first or next request
 _UNREAD_SECONDS = 60  # for a client to read what was sent, before the connection is cut
 _START_SECONDS = 30
@@ -102,6 +103,7 @@ class _Protocol(H11Protocol):
 
     connections_open: Connections
     _unread: asyncio.TimerHandle
+    _is_refused = False
 
     @property
     def address(self) -> str:
@@ -143,6 +145,11 @@ class _Protocol(H11Protocol):
         self.connections_open.remove(self)
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        """Parse what the client sends, and discard it after a refusal."""
+        if not self._is_refused:
+            super().data_received(data)
+
     def on_response_complete(self) -> None:
         """Start the timeout of the next request."""
         answered = self.scope  # before the base class reads a request that may already be buffered
@@ -165,7 +172,10 @@ class _Protocol(H11Protocol):
         with suppress(h11.LocalProtocolError):  # a response is in progress, so that none can begin
             for event in events:
                 self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+        self._is_refused = True
+        if self.transport.can_write_eof() and not self.transport.is_closing():
+            self.transport.write_eof()
+        self.loop.call_later(_REFUSAL_SECONDS, self.drop)  # to close with unread data would discard the refusal
 
     def _close_without_request(self, answered: object) -> None:
         has_request = self.scope is not answered

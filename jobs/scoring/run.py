@@ -15,7 +15,7 @@ from detector.core.scorer import Scorer
 from jobs.champions import load_scorer
 from jobs.heartbeat import heartbeat
 from jobs.incident_rule import incident_rule
-from jobs.look_alikes import look_alikes_of
+from jobs.look_alikes import NO_LOOK_ALIKES, LookAlikes, look_alikes_of
 from jobs.reading.context import in_context
 from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
@@ -121,7 +121,7 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
         if not work.failures:  # records of a failed batch are no silence
             watch_entities(source.monitor, source.name, store, clock())
         sum_up_unannounced(source.monitor, source.name, store, clock())
-        store.incidents.follow_up(source.name, incident_rule(source.monitor), clock())
+        store.incidents.follow_up(source.name, incident_rule(source.monitor, _look_alikes(source, store)), clock())
         work.raise_failure()
     return ScoringReport(monitor=source.name, **counts, causes=dict(causes.most_common()))
 
@@ -195,7 +195,7 @@ def score_batch(
         unreadable: list[UnreadableRecord] = []
         pages = source.pages(batch.key_range.after, batch.key_range.upto, left_out=unreadable)
         trained_upto = scorer.about.training.last
-        look_alikes = look_alikes_of(monitor, store.labelled_examples.read(source.name))
+        look_alikes = _look_alikes(source, store)
         results = [
             score_page(
                 page, monitor, in_context(scorer, page, source, trackers), batch.planned_at, trained_upto, look_alikes
@@ -206,6 +206,12 @@ def score_batch(
     store.ledger.finish(batch, result, clock(), incident_rule(monitor, look_alikes), context_rows=scorer.context_rows)
     report_new_entities(batch, result, scorer, store, clock())
     return result
+
+
+def _look_alikes(source: Source, store: Store) -> LookAlikes:
+    if not source.monitor.alert.look_alike_radius:
+        return NO_LOOK_ALIKES
+    return look_alikes_of(source.monitor, store.labelled_examples.read(source.name))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from jobs.store.audit import SERVICE, Act, record_act
 from jobs.store.chunks import chunks
 from jobs.store.labelled import is_labelled
 from jobs.store.locking import lock_monitor
-from jobs.store.paging import Filter, columns_of, conditions_of, count_rows, is_among, read_page
+from jobs.store.paging import Filter, columns_of, conditions_of, count_rows, is_among, read_page, without_index
 from schemas.errors import UsageError
 from schemas.frames import SMALLEST_DIVISOR, threshold_ratio
 from schemas.labels import LABELS
@@ -225,9 +225,12 @@ def refuse_unknown_label(label: str) -> None:
 
 def _filters(query: AnomalyQuery) -> tuple[Filter, ...]:
     c = anomalies.c
+    is_timed = query.since is not None or query.until is not None
+    is_narrow = query.incident_id is not None or (query.entity is not None and not is_timed)
+    monitor = without_index(c.monitor) if is_narrow else c.monitor
     return (
-        (c.monitor, eq, query.monitor),
-        (c.monitor, is_among, query.monitors),
+        (monitor, eq, query.monitor),
+        (monitor, is_among, query.monitors),
         (c.label, _has_label, query.label),
         (c.entity, eq, query.entity),
         (c.record_time, ge, query.since),

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, and_, exists, select
+from sqlalchemy import Connection, Engine, and_, case, exists, select
 
 from jobs.databases import reading
 from jobs.store.chunks import chunks
 from jobs.store.labelled import is_labelled
 from schemas.labels import LEARNED_LABELS
-from schemas.tables import anomalies, incidents
+from schemas.tables import anomalies, incidents, models
 
 _MAX_FLAGGED_RECORDS = 200_000  # that a training looks at, the newest ones
 
@@ -41,9 +41,9 @@ class FlaggedIncident:
     span: Span
     records: Sequence[FlaggedRecord]
     is_suppressed: bool = False
-    """Whether it resembles one labelled as a false positive."""
-    first_threshold: float = 0.0
-    """The threshold of its first flagged record."""
+    """Whether it resembles one that is still labelled as a false positive, and holds no confirmed record."""
+    first_threshold: float | None = None
+    """The threshold of its first flagged record; None if another model than the champion flagged that."""
 
 
 @dataclass(frozen=True)
@@ -117,25 +117,31 @@ def _flagged_incidents(connection: Connection, monitor: str) -> dict[int, Flagge
     """Return the incidents of the newest flagged records of a monitor, oldest first."""
     i, a = incidents.c, anomalies.c
     is_current = and_(a.monitor == monitor, a.superseded_at.is_(None))
+    champion = select(models.c.id).where(models.c.monitor == monitor, models.c.state == "champion").scalar_subquery()
+    threshold = case((a.model_id == champion, a.threshold)).label("threshold")  # of others, on another scale
     newest = (
-        select(a.id, a.incident_id, a.record_key, a.severity, a.label, a.threshold)
+        select(a.id, a.incident_id, a.record_key, a.severity, a.label, threshold)
         .where(is_current, a.incident_id.is_not(None))
         .order_by(a.id.desc())
         .limit(_MAX_FLAGGED_RECORDS)
         .subquery()
     )
     records: dict[int, list[FlaggedRecord]] = defaultdict(list)
-    thresholds: dict[int, float] = {}
+    thresholds: dict[int, float | None] = {}
     for row in connection.execute(select(newest).order_by(newest.c.id)):
         records[row.incident_id].append(FlaggedRecord(row.record_key, row.severity, row.label))
         thresholds.setdefault(row.incident_id, row.threshold)
     is_valid = and_(i.monitor == monitor, i.state.in_(("open", "ended")))
+    alike = anomalies.alias("alike")
+    of_label = incidents.outerjoin(alike, alike.c.id == i.suppressed_by)
+    columns = select(i.id, alike.c.label, i.entity, i.start_time, i.end_time).select_from(of_label)
     by_id: dict[int, FlaggedIncident] = {}
     for ids in chunks(sorted(records)):
-        columns = (i.id, i.suppressed_by, i.entity, i.start_time, i.end_time)
-        for number, label, *span in connection.execute(select(*columns).where(is_valid, i.id.in_(ids)).order_by(i.id)):
+        for number, label, *span in connection.execute(columns.where(is_valid, i.id.in_(ids)).order_by(i.id)):
             flagged = tuple(records[number])
-            by_id[number] = FlaggedIncident(Span(*span), flagged, label is not None, thresholds[number])
+            is_real = any(record.label == "confirmed" for record in flagged)
+            is_suppressed = label == "false_positive" and not is_real
+            by_id[number] = FlaggedIncident(Span(*span), flagged, is_suppressed, thresholds[number])
     return by_id
 
 

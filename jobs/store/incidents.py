@@ -17,7 +17,7 @@ from jobs.store.chunks import chunks
 from jobs.store.incident_alerts import IncidentAlerts
 from jobs.store.incident_summary import IncidentSummary
 from jobs.store.locking import lock_monitor
-from jobs.store.paging import Filter, columns_of, count_rows, is_among, read_page
+from jobs.store.paging import Filter, columns_of, count_rows, is_among, read_page, without_index
 from schemas.errors import UsageError
 from schemas.tables import anomalies, incidents
 
@@ -185,9 +185,11 @@ def _split_by_end(
 
 def _filters(query: IncidentQuery) -> tuple[Filter, ...]:
     c = incidents.c
+    is_timed = query.since is not None or query.until is not None
+    monitor = c.monitor if query.entity is None or is_timed else without_index(c.monitor)
     return (
-        (c.monitor, eq, query.monitor),
-        (c.monitor, is_among, query.monitors),
+        (monitor, eq, query.monitor),
+        (monitor, is_among, query.monitors),
         (c.state, eq, query.state),
         (c.entity, eq, query.entity),
         (c.end_time, ge, query.since),

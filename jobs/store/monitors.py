@@ -14,6 +14,7 @@ from schemas.errors import UsageError
 from schemas.tables import (
     alerts,
     anomalies,
+    api_keys,
     audit,
     batch_hours,
     batch_profiles,
@@ -109,6 +110,7 @@ class Monitors:
                 )
             _release_work(connection, old)
             _rename(connection, old, new, _IN_ORDER)
+            _rename_in_keys(connection, old, new)
 
     def delete(self, name: str) -> int:
         """Delete all rows of a monitor, and return the number of its flagged rows and batches.
@@ -185,6 +187,15 @@ def _rename(connection: Connection, old: str, new: str, tables: Iterable[Table])
         connection.execute(update(table).where(table.c.monitor == old).values(monitor=new))
     connection.execute(delete(monitors).where(monitors.c.monitor == new))
     connection.execute(update(monitors).where(monitors.c.monitor == old).values(monitor=new))
+
+
+def _rename_in_keys(connection: Connection, old: str, new: str) -> None:
+    """Let API keys of the old name see the monitor under its new one, and no other monitor of the old name."""
+    c = api_keys.c
+    for key_id, names in connection.execute(select(c.id, c.monitors).order_by(c.id)).all():
+        if names and old in names:
+            renamed = sorted({new if name == old else name for name in names})
+            connection.execute(update(api_keys).where(c.id == key_id).values(monitors=renamed))
 
 
 def _purge(engine: Engine, name: str) -> int:

@@ -71,6 +71,11 @@ def is_among(column: ColumnElement[Any], values: Collection[Any]) -> ColumnEleme
     return column.in_(sorted(values))
 
 
+def without_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a column as an expression, so that the index of a narrower filter is used, and not one of the column."""
+    return func.coalesce(column, column)
+
+
 def conditions_of(filters: Iterable[Filter]) -> list[ColumnElement[bool]]:
     """Return the conditions of filters; a value that is None does not restrict."""
     return [compare(column, value) for column, compare, value in filters if value is not None]

@@ -17,9 +17,10 @@ from jobs.store.alert_rule import IncidentRule
 from jobs.store.chunks import chunks
 from jobs.store.incident_grouping import ChangedTimes
 from jobs.store.writing import Origin
-from schemas.tables import anomalies, batch_entities
+from schemas.tables import anomalies, batch_entities, batches
 
 _ROWS_PER_STATEMENT = 1_000
+_MAX_LATER_BATCHES = 64  # whose flagged rows are looked at to find the entities that a batch is counted for
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,15 @@ class _Recount:
         time = func.coalesce(c.record_time, c.flagged_at)
         is_current = and_(c.superseded_at.is_(None), c.suppressed_by.is_(None))
         is_counted = and_(is_current, c.is_muted.is_(False), c.held_back.is_(None))
-        is_placed = and_(c.batch_id.in_(starts), c.entity_position.is_not(None))
+        # As an expression, it leaves the choice of the index to the batches: an entity may have a long history.
+        is_of_entity = func.coalesce(c.entity, "") == entity
+        is_placed = and_(c.batch_id.in_(starts), c.entity_position.is_not(None), is_of_entity)
         found = self.connection.execute(
             select(c.id, c.entity, c.batch_id, c.entity_position, time, c.in_row).where(is_placed, is_counted)
         )
         rows = [
             _Row(row_id, name, starts[batch_id] + position, at, in_row)
             for row_id, name, batch_id, position, at, in_row in found
-            if (name or "") == entity
         ]
         return sorted(rows, key=lambda row: row.place)
 
@@ -123,7 +125,7 @@ def count_in_row(
     if counts is None or rule.alerts.in_row_of == 1:
         return changed
     recount = _Recount(connection, origin, rule.alerts.in_row_of, rule.gap)
-    entities = {name or "" for name in changed} | (recounted if _has_later(connection, origin) else set())
+    entities = {name or "" for name in changed} | _before_flagged(connection, origin, recounted)
     rows = [row for name in sorted(entities) for row in recount.changed_rows(name, counts.get(name, 0))]
     _update(connection, rows)
     return _with_times(changed, rows)
@@ -143,11 +145,15 @@ def _replace_counts(connection: Connection, origin: Origin, counts: Mapping[str,
     return changed
 
 
-def _has_later(connection: Connection, origin: Origin) -> bool:
-    """Return whether later batches are counted already."""
-    c = batch_entities.c
-    later = select(c.batch_id).where(c.monitor == origin.monitor, c.batch_id > origin.batch_id).limit(1)
-    return connection.execute(later).first() is not None
+def _before_flagged(connection: Connection, origin: Origin, entities: set[str]) -> set[str]:
+    """Return the entities that a later batch may have flagged; all of them if many batches are later."""
+    b, c = batches.c, anomalies.c
+    later = select(b.id).where(b.monitor == origin.monitor, b.state == "done", b.id > origin.batch_id)
+    later_ids = connection.scalars(later.order_by(b.id).limit(_MAX_LATER_BATCHES + 1)).all() if entities else ()
+    if not later_ids or len(later_ids) > _MAX_LATER_BATCHES:
+        return entities if later_ids else set()
+    placed = select(c.entity).where(c.batch_id.in_(later_ids), c.entity_position.is_not(None)).distinct()
+    return entities & {name or "" for name in connection.scalars(placed)}
 
 
 def _update(connection: Connection, rows: Iterable[_Row]) -> None:

@@ -39,32 +39,57 @@ def without_lasting_levels(
         return tuple(incidents)
     if champion.artifact.features.missing_from(records.columns):
         return tuple(incidents)
-    entities = entities_of(records, monitor.entity)
+    scores = _ChampionScores(records, monitor, champion)
     followed = []
     for incident in incidents:
         entity = UNGROUPED_ENTITY if monitor.entity is None else incident.span.entity or ""
         is_long = len(incident.records) >= MIN_RECORDS and champion.can_score(entity)
-        end = _end(incident, records[entities == entity], monitor, champion, entity) if is_long else incident.span.end
+        end = _end(incident, *scores.of(entity)) if is_long else incident.span.end
         if end is not None:
             followed.append(replace(incident, span=replace(incident.span, end=end)))
     return tuple(followed)
 
 
-def _end(
-    incident: FlaggedIncident, records: pd.DataFrame, monitor: MonitorConfig, champion: SeriesScorer, entity: str
-) -> datetime | None:
-    """Return the last record of an incident before the scores are back; None if they are not back yet."""
-    time = str(monitor.time)
-    ordered = records[records[time].notna()].sort_values(time, kind="stable")
-    scores = champion.model.scores(entity, series_of(ordered, time, champion.artifact.features))
-    first = int(ordered[time].searchsorted(pd.Timestamp(incident.span.end), side="right"))
-    is_back = scores[first:] <= incident.first_threshold
+class _ChampionScores:
+    """Times, scores and threshold of each entity by the champion; an entity is scored once for all of its incidents.
+
+    Args:
+        records: of all entities.
+        monitor: of the records.
+        champion: scores them.
+    """
+
+    def __init__(self, records: pd.DataFrame, monitor: MonitorConfig, champion: SeriesScorer) -> None:
+        self._records, self._time, self._champion = records, str(monitor.time), champion
+        self._entities = entities_of(records, monitor.entity)
+        self._known: dict[str, tuple[pd.DatetimeIndex, np.ndarray, float]] = {}
+
+    def of(self, entity: str) -> tuple[pd.DatetimeIndex, np.ndarray, float]:
+        """Return the times (n,) of an entity's records in order, their scores (n,), and the threshold."""
+        if entity not in self._known:
+            records, time = self._records[self._entities == entity], self._time
+            ordered = records[records[time].notna()].sort_values(time, kind="stable")
+            series = series_of(ordered, time, self._champion.artifact.features)
+            scores = self._champion.model.scores(entity, series)
+            threshold = self._champion.entity_threshold(entity).threshold
+            self._known[entity] = pd.DatetimeIndex(ordered[time]), scores, threshold
+        return self._known[entity]
+
+
+def _end(incident: FlaggedIncident, times: pd.DatetimeIndex, scores: np.ndarray, threshold: float) -> datetime | None:
+    """Return the last record of an incident before the scores are back; None if they are not back yet.
+
+    They are back at the threshold at which the incident began; if another model flagged it, at the champion's.
+    """
+    first = int(times.searchsorted(pd.Timestamp(incident.span.end), side="right"))
+    limit = threshold if incident.first_threshold is None else incident.first_threshold
+    is_back = scores[first:] <= limit
     if len(is_back) < RETURN_RECORDS:
-        return _moment(ordered[time].iloc[-1])
+        return _moment(times[-1])
     calm = np.convolve(is_back, np.ones(RETURN_RECORDS), mode="valid")
     if not (calm == RETURN_RECORDS).any():
         return None
-    return _moment(ordered[time].iloc[first - 1 + int((calm == RETURN_RECORDS).argmax())])
+    return _moment(times[first - 1 + int((calm == RETURN_RECORDS).argmax())])
 
 
 def _moment(time: pd.Timestamp) -> datetime:

@@ -131,7 +131,7 @@ def _without_learned_records(incidents: Sequence[FlaggedIncident], share: Learne
 def _without_learned_series(incidents: Sequence[FlaggedIncident], share: LearnedShare) -> tuple[FlaggedIncident, ...]:
     """Leave away the incidents that are labelled as normal, and the shortest ones that chance explains."""
     labelled = [item for item in incidents if _is_normal(item)]
-    doubtful = [item for item in incidents if item not in labelled]
+    doubtful = [item for item in incidents if not _is_normal(item)]
     left = share.records - sum(len(item.records) for item in labelled)
     unlearned = []
     for incident in sorted(doubtful, key=lambda item: (len(item.records), _peak(item))):

@@ -55,6 +55,7 @@ anomalies = Table(
     Index("ix_anomalies_batch_id", "batch_id"),
     Index("ix_anomalies_monitor_record_time", "monitor", "record_time", "id"),
     Index("ix_anomalies_entity_record_time", "monitor", "entity", "record_time", "id"),
+    Index("ix_anomalies_monitor", "monitor", "id"),
     Index("ix_anomalies_record_time", "record_time", "id"),
     Index("ix_anomalies_entity", "entity", "id"),
     Index("ix_anomalies_flagged_at", "flagged_at"),
@@ -93,6 +94,7 @@ incidents = Table(
     CheckConstraint("state IN ('open', 'ended', 'merged', 'withdrawn')", name="state"),
     Index("ix_incidents_monitor_state", "monitor", "state", "id"),
     Index("ix_incidents_monitor_end_time", "monitor", "end_time"),
+    Index("ix_incidents_monitor", "monitor", "id"),
     Index("ix_incidents_start_time", "start_time", "id"),
     Index("ix_incidents_end_time", "end_time", "id"),
     Index("ix_incidents_entity", "entity", "id"),
@@ -114,6 +116,7 @@ events = Table(
     Column("counts", Json),
     Index("ix_events_monitor_kind", "monitor", "kind", "id"),
     Index("ix_events_monitor_at", "monitor", "at"),
+    Index("ix_events_monitor", "monitor", "id"),
     Index("ix_events_at", "at", "id"),
 )
 

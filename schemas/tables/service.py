@@ -97,7 +97,7 @@ workers = Table(
     Column("next_runs", Json, nullable=False),
 )
 
-# What people and programs did: labels, promotions, retrain requests, keys. Rows are never changed.
+# What people and programs did: labels, promotions, retrain requests, keys. Rows are never deleted.
 audit = Table(
     "audit",
     metadata,

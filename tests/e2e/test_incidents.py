@@ -65,7 +65,7 @@ def test_a_label_of_an_incident_labels_its_records(plant):
     flagged = plant.must("anomalies", "list", "--limit", "200", "--json").json
     fault = next(row["incident_id"] for row in flagged if row["record_key"] == str(FAULTS[-1]))
     result = plant.must("incidents", "label", fault, "confirmed", "--json").json
-    labelled = plant.must("anomalies", "list", "--incident", fault, "--json").json
+    labelled = plant.must("anomalies", "list", "--incident", fault, "--newest", "--json").json
     assert {row["label"] for row in labelled} == {"confirmed"}
     assert result == {"id": fault, "label": "confirmed", "records": len(labelled)}
     (listed,) = plant.must("incidents", "list", "--label", "confirmed", "--json").json

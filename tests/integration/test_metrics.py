@@ -60,6 +60,7 @@ def test_runs_are_counted_by_outcome_and_last_success_by_time(client):
 
 
 def test_a_run_of_the_day_before_is_no_run_of_the_last_day(client, service):
+    service.store.monitors.register(["boiler"])
     run = service.store.runs.start("boiler", "score", NOW - timedelta(days=1, seconds=1))
     service.store.runs.finish(run, "done", None, None, NOW - timedelta(days=1))
     metrics = scrape(client)

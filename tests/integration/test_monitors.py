@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from jobs.databases import reading, writing
+from jobs.store.api_keys import KeyRights
 from jobs.store.monitors import StoredMonitor
 from jobs.store.rhythm import Rhythm
 from schemas.errors import NoChampion, UsageError
@@ -61,6 +62,14 @@ def test_a_renamed_monitor_keeps_all_its_rows_and_goes_on_where_it_was(scored):
     with pytest.raises(NoChampion):
         scored.score("pump")
     assert store.requests.claim("mill", scored.now, scored.source("mill").monitor.lease) is not None
+
+
+def test_the_keys_of_a_renamed_monitor_see_it_under_its_new_name_alone(scored):
+    keys = scored.store.api_keys
+    for name, names in {"both": ("pump", "fan"), "other": ("fan",), "all": None}.items():
+        keys.add(name, KeyRights(monitors=names), name, scored.now)
+    scored.store.monitors.rename("pump", "mill")
+    assert {key.name: key.monitors for key in keys.all()} == {"both": ["fan", "mill"], "other": ["fan"], "all": None}
 
 
 def test_a_monitor_is_not_renamed_to_one_that_has_rows_and_an_unknown_one_is_refused(scored):

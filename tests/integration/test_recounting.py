@@ -119,10 +119,10 @@ def test_a_change_while_a_batch_is_scored_is_found_afterwards(pump, monkeypatch)
     scorer = pump.models[1]
     score = type(scorer).score
 
-    def changed_meanwhile(self, records):
+    def changed_meanwhile(self, records, *vae_of):
         monkeypatch.setattr(type(scorer), "score", score)
         pump.put(115, value=9.0)
-        return score(self, records)
+        return score(self, records, *vae_of)
 
     monkeypatch.setattr(type(scorer), "score", changed_meanwhile)
     pump.score()
@@ -136,7 +136,12 @@ def test_a_batch_that_grew_beyond_its_size_is_read_in_pages(pump, monkeypatch):
     sizes = []
     scorer = pump.models[1]
     score = type(scorer).score
-    monkeypatch.setattr(type(scorer), "score", lambda self, records: sizes.append(len(records)) or score(self, records))
+
+    def counted(self, records, *vae_of):
+        sizes.append(len(records))
+        return score(self, records, *vae_of)
+
+    monkeypatch.setattr(type(scorer), "score", counted)
     pump.put(*range(11, 20), value=4.0)
     pump.wait(minutes=1)
     report = pump.score()

@@ -6,13 +6,16 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from jobs.databases import reading
+from jobs.incident_rule import incident_rule
 from jobs.retention import limits_of
 from jobs.scoring.run import plan_batches
-from jobs.store import IncidentQuery
+from jobs.store import Anomaly, BatchResult, IncidentQuery
 from schemas.config import AlertsConfig, Config
+from schemas.frames import Explanation
+from schemas.keys import KeyRange
 from schemas.tables import alerts, anomalies, batch_entities
 from tests.integration.test_threshold_states import forget
 from tests.mariadb_server import on_mariadb_too
@@ -95,6 +98,20 @@ def test_a_batch_that_another_worker_finishes_last_joins_or_parts_what_lies_arou
     store.ledger.release(second)
     pump.score()
     assert as_stored(pump) == as_defined(pump)
+
+
+def test_a_batch_that_is_finished_last_is_counted_only_for_entities_that_are_flagged_later(store):
+    pump = watched(store)
+    rule = incident_rule(pump.source().monitor)
+    for first in (0, 100):
+        store.ledger.plan("pump", KeyRange((first,) if first else None, (first + 100,)), pump.now)
+    earlier, later = (store.ledger.claim("pump", 1, pump.now, GAP) for _ in range(2))
+    flagged = Anomaly("101", 101, pump.now, "7", 9.0, 0.01, 50.0, 4.0, Explanation(()), entity_position=1)
+    counts, statements = {str(number): 1 for number in range(100)}, []
+    store.ledger.finish(later, BatchResult(100, (flagged,), entity_counts=counts), pump.now, rule)
+    event.listen(store.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    store.ledger.finish(earlier, BatchResult(100, (), entity_counts=counts), pump.now, rule)
+    assert sum("FROM batch_entities" in statement and "LIMIT" in statement for statement in statements) == 2
 
 
 @pytest.mark.parametrize(

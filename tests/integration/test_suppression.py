@@ -6,7 +6,7 @@ import pytest
 
 from detector.records.card import RecordCard
 from jobs.scoring.rescoring import Window, rescore_monitor
-from jobs.store import IncidentQuery, NewModel
+from jobs.store import AnomalyQuery, IncidentQuery, NewModel
 from schemas.frames import Explanation
 from schemas.tables import alerts, anomalies, incidents
 from tests.flagged_rows import FlaggedRows
@@ -103,12 +103,58 @@ def test_an_incident_of_series_that_resembles_a_false_alarm_is_held_back_until_i
     rows.add(0, 1, score=9.0)
     (incident,) = rows.incidents()
     assert (incident.held_back, incident.suppressed_by, rows.alerted()) == ("label", 7, [])
-    (ended,) = store.feedback.read("pump").kept_out
-    assert ended.is_suppressed
     rows.add(2, score=30.0)
     (incident,) = rows.incidents()
     assert (incident.held_back, incident.suppressed_by) == (None, None)
     assert [reason for _, reason, _ in rows.alerted()] == ["opened"]
+
+
+def test_nobody_is_reminded_of_an_open_incident_of_series_that_resembles_a_false_alarm(store):
+    alert = {"channels": ["ops"], "on": ["open", "reminder"], "remind_every": "10m"}
+    pump = MonitoredTable(store, alert=alert, incident_gap="2h", series={})
+    pump.models = dict.fromkeys(pump.models, DeviationScorer())
+    for minute in (10, 300):
+        pump.put(minute, value=9.0)
+        pump.now = at(minute + 1)
+        pump.score()
+    label(pump, "false_positive")
+    pump.wait(minutes=20)
+    pump.score()
+    assert pump.rows(alerts.c.reason) == ["opened", "opened"]
+    label(pump, "open")
+    pump.score()
+    assert pump.rows(alerts.c.reason) == ["opened", "opened", "reminder"]
+
+
+def test_a_training_follows_the_present_label_of_what_an_incident_resembles(store, now):
+    store.models.add("pump", NewModel(b"", "", {}, RecordCard()), now, promote=True)
+    rows = FlaggedRows(store, "pump", now)
+    rows.add(0)
+    labelled = store.anomalies.page(AnomalyQuery("pump"))[0].id
+    store.anomalies.label(labelled, "false_positive", now)
+    rows.use(suppressed_by=lambda _summary: labelled)
+    rows.add(60, 61)
+
+    def is_suppressed():
+        feedback = store.feedback.read("pump")
+        return [item.is_suppressed for item in (*feedback.kept_out, *feedback.ended) if len(item.records) == 2]
+
+    assert is_suppressed() == [True]
+    store.anomalies.label(labelled, "open", now)
+    assert is_suppressed() == [False]
+    store.anomalies.label(labelled, "false_positive", now)
+    store.incidents.label(rows.incidents()[0].id, "confirmed", now)
+    assert is_suppressed() == [False]
+
+
+def test_the_threshold_of_an_incident_counts_only_if_the_champion_flagged_it(store, now):
+    model = NewModel(b"", "", {}, RecordCard())
+    store.models.add("pump", model, now, promote=True)
+    rows = FlaggedRows(store, "pump", now)
+    rows.add(0, 1)
+    assert [item.first_threshold for item in store.feedback.read("pump").kept_out] == [4.0]
+    store.models.add("pump", model, now, promote=True)
+    assert [item.first_threshold for item in store.feedback.read("pump").kept_out] == [None]
 
 
 def rescore(pump):

@@ -10,12 +10,15 @@ import pytest
 from sqlalchemy import select
 
 from detector.core.threshold_tracking import Tracker
+from jobs.alert_messages import ALERT_TEXTS
 from jobs.app import open_store
 from jobs.champions import load_scorer
 from jobs.databases import reading, writing
 from jobs.evaluation import evaluate_monitor
 from jobs.scoring.run import plan_batches, score_batch
-from jobs.store.events import EventQuery
+from jobs.store import ThresholdChange
+from jobs.store.events import EventLog, EventQuery
+from jobs.store.usual_levels import report_usual_levels
 from schemas.config import MonitorConfig
 from schemas.errors import LostLease
 from schemas.tables import anomalies, trackers
@@ -100,6 +103,18 @@ def test_a_level_that_becomes_usual_is_an_event_of_its_batch_once(mixer):
     assert "stayed high for 50 records" in event.message
     last = [row for row in threshold_changes(mixer) if row.entity == "a"][-1]
     assert last.state_after["shifts"] == 1
+
+
+def test_levels_of_many_entities_that_become_usual_at_once_are_all_reported(store, now):
+    change = ThresholdChange({}, {"usual_after": 50}, usual_levels=1)
+    changes = {f"pump-{number:02}": change for number in range(1, 24)}
+    with writing(store.engine) as connection:
+        report_usual_levels(connection, "mixer", changes, EventLog(ALERT_TEXTS), (), now)
+    newest, *events = store.events.page(EventQuery("mixer", "usual_level"))
+    assert [event.entity for event in events] == [f"pump-{number:02}" for number in range(20, 0, -1)]
+    assert (newest.entity, newest.counts) == (None, {"entities": 3})
+    assert "3 more entities" in newest.message
+    assert "'pump-21', 'pump-22', 'pump-23'." in newest.message
 
 
 def test_a_worker_that_lost_its_batch_moves_nothing(mixer):

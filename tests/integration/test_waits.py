@@ -114,17 +114,19 @@ def test_an_endless_statement_is_ended(database_url, impatient):
 
 
 def test_mariadb_ends_waits_for_locks_and_slow_statements(mariadb_url):
-    engine = open_engine(mariadb_url, SHORT)  # in whole seconds
+    engine = open_engine(mariadb_url, SHORT)
+    patient = open_engine(mariadb_url, SHORT.model_copy(update={"statement": timedelta(minutes=1)}))
     with writing(engine) as connection:
         connection.execute(text("CREATE TABLE a (n INTEGER PRIMARY KEY) ENGINE = InnoDB"))
         connection.execute(text("INSERT INTO a VALUES (1)"))
     held = locked(mariadb_url, "SELECT n FROM a FOR UPDATE")
-    with held, pytest.raises(StoreError, match="Lock wait timeout"), writing(engine) as connection:
+    with held, pytest.raises(StoreError, match="Lock wait timeout"), writing(patient) as connection:
         connection.execute(text("UPDATE a SET n = 2"))
     with pytest.raises(StoreError, match="max_statement_time"), reading(engine) as connection:
         connection.execute(text("SELECT SLEEP(60) FROM a"))
     migrations.upgrade(engine)  # whose statements and locks may take longer
-    engine.dispose()
+    for opened in (engine, patient):
+        opened.dispose()
 
 
 def test_a_limit_of_the_role_or_the_address_stays_in_force(postgres_url):

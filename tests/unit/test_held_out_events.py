@@ -43,3 +43,21 @@ def test_a_model_is_measured_by_its_thresholds_and_by_its_scores(cases, scorer):
 def test_without_held_out_records_nothing_is_measured(scorer):
     assert event_cases({}, {}, None, seed=0) == []
     assert measure_events(scorer, []) == ({}, {})
+
+
+def test_events_leave_counters_alone():
+    values = np.column_stack([channels(800, 0)[:, :1], np.cumsum(np.random.default_rng(0).random(800))])
+    series = Series(np.arange(800), values)
+    cases = event_cases(
+        {"a": take_rows(series, slice(0, 600))}, {"a": take_rows(series, slice(600, 800))}, None, seed=0
+    )
+    assert {event.channel for case in cases for event in case.events} == {0}
+
+
+def test_records_may_come_in_any_order(scorer):
+    series = Series(np.arange(800), channels(800, 0))
+    rng = np.random.default_rng(0)
+    parts = [{"a": take_rows(series, rows)} for rows in (np.arange(600), np.arange(600, 800))]
+    shuffled = [{"a": take_rows(part["a"], rng.permutation(len(part["a"])))} for part in parts]
+    first, second = (measure_events(scorer, event_cases(*each, None, seed=0)) for each in (parts, shuffled))
+    assert first == second

@@ -98,3 +98,17 @@ def test_a_base_level_that_no_p_value_reaches_is_refused():
     with pytest.raises(LevelTooSmall, match=r"down to 0.00001 decide, which needs 99,999 .* at most 30\."):
         LEVELS.check(Calibration.fit(scores))
     LEVELS.check(Calibration.fit(scores, with_tail=True))
+
+
+@pytest.mark.parametrize(("rate", "memory", "m"), [(0.05, 107, 2139), (0.01, 103, 10_299)])
+def test_the_smallest_p_value_that_scores_resolve_is_a_discovery_though_it_is_rounded_above_the_base_level(
+    rate, memory, m
+):
+    levels, calibration = DiscoveryLevels(rate, memory, limit=0.01), Calibration(np.arange(float(m)))
+    levels.check(calibration)
+    scores = np.array([1e9, 1e9])
+    p_values = calibration.p_values(scores)
+    of_records, after = levels.advance(p_values[:1])
+    assert p_values[0] > of_records[0]
+    assert after.earned > 0
+    assert (scores > thresholds_at(calibration, np.repeat(of_records, 2), scores, p_values)).all()

@@ -207,3 +207,8 @@ def test_weights_of_signals_are_not_negative_and_belong_to_models_that_weigh(wei
 def test_numbers_that_no_training_makes_are_refused(blob, name, value, because):
     array = np.full_like(load(blob)[name], value)
     assert_refused(changed(blob, **{name: array}), f"has numbers in {name} that are {because}")
+
+
+@pytest.mark.parametrize(("name", "value"), [("time_zone", "Atlantis/Port"), ("holidays", ["2026-02-30"])])
+def test_a_calendar_that_no_clock_can_read_is_refused(blob, name, value):
+    assert_refused(changed(blob, lambda document: document["config"].update({name: value})), f"wrong config.{name}")

@@ -106,7 +106,8 @@ def test_the_work_is_bounded_whatever_the_training():
 def test_entities_that_share_a_model_are_tried_with_a_shared_one(series):
     shared = fitted(series, models="shared")
     contests = fit_cases(cases_of(shared, series), shared)
-    assert contests[0].methods["knn"] is contests[1].methods["knn"]
+    first, second = (contest.methods["knn"].scores(contests[0].case.later) for contest in contests)
+    np.testing.assert_array_equal(first, second)
     assert compare_with_baselines(shared, series, RATE).entities == 2
 
 
@@ -186,3 +187,16 @@ def test_a_card_is_json(card):
     )
     assert document["beaten_by"] == card.beaten_by
     assert document["problem"] is None
+
+
+def test_a_meter_does_not_hinder_the_baselines(series):
+    meter = np.cumsum(2 + np.sin(2 * np.pi * np.arange(600) / 60))
+    metered = {name: Series(part.times, np.column_stack([meter, part.values])) for name, part in series.items()}
+    fitted_cases = fit_cases(cases_of(fitted(metered), metered), fitted(metered))
+    case, plain_case = fitted_cases[0], fit_cases(cases_of(fitted(series), series), fitted(series))[0]
+    assert case.deviations[0] == 0
+    for name in ("linear_ar", "knn"):
+        with_meter, without = (
+            each.methods[name].later(each.case, each.case.later.values) for each in (case, plain_case)
+        )
+        assert np.median(with_meter) < 2 * np.median(without)

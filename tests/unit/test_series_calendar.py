@@ -106,3 +106,26 @@ def test_a_demanded_calendar_needs_records_of_a_day():
         SeriesModel.fit(
             {"site": Series(np.arange(100), np.zeros((100, 1)))}, SeriesSettings(calendar=True, network=False)
         )
+
+
+def test_a_single_record_before_a_gap_does_not_hide_the_calendar():
+    records = site()
+    times = records.times[:TRAINED].copy()
+    times[0] -= np.timedelta64(30, "D")
+    settings = SeriesSettings(network=False, max_gap=86_400.0)
+    model = SeriesModel.fit({"site": Series(times, records.values[:TRAINED])}, settings)
+    calendar = model.entities["site"].inputs.calendar
+    assert (calendar.clock.day_slots, calendar.is_used.tolist()) == (24, [1, 0])
+
+
+def test_a_state_at_a_time_at_which_it_was_never_seen_deviates_by_four():
+    times = np.datetime64("2026-01-05") + np.arange(28 * 96) * np.timedelta64(15, "m")
+    is_open = (np.arange(len(times)) % 96 // 4 == 8).astype(float)
+    values = np.stack([np.random.default_rng(0).normal(size=len(times)), is_open], axis=1)
+    model = SeriesModel.fit({"valve": Series(times, values)}, SeriesSettings(network=False))
+    inputs = model.entities["valve"].inputs
+    values[40, 1] = 1.0
+    deviation = inputs.cells(Series(times, values)).deviation[:, 1]
+    assert inputs.calendar.is_used[1] == 1
+    assert deviation[40] == pytest.approx(4, abs=0.1)
+    assert abs(deviation[32]) < 0.5

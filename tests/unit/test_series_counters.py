@@ -84,3 +84,25 @@ def test_check_names_counters_and_repeated_times():
     assert (grows.level, repeats.level) == ("ok", "warning")
     assert grows.message.startswith("Feature 'energy' only grows: it is watched by its increase")
     assert repeats.message.startswith("3 records of the newest 203 normal records repeat the time of another record")
+
+
+def test_infinite_readings_are_no_increase_that_is_not_finite(model):
+    records = meter()
+    records.values[1600:1602, 0] = np.inf
+    counters = model.entities["meter"].inputs.counters
+    assert np.isfinite(model.entities["meter"].inputs.values(records)).all()
+    assert np.isfinite(model.causes("meter", records).expected).all()
+    assert (
+        Counters.fit([Series(records.times, np.abs(records.values))]).is_counter.tolist()
+        == counters.is_counter.tolist()
+    )
+
+
+def test_the_increase_over_a_gap_that_ends_the_past_is_no_unseen_value():
+    records = meter()
+    times, values = records.times.copy(), records.values.copy()
+    times[1700:] += np.timedelta64(3, "D")
+    values[1700:, 0] += 5 * 3 * 96
+    training = Series(times[:TRAINED], values[:TRAINED])
+    model = SeriesModel.fit({"meter": training}, SeriesSettings(network=False, max_gap=86_400.0))
+    assert (model.deciles("meter", Series(times, values))[1690:1710, 0] >= 0).all()

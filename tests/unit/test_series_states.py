@@ -68,3 +68,15 @@ def test_a_rest_at_an_hour_at_which_the_calendar_expects_the_machine_to_run_is_f
     runs = np.arange(4500, 5000) % 144 < 96
     assert is_flagged[runs].mean() > 0.9
     assert is_flagged[~runs].mean() < 0.5  # alarms linger for some records
+
+
+def test_channels_may_rest_at_infinity():
+    values = np.random.default_rng(0).standard_normal((1200, 1))
+    values[np.arange(1200) // 24 % 5 == 0] = -np.inf  # such as the logarithm of 0
+    model = SeriesModel.fit({"press": Series(np.arange(1200), values)}, SeriesSettings(network=False))
+    artifact = SeriesArtifact(Features(("power",)), model, 0.01, {"press": 1200}, {})
+    blob = dump_series(artifact)
+    off = load_series(blob, digest(blob)).model.entities["press"].inputs.off
+    np.testing.assert_array_equal(
+        off.is_off(model.entities["press"].inputs.values(Series(np.arange(2), values[23:25]))), [True, False]
+    )

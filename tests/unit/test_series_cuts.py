@@ -1,0 +1,72 @@
+"""Scores of series have the same bits wherever the series is cut, with all parts that look back at the past."""
+
+import numpy as np
+import pytest
+
+from detector.series import Series, SeriesModel, SeriesSettings
+
+TRAINED, DAY = 1400, 24
+METER, IS_OPEN = 9, 10  # the channels after nine that follow the day
+GAPS = (700, 1800)  # rows after a gap of five days
+
+
+def machine(n=2400, seed=0):
+    """Return hourly records of a machine that is off at night: nine channels, a meter and a flag; some are missing."""
+    rng = np.random.default_rng(seed)
+    times = np.datetime64("2026-01-01", "us") + np.arange(n) * np.timedelta64(3600, "s")
+    for row in GAPS:
+        times[row:] += np.timedelta64(5, "D")
+    hour = np.arange(n) % DAY
+    course = np.sin(2 * np.pi * hour[:, None] / DAY * (1 + np.arange(METER) % 3)) + 3
+    values = np.where(hour[:, None] < 5, 0.0, course + 0.3 * rng.standard_normal((n, METER)))
+    meter, is_open = np.cumsum(np.where(hour < 5, 0, 2 * rng.random(n))), rng.random(n) < 0.1
+    values = np.column_stack([values, meter, is_open])
+    return Series(times, np.where(rng.random(values.shape) < 0.005, np.nan, values))
+
+
+def faulty():
+    """Return records with a glitch, a shift, a stuck channel, infinite values and a reset of the meter."""
+    series = machine(seed=1)
+    series.values[900] += 50
+    series.values[1000:1060, 2] += 6
+    series.values[1100:1200, 4] = series.values[1100, 4]
+    series.values[1250:1252, [3, METER]] = np.inf
+    series.values[1300:, METER] -= series.values[1300, METER]
+    return series
+
+
+def part(series, start, end):
+    return Series(series.times[start:end], series.values[start:end])
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["without a network", "with a network"])
+def model(request):
+    settings = SeriesSettings(max_gap=DAY * 3600.0, network=request.param, holidays=("2026-01-06",))
+    return SeriesModel.fit({"press": part(machine(), 0, TRAINED)}, settings)
+
+
+def test_scores_of_a_cut_are_those_of_the_whole(model):
+    inputs = model.entities["press"].inputs
+    assert inputs.calendar.is_used[:METER].all()
+    assert inputs.counters.is_counter[METER] == 1
+    assert inputs.off is not None
+    series, rng = faulty(), np.random.default_rng(5)
+    whole, causes = model.scored("press", series), model.causes("press", series)
+    starts = [0, *GAPS, 899, 900, 901, 903, 1250, 1252, *rng.integers(0, len(series), 40).tolist()]
+    for start in starts:
+        end = start + int(rng.integers(1, 30)) * (start not in GAPS) + (start in GAPS)
+        own, first = slice(start, end), max(0, start - model.context_rows)
+        cut = part(series, first, end)
+        scored = model.scored("press", cut, len(cut) - start + first)
+        np.testing.assert_array_equal(scored.scores, whole.scores[own])
+        if whole.vae is not None:
+            np.testing.assert_array_equal(scored.vae.elbo, whole.vae.elbo[own])
+            np.testing.assert_array_equal(scored.vae.reconstruction_error, whole.vae.reconstruction_error[own])
+        np.testing.assert_array_equal(model.causes("press", cut).share[start - first :], causes.share[own])
+
+
+def test_the_first_record_of_a_run_scores_the_same_alone(model):
+    series = machine(seed=2)
+    for start in range(0, 200, 5):
+        both = model.scores("press", part(series, start, start + 2))
+        assert model.scores("press", part(series, start, start + 1))[0] == both[0]
