@@ -15,7 +15,7 @@ class Connection(Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is in progress, even if part of one has arrived."""
+        """Whether no request is in progress, even if part of one has arrived, and every response was sent."""
 
     def drop(self) -> None:
         """Close it."""

@@ -26,6 +26,7 @@ _log = logging.getLogger("plumbline")
 _REQUEST_THREADS = 8  # fewer than the store has connections
 _REFUSAL_SECONDS = 2  # for a client to read the refusal of its connection
 _HEAD_SECONDS = 20  # for a connection to send the head of its first or next request
+_UNREAD_SECONDS = 60  # for a client to read what was sent, before the connection is cut
 _START_SECONDS = 30
 _GRACE_SECONDS = 3  # for requests in progress when the service stops
 
@@ -96,11 +97,12 @@ class ApiServer:
 class _Protocol(H11Protocol):
     """HTTP/1.1 that drops idle connections, and states every error as a problem.
 
-    A connection is dropped if the head of a request is not received in time, or if it is idle and others need its
-    place.
+    A connection is dropped if the head of a request is not received in time, if the client does not read its responses,
+    or if it is idle and others need its place.
     """
 
     connections_open: Connections
+    _unread: asyncio.TimerHandle
     _is_refused = False
 
     @property
@@ -110,13 +112,15 @@ class _Protocol(H11Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is in progress."""
-        return self.cycle is None or self.cycle.response_complete
+        """Whether no request is in progress, and every response was sent."""
+        is_answered = self.cycle is None or self.cycle.response_complete
+        return is_answered and not self.transport.get_write_buffer_size()
 
     def drop(self) -> None:
-        """Close the connection."""
+        """Close the connection, once the client has read what was sent or has had the time for it."""
         if not self.transport.is_closing():
             self.transport.close()
+            self.loop.call_later(_UNREAD_SECONDS, self.transport.abort)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base class
         """Start the timeout of the first request."""
@@ -125,6 +129,16 @@ class _Protocol(H11Protocol):
             self._refuse(503, "Too many connections with requests in progress. Try again.")
             return
         self.loop.call_later(_HEAD_SECONDS, self._close_without_request, self.scope)
+
+    def pause_writing(self) -> None:
+        """Cut the connection of a client that does not read in time: its request would be in progress for ever."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(_UNREAD_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Stop the timeout: the client has read."""
+        super().resume_writing()
+        self._unread.cancel()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Free the place of the connection."""

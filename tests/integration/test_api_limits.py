@@ -6,9 +6,12 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import pytest
+from sqlalchemy import update
 
 from jobs.api import server
 from jobs.api.connections import Connections
+from jobs.databases import writing
+from schemas.tables import events
 from tests.api_service import opened_service, serving
 from tests.chaos.waiting import until
 
@@ -59,6 +62,17 @@ def test_connections_with_requests_in_progress_are_kept_and_others_refused(sqlit
     with limited(sqlite_url, monkeypatch, connections=3) as client, ExitStack() as stack:
         status, problem = until(lambda: refused(client, stack), "three requests are in progress")
         assert (status, problem["title"]) == (503, "Service Unavailable")
+
+
+def test_a_client_that_does_not_read_is_cut_off(sqlite_url, monkeypatch):
+    monkeypatch.setattr(server, "_UNREAD_SECONDS", 3)
+    settings = {"max_requests_per_address": 1}
+    with opened_service(sqlite_url, **settings) as service, serving(service) as client, ExitStack() as stack:
+        with writing(service.store.ledger.engine) as connection:
+            connection.execute(update(events).values(message="x" * 2**24))
+        connect(stack, client, b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2)
+        until(lambda: client.get("/monitors").status == 429, "a request is in progress")
+        until(lambda: client.get("/monitors").status == 200, "the connection is cut")
 
 
 def refused(client, stack):
