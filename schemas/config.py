@@ -205,6 +205,11 @@ class MonitorConfig(Section):
         return "conformal" if self.threshold == "online" else self.threshold
 
     @property
+    def asked_rate(self) -> float | None:
+        """The configured false-positive rate; None if no rate decides what is flagged."""
+        return self.false_positive_rate if self.flag == "rate" and self.threshold != "f_beta" else None
+
+    @property
     def is_in_order(self) -> bool:
         """Whether its batches are scored one after another, since each continues from the state of the last."""
         return self.threshold == "online" or self.flag == "online_fdr"

@@ -176,8 +176,7 @@ def _illustrated(reader: ViewReader, incident: StoredIncident) -> Illustrated:
 
 def _rate(source: Source, store: Store, model: StoredModel) -> RateFound:
     monitor, name = source.monitor, source.name
-    is_by_rate = monitor.flag == "rate" and monitor.threshold != "f_beta"
-    asked = monitor.false_positive_rate if is_by_rate else None
+    asked = monitor.asked_rate
     newest = store.history.newest_hour(name)
     days = [] if newest is None else store.history.days(name, newest - timedelta(days=DAYS_SHOWN - 1))
     daily = DailyRates([d.day for d in days], [d.records for d in days], [d.anomalies for d in days], asked)

@@ -208,7 +208,7 @@ def settings_of(config: SeriesConfig, time_zone: str = "UTC") -> SeriesSettings:
 
 
 def _cut_settings(settings: SeriesSettings, shortest_cut: float | None) -> SeriesSettings:
-    """Return the settings of a training that forgets the past where records were left out."""
+    """Return the settings of a training that forgets the past at records that were left out."""
     gaps = [gap for gap in (settings.max_gap, shortest_cut) if gap is not None]
     return replace(settings, max_gap=min(gaps) * (1 - 1e-9) if shortest_cut is not None else settings.max_gap)
 

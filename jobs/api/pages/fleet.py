@@ -43,13 +43,7 @@ def day_bars(service: ServiceView, name: str, days: int, at: datetime) -> Sparkl
     monitor = service.config.monitor(name)
     newest = service.store.history.newest_hour(name) or at
     counts = service.store.history.days(name, newest - timedelta(days=days))
-    return sparkline(counts, newest.date(), days, asked_rate(monitor))
-
-
-def asked_rate(monitor: MonitorConfig) -> float | None:
-    """Return the configured false-positive rate; None if no rate decides."""
-    is_by_rate = monitor.flag == "rate" and monitor.threshold != "f_beta"
-    return monitor.false_positive_rate if is_by_rate else None
+    return sparkline(counts, newest.date(), days, monitor.asked_rate)
 
 
 def _row(service: ServiceView, name: str, monitor: MonitorConfig, at: datetime) -> FleetRow:
@@ -59,7 +53,7 @@ def _row(service: ServiceView, name: str, monitor: MonitorConfig, at: datetime) 
         health=_health(overview),
         last_run=status_texts.last_run(overview, at),
         next_run=status_texts.next_run(overview, monitor, at),
-        rate=asked_rate(monitor),
+        rate=monitor.asked_rate,
         days=day_bars(service, name, DAYS_SHOWN, at),
         notes=list(status_texts.notes(overview, at)),
     )

@@ -62,7 +62,7 @@ class MonitorPage(Body):
 
 
 class ListPage(Body):
-    """The state of a list: which monitor, and where it goes on."""
+    """The state of a list: its filters, and the id of the row before its first."""
 
     monitor: Text | None = None
     kind: EventKind | None = None
