@@ -111,7 +111,7 @@ def records_of(series: Series) -> Records:
 def _scores_and_causes(model: EntityModel) -> tuple[Callable[[Series], Vector], Callable[[Series], Matrix]]:
     """Return functions of a test series, which is one run: its scores and its causes."""
     return (
-        lambda series: model.scores(records_of(series)),
+        lambda series: model.scored(records_of(series)).scores,
         lambda series: np.asarray(np.abs(model.causes(records_of(series)).deviation)),
     )
 
