@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from jobs.wording import cell, counted_noun, duration, percent, shown, utc, visible
+from jobs.wording import cell, counted_noun, duration, percent, shown, utc, visible, words
 
 
 def html_environment(package: str) -> Environment:
@@ -22,6 +22,7 @@ def html_environment(package: str) -> Environment:
     )
     environment.tests |= {"facts": _is_facts, "table": _is_table}
     environment.filters |= {"percent": percent, "cell": _cell, "duration": duration, "counted": counted_noun}
+    environment.filters["words"] = words
     return environment
 
 

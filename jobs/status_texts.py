@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from jobs.wording import counted_noun, duration, utc
+from jobs.wording import counted_noun, duration, utc, words
 
 if TYPE_CHECKING:
     from jobs.store.overviews import MonitorOverview
@@ -39,12 +39,12 @@ def notes(item: "MonitorOverview", at: datetime) -> Iterator[str]:
         yield _unreadable_records(item)
     for event, since in item.ongoing_since.items():
         if event != "silent":
-            yield f"{_words(event)} since {utc(since)}"
+            yield f"{words(event)} since {utc(since)}"
     if item.silent_since:
         yield _silent_entities(item.silent_since)
     if item.events_of_last_day:
         listed = ", ".join(
-            counted_noun(count, _words(kind), _words(kind)) for kind, count in item.events_of_last_day.items()
+            counted_noun(count, words(kind), words(kind)) for kind, count in item.events_of_last_day.items()
         )
         yield f"events of the last day: {listed}"
 
@@ -67,7 +67,3 @@ def _silent_entities(silent_since: Mapping[str, datetime]) -> str:
     more = len(silent_since) - len(listed)
     rest = [f"and {more:,} more"] if more else []
     return f"{counted_noun(len(silent_since), 'silent entity', 'silent entities')}: {', '.join([*listed, *rest])}"
-
-
-def _words(kind: str) -> str:
-    return kind.replace("_", " ")

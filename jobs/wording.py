@@ -22,6 +22,7 @@ __all__ = [
     "toml_text",
     "utc",
     "visible",
+    "words",
 ]
 
 _RELATIVE_RESIDUE = 1e-9  # of the value that an expected value is compared with
@@ -87,6 +88,15 @@ def expected_cell(value: Any, expected: Any) -> str:
     """
     are_numbers = is_number(value) and is_number(expected)
     return "0" if are_numbers and abs(expected) < _RELATIVE_RESIDUE * abs(value) else cell(expected)
+
+
+def words(name: str) -> str:
+    """Return the name of a label, an event or a column as words.
+
+    >>> words("false_positive")
+    'false positive'
+    """
+    return name.replace("_", " ")
 
 
 def toml_text(text: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jobs.kinds import kind_of_card
+from jobs.wording import words
 
 if TYPE_CHECKING:
     from detector.core.model_card import ModelCard
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 def card_facts(card: "ModelCard") -> dict[str, Any]:
     """Return the numbers of a card that fit on a line each."""
     numbers = card.to_json().items()
-    return {name.replace("_", " "): value for name, value in numbers if not isinstance(value, Mapping)}
+    return {words(name): value for name, value in numbers if not isinstance(value, Mapping)}
 
 
 def describe_card(out: "Output", card: "ModelCard", monitor: str) -> None:

@@ -17,8 +17,8 @@ from detector.core.threshold_tracking import RETURN_RECORDS
 from detector.series.scorer import SeriesScorer
 from detector.series.segments import entities_of, series_of
 from jobs.store.feedback import FlaggedIncident
+from jobs.training.unlearned_incidents import entity_of
 from schemas.config import MonitorConfig
-from schemas.frames import UNGROUPED_ENTITY
 
 MIN_RECORDS = 20  # flagged ones; the smallest `usual_after`
 
@@ -42,7 +42,7 @@ def without_lasting_levels(
     scores = _ChampionScores(records, monitor, champion)
     followed = []
     for incident in incidents:
-        entity = UNGROUPED_ENTITY if monitor.entity is None else incident.span.entity or ""
+        entity = entity_of(incident.span, monitor)
         is_long = len(incident.records) >= MIN_RECORDS and champion.can_score(entity)
         end = _end(incident, *scores.of(entity)) if is_long else incident.span.end
         if end is not None:

@@ -1,7 +1,7 @@
 """The ended incidents that a training leaves out, since nobody has called them normal."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +9,7 @@ import pandas as pd
 
 from detector.core.calibration import severity
 from detector.series.segments import entities_of, positions_of
-from jobs.store.feedback import Feedback, FlaggedIncident, Span
+from jobs.store.feedback import Feedback, FlaggedIncident, FlaggedRecord, Span
 from schemas.config import MonitorConfig
 from schemas.frames import UNGROUPED_ENTITY
 from schemas.labels import LEARNED_LABELS
@@ -55,7 +55,7 @@ def unlearned_incidents(
     policy, read = monitor.retrain.learn_incidents, frozenset(keys)
     if policy == "all":
         return ()
-    incidents = [_restricted(incident, read) for incident in feedback.ended]
+    incidents = [_with_records(incident, lambda record: record.key in read) for incident in feedback.ended]
     incidents = [incident for incident in incidents if incident.records]
     if policy == "never":
         return tuple(incidents)
@@ -69,7 +69,11 @@ def unrejected(incidents: Sequence[FlaggedIncident], monitor: MonitorConfig, rea
     Slight ones are left away: after a drift, a better model no longer flags them.
     """
     smallest = LearnedShare.of(monitor, read).severity
-    kept = [_without(incident, LEARNED_LABELS) for incident in incidents if not incident.is_suppressed]
+    kept = [
+        _with_records(item, lambda record: record.label not in LEARNED_LABELS)
+        for item in incidents
+        if not item.is_suppressed
+    ]
     return tuple(incident for incident in kept if incident.records and _peak(incident) >= smallest)
 
 
@@ -78,7 +82,7 @@ def is_near(records: pd.DataFrame, monitor: MonitorConfig, spans: Sequence[Span]
     near, times = np.zeros(len(records), dtype=bool), records[str(monitor.time)]
     by_entity: dict[str, list[Span]] = defaultdict(list)
     for span in spans:
-        by_entity[UNGROUPED_ENTITY if monitor.entity is None else span.entity or ""].append(span)
+        by_entity[entity_of(span, monitor)].append(span)
     for entity, rows in positions_of(entities_of(records, monitor.entity)).items():
         ordered = rows[np.argsort(times.iloc[rows].to_numpy(), kind="stable")]  # missing times come last
         ordered_times = pd.DatetimeIndex(times.iloc[ordered].dropna())
@@ -88,6 +92,11 @@ def is_near(records: pd.DataFrame, monitor: MonitorConfig, spans: Sequence[Span]
             if end > first:
                 near[ordered[max(0, first - MARGIN_RECORDS) : end + MARGIN_RECORDS]] = True
     return near
+
+
+def entity_of(span: Span, monitor: MonitorConfig) -> str:
+    """Return the entity of a span, as a model of series names it."""
+    return UNGROUPED_ENTITY if monitor.entity is None else span.entity or ""
 
 
 def shortest_cut(records: pd.DataFrame, monitor: MonitorConfig, is_left_out: np.ndarray) -> float | None:
@@ -106,12 +115,8 @@ def shortest_cut(records: pd.DataFrame, monitor: MonitorConfig, is_left_out: np.
     return min((step for step in steps if step > 0), default=None)
 
 
-def _restricted(incident: FlaggedIncident, keys: frozenset[str]) -> FlaggedIncident:
-    return replace(incident, records=tuple(record for record in incident.records if record.key in keys))
-
-
-def _without(incident: FlaggedIncident, labels: Collection[str]) -> FlaggedIncident:
-    return replace(incident, records=tuple(record for record in incident.records if record.label not in labels))
+def _with_records(incident: FlaggedIncident, is_kept: Callable[[FlaggedRecord], bool]) -> FlaggedIncident:
+    return replace(incident, records=tuple(filter(is_kept, incident.records)))
 
 
 def _without_learned_records(incidents: Sequence[FlaggedIncident], share: LearnedShare) -> tuple[FlaggedIncident, ...]:
@@ -121,10 +126,7 @@ def _without_learned_records(incidents: Sequence[FlaggedIncident], share: Learne
     doubtful = sorted((r for r in records if r.key not in learned), key=lambda r: (r.severity, r.key))
     by_chance = [record.key for record in doubtful if record.severity < share.severity]
     learned.update(by_chance[: max(0, share.records - len(learned))])
-    rest = [
-        replace(incident, records=tuple(record for record in incident.records if record.key not in learned))
-        for incident in incidents
-    ]
+    rest = [_with_records(incident, lambda record: record.key not in learned) for incident in incidents]
     return tuple(incident for incident in rest if incident.records)
 
 

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pydantic import Field
+
 from jobs.api.pages.swimlane import Lane, LaneKind, Span, Tick, lane_name, lanes_of, ticks_of
-from jobs.api.parameters import FIRST_TIME, LAST_TIME
+from jobs.api.parameters import FIRST_TIME, LAST_TIME, Body, Text, Time
 from jobs.api.service_view import ServiceView
 from jobs.store import IncidentQuery, StoredIncident
 
@@ -15,23 +17,19 @@ LANES_PER_PAGE = 20
 _HOUR = timedelta(hours=1)
 
 
-@dataclass(frozen=True)
-class MonitorView:
-    """What the address of the page selects.
+class MonitorView(Body):
+    """What the address of the page selects."""
 
-    Attributes:
-        days: length of the span of time.
-        until: its end; None for the newest records.
-        by: what a lane stands for.
-        lane: the only lane whose incidents are listed; None for all.
-        page: of the lanes, from 0.
-    """
-
-    days: int = 7
-    until: datetime | None = None
+    days: int = Field(7, ge=1, le=366)
+    """Length of the span of time."""
+    until: Time | None = None
+    """Its end; None for the newest records."""
     by: LaneKind = "entity"
-    lane: str | None = None
-    page: int = 0
+    """What a lane stands for."""
+    lane: Text | None = None
+    """The only lane whose incidents are listed; None for all."""
+    page: int = Field(0, ge=0, le=10_000)
+    """Of the lanes, from 0."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class PageRoute(APIRoute):
                 return await handle(request)
             except Exception as exc:  # noqa: BLE001 - the log has what nobody expected, and the page states it
                 status, detail = described(exc)
-                return page(request, "problem.html", status=status, code=status, problem=detail)
+                return page(request, "problem.html", status=status, problem=detail)
 
         return handle_with_errors
 
@@ -52,6 +52,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         "may_write": caller is not None and caller.may_write,
         "key_name": None if caller is None else caller.key_name,
         "path": request.url.path,
+        "status": status,
     }
     text = _environment().get_template(template).render(**session, **values)
     return HTMLResponse(text, status, _HEADERS)
@@ -61,7 +62,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
 def _environment() -> Environment:
     environment = html_environment("jobs.api.pages")
     environment.globals |= {"url": address}
-    environment.filters |= {"time": _time, "words": _words, "level": severity_level}
+    environment.filters |= {"time": _time, "level": severity_level}
     return environment
 
 
@@ -94,7 +95,3 @@ def _time(time: datetime | None) -> Markup | str:
     if time is None:
         return ""
     return Markup('<time datetime="{}">{} UTC</time>').format(time.isoformat(), shown(time))
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")

@@ -4,7 +4,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import RedirectResponse
-from pydantic import Field
 
 from jobs.api.anomalies import show_anomaly
 from jobs.api.dependencies import CallerOf, MonitorName, Service
@@ -17,8 +16,7 @@ from jobs.api.pages.incident_picture import MEDIA_TYPE, Look, PictureCache, Them
 from jobs.api.pages.monitor import DAY_CHOICES, LANES_PER_PAGE, MonitorView, monitor_incidents
 from jobs.api.pages.rendering import PageRoute, address, page
 from jobs.api.pages.static_files import static_file
-from jobs.api.pages.swimlane import LaneKind
-from jobs.api.parameters import Body, Id, Text, Time
+from jobs.api.parameters import Body, Id, Text
 from jobs.api.problems import described
 from jobs.reporting.model_sections import model_sections
 from jobs.store import (
@@ -51,16 +49,6 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _PER_PAGE, _ALERTS_SHOWN, _NEAR_INCIDENTS = 50, 20, 10
 
 
-class MonitorPage(Body):
-    """The state of a monitor's page."""
-
-    days: int = Field(7, ge=1, le=366)
-    until: Time | None = None
-    by: LaneKind = "entity"
-    lane: Text | None = None
-    page: int = Field(0, ge=0, le=10_000)
-
-
 class ListPage(Body):
     """The state of a list: its filters, and the id of the row before its first."""
 
@@ -79,11 +67,10 @@ def show_fleet(request: Request, service: Service) -> Response:
 
 @router.get("/page/monitors/{name}")
 def show_monitor(
-    request: Request, name: MonitorName, state: Annotated[MonitorPage, Query()], service: Service
+    request: Request, name: MonitorName, view: Annotated[MonitorView, Query()], service: Service
 ) -> Response:
     """Show the incidents of a monitor over time."""
     at = service.clock()
-    view = MonitorView(**state.model_dump())
     return page(
         request,
         "monitor.html",
