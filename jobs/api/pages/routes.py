@@ -212,9 +212,9 @@ def sign_out(request: Request, form: SignInForm) -> Response:  # noqa: ARG001 - 
 
 
 @router.get("/page/static/{name}")
-def show_static_file(name: str) -> Response:
-    """Return a style sheet or a script."""
-    response = static_file(name)
+def show_static_file(name: str, v: str | None = None) -> Response:
+    """Return a style sheet, a script or the icon."""
+    response = static_file(name, v)
     if response is None:
         raise HTTPException(404, "There is no such file.")
     return response
