@@ -5,5 +5,6 @@ Every page works without JavaScript, keeps its state in its address, and uses th
 
 from jobs.api.pages.incident_picture import PictureCache
 from jobs.api.pages.routes import router
+from jobs.api.pages.turns import Turns
 
-__all__ = ["PictureCache", "router"]
+__all__ = ["PictureCache", "Turns", "router"]

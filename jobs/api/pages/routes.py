@@ -1,5 +1,6 @@
 """Routes of pages. Reading a page changes nothing; forms post a change and return to the page."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
@@ -14,8 +15,10 @@ from jobs.api.pages.fleet import DAYS_SHOWN, day_bars, fleet_rows
 from jobs.api.pages.forms import Form, SignInForm
 from jobs.api.pages.incident_picture import MEDIA_TYPE, Look, PictureCache, ThemeName
 from jobs.api.pages.monitor import DAY_CHOICES, LANES_PER_PAGE, MonitorView, monitor_incidents
+from jobs.api.pages.record import record_in_table
 from jobs.api.pages.rendering import PageRoute, address, page
 from jobs.api.pages.static_files import static_file
+from jobs.api.pages.turns import Turns
 from jobs.api.parameters import Body, Id, Text
 from jobs.api.problems import described
 from jobs.reporting.model_sections import model_sections
@@ -44,7 +47,13 @@ async def _pictures(request: Request) -> PictureCache:
     return cache
 
 
+async def _record_turns(request: Request) -> Turns:
+    turns: Turns = request.app.state.record_turns
+    return turns
+
+
 Pictures = Annotated[PictureCache, Depends(_pictures)]
+RecordTurns = Annotated[Turns, Depends(_record_turns)]
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _PER_PAGE, _ALERTS_SHOWN, _NEAR_INCIDENTS = 50, 20, 10
 
@@ -141,6 +150,16 @@ def label_incident(incident: ShownIncident, form: Form, service: Service, caller
 def show_record(request: Request, row: ShownAnomaly, service: Service) -> Response:
     """Show a flagged record: its scores, and its causes with recorded and expected values."""
     return page(request, "record.html", row=row, labels=LABELS, units=_units(service, row.monitor))
+
+
+@router.get("/page/records/{anomaly_id}/row")
+async def show_row(request: Request, row: ShownAnomaly, service: Service, turns: RecordTurns) -> Response:
+    """Show a flagged record in its table, with normal records near it, and its score with other values."""
+    shown = await turns.run(partial(record_in_table, service, row, request.query_params))
+    if shown is None:
+        raise HTTPException(404, f"Record {row.record_key} is no longer in the table of monitor {row.monitor!r}.")
+    units = _units(service, row.monitor)
+    return page(request, "row.html", status=422 if shown.faults else 200, row=row, shown=shown, units=units)
 
 
 @router.post("/page/records/{anomaly_id}/label")
