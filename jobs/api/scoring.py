@@ -108,6 +108,16 @@ def scores_of(bound: "BoundScorer", records: "pd.DataFrame", top: int) -> list[R
     return list(_rows(scored, causes))
 
 
+def scored_in_turn(bound: "BoundScorer", records: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the columns of `SCORE_COLUMNS` of records; requests take turns.
+
+    Raises:
+        HTTPException: If other requests are being scored for half a minute.
+    """
+    with _turn():
+        return bound.score(records)
+
+
 def _read_no_past(_page: "pd.DataFrame", _features: Features, _moments: int) -> list[Any]:
     return []
 

@@ -114,9 +114,8 @@ def record_in_table(service: ServiceView, anomaly: StoredAnomaly, query: QueryPa
     features = learned_features(service.store, model_id, service.config.monitor(anomaly.monitor))
     with service.open_source(anomaly.monitor) as source:
         source.watch(features)
-        row, key = source.read_row(anomaly.record_key), source.key_of(anomaly.record_key)
-        record = None if row is None or key is None else source.read_keys([key])
-        if row is None or record is None or record.empty:
+        row, record = source.read_row(anomaly.record_key), source.read_keys(source.labelled_keys([anomaly.record_key]))
+        if row is None or record.empty:
             return None
         cells = _cells(record, features, query)
         edited, faults = _edited(record, features, cells, anomaly.monitor)

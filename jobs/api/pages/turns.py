@@ -1,7 +1,9 @@
-"""Turns of requests whose work takes long: few at once, and none waits behind many others."""
+"""Work that takes long: few requests at once, none waits behind many others, and the newest results are kept."""
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import Generic, TypeVar
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
@@ -35,3 +37,35 @@ class Turns:
             return await run_sync(work, limiter=self._limiter)
         finally:
             self._waiting -= 1
+
+
+class ResultCache(Generic[Result]):
+    """The newest results of work, which is done one after the other; used by the thread of the server alone.
+
+    Args:
+        max_results: number of results to keep.
+        max_waiting: number of requests in progress from which on others are refused.
+    """
+
+    def __init__(self, max_results: int, max_waiting: int = 8) -> None:
+        self._results: OrderedDict[Hashable, Result] = OrderedDict()
+        self._max_results, self._turns = max_results, Turns(1, max_waiting)
+
+    async def get(self, key: Hashable, make: Callable[[], Result]) -> Result:
+        """Return the result of a key, which is made unless it is kept.
+
+        Raises:
+            HTTPException: If too many others wait.
+        """
+        if key not in self._results:
+            self._results[key] = await self._turns.run(partial(self._made, key, make))
+            while len(self._results) > self._max_results:
+                self._results.popitem(last=False)
+        result = self._results[key]
+        self._results.move_to_end(key)
+        return result
+
+    def _made(self, key: Hashable, make: Callable[[], Result]) -> Result:
+        """Return the result that a request before has made in the meantime, or make it."""
+        made = self._results.get(key)
+        return make() if made is None else made

@@ -1,4 +1,4 @@
-"""The row of a flagged record in its table: scored as the API scores it, with other values, next to normal records."""
+"""Pages that read a watched table and score on demand: the row of a flagged record, and the map of a model."""
 
 import re
 from urllib.parse import urlencode
@@ -92,3 +92,23 @@ def test_what_if_stores_nothing(client, service):
     before = service.store.anomalies.get(1)
     shown(client, flow="90")
     assert service.store.anomalies.get(1) == before
+
+
+def test_a_map_has_the_newest_records_and_links_the_flagged_ones(client):
+    html = client.get("/page/models/1/map").body.decode()
+    assert 'aria-label="Map of 1 records"' in html
+    assert html.count('class="reference"') == 400
+    assert 'href="/page/records/1" aria-label="Record 1"' in html
+    assert 'class="synthetic"' not in html
+    assert client.get("/page/models/1/map?synthetic=true").body.decode().count('class="synthetic"') == 200
+
+
+def test_only_a_champion_has_a_map(client, service):
+    with writing(service.store.ledger.engine) as connection:
+        connection.execute(text("UPDATE models SET state = 'retired'"))
+    try:
+        assert "/page/models/1/map" not in client.get("/page/models/1").body.decode()
+    finally:
+        with writing(service.store.ledger.engine) as connection:
+            connection.execute(text("UPDATE models SET state = 'champion'"))
+    assert "/page/models/1/map" in client.get("/page/models/1").body.decode()
