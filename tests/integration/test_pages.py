@@ -138,7 +138,7 @@ def test_pictures_hold_up_no_other_page_and_only_some_wait(client, service, monk
             busy = [answer.result().body for answer in answers if answer.done()]
         finally:
             is_free.set()
-    assert all(b"8 other pictures are being drawn" in body for body in busy)
+    assert all(b"8 other requests like this wait" in body for body in busy)
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -86,6 +86,11 @@ def test_the_status_reads_no_whole_table(store, plans, now):
     assert scans(plans(lambda: Overviews(store.engine).get("pump", now))) == []
 
 
+def test_the_p_values_of_a_model_are_read_by_an_index(store, plans):
+    ((_, plan), *_) = plans(lambda: store.drifts.newest_counts("pump", 1, 100))
+    assert "ix_batch_profiles_monitor" in plan
+
+
 def test_the_totals_of_the_ledger_are_read_from_an_index_alone(store, plans):
     (totals,) = [plan for sql, plan in plans(lambda: store.runs.status("pump")) if "late_records" in sql]
     assert "ix_batches_totals" in totals
