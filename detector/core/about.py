@@ -74,6 +74,7 @@ class About:
         grid: time grid that the records were aggregated on; None without aggregation.
         outlying: positions of the calibration records whose scores lie far above the others, and set no threshold.
         profile: state of the `detector.core.drift.Profile` of the training records; None if the model has none.
+        labels: what labels did to the model; None if it was trained without labels.
     """
 
     training: TrainingRange = TrainingRange()
@@ -82,6 +83,7 @@ class About:
     grid: str | None = None
     outlying: tuple[int, ...] = ()
     profile: Mapping[str, Any] | None = None
+    labels: Mapping[str, Any] | None = None
 
     @classmethod
     def from_json(cls, about: Mapping[str, Any]) -> Self:
@@ -102,6 +104,7 @@ class About:
             "history": [asdict(epoch) for epoch in self.history],
             "grid": self.grid,
             "profile": self.profile,
+            "labels": self.labels,
             "outlying": list(self.outlying) or None,
         }
         return {name: value for name, value in entries.items() if value is not None}

@@ -77,6 +77,7 @@ class RecordCard:
         outlying_records: for the first of them, by key, the feature and the value that stand out.
         without_outliers: the SQL condition for `normal` that leaves them out of the next training.
         unsteady: by feature, why new records are unlike the training records.
+        labels: what labels did to the model, as `detector.records.label_head_fitting.LabelReport`; None without labels.
         peers: how the model compares with simple peers.
     """
 
@@ -97,6 +98,7 @@ class RecordCard:
     outlying_records: Mapping[str, str] = field(default_factory=dict)
     without_outliers: str | None = None
     unsteady: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, Any] | None = None
     peers: PeerComparison = PeerComparison()
 
     @classmethod
