@@ -73,7 +73,7 @@ def fit_artifact(
     model, history, used = _fit_trimmed(normal.training, features, config, progress)
     scores = model.anomaly_score(normal.calibration)
     outlying = np.zeros(len(scores), dtype=bool) if rule.trusts_outliers else is_outlying(scores)
-    calibration = Calibration.fit(_usual_scores(scores, outlying, rule), with_tail=rule.method == "pot")
+    calibration = Calibration.fit(usual_scores(scores, outlying, rule), with_tail=rule.method == "pot")
     return Artifact(
         config=config,
         encoder=model.encoder,
@@ -92,7 +92,7 @@ def fit_artifact(
     )
 
 
-def _usual_scores(scores: np.ndarray, outlying: np.ndarray, rule: DecisionRule) -> np.ndarray:
+def usual_scores(scores: np.ndarray, outlying: np.ndarray, rule: DecisionRule) -> np.ndarray:
     """Return the calibration scores (m,) without outlying ones.
 
     If the rate needs more scores than are left, outlying ones stay, lowered to the largest of the others.
