@@ -13,6 +13,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from jobs.api.caller import Caller
+from jobs.api.pages.static_files import static_address
 from jobs.api.problems import described
 from jobs.html import html_environment
 from jobs.wording import shown
@@ -61,7 +62,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
 @cache
 def _environment() -> Environment:
     environment = html_environment("jobs.api.pages")
-    environment.globals |= {"url": address}
+    environment.globals |= {"url": address, "static": static_address}
     environment.filters |= {"time": _time, "level": severity_level}
     return environment
 

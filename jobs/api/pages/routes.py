@@ -212,9 +212,9 @@ def sign_out(request: Request, form: SignInForm) -> Response:  # noqa: ARG001 - 
 
 
 @router.get("/page/static/{name}")
-def show_static_file(name: str) -> Response:
+def show_static_file(request: Request) -> Response:
     """Return a style sheet or a script."""
-    response = static_file(name)
+    response = static_file(request.url.path)
     if response is None:
         raise HTTPException(404, "There is no such file.")
     return response
