@@ -14,7 +14,7 @@ from schemas.tables import REVISION, anomalies, batches, metadata, models
 from tests.mariadb_server import on_mariadb_too
 from tests.workspace import ROOT
 
-REVISIONS = sorted(path.name.partition("_")[0] for path in (ROOT / "alembic" / "versions").glob("*.py"))
+REVISIONS = sorted(path.name[:4] for path in (ROOT / "alembic/versions").glob("[0-9]*.py"))
 VIEWS = {"open_anomalies", "open_incidents", "hourly_rates", "top_features_last_day", "drift_by_feature"}
 
 
