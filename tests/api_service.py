@@ -2,7 +2,7 @@
 
 import http.client
 import json
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -79,7 +79,8 @@ class FakeService:
 
     @contextmanager
     def open_source(self, monitor):
-        yield Source(monitor, self.config.monitor(monitor), self.store.ledger.engine)
+        with closing(Source(monitor, self.config.monitor(monitor), self.store.ledger.engine)) as source:
+            yield source
 
     def scorer_for(self, monitor):
         self.config.monitor(monitor)

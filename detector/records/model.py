@@ -119,11 +119,18 @@ class Model:
         parts = in_threads(lambda chunk: self._chunk_scored(chunk, needs_vae), list(_chunks(records)), threads)
         return Scored.concatenate(parts)
 
-    def training_score(self, records: pd.DataFrame) -> np.ndarray:
-        """Return the configured score of the training records, each measured against the others, (n,) float64."""
+    def training_score(self, records: pd.DataFrame, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return the configured score of training records, each measured against the others, (m,) float64.
+
+        Args:
+            records: all n training records.
+            rows: (m,) positions of the records to score; all if None.
+        """
         in_reference = subsample_evenly(len(records), self.config.max_reference)
         own = np.full(len(records), -1)
         own[in_reference] = np.arange(len(in_reference))
+        if rows is not None:
+            records, own = records.iloc[rows], own[rows]
         return self._anomaly_scores(records, (self.config.score,), own, threads=1)[self.config.score]
 
     def attribution(self, records: pd.DataFrame, scores: np.ndarray) -> Attribution:

@@ -13,7 +13,7 @@ from jobs.api.health import router as health
 from jobs.api.incidents import router as incidents
 from jobs.api.models import router as models
 from jobs.api.monitors import router as monitors
-from jobs.api.pages import PictureCache
+from jobs.api.pages import MAX_MAPS, MAX_PICTURES, ResultCache, Turns
 from jobs.api.pages import router as pages
 from jobs.api.problems import PROTECTED_RESPONSES, handle_errors, problem_schemas
 from jobs.api.request_limit import RequestLimit
@@ -41,7 +41,9 @@ def create_app(service: ServiceView, *, is_local: bool = False) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.service, app.state.reserved, app.state.pictures = service, ReservedThreads(), PictureCache()
+    app.state.service, app.state.reserved = service, ReservedThreads()
+    app.state.pictures, app.state.record_turns = ResultCache(MAX_PICTURES), Turns(at_once=2, max_waiting=8)
+    app.state.maps = ResultCache(MAX_MAPS)
     handle_errors(app)
     for routes in (monitors, models, anomalies, incidents, events, audit):
         app.include_router(routes, responses=PROTECTED_RESPONSES)

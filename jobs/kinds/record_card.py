@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jobs.kinds.card_text import CardTable, Paragraph, origin
-from jobs.wording import toml_text
+from jobs.wording import percent, toml_text
 
 if TYPE_CHECKING:
     from detector.records.card import PeerComparison, RecordCard
 
+MIN_ADVISED_SHARE = 0.01  # of unusual training records, which one clean benchmark table in twenty reaches
 METHOD_TITLES = {"model": "model", "knn": "kNN", "isolation_forest": "isolation forest", "pca": "PCA"}
 
 
@@ -34,12 +35,15 @@ class RecordCardText:
             f"threshold of the {card.score} score": card.threshold,
             "false-positive rate": card.false_positive_rate,
             "AUROC on synthetic anomalies": mean_auroc_line(card.peers.mean_auroc),
+            "training records unlike others": unusual_share(card),
             **_labels(card),
         }
 
     def training_advice(self, card: "RecordCard", monitor: str) -> Iterator[str]:
-        """Yield warnings: calibration records unlike the others, unsteady features, and a lead of plain kNN."""
+        """Yield warnings: records unlike the others, unsteady features, and a lead of plain kNN."""
         yield from outlier_advice(card, monitor)
+        if advice := unusual_advice(card, monitor):
+            yield advice
         yield from card.unsteady.values()
         if advice := knn_advice(card, monitor):
             yield advice
@@ -66,6 +70,7 @@ class RecordCardText:
             "epochs": card.epochs,
             "encoded columns": card.cells,
             "calibration records unlike the others, which set no threshold": card.outliers or None,
+            "training records unlike the others": unusual_share(card),
             **_labels(card),
             **origin(manifest),
         }
@@ -139,6 +144,27 @@ def outlier_advice(card: "RecordCard", monitor: str) -> Iterator[str]:
         f"{listed}\nIf they are not normal, leave them out of the next training, in config.toml:\n"
         f"  [monitors.{monitor}]\n  normal = {toml_text(card.without_outliers or '')}\n"
         "If they are, let them set the threshold: trust_outliers = true"
+    )
+
+
+def unusual_share(card: "RecordCard") -> str | None:
+    """Return the estimated share of training records unlike the others; None if there is no estimate."""
+    if card.unusual_share is None:
+        return None
+    return f"about {percent(card.unusual_share)}" if card.unusual_share > 0 else "none"
+
+
+def unusual_advice(card: "RecordCard", monitor: str) -> str | None:
+    """Return advice if many training records look unlike the others, or None."""
+    share = card.unusual_share or 0.0
+    if share < MIN_ADVISED_SHARE:
+        return None
+    listed = "\n".join(f"  {key}: {value}" for key, value in card.unusual_records.items())
+    return (
+        f"About {percent(share)} of the training records look unlike the others, first of all:\n{listed}\n"
+        "Anomalies like training records are not found. If some of the records are not normal, leave them out by "
+        f"`normal` in config.toml, or leave out that share: trim = {share:.2f} under [monitors.{monitor}.model]. "
+        "Wrong records that resemble each other are not counted."
     )
 
 

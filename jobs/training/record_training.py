@@ -24,13 +24,12 @@ from jobs.kinds.records import discovery_levels
 from jobs.reading.source import Source, keys_of
 from jobs.store.feedback import Feedback
 from jobs.training.champion_comparison import Rival
-from jobs.training.incident_sample import keys_of_labels
-from jobs.training.outliers import describe_outliers
+from jobs.training.outliers import describe_outliers, describe_unusual
 from jobs.training.trainer import FittedModel, Progress
 from jobs.training.training_set import MAX_HELD_OUT, Parts, TrainingSet, split_records, training_range
 from jobs.unsteady_features import unsteady_features
 from schemas.errors import SourceError
-from schemas.keys import Key, load_key
+from schemas.keys import Key, keys_of_labels, load_key
 
 MAX_LABELLED_RECORDS = 1_000  # of each kind that models are measured on: the newest ones
 
@@ -118,7 +117,9 @@ class RecordTrainer:
         card = record_card(scorer.artifact, usual, len(fitted.blob))
         normal = pd.concat([usual.training, usual.calibration, parts.held_out])
         unsteady = unsteady_features(normal, self.source.monitor)
-        return replace(card, **describe_outliers(scorer, calibration[outliers], self.source), unsteady=unsteady)
+        lists = describe_outliers(scorer, calibration[outliers], self.source)
+        lists |= describe_unusual(scorer, parts.normal.training, self.source)
+        return replace(card, **lists, unsteady=unsteady)
 
     def _unseen_keys(self, rival: Rival[RecordScorer]) -> frozenset[Key]:
         """Return the keys of the newest normal records past those that the champion was made from."""

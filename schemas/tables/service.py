@@ -97,7 +97,8 @@ workers = Table(
     Column("next_runs", Json, nullable=False),
 )
 
-# What people and programs did: labels, promotions, retrain requests, keys. Rows are never deleted.
+# What people and programs did: labels, promotions, retrain requests, keys, renamed and deleted monitors, retired
+# entities. Rows are never deleted.
 audit = Table(
     "audit",
     metadata,
@@ -109,4 +110,5 @@ audit = Table(
     Column("subject", String(128), nullable=False),  # what it was done to, such as "anomaly 7"
     Column("detail", Json),
     Index("ix_audit_monitor", "monitor", "id"),
+    Index("ix_audit_actor", "actor", "id"),
 )
