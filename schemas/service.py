@@ -198,9 +198,9 @@ class MonitorAlerts(Section):
     """Features that matter only above ("up") or below ("down") their expected value."""
     ignore_below: dict[str, Annotated[float, Field(gt=0)]] = Field({})
     """The smallest deviation from its expected value that matters, by feature and in its unit."""
-    look_alike_radius: float = Field(0.3, ge=0, lt=2)
-    """Distance of causes up to which nobody is alerted of what resembles a record or incident labelled false_positive;
-    0: labels suppress nothing."""
+    look_alike_radius: float = Field(0.2, ge=0, lt=2)
+    """Distance of causes up to which a record or incident resembles a labelled one: nobody is alerted of what resembles
+    a false_positive, and no severity or number of records holds back what resembles a confirmed one; 0: none does."""
     quiet_hours: Annotated[str, Field(pattern=_QUIET_HOURS)] | None = None
     """Time of day, such as "22:00-06:00", in which only severe incidents are reported at once; others wait."""
     routes: tuple[AlertRoute, ...] = ()
