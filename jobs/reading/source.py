@@ -38,9 +38,12 @@ class CoreReader:
         self._engine = engine
 
     def fetch(self, statement: Select[Any]) -> pd.DataFrame:
-        """Return the rows of a select, each column holding the driver's objects."""
+        """Return the rows of a select, each column holding the driver's objects unless the dialect has a faster way."""
         with reading(self._engine, SourceError) as connection:
             result = connection.execute(statement)
+            frame = dialect_of(connection).frame(result)
+            if frame is not None:
+                return frame
             names, rows = list(result.keys()), result.all()
         columns = zip(*rows, strict=True) if rows else [()] * len(names)
         return pd.DataFrame({name: pd.Series(list(c), dtype="object") for name, c in zip(names, columns, strict=True)})
