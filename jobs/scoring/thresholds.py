@@ -23,12 +23,12 @@ def trackers_of(batch: Batch, store: Store, scorer: Scorer, monitor: MonitorConf
     """
     if not monitor.is_in_order:
         return None
-    return scorer.trackers(lambda entity: store.threshold_states.before_batch(batch, entity), _usual_after(monitor))
+    return scorer.trackers(lambda entity: store.threshold_states.before_batch(batch, entity), usual_after(monitor))
 
 
 def new_trackers(scorer: Scorer, monitor: MonitorConfig) -> "Trackers | None":
     """Return trackers that start with the calibration records; None if thresholds are fixed."""
-    return scorer.trackers(lambda _entity: None, _usual_after(monitor)) if monitor.is_in_order else None
+    return scorer.trackers(lambda _entity: None, usual_after(monitor)) if monitor.is_in_order else None
 
 
 def threshold_changes(trackers: "Trackers | None") -> Mapping[str, ThresholdChange]:
@@ -40,5 +40,6 @@ def threshold_changes(trackers: "Trackers | None") -> Mapping[str, ThresholdChan
     }
 
 
-def _usual_after(monitor: MonitorConfig) -> int:
+def usual_after(monitor: MonitorConfig) -> int:
+    """Return the number of records after which a level of scores becomes usual."""
     return (monitor.series or SeriesConfig()).usual_after

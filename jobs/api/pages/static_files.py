@@ -1,11 +1,12 @@
-"""The style sheet and the script of the pages."""
+"""The style sheet and the scripts of the pages."""
 
 from functools import cache
 from importlib.resources import files
 
 from fastapi import Response
 
-_TYPES = {"style.css": "text/css; charset=utf-8", "times.js": "text/javascript; charset=utf-8"}
+_SCRIPT = "text/javascript; charset=utf-8"
+_TYPES = {"style.css": "text/css; charset=utf-8", "times.js": _SCRIPT, "tune.js": _SCRIPT}
 _CACHING = {"Cache-Control": "max-age=3600"}
 
 
