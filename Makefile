@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: help demo test test-all lint types contracts check chaos sabotage bench lock clean
+.PHONY: help demo test test-all lint types contracts check chaos sabotage bench docs-images lock clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,10 @@ bench: $(VENV)/.test ## measure; PLUMBLINE_DATA names the folder of labelled dat
 	$(BIN)/python -m benchmarks.retention
 	$(BIN)/python -m benchmarks.store_queries
 	$(BIN)/python -m benchmarks.sensors --data "$${PLUMBLINE_DATA}/sensors" --seeds 0,1,2
+
+docs-images: $(VENV)/.test ## pictures of the pages in the documents, from the demo in Chromium
+	@test -f demo/plumbline.db || $(BIN)/plumbline demo
+	$(BIN)/python -m scripts.docs_images
 
 lock: ## update the pinned dependencies, with hashes (needs uv)
 	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-header -o requirements/run.txt

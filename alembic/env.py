@@ -25,8 +25,8 @@ def is_ours(name: str | None, kind: str, _parents: object) -> bool:
 
 def exists_here(item: Any, _name: str | None, kind: str, _is_reflected: bool, _other: object) -> bool:  # noqa: FBT001
     """Return whether the database can have an item of `schemas.tables`: not all have indexes of some rows."""
-    is_partial = kind == "index" and item.dialect_options["postgresql"]["where"] is not None
-    return not is_partial or has_partial_indexes(item, dialect=context.get_bind().dialect)
+    is_of_some = kind == "index" and item.info.get("of_some", False)
+    return not is_of_some or has_partial_indexes(item, dialect=context.get_bind().dialect)
 
 
 def migrate(connection: Connection) -> None:

@@ -28,6 +28,7 @@ from detector.records.card import RecordCard
 from jobs.app import open_store
 from jobs.databases import open_engine, writing
 from jobs.store import AnomalyQuery, EventQuery, IncidentQuery, NewModel, Store, migrations
+from schemas.service import Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,13 +38,27 @@ OLD = NOW - timedelta(days=300)
 MONITORS = 50
 CALLS = 5
 
+_ENDLESS = timedelta(days=1)  # no statement that fills a table is given up
+
 _NUMBERS = {
     "sqlite": "WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < {count}) ",
     "postgresql": "WITH numbers(n) AS (SELECT generate_series(0, {count} - 1)) ",
+    "mysql": "WITH numbers(n) AS (SELECT seq - 1 FROM seq_1_to_{count}) ",
 }
 _TIMES = {  # a year up to now, in the order of the numbers
     "sqlite": "strftime('%Y-%m-%d %H:%M:%S.000000', '2025-03-01', '+' || (n * 31536000 / {count}) || ' seconds')",
     "postgresql": "timestamptz '2025-03-01 00:00:00+00' + (n * 31536000.0 / {count}) * interval '1 second'",
+    "mysql": "TIMESTAMPADD(SECOND, n * 31536000 DIV {count}, TIMESTAMP '2025-03-01 00:00:00')",
+}
+_A_DAY = {
+    "sqlite": "'2026-02-28 12:00:00.000000'",
+    "postgresql": "timestamptz '2026-02-28 12:00:00+00'",
+    "mysql": "TIMESTAMP '2026-02-28 12:00:00'",
+}
+_STATISTICS = {
+    "sqlite": "ANALYZE",
+    "postgresql": "VACUUM ANALYZE",
+    "mysql": "ANALYZE TABLE batches, incidents, anomalies, events, batch_hours",
 }
 
 
@@ -70,9 +85,11 @@ def fill(engine: Engine, size: Size) -> Store:
     for table, statement in _statements(engine.dialect.name, size).items():
         print_progress(f"filling {table}")
         with writing(engine) as connection:
+            if engine.dialect.name == "mysql":
+                connection.exec_driver_sql("SET sql_mode = 'PIPES_AS_CONCAT'")
             connection.execute(text(statement))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("ANALYZE" if engine.dialect.name == "sqlite" else "VACUUM ANALYZE")
+        connection.exec_driver_sql(_STATISTICS[engine.dialect.name])
     return store
 
 
@@ -108,7 +125,7 @@ def measure(query: Callable[[], object]) -> float:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description="Times the queries of a store that has grown.")
-    parser.add_argument("address", nargs="?", help="of an empty SQLite or PostgreSQL database")
+    parser.add_argument("address", nargs="?", help="of an empty SQLite, PostgreSQL or MariaDB database")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the rows; default 1")
     options = parser.parse_args(arguments)
     with _engine(options.address) as engine:
@@ -120,7 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 @contextmanager
 def _engine(address: str | None) -> "Iterator[Engine]":
     with tempfile.TemporaryDirectory(prefix="plumbline-queries-") as folder:
-        engine = open_engine(SecretStr(address or f"sqlite:///{Path(folder) / 'plumbline.db'}"))
+        url = address or f"sqlite:///{Path(folder) / 'plumbline.db'}"
+        engine = open_engine(SecretStr(url), Timeouts(statement=_ENDLESS))
         yield engine
         engine.dispose()
 
@@ -132,7 +150,7 @@ def _statements(dialect: str, size: Size) -> Mapping[str, str]:
         numbers, when = _NUMBERS[dialect].format(count=count), _TIMES[dialect].format(count=count)
         return f"INSERT INTO {table} ({columns}) {numbers}SELECT {values.format(time=when)} FROM numbers"
 
-    monitor, a_day = f"'m' || (n % {MONITORS})", "'2026-02-28 12:00:00.000000'"
+    monitor, a_day = f"'m' || (n % {MONITORS})", _A_DAY[dialect]
     peak = "monitor, entity, state, start_time, end_time, peak_time, peak_score, peak_severity, records, causes"
     flagged = "monitor, record_key, record_time, entity, anomaly_score, p_value, severity, threshold, attribution"
     incident = f"((n / 10) % {size.incidents}) + 1"
@@ -164,7 +182,7 @@ def _statements(dialect: str, size: Size) -> Mapping[str, str]:
         "hours": insert(
             "batch_hours",
             "batch_id, hour, monitor, records, anomalies",
-            f"n + 1, {a_day if dialect == 'sqlite' else 'timestamptz ' + a_day}, {monitor}, 1000, 20",
+            f"n + 1, {a_day}, {monitor}, 1000, 20",
             size.batches,
         ),
     }

@@ -28,6 +28,7 @@ _COMMANDS = {
     "evaluate": "modelling",
     "serve": "serve",
     "work": "serve",
+    "mcp": "mcp",
     "retrain": "retraining",
     "models": "models",
     "monitors": "monitors",

@@ -117,7 +117,7 @@ def timeouts_of(engine: Engine) -> Timeouts:
 def _engine(url: URL, timeouts: Timeouts, pool: PoolSize) -> Engine:
     dialect = dialect_of(url)
     options = dialect.engine_options(url, timeouts)
-    if not dialect.is_in_memory(url):
+    if "poolclass" not in options and not dialect.is_in_memory(url):
         options |= {"pool_size": pool.kept, "max_overflow": pool.more, "pool_timeout": timeouts.lock.total_seconds()}
     engine = create_engine(
         dialect.with_driver(url), hide_parameters=True, execution_options={TIMEOUTS: timeouts}, **options

@@ -65,7 +65,19 @@ def has_partial_indexes(*_: object, dialect: Dialect, **__: object) -> bool:
     return dialect.name in {"sqlite", "postgresql"}
 
 
-def index_of_some(name: str, rows: ColumnElement[bool], *columns: Column[Any], unique: bool = False) -> None:
-    """Add an index of the rows that a condition selects, in databases that have such indexes."""
-    index = Index(name, *columns, unique=unique, sqlite_where=rows, postgresql_where=rows)
-    index.ddl_if(callable_=has_partial_indexes)
+def index_of_some(
+    name: str, rows: ColumnElement[bool], *columns: Column[Any], unique: bool = False, or_all: bool = False
+) -> None:
+    """Add an index of the rows that a condition selects.
+
+    Args:
+        name: of the index.
+        rows: the condition.
+        columns: of the index.
+        unique: whether no two rows in the index may have the same values.
+        or_all: whether the index has all rows in databases without such indexes; otherwise they lack it.
+    """
+    info = {"of_some": not or_all}
+    index = Index(name, *columns, unique=unique, sqlite_where=rows, postgresql_where=rows, info=info)
+    if not or_all:
+        index.ddl_if(callable_=has_partial_indexes)

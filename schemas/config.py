@@ -364,7 +364,7 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
 
 
 def parse_config(raw: Mapping[str, Any], path: Path) -> Config:
-    """Return the configuration in a parsed TOML document; `path` is for errors and relative SQLite files."""
+    """Return the configuration in a parsed TOML document; `path` is for errors and relative database files."""
     try:
         config = Config.model_validate(raw)
     except ValidationError as exc:
@@ -428,5 +428,6 @@ def _with_channels(config: Config) -> Config:
 
 def _anchored_url(url: SecretStr, folder: Path) -> SecretStr:
     scheme, _, rest = url.get_secret_value().partition(":///")
-    is_relative_file = scheme.split("+")[0] == "sqlite" and rest and not rest.startswith(("/", ":memory:", "file:"))
+    is_file = scheme.split("+")[0] in {"sqlite", "duckdb"} and rest
+    is_relative_file = is_file and not rest.startswith(("/", ":memory:", "file:"))
     return SecretStr(f"{scheme}:///{folder.absolute() / rest}") if is_relative_file else url

@@ -111,6 +111,9 @@ class RetrainConfig(Section):
     """Which ended incidents a training may learn as normal; labelled: those labelled false_positive or known, and of
     the slightest others as many records as the false-positive rate flags by chance; never: none; all: all that nobody
     confirmed."""
+    learn_labels: bool = True
+    """Whether ten labels or more raise the scores of records that deviate as confirmed ones do, if cross-validation
+    shows a gain; not for series."""
     cooldown: Duration = timedelta(days=1)
     """Minimum time between two trainings that drift requests."""
 

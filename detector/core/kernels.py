@@ -57,49 +57,72 @@ def _multiply(rows: np.ndarray, matrices: np.ndarray, out: np.ndarray) -> None:
     count, inner, columns = matrices.shape
     width = min(STRIP_COLUMNS, _whole(columns))
     strip = np.zeros((inner, width), matrices.dtype)
-    totals = np.empty((2, width), matrices.dtype)
+    totals = np.empty((4, width), matrices.dtype)
     for k in range(count):
+        used_inner = _without_zeros(rows[k])
         for start in range(0, columns, width):
             used = min(width, columns - start)
-            for i in range(inner):
+            for i in range(used_inner):
                 for j in range(used):
                     strip[i, j] = matrices[k, i, start + j]
-            _multiply_strip(rows[k], strip, totals, out[k], start, used)
+            _multiply_strip(rows[k], strip[:used_inner], totals, out[k], (start, used))
+
+
+@compiled
+def _without_zeros(rows: np.ndarray) -> int:
+    """Return the number of columns up to the last that is not zero in all rows; a product of zeros adds nothing."""
+    for d in range(rows.shape[1] - 1, -1, -1):
+        for i in range(len(rows)):
+            if rows[i, d] != 0:
+                return d + 1
+    return 0
 
 
 @compiled
 def _multiply_strip(
-    rows: np.ndarray, strip: np.ndarray, totals: np.ndarray, out: np.ndarray, start: int, used: int
+    rows: np.ndarray, strip: np.ndarray, totals: np.ndarray, out: np.ndarray, columns: tuple[int, int]
 ) -> None:
-    """Fill columns `start` to `start + used` of `out` (n, m), two rows at a time, the last one perhaps twice."""
+    """Fill `used` columns of `out` (n, m) from `start`, four rows at a time, the last one perhaps repeatedly."""
+    start, used = columns
     last = len(rows) - 1
-    for first in range(0, len(rows), 2):
-        second = min(first + 1, last)
-        _multiply_pair(rows[first], rows[second], strip, totals[0], totals[1])
+    for first in range(0, len(rows), 4):
+        second, third, fourth = min(first + 1, last), min(first + 2, last), min(first + 3, last)
+        _multiply_four(rows[first], rows[second], rows[third], rows[fourth], strip, totals)
         for j in range(used):
             out[first, start + j] = totals[0, j]
             out[second, start + j] = totals[1, j]
+            out[third, start + j] = totals[2, j]
+            out[fourth, start + j] = totals[3, j]
 
 
 @compiled
-def _multiply_pair(a: np.ndarray, b: np.ndarray, strip: np.ndarray, of_a: np.ndarray, of_b: np.ndarray) -> None:
-    """Fill `of_a` and `of_b` (w,) with a and b (D,) times strip (D, w), where w is a multiple of `LANES`."""
+def _multiply_four(
+    a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, strip: np.ndarray, totals: np.ndarray
+) -> None:
+    """Fill totals (4, w) with a, b, c and d (D or more,) times strip (D, w), where w is a multiple of `LANES`."""
     inner, width = strip.shape
+    of_a, of_b, of_c, of_d = totals[0], totals[1], totals[2], totals[3]
     for j in range(width):
-        of_a[j] = of_b[j] = 0
+        of_a[j] = of_b[j] = of_c[j] = of_d[j] = 0
     whole = inner // 4 * 4
     for i in range(0, whole, 4):  # four steps at once, in order, so that totals are loaded and stored less often
         a0, a1, a2, a3 = a[i], a[i + 1], a[i + 2], a[i + 3]
         b0, b1, b2, b3 = b[i], b[i + 1], b[i + 2], b[i + 3]
+        c0, c1, c2, c3 = c[i], c[i + 1], c[i + 2], c[i + 3]
+        d0, d1, d2, d3 = d[i], d[i + 1], d[i + 2], d[i + 3]
         w0, w1, w2, w3 = strip[i], strip[i + 1], strip[i + 2], strip[i + 3]
         for j in range(width):
             of_a[j] = (((of_a[j] + a0 * w0[j]) + a1 * w1[j]) + a2 * w2[j]) + a3 * w3[j]
             of_b[j] = (((of_b[j] + b0 * w0[j]) + b1 * w1[j]) + b2 * w2[j]) + b3 * w3[j]
+            of_c[j] = (((of_c[j] + c0 * w0[j]) + c1 * w1[j]) + c2 * w2[j]) + c3 * w3[j]
+            of_d[j] = (((of_d[j] + d0 * w0[j]) + d1 * w1[j]) + d2 * w2[j]) + d3 * w3[j]
     for i in range(whole, inner):
-        a0, b0, w0 = a[i], b[i], strip[i]
+        a0, b0, c0, d0, w0 = a[i], b[i], c[i], d[i], strip[i]
         for j in range(width):
             of_a[j] += a0 * w0[j]
             of_b[j] += b0 * w0[j]
+            of_c[j] += c0 * w0[j]
+            of_d[j] += d0 * w0[j]
 
 
 @compiled
@@ -334,7 +357,7 @@ def _measure(index: _Plain, records: _Records, k: int, kind: int, out: np.ndarra
     to_points, squares = np.empty(positions.shape[1], np.float32), np.empty(_whole(count), np.float32)
     rows = np.empty((count, points.shape[1]), np.float32)
     columns = np.zeros((points.shape[1], len(squares)), np.float32)
-    products = np.empty((count + 1, len(squares)), np.float32)
+    products = np.empty((count + 3, len(squares)), np.float32)
     gram = np.zeros((count, _whole(count + 1)), np.float64)
     for i in range(len(queries)):
         near = order[: min(k, len(points) - (own[i] >= 0))]
@@ -502,10 +525,12 @@ def _mean_length(squares: np.ndarray, order: np.ndarray) -> float:
 
 @compiled
 def _multiply_nearest(rows: np.ndarray, columns: np.ndarray, order: np.ndarray, products: np.ndarray) -> None:
-    """Fill products (k, c) with the inner products of the nearest rows, in order, and all columns."""
-    for i in range(0, len(order), 2):
-        a, b = rows[order[i]], rows[order[min(i + 1, len(order) - 1)]]
-        _multiply_pair(a, b, columns, products[i], products[i + 1])
+    """Fill products (k or more, c) with the inner products of the nearest rows, in order, and all columns."""
+    last = len(order) - 1
+    for i in range(0, len(order), 4):
+        a, b = rows[order[i]], rows[order[min(i + 1, last)]]
+        c, d = rows[order[min(i + 2, last)]], rows[order[min(i + 3, last)]]
+        _multiply_four(a, b, c, d, columns, products[i : i + 4])
 
 
 @compiled

@@ -102,7 +102,7 @@ def _tiles(members: np.ndarray, sizes: list[int]) -> np.ndarray:
     """Return `Index.tiles` (C, R + 1, size) float32 for padded points (C, size, R) of cells with `sizes` points."""
     is_point = np.arange(members.shape[1]) < np.array(sizes)[:, None]
     half_squares = np.where(is_point, _half_squares(members), PADDING_HALF_SQUARE)
-    return np.concatenate([-members.transpose(0, 2, 1), half_squares[:, None]], axis=1)
+    return kernels.plain(np.concatenate([-members.transpose(0, 2, 1), half_squares[:, None]], axis=1))
 
 
 def _means(searched: np.ndarray, cells: list[np.ndarray]) -> np.ndarray:
@@ -110,7 +110,8 @@ def _means(searched: np.ndarray, cells: list[np.ndarray]) -> np.ndarray:
     means = np.stack([searched[cell].mean(axis=0, dtype=np.float64) for cell in cells])
     spare = (0, -len(means) % kernels.LANES)
     half_squares = np.pad(_half_squares(means), spare, constant_values=PADDING_HALF_SQUARE)
-    return np.concatenate([np.pad(-means.T, ((0, 0), spare)), half_squares[None]]).astype(np.float32)
+    negated = np.pad(-means.T, ((0, 0), spare))
+    return kernels.plain(np.concatenate([negated, half_squares[None]]), np.float32)
 
 
 def _principal_axes(centred: np.ndarray) -> np.ndarray:

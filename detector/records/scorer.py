@@ -219,4 +219,6 @@ class StreamScorer:
 
 def _model(artifact: Artifact) -> Model:
     network = NumpyNetwork(artifact.architecture, artifact.encoder.layout, artifact.weights)
-    return Model(artifact.config, artifact.encoder, network, artifact.reference, artifact.typical_nll)
+    return Model(
+        artifact.config, artifact.encoder, network, artifact.reference, artifact.typical_nll, head=artifact.head
+    )

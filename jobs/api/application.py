@@ -15,8 +15,8 @@ from jobs.api.keys import router as keys
 from jobs.api.maintenance import router as maintenance
 from jobs.api.models import router as models
 from jobs.api.monitors import router as monitors
+from jobs.api.pages import MAX_MAPS, MAX_PICTURES, ResultCache, Turns
 from jobs.api.pages import ROUTERS as PAGES
-from jobs.api.pages import PictureCache
 from jobs.api.previews import Previews
 from jobs.api.problems import PROTECTED_RESPONSES, handle_errors, problem_schemas
 from jobs.api.request_limit import RequestLimit
@@ -46,7 +46,9 @@ def create_app(service: ServiceView, *, is_local: bool = False) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service, app.state.reserved = service, ReservedThreads()
-    app.state.pictures, app.state.previews = PictureCache(), Previews()
+    app.state.pictures, app.state.record_turns = ResultCache(MAX_PICTURES), Turns(at_once=2, max_waiting=8)
+    app.state.maps = ResultCache(MAX_MAPS)
+    app.state.previews = Previews()
     handle_errors(app)
     for routes in (monitors, models, anomalies, incidents, events, audit, tuning, maintenance, keys):
         app.include_router(routes, responses=PROTECTED_RESPONSES)

@@ -24,6 +24,6 @@ class AuditFilter(Paging):
 
 @router.get("/audit", responses=documented(422))
 def list_audit(filters: Annotated[AuditFilter, Query()], service: Service, caller: CallerOf) -> Page[RecordedAct]:
-    """List who labelled, promoted, requested trainings, and added or revoked keys; newest first."""
+    """List who labelled, promoted, requested trainings, and managed keys, monitors and entities; newest first."""
     query = AuditQuery(filters.monitor, filters.actor, filters.limit, filters.before, caller.monitors)
     return Page[RecordedAct](**page(service.store.audit.page(query), filters.limit))

@@ -128,12 +128,12 @@ def list_entities(name: MonitorName, service: Service) -> list[MonitoredEntity]:
     dependencies=WRITES,
     responses=documented(400, 403, 404, 408, 413, 415, 422),
 )
-def change_entity(name: MonitorName, change: EntityChange, service: Service) -> None:
+def change_entity(name: MonitorName, change: EntityChange, service: Service, caller: CallerOf) -> None:
     """Retire an entity, so that its silence is no event, or watch it again."""
     if change.is_retired:
-        service.store.entities.retire(name, change.entity, service.clock())
+        service.store.entities.retire(name, change.entity, service.clock(), caller.name)
     else:
-        service.store.entities.watch(name, change.entity)
+        service.store.entities.watch(name, change.entity, service.clock(), caller.name)
 
 
 @router.post("/monitors/{name}/score", dependencies=TAKES_JSON, responses=documented(400, 404, 408, 409, 413, 415, 422))

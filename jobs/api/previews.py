@@ -1,15 +1,14 @@
 """Previews of settings: one is computed at a time, in a thread of its own, and only some wait for their turn."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias, TypeVar
 
-from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import HTTPException
 
+from jobs.api.pages.turns import Turns
 from jobs.api.service_view import ServiceView
 from jobs.tuning.comparison import Champion, Comparison, Comparisons
 from schemas.config import MonitorConfig
@@ -30,8 +29,7 @@ class Previews:
 
     def __init__(self) -> None:
         self._comparisons = Comparisons()
-        self._turn, self._thread = asyncio.Lock(), CapacityLimiter(1)
-        self._waiting = 0
+        self._turns = Turns(at_once=1, max_waiting=_MAX_WAITING)
 
     async def compare(self, service: ServiceView, name: str, proposed: Proposal, days: int) -> Comparison:
         """Compare proposed settings of a monitor with those in force, on its newest scored records.
@@ -49,14 +47,7 @@ class Previews:
             RecordsError: If the records no longer exist.
             RateTooSmall: If the champion cannot resolve the proposed rate.
         """
-        if self._waiting >= _MAX_WAITING:
-            raise HTTPException(503, f"{_MAX_WAITING} other previews are being computed. Try again later.")
-        self._waiting += 1
-        try:
-            async with self._turn:
-                return await run_sync(partial(self._compare, service, name, proposed, days), limiter=self._thread)
-        finally:
-            self._waiting -= 1
+        return await self._turns.run(partial(self._compare, service, name, proposed, days))
 
     async def in_thread(self, function: Callable[[], _Result]) -> _Result:
         """Run a short function that reads the store in a thread of requests, and return its result."""

@@ -1,4 +1,4 @@
-"""The command `audit`: who labelled, promoted, requested trainings, and managed keys."""
+"""The command `audit`: who labelled, promoted, requested trainings, and managed keys, monitors and entities."""
 
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Maximum number of rows.")
 @with_app
 def audit_command(app: "App", out: "Output", monitor: str | None, limit: int) -> None:
-    """List who labelled, promoted, requested trainings, and added or revoked keys; newest first."""
+    """List who labelled, promoted, requested trainings, and managed keys, monitors and entities; newest first."""
     from jobs.store import AuditQuery
 
     acts = app.store.audit.page(AuditQuery(monitor, limit=limit))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.commands.options import monitor_argument, with_app
+from jobs.commands.options import monitor_argument, user_name, with_app
 from jobs.wording import duration
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _state(item: "Entity", monitor: "MonitorConfig") -> str:
 def retire_command(app: "App", out: "Output", monitor: str, entity: str) -> None:
     """Retire an entity that no longer sends: its silence is no event, and an ongoing one ends."""
     app.config.monitor(monitor)
-    app.store.entities.retire(monitor, entity, app.clock())
+    app.store.entities.retire(monitor, entity, app.clock(), user_name())
     sentence = (
         f"Entity {entity!r} of monitor {monitor!r} is retired. To undo: plumbline entities watch {monitor} ENTITY"
     )
@@ -63,6 +63,6 @@ def retire_command(app: "App", out: "Output", monitor: str, entity: str) -> None
 def watch_command(app: "App", out: "Output", monitor: str, entity: str) -> None:
     """Watch a retired entity again."""
     app.config.monitor(monitor)
-    app.store.entities.watch(monitor, entity)
+    app.store.entities.watch(monitor, entity, app.clock(), user_name())
     sentence = f"Entity {entity!r} of monitor {monitor!r} is watched again."
     out.result({"monitor": monitor, "entity": entity, "is_retired": False}, lambda: out.line(sentence))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.commands.options import with_app
+from jobs.commands.options import user_name, with_app
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def rename_command(app: "App", out: "Output", old: str, new: str, yes: bool) -> 
     refuse_wrong_name(new)
     if not yes:
         raise UsageError(f"This renames all rows of monitor {old!r} in the store. Add --yes to do so.")
-    app.store.monitors.rename(old, new)
+    app.store.monitors.rename(old, new, app.clock(), user_name())
     view_note = _replace_join_view(app, old, new)
 
     def describe() -> None:
@@ -99,7 +99,7 @@ def delete_command(app: "App", out: "Output", name: str, yes: bool) -> None:
             f"This deletes all models, anomalies, labels and history of monitor {name!r} from the store. "
             "Add --yes to do so."
         )
-    app.store.monitors.delete(name)
+    app.store.monitors.delete(name, app.clock(), user_name())
     note = _drop_join_view(app, name)
 
     def describe() -> None:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from jobs.commands.conformance import report_conformance
 from jobs.commands.editor_schema import write_schema
-from jobs.commands.options import any_monitor_argument, counted_progress, json_option, with_app
+from jobs.commands.options import any_monitor_argument, counted_progress, json_option, only_monitor, with_app
 from jobs.status_texts import stored_settings_note
 from jobs.wording import counted_noun
 from schemas.errors import ConfigError, PlumblineError, RecordsError, StoreError, UsageError
@@ -97,10 +98,20 @@ def _report_starter(out: "Output", path: Path, starter: "Starter") -> None:
 
 @click.command("check")
 @any_monitor_argument
+@click.option(
+    "--source-conformance",
+    "is_about_source",
+    is_flag=True,
+    help="Try what of the source's database works, by reading alone; for databases that are not tested.",
+)
 @with_app
-def check_command(app: "App", out: "Output", monitor: str | None) -> None:
+def check_command(app: "App", out: "Output", monitor: str | None, is_about_source: bool) -> None:
     """Check the configuration against the live database."""
     from jobs.checks import Finding, check_monitor, check_service
+
+    if is_about_source:
+        report_conformance(app, out, monitor or only_monitor(app.config))
+        return
 
     names = [monitor] if monitor else list(app.config.monitors)
     if not names:

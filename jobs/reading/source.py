@@ -20,7 +20,7 @@ from schemas.config import MonitorConfig
 from schemas.errors import SourceError, SourceTimeout
 from schemas.fingerprint import Fingerprint
 from schemas.frames import Features
-from schemas.keys import Key, KeyPart, KeyRange
+from schemas.keys import Key, KeyPart, KeyRange, keys_of_labels
 
 __all__ = ["Source", "keys_of"]
 
@@ -38,9 +38,12 @@ class CoreReader:
         self._engine = engine
 
     def fetch(self, statement: Select[Any]) -> pd.DataFrame:
-        """Return the rows of a select, each column holding the driver's objects."""
+        """Return the rows of a select, each column holding the driver's objects unless the dialect has a faster way."""
         with reading(self._engine, SourceError) as connection:
             result = connection.execute(statement)
+            frame = dialect_of(connection).frame(result)
+            if frame is not None:
+                return frame
             names, rows = list(result.keys()), result.all()
         columns = zip(*rows, strict=True) if rows else [()] * len(names)
         return pd.DataFrame({name: pd.Series(list(c), dtype="object") for name, c in zip(names, columns, strict=True)})
@@ -146,6 +149,20 @@ class Source:
     def read_keys(self, keys: Sequence[Key], left_out: LeftOut = None) -> pd.DataFrame:
         """Return the records that have one of the keys and still exist, in key order within each hundred."""
         return self._records().among(keys, left_out)
+
+    def read_row(self, label: str) -> dict[str, Any] | None:
+        """Return every column of the row whose key has a label, in the driver's types; None if there is none."""
+        table, keys = self.table(), self.labelled_keys([label])
+        rows = CoreReader(self.engine).fetch(select(*table.records.c).where(table.among(keys)).limit(1))
+        return {str(name): value for name, value in rows.iloc[0].items()} if len(rows) else None
+
+    def labelled_keys(self, labels: Sequence[str]) -> list[Key]:
+        """Return the keys that `key_label` wrote as labels, but for those of another type than the keys of the table.
+
+        An empty table has none.
+        """
+        newest = self.read_newest(1, [])
+        return list(keys_of_labels(labels, keys_of(newest, self.monitor.key)[0])) if len(newest) else []
 
     def read_normal_past(self, after: Key, limit: int, left_out: LeftOut = None) -> pd.DataFrame:
         """Return the newest `limit` records past a key that may be trained on, in key order."""

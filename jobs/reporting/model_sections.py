@@ -10,6 +10,9 @@ from jobs.store import StoredModel
 from jobs.training.model_card import comparison_rows
 from jobs.wording import utc
 
+COMPARISON = "Comparison with the champion"
+"""Name of the section on the numbers that decided."""
+
 
 def model_sections(model: StoredModel) -> Mapping[str, Sequence[Paragraph]]:
     """Return the paragraphs on a model by section; models of earlier versions have fewer."""
@@ -26,7 +29,7 @@ def model_sections(model: StoredModel) -> Mapping[str, Sequence[Paragraph]]:
     return {
         "Data": [data],
         **text.sections(model.card, model.manifest),
-        "Comparison with the champion": _comparison(model),
+        COMPARISON: _comparison(model),
         "Limits": [text.limits],
     }
 

@@ -5,11 +5,11 @@ together, guarded by the claim's token; so each record is scored once in effect,
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from functools import cached_property
 
 from detector.core.scorer import Scorer
 from jobs.champions import load_scorer
@@ -19,22 +19,22 @@ from jobs.look_alikes import NO_LOOK_ALIKES, LookAlikes, look_alikes_of
 from jobs.reading.context import in_context
 from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
-from jobs.scoring.batch_results import count_top_features, merge_pages, score_page
+from jobs.scoring.batch_results import merge_pages, score_page
 from jobs.scoring.learned_features import watch_learned_features
 from jobs.scoring.liveness import watch_entities
 from jobs.scoring.new_entities import report_new_entities
+from jobs.scoring.outcomes import NO_WORK, BatchCounts, BatchOutcome, Elsewhere, Failures
 from jobs.scoring.recounting import recount_batches, watch_for_gap
 from jobs.scoring.restarted_keys import watch_for_restart
 from jobs.scoring.thresholds import threshold_changes, trackers_of
+from jobs.scoring.turn import GaveWay, Turn
 from jobs.scoring.unannounced import sum_up_unannounced
 from jobs.scoring.unreadable import reopen_corrected
 from jobs.store import Batch, BatchResult, Champion, Store
+from jobs.store.ledger import Choice
 from schemas.config import MonitorConfig
-from schemas.errors import LostLease, RecordsError, SourceError, SourceTimeout, StoreError
+from schemas.errors import LostLease, RecordsError, SourceError, StoreError
 from schemas.unreadable import UnreadableRecord
-
-_NO_WORK = dict.fromkeys(("batches", "records", "anomalies", "rescored", "unreadable_records", "suppressed"), 0)
-MAX_FAILED_BATCHES = 3  # that a run skips, before it takes the failure for one of the table or the model
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
     load: Callable[[Store, Champion, MonitorConfig], Scorer] = load_scorer,
     should_stop: Callable[[], bool] = lambda: False,
     run: RunOrigin | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> ScoringReport:
     """Score every settled record past the watermark with the champion, and batches that changed or were left undone.
 
@@ -90,6 +91,7 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
         load: loads the champion; called once, and only if there is a batch to score.
         should_stop: called before each batch; if it returns true, the run ends with the batches done so far.
         run: what started the run.
+        elsewhere: has the batches scored by other processes; by default this process scores them.
 
     Raises:
         NoChampion: If no model has been trained.
@@ -100,7 +102,7 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
     """
     champion = store.models.require_champion(source.name)
     with recorded_run(store, source.name, "score", clock, run) as counts:
-        counts |= {"model_id": champion.model_id, **_NO_WORK}
+        counts |= {"model_id": champion.model_id, **NO_WORK}
         watch_learned_features(source, store, champion.model_id, clock())
         store.ledger.fix_key(source.name, source.monitor.key)
         plan_batches(source, store, clock, should_stop, champion.model_id)
@@ -111,18 +113,19 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
         planned = store.ledger.count_pending(source.name)
         causes: Counter[str] = Counter()
         work = _ClaimedWork(source, store, champion, clock, load, should_stop)
-        for batch, result in work.scored():
-            if result is not None:
-                _add(counts, batch, result)
-                causes.update(count_top_features(item.explanation for item in result.anomalies))
+        failures = work.failures
+        for outcome in work.scored() if elsewhere is None else elsewhere(source.name, failures, should_stop):
+            if outcome.counts is not None:
+                outcome.counts.add_to(counts)
+                causes.update(outcome.counts.causes)
             if progress:
                 progress(Progress(counts["batches"], planned, counts["records"], counts["anomalies"]))
         watch_for_gap(source.monitor, source.name, store, clock())
-        if not work.failures:  # records of a failed batch are no silence
+        if not failures.by_batch:  # records of a failed batch are no silence
             watch_entities(source.monitor, source.name, store, clock())
         sum_up_unannounced(source.monitor, source.name, store, clock())
         store.incidents.follow_up(source.name, incident_rule(source.monitor, _look_alikes(source, store)), clock())
-        work.raise_failure()
+        failures.raise_first()
     return ScoringReport(monitor=source.name, **counts, causes=dict(causes.most_common()))
 
 
@@ -145,15 +148,43 @@ def score_planned(
         StoreError: As `score_monitor` does.
     """
     champion = store.models.champion(source.name)
-    counts = dict(_NO_WORK)
+    counts = dict(NO_WORK)
     if champion is None:
         return counts
     work = _ClaimedWork(source, store, champion, clock, load, should_stop)
-    for batch, result in work.scored():
-        if result is not None:
-            _add(counts, batch, result)
-    work.raise_failure()
+    for outcome in work.scored():
+        if outcome.counts is not None:
+            outcome.counts.add_to(counts)
+    work.failures.raise_first()
     return counts
+
+
+def score_next(
+    source: Source,
+    store: Store,
+    clock: Callable[[], datetime],
+    *,
+    load: Callable[[Store, Champion, MonitorConfig], Scorer] = load_scorer,
+    token: str | None = None,
+    exclude: Collection[int] = (),
+) -> BatchOutcome | None:
+    """Claim one batch and score it; return None if there is none, or no champion.
+
+    Args:
+        source: the watched table.
+        store: the service's own database.
+        clock: the time now.
+        load: loads the champion.
+        token: of the claim. A process that replaces a killed one has its token, and so takes its batch up at once.
+        exclude: ids of batches not to claim.
+
+    Raises:
+        StoreError: As `score_monitor` does.
+    """
+    champion = store.models.champion(source.name)
+    if champion is None:
+        return None
+    return _ClaimedWork(source, store, champion, clock, load).score_next(token, exclude)
 
 
 def plan_batches(
@@ -180,17 +211,23 @@ def plan_batches(
 
 
 def score_batch(
-    batch: Batch, source: Source, store: Store, scorer: Scorer, clock: Callable[[], datetime]
+    batch: Batch,
+    source: Source,
+    store: Store,
+    scorer: Scorer,
+    clock: Callable[[], datetime],
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> BatchResult:
-    """Score one claimed batch and write its result.
+    """Score one claimed batch and write its result; a batch in order waits for its turn before it decides.
 
     Raises:
         LostLease: If another worker has taken the batch over; nothing is written then.
+        GaveWay: If an earlier batch has to be scored first, or the worker is to stop; likewise.
     """
     monitor = source.monitor
     with heartbeat(lambda: store.ledger.renew(batch, clock(), monitor.lease), monitor.lease / 3):
         fingerprint = source.fingerprint(batch.key_range)
-        trackers = trackers_of(batch, store, scorer, monitor)
+        trackers = trackers_of(scorer, monitor, Turn(batch, store, clock, should_stop).stored_threshold)
         # One page, unless records that came late have made the batch larger than it was planned.
         unreadable: list[UnreadableRecord] = []
         pages = source.pages(batch.key_range.after, batch.key_range.upto, left_out=unreadable)
@@ -223,66 +260,42 @@ class _ClaimedWork:
     champion: Champion
     clock: Callable[[], datetime]
     load: Callable[[Store, Champion, MonitorConfig], Scorer]
-    should_stop: Callable[[], bool]
-    failures: dict[int, RecordsError | SourceError] = field(default_factory=dict)
+    should_stop: Callable[[], bool] = lambda: False
 
-    def scored(self) -> Iterator[tuple[Batch, BatchResult | None]]:
-        """Claim and score batches until only failed ones are left or the run is to stop; yield each with its result.
+    @cached_property
+    def failures(self) -> Failures:
+        """The batches that failed, and are not claimed again."""
+        return Failures(1) if self.source.monitor.is_in_order else Failures()
 
-        The result is None if the batch failed or another worker has taken it over.
-        """
-        source, store = self.source, self.store
-        scorer: Scorer | None = None
-        limit = 1 if source.monitor.is_in_order else MAX_FAILED_BATCHES
-        while not self.should_stop() and (batch := self._claim()) is not None:
-            with _released_on_failure(batch, store):
-                scorer = scorer or self.load(store, self.champion, source.monitor)
-            result = None
-            skipping = _skipped_on_failure(batch, self.failures, limit)
-            with suppress(LostLease), skipping, _released_on_failure(batch, store):
-                result = score_batch(batch, source, store, scorer, self.clock)
-            yield batch, result
+    @cached_property
+    def _scorer(self) -> Scorer:
+        return self.load(self.store, self.champion, self.source.monitor)
 
-    def raise_failure(self) -> None:
-        """Raise the error of the first batch that failed, if any did."""
-        for failure in self.failures.values():
-            raise failure
+    def scored(self) -> Iterator[BatchOutcome]:
+        """Claim and score batches until only failed ones are left or the run is to stop; yield their outcomes."""
+        while not self.should_stop() and (outcome := self.score_next(None, self.failures.by_batch)) is not None:
+            self.failures.add(outcome)
+            yield outcome
 
-    def _claim(self) -> Batch | None:
-        monitor = self.source.monitor
-        return self.store.ledger.claim(
-            self.source.name,
-            self.champion.model_id,
-            self.clock(),
-            monitor.lease,
-            in_order=monitor.is_in_order,
-            exclude=tuple(self.failures),
-        )
+    def score_next(self, token: str | None, exclude: Collection[int]) -> BatchOutcome | None:
+        """Claim and score the next batch; return None if none can be claimed."""
+        batch = self._claim(Choice(self.source.monitor.is_in_order, tuple(exclude), token))
+        if batch is None:
+            return None
+        with _released_on_failure(batch, self.store):
+            scorer = self._scorer
+        try:
+            with _released_on_failure(batch, self.store):
+                result = score_batch(batch, self.source, self.store, scorer, self.clock, self.should_stop)
+        except (LostLease, GaveWay):
+            return BatchOutcome(batch.id)
+        except (RecordsError, SourceError) as exc:
+            return BatchOutcome(batch.id, failure=exc)
+        return BatchOutcome(batch.id, BatchCounts.of(batch, result))
 
-
-def _add(counts: dict[str, Any], batch: Batch, result: BatchResult) -> None:
-    counts["batches"] += 1
-    counts["records"] += result.records
-    counts["anomalies"] += len(result.anomalies)
-    counts["unreadable_records"] += len(result.unreadable)
-    counts["suppressed"] += sum(item.suppressed_by is not None for item in result.anomalies)
-    counts["rescored"] += batch.scored_before is not None
-
-
-@contextmanager
-def _skipped_on_failure(batch: Batch, failures: dict[int, RecordsError | SourceError], limit: int) -> Iterator[None]:
-    """Skip a batch whose records cannot be read or scored, so that the others need not wait for it.
-
-    Raises:
-        RecordsError: If as many batches failed as the limit allows.
-        SourceError: Likewise.
-    """
-    try:
-        yield
-    except (RecordsError, SourceError) as exc:
-        failures[batch.id] = exc
-        if len(failures) >= limit or isinstance(exc, SourceTimeout):  # other batches would wait as long
-            raise
+    def _claim(self, choice: Choice) -> Batch | None:
+        lease = self.source.monitor.lease
+        return self.store.ledger.claim(self.source.name, self.champion.model_id, self.clock(), lease, choice)
 
 
 @contextmanager
@@ -293,6 +306,7 @@ def _released_on_failure(batch: Batch, store: Store) -> Iterator[None]:
     except LostLease:
         raise
     except BaseException as exc:
+        error = None if isinstance(exc, GaveWay) else str(exc) or type(exc).__name__
         with suppress(StoreError):  # if the store is away, the lease runs out; the first failure is what counts
-            store.ledger.release(batch, str(exc) or type(exc).__name__)
+            store.ledger.release(batch, error)
         raise

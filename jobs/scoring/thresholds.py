@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from detector.core.scorer import Scorer
-from jobs.store import Batch, Store, ThresholdChange
+from detector.core.scorer import Scorer, StoredThreshold
+from jobs.store import ThresholdChange
 from schemas.config import MonitorConfig
 from schemas.series import SeriesConfig
 
@@ -12,23 +12,20 @@ if TYPE_CHECKING:
     from detector.core.threshold_tracking import Trackers
 
 
-def trackers_of(batch: Batch, store: Store, scorer: Scorer, monitor: MonitorConfig) -> "Trackers | None":
-    """Return the trackers of a batch, each as the batch before left it; None if thresholds are fixed.
+def trackers_of(scorer: Scorer, monitor: MonitorConfig, stored: StoredThreshold) -> "Trackers | None":
+    """Return the trackers of a batch; None if thresholds are fixed.
 
     Args:
-        batch: to score.
-        store: keeps the states of the trackers.
         scorer: the batch's model, whose rate holds even if an earlier batch had another.
         monitor: whose thresholds are tracked or fixed.
+        stored: returns the state of an entity's threshold as the batch before left it.
     """
-    if not monitor.is_in_order:
-        return None
-    return scorer.trackers(lambda entity: store.threshold_states.before_batch(batch, entity), usual_after(monitor))
+    return scorer.trackers(stored, _usual_after(monitor)) if monitor.is_in_order else None
 
 
 def new_trackers(scorer: Scorer, monitor: MonitorConfig) -> "Trackers | None":
     """Return trackers that start with the calibration records; None if thresholds are fixed."""
-    return scorer.trackers(lambda _entity: None, usual_after(monitor)) if monitor.is_in_order else None
+    return trackers_of(scorer, monitor, lambda _entity: None)
 
 
 def threshold_changes(trackers: "Trackers | None") -> Mapping[str, ThresholdChange]:
@@ -40,6 +37,5 @@ def threshold_changes(trackers: "Trackers | None") -> Mapping[str, ThresholdChan
     }
 
 
-def usual_after(monitor: MonitorConfig) -> int:
-    """Return the number of records after which a level of scores becomes usual."""
+def _usual_after(monitor: MonitorConfig) -> int:
     return (monitor.series or SeriesConfig()).usual_after

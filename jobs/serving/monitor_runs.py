@@ -110,8 +110,7 @@ class MonitorRuns:
         backoff = self._backoff(name)
         if not backoff.may_retry(at) or name in self._untrained:
             return False
-        in_order = self._state.config.monitor(name).is_in_order
-        return backoff.has_failed or self._state.store.ledger.has_claimable(name, at, in_order=in_order)
+        return backoff.has_failed or self._state.store.ledger.has_claimable(name, at)
 
     def record_waits(self) -> None:
         """Record the runs that wait for a database, once until a run succeeds.

@@ -1,4 +1,4 @@
-"""Who did what: labels, promotions, retrain requests and keys, written in the transaction of the act."""
+"""Who did what, such as labels, promotions and keys: written in the transaction of the act."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,8 @@ class Act:
 
     actor: str
     action: str
-    """label, promote, roll back, retrain, add key or revoke key."""
+    """label, promote, roll back, retrain, add key, revoke key, rename monitor, delete monitor, retire entity or watch
+    entity."""
     subject: str
     """What it was done to, such as "anomaly 7"."""
     monitor: str | None = None

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, RowMapping, and_, bindparam, func, insert, or_, select, update
 
 from jobs.databases import reading, writing
+from jobs.store.audit import SERVICE, Act, record_act
 from jobs.store.chunks import chunks
 from jobs.store.events import EventLog, NewEvent
 from jobs.store.locking import lock_monitor
@@ -18,6 +19,7 @@ from schemas.tables import entity_rhythms, events, monitors
 
 _MAX_ENTITIES = 10_000  # of a monitor; the rhythm of others is not learned
 _ROWS_PER_STATEMENT = 1_000
+_MAX_SUBJECT = 128  # characters of an act's subject; its detail has the whole name
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,14 @@ class Entities:
             if summary is not None and any(event_id is not None for event_id in each):
                 self._event_log.write(connection, summary, at, channels)
 
-    def retire(self, monitor: str, entity: str, at: datetime) -> None:
+    def retire(self, monitor: str, entity: str, at: datetime, actor: str = SERVICE) -> None:
         """Record that an entity no longer sends: its silence is no event, and an ongoing one ends.
+
+        Args:
+            monitor: the name of the monitor.
+            entity: the name of the entity.
+            at: the time now.
+            actor: whoever retires it.
 
         Raises:
             UsageError: If no record of the entity was scored.
@@ -105,16 +113,24 @@ class Entities:
         with writing(self.engine) as connection:
             lock_monitor(connection, monitor)
             _set_retired(connection, monitor, entity, at)
+            record_act(connection, _act(actor, "retire entity", monitor, entity), at)
             self._event_log.close(connection, NewEvent("silent", "", monitor, entity), at)
 
-    def watch(self, monitor: str, entity: str) -> None:
+    def watch(self, monitor: str, entity: str, at: datetime, actor: str = SERVICE) -> None:
         """Record that a retired entity is watched again.
+
+        Args:
+            monitor: the name of the monitor.
+            entity: the name of the entity.
+            at: the time now.
+            actor: whoever watches it.
 
         Raises:
             UsageError: If no record of the entity was scored.
         """
         with writing(self.engine) as connection:
             _set_retired(connection, monitor, entity, None)
+            record_act(connection, _act(actor, "watch entity", monitor, entity), at)
 
 
 def learn_rhythms(connection: Connection, monitor: str, new: BatchRhythms, records: int, at: datetime) -> None:
@@ -201,6 +217,11 @@ def _update(connection: Connection, monitor: str, rhythms: Mapping[str, Rhythm])
 def _count(connection: Connection, monitor: str) -> int:
     count = select(func.count()).where(entity_rhythms.c.monitor == monitor)
     return int(connection.scalar(count) or 0)
+
+
+def _act(actor: str, action: str, monitor: str, entity: str) -> Act:
+    subject = f"entity {entity}"[:_MAX_SUBJECT]
+    return Act(actor, action, subject, monitor, {"entity": entity})
 
 
 def _set_retired(connection: Connection, monitor: str, entity: str, at: datetime | None) -> None:

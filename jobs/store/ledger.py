@@ -61,6 +61,24 @@ class Batch:
     """Number of records of its last scoring; None if it has not been scored."""
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Which batch a worker claims.
+
+    Attributes:
+        in_order: the oldest of all; its worker waits for its turn before it decides what to flag.
+        exclude: ids of batches not to claim.
+        token: of the claim; a batch that is claimed with it already is claimed again. By default a new one.
+    """
+
+    in_order: bool = False
+    exclude: Collection[int] = ()
+    token: str | None = None
+
+
+ANY_BATCH = Choice()
+
+
 class Ledger:
     """The batches of every monitor.
 
@@ -135,14 +153,7 @@ class Ledger:
         return True
 
     def claim(
-        self,
-        monitor: str,
-        model_id: int,
-        at: datetime,
-        lease: timedelta,
-        *,
-        in_order: bool = False,
-        exclude: Collection[int] = (),
+        self, monitor: str, model_id: int, at: datetime, lease: timedelta, choice: Choice = ANY_BATCH
     ) -> Batch | None:
         """Claim the oldest batch, among the least tried, that is pending or whose lease has expired.
 
@@ -151,26 +162,21 @@ class Ledger:
             model_id: the model that will score the batch.
             at: the time now.
             lease: the duration of the lease.
-            in_order: claim the oldest batch of all, and only while no worker has another batch of the monitor.
-            exclude: ids of batches not to claim.
+            choice: which batch is claimed.
 
         Returns:
             The batch, or None if no batch can be claimed.
         """
-        token = str(uuid4())
+        token = choice.token or str(uuid4())
         with writing(self.engine) as connection:
-            if in_order:
-                lock_monitor(connection, monitor)
-                if connection.scalar(_leased(monitor, at)) is not None:
-                    return None
-            row = _lock_first(connection, _claimable(monitor, at, exclude, in_order=in_order), at)
+            row = _held_by(connection, monitor, choice.token)
+            row = row or _lock_first(connection, _claimable(monitor, at, choice), at)
             if row is None:
                 return None
             attempts = row["attempts"] + 1
-            change = {"state": "running", "token": token, "lease_until": at + lease, "model_id": model_id}
-            connection.execute(
-                update(batches).where(batches.c.id == row["id"]).values(**change, attempts=attempts, error=None)
-            )
+            change = {"state": "running", "token": token, "lease_until": at + lease, "has_turn": False}
+            change |= {"model_id": model_id, "attempts": attempts, "error": None}
+            connection.execute(update(batches).where(batches.c.id == row["id"]).values(change))
         return Batch(
             id=row["id"],
             monitor=monitor,
@@ -189,13 +195,12 @@ class Ledger:
         with reading(self.engine) as connection:
             return int(connection.scalar(count) or 0)
 
-    def has_claimable(self, monitor: str, at: datetime, *, in_order: bool = False) -> bool:
-        """Return whether a batch can be claimed."""
+    def has_claimable(self, monitor: str, at: datetime, exclude: Collection[int] = ()) -> bool:
+        """Return whether a batch can be claimed, other than the excluded ones."""
         c = batches.c
+        claimable = select(c.id).where(c.monitor == monitor, is_free(at), c.id.not_in(exclude)).limit(1)
         with reading(self.engine) as connection:
-            if in_order and connection.scalar(_leased(monitor, at)) is not None:
-                return False
-            return connection.scalar(select(c.id).where(c.monitor == monitor, _is_free(at)).limit(1)) is not None
+            return connection.scalar(claimable) is not None
 
     def scored_until(self, monitor: str) -> datetime | None:
         """Return the newest record time scored, or None if no record with a time was scored."""
@@ -209,7 +214,7 @@ class Ledger:
             LostLease: If another worker has claimed it.
         """
         with writing(self.engine) as connection:
-            _change(connection, batch, lease_until=at + lease)
+            change_claimed(connection, batch, lease_until=at + lease)
 
     def finish(
         self,
@@ -240,7 +245,7 @@ class Ledger:
             lock_monitor(connection, batch.monitor)
             changed_entities = _changed_entities(connection, batch, result)
             found_before = count_unreadable(connection, batch.monitor, batch.id)
-            _change(connection, batch, **_finished(batch, result, at, found_before))
+            change_claimed(connection, batch, **_finished(batch, result, at, found_before))
             replace_unreadable(connection, batch.monitor, batch.id, result.unreadable, self._event_log, at)
             changed_times = write_result(connection, result, origin)
             if batch.scored_before is None:
@@ -264,7 +269,7 @@ class Ledger:
             LostLease: If another worker has claimed it.
         """
         with writing(self.engine) as connection:
-            _change(connection, batch, state="pending", token=None, lease_until=None, error=error)
+            change_claimed(connection, batch, state="pending", token=None, lease_until=None, error=error)
 
 
 def next_recount(planned_at: datetime, at: datetime) -> datetime:
@@ -302,22 +307,26 @@ def _refuse_other_monitor(connection: Connection, monitor: str, model_id: int) -
         raise NoChampion(monitor)
 
 
-def _is_free(at: datetime) -> ColumnElement[bool]:
+def is_free(at: datetime) -> ColumnElement[bool]:
+    """Return the condition of a batch that can be claimed."""
     c = batches.c
     return or_(c.state == "pending", and_(c.state == "running", c.lease_until < at))
 
 
-def _leased(monitor: str, at: datetime) -> Select[Any]:
-    """Return the select of a batch that a worker holds."""
+def _held_by(connection: Connection, monitor: str, token: str | None) -> RowMapping | None:
+    """Lock the batch that is claimed with a token, and return its row; None if there is none."""
+    if token is None:
+        return None
     c = batches.c
-    return select(c.id).where(c.monitor == monitor, c.state == "running", c.lease_until >= at).limit(1)
+    held = select(batches).where(c.monitor == monitor, c.state == "running", c.token == token)
+    return connection.execute(held.with_for_update()).mappings().first()
 
 
-def _claimable(monitor: str, at: datetime, exclude: Collection[int], *, in_order: bool) -> Select[tuple[int]]:
+def _claimable(monitor: str, at: datetime, choice: Choice) -> Select[tuple[int]]:
     """Return the select of the ids of batches that can be claimed; new records come before those to rescore."""
     c = batches.c
-    order = (c.finished_at.is_not(None), *([] if in_order else [c.attempts]), c.id)
-    ids = select(c.id).where(c.monitor == monitor, _is_free(at), c.id.not_in(exclude))
+    order = (c.finished_at.is_not(None), *([] if choice.in_order else [c.attempts]), c.id)
+    ids = select(c.id).where(c.monitor == monitor, is_free(at), c.id.not_in(choice.exclude))
     return ids.order_by(*order).limit(_MAX_CLAIMS_AT_ONCE)
 
 
@@ -327,7 +336,7 @@ def _lock_first(connection: Connection, ids: Select[tuple[int]], at: datetime) -
     One by one, as some databases lock every row that they sort. SQLite admits one writer at a time anyway.
     """
     for batch_id in connection.scalars(ids).all():
-        is_claimable = and_(batches.c.id == batch_id, _is_free(at))
+        is_claimable = and_(batches.c.id == batch_id, is_free(at))
         statement = select(batches).where(is_claimable).with_for_update(skip_locked=True)
         row = connection.execute(statement).mappings().first()
         if row is not None:
@@ -377,8 +386,12 @@ def _advance(connection: Connection, monitor: str, newest: datetime) -> None:
     connection.execute(update(monitors).where(c.monitor == monitor, is_newer).values(scored_until=newest))
 
 
-def _change(connection: Connection, batch: Batch, **values: Any) -> None:
-    """Change the row of a claimed batch, if its token shows that it is still ours."""
+def change_claimed(connection: Connection, batch: Batch, **values: Any) -> None:
+    """Change the row of a claimed batch, if its token shows that it is still ours.
+
+    Raises:
+        LostLease: If another worker has claimed it.
+    """
     is_ours = and_(batches.c.id == batch.id, batches.c.token == batch.token, batches.c.state == "running")
     change: Update = update(batches).where(is_ours).values(**values)
     if connection.execute(change).rowcount != 1:

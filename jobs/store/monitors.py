@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, and_, delete, exists, func, or_, select, union, update
 
 from jobs.databases import reading, writing
+from jobs.store.audit import SERVICE, Act, record_act
 from jobs.store.locking import lock_monitor, register_monitor
 from jobs.store.portions import ROWS_PER_TRANSACTION, delete_among
 from schemas.errors import UsageError
@@ -103,10 +104,16 @@ class Monitors:
         with reading(self.engine) as connection:
             return [_stored(connection, name) for name in _names(connection)]
 
-    def rename(self, old: str, new: str) -> None:
+    def rename(self, old: str, new: str, at: datetime, actor: str = SERVICE) -> None:
         """Give all rows of a monitor another name, in one transaction.
 
         A worker that scores or trains the monitor meanwhile loses its claim, and its result is discarded.
+
+        Args:
+            old: the name of the monitor.
+            new: its name from now on.
+            at: the time now.
+            actor: whoever renames it.
 
         Raises:
             UsageError: If the store has no monitor of the old name, or has models or batches of the new one.
@@ -122,14 +129,20 @@ class Monitors:
                     f"Choose another name, or delete it first: plumbline monitors delete {new}"
                 )
             _release_work(connection, old)
+            record_act(connection, Act(actor, "rename monitor", f"monitor {old}", old, {"new_name": new}), at)
             _rename(connection, old, new, _IN_ORDER)
             _rename_in_keys(connection, old, new)
 
-    def delete(self, name: str) -> int:
+    def delete(self, name: str, at: datetime, actor: str = SERVICE) -> int:
         """Delete all rows of a monitor, and return the number of its flagged rows and batches.
 
         The monitor is gone at once, in one transaction; its rows are then deleted in small ones. An interrupted
         deletion is continued by the next one, and by `purge`.
+
+        Args:
+            name: of the monitor.
+            at: the time now.
+            actor: whoever deletes it.
 
         Raises:
             UsageError: If the store has no monitor of this name.
@@ -139,6 +152,7 @@ class Monitors:
             if not _is_stored(connection, name):
                 raise UsageError(_not_stored(name, _names(connection)))
             _release_work(connection, name)
+            record_act(connection, Act(actor, "delete monitor", f"monitor {name}", name), at)
             hidden = f"{name}{_DELETED}{connection.scalar(select(func.max(batches.c.id))) or 0}"[:64]
             _rename(connection, name, hidden, [table for table in _IN_ORDER if table not in {scores, audit}])
         return self.purge()

@@ -32,6 +32,7 @@ from jobs.store.runs import Runs
 from jobs.store.schema import refuse_other_revision
 from jobs.store.threshold_states import ThresholdStates
 from jobs.store.tunings import Tunings
+from jobs.store.turns import Turns
 from jobs.store.unannounced import UnannouncedIncidents
 from jobs.store.unreadable import UnreadableRecords
 from jobs.store.workers import Workers
@@ -52,6 +53,7 @@ class Store:
         recounting: recounts of finished batches.
         unreadable: records that cannot be read.
         threshold_states: tracked thresholds of entities.
+        turns: of batches that decide in order.
         models: trained models.
         requests: retrain requests.
         feedback: labels and incidents for training.
@@ -88,6 +90,7 @@ class Store:
         self.recounting = Recounting(engine, event_log)
         self.unreadable = UnreadableRecords(engine)
         self.threshold_states = ThresholdStates(engine)
+        self.turns = Turns(engine)
         self.models = Models(engine, event_log, read_card)
         self.requests = RetrainRequests(engine)
         self.feedback = FeedbackReader(engine)

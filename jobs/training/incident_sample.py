@@ -1,6 +1,6 @@
 """The sample of incidents that a new model still has to flag."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from jobs.reading.context import in_context
 from jobs.reading.source import Source, keys_of
 from jobs.store.feedback import FlaggedIncident
 from schemas.frames import IS_ANOMALY
-from schemas.keys import Key, key_label, load_label
+from schemas.keys import Key, key_label, keys_of_labels
 
 MAX_INCIDENTS = 50
 MAX_RECORDS = 20  # of an incident
@@ -53,12 +53,3 @@ class IncidentSample:
         """Count the incidents, and those with a record that a model flags, by its fixed thresholds."""
         is_flagged = in_context(scorer, self.records, source).score(self.records)[IS_ANOMALY].to_numpy(dtype=bool)
         return FlaggedCount(len(np.unique(self.incidents[is_flagged])), len(np.unique(self.incidents)))
-
-
-def keys_of_labels(key_labels: Sequence[str], like: Key) -> Iterator[Key]:
-    """Yield the keys of labels; a key of another type than the table's has no record."""
-    for label in key_labels:
-        try:
-            yield load_label(label, like)
-        except (ValueError, ArithmeticError):
-            continue

@@ -13,7 +13,7 @@ from detector.series.segments import entities_of
 from jobs.reading.context import in_context
 from jobs.reading.source import Source
 from jobs.scoring.learned_features import learned_features
-from jobs.scoring.thresholds import new_trackers, usual_after
+from jobs.scoring.thresholds import new_trackers, trackers_of
 from jobs.store import Store
 from jobs.store.history import ScoredBatch
 from schemas.config import MonitorConfig
@@ -83,12 +83,8 @@ class ScoredHistory:
         scorer, rate = self.scorer, monitor.asked_rate
         if rate is not None and rate != self.monitor.asked_rate:
             scorer = scorer.at_rate(rate)
-        trackers = None
-        if monitor.is_in_order:
-            trackers = scorer.trackers(
-                lambda entity: store.threshold_states.before(self.first_batch, self.model_id, entity),
-                usual_after(monitor),
-            )
+        states = store.threshold_states
+        trackers = trackers_of(scorer, monitor, lambda entity: states.before(self.first_batch, self.model_id, entity))
         for page in self.pages:
             is_scored = page.scored[ANOMALY_SCORE].notna().to_numpy()
             judged = scorer.judged(page.scored[is_scored], page.entities[is_scored], trackers)

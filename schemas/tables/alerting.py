@@ -62,9 +62,10 @@ anomalies = Table(
     Index("ix_anomalies_incident_id", "incident_id"),
 )
 
-index_of_some("ix_anomalies_labelled", anomalies.c.label != "open", anomalies.c.monitor, anomalies.c.label)
+_is_labelled = anomalies.c.label != "open"
+index_of_some("ix_anomalies_labelled", _is_labelled, anomalies.c.monitor, anomalies.c.label, or_all=True)
 _was_labelled = anomalies.c.labelled_at.is_not(None)
-index_of_some("ix_anomalies_labelled_at", _was_labelled, anomalies.c.monitor, anomalies.c.labelled_at)
+index_of_some("ix_anomalies_labelled_at", _was_labelled, anomalies.c.monitor, anomalies.c.labelled_at, or_all=True)
 
 # Flagged records of one entity that are close in time.
 incidents = Table(

@@ -45,6 +45,7 @@ batches = Table(
     Column("late_records", BigInteger, nullable=False, server_default="0"),
     Column("entities", Json),  # number of records of each entity, for series
     Column("has_changed", Boolean, nullable=False, server_default=false()),  # too late to be rescored
+    Column("has_turn", Boolean, nullable=False, server_default=false()),  # its worker decides what to flag
     CheckConstraint("state IN ('pending', 'running', 'done')", name="state"),
     UniqueConstraint("monitor", "after_key"),
     Index("ix_batches_monitor_state", "monitor", "state", "id"),

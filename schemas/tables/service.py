@@ -122,7 +122,8 @@ maintenance_windows = Table(
     Index("ix_maintenance_windows_monitor", "monitor", "id"),
 )
 
-# What people and programs did: labels, promotions, retrain requests, keys, settings. Rows are never deleted.
+# What people and programs did: labels, notes, promotions, retrain requests, keys, settings, renamed and deleted
+# monitors, retired entities. Rows are never deleted.
 audit = Table(
     "audit",
     metadata,
@@ -134,4 +135,5 @@ audit = Table(
     Column("subject", String(128), nullable=False),  # what it was done to, such as "anomaly 7"
     Column("detail", Json),
     Index("ix_audit_monitor", "monitor", "id"),
+    Index("ix_audit_actor", "actor", "id"),
 )

@@ -7,6 +7,7 @@ from sqlalchemy import event as database_event
 from sqlalchemy import insert
 
 from jobs.databases import writing
+from jobs.store import AuditQuery
 from jobs.store.events import EventQuery
 from schemas.errors import UsageError
 from schemas.tables import alerts
@@ -119,9 +120,11 @@ def test_a_retired_pump_is_quiet_by_configuration_or_command(station):
     assert station.events() == [("c", 178, True)]
     station.run(HOUR, "a")
     assert len(station.titles()) == 1
-    station.store.entities.watch("pump", "c")
+    station.store.entities.watch("pump", "c", station.table.now, "key person")
     station.run(1, "a")
     assert station.titles() == ["pump, c: silent"] * 2
+    (act,) = station.store.audit.page(AuditQuery(actor="key person"))
+    assert (act.action, act.subject, act.detail) == ("watch entity", "entity c", {"entity": "c"})
     with pytest.raises(UsageError, match="has no entity 'z'. List its entities with: plumbline entities list pump"):
         station.store.entities.retire("pump", "z", station.table.now)
 

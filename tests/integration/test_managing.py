@@ -1,4 +1,4 @@
-"""Pages and paths of settings, maintenance windows, keys, channels and source rows: rights and effects."""
+"""Pages and paths of settings, maintenance windows, keys and channels: rights and effects."""
 
 import json
 import re
@@ -63,7 +63,7 @@ def bearer(service, scope, monitors=None):
     return {"Authorization": f"Bearer {scope * 5}"}
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/page/records/1/source"])
+@pytest.mark.parametrize("path", PAGES)
 def test_a_page_escapes_texts_and_needs_nothing_of_others(client, service, path):
     service.store.maintenance_windows.add("pump", window(entity=HOSTILE), NOW, HOSTILE)
     html = text(client, path)
@@ -205,17 +205,9 @@ def test_a_channel_is_tested(client, service, monkeypatch):
     assert len(server.received) >= 2
 
 
-def test_a_flagged_row_leads_to_its_row_in_the_table(client):
-    assert 'href="/page/records/2/source"' in text(client, "/page/incidents/1")
-    html = text(client, "/page/records/2/source")
-    assert "&lt;b&gt;not watched&lt;/b&gt;" in html
-    assert re.search(r">note</span></th>", html)
-
-
 def test_a_table_that_is_not_there_is_stated_without_details(client, service, monkeypatch):
     gone = service.config.monitors["pump"].model_copy(update={"table": "elsewhere"})
     monkeypatch.setattr(service, "config", service.config.model_copy(update={"monitors": {"pump": gone}}))
-    answer = client.get("/page/records/2/source")
-    assert (answer.status, "cannot be read" in answer.body.decode()) == (503, True)
-    assert "api_keys" not in answer.body.decode()
-    assert "cannot be read" in text(client, f"{TUNE}?records=2")
+    html = text(client, f"{TUNE}?records=2")
+    assert "The table of monitor &#39;pump&#39; cannot be read" in html
+    assert "api_keys" not in html

@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from jobs.databases import reading, writing
+from jobs.store import AuditQuery
 from jobs.store.api_keys import KeyRights
 from jobs.store.monitors import StoredMonitor
 from jobs.store.rhythm import Rhythm
@@ -53,7 +54,7 @@ def test_the_list_names_what_has_a_model_or_a_scored_record(scored):
 def test_a_renamed_monitor_keeps_all_its_rows_and_goes_on_where_it_was(scored):
     store, before, other = scored.store, rows_of(scored.store, "pump"), rows_of(scored.store, "fan")
     store.monitors.register(["mill"])  # a service that has reloaded the configuration
-    store.monitors.rename("pump", "mill")
+    store.monitors.rename("pump", "mill", scored.now)
     assert rows_of(store, "mill") == before
     assert not any(rows_of(store, "pump").values())
     assert rows_of(store, "fan") == other
@@ -68,23 +69,33 @@ def test_the_keys_of_a_renamed_monitor_see_it_under_its_new_name_alone(scored):
     keys = scored.store.api_keys
     for name, names in {"both": ("pump", "fan"), "other": ("fan",), "all": None}.items():
         keys.add(name, KeyRights(monitors=names), name, scored.now)
-    scored.store.monitors.rename("pump", "mill")
+    scored.store.monitors.rename("pump", "mill", scored.now)
     assert {key.name: key.monitors for key in keys.all()} == {"both": ["fan", "mill"], "other": ["fan"], "all": None}
+
+
+def test_who_renamed_and_deleted_a_monitor_is_recorded(scored):
+    scored.store.monitors.rename("pump", "mill", scored.now, "user anna")
+    scored.store.monitors.delete("mill", scored.now, "user ben")
+    acts = scored.store.audit.page(AuditQuery("mill"))
+    assert [(act.actor, act.action, act.subject, act.detail) for act in acts] == [
+        ("user ben", "delete monitor", "monitor mill", None),
+        ("user anna", "rename monitor", "monitor pump", {"new_name": "mill"}),
+    ]
 
 
 def test_a_monitor_is_not_renamed_to_one_that_has_rows_and_an_unknown_one_is_refused(scored):
     with pytest.raises(UsageError, match=r"has a monitor 'fan' already\. .* plumbline monitors delete fan"):
-        scored.store.monitors.rename("pump", "fan")
+        scored.store.monitors.rename("pump", "fan", scored.now)
     with pytest.raises(UsageError, match=r"no monitor 'pmup'\. Its monitors: fan, pump\."):
-        scored.store.monitors.rename("pmup", "mill")
+        scored.store.monitors.rename("pmup", "mill", scored.now)
     with pytest.raises(UsageError, match=r"no monitor 'pmup'\. Its monitors: fan, pump\."):
-        scored.store.monitors.delete("pmup")
+        scored.store.monitors.delete("pmup", scored.now)
     assert scored.store.monitors.names() == ["fan", "pump"]
 
 
 def test_a_deleted_monitor_leaves_no_row_and_the_others_are_as_before(scored):
     store, other = scored.store, rows_of(scored.store, "fan")
-    assert store.monitors.delete("pump") > 0
+    assert store.monitors.delete("pump", scored.now) > 0
     assert not any(rows_of(store, "pump").values())
     assert not any(_hidden(store, table) for table in OF_MONITORS)
     assert rows_of(store, "fan") == other
@@ -101,7 +112,7 @@ def _hidden(store, table=monitors):
 def test_an_interrupted_deletion_is_continued(scored, monkeypatch):
     store = scored.store
     monkeypatch.setattr(store.monitors, "purge", lambda: 0)
-    store.monitors.delete("pump")
+    store.monitors.delete("pump", scored.now)
     assert (store.monitors.names(), len(_hidden(store))) == (["fan"], 1)
     monkeypatch.undo()
     store.monitors.purge()
@@ -115,7 +126,9 @@ def test_a_run_that_is_under_way_writes_nothing_under_the_old_name(scored, chang
     store = scored.store
 
     def load(*arguments):
-        store.monitors.rename("pump", "mill") if change == "rename" else store.monitors.delete("pump")
+        store.monitors.rename("pump", "mill", scored.now) if change == "rename" else store.monitors.delete(
+            "pump", scored.now
+        )
         return MonitoredTable.load(scored, *arguments)
 
     scored_batches = scored.source()
@@ -135,7 +148,7 @@ def test_a_plan_for_a_renamed_monitor_is_refused(scored):
     champion = store.models.require_champion("pump")
     scored.put(13)
     key_range = scored.source().next_range(store.ledger.watermark("pump"), 5, None)
-    store.monitors.rename("pump", "mill")
+    store.monitors.rename("pump", "mill", scored.now)
     with pytest.raises(NoChampion):
         store.ledger.plan("pump", key_range, scored.now, champion.model_id)
     with reading(store.engine) as connection:
@@ -145,6 +158,6 @@ def test_a_plan_for_a_renamed_monitor_is_refused(scored):
 def test_a_training_for_a_request_is_taken_from_its_worker(scored):
     store = scored.store
     store.requests.claim("pump", scored.now, scored.source().monitor.lease)
-    store.monitors.rename("pump", "mill")
+    store.monitors.rename("pump", "mill", scored.now)
     with writing(store.engine) as connection:
         assert connection.scalars(select(retrain_requests.c.state)).all() == ["pending", "pending"]

@@ -138,7 +138,7 @@ def test_pictures_hold_up_no_other_page_and_only_some_wait(client, service, monk
             busy = [answer.result().body for answer in answers if answer.done()]
         finally:
             is_free.set()
-    assert all(b"8 other pictures are being drawn" in body for body in busy)
+    assert all(b"8 other requests like this wait" in body for body in busy)
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -278,3 +278,12 @@ def test_a_reason_that_the_store_cannot_hold_is_refused(client, service, reason)
 def test_without_pages_their_paths_do_not_exist(tmp_path):
     with opened_service(SecretStr(f"sqlite:///{tmp_path / 'p.db'}"), page=False) as service, serving(service) as client:
         assert [client.get(path).status for path in ("/", "/page/events", "/page/login")] == [404, 404, 404]
+
+
+def test_files_of_pages_are_kept_for_good_under_the_hash_of_their_content(client):
+    html = text(client, "/page/events")
+    for path in re.findall(r'(?:href|src)="(/page/static/[^"]+)"', html):
+        kept, other = client.get(path), client.get(path.partition("?")[0])
+        assert "immutable" in kept.headers["cache-control"]
+        assert (other.headers["cache-control"], other.body) == ("no-cache", kept.body)
+    assert client.get("/page/static/nothing.css").status == 404

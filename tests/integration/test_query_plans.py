@@ -4,16 +4,24 @@ import re
 from functools import partial
 
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import and_, event, insert, select
 
-from jobs.databases import reading, writing
+from jobs.app import open_store
+from jobs.databases import open_engine, reading, writing
 from jobs.similar_incidents import similar_incidents
-from jobs.store import AlertQuery, AnomalyQuery, EventQuery, IncidentQuery
+from jobs.store import AlertQuery, AnomalyQuery, AuditQuery, EventQuery, IncidentQuery, migrations
+from jobs.store.labelled import is_labelled
 from jobs.store.overviews import Overviews
 from jobs.tuning.labelled import verdicts_of_people
-from schemas.tables import anomalies, batches, incidents
+from schemas.tables import anomalies, audit, batches, incidents
 from tests.watched_table import MODEL
 
+STATISTICS = {
+    "sqlite": ("ANALYZE",),
+    # VACUUM marks no row as visible to all whose commit is not written yet, and those of tests are asynchronous.
+    "postgresql": ("SET synchronous_commit = on", "VACUUM ANALYZE"),
+    "mysql": ("ANALYZE TABLE anomalies, batches, incidents",),
+}
 LARGE = ("anomalies", "batches", "runs", "events")
 
 
@@ -34,12 +42,8 @@ def fill(store, now):
         labels = ["confirmed" if n < 3 else "open" for n in range(4000)]
         rows = [anomaly | {"record_key": str(n), "incident_id": n // 10 + 1, "label": labels[n]} for n in range(4000)]
         connection.execute(insert(anomalies), rows)
-    # VACUUM marks no row as visible to all whose commit is not written yet, and those of tests are asynchronous.
-    statements = (
-        ["ANALYZE"] if store.engine.dialect.name == "sqlite" else ["SET synchronous_commit = on", "VACUUM ANALYZE"]
-    )
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        for statement in statements:
+        for statement in STATISTICS[store.engine.dialect.name]:
             connection.exec_driver_sql(statement)
 
 
@@ -84,6 +88,11 @@ def test_the_status_reads_no_whole_table(store, plans, now):
     assert scans(plans(lambda: Overviews(store.engine).get("pump", now))) == []
 
 
+def test_the_p_values_of_a_model_are_read_by_an_index(store, plans):
+    ((_, plan), *_) = plans(lambda: store.drifts.newest_counts("pump", 1, 100))
+    assert "ix_batch_profiles_monitor" in plan
+
+
 def test_the_totals_of_the_ledger_are_read_from_an_index_alone(store, plans):
     (totals,) = [plan for sql, plan in plans(lambda: store.runs.status("pump")) if "late_records" in sql]
     assert "ix_batches_totals" in totals
@@ -116,6 +125,32 @@ def test_filtered_pages_are_read_from_an_index_in_its_order(store, plans, now):
         ((_, plan),) = plans(partial(query, store, now))
         assert f"USING INDEX {index} " in plan + " "
         assert "TEMP B-TREE" not in plan or index == "ix_anomalies_labelled", plan
+
+
+def test_mariadb_reads_labels_from_an_index_too(mariadb_url, now):
+    engine = open_engine(mariadb_url)
+    migrations.upgrade(engine)
+    fill(open_store(engine), now)
+    c = anomalies.c
+    judged = {
+        "ix_anomalies_labelled": is_labelled(),
+        "ix_anomalies_labelled_at": and_(c.labelled_at.is_not(None), c.label == "open"),
+    }
+    with reading(engine) as connection:
+        for index, is_judged in judged.items():
+            labels = select(c.record_key, c.label).where(c.monitor == "pump", is_judged)
+            sql = str(labels.compile(engine, compile_kwargs={"literal_binds": True}))
+            (step,) = connection.exec_driver_sql(f"EXPLAIN {sql}").mappings()
+            assert (step["type"], step["key"], int(step["rows"]) < 10) == ("range", index, True), step
+    engine.dispose()
+
+
+def test_the_acts_of_one_actor_are_read_from_an_index(store, plans, now):
+    act = {"at": now, "action": "label", "subject": "anomaly 7"}
+    with writing(store.engine) as connection:
+        connection.execute(insert(audit), [act | {"actor": f"key {n // 3}"} for n in range(1500)])
+    ((_, plan),) = plans(lambda: store.audit.page(AuditQuery(actor="key a")))
+    assert "ix_audit_actor" in plan
 
 
 def test_feedback_for_a_training_starts_from_the_labelled_rows(store, plans):

@@ -15,16 +15,19 @@ from jobs.app import open_store
 from jobs.champions import load_scorer
 from jobs.databases import reading, writing
 from jobs.evaluation import evaluate_monitor
-from jobs.scoring.run import plan_batches, score_batch
-from jobs.store import ThresholdChange
+from jobs.scoring.run import plan_batches, score_batch, score_planned
+from jobs.store import BatchResult, ThresholdChange
 from jobs.store.events import EventLog, EventQuery
+from jobs.store.ledger import Choice
 from jobs.store.usual_levels import report_usual_levels
 from schemas.config import MonitorConfig
 from schemas.errors import LostLease
-from schemas.tables import anomalies, trackers
+from schemas.keys import KeyRange
+from schemas.tables import anomalies, batches, trackers
 from tests.series_monitor import MIXER, readings
 
 ONLINE = {"threshold": "online", "false_positive_rate": 0.02}
+IN_ORDER = Choice(in_order=True)
 ALWAYS = pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2027-01-01", tz="UTC")
 
 
@@ -123,9 +126,9 @@ def test_a_worker_that_lost_its_batch_moves_nothing(mixer):
     plan_batches(source, mixer.store, lambda: mixer.now)
     champion = mixer.store.models.champion("mixer")
     scorer = load_scorer(mixer.store, champion, source.monitor)
-    lost = mixer.store.ledger.claim("mixer", champion.model_id, mixer.now, timedelta(seconds=1), in_order=True)
+    lost = mixer.store.ledger.claim("mixer", champion.model_id, mixer.now, timedelta(seconds=1), IN_ORDER)
     mixer.now += timedelta(minutes=1)
-    taken = mixer.store.ledger.claim("mixer", champion.model_id, mixer.now, timedelta(minutes=9), in_order=True)
+    taken = mixer.store.ledger.claim("mixer", champion.model_id, mixer.now, timedelta(minutes=9), IN_ORDER)
     assert taken.id == lost.id
     score_batch(taken, source, mixer.store, scorer, lambda: mixer.now)
     once = threshold_changes(mixer)
@@ -147,16 +150,52 @@ def test_two_workers_take_turns_with_the_result_of_one(mixer):
     assert (mixer.scores(), tracked(mixer)) == alone
 
 
-def test_in_order_means_one_batch_at_a_time(mixer):
+def test_batches_are_scored_side_by_side_and_decide_one_after_another(mixer):
     mixer.train(**ONLINE)
-    store, lease = mixer.store, timedelta(minutes=1)
-    plan_batches(mixer.source(batch_size=400, **ONLINE), store, lambda: mixer.now)
-    first = store.ledger.claim("mixer", 1, mixer.now, lease, in_order=True)
-    assert not store.ledger.has_claimable("mixer", mixer.now, in_order=True)
-    assert store.ledger.claim("mixer", 1, mixer.now, lease, in_order=True) is None
-    later = mixer.now + 2 * lease
-    assert store.ledger.has_claimable("mixer", later, in_order=True)
-    assert store.ledger.claim("mixer", 1, later, lease, in_order=True).id == first.id
+    turns, ledger, lease = mixer.store.turns, mixer.store.ledger, timedelta(minutes=1)
+    plan_batches(mixer.source(batch_size=400, **ONLINE), mixer.store, lambda: mixer.now)
+    first, second = (ledger.claim("mixer", 1, mixer.now, lease, IN_ORDER) for _ in range(2))
+    assert turns.take(second, mixer.now) == "wait"
+    assert [turns.take(first, mixer.now), turns.take(second, mixer.now)] == ["taken", "wait"]
+    ledger.release(first)
+    assert turns.take(second, mixer.now) == "give_way"
+    again = ledger.claim("mixer", 1, mixer.now, lease, IN_ORDER)
+    assert again.id == first.id
+    ledger.finish(again, BatchResult(400), mixer.now)
+    assert turns.take(second, mixer.now) == "taken"
+
+
+def test_a_worker_that_waits_for_its_turn_can_stop(mixer):
+    mixer.train(**ONLINE)
+    source, ledger = mixer.source(batch_size=400, **ONLINE), mixer.store.ledger
+    plan_batches(source, mixer.store, lambda: mixer.now)
+    ledger.claim("mixer", 1, mixer.now, timedelta(minutes=1), IN_ORDER)
+    stops = iter([False, True, True])
+    counts = score_planned(source, mixer.store, lambda: mixer.now, should_stop=lambda: next(stops))
+    assert counts["batches"] == 0
+    with reading(mixer.store.engine) as connection:
+        states = connection.execute(select(batches.c.state, batches.c.error).order_by(batches.c.id)).all()
+    assert states == [("running", None), *[("pending", None)] * 3]
+
+
+def test_a_batch_to_rescore_gives_way_to_new_ones_and_keeps_a_turn_it_has(mixer):
+    mixer.train(**ONLINE)
+    mixer.score(batch_size=1600, **ONLINE)
+    mixer.store.recounting.reopen_window("mixer", *ALWAYS)
+    turns, ledger, lease = mixer.store.turns, mixer.store.ledger, timedelta(minutes=1)
+    old = ledger.claim("mixer", 1, mixer.now, lease, IN_ORDER)
+    ledger.plan("mixer", KeyRange((1600,), (1700,)), mixer.now)
+    assert turns.take(old, mixer.now) == "give_way"
+    new = ledger.claim("mixer", 1, mixer.now, 9 * lease, IN_ORDER)
+    assert [turns.take(new, mixer.now), turns.take(old, mixer.now)] == ["taken", "wait"]
+    ledger.finish(new, BatchResult(100), mixer.now)
+    assert turns.take(old, mixer.now) == "taken"
+    ledger.plan("mixer", KeyRange((1700,), (1800,)), mixer.now)
+    newest = ledger.claim("mixer", 1, mixer.now, 9 * lease, IN_ORDER)
+    assert turns.take(newest, mixer.now) == "wait"
+    assert turns.take(newest, mixer.now + 2 * lease) == "taken"  # the other worker is too late, and its turn is over
+    with pytest.raises(LostLease):
+        ledger.finish(old, BatchResult(1600), mixer.now)
 
 
 def test_a_new_model_and_a_new_rate_start_and_go_on(mixer):

@@ -45,6 +45,18 @@ def test_a_product_is_the_sum_in_ascending_order_without_fused_steps(dtype, n, d
     np.testing.assert_array_equal(kernels.products(np.stack([x, -x]), np.stack([y, y])), [total, -total])
 
 
+@pytest.mark.parametrize("used", [0, 3, 7])
+def test_columns_that_are_zero_in_all_rows_add_nothing_to_a_product(used):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((9, 10)).astype(np.float32), rng.standard_normal((10, 20)).astype(np.float32)
+    x[:, used:] = 0
+    np.testing.assert_array_equal(
+        kernels.products(x, y), kernels.products(np.pad(x[:, :used], ((0, 0), (0, 1))), y[: used + 1])
+    )
+    x[4, 9] = 1
+    np.testing.assert_array_equal(kernels.products(x, y)[4], kernels.products(x[4:5], y)[0])
+
+
 @pytest.mark.parametrize(
     ("function", "exact", "low", "high"),
     [

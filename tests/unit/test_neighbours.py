@@ -195,3 +195,10 @@ def test_a_system_of_equations_is_solved():
     equations = np.hstack([matrix, np.ones((7, 1))])
     kernels._solve(equations, 7)
     np.testing.assert_allclose(equations[:, 7], np.linalg.solve(matrix, np.ones(7)), rtol=1e-8)
+
+
+@pytest.mark.parametrize("m", [30, 3_000])
+def test_the_arrays_of_an_index_are_contiguous_so_that_the_kernels_work_along_vectors(m):
+    index = Neighbours(np.random.default_rng(0).normal(size=(m, 20)).astype(np.float32))._index
+    arrays = (index.points, index.positions, index.tiles, index.means)
+    assert [array.flags.c_contiguous for array in arrays] == [True] * len(arrays)

@@ -1,6 +1,5 @@
-"""Pages of maintenance windows, keys and channels, and of the row behind a flagged record."""
+"""Pages of maintenance windows, keys and channels."""
 
-import logging
 from datetime import UTC, datetime, timedelta
 
 from fastapi import APIRouter, HTTPException, Request, Response
@@ -10,16 +9,13 @@ from jobs.api.dependencies import CallerOf, MonitorName, Service
 from jobs.api.keys import KeyToAdd, NewKey, create_key, try_channel
 from jobs.api.pages.forms import Form
 from jobs.api.pages.rendering import PageRoute, address, back_to, page
-from jobs.api.pages.shown import ShownAnomaly, ShownWindow
+from jobs.api.pages.shown import ShownWindow
 from jobs.dialects import END_OF_VALID_TIMES, FIRST_VALID_TIME
 from jobs.maintenance import window_rows
-from jobs.reading.raw_rows import read_raw_row
 from jobs.store import NewWindow
 from jobs.store.api_keys import SCOPES
-from schemas.errors import SourceError, UsageError
+from schemas.errors import UsageError
 from schemas.section import is_duration, parse_duration
-
-_log = logging.getLogger("plumbline")
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _MAX_LENGTH = timedelta(days=366)
@@ -141,18 +137,3 @@ def send_test_message(form: Form, service: Service, caller: CallerOf) -> Respons
     channel = form.get("channel", "")
     try_channel(service, channel)
     return back_to(address("alerts", tested=channel))
-
-
-@router.get("/page/records/{anomaly_id}/source")
-def show_source_row(request: Request, row: ShownAnomaly, service: Service) -> Response:
-    """Show the row of the watched table behind a flagged record, with all of its columns."""
-    last = service.store.ledger.last_range(row.monitor)
-    try:
-        with service.open_source(row.monitor) as source:
-            values = None if last is None else read_raw_row(source, row.record_key, last.upto)
-    except SourceError as exc:
-        _log.error("a row of monitor %s cannot be read: %s", row.monitor, exc)
-        detail = f"The table of monitor {row.monitor!r} cannot be read. The service's log has the reason."
-        raise HTTPException(503, f"{detail} Try again later.") from exc
-    watched = set(service.config.monitor(row.monitor).features.names)
-    return page(request, "source_row.html", row=row, values=values, watched=watched)

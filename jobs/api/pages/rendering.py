@@ -13,6 +13,8 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from jobs.api.caller import Caller
+from jobs.api.pages.model import psi_level
+from jobs.api.pages.static_files import asset_url
 from jobs.api.problems import described
 from jobs.html import html_environment
 from jobs.wording import shown
@@ -68,8 +70,8 @@ def back_to(location: str) -> RedirectResponse:
 @cache
 def _environment() -> Environment:
     environment = html_environment("jobs.api.pages")
-    environment.globals |= {"url": address}
-    environment.filters |= {"time": _time, "level": severity_level}
+    environment.globals |= {"url": address, "asset_url": asset_url}
+    environment.filters |= {"time": _time, "level": severity_level, "psi_level": psi_level}
     return environment
 
 

@@ -1,5 +1,6 @@
 """Routes of pages. Reading a page changes nothing; forms post a change and return to the page."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
@@ -8,14 +9,18 @@ from jobs.api.dependencies import CallerOf, MonitorName, Service
 from jobs.api.pages import session
 from jobs.api.pages.fleet import DAYS_SHOWN, day_bars, fleet_rows
 from jobs.api.pages.forms import Form, SignInForm
-from jobs.api.pages.incident_picture import MEDIA_TYPE, Look, PictureCache, ThemeName
+from jobs.api.pages.incident_picture import MEDIA_TYPE, Look, ThemeName, incident_picture
+from jobs.api.pages.latent_map import HEIGHT, WIDTH, ModelMap, model_map
+from jobs.api.pages.model import model_charts
 from jobs.api.pages.monitor import DAY_CHOICES, LANES_PER_PAGE, MonitorView, monitor_incidents
+from jobs.api.pages.record import record_in_table
 from jobs.api.pages.rendering import PageRoute, address, back_to, page
 from jobs.api.pages.shown import ShownAnomaly, ShownIncident, ShownModel
 from jobs.api.pages.static_files import static_file
+from jobs.api.pages.turns import ResultCache, Turns
 from jobs.api.parameters import Body, Id, Text
 from jobs.api.problems import described
-from jobs.reporting.model_sections import model_sections
+from jobs.reporting.model_sections import COMPARISON, model_sections
 from jobs.similar_incidents import similar_incidents
 from jobs.store import (
     AlertQuery,
@@ -31,13 +36,26 @@ from schemas.errors import PlumblineError
 from schemas.labels import LABELS
 
 
-async def _pictures(request: Request) -> PictureCache:
-    cache: PictureCache = request.app.state.pictures
+async def _pictures(request: Request) -> ResultCache[bytes]:
+    cache: ResultCache[bytes] = request.app.state.pictures
     return cache
 
 
-Pictures = Annotated[PictureCache, Depends(_pictures)]
+async def _maps(request: Request) -> ResultCache[ModelMap]:
+    cache: ResultCache[ModelMap] = request.app.state.maps
+    return cache
+
+
+async def _record_turns(request: Request) -> Turns:
+    turns: Turns = request.app.state.record_turns
+    return turns
+
+
+Pictures = Annotated[ResultCache[bytes], Depends(_pictures)]
+Maps = Annotated[ResultCache[ModelMap], Depends(_maps)]
+RecordTurns = Annotated[Turns, Depends(_record_turns)]
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
+_MAP_SECONDS = 300  # for which a map is kept
 _PER_PAGE, _ALERTS_SHOWN, _NEAR_INCIDENTS = 50, 20, 10
 
 
@@ -131,7 +149,7 @@ async def draw_incident(
     """Draw the channels of an incident; a picture with the reason if they cannot be drawn."""
     policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}  # of the picture alone
     try:
-        picture = await pictures.picture(service, incident, Look(theme, narrow))
+        picture = await incident_picture(pictures, service, incident, Look(theme, narrow))
         return Response(picture, 200, policy, MEDIA_TYPE)
     except (PlumblineError, HTTPException) as exc:
         response = page(request, "no_picture.svg", reason=described(exc)[1], theme=theme)
@@ -149,6 +167,16 @@ def label_incident(incident: ShownIncident, form: Form, service: Service, caller
 def show_record(request: Request, row: ShownAnomaly, service: Service) -> Response:
     """Show a flagged record: its scores, and its causes with recorded and expected values."""
     return page(request, "record.html", row=row, labels=LABELS, units=_units(service, row.monitor))
+
+
+@router.get("/page/records/{anomaly_id}/row")
+async def show_row(request: Request, row: ShownAnomaly, service: Service, turns: RecordTurns) -> Response:
+    """Show a flagged record in its table, with normal records near it, and its score with other values."""
+    shown = await turns.run(partial(record_in_table, service, row, request.query_params))
+    if shown is None:
+        raise HTTPException(404, f"Record {row.record_key} is no longer in the table of monitor {row.monitor!r}.")
+    units = _units(service, row.monitor)
+    return page(request, "row.html", status=422 if shown.faults else 200, row=row, shown=shown, units=units)
 
 
 @router.post("/page/records/{anomaly_id}/label")
@@ -185,9 +213,27 @@ def show_models(request: Request, name: MonitorName, service: Service) -> Respon
 
 
 @router.get("/page/models/{model_id}")
-def show_model(request: Request, model: ShownModel) -> Response:
-    """Show a model: its card, and the numbers that decided whether it became the champion."""
-    return page(request, "model.html", model=model, sections=model_sections(model))
+def show_model(request: Request, model: ShownModel, service: Service) -> Response:
+    """Show a model: the numbers that decided whether it became the champion, its charts and its card."""
+    sections = dict(model_sections(model))
+    decision = sections.pop(COMPARISON)
+    charts = model_charts(service, model)
+    settings = service.config.monitors.get(model.monitor)
+    has_map = model.state == "champion" and settings is not None and settings.series is None
+    return page(
+        request, "model.html", model=model, sections=sections, decision=decision, charts=charts, has_map=has_map
+    )
+
+
+@router.get("/page/models/{model_id}/map")
+async def show_map(
+    request: Request, model: ShownModel, service: Service, maps: Maps, *, synthetic: bool = False
+) -> Response:
+    """Show where the latents of a champion place its newest and its flagged records."""
+    minute = int(service.clock().timestamp()) // _MAP_SECONDS
+    draw = partial(model_map, service, model, with_synthetic=synthetic)
+    shown = await maps.get((model.id, synthetic, minute), draw)
+    return page(request, "map.html", model=model, shown=shown, synthetic=synthetic, width=WIDTH, height=HEIGHT)
 
 
 @router.post("/page/models/{model_id}/promote")
@@ -226,9 +272,9 @@ def sign_out(request: Request, form: SignInForm) -> Response:  # noqa: ARG001 - 
 
 
 @router.get("/page/static/{name}")
-def show_static_file(name: str) -> Response:
-    """Return a style sheet or a script."""
-    response = static_file(name)
+def show_static_file(name: str, v: str | None = None) -> Response:
+    """Return a style sheet, a script or the icon."""
+    response = static_file(name, v)
     if response is None:
         raise HTTPException(404, "There is no such file.")
     return response

@@ -1,0 +1,28 @@
+"""The command `mcp`: the monitors, for language models to read."""
+
+from pathlib import Path
+
+import click
+
+from jobs.commands.options import config_option
+from schemas.errors import UsageError
+
+
+@click.command("mcp")
+@config_option
+def mcp_command(config_path: Path) -> None:
+    """Let a language model read monitors, incidents and causes, by the Model Context Protocol.
+
+    A client such as an assistant starts it, and talks to it over standard input and output. It writes nothing.
+    """
+    from jobs.app import App
+    from jobs.mcp.tools import Tools
+
+    try:
+        from jobs.mcp.server import serve_tools
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] not in {"mcp", "mcp_types"}:
+            raise
+        raise UsageError("The package 'mcp' is not installed. Install it: pip install 'plumbline[mcp]'") from None
+    with App.opened(config_path) as app:
+        serve_tools(Tools(app))

@@ -1,0 +1,79 @@
+"""Turns: batches that go in order are scored side by side, and decide one after another which records are flagged.
+
+The order is that of claims: new records before those to rescore, and older batches before newer ones.
+"""
+
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from sqlalchemy import ColumnElement, Connection, Engine, and_, or_, select, update
+
+from jobs.databases import reading, writing
+from jobs.store.ledger import Batch, change_claimed, is_free
+from jobs.store.locking import lock_monitor
+from schemas.errors import LostLease
+from schemas.tables import batches
+
+Answer: TypeAlias = Literal["taken", "wait", "give_way"]
+"""wait: workers have batches that come before; give_way: no worker has one of them, so it has to be scored first."""
+
+
+class Turns:
+    """The turns of batches that continue from the state of the batch before.
+
+    Args:
+        engine: of the store's database.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def take(self, batch: Batch, at: datetime) -> Answer:
+        """Take the turn of a claimed batch if all batches before it are done and no other batch has its turn.
+
+        The turn ends with the claim. A worker whose lease has run out loses its turn, and its batch.
+
+        Raises:
+            LostLease: If another worker has claimed the batch.
+        """
+        with reading(self.engine) as connection:
+            answer = _answer(connection, batch, at)
+        if answer != "taken":
+            return answer
+        with writing(self.engine) as connection:
+            lock_monitor(connection, batch.monitor)
+            answer = _answer(connection, batch, at)
+            if answer == "taken":
+                _end_expired_turns(connection, batch.monitor, at)
+                change_claimed(connection, batch, has_turn=True)
+        return answer
+
+
+def _answer(connection: Connection, batch: Batch, at: datetime) -> Answer:
+    c = batches.c
+    ours = select(c.id).where(c.id == batch.id, c.token == batch.token, c.state == "running")
+    others = select(c.id).where(c.monitor == batch.monitor, c.id != batch.id)
+    before = others.where(c.state.in_(("pending", "running")), _precedes(batch))
+    in_turn = others.where(c.state == "running", c.has_turn, c.lease_until >= at)
+    free = before.where(is_free(at))
+    questions = select(ours.exists(), free.exists(), or_(before.exists(), in_turn.exists()))
+    is_ours, has_to_give_way, has_to_wait = connection.execute(questions).one()
+    if not is_ours:
+        raise LostLease(batch.id)
+    if has_to_give_way:
+        return "give_way"
+    return "wait" if has_to_wait else "taken"
+
+
+def _precedes(batch: Batch) -> ColumnElement[bool]:
+    """Return the condition of the batches that are claimed before a batch if batches go in order."""
+    c = batches.c
+    is_new = c.finished_at.is_(None)
+    return and_(is_new, c.id < batch.id) if batch.scored_before is None else or_(is_new, c.id < batch.id)
+
+
+def _end_expired_turns(connection: Connection, monitor: str, at: datetime) -> None:
+    """Take the batches from workers that are too late, so that none of them finishes during the turn of another."""
+    c = batches.c
+    is_expired = and_(c.monitor == monitor, c.state == "running", c.has_turn, c.lease_until < at)
+    connection.execute(update(batches).where(is_expired).values(state="pending", token=None))

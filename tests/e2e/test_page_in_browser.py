@@ -1,0 +1,175 @@
+"""The operator's pages in a real browser: the way from the fleet to a label, access, accessibility, and silence."""
+
+import json
+import socket
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from tests import browser
+from tests.alert_receiver import receiving
+from tests.browser import NARROW, WIDE, visiting
+from tests.e2e.conftest import Plant
+from tests.e2e.serve_process import serving
+from tests.workspace import PUMP, SMALL_MODEL, readings
+
+# One worker, since the served store is shared.
+pytestmark = [
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.skipif(browser.path() is None, reason=f"Chromium is not installed: {browser.HOW_TO_INSTALL}"),
+]
+PATHS = (
+    "/",
+    "/page/monitors/pump?days=1",
+    "/page/incidents/1",
+    "/page/records/1",
+    "/page/monitors/pump/models",
+    "/page/models/1",
+    "/page/events",
+    "/page/alerts",
+    "/page/login",
+    "/page/nowhere",
+)
+LABEL = "SELECT label FROM anomalies WHERE id = :id"
+CONFIG = """\
+[store]
+url = "sqlite:///plumbline.db"
+[service]
+log = "json"
+port = {port}
+[alerts]
+link = "http://127.0.0.1:{port}/page/incidents/{{id}}"
+[alerts.channels]
+ops = "{channel}"
+[monitors.pump]
+{monitor}
+score_every = "never"
+alert.newest = "36500d"
+[monitors.pump.model]
+{model}
+"""
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A served store with flagged records, incidents and delivered alerts."""
+    folder, port = tmp_path_factory.mktemp("site"), free_port()
+    plant = Plant(folder, f"http://127.0.0.1:{port}")
+    readings().to_csv(folder / "readings.csv", index=False)
+    with receiving() as receiver:
+        text = CONFIG.format(port=port, channel=receiver.address, monitor=PUMP, model=SMALL_MODEL)
+        (folder / "config.toml").write_text(text, encoding="utf-8")
+        for command in ("migrate", "import readings.csv --table pump_readings", "train pump", "score pump"):
+            plant.must(*command.split())
+        with serving(plant) as process:
+            process.until(lambda: receiver.received)
+            plant.results["alert"] = receiver.received[0]
+            yield plant
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser.running() as started:
+        yield started
+
+
+@pytest.fixture
+def visit(site, chromium):
+    with visiting(chromium, site.url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def keys(site):
+    """The secrets of a reader and a writer; without them the pages are open."""
+    yield {
+        name: json.loads(site.must("keys", "add", name, "--scope", name, "--json").out)["key"]
+        for name in ("read", "write")
+    }
+    site.query("DELETE FROM api_keys")
+
+
+def sign_in(visit, secret):
+    visit.page.get_by_label("API key").fill(secret)
+    visit.page.get_by_role("button", name="Sign in").click()
+
+
+@pytest.mark.parametrize("has_script", [True, False], ids=["script", "no script"])
+def test_the_way_from_the_fleet_to_a_label_in_the_table(site, chromium, has_script):
+    label = "confirmed" if has_script else "known"
+    with visiting(chromium, site.url, java_script_enabled=has_script) as visit:
+        page = visit.page
+        visit.go("/")
+        page.get_by_role("link", name="pump").click()
+        page.locator(".lane svg a").first.click()
+        assert "pressure" in page.locator("main").inner_text()
+        page.locator("table.stacked a").first.click()
+        assert "reconstruction error" in page.locator("main").inner_text()
+        record = page.url.rpartition("/")[2].partition("?")[0]
+        page.get_by_role("button", name=label).click()
+        page.get_by_role("button", name=label, pressed=True).wait_for()
+    assert site.query(LABEL, id=record) == [(label,)]
+
+
+def test_the_link_of_a_delivered_alert_opens_its_incident(site, visit):
+    (link,) = [word for word in site.results["alert"]["message"].split() if word.startswith("http://")]
+    assert visit.go(urlsplit(link).path).status == 200
+    assert visit.page.get_by_role("heading", level=1).inner_text().startswith("Incident")
+
+
+def test_times_are_in_the_zone_of_the_viewer_with_utc_on_hover(visit):
+    visit.go("/page/records/1")
+    time = visit.page.locator("dd time").first
+    assert time.get_attribute("title").endswith("UTC")
+    utc, local = (int(text.partition(":")[0].split()[-1]) for text in (time.get_attribute("title"), time.inner_text()))
+    assert (local - utc) % 24 in {1, 2}
+
+
+def test_a_reader_sees_every_page_and_no_form(site, visit, keys):
+    visit.go("/page/records/1")
+    sign_in(visit, keys["read"])
+    assert urlsplit(visit.page.url).path == "/page/records/1"
+    assert visit.page.locator("main form").count() == 0
+    visit.page.get_by_role("button", name="Sign out").click()
+    assert urlsplit(visit.page.url).path == "/page/login"
+
+
+def test_a_form_without_the_token_of_its_session_is_refused(site, visit, keys):
+    before = site.query(LABEL, id=1)
+    visit.go("/page/records/1")
+    sign_in(visit, keys["write"])
+    token = visit.page.locator("main input[name=token]")
+    token.evaluate("input => input.value = '0'.repeat(64)")
+    visit.page.get_by_role("button", name="false positive").click()
+    assert visit.page.get_by_role("alert").inner_text().startswith("The form is out of date")
+    visit.faults.clear()  # of the status 403
+    assert site.query(LABEL, id=1) == before
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_a_serious_fault_of_accessibility(site, chromium, scheme):
+    found = {}
+    with visiting(chromium, site.url, color_scheme=scheme) as visit:
+        for path in PATHS:
+            visit.go(path)
+            violations = Axe().run(visit.page).response["violations"]
+            faults = [fault for fault in violations if fault["impact"] in {"serious", "critical"}]
+            found |= {f"{path} {fault['id']}": [node["html"] for node in fault["nodes"]][:3] for fault in faults}
+        visit.faults = [fault for fault in visit.faults if "404" not in fault]
+    assert not found, found
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_no_page_is_wider_than_the_screen(site, chromium, size):
+    with visiting(chromium, site.url, viewport=size) as visit:
+        widths = {
+            path: (visit.go(path), visit.page.evaluate("document.documentElement.scrollWidth"))[1] for path in PATHS
+        }
+        visit.faults = [fault for fault in visit.faults if "404" not in fault]
+    assert {path for path, width in widths.items() if width > size["width"]} == set()
