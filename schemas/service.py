@@ -22,7 +22,7 @@ def _network(value: str) -> str:
 
 
 _TIME_OF_DAY = r"([01][0-9]|2[0-3]):[0-5][0-9]"
-_QUIET_HOURS = rf"^{_TIME_OF_DAY}-{_TIME_OF_DAY}$"
+QUIET_HOURS = rf"^{_TIME_OF_DAY}-{_TIME_OF_DAY}$"
 _LINK = r"^https?://[^\s]*\{id\}[^\s]*$"
 Link = Annotated[str, Field(pattern=_LINK)]
 Time = Annotated[datetime, AfterValidator(_aware)]
@@ -201,7 +201,7 @@ class MonitorAlerts(Section):
     look_alike_radius: float = Field(0.2, ge=0, lt=2)
     """Distance of causes up to which a record or incident resembles a labelled one: nobody is alerted of what resembles
     a false_positive, and no severity or number of records holds back what resembles a confirmed one; 0: none does."""
-    quiet_hours: Annotated[str, Field(pattern=_QUIET_HOURS)] | None = None
+    quiet_hours: Annotated[str, Field(pattern=QUIET_HOURS)] | None = None
     """Time of day, such as "22:00-06:00", in which only severe incidents are reported at once; others wait."""
     routes: tuple[AlertRoute, ...] = ()
     """Channels that receive only incidents from a severity on; a channel without a route receives all."""

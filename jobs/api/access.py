@@ -62,7 +62,7 @@ class AccessControl:
     async def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         keys = await self._reserved.run(self._service.health.api_keys.all)
         if not keys and self._is_local:
-            scope["state"]["caller"] = Caller("this machine", may_write=True)
+            scope["state"]["caller"] = Caller("this machine", "admin")
             return None if _names_this_machine(headers.get("host", "")) else _foreign_host()
         at = self._service.clock()
         key = _bearer(keys, headers, at)
@@ -71,7 +71,7 @@ class AccessControl:
         if key is None:
             return _sign_in(scope) if self._is_page(scope["path"]) else _no_key()
         monitors = None if key.monitors is None else frozenset(key.monitors)
-        scope["state"]["caller"] = Caller(f"key {key.name}", key.scope == "write", monitors, key.name)
+        scope["state"]["caller"] = Caller(f"key {key.name}", key.scope, monitors, key.name)
         await self._note_use(key, at)
         return None
 

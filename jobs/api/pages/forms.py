@@ -7,7 +7,8 @@ from urllib.parse import parse_qsl
 
 from fastapi import Depends, HTTPException, Request
 
-_MAX_FIELDS, _MAX_LENGTH = 20, 255
+_MAX_FIELDS, _MAX_LENGTH = 200, 255
+_LONGER = {"text": 2_000, "settings": 100_000}  # maximum length of other fields
 
 
 async def _fields(request: Request) -> Mapping[str, str]:
@@ -43,9 +44,11 @@ async def _checked_fields(request: Request) -> Mapping[str, str]:
     if not hmac.compare_digest(fields.get("token", "").encode(), request.state.form_token.encode()):
         raise HTTPException(403, "The form is out of date, so nothing was changed. Reload the page and try again.")
     if not request.state.caller.may_write:
-        raise HTTPException(403, "This key may only read. Sign in with a key of scope write.")
-    if any(len(value) > _MAX_LENGTH or "\0" in value for value in fields.values()):
-        raise HTTPException(422, f"A text has more than {_MAX_LENGTH} characters, or a null character. Shorten it.")
+        raise HTTPException(403, "This key may only read. Sign in with a key of scope operate.")
+    for name, value in fields.items():
+        limit = _LONGER.get(name, _MAX_LENGTH)
+        if len(value) > limit or "\0" in value:
+            raise HTTPException(422, f"A text has more than {limit:,} characters, or a null character. Shorten it.")
     return fields
 
 
