@@ -1,13 +1,14 @@
 """Fitting of an artifact to normal records: encode, train, keep reference records, calibrate, set the threshold."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from detector.core.about import UnusualRecords
 from detector.core.calibration import Calibration, check_rate, f_beta_threshold
 from detector.core.keras_backend import backend_name
 from detector.core.outlying import is_outlying
@@ -17,6 +18,7 @@ from detector.records.encoder import Encoder
 from detector.records.model import Model
 from detector.records.network_training import fit_network
 from detector.records.normal_records import MIN_TRAINING_RECORDS, NormalRecords
+from detector.records.unusual import find_unusual, measured_rows
 from schemas.config import ModelConfig
 from schemas.errors import NotEnoughRecords
 from schemas.frames import Features
@@ -51,7 +53,7 @@ def fit_artifact(
     """Train, measure and calibrate a model.
 
     Calibration records whose scores lie far above the others do not set the threshold, unless the rule trusts them;
-    `about["outlying"]` has their positions.
+    `about["outlying"]` has their positions. `about["unusual"]` describes the training records unlike the others.
 
     Args:
         normal: the records to learn from.
@@ -68,10 +70,10 @@ def fit_artifact(
         raise NotEnoughRecords(len(normal.training), MIN_TRAINING_RECORDS, "to train on, calibration records aside")
     if rule.method == "conformal":
         check_rate(rule.rate, len(normal.calibration))
-    model, history = _fit_trimmed(normal.training, features, config, progress)
+    model, history, used = _fit_trimmed(normal.training, features, config, progress)
     scores = model.anomaly_score(normal.calibration)
     outlying = np.zeros(len(scores), dtype=bool) if rule.trusts_outliers else is_outlying(scores)
-    calibration = Calibration.fit(_usual_scores(scores, outlying, rule), with_tail=rule.method == "pot")
+    calibration = Calibration.fit(usual_scores(scores, outlying, rule), with_tail=rule.method == "pot")
     return Artifact(
         config=config,
         encoder=model.encoder,
@@ -85,11 +87,12 @@ def fit_artifact(
             "history": [vars(epoch) for epoch in history],
             "versions": _versions(),
             **({"outlying": np.flatnonzero(outlying).tolist()} if outlying.any() else {}),
+            "unusual": asdict(_unusual_records(model, normal.training, used)),
         },
     )
 
 
-def _usual_scores(scores: np.ndarray, outlying: np.ndarray, rule: DecisionRule) -> np.ndarray:
+def usual_scores(scores: np.ndarray, outlying: np.ndarray, rule: DecisionRule) -> np.ndarray:
     """Return the calibration scores (m,) without outlying ones.
 
     If the rate needs more scores than are left, outlying ones stay, lowered to the largest of the others.
@@ -100,19 +103,28 @@ def _usual_scores(scores: np.ndarray, outlying: np.ndarray, rule: DecisionRule) 
     return np.concatenate([usual, np.repeat(usual.max(), missing)]) if missing else usual
 
 
+def _unusual_records(model: Model, records: pd.DataFrame, used: np.ndarray) -> UnusualRecords:
+    """Return the unusual ones among the records that the model was trained on, the rows `used` of all records."""
+    rows = measured_rows(len(used))
+    return find_unusual(model.training_score(records.iloc[used], rows), used[rows])
+
+
 def _fit_trimmed(
     records: pd.DataFrame, features: Features, config: ModelConfig, progress: Callable[[Epoch], None] | None
-) -> tuple[Model, tuple[Epoch, ...]]:
+) -> tuple[Model, tuple[Epoch, ...], np.ndarray]:
     """Fit the model; if `trim` is set, fit it again without the records that are most anomalous to the first model.
+
+    The last result has the positions of the records that trained the model.
 
     Calibration records stay as they are: the false-positive rate is that of records like them.
     """
-    fitted = _fit(records, features, config, progress)
+    model, history = _fit(records, features, config, progress)
     n_trimmed = min(int(config.trim * len(records)), len(records) - MIN_TRAINING_RECORDS)
     if not n_trimmed:
-        return fitted
-    order = np.argsort(fitted[0].training_score(records), kind="stable")
-    return _fit(records.iloc[np.sort(order[:-n_trimmed])], features, config, progress)
+        return model, history, np.arange(len(records))
+    order = np.argsort(model.training_score(records), kind="stable")
+    used = np.sort(order[:-n_trimmed])
+    return *_fit(records.iloc[used], features, config, progress), used
 
 
 def _fit(

@@ -26,6 +26,8 @@ RECORDS = {
     "outliers": 2,
     "outlying_records": {"17": 1.5, "18": 1.25},
     "without_outliers": None,
+    "unusual_share": 0.02,
+    "unusual_records": {"19": "flow = 3"},
     "unsteady": {},
     "compared_records": 140,
     "auroc": {"perturbed": AREAS, "scaled": AREAS},
