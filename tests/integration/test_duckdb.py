@@ -196,6 +196,14 @@ def test_a_writer_is_waited_for_and_then_named(run, file, watch):
         assert patient.next_range(None, 4, None) == KeyRange(None, (4,))
 
 
+@pytest.mark.parametrize("place", ["{file}", ":memory:"])
+def test_an_address_limits_cores_and_memory(run, file, watch, place):
+    run("CREATE TABLE readings (id INT)")
+    limits = text("SELECT current_setting('threads'), current_setting('memory_limit')")
+    with reading(watch(f"duckdb:///{place.format(file=file)}?threads=1&memory_limit=1GiB").engine) as connection:
+        assert tuple(connection.execute(limits).one()) == (1, "1.0 GiB")
+
+
 def test_an_endless_statement_is_ended(watch, run):
     run(f"CREATE TABLE readings AS {ROWS}")
     endless = "SELECT count(*) FROM range(1000000) a(i), range(1000000) b(j) WHERE i * j % 7 = 1"
