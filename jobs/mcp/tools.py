@@ -4,9 +4,10 @@ The docstring of a tool is its description, so it is written for the model that 
 """
 
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, Field
 
 from jobs.mcp.bounded import MAX_ITEMS, bounded
 from schemas.labels import Label
@@ -21,8 +22,9 @@ _DAYS_SHOWN = 10
 Monitor: TypeAlias = Annotated[str, Field(description="Name of a monitor, from list_monitors.")]
 AnyMonitor: TypeAlias = Annotated[str | None, Field(description="Name of a monitor; null for all.")]
 Entity: TypeAlias = Annotated[str | None, Field(description="Only this entity, such as a machine; null for all.")]
-Since: TypeAlias = Annotated[AwareDatetime | None, Field(description="Only from this time on, with an offset or Z.")]
-Until: TypeAlias = Annotated[AwareDatetime | None, Field(description="Only before this time, with an offset or Z.")]
+_Time: TypeAlias = Annotated[datetime, AfterValidator(lambda time: time if time.tzinfo else time.replace(tzinfo=UTC))]
+Since: TypeAlias = Annotated[_Time | None, Field(description="Only from this time on, in UTC unless it has an offset.")]
+Until: TypeAlias = Annotated[_Time | None, Field(description="Only before this time, in UTC unless it has an offset.")]
 Limit: TypeAlias = Annotated[int, Field(ge=1, le=MAX_ITEMS, description="Number of items.")]
 Before: TypeAlias = Annotated[int | None, Field(ge=1, description="`next` of the page before; null for the first.")]
 Id: TypeAlias = Annotated[int, Field(ge=1, le=2**63 - 1)]
