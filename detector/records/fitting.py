@@ -23,6 +23,8 @@ from schemas.config import ModelConfig
 from schemas.errors import NotEnoughRecords
 from schemas.frames import Features
 
+CALIBRATING_SCORE = "ensemble"  # whose calibration records are reference records, too
+
 
 @dataclass(frozen=True)
 class DecisionRule:
@@ -52,7 +54,8 @@ def fit_artifact(
 ) -> Artifact:
     """Train, measure and calibrate a model.
 
-    Calibration records whose scores lie far above the others do not set the threshold, unless the rule trusts them;
+    Calibration records that are a random draw become reference records after the training; each is scored against the
+    others. Those whose scores lie far above the others do not set the threshold, unless the rule trusts them;
     `about["outlying"]` has their positions. `about["unusual"]` describes the training records unlike the others.
 
     Args:
@@ -73,6 +76,10 @@ def fit_artifact(
     model, history, used = _fit_trimmed(normal.training, features, config, progress)
     scores = model.anomaly_score(normal.calibration)
     outlying = np.zeros(len(scores), dtype=bool) if rule.trusts_outliers else is_outlying(scores)
+    unusual = _unusual_records(model, normal.training, used)
+    if normal.is_drawn and config.score == CALIBRATING_SCORE and len(model.reference.points) < config.max_reference:
+        model = model.with_calibrating(normal.calibration[~outlying])
+        scores = model.anomaly_score(normal.calibration)
     calibration = Calibration.fit(_usual_scores(scores, outlying, rule), with_tail=rule.method == "pot")
     return Artifact(
         config=config,
@@ -87,7 +94,7 @@ def fit_artifact(
             "history": [vars(epoch) for epoch in history],
             "versions": _versions(),
             **({"outlying": np.flatnonzero(outlying).tolist()} if outlying.any() else {}),
-            "unusual": asdict(_unusual_records(model, normal.training, used)),
+            "unusual": asdict(unusual),
         },
     )
 
