@@ -88,6 +88,7 @@ class About:
         outlying: positions of the calibration records whose scores lie far above the others, and set no threshold.
         unusual: training records that look unlike the others; None if the model has no estimate of them.
         profile: state of the `detector.core.drift.Profile` of the training records; None if the model has none.
+        labels: what labels did to the model; None if it was trained without labels.
     """
 
     training: TrainingRange = TrainingRange()
@@ -97,6 +98,7 @@ class About:
     outlying: tuple[int, ...] = ()
     unusual: UnusualRecords | None = None
     profile: Mapping[str, Any] | None = None
+    labels: Mapping[str, Any] | None = None
 
     @classmethod
     def from_json(cls, about: Mapping[str, Any]) -> Self:
@@ -118,6 +120,7 @@ class About:
             "history": [asdict(epoch) for epoch in self.history],
             "grid": self.grid,
             "profile": self.profile,
+            "labels": self.labels,
             "outlying": list(self.outlying) or None,
             "unusual": None if self.unusual is None else asdict(self.unusual),
         }

@@ -79,6 +79,7 @@ class RecordCard:
         unusual_share: estimated share of the training records that look unlike the others.
         unusual_records: for the most unusual of them, by key, the feature and the value that stand out.
         unsteady: by feature, why new records are unlike the training records.
+        labels: what labels did to the model, as `detector.records.label_head_fitting.LabelReport`; None without labels.
         peers: how the model compares with simple peers.
     """
 
@@ -101,6 +102,7 @@ class RecordCard:
     unusual_share: float | None = None
     unusual_records: Mapping[str, str] = field(default_factory=dict)
     unsteady: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, Any] | None = None
     peers: PeerComparison = PeerComparison()
 
     @classmethod

@@ -76,7 +76,7 @@ def fit_artifact(
     measured = measured_rows(len(used))
     training_scores = model.training_score(normal.training.iloc[used], measured)
     model, scores, outlying = _score_calibration(model, normal, training_scores, rule)
-    calibration = Calibration.fit(_usual_scores(scores, outlying, rule), with_tail=rule.method == "pot")
+    calibration = Calibration.fit(usual_scores(scores, outlying, rule), with_tail=rule.method == "pot")
     return Artifact(
         config=config,
         encoder=model.encoder,
@@ -110,7 +110,7 @@ def _score_calibration(
     return model, scores, outlying
 
 
-def _usual_scores(scores: np.ndarray, outlying: np.ndarray, rule: DecisionRule) -> np.ndarray:
+def usual_scores(scores: np.ndarray, outlying: np.ndarray, rule: DecisionRule) -> np.ndarray:
     """Return the calibration scores (m,) without outlying ones.
 
     If the rate needs more scores than are left, outlying ones stay, lowered to the largest of the others.

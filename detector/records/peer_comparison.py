@@ -28,7 +28,8 @@ def record_card(artifact: Artifact, normal: NormalRecords, size: int) -> RecordC
         normal: the records that it was fitted with.
         size: of the artifact, in bytes.
     """
-    epochs, decision = About.from_json(artifact.about).history, artifact.decision
+    about, decision = About.from_json(artifact.about), artifact.decision
+    epochs = about.history
     return RecordCard(
         training_records=artifact.reference.n_train,
         calibration_records=len(artifact.calibration.scores),
@@ -41,6 +42,7 @@ def record_card(artifact: Artifact, normal: NormalRecords, size: int) -> RecordC
         threshold_method=decision.method,
         false_positive_rate=decision.rate,
         bytes=size,
+        labels=about.labels,
         peers=compare_with_peers(artifact, normal),
     )
 

@@ -231,6 +231,11 @@ class Evidence:
         return self.points()[:, : self.search.reference.latent_sd.size]
 
     @property
+    def residuals(self) -> np.ndarray:
+        """(n, V * d) float32, the residuals among the joint coordinates."""
+        return self.points()[:, self.search.reference.latent_sd.size :]
+
+    @property
     def nats(self) -> np.ndarray:
         """(n,) float64, the cost of values that training rules out."""
         return self.matrix.violations.astype(np.float64) * np.log(self.search.reference.n_train + 2)

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from jobs.kinds.card_text import CardTable, Paragraph, origin
 from jobs.wording import percent, toml_text
 
@@ -34,6 +36,7 @@ class RecordCardText:
             "false-positive rate": card.false_positive_rate,
             "AUROC on synthetic anomalies": mean_auroc_line(card.peers.mean_auroc),
             "training records unlike others": unusual_share(card),
+            **_labels(card),
         }
 
     def training_advice(self, card: "RecordCard", monitor: str) -> Iterator[str]:
@@ -68,6 +71,7 @@ class RecordCardText:
             "encoded columns": card.cells,
             "calibration records unlike the others, which set no threshold": card.outliers or None,
             "training records unlike the others": unusual_share(card),
+            **_labels(card),
             **origin(manifest),
         }
         columns = [(column["name"], column["type"]) for column in manifest["columns"]]
@@ -89,6 +93,31 @@ def mean_auroc_line(mean_auroc: Mapping[str, float]) -> str:
         return "not available: the features allow no synthetic anomalies"
     peers = [f"{title} {mean_auroc[method]:.3f}" for method, title in METHOD_TITLES.items() if method != "model"]
     return f"{mean_auroc['model']:.3f} ({', '.join(peers)})"
+
+
+def labels_line(labels: Mapping[str, Any]) -> str:
+    """Return what labels did to a model.
+
+    >>> few = {"confirmed": 2, "false_positives": 3, "is_used": False, "gain": None, "reason": "they are fewer than 10"}
+    >>> labels_line(few)
+    '2 confirmed, 3 false positives; they raise no score: they are fewer than 10'
+    >>> labels_line(few | {"is_used": True, "gain": 0.2, "features": {"flow": -1.0, "temp": 0.6}})
+    '2 confirmed, 3 false positives; they raise scores (cross-validated gain 22%): flow below, temp above'
+    """
+    counts = f"{labels['confirmed']:,} confirmed, {labels['false_positives']:,} false positives"
+    if not labels["is_used"]:
+        gain = "" if labels["gain"] is None else f" ({_gain(labels)})"
+        return f"{counts}; they raise no score: {labels['reason']}{gain}"
+    sides = [f"{name} {'below' if weight < 0 else 'above'}" for name, weight in labels["features"].items()]
+    return f"{counts}; they raise scores (cross-validated gain {_gain(labels)}): {', '.join(sides)}"
+
+
+def _gain(labels: Mapping[str, Any]) -> str:
+    return f"{np.expm1(labels['gain']):.0%}"
+
+
+def _labels(card: "RecordCard") -> dict[str, str]:
+    return {} if card.labels is None else {"labels": labels_line(card.labels)}
 
 
 def knn_advice(card: "RecordCard", monitor: str) -> str | None:
