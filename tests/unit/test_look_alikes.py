@@ -49,8 +49,11 @@ def test_a_record_is_alike_in_entity_causes_and_direction_if_it_is_not_much_larg
     assert resembled(example(1), **what) == expected
 
 
-def test_causes_of_one_feature_alone_resemble_nothing():
-    assert resembled(example(1, flow_share=0.9), flow_share=0.9) is None
+def test_a_record_of_one_main_cause_takes_three_labels_within_the_radius():
+    rows = [example(number, flow=flow, flow_share=0.9) for number, flow in ((1, 5.0), (2, 5.2), (3, 5.4))]
+    assert [resembled(*rows[:count], flow=5.1, flow_share=0.9) for count in (1, 2, 3)] == [None, None, 1]
+    far = example(4, flow=50.0, flow_share=0.9)
+    assert resembled(*rows[:2], replace(far, label="confirmed"), flow=5.1, flow_share=0.9) is None
 
 
 def test_the_nearest_label_decides_unless_a_confirmed_one_is_near_a_false_positive():
