@@ -48,7 +48,9 @@ class RecordCardText:
             yield advice
 
     def details(self, card: "RecordCard", monitor: str) -> Iterator[str | CardTable]:
-        """Yield the comparison by kind of anomaly, and the realised rates."""
+        """Yield what labels did, the comparison by kind of anomaly, and the realised rates."""
+        if card.labels is not None:
+            yield f"Labels: {labels_line(card.labels)}."
         if card.peers.auroc:
             yield CardTable(
                 ["anomalies", *METHOD_TITLES.values()], auroc_rows(card.peers), "AUROC on synthetic anomalies"
