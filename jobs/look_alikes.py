@@ -120,6 +120,12 @@ class LookAlikes:
 NO_LOOK_ALIKES = LookAlikes()
 
 
+def distances_of(causes: _Causes, others: Sequence[_Causes]) -> np.ndarray:
+    """Return the distance (n,) of causes from each of n others, as a share of their length."""
+    rows = [LabelledExample(position, None, None, "", other) for position, other in enumerate(others)]
+    return _Examples.of(rows).distances(vector_of(causes))[0]
+
+
 def look_alikes_of(monitor: MonitorConfig, examples: Iterable[LabelledExample]) -> LookAlikes:
     """Return the labelled records or incidents of a monitor, at its radius."""
     exact = (*monitor.categorical, *monitor.boolean)

@@ -6,7 +6,7 @@ from alembic import op
 from schemas.views import drop_own_view, joined_name
 
 revision = "0015"
-down_revision = "0013"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 

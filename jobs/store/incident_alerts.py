@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, delete, func, or_, select, update
 from jobs.store.alert_rule import AlertRule, IncidentChange, Reason, SentAlert, main_causes, new_causes, reason_for
 from jobs.store.alerts import AlertTexts, IncidentNews, insert_alert
 from jobs.store.incident_summary import IncidentSummary
-from schemas.tables import alerts, anomalies, incidents
+from schemas.tables import alerts, anomalies, incident_notes, incidents
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,13 @@ class IncidentAlerts:
                     self._add(incident_id, summary, "ended", channel, sent)
 
     def add_reminder(self, incident_id: int, summary: IncidentSummary) -> None:
-        """Remind the channels that heard of an open incident, if they have heard nothing more for a time."""
-        may_be_alerted = self.rule.held_back(summary, self.at) is None and not self._is_dismissed(incident_id)
-        if "reminder" in self.rule.on and may_be_alerted:
+        """Remind the channels that heard of an open incident, if they have heard nothing more for a time.
+
+        Nobody is reminded of an incident that a person has acknowledged or labelled as a false alarm.
+        """
+        if "reminder" not in self.rule.on or self.rule.held_back(summary, self.at) is not None:
+            return
+        if not self._is_dismissed(incident_id) and not self._is_acknowledged(incident_id):
             for channel, sent in self._sent(incident_id, self.rule.channels).items():
                 if sent and sent[-1].created_at <= self.at - self.rule.remind_every:
                     self._add(incident_id, summary, "reminder", channel, sent)
@@ -97,6 +101,13 @@ class IncidentAlerts:
             return False
         others = select(c.id).where(of_incident, ~is_false, c.flagged_at <= last).limit(1)
         return self.connection.execute(others).first() is None
+
+    def _is_acknowledged(self, incident_id: int) -> bool:
+        """Return whether a person has acknowledged an incident, or one that was merged into it."""
+        c, i = incident_notes.c, incidents.c
+        ids = [incident_id, *self.connection.scalars(select(i.id).where(i.merged_into == incident_id))]
+        is_acknowledgement = and_(c.incident_id.in_(ids), c.kind == "acknowledge")
+        return self.connection.execute(select(c.id).where(is_acknowledgement).limit(1)).first() is not None
 
     def _sent(self, incident_id: int, channels: Sequence[str]) -> Mapping[str, list[SentAlert]]:
         """Return the alerts of an incident and of those merged into it, by channel, oldest first."""

@@ -105,6 +105,23 @@ incidents = Table(
     Index("ix_incidents_merged_into", "merged_into"),
 )
 
+# What people did with an incident: acknowledged, assigned and commented it; rows are only added.
+incident_notes = Table(
+    "incident_notes",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("incident_id", BigInteger, nullable=False),
+    Column("monitor", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("assignee", String(128)),  # of an assignment; null if it takes the incident from everybody
+    Column("text", Text),
+    CheckConstraint("kind IN ('acknowledge', 'assign', 'comment')", name="kind"),
+    Index("ix_incident_notes_incident_id", "incident_id", "id"),
+    Index("ix_incident_notes_monitor", "monitor", "id"),
+)
+
 # Gaps, late records, missed runs, drift, refused models and other events.
 events = Table(
     "events",
