@@ -47,6 +47,7 @@ bench: $(VENV)/.test ## measure; PLUMBLINE_DATA names the folder of labelled dat
 	$(BIN)/python -m benchmarks.tabular --data "$${PLUMBLINE_DATA:?name the folder of labelled data sets}/adbench"
 	$(BIN)/python -m benchmarks.calibration --data "$${PLUMBLINE_DATA}/adbench"
 	$(BIN)/python -m benchmarks.contamination --data "$${PLUMBLINE_DATA}/adbench"
+	$(BIN)/python -m benchmarks.labels --data "$${PLUMBLINE_DATA}/adbench"
 	$(BIN)/python -m benchmarks.attribution --data "$${PLUMBLINE_DATA}/adbench"
 	$(BIN)/python -m benchmarks.neighbours --data "$${PLUMBLINE_DATA}/adbench"
 	$(BIN)/python -m benchmarks.sizes --data "$${PLUMBLINE_DATA}/adbench"
