@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from schemas.config import Config, load_config
+from schemas.config import Config, config_from_text, load_config
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -39,10 +39,11 @@ class App:
 
     Args:
         path: the configuration file.
+        text: of the file, if it is on another machine.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, text: str | None = None) -> None:
+        self.path, self._text = path, text
         self._open = ExitStack()
 
     @classmethod
@@ -68,6 +69,8 @@ class App:
         Raises:
             ConfigError: If it cannot be read.
         """
+        if self._text is not None:
+            return config_from_text(self._text, self.path, os.environ)
         return load_config(self.path, os.environ)
 
     @staticmethod

@@ -104,7 +104,7 @@ def _describe(out: "Output", row: "StoredIncident") -> None:
             "severity (0-100)": row.peak_severity,
             "in maintenance": row.is_muted,
             "alerts held back by": row.held_back,
-            "resembles": None if row.suppressed_by is None else f"anomaly {row.suppressed_by}, labelled false_positive",
+            "resembles": _resembled(row),
             "merged into": None if row.merged_into is None else str(row.merged_into),
             "opened": row.opened_at,
             "updated": row.updated_at,
@@ -112,6 +112,11 @@ def _describe(out: "Output", row: "StoredIncident") -> None:
     )
     causes = [(*cause_cells([c]), c["deviation"], c["share"], _time(c["time"])) for c in row.causes]
     out.table(["feature", "value", "expected", "deviation (sd)", "largest share", "at"], causes, "Causes")
+
+
+def _resembled(row: "StoredIncident") -> str | None:
+    labelled = {row.suppressed_by: "false_positive", row.raised_by: "confirmed"}
+    return next((f"anomaly {number}, labelled {label}" for number, label in labelled.items() if number), None)
 
 
 def _time(text: str) -> "datetime":

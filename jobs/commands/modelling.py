@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.commands.card import describe_training
-from jobs.commands.options import counted_progress, monitor_argument, with_app
+from jobs.commands.options import counted_progress, monitor_argument, with_app, workers_if_configured
 from jobs.commands.top import print_ranked
 from jobs.realised_rate import rate_sentence
 from jobs.wording import counted_noun, shown
@@ -70,8 +70,10 @@ def score_command(app: "App", out: "Output", monitor: str) -> None:
     from jobs.drift import assess_drift, drift_sentence
     from jobs.scoring.run import score_monitor
 
+    workers = workers_if_configured(app)
     with scoring_progress(out, monitor) as show:
-        report = score_monitor(source, store, app.clock, progress=show)
+        elsewhere = workers.score_batches if workers else None
+        report = score_monitor(source, store, app.clock, progress=show, elsewhere=elsewhere)
     drift = assess_drift(store, monitor, source.monitor, app.clock)
 
     def describe() -> None:
@@ -136,8 +138,10 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
     source, store = app.source(monitor), app.store
     from jobs.evaluation import forecast_monitor
 
+    workers = workers_if_configured(app)
     with counted_progress(out, f"forecasting {monitor}") as progress:
-        forecast = forecast_monitor(source, store, progress, now=app.clock())
+        elsewhere = workers.score_history if workers else None
+        forecast = forecast_monitor(source, store, progress, now=app.clock(), elsewhere=elsewhere)
 
     def describe() -> None:
         days = f" over {forecast.days:.1f} days" if forecast.days else ""
@@ -205,8 +209,10 @@ def evaluate_command(app: "App", out: "Output", monitor: str, everything: bool) 
     source, store = app.source(monitor), app.store
     from jobs.evaluation import evaluate_monitor
 
+    workers = workers_if_configured(app)
     with counted_progress(out, f"evaluating {monitor}") as progress:
-        report = evaluate_monitor(source, store, everything=everything, progress=progress)
+        elsewhere = workers.score_history if workers else None
+        report = evaluate_monitor(source, store, everything=everything, progress=progress, elsewhere=elsewhere)
     evaluation = report.evaluation
 
     def describe() -> None:

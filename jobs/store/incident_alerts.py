@@ -35,13 +35,15 @@ class IncidentAlerts:
         summary = change.summary
         held_back = self.rule.held_back(summary, self.at)
         self._record_held_back(change.incident_id, held_back)
-        self._record_label(change.incident_id, self.rule.suppressed_by(summary) if held_back == "label" else None)
+        raised_by = self.rule.raised_by(summary)
+        suppressed_by = self.rule.suppressed_by(summary) if held_back == "label" else None
+        self._record_labels(change.incident_id, suppressed_by, raised_by)
         if held_back == "age":
             self._mark_unannounced(change.incident_id)
         if held_back is not None:
             return
         for channel, sent in self._sent(change.incident_id, self.rule.channels).items():
-            if summary.peak_severity < self.rule.severity_of(channel):
+            if summary.peak_severity < self.rule.severity_of(channel, is_raised=raised_by is not None):
                 continue
             reason = reason_for(change, self.rule, sent)
             if reason is not None:
@@ -71,12 +73,11 @@ class IncidentAlerts:
         is_changed = c.held_back.is_distinct_from(reason)
         self.connection.execute(update(incidents).where(c.id == incident_id, is_changed).values(held_back=reason))
 
-    def _record_label(self, incident_id: int, anomaly_id: int | None) -> None:
+    def _record_labels(self, incident_id: int, suppressed_by: int | None, raised_by: int | None) -> None:
         c = incidents.c
-        is_changed = c.suppressed_by.is_distinct_from(anomaly_id)
-        self.connection.execute(
-            update(incidents).where(c.id == incident_id, is_changed).values(suppressed_by=anomaly_id)
-        )
+        is_changed = or_(c.suppressed_by.is_distinct_from(suppressed_by), c.raised_by.is_distinct_from(raised_by))
+        change = update(incidents).where(c.id == incident_id, is_changed)
+        self.connection.execute(change.values(suppressed_by=suppressed_by, raised_by=raised_by))
 
     def _mark_unannounced(self, incident_id: int) -> None:
         """Mark an incident that ended too long ago to be alerted, unless it was alerted or summed up before.
@@ -128,7 +129,8 @@ class IncidentAlerts:
         link = self.rule.link.replace("{id}", str(incident_id)) if self.rule.link else None
         causes = new_causes(summary, sent) if reason == "new_cause" else []
         number = sum(alert.reason == reason for alert in sent)
-        news = IncidentNews(self.monitor, incident_id, summary, reason, tuple(causes), link, number > 0)
+        raised_by = self.rule.raised_by(summary)
+        news = IncidentNews(self.monitor, incident_id, summary, reason, tuple(causes), link, number > 0, raised_by)
         subject = {
             "monitor": self.monitor,
             "incident_id": incident_id,

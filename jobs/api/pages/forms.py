@@ -15,13 +15,27 @@ async def _fields(request: Request) -> Mapping[str, str]:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/x-www-form-urlencoded":
         raise HTTPException(415, "A form was expected. Use the buttons of the page.")
-    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+    if not _is_sent_by_this_site(request):
         raise HTTPException(403, "Another site sent this form, so nothing was changed. Use the buttons of the page.")
     try:
         pairs = parse_qsl((await request.body()).decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
     except ValueError as exc:  # not UTF-8, or too many fields
         raise HTTPException(400, "The form cannot be read. Reload the page and try again.") from exc
     return dict(pairs)
+
+
+def _is_sent_by_this_site(request: Request) -> bool:
+    """Return whether a page of this site sent a form.
+
+    Browsers state it in Sec-Fetch-Site; older ones, and all of them without encryption, only in Origin. A program that
+    sends neither is no browser, so it holds no session that another site could use.
+    """
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    origin = request.headers.get("origin")
+    hosts = {request.headers.get(name) for name in ("host", "x-forwarded-host")}  # a form of another site sets neither
+    return origin is None or origin.partition("://")[2] in hosts
 
 
 async def _checked_fields(request: Request) -> Mapping[str, str]:

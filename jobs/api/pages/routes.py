@@ -9,7 +9,7 @@ from jobs.api.dependencies import CallerOf, MonitorName, Service
 from jobs.api.pages import session
 from jobs.api.pages.fleet import DAYS_SHOWN, day_bars, fleet_rows
 from jobs.api.pages.forms import Form, SignInForm
-from jobs.api.pages.incident_picture import MEDIA_TYPE, Look, ThemeName, incident_picture
+from jobs.api.pages.incident_picture import MEDIA_TYPE, Look, ThemeName, incident_channels, incident_picture
 from jobs.api.pages.latent_map import HEIGHT, WIDTH, ModelMap, model_map
 from jobs.api.pages.model import model_charts
 from jobs.api.pages.monitor import DAY_CHOICES, LANES_PER_PAGE, MonitorView, monitor_incidents
@@ -80,9 +80,7 @@ class ListPage(Body):
 @router.get("/")
 def show_fleet(request: Request, service: Service) -> Response:
     """Show the state of every monitor."""
-    response = page(request, "fleet.html", rows=fleet_rows(service), at=service.clock(), days=DAYS_SHOWN)
-    response.headers["Refresh"] = "60"
-    return response
+    return page(request, "fleet.html", rows=fleet_rows(service), at=service.clock(), days=DAYS_SHOWN)
 
 
 @router.get("/page/monitors/{name}")
@@ -154,6 +152,12 @@ async def draw_incident(
     except (PlumblineError, HTTPException) as exc:
         response = page(request, "no_picture.svg", reason=described(exc)[1], theme=theme)
         return Response(response.body, 200, policy, MEDIA_TYPE)
+
+
+@router.get("/page/incidents/{incident_id}/channels.json")
+async def show_channels(incident: ShownIncident, service: Service, pictures: Pictures) -> Response:
+    """Return the numbers of the channels of an incident, from which the page's script draws them."""
+    return Response(await incident_channels(pictures, service, incident), 200, media_type="application/json")
 
 
 @router.post("/page/incidents/{incident_id}/label")
