@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: help demo test test-all lint types contracts check chaos sabotage bench docs-images lock clean
+.PHONY: help demo test test-all lint types contracts check chaos sabotage bench docs docs-images lock clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,8 @@ sabotage: $(VENV)/.test ## break ten guarantees in a copy, one by one, and print
 
 bench: $(VENV)/.test ## measure; PLUMBLINE_DATA names the folder of labelled data sets
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.scale --online --entities 2000
 	$(BIN)/python -m benchmarks.tabular --data "$${PLUMBLINE_DATA:?name the folder of labelled data sets}/adbench"
 	$(BIN)/python -m benchmarks.calibration --data "$${PLUMBLINE_DATA}/adbench"
 	$(BIN)/python -m benchmarks.contamination --data "$${PLUMBLINE_DATA}/adbench"
@@ -58,13 +60,17 @@ docs-images: $(VENV)/.test ## pictures of the pages in the documents, from the d
 	@test -f demo/plumbline.db || $(BIN)/plumbline demo
 	$(BIN)/python -m scripts.docs_images
 
+docs: $(VENV)/.test ## the documentation as a site in docs/_build
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
+	@echo "Open docs/_build/index.html"
+
 lock: ## update the pinned dependencies, with hashes (needs uv)
 	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-header -o requirements/run.txt
 	uv pip compile pyproject.toml --group build --group test --universal --python-version 3.11 --generate-hashes --no-header \
 		-c requirements/run.txt -o requirements/test.txt
 
 clean: ## remove what the other commands made
-	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo build dist docs/_build docs/reference .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # Each stamp stands for an environment that holds what its lock file names; a second call installs nothing.
 $(VENV)/.run: requirements/run.txt pyproject.toml

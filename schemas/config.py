@@ -32,12 +32,19 @@ from schemas.service import (
 
 
 class RuntimeConfig(Section):
-    """The framework and the device that train; scoring uses neither."""
+    """The framework and the device that train, and the executor that batches are computed on."""
 
     backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
     """The Keras backend."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """auto: a GPU if there is one; gpu without one is an error."""
+    executor: str = Field("local", pattern=r"^(local|dask|[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*)$")
+    """Where score, rescore, evaluate, forecast and retrain --work compute: local, in their own process; dask, on a Dask
+    cluster; package.module:factory, on the `concurrent.futures.Executor` that the function returns."""
+    scheduler: str | None = None
+    """Address of the Dask scheduler, such as tcp://scheduler:8786; by default that of Dask's own configuration."""
+    tasks: int = Field(64, ge=1, le=10_000)
+    """Maximum number of tasks of a command that wait or run on the executor."""
 
 
 NetworkKind = Literal["vae", "autoencoder"]
@@ -349,18 +356,42 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     Raises:
         ConfigError: If the file is missing, is not TOML, or has an unknown key or an invalid value.
     """
+    return config_from_text(read_text(path), path, environ)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a configuration file.
+
+    Raises:
+        ConfigError: If the file is missing or cannot be read.
+    """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         msg = f"There is no configuration at {path}. Write a starter with: plumbline init"
         raise ConfigError(msg) from None
     except OSError as exc:
         msg = f"{path} cannot be read: {exc.strerror}."
         raise ConfigError(msg) from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        msg = f"{path} is not valid TOML: {exc}. Quote texts, and write lists in square brackets."
-        raise ConfigError(msg) from exc
+    except UnicodeDecodeError as exc:
+        raise _no_toml(path, exc) from exc
+
+
+def config_from_text(text: str, path: Path, environ: Mapping[str, str]) -> Config:
+    """Return the configuration in a TOML text; `path` is for errors and relative SQLite files.
+
+    Raises:
+        ConfigError: If the text is not TOML, or has an unknown key or an invalid value.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise _no_toml(path, exc) from exc
     return parse_config(_expand(raw, environ, path), path)
+
+
+def _no_toml(path: Path, cause: Exception) -> ConfigError:
+    return ConfigError(f"{path} is not valid TOML: {cause}. Quote texts, and write lists in square brackets.")
 
 
 def parse_config(raw: Mapping[str, Any], path: Path) -> Config:

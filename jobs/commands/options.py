@@ -15,6 +15,8 @@ from jobs.wording import counted_noun
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
+    from jobs.app import App
+    from jobs.execution.elsewhere import Workers
     from jobs.output import Output
     from schemas.config import Config
 
@@ -142,6 +144,19 @@ def with_app(function: Callable[..., None]) -> Callable[..., None]:
             function(app=app, out=Output(is_json=is_json), **arguments)
 
     return command
+
+
+def workers_if_configured(app: "App") -> "Workers | None":
+    """Return the workers of the configured executor; None if commands compute in their own process.
+
+    Raises:
+        ConfigError: If the executor is not installed, or cannot be found.
+    """
+    if app.config.runtime.executor == "local":
+        return None
+    from jobs.execution.elsewhere import workers_of
+
+    return workers_of(app)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ together, guarded by the claim's token; so each record is scored once in effect,
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,7 +20,7 @@ from jobs.reading.context import in_context
 from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
 from jobs.scoring.batch_results import merge_pages, score_page
-from jobs.scoring.learned_features import watch_learned_features
+from jobs.scoring.learned_features import learned_features, watch_learned_features
 from jobs.scoring.liveness import watch_entities
 from jobs.scoring.new_entities import report_new_entities
 from jobs.scoring.outcomes import NO_WORK, BatchCounts, BatchOutcome, Elsewhere, Failures
@@ -151,6 +151,7 @@ def score_planned(
     counts = dict(NO_WORK)
     if champion is None:
         return counts
+    source.watch(learned_features(store, champion.model_id, source.monitor))
     work = _ClaimedWork(source, store, champion, clock, load, should_stop)
     for outcome in work.scored():
         if outcome.counts is not None:
@@ -163,10 +164,10 @@ def score_next(
     source: Source,
     store: Store,
     clock: Callable[[], datetime],
+    choice: Choice,
     *,
     load: Callable[[Store, Champion, MonitorConfig], Scorer] = load_scorer,
-    token: str | None = None,
-    exclude: Collection[int] = (),
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> BatchOutcome | None:
     """Claim one batch and score it; return None if there is none, or no champion.
 
@@ -174,9 +175,9 @@ def score_next(
         source: the watched table.
         store: the service's own database.
         clock: the time now.
+        choice: which batch is claimed. A process that replaces a killed one has its token, and so takes up its batch.
         load: loads the champion.
-        token: of the claim. A process that replaces a killed one has its token, and so takes its batch up at once.
-        exclude: ids of batches not to claim.
+        should_stop: called while the batch waits for its turn.
 
     Raises:
         StoreError: As `score_monitor` does.
@@ -184,7 +185,8 @@ def score_next(
     champion = store.models.champion(source.name)
     if champion is None:
         return None
-    return _ClaimedWork(source, store, champion, clock, load).score_next(token, exclude)
+    source.watch(learned_features(store, champion.model_id, source.monitor))
+    return _ClaimedWork(source, store, champion, clock, load, should_stop).score_next(choice)
 
 
 def plan_batches(
@@ -273,13 +275,17 @@ class _ClaimedWork:
 
     def scored(self) -> Iterator[BatchOutcome]:
         """Claim and score batches until only failed ones are left or the run is to stop; yield their outcomes."""
-        while not self.should_stop() and (outcome := self.score_next(None, self.failures.by_batch)) is not None:
+        while not self.should_stop():
+            choice = Choice(self.source.monitor.is_in_order, tuple(self.failures.by_batch))
+            outcome = self.score_next(choice)
+            if outcome is None:
+                return
             self.failures.add(outcome)
             yield outcome
 
-    def score_next(self, token: str | None, exclude: Collection[int]) -> BatchOutcome | None:
+    def score_next(self, choice: Choice) -> BatchOutcome | None:
         """Claim and score the next batch; return None if none can be claimed."""
-        batch = self._claim(Choice(self.source.monitor.is_in_order, tuple(exclude), token))
+        batch = self._claim(choice)
         if batch is None:
             return None
         with _released_on_failure(batch, self.store):

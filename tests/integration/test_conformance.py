@@ -13,9 +13,7 @@ from schemas.service import SourceTimeouts
 from tests.mariadb_server import on_mariadb_too
 
 RECORDS = 400
-CREATE = (
-    "CREATE TABLE readings (pump VARCHAR(9), id {integer} {key}, read_at {time}, flow {float}, changed_at {time})"
-)
+CREATE = "CREATE TABLE readings (pump VARCHAR(9), id {integer} {key}, read_at {time}, flow {float}, changed_at {time})"
 ROW = "('{pump}', {id}, '2026-03-01 {hour:02}:{minute:02}:00.250000', {id} / 8.0, '2026-03-01 00:00:00')"
 TYPES = {"integer": "BIGINT", "key": "PRIMARY KEY", "time": "TIMESTAMP", "float": "DOUBLE PRECISION"}
 

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from fastapi import Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment
 from markupsafe import Markup
@@ -52,12 +52,19 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
     session = {
         "form_token": getattr(request.state, "form_token", ""),
         "may_write": caller is not None and caller.may_write,
+        "may_promote": caller is not None and caller.may_promote,
+        "caller": caller,
         "key_name": None if caller is None else caller.key_name,
         "path": request.url.path,
         "status": status,
     }
     text = _environment().get_template(template).render(**session, **values)
     return HTMLResponse(text, status, _HEADERS)
+
+
+def back_to(location: str) -> RedirectResponse:
+    """Send the browser to a page after a form, so that reloading it sends nothing again."""
+    return RedirectResponse(location, status_code=303)
 
 
 @cache
