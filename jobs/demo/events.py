@@ -71,7 +71,7 @@ def _event(name: str, pump: str, hours: tuple[float, float], channels: str, show
 
 EVENTS = (
     _event(STUCK_METER, "pump-2", (30, 39), "flow_m3h", "flow_m3h power_kw"),
-    _event(MORE_LOAD, "pump-3", (51, 87), "flow_m3h power_kw"),
+    _event(MORE_LOAD, "pump-3", (60, 96), "flow_m3h power_kw"),
     _event(GLITCH, "pump-1", (60, 60), "pressure_bar", "pressure_bar flow_m3h"),
     _event(BEARING_WEAR, "pump-1", (96, 204), "vibration_mm_s bearing_c"),
     _event(WEEKEND, BOOSTER, (116, 174), "", "flow_m3h energy_kwh"),
