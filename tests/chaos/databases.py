@@ -213,7 +213,7 @@ class PostgresServer:
         try:
             self._server.ensure_postgres_running()
             self.execute("SELECT 1")
-        except (subprocess.TimeoutExpired, DBAPIError):
+        except (subprocess.TimeoutExpired, AssertionError, DBAPIError):  # not ready within the seconds of the package
             return False
         return True
 

@@ -116,7 +116,9 @@ class Feeder:
         self.counts["deleted"] += len(keys)
 
     def _some(self, count):
-        return self._rng.sample(self._keys, min(count, len(self._keys)))
+        """Return keys to change; the first records stay, for trainings."""
+        keys = [key for key in self._keys if key > self._first]
+        return self._rng.sample(keys, min(count, len(keys)))
 
     def _do(self, action, engine=None):
         """Run an action in a transaction of the source unless another engine is given; repeat it until it succeeds."""
