@@ -10,10 +10,11 @@ Progress goes to stderr, the figures to stdout.
 import argparse
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -210,10 +211,17 @@ def _site(options: argparse.Namespace) -> Iterator[Site]:
         for command in (
             ("migrate",),
             ("import", f"{TABLE}.parquet", "--table", TABLE, "--key", KEY, "--into", f"sqlite:///{folder}/source.db"),
-            ("train", MONITOR),
         ):
             _run(folder, command)
+        _add_index(folder)
+        _run(folder, ("train", MONITOR))
         yield site
+
+
+def _add_index(folder: Path) -> None:
+    """Add the index by which the past of a series is found."""
+    with closing(sqlite3.connect(folder / "source.db")) as connection:
+        connection.execute(f"CREATE INDEX by_entity ON {TABLE} ({ENTITY}, {TIME})")
 
 
 def _write_configs(folder: Path, url: str, scheduler: str, options: argparse.Namespace) -> None:
