@@ -10,10 +10,11 @@ Progress goes to stderr, the figures to stdout.
 import argparse
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -61,6 +62,10 @@ class Rate:
     cpu_seconds: float
     delay_seconds: float
 
+    def __str__(self) -> str:
+        rates = f"{self.per_second:,.0f} records/s, {self.per_free_second:,.0f} without waits for a processor"
+        return f"{self.workers} workers, {rates}, {self.per_cpu_second:,.0f} per CPU second"
+
     @property
     def per_second(self) -> float:
         """Records a second."""
@@ -93,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 for workers in (1, options.workers):
                     rate = site.measure(engine, workers)
                     rates.setdefault((engine, workers), []).append(rate)
-                    print_progress(f"{engine}, run {number + 1}, {workers} workers: {rate.per_second:,.0f} records/s")
+                    print_progress(f"{engine}, run {number + 1}: {rate}")
     sys.stdout.write(_report(options, rates, planning))
     return 0
 
@@ -107,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--online", action="store_true", help='series with threshold = "online", whose batches go in order'
     )
+    parser.add_argument("--model", default="", help='settings of the model, such as "members = 2" (default: none)')
     parser.add_argument("--workers", type=int, default=2, help="workers that are compared with one (default: 2)")
     parser.add_argument("--repeats", type=int, default=3, help="measurements of each setting (default: 3)")
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES, help="what hands out the batches")
@@ -205,10 +211,17 @@ def _site(options: argparse.Namespace) -> Iterator[Site]:
         for command in (
             ("migrate",),
             ("import", f"{TABLE}.parquet", "--table", TABLE, "--key", KEY, "--into", f"sqlite:///{folder}/source.db"),
-            ("train", MONITOR),
         ):
             _run(folder, command)
+        _add_index(folder)
+        _run(folder, ("train", MONITOR))
         yield site
+
+
+def _add_index(folder: Path) -> None:
+    """Add the index by which the past of a series is found."""
+    with closing(sqlite3.connect(folder / "source.db")) as connection:
+        connection.execute(f"CREATE INDEX by_entity ON {TABLE} ({ENTITY}, {TIME})")
 
 
 def _write_configs(folder: Path, url: str, scheduler: str, options: argparse.Namespace) -> None:
@@ -228,7 +241,10 @@ false_positive_rate = 0.001
 batch_size = {options.batch}
 score_every = "never"
 silent_after = "never"
-{_SERIES if options.online else ""}"""
+{_SERIES if options.online else ""}
+[monitors.{MONITOR}.model]
+{options.model}
+"""
     (folder / "config.toml").write_text(monitor, encoding="utf-8")
     dask = f'[runtime]\nexecutor = "dask"\nscheduler = "{scheduler}"\n'
     (folder / "dask.toml").write_text(dask + monitor, encoding="utf-8")

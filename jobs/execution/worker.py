@@ -106,9 +106,8 @@ def train_on_request(settings: Settings, monitor: str, claimant: str) -> "list[R
     """
     from jobs.training.retraining import work_requests
 
-    site = _site(settings)
-    site.app.store.requests.release_all(claimant)
-    site.app.choose_backend()
-    config = site.app.config
-    only = config.model_copy(update={"monitors": {monitor: config.monitor(monitor)}})
-    return work_requests(only, site.app.store, site.app.source, site.app.clock, claimant)
+    with App.opened(settings.path, settings.text) as app:
+        app.store.requests.release_all(claimant)
+        app.choose_backend()
+        only = app.config.model_copy(update={"monitors": {monitor: app.config.monitor(monitor)}})
+        return work_requests(only, app.store, app.source, app.clock, claimant)
