@@ -68,6 +68,7 @@ def downgrade() -> None:
 def change_scopes(scopes: tuple[str, ...]) -> None:
     """Replace the scopes that a key may have; SQLite copies the table, without the old constraint."""
     listed = ", ".join(f"'{scope}'" for scope in scopes)
+    op.execute("DROP TABLE IF EXISTS _alembic_tmp_api_keys")  # the copy of a migration that was killed
     with op.batch_alter_table("api_keys") as batch:
         if op.get_bind().dialect.name != "sqlite":
             batch.drop_constraint(op.f("ck_api_keys_scope"), type_="check")

@@ -3,6 +3,7 @@
 import pytest
 
 from jobs.app import App
+from jobs.execution import worker
 from jobs.serving.service import Service
 from jobs.serving.service_state import ServiceState
 from jobs.store import EventQuery, NewWindow, migrations
@@ -29,6 +30,12 @@ def test_commands_and_the_service_use_what_is_stored_at_the_start_of_a_run(app, 
             assert (monitor.false_positive_rate, monitor.alert.records, len(monitor.maintenance)) == (0.2, 3, 1)
     configured = app.configured_source("pump").monitor
     assert (configured.false_positive_rate, configured.alert.records, configured.maintenance) == (0.01, 1, ())
+
+
+def test_a_worker_elsewhere_reads_what_is_stored(app, now):
+    app.store.tunings.put("pump", {"alert": {"ignore_below": {"gone": 1.0}}}, now, "user")
+    with pytest.raises(ConfigError, match="no longer fit"):
+        worker.score_next_batch(worker.Settings.read(app.path), "pump", "token", ())
 
 
 def test_the_service_does_not_start_with_settings_that_no_longer_fit(app, now):
