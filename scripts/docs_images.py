@@ -101,6 +101,9 @@ def page_paths(store: Path) -> dict[str, str]:
             "model": f"/page/models/{first(champion.format('breast_cancer'))}",
             "events": "/page/events",
             "alerts": "/page/alerts",
+            "tune": "/page/monitors/pump/tune",
+            "maintenance": "/page/maintenance",
+            "keys": "/page/keys",
             "login": "/page/login",
         }
 

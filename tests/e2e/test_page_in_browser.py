@@ -32,6 +32,9 @@ PATHS = (
     "/page/models/1/map",
     "/page/events",
     "/page/alerts",
+    "/page/maintenance",
+    "/page/monitors/pump/tune",
+    "/page/keys",
     "/page/login",
     "/page/nowhere",
 )
