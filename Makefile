@@ -33,9 +33,12 @@ types: $(VENV)/.test ## static types
 contracts: $(VENV)/.test ## who may import whom
 	$(BIN)/lint-imports --no-cache
 
-chaos: $(VENV)/.test ## kill processes and databases 200 times each; takes an hour
+chaos: $(VENV)/.test ## kill processes and databases hundreds of times; takes hours
 	$(BIN)/python -m tests.chaos --database sqlite --kills 200 --seed 7
 	$(BIN)/python -m tests.chaos --database postgresql --kills 200 --seed 7
+	for store in sqlite postgresql mariadb; do $(BIN)/python -m tests.chaos --database $$store --wide --kills 40 --seed 7 || exit; done
+	$(BIN)/python -m tests.chaos --database sqlite --source postgresql --wide --kills 40 --seed 7
+	$(BIN)/python -m tests.chaos --database postgresql --source mariadb --wide --kills 40 --seed 7
 
 sabotage: $(VENV)/.test ## break ten guarantees in a copy, one by one, and print which tests notice
 	$(BIN)/python -m scripts.sabotage
@@ -47,6 +50,7 @@ bench: $(VENV)/.test ## measure; PLUMBLINE_DATA names the folder of labelled dat
 	$(BIN)/python -m benchmarks.tabular --data "$${PLUMBLINE_DATA:?name the folder of labelled data sets}/adbench"
 	$(BIN)/python -m benchmarks.calibration --data "$${PLUMBLINE_DATA}/adbench"
 	$(BIN)/python -m benchmarks.contamination --data "$${PLUMBLINE_DATA}/adbench"
+	$(BIN)/python -m benchmarks.labels --data "$${PLUMBLINE_DATA}/adbench"
 	$(BIN)/python -m benchmarks.attribution --data "$${PLUMBLINE_DATA}/adbench"
 	$(BIN)/python -m benchmarks.neighbours --data "$${PLUMBLINE_DATA}/adbench"
 	$(BIN)/python -m benchmarks.sizes --data "$${PLUMBLINE_DATA}/adbench"

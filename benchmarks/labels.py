@@ -150,13 +150,13 @@ def _look_alikes(model: Model, artifact: Artifact, part: Split, scores: Vector) 
     explanations = model.explain(part.test.iloc[flagged], scores[flagged], top)
     is_anomaly = part.is_anomaly[flagged]
     orders = [np.random.default_rng(seed).permutation(len(flagged)) for seed in range(ORDERS)]
-    shares = [_shares(explanations, is_anomaly, order, radius) for order in orders]
-    measured = [pair for pair in shares if pair is not None] or [(np.nan, np.nan)]
+    counted = [shares(explanations, is_anomaly, order, radius) for order in orders]
+    measured = [pair for pair in counted if pair is not None] or [(np.nan, np.nan)]
     quieted, silenced = np.mean(measured, axis=0).tolist()
     return quieted, silenced
 
 
-def _shares(
+def shares(
     explanations: Sequence[Explanation], is_anomaly: Mask, order: np.ndarray, radius: float
 ) -> tuple[float, float] | None:
     """Return both shares for one order of the flagged records, or None if no false alarm or no anomaly is later."""

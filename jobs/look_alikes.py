@@ -23,7 +23,8 @@ from schemas.frames import Explanation
 _Causes: TypeAlias = Sequence[Mapping[str, Any]]
 _Kind: TypeAlias = tuple[str | None, str, str]  # entity, main cause, and its value if only equal values are alike
 
-MAX_FIRST_SHARE = 0.6  # of all shares: with one cause alone only sizes compare, and faults have the same sizes
+MAX_FIRST_SHARE = 0.6  # of all shares: beyond it mainly sizes compare, and faults have the same sizes
+FEWEST_OF_ONE_CAUSE = 3  # labels within the radius that it takes then
 CLEARANCE = 3  # radii: with a confirmed label within this distance, a false positive suppresses nothing
 
 
@@ -85,27 +86,31 @@ class LookAlikes:
         Of the labels within the radius that is the one whose causes are the most similar in size as well. A false
         positive decides nothing if a confirmed label is near.
         """
-        if not self._examples or not causes or self._is_single(causes):
-            return None
-        examples = self._examples.get(self._kind(entity, causes))
+        examples = self._examples.get(self._kind(entity, causes)) if causes else None
         if examples is None:
             return None
         distances, differences = examples.distances(vector_of(causes))
-        nearest = int(np.where(distances <= self.radius, differences, np.inf).argmin())
-        example, distance = examples.rows[nearest], float(distances[nearest])
+        is_alike = distances <= self.radius
+        nearest = int(np.where(is_alike, differences, np.inf).argmin())
+        example = examples.rows[nearest]
         is_doubtful = example.label == "false_positive" and self._is_confirmed_near(examples, distances)
-        return (
-            None if distance > self.radius or is_doubtful else Resemblance(example.anomaly_id, example.label, distance)
-        )
+        if examples.labelled(example.label, is_alike) < self._fewest(causes) or is_doubtful:
+            return None
+        return Resemblance(example.anomaly_id, example.label, float(distances[nearest]))
 
     def _is_confirmed_near(self, examples: "_Examples", distances: np.ndarray) -> bool:
-        is_near = (distances <= CLEARANCE * self.radius).tolist()
-        return any(row.label == "confirmed" for row, near in zip(examples.rows, is_near, strict=True) if near)
+        return examples.labelled("confirmed", distances <= CLEARANCE * self.radius) > 0
 
-    def _is_single(self, causes: _Causes) -> bool:
-        """Return whether the first cause has nearly all of the score, unless only equal values of it are alike."""
+    def _fewest(self, causes: _Causes) -> float:
+        """Return how many labels within the radius it takes: more if one cause has most of the score.
+
+        Of a feature of which only equal values are alike one label is enough.
+        """
         total = math.fsum(cause["share"] or 0.0 for cause in causes)
-        return causes[0]["feature"] not in self.exact and (causes[0]["share"] or 0.0) > MAX_FIRST_SHARE * total
+        is_single = (causes[0]["share"] or 0.0) > MAX_FIRST_SHARE * total
+        if not is_single or causes[0]["feature"] in self.exact:
+            return 1
+        return math.inf if self.of_series else FEWEST_OF_ONE_CAUSE
 
     def _kind(self, entity: str | None, causes: _Causes) -> _Kind:
         feature, value = causes[0]["feature"], causes[0]["value"]
@@ -173,6 +178,10 @@ class _Examples:
         parts = [vector_of(row.attribution) for row in rows]
         features = sorted({name for part in parts for name in part})
         return cls(rows, features, np.array([[part.get(name, 0.0) for name in features] for part in parts]))
+
+    def labelled(self, label: str, is_chosen: np.ndarray) -> int:
+        """Return how many of the chosen rows, (n,) bool, have a label."""
+        return sum(row.label == label for row, chosen in zip(self.rows, is_chosen.tolist(), strict=True) if chosen)
 
     def distances(self, vector: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
         """Return the distance (n,) of a vector from each row, as a share of its length, and the length (n,) between.

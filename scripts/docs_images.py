@@ -101,7 +101,7 @@ def page_paths(store: Path) -> dict[str, str]:
             "model": f"/page/models/{first(champion.format('breast_cancer'))}",
             "events": "/page/events",
             "alerts": "/page/alerts",
-            "tune": "/page/monitors/pump/tune",
+            "tune": "/page/monitors/pump/tune?rate_log=-2.7&in_row=2&in_row_of=3&days=14",
             "maintenance": "/page/maintenance",
             "keys": "/page/keys",
             "login": "/page/login",

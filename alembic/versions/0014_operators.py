@@ -60,7 +60,8 @@ def downgrade() -> None:
     for table in ("tunings", "maintenance_windows", "incident_notes"):
         op.drop_table(table)
     keys = sa.table("api_keys", sa.column("scope"))
-    op.execute(sa.update(keys).where(keys.c.scope.in_(NEW_SCOPES)).values(scope="write"))
+    for scope, old_scope in {"operate": "read", "admin": "write"}.items():  # never more than before
+        op.execute(sa.update(keys).where(keys.c.scope == scope).values(scope=old_scope))
     change_scopes(OLD_SCOPES)
 
 

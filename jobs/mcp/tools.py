@@ -122,7 +122,7 @@ class Tools:
         """Find why nothing is flagged, or far too much, each reason with what to change; takes seconds."""
         from jobs.diagnosis import Case, diagnose
 
-        with self._heavy, self._app.open_source(monitor, self._config.monitor(monitor)) as source:
+        with self._heavy, self._app.open_source(monitor, self._app.monitor(monitor)) as source:
             case = Case(self._config, source, self._store, self._app.clock())
             problems = diagnose(case)
             counts = {"records": case.overview.records, "anomalies": case.overview.anomalies}
@@ -132,7 +132,7 @@ class Tools:
         """Count what the champion would flag and alert on history, also at other rates; reads the whole table."""
         from jobs.evaluation import forecast_monitor
 
-        with self._heavy, self._app.open_source(monitor, self._config.monitor(monitor)) as source:
+        with self._heavy, self._app.open_source(monitor, self._app.monitor(monitor)) as source:
             forecast = forecast_monitor(source, self._store, now=self._app.clock())
         busiest = sorted(forecast.by_day.items(), key=lambda day: -day[1])[:_DAYS_SHOWN]
         rest = {"busiest_days": dict(busiest), "flagged_per_day": forecast.flagged_per_day}
@@ -145,7 +145,7 @@ class Tools:
         return list(self._config.monitors) if monitor is None else [monitor]
 
     def _monitor(self, name: str) -> dict[str, Any]:
-        settings = _settings(self._config.monitor(name))
+        settings = _settings(self._app.monitor(name))
         return {"name": name, **settings, "status": self._store.overviews.get(name, self._app.clock())}
 
 

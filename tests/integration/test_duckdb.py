@@ -5,6 +5,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from uuid import UUID
 
 import duckdb
@@ -14,6 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from jobs.databases import open_engine, reading
+from jobs.importing.importing import import_file
 from jobs.reading.source import Source
 from jobs.starter.proposing import Choices, propose_monitor
 from jobs.store import migrations
@@ -208,8 +210,13 @@ def test_a_missing_file_folder_or_driver_and_a_store_are_refused(file, run, watc
     run("CREATE TABLE other (id INT)")
     with pytest.raises(SourceError, match="No files found.* Check the path"):
         watch(table="nowhere/*.parquet").table()
-    with pytest.raises(StoreError, match="DuckDB is a source and cannot hold the store"):
+    only_read = "DuckDB is a source and is only read.* For the store and for imports, name"
+    with pytest.raises(StoreError, match=only_read):
         migrations.upgrade(watch().engine)
+    with pytest.raises(SourceError, match=only_read):
+        import_file(Path("readings.csv"), watch().engine, "readings")
+    with pytest.raises(SourceError, match="'iceberg.* Run INSTALL of the extension"):
+        watch("duckdb:///:memory:", query="SELECT * FROM iceberg_scan('lake')").table()
     monkeypatch.setitem(sys.modules, "duckdb_engine", None)
     with pytest.raises(ConfigError, match=r"pip install 'plumbline\[duckdb\]'"):
         open_engine(SecretStr(f"duckdb:///{file}"))

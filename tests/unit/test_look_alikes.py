@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jobs.look_alikes import LookAlikes
+from jobs.store.alert_rule import AlertRule
 from jobs.store.incident_summary import merge_nearby, summary_of_record
 from jobs.store.labelled_examples import LabelledExample
 from schemas.frames import Cause, Explanation
@@ -49,8 +50,11 @@ def test_a_record_is_alike_in_entity_causes_and_direction_if_it_is_not_much_larg
     assert resembled(example(1), **what) == expected
 
 
-def test_causes_of_one_feature_alone_resemble_nothing():
-    assert resembled(example(1, flow_share=0.9), flow_share=0.9) is None
+def test_a_record_of_one_main_cause_takes_three_labels_within_the_radius():
+    rows = [example(number, flow=flow, flow_share=0.9) for number, flow in ((1, 5.0), (2, 5.2), (3, 5.4))]
+    assert [resembled(*rows[:count], flow=5.1, flow_share=0.9) for count in (1, 2, 3)] == [None, None, 1]
+    far = example(4, flow=50.0, flow_share=0.9)
+    assert resembled(*rows[:2], replace(far, label="confirmed"), flow=5.1, flow_share=0.9) is None
 
 
 def test_the_nearest_label_decides_unless_a_confirmed_one_is_near_a_false_positive():
@@ -103,3 +107,11 @@ def test_an_incident_resembles_a_confirmed_one(of_series):
     look_alikes = LookAlikes([example(1, "confirmed"), example(2, flow=-5.0)], RADIUS, of_series=of_series)
     assert look_alikes.confirmed_like(summary_of({"flow": 4.5})) == 1
     assert look_alikes.confirmed_like(summary_of({"flow": -4.5})) is None
+
+
+def test_of_what_resembles_a_confirmed_record_only_routes_need_a_severity():
+    rule = AlertRule(("ops", "pager"), severity=60, routes=(("pager", 80.0),), raised_by=lambda _summary: 1)
+    assert [rule.severity_of(channel, is_raised=True) for channel in rule.channels] == [0.0, 80.0]
+    assert rule.held_back(summary_of({}), START) is None
+    assert replace(rule, channels=("pager",)).held_back(summary_of({}), START) == "severity"
+    assert replace(rule, raised_by=lambda _summary: None).held_back(summary_of({}), START) == "severity"
