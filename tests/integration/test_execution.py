@@ -179,7 +179,7 @@ def test_workers_use_the_settings_that_are_stored_in_place_of_configured_ones(sq
     sqlite_site.must("tune", "set", "mixer", "--rate", "0.2")
     tuned = sqlite_site.scored()["report"]["anomalies"]
     sqlite_site.must("tune", "clear", "mixer")
-    assert tuned > 2 * configured > 0
+    assert tuned > configured > 0
 
 
 def test_retrain_requests_are_worked_on_a_cluster(sqlite_site, dask):
