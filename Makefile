@@ -59,6 +59,7 @@ bench: $(VENV)/.test ## measure; PLUMBLINE_DATA names the folder of labelled dat
 	$(BIN)/python -m benchmarks.operations
 	$(BIN)/python -m benchmarks.retention
 	$(BIN)/python -m benchmarks.store_queries
+	$(BIN)/python -m benchmarks.page_times
 	$(BIN)/python -m benchmarks.sensors --data "$${PLUMBLINE_DATA}/sensors" --seeds 0,1,2
 
 docs-images: $(VENV)/.test ## pictures of the pages in the documents, from the demo in Chromium
