@@ -33,9 +33,12 @@ types: $(VENV)/.test ## static types
 contracts: $(VENV)/.test ## who may import whom
 	$(BIN)/lint-imports --no-cache
 
-chaos: $(VENV)/.test ## kill processes and databases 200 times each; takes an hour
+chaos: $(VENV)/.test ## kill processes and databases hundreds of times; takes hours
 	$(BIN)/python -m tests.chaos --database sqlite --kills 200 --seed 7
 	$(BIN)/python -m tests.chaos --database postgresql --kills 200 --seed 7
+	for store in sqlite postgresql mariadb; do $(BIN)/python -m tests.chaos --database $$store --wide --kills 40 --seed 7 || exit; done
+	$(BIN)/python -m tests.chaos --database sqlite --source postgresql --wide --kills 40 --seed 7
+	$(BIN)/python -m tests.chaos --database postgresql --source mariadb --wide --kills 40 --seed 7
 
 sabotage: $(VENV)/.test ## break ten guarantees in a copy, one by one, and print which tests notice
 	$(BIN)/python -m scripts.sabotage
@@ -44,6 +47,7 @@ bench: $(VENV)/.test ## measure; PLUMBLINE_DATA names the folder of labelled dat
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.scale --online --entities 2000
+	$(BIN)/python -m benchmarks.planning
 	$(BIN)/python -m benchmarks.tabular --data "$${PLUMBLINE_DATA:?name the folder of labelled data sets}/adbench"
 	$(BIN)/python -m benchmarks.calibration --data "$${PLUMBLINE_DATA}/adbench"
 	$(BIN)/python -m benchmarks.contamination --data "$${PLUMBLINE_DATA}/adbench"
@@ -55,6 +59,7 @@ bench: $(VENV)/.test ## measure; PLUMBLINE_DATA names the folder of labelled dat
 	$(BIN)/python -m benchmarks.operations
 	$(BIN)/python -m benchmarks.retention
 	$(BIN)/python -m benchmarks.store_queries
+	$(BIN)/python -m benchmarks.page_times
 	$(BIN)/python -m benchmarks.sensors --data "$${PLUMBLINE_DATA}/sensors" --seeds 0,1,2
 
 docs-images: $(VENV)/.test ## pictures of the pages in the documents, from the demo in Chromium

@@ -3,16 +3,18 @@
 It creates its own table in a temporary SQLite file, which every worker reads by itself, and a store in a temporary
 PostgreSQL, so that the source is no bottleneck. Workers are processes of one thread: `plumbline work`, or workers of a
 Dask cluster for which one `plumbline score` hands out the batches. Each setting is measured in turns, several times.
+On a busy machine a worker waits for a processor; Linux counts that time, which is left out of the second rate.
 Progress goes to stderr, the figures to stdout.
 """
 
 import argparse
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -46,6 +48,8 @@ class Sample:
     batches: int
     cpu_seconds: float
     """Of all workers so far."""
+    delay_seconds: float
+    """For which threads of the workers could have run, but no processor was free."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,21 @@ class Rate:
     records: int
     seconds: float
     cpu_seconds: float
+    delay_seconds: float
+
+    def __str__(self) -> str:
+        rates = f"{self.per_second:,.0f} records/s, {self.per_free_second:,.0f} without waits for a processor"
+        return f"{self.workers} workers, {rates}, {self.per_cpu_second:,.0f} per CPU second"
 
     @property
     def per_second(self) -> float:
         """Records a second."""
         return self.records / self.seconds
+
+    @property
+    def per_free_second(self) -> float:
+        """Records a second, without the time for which the workers waited for a processor."""
+        return self.records / (self.seconds - self.delay_seconds / self.workers)
 
     @property
     def per_cpu_second(self) -> float:
@@ -84,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 for workers in (1, options.workers):
                     rate = site.measure(engine, workers)
                     rates.setdefault((engine, workers), []).append(rate)
-                    print_progress(f"{engine}, run {number + 1}, {workers} workers: {rate.per_second:,.0f} records/s")
+                    print_progress(f"{engine}, run {number + 1}: {rate}")
     sys.stdout.write(_report(options, rates, planning))
     return 0
 
@@ -98,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--online", action="store_true", help='series with threshold = "online", whose batches go in order'
     )
+    parser.add_argument("--model", default="", help='settings of the model, such as "members = 2" (default: none)')
     parser.add_argument("--workers", type=int, default=2, help="workers that are compared with one (default: 2)")
     parser.add_argument("--repeats", type=int, default=3, help="measurements of each setting (default: 3)")
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES, help="what hands out the batches")
@@ -139,15 +154,16 @@ class Site:
         first = next(sample for sample in samples if sample.batches >= WARM_UP * workers)
         last = samples[-1]
         done = (last.batches - first.batches) * self.batch
-        return Rate(workers, done, last.at - first.at, last.cpu_seconds - first.cpu_seconds)
+        seconds = (getattr(last, name) - getattr(first, name) for name in ("at", "cpu_seconds", "delay_seconds"))
+        return Rate(workers, done, *seconds)
 
     def _samples(self, processes: Sequence[psutil.Popen], planned: int) -> Iterator[Sample]:
         give_up_at = perf_counter() + _DEADLINE_SECONDS
         done = 0
         while done < planned:
             done = _done(self.app.engine)
-            times = [process.cpu_times() for process in processes]
-            yield Sample(perf_counter(), done, sum(time.user + time.system for time in times))
+            times = [_times(process.pid) for process in processes]
+            yield Sample(perf_counter(), done, sum(time[0] for time in times), sum(time[1] for time in times))
             if perf_counter() > give_up_at:
                 raise TimeoutError(f"{done} of {planned} batches were scored in {_DEADLINE_SECONDS} s.")
             sleep(_POLL_SECONDS)
@@ -195,10 +211,17 @@ def _site(options: argparse.Namespace) -> Iterator[Site]:
         for command in (
             ("migrate",),
             ("import", f"{TABLE}.parquet", "--table", TABLE, "--key", KEY, "--into", f"sqlite:///{folder}/source.db"),
-            ("train", MONITOR),
         ):
             _run(folder, command)
+        _add_index(folder)
+        _run(folder, ("train", MONITOR))
         yield site
+
+
+def _add_index(folder: Path) -> None:
+    """Add the index by which the past of a series is found."""
+    with closing(sqlite3.connect(folder / "source.db")) as connection:
+        connection.execute(f"CREATE INDEX by_entity ON {TABLE} ({ENTITY}, {TIME})")
 
 
 def _write_configs(folder: Path, url: str, scheduler: str, options: argparse.Namespace) -> None:
@@ -218,7 +241,10 @@ false_positive_rate = 0.001
 batch_size = {options.batch}
 score_every = "never"
 silent_after = "never"
-{_SERIES if options.online else ""}"""
+{_SERIES if options.online else ""}
+[monitors.{MONITOR}.model]
+{options.model}
+"""
     (folder / "config.toml").write_text(monitor, encoding="utf-8")
     dask = f'[runtime]\nexecutor = "dask"\nscheduler = "{scheduler}"\n'
     (folder / "dask.toml").write_text(dask + monitor, encoding="utf-8")
@@ -230,6 +256,12 @@ def _run(folder: Path, command: Sequence[str]) -> None:
     done = subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
     if done.returncode:
         raise RuntimeError(f"plumbline {command[0]} ended with {done.returncode}: {done.stderr}")
+
+
+def _times(pid: int) -> tuple[float, float]:
+    """Return for how many seconds the threads of a process have run, and have waited for a processor."""
+    stats = [path.read_text(encoding="ascii").split() for path in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+    return tuple(sum(int(stat[place]) for stat in stats) / 1e9 for place in (0, 1))  # type: ignore[return-value]
 
 
 def _done(engine: Engine) -> int:
@@ -247,24 +279,30 @@ def _report(options: argparse.Namespace, rates: Mapping[tuple[str, int], Sequenc
         f"{size} {machine}",
         f"One planner enters {planning:,.0f} records/s into the ledger.",
         "",
-        "| | workers | records/s | records per CPU second | processor share of a worker |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        "| | workers | records/s | without waits for a processor | per CPU second | processor share of a worker |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for (engine, workers), found in rates.items():
-        middle = [median(getattr(rate, name) for rate in found) for name in ("per_second", "per_cpu_second", "busy")]
-        lines.append(f"| {engine} | {workers} | {middle[0]:,.0f} | {middle[1]:,.0f} | {middle[2]:.2f} |")
-    lines += ["", "| | efficiency by the clock | by processor time |", "| --- | ---: | ---: |"]
+        names = ("per_second", "per_free_second", "per_cpu_second")
+        middle = [f"{median(getattr(rate, name) for rate in found):,.0f}" for name in names]
+        lines.append(f"| {engine} | {workers} | {' | '.join(middle)} | {median(rate.busy for rate in found):.2f} |")
+    header = "| efficiency | by the clock | without waits for a processor | by processor time |"
+    lines += ["", header, "| --- | ---: | ---: | ---: |"]
     for engine in options.engines:
         lines.append(f"| {engine} | {_efficiency(rates, engine, options.workers)} |")
     return "\n".join(lines) + "\n"
 
 
 def _efficiency(rates: Mapping[tuple[str, int], Sequence[Rate]], engine: str, workers: int) -> str:
-    """Return the rate of several workers, by the clock and by processor time, compared with as many single ones."""
+    """Return the rates of several workers, compared with those of as many single ones."""
     pairs = list(zip(rates[engine, 1], rates[engine, workers], strict=True))
-    clock = median(several.per_second / one.per_second / workers for one, several in pairs)
-    cpu = median(several.per_cpu_second / one.per_cpu_second for one, several in pairs)
-    return f"{clock:.2f} | {cpu:.2f}"
+    names = ("per_second", "per_free_second", "per_cpu_second")
+    parts = {name: workers if name != "per_cpu_second" else 1 for name in names}
+    ratios = {
+        name: median(getattr(several, name) / getattr(one, name) / parts[name] for one, several in pairs)
+        for name in names
+    }
+    return " | ".join(f"{ratio:.2f}" for ratio in ratios.values())
 
 
 if __name__ == "__main__":

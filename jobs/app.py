@@ -48,9 +48,9 @@ class App:
 
     @classmethod
     @contextmanager
-    def opened(cls, path: Path) -> Iterator["App"]:
+    def opened(cls, path: Path, text: str | None = None) -> Iterator["App"]:
         """Open the application on a configuration file, and close its connections at the end of the block."""
-        app = cls(path)
+        app = cls(path, text)
         with app._open:
             yield app
 

@@ -60,13 +60,15 @@ def downgrade() -> None:
     for table in ("tunings", "maintenance_windows", "incident_notes"):
         op.drop_table(table)
     keys = sa.table("api_keys", sa.column("scope"))
-    op.execute(sa.update(keys).where(keys.c.scope.in_(NEW_SCOPES)).values(scope="write"))
+    for scope, old_scope in {"operate": "read", "admin": "write"}.items():  # never more than before
+        op.execute(sa.update(keys).where(keys.c.scope == scope).values(scope=old_scope))
     change_scopes(OLD_SCOPES)
 
 
 def change_scopes(scopes: tuple[str, ...]) -> None:
     """Replace the scopes that a key may have; SQLite copies the table, without the old constraint."""
     listed = ", ".join(f"'{scope}'" for scope in scopes)
+    op.execute("DROP TABLE IF EXISTS _alembic_tmp_api_keys")  # the copy of a migration that was killed
     with op.batch_alter_table("api_keys") as batch:
         if op.get_bind().dialect.name != "sqlite":
             batch.drop_constraint(op.f("ck_api_keys_scope"), type_="check")

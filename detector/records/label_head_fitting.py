@@ -79,7 +79,7 @@ def with_label_head(
         return _described(artifact, replace(report, reason=reason))
     model = RecordScorer(artifact).model
     fit = _Fit(
-        model.reference.points[:, model.reference.latent_sd.size :],
+        model.reference.trained[:, model.reference.latent_sd.size :],
         model.residuals(calibration),
         model.anomaly_score(calibration),
     )
@@ -119,7 +119,7 @@ class _Fit:
     """Everything that a head is fitted by besides labelled records.
 
     Attributes:
-        normal: (m, D) residuals of reference records.
+        normal: (m, D) residuals of training records.
         calibration: (k, D) residuals of the calibration records.
         scores: (k,) scores of the calibration records.
     """

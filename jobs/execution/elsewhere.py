@@ -1,7 +1,7 @@
 """Has the work of a command done on the configured executor."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -16,6 +16,7 @@ from jobs.store import Champion
 if TYPE_CHECKING:
     from jobs.training.retraining import RequestOutcome
 
+MAX_RANGES_AT_ONCE = 16  # their records and scores come back, and may wait for the first of them
 _CLAIMANT_LENGTH = 12
 
 
@@ -51,7 +52,8 @@ class Workers:
 
     def score_history(self, champion: Champion, parts: Iterator[RangeToScore]) -> Iterator[ScoredRange]:
         """Score key ranges with a champion; yield them in their order."""
-        return self.tasks.results(score_history, ((self.settings, champion, part) for part in parts))
+        tasks = replace(self.tasks, at_once=min(self.tasks.at_once, MAX_RANGES_AT_ONCE))
+        return tasks.results(score_history, ((self.settings, champion, part) for part in parts))
 
     def train(self) -> "list[RequestOutcome]":
         """Train every monitor for which a request waits, each on a worker."""

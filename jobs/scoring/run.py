@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import cached_property
 
 from detector.core.scorer import Scorer
+from detector.series.segments import entities_of
 from jobs.champions import load_scorer
 from jobs.heartbeat import heartbeat
 from jobs.incident_rule import incident_rule
@@ -229,18 +230,19 @@ def score_batch(
     monitor = source.monitor
     with heartbeat(lambda: store.ledger.renew(batch, clock(), monitor.lease), monitor.lease / 3):
         fingerprint = source.fingerprint(batch.key_range)
-        trackers = trackers_of(scorer, monitor, Turn(batch, store, clock, should_stop).stored_threshold)
+        turn = Turn(batch, store, clock, should_stop)
+        trackers = trackers_of(scorer, monitor, turn.stored_threshold)
         # One page, unless records that came late have made the batch larger than it was planned.
         unreadable: list[UnreadableRecord] = []
         pages = source.pages(batch.key_range.after, batch.key_range.upto, left_out=unreadable)
         trained_upto = scorer.about.training.last
         look_alikes = _look_alikes(source, store)
-        results = [
-            score_page(
-                page, monitor, in_context(scorer, page, source, trackers), batch.planned_at, trained_upto, look_alikes
-            )
-            for page in pages
-        ]
+        results = []
+        for page in pages:
+            if trackers is not None:
+                turn.expect(entities_of(page, monitor.entity).tolist())
+            bound = in_context(scorer, page, source, trackers)
+            results.append(score_page(page, monitor, bound, batch.planned_at, trained_upto, look_alikes))
         result = merge_pages(results, fingerprint, threshold_changes(trackers), unreadable)
     store.ledger.finish(batch, result, clock(), incident_rule(monitor, look_alikes), context_rows=scorer.context_rows)
     report_new_entities(batch, result, scorer, store, clock())

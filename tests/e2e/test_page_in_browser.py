@@ -32,6 +32,10 @@ PATHS = (
     "/page/models/1/map",
     "/page/events",
     "/page/alerts",
+    "/page/monitors/pump/tune",
+    "/page/monitors/pump/tune?rate_log=-1&in_row=2&in_row_of=3",
+    "/page/maintenance",
+    "/page/keys",
     "/page/login",
     "/page/nowhere",
 )

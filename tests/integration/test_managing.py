@@ -16,7 +16,7 @@ from jobs.store.api_keys import KeyRights
 from schemas.config import Config
 from schemas.tables import api_keys, batch_hours, maintenance_windows, tunings
 from tests.alert_receiver import receiving
-from tests.api_service import HOSTILE, NOW, module_url, opened_service, serving
+from tests.api_service import HOSTILE, NOW, module_url, opened_service, serving, trained
 from tests.integration.test_pages import post, sign_in, text, token_of
 from tests.samples import make_records
 
@@ -29,6 +29,7 @@ PAGES = (TUNE, PROPOSED, "/page/maintenance", "/page/monitors/pump/maintenance",
 def service(request, tmp_path_factory):
     with module_url(request, tmp_path_factory) as url, opened_service(url) as made:
         fill_table(made.store, tmp_path_factory.mktemp("records") / "pump.parquet")
+        trained()  # so that no request waits for it
         yield made
 
 
@@ -36,6 +37,7 @@ def fill_table(store, file):
     """Write the watched table, whose records the first batch of the ledger holds."""
     records = make_records(400, seed=7).assign(id=range(1, 401), pump_id=HOSTILE, note="<b>not watched</b>")
     records.loc[200:203, "flow"] = 500.0
+    records.loc[1, "pressure"] = 6.0  # flagged at a rate of 0.2 alone
     records["at"] = pd.date_range(end=NOW, periods=400, freq="min")
     records.to_parquet(file)
     import_file(file, store.engine, "pump_readings")

@@ -102,6 +102,12 @@ def test_an_earlier_span_has_no_incident(client):
     assert "No incident in this span" in text(client, "/page/monitors/pump?days=1&until=2026-02-01T00:00:00Z")
 
 
+@pytest.mark.parametrize(("since", "is_shown"), [("12:28", True), ("12:30:30", False), ("23:00", True)])
+def test_a_span_may_have_a_start_in_place_of_a_length(client, since, is_shown):
+    html = text(client, f"/page/monitors/pump?since=2026-03-01T{since}&until=2026-03-01T12:31")
+    assert ("/page/incidents/1" in html) == is_shown  # a start past the end does not count
+
+
 @pytest.mark.parametrize("end", ["0001-01-01", "0001-01-03", "9999-12-31T23:59:59Z"])
 def test_a_span_ends_with_the_calendar(client, end):
     assert "No incident in this span" in text(client, f"/page/monitors/pump?days=366&until={end}")

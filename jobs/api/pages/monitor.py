@@ -50,10 +50,7 @@ class MonitorIncidents:
 def monitor_incidents(service: ServiceView, name: str, view: MonitorView) -> MonitorIncidents:
     """Return the newest incidents in a view of a monitor."""
     until = view.until or _end_of_records(service, name)
-    has_start = view.since is not None and view.since < until
-    span = Span(
-        view.since if has_start and view.since else until - min(timedelta(days=view.days), until - FIRST_TIME), until
-    )
+    span = _span(view, until)
     query = IncidentQuery(monitor=name, since=span.since, until=span.until, limit=MAX_INCIDENTS)
     incidents = service.store.incidents.page(query)
     lanes = lanes_of(incidents, span, view.by)
@@ -67,6 +64,13 @@ def monitor_incidents(service: ServiceView, name: str, view: MonitorView) -> Mon
         incidents=listed,
         is_cut=len(incidents) == MAX_INCIDENTS,
     )
+
+
+def _span(view: MonitorView, until: datetime) -> Span:
+    """Return the span of a view, whose start counts if it is before the end."""
+    if view.since is not None and view.since < until:
+        return Span(view.since, until)
+    return Span(until - min(timedelta(days=view.days), until - FIRST_TIME), until)
 
 
 def _end_of_records(service: ServiceView, name: str) -> datetime:

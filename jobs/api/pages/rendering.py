@@ -17,7 +17,7 @@ from jobs.api.pages.model import psi_level
 from jobs.api.pages.static_files import asset_url
 from jobs.api.problems import described
 from jobs.html import html_environment
-from jobs.wording import shown
+from jobs.wording import shown, visible
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -71,7 +71,7 @@ def back_to(location: str) -> RedirectResponse:
 def _environment() -> Environment:
     environment = html_environment("jobs.api.pages")
     environment.globals |= {"url": address, "asset_url": asset_url}
-    environment.filters |= {"time": _time, "level": severity_level, "psi_level": psi_level}
+    environment.filters |= {"time": _time, "level": severity_level, "psi_level": psi_level, "breakable": breakable}
     return environment
 
 
@@ -93,6 +93,15 @@ def severity_level(severity: float) -> int:
     (1, 2, 4, 4)
     """
     return min(4, 1 + int(max(severity, 0) // 25))
+
+
+def breakable(name: str) -> Markup:
+    """Return the name of a column, which a browser may break after each underscore.
+
+    >>> print(breakable("mean_<b>"))
+    mean_<wbr>&lt;b&gt;
+    """
+    return Markup("_<wbr>").join(visible(part) for part in name.split("_"))
 
 
 def _query_text(value: object) -> str:
