@@ -69,7 +69,7 @@ class Operations:
         """Return what became of the changes otherwise than promised, as sentences."""
         c, r = anomalies.c, retrain_requests.c
         is_labelled = (c.monitor == PUMPS.name) & (c.label != "open")
-        labelled = connection.execute(select(c.record_key, c.label).where(is_labelled)).tuples().all()
+        labelled = connection.execute(select(c.record_key, c.label).where(is_labelled)).all()
         acts = [act for (act,) in connection.execute(select(audit.c.action).where(audit.c.actor == _ACTOR))]
         served = set(connection.scalars(select(r.model_id).where(r.state == "done")))
         trained = connection.scalars(select(models.c.id).where(models.c.monitor == TRAINED.name))
