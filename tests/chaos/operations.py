@@ -35,7 +35,7 @@ class Operations:
     def label(self):
         """Label flagged records."""
         ids = select(anomalies.c.id, anomalies.c.record_key).where(anomalies.c.monitor == PUMPS.name)
-        rows = self._rows(ids)
+        rows = self._pool.until(lambda: self._rows(ids), "a record is flagged")
         for row in self._rng.sample(rows, min(len(rows), 3)):
             label = self._rng.choice(_LABELS)
             self._do(lambda at, row=row, label=label: self._store.anomalies.label(row.id, label, at, _ACTOR))
@@ -44,12 +44,15 @@ class Operations:
 
     def reload(self):
         """Change the configuration, and signal the services to reload it."""
-        services = [process for process in self._pool.processes if process.role.is_serving and process.is_ready]
+        services = self._pool.until(self._services, "a service handles signals")
         for process in services:
             self._site.configure(process.name, per_hour=self._rng.randint(1_000_000, 2_000_000))
             process.reload()
         self._pool.until(lambda: all(map(_has_reloaded, services)), "the configuration is reloaded")
         self.counts["reloads"] += len(services)
+
+    def _services(self):
+        return [process for process in self._pool.processes if process.role.is_serving and process.is_ready]
 
     def train(self):
         """Request a training."""
