@@ -35,7 +35,7 @@ class Operations:
     def label(self):
         """Label flagged records."""
         ids = select(anomalies.c.id, anomalies.c.record_key).where(anomalies.c.monitor == PUMPS.name)
-        rows = self._rows(ids)
+        rows = self._pool.until(lambda: self._rows(ids), "a record is flagged")
         for row in self._rng.sample(rows, min(len(rows), 3)):
             label = self._rng.choice(_LABELS)
             self._do(lambda at, row=row, label=label: self._store.anomalies.label(row.id, label, at, _ACTOR))
@@ -44,12 +44,15 @@ class Operations:
 
     def reload(self):
         """Change the configuration, and signal the services to reload it."""
-        services = [process for process in self._pool.processes if process.role.is_serving and process.is_ready]
+        services = self._pool.until(self._services, "a service handles signals")
         for process in services:
             self._site.configure(process.name, per_hour=self._rng.randint(1_000_000, 2_000_000))
             process.reload()
         self._pool.until(lambda: all(map(_has_reloaded, services)), "the configuration is reloaded")
         self.counts["reloads"] += len(services)
+
+    def _services(self):
+        return [process for process in self._pool.processes if process.role.is_serving and process.is_ready]
 
     def train(self):
         """Request a training."""
@@ -69,7 +72,7 @@ class Operations:
         """Return what became of the changes otherwise than promised, as sentences."""
         c, r = anomalies.c, retrain_requests.c
         is_labelled = (c.monitor == PUMPS.name) & (c.label != "open")
-        labelled = connection.execute(select(c.record_key, c.label).where(is_labelled)).tuples().all()
+        labelled = connection.execute(select(c.record_key, c.label).where(is_labelled)).all()
         acts = [act for (act,) in connection.execute(select(audit.c.action).where(audit.c.actor == _ACTOR))]
         served = set(connection.scalars(select(r.model_id).where(r.state == "done")))
         trained = connection.scalars(select(models.c.id).where(models.c.monitor == TRAINED.name))

@@ -57,7 +57,7 @@ def read_outcome(connection, monitor):
 def read_models(connection, monitor):
     """Return the model by which each record was scored, by its key."""
     columns = select(scores.c.record_key_int, scores.c.model_id).where(scores.c.monitor == monitor)
-    return dict(connection.execute(columns).tuples().all())
+    return dict(connection.execute(columns).all())
 
 
 def scores_by_model(outcomes, models):
