@@ -110,8 +110,29 @@ class App:
         """The service's own tables."""
         return open_store(self.engine)
 
+    def monitor(self, name: str) -> "MonitorConfig":
+        """Return the settings of a monitor in force: those of the configuration, with stored ones in their place.
+
+        Raises:
+            NoSuchMonitor: If the configuration has no such monitor.
+            ConfigError: If the stored settings no longer fit the configuration.
+        """
+        from jobs.settings_in_force import settings_in_force
+
+        return settings_in_force(self.store, name, self.config.monitor(name))
+
     def source(self, name: str) -> "Source":
-        """Open the watched table of a monitor; it is closed with the application.
+        """Open the watched table of a monitor with the settings in force; it is closed with the application.
+
+        Raises:
+            NoSuchMonitor: If the configuration has no such monitor.
+            ConfigError: If the stored settings no longer fit the configuration.
+        """
+        self.config.monitor(name)  # a wrong name is reported even if there is no store
+        return self._open.enter_context(self.open_source(name, self.monitor(name)))
+
+    def configured_source(self, name: str) -> "Source":
+        """Open the watched table of a monitor as configured, whatever the store holds; likewise.
 
         Raises:
             NoSuchMonitor: If the configuration has no such monitor.

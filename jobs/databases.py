@@ -77,10 +77,18 @@ def reading(engine: Engine, error: type[PlumblineError] = StoreError) -> Iterato
 @contextmanager
 def writing(engine: Engine, error: type[PlumblineError] = StoreError) -> Iterator[Connection]:
     """Open a transaction that commits at its end; database errors are raised as `error`, with nothing written."""
+    refuse_writes(engine, error)
     with translated(engine, error), _watched(engine) as call, engine.begin() as connection:
         _attach(call, dialect_of(engine), connection.connection.dbapi_connection)
         call.rest()
         yield connection
+
+
+def refuse_writes(engine: Engine, error: type[PlumblineError]) -> None:
+    """Raise `error` if this kind of database is only read."""
+    reason = dialect_of(engine).why_read_only
+    if reason is not None:
+        raise error(reason)
 
 
 @contextmanager

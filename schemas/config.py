@@ -91,7 +91,7 @@ class ModelConfig(Section):
     neighbours: int = Field(10, ge=2, le=100)
     """Training records that a record is reconstructed from or compared with."""
     max_reference: int = Field(10_000, ge=10)
-    """Maximum number of training records kept in the artifact for neighbour scores."""
+    """Maximum number of reference records kept in the artifact for neighbour scores."""
     trim: float = Field(0.0, ge=0, le=0.5)
     """Share of the training records to leave out of the final model, those that a first model scores highest; for
     training records that contain anomalies. Training takes twice as long."""

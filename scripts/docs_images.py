@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 ADDRESS = "http://127.0.0.1:8321"
 SHOWN = Path("docs/pictures/page")
+REVEAL = "document.querySelectorAll('[hx-trigger=revealed]').forEach(part => part.scrollIntoView())"
 COLOURS = 128  # of a picture: pages have few, and a palette halves the file
-_MAX_HEIGHT = 2_400  # pixels of a page
+_MAX_HEIGHTS = {1440: 1_500, 390: 2_000}  # pixels of a page, by its width
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,6 @@ CHOSEN = {
     "monitor": LOOKS[0],
     "incident": LOOKS[0],
     "incident_narrow": LOOKS[3],
-    "record": LOOKS[0],
     "model": LOOKS[1],
 }
 """The pictures of the documents, by the name of the page."""
@@ -79,13 +79,14 @@ def chosen(paths: Mapping[str, str], *, is_all: bool) -> Iterator[tuple[str, Loo
 
 
 def page_paths(store: Path) -> dict[str, str]:
-    """Return the address of each page by name: of the demo's gravest incident, its main record, and the champions."""
+    """Return the address of each page by name: of the demo's longest incident, its main record, and the champions."""
     with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
 
         def first(sql: str) -> int:
             return int(connection.execute(sql).fetchone()[0])
 
-        incident = first("SELECT id FROM incidents WHERE monitor = 'pump' ORDER BY records DESC, id LIMIT 1")
+        later = "monitor = 'pump' AND start_time > '2026-02-16'"  # than the training
+        incident = first(f"SELECT id FROM incidents WHERE {later} ORDER BY records DESC, id LIMIT 1")
         of_incident = f"incident_id = {incident} ORDER BY severity DESC, id LIMIT 1"
         champion = "SELECT id FROM models WHERE state = 'champion' AND monitor = '{}'"
         cell = "monitor = 'breast_cancer' AND superseded_at IS NULL ORDER BY severity DESC, id LIMIT 1"
@@ -100,6 +101,9 @@ def page_paths(store: Path) -> dict[str, str]:
             "model": f"/page/models/{first(champion.format('breast_cancer'))}",
             "events": "/page/events",
             "alerts": "/page/alerts",
+            "tune": "/page/monitors/pump/tune?rate_log=-2.7&in_row=2&in_row_of=3&days=14",
+            "maintenance": "/page/maintenance",
+            "keys": "/page/keys",
             "login": "/page/login",
         }
 
@@ -125,11 +129,9 @@ def picture(chromium: "Browser", path: str, look: Look) -> bytes:
         chromium, ADDRESS, viewport={"width": look.width, "height": 900}, color_scheme=look.scheme
     ) as visit:
         visit.go(path)
+        visit.page.evaluate(REVEAL)
         visit.page.wait_for_load_state("networkidle")
-        for image in visit.page.locator("img").all():
-            image.scroll_into_view_if_needed()
-            image.evaluate("image => image.decode()")
-        height = min(visit.page.evaluate("document.documentElement.scrollHeight"), _MAX_HEIGHT)
+        height = min(visit.page.evaluate("document.documentElement.scrollHeight"), _MAX_HEIGHTS[look.width])
         visit.page.evaluate("scrollTo(0, 0)")
         content: bytes = visit.page.screenshot(
             full_page=True, clip={"x": 0, "y": 0, "width": look.width, "height": height}

@@ -11,7 +11,8 @@ lies above it, however the scores move (Gibbs & Candes, *Adaptive Conformal Infe
   remains one incident.
 - An incident costs at most `MAX_INCIDENT_RECORDS`. Without this limit an incident of a hundred records uses up the
   alarms of ten thousand, and the next one is missed. An incident ends after `CALM_RECORDS` consecutive records of
-  which neither the score nor the level is above the floor.
+  which neither the score nor the level is `CALM_SPREADS` above the threshold at its start: a fault that has just begun
+  may take its time to reach the floor.
 - The records beyond that limit are a debt, up to `MAX_DEBT_RECORDS`, which fades and is paid with the next incident:
   a rare fault is free of it, and bursts that recur all the time are not.
 - After `usual_after` records an incident ends in any case. If their long-term level is still above the floor, it
@@ -33,10 +34,11 @@ STEP_SPREADS = 0.1
 MAX_INCIDENT_RECORDS = 6
 CALM_RECORDS = 4
 RETURN_RECORDS = 16
-FLOOR_SPREADS = 0.25
+FLOOR_SPREADS, CALM_SPREADS = 0.35, 0.1
 MOMENTUM_HALF_LIFE = 3  # records, of the level of an incident
 MAX_MOMENTUM_SPREADS = 0.75  # above the threshold at the start, that a score counts at most: one record is no fault
 LEVEL_RECORDS = 16  # of the level that may become usual
+USUAL_SPREADS = 0.5  # of the threshold above a usual level
 MAX_DEBT_RECORDS = 5
 DEBT_HALF_LIFE = 1000  # records
 USUAL_AFTER = 300  # records
@@ -158,7 +160,8 @@ class _Walk:
         self.level = score if self.records == 1 else self.level + (score - self.level) / LEVEL_RECORDS
         counted = min(score, before + MAX_MOMENTUM_SPREADS * self.spread)
         self.momentum += _MOMENTUM_SHARE * (counted - self.momentum)
-        self.calm = 0 if max(score, self.momentum) > self._floor(before) else self.calm + 1
+        is_calm = max(score, self.momentum) <= before + CALM_SPREADS * self.spread
+        self.calm = self.calm + 1 if is_calm else 0
 
     def _move(self, score: float) -> None:
         self.spread = max(self.spread, (score - self.threshold) / MAX_SPREADS_ABOVE)
@@ -175,7 +178,7 @@ class _Walk:
         elif self.records >= self.usual_after:
             if self.level > self._floor(before):
                 self.shifts += 1
-                self.threshold = max(self.threshold, self.level + self.spread)
+                self.threshold = max(self.threshold, self.level + USUAL_SPREADS * self.spread)
                 self.home, self.back = before if self.home is None else self.home, 0
             self._end_incident()
 

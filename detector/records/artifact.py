@@ -103,6 +103,7 @@ class _Manifest(ManifestPart):
     architecture: _Shapes
     n_train: int = Field(ge=1, le=2**53)
     reference_records: int = Field(ge=1)
+    calibrating_records: int = Field(0, ge=0)  # among the reference records, the last ones; none in older artifacts
     calibration_records: int = Field(ge=1)
     tail: _Tail | None
     decision: _Decision
@@ -119,6 +120,7 @@ def manifest(artifact: Artifact) -> dict[str, Any]:
         "architecture": artifact.architecture.to_state(),
         "n_train": artifact.reference.n_train,
         "reference_records": len(artifact.reference.points),
+        "calibrating_records": artifact.reference.calibrating,
         "calibration_records": len(artifact.calibration.scores),
         "tail": None if tail is None else vars(tail),
         "decision": vars(decision),
@@ -164,6 +166,7 @@ def _assemble(manifest: _Manifest, arrays: dict[str, np.ndarray]) -> Artifact:
         arrays["reference/latent_sd"],
         manifest.n_train,
         arrays.get("reference/inputs"),  # which artifacts of earlier versions lack
+        manifest.calibrating_records,
     )
     tail = ParetoTail(**manifest.tail.model_dump()) if manifest.tail else None
     return Artifact(
@@ -219,6 +222,8 @@ def _check_arrays(
         **(_head_specs(views * architecture.width) if f"{_HEAD}direction" in arrays else {}),
     }
     check_arrays(arrays, specs)
+    if manifest.calibrating_records >= manifest.reference_records:
+        raise artifact_error("has no training record among its reference records")
     if (np.diff(arrays["calibration/reference"]) < 0).any():
         raise artifact_error("has calibration scores that are not in ascending order")
 

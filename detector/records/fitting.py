@@ -8,10 +8,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from detector.core.about import UnusualRecords
 from detector.core.calibration import Calibration, check_rate, f_beta_threshold
 from detector.core.keras_backend import backend_name
-from detector.core.outlying import is_outlying
+from detector.core.outlying import is_unlike_training
 from detector.core.progress import Epoch
 from detector.records.artifact import Artifact, Decision
 from detector.records.encoder import Encoder
@@ -22,6 +21,8 @@ from detector.records.unusual import find_unusual, measured_rows
 from schemas.config import ModelConfig
 from schemas.errors import NotEnoughRecords
 from schemas.frames import Features
+
+CALIBRATING_SCORE = "ensemble"  # whose calibration records are reference records, too
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ def fit_artifact(
 ) -> Artifact:
     """Train, measure and calibrate a model.
 
-    Calibration records whose scores lie far above the others do not set the threshold, unless the rule trusts them;
+    Calibration records that are a random draw become reference records after the training; each is scored against the
+    others. Those whose scores lie far above the others do not set the threshold, unless the rule trusts them;
     `about["outlying"]` has their positions. `about["unusual"]` describes the training records unlike the others.
 
     Args:
@@ -71,8 +73,9 @@ def fit_artifact(
     if rule.method == "conformal":
         check_rate(rule.rate, len(normal.calibration))
     model, history, used = _fit_trimmed(normal.training, features, config, progress)
-    scores = model.anomaly_score(normal.calibration)
-    outlying = np.zeros(len(scores), dtype=bool) if rule.trusts_outliers else is_outlying(scores)
+    measured = measured_rows(len(used))
+    training_scores = model.training_score(normal.training.iloc[used], measured)
+    model, scores, outlying = _score_calibration(model, normal, training_scores, rule)
     calibration = Calibration.fit(usual_scores(scores, outlying, rule), with_tail=rule.method == "pot")
     return Artifact(
         config=config,
@@ -87,9 +90,24 @@ def fit_artifact(
             "history": [vars(epoch) for epoch in history],
             "versions": _versions(),
             **({"outlying": np.flatnonzero(outlying).tolist()} if outlying.any() else {}),
-            "unusual": asdict(_unusual_records(model, normal.training, used)),
+            "unusual": asdict(find_unusual(training_scores, used[measured])),
         },
     )
+
+
+def _score_calibration(
+    model: Model, normal: NormalRecords, training_scores: np.ndarray, rule: DecisionRule
+) -> tuple[Model, np.ndarray, np.ndarray]:
+    """Return the final model, its scores of the calibration records, (m,), and which of these are outlying, (m,)."""
+    scores = model.anomaly_score(normal.calibration)
+    outlying = np.zeros(len(scores), dtype=bool)
+    if not rule.trusts_outliers:
+        outlying = is_unlike_training(scores, training_scores)
+    has_room = len(model.reference.points) < model.config.max_reference
+    if normal.is_drawn and has_room and model.config.score == CALIBRATING_SCORE:
+        model = model.with_calibrating(normal.calibration[~outlying])
+        scores = model.anomaly_score(normal.calibration)
+    return model, scores, outlying
 
 
 def usual_scores(scores: np.ndarray, outlying: np.ndarray, rule: DecisionRule) -> np.ndarray:
@@ -101,12 +119,6 @@ def usual_scores(scores: np.ndarray, outlying: np.ndarray, rule: DecisionRule) -
     needed = int(np.ceil(1 / rule.rate)) - 1 if rule.method == "conformal" else 0
     missing = max(0, min(needed, len(scores)) - len(usual))
     return np.concatenate([usual, np.repeat(usual.max(), missing)]) if missing else usual
-
-
-def _unusual_records(model: Model, records: pd.DataFrame, used: np.ndarray) -> UnusualRecords:
-    """Return the unusual ones among the records that the model was trained on, the rows `used` of all records."""
-    rows = measured_rows(len(used))
-    return find_unusual(model.training_score(records.iloc[used], rows), used[rows])
 
 
 def _fit_trimmed(

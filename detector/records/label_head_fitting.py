@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from detector.core.outlying import is_outlying
 from detector.records.artifact import Artifact, Decision
 from detector.records.fitting import DecisionRule, usual_scores
 from detector.records.label_head import LabelHead
+from detector.records.model import Model
 from detector.records.scorer import RecordScorer
 
 MIN_LABELS = 10
@@ -79,7 +79,7 @@ def with_label_head(
         return _described(artifact, replace(report, reason=reason))
     model = RecordScorer(artifact).model
     fit = _Fit(
-        model.reference.points[:, model.reference.latent_sd.size :],
+        model.reference.trained[:, model.reference.latent_sd.size :],
         model.residuals(calibration),
         model.anomaly_score(calibration),
     )
@@ -105,7 +105,7 @@ def _unfit(artifact: Artifact, rule: DecisionRule) -> str | None:
     return "the threshold is set by the label column" if rule.method == "f_beta" else None
 
 
-def _residuals(model: Any, records: pd.DataFrame) -> np.ndarray:
+def _residuals(model: Model, records: pd.DataFrame) -> np.ndarray:
     width = model.reference.points.shape[1] - model.reference.latent_sd.size
     return model.residuals(records) if len(records) else np.zeros((0, width))
 
@@ -119,7 +119,7 @@ class _Fit:
     """Everything that a head is fitted by besides labelled records.
 
     Attributes:
-        normal: (m, D) residuals of reference records.
+        normal: (m, D) residuals of training records.
         calibration: (k, D) residuals of the calibration records.
         scores: (k,) scores of the calibration records.
     """

@@ -81,6 +81,17 @@ class Model:
         typical = np.median(feature_nll(posterior, cells), axis=0).astype(np.float32)
         return cls(config, encoder, network, reference, typical)
 
+    def with_calibrating(self, records: pd.DataFrame) -> "Model":
+        """Return the model with calibration records among the reference records, as far as there is room."""
+        room = max(0, self.config.max_reference - len(self.reference.points))
+        matrix = self.encoder.encode(records.iloc[subsample_evenly(len(records), room)])
+        rebuilt = self.network.reconstruct(clean_inputs(matrix, self.network.architecture))
+        latent_sd = self.reference.latent_sd
+        reference = self.reference.with_calibrating(
+            joint_coordinates(matrix, rebuilt, latent_sd), input_coordinates(matrix, len(latent_sd))
+        )
+        return Model(self.config, self.encoder, self.network, reference, self.typical_nll)
+
     @property
     def score_names(self) -> tuple[str, ...]:
         """The scores that the model can compute: all of them, unless an earlier version trained it."""

@@ -84,7 +84,7 @@ def score_records(name: str, sent: RecordsToScore, service: ServiceView) -> Scor
         UnfitRecords: If a record lacks a feature, or a value is not of its column's type.
         NoChampion: If no model has been trained.
     """
-    monitor, limit = service.config.monitor(name), service.config.service.max_records
+    monitor, limit = service.settings(name), service.config.service.max_records
     if len(sent.records) > limit:
         raise HTTPException(413, f"The request holds {len(sent.records)} records, expected at most {limit}. Split it.")
     model_id, scorer = service.scorer_for(name)

@@ -1,7 +1,7 @@
 """The commands `keys add`, `list` and `revoke`."""
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +10,7 @@ from jobs.commands.options import user_name, with_app
 if TYPE_CHECKING:
     from jobs.app import App
     from jobs.output import Output
+    from jobs.store.api_keys import Scope
 
 
 @click.group("keys")
@@ -21,10 +22,11 @@ def keys_command() -> None:
 @click.argument("name", metavar="NAME")
 @click.option(
     "--scope",
-    type=click.Choice(["read", "write"]),
+    type=click.Choice(["read", "operate", "write", "admin"]),
     default="read",
     show_default=True,
-    help="Permissions of the key; write also allows labels and retrain requests.",
+    help="Permissions of the key. operate: label, acknowledge, maintain, request trainings; admin: also promote, tune "
+    "and manage keys; write: as operate, and promote.",
 )
 @click.option("--monitor", "monitors", multiple=True, help="A monitor that it may see; all by default.")
 @click.option("--expires", metavar="DURATION", help="How long it is valid, such as 90d; for ever by default.")
@@ -33,7 +35,7 @@ def add_command(
     app: "App",
     out: "Output",
     name: str,
-    scope: Literal["read", "write"],
+    scope: "Scope",
     monitors: tuple[str, ...],
     expires: str | None,
 ) -> None:

@@ -74,7 +74,7 @@ def score_command(app: "App", out: "Output", monitor: str) -> None:
     with scoring_progress(out, monitor) as show:
         elsewhere = workers.score_batches if workers else None
         report = score_monitor(source, store, app.clock, progress=show, elsewhere=elsewhere)
-    drift = assess_drift(store, monitor, app.config.monitor(monitor), app.clock)
+    drift = assess_drift(store, monitor, source.monitor, app.clock)
 
     def describe() -> None:
         describe_scoring(app, out, report)
@@ -115,7 +115,7 @@ def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None
     if report.too_late_records:
         late = counted_noun(report.too_late_records, "record")
         out.line(f"{late} came later than `late_after` and were not scored: plumbline rescore {report.monitor}")
-    rate = app.config.monitor(report.monitor).false_positive_rate
+    rate = app.monitor(report.monitor).false_positive_rate
     sentence = rate_sentence(report.records, report.anomalies, rate, report.causes)
     if sentence and report.anomalies > rate * report.records:
         out.line(
@@ -226,7 +226,7 @@ def evaluate_command(app: "App", out: "Output", monitor: str, everything: bool) 
                 "flagged": evaluation.flagged,
                 "precision": evaluation.precision,
                 "recall": evaluation.recall,
-                "configured false-positive rate": app.config.monitor(monitor).false_positive_rate,
+                "configured false-positive rate": source.monitor.false_positive_rate,
                 "realised false-positive rate": evaluation.false_positive_rate,
             }
         )

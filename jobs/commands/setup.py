@@ -8,11 +8,13 @@ import click
 from jobs.commands.conformance import report_conformance
 from jobs.commands.editor_schema import write_schema
 from jobs.commands.options import any_monitor_argument, counted_progress, json_option, only_monitor, with_app
+from jobs.status_texts import stored_settings_note
 from jobs.wording import counted_noun
-from schemas.errors import PlumblineError, RecordsError, UsageError
+from schemas.errors import ConfigError, PlumblineError, RecordsError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from jobs.app import App
+    from jobs.checks import Finding
     from jobs.output import Output
     from jobs.starter.starter import Starter
 
@@ -119,7 +121,8 @@ def check_command(app: "App", out: "Output", monitor: str | None, is_about_sourc
         findings["service"] = service_findings
     for name in names:
         try:
-            findings[name] = check_monitor(name, app.config.monitor(name), app.source(name))
+            findings[name] = check_monitor(name, app.config.monitor(name), app.configured_source(name))
+            findings[name] += _stored_settings(app, name)
         except UsageError:
             raise
         except PlumblineError as exc:
@@ -130,6 +133,24 @@ def check_command(app: "App", out: "Output", monitor: str | None, is_about_sourc
     if errors:
         count = counted_noun(errors, "error")
         raise RecordsError(f"The check found {count}. Fix the configuration or the table before you train.")
+
+
+def _stored_settings(app: "App", name: str) -> "list[Finding]":
+    """Return a warning about settings that are stored in place of those of the configuration; none without a store."""
+    from jobs.checks import Finding
+    from jobs.settings_in_force import with_tuning
+
+    try:
+        stored = app.store.tunings.get(name)
+    except StoreError:
+        return []
+    if stored is None:
+        return []
+    try:
+        with_tuning(app.store, name, app.config.monitor(name))
+    except ConfigError as exc:
+        return [Finding("error", str(exc))]
+    return [Finding("warning", f"{stored_settings_note(stored)} See: plumbline tune show {name}")]
 
 
 @click.command("migrate")

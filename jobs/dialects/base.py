@@ -154,6 +154,9 @@ class Dialect:
         """Let each statement of the open transaction take as long as it needs: it rewrites large tables."""
         lift_limit()
 
+    why_read_only: ClassVar[str | None] = None
+    """Why nothing is written to this kind of database, and what to do; None if it is written to."""
+
     reads_rows_lazily: ClassVar[bool] = False
     """Whether a statement goes on while its rows are read."""
 

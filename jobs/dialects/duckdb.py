@@ -34,7 +34,6 @@ from jobs.dialects.base import CHECKSUM_PRIME, Dialect, EpochTimes, Index
 from jobs.dialects.duckdb_frames import frame_of
 from jobs.dialects.families import TIMES, Family
 from jobs.dialects.postgresql import TypedTimes
-from schemas.errors import StoreError
 from schemas.service import Timeouts
 
 if TYPE_CHECKING:
@@ -73,10 +72,14 @@ class DuckDB(Dialect):
         ),
         (r"interrupted", "The statement took longer than `timeouts.statement` of config.toml"),
         (r"no files found", "Check the path; a relative one begins at the folder of the database's file"),
-        (r"failed to download extension|extension .* could not be", "Install the extension on a machine with network"),
+        (r"required extension|download extension", "Run INSTALL of the extension in DuckDB once, with network"),
         *Dialect.advice,
     )
     wait_pattern = rf"{_LOCKED}|INTERRUPT Error"
+    why_read_only = (
+        "DuckDB is a source and is only read: one process at a time could write to its file. For the store and for "
+        "imports, name a database in SQLite, PostgreSQL or MariaDB."
+    )
     has_boolean_type = True
     has_grid_of_time = True
     reads_rows_lazily = True
@@ -178,19 +181,6 @@ class DuckDB(Dialect):
         if family in TIMES:
             return case((func.isfinite(column), func.epoch_us(column)))
         return func.md5_number_lower(cast(column, String)) % CHECKSUM_PRIME
-
-    # Writing
-
-    def lock_schema(self, connection: Connection) -> None:  # noqa: ARG002
-        """Refuse to hold a store.
-
-        Raises:
-            StoreError: Always: one process at a time can write to a file of DuckDB.
-        """
-        raise StoreError(
-            "DuckDB is a source and cannot hold the store, which several processes write to. Set `url` of [store] to "
-            "SQLite, PostgreSQL or MariaDB, and name the DuckDB file as `source` of a monitor."
-        )
 
 
 def _constraints(connection: Connection, table: TableClause) -> list[tuple[str, tuple[str, ...]]]:

@@ -68,7 +68,7 @@ def score_next_batch(settings: Settings, monitor: str, token: str, exclude: tupl
     A repeated call has the same token, and takes up the batch of the lost one.
     """
     site = _site(settings)
-    with site.app.open_source(monitor, site.app.config.monitor(monitor)) as source:
+    with site.app.open_source(monitor, site.app.monitor(monitor)) as source:
         return score_next(
             source,
             site.app.store,
@@ -93,7 +93,7 @@ def _after(seconds: float) -> Callable[[], bool]:
 def score_history(settings: Settings, champion: Champion, part: RangeToScore) -> ScoredRange:
     """Score the records of a key range without writing anything."""
     site = _site(settings)
-    monitor = site.app.config.monitor(champion.monitor)
+    monitor = site.app.monitor(champion.monitor)
     with site.app.open_source(champion.monitor, monitor) as source:
         scorer = site.scorers.load(site.app.store, champion, monitor)
         return score_range(source, site.app.store, champion.model_id, scorer, part)

@@ -1,9 +1,8 @@
 """The card of a model of single records as people read it."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from jobs.kinds.card_text import CardTable, Paragraph, origin
 from jobs.wording import percent, toml_text
@@ -49,7 +48,9 @@ class RecordCardText:
             yield advice
 
     def details(self, card: "RecordCard", monitor: str) -> Iterator[str | CardTable]:
-        """Yield the comparison by kind of anomaly, and the realised rates."""
+        """Yield what labels did, the comparison by kind of anomaly, and the realised rates."""
+        if card.labels is not None:
+            yield f"Labels: {labels_line(card.labels)}."
         if card.peers.auroc:
             yield CardTable(
                 ["anomalies", *METHOD_TITLES.values()], auroc_rows(card.peers), "AUROC on synthetic anomalies"
@@ -113,7 +114,7 @@ def labels_line(labels: Mapping[str, Any]) -> str:
 
 
 def _gain(labels: Mapping[str, Any]) -> str:
-    return f"{np.expm1(labels['gain']):.0%}"
+    return f"{math.expm1(labels['gain']):.0%}"
 
 
 def _labels(card: "RecordCard") -> dict[str, str]:

@@ -4,9 +4,10 @@ The docstring of a tool is its description, so it is written for the model that 
 """
 
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, Field
 
 from jobs.mcp.bounded import MAX_ITEMS, bounded
 from schemas.labels import Label
@@ -21,8 +22,9 @@ _DAYS_SHOWN = 10
 Monitor: TypeAlias = Annotated[str, Field(description="Name of a monitor, from list_monitors.")]
 AnyMonitor: TypeAlias = Annotated[str | None, Field(description="Name of a monitor; null for all.")]
 Entity: TypeAlias = Annotated[str | None, Field(description="Only this entity, such as a machine; null for all.")]
-Since: TypeAlias = Annotated[AwareDatetime | None, Field(description="Only from this time on, with an offset or Z.")]
-Until: TypeAlias = Annotated[AwareDatetime | None, Field(description="Only before this time, with an offset or Z.")]
+_Time: TypeAlias = Annotated[datetime, AfterValidator(lambda time: time if time.tzinfo else time.replace(tzinfo=UTC))]
+Since: TypeAlias = Annotated[_Time | None, Field(description="Only from this time on, in UTC unless it has an offset.")]
+Until: TypeAlias = Annotated[_Time | None, Field(description="Only before this time, in UTC unless it has an offset.")]
 Limit: TypeAlias = Annotated[int, Field(ge=1, le=MAX_ITEMS, description="Number of items.")]
 Before: TypeAlias = Annotated[int | None, Field(ge=1, description="`next` of the page before; null for the first.")]
 Id: TypeAlias = Annotated[int, Field(ge=1, le=2**63 - 1)]
@@ -122,7 +124,7 @@ class Tools:
         """Find why nothing is flagged, or far too much, each reason with what to change; takes seconds."""
         from jobs.diagnosis import Case, diagnose
 
-        with self._heavy, self._app.open_source(monitor, self._config.monitor(monitor)) as source:
+        with self._heavy, self._app.open_source(monitor, self._app.monitor(monitor)) as source:
             case = Case(self._config, source, self._store, self._app.clock())
             problems = diagnose(case)
             counts = {"records": case.overview.records, "anomalies": case.overview.anomalies}
@@ -132,7 +134,7 @@ class Tools:
         """Count what the champion would flag and alert on history, also at other rates; reads the whole table."""
         from jobs.evaluation import forecast_monitor
 
-        with self._heavy, self._app.open_source(monitor, self._config.monitor(monitor)) as source:
+        with self._heavy, self._app.open_source(monitor, self._app.monitor(monitor)) as source:
             forecast = forecast_monitor(source, self._store, now=self._app.clock())
         busiest = sorted(forecast.by_day.items(), key=lambda day: -day[1])[:_DAYS_SHOWN]
         rest = {"busiest_days": dict(busiest), "flagged_per_day": forecast.flagged_per_day}
@@ -145,7 +147,7 @@ class Tools:
         return list(self._config.monitors) if monitor is None else [monitor]
 
     def _monitor(self, name: str) -> dict[str, Any]:
-        settings = _settings(self._config.monitor(name))
+        settings = _settings(self._app.monitor(name))
         return {"name": name, **settings, "status": self._store.overviews.get(name, self._app.clock())}
 
 

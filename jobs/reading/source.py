@@ -102,6 +102,14 @@ class Source:
             upto = _last_settled(connection, records, page, settled_before)
         return None if upto is None else KeyRange(after, _checked(upto, self.name))
 
+    def newest_part(self, key_range: KeyRange, limit: int) -> KeyRange:
+        """Return the part of a key range that holds its newest `limit` rows; the whole range if it holds no more."""
+        table = self.table()
+        keys = select(*table.key_columns()).where(table.within(key_range)).order_by(*table.order(newest_first=True))
+        with reading(self.engine, SourceError) as connection:
+            row = connection.execute(keys.offset(limit).limit(1)).first()
+        return key_range if row is None else KeyRange(_checked(row, self.name), key_range.upto)
+
     def read(self, key_range: KeyRange, *, with_label: bool = False, left_out: LeftOut = None) -> pd.DataFrame:
         """Return the records of a key range in key order: key, time, entity, features, and on demand the label.
 

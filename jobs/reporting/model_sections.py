@@ -44,6 +44,9 @@ def _comparison(model: StoredModel) -> list[Paragraph]:
     report = model.comparison
     if report is None:
         return ["This model was not compared with a champion."]
-    champion = "no champion" if report.champion_id is None else f"model {report.champion_id}"
-    table = CardTable(("on the same records", "this model", champion), comparison_rows(report))
+    columns, rows = ("on the same records", "this model"), comparison_rows(report)
+    if report.champion_id is None:
+        table = CardTable(columns, [row[:2] for row in rows])
+    else:
+        table = CardTable((*columns, f"model {report.champion_id}"), rows)
     return [table, *report.notes, report.reason]

@@ -4,12 +4,17 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, Select, func, select
 
 from jobs.databases import reading
+from jobs.store.ledger import key_range_of
 from schemas.frames import UNGROUPED_ENTITY
-from schemas.tables import anomalies, batch_hours, drift_features, drifts, trackers
+from schemas.keys import KeyRange
+from schemas.tables import anomalies, batch_hours, batches, drift_features, drifts, trackers
+
+_MAX_BATCHES = 10_000
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,15 @@ class DayCount:
     day: date
     records: int
     anomalies: int
+
+
+@dataclass(frozen=True)
+class ScoredBatch:
+    """A finished batch."""
+
+    id: int
+    key_range: KeyRange
+    records: int
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,32 @@ class History:
                 counts[hour.date()][1] += int(flagged)
         return [DayCount(day, *both) for day, both in sorted(counts.items())]
 
+    def first_batch(self, monitor: str, since: datetime) -> int | None:
+        """Return the first batch that has a record since a time, or None."""
+        with reading(self.engine) as connection:
+            first: int | None = connection.scalar(_first_batch(monitor, since))
+        return first
+
+    def newest_batches(self, monitor: str, since: datetime, max_records: int) -> list[ScoredBatch]:
+        """Return the finished batches from the first with a record since a time on, oldest first.
+
+        Args:
+            monitor: the name of the monitor.
+            since: the time.
+            max_records: the maximum number of records of all batches but the newest; older batches are left out.
+        """
+        b = batches.c
+        is_recent = (b.monitor == monitor, b.state == "done", b.id >= _first_batch(monitor, since).scalar_subquery())
+        newest = select(b.id, b.after_key, b.upto_key, b.records).where(*is_recent).order_by(b.id.desc())
+        chosen: list[ScoredBatch] = []
+        with reading(self.engine) as connection:
+            for row in connection.execute(newest.limit(_MAX_BATCHES)).mappings():
+                batch = ScoredBatch(row["id"], key_range_of(row), row["records"] or 0)
+                if chosen and batch.records + sum(item.records for item in chosen) > max_records:
+                    break
+                chosen.append(batch)
+        return chosen[::-1]
+
     def causes(self, monitor: str, limit: int) -> list[CauseCount]:
         """Return the most frequent main causes of the current flagged rows, with their number."""
         c = anomalies.c
@@ -115,6 +155,11 @@ class History:
             if threshold is None and (state := connection.scalar(states.order_by(t.batch_id.desc()).limit(1))):
                 threshold = state["threshold"]
         return None if threshold is None else float(threshold)
+
+
+def _first_batch(monitor: str, since: datetime) -> Select[Any]:
+    h = batch_hours.c
+    return select(func.min(h.batch_id)).where(h.monitor == monitor, h.hour >= since)
 
 
 def _indexes(connection: Connection, drift_id: int) -> dict[str, float]:

@@ -35,7 +35,10 @@ def test_there_is_an_example_of_each_kind():
         ("GET", "/monitors"),
         ("GET", "/anomalies?monitor=pump&label=open&since=2026-01-05T00:00:00Z&limit=2"),
         ("POST", "/anomalies/1/label"),
+        ("POST", "/incidents/1/notes"),
         ("POST", "/monitors/pump/retrain"),
+        ("POST", "/monitors/pump/tuning/preview"),
+        ("POST", "/monitors/pump/maintenance"),
         ("POST", "/monitors/pump/score"),
     ]
 
@@ -47,7 +50,7 @@ def test_every_example_works(client, example):
 
 
 def test_its_table_lists_every_path():
-    documented = set(re.findall(r"^\| `(GET|POST) (/\S*)` \|", PAGE, re.MULTILINE))
+    documented = set(re.findall(r"^\| `(GET|POST|DELETE) (/\S*)` \|", PAGE, re.MULTILINE))
     paths = api_document()["paths"]
     assert documented == {(method.upper(), path) for path, methods in paths.items() for method in methods}
 

@@ -11,6 +11,7 @@ from jobs.reading.source import Source
 from schemas.config import MonitorConfig
 from schemas.service import SourceTimeouts
 from tests.mariadb_server import on_mariadb_too
+from tests.workspace import PUMP, Workspace, readings
 
 RECORDS = 400
 CREATE = "CREATE TABLE readings (pump VARCHAR(9), id {integer} {key}, read_at {time}, flow {float}, changed_at {time})"
@@ -78,3 +79,19 @@ def test_an_empty_table_is_no_proof(sqlite_url):
     fill(sqlite_url, statements()[0])
     level, detail = outcomes(sqlite_url)["order of keys"]
     assert (level, detail) == ("fails", "The table is empty. Name one with at least 10 records.")
+
+
+def test_the_command_prints_the_aspects_and_fails_if_one_does(tmp_path):
+    workspace = Workspace(tmp_path)
+    workspace.configure("sqlite:///plumbline.db", PUMP, model="")
+    readings(100).to_csv(tmp_path / "readings.csv", index=False)
+    workspace.must("import", "readings.csv", "--table", "pump_readings")
+    shown = workspace.must("check", "--source-conformance")
+    assert all(aspect in shown.out for aspect in ASPECTS)
+    workspace.query("DELETE FROM pump_readings")
+    failed = workspace.plumbline("check", "pump", "--source-conformance", "--json")
+    assert {item["aspect"] for item in failed.json["outcomes"] if item["level"] == "fails"} >= {
+        "values",
+        "paging by key",
+    }
+    assert (failed.code, "This source does not work as it is: values" in failed.err) == (1, True)

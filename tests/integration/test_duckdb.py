@@ -5,6 +5,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from uuid import UUID
 
 import duckdb
@@ -14,6 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from jobs.databases import open_engine, reading
+from jobs.importing.importing import import_file
 from jobs.reading.source import Source
 from jobs.starter.proposing import Choices, propose_monitor
 from jobs.store import migrations
@@ -194,6 +196,14 @@ def test_a_writer_is_waited_for_and_then_named(run, file, watch):
         assert patient.next_range(None, 4, None) == KeyRange(None, (4,))
 
 
+@pytest.mark.parametrize("place", ["{file}", ":memory:"])
+def test_an_address_limits_cores_and_memory(run, file, watch, place):
+    run("CREATE TABLE readings (id INT)")
+    limits = text("SELECT current_setting('threads'), current_setting('memory_limit')")
+    with reading(watch(f"duckdb:///{place.format(file=file)}?threads=1&memory_limit=1GiB").engine) as connection:
+        assert tuple(connection.execute(limits).one()) == (1, "1.0 GiB")
+
+
 def test_an_endless_statement_is_ended(watch, run):
     run(f"CREATE TABLE readings AS {ROWS}")
     endless = "SELECT count(*) FROM range(1000000) a(i), range(1000000) b(j) WHERE i * j % 7 = 1"
@@ -208,8 +218,13 @@ def test_a_missing_file_folder_or_driver_and_a_store_are_refused(file, run, watc
     run("CREATE TABLE other (id INT)")
     with pytest.raises(SourceError, match="No files found.* Check the path"):
         watch(table="nowhere/*.parquet").table()
-    with pytest.raises(StoreError, match="DuckDB is a source and cannot hold the store"):
+    only_read = "DuckDB is a source and is only read.* For the store and for imports, name"
+    with pytest.raises(StoreError, match=only_read):
         migrations.upgrade(watch().engine)
+    with pytest.raises(SourceError, match=only_read):
+        import_file(Path("readings.csv"), watch().engine, "readings")
+    with pytest.raises(SourceError, match="'iceberg.* Run INSTALL of the extension"):
+        watch("duckdb:///:memory:", query="SELECT * FROM iceberg_scan('lake')").table()
     monkeypatch.setitem(sys.modules, "duckdb_engine", None)
     with pytest.raises(ConfigError, match=r"pip install 'plumbline\[duckdb\]'"):
         open_engine(SecretStr(f"duckdb:///{file}"))

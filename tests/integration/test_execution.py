@@ -173,6 +173,15 @@ def test_an_executor_of_the_user_scores_the_same(sqlite_site):
     assert sqlite_site.scored() == alone
 
 
+def test_workers_use_the_settings_that_are_stored_in_place_of_configured_ones(sqlite_site):
+    sqlite_site.use(MIXER, executor="tests.process_pool:two_processes", tasks=4)
+    configured = sqlite_site.scored()["report"]["anomalies"]
+    sqlite_site.must("tune", "set", "mixer", "--rate", "0.2")
+    tuned = sqlite_site.scored()["report"]["anomalies"]
+    sqlite_site.must("tune", "clear", "mixer")
+    assert tuned > configured > 0
+
+
 def test_retrain_requests_are_worked_on_a_cluster(sqlite_site, dask):
     sqlite_site.use(MIXER, **dask)
     sqlite_site.must("retrain")

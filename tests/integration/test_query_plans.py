@@ -8,9 +8,11 @@ from sqlalchemy import and_, event, insert, select
 
 from jobs.app import open_store
 from jobs.databases import open_engine, reading, writing
-from jobs.store import AnomalyQuery, AuditQuery, EventQuery, IncidentQuery, migrations
+from jobs.similar_incidents import similar_incidents
+from jobs.store import AlertQuery, AnomalyQuery, AuditQuery, EventQuery, IncidentQuery, migrations
 from jobs.store.labelled import is_labelled
 from jobs.store.overviews import Overviews
+from jobs.tuning.labelled import verdicts_of_people
 from schemas.tables import anomalies, audit, batches, incidents
 from tests.watched_table import MODEL
 
@@ -157,3 +159,23 @@ def test_feedback_for_a_training_starts_from_the_labelled_rows(store, plans):
     used = {index for _, plan in explained for index in re.findall(r"ix_anomalies_labelled(?:_at)?", plan)}
     assert used == {"ix_anomalies_labelled", "ix_anomalies_labelled_at"}
     assert set(store.feedback.read("pump").labels) == {"0", "1", "2"}
+
+
+OPERATING = ("batches", "batch_hours", "anomalies", "alerts", "incidents", "incident_notes", "maintenance_windows")
+
+
+def test_the_pages_of_operators_read_no_whole_table(store, plans, now):
+    queries = (
+        lambda: store.incident_notes.of(1),
+        lambda: store.incident_notes.handling([1, 2]),
+        lambda: store.maintenance_windows.of("pump"),
+        lambda: store.history.first_batch("pump", now),
+        lambda: store.history.newest_batches("pump", now, 100),
+        lambda: store.tunings.get("pump"),
+        lambda: verdicts_of_people(store, "pump", now, now),
+        lambda: store.outbox.page(AlertQuery(incident_id=1)),
+        lambda: similar_incidents(store.incidents.get(1), store),
+    )
+    whole = re.compile(rf"Seq Scan on ({'|'.join(OPERATING)})\b|SCAN ({'|'.join(OPERATING)})(?! USING)")
+    explained = [plan for query in queries for plan in plans(query)]
+    assert [plan for plan in explained if whole.search(plan[1])] == []
