@@ -46,7 +46,7 @@ sabotage: $(VENV)/.test ## break ten guarantees in a copy, one by one, and print
 bench: $(VENV)/.test ## measure; PLUMBLINE_DATA names the folder of labelled data sets
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.scale
-	$(BIN)/python -m benchmarks.scale --online --entities 2000
+	$(BIN)/python -m benchmarks.scale --online --rows 100000
 	$(BIN)/python -m benchmarks.planning
 	$(BIN)/python -m benchmarks.tabular --data "$${PLUMBLINE_DATA:?name the folder of labelled data sets}/adbench"
 	$(BIN)/python -m benchmarks.calibration --data "$${PLUMBLINE_DATA}/adbench"
