@@ -33,7 +33,6 @@ PATHS = (
     "/page/events",
     "/page/alerts",
     "/page/monitors/pump/tune",
-    "/page/monitors/pump/tune?rate_log=-1&in_row=2&in_row_of=3",
     "/page/maintenance",
     "/page/keys",
     "/page/login",
