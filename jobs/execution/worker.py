@@ -4,10 +4,12 @@ A worker reaches the two databases by itself. The configuration comes with each 
 environment variables stay references, so that no password travels unless it is written in the file.
 """
 
+import math
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from jobs.training.retraining import RequestOutcome
 
 _SITES_KEPT = 4
-_PATIENCE_SECONDS = 10.0  # for the turn of a batch; the task before it may wait for this worker
+_PATIENCE_SECONDS = 10.0  # without a finished batch, for a turn; the task before it may wait for this worker
 
 
 @dataclass(frozen=True)
@@ -75,19 +77,32 @@ def score_next_batch(settings: Settings, monitor: str, token: str, exclude: tupl
             site.app.clock,
             load=site.scorers.load,
             choice=Choice(source.monitor.is_in_order, exclude, token),
-            should_stop=_after(_PATIENCE_SECONDS),
+            should_stop=Patience(_PATIENCE_SECONDS, partial(site.app.store.turns.count_unfinished, monitor)),
         )
 
 
-def _after(seconds: float) -> Callable[[], bool]:
-    """Return a function that returns true from some seconds after its first call on."""
-    first_calls: list[float] = []
+class Patience:
+    """The patience of a worker that waits: over once the work left has not become less for some seconds.
 
-    def is_over() -> bool:
-        first_calls.append(time.monotonic()) if not first_calls else None
-        return time.monotonic() - first_calls[0] > seconds
+    Args:
+        seconds: from the first call on, and again from each call that finds less work.
+        count_left: counts the work that is left.
+        clock: seconds of a steady clock.
+    """
 
-    return is_over
+    def __init__(
+        self, seconds: float, count_left: Callable[[], int], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._seconds, self._count_left, self._clock = seconds, count_left, clock
+        self._since, self._left = -math.inf, sys.maxsize
+
+    def __call__(self) -> bool:
+        """Return whether it is over."""
+        if self._clock() - self._since <= self._seconds:
+            return False
+        left = self._count_left()
+        is_over, self._since, self._left = left >= self._left, self._clock(), left
+        return is_over
 
 
 def score_history(settings: Settings, champion: Champion, part: RangeToScore) -> ScoredRange:

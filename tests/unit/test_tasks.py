@@ -7,6 +7,7 @@ import pytest
 
 from jobs.execution.engine import Engine
 from jobs.execution.tasks import MAX_ATTEMPTS, Tasks
+from jobs.execution.worker import Patience
 from schemas.errors import ExecutorError
 
 
@@ -87,3 +88,10 @@ def test_an_error_of_a_task_is_raised():
 def _refuse_three(number):
     if number == 3:
         raise ValueError("three")
+
+
+def test_a_worker_waits_for_as_long_as_batches_are_finished():
+    times, left = iter([0.0, 0.0, 5.0, 11.0, 11.0, 20.0, 22.0, 22.0, 33.0, 33.0]), iter([3, 2, 3, 3])
+    patience = Patience(10.0, lambda: next(left), lambda: next(times))
+    # At 0 it begins; at 5 and 20 it does not count; by 11 a batch was finished, by 22 none.
+    assert [patience() for _ in range(5)] == [False, False, False, False, True]
