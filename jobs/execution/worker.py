@@ -124,5 +124,4 @@ def train_on_request(settings: Settings, monitor: str, claimant: str) -> "list[R
     with App.opened(settings.path, settings.text) as app:
         app.store.requests.release_all(claimant)
         app.choose_backend()
-        only = app.config.model_copy(update={"monitors": {monitor: app.config.monitor(monitor)}})
-        return work_requests(only, app.store, app.source, app.clock, claimant)
+        return work_requests(app.config, app.store, app.source, app.clock, claimant, only=monitor)

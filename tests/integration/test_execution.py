@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from jobs.databases import open_engine
+from jobs.execution.worker import Settings, train_on_request
 from jobs.importing.importing import import_file
 from schemas.config import load_config
 from tests.chaos.waiting import until
@@ -188,3 +189,14 @@ def test_retrain_requests_are_worked_on_a_cluster(sqlite_site, dask):
     (outcome,) = sqlite_site.must("retrain", "--work", "--json").json
     assert (outcome["state"], outcome["training"]["model_id"]) == ("done", 2)
     assert sqlite_site.must("retrain", "--work", "--json").json == []
+
+
+def test_a_worker_leaves_the_requests_of_other_monitors_alone(sqlite_site):
+    sqlite_site.use(MIXER + f"[monitors.untrained]\n{MIXER}")
+    sqlite_site.query("INSERT INTO monitors (monitor) VALUES ('untrained')")
+    sqlite_site.query("INSERT INTO retrain_requests (monitor, state) VALUES ('untrained', 'pending')")
+    settings = Settings.read(sqlite_site.folder / "config.toml")
+    assert train_on_request(settings, "mixer", "worker") == []
+    states = sqlite_site.query("SELECT state, message FROM retrain_requests WHERE monitor = 'untrained'")
+    sqlite_site.query("DELETE FROM retrain_requests WHERE monitor = 'untrained'")
+    assert states == [("pending", None)]
