@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from sqlalchemy import Engine, or_, select
+from sqlalchemy import Connection, Engine, or_, select
 
 from jobs.databases import reading, writing
 from jobs.store.audit import Act, record_act
@@ -92,16 +92,31 @@ class IncidentNotes:
         return [IncidentNote(**row) for row in reversed(rows)]
 
     def handling(self, incident_ids: Collection[int]) -> dict[int, Handling]:
-        """Return who takes care of each incident that was acknowledged or assigned."""
-        c = incident_notes.c
+        """Return who takes care of each incident that was acknowledged or assigned, itself or one merged into it."""
         by_incident: dict[int, list[IncidentNote]] = {}
         with reading(self.engine) as connection:
             for ids in chunks(sorted(set(incident_ids))):
-                is_handled = (c.incident_id.in_(ids), c.kind != "comment")
-                columns = columns_of(incident_notes, IncidentNote)
-                for row in connection.execute(select(*columns).where(*is_handled).order_by(c.id)).mappings():
-                    by_incident.setdefault(row["incident_id"], []).append(IncidentNote(**row))
+                owner = {incident_id: incident_id for incident_id in ids} | _merged_into(connection, ids)
+                for note in _handling_notes(connection, owner):
+                    by_incident.setdefault(owner[note.incident_id], []).append(note)
         return {incident_id: handling_of(notes) for incident_id, notes in by_incident.items()}
+
+
+def _merged_into(connection: Connection, ids: Collection[int]) -> dict[int, int]:
+    """Return the incident of `ids` that each merged one belongs to."""
+    c = incidents.c
+    merged = select(c.id, c.merged_into).where(c.merged_into.in_(ids))
+    return {row.id: row.merged_into for row in connection.execute(merged)}
+
+
+def _handling_notes(connection: Connection, incident_ids: Collection[int]) -> list[IncidentNote]:
+    """Return the acknowledgements and assignments of incidents, oldest first."""
+    c = incident_notes.c
+    found: list[IncidentNote] = []
+    for ids in chunks(sorted(incident_ids)):
+        of_incidents = select(*columns_of(incident_notes, IncidentNote)).where(c.incident_id.in_(ids))
+        found += (IncidentNote(**row) for row in connection.execute(of_incidents.where(c.kind != "comment")).mappings())
+    return sorted(found, key=lambda note: note.id)
 
 
 def handling_of(notes: Iterable[IncidentNote]) -> Handling:

@@ -58,6 +58,8 @@ def test_notes_state_who_takes_care_of_an_incident(notes, service):
 def test_an_incident_has_the_notes_of_those_merged_into_it(notes):
     notes.add(2, NewNote("comment", text="before the merge"), NOW, "key person")  # incident 2 is merged into 1
     assert [note.text for note in notes.of(1)] == ["before the merge"]
+    notes.add(2, NewNote("acknowledge"), NOW, "key person")
+    assert notes.handling([1]) == {1: handling_of(notes.of(1))}
 
 
 @pytest.mark.parametrize(
