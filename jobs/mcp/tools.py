@@ -26,8 +26,10 @@ _Time: TypeAlias = Annotated[datetime, AfterValidator(lambda time: time if time.
 Since: TypeAlias = Annotated[_Time | None, Field(description="Only from this time on, in UTC unless it has an offset.")]
 Until: TypeAlias = Annotated[_Time | None, Field(description="Only before this time, in UTC unless it has an offset.")]
 Limit: TypeAlias = Annotated[int, Field(ge=1, le=MAX_ITEMS, description="Number of items.")]
-Before: TypeAlias = Annotated[int | None, Field(ge=1, description="`next` of the page before; null for the first.")]
-Id: TypeAlias = Annotated[int, Field(ge=1, le=2**63 - 1)]
+_MAX_ID = 2**63 - 1  # the largest integer of the databases
+_BEFORE = "`next` of the page before; null for the first."
+Before: TypeAlias = Annotated[int | None, Field(ge=1, le=_MAX_ID, description=_BEFORE)]
+Id: TypeAlias = Annotated[int, Field(ge=1, le=_MAX_ID)]
 _LabelFilter: TypeAlias = Annotated[Label | None, Field(description="Only those with this label; null for all.")]
 _State: TypeAlias = Literal["open", "ended", "merged", "withdrawn"]
 
@@ -46,16 +48,18 @@ class Tools:
 
     def list_monitors(self) -> dict[str, Any]:
         """List the monitors: watched table, features, rate, champion, lag, last day, open incidents."""
-        return bounded({"monitors": [self._monitor(name) for name in self._config.monitors]})
+        from jobs.settings_in_force import config_in_force
+
+        in_force = config_in_force(self._store, self._config).monitors
+        return bounded({"monitors": [self._monitor(name, settings) for name, settings in in_force.items()]})
 
     def show_monitor(self, monitor: Monitor) -> dict[str, Any]:
         """Show settings and status of a monitor, with what is wrong at the moment: failures, gaps, silent entities."""
         from jobs.status_texts import notes
 
-        self._config.monitor(monitor)
-        at = self._app.clock()
+        settings, at = self._app.monitor(monitor), self._app.clock()
         notices = list(notes(self._store.overviews.get(monitor, at), at))
-        return bounded({**self._monitor(monitor), "notices": notices})
+        return bounded({**self._monitor(monitor, settings), "notices": notices})
 
     def list_incidents(
         self,
@@ -146,9 +150,8 @@ class Tools:
             self._config.monitor(monitor)
         return list(self._config.monitors) if monitor is None else [monitor]
 
-    def _monitor(self, name: str) -> dict[str, Any]:
-        settings = _settings(self._app.monitor(name))
-        return {"name": name, **settings, "status": self._store.overviews.get(name, self._app.clock())}
+    def _monitor(self, name: str, settings: "MonitorConfig") -> dict[str, Any]:
+        return {"name": name, **_settings(settings), "status": self._store.overviews.get(name, self._app.clock())}
 
 
 def _settings(monitor: "MonitorConfig") -> dict[str, Any]:

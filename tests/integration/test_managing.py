@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import delete, insert
 
+from jobs.api.pages.incident_picture import picture_version
 from jobs.databases import writing
 from jobs.importing.importing import import_file
 from jobs.store import AuditQuery, NewWindow
@@ -148,6 +149,13 @@ def test_settings_that_cannot_be_stored_are_refused(client, service, sent, statu
     headers = {"Content-Type": "application/json"}
     assert client.send("POST", "/monitors/pump/tuning", sent.encode(), headers).status == status
     assert service.store.tunings.get("pump") is None
+
+
+def test_a_picture_is_drawn_again_once_the_rate_changes(service):
+    incident = service.store.incidents.get(1)
+    before = picture_version(service, incident)
+    service.store.tunings.put("pump", {"false_positive_rate": 0.2}, NOW, "user ada")
+    assert picture_version(service, incident) != before
 
 
 def test_settings_of_a_later_version_are_shown_with_the_way_out(client, service):
