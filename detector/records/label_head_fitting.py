@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from detector.core.calibration import Calibration
-from detector.core.outlying import is_outlying
 from detector.records.artifact import Artifact, Decision
 from detector.records.fitting import DecisionRule, usual_scores
 from detector.records.label_head import LabelHead
@@ -148,14 +147,14 @@ class _Fit:
 
 
 def _recalibrated(artifact: Artifact, scores: np.ndarray, rule: DecisionRule) -> Artifact:
-    """Return the artifact with the scores (m,) of the calibration records, and the threshold that they set."""
-    outlying = np.zeros(len(scores), dtype=bool) if rule.trusts_outliers else is_outlying(scores)
+    """Return the artifact with the scores (m,) of the calibration records, and the threshold that they set.
+
+    The outlying calibration records stay the same, since labels do not make normal records of them.
+    """
+    outlying = np.isin(np.arange(len(scores)), artifact.about.get("outlying", []))
     calibration = Calibration.fit(usual_scores(scores, outlying, rule), with_tail=rule.method == "pot")
-    about = {name: value for name, value in artifact.about.items() if name != "outlying"}
-    if outlying.any():
-        about["outlying"] = np.flatnonzero(outlying).tolist()
     decision = Decision(rule.method, calibration.threshold(rule.rate), rule.rate)
-    return replace(artifact, calibration=calibration, decision=decision, about=about)
+    return replace(artifact, calibration=calibration, decision=decision)
 
 
 def _main_features(head: LabelHead, artifact: Artifact) -> dict[str, float]:

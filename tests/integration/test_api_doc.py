@@ -7,6 +7,7 @@ import shlex
 import pytest
 
 from tests.api_service import NOW, api_document, module_url, opened_service, serving
+from tests.integration.test_managing import fill_table
 from tests.workspace import ROOT
 
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
@@ -17,6 +18,7 @@ SECRET = "key"
 @pytest.fixture(scope="module", params=["sqlite"])
 def client(request, tmp_path_factory):
     with module_url(request, tmp_path_factory) as url, opened_service(url) as service, serving(service) as client:
+        fill_table(service.store, tmp_path_factory.mktemp("records") / "pump.parquet")
         service.store.api_keys.add("page", "write", SECRET, NOW)
         yield client
 

@@ -124,7 +124,6 @@ def test_ten_labels_raise_the_scores_of_what_deviates_alike_unless_switched_off(
     model = plant.store.models.get(plant.retrain().training.model_id)
     assert (model.card.labels["confirmed"], model.card.labels["is_used"]) == (12, True)
     assert "they raise scores" in plant.store.models.card_markdown(model.id)
-    assert score_monitor(plant.source(), plant.store, plant.clock).model_id == model.id
     silent = plant.store.models.get(plant.retrain(retrain={"learn_labels": False}).training.model_id)
     assert silent.card.labels is None
 
