@@ -90,7 +90,7 @@ class History:
             return _day_counts(connection.execute(_hours(monitor, since)).mappings())
 
     def newest_days(self, names: Collection[str], days: int, at: datetime) -> dict[str, NewestDays]:
-        """Return the counts of the newest days of monitors by name, read by as many statements for 400 monitors as for one.
+        """Return the counts of the newest days of monitors by name, read in one transaction.
 
         Args:
             names: of the monitors.
