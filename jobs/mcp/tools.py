@@ -27,8 +27,10 @@ _Time: TypeAlias = Annotated[datetime, AfterValidator(lambda time: time if time.
 Since: TypeAlias = Annotated[_Time | None, Field(description="Only from this time on, in UTC unless it has an offset.")]
 Until: TypeAlias = Annotated[_Time | None, Field(description="Only before this time, in UTC unless it has an offset.")]
 Limit: TypeAlias = Annotated[int, Field(ge=1, le=MAX_ITEMS, description="Number of items.")]
-Before: TypeAlias = Annotated[int | None, Field(ge=1, description="`next` of the page before; null for the first.")]
-Id: TypeAlias = Annotated[int, Field(ge=1, le=2**63 - 1)]
+_MAX_ID = 2**63 - 1  # the largest integer of the databases
+_BEFORE = "`next` of the page before; null for the first."
+Before: TypeAlias = Annotated[int | None, Field(ge=1, le=_MAX_ID, description=_BEFORE)]
+Id: TypeAlias = Annotated[int, Field(ge=1, le=_MAX_ID)]
 _LabelFilter: TypeAlias = Annotated[Label | None, Field(description="Only those with this label; null for all.")]
 _State: TypeAlias = Literal["open", "ended", "merged", "withdrawn"]
 
