@@ -14,6 +14,7 @@ from schemas.labels import Label
 
 if TYPE_CHECKING:
     from jobs.app import App
+    from jobs.store import MonitorOverview
     from schemas.config import MonitorConfig
 
 _RECORDS_SHOWN = 10
@@ -50,16 +51,19 @@ class Tools:
         """List the monitors: watched table, features, rate, champion, lag, last day, open incidents."""
         from jobs.settings_in_force import config_in_force
 
-        in_force = config_in_force(self._store, self._config).monitors
-        return bounded({"monitors": [self._monitor(name, settings) for name, settings in in_force.items()]})
+        monitors = config_in_force(self._store, self._config).monitors
+        overviews = self._store.overviews.of(monitors, self._app.clock())
+        return bounded({"monitors": [_shown(name, monitors[name], overviews[name]) for name in monitors]})
 
     def show_monitor(self, monitor: Monitor) -> dict[str, Any]:
         """Show settings and status of a monitor, with what is wrong at the moment: failures, gaps, silent entities."""
         from jobs.status_texts import notes
 
-        settings, at = self._app.monitor(monitor), self._app.clock()
-        notices = list(notes(self._store.overviews.get(monitor, at), at))
-        return bounded({**self._monitor(monitor, settings), "notices": notices})
+        self._config.monitor(monitor)
+        at = self._app.clock()
+        overview = self._store.overviews.get(monitor, at)
+        shown = _shown(monitor, self._app.monitor(monitor), overview)
+        return bounded({**shown, "notices": list(notes(overview, at))})
 
     def list_incidents(
         self,
@@ -150,14 +154,12 @@ class Tools:
             self._config.monitor(monitor)
         return list(self._config.monitors) if monitor is None else [monitor]
 
-    def _monitor(self, name: str, settings: "MonitorConfig") -> dict[str, Any]:
-        return {"name": name, **_settings(settings), "status": self._store.overviews.get(name, self._app.clock())}
 
-
-def _settings(monitor: "MonitorConfig") -> dict[str, Any]:
-    """Return the settings that a reader needs; the address of the source is not among them."""
+def _shown(name: str, monitor: "MonitorConfig", status: "MonitorOverview") -> dict[str, Any]:
+    """Return the settings that a reader needs, without the address of the source, and the status of a monitor."""
     named = {"table", "key", "time", "entity", "false_positive_rate", "score_every", "threshold"}
-    return {**monitor.model_dump(include=named), "features": vars(monitor.features)}
+    settings = monitor.model_dump(include=named)
+    return {"name": name, **settings, "features": vars(monitor.features), "status": status}
 
 
 def _brief(anomaly: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from anyio.to_thread import run_sync
 
-from jobs.api.pages.turns import ResultCache
+from jobs.api.pages.slow_work import ResultCache
 from jobs.api.service_view import ServiceView
 from jobs.store import StoredIncident
 
