@@ -67,6 +67,9 @@ class Service:
         self.opened += 1
         yield self.reader.source
 
+    def settings(self, _monitor):
+        return self.reader.source.monitor
+
     def scorer_for(self, _monitor):
         return self.reader.champion.model_id, self.reader.scorer
 
