@@ -18,25 +18,17 @@ class Segment:
     Attributes:
         entity: its name; empty if a record has none.
         rows: (n,) positions of the records in their frame.
-        pool: a series that holds the past and the records; other segments may share it.
-        pool_rows: positions in the pool of the past and then of the records; None for the whole pool.
+        series: the past, followed by the records; it keeps siblings if different records have one time.
     """
 
     entity: str
     rows: np.ndarray
-    pool: Series
-    pool_rows: np.ndarray | None = None
-
-    @property
-    def series(self) -> Series:
-        """The past, followed by the records."""
-        return self.pool if self.pool_rows is None else take_rows(self.pool, self.pool_rows)
+    series: Series
 
     @property
     def own(self) -> slice:
         """The positions of the records in the series."""
-        size = len(self.pool) if self.pool_rows is None else len(self.pool_rows)
-        return slice(size - len(self.rows), size)
+        return slice(len(self.series) - len(self.rows), len(self.series))
 
 
 def series_of(records: pd.DataFrame, time: str, features: Features) -> Series:
@@ -54,7 +46,8 @@ def series_of(records: pd.DataFrame, time: str, features: Features) -> Series:
 
 def take_rows(series: Series, rows: np.ndarray | slice) -> Series:
     """Return the records of a series at the given positions."""
-    return Series(series.times[rows], series.values[rows])
+    line = None if series.line is None else series.line.at(rows)
+    return Series(series.times[rows], series.values[rows], line=line)
 
 
 def concatenate(parts: Sequence[Series]) -> Series:

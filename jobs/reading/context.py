@@ -8,7 +8,7 @@ If records are cells of a grid, a cell is past for a record as the cell was when
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -83,7 +83,8 @@ class _Page:
         """
         crowded = dict(self._crowded())
         for entity, rows in crowded.items():
-            yield from self._sharing(entity, rows, moments)
+            series = concatenate([*self._before(rows, moments), take_rows(self.series, rows)])
+            yield Segment(entity, rows, replace(series, keeps_siblings=True))
         for run in (rows for rows in self.runs if self.entities[rows[0]] not in crowded):
             yield from self._parts(run, moments)
 
@@ -115,15 +116,6 @@ class _Page:
             is_crowded = (steps >= _NO_TIME).all() and (steps == _NO_TIME).any()
             if is_crowded and self._has_past(rows) and self._between(rows, limit=0) is not None:
                 yield entity, rows
-
-    def _sharing(self, entity: str, rows: np.ndarray, moments: int) -> Iterator[Segment]:
-        """Yield the runs of an entity's rows, which come in order of time: their past is read once for all runs."""
-        pool = concatenate([*self._before(rows, moments), take_rows(self.series, rows)])
-        ends = np.flatnonzero(np.append(np.diff(pool.times) > _NO_TIME, True))  # the last records of their moments
-        for run in (run for run in self.runs if self.entities[run[0]] == entity):
-            own = len(pool) - len(rows) + np.searchsorted(rows, run)
-            earlier = np.searchsorted(ends, np.searchsorted(pool.times, pool.times[own[0]]))
-            yield Segment(entity, run, pool, np.concatenate([ends[max(0, earlier - moments) : earlier], own]))
 
     def _has_past(self, rows: np.ndarray) -> bool:
         """Return whether the run has an entity and a time; otherwise its one record stands alone."""
