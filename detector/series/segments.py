@@ -69,18 +69,16 @@ def positions_of(entities: np.ndarray) -> dict[str, np.ndarray]:
     return {str(name): np.asarray(rows) for name, rows in indices.items()}
 
 
-def rising_runs(series: Series, entities: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the positions of consecutive records of one entity, each later in time than the one before or equal to it.
+def rising_runs(times: np.ndarray, entities: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the positions of consecutive records of one entity, none of them earlier in time than the one before.
 
     A record without a time or an entity is a run by itself.
 
-    >>> series = Series(np.array([1, 1, 2, 3, 2, 2]), np.array([[5.0], [5.0], [6.0], [7.0], [8.0], [8.0]]))
-    >>> [run.tolist() for run in rising_runs(series, np.array(["a", "b", "a", "b", "b", "b"]))]
+    >>> times = np.array([1, 1, 2, 3, 2, 2])
+    >>> [run.tolist() for run in rising_runs(times, np.array(["a", "b", "a", "b", "b", "b"]))]
     [[0, 2], [1, 3], [4, 5]]
     """
     for name, positions in positions_of(entities).items():
-        times, values = series.times[positions], series.values[positions]
-        is_next = times[1:] > times[:-1]  # false if one of the times is missing
-        is_same = (values[1:] == values[:-1]) | (np.isnan(values[1:]) & np.isnan(values[:-1]))
-        is_next |= (times[1:] == times[:-1]) & is_same.all(axis=1)
+        own = times[positions]
+        is_next = own[1:] >= own[:-1]  # false if one of the times is missing
         yield from np.split(positions, np.flatnonzero(~is_next | (name == "")) + 1)

@@ -96,9 +96,10 @@ def test_the_past_is_read_in_order_of_time_with_the_last_record_of_each_moment(t
 
 
 def test_records_that_share_times_are_one_segment_and_their_past_is_computed_once(tanks):
-    source = tanks([("x", at // 9) for at in range(900)])
-    page = source.read(KeyRange((500,), (900,)))
-    assert [len(segment.series) for segment in stretches_of(page, source, LEVEL, 5)] == [5 + 400]
+    late = [("x", 2), *[("x", 100)] * 9]
+    source = tanks([*(("x", at // 9) for at in range(900)), *late])
+    page = source.read(KeyRange((500,), (910,)))
+    assert [len(segment.series) for segment in stretches_of(page, source, LEVEL, 5)] == [5 + 400, 2 + 1, 5 + 9]
     source.close()
 
 

@@ -10,6 +10,8 @@ from detector.series import Series, SeriesModel, SeriesSettings
 TRAINED, DAY = 1400, 24
 METER, IS_OPEN = 9, 10  # the channels after nine that follow the day
 GAPS = (700, 1800)  # rows after a gap of five days
+GLITCH = 900  # a row far beyond all training records
+SHARED = [0, 1, *GAPS, GLITCH + 1]  # rows whose time is that of siblings: at starts, and after the glitch
 
 
 def machine(n=2400, seed=0):
@@ -29,7 +31,7 @@ def machine(n=2400, seed=0):
 def faulty():
     """Return records with a glitch, a shift, a stuck channel, infinite values and a reset of the meter."""
     series = machine(seed=1)
-    series.values[900] += 50
+    series.values[GLITCH] += 50
     series.values[1000:1060, 2] += 6
     series.values[1100:1200, 4] = series.values[1100, 4]
     series.values[1250:1252, [3, METER]] = np.inf
@@ -83,13 +85,14 @@ def older(model):
 
 
 def with_siblings(series, share=0.3, seed=6):
-    """Return records with siblings, other records of the same time: up to three before a record, some at the start."""
+    """Return records with siblings, other records of the same time: up to three before a record."""
     rng = np.random.default_rng(seed)
     siblings = np.where(rng.random(len(series)) < share, rng.integers(1, 4, len(series)), 0)
-    siblings[[0, 1, *GAPS]] = 2
+    siblings[SHARED] = 2
     rows = np.repeat(np.arange(len(series)), siblings + 1)
     is_last = np.append(rows[1:] != rows[:-1], True)
     values = np.where(is_last[:, None], series.values[rows], series.values[rng.permutation(rows)])
+    values[rows.searchsorted(GLITCH + 1)] += 50
     return Series(series.times[rows], values, keeps_siblings=True), is_last
 
 
@@ -111,7 +114,7 @@ def test_records_of_one_time_score_as_each_alone_would(model, is_older):
     np.testing.assert_array_equal(later.scores, whole.scores[-newest:])
     line = Series(series.times[is_last], series.values[is_last])
     np.testing.assert_array_equal(whole.scores[is_last], model.scores("press", line))
-    starts = np.flatnonzero(np.isin(series.times, line.times[[0, 1, 2, *GAPS]]))
+    starts = np.flatnonzero(np.isin(series.times, line.times[SHARED]))
     for row in [*starts.tolist(), *np.random.default_rng(7).choice(np.flatnonzero(~is_last), 40).tolist()]:
         one = alone(series, is_last, row, model.context_rows)
         scored = model.scored("press", one, 1)
