@@ -149,7 +149,7 @@ def evaluate_monitor(
     compared = _compared_pages(pages, label, progress)
     if not everything and not _count(compared):
         held_out, frames = _held_out_with_anomalies(source, champion)
-        compared = _compared_pages(history.score(frames), label, progress)
+        compared = _compared_pages(history.score(frames, is_page=False), label, progress)
     if not _count(compared):
         raise RecordsError(
             "There are no labelled records after the training records of the model. "
@@ -216,7 +216,7 @@ def forecast_monitor(
 
 @dataclass(frozen=True)
 class _Champion:
-    """A champion, the last key of its training, the places of its held-out records, and labels of false alarms."""
+    """A champion, the last key of its training, the places of its held-out records, and what people have labelled."""
 
     stored: StoredChampion
     scorer: Scorer

@@ -134,7 +134,7 @@ class _Walk:
 
     def advance(self, score: float) -> float:
         """Return the threshold of the next record, and move past it."""
-        limit = self.threshold if self.before is None else self._limit_in_incident(self.before)
+        limit = self.threshold if self.before is None else self._limit_in_incident(self.before, score)
         is_flagged = score > limit
         if self.before is None and is_flagged:
             self.before = self.momentum = self.threshold
@@ -150,10 +150,13 @@ class _Walk:
             self._return(self.home)
         return limit
 
-    def _limit_in_incident(self, before: float) -> float:
-        """Return the threshold of the next record: at most the floor, or the score that brings the level down to it."""
+    def _limit_in_incident(self, before: float, score: float) -> float:
+        """Return the threshold of the next record: at most the floor; for a lower score, what takes the level there."""
         floor = self._floor(before)
-        return min(self.threshold, floor, self.momentum + (floor - self.momentum) / _MOMENTUM_SHARE)
+        limit = min(self.threshold, floor)
+        if score > limit:
+            return limit
+        return min(limit, self.momentum + (floor - self.momentum) / _MOMENTUM_SHARE)
 
     def _follow(self, score: float, before: float) -> None:
         """Move the levels of the incident, and count its calm records."""

@@ -22,14 +22,18 @@ from schemas.frames import Features
 from schemas.keys import Key
 
 
-def in_context(scorer: Scorer, records: pd.DataFrame, source: Source, trackers: Trackers | None = None) -> BoundScorer:
-    """Bind a scorer to a page of records and to their past, if it scores records with their past.
+def in_context(
+    scorer: Scorer, records: pd.DataFrame, source: Source, trackers: Trackers | None = None, *, is_page: bool = True
+) -> BoundScorer:
+    """Bind a scorer to records and to their past, if it scores records with their past.
 
     Args:
         scorer: of the monitor.
-        records: a page of the source.
+        records: of the source, in key order.
         source: the watched table, which holds the past.
         trackers: of the thresholds; without them thresholds are fixed.
+        is_page: whether the records leave out no record of their entity between them. If they may, the table is read
+            more often.
 
     Raises:
         MissingColumns: If the monitor no longer watches a feature of the model.
@@ -37,21 +41,24 @@ def in_context(scorer: Scorer, records: pd.DataFrame, source: Source, trackers: 
     """
 
     def read_past(page: pd.DataFrame, features: Features, moments: int) -> tuple[Segment, ...]:
-        return stretches_of(page, source, features, moments)
+        return stretches_of(page, source, features, moments, is_page=is_page)
 
     return scorer.bind(records, read_past, trackers)
 
 
-def stretches_of(records: pd.DataFrame, source: Source, features: Features, moments: int) -> tuple[Segment, ...]:
+def stretches_of(
+    records: pd.DataFrame, source: Source, features: Features, moments: int, *, is_page: bool = True
+) -> tuple[Segment, ...]:
     """Return segments of the records, each record in one of them, with at least the newest moments of its past.
 
     Args:
-        records: a page of the source.
+        records: of the source, in key order.
         source: the watched table, which holds the past.
         features: the channels of the series.
         moments: how many moments of the past.
+        is_page: as for `in_context`.
     """
-    return tuple(_Page.of(records, source, features).segments(moments))
+    return tuple(_Page.of(records, source, features, is_page=is_page).segments(moments))
 
 
 @dataclass(frozen=True)
@@ -64,15 +71,17 @@ class _Page:
     entities: np.ndarray
     keys: Sequence[Key]
     series: Series
+    is_page: bool = True
+    """False for records that may leave out others between them."""
 
     @classmethod
-    def of(cls, records: pd.DataFrame, source: Source, features: Features) -> "_Page":
+    def of(cls, records: pd.DataFrame, source: Source, features: Features, *, is_page: bool) -> "_Page":
         """Prepare a page of the source, some of whose columns are the features."""
         monitor = source.monitor
         entities = entities_of(records, monitor.entity)
         series = series_of(records, str(monitor.time), features)
         keys = keys_of(records, monitor.key)
-        return cls(source, features, list(rising_runs(series.times, entities)), entities, keys, series)
+        return cls(source, features, list(rising_runs(series.times, entities)), entities, keys, series, is_page)
 
     def segments(self, moments: int) -> Iterator[Segment]:
         """Yield the runs of the page with their past; a run with much between its records is split first.
@@ -130,7 +139,7 @@ class _Page:
         keys = [self.keys[row] for row in rows]
 
         def has_own(count: int) -> bool:
-            return count > 1 and not self.source.is_one_past(keys[:count], since)
+            return count > 1 and not self.source.is_one_past(keys[:count], since, is_page=self.is_page)
 
         counts = range(1, len(keys) + 1)
         return len(keys) if not has_own(len(keys)) else bisect_left(counts, True, key=has_own)

@@ -182,14 +182,15 @@ class Source:
         """
         return self._records().between(first, last, limit)
 
-    def is_one_past(self, keys: Sequence[Key], since: datetime | None) -> bool:
+    def is_one_past(self, keys: Sequence[Key], since: datetime | None, *, is_page: bool = True) -> bool:
         """Return whether what is past for one of several records of an entity is past, unchanged, for the later ones.
 
         Args:
             keys: The records' keys, each later in time and larger than the one before.
             since: The start of the past that counts.
+            is_page: Whether the records are on one page, which leaves out no record between them.
         """
-        return self._records().is_one_past(keys, since)
+        return self._records().is_one_past(keys, since, is_page=is_page)
 
     def pages(
         self, after: Key | None, upto: Key | None = None, *, with_label: bool = False, left_out: LeftOut = None

@@ -84,11 +84,11 @@ class History:
                 bind = partial(in_context, self.scorer, part.records, self.source)  # reads their past once more
                 yield ScoredPage(part.records, part.scored, bind)
 
-    def score(self, pages: Iterable[pd.DataFrame]) -> Iterator[ScoredPage]:
-        """Yield pages of records, which are scored in this process."""
+    def score(self, pages: Iterable[pd.DataFrame], *, is_page: bool = True) -> Iterator[ScoredPage]:
+        """Yield pages of records, which are scored in this process; `is_page` as for `in_context`."""
         trackers = new_trackers(self.scorer, self.source.monitor)
         for page in pages:
-            bound = in_context(self.scorer, page, self.source, trackers)
+            bound = in_context(self.scorer, page, self.source, trackers, is_page=is_page)
             yield ScoredPage(page, bound.score(page), lambda bound=bound: bound)  # type: ignore[misc]
 
     def _ranges(self, after: Key | None, *, with_label: bool) -> Iterator[RangeToScore]:

@@ -10,6 +10,7 @@ from detector.core.comparison import FlaggedCount
 from detector.core.scorer import Scorer
 from detector.core.subsample import subsample_evenly
 from jobs.reading.context import in_context
+from jobs.reading.rows import in_key_order
 from jobs.reading.source import Source, keys_of
 from jobs.store.feedback import FlaggedIncident
 from schemas.frames import IS_ANOMALY
@@ -24,7 +25,7 @@ class IncidentSample:
     """Records of incidents, with the number of the incident (n,) that each belongs to.
 
     Attributes:
-        records: in order of time.
+        records: in key order.
         incidents: (n,) of the records.
     """
 
@@ -45,11 +46,12 @@ class IncidentSample:
             flagged = incidents[number].records
             number_of |= {flagged[row].key: number for row in subsample_evenly(len(flagged), MAX_RECORDS).tolist()}
         records = source.read_keys(list(keys_of_labels(list(number_of), like)), [])
-        records = records.sort_values(str(source.monitor.time), kind="stable", ignore_index=True)
+        records = in_key_order(records, source.monitor).reset_index(drop=True)
         numbers = [number_of[key_label(key)] for key in keys_of(records, source.monitor.key)]
         return cls(records, np.array(numbers, dtype=np.int64))
 
     def flagged_by(self, scorer: Scorer, source: Source) -> FlaggedCount:
         """Count the incidents, and those with a record that a model flags, by its fixed thresholds."""
-        is_flagged = in_context(scorer, self.records, source).score(self.records)[IS_ANOMALY].to_numpy(dtype=bool)
+        bound = in_context(scorer, self.records, source, is_page=False)
+        is_flagged = bound.score(self.records)[IS_ANOMALY].to_numpy(dtype=bool)
         return FlaggedCount(len(np.unique(self.incidents[is_flagged])), len(np.unique(self.incidents)))

@@ -81,6 +81,13 @@ def test_scores_of_a_fault_may_dip_and_one_high_score_is_no_fault():
     assert flagged_by(reference, np.append(np.full(20, 160.0), np.full(9, 50.0))).sum() == 21
 
 
+def test_only_a_score_that_dips_has_a_threshold_below_that_at_the_start_of_the_incident():
+    reference = np.arange(0.0, 101)
+    thresholds, _ = Tracker.start(reference, RATE).advance(np.array([160.0] * 20 + [95.0, 160.0]))
+    assert thresholds[20] < 95
+    assert (np.delete(thresholds, 20) >= 99).all()
+
+
 def test_bursts_that_recur_are_flagged_less_and_less_and_rare_ones_as_a_whole(rng):
     def flagged_share(every):
         scores = rng.normal(size=40 * every)

@@ -29,6 +29,7 @@ RECORDS = {
     "unusual_share": 0.02,
     "unusual_records": {"19": "flow = 3"},
     "unsteady": {},
+    "labels": None,
     "compared_records": 140,
     "auroc": {"perturbed": AREAS, "scaled": AREAS},
     "mean_auroc": AREAS,

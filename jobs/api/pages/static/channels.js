@@ -4,6 +4,7 @@
 const HEIGHT = 190;
 const DAY = { day: "numeric", month: "short" };
 const CLOCK = { hour: "2-digit", minute: "2-digit" };
+const MIN_MARK_SPACE = 70; // pixels between marks of time: some clocks write 06:00 PM
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 // Returns columns of numbers with an empty row in each gap, so that no line crosses it.
@@ -62,7 +63,7 @@ function drawOne(place, view, title, series, columns, bands) {
     cursor: { sync: { key: "channels" }, drag: { x: true, y: false } },
     series: [{ label: "time", value: timeText }, ...[...series, flagged].map((item) => ({ value: text, ...item }))],
     bands,
-    axes: [{ ...axis, values: timeMarks }, { ...axis, size: 62 }],
+    axes: [{ ...axis, values: timeMarks, space: MIN_MARK_SPACE }, { ...axis, size: 62 }],
     hooks: { drawClear: [(chart) => shade(chart, view.incidents)] },
   };
   const marks = columns.at(-1).map((value, position) => (view.flagged[position] ? value : null));
