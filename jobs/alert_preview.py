@@ -59,7 +59,7 @@ class AlertPreview:
         name: of the monitor.
         monitor: its configuration.
         now: the time now; a record of a later time counts as one without a time.
-        look_alikes: recognises what a label suppresses.
+        look_alikes: recognises what a label suppresses or raises.
         max_flagged: the maximum number of flagged records of the preview.
     """
 

@@ -216,7 +216,7 @@ def forecast_monitor(
 
 @dataclass(frozen=True)
 class _Champion:
-    """A champion, the last key of its training, the places of its held-out records, and labels of false alarms."""
+    """A champion, the last key of its training, the places of its held-out records, and what people have labelled."""
 
     stored: StoredChampion
     scorer: Scorer

@@ -5,7 +5,7 @@ Each run reads them when it starts, so that every process uses the same ones.
 
 from contextlib import suppress
 
-from jobs.store import Store
+from jobs.store import Store, StoredTuning
 from schemas.config import Config, MonitorConfig
 from schemas.errors import ConfigError
 from schemas.service import MaintenanceWindow
@@ -40,8 +40,11 @@ def with_tuning(store: Store, name: str, monitor: MonitorConfig) -> MonitorConfi
         StoreError: If the store cannot be read.
     """
     stored = store.tunings.get(name)
-    if stored is None:
-        return monitor
+    return monitor if stored is None else _tuned(monitor, stored)
+
+
+def _tuned(monitor: MonitorConfig, stored: StoredTuning) -> MonitorConfig:
+    name = stored.monitor
     try:
         return tuned(name, monitor, Tuning.model_validate(stored.settings))
     except ValueError as exc:  # a later version stored it
@@ -58,10 +61,10 @@ def config_in_force(store: Store, config: Config) -> Config:
     Raises:
         StoreError: If the store cannot be read.
     """
-    monitors = dict(config.monitors)
-    for name in store.tunings.all().keys() & monitors.keys():
+    monitors, stored = dict(config.monitors), store.tunings.all()
+    for name in stored.keys() & monitors.keys():
         with suppress(ConfigError):
-            monitors[name] = with_tuning(store, name, monitors[name])
+            monitors[name] = _tuned(monitors[name], stored[name])
     return config.model_copy(update={"monitors": monitors})
 
 
@@ -72,8 +75,9 @@ def refuse_unfit_tunings(store: Store, config: Config) -> None:
         ConfigError: If there is one; names the first monitor.
         StoreError: If the store cannot be read.
     """
-    for name in sorted(store.tunings.all().keys() & config.monitors.keys()):
-        with_tuning(store, name, config.monitors[name])
+    stored = store.tunings.all()
+    for name in sorted(stored.keys() & config.monitors.keys()):
+        _tuned(config.monitors[name], stored[name])
 
 
 def _no_longer_fits(name: str, reason: str) -> str:

@@ -32,9 +32,9 @@ class AlertTuning(Section):
     """An incident is reported once this many consecutive records of its entity are flagged."""
     direction: dict[str, Literal["up", "down"]] | None = None
     """Features that matter only above ("up") or below ("down") their expected value."""
-    ignore_below: dict[str, Annotated[float, Field(gt=0)]] | None = None
+    ignore_below: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
     """The smallest deviation from its expected value that matters, by feature and in its unit."""
-    quiet_hours: Literal[""] | Annotated[str, Field(pattern=QUIET_HOURS, max_length=11)] | None = None
+    quiet_hours: Annotated[str, Field(pattern=f"^$|{QUIET_HOURS}", max_length=11)] | None = None
     """Time of day, such as "22:00-06:00", in which only severe incidents are reported at once; "" for none."""
 
 
@@ -65,11 +65,17 @@ def tuned(name: str, monitor: MonitorConfig, tuning: Tuning) -> MonitorConfig:
     try:
         return MonitorConfig.model_validate({**monitor.model_dump(), **changes, "alert": alert})
     except ValidationError as exc:
-        error = exc.errors(include_input=False)[0]
-        place = ".".join(map(str, error["loc"]))
-        reason = f"{place}: {error['msg']}" if place else error["msg"].removeprefix("Value error, ")
-        msg = f"These settings do not fit monitor {name!r}: {reason}. Change them."
-        raise ConfigError(msg) from None
+        raise ConfigError(f"These settings do not fit monitor {name!r}: {problem_of(exc)}. Change them.") from None
+
+
+def problem_of(error: ValidationError) -> str:
+    """Return the first problem of settings with its place; of a value with two forms, the problem in its own form."""
+    errors = error.errors(include_input=False)
+    first = next((item for item in errors if not item["type"].endswith("_type")), errors[0])
+    parts = zip(("", *first["loc"]), first["loc"], strict=False)
+    place = ".".join(str(part) for before, part in parts if before != "consecutive")  # after it, the name of a form
+    reason = first["msg"].removeprefix("Value error, ")
+    return f"{place}: {reason}" if place else reason
 
 
 def with_windows(monitor: MonitorConfig, windows: tuple[MaintenanceWindow, ...]) -> MonitorConfig:

@@ -23,6 +23,7 @@ from schemas.errors import NotEnoughRecords
 from schemas.frames import Features
 
 CALIBRATING_SCORE = "ensemble"  # whose calibration records are reference records, too
+MAX_REPEATED_OF_RATE = 0.1  # share of the calibration records that may equal another one, as a part of the rate
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,10 @@ def fit_artifact(
 ) -> Artifact:
     """Train, measure and calibrate a model.
 
-    Calibration records that are a random draw become reference records after the training; each is scored against the
-    others. Those whose scores lie far above the others do not set the threshold, unless the rule trusts them;
-    `about["outlying"]` has their positions. `about["unusual"]` describes the training records unlike the others.
+    Calibration records that are a random draw become reference records after the training, unless they repeat each
+    other; each is scored against the others. Those whose scores lie far above the others do not set the threshold,
+    unless the rule trusts them; `about["outlying"]` has their positions. `about["unusual"]` describes the training
+    records unlike the others.
 
     Args:
         normal: the records to learn from.
@@ -105,8 +107,10 @@ def _score_calibration(
         outlying = is_unlike_training(scores, training_scores)
     has_room = len(model.reference.points) < model.config.max_reference
     if normal.is_drawn and has_room and model.config.score == CALIBRATING_SCORE:
-        model = model.with_calibrating(normal.calibration[~outlying])
-        scores = model.anomaly_score(normal.calibration)
+        joined = model.with_calibrating(normal.calibration[~outlying])
+        # a new record that equals a calibration record is taken for it: if many do, it has fewer neighbours than these
+        if joined.reference.repeated_share(model.config.neighbours) <= MAX_REPEATED_OF_RATE * rule.rate:
+            return joined, joined.anomaly_score(normal.calibration), outlying
     return model, scores, outlying
 
 

@@ -16,7 +16,7 @@ from detector.records.scorer import RecordScorer
 MIN_LABELS = 10
 MIN_CONFIRMED = 3
 MAX_FOLDS = 20
-THRESHOLD_QUANTILE = 0.99  # of calibration scores: a rise counts less the rise of this quantile
+THRESHOLD_QUANTILE = 0.99  # of the usual calibration scores: a rise counts less the rise of this quantile
 MAX_FEATURES_NAMED = 5
 
 
@@ -81,6 +81,7 @@ def with_label_head(
         model.reference.trained[:, model.reference.latent_sd.size :],
         model.residuals(calibration),
         model.anomaly_score(calibration),
+        np.isin(np.arange(len(calibration)), artifact.about.get("outlying", [])),
     )
     confirmed, false_positives = model.residuals(labelled.confirmed), _residuals(model, labelled.false_positives)
     gain = fit.gain(confirmed, false_positives)
@@ -89,7 +90,7 @@ def with_label_head(
     head = LabelHead.fit(fit.normal, confirmed, false_positives)
     scores = fit.scores * head.factors(fit.calibration)
     report = replace(report, gain=gain, is_used=True, features=_main_features(head, artifact))
-    return _described(_recalibrated(replace(artifact, head=head), scores, rule), report)
+    return _described(_recalibrated(replace(artifact, head=head), scores, fit.outlying, rule), report)
 
 
 def _too_few(labelled: LabelledRecords) -> str | None:
@@ -121,11 +122,13 @@ class _Fit:
         normal: (m, D) residuals of training records.
         calibration: (k, D) residuals of the calibration records.
         scores: (k,) scores of the calibration records.
+        outlying: (k,) bool, the calibration records that set no threshold.
     """
 
     normal: np.ndarray
     calibration: np.ndarray
     scores: np.ndarray
+    outlying: np.ndarray
 
     def gain(self, confirmed: np.ndarray, false_positives: np.ndarray) -> float:
         """Return the cross-validated gain of residuals (n, D), as `LabelReport.gain`."""
@@ -141,17 +144,17 @@ class _Fit:
 
     def _rise(self, head: LabelHead) -> float:
         """Return the change of the logarithm of the threshold."""
-        raised = self.scores * head.factors(self.calibration)
-        before, after = (np.quantile(scores, THRESHOLD_QUANTILE) for scores in (self.scores, raised))
+        usual = self.scores[~self.outlying]
+        raised = usual * head.factors(self.calibration[~self.outlying])
+        before, after = (np.quantile(scores, THRESHOLD_QUANTILE) for scores in (usual, raised))
         return float(np.log(after / before))
 
 
-def _recalibrated(artifact: Artifact, scores: np.ndarray, rule: DecisionRule) -> Artifact:
+def _recalibrated(artifact: Artifact, scores: np.ndarray, outlying: np.ndarray, rule: DecisionRule) -> Artifact:
     """Return the artifact with the scores (m,) of the calibration records, and the threshold that they set.
 
     The outlying calibration records stay the same, since labels do not make normal records of them.
     """
-    outlying = np.isin(np.arange(len(scores)), artifact.about.get("outlying", []))
     calibration = Calibration.fit(usual_scores(scores, outlying, rule), with_tail=rule.method == "pot")
     decision = Decision(rule.method, calibration.threshold(rule.rate), rule.rate)
     return replace(artifact, calibration=calibration, decision=decision)

@@ -11,6 +11,7 @@ rules out costs ``ln(n + 2)`` nats, the surprise of a value unseen in n training
 it as ``sqrt(distance**2 + 2 * nats)``, as a Gaussian turns nats into distance.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -81,6 +82,13 @@ class NeighbourReference:
         first = len(self.trained)
         rows = self.inputs[first:] if self.calibrating and self.inputs is not None else ()
         return {row.tobytes(): place for place, row in enumerate(rows, first)}
+
+    def repeated_share(self, neighbours: int) -> float:
+        """Return the share of the calibration records that equal another one, and no more than `neighbours` points."""
+        inputs = [row.tobytes() for row in self._known_inputs]
+        points, calibrating = Counter(inputs), Counter(inputs[len(self.trained) :])
+        repeated = sum(n for row, n in calibrating.items() if n > 1 and points[row] <= neighbours)
+        return repeated / max(self.calibrating, 1)
 
     @property
     def spaces(self) -> tuple[np.ndarray, ...]:

@@ -15,7 +15,8 @@ from typing import Self
 
 import numpy as np
 
-from detector.series.running_means import lagged, past_mean, running_mean, window_rows
+from detector.series.line import Line, earlier_rows
+from detector.series.running_means import lagged, running_mean, window_rows
 
 HIGH_QUANTILE = 0.95
 MIN_SPREAD = 0.1  # of a signal that is the same for most normal records
@@ -82,16 +83,16 @@ class Fusion:
         """Return the fusion that adds the alarms of the last signals with these factors."""
         return replace(self, added=added)
 
-    def alarms(self, signals: np.ndarray) -> np.ndarray:
+    def alarms(self, signals: np.ndarray, line: Line | None = None) -> np.ndarray:
         """Return the alarm of each signal over each span, (S, n, k), for the signals (n, k) of a run."""
-        spans = [_smoothed(signals - self.median, self.highest, life) for life in self.smoothing]
+        spans = [_smoothed(signals - self.median, self.highest, life, line) for life in self.smoothing]
         above = (np.stack(spans) - self.centre[:, None]) / self.spread[:, None]
         alarm = np.log1p(np.maximum(above, 0))
         return np.where(above > 0, alarm if self.weights is None else self.weights * alarm, above)
 
-    def scores(self, signals: np.ndarray) -> np.ndarray:
+    def scores(self, signals: np.ndarray, line: Line | None = None) -> np.ndarray:
         """Return the anomaly scores (n,) of a run from its signals (n, k)."""
-        return fuse(self.alarms(signals), self.added)
+        return fuse(self.alarms(signals, line), self.added)
 
 
 def fuse(alarms: np.ndarray, added: np.ndarray | None = None) -> np.ndarray:
@@ -111,13 +112,33 @@ def _weighted_sum(alarms: np.ndarray, factors: np.ndarray) -> np.ndarray:
     return np.asarray(np.cumsum(factors * alarms, axis=2)[:, :, -1])
 
 
-def _smoothed(signals: np.ndarray, highest: np.ndarray | None, half_life: int) -> np.ndarray:
+def _smoothed(signals: np.ndarray, highest: np.ndarray | None, half_life: int, line: Line | None = None) -> np.ndarray:
     """Return the running mean of each record's signals, (n, k), in which single high records are not remembered."""
     if highest is None:
-        return running_mean(signals, half_life)
-    following = np.concatenate([signals[1:], signals[-1:]])  # enters the mean of later records only
-    kept = np.minimum(signals, np.maximum(np.maximum(lagged(signals, 1), following), highest))
+        return running_mean(signals, half_life, line)
     rows, decay = window_rows(half_life), 0.5 ** (1 / half_life)
     own_weight = (1 - decay) / (1 - decay**rows)
-    oldest = np.concatenate([np.zeros_like(signals[:rows]), kept])[: len(signals)]  # the past mean has one row too many
-    return own_weight * (signals - decay**rows * oldest) + decay * past_mean(kept, half_life)
+    remembered = _remembered(signals, highest, line)
+    oldest = np.zeros_like(signals)
+    later, past = earlier_rows(len(signals), rows - 1, line)
+    oldest[later] = remembered[past]  # the past mean has one row too many
+    return own_weight * (signals - decay**rows * oldest) + decay * _mean_after_first(remembered, half_life, line)
+
+
+def _remembered(signals: np.ndarray, highest: np.ndarray, line: Line | None) -> np.ndarray:
+    """Return the record before each record as that record remembers it, (n, k); 0 without a past.
+
+    A record that is higher than both of its neighbours counts as the higher of them, or as `highest`.
+    """
+    remembered = np.zeros_like(signals)
+    later, past = earlier_rows(len(signals), 1, line)
+    neighbour = np.maximum(lagged(signals, 2, line)[later], signals[later])
+    remembered[later] = np.minimum(signals[past], np.maximum(neighbour, highest))
+    return remembered
+
+
+def _mean_after_first(remembered: np.ndarray, half_life: int, line: Line | None) -> np.ndarray:
+    """Return the running mean (n, k) that starts with the first records that have a past; 0 for records without one."""
+    start = 1 if line is None else int(line.rows[0]) + 1
+    after = running_mean(remembered[start:], half_life, None if line is None else line.at(slice(start, None)))
+    return np.concatenate([np.zeros_like(remembered[:start]), after])

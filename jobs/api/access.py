@@ -23,10 +23,13 @@ from schemas.errors import StoreError
 
 PUBLIC_PATHS = ("/healthz", "/readyz")
 _USE_STEP = timedelta(minutes=1)
+_FORWARDED = {"forwarded", "x-forwarded-for"}  # a proxy calls from this machine, and its clients from any
 
 
 class AccessControl:
     """Admits callers with a valid key, and every caller on this machine while the store has no key.
+
+    A request that a proxy passes on needs a key.
 
     Args:
         app: the next layer.
@@ -61,7 +64,7 @@ class AccessControl:
 
     async def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         keys = await self._reserved.run(self._service.health.api_keys.all)
-        if not keys and self._is_local:
+        if not keys and self._is_local and not _FORWARDED & set(headers.keys()):
             scope["state"]["caller"] = Caller("this machine", "admin")
             return None if _names_this_machine(headers.get("host", "")) else _foreign_host()
         at = self._service.clock()

@@ -15,7 +15,7 @@ from jobs.api.keys import router as keys
 from jobs.api.maintenance import router as maintenance
 from jobs.api.models import router as models
 from jobs.api.monitors import router as monitors
-from jobs.api.pages import MAX_MAPS, MAX_PICTURES, ResultCache, Turns
+from jobs.api.pages import MAX_MAPS, MAX_PICTURES, ResultCache, SlowWork
 from jobs.api.pages import ROUTERS as PAGES
 from jobs.api.previews import Previews
 from jobs.api.problems import PROTECTED_RESPONSES, handle_errors, problem_schemas
@@ -46,7 +46,7 @@ def create_app(service: ServiceView, *, is_local: bool = False) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service, app.state.reserved = service, ReservedThreads()
-    app.state.pictures, app.state.record_turns = ResultCache(MAX_PICTURES), Turns(at_once=2, max_waiting=8)
+    app.state.pictures, app.state.record_reads = ResultCache(MAX_PICTURES), SlowWork(at_once=2, max_waiting=8)
     app.state.maps = ResultCache(MAX_MAPS)
     app.state.previews = Previews()
     handle_errors(app)

@@ -18,7 +18,7 @@ def client_address(scope: Scope, trusted_proxies: Sequence[str]) -> str:
         scope: of the request.
         trusted_proxies: addresses and networks of proxies.
     """
-    address = str((scope.get("client") or ("",))[0])
+    address = str((scope.get("client") or ("",))[0]).removeprefix("::ffff:")  # of IPv4 on a socket of IPv6
     networks = _networks(tuple(trusted_proxies))
     names = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",") if networks else []
     while names and _is_among(address, networks):

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query
-from pydantic import BaseModel, Discriminator, Field
+from pydantic import BaseModel, Discriminator, Field, StringConstraints
 
 from jobs.api.anomalies import Judgement
 from jobs.api.dependencies import WRITES, CallerOf, Service
@@ -17,6 +17,7 @@ from schemas.errors import UsageError
 from schemas.labels import Label
 
 router = APIRouter()
+_Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00]*$")]
 
 
 class IncidentFilter(Paging):
@@ -48,7 +49,7 @@ class Assignment(Body):
     """The incident becomes the task of a person."""
 
     kind: Literal["assign"]
-    assignee: Annotated[str, Field(min_length=1, max_length=MAX_ASSIGNEE, pattern=r"^[^\x00]*$")] | None
+    assignee: Annotated[_Words, Field(max_length=MAX_ASSIGNEE)] | None
     """Null takes it from everybody."""
 
 
@@ -56,7 +57,7 @@ class Comment(Body):
     """A comment on the incident."""
 
     kind: Literal["comment"]
-    text: Annotated[str, Field(min_length=1, max_length=MAX_COMMENT, pattern=r"^[^\x00]*$")]
+    text: Annotated[_Words, Field(max_length=MAX_COMMENT)]
 
 
 SentNote = Annotated[Acknowledgement | Assignment | Comment, Discriminator("kind")]

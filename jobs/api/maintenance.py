@@ -9,10 +9,10 @@ from pydantic import Field
 from jobs.api.dependencies import WRITES, WRITES_WITHOUT_BODY, CallerOf, MonitorName, Service
 from jobs.api.parameters import Body, Id, Text, Time
 from jobs.api.problems import documented
-from jobs.dialects import END_OF_VALID_TIMES, FIRST_VALID_TIME
 from jobs.maintenance import WindowRow, window_rows
 from jobs.store import NewWindow, StoredWindow
 from jobs.store.maintenance_windows import no_window
+from schemas.errors import UsageError
 
 router = APIRouter()
 
@@ -44,11 +44,11 @@ def list_windows(name: MonitorName, service: Service) -> list[WindowRow]:
 def add_window(name: MonitorName, sent: WindowToAdd, service: Service, caller: CallerOf) -> StoredWindow:
     """Store a maintenance window: records that are scored from now on are muted in it."""
     at = service.clock()
-    start = sent.start_time or at
-    if not FIRST_VALID_TIME <= start < END_OF_VALID_TIMES - timedelta(minutes=sent.minutes):
-        years = f"{FIRST_VALID_TIME.year} to {END_OF_VALID_TIMES.year - 1}"
-        raise HTTPException(409, f"The window is not in the years {years}. Choose another start.")
-    window = NewWindow(start, start + timedelta(minutes=sent.minutes), sent.entity, sent.reason)
+    length = timedelta(minutes=sent.minutes)
+    try:
+        window = NewWindow.lasting(sent.start_time or at, length, sent.entity, sent.reason)
+    except UsageError as exc:
+        raise HTTPException(409, str(exc)) from exc
     windows = service.store.maintenance_windows
     return windows.get(windows.add(name, window, at, caller.name))
 

@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeVar
 from anyio.to_thread import run_sync
 from fastapi import HTTPException
 
-from jobs.api.pages.turns import Turns
+from jobs.api.pages.slow_work import SlowWork
 from jobs.api.service_view import ServiceView
 from jobs.tuning.comparison import Champion, Comparison, Comparisons
 from schemas.config import MonitorConfig
@@ -29,7 +29,7 @@ class Previews:
 
     def __init__(self) -> None:
         self._comparisons = Comparisons()
-        self._turns = Turns(at_once=1, max_waiting=_MAX_WAITING)
+        self._slow_work = SlowWork(at_once=1, max_waiting=_MAX_WAITING)
 
     async def compare(self, service: ServiceView, name: str, proposed: Proposal, days: int) -> Comparison:
         """Compare proposed settings of a monitor with those in force, on its newest scored records.
@@ -47,7 +47,7 @@ class Previews:
             RecordsError: If the records no longer exist.
             RateTooSmall: If the champion cannot resolve the proposed rate.
         """
-        return await self._turns.run(partial(self._compare, service, name, proposed, days))
+        return await self._slow_work.run(partial(self._compare, service, name, proposed, days))
 
     async def in_thread(self, function: Callable[[], _Result]) -> _Result:
         """Run a short function that reads the store in a thread of requests, and return its result."""

@@ -12,10 +12,10 @@ from jobs.api.previews import Previews
 from jobs.api.problems import documented
 from jobs.api.service_view import ServiceView
 from jobs.tuning.comparison import Comparison
-from jobs.tuning.lines import config_lines
+from jobs.tuning.lines import config_lines, stored_lines
 from jobs.tuning.storing import refuse_unfit, store_tuning
 from schemas.config import MonitorConfig
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, UsageError
 from schemas.tuning import Tuning
 
 router = APIRouter()
@@ -64,7 +64,7 @@ def checked(service: ServiceView, name: str, tuning: Tuning) -> MonitorConfig:
     """
     try:
         return refuse_unfit(name, service.config.monitor(name), tuning, lambda: service.scorer_for(name)[1])
-    except ConfigError as exc:
+    except (ConfigError, UsageError) as exc:
         raise HTTPException(409, str(exc)) from exc
 
 
@@ -74,7 +74,7 @@ def show_tuning(name: MonitorName, service: Service) -> StoredSettings:
     stored = service.store.tunings.get(name)
     if stored is None:
         return StoredSettings(monitor=name, settings={}, changed_at=None, changed_by=None, lines="")
-    lines = config_lines(name, Tuning.model_validate(stored.settings))
+    lines = stored_lines(name, stored.settings)
     return StoredSettings(**{**vars(stored), "settings": dict(stored.settings)}, lines=lines)
 
 
@@ -97,7 +97,10 @@ async def preview_tuning(name: MonitorName, sent: Preview, service: Service, pre
 def put_tuning(name: MonitorName, tuning: Tuning, service: Service, caller: CallerOf) -> StoredSettings:
     """Store settings of a monitor in place of those of the configuration; the next run uses them."""
     checked(service, name, tuning)
-    store_tuning(service.store, name, tuning, service.clock(), caller.name)
+    try:
+        store_tuning(service.store, name, tuning, service.clock(), caller.name)
+    except UsageError as exc:  # nothing differs from the configuration
+        raise HTTPException(409, str(exc)) from exc
     return show_tuning(name, service)
 
 

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.commands.options import Moment, any_monitor_argument, monitor_argument, row_id, user_name, with_app
-from schemas.errors import UsageError
+from jobs.commands.options import Length, Moment, any_monitor_argument, monitor_argument, row_id, user_name, with_app
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -23,7 +22,7 @@ def maintenance_command() -> None:
 
 @maintenance_command.command("add")
 @monitor_argument
-@click.option("--for", "length", metavar="DURATION", required=True, help="Length of the window, such as 2h.")
+@click.option("--for", "length", type=Length(), required=True, help="Length of the window, such as 2h.")
 @click.option("--from", "start", type=Moment(), help="Its start (UTC) [default: now].")
 @click.option("--entity", help="The entity that it applies to; all by default.")
 @click.option("--reason", help="Why, for others.")
@@ -32,7 +31,7 @@ def add_command(
     app: "App",
     out: "Output",
     monitor: str,
-    length: str,
+    length: "timedelta",
     start: "datetime | None",
     entity: str | None,
     reason: str | None,
@@ -42,8 +41,7 @@ def add_command(
 
     app.config.monitor(monitor)
     at = app.clock()
-    first = start or at
-    window = NewWindow(first, first + _duration(length), entity, reason)
+    window = NewWindow.lasting(start or at, length, entity, reason)
     window_id = app.store.maintenance_windows.add(monitor, window, at, user_name())
     text = f"Maintenance window {window_id} of monitor {monitor!r} ends at {window.end_time:%Y-%m-%d %H:%M} UTC."
     out.result({"id": window_id, "monitor": monitor, **vars(window)}, lambda: out.line(text))
@@ -76,20 +74,3 @@ def end_command(app: "App", out: "Output", window_id: int) -> None:
     window = app.store.maintenance_windows.end(window_id, app.clock(), user_name())
     done = "is cancelled" if window.is_cancelled else "has ended"
     out.result(window, lambda: out.line(f"Maintenance window {window_id} of monitor {window.monitor!r} {done}."))
-
-
-def _duration(text: str) -> "timedelta":
-    """Return the duration of a text.
-
-    Raises:
-        UsageError: If it is none.
-    """
-    from datetime import timedelta
-
-    from schemas.section import is_duration, parse_duration
-
-    parsed = parse_duration(text) if is_duration(text) else None
-    if not isinstance(parsed, timedelta) or not parsed:
-        msg = f"{text!r} is not a duration. Use a text such as 2h or 1h 30m."
-        raise UsageError(msg)
-    return parsed

@@ -81,6 +81,26 @@ def only_monitor(config: "Config") -> str:
     raise UsageError(f"The configuration has several monitors. Name one of them: {', '.join(sorted(config.monitors))}.")
 
 
+class Length(click.ParamType[timedelta]):
+    """How long something lasts, such as 2h or 1h 30m."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Parse a duration."""
+        from schemas.section import is_duration, parse_duration
+
+        if isinstance(value, timedelta):
+            return value
+        try:
+            length = parse_duration(value) if is_duration(value) else None
+        except ValueError:  # longer than the calendar
+            length = None
+        if not isinstance(length, timedelta) or not length:
+            self.fail(f"{value!r} is not a duration of up to 36525d. Use a form such as 90d, 2h or 1h 30m.", param, ctx)
+        return length
+
+
 class Moment(click.ParamType[datetime]):
     """A time in ISO 8601, in UTC unless it has a time zone; or how long ago, such as 1h; or `today` or `yesterday`.
 

@@ -30,7 +30,7 @@ def status_command(app: "App", out: "Output") -> None:
     from jobs.settings_in_force import config_in_force
 
     at, monitors = app.clock(), app.config.monitors
-    overviews = [app.store.overviews.get(name, at) for name in monitors]
+    overviews = list(app.store.overviews.of(monitors, at).values())
     stored = app.store.tunings.all()
     in_force = config_in_force(app.store, app.config).monitors
     unconfigured = [name for name in app.store.monitors.names() if name not in monitors]

@@ -89,8 +89,7 @@ def set_command(app: "App", out: "Output", monitor: str, **options: Any) -> None
 @with_app
 def show_command(app: "App", out: "Output", monitor: str | None) -> None:
     """Show the settings that are stored in place of those of config.toml."""
-    from jobs.tuning.lines import config_lines
-    from schemas.tuning import Tuning
+    from jobs.tuning.lines import stored_lines
 
     if monitor:
         app.config.monitor(monitor)
@@ -99,7 +98,7 @@ def show_command(app: "App", out: "Output", monitor: str | None) -> None:
     def describe() -> None:
         for item in stored:
             out.line(f"# stored by {item.changed_by} at {utc(item.changed_at)}")
-            out.line(config_lines(item.monitor, Tuning.model_validate(item.settings)))
+            out.line(stored_lines(item.monitor, item.settings))
         if not stored:
             out.line("No settings are stored: those of config.toml are in force.")
 
@@ -124,7 +123,7 @@ def _tuning(options: dict[str, Any]) -> "Tuning":
     """
     from pydantic import ValidationError
 
-    from schemas.tuning import Tuning
+    from schemas.tuning import Tuning, problem_of
 
     names = ("severity", "escalate_severity", "records", "quiet_hours")
     alert: dict[str, Any] = {name: options[name] for name in names}
@@ -133,16 +132,14 @@ def _tuning(options: dict[str, Any]) -> "Tuning":
     try:
         return Tuning.model_validate({"false_positive_rate": options["rate"], "alert": alert})
     except ValidationError as exc:
-        error = exc.errors(include_input=False)[0]
-        msg = f"{' '.join(map(str, error['loc']))}: {error['msg']}. See: plumbline tune set --help"
-        raise UsageError(msg) from None
+        raise UsageError(f"{problem_of(exc)}. See: plumbline tune set --help") from None
 
 
 def _consecutive(text: str | None) -> int | dict[str, int] | None:
     if text is None:
         return None
     records, _, of = text.partition("/")
-    if not records.isdigit() or (of and not of.isdigit()):
+    if not records.isdecimal() or (of and not of.isdecimal()):
         msg = f"{text!r} is not a number of records. Use a form such as 3 or 3/5."
         raise UsageError(msg)
     return {"records": int(records), "of": int(of)} if of else int(records)
@@ -163,8 +160,9 @@ def _pairs(texts: tuple[str, ...], parse: Callable[[str], Any]) -> dict[str, Any
 def _checked(app: "App", monitor: str, tuning: "Tuning") -> "MonitorConfig":
     from jobs.tuning.storing import refuse_unfit
 
-    configured = app.config.monitor(monitor)
-    return refuse_unfit(monitor, configured, tuning, _scorer(app, monitor, configured))
+    configured, rate = app.config.monitor(monitor), tuning.false_positive_rate
+    asked = configured if rate is None else configured.model_copy(update={"false_positive_rate": rate})
+    return refuse_unfit(monitor, configured, tuning, _scorer(app, monitor, asked))
 
 
 def _scorer(app: "App", monitor: str, settings: "MonitorConfig") -> "Callable[[], Scorer]":

@@ -8,20 +8,18 @@ If records are cells of a grid, a cell is past for a record as the cell was when
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from detector.core.scorer import BoundScorer, Scorer
 from detector.core.threshold_tracking import Trackers
-from detector.series.segments import Segment, concatenate, entities_of, positions_of, rising_runs, series_of, take_rows
+from detector.series.segments import Segment, concatenate, entities_of, rising_runs, series_of, take_rows
 from detector.series.series import Series
 from jobs.reading.source import Source, keys_of
 from schemas.frames import Features
 from schemas.keys import Key
-
-_NO_TIME = np.timedelta64(0, "ns")
 
 
 def in_context(
@@ -83,17 +81,14 @@ class _Page:
         entities = entities_of(records, monitor.entity)
         series = series_of(records, str(monitor.time), features)
         keys = keys_of(records, monitor.key)
-        return cls(source, features, list(rising_runs(series, entities)), entities, keys, series, is_page)
+        return cls(source, features, list(rising_runs(series.times, entities)), entities, keys, series, is_page)
 
     def segments(self, moments: int) -> Iterator[Segment]:
         """Yield the runs of the page with their past; a run with much between its records is split first.
 
         So no more is read than each record's own past, however late records come.
         """
-        crowded = dict(self._crowded()) if self.is_page else {}
-        for entity, rows in crowded.items():
-            yield from self._sharing(entity, rows, moments)
-        for run in (rows for rows in self.runs if self.entities[rows[0]] not in crowded):
+        for run in self.runs:
             yield from self._parts(run, moments)
 
     def _parts(self, run: np.ndarray, moments: int) -> Iterator[Segment]:
@@ -113,26 +108,9 @@ class _Page:
                 waiting += [rows[widest:], rows[:widest]]
                 pasts[first] = before
                 continue
-            yield Segment(
-                str(self.entities[first]), rows, concatenate([*before, *between, take_rows(self.series, rows)])
-            )
-
-    def _crowded(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield the entities, with their rows, whose records come in order of time and partly share times."""
-        for entity, rows in positions_of(self.entities).items():
-            steps = np.diff(self.series.times[rows])
-            is_crowded = (steps >= _NO_TIME).all() and (steps == _NO_TIME).any()
-            if is_crowded and self._has_past(rows) and self._between(rows, limit=0) is not None:
-                yield entity, rows
-
-    def _sharing(self, entity: str, rows: np.ndarray, moments: int) -> Iterator[Segment]:
-        """Yield the runs of an entity's rows, which come in order of time: their past is read once for all runs."""
-        pool = concatenate([*self._before(rows, moments), take_rows(self.series, rows)])
-        ends = np.flatnonzero(np.append(np.diff(pool.times) > _NO_TIME, True))  # the last records of their moments
-        for run in (run for run in self.runs if self.entities[run[0]] == entity):
-            own = len(pool) - len(rows) + np.searchsorted(rows, run)
-            earlier = np.searchsorted(ends, np.searchsorted(pool.times, pool.times[own[0]]))
-            yield Segment(entity, run, pool, np.concatenate([ends[max(0, earlier - moments) : earlier], own]))
+            series = concatenate([*before, *between, take_rows(self.series, rows)])
+            has_siblings = bool((self.series.times[rows[1:]] == self.series.times[rows[:-1]]).any())
+            yield Segment(str(self.entities[first]), rows, replace(series, keeps_siblings=has_siblings))
 
     def _has_past(self, rows: np.ndarray) -> bool:
         """Return whether the run has an entity and a time; otherwise its one record stands alone."""

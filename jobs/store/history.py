@@ -1,18 +1,19 @@
 """Numbers of a monitor over time: records and flagged rows by day, causes, labels, drift, and moving thresholds."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, func, select
+from sqlalchemy import Connection, Engine, RowMapping, Select, func, select
 
 from jobs.databases import reading
 from jobs.store.ledger import key_range_of
+from jobs.store.unions import rows_of_each
 from schemas.frames import UNGROUPED_ENTITY
 from schemas.keys import KeyRange
-from schemas.tables import anomalies, batch_hours, batches, drift_features, drifts, trackers
+from schemas.tables import anomalies, batch_hours, batches, drift_features, drifts, monitors, trackers
 
 _MAX_BATCHES = 10_000
 
@@ -24,6 +25,14 @@ class DayCount:
     day: date
     records: int
     anomalies: int
+
+
+@dataclass(frozen=True)
+class NewestDays:
+    """The counts of the newest days of a monitor, of which the last is that of its newest record."""
+
+    last: date
+    counts: list[DayCount]
 
 
 @dataclass(frozen=True)
@@ -77,16 +86,24 @@ class History:
 
     def days(self, monitor: str, since: datetime | None = None) -> list[DayCount]:
         """Return the counts of each day that has records, from a time on or all."""
-        c = batch_hours.c
-        sums = (func.sum(c.records), func.sum(c.anomalies))
-        hours = select(c.hour, *sums).where(c.monitor == monitor).group_by(c.hour)
-        hours = hours if since is None else hours.where(c.hour >= since)
-        counts: dict[date, list[int]] = defaultdict(lambda: [0, 0])
         with reading(self.engine) as connection:
-            for hour, records, flagged in connection.execute(hours):
-                counts[hour.date()][0] += int(records)
-                counts[hour.date()][1] += int(flagged)
-        return [DayCount(day, *both) for day, both in sorted(counts.items())]
+            return _day_counts(connection.execute(_hours(monitor, since)).mappings())
+
+    def newest_days(self, names: Collection[str], days: int, at: datetime) -> dict[str, NewestDays]:
+        """Return the counts of the newest days of monitors by name, read in one transaction.
+
+        Args:
+            names: of the monitors.
+            days: their number, up to the newest hour that has scored records.
+            at: the time up to which the days of a monitor without scored records are.
+        """
+        with reading(self.engine) as connection:
+            newest = dict.fromkeys(names, at) | _newest_hours(connection, names)
+            hours: dict[str, list[RowMapping]] = {name: [] for name in names}
+            since = timedelta(days=days)
+            for row in rows_of_each(connection, [_hours(name, end - since) for name, end in newest.items()]):
+                hours[row["monitor"]].append(row)
+        return {name: NewestDays(newest[name].date(), _day_counts(hours[name])) for name in names}
 
     def first_batch(self, monitor: str, since: datetime) -> int | None:
         """Return the first batch that has a record since a time, or None."""
@@ -155,6 +172,31 @@ class History:
             if threshold is None and (state := connection.scalar(states.order_by(t.batch_id.desc()).limit(1))):
                 threshold = state["threshold"]
         return None if threshold is None else float(threshold)
+
+
+def _newest_hours(connection: Connection, names: Collection[str]) -> dict[str, datetime]:
+    """Return the newest hour of each monitor that has scored records, by one look-up in an index for each."""
+    h, m = batch_hours.c, monitors.c  # every monitor that has a batch has a row
+    newest = select(h.hour).where(h.monitor == m.monitor).order_by(h.hour.desc()).limit(1).scalar_subquery()
+    rows = connection.execute(select(m.monitor, newest).where(m.monitor.in_(names)))
+    return {name: hour for name, hour in rows if hour is not None}
+
+
+def _hours(monitor: str, since: datetime | None) -> Select[Any]:
+    """Select the counts of each hour of a monitor, from a time on or all."""
+    c = batch_hours.c
+    sums = (func.sum(c.records).label("records"), func.sum(c.anomalies).label("anomalies"))
+    hours = select(c.monitor, c.hour, *sums).where(c.monitor == monitor).group_by(c.monitor, c.hour)
+    return hours if since is None else hours.where(c.hour >= since)
+
+
+def _day_counts(hours: Iterable[RowMapping]) -> list[DayCount]:
+    """Return the counts of days, the oldest first."""
+    counts: dict[date, list[int]] = defaultdict(lambda: [0, 0])
+    for row in hours:
+        counts[row["hour"].date()][0] += int(row["records"])
+        counts[row["hour"].date()][1] += int(row["anomalies"])
+    return [DayCount(day, *both) for day, both in sorted(counts.items())]
 
 
 def _first_batch(monitor: str, since: datetime) -> Select[Any]:

@@ -1,11 +1,13 @@
 """Maintenance windows that people stored, next to those of the configuration."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Self
 
 from sqlalchemy import Engine, select, update
 
 from jobs.databases import reading, writing
+from jobs.dialects import END_OF_VALID_TIMES, FIRST_VALID_TIME
 from jobs.store.audit import Act, record_act
 from jobs.store.numbering import insert_numbered
 from jobs.store.paging import columns_of
@@ -13,6 +15,7 @@ from schemas.errors import UsageError
 from schemas.tables import maintenance_windows
 
 MAX_WINDOWS_READ = 1_000  # of a monitor, the newest
+MAX_TEXT = 255  # characters of an entity or a reason
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,19 @@ class NewWindow:
     entity: str | None = None
     """The entity that it applies to; None for all."""
     reason: str | None = None
+
+    @classmethod
+    def lasting(cls, start: datetime, length: timedelta, entity: str | None = None, reason: str | None = None) -> Self:
+        """Return the window that starts at a time and has a length.
+
+        Raises:
+            UsageError: If it leaves the years that databases have times in.
+        """
+        if not FIRST_VALID_TIME <= start < END_OF_VALID_TIMES - length:
+            years = f"{FIRST_VALID_TIME.year} to {END_OF_VALID_TIMES.year - 1}"
+            msg = f"The window is not in the years {years}. Choose another start or length."
+            raise UsageError(msg)
+        return cls(start, start + length, entity, reason)
 
 
 @dataclass(frozen=True)
@@ -89,10 +105,13 @@ class MaintenanceWindows:
         """Store a window, and return its id.
 
         Raises:
-            UsageError: If it does not end after it starts.
+            UsageError: If it does not end after it starts, or one of its texts is too long.
         """
         if window.end_time <= window.start_time:
             raise UsageError("A maintenance window must end after it starts. Choose a later end.")
+        if any(len(text or "") > MAX_TEXT for text in (window.entity, window.reason)):
+            msg = f"The entity or the reason has more than {MAX_TEXT} characters. Shorten it."
+            raise UsageError(msg)
         row = {**vars(window), "monitor": monitor, "created_at": at, "created_by": actor}
         detail = {"from": window.start_time.isoformat(), "to": window.end_time.isoformat(), "entity": window.entity}
         with writing(self.engine) as connection:

@@ -59,7 +59,7 @@ class Comparisons:
             source: the watched table, with the settings in force.
             store: the service's own database.
             champion: at the rate in force.
-            proposed: the settings to try.
+            proposed: the settings to try; the maintenance windows in force count for them too.
             days: length of the history.
             now: the time now.
 
@@ -74,6 +74,8 @@ class Comparisons:
         if history is None:
             history = read_history(source, store, champion.scorer, champion.model_id, days)
         _keep(self._histories, key, history, _MAX_HISTORIES)
+        same = {"maintenance": source.monitor.maintenance, "timeouts": source.monitor.timeouts}
+        proposed = proposed.model_copy(update=same)
         labels = tuple((item.anomaly_id, item.label) for item in store.labelled_examples.read(source.name))
         before, after = (
             self._outcome((key, labels, _text(settings)), history, store, settings, now)

@@ -1,10 +1,12 @@
 """Stored or proposed settings as lines of config.toml."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from schemas.tuning import Tuning
+from pydantic import ValidationError
+
+from schemas.tuning import Tuning, problem_of
 
 
 def config_lines(name: str, tuning: Tuning) -> str:
@@ -23,6 +25,18 @@ def config_lines(name: str, tuning: Tuning) -> str:
     parts = [[f"[monitors.{name}]", *_lines(settings)]] if settings else []
     parts += [[f"[monitors.{name}.alert]", *_lines(rules)]] if rules else []
     return "\n\n".join("\n".join(part) for part in parts)
+
+
+def stored_lines(name: str, settings: Mapping[str, Any]) -> str:
+    """Return the lines of stored settings; of those of a later version, a comment with the way out.
+
+    >>> stored_lines("pump", {"mood": "good"})
+    '# They cannot be used: mood: Extra inputs are not permitted. To remove them: plumbline tune clear pump'
+    """
+    try:
+        return config_lines(name, Tuning.model_validate(settings))
+    except ValidationError as exc:
+        return f"# They cannot be used: {problem_of(exc)}. To remove them: plumbline tune clear {name}"
 
 
 def _lines(settings: dict[str, Any]) -> Iterator[str]:

@@ -159,4 +159,7 @@ def test_a_maintenance_window_is_stored_listed_and_ended(plant):
     assert (window["state"], window["entity"], window["reason"]) == ("open", "a", "new bearings")
     plant.must("maintenance", "end", str(window["id"]))
     assert "over" in plant.must("maintenance", "list", "pump").out
-    assert "is not a duration" in plant.plumbline("maintenance", "add", "pump", "--for", "long").err
+    for length in ("long", "0s", "99999999d"):
+        assert "is not a duration" in plant.plumbline("maintenance", "add", "pump", "--for", length).err
+    late = plant.plumbline("maintenance", "add", "pump", "--for", "36525d", "--from", "9990-01-01")
+    assert "is not in the years" in late.err

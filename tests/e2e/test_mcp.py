@@ -23,6 +23,7 @@ CALLS = {
     "unknown": ("diagnose", {"monitor": "pmup"}),
     "missing": ("show_incident", {"incident_id": 999}),
     "excess": ("list_events", {"limit": 51}),
+    "beyond": ("list_events", {"before": 2**63}),
 }
 
 
@@ -66,6 +67,7 @@ def test_a_client_finds_the_fault_its_cause_and_why_records_are_flagged(plant):
     assert "There is no monitor 'pmup' in the configuration. Its monitors: pump." in errors["unknown"]
     assert "There is no incident 999" in errors["missing"]
     assert "less than or equal to 50" in errors["excess"]
+    assert "less than or equal to 9223372036854775807" in errors["beyond"]
 
 
 def test_a_signal_ends_the_server_at_once(workspace):

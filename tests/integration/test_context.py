@@ -60,8 +60,9 @@ def pasts(page, source, moments, **options):
     for segment in stretches_of(page, source, LEVEL, moments, **options):
         ordered, position = segment.series.ordered()
         for place in position[segment.own].tolist():
-            levels = ordered.values[: place + 1, 0].astype(int).tolist()
-            levels_by_key[levels[-1]] = levels[:-1][-moments:]
+            levels, line = ordered.values[:, 0].astype(int), ordered.line
+            past = levels[:place] if line is None else levels[line.rows[: line.places[place]]]
+            levels_by_key[int(levels[place])] = past.tolist()[-moments:]
     return levels_by_key
 
 
@@ -103,6 +104,14 @@ def test_the_past_is_read_in_order_of_time_with_the_last_record_of_each_moment(t
     source = tanks([("x", 1), ("x", 0), ("x", 1), ("x", 1), ("y", 1), ("x", 2), ("x", 3)])
     assert source.read_past((7,), 2)["level"].tolist() == [4, 6]
     assert source.read_past((7,), 9)["level"].tolist() == [2, 4, 6]
+    source.close()
+
+
+def test_records_that_share_times_are_one_segment_and_their_past_is_computed_once(tanks):
+    late = [("x", 2), *[("x", 100)] * 9]
+    source = tanks([*(("x", at // 9) for at in range(900)), *late])
+    page = source.read(KeyRange((500,), (910,)))
+    assert [len(segment.series) for segment in stretches_of(page, source, LEVEL, 5)] == [5 + 400, 2 + 1, 5 + 9]
     source.close()
 
 

@@ -188,6 +188,8 @@ def test_an_alert_limit_that_no_score_reaches(ward):
     assert "alert.severity = 50 is never reached" in message
     assert "the highest severity of this model is 35.8" in message
     assert "at most 35 under [monitors.pump.alert]" in advice
+    ward.store.tunings.put("pump", {"alert": {"severity": 50}}, ward.now, "user ada")
+    assert "at most 35 by plumbline tune set pump" in found(alerts.unreachable_severity, case)[0][1]
 
 
 def test_alerts_that_are_too_old_and_maintenance_without_end(ward):

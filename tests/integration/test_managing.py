@@ -9,11 +9,13 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import delete, insert
 
+from jobs.api.pages.incident_picture import picture_version
 from jobs.databases import writing
 from jobs.importing.importing import import_file
 from jobs.store import AuditQuery, NewWindow
 from jobs.store.api_keys import KeyRights
 from schemas.config import Config
+from schemas.errors import UsageError
 from schemas.tables import api_keys, batch_hours, maintenance_windows, tunings
 from tests.alert_receiver import receiving
 from tests.api_service import HOSTILE, NOW, module_url, opened_service, serving, trained
@@ -136,6 +138,31 @@ def test_an_admin_of_one_monitor_tunes_it_and_manages_no_key(client, service):
     assert client.send("DELETE", f"/maintenance/{window_id}", headers=headers).status == 404
 
 
+def test_a_length_of_thousands_of_digits_is_the_usual_one(client):
+    assert '<option value="7" selected>' in text(client, f"{TUNE}?days={'9' * 5000}")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"), [("{}", 409), ('{"alert": {"ignore_below": {"flow": Infinity}}}', 422), ('{"flow": 1}', 422)]
+)
+def test_settings_that_cannot_be_stored_are_refused(client, service, sent, status):
+    headers = {"Content-Type": "application/json"}
+    assert client.send("POST", "/monitors/pump/tuning", sent.encode(), headers).status == status
+    assert service.store.tunings.get("pump") is None
+
+
+def test_a_picture_is_drawn_again_once_the_rate_changes(service):
+    incident = service.store.incidents.get(1)
+    before = picture_version(service, incident)
+    service.store.tunings.put("pump", {"false_positive_rate": 0.2}, NOW, "user ada")
+    assert picture_version(service, incident) != before
+
+
+def test_settings_of_a_later_version_are_shown_with_the_way_out(client, service):
+    service.store.tunings.put("pump", {"mood": "good"}, NOW, "user ada")
+    assert "To remove them: plumbline tune clear pump" in client.get("/monitors/pump/tuning").json["lines"]
+
+
 def test_the_api_previews_stores_and_removes_settings(client, service):
     sent = {"tuning": {"false_positive_rate": 0.2}, "days": 7}
     previewed = client.post("/monitors/pump/tuning/preview", sent).json
@@ -177,6 +204,17 @@ def test_a_wrong_window_is_refused(client, service, fields, status):
     token = token_of(text(client, "/page/maintenance"))
     sent = {"token": token, "monitor": "pump", "start": "", "length": "1h"} | fields
     assert post(client, "/page/maintenance", sent).status == status
+    assert service.store.maintenance_windows.of("pump") == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [({"minutes": 1, "start_time": "0001-01-01"}, 409), ({"minutes": 527_040, "start_time": "9998-12-31"}, 409)],
+)
+def test_a_window_beyond_the_calendar_is_refused(client, service, sent, status):
+    assert client.post("/monitors/pump/maintenance", sent).status == status
+    with pytest.raises(UsageError, match="more than 255 characters"):
+        service.store.maintenance_windows.add("pump", window(entity="x" * 256), NOW, "user ada")
     assert service.store.maintenance_windows.of("pump") == []
 
 

@@ -94,6 +94,13 @@ def test_a_note_of_another_kind_is_refused(client, notes):
     assert post(client, "/page/incidents/1/notes", {"kind": "delete", "token": token}).status == 422
 
 
+def test_the_api_refuses_blank_texts(client, notes):
+    for note in ({"kind": "comment", "text": " \n"}, {"kind": "assign", "assignee": "  "}):
+        assert client.post("/incidents/1/notes", note).status == 422
+    client.post("/incidents/1/notes", {"kind": "assign", "assignee": " Ada "})
+    assert [note.assignee for note in notes.of(1)] == ["Ada"]
+
+
 @pytest.mark.parametrize("session", ["read"], indirect=True)
 def test_a_reader_sees_notes_and_adds_none(client, notes, session):
     notes.add(1, NewNote("comment", text="seen by all"), NOW, "key person")

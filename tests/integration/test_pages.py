@@ -120,6 +120,12 @@ def test_an_incident_shows_its_causes_records_and_alerts(client):
     assert "opened" in html
 
 
+def test_the_bars_of_a_year_have_places_without_separators(client):
+    html = text(client, "/page/monitors/pump?days=366")
+    assert 'viewBox="0 0 2928' in html
+    assert not re.search(r'(x|x1|x2|y|width|height)="\d+,', html)
+
+
 def test_a_record_shows_its_score_and_causes(client):
     html = text(client, "/page/records/1")
     assert "2.25 times the threshold of 4" in html

@@ -1,6 +1,7 @@
 """Pages that read a watched table and score on demand: the row of a flagged record, and the map of a model."""
 
 import re
+from html import unescape
 from urllib.parse import urlencode
 
 import pytest
@@ -80,6 +81,18 @@ def test_normal_records_next_to_it_are_those_of_the_training(client):
     known = set(make_records(600)["mode"])
     assert len(re.findall(r'<td class="number[^>]*>(\w+)</td>', row)) == 6
     assert set(re.findall(r'<td class="number[^>]*>(\w+)</td>', row)) <= known
+
+
+def test_a_text_that_a_field_cannot_hold_stays_as_recorded(client, service):
+    rename = text("UPDATE pump_readings SET mode = :mode")
+    with writing(service.store.ledger.engine) as connection:
+        connection.execute(rename, {"mode": "hi\u00a0\ngh"})
+    _, html = shown(client)
+    sent = unescape(re.search(r'name="cell:mode" value="(.*?)"', html)[1])
+    _, html = shown(client, mode=sent)
+    with writing(service.store.ledger.engine) as connection:
+        connection.execute(rename, {"mode": "high"})
+    assert "edited values</th>" not in html
 
 
 def test_a_row_that_is_gone_is_reported(client):

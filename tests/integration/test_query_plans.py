@@ -11,7 +11,6 @@ from jobs.databases import open_engine, reading, writing
 from jobs.similar_incidents import similar_incidents
 from jobs.store import AlertQuery, AnomalyQuery, AuditQuery, EventQuery, IncidentQuery, migrations
 from jobs.store.labelled import is_labelled
-from jobs.store.overviews import Overviews
 from jobs.tuning.labelled import verdicts_of_people
 from schemas.tables import anomalies, audit, batches, incidents
 from tests.watched_table import MODEL
@@ -22,7 +21,7 @@ STATISTICS = {
     "postgresql": ("SET synchronous_commit = on", "VACUUM ANALYZE"),
     "mysql": ("ANALYZE TABLE anomalies, batches, incidents",),
 }
-LARGE = ("anomalies", "batches", "runs", "events")
+LARGE = ("anomalies", "batches", "batch_hours", "runs", "events", "incidents", "unreadable_records")
 
 
 def fill(store, now):
@@ -47,6 +46,16 @@ def fill(store, now):
             connection.exec_driver_sql(statement)
 
 
+def executed_by(engine, query):
+    """Run a query of a store, and return its statements with their parameters."""
+    executed = []
+    listener = ("before_cursor_execute", lambda _c, _cursor, sql, parameters, *_: executed.append((sql, parameters)))
+    event.listen(engine, *listener)
+    query()
+    event.remove(engine, *listener)
+    return executed
+
+
 @pytest.fixture
 def plans(store, now):
     """Return a function that runs a query of the store and returns the plan of each of its statements."""
@@ -54,14 +63,7 @@ def plans(store, now):
     fill(store, now)
 
     def explain(query):
-        executed = []
-        listener = (
-            "before_cursor_execute",
-            lambda _c, _cursor, sql, parameters, *_: executed.append((sql, parameters)),
-        )
-        event.listen(store.engine, *listener)
-        query()
-        event.remove(store.engine, *listener)
+        executed = executed_by(store.engine, query)
         return [
             plan for sql, parameters in executed if sql.lstrip().startswith("SELECT") for plan in one(sql, parameters)
         ]
@@ -84,8 +86,26 @@ def scans(plans):
     return [plan for plan in plans if whole.search(plan[1])]
 
 
-def test_the_status_reads_no_whole_table(store, plans, now):
-    assert scans(plans(lambda: Overviews(store.engine).get("pump", now))) == []
+INDEXES_OF_OVERVIEWS = {
+    "sum(batches.records)": "ix_batches_totals",
+    "SELECT batches.id": "ix_batches_monitor_state",
+    "FROM runs": "ix_runs_monitor_kind_started_at",
+    "anomalies.label,": "ix_anomalies_labelled",
+    "anomalies.flagged_at": "ix_anomalies_labelled",
+    "FROM batch_hours": "ix_batch_hours_monitor_hour",
+    "FROM incidents": "ix_incidents_monitor_state",
+    "min(events.since)": "ix_events_ongoing",
+}
+
+
+@pytest.mark.parametrize("names", [["pump"], ["pump", "fan", "valve"]])
+def test_the_status_of_monitors_reads_no_whole_table(store, plans, now, names):
+    explained = plans(lambda: (store.overviews.of(names, now), store.history.newest_days(names, 14, now)))
+    assert scans(explained) == []
+    used = {part: [plan for sql, plan in explained if part in sql] for part in INDEXES_OF_OVERVIEWS}
+    for part, index in INDEXES_OF_OVERVIEWS.items():
+        assert used[part], part
+        assert all(index in plan for plan in used[part]), (part, used[part])
 
 
 def test_the_p_values_of_a_model_are_read_by_an_index(store, plans):
@@ -127,22 +147,43 @@ def test_filtered_pages_are_read_from_an_index_in_its_order(store, plans, now):
         assert "TEMP B-TREE" not in plan or index == "ix_anomalies_labelled", plan
 
 
-def test_mariadb_reads_labels_from_an_index_too(mariadb_url, now):
+@pytest.fixture
+def in_mariadb(mariadb_url, now):
+    """Return a filled store in MariaDB."""
     engine = open_engine(mariadb_url)
     migrations.upgrade(engine)
-    fill(open_store(engine), now)
+    store = open_store(engine)
+    fill(store, now)
+    yield store
+    engine.dispose()
+
+
+def test_mariadb_reads_labels_from_an_index_too(in_mariadb):
     c = anomalies.c
     judged = {
         "ix_anomalies_labelled": is_labelled(),
         "ix_anomalies_labelled_at": and_(c.labelled_at.is_not(None), c.label == "open"),
     }
-    with reading(engine) as connection:
+    with reading(in_mariadb.engine) as connection:
         for index, is_judged in judged.items():
             labels = select(c.record_key, c.label).where(c.monitor == "pump", is_judged)
-            sql = str(labels.compile(engine, compile_kwargs={"literal_binds": True}))
+            sql = str(labels.compile(in_mariadb.engine, compile_kwargs={"literal_binds": True}))
             (step,) = connection.exec_driver_sql(f"EXPLAIN {sql}").mappings()
             assert (step["type"], step["key"], int(step["rows"]) < 10) == ("range", index, True), step
-    engine.dispose()
+
+
+def test_mariadb_reads_the_status_of_monitors_from_indexes_too(in_mariadb, now):
+    executed = executed_by(in_mariadb.engine, lambda: in_mariadb.overviews.of(["pump", "fan", "valve"], now))
+    with reading(in_mariadb.engine) as connection:
+        steps = [
+            step
+            for sql, parameters in executed
+            if sql.lstrip().startswith("SELECT")
+            for step in connection.exec_driver_sql(f"EXPLAIN {sql}", parameters).mappings()
+            if step["table"] in LARGE
+        ]
+    assert {"anomalies", "batches", "incidents", "runs"} <= {step["table"] for step in steps}
+    assert [step for step in steps if step["key"] is None] == []
 
 
 def test_the_acts_of_one_actor_are_read_from_an_index(store, plans, now):

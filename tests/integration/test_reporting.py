@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from jobs.api.pages.incident_picture import Look, incident_picture
-from jobs.api.pages.turns import ResultCache
+from jobs.api.pages.slow_work import ResultCache
 from jobs.databases import reading
 from jobs.pictures.values import DailyRates
 from jobs.reading.windows import Window
@@ -66,6 +66,9 @@ class Service:
         assert monitor == self.reader.source.name
         self.opened += 1
         yield self.reader.source
+
+    def settings(self, _monitor):
+        return self.reader.source.monitor
 
     def scorer_for(self, _monitor):
         return self.reader.champion.model_id, self.reader.scorer

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pandas as pd
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from sqlalchemy import delete
 
 from jobs.app import open_store
@@ -18,6 +18,7 @@ from jobs.reading.source import Source
 from jobs.scoring.run import score_monitor
 from jobs.settings_in_force import config_in_force, refuse_unfit_tunings, settings_in_force
 from jobs.store import AnomalyQuery, AuditQuery, IncidentQuery, NewWindow, migrations
+from jobs.tuning.comparison import Champion, Comparisons
 from jobs.tuning.history import read_history
 from jobs.tuning.lines import config_lines
 from jobs.tuning.preview import outcome_of
@@ -25,7 +26,7 @@ from jobs.tuning.storing import refuse_unfit
 from schemas.config import Config, MonitorConfig
 from schemas.errors import ConfigError, RateTooSmall, UsageError
 from schemas.tables import alerts, anomalies, incidents
-from schemas.tuning import Tuning, tuned
+from schemas.tuning import Tuning, problem_of, tuned
 from tests.machines import START
 from tests.series_monitor import MIXER, Mixer, readings
 
@@ -168,10 +169,42 @@ def test_a_stored_window_mutes_like_one_of_the_configuration(store, now):
         windows.end(cancelled, now, "key ada")
 
 
+def test_stored_windows_count_for_settings_in_force_and_for_proposed_ones(station):
+    scored, _, config = station
+    windows, end = scored.maintenance_windows, START + LAST_RUN * HOUR
+    all_of_it = windows.add("mixer", NewWindow(START, end + HOUR), START, "key ada")
+    source = Source("mixer", settings_in_force(scored, "mixer", config), scored.engine)
+    champion = scored.models.require_champion("mixer")
+    ready = Champion(champion.model_id, load_scorer(scored, champion, config))
+    proposed = tuned("mixer", config, Tuning.model_validate({"alert": {"escalate_severity": 90}}))
+    compared = Comparisons().compare(source, scored, ready, proposed, SECOND_DAY, end)
+    source.close()
+    windows.end(all_of_it, START, "key ada")
+    assert compared.now.flagged == compared.proposed.flagged > 0
+    assert (compared.now.alerts.alerts, compared.proposed.alerts.alerts) == (0, 0)
+
+
 def test_the_lines_of_settings_are_toml_that_sets_them():
     proposed = PROPOSED | {"alert": PROPOSED["alert"] | {"quiet_hours": "22:00-06:00", "direction": {'t"ü q': "up"}}}
     tuning = Tuning.model_validate(proposed)
     assert tomllib.loads(config_lines("mixer", tuning))["monitors"]["mixer"] == tuning.settings
+
+
+@pytest.mark.parametrize(
+    ("rules", "problem"),
+    [
+        ({"consecutive": {"records": 5, "of": 3}}, "alert.consecutive: of 3 records no 5 can be flagged"),
+        ({"consecutive": {"records": 5, "of": 5000}}, "alert.consecutive.of: Input should be less than or equal to"),
+        ({"consecutive": 5000}, "alert.consecutive: Input should be less than or equal to"),
+        ({"ignore_below": {"speed": float("inf")}}, "alert.ignore_below.speed: Input should be a finite number"),
+        ({"quiet_hours": "9-10"}, "alert.quiet_hours: String should match pattern"),
+    ],
+)
+def test_the_problem_of_settings_is_stated_in_the_form_that_they_have(rules, problem):
+    with pytest.raises((ValidationError, ConfigError)) as refused:
+        tuned("mixer", config_of(KINDS["records"]), Tuning.model_validate({"alert": rules}))
+    text = problem_of(refused.value) if isinstance(refused.value, ValidationError) else str(refused.value)
+    assert problem in text
 
 
 def test_a_rate_that_the_champion_cannot_resolve_is_refused(station):

@@ -28,8 +28,8 @@ def draw(n, seed):
     )
 
 
-def fitted(seed=0, *, is_drawn=True, score="ensemble"):
-    records = draw(500, seed)
+def fitted(seed=0, *, is_drawn=True, score="ensemble", records=None):
+    records = draw(500, seed) if records is None else records
     config = SMALL.model_copy(update={"score": score, "steps": 40, "seed": seed})
     return fit_artifact(NormalRecords(records[:400], records[400:], is_drawn), FEATURES, config, rule=RULE)
 
@@ -62,6 +62,13 @@ def test_the_other_scores_know_the_training_records_alone(artifact):
     with_them, without = (RecordScorer(one).model.anomaly_scores(new, names) for one in (artifact, alone))
     assert all(np.array_equal(with_them[name], without[name]) for name in names)
     assert fitted(score="combined").reference.calibrating == 0
+
+
+def test_they_stay_apart_if_records_repeat_since_a_new_one_would_be_taken_for_one_of_them():
+    assert fitted(records=draw(500, 0).round()).reference.calibrating == 0
+    standing = draw(500, 0)
+    standing.iloc[::2] = 0.0  # a record that all have as a neighbour, with or without itself
+    assert fitted(records=standing).reference.calibrating == 100
 
 
 def test_an_artifact_keeps_them_and_one_without_training_records_is_refused(artifact):

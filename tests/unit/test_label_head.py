@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from detector.core.blob import digest
@@ -67,6 +68,14 @@ def test_labels_without_a_common_deviation_are_not_used(artifact, calibration):
     report = with_label_head(artifact, calibration, labelled, RULE).about["labels"]
     assert (report["is_used"], report["reason"]) == (False, "cross-validation on them shows no gain")
     assert report["gain"] < 0
+
+
+def test_outlying_calibration_records_do_not_measure_the_rise_of_others(artifact, headed, calibration, labelled):
+    outlying = {"outlying": list(range(500, 515))}
+    known = replace(artifact, about={**artifact.about, **outlying})
+    anomalous = with_flow(15, -12, seed=12)  # like confirmed ones
+    report = with_label_head(known, pd.concat([calibration, anomalous]), labelled, RULE).about["labels"]
+    assert report["gain"] == headed.about["labels"]["gain"]
 
 
 @pytest.mark.parametrize(

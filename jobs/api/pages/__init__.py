@@ -8,9 +8,9 @@ from jobs.api.pages.latent_map import MAX_MAPS
 from jobs.api.pages.managing import router as managing
 from jobs.api.pages.operating import router as operating
 from jobs.api.pages.routes import router
+from jobs.api.pages.slow_work import ResultCache, SlowWork
 from jobs.api.pages.tuning import router as tuning
-from jobs.api.pages.turns import ResultCache, Turns
 
 ROUTERS = (operating, tuning, managing, router)  # the last one answers every other path
 
-__all__ = ["MAX_MAPS", "MAX_PICTURES", "ROUTERS", "ResultCache", "Turns"]
+__all__ = ["MAX_MAPS", "MAX_PICTURES", "ROUTERS", "ResultCache", "SlowWork"]

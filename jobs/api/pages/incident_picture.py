@@ -1,13 +1,14 @@
 """The picture of an incident: its records are read and scored on demand, and the newest pictures are kept."""
 
 import json
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from anyio.to_thread import run_sync
 
-from jobs.api.pages.turns import ResultCache
+from jobs.api.pages.slow_work import ResultCache
 from jobs.api.service_view import ServiceView
 from jobs.store import StoredIncident
 
@@ -38,8 +39,7 @@ async def incident_picture(
         NoChampion: If the monitor has no model.
         SourceError: If the table cannot be read.
     """
-    champion = await run_sync(service.store.models.require_champion, incident.monitor)
-    key = (incident.id, incident.updated_at, champion.model_id, look)
+    key = (*await run_sync(picture_version, service, incident), look)
     return await pictures.get(key, partial(_draw, service, incident, look))
 
 
@@ -52,9 +52,14 @@ async def incident_channels(pictures: ResultCache[bytes], service: ServiceView, 
         NoChampion: If the monitor has no model.
         SourceError: If the table cannot be read.
     """
-    champion = await run_sync(service.store.models.require_champion, incident.monitor)
-    key = (incident.id, incident.updated_at, champion.model_id)
+    key = await run_sync(picture_version, service, incident)
     return await pictures.get(key, partial(_numbers, service, incident))
+
+
+def picture_version(service: ServiceView, incident: StoredIncident) -> tuple[Hashable, ...]:
+    """Return what a picture depends on; thresholds follow the rate in force."""
+    champion = service.store.models.require_champion(incident.monitor)
+    return incident.id, incident.updated_at, champion.model_id, service.settings(incident.monitor).asked_rate
 
 
 def _numbers(service: ServiceView, incident: StoredIncident) -> bytes:

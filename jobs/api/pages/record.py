@@ -139,7 +139,8 @@ def _cells(record: "pd.DataFrame", features: Features, query: QueryParams) -> li
     for name in features.names:
         text = _text(json_ready(record[name].iloc[0]))
         sent = query.get(_PREFIX + name, text).strip()
-        cells.append(FeatureCell(name, form_of[name], text, text if sent == text.strip() else sent[:_MAX_CHARACTERS]))
+        is_recorded = sent in {text.strip(), wording.visible(text).strip()}  # the form shows the latter
+        cells.append(FeatureCell(name, form_of[name], text, text if is_recorded else sent[:_MAX_CHARACTERS]))
     return cells
 
 

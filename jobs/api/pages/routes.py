@@ -16,8 +16,8 @@ from jobs.api.pages.monitor import DAY_CHOICES, LANES_PER_PAGE, MonitorView, mon
 from jobs.api.pages.record import record_in_table
 from jobs.api.pages.rendering import PageRoute, address, back_to, page
 from jobs.api.pages.shown import ShownAnomaly, ShownIncident, ShownModel
+from jobs.api.pages.slow_work import ResultCache, SlowWork
 from jobs.api.pages.static_files import static_file
-from jobs.api.pages.turns import ResultCache, Turns
 from jobs.api.parameters import Body, Id, Text
 from jobs.api.problems import described
 from jobs.reporting.model_sections import COMPARISON, model_sections
@@ -46,14 +46,14 @@ async def _maps(request: Request) -> ResultCache[ModelMap]:
     return cache
 
 
-async def _record_turns(request: Request) -> Turns:
-    turns: Turns = request.app.state.record_turns
-    return turns
+async def _record_reads(request: Request) -> SlowWork:
+    reads: SlowWork = request.app.state.record_reads
+    return reads
 
 
 Pictures = Annotated[ResultCache[bytes], Depends(_pictures)]
 Maps = Annotated[ResultCache[ModelMap], Depends(_maps)]
-RecordTurns = Annotated[Turns, Depends(_record_turns)]
+RecordReads = Annotated[SlowWork, Depends(_record_reads)]
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _MAP_SECONDS = 300  # for which a map is kept
 _PER_PAGE, _ALERTS_SHOWN, _NEAR_INCIDENTS = 50, 20, 10
@@ -174,9 +174,9 @@ def show_record(request: Request, row: ShownAnomaly, service: Service) -> Respon
 
 
 @router.get("/page/records/{anomaly_id}/row")
-async def show_row(request: Request, row: ShownAnomaly, service: Service, turns: RecordTurns) -> Response:
+async def show_row(request: Request, row: ShownAnomaly, service: Service, reads: RecordReads) -> Response:
     """Show a flagged record in its table, with normal records near it, and its score with other values."""
-    shown = await turns.run(partial(record_in_table, service, row, request.query_params))
+    shown = await reads.run(partial(record_in_table, service, row, request.query_params))
     if shown is None:
         raise HTTPException(404, f"Record {row.record_key} is no longer in the table of monitor {row.monitor!r}.")
     units = _units(service, row.monitor)

@@ -16,7 +16,7 @@ from jobs.api.problems import described
 from jobs.api.service_view import ServiceView
 from jobs.api.tuning import PreviewsOf, checked
 from jobs.tuning.comparison import Comparison
-from jobs.tuning.lines import config_lines
+from jobs.tuning.lines import config_lines, stored_lines
 from jobs.tuning.preview import MAX_FLAGGED
 from jobs.tuning.storing import store_tuning
 from schemas.config import MonitorConfig
@@ -26,6 +26,7 @@ from schemas.tuning import Tuning, tuned
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _MAX_DAYS = 366
 _DEFAULT_DAYS = 7
+_MAX_DIGITS = 10  # of a number that is read
 _BAR_HEIGHT = 40.0
 
 
@@ -79,7 +80,7 @@ async def show_tuning(request: Request, name: MonitorName, service: Service, pre
         max_flagged=MAX_FLAGGED,
         problem=problem,
         stored=stored,
-        stored_lines="" if stored is None else config_lines(name, Tuning.model_validate(stored.settings)),
+        stored_lines="" if stored is None else stored_lines(name, stored.settings),
         lines=config_lines(name, sent.tuning),
         settings=json.dumps(sent.tuning.settings),
         is_changed=_is_changed(name, service.config.monitor(name), sent, in_force),
@@ -112,7 +113,7 @@ def clear_settings(name: MonitorName, form: Form, service: Service, caller: Call
 def _sent(name: str, fields: Mapping[str, str], service: ServiceView, in_force: MonitorConfig) -> _Sent:
     """Return what the address proposes; what it proposes wrongly is left out, and stated."""
     days = fields.get("days", "")
-    number = int(days) if days.isascii() and days.isdigit() else _DEFAULT_DAYS
+    number = int(days) if len(days) < _MAX_DIGITS and days.isdecimal() else _DEFAULT_DAYS
     configured = service.config.monitor(name)
     try:
         tuning = proposed(fields, configured, in_force)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from schemas.config import MonitorConfig
 from schemas.errors import UsageError
-from schemas.tuning import Tuning
+from schemas.tuning import Tuning, problem_of
 
 MIN_RATE_LOG, MAX_RATE_LOG = -5.0, math.log10(0.5)
 DAY_CHOICES = (1, 3, 7, 14, 30)
@@ -93,9 +93,7 @@ def proposed(fields: Mapping[str, str], configured: MonitorConfig, in_force: Mon
             {"false_positive_rate": None if rate == configured.false_positive_rate else rate, "alert": alert}
         )
     except ValidationError as exc:
-        error = exc.errors(include_input=False)[0]
-        msg = f"{' '.join(map(str, error['loc']))}: {error['msg']}. Correct the form."
-        raise UsageError(msg) from None
+        raise UsageError(f"{problem_of(exc)}. Correct the form.") from None
     except ValueError:
         raise UsageError("A field of the form is not a number. Correct it.") from None
 

@@ -1,4 +1,4 @@
-"""Work that takes long: few requests at once, none waits behind many others, and the newest results are kept."""
+"""Slow work of requests: few work at once, none waits behind many others, and the newest results are kept."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -12,8 +12,10 @@ from fastapi import HTTPException
 Result = TypeVar("Result")
 
 
-class Turns:
-    """Runs work in threads of its own, so that it holds up no other request; used by the thread of the server alone.
+class SlowWork:
+    """Runs slow work of requests in threads of its own, so that it holds up no other request.
+
+    Used by the thread of the server alone.
 
     Args:
         at_once: number of requests that work at the same time.
@@ -49,7 +51,7 @@ class ResultCache(Generic[Result]):
 
     def __init__(self, max_results: int, max_waiting: int = 8) -> None:
         self._results: OrderedDict[Hashable, Result] = OrderedDict()
-        self._max_results, self._turns = max_results, Turns(1, max_waiting)
+        self._max_results, self._slow_work = max_results, SlowWork(1, max_waiting)
 
     async def get(self, key: Hashable, make: Callable[[], Result]) -> Result:
         """Return the result of a key, which is made unless it is kept.
@@ -58,7 +60,7 @@ class ResultCache(Generic[Result]):
             HTTPException: If too many others wait.
         """
         if key not in self._results:
-            self._results[key] = await self._turns.run(partial(self._made, key, make))
+            self._results[key] = await self._slow_work.run(partial(self._made, key, make))
             while len(self._results) > self._max_results:
                 self._results.popitem(last=False)
         result = self._results[key]
