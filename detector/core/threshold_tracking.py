@@ -22,6 +22,7 @@ lies above it, however the scores move (Gibbs & Candes, *Adaptive Conformal Infe
   decisions do not depend on the unit of the scores or on a constant added to them.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, Self
@@ -151,12 +152,16 @@ class _Walk:
         return limit
 
     def _limit_in_incident(self, before: float, score: float) -> float:
-        """Return the threshold of the next record: at most the floor; for a lower score, what takes the level there."""
+        """Return the threshold of the next record: at most the floor, and right below a score that dips but is flagged.
+
+        So the excess of a score over its threshold compares between records.
+        """
         floor = self._floor(before)
         limit = min(self.threshold, floor)
         if score > limit:
             return limit
-        return min(limit, self.momentum + (floor - self.momentum) / _MOMENTUM_SHARE)
+        lowest = min(limit, self.momentum + (floor - self.momentum) / _MOMENTUM_SHARE)
+        return math.nextafter(score, -math.inf) if score > lowest else lowest
 
     def _follow(self, score: float, before: float) -> None:
         """Move the levels of the incident, and count its calm records."""
