@@ -132,9 +132,9 @@ def test_a_cluster_scores_to_the_bit_what_one_process_scores(request, dask, site
 
 
 def test_workers_score_without_keras(cluster):
-    for modules in cluster.modules():
-        assert "jobs.scoring.run" in modules
-        assert not modules & {"keras", "tensorflow", "sklearn"}
+    of_workers = cluster.modules()
+    assert any("jobs.scoring.run" in modules for modules in of_workers)  # one may have scored everything
+    assert not any(modules & {"keras", "tensorflow", "sklearn"} for modules in of_workers)
 
 
 def test_history_is_rescored_evaluated_and_forecast_on_a_cluster_as_in_one_process(postgres_site, dask):
