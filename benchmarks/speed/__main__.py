@@ -17,7 +17,7 @@ from benchmarks.speed.report import Machine, Timing, report
 from benchmarks.speed.setting import MONITORS, Database, Size, temporary_database, write_config
 from benchmarks.speed.table import KEY, TABLE, write_records
 
-STEPS = ("read", "score", "quarter", "whole", "isolation_forest", "lof")
+STEPS = ("read", "score", "write", "fit", "quarter", "whole", "first_batch", "isolation_forest", "lof")
 STARTS = 3  # of each measured process
 MIN_ROWS = 2_000  # needed to calibrate a rate of one in a thousand
 _PLUMBLINE = ("-m", "jobs.cli")
