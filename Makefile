@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: help demo test test-all lint types contracts check chaos sabotage bench lock clean
+.PHONY: help demo test test-all lint types contracts check chaos sabotage bench docs docs-images lock clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,18 +33,25 @@ types: $(VENV)/.test ## static types
 contracts: $(VENV)/.test ## who may import whom
 	$(BIN)/lint-imports --no-cache
 
-chaos: $(VENV)/.test ## kill processes and databases 200 times each; takes an hour
+chaos: $(VENV)/.test ## kill processes and databases hundreds of times; takes hours
 	$(BIN)/python -m tests.chaos --database sqlite --kills 200 --seed 7
 	$(BIN)/python -m tests.chaos --database postgresql --kills 200 --seed 7
+	for store in sqlite postgresql mariadb; do $(BIN)/python -m tests.chaos --database $$store --wide --kills 40 --seed 7 || exit; done
+	$(BIN)/python -m tests.chaos --database sqlite --source postgresql --wide --kills 40 --seed 7
+	$(BIN)/python -m tests.chaos --database postgresql --source mariadb --wide --kills 40 --seed 7
 
 sabotage: $(VENV)/.test ## break ten guarantees in a copy, one by one, and print which tests notice
 	$(BIN)/python -m scripts.sabotage
 
 bench: $(VENV)/.test ## measure; PLUMBLINE_DATA names the folder of labelled data sets
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.scale --online --rows 100000
+	$(BIN)/python -m benchmarks.planning
 	$(BIN)/python -m benchmarks.tabular --data "$${PLUMBLINE_DATA:?name the folder of labelled data sets}/adbench"
 	$(BIN)/python -m benchmarks.calibration --data "$${PLUMBLINE_DATA}/adbench"
 	$(BIN)/python -m benchmarks.contamination --data "$${PLUMBLINE_DATA}/adbench"
+	$(BIN)/python -m benchmarks.labels --data "$${PLUMBLINE_DATA}/adbench"
 	$(BIN)/python -m benchmarks.attribution --data "$${PLUMBLINE_DATA}/adbench"
 	$(BIN)/python -m benchmarks.neighbours --data "$${PLUMBLINE_DATA}/adbench"
 	$(BIN)/python -m benchmarks.sizes --data "$${PLUMBLINE_DATA}/adbench"
@@ -52,7 +59,16 @@ bench: $(VENV)/.test ## measure; PLUMBLINE_DATA names the folder of labelled dat
 	$(BIN)/python -m benchmarks.operations
 	$(BIN)/python -m benchmarks.retention
 	$(BIN)/python -m benchmarks.store_queries
+	$(BIN)/python -m benchmarks.page_times
 	$(BIN)/python -m benchmarks.sensors --data "$${PLUMBLINE_DATA}/sensors" --seeds 0,1,2
+
+docs-images: $(VENV)/.test ## pictures of the pages in the documents, from the demo in Chromium
+	@test -f demo/plumbline.db || $(BIN)/plumbline demo
+	$(BIN)/python -m scripts.docs_images
+
+docs: $(VENV)/.test ## the documentation as a site in docs/_build
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
+	@echo "Open docs/_build/index.html"
 
 lock: ## update the pinned dependencies, with hashes (needs uv)
 	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-header -o requirements/run.txt
@@ -60,7 +76,7 @@ lock: ## update the pinned dependencies, with hashes (needs uv)
 		-c requirements/run.txt -o requirements/test.txt
 
 clean: ## remove what the other commands made
-	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo build dist docs/_build docs/reference .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # Each stamp stands for an environment that holds what its lock file names; a second call installs nothing.
 $(VENV)/.run: requirements/run.txt pyproject.toml

@@ -80,7 +80,7 @@ def fill(engine: Engine, size: Size) -> Store:
     migrations.upgrade(engine)
     store = open_store(engine)
     for number in range(MONITORS):
-        model = NewModel(b"\x00", "ab" * 32, {"format": 1}, RecordCard())
+        model = NewModel(b"\x00", "ab" * 32, {"format": 1, "about": {}, "config": {}, "columns": []}, RecordCard())
         store.models.add(f"m{number}", model, NOW, promote=True)
     for table, statement in _statements(engine.dialect.name, size).items():
         print_progress(f"filling {table}")
@@ -128,14 +128,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("address", nargs="?", help="of an empty SQLite, PostgreSQL or MariaDB database")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the rows; default 1")
     options = parser.parse_args(arguments)
-    with _engine(options.address) as engine:
+    with opened_engine(options.address) as engine:
         store = fill(engine, Size().scaled(options.scale))
         rows = [(name, f"{measure(query):.1f}") for name, query in queries(store).items()]
     sys.stdout.write("\n".join(markdown_table(("query", "milliseconds"), rows)) + "\n")
 
 
 @contextmanager
-def _engine(address: str | None) -> "Iterator[Engine]":
+def opened_engine(address: str | None) -> "Iterator[Engine]":
+    """Open the database of an address, or an SQLite file in a temporary folder without one."""
     with tempfile.TemporaryDirectory(prefix="plumbline-queries-") as folder:
         url = address or f"sqlite:///{Path(folder) / 'plumbline.db'}"
         engine = open_engine(SecretStr(url), Timeouts(statement=_ENDLESS))

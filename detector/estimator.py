@@ -123,7 +123,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         config = self._config()
         training, calibration = calibration_split(len(records), n_calibration, config.seed, latest=False)
         artifact = fit_artifact(
-            NormalRecords(records.iloc[training], records.iloc[calibration]),
+            NormalRecords(records.iloc[training], records.iloc[calibration], is_drawn=True),
             features,
             config,
             rule=DecisionRule(self.threshold, self.false_positive_rate_, trusts_outliers=self.trust_outliers),

@@ -8,13 +8,14 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 _MASK = "***"
+_IN_MEMORY = ":memory:"
 _MIN_MASKED_LENGTH = 6  # a shorter password is part of many words, so it is masked only in the places of an address
 
 # Options of an address whose values may be shown; any other may hold a secret.
 _HARMLESS = re.compile(
     r"application_name|cache|charset|check_same_thread|client_encoding|collation|(connect_|read_|write_)?timeout|dbname|"
-    r"driver|encrypt|fallback_application_name|gssencmode|host|hostaddr|immutable|keepalives\w*|mode|nolock|options|port|"
-    r"require_auth|service|sslcert|sslkey|sslmode|sslrootcert|target_session_attrs|trustservercertificate|unix_socket|"
+    r"driver|encrypt|fallback_application_name|gssencmode|host|hostaddr|immutable|keepalives\w*|memory_limit|mode|nolock|options|port|"
+    r"require_auth|service|sslcert|sslkey|sslmode|sslrootcert|target_session_attrs|threads|trustservercertificate|unix_socket|"
     r"uri|user|vfs",
     re.IGNORECASE,
 )
@@ -26,7 +27,9 @@ _ALWAYS_MASKED = r"passw(?:or)?d|passphrase|pwd|secret|token"
 def display_name(url: URL) -> str:
     """Return the address without its password and without the values of options that may be secret."""
     shown = url.update_query_dict(dict.fromkeys(_secret_options(url), _MASK))
-    return shown.render_as_string(hide_password=True).replace(quote(_MASK), _MASK)
+    return (
+        shown.render_as_string(hide_password=True).replace(quote(_MASK), _MASK).replace(quote(_IN_MEMORY), _IN_MEMORY)
+    )
 
 
 def has_password(url: SecretStr) -> bool:

@@ -28,6 +28,7 @@ def incident_message(news: IncidentNews) -> Message:
         f"Flagged: {counted_noun(summary.records, 'record')}",
         f"Severity: {summary.peak_severity:.0f} of 100, peak at {utc(summary.peak_time)}",
         *_cause_lines(summary.causes),
+        *([f"Resembles: anomaly {news.raised_by}, labelled confirmed"] if news.raised_by is not None else []),
         *([false_alarm] if news.reason != "ended" else []),
         f"See: {news.link or f'plumbline incidents show {number}'}",
     ]

@@ -23,7 +23,16 @@ from jobs.look_alikes import NO_LOOK_ALIKES, LookAlikes
 from jobs.scoring.batch_results import anomalies_of, record_times
 from jobs.scoring.entity_places import EntityPlaces
 from jobs.scoring.unannounced import sum_up_unannounced
-from jobs.store import Anomaly, BatchResult, IncidentQuery, NewModel, Store, migrations
+from jobs.store import (
+    AlertQuery,
+    Anomaly,
+    BatchResult,
+    IncidentQuery,
+    NewModel,
+    Store,
+    StoredIncident,
+    migrations,
+)
 from jobs.store.alert_history import AlertCounts
 from jobs.timing import Timing
 from schemas.config import MonitorConfig
@@ -34,6 +43,7 @@ MAX_FLAGGED = 5_000  # about a minute; with more, alerts are not the first thing
 _MOMENT = timedelta(microseconds=1)
 _LEASE = timedelta(days=1)
 _MAX_OPEN = 10_000
+_MAX_ALERTS = 100_000
 _NO_MODEL = NewModel(b"", "", {}, RecordCard())
 NO_CHANNEL = "any channel"
 """The name of the channel of a preview for a monitor that has none."""
@@ -49,7 +59,8 @@ class AlertPreview:
         name: of the monitor.
         monitor: its configuration.
         now: the time now; a record of a later time counts as one without a time.
-        look_alikes: recognises what a label suppresses.
+        look_alikes: recognises what a label suppresses or raises.
+        max_flagged: the maximum number of flagged records of the preview.
     """
 
     def __init__(
@@ -59,8 +70,9 @@ class AlertPreview:
         monitor: MonitorConfig,
         now: datetime,
         look_alikes: LookAlikes = NO_LOOK_ALIKES,
+        max_flagged: int = MAX_FLAGGED,
     ) -> None:
-        self._now = now
+        self._now, self._max_flagged = now, max_flagged
         channels = monitor.channels or (NO_CHANNEL,)
         alert = monitor.alert.model_copy(update={"channels": channels})
         self._store, self._name, self._monitor = store, name, monitor.model_copy(update={"alert": alert})
@@ -77,20 +89,26 @@ class AlertPreview:
     @classmethod
     @contextmanager
     def opened(
-        cls, name: str, monitor: MonitorConfig, now: datetime, look_alikes: LookAlikes = NO_LOOK_ALIKES
+        cls,
+        name: str,
+        monitor: MonitorConfig,
+        now: datetime,
+        look_alikes: LookAlikes = NO_LOOK_ALIKES,
+        max_flagged: int = MAX_FLAGGED,
     ) -> Iterator[Self]:
         """Open a preview with a store of its own, in memory."""
         engine = open_engine(SecretStr("sqlite://"))
         try:
             migrations.upgrade(engine)
-            yield cls(Store(engine, ALERT_TEXTS, card_from_json), name, monitor, now, look_alikes)
+            store = Store(engine, ALERT_TEXTS, card_from_json)
+            yield cls(store, name, monitor, now, look_alikes, max_flagged)
         finally:
             engine.dispose()
 
     @property
     def is_full(self) -> bool:
         """Whether more records are flagged than a preview is made of."""
-        return self._all_flagged > MAX_FLAGGED
+        return self._all_flagged > self._max_flagged
 
     def add(self, records: pd.DataFrame, scored: pd.DataFrame, scorer: BoundScorer) -> Sequence[Anomaly]:
         """Add the next records in the order of their keys, with their scores, and return the flagged ones."""
@@ -117,6 +135,15 @@ class AlertPreview:
         if self._newest is not None:
             self._follow_up(self._due_at(self._newest) + _MOMENT)
         return self._store.alert_history.counts(self._name)
+
+    def alerted(self) -> list[StoredIncident]:
+        """Return the incidents that a channel was alerted of; `counts` comes first."""
+        current = self._store.incidents.page(IncidentQuery(self._name, is_current=None, limit=_MAX_OPEN))
+        by_id = {incident.id: incident for incident in current}
+        query = AlertQuery(limit=_MAX_ALERTS)
+        alerted = {alert.incident_id for alert in self._store.outbox.page(query) if alert.incident_id is not None}
+        targets = {by_id[number].merged_into or number for number in alerted if number in by_id}
+        return [by_id[number] for number in sorted(targets)]
 
     def _collect(self, anomalies: Sequence[Anomaly], rows: np.ndarray, places: EntityPlaces | None) -> None:
         """Add flagged records, at ascending rows of a page; whenever one belongs to a later run, finish the earlier."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from schemas.config import Config, load_config
+from schemas.config import Config, config_from_text, load_config
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -39,17 +39,18 @@ class App:
 
     Args:
         path: the configuration file.
+        text: of the file, if it is on another machine.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, text: str | None = None) -> None:
+        self.path, self._text = path, text
         self._open = ExitStack()
 
     @classmethod
     @contextmanager
-    def opened(cls, path: Path) -> Iterator["App"]:
+    def opened(cls, path: Path, text: str | None = None) -> Iterator["App"]:
         """Open the application on a configuration file, and close its connections at the end of the block."""
-        app = cls(path)
+        app = cls(path, text)
         with app._open:
             yield app
 
@@ -68,6 +69,8 @@ class App:
         Raises:
             ConfigError: If it cannot be read.
         """
+        if self._text is not None:
+            return config_from_text(self._text, self.path, os.environ)
         return load_config(self.path, os.environ)
 
     @staticmethod
@@ -107,8 +110,29 @@ class App:
         """The service's own tables."""
         return open_store(self.engine)
 
+    def monitor(self, name: str) -> "MonitorConfig":
+        """Return the settings of a monitor in force: those of the configuration, with stored ones in their place.
+
+        Raises:
+            NoSuchMonitor: If the configuration has no such monitor.
+            ConfigError: If the stored settings no longer fit the configuration.
+        """
+        from jobs.settings_in_force import settings_in_force
+
+        return settings_in_force(self.store, name, self.config.monitor(name))
+
     def source(self, name: str) -> "Source":
-        """Open the watched table of a monitor; it is closed with the application.
+        """Open the watched table of a monitor with the settings in force; it is closed with the application.
+
+        Raises:
+            NoSuchMonitor: If the configuration has no such monitor.
+            ConfigError: If the stored settings no longer fit the configuration.
+        """
+        self.config.monitor(name)  # a wrong name is reported even if there is no store
+        return self._open.enter_context(self.open_source(name, self.monitor(name)))
+
+    def configured_source(self, name: str) -> "Source":
+        """Open the watched table of a monitor as configured, whatever the store holds; likewise.
 
         Raises:
             NoSuchMonitor: If the configuration has no such monitor.

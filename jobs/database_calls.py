@@ -123,9 +123,9 @@ class DatabaseCalls:
         waited = call.waited
         if waited > limit and not call.is_cancelled:
             call.is_cancelled = True
-            _end(call.cancel)
+            in_background(call.cancel)
         elif waited > limit + _CANCEL_SECONDS:
-            _end(call.sever)
+            in_background(call.sever)
             call.proceed()
 
 
@@ -151,10 +151,17 @@ def working_for(owner: str) -> Iterator[None]:
         _owner.reset(token)
 
 
-def _end(action: Callable[[], None]) -> None:
-    """Run an action on a connection of another thread, which may end at any time."""
-    with suppress(Exception):
-        action()
+def in_background(action: Callable[[], None]) -> None:
+    """Run an action on a connection of another thread, which may end at any time.
+
+    A request to cancel waits for the network as long as that drops packets: nothing else may wait for it.
+    """
+
+    def run() -> None:
+        with suppress(Exception):
+            action()
+
+    threading.Thread(target=run, name="end-database-call", daemon=True).start()
 
 
 _of_thread = threading.local()

@@ -77,10 +77,18 @@ def reading(engine: Engine, error: type[PlumblineError] = StoreError) -> Iterato
 @contextmanager
 def writing(engine: Engine, error: type[PlumblineError] = StoreError) -> Iterator[Connection]:
     """Open a transaction that commits at its end; database errors are raised as `error`, with nothing written."""
+    refuse_writes(engine, error)
     with translated(engine, error), _watched(engine) as call, engine.begin() as connection:
         _attach(call, dialect_of(engine), connection.connection.dbapi_connection)
         call.rest()
         yield connection
+
+
+def refuse_writes(engine: Engine, error: type[PlumblineError]) -> None:
+    """Raise `error` if this kind of database is only read."""
+    reason = dialect_of(engine).why_read_only
+    if reason is not None:
+        raise error(reason)
 
 
 @contextmanager
@@ -117,7 +125,7 @@ def timeouts_of(engine: Engine) -> Timeouts:
 def _engine(url: URL, timeouts: Timeouts, pool: PoolSize) -> Engine:
     dialect = dialect_of(url)
     options = dialect.engine_options(url, timeouts)
-    if not dialect.is_in_memory(url):
+    if "poolclass" not in options and not dialect.is_in_memory(url):
         options |= {"pool_size": pool.kept, "max_overflow": pool.more, "pool_timeout": timeouts.lock.total_seconds()}
     engine = create_engine(
         dialect.with_driver(url), hide_parameters=True, execution_options={TIMEOUTS: timeouts}, **options

@@ -12,18 +12,19 @@ import numpy as np
 import pandas as pd
 
 from detector.core.evaluation import Evaluation, evaluate
-from detector.core.scorer import BoundScorer, Scorer
+from detector.core.scorer import Scorer
 from detector.core.subsample import subsample_evenly
 from detector.series.segments import entities_of
 from jobs.alert_preview import AlertPreview
 from jobs.champions import load_scorer
 from jobs.look_alikes import LookAlikes, look_alikes_of
-from jobs.reading.context import in_context
 from jobs.reading.source import Source, keys_of
 from jobs.realised_rate import rate_sentence
 from jobs.scoring.batch_results import count_top_features
+from jobs.scoring.history import History, HistoryElsewhere, ScoredPage, readable_pages
 from jobs.scoring.learned_features import learned_features
 from jobs.scoring.thresholds import new_trackers
+from jobs.store import Champion as StoredChampion
 from jobs.store import Store
 from jobs.store.alert_history import AlertCounts
 from jobs.training.held_out_rows import read_held_out
@@ -112,7 +113,12 @@ class Forecast:
 
 
 def evaluate_monitor(
-    source: Source, store: Store, *, everything: bool = False, progress: Callable[[int], None] | None = None
+    source: Source,
+    store: Store,
+    *,
+    everything: bool = False,
+    progress: Callable[[int], None] | None = None,
+    elsewhere: HistoryElsewhere | None = None,
 ) -> EvaluationReport:
     """Compare the champion's scores with the label column, on records past the training records.
 
@@ -123,6 +129,7 @@ def evaluate_monitor(
         store: the service's own database.
         everything: compare on all records of the table instead.
         progress: called with the number of records scored so far.
+        elsewhere: has records scored in other processes.
 
     Raises:
         RecordsError: If there are no such records, or their labels are all the same.
@@ -135,24 +142,30 @@ def evaluate_monitor(
             f'Name one in config.toml: label = "is_fault" under [monitors.{source.name}].'
         )
     champion = _champion(source, store)
+    history = champion.history(source, elsewhere)
     left_out: list[UnreadableRecord] = []
-    pages = source.pages(None if everything else champion.upto, with_label=True, left_out=left_out)
+    pages = history.past(None if everything else champion.upto, left_out, with_label=True)
     held_out = 0
-    compared = _compared_pages(pages, source, champion, label, progress)
+    compared = _compared_pages(pages, label, progress)
     if not everything and not _count(compared):
-        held_out, pages = _held_out_with_anomalies(source, champion)
-        compared = _compared_pages(pages, source, champion, label, progress)
+        held_out, frames = _held_out_with_anomalies(source, champion)
+        compared = _compared_pages(history.score(frames, is_page=False), label, progress)
     if not _count(compared):
         raise RecordsError(
             "There are no labelled records after the training records of the model. "
             "Leave newer records out of `normal` in config.toml, or evaluate on all records with --all."
         )
     result = evaluate(*(np.concatenate(column) for column in zip(*compared, strict=True)))
-    return EvaluationReport(source.name, champion.model_id, result, everything, held_out, len(left_out))
+    return EvaluationReport(source.name, champion.stored.model_id, result, everything, held_out, len(left_out))
 
 
 def forecast_monitor(
-    source: Source, store: Store, progress: Callable[[int], None] | None = None, *, now: datetime = _LATEST
+    source: Source,
+    store: Store,
+    progress: Callable[[int], None] | None = None,
+    *,
+    now: datetime = _LATEST,
+    elsewhere: HistoryElsewhere | None = None,
 ) -> Forecast:
     """Score history as `score` would, and count.
 
@@ -164,26 +177,28 @@ def forecast_monitor(
         store: the service's own database.
         progress: called with the number of records scored so far.
         now: the time now; later times of records are no times of alerts.
+        elsewhere: has records scored in other processes.
 
     Raises:
         RecordsError: If the table is empty.
     """
     champion = _champion(source, store)
+    history = champion.history(source, elsewhere)
     left_out: list[UnreadableRecord] = []
-    tally = _tallied(source.pages(champion.upto, left_out=left_out), source, champion, progress, now)
+    tally = _tallied(history.past(champion.upto, left_out), source, champion, progress, now)
     held_out = 0
     if not tally.records:
-        tally = _tallied(_held_out_pages(source, champion), source, champion, progress, now)
+        tally = _tallied(history.score(_held_out_pages(source, champion)), source, champion, progress, now)
         held_out = tally.records
     includes_training = not tally.records
     if includes_training:
         left_out.clear()
-        tally = _tallied(source.pages(None, left_out=left_out), source, champion, progress, now)
+        tally = _tallied(history.past(None, left_out), source, champion, progress, now)
     if not tally.records:
         raise RecordsError(f"Monitor {source.name!r} watches an empty table. Fill it, then forecast.")
     return Forecast(
         monitor=source.name,
-        model_id=champion.model_id,
+        model_id=champion.stored.model_id,
         records=tally.records,
         flagged=tally.flagged,
         days=tally.days,
@@ -201,13 +216,17 @@ def forecast_monitor(
 
 @dataclass(frozen=True)
 class _Champion:
-    """A champion, the last key of its training, the places of its held-out records, and labels of false alarms."""
+    """A champion, the last key of its training, the places of its held-out records, and what people have labelled."""
 
-    model_id: int
+    stored: StoredChampion
     scorer: Scorer
     upto: Key
     held_out: Mapping[str, Any] | None
     look_alikes: LookAlikes
+
+    def history(self, source: Source, elsewhere: HistoryElsewhere | None) -> History:
+        """Return the records of a source, scored by the champion."""
+        return History(source, self.stored, self.scorer, elsewhere)
 
 
 def _champion(source: Source, store: Store) -> _Champion:
@@ -217,7 +236,7 @@ def _champion(source: Source, store: Store) -> _Champion:
     source.watch(learned_features(store, champion.model_id, source.monitor))
     held_out = store.models.get(champion.model_id).manifest.get("held_out")
     look_alikes = look_alikes_of(source.monitor, store.labelled_examples.read(source.name))
-    return _Champion(champion.model_id, scorer, load_key(scorer.about.training.upto_key), held_out, look_alikes)
+    return _Champion(champion, scorer, load_key(scorer.about.training.upto_key), held_out, look_alikes)
 
 
 def _held_out_pages(source: Source, champion: _Champion) -> Iterator[pd.DataFrame]:
@@ -249,55 +268,25 @@ def _pages(records: pd.DataFrame, size: int) -> Iterator[pd.DataFrame]:
     yield from (records.iloc[start : start + size] for start in range(0, len(records), size))
 
 
-def _scored(
-    pages: Iterable[pd.DataFrame],
-    source: Source,
-    scorer: Scorer,
-    progress: Callable[[int], None] | None,
-    observe: Callable[[pd.DataFrame, pd.DataFrame, BoundScorer], None] | None = None,
-) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-    """Yield each page of records with their scores, without records that no model can score.
-
-    `observe` is called with each page, the scores of all its records, and the scorer of the page.
-    """
-    count, trackers = 0, new_trackers(scorer, source.monitor)
-    for page in pages:
-        bound = in_context(scorer, page, source, trackers)
-        scored = bound.score(page)
-        if observe is not None:
-            observe(page, scored, bound)
-        count += len(page)
-        if progress:
-            progress(count)
-        is_scored = scored[ANOMALY_SCORE].notna()
-        yield page[is_scored], scored[is_scored]
-
-
 _Compared: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Scores, decisions and labels."""
 
 
-def _compared_pages(
-    pages: Iterable[pd.DataFrame],
-    source: Source,
-    champion: _Champion,
-    label: str,
-    progress: Callable[[int], None] | None,
-) -> list[_Compared]:
-    scored_pages = _scored(pages, source, champion.scorer, progress)
-    return [_compared(page, scored, label) for page, scored in scored_pages]
+def _compared_pages(pages: Iterable[ScoredPage], label: str, progress: Callable[[int], None] | None) -> list[_Compared]:
+    return [_compared(records, scored, label) for records, scored in readable_pages(pages, progress)]
 
 
 def _count(compared: Iterable[_Compared]) -> int:
     return sum(len(scores) for scores, _, _ in compared)
 
 
-def _add_causes(causes: Counter[str], page: pd.DataFrame, scored: pd.DataFrame, bound: BoundScorer) -> None:
+def _add_causes(causes: Counter[str], page: ScoredPage) -> None:
     """Count the flagged records of a page by their main cause, from a subsample of them."""
-    flagged = np.flatnonzero(scored[IS_ANOMALY].to_numpy(dtype=bool))
+    flagged = np.flatnonzero(page.scored[IS_ANOMALY].to_numpy(dtype=bool))
     explained = flagged[subsample_evenly(len(flagged), MAX_EXPLAINED_RECORDS)]
     if len(explained):
-        explanations = bound.explain(page.iloc[explained], scored[ANOMALY_SCORE].to_numpy()[explained], 1)
+        scores = page.scored[ANOMALY_SCORE].to_numpy()[explained]
+        explanations = page.bind().explain(page.records.iloc[explained], scores, 1)
         for name, count in count_top_features(explanations).items():
             causes[name] += count * len(flagged) / len(explained)  # type: ignore[assignment]
 
@@ -346,7 +335,7 @@ class _Tally:
 
 
 def _tallied(
-    pages: Iterable[pd.DataFrame],
+    pages: Iterable[ScoredPage],
     source: Source,
     champion: _Champion,
     progress: Callable[[int], None] | None,
@@ -357,14 +346,14 @@ def _tallied(
     counts = _counts_at_other_rates(scorer, monitor)
     with AlertPreview.opened(source.name, monitor, now, champion.look_alikes) as preview:
 
-        def observe(page: pd.DataFrame, scored: pd.DataFrame, bound: BoundScorer) -> None:
+        def observe(page: ScoredPage) -> None:
             if monitor.time is None or preview.is_full:
-                _add_causes(tally.causes, page, scored, bound)
+                _add_causes(tally.causes, page)
             else:
-                anomalies = preview.add(page, scored, bound)
+                anomalies = preview.add(page.records, page.scored, page.bind())
                 tally.causes.update(count_top_features(item.explanation for item in anomalies))
 
-        for page, scored in _scored(pages, source, scorer, progress, observe):
+        for page, scored in readable_pages(pages, progress, observe):
             tally.add(scored[IS_ANOMALY].to_numpy(dtype=bool), page[monitor.time] if monitor.time else None)
             entities, scores = entities_of(page, monitor.entity), scored[ANOMALY_SCORE].to_numpy()
             tally.by_rate.update({rate: count(entities, scores) for rate, count in counts.items()})

@@ -7,7 +7,7 @@ from schemas.config import MonitorConfig
 
 
 def incident_rule(monitor: MonitorConfig, look_alikes: LookAlikes = NO_LOOK_ALIKES) -> IncidentRule:
-    """Return the rule of a monitor; look-alikes of false alarms are held back."""
+    """Return the rule of a monitor; look-alikes of labelled records are alerted as these were labelled."""
     alert = monitor.alert
     quiet = {"quiet_until": QuietHours.of(alert.quiet_hours, monitor.time_zone).end_after} if alert.quiet_hours else {}
     alerts = AlertRule(
@@ -23,7 +23,8 @@ def incident_rule(monitor: MonitorConfig, look_alikes: LookAlikes = NO_LOOK_ALIK
         in_row_of=alert.flagged_of.of,
         routes=tuple((channel, route.severity) for route in alert.routes for channel in route.channels),
         link=alert.link,
-        suppressed_by=look_alikes.label_of_incident,
+        suppressed_by=look_alikes.false_alarm_like,
+        raised_by=look_alikes.confirmed_like,
         **quiet,
     )
     return IncidentRule(monitor.incident_gap, alerts)

@@ -23,12 +23,17 @@ from schemas.frames import Explanation
 _Causes: TypeAlias = Sequence[Mapping[str, Any]]
 _Kind: TypeAlias = tuple[str | None, str, str]  # entity, main cause, and its value if only equal values are alike
 
+MAX_FIRST_SHARE = 0.6  # of all shares: beyond it mainly sizes compare, and faults have the same sizes
+FEWEST_OF_ONE_CAUSE = 3  # labels within the radius that it takes then
+CLEARANCE = 3  # radii: with a confirmed label within this distance, a false positive suppresses nothing
+
 
 @dataclass(frozen=True)
-class Suppression:
-    """The labelled row that suppresses a flagged record, and the distance between the two."""
+class Resemblance:
+    """The labelled row that a flagged record or an incident resembles, its label, and the distance between the two."""
 
     anomaly_id: int
+    label: str
     distance: float
 
 
@@ -57,31 +62,55 @@ class LookAlikes:
             by_kind[self._kind(example.entity, example.attribution)].append(example)
         self._examples = {kind: _Examples.of(same_kind) for kind, same_kind in by_kind.items()}
 
-    def suppression(self, entity: str | None, explanation: Explanation) -> Suppression | None:
-        """Return the label that suppresses a flagged record, or None; always None for series."""
+    def resembled(self, entity: str | None, explanation: Explanation) -> Resemblance | None:
+        """Return the labelled row that a flagged record resembles, or None; always None for series."""
         if self.of_series or not self._examples:
             return None
-        return self._suppression(entity, [json_ready(cause.to_json()) for cause in explanation.causes])
+        return self._resembled(entity, [json_ready(cause.to_json()) for cause in explanation.causes])
 
-    def label_of_incident(self, summary: IncidentSummary) -> int | None:
-        """Return the labelled row that suppresses an incident of series, or None."""
-        found = self._suppression(summary.entity, summary.causes) if self.of_series else None
-        return None if found is None else found.anomaly_id
+    def false_alarm_like(self, summary: IncidentSummary) -> int | None:
+        """Return the row labelled as a false positive that an incident of series resembles, or None."""
+        return self._row_like(summary, "false_positive") if self.of_series else None
 
-    def _suppression(self, entity: str | None, causes: _Causes) -> Suppression | None:
-        """Return the label that decides, if it is a false positive.
+    def confirmed_like(self, summary: IncidentSummary) -> int | None:
+        """Return the confirmed row that an incident resembles, or None."""
+        return self._row_like(summary, "confirmed")
 
-        Of the labels within the radius that is the one whose causes are the most similar in size as well, so a
-        confirmed one that is more similar lets alerts pass.
+    def _row_like(self, summary: IncidentSummary, label: str) -> int | None:
+        found = self._resembled(summary.entity, summary.causes)
+        return found.anomaly_id if found is not None and found.label == label else None
+
+    def _resembled(self, entity: str | None, causes: _Causes) -> Resemblance | None:
+        """Return the label that decides, or None.
+
+        Of the labels within the radius that is the one whose causes are the most similar in size as well. A false
+        positive decides nothing if a confirmed label is near.
         """
         examples = self._examples.get(self._kind(entity, causes)) if causes else None
         if examples is None:
             return None
         distances, differences = examples.distances(vector_of(causes))
-        nearest = int(np.where(distances <= self.radius, differences, np.inf).argmin())
-        example, distance = examples.rows[nearest], float(distances[nearest])
-        is_alike = distance <= self.radius and example.label == "false_positive"
-        return Suppression(example.anomaly_id, distance) if is_alike else None
+        is_alike = distances <= self.radius
+        nearest = int(np.where(is_alike, differences, np.inf).argmin())
+        example = examples.rows[nearest]
+        is_doubtful = example.label == "false_positive" and self._is_confirmed_near(examples, distances)
+        if examples.labelled(example.label, is_alike) < self._fewest(causes) or is_doubtful:
+            return None
+        return Resemblance(example.anomaly_id, example.label, float(distances[nearest]))
+
+    def _is_confirmed_near(self, examples: "_Examples", distances: np.ndarray) -> bool:
+        return examples.labelled("confirmed", distances <= CLEARANCE * self.radius) > 0
+
+    def _fewest(self, causes: _Causes) -> float:
+        """Return how many labels within the radius it takes: more if one cause has most of the score.
+
+        Of a feature of which only equal values are alike one label is enough.
+        """
+        total = math.fsum(cause["share"] or 0.0 for cause in causes)
+        is_single = (causes[0]["share"] or 0.0) > MAX_FIRST_SHARE * total
+        if not is_single or causes[0]["feature"] in self.exact:
+            return 1
+        return math.inf if self.of_series else FEWEST_OF_ONE_CAUSE
 
     def _kind(self, entity: str | None, causes: _Causes) -> _Kind:
         feature, value = causes[0]["feature"], causes[0]["value"]
@@ -89,6 +118,12 @@ class LookAlikes:
 
 
 NO_LOOK_ALIKES = LookAlikes()
+
+
+def distances_of(causes: _Causes, others: Sequence[_Causes]) -> np.ndarray:
+    """Return the distance (n,) of causes from each of n others, as a share of their length."""
+    rows = [LabelledExample(position, None, None, "", other) for position, other in enumerate(others)]
+    return _Examples.of(rows).distances(vector_of(causes))[0]
 
 
 def look_alikes_of(monitor: MonitorConfig, examples: Iterable[LabelledExample]) -> LookAlikes:
@@ -143,6 +178,10 @@ class _Examples:
         parts = [vector_of(row.attribution) for row in rows]
         features = sorted({name for part in parts for name in part})
         return cls(rows, features, np.array([[part.get(name, 0.0) for name in features] for part in parts]))
+
+    def labelled(self, label: str, is_chosen: np.ndarray) -> int:
+        """Return how many of the chosen rows, (n,) bool, have a label."""
+        return sum(row.label == label for row, chosen in zip(self.rows, is_chosen.tolist(), strict=True) if chosen)
 
     def distances(self, vector: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
         """Return the distance (n,) of a vector from each row, as a share of its length, and the length (n,) between.

@@ -1,10 +1,13 @@
 """Maintenance windows: times in which anomalies of one entity, or of all entities, are expected."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from jobs.store.maintenance_windows import StoredWindow
 from jobs.timing import Timing
 from schemas.config import MonitorConfig
+from schemas.section import duration_text
 from schemas.service import MaintenanceWindow
 
 _LAST_TIME = datetime.max.replace(tzinfo=UTC)
@@ -29,6 +32,67 @@ class Maintenance:
     def mutes(self, entity: str | None, time: datetime) -> bool:
         """Return whether a window of the entity, or of all entities, is open at a time; its end is exclusive."""
         return any(window.entity in {None, entity} and window.is_open(time) for window in self._windows)
+
+
+@dataclass(frozen=True)
+class WindowRow:
+    """A maintenance window as people read it.
+
+    Attributes:
+        id: of a stored window; None for one of the configuration.
+        monitor: that it applies to.
+        entity: that it applies to; None for all.
+        start: its start, or that of the one that is open or comes next if it recurs; None if it never opens again.
+        end: its end, likewise.
+        recurrence: when it opens, if repeatedly.
+        state: planned, open, over or cancelled.
+        reason: why.
+        created_by: who stored it; "config.toml" for one of the configuration.
+    """
+
+    id: int | None
+    monitor: str
+    entity: str | None
+    start: datetime | None
+    end: datetime | None
+    recurrence: str | None
+    state: str
+    reason: str | None
+    created_by: str
+
+
+def window_rows(name: str, configured: MonitorConfig, stored: Sequence[StoredWindow], at: datetime) -> list[WindowRow]:
+    """Return the windows of the configuration of a monitor, and then the stored ones, newest first."""
+    rows = [_configured_row(name, window, configured.time_zone, at) for window in configured.maintenance]
+    return rows + [
+        WindowRow(
+            window.id,
+            name,
+            window.entity,
+            window.start_time,
+            window.end_time,
+            None,
+            window.state(at),
+            window.reason,
+            window.created_by,
+        )
+        for window in stored
+    ]
+
+
+def _configured_row(name: str, window: MaintenanceWindow, time_zone: str, at: datetime) -> WindowRow:
+    start, end, recurrence = window.start, window.end, None
+    if window.cron is not None and window.duration is not None:
+        timing = Timing(window.cron, time_zone)
+        recurrence = f"{window.cron} ({time_zone}) for {duration_text(window.duration)}"
+        last = timing.last_due(at)
+        is_open = last is not None and at < last + window.duration
+        start = last if is_open else timing.next_due(at)
+        end = None if start is None else start + window.duration
+    state = "over"
+    if start is not None and end is not None and at < end:
+        state = "open" if at >= start else "planned"
+    return WindowRow(None, name, window.entity, start, end, recurrence, state, None, "config.toml")
 
 
 class _Once:

@@ -12,6 +12,7 @@ from detector.core.scorer import BoundScorer, Scorer
 from detector.series.segments import entities_of
 from jobs.champions import load_scorer
 from jobs.reading.context import in_context
+from jobs.reading.rows import in_key_order
 from jobs.reading.source import Source, keys_of
 from jobs.scoring.batch_results import identity_of, vae_scores_of
 from jobs.scoring.thresholds import new_trackers
@@ -146,11 +147,13 @@ def top_records(
     return ranking
 
 
-def rank_records(records: pd.DataFrame, source: Source, scorer: Scorer, limit: int) -> list[RankedRecord]:
-    """Return the most anomalous of some records of a source, the most anomalous first."""
+def rank_records(
+    records: pd.DataFrame, source: Source, scorer: Scorer, limit: int, *, is_page: bool = True
+) -> list[RankedRecord]:
+    """Return the most anomalous of some records, the most anomalous first; `is_page` as for `in_context`."""
     if records.empty:
         return []
-    bound = in_context(scorer, records, source, new_trackers(scorer, source.monitor))
+    bound = in_context(scorer, records, source, new_trackers(scorer, source.monitor), is_page=is_page)
     page, top = _Page(records, bound.score(records), bound), _Top(source, scorer, limit)
     top.add(page.at(page.scored[ANOMALY_SCORE].notna().to_numpy()))
     return top.sorted()
@@ -258,7 +261,7 @@ def _scored_pages(source: Source, scorer: Scorer, span: Span) -> Iterator[_Page]
         is_selected = span.is_bounded and trackers is None
         records = page[span.contains(page[source.monitor.time])] if is_selected else page
         if len(records):
-            bound = in_context(scorer, records, source, trackers)
+            bound = in_context(scorer, records, source, trackers, is_page=not is_selected)
             scored = _Page(records, bound.score(records), bound)
             yield scored.at(np.flatnonzero(_is_ranked(scored, source, span)))
 
@@ -286,5 +289,5 @@ def _stored(source: Source, store: Store, champion: Champion, scorer: Scorer, li
     records = source.read_keys([load_label(key, like) for key in keys])
     if records.empty:
         return None
-    top = rank_records(records, source, scorer, limit)
+    top = rank_records(in_key_order(records, monitor), source, scorer, limit, is_page=False)
     return Ranking(source.name, champion.model_id, count, is_stored=True, top=top)

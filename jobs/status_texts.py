@@ -8,6 +8,7 @@ from jobs.wording import counted_noun, duration, utc, words
 
 if TYPE_CHECKING:
     from jobs.store.overviews import MonitorOverview
+    from jobs.store.tunings import StoredTuning
     from schemas.config import MonitorConfig
 
 _MAX_ENTITIES_SHOWN = 5
@@ -67,3 +68,13 @@ def _silent_entities(silent_since: Mapping[str, datetime]) -> str:
     more = len(silent_since) - len(listed)
     rest = [f"and {more:,} more"] if more else []
     return f"{counted_noun(len(silent_since), 'silent entity', 'silent entities')}: {', '.join([*listed, *rest])}"
+
+
+def stored_settings_note(stored: "StoredTuning") -> str:
+    """Return a sentence about settings that are stored in place of those of the configuration."""
+    rules = stored.settings.get("alert", {})
+    names = [name for name in stored.settings if name != "alert"] + [f"alert.{name}" for name in rules]
+    return (
+        f"The store has other settings than config.toml, and they are in force: {', '.join(names)}, "
+        f"by {stored.changed_by} at {utc(stored.changed_at)}."
+    )

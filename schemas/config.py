@@ -32,12 +32,19 @@ from schemas.service import (
 
 
 class RuntimeConfig(Section):
-    """The framework and the device that train; scoring uses neither."""
+    """The framework and the device that train, and the executor that batches are computed on."""
 
     backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
     """The Keras backend."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """auto: a GPU if there is one; gpu without one is an error."""
+    executor: str = Field("local", pattern=r"^(local|dask|[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*)$")
+    """Where score, rescore, evaluate, forecast and retrain --work compute: local, in their own process; dask, on a Dask
+    cluster; package.module:factory, on the `concurrent.futures.Executor` that the function returns."""
+    scheduler: str | None = None
+    """Address of the Dask scheduler, such as tcp://scheduler:8786; by default that of Dask's own configuration."""
+    tasks: int = Field(64, ge=1, le=10_000)
+    """Maximum number of tasks of a command that wait or run on the executor."""
 
 
 NetworkKind = Literal["vae", "autoencoder"]
@@ -84,7 +91,7 @@ class ModelConfig(Section):
     neighbours: int = Field(10, ge=2, le=100)
     """Training records that a record is reconstructed from or compared with."""
     max_reference: int = Field(10_000, ge=10)
-    """Maximum number of training records kept in the artifact for neighbour scores."""
+    """Maximum number of reference records kept in the artifact for neighbour scores."""
     trim: float = Field(0.0, ge=0, le=0.5)
     """Share of the training records to leave out of the final model, those that a first model scores highest; for
     training records that contain anomalies. Training takes twice as long."""
@@ -349,22 +356,46 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     Raises:
         ConfigError: If the file is missing, is not TOML, or has an unknown key or an invalid value.
     """
+    return config_from_text(read_text(path), path, environ)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a configuration file.
+
+    Raises:
+        ConfigError: If the file is missing or cannot be read.
+    """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         msg = f"There is no configuration at {path}. Write a starter with: plumbline init"
         raise ConfigError(msg) from None
     except OSError as exc:
         msg = f"{path} cannot be read: {exc.strerror}."
         raise ConfigError(msg) from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        msg = f"{path} is not valid TOML: {exc}. Quote texts, and write lists in square brackets."
-        raise ConfigError(msg) from exc
+    except UnicodeDecodeError as exc:
+        raise _no_toml(path, exc) from exc
+
+
+def config_from_text(text: str, path: Path, environ: Mapping[str, str]) -> Config:
+    """Return the configuration in a TOML text; `path` is for errors and relative SQLite files.
+
+    Raises:
+        ConfigError: If the text is not TOML, or has an unknown key or an invalid value.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise _no_toml(path, exc) from exc
     return parse_config(_expand(raw, environ, path), path)
 
 
+def _no_toml(path: Path, cause: Exception) -> ConfigError:
+    return ConfigError(f"{path} is not valid TOML: {cause}. Quote texts, and write lists in square brackets.")
+
+
 def parse_config(raw: Mapping[str, Any], path: Path) -> Config:
-    """Return the configuration in a parsed TOML document; `path` is for errors and relative SQLite files."""
+    """Return the configuration in a parsed TOML document; `path` is for errors and relative database files."""
     try:
         config = Config.model_validate(raw)
     except ValidationError as exc:
@@ -428,5 +459,6 @@ def _with_channels(config: Config) -> Config:
 
 def _anchored_url(url: SecretStr, folder: Path) -> SecretStr:
     scheme, _, rest = url.get_secret_value().partition(":///")
-    is_relative_file = scheme.split("+")[0] == "sqlite" and rest and not rest.startswith(("/", ":memory:", "file:"))
+    is_file = scheme.split("+")[0] in {"sqlite", "duckdb"} and rest
+    is_relative_file = is_file and not rest.startswith(("/", ":memory:", "file:"))
     return SecretStr(f"{scheme}:///{folder.absolute() / rest}") if is_relative_file else url

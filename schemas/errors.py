@@ -14,6 +14,7 @@ PlumblineError
 ├── BitsDiffer             on this machine a record does not get the same bits in every batch
 ├── SourceError            a watched table cannot be read
 │   └── SourceTimeout
+├── ExecutorError          an executor loses its tasks
 ├── AlertError             a channel rejected a message
 ├── TooManyRequests        a monitor had its trainings requested too often
 └── StoreError             the service's own database cannot be used
@@ -24,6 +25,7 @@ PlumblineError
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from schemas.nearest import suggestion
 from schemas.texts import counted_noun, number
@@ -31,6 +33,16 @@ from schemas.texts import counted_noun, number
 
 class PlumblineError(Exception):
     """Base of every error that Plumbline raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the text of an error, since the facts of which it was written are no longer known."""
+        return _restored, (type(self), str(self), vars(self))
+
+
+def _restored(kind: type[PlumblineError], text: str, attributes: dict[str, Any]) -> PlumblineError:
+    error = kind.__new__(kind, text)
+    vars(error).update(attributes)
+    return error
 
 
 class ConfigError(PlumblineError):
@@ -142,6 +154,10 @@ class ProblemsFound(PlumblineError):
 
 class SourceError(PlumblineError):
     """A watched table cannot be read as configured."""
+
+
+class ExecutorError(PlumblineError):
+    """An executor cannot be reached, or loses its tasks again and again."""
 
 
 class SourceTimeout(SourceError):

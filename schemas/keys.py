@@ -5,7 +5,7 @@ A key is a tuple with one part per key column. Parts keep their exact type: an i
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -82,6 +82,15 @@ def load_label(text: str, like: Key) -> Key:
         msg = f"{text!r} is not the label of a key with {len(like)} parts"
         raise ValueError(msg)
     return tuple(_like(part, other) for part, other in zip(parts, like, strict=True))
+
+
+def keys_of_labels(key_labels: Sequence[str], like: Key) -> Iterator[Key]:
+    """Yield the keys of labels; a key of another type than the table's has no record."""
+    for label in key_labels:
+        try:
+            yield load_label(label, like)
+        except (ValueError, ArithmeticError):
+            continue
 
 
 def _like(part: Any, other: KeyPart) -> KeyPart:

@@ -1,6 +1,7 @@
 """Sections of the configuration that concern the service: store, schedules, retraining, alerts, the API."""
 
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -12,8 +13,16 @@ def _aware(value: datetime) -> datetime:
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value))
+    except ValueError:
+        msg = f"{value!r} is not an IP address or network, such as 127.0.0.1 or 10.0.0.0/8"
+        raise ValueError(msg) from None
+
+
 _TIME_OF_DAY = r"([01][0-9]|2[0-3]):[0-5][0-9]"
-_QUIET_HOURS = rf"^{_TIME_OF_DAY}-{_TIME_OF_DAY}$"
+QUIET_HOURS = rf"^{_TIME_OF_DAY}-{_TIME_OF_DAY}$"
 _LINK = r"^https?://[^\s]*\{id\}[^\s]*$"
 Link = Annotated[str, Field(pattern=_LINK)]
 Time = Annotated[datetime, AfterValidator(_aware)]
@@ -78,6 +87,9 @@ class ServiceConfig(Section):
     """Maximum number of requests in progress, apart from health and metrics."""
     max_requests_per_address: int = Field(32, ge=1)
     """Maximum number of requests in progress from one address, such as that of a proxy."""
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
+    """Addresses or networks of proxies whose X-Forwarded-For names the client, such as ["127.0.0.1"]; none by
+    default."""
     log: Literal["text", "json"] = "text"
     """Format of a log line."""
     waiting_after: PositiveDuration = timedelta(seconds=20)
@@ -111,6 +123,9 @@ class RetrainConfig(Section):
     """Which ended incidents a training may learn as normal; labelled: those labelled false_positive or known, and of
     the slightest others as many records as the false-positive rate flags by chance; never: none; all: all that nobody
     confirmed."""
+    learn_labels: bool = True
+    """Whether ten labels or more raise the scores of records that deviate as confirmed ones do, if cross-validation
+    shows a gain; not for series."""
     cooldown: Duration = timedelta(days=1)
     """Minimum time between two trainings that drift requests."""
 
@@ -183,10 +198,10 @@ class MonitorAlerts(Section):
     """Features that matter only above ("up") or below ("down") their expected value."""
     ignore_below: dict[str, Annotated[float, Field(gt=0)]] = Field({})
     """The smallest deviation from its expected value that matters, by feature and in its unit."""
-    look_alike_radius: float = Field(0.3, ge=0, lt=2)
-    """Distance of causes up to which nobody is alerted of what resembles a record or incident labelled false_positive;
-    0: labels suppress nothing."""
-    quiet_hours: Annotated[str, Field(pattern=_QUIET_HOURS)] | None = None
+    look_alike_radius: float = Field(0.2, ge=0, lt=2)
+    """Distance of causes up to which a record or incident resembles a labelled one: nobody is alerted of what resembles
+    a false_positive, and no severity or number of records holds back what resembles a confirmed one; 0: none does."""
+    quiet_hours: Annotated[str, Field(pattern=QUIET_HOURS)] | None = None
     """Time of day, such as "22:00-06:00", in which only severe incidents are reported at once; others wait."""
     routes: tuple[AlertRoute, ...] = ()
     """Channels that receive only incidents from a severity on; a channel without a route receives all."""

@@ -68,7 +68,7 @@ def open_anomalies() -> Select[Any]:
     shown = (c.id, c.monitor, c.record_key, c.record_time, c.entity, c.severity, c.top_feature)
     more = (c.anomaly_score, c.threshold, c.p_value, c.attribution, c.model_id, c.batch_id, c.flagged_at)
     is_open = and_(c.label == "open", c.superseded_at.is_(None))
-    newer = (c.incident_id, c.is_muted, c.reconstruction_error, c.elbo, c.suppressed_by)
+    newer = (c.incident_id, c.is_muted, c.reconstruction_error, c.elbo, c.suppressed_by, c.raised_by)
     return select(*shown, *more, *newer).where(is_open).order_by(c.id.desc())
 
 
@@ -76,7 +76,7 @@ def open_incidents() -> Select[Any]:
     """Select the incidents that may be ongoing, newest first."""
     c = incidents.c
     when = (c.id, c.monitor, c.entity, c.start_time, c.end_time, c.records, c.top_feature)
-    peak = (c.peak_time, c.peak_score, c.peak_severity, c.causes, c.is_muted, c.held_back, c.suppressed_by)
+    peak = (c.peak_time, c.peak_score, c.peak_severity, c.causes, c.is_muted, c.held_back, c.suppressed_by, c.raised_by)
     return select(*when, *peak).where(c.state == "open").order_by(c.id.desc())
 
 

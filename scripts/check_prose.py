@@ -29,6 +29,7 @@ CHECKED_PATHS = (
     "benchmarks",
     "tests",
 )
+GENERATED = ROOT / "docs" / "reference"  # by `make docs`, from the code
 COUNTED_WORDS = ("where", "if", "when")
 
 # Nouns and verbs after which "where" names a place.
@@ -147,7 +148,7 @@ def files_in(paths: Iterable[Path]) -> Iterator[Path]:
     """Yield the Python and Markdown files among paths and in their folders."""
     for path in paths:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.suffix in {".md", ".py"}:
+            if file.suffix in {".md", ".py"} and GENERATED not in file.parents:
                 yield file
 
 

@@ -2,7 +2,7 @@
 
 import http.client
 import json
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -20,6 +20,7 @@ from jobs.app import open_store
 from jobs.database_calls import Wait
 from jobs.databases import open_engine, writing
 from jobs.reading.source import Source
+from jobs.settings_in_force import settings_in_force
 from jobs.store import Store, migrations
 from schemas import tables
 from schemas.config import Config, ModelConfig, parse_config
@@ -77,9 +78,13 @@ class FakeService:
     def is_alive(self):
         return self.alive
 
+    def settings(self, monitor):
+        return settings_in_force(self.store, monitor, self.config.monitor(monitor))
+
     @contextmanager
     def open_source(self, monitor):
-        yield Source(monitor, self.config.monitor(monitor), self.store.ledger.engine)
+        with closing(Source(monitor, self.settings(monitor), self.store.ledger.engine)) as source:
+            yield source
 
     def scorer_for(self, monitor):
         self.config.monitor(monitor)

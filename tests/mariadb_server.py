@@ -41,20 +41,42 @@ def running():
     with tempfile.TemporaryDirectory(
         prefix="plumbline-mariadb-", dir=memory.folder(), ignore_cleanup_errors=True
     ) as folder:
-        place = ["--no-defaults", f"--datadir={folder}/data", *(["--user=root"] if os.geteuid() == 0 else [])]
-        options = ["--auth-root-authentication-method=normal", "--skip-test-db"]
-        subprocess.run([_program("mariadb-install-db"), *place, *options], check=True, capture_output=True)
-        socket = Path(folder) / "socket"
-        command = [_program("mariadbd"), *place, f"--socket={socket}", f"--pid-file={folder}/pid", *HOSTILE, *CHEAP]
-        log = Path(folder) / "log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=output)
+        server = Server(Path(folder), (*HOSTILE, *CHEAP))
+        server.start()
         try:
-            until(lambda: b"ready for connections" in log.read_bytes(), "MariaDB is ready")
-            yield URL.create("mysql+pymysql", "root", database="mysql", query={"unix_socket": str(socket)})
+            yield server.url
         finally:
-            process.kill()  # the folder is deleted
-            process.wait()
+            server.kill()  # the folder is deleted
+
+
+class Server:
+    """A server that can be killed and started again.
+
+    Args:
+        folder: of its data, which are created.
+        options: of the server.
+    """
+
+    def __init__(self, folder, options):
+        place = ["--no-defaults", f"--datadir={folder}/data", *(["--user=root"] if os.geteuid() == 0 else [])]
+        first = ["--auth-root-authentication-method=normal", "--skip-test-db"]
+        subprocess.run([_program("mariadb-install-db"), *place, *first], check=True, capture_output=True)
+        socket = folder / "socket"
+        self.url = URL.create("mysql+pymysql", "root", database="mysql", query={"unix_socket": str(socket)})
+        self._command = [_program("mariadbd"), *place, f"--socket={socket}", f"--pid-file={folder}/pid", *options]
+        self._log = folder / "log"
+        self._process = None
+
+    def start(self):
+        """Start it, and wait until it accepts connections."""
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(self._command, stdout=output, stderr=output)
+        until(lambda: b"ready for connections" in self._log.read_bytes(), "MariaDB is ready")
+
+    def kill(self):
+        """Send SIGKILL."""
+        self._process.kill()
+        self._process.wait()
 
 
 def _program(name):

@@ -35,6 +35,7 @@ def incident(number, first, last, **changes):
         "is_muted": False,
         "held_back": None,
         "suppressed_by": None,
+        "raised_by": None,
         "merged_into": None,
         "opened_at": end,
         "updated_at": end,

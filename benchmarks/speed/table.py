@@ -21,11 +21,11 @@ def sensors(columns: int) -> list[str]:
     return [f"sensor_{number:02d}" for number in range(columns)]
 
 
-def write_records(path: Path, rows: int, columns: int, normal: int, seed: int = 0) -> None:
+def write_records(path: Path, rows: int, columns: int, normal: int, machines: int = MACHINES) -> None:
     """Write the records to a Parquet file; the first `normal` records have no anomaly."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     mixing = rng.normal(size=(_STATES, columns))
-    batches = _batches(rows, mixing, normal, rng)
+    batches = _batches(rows, mixing, normal, machines, rng)
     first = next(batches)
     with pa.parquet.ParquetWriter(path, first.schema) as writer:
         writer.write_batch(first)
@@ -33,13 +33,17 @@ def write_records(path: Path, rows: int, columns: int, normal: int, seed: int = 
             writer.write_batch(batch)
 
 
-def _batches(rows: int, mixing: np.ndarray, normal: int, rng: np.random.Generator) -> Iterator[pa.RecordBatch]:
+def _batches(
+    rows: int, mixing: np.ndarray, normal: int, machines: int, rng: np.random.Generator
+) -> Iterator[pa.RecordBatch]:
     for start in range(0, rows, BATCH_ROWS):
         keys = np.arange(start + 1, min(start + BATCH_ROWS, rows) + 1)
-        yield _batch(keys, mixing, (keys > normal) & (rng.random(len(keys)) < ANOMALY_RATE), rng)
+        yield _batch(keys, mixing, (keys > normal) & (rng.random(len(keys)) < ANOMALY_RATE), machines, rng)
 
 
-def _batch(keys: np.ndarray, mixing: np.ndarray, is_anomaly: np.ndarray, rng: np.random.Generator) -> pa.RecordBatch:
+def _batch(
+    keys: np.ndarray, mixing: np.ndarray, is_anomaly: np.ndarray, machines: int, rng: np.random.Generator
+) -> pa.RecordBatch:
     values = rng.normal(size=(len(keys), len(mixing))) @ mixing + 0.3 * rng.normal(size=(len(keys), mixing.shape[1]))
     one_sensor = rng.integers(0, mixing.shape[1], len(keys))
     values[is_anomaly, one_sensor[is_anomaly]] += 12.0
@@ -47,6 +51,6 @@ def _batch(keys: np.ndarray, mixing: np.ndarray, is_anomaly: np.ndarray, rng: np
     identity = {
         KEY: pa.array(keys),
         TIME: pa.array(times).cast(pa.timestamp("us", "UTC")),
-        ENTITY: pa.array([f"machine-{number}" for number in keys % MACHINES]),
+        ENTITY: pa.array([f"machine-{number}" for number in keys % machines]),
     }
     return pa.record_batch(identity | dict(zip(sensors(len(mixing[0])), map(pa.array, values.T), strict=True)))

@@ -64,6 +64,19 @@ class PastEpoch:
 
 
 @dataclass(frozen=True)
+class UnusualRecords:
+    """Training records that look unlike the others.
+
+    Attributes:
+        share: estimated share of the training records.
+        positions: of the most unusual ones among the training records, the most unusual first.
+    """
+
+    share: float = 0.0
+    positions: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class About:
     """The origin of a model, which its artifact stores as JSON.
 
@@ -73,7 +86,9 @@ class About:
         history: the epochs of its networks.
         grid: time grid that the records were aggregated on; None without aggregation.
         outlying: positions of the calibration records whose scores lie far above the others, and set no threshold.
+        unusual: training records that look unlike the others; None if the model has no estimate of them.
         profile: state of the `detector.core.drift.Profile` of the training records; None if the model has none.
+        labels: what labels did to the model; None if it was trained without labels.
     """
 
     training: TrainingRange = TrainingRange()
@@ -81,7 +96,9 @@ class About:
     history: tuple[PastEpoch, ...] = ()
     grid: str | None = None
     outlying: tuple[int, ...] = ()
+    unusual: UnusualRecords | None = None
     profile: Mapping[str, Any] | None = None
+    labels: Mapping[str, Any] | None = None
 
     @classmethod
     def from_json(cls, about: Mapping[str, Any]) -> Self:
@@ -91,6 +108,7 @@ class About:
             | {
                 "training": TrainingRange(**present_fields(TrainingRange, about.get("training", {}))),
                 "history": tuple(PastEpoch(**present_fields(PastEpoch, epoch)) for epoch in about.get("history", ())),
+                "unusual": _unusual(about.get("unusual")),
             }
         )
 
@@ -102,6 +120,14 @@ class About:
             "history": [asdict(epoch) for epoch in self.history],
             "grid": self.grid,
             "profile": self.profile,
+            "labels": self.labels,
             "outlying": list(self.outlying) or None,
+            "unusual": None if self.unusual is None else asdict(self.unusual),
         }
         return {name: value for name, value in entries.items() if value is not None}
+
+
+def _unusual(state: Mapping[str, Any] | None) -> UnusualRecords | None:
+    if state is None:
+        return None
+    return UnusualRecords(float(state.get("share", 0.0)), tuple(state.get("positions", ())))

@@ -17,7 +17,20 @@ MIN_GAP = np.log(1.5)  # between the logarithms of the lowest outlying score and
 MIN_GAP_OF_RANGE = 0.5  # times the distance from the median of the other scores to their largest
 MIN_SPACINGS = 20  # below a gap, from which the spacings are estimated
 SPACING_SHARE = 0.1  # of the scores below a gap: the largest, if they are more
+MAX_TRAINED_SHARE = 0.05  # of the training scores beyond a gap: more are a kind of normal records
 CHANCE = 1e-3  # of a gap, among all places of a set of scores
+
+
+def is_unlike_training(scores: np.ndarray, training_scores: np.ndarray) -> np.ndarray:
+    """Return (m,) bool: the outlying calibration scores, unless training records have such scores, too.
+
+    Args:
+        scores: (m,) of calibration records.
+        training_scores: (n,) of training records, each measured against the others.
+    """
+    outlying = is_outlying(scores)
+    is_kind = outlying.any() and np.mean(training_scores >= scores[outlying].min()) > MAX_TRAINED_SHARE
+    return np.zeros(len(scores), dtype=bool) if is_kind else outlying
 
 
 def is_outlying(scores: np.ndarray) -> np.ndarray:

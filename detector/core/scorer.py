@@ -112,6 +112,16 @@ class Scorer(Protocol):
         """Return the threshold (n,) of each score, in the order of the stream of records."""
         ...
 
+    def judged(self, scored: pd.DataFrame, entities: np.ndarray, trackers: Trackers | None = None) -> pd.DataFrame:
+        """Return scored records as this scorer would have scored them, at its own rate.
+
+        Args:
+            scored: as of `BoundScorer.score` of the same model at any rate; a record that is not scored stays so.
+            entities: (n,) of the records.
+            trackers: of the thresholds, which they advance record by record; without trackers thresholds are fixed.
+        """
+        ...
+
     def trackers(self, stored: StoredThreshold, usual_after: int) -> Trackers | None:
         """Return trackers of the thresholds that start at stored states, or None if thresholds cannot move.
 

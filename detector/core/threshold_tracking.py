@@ -4,20 +4,25 @@ After each record the threshold moves by a step times (flagged - rate); in the l
 lies above it, however the scores move (Gibbs & Candes, *Adaptive Conformal Inference Under Distribution Shift*,
 2021). The additions were chosen on simulated streams with drift, shifts, cycles, bursts and incidents:
 
-- Hysteresis: in an incident, the moving threshold flags at most up to `HEADROOM_SPREADS` above the threshold at the
-  incident's start. So a fault stays flagged as long as it lasts, and scores that hover around the threshold do not.
+- Hysteresis: in an incident, the threshold rises at most to the incident's floor, `FLOOR_SPREADS` above the threshold
+  at its start. So a fault stays flagged as long as it lasts, and scores that hover around the threshold do not.
+- Momentum: the level of an incident is a running mean of its scores. As long as it is above the floor, a record is
+  flagged unless its score is so low that it brings the level down to the floor: a fault whose scores dip now and then
+  remains one incident.
 - An incident costs at most `MAX_INCIDENT_RECORDS`. Without this limit an incident of a hundred records uses up the
-  alarms of ten thousand, and the next one is missed. An incident ends after `CALM_RECORDS` consecutive records that
-  are not above the threshold at its start.
+  alarms of ten thousand, and the next one is missed. An incident ends after `CALM_RECORDS` consecutive records of
+  which neither the score nor the level is `CALM_SPREADS` above the threshold at its start: a fault that has just begun
+  may take its time to reach the floor.
 - The records beyond that limit are a debt, up to `MAX_DEBT_RECORDS`, which fades and is paid with the next incident:
   a rare fault is free of it, and bursts that recur all the time are not.
-- After `usual_after` records an incident ends in any case. If its scores are still above the headroom, their level
+- After `usual_after` records an incident ends in any case. If their long-term level is still above the floor, it
   becomes usual: the threshold is put above it, and applies until `RETURN_RECORDS` consecutive records are back below
   the threshold of before.
 - A score far above the threshold widens the step, so the calibration scores need no scale and may all be equal. The
   decisions do not depend on the unit of the scores or on a constant added to them.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, Self
@@ -26,17 +31,21 @@ import numpy as np
 
 from detector.core.calibration import Calibration
 
-STEP_SPREADS = 0.2
-MAX_INCIDENT_RECORDS = 5
+STEP_SPREADS = 0.1
+MAX_INCIDENT_RECORDS = 6
 CALM_RECORDS = 4
 RETURN_RECORDS = 16
-LEVEL_RECORDS = 16
-HEADROOM_SPREADS = 0.5
+FLOOR_SPREADS, CALM_SPREADS = 0.35, 0.1
+MOMENTUM_HALF_LIFE = 3  # records, of the level of an incident
+MAX_MOMENTUM_SPREADS = 0.75  # above the threshold at the start, that a score counts at most: one record is no fault
+LEVEL_RECORDS = 16  # of the level that may become usual
+USUAL_SPREADS = 0.5  # of the threshold above a usual level
 MAX_DEBT_RECORDS = 5
 DEBT_HALF_LIFE = 1000  # records
 USUAL_AFTER = 300  # records
 MAX_SPREADS_ABOVE = 32  # the spread grows until no score is further above the threshold
 _DEBT_KEPT = 0.5 ** (1 / DEBT_HALF_LIFE)  # with each record
+_MOMENTUM_SHARE = 1 - 0.5 ** (1 / MOMENTUM_HALF_LIFE)  # of a record in the level of its incident
 
 
 @dataclass(frozen=True)
@@ -48,15 +57,16 @@ class Tracker:
         threshold: the moving threshold; outside of incidents a record with a higher score is flagged.
         spread: the scale of the scores.
         before: the threshold at the start of the current incident; None if there is no incident.
-        calm: number of consecutive records in the incident that are not above `before`.
+        calm: number of consecutive calm records in the incident.
         records: number of records of the incident so far.
         flagged: number of its flagged records.
-        level: decayed mean of its scores.
+        level: decayed mean of its scores, over a longer time than its momentum.
         debt: flagged records of earlier incidents that the next one pays for.
         shifts: number of levels so far that became usual.
         usual_after: number of records after which a level becomes usual.
         home: the threshold before the last level that became usual; None if there was none, or it is over.
         back: number of consecutive records that are not above `home`.
+        momentum: the level of the current incident, which keeps its records flagged; without effect if there is none.
     """
 
     rate: float
@@ -72,6 +82,7 @@ class Tracker:
     usual_after: int = USUAL_AFTER
     home: float | None = None
     back: int = 0
+    momentum: float = 0.0
 
     @classmethod
     def start(cls, reference: np.ndarray, rate: float) -> Self:
@@ -99,8 +110,8 @@ class Tracker:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
-        """Return the tracker of a state that `to_state` wrote."""
-        return cls(**state)
+        """Return the tracker of a state that `to_state` wrote; incidents of earlier versions had no momentum."""
+        return cls(**{"momentum": state.get("before") or 0.0, **state})
 
 
 @dataclass(slots=True)
@@ -120,25 +131,45 @@ class _Walk:
     usual_after: int
     home: float | None
     back: int
+    momentum: float
 
     def advance(self, score: float) -> float:
         """Return the threshold of the next record, and move past it."""
-        before = self.before
-        limit = self.threshold if before is None else min(self.threshold, self._raised_by_headroom(before))
+        limit = self.threshold if self.before is None else self._limit_in_incident(self.before, score)
         is_flagged = score > limit
-        if before is None and is_flagged:
-            self.before = before = self.threshold
+        if self.before is None and is_flagged:
+            self.before = self.momentum = self.threshold
+        before = self.before
         self._move(score)
         if before is not None:
             self.records += 1
             self.flagged += is_flagged
-            self.level = score if self.records == 1 else self.level + (score - self.level) / LEVEL_RECORDS
-            self.calm = 0 if score > before else self.calm + 1
+            self._follow(score, before)
             self._settle(before)
         if self.home is not None:
             self.back = 0 if score > self.home else self.back + 1
             self._return(self.home)
         return limit
+
+    def _limit_in_incident(self, before: float, score: float) -> float:
+        """Return the threshold of the next record: at most the floor, and right below a score that dips but is flagged.
+
+        So the excess of a score over its threshold compares between records.
+        """
+        floor = self._floor(before)
+        limit = min(self.threshold, floor)
+        if score > limit:
+            return limit
+        lowest = min(limit, self.momentum + (floor - self.momentum) / _MOMENTUM_SHARE)
+        return math.nextafter(score, -math.inf) if score > lowest else lowest
+
+    def _follow(self, score: float, before: float) -> None:
+        """Move the levels of the incident, and count its calm records."""
+        self.level = score if self.records == 1 else self.level + (score - self.level) / LEVEL_RECORDS
+        counted = min(score, before + MAX_MOMENTUM_SPREADS * self.spread)
+        self.momentum += _MOMENTUM_SHARE * (counted - self.momentum)
+        is_calm = max(score, self.momentum) <= before + CALM_SPREADS * self.spread
+        self.calm = self.calm + 1 if is_calm else 0
 
     def _move(self, score: float) -> None:
         self.spread = max(self.spread, (score - self.threshold) / MAX_SPREADS_ABOVE)
@@ -153,9 +184,9 @@ class _Walk:
             self.debt = float(min(self.flagged - cost, MAX_DEBT_RECORDS))
             self._end_incident()
         elif self.records >= self.usual_after:
-            if self.level > self._raised_by_headroom(before):
+            if self.level > self._floor(before):
                 self.shifts += 1
-                self.threshold = max(self.threshold, self.level + self.spread)
+                self.threshold = max(self.threshold, self.level + USUAL_SPREADS * self.spread)
                 self.home, self.back = before if self.home is None else self.home, 0
             self._end_incident()
 
@@ -168,8 +199,8 @@ class _Walk:
         elif self.threshold <= home:
             self.home, self.back = None, 0
 
-    def _raised_by_headroom(self, threshold: float) -> float:
-        return threshold + HEADROOM_SPREADS * self.spread
+    def _floor(self, before: float) -> float:
+        return before + FLOOR_SPREADS * self.spread
 
     def _raised(self, threshold: float, flagged: float) -> float:
         return threshold + STEP_SPREADS * self.spread * flagged

@@ -25,8 +25,11 @@ from detector.core.calibration import Calibration, ParetoTail
 from detector.records.architecture import Architecture
 from detector.records.encoder import Encoder
 from detector.records.feature_types import GRID_POINTS
+from detector.records.label_head import LabelHead
 from detector.records.scores import NeighbourReference
 from schemas.config import Likelihood, ModelConfig, NetworkKind
+
+_HEAD = "head/"  # prefix of the arrays of the label head
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Artifact:
         calibration: held-out normal scores.
         decision: the rule for anomalies.
         about: the origin of the model, as `detector.core.about.About` reads it.
+        head: raises scores by labels; None if labels play no part.
     """
 
     config: ModelConfig
@@ -66,6 +70,7 @@ class Artifact:
     calibration: Calibration
     decision: Decision
     about: dict[str, Any]
+    head: LabelHead | None = None
 
 
 class _Shapes(ManifestPart):
@@ -98,6 +103,7 @@ class _Manifest(ManifestPart):
     architecture: _Shapes
     n_train: int = Field(ge=1, le=2**53)
     reference_records: int = Field(ge=1)
+    calibrating_records: int = Field(0, ge=0)  # among the reference records, the last ones; none in older artifacts
     calibration_records: int = Field(ge=1)
     tail: _Tail | None
     decision: _Decision
@@ -114,6 +120,7 @@ def manifest(artifact: Artifact) -> dict[str, Any]:
         "architecture": artifact.architecture.to_state(),
         "n_train": artifact.reference.n_train,
         "reference_records": len(artifact.reference.points),
+        "calibrating_records": artifact.reference.calibrating,
         "calibration_records": len(artifact.calibration.scores),
         "tail": None if tail is None else vars(tail),
         "decision": vars(decision),
@@ -131,6 +138,7 @@ def dump_artifact(artifact: Artifact) -> bytes:
         **({} if artifact.reference.inputs is None else {"reference/inputs": artifact.reference.inputs}),
         "attribution/typical_nll": artifact.typical_nll,
         "calibration/reference": artifact.calibration.scores,
+        **({} if artifact.head is None else {f"{_HEAD}{name}": array for name, array in vars(artifact.head).items()}),
     }
     return write_blob(manifest(artifact), arrays)
 
@@ -158,6 +166,7 @@ def _assemble(manifest: _Manifest, arrays: dict[str, np.ndarray]) -> Artifact:
         arrays["reference/latent_sd"],
         manifest.n_train,
         arrays.get("reference/inputs"),  # which artifacts of earlier versions lack
+        manifest.calibrating_records,
     )
     tail = ParetoTail(**manifest.tail.model_dump()) if manifest.tail else None
     return Artifact(
@@ -170,7 +179,18 @@ def _assemble(manifest: _Manifest, arrays: dict[str, np.ndarray]) -> Artifact:
         calibration=Calibration(arrays["calibration/reference"], tail),
         decision=Decision(**manifest.decision.model_dump()),
         about=manifest.about,
+        head=_head(arrays),
     )
+
+
+def _head(arrays: dict[str, np.ndarray]) -> LabelHead | None:
+    parts = {name.removeprefix(_HEAD): array for name, array in arrays.items() if name.startswith(_HEAD)}
+    if not parts:
+        return None
+    head = LabelHead(**parts)
+    if head.spread.min() <= 0 or head.limits[0] >= head.limits[1]:
+        raise artifact_error("has a spread or a range of the label head that is not above 0")
+    return head
 
 
 def _rebuilt(columns: list[dict[str, Any]], grids: dict[str, np.ndarray]) -> Encoder:
@@ -199,10 +219,18 @@ def _check_arrays(
         "reference/latent_sd": ((architecture.members, architecture.latent), "float32"),
         "attribution/typical_nll": ((len(encoder.columns),), "float32"),
         "calibration/reference": ((manifest.calibration_records,), "float64"),
+        **(_head_specs(views * architecture.width) if f"{_HEAD}direction" in arrays else {}),
     }
     check_arrays(arrays, specs)
+    if manifest.calibrating_records >= manifest.reference_records:
+        raise artifact_error("has no training record among its reference records")
     if (np.diff(arrays["calibration/reference"]) < 0).any():
         raise artifact_error("has calibration scores that are not in ascending order")
+
+
+def _head_specs(width: int) -> ArraySpecs:
+    shapes = dict.fromkeys(("centre", "spread", "direction"), (width,)) | {"limits": (2,)}
+    return {f"{_HEAD}{name}": (shape, "float64") for name, shape in shapes.items()}
 
 
 def _has_inputs(manifest: _Manifest, arrays: dict[str, np.ndarray]) -> bool:

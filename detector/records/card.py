@@ -76,7 +76,10 @@ class RecordCard:
         outliers: number of calibration records whose scores lie far above the others, so that they set no threshold.
         outlying_records: for the first of them, by key, the feature and the value that stand out.
         without_outliers: the SQL condition for `normal` that leaves them out of the next training.
+        unusual_share: estimated share of the training records that look unlike the others.
+        unusual_records: for the most unusual of them, by key, the feature and the value that stand out.
         unsteady: by feature, why new records are unlike the training records.
+        labels: what labels did to the model, as `detector.records.label_head_fitting.LabelReport`; None without labels.
         peers: how the model compares with simple peers.
     """
 
@@ -96,7 +99,10 @@ class RecordCard:
     outliers: int = 0
     outlying_records: Mapping[str, str] = field(default_factory=dict)
     without_outliers: str | None = None
+    unusual_share: float | None = None
+    unusual_records: Mapping[str, str] = field(default_factory=dict)
     unsteady: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, Any] | None = None
     peers: PeerComparison = PeerComparison()
 
     @classmethod

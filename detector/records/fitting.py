@@ -1,7 +1,7 @@
 """Fitting of an artifact to normal records: encode, train, keep reference records, calibrate, set the threshold."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -10,16 +10,20 @@ import pandas as pd
 
 from detector.core.calibration import Calibration, check_rate, f_beta_threshold
 from detector.core.keras_backend import backend_name
-from detector.core.outlying import is_outlying
+from detector.core.outlying import is_unlike_training
 from detector.core.progress import Epoch
 from detector.records.artifact import Artifact, Decision
 from detector.records.encoder import Encoder
 from detector.records.model import Model
 from detector.records.network_training import fit_network
 from detector.records.normal_records import MIN_TRAINING_RECORDS, NormalRecords
+from detector.records.unusual import find_unusual, measured_rows
 from schemas.config import ModelConfig
 from schemas.errors import NotEnoughRecords
 from schemas.frames import Features
+
+CALIBRATING_SCORE = "ensemble"  # whose calibration records are reference records, too
+MAX_REPEATED_OF_RATE = 0.1  # share of the calibration records that may equal another one, as a part of the rate
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,10 @@ def fit_artifact(
 ) -> Artifact:
     """Train, measure and calibrate a model.
 
-    Calibration records whose scores lie far above the others do not set the threshold, unless the rule trusts them;
-    `about["outlying"]` has their positions.
+    Calibration records that are a random draw become reference records after the training, unless they repeat each
+    other; each is scored against the others. Those whose scores lie far above the others do not set the threshold,
+    unless the rule trusts them; `about["outlying"]` has their positions. `about["unusual"]` describes the training
+    records unlike the others.
 
     Args:
         normal: the records to learn from.
@@ -68,10 +74,11 @@ def fit_artifact(
         raise NotEnoughRecords(len(normal.training), MIN_TRAINING_RECORDS, "to train on, calibration records aside")
     if rule.method == "conformal":
         check_rate(rule.rate, len(normal.calibration))
-    model, history = _fit_trimmed(normal.training, features, config, progress)
-    scores = model.anomaly_score(normal.calibration)
-    outlying = np.zeros(len(scores), dtype=bool) if rule.trusts_outliers else is_outlying(scores)
-    calibration = Calibration.fit(_usual_scores(scores, outlying, rule), with_tail=rule.method == "pot")
+    model, history, used = _fit_trimmed(normal.training, features, config, progress)
+    measured = measured_rows(len(used))
+    training_scores = model.training_score(normal.training.iloc[used], measured)
+    model, scores, outlying = _score_calibration(model, normal, training_scores, rule)
+    calibration = Calibration.fit(usual_scores(scores, outlying, rule), with_tail=rule.method == "pot")
     return Artifact(
         config=config,
         encoder=model.encoder,
@@ -85,11 +92,29 @@ def fit_artifact(
             "history": [vars(epoch) for epoch in history],
             "versions": _versions(),
             **({"outlying": np.flatnonzero(outlying).tolist()} if outlying.any() else {}),
+            "unusual": asdict(find_unusual(training_scores, used[measured])),
         },
     )
 
 
-def _usual_scores(scores: np.ndarray, outlying: np.ndarray, rule: DecisionRule) -> np.ndarray:
+def _score_calibration(
+    model: Model, normal: NormalRecords, training_scores: np.ndarray, rule: DecisionRule
+) -> tuple[Model, np.ndarray, np.ndarray]:
+    """Return the final model, its scores of the calibration records, (m,), and which of these are outlying, (m,)."""
+    scores = model.anomaly_score(normal.calibration)
+    outlying = np.zeros(len(scores), dtype=bool)
+    if not rule.trusts_outliers:
+        outlying = is_unlike_training(scores, training_scores)
+    has_room = len(model.reference.points) < model.config.max_reference
+    if normal.is_drawn and has_room and model.config.score == CALIBRATING_SCORE:
+        joined = model.with_calibrating(normal.calibration[~outlying])
+        # a new record that equals a calibration record is taken for it: if many do, it has fewer neighbours than these
+        if joined.reference.repeated_share(model.config.neighbours) <= MAX_REPEATED_OF_RATE * rule.rate:
+            return joined, joined.anomaly_score(normal.calibration), outlying
+    return model, scores, outlying
+
+
+def usual_scores(scores: np.ndarray, outlying: np.ndarray, rule: DecisionRule) -> np.ndarray:
     """Return the calibration scores (m,) without outlying ones.
 
     If the rate needs more scores than are left, outlying ones stay, lowered to the largest of the others.
@@ -102,17 +127,20 @@ def _usual_scores(scores: np.ndarray, outlying: np.ndarray, rule: DecisionRule) 
 
 def _fit_trimmed(
     records: pd.DataFrame, features: Features, config: ModelConfig, progress: Callable[[Epoch], None] | None
-) -> tuple[Model, tuple[Epoch, ...]]:
+) -> tuple[Model, tuple[Epoch, ...], np.ndarray]:
     """Fit the model; if `trim` is set, fit it again without the records that are most anomalous to the first model.
+
+    The last result has the positions of the records that trained the model.
 
     Calibration records stay as they are: the false-positive rate is that of records like them.
     """
-    fitted = _fit(records, features, config, progress)
+    model, history = _fit(records, features, config, progress)
     n_trimmed = min(int(config.trim * len(records)), len(records) - MIN_TRAINING_RECORDS)
     if not n_trimmed:
-        return fitted
-    order = np.argsort(fitted[0].training_score(records), kind="stable")
-    return _fit(records.iloc[np.sort(order[:-n_trimmed])], features, config, progress)
+        return model, history, np.arange(len(records))
+    order = np.argsort(model.training_score(records), kind="stable")
+    used = np.sort(order[:-n_trimmed])
+    return *_fit(records.iloc[used], features, config, progress), used
 
 
 def _fit(

@@ -14,6 +14,7 @@ from detector.core.threads import in_threads
 from detector.core.vae_scores import Scored, VaeScores
 from detector.records.attribution import Attribution, attribute, feature_nll
 from detector.records.encoder import Encoder, Matrix, unsquash
+from detector.records.label_head import LabelHead
 from detector.records.numpy_network import NumpyNetwork
 from detector.records.posterior import Posterior, clean_inputs
 from detector.records.scores import (
@@ -41,6 +42,7 @@ class Model:
         network: the trained networks.
         reference: training records in the model's coordinates.
         typical_nll: (f,) nats that each feature costs on a typical normal record.
+        head: raises the configured score by labels.
     """
 
     def __init__(
@@ -50,9 +52,12 @@ class Model:
         network: NumpyNetwork,
         reference: NeighbourReference,
         typical_nll: np.ndarray,
+        *,
+        head: LabelHead | None = None,
     ) -> None:
         self.config, self.encoder, self.network = config, encoder, network
         self.reference, self.typical_nll = reference, typical_nll
+        self.head = head
         self._feature_cells = encoder.layout.feature_cells(len(encoder.columns))
         self._search = ReferenceSearch(reference, config.neighbours, config.kind)
 
@@ -75,6 +80,17 @@ class Model:
         cells = encoder.layout.feature_cells(len(encoder.columns))
         typical = np.median(feature_nll(posterior, cells), axis=0).astype(np.float32)
         return cls(config, encoder, network, reference, typical)
+
+    def with_calibrating(self, records: pd.DataFrame) -> "Model":
+        """Return the model with calibration records among the reference records, as far as there is room."""
+        room = max(0, self.config.max_reference - len(self.reference.points))
+        matrix = self.encoder.encode(records.iloc[subsample_evenly(len(records), room)])
+        rebuilt = self.network.reconstruct(clean_inputs(matrix, self.network.architecture))
+        latent_sd = self.reference.latent_sd
+        reference = self.reference.with_calibrating(
+            joint_coordinates(matrix, rebuilt, latent_sd), input_coordinates(matrix, len(latent_sd))
+        )
+        return Model(self.config, self.encoder, self.network, reference, self.typical_nll)
 
     @property
     def score_names(self) -> tuple[str, ...]:
@@ -114,11 +130,18 @@ class Model:
         parts = in_threads(lambda chunk: self._chunk_scored(chunk, needs_vae), list(_chunks(records)), threads)
         return Scored.concatenate(parts)
 
-    def training_score(self, records: pd.DataFrame) -> np.ndarray:
-        """Return the configured score of the training records, each measured against the others, (n,) float64."""
+    def training_score(self, records: pd.DataFrame, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return the configured score of training records, each measured against the others, (m,) float64.
+
+        Args:
+            records: all n training records.
+            rows: (m,) positions of the records to score; all if None.
+        """
         in_reference = subsample_evenly(len(records), self.config.max_reference)
         own = np.full(len(records), -1)
         own[in_reference] = np.arange(len(in_reference))
+        if rows is not None:
+            records, own = records.iloc[rows], own[rows]
         return self._anomaly_scores(records, (self.config.score,), own, threads=1)[self.config.score]
 
     def attribution(self, records: pd.DataFrame, scores: np.ndarray) -> Attribution:
@@ -139,6 +162,12 @@ class Model:
         for start, chunk in zip(range(0, len(records), CHUNK_RECORDS), _chunks(records), strict=False):
             explanations += self._explain_chunk(chunk, scores[start : start + CHUNK_RECORDS], top)
         return explanations
+
+    def residuals(self, records: pd.DataFrame) -> np.ndarray:
+        """Return the residuals of both views among the joint coordinates of n records, (n, V * d) float32."""
+        chunks = [self.encoder.encode(chunk) for chunk in _chunks(records)]
+        evidences = [self._evidence(chunk, np.full(len(chunk), -1), with_likelihood=False) for chunk in chunks]
+        return np.concatenate([evidence.residuals for evidence in evidences])
 
     def encode(self, records: pd.DataFrame) -> np.ndarray:
         """Return the posterior means of the first member, a map of the records, (n, l) float32."""
@@ -173,12 +202,12 @@ class Model:
 
     def _chunk_scores(self, records: pd.DataFrame, names: Sequence[str], own: np.ndarray) -> dict[str, np.ndarray]:
         evidence = self._evidence(self.encoder.encode(records), own, with_likelihood="elbo" in names)
-        return {name: SCORES[name].measure(evidence) for name in names}
+        return {name: self._measure(name, evidence) for name in names}
 
     def _chunk_scored(self, records: pd.DataFrame, needs_vae: Callable[[np.ndarray], np.ndarray] | None) -> Scored:
         matrix, own = self.encoder.encode(records), np.full(len(records), -1)
         evidence = self._evidence(matrix, own, with_likelihood=needs_vae is None)
-        scores = SCORES[self.config.score].measure(evidence)
+        scores = self._measure(self.config.score, evidence)
         if needs_vae is None:
             return Scored(scores, self._vae_scores(evidence, scores))
         vae, rows = VaeScores.missing(len(records)), np.flatnonzero(needs_vae(scores))
@@ -186,6 +215,13 @@ class Model:
             part = self._evidence(matrix[rows], own[rows], with_likelihood=True)
             vae.put(rows, self._vae_scores(part, scores[rows]))
         return Scored(scores, vae)
+
+    def _measure(self, name: str, evidence: Evidence) -> np.ndarray:
+        """Return a score (n,) by name; labels raise the configured one."""
+        scores = SCORES[name].measure(evidence)
+        if self.head is None or name != self.config.score:
+            return scores
+        return scores * self.head.factors(evidence.residuals)
 
     def _vae_scores(self, evidence: Evidence, scores: np.ndarray) -> VaeScores:
         """Return the VAE scores of n records with the configured scores (n,), which may be one of the two."""

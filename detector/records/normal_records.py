@@ -14,10 +14,17 @@ class NormalRecords:
     """Normal records to train on, and normal records to calibrate with, which training never sees.
 
     A model of series gets no calibration records: each entity's model holds back some of its training records.
+
+    Attributes:
+        training: records to train on.
+        calibration: records to calibrate with.
+        is_drawn: whether the calibration records are a random draw of all; if not, they resemble each other more than
+            the training records, such as the latest block in time.
     """
 
     training: pd.DataFrame
     calibration: pd.DataFrame
+    is_drawn: bool = False
 
 
 def calibration_split(n: int, n_calibration: int, seed: int, *, latest: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,7 @@
 """Comparison of a trained model with simple peers, on anomalies made from held-out normal records."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from detector.core.about import About
@@ -26,7 +28,8 @@ def record_card(artifact: Artifact, normal: NormalRecords, size: int) -> RecordC
         normal: the records that it was fitted with.
         size: of the artifact, in bytes.
     """
-    epochs, decision = About.from_json(artifact.about).history, artifact.decision
+    about, decision = About.from_json(artifact.about), artifact.decision
+    epochs = about.history
     return RecordCard(
         training_records=artifact.reference.n_train,
         calibration_records=len(artifact.calibration.scores),
@@ -39,18 +42,22 @@ def record_card(artifact: Artifact, normal: NormalRecords, size: int) -> RecordC
         threshold_method=decision.method,
         false_positive_rate=decision.rate,
         bytes=size,
+        labels=about.labels,
         peers=compare_with_peers(artifact, normal),
     )
 
 
 def compare_with_peers(artifact: Artifact, normal: NormalRecords) -> PeerComparison:
-    """Compare a model with its peers, on the normal records that it was fitted with; repeatable."""
+    """Compare a model with its peers, on the normal records that it was fitted with; repeatable.
+
+    Neither has the held-out records as neighbours, which the synthetic anomalies resemble.
+    """
     encoder, seed = artifact.encoder, artifact.config.seed
     held_out = normal.calibration.iloc[subsample_evenly(len(normal.calibration), MAX_HELD_OUT_RECORDS)]
     training = normal.training.iloc[subsample_evenly(len(normal.training), MAX_TRAINING_RECORDS)]
     anomalies = synthetic_anomalies(held_out, encoder, np.random.default_rng(seed))
     frames = [held_out, *anomalies.values()]
-    model = RecordScorer(artifact).model
+    model = RecordScorer(replace(artifact, reference=artifact.reference.without_calibrating())).model
     scores = {MODEL: [model.anomaly_score(frame) for frame in frames]}
     cells, training_cells = [encoder.encode(frame).standard for frame in frames], encoder.encode(training).standard
     for name, fit in RECORD_BASELINES.items():

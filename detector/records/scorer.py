@@ -140,6 +140,16 @@ class RecordScorer:
         severities = self.artifact.calibration.severity(scored.scores, p_values)
         return score_frame(records.index, scored, p_values, severities, self._threshold(scored.scores, p_values))
 
+    def judged(self, scored: pd.DataFrame, entities: np.ndarray, trackers: Trackers | None = None) -> pd.DataFrame:
+        """Return scored records as this scorer would have scored them, at its own rate."""
+        scores = scored[ANOMALY_SCORE].to_numpy()
+        thresholds: np.ndarray | float
+        if trackers is None:
+            thresholds = self._threshold(scores, self.artifact.calibration.p_values(scores))
+        else:
+            thresholds = self.thresholds_of(entities, scores, trackers)
+        return scored.assign(**{THRESHOLD: thresholds, IS_ANOMALY: scores > thresholds})
+
     def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
         """Return the `top` causes of each of n scores, largest share first."""
         return self.model.explain(records, scores, top) if len(records) else []
@@ -209,4 +219,6 @@ class StreamScorer:
 
 def _model(artifact: Artifact) -> Model:
     network = NumpyNetwork(artifact.architecture, artifact.encoder.layout, artifact.weights)
-    return Model(artifact.config, artifact.encoder, network, artifact.reference, artifact.typical_nll)
+    return Model(
+        artifact.config, artifact.encoder, network, artifact.reference, artifact.typical_nll, head=artifact.head
+    )

@@ -11,8 +11,9 @@ rules out costs ``ln(n + 2)`` nats, the surprise of a value unseen in n training
 it as ``sqrt(distance**2 + 2 * nats)``, as a Gaussian turns nats into distance.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -37,20 +38,57 @@ KNN_NEIGHBOURS = 5  # of the scores by plain distance to neighbours
 
 @dataclass(frozen=True)
 class NeighbourReference:
-    """Training records in the model's joint coordinates.
+    """Training records in the model's joint coordinates, and perhaps calibration records, which only `ensemble` uses.
 
     Attributes:
-        points: (m, D) float32, the records that neighbours are searched among.
+        points: (m, D) float32, the records that neighbours are searched among, training records first.
         latent_sd: (K, l) float32, the typical posterior standard deviation: the resolution of each latent.
         n_train: number of training records.
         inputs: (m, V * d) float32, the inputs of the same records, as `input_coordinates` returns them; None in an
             artifact of a version that had no score of them.
+        calibrating: number of calibration records among the points.
     """
 
     points: np.ndarray
     latent_sd: np.ndarray
     n_train: int
     inputs: np.ndarray | None = None
+    calibrating: int = 0
+
+    @property
+    def trained(self) -> np.ndarray:
+        """The points of the training records."""
+        return self.points[: len(self.points) - self.calibrating]
+
+    def without_calibrating(self) -> "NeighbourReference":
+        """Return the reference of the training records alone."""
+        inputs = None if self.inputs is None else self.inputs[: len(self.trained)]
+        return replace(self, points=self.trained, inputs=inputs, calibrating=0)
+
+    def with_calibrating(self, points: np.ndarray, inputs: np.ndarray) -> "NeighbourReference":
+        """Return the reference with calibration records: their joint coordinates and their inputs."""
+        joined = np.concatenate([self.points, points]), np.concatenate([self._known_inputs, inputs])
+        return replace(self, points=joined[0], inputs=joined[1], calibrating=self.calibrating + len(points))
+
+    @property
+    def _known_inputs(self) -> np.ndarray:
+        if self.inputs is None:
+            raise artifact_error("was trained by a version without the score 'ensemble'")
+        return self.inputs
+
+    @property
+    def calibrating_places(self) -> dict[bytes, int]:
+        """The positions of the calibration records among the points, by the bytes of their inputs."""
+        first = len(self.trained)
+        rows = self.inputs[first:] if self.calibrating and self.inputs is not None else ()
+        return {row.tobytes(): place for place, row in enumerate(rows, first)}
+
+    def repeated_share(self, neighbours: int) -> float:
+        """Return the share of the calibration records that equal another one, and no more than `neighbours` points."""
+        inputs = [row.tobytes() for row in self._known_inputs]
+        points, calibrating = Counter(inputs), Counter(inputs[len(self.trained) :])
+        repeated = sum(n for row, n in calibrating.items() if n > 1 and points[row] <= neighbours)
+        return repeated / max(self.calibrating, 1)
 
     @property
     def spaces(self) -> tuple[np.ndarray, ...]:
@@ -59,14 +97,12 @@ class NeighbourReference:
         Raises:
             ArtifactError: If the artifact is of a version that had no such score.
         """
-        if self.inputs is None:
-            raise artifact_error("was trained by a version without the score 'ensemble'")
-        return spaces_of(self.inputs, self.points, self.latent_sd)
+        return spaces_of(self._known_inputs, self.points, self.latent_sd)
 
     def residuals(self, width: int) -> np.ndarray:
         """Return the cells of the standard view less their reconstruction, (m, width) float32."""
         start = self.latent_sd.size
-        return self.points[:, start : start + width] * np.float32(np.sqrt(2))
+        return self.trained[:, start : start + width] * np.float32(np.sqrt(2))
 
 
 @dataclass(frozen=True)
@@ -107,17 +143,22 @@ class ReferenceSearch:
     @cached_property
     def joint(self) -> Neighbours:
         """Search in the joint coordinates."""
-        return Neighbours(self.reference.points)
+        return Neighbours(self.reference.trained)
 
     @cached_property
     def latent(self) -> Neighbours:
         """Search among the latents."""
-        return Neighbours(np.ascontiguousarray(self.reference.points[:, : self.reference.latent_sd.size]))
+        return Neighbours(np.ascontiguousarray(self.reference.trained[:, : self.reference.latent_sd.size]))
 
     @cached_property
     def spaces(self) -> tuple[Space, ...]:
         """The spaces of `ensemble`."""
         return tuple(Space.of(points, self.neighbours) for points in self.reference.spaces)
+
+    @cached_property
+    def calibrating_places(self) -> dict[bytes, int]:
+        """The positions of the calibration records in the spaces, by the bytes of their inputs."""
+        return self.reference.calibrating_places
 
     @cached_property
     def informed(self) -> Neighbours:
@@ -136,13 +177,13 @@ class ReferenceSearch:
         if self._kind == "autoencoder":
             return None
         sd = np.maximum(self.reference.latent_sd, MIN_LATENT_SD)
-        points = self.reference.points[self.exemplars, : sd.size].astype(np.float64) * np.sqrt(len(sd))
+        points = self.reference.trained[self.exemplars, : sd.size].astype(np.float64) * np.sqrt(len(sd))
         return ExemplarPrior(points.reshape(-1, *sd.shape), sd)
 
     @cached_property
     def exemplars(self) -> np.ndarray:
         """(m,) positions of the prior's exemplars in the reference, evenly spread."""
-        return subsample_evenly(len(self.reference.points), MAX_EXEMPLARS)
+        return subsample_evenly(len(self.reference.trained), MAX_EXEMPLARS)
 
 
 class Evidence:
@@ -175,16 +216,32 @@ class Evidence:
         self.posterior = cache(infer)
         self.points = cache(lambda: joint_coordinates(matrix, reconstruction(), search.reference.latent_sd))
 
-    @property
-    def spaces(self) -> tuple[np.ndarray, ...]:
-        """The coordinates (n, ...) float32 of the records in each space of `ensemble`."""
+    def spaces(self) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        """Return the coordinates (n, ...) float32 of the records in each space of `ensemble`, and their places there.
+
+        The places (n,) are like `own`, with those of calibration records: like a training record, a calibration record
+        is not its own neighbour.
+        """
         latent_sd = self.search.reference.latent_sd
-        return spaces_of(input_coordinates(self.matrix, len(latent_sd)), self.points(), latent_sd)
+        inputs = input_coordinates(self.matrix, len(latent_sd))
+        return spaces_of(inputs, self.points(), latent_sd), self._places(inputs)
+
+    def _places(self, inputs: np.ndarray) -> np.ndarray:
+        places = self.search.calibrating_places
+        if not places:
+            return self.own
+        found = np.fromiter((places.get(row.tobytes(), -1) for row in inputs), np.int64, len(inputs))
+        return np.where(self.own < 0, found, self.own)
 
     @property
     def latents(self) -> np.ndarray:
         """(n, K * l) float32, the latents among the joint coordinates."""
         return self.points()[:, : self.search.reference.latent_sd.size]
+
+    @property
+    def residuals(self) -> np.ndarray:
+        """(n, V * d) float32, the residuals among the joint coordinates."""
+        return self.points()[:, self.search.reference.latent_sd.size :]
 
     @property
     def nats(self) -> np.ndarray:
@@ -212,9 +269,10 @@ class Score:
 
 def _ensemble(evidence: Evidence) -> np.ndarray:
     """Return the geometric mean of sqrt(1 + squared distance) in units of the usual distance of each space."""
+    coordinates, places = evidence.spaces()
     inputs, *others = [
-        1 + (_squared_distance(evidence, space, points) + 2 * evidence.nats) / space.usual**2
-        for space, points in zip(evidence.search.spaces, evidence.spaces, strict=True)
+        1 + (_squared_distance(evidence, space, points, places) + 2 * evidence.nats) / space.usual**2
+        for space, points in zip(evidence.search.spaces, coordinates, strict=True)
     ]
     product = inputs * inputs
     for factor in others:
@@ -222,8 +280,8 @@ def _ensemble(evidence: Evidence) -> np.ndarray:
     return roots(np.sqrt(product), 2 + len(others))
 
 
-def _squared_distance(evidence: Evidence, space: Space, points: np.ndarray) -> np.ndarray:
-    distance = space.search.blended_distance(points, evidence.search.neighbours, evidence.own)
+def _squared_distance(evidence: Evidence, space: Space, points: np.ndarray, places: np.ndarray) -> np.ndarray:
+    distance = space.search.blended_distance(points, evidence.search.neighbours, places)
     return np.asarray(distance * distance)
 
 
@@ -268,7 +326,7 @@ def _reconstruction_error(evidence: Evidence) -> np.ndarray:
 
 
 SCORES: dict[str, Score] = {
-    "ensemble": Score(_ensemble, ("spaces",)),
+    "ensemble": Score(_ensemble, ("spaces", "calibrating_places")),
     "combined": Score(_combined, ("joint", "latent")),
     "local_reconstruction": Score(_local_reconstruction, ("joint",)),
     "joint_knn": Score(_joint_knn, ("joint",)),
@@ -290,7 +348,7 @@ def _divergence(evidence: Evidence) -> np.ndarray:
     posterior, own = evidence.posterior(), evidence.own
     if evidence.search.prior is None:
         return np.zeros(len(posterior.kl))
-    position = np.full(len(evidence.search.reference.points), -1)  # of a reference record among the exemplars
+    position = np.full(len(evidence.search.reference.trained), -1)  # of a reference record among the exemplars
     position[evidence.search.exemplars] = np.arange(len(evidence.search.exemplars))
     own_exemplar = np.where(own < 0, -1, position[own])
     return evidence.search.prior.divergence(posterior.z_mean, posterior.z_log_var, own_exemplar)

@@ -27,7 +27,7 @@ from detector.series.deciles import DECILES
 from detector.series.model import SHARED, SeriesModel
 from detector.series.network import shapes
 from detector.series.settings import ScoreName
-from detector.series.signals import PREDICTORS, profile_blocks, signal_names
+from detector.series.signals import NETWORK_SIGNALS, PREDICTORS, profile_blocks, signal_names
 from schemas.frames import Features
 from schemas.section import TimeZone
 from schemas.series import LONGEST_HALF_LIFE
@@ -49,6 +49,7 @@ _POSITIVE = (
 _YES_OR_NO = ("channels/is_flag", "calendar/is_used", "counters/is_counter", "off/is_part")
 _NOT_NEGATIVE = (
     "fusion/weights",
+    "fusion/added",
     "channels/deviation",
     "channels/missing_share",
     "channels/longest_still",
@@ -107,6 +108,7 @@ class _Sizes(ManifestPart):
     has_counters: bool = False
     has_off: bool = False
     has_weights: bool = False
+    has_added: bool = False
     calendar: int | None = Field(None, ge=1, le=MAX_DAY_SLOTS)
     network: _NetworkSizes | None = None
 
@@ -150,6 +152,8 @@ def _sizes_of(index: int, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
         sizes["has_counters"] = True
     if f"{index}/fusion/weights" in arrays:
         sizes["has_weights"] = True
+    if f"{index}/fusion/added" in arrays:
+        sizes["has_added"] = True
     if f"{index}/off/value" in arrays:
         sizes["has_off"] = True
     if f"{index}/calendar/centre" in arrays:
@@ -238,6 +242,8 @@ def _optional_specs(sizes: _Sizes, width: int, continuous: int) -> ArraySpecs:
     if sizes.calendar is not None:
         specs |= _calendar_specs(sizes.calendar, width)
     if sizes.network is not None:
+        if sizes.has_added:  # networks of earlier versions add nothing
+            specs["fusion/added"] = ((len(NETWORK_SIGNALS),), "float64")
         specs |= _network_specs(sizes.network, profile_blocks(has_calendar=sizes.calendar is not None) * continuous)
     return specs
 

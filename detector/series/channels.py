@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 
+from detector.series.line import Line
 from detector.series.running_means import lagged, run_length
 
 LINEAR_DEVIATIONS = 4.0  # standard deviations, beyond which a cell grows with the logarithm
@@ -35,6 +36,7 @@ class Cells:
         kept: z as it enters the past of later records: in place of a glitch, the value that was expected.
         usual: the cells that are usual at this time of the week; None without a calendar.
         is_off: (n,) bool, whether the machine is off at no unusual time; None if it has no off state.
+        line: of the records; None if all are past for later ones.
     """
 
     z: np.ndarray
@@ -44,6 +46,7 @@ class Cells:
     kept: np.ndarray
     usual: "Usual | None" = None
     is_off: np.ndarray | None = None
+    line: Line | None = None
 
     @property
     def relative(self) -> np.ndarray:
@@ -144,7 +147,7 @@ class Channels:
         """(c,): standard deviations that scale synthetic events; 0 for flags, which events leave alone."""
         return np.where(self.is_flag == 0, self.deviation, 0.0)
 
-    def cells(self, values: np.ndarray) -> Cells:
+    def cells(self, values: np.ndarray, line: Line | None = None) -> Cells:
         """Return the cells of consecutive records (n, c); whether a cell is stuck depends on the 64 rows before it."""
         values = bounded(values)
         is_missing = np.isnan(values)
@@ -152,7 +155,7 @@ class Channels:
         jump = JUMP * np.sign(change) * (np.abs(change) > self._tolerance)
         z = np.where(self.deviation > 0, compress(change / np.where(self.deviation > 0, self.deviation, 1)), jump)
         breach = np.where(is_missing, self._missing_breach, self._novelty(values))
-        return Cells(z, is_missing, breach, self._is_stuck(values), self._kept(z))
+        return Cells(z, is_missing, breach, self._is_stuck(values, line), self._kept(z, line), line=line)
 
     def is_usual(self, z: np.ndarray) -> np.ndarray:
         """Return whether standardised cells lie within the range of training, with a margin: (n, c) bool."""
@@ -173,13 +176,13 @@ class Channels:
         share = np.clip(self.missing_share, 1e-6, 1)
         return np.minimum(np.sqrt((1 - share) / share), BREACH)
 
-    def _is_stuck(self, values: np.ndarray) -> np.ndarray:
+    def _is_stuck(self, values: np.ndarray, line: Line | None) -> np.ndarray:
         """Return whether a restless channel has stood still for four times as long as ever in training, (n, c)."""
         longest = np.maximum(self.longest_still, MIN_STILL_ROWS)
-        rows = run_length(_is_unchanged(values), MAX_STILL_ROWS)
+        rows = run_length(_is_unchanged(values, line), MAX_STILL_ROWS, line)
         return (rows >= STUCK_FACTOR * longest) & (self.longest_still <= MAX_RESTLESS_ROWS)
 
-    def _kept(self, z: np.ndarray) -> np.ndarray:
+    def _kept(self, z: np.ndarray, line: Line | None) -> np.ndarray:
         """Return the cells (n, c) as they enter the past of later records.
 
         A cell further from the median of the last rows than normal cells is replaced by it; two such rows in a row are
@@ -187,7 +190,7 @@ class Channels:
         """
         if self.largest_move is None:
             return z
-        expected = _recent_median(z)
+        expected = _recent_median(z, line)
         return np.where(np.abs(z - expected) > self.largest_move + MOVE_MARGIN, expected, z)
 
     def _novelty(self, values: np.ndarray) -> np.ndarray:
@@ -227,11 +230,12 @@ def _present(column: np.ndarray) -> np.ndarray:
     return values if len(values) else np.zeros(1)
 
 
-def _recent_median(z: np.ndarray) -> np.ndarray:
+def _recent_median(z: np.ndarray, line: Line | None = None) -> np.ndarray:
     """Return the median (n, c) of the rows before each row; the first row counts for those before it."""
-    return np.asarray(np.median([lagged(z, rows) for rows in range(1, MEDIAN_ROWS + 1)], axis=0))
+    return np.asarray(np.median([lagged(z, rows, line) for rows in range(1, MEDIAN_ROWS + 1)], axis=0))
 
 
-def _is_unchanged(values: np.ndarray) -> np.ndarray:
+def _is_unchanged(values: np.ndarray, line: Line | None = None) -> np.ndarray:
     """Return whether a cell equals the previous cell of its channel, (n, c)."""
-    return (values == lagged(values, 1)) & (np.arange(len(values)) > 0)[:, None]
+    places = np.arange(len(values)) if line is None else line.places
+    return (values == lagged(values, 1, line)) & (places > 0)[:, None]

@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 
 from detector.series.channels import bounded
+from detector.series.line import earlier_rows
 from detector.series.series import Series
 
 MIN_INCREASES = 20  # of a counter, in training
@@ -43,7 +44,7 @@ class Counters:
         is_counter = (rises >= MIN_INCREASES) & (falls <= MAX_DECREASE_SHARE * is_present.sum(axis=0))
         if not is_counter.any():
             return None
-        durations = np.concatenate([_durations(run.times) for run in runs])
+        durations = np.concatenate([_seconds(np.diff(run.times)) for run in runs])
         step = float(np.median(durations[durations > 0])) if (durations > 0).any() else 1.0
         increase = np.zeros(len(is_counter))
         increase[is_counter] = [_median(column) for column in steps.T[is_counter]]
@@ -55,8 +56,8 @@ class Counters:
         An increase counts for a usual step. It is the usual one if there is no reading right before.
         """
         values = run.values.copy()
-        for channel in np.flatnonzero(self.is_counter):
-            values[:, channel] = self._increases(run.values[:, channel], self.increase[channel]) * self._factors(run)
+        for channel in np.flatnonzero(self.is_counter).tolist():
+            values[:, channel] = self._increases(run, channel) * self._factors(run)
         return values
 
     def readings(self, run: Series, increases: np.ndarray) -> np.ndarray:
@@ -66,14 +67,18 @@ class Counters:
 
     def _factors(self, run: Series) -> np.ndarray:
         """Return the factors (n,) that convert the increase over the step before a record to that over a usual step."""
-        durations = np.concatenate([[0.0], _durations(run.times)])[: len(run)]
+        later, past = earlier_rows(len(run), 1, run.line)
+        durations = np.zeros(len(run))
+        durations[later] = _seconds(run.times[later] - run.times[past])
         with np.errstate(divide="ignore", invalid="ignore"):
             factors = np.clip(self.step[0] / durations, *STEP_FACTORS)
         return np.where(durations > 0, factors, 1.0)
 
-    @staticmethod
-    def _increases(readings: np.ndarray, usual: float) -> np.ndarray:
-        before = np.concatenate([[np.nan], readings[:-1]])[: len(readings)]
+    def _increases(self, run: Series, channel: int) -> np.ndarray:
+        readings, usual = run.values[:, channel], self.increase[channel]
+        before = np.full(len(readings), np.nan)
+        later, past = earlier_rows(len(readings), 1, run.line)
+        before[later] = readings[past]
         increase = readings - before
         wrap = WRAPS[np.minimum(np.searchsorted(WRAPS, before), len(WRAPS) - 1)]
         choices = np.stack([increase, readings, increase + wrap])  # a fall, a reset to zero, and a wrap
@@ -91,9 +96,8 @@ class Counters:
         return cls(**state)
 
 
-def _durations(times: np.ndarray) -> np.ndarray:
-    """Return the steps (n - 1,) between times (n,), in seconds for date-times; NaN if a time is missing."""
-    steps = np.diff(times)
+def _seconds(steps: np.ndarray) -> np.ndarray:
+    """Return steps between times, in seconds for date-times; NaN if a time is missing."""
     is_duration = np.issubdtype(steps.dtype, np.timedelta64)
     return np.asarray(steps / np.timedelta64(1, "s") if is_duration else steps, dtype=np.float64)
 

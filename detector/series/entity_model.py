@@ -15,6 +15,7 @@ from detector.series.counters import Counters
 from detector.series.deciles import Deciles
 from detector.series.fusion import Fusion
 from detector.series.inputs import Inputs
+from detector.series.line import Line, row_before
 from detector.series.numpy_network import TrainedNetwork
 from detector.series.series import Series
 from detector.series.settings import ScoreName, SeriesSettings
@@ -72,9 +73,10 @@ class EntityModel:
 
     def scored(self, run: Series, first: int = 0) -> Scored:
         """Return the anomaly and the VAE scores of consecutive records from `first` on; earlier ones are their past."""
-        since = max(0, first - self.fusion.context_rows)
+        since = row_before(first, self.fusion.context_rows, run.line)
         signals, vae = self.signals.measure_with_vae(self.inputs.cells(run), since)
-        return Scored(chosen_scores(self.score, self.fusion, signals, vae), vae).at(slice(first - since, None))
+        line = None if run.line is None else run.line.at(slice(since, None))
+        return Scored(chosen_scores(self.score, self.fusion, signals, vae, line), vae).at(slice(first - since, None))
 
     def causes(self, run: Series) -> Causes:
         """Return the causes of consecutive records.
@@ -155,9 +157,11 @@ class EntityModel:
         return cls(inputs, signals, fusion, state["reference"], Deciles(state["deciles"]), settings.score)
 
 
-def chosen_scores(score: ScoreName, fusion: Fusion, signals: np.ndarray, vae: VaeScores | None) -> np.ndarray:
+def chosen_scores(
+    score: ScoreName, fusion: Fusion, signals: np.ndarray, vae: VaeScores | None, line: Line | None = None
+) -> np.ndarray:
     """Return the anomaly scores (n,) of a run by name, from its signals (n, k) and its VAE scores."""
-    return fusion.scores(signals) if score == "fused" or vae is None else np.asarray(getattr(vae, score))
+    return fusion.scores(signals, line) if score == "fused" or vae is None else np.asarray(getattr(vae, score))
 
 
 def _with_prefix(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

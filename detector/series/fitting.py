@@ -17,7 +17,7 @@ from detector.series.numpy_network import Scale, TrainedNetwork
 from detector.series.segments import take_rows
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
-from detector.series.signal_weights import fit_network_weights, fit_signal_weights
+from detector.series.signal_weights import fit_network_factors, fit_signal_weights
 from detector.series.signals import Signals, profile
 from schemas.errors import NotEnoughRecords
 
@@ -82,9 +82,9 @@ class _FittedSignals:
         profiles = [profile(run, continuous) for run in cells] if settings.network else [np.zeros((0, 1))]
         return cls(inputs, signals, subsample_rows(np.concatenate(profiles), MAX_NETWORK_RECORDS))
 
-    def measure(self, run: Series) -> np.ndarray:
-        """Return the signals (n, k) of consecutive records."""
-        return self.signals.measure(self.inputs.cells(run))
+    def measure(self, run: Series, start: int = 0) -> np.ndarray:
+        """Return the signals (n, k) of the records of a run from `start` on."""
+        return self.measure_later(run, start)[0]
 
     def measure_later(self, run: Series, start: int) -> tuple[np.ndarray, VaeScores | None]:
         """Return the signals (n, k) and the VAE scores of the records of a run from `start` on."""
@@ -132,10 +132,11 @@ def _calibrated(runs: Runs, earlier: _FittedSignals, whole: _FittedSignals, sett
     held_back = [(run, start) for run, start in zip(runs, _starts(runs), strict=True) if start < len(run)]
     measured = [earlier.measure_later(run, start) for run, start in held_back]
     fusion = Fusion.fit([signals for signals, _ in measured], settings.smoothing)
-    if settings.select == "auto" or settings.network:
-        fit = fit_signal_weights if settings.select == "auto" else fit_network_weights
-        deviations = earlier.inputs.event_deviations
-        fusion = fusion.weighted(fit(held_back, earlier.measure, deviations, fusion, settings.seed))
+    tried = (held_back, earlier.measure, earlier.inputs.event_deviations, fusion, settings.seed)
+    if settings.select == "auto":
+        fusion = fusion.weighted(fit_signal_weights(*tried))
+    elif settings.network:
+        fusion = fusion.adding(fit_network_factors(*tried))
     reference = np.concatenate([chosen_scores(settings.score, fusion, *run) for run in measured])
     deciles = Deciles.fit([whole.inputs.values(run) for run in runs])
     return EntityModel(whole.inputs, whole.signals, fusion, reference, deciles, settings.score)

@@ -3,7 +3,7 @@
 Each signal is smoothed, then measured from its median in units of the distance to its 95 % quantile on held-back
 normal records, and compressed. For each span the two largest alarms are averaged: a single alarm may be chance, and
 the average of all alarms would hide an anomaly that only one signal detects. The largest span counts. A weight below 1
-lowers the alarms of a signal.
+lowers the alarms of a signal. The alarms of a network's signals take no place among the two: a part of them is added.
 
 A single high record counts in full at its own time. In the running means of later records it counts at most as much as
 the higher of its neighbours, or as the highest of the held-back records: it takes two such records to be remembered.
@@ -15,7 +15,8 @@ from typing import Self
 
 import numpy as np
 
-from detector.series.running_means import lagged, past_mean, running_mean, window_rows
+from detector.series.line import Line, earlier_rows
+from detector.series.running_means import lagged, running_mean, window_rows
 
 HIGH_QUANTILE = 0.95
 MIN_SPREAD = 0.1  # of a signal that is the same for most normal records
@@ -34,6 +35,7 @@ class Fusion:
         weights: (k,) factors of the signals' alarms; None if all count alike.
         highest: (k,) largest distance of each signal from its median on held-back records; None in older models, in
             which single records are remembered in full.
+        added: factors with which the alarms of the last signals are added; None if no signal's are.
     """
 
     smoothing: tuple[int, ...]
@@ -42,6 +44,7 @@ class Fusion:
     spread: np.ndarray
     weights: np.ndarray | None = None
     highest: np.ndarray | None = None
+    added: np.ndarray | None = None
 
     @classmethod
     def fit(cls, runs: Sequence[np.ndarray], smoothing: tuple[int, ...]) -> Self:
@@ -61,39 +64,81 @@ class Fusion:
 
     def to_state(self) -> dict[str, np.ndarray]:
         """Return the arrays by name; without those that are None."""
-        optional = {"weights": self.weights, "highest": self.highest}
+        optional = {"weights": self.weights, "highest": self.highest, "added": self.added}
         present = {name: array for name, array in optional.items() if array is not None}
         return {"median": self.median, "centre": self.centre, "spread": self.spread, **present}
+
+    @property
+    def factors(self) -> np.ndarray | None:
+        """The weights (k,) of the signals, those of added signals included; None if all count alike."""
+        if self.added is None:
+            return self.weights
+        return np.concatenate([np.ones(len(self.median) - len(self.added)), self.added])
 
     def weighted(self, weights: np.ndarray) -> Self:
         """Return the fusion with weights (k,) of the signals."""
         return replace(self, weights=weights)
 
-    def alarms(self, signals: np.ndarray) -> np.ndarray:
+    def adding(self, added: np.ndarray) -> Self:
+        """Return the fusion that adds the alarms of the last signals with these factors."""
+        return replace(self, added=added)
+
+    def alarms(self, signals: np.ndarray, line: Line | None = None) -> np.ndarray:
         """Return the alarm of each signal over each span, (S, n, k), for the signals (n, k) of a run."""
-        spans = [_smoothed(signals - self.median, self.highest, life) for life in self.smoothing]
+        spans = [_smoothed(signals - self.median, self.highest, life, line) for life in self.smoothing]
         above = (np.stack(spans) - self.centre[:, None]) / self.spread[:, None]
         alarm = np.log1p(np.maximum(above, 0))
         return np.where(above > 0, alarm if self.weights is None else self.weights * alarm, above)
 
-    def scores(self, signals: np.ndarray) -> np.ndarray:
+    def scores(self, signals: np.ndarray, line: Line | None = None) -> np.ndarray:
         """Return the anomaly scores (n,) of a run from its signals (n, k)."""
-        return fuse(self.alarms(signals))
+        return fuse(self.alarms(signals, line), self.added)
 
 
-def fuse(alarms: np.ndarray) -> np.ndarray:
-    """Return the scores (n,) of alarms (S, n, k): for each span the mean of the two largest, and the largest span."""
+def fuse(alarms: np.ndarray, added: np.ndarray | None = None) -> np.ndarray:
+    """Return the scores (n,) of alarms (S, n, k): for each span the mean of the two largest, and the largest span.
+
+    With `added`, the last signals do not take part in that; their alarms are added with these factors.
+    """
+    if added is not None:
+        own = np.split(alarms, [alarms.shape[2] - len(added)], axis=2)
+        return fuse(own[0]) + _weighted_sum(np.maximum(own[1], 0), added).max(axis=0)
     fused = np.sort(alarms, axis=2)[:, :, -FUSED_SIGNALS:].mean(axis=2)  # (S, n)
     return np.asarray(fused.max(axis=0))
 
 
-def _smoothed(signals: np.ndarray, highest: np.ndarray | None, half_life: int) -> np.ndarray:
+def _weighted_sum(alarms: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """Return the sums (S, n) of alarms (S, n, j) with factors (j,), added from signal to signal: the bits are fixed."""
+    return np.asarray(np.cumsum(factors * alarms, axis=2)[:, :, -1])
+
+
+def _smoothed(signals: np.ndarray, highest: np.ndarray | None, half_life: int, line: Line | None = None) -> np.ndarray:
     """Return the running mean of each record's signals, (n, k), in which single high records are not remembered."""
     if highest is None:
-        return running_mean(signals, half_life)
-    following = np.concatenate([signals[1:], signals[-1:]])  # enters the mean of later records only
-    kept = np.minimum(signals, np.maximum(np.maximum(lagged(signals, 1), following), highest))
+        return running_mean(signals, half_life, line)
     rows, decay = window_rows(half_life), 0.5 ** (1 / half_life)
     own_weight = (1 - decay) / (1 - decay**rows)
-    oldest = np.concatenate([np.zeros_like(signals[:rows]), kept])[: len(signals)]  # the past mean has one row too many
-    return own_weight * (signals - decay**rows * oldest) + decay * past_mean(kept, half_life)
+    remembered = _remembered(signals, highest, line)
+    oldest = np.zeros_like(signals)
+    later, past = earlier_rows(len(signals), rows - 1, line)
+    oldest[later] = remembered[past]  # the past mean has one row too many
+    return own_weight * (signals - decay**rows * oldest) + decay * _mean_after_first(remembered, half_life, line)
+
+
+def _remembered(signals: np.ndarray, highest: np.ndarray, line: Line | None) -> np.ndarray:
+    """Return the record before each record as that record remembers it, (n, k); 0 without a past.
+
+    A record that is higher than both of its neighbours counts as the higher of them, or as `highest`.
+    """
+    remembered = np.zeros_like(signals)
+    later, past = earlier_rows(len(signals), 1, line)
+    neighbour = np.maximum(lagged(signals, 2, line)[later], signals[later])
+    remembered[later] = np.minimum(signals[past], np.maximum(neighbour, highest))
+    return remembered
+
+
+def _mean_after_first(remembered: np.ndarray, half_life: int, line: Line | None) -> np.ndarray:
+    """Return the running mean (n, k) that starts with the first records that have a past; 0 for records without one."""
+    start = 1 if line is None else int(line.rows[0]) + 1
+    after = running_mean(remembered[start:], half_life, None if line is None else line.at(slice(start, None)))
+    return np.concatenate([np.zeros_like(remembered[:start]), after])

@@ -57,7 +57,7 @@ class Inputs:
     def cells(self, run: Series) -> Cells:
         """Return the cells of consecutive records, which depend on up to 65 rows before them."""
         values = self.values(run)
-        cells = self.channels.cells(values)
+        cells = self.channels.cells(values, run.line)
         if self.calendar is not None:
             usual = self.calendar.expected(run.times)
             has_time = ~np.isnat(run.times)[:, None]
@@ -108,7 +108,7 @@ def _values(run: Series, counters: Counters | None) -> np.ndarray:
 
 
 def _finite(run: Series) -> Series:
-    return Series(run.times, bounded(run.values))
+    return replace(run, values=bounded(run.values))
 
 
 def _is_unusual(cells: Cells) -> np.ndarray:

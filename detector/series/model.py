@@ -82,7 +82,7 @@ class SeriesModel:
     def signal_weights(self, entity: str) -> dict[str, float] | None:
         """Return the weight of each learned signal in the entity's scores; None if all count alike."""
         model = self._model(entity)
-        weights = model.fusion.weights
+        weights = model.fusion.factors
         if weights is None:
             return None
         names = learned_signals(model.signal_names)

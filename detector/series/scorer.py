@@ -22,7 +22,7 @@ from detector.series.entity_model import Causes
 from detector.series.model import SHARED, SeriesModel
 from detector.series.segments import Segment, positions_of
 from schemas.errors import RateTooSmall, RecordsError
-from schemas.frames import Cause, Explanation
+from schemas.frames import ANOMALY_SCORE, IS_ANOMALY, P_VALUE, SEVERITY, THRESHOLD, Cause, Explanation
 
 
 @dataclass(frozen=True)
@@ -221,6 +221,24 @@ class SeriesScorer:
         for entity, rows in _rows_of_entities(segments).items():
             thresholds[rows] = self.thresholds(entity, scores[rows], trackers)
         return score_frame(records.index, Scored(scores, vae), p_values, severities, thresholds)
+
+    def judged(self, scored: pd.DataFrame, entities: np.ndarray, trackers: Trackers | None = None) -> pd.DataFrame:
+        """Return scored records as this scorer would have scored them, at its own rate.
+
+        The rate decides which entities share their calibration, and so p-values and severities too.
+        """
+        scores = scored[ANOMALY_SCORE].to_numpy()
+        p_values, severities, thresholds = np.full((3, len(scores)), np.nan)
+        is_scored = np.isfinite(scores)
+        for entity, rows in positions_of(entities).items():
+            known = rows[is_scored[rows]]
+            if len(known):
+                calibration = self.entity_threshold(entity).calibration
+                p_values[known] = calibration.p_values(scores[known])
+                severities[known] = calibration.severity(scores[known], p_values[known])
+                thresholds[known] = self.thresholds(entity, scores[known], trackers)
+        changed = {P_VALUE: p_values, SEVERITY: severities, THRESHOLD: thresholds, IS_ANOMALY: scores > thresholds}
+        return scored.assign(**changed)
 
     def explain(self, rows: np.ndarray, scores: np.ndarray, top: int, segments: Sequence[Segment]) -> list[Explanation]:
         """Return the `top` causes of each of n scores, largest share first.

@@ -18,25 +18,17 @@ class Segment:
     Attributes:
         entity: its name; empty if a record has none.
         rows: (n,) positions of the records in their frame.
-        pool: a series that holds the past and the records; other segments may share it.
-        pool_rows: positions in the pool of the past and then of the records; None for the whole pool.
+        series: the past, followed by the records; it keeps siblings if different records have one time.
     """
 
     entity: str
     rows: np.ndarray
-    pool: Series
-    pool_rows: np.ndarray | None = None
-
-    @property
-    def series(self) -> Series:
-        """The past, followed by the records."""
-        return self.pool if self.pool_rows is None else take_rows(self.pool, self.pool_rows)
+    series: Series
 
     @property
     def own(self) -> slice:
         """The positions of the records in the series."""
-        size = len(self.pool) if self.pool_rows is None else len(self.pool_rows)
-        return slice(size - len(self.rows), size)
+        return slice(len(self.series) - len(self.rows), len(self.series))
 
 
 def series_of(records: pd.DataFrame, time: str, features: Features) -> Series:
@@ -54,7 +46,8 @@ def series_of(records: pd.DataFrame, time: str, features: Features) -> Series:
 
 def take_rows(series: Series, rows: np.ndarray | slice) -> Series:
     """Return the records of a series at the given positions."""
-    return Series(series.times[rows], series.values[rows])
+    line = None if series.line is None else series.line.at(rows)
+    return Series(series.times[rows], series.values[rows], line=line)
 
 
 def concatenate(parts: Sequence[Series]) -> Series:
@@ -76,18 +69,16 @@ def positions_of(entities: np.ndarray) -> dict[str, np.ndarray]:
     return {str(name): np.asarray(rows) for name, rows in indices.items()}
 
 
-def rising_runs(series: Series, entities: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the positions of consecutive records of one entity, each later in time than the one before or equal to it.
+def rising_runs(times: np.ndarray, entities: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the positions of consecutive records of one entity, none of them earlier in time than the one before.
 
     A record without a time or an entity is a run by itself.
 
-    >>> series = Series(np.array([1, 1, 2, 3, 2, 2]), np.array([[5.0], [5.0], [6.0], [7.0], [8.0], [8.0]]))
-    >>> [run.tolist() for run in rising_runs(series, np.array(["a", "b", "a", "b", "b", "b"]))]
+    >>> times = np.array([1, 1, 2, 3, 2, 2])
+    >>> [run.tolist() for run in rising_runs(times, np.array(["a", "b", "a", "b", "b", "b"]))]
     [[0, 2], [1, 3], [4, 5]]
     """
     for name, positions in positions_of(entities).items():
-        times, values = series.times[positions], series.values[positions]
-        is_next = times[1:] > times[:-1]  # false if one of the times is missing
-        is_same = (values[1:] == values[:-1]) | (np.isnan(values[1:]) & np.isnan(values[:-1]))
-        is_next |= (times[1:] == times[:-1]) & is_same.all(axis=1)
+        own = times[positions]
+        is_next = own[1:] >= own[:-1]  # false if one of the times is missing
         yield from np.split(positions, np.flatnonzero(~is_next | (name == "")) + 1)

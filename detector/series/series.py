@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from detector.series.line import Line
 from schemas.errors import RecordsError
 
 
@@ -16,10 +17,14 @@ class Series:
     Attributes:
         times: (n,) date-times or numbers.
         values: (n, c) float64 channels, NaN if a cell is missing.
+        keeps_siblings: whether each of several records with the same time is scored; else the last stands for all.
+        line: of an ordered series with several records of one time; None if all records are past for later ones.
     """
 
     times: np.ndarray
     values: np.ndarray
+    keeps_siblings: bool = False
+    line: Line | None = None
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.times.shape != self.values.shape[:1]:
@@ -32,7 +37,7 @@ class Series:
         return len(self.values)
 
     def ordered(self) -> tuple["Series", np.ndarray]:
-        """Sort by time; of several records with the same time the last is kept.
+        """Sort by time; of several records with the same time the last is kept, or all are and the last is on the line.
 
         Returns:
             The ordered series, and the position (n,) in it of each record.
@@ -41,6 +46,9 @@ class Series:
         times = self.times[order]
         is_last = np.append(times[1:] != times[:-1], True)[: len(times)]
         position = np.empty(len(times), dtype=np.int64)
+        if self.keeps_siblings and not is_last.all():
+            position[order] = np.arange(len(times))
+            return Series(times, self.values[order], line=Line(is_last)), position
         position[order] = np.cumsum(is_last) - is_last
         kept = order[is_last]
         return Series(self.times[kept], self.values[kept]), position

@@ -18,12 +18,11 @@ from detector.series.synthetic import ECHO_ROWS, SLOT_ROWS, cycle_kinds, event_m
 TARGET_EVENTS = 210  # thirty of each kind: different events then change a weight by a few hundredths
 MAX_ROUNDS = 30  # in each of which different events are injected into the same records
 
-NETWORK_WEIGHTS = (0.0, 0.5, 0.7, 1.0)  # that are tried
-MIN_GAIN = 0.02  # of the area, by which a network must be better than none
+NETWORK_FACTORS = (0.5, 0.25)  # with which the alarms of its signals are added
 MIN_SLOTS = 2  # of events, with which a network can be judged
 PAST_ROWS = CONTEXT_ROWS + COUNTER_ROWS  # that signals depend on
 RULE_POSITIONS = tuple(SIGNALS.index(name) for name in RULE_SIGNALS)
-Measure = Callable[[Series], np.ndarray]  # consecutive records -> signals (n, k)
+Measure = Callable[[Series, int], np.ndarray]  # consecutive records -> signals (n, k) of those from a position on
 
 
 def fit_signal_weights(
@@ -53,13 +52,13 @@ def fit_signal_weights(
     return weights
 
 
-def fit_network_weights(
+def fit_network_factors(
     held_back: Sequence[tuple[Series, int]], measure: Measure, deviations: np.ndarray, fusion: Fusion, seed: int
 ) -> np.ndarray:
-    """Return weights (k,): one of four for both signals of the network, the last two, and 1 for all other signals.
+    """Return factors (2,) with which the alarms of both signals of the network, the last two, are added to the score.
 
-    The weight is the one with which the fused score detects the events best. It is 0 if the area under the
-    precision-recall curve rises by less than 0.02, and if there are too few records for events.
+    They are 0 if the score then detects the events worse, by the area under the precision-recall curve, and if there
+    are too few records for events.
 
     Args:
         held_back: as for `fit_signal_weights`.
@@ -68,16 +67,14 @@ def fit_network_weights(
         fusion: as for `fit_signal_weights`.
         seed: of the events.
     """
-    weights = np.ones((len(NETWORK_WEIGHTS), fusion.median.shape[0]))
-    weights[:, -len(NETWORK_SIGNALS) :] = np.array(NETWORK_WEIGHTS)[:, None]
+    none, factors = np.zeros(len(NETWORK_SIGNALS)), np.array(NETWORK_FACTORS)
     if _slots(held_back) < MIN_SLOTS:
-        return weights[0]
+        return none
     alarms, labels = _alarms_on_events(held_back, measure, deviations, fusion, seed)
     if not labels.any():
-        return weights[0]
-    areas = np.array([_area(fuse(np.where(alarms > 0, own * alarms, alarms)), labels) for own in weights])
-    best = int(np.argmax(areas))
-    return weights[best if areas[best] >= areas[0] + MIN_GAIN else 0]
+        return none
+    without, area = (_area(fuse(alarms, own), labels) for own in (none, factors))
+    return factors if area >= without else none
 
 
 def _slots(held_back: Sequence[tuple[Series, int]]) -> int:
@@ -96,7 +93,7 @@ def _alarms_on_events(
     rng = np.random.default_rng(seed)
     kinds = cycle_kinds(rng)
     slots = _slots(held_back)
-    rounds = min(MAX_ROUNDS, -(-TARGET_EVENTS // slots)) if slots else 0
+    rounds = min(MAX_ROUNDS, max(1, round(TARGET_EVENTS / slots))) if slots else 0
     alarms, labels = [np.zeros((len(fusion.smoothing), 0, len(fusion.median)))], [np.zeros(0, dtype=bool)]
     for run, start in [part for _ in range(rounds) for part in held_back]:
         later, events = inject_events(run.values[start:], deviations, kinds, rng)
@@ -104,8 +101,7 @@ def _alarms_on_events(
         is_counted = is_event | ~event_mask(events, len(later), ECHO_ROWS)
         first = max(0, start - PAST_ROWS)
         part = Series(run.times[first:], np.concatenate([run.values[first:start], later]))
-        signals = measure(part)[start - first :]
-        alarms.append(fusion.alarms(signals)[:, is_counted])
+        alarms.append(fusion.alarms(measure(part, start - first))[:, is_counted])
         labels.append(is_event[is_counted])
     return np.concatenate(alarms, axis=1), np.concatenate(labels)
 

@@ -26,6 +26,7 @@ from detector.core.normal_band import BAND_ERRORS
 from detector.core.subsample import subsample_rows
 from detector.core.vae_scores import VaeScores
 from detector.series.channels import MAX_STILL_ROWS, MEDIAN_ROWS, Cells
+from detector.series.line import Line
 from detector.series.numpy_network import TrainedNetwork
 from detector.series.running_means import lagged, mean_after, past_mean, running_mean, window_rows
 
@@ -54,27 +55,28 @@ def signal_names(*, has_calendar: bool, has_network: bool) -> tuple[str, ...]:
     return (*SIGNALS, *(CALENDAR_SIGNALS if has_calendar else ()), *(NETWORK_SIGNALS if has_network else ()))
 
 
-def level(z: np.ndarray, kept: np.ndarray) -> np.ndarray:
+def level(z: np.ndarray, kept: np.ndarray, line: Line | None = None) -> np.ndarray:
     """Return the value, its short mean and its volatility, (n, 3 c) float32.
 
     Args:
         z: cells (n, c).
         kept: the same cells as they enter the past of later rows.
+        line: of the rows; None if all are past for later rows.
     """
-    return np.concatenate([z, mean_after(z, kept, SHORT), _volatility(z, kept)], axis=1).astype(np.float32)
+    return np.concatenate([z, mean_after(z, kept, SHORT, line), _volatility(z, kept, line)], axis=1).astype(np.float32)
 
 
-def departure(z: np.ndarray, kept: np.ndarray) -> np.ndarray:
+def departure(z: np.ndarray, kept: np.ndarray, line: Line | None = None) -> np.ndarray:
     """Return the same as `level`, for the value minus its long mean."""
-    mean = past_mean(kept, LONG)
-    short_mean = mean_after(z - mean, kept - mean, SHORT)
-    return np.concatenate([z - mean, short_mean, _volatility(z, kept)], axis=1).astype(np.float32)
+    mean = past_mean(kept, LONG, line)
+    short_mean = mean_after(z - mean, kept - mean, SHORT, line)
+    return np.concatenate([z - mean, short_mean, _volatility(z, kept, line)], axis=1).astype(np.float32)
 
 
 def profile(cells: Cells, continuous: np.ndarray) -> np.ndarray:
     """Return the input of a network, (n, 5 s) or with a calendar (n, 7 s) float32, for s continuous channels."""
     z, kept = cells.z[:, continuous], cells.kept[:, continuous]
-    return _profile(level(z, kept), departure(z, kept), _season(cells, continuous))
+    return _profile(level(z, kept, cells.line), departure(z, kept, cells.line), _season(cells, continuous))
 
 
 def profile_blocks(*, has_calendar: bool) -> int:
@@ -92,13 +94,13 @@ def _season(cells: Cells, continuous: np.ndarray) -> np.ndarray:
     if cells.usual is None:
         return np.zeros((len(cells.z), 0), dtype=np.float32)
     deviation = cells.deviation[:, continuous]
-    return np.concatenate([deviation, running_mean(deviation, SHORT)], axis=1).astype(np.float32)
+    return np.concatenate([deviation, running_mean(deviation, SHORT, cells.line)], axis=1).astype(np.float32)
 
 
-def _volatility(z: np.ndarray, kept: np.ndarray) -> np.ndarray:
+def _volatility(z: np.ndarray, kept: np.ndarray, line: Line | None) -> np.ndarray:
     """Return the size of recent steps away from the short mean, (n, c)."""
-    mean = past_mean(kept, SHORT)
-    squares = mean_after(np.square(z - mean), np.square(kept - mean), VOLATILITY)
+    mean = past_mean(kept, SHORT, line)
+    squares = mean_after(np.square(z - mean), np.square(kept - mean), VOLATILITY, line)
     return np.sqrt(np.maximum(squares, 0))  # rounding can make the difference of two squares negative
 
 
@@ -117,7 +119,7 @@ class Forecast:
     @classmethod
     def fit(cls, runs: Sequence[Cells]) -> Self:
         """Fit the forecast to runs of normal records."""
-        past = np.concatenate([_past(run.relative_kept) for run in runs])
+        past = np.concatenate([_past(run) for run in runs])
         z = np.concatenate([run.relative for run in runs])
         penalty = max(1.0, RIDGE * len(past)) * np.eye(past.shape[1])
         penalty[0, 0] = 0
@@ -127,7 +129,7 @@ class Forecast:
 
     def expected(self, cells: Cells) -> np.ndarray:
         """Return the forecast (n, c) of each cell, from earlier records only."""
-        return _from_usual(cells, products(_past(cells.relative_kept), self.weights))
+        return _from_usual(cells, products(_past(cells), self.weights))
 
     def residual(self, cells: Cells) -> np.ndarray:
         """Return the standardised error of the forecast, (n, c)."""
@@ -149,7 +151,7 @@ class OwnForecast:
     @classmethod
     def fit(cls, runs: Sequence[Cells]) -> Self:
         """Fit the forecast to runs of normal records."""
-        past = np.concatenate([_own_past(run.relative_kept) for run in runs], axis=1)  # (5, n, c)
+        past = np.concatenate([_own_past(run) for run in runs], axis=1)  # (5, n, c)
         z = np.concatenate([run.relative for run in runs])
         penalty = max(1.0, RIDGE * len(z)) * np.diag([1e-9, *np.ones(len(past) - 1)])
         gram = np.einsum("anc,bnc->cab", past, past, optimize=True) + penalty
@@ -159,14 +161,14 @@ class OwnForecast:
 
     def expected(self, cells: Cells) -> np.ndarray:
         """Return the forecast (n, c) of each cell."""
-        return _from_usual(cells, (_own_past(cells.relative_kept) * self.weights[:, None]).sum(axis=0))
+        return _from_usual(cells, (_own_past(cells) * self.weights[:, None]).sum(axis=0))
 
     def expected_with_spread(self, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
         """Return the forecast of each cell, and how far normal cells are from it, each (n, c); wider for a short past.
 
         The spread is `BAND_ERRORS` usual errors, at a residual of which `residual` is `BAND_ERRORS`.
         """
-        filled_share = np.maximum(_filled_share(len(cells.z), max(FORECAST_HALF_LIVES)), MIN_FILLED_SHARE)
+        filled_share = np.maximum(_filled_share(cells, max(FORECAST_HALF_LIVES)), MIN_FILLED_SHARE)
         return self.expected(cells), BAND_ERRORS * self.error / filled_share[:, None]
 
     def residual(self, cells: Cells) -> np.ndarray:
@@ -185,7 +187,7 @@ def _standardised_residual(cells: Cells, expected: np.ndarray, error: np.ndarray
     At the start of a run it is scaled down by the share of the longest average that the past fills.
     """
     residual = np.where(cells.is_missing, 0, (cells.z - expected) / error)
-    return residual * _filled_share(len(residual), max(FORECAST_HALF_LIVES))[:, None]
+    return residual * _filled_share(cells, max(FORECAST_HALF_LIVES))[:, None]
 
 
 def _usual_error(residual: np.ndarray, runs: Sequence[Cells]) -> np.ndarray:
@@ -195,18 +197,19 @@ def _usual_error(residual: np.ndarray, runs: Sequence[Cells]) -> np.ndarray:
     return np.sqrt(squares) + MIN_ERROR
 
 
-def _own_past(z: np.ndarray) -> np.ndarray:
+def _own_past(cells: Cells) -> np.ndarray:
     """Return the predictors of each cell (5, n, c): a constant, and lags and averages of its own channel."""
+    z = cells.relative_kept
     parts = [
-        *(lagged(z, rows) for rows in FORECAST_LAGS),
-        *(past_mean(z, half_life) for half_life in FORECAST_HALF_LIVES),
+        *(lagged(z, rows, cells.line) for rows in FORECAST_LAGS),
+        *(past_mean(z, half_life, cells.line) for half_life in FORECAST_HALF_LIVES),
     ]
     return np.stack([np.ones_like(z), *parts])
 
 
-def _past(z: np.ndarray) -> np.ndarray:
+def _past(cells: Cells) -> np.ndarray:
     """Return the predictors of each record (n, 1 + 4 c): a constant, and lags and averages of all channels."""
-    return np.concatenate([np.ones((len(z), 1)), *_own_past(z)[1:]], axis=1)
+    return np.concatenate([np.ones((len(cells.z), 1)), *_own_past(cells)[1:]], axis=1)
 
 
 @dataclass(frozen=True)
@@ -251,12 +254,12 @@ class Signals:
         The records before `first` are their past alone: searching their neighbours would take most of the time.
         """
         z, kept = cells.z[:, self.continuous], cells.kept[:, self.continuous]
-        levels, departures = level(z, kept)[first:], departure(z, kept)[first:]
+        levels, departures = level(z, kept, cells.line)[first:], departure(z, kept, cells.line)[first:]
         distances = [
             self.levels.mean_distance(levels, NEIGHBOURS),
             self.departures.mean_distance(departures, NEIGHBOURS),
         ]
-        filled_share = _filled_share(len(z), VOLATILITY)[first:]
+        filled_share = _filled_share(cells, VOLATILITY)[first:]
         counted = 1.0 if cells.is_off is None else np.where(cells.is_off[first:], 0.0, 1.0)  # off is a state of its own
         signals = [
             *(counted * filled_share * distance for distance in distances),
@@ -281,6 +284,6 @@ def _sizes(deviations: np.ndarray) -> np.ndarray:
     return np.asarray(np.cumsum(np.abs(deviations), axis=1)[:, -1])
 
 
-def _filled_share(n: int, half_life: int) -> np.ndarray:
+def _filled_share(cells: Cells, half_life: int) -> np.ndarray:
     """Return the share (n,) of an average of the past that the run's records so far fill."""
-    return past_mean(np.ones(n), half_life)
+    return past_mean(np.ones(len(cells.z)), half_life, cells.line)

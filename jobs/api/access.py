@@ -7,14 +7,15 @@ from functools import partial
 from ipaddress import ip_address
 from urllib.parse import urlencode
 
-from fastapi import Response
+from fastapi import Request, Response
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jobs.api.caller import Caller
 from jobs.api.pages import session
+from jobs.api.pages.rendering import page
 from jobs.api.pages.session import is_page
-from jobs.api.problems import problem
+from jobs.api.problems import described, problem
 from jobs.api.reserved_threads import ReservedThreads
 from jobs.api.service_view import ServiceView
 from jobs.store.api_keys import ApiKey, holder
@@ -22,10 +23,13 @@ from schemas.errors import StoreError
 
 PUBLIC_PATHS = ("/healthz", "/readyz")
 _USE_STEP = timedelta(minutes=1)
+_FORWARDED = {"forwarded", "x-forwarded-for"}  # a proxy calls from this machine, and its clients from any
 
 
 class AccessControl:
     """Admits callers with a valid key, and every caller on this machine while the store has no key.
+
+    A request that a proxy passes on needs a key.
 
     Args:
         app: the next layer.
@@ -45,13 +49,23 @@ class AccessControl:
         if self._is_page(path):
             scope["state"]["form_token"] = session.form_token(headers)
         is_public = path in PUBLIC_PATHS or (self._is_page(path) and session.is_public(path))
-        refusal = None if is_public else await self._refusal(scope, headers)
+        refusal = None if is_public else await self._refusal_or_problem(scope, headers)
         await (refusal or self._app)(scope, receive, send)
+
+    async def _refusal_or_problem(self, scope: Scope, headers: Headers) -> Response | None:
+        """Return the refusal of a request; without a store, browsers receive a page."""
+        try:
+            return await self._refusal(scope, headers)
+        except StoreError as exc:
+            if not self._is_page(scope["path"]):
+                raise
+            status, detail = described(exc)
+            return page(Request(scope), "problem.html", status=status, problem=detail)
 
     async def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         keys = await self._reserved.run(self._service.health.api_keys.all)
-        if not keys and self._is_local:
-            scope["state"]["caller"] = Caller("this machine", may_write=True)
+        if not keys and self._is_local and not _FORWARDED & set(headers.keys()):
+            scope["state"]["caller"] = Caller("this machine", "admin")
             return None if _names_this_machine(headers.get("host", "")) else _foreign_host()
         at = self._service.clock()
         key = _bearer(keys, headers, at)
@@ -60,7 +74,7 @@ class AccessControl:
         if key is None:
             return _sign_in(scope) if self._is_page(scope["path"]) else _no_key()
         monitors = None if key.monitors is None else frozenset(key.monitors)
-        scope["state"]["caller"] = Caller(f"key {key.name}", key.scope == "write", monitors, key.name)
+        scope["state"]["caller"] = Caller(f"key {key.name}", key.scope, monitors, key.name)
         await self._note_use(key, at)
         return None
 

@@ -11,14 +11,18 @@ from jobs.api.events import router as events
 from jobs.api.head_requests import HeadRequests
 from jobs.api.health import router as health
 from jobs.api.incidents import router as incidents
+from jobs.api.keys import router as keys
+from jobs.api.maintenance import router as maintenance
 from jobs.api.models import router as models
 from jobs.api.monitors import router as monitors
-from jobs.api.pages import PictureCache
-from jobs.api.pages import router as pages
+from jobs.api.pages import MAX_MAPS, MAX_PICTURES, ResultCache, SlowWork
+from jobs.api.pages import ROUTERS as PAGES
+from jobs.api.previews import Previews
 from jobs.api.problems import PROTECTED_RESPONSES, handle_errors, problem_schemas
 from jobs.api.request_limit import RequestLimit
 from jobs.api.reserved_threads import ReservedThreads
 from jobs.api.service_view import ServiceView
+from jobs.api.tuning import router as tuning
 
 _DESCRIPTION = (
     "Monitors, models, anomalies and incidents of a Plumbline service. Lists are paged: pass `next` of a response as "
@@ -41,13 +45,17 @@ def create_app(service: ServiceView, *, is_local: bool = False) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.service, app.state.reserved, app.state.pictures = service, ReservedThreads(), PictureCache()
+    app.state.service, app.state.reserved = service, ReservedThreads()
+    app.state.pictures, app.state.record_reads = ResultCache(MAX_PICTURES), SlowWork(at_once=2, max_waiting=8)
+    app.state.maps = ResultCache(MAX_MAPS)
+    app.state.previews = Previews()
     handle_errors(app)
-    for routes in (monitors, models, anomalies, incidents, events, audit):
+    for routes in (monitors, models, anomalies, incidents, events, audit, tuning, maintenance, keys):
         app.include_router(routes, responses=PROTECTED_RESPONSES)
     app.include_router(health)
     if service.config.service.page:
-        app.include_router(pages)
+        for routes in PAGES:
+            app.include_router(routes)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, service=service)
     app.add_middleware(AccessControl, service=service, reserved=app.state.reserved, is_local=is_local)

@@ -45,7 +45,21 @@ async def require_json(request: Request) -> None:
 async def require_write_scope(caller: "CallerOf") -> None:
     """Refuse a caller whose key has scope `read`."""
     if not caller.may_write:
-        raise HTTPException(403, "This key may only read. Create another: plumbline keys add NAME --scope write")
+        raise HTTPException(403, "This key may only read. Create another: plumbline keys add NAME --scope operate")
+
+
+async def require_tuning(caller: "CallerOf") -> None:
+    """Refuse a caller whose key has another scope than `admin`."""
+    if not caller.may_tune:
+        raise HTTPException(403, "Only a key of scope admin may do this: plumbline keys add NAME --scope admin")
+
+
+async def require_management(caller: "CallerOf") -> None:
+    """Refuse a caller whose key has another scope than `admin`, or is for some monitors only."""
+    if not caller.may_manage:
+        raise HTTPException(
+            403, "Only a key of scope admin for all monitors may do this: plumbline keys add NAME --scope admin"
+        )
 
 
 Service = Annotated[ServiceView, Depends(_service)]
@@ -53,4 +67,9 @@ CallerOf = Annotated[Caller, Depends(_caller)]
 Reserved = Annotated[ReservedThreads, Depends(_reserved)]
 MonitorName = Annotated[str, Depends(existing_monitor)]
 WRITES = [Depends(require_write_scope), Depends(require_json)]
+TUNES = [Depends(require_tuning), Depends(require_json)]
+MANAGES = [Depends(require_management), Depends(require_json)]
+TUNES_WITHOUT_BODY = [Depends(require_tuning)]
+MANAGES_WITHOUT_BODY = [Depends(require_management)]
+WRITES_WITHOUT_BODY = [Depends(require_write_scope)]
 TAKES_JSON = [Depends(require_json)]

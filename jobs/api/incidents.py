@@ -1,21 +1,23 @@
-"""Routes of incidents: list, show, label."""
+"""Routes of incidents: list, show, label, acknowledge, assign, comment."""
 
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Discriminator, Field, StringConstraints
 
 from jobs.api.anomalies import Judgement
 from jobs.api.dependencies import WRITES, CallerOf, Service
 from jobs.api.paging import Page, Paging, page
-from jobs.api.parameters import Id, Text, Time
+from jobs.api.parameters import Body, Id, Text, Time
 from jobs.api.problems import documented
-from jobs.store import IncidentQuery, StoredIncident
+from jobs.store import IncidentNote, IncidentQuery, NewNote, StoredIncident
+from jobs.store.incident_notes import MAX_ASSIGNEE, MAX_COMMENT
 from jobs.store.incidents import no_incident
 from schemas.errors import UsageError
 from schemas.labels import Label
 
 router = APIRouter()
+_Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00]*$")]
 
 
 class IncidentFilter(Paging):
@@ -35,6 +37,30 @@ class IncidentFilter(Paging):
     """Only incidents that start before this time."""
     current: bool = True
     """Exclude incidents that were merged into others or withdrawn."""
+
+
+class Acknowledgement(Body):
+    """A person takes note of the incident, so that nobody is reminded of it."""
+
+    kind: Literal["acknowledge"]
+
+
+class Assignment(Body):
+    """The incident becomes the task of a person."""
+
+    kind: Literal["assign"]
+    assignee: Annotated[_Words, Field(max_length=MAX_ASSIGNEE)] | None
+    """Null takes it from everybody."""
+
+
+class Comment(Body):
+    """A comment on the incident."""
+
+    kind: Literal["comment"]
+    text: Annotated[_Words, Field(max_length=MAX_COMMENT)]
+
+
+SentNote = Annotated[Acknowledgement | Assignment | Comment, Discriminator("kind")]
 
 
 class LabelledIncident(BaseModel):
@@ -89,3 +115,25 @@ def label_incident(
     except UsageError as exc:  # the incident exists, but is empty
         raise HTTPException(409, str(exc)) from exc
     return LabelledIncident(id=incident_id, label=judgement.label, records=records)
+
+
+@router.get("/incidents/{incident_id}/notes", responses=documented(404, 422))
+def list_notes(incident_id: Annotated[Id, Path()], service: Service, caller: CallerOf) -> list[IncidentNote]:
+    """List who acknowledged, assigned and commented an incident, oldest first."""
+    show_incident(incident_id, service, caller)
+    return service.store.incident_notes.of(incident_id)
+
+
+@router.post(
+    "/incidents/{incident_id}/notes",
+    dependencies=WRITES,
+    responses=documented(400, 403, 404, 408, 413, 415, 422),
+)
+def add_note(
+    incident_id: Annotated[Id, Path()], note: SentNote, service: Service, caller: CallerOf
+) -> list[IncidentNote]:
+    """Acknowledge, assign or comment an incident; the response is as of `GET`."""
+    show_incident(incident_id, service, caller)
+    new = NewNote(note.kind, getattr(note, "assignee", None), getattr(note, "text", None))
+    service.store.incident_notes.add(incident_id, new, service.clock(), caller.name)
+    return service.store.incident_notes.of(incident_id)

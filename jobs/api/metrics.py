@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeHistogramMetricFami
 from prometheus_client.registry import Collector
 
 from jobs.api.service_view import ServiceView
+from jobs.settings_in_force import config_in_force
 from jobs.store.event_kinds import EventKind
 from jobs.store.metrics import Measures, MonitorMeasures
 from jobs.timing import Timing
@@ -54,7 +55,7 @@ class ServiceCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every metric, all of the same moment."""
         service, now = self._service, self._service.clock()
-        settings = service.config.monitors
+        settings = config_in_force(service.health, service.config).monitors
         measures = service.health.metrics.read(settings, now)
         by_monitor = measures.monitors
         yield from _of_ledger(by_monitor, now)

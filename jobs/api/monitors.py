@@ -10,6 +10,7 @@ from jobs.api.dependencies import TAKES_JSON, WRITES, CallerOf, MonitorName, Ser
 from jobs.api.parameters import Body, Text
 from jobs.api.problems import documented
 from jobs.api.scoring import RecordsToScore, ScoredRecords, score_records
+from jobs.settings_in_force import config_in_force
 from jobs.store import MonitorOverview
 from schemas.config import MonitorConfig
 from schemas.frames import FORMS, Form
@@ -35,7 +36,7 @@ class Monitor(BaseModel):
     time: str | None
     entity: str | None
     features: FeatureNames
-    false_positive_rate: float = Field(description="The configured rate.")
+    false_positive_rate: float = Field(description="The rate in force: as configured, or as stored in its place.")
     score_every: str | None
     time_zone: str
 
@@ -80,13 +81,16 @@ class Requested(BaseModel):
 @router.get("/monitors")
 def list_monitors(service: Service) -> list[Monitor]:
     """List the monitors of the configuration."""
-    return [Monitor(**_settings(name, monitor)) for name, monitor in service.config.monitors.items()]
+    return [
+        Monitor(**_settings(name, monitor))
+        for name, monitor in config_in_force(service.store, service.config).monitors.items()
+    ]
 
 
 @router.get("/monitors/{name}", responses=documented(404, 422))
 def show_monitor(name: MonitorName, service: Service) -> MonitorDetail:
     """Show a monitor's settings and status."""
-    settings = _settings(name, service.config.monitor(name))
+    settings = _settings(name, service.settings(name))
     return MonitorDetail(**settings, status=service.store.overviews.get(name, service.clock()))
 
 

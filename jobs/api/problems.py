@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from jobs.wording import counted_noun
 from schemas.errors import (
@@ -144,10 +145,19 @@ async def _handle_validation(_request: Request, error: Exception) -> Response:
     return problem(422, "The request does not match the documented form. `errors` lists every mismatch.", errors)
 
 
-async def _handle_http(_request: Request, error: Exception) -> Response:
+async def _handle_http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         return problem_of(error)
-    return problem(error.status_code, _http_detail(error), headers=error.headers)
+    headers = {"Allow": _methods_of(request)} if error.status_code == 405 else error.headers
+    return problem(error.status_code, _http_detail(error), headers=headers)
+
+
+def _methods_of(request: Request) -> str:
+    """Return the methods of a path; each has a route of its own."""
+    routers = [getattr(item, "original_router", None) for item in request.app.routes]
+    routes = [route for router in routers if router is not None for route in router.routes]
+    matching = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
+    return ", ".join(sorted({method for route in matching for method in getattr(route, "methods", ())}))
 
 
 def _http_detail(error: HTTPException) -> str:

@@ -5,6 +5,7 @@ from collections import Counter
 from fastapi import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from jobs.api.client_address import client_address
 from jobs.api.problems import problem
 from jobs.api.service_view import ServiceView
 
@@ -31,7 +32,7 @@ class RequestLimit:
         if scope["path"] in RESERVED_PATHS:
             await self._pass_reserved(scope, receive, send)
             return
-        address = (scope.get("client") or ("",))[0]
+        address = client_address(scope, self._service.config.service.trusted_proxies)
         refusal = self._refusal(address)
         if refusal is not None:
             await refusal(scope, receive, send)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jobs.api.service_view import ServiceView
 from jobs.database_calls import Wait
 from jobs.store import Store
-from schemas.config import Config
+from schemas.config import Config, MonitorConfig
 
 if TYPE_CHECKING:
     from detector.core.scorer import Scorer
@@ -34,6 +34,16 @@ class RestrictedView:
     def clock(self) -> datetime:
         """Return the current time."""
         return self._service.clock()
+
+    def settings(self, monitor: str) -> MonitorConfig:
+        """Return the settings of a monitor in force.
+
+        Raises:
+            NoSuchMonitor: If the caller sees no such monitor.
+            ConfigError: If the stored settings no longer fit the configuration.
+        """
+        self.config.monitor(monitor)
+        return self._service.settings(monitor)
 
     def open_source(self, monitor: str) -> AbstractContextManager["Source"]:
         """Open the watched table of a monitor.

@@ -21,6 +21,8 @@ from schemas.frames import ANOMALY_SCORE, SCORE_COLUMNS, Explanation, Features, 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from detector.core.scorer import BoundScorer
+
 _INT64 = range(-(2**63), 2**63)
 _DTYPES: dict[Form, str] = {"truth": "boolean", "text": "str", "time": "datetime64[us, UTC]"}  # but of numbers
 _MAX_CHARACTERS_SHOWN = 80  # of a value that does not fit
@@ -82,7 +84,7 @@ def score_records(name: str, sent: RecordsToScore, service: ServiceView) -> Scor
         UnfitRecords: If a record lacks a feature, or a value is not of its column's type.
         NoChampion: If no model has been trained.
     """
-    monitor, limit = service.config.monitor(name), service.config.service.max_records
+    monitor, limit = service.settings(name), service.config.service.max_records
     if len(sent.records) > limit:
         raise HTTPException(413, f"The request holds {len(sent.records)} records, expected at most {limit}. Split it.")
     model_id, scorer = service.scorer_for(name)
@@ -90,11 +92,30 @@ def score_records(name: str, sent: RecordsToScore, service: ServiceView) -> Scor
         raise HTTPException(409, _NEEDS_PAST.format(name))
     records = to_frame(name, learned_features(service.store, model_id, monitor), sent.records)
     top = monitor.top_features if sent.top_features is None else sent.top_features
-    bound = scorer.bind(records, _read_no_past)
+    scores = scores_of(scorer.bind(records, _read_no_past), records, top)
+    return ScoredRecords(monitor=name, model_id=model_id, scores=scores)
+
+
+def scores_of(bound: "BoundScorer", records: "pd.DataFrame", top: int) -> list[RecordScore]:
+    """Return the scores of records with their `top` causes; requests take turns.
+
+    Raises:
+        HTTPException: If other requests are being scored for half a minute.
+    """
     with _turn():
         scored = bound.score(records, "all")
         causes = bound.explain(records, scored[ANOMALY_SCORE].to_numpy(), top) if top else []
-    return ScoredRecords(monitor=name, model_id=model_id, scores=list(_rows(scored, causes)))
+    return list(_rows(scored, causes))
+
+
+def scored_in_turn(bound: "BoundScorer", records: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the columns of `SCORE_COLUMNS` of records; requests take turns.
+
+    Raises:
+        HTTPException: If other requests are being scored for half a minute.
+    """
+    with _turn():
+        return bound.score(records)
 
 
 def _read_no_past(_page: "pd.DataFrame", _features: Features, _moments: int) -> list[Any]:

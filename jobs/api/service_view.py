@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from jobs.database_calls import Wait
 from jobs.store import Store
-from schemas.config import Config
+from schemas.config import Config, MonitorConfig
 
 if TYPE_CHECKING:
     from detector.core.scorer import Scorer
@@ -31,6 +31,14 @@ class ServiceView(Protocol):
 
     def clock(self) -> datetime:
         """Return the current time."""
+
+    def settings(self, monitor: str) -> MonitorConfig:
+        """Return the settings of a monitor in force: those of the configuration, with stored ones in their place.
+
+        Raises:
+            NoSuchMonitor: If the configuration has no such monitor.
+            ConfigError: If the stored settings no longer fit the configuration.
+        """
 
     def open_source(self, monitor: str) -> AbstractContextManager["Source"]:
         """Open the watched table of a monitor.

@@ -117,7 +117,8 @@ def show_command(app: "App", out: "Output", anomaly_id: int) -> None:
                 "label": row.label,
                 "incident": None if row.incident_id is None else str(row.incident_id),
                 "in maintenance": row.is_muted,
-                "suppressed by": None if row.suppressed_by is None else _suppression(row),
+                "suppressed by": _labelled(row.suppressed_by, row.suppressed_distance),
+                "raised by": _labelled(row.raised_by, row.raised_distance),
                 "flagged": row.flagged_at,
                 "superseded": row.superseded_at,
                 "model / batch": f"{row.model_id} / {row.batch_id}",
@@ -138,8 +139,8 @@ def show_command(app: "App", out: "Output", anomaly_id: int) -> None:
     out.result(row, describe)
 
 
-def _suppression(row: "StoredAnomaly") -> str:
-    return f"the label of anomaly {row.suppressed_by}, at a distance of {shown(row.suppressed_distance)}"
+def _labelled(anomaly_id: int | None, distance: float | None) -> str | None:
+    return None if anomaly_id is None else f"the label of anomaly {anomaly_id}, at a distance of {shown(distance)}"
 
 
 def _relative(share: float | None, score: float) -> float | None:

@@ -80,7 +80,7 @@ def _newest(app: "App", monitor: str, limit: int) -> "tuple[pd.DataFrame, pd.Dat
 
 
 def _model(app: "App", monitor: str) -> "Model":
-    settings = app.config.monitor(monitor)
+    settings = app.monitor(monitor)
     load_generator = kind_of(settings).load_generator
     if load_generator is None:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""The commands `incidents list`, `show` and `label`."""
+"""The commands `incidents list`, `show`, `label`, `ack`, `assign` and `comment`."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from jobs.app import App
     from jobs.output import Output
-    from jobs.store import StoredIncident
+    from jobs.store import NewNote, StoredIncident
 
 _STATES = ("open", "ended", "merged", "withdrawn")
 _MAX_RECORDS_SHOWN = 20
@@ -23,7 +23,7 @@ _MAX_RECORDS_SHOWN = 20
 
 @click.group("incidents")
 def incidents_command() -> None:
-    """Flagged records close in time: list, show, label."""
+    """Flagged records close in time: list, show, label, acknowledge, assign, comment."""
 
 
 @incidents_command.command("list")
@@ -78,13 +78,17 @@ def show_command(app: "App", out: "Output", incident_id: int) -> None:
 
     row = app.store.incidents.get(incident_id)
     newest = app.store.anomalies.page(AnomalyQuery(incident_id=incident_id, limit=_MAX_RECORDS_SHOWN))
+    notes = app.store.incident_notes.of(incident_id)
 
     def describe() -> None:
         _describe(out, row)
+        if notes:
+            rows = [(note.at, note.actor, note.kind, note.assignee, note.text) for note in notes]
+            out.table(["at", "by", "what", "assigned to", "text"], rows, "Notes")
         if newest:
             print_anomalies(out, newest, with_monitor=False)
 
-    out.result(asdict(row) | {"newest_anomalies": newest}, describe)
+    out.result(asdict(row) | {"newest_anomalies": newest, "notes": notes}, describe)
 
 
 def _describe(out: "Output", row: "StoredIncident") -> None:
@@ -100,7 +104,7 @@ def _describe(out: "Output", row: "StoredIncident") -> None:
             "severity (0-100)": row.peak_severity,
             "in maintenance": row.is_muted,
             "alerts held back by": row.held_back,
-            "resembles": None if row.suppressed_by is None else f"anomaly {row.suppressed_by}, labelled false_positive",
+            "resembles": _resembled(row),
             "merged into": None if row.merged_into is None else str(row.merged_into),
             "opened": row.opened_at,
             "updated": row.updated_at,
@@ -108,6 +112,11 @@ def _describe(out: "Output", row: "StoredIncident") -> None:
     )
     causes = [(*cause_cells([c]), c["deviation"], c["share"], _time(c["time"])) for c in row.causes]
     out.table(["feature", "value", "expected", "deviation (sd)", "largest share", "at"], causes, "Causes")
+
+
+def _resembled(row: "StoredIncident") -> str | None:
+    labelled = {row.suppressed_by: "false_positive", row.raised_by: "confirmed"}
+    return next((f"anomaly {number}, labelled {label}" for number, label in labelled.items() if number), None)
 
 
 def _time(text: str) -> "datetime":
@@ -125,3 +134,45 @@ def label_command(app: "App", out: "Output", incident_ids: tuple[int, ...], labe
     records = app.store.incidents.label_all(incident_ids, label, app.clock(), user_name())
     result = ids_or_id(incident_ids) | {"label": label, "records": records}
     out.result(result, lambda: out.line(incidents_sentence(incident_ids, label, records)))
+
+
+@incidents_command.command("ack")
+@click.argument("incident_id", metavar="ID", type=row_id)
+@with_app
+def ack_command(app: "App", out: "Output", incident_id: int) -> None:
+    """Acknowledge an incident, so that nobody is reminded of it."""
+    from jobs.store import NewNote
+
+    _add_note(app, out, incident_id, NewNote("acknowledge"))
+
+
+@incidents_command.command("assign")
+@click.argument("incident_id", metavar="ID", type=row_id)
+@click.argument("name", metavar="[NAME]", required=False)
+@with_app
+def assign_command(app: "App", out: "Output", incident_id: int, name: str | None) -> None:
+    """Assign an incident to a person; without a name, to nobody."""
+    from jobs.store import NewNote
+
+    _add_note(app, out, incident_id, NewNote("assign", name))
+
+
+@incidents_command.command("comment")
+@click.argument("incident_id", metavar="ID", type=row_id)
+@click.argument("text", metavar="TEXT")
+@with_app
+def comment_command(app: "App", out: "Output", incident_id: int, text: str) -> None:
+    """Comment an incident."""
+    from jobs.store import NewNote
+
+    _add_note(app, out, incident_id, NewNote("comment", text=text))
+
+
+_DONE = {"acknowledge": "is acknowledged", "comment": "has the comment"}
+
+
+def _add_note(app: "App", out: "Output", incident_id: int, note: "NewNote") -> None:
+    note_id = app.store.incident_notes.add(incident_id, note, app.clock(), user_name())
+    done = _DONE.get(note.kind) or f"is assigned to {note.assignee or 'nobody'}"
+    result = {"id": note_id, "incident": incident_id, **vars(note)}
+    out.result(result, lambda: out.line(f"Incident {incident_id} {done}."))

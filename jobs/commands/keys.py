@@ -1,15 +1,16 @@
 """The commands `keys add`, `list` and `revoke`."""
 
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import click
 
-from jobs.commands.options import user_name, with_app
+from jobs.commands.options import Length, user_name, with_app
 
 if TYPE_CHECKING:
     from jobs.app import App
     from jobs.output import Output
+    from jobs.store.api_keys import Scope
 
 
 @click.group("keys")
@@ -21,21 +22,22 @@ def keys_command() -> None:
 @click.argument("name", metavar="NAME")
 @click.option(
     "--scope",
-    type=click.Choice(["read", "write"]),
+    type=click.Choice(["read", "operate", "write", "admin"]),
     default="read",
     show_default=True,
-    help="Permissions of the key; write also allows labels and retrain requests.",
+    help="Permissions of the key. operate: label, acknowledge, maintain, request trainings; admin: also promote, tune "
+    "and manage keys; write: as operate, and promote.",
 )
 @click.option("--monitor", "monitors", multiple=True, help="A monitor that it may see; all by default.")
-@click.option("--expires", metavar="DURATION", help="How long it is valid, such as 90d; for ever by default.")
+@click.option("--expires", type=Length(), help="How long it is valid, such as 90d; for ever by default.")
 @with_app
 def add_command(
     app: "App",
     out: "Output",
     name: str,
-    scope: Literal["read", "write"],
+    scope: "Scope",
     monitors: tuple[str, ...],
-    expires: str | None,
+    expires: timedelta | None,
 ) -> None:
     """Create a key and print it once; the store keeps only its digest."""
     import secrets
@@ -44,7 +46,7 @@ def add_command(
 
     for monitor in monitors:
         app.config.monitor(monitor)
-    rights = KeyRights(scope, monitors or None, _end_of(expires, app.clock()))
+    rights = KeyRights(scope, monitors or None, None if expires is None else app.clock() + expires)
     secret = secrets.token_urlsafe(32)
     key_id = app.store.api_keys.add(name, rights, secret, app.clock(), user_name())
     click.echo("Save the key now: it is not shown again. From now on, every request requires a key.", err=True)
@@ -70,21 +72,3 @@ def revoke_command(app: "App", out: "Output", name: str) -> None:
     """Revoke a key at once; the API requires a key even if this was the last one."""
     app.store.api_keys.revoke(name, app.clock(), user_name())
     out.result({"name": name, "revoked": True}, lambda: out.line(f"Key {name!r} is revoked."))
-
-
-def _end_of(duration: str | None, at: datetime) -> datetime | None:
-    """Return the end of a duration from a time on.
-
-    Raises:
-        UsageError: If the text is no duration.
-    """
-    from schemas.errors import UsageError
-    from schemas.section import is_duration, parse_duration
-
-    if duration is None:
-        return None
-    parsed = parse_duration(duration) if is_duration(duration) else None
-    if not isinstance(parsed, timedelta) or not parsed:
-        msg = f"{duration!r} is not a duration. Use a text such as 90d or 12h."
-        raise UsageError(msg)
-    return at + parsed

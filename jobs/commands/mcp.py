@@ -1,5 +1,7 @@
 """The command `mcp`: the monitors, for language models to read."""
 
+import os
+import signal
 from pathlib import Path
 
 import click
@@ -25,4 +27,12 @@ def mcp_command(config_path: Path) -> None:
             raise
         raise UsageError("The package 'mcp' is not installed. Install it: pip install 'plumbline[mcp]'") from None
     with App.opened(config_path) as app:
-        serve_tools(Tools(app))
+        tools = Tools(app)
+        _end_at_signals()
+        serve_tools(tools)
+
+
+def _end_at_signals() -> None:
+    """End the process at once by a signal: a thread that waits for standard input holds up any other end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: os._exit(1))

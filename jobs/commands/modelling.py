@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.commands.card import describe_training
-from jobs.commands.options import counted_progress, monitor_argument, with_app
+from jobs.commands.options import counted_progress, monitor_argument, with_app, workers_if_configured
 from jobs.commands.top import print_ranked
 from jobs.realised_rate import rate_sentence
 from jobs.wording import counted_noun, shown
@@ -70,9 +70,11 @@ def score_command(app: "App", out: "Output", monitor: str) -> None:
     from jobs.drift import assess_drift, drift_sentence
     from jobs.scoring.run import score_monitor
 
+    workers = workers_if_configured(app)
     with scoring_progress(out, monitor) as show:
-        report = score_monitor(source, store, app.clock, progress=show)
-    drift = assess_drift(store, monitor, app.config.monitor(monitor), app.clock)
+        elsewhere = workers.score_batches if workers else None
+        report = score_monitor(source, store, app.clock, progress=show, elsewhere=elsewhere)
+    drift = assess_drift(store, monitor, source.monitor, app.clock)
 
     def describe() -> None:
         describe_scoring(app, out, report)
@@ -113,7 +115,7 @@ def describe_scoring(app: "App", out: "Output", report: "ScoringReport") -> None
     if report.too_late_records:
         late = counted_noun(report.too_late_records, "record")
         out.line(f"{late} came later than `late_after` and were not scored: plumbline rescore {report.monitor}")
-    rate = app.config.monitor(report.monitor).false_positive_rate
+    rate = app.monitor(report.monitor).false_positive_rate
     sentence = rate_sentence(report.records, report.anomalies, rate, report.causes)
     if sentence and report.anomalies > rate * report.records:
         out.line(
@@ -136,8 +138,10 @@ def forecast_command(app: "App", out: "Output", monitor: str) -> None:
     source, store = app.source(monitor), app.store
     from jobs.evaluation import forecast_monitor
 
+    workers = workers_if_configured(app)
     with counted_progress(out, f"forecasting {monitor}") as progress:
-        forecast = forecast_monitor(source, store, progress, now=app.clock())
+        elsewhere = workers.score_history if workers else None
+        forecast = forecast_monitor(source, store, progress, now=app.clock(), elsewhere=elsewhere)
 
     def describe() -> None:
         days = f" over {forecast.days:.1f} days" if forecast.days else ""
@@ -205,8 +209,10 @@ def evaluate_command(app: "App", out: "Output", monitor: str, everything: bool) 
     source, store = app.source(monitor), app.store
     from jobs.evaluation import evaluate_monitor
 
+    workers = workers_if_configured(app)
     with counted_progress(out, f"evaluating {monitor}") as progress:
-        report = evaluate_monitor(source, store, everything=everything, progress=progress)
+        elsewhere = workers.score_history if workers else None
+        report = evaluate_monitor(source, store, everything=everything, progress=progress, elsewhere=elsewhere)
     evaluation = report.evaluation
 
     def describe() -> None:
@@ -220,7 +226,7 @@ def evaluate_command(app: "App", out: "Output", monitor: str, everything: bool) 
                 "flagged": evaluation.flagged,
                 "precision": evaluation.precision,
                 "recall": evaluation.recall,
-                "configured false-positive rate": app.config.monitor(monitor).false_positive_rate,
+                "configured false-positive rate": source.monitor.false_positive_rate,
                 "realised false-positive rate": evaluation.false_positive_rate,
             }
         )

@@ -25,18 +25,33 @@ def monitors_command() -> None:
 @with_app
 def list_command(app: "App", out: "Output") -> None:
     """List the monitors of the store and of the configuration."""
+    from jobs.status_texts import stored_settings_note
     from jobs.store.monitors import StoredMonitor
 
     configured = app.config.monitors
     stored = {item.monitor: item for item in app.store.monitors.all()}
-    names = sorted({*stored, *configured})
+    names, tunings = sorted({*stored, *configured}), app.store.tunings.all()
     documents = [
-        {"monitor": name, "is_configured": name in configured, **(vars(stored[name]) if name in stored else {})}
+        {
+            "monitor": name,
+            "is_configured": name in configured,
+            "stored_settings": dict(tunings[name].settings) if name in tunings else {},
+            **(vars(stored[name]) if name in stored else {}),
+        }
         for name in names
     ]
     rows = [_row(stored.get(name, StoredMonitor(name)), is_configured=name in configured) for name in names]
     hint = "There is no monitor yet. Propose one: plumbline init --table NAME"
-    out.result(documents, lambda: out.table(_COLUMNS, rows) if rows else out.line(hint))
+
+    def describe() -> None:
+        if not rows:
+            out.line(hint)
+            return
+        out.table(_COLUMNS, rows)
+        for name in tunings.keys() & set(names):
+            out.line(f"{name}: {stored_settings_note(tunings[name])}")
+
+    out.result(documents, describe)
 
 
 def _row(item: "StoredMonitor", *, is_configured: bool) -> tuple[Any, ...]:

@@ -15,6 +15,8 @@ from jobs.wording import counted_noun
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
+    from jobs.app import App
+    from jobs.execution.elsewhere import Workers
     from jobs.output import Output
     from schemas.config import Config
 
@@ -77,6 +79,26 @@ def only_monitor(config: "Config") -> str:
     if not config.monitors:
         raise UsageError("The configuration has no monitor. Add one; see: plumbline init --help")
     raise UsageError(f"The configuration has several monitors. Name one of them: {', '.join(sorted(config.monitors))}.")
+
+
+class Length(click.ParamType[timedelta]):
+    """How long something lasts, such as 2h or 1h 30m."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Parse a duration."""
+        from schemas.section import is_duration, parse_duration
+
+        if isinstance(value, timedelta):
+            return value
+        try:
+            length = parse_duration(value) if is_duration(value) else None
+        except ValueError:  # longer than the calendar
+            length = None
+        if not isinstance(length, timedelta) or not length:
+            self.fail(f"{value!r} is not a duration of up to 36525d. Use a form such as 90d, 2h or 1h 30m.", param, ctx)
+        return length
 
 
 class Moment(click.ParamType[datetime]):
@@ -142,6 +164,19 @@ def with_app(function: Callable[..., None]) -> Callable[..., None]:
             function(app=app, out=Output(is_json=is_json), **arguments)
 
     return command
+
+
+def workers_if_configured(app: "App") -> "Workers | None":
+    """Return the workers of the configured executor; None if commands compute in their own process.
+
+    Raises:
+        ConfigError: If the executor is not installed, or cannot be found.
+    """
+    if app.config.runtime.executor == "local":
+        return None
+    from jobs.execution.elsewhere import workers_of
+
+    return workers_of(app)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.commands.modelling import describe_scoring, scoring_progress
-from jobs.commands.options import Moment, monitor_argument, with_app
+from jobs.commands.options import Moment, monitor_argument, with_app, workers_if_configured
 from jobs.wording import counted_noun, shown, utc
 
 if TYPE_CHECKING:
@@ -25,8 +25,10 @@ def rescore_command(app: "App", out: "Output", monitor: str, since: datetime, un
     from jobs.scoring.rescoring import Window, rescore_monitor
 
     window = Window(since, until)
+    workers = workers_if_configured(app)
     with scoring_progress(out, monitor) as show:
-        report = rescore_monitor(source, store, app.clock, window, show)
+        elsewhere = workers.score_batches if workers else None
+        report = rescore_monitor(source, store, app.clock, window, show, elsewhere=elsewhere)
 
     def describe() -> None:
         batches = counted_noun(report.reopened, "batch", "batches")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.commands.options import any_monitor_argument, only_monitor, user_name, with_app
+from jobs.commands.options import any_monitor_argument, only_monitor, user_name, with_app, workers_if_configured
 from jobs.wording import counted_noun
 from schemas.errors import PlumblineError, UsageError
 
@@ -46,10 +46,14 @@ def _work(app: "App", out: "Output", claimant: str) -> None:
     if not store.requests.has_claimable(app.config.monitors, app.clock()):
         out.result([], lambda: out.line("No pending requests."))
         return
-    app.choose_backend()
-    from jobs.training.retraining import work_requests
+    workers = None if claimant else workers_if_configured(app)  # `serve` ends its trainings with itself
+    if workers is None:
+        app.choose_backend()
+        from jobs.training.retraining import work_requests
 
-    outcomes = work_requests(app.config, store, app.source, app.clock, claimant)
+        outcomes = work_requests(app.config, store, app.source, app.clock, claimant)
+    else:
+        outcomes = workers.train()
     lines = [f"Request {outcome.request_id} {outcome.state}. {outcome.message}" for outcome in outcomes]
     out.result(outcomes, lambda: out.line("\n".join(lines)))
     if failed := sum(outcome.state == "failed" for outcome in outcomes):

@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from jobs.commands.conformance import report_conformance
 from jobs.commands.editor_schema import write_schema
-from jobs.commands.options import any_monitor_argument, counted_progress, json_option, with_app
+from jobs.commands.options import any_monitor_argument, counted_progress, json_option, only_monitor, with_app
+from jobs.status_texts import stored_settings_note
 from jobs.wording import counted_noun
-from schemas.errors import PlumblineError, RecordsError, UsageError
+from schemas.errors import ConfigError, PlumblineError, RecordsError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from jobs.app import App
+    from jobs.checks import Finding
     from jobs.output import Output
     from jobs.starter.starter import Starter
 
@@ -95,10 +98,20 @@ def _report_starter(out: "Output", path: Path, starter: "Starter") -> None:
 
 @click.command("check")
 @any_monitor_argument
+@click.option(
+    "--source-conformance",
+    "is_about_source",
+    is_flag=True,
+    help="Try what of the source's database works, by reading alone; for databases that are not tested.",
+)
 @with_app
-def check_command(app: "App", out: "Output", monitor: str | None) -> None:
+def check_command(app: "App", out: "Output", monitor: str | None, is_about_source: bool) -> None:
     """Check the configuration against the live database."""
     from jobs.checks import Finding, check_monitor, check_service
+
+    if is_about_source:
+        report_conformance(app, out, monitor or only_monitor(app.config))
+        return
 
     names = [monitor] if monitor else list(app.config.monitors)
     if not names:
@@ -108,7 +121,8 @@ def check_command(app: "App", out: "Output", monitor: str | None) -> None:
         findings["service"] = service_findings
     for name in names:
         try:
-            findings[name] = check_monitor(name, app.config.monitor(name), app.source(name))
+            findings[name] = check_monitor(name, app.config.monitor(name), app.configured_source(name))
+            findings[name] += _stored_settings(app, name)
         except UsageError:
             raise
         except PlumblineError as exc:
@@ -119,6 +133,24 @@ def check_command(app: "App", out: "Output", monitor: str | None) -> None:
     if errors:
         count = counted_noun(errors, "error")
         raise RecordsError(f"The check found {count}. Fix the configuration or the table before you train.")
+
+
+def _stored_settings(app: "App", name: str) -> "list[Finding]":
+    """Return a warning about settings that are stored in place of those of the configuration; none without a store."""
+    from jobs.checks import Finding
+    from jobs.settings_in_force import with_tuning
+
+    try:
+        stored = app.store.tunings.get(name)
+    except StoreError:
+        return []
+    if stored is None:
+        return []
+    try:
+        with_tuning(app.store, name, app.config.monitor(name))
+    except ConfigError as exc:
+        return [Finding("error", str(exc))]
+    return [Finding("warning", f"{stored_settings_note(stored)} See: plumbline tune show {name}")]
 
 
 @click.command("migrate")

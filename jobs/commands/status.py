@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.commands.options import with_app
-from jobs.status_texts import last_run, next_run, notes
+from jobs.status_texts import last_run, next_run, notes, stored_settings_note
 from jobs.wording import duration, percent
 
 if TYPE_CHECKING:
     from jobs.app import App
     from jobs.output import Output
     from jobs.store.overviews import MonitorOverview
+    from jobs.store.tunings import StoredTuning
     from schemas.config import MonitorConfig
 
 _PROGRESS_COLUMNS = ("monitor", "champion", "records", "late", "pending", "lag", "last run", "next run")
@@ -26,8 +27,12 @@ _LAST_DAY_TITLE = "Last day, and open items"
 @with_app
 def status_command(app: "App", out: "Output") -> None:
     """Show champion, progress and open items of each monitor."""
+    from jobs.settings_in_force import config_in_force
+
     at, monitors = app.clock(), app.config.monitors
-    overviews = [app.store.overviews.get(name, at) for name in monitors]
+    overviews = list(app.store.overviews.of(monitors, at).values())
+    stored = app.store.tunings.all()
+    in_force = config_in_force(app.store, app.config).monitors
     unconfigured = [name for name in app.store.monitors.names() if name not in monitors]
 
     def describe() -> None:
@@ -37,14 +42,23 @@ def status_command(app: "App", out: "Output") -> None:
                 out.line(_unconfigured_note(unconfigured))
             return
         out.table(_PROGRESS_COLUMNS, [_progress(item, monitors[item.monitor], at) for item in overviews])
-        out.table(_LAST_DAY_COLUMNS, [_last_day(item, monitors[item.monitor]) for item in overviews], _LAST_DAY_TITLE)
+        out.table(_LAST_DAY_COLUMNS, [_last_day(item, in_force[item.monitor]) for item in overviews], _LAST_DAY_TITLE)
         for line in (f"{item.monitor}: {note}" for item in overviews for note in notes(item, at)):
             out.line(line)
+        for name in stored.keys() & monitors.keys():
+            out.line(f"{name}: {stored_settings_note(stored[name])}")
         if unconfigured:
             out.line(_unconfigured_note(unconfigured))
 
-    rates = [{"false_positive_rate": monitor.false_positive_rate} for monitor in monitors.values()]
+    rates = [
+        {"false_positive_rate": in_force[name].false_positive_rate, "stored_settings": _settings(stored.get(name))}
+        for name in monitors
+    ]
     out.result([{**asdict(item), **rate} for item, rate in zip(overviews, rates, strict=True)], describe)
+
+
+def _settings(stored: "StoredTuning | None") -> dict[str, Any]:
+    return {} if stored is None else dict(stored.settings)
 
 
 def _progress(item: "MonitorOverview", monitor: "MonitorConfig", at: datetime) -> tuple[Any, ...]:

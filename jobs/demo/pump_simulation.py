@@ -1,9 +1,10 @@
-"""A simulated pump station: readings of three pumps over eight weeks, with events in the last two.
+"""A simulated pump station: readings of four pumps over eight weeks, with events in the last two.
 
-The pumps supply a town through a water tower. Demand has a daily and a weekly cycle, a season and random variation;
+Three pumps supply a town through a water tower. Demand has a daily and a weekly cycle, a season and random variation;
 the pumps share it, and at times one takes over load from the others. The other channels follow from a pump's flow by
 physics: head from the system curve, speed from the affinity laws, power from head, flow and efficiency, vibration
-from speed and distance to the best efficiency point, bearing temperature with a lag.
+from speed and distance to the best efficiency point, bearing temperature with a lag. A meter counts the energy. The
+fourth pump is a booster that supplies a factory, and is off at night and on weekends.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,10 +16,12 @@ import pandas as pd
 from scipy.signal import lfilter
 
 from jobs.demo.events import (
+    BOOSTER,
     EVENTS,
     MORE_LOAD,
     Event,
     Floats,
+    Mask,
     Operation,
     Rows,
     inject_into_operation,
@@ -28,7 +31,7 @@ from jobs.demo.events import (
 START = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
 STEP = timedelta(minutes=5)
 DAYS = 56
-CHANNELS = ("flow_m3h", "pressure_bar", "power_kw", "vibration_mm_s", "bearing_c")
+CHANNELS = ("flow_m3h", "pressure_bar", "power_kw", "vibration_mm_s", "bearing_c", "energy_kwh")
 
 _RELATIVE_FLOW = {"pump-1": 1.0, "pump-2": 0.9, "pump-3": 1.1}
 _LOST_RATE = 0.001  # of the records
@@ -36,13 +39,15 @@ _USUAL_FLOW = 180.0  # m3/h at demand 1
 _BEST_SHARE = 1.1  # of the usual flow, at full speed: the best efficiency point
 _BYPASS_SHARE = 0.2  # of the usual flow, back to the intake, to keep a minimal flow through the pump
 _OPEN_BELOW, _CLOSE_ABOVE = 0.64, 0.70  # share of the usual flow at which the bypass valve switches
+_BOOSTER_FLOW = 60.0  # m3/h
+_SHIFT_HOURS = (6, 20)  # of working days, in which the booster runs
 _EXTRA_LOAD = 0.12  # of its own load, for a pump that relieves the others
 _METRES_PER_BAR = 10.2  # of water
 _WATTS_PER_LIFT = 1000 * 9.81 / 3600  # for one m3/h and one metre
 
 # Standard deviation of each instrument's noise, and its number of decimals.
 _NOISE = {"flow_m3h": 1.2, "pressure_bar": 0.018, "power_kw": 0.25, "vibration_mm_s": 0.04, "bearing_c": 0.12}
-_DECIMALS = {"flow_m3h": 1, "pressure_bar": 2, "power_kw": 1, "vibration_mm_s": 2, "bearing_c": 1}
+_DECIMALS = {"flow_m3h": 1, "pressure_bar": 2, "power_kw": 1, "vibration_mm_s": 2, "bearing_c": 1, "energy_kwh": 2}
 
 
 def simulate_pump_station(seed: int = 0) -> pd.DataFrame:
@@ -57,9 +62,15 @@ def simulate_pump_station(seed: int = 0) -> pd.DataFrame:
     for pump, size in _RELATIVE_FLOW.items():
         usual = _USUAL_FLOW * size
         flow = usual * demand * loads[pump] * (1 + axis.random_walk(rng, timedelta(minutes=40), 0.012))
-        operation = Operation(usual, flow, np.zeros(axis.steps), np.zeros(axis.steps))
-        pumps[pump] = _readings(rng, axis, operation, ambient, [event for event in EVENTS if event.pump == pump])
+        pumps[pump] = _readings(rng, axis, _operation(axis, usual, flow), ambient, _events_of(pump))
+    booster = _operation(axis, _BOOSTER_FLOW, _BOOSTER_FLOW * (1 + axis.random_walk(rng, timedelta(hours=2), 0.03)))
+    booster.is_on[:] = _is_in_shift(rng, axis)
+    pumps[BOOSTER] = _readings(rng, axis, booster, ambient, _events_of(BOOSTER))
     return _as_table(rng, pumps)
+
+
+def _events_of(pump: str) -> list[Event]:
+    return [event for event in EVENTS if event.pump == pump]
 
 
 @dataclass(frozen=True)
@@ -106,6 +117,19 @@ def _demand(rng: np.random.Generator, axis: _TimeAxis) -> Floats:
     return axis.lagged(shape * of_day, timedelta(minutes=20)) * season * variation
 
 
+def _operation(axis: _TimeAxis, usual: float, flow: Floats) -> Operation:
+    """Return the operation of a sound pump that runs all the time."""
+    return Operation(usual, flow, np.zeros(axis.steps), np.zeros(axis.steps), np.ones(axis.steps, dtype=bool))
+
+
+def _is_in_shift(rng: np.random.Generator, axis: _TimeAxis) -> Mask:
+    """Draw whether the booster runs: in the shift of working days, which begins and ends some minutes off."""
+    day = axis.days.astype(int)
+    hour = 24 * (axis.days - day)
+    begin, end = (at + rng.normal(0, 0.05, DAYS)[day] for at in _SHIFT_HOURS)
+    return np.asarray((day % 7 < 5) & (hour >= begin) & (hour < end))
+
+
 def _bump(hour: Floats, at: Floats | float, width: float) -> Floats:
     """Return a bell curve around an hour of the day, periodic across midnight."""
     distance = (hour - at + 12) % 24 - 12
@@ -141,8 +165,12 @@ def _readings(
         inject_into_operation(operation, event, axis.rows(event))
     values = _measured(rng, axis, operation, ambient)
     noise = {name: rng.standard_t(6, axis.steps) * deviation * np.sqrt(4 / 6) for name, deviation in _NOISE.items()}
-    readings = pd.DataFrame({name: values[name] + noise[name] for name in CHANNELS}).round(_DECIMALS)
-    readings = readings.assign(read_at=axis.times, valve_open=values["valve_open"] > 0, event=None, is_fault=False)
+    readings = pd.DataFrame({name: (values[name] + noise[name]) * operation.is_on for name in _NOISE})
+    energy = 48_000 + np.cumsum(values["power_kw"] * operation.is_on) * (STEP / timedelta(hours=1))
+    readings = readings.assign(energy_kwh=energy).round(_DECIMALS)
+    readings = readings.assign(
+        read_at=axis.times, valve_open=(values["valve_open"] > 0) & operation.is_on, event=None, is_fault=False
+    )
     readings = readings.astype({"event": "str"})
     for event in events:
         rows = axis.rows(event)

@@ -17,14 +17,16 @@ def unreachable_severity(case: Case) -> Iterator[Problem]:
     if not case.monitor.channels:
         return
     highest = case.scorer.highest_severity
+    stored = case.store.tunings.get(case.name)
+    tuned = {} if stored is None else stored.settings.get("alert", {})
     limits = {"severity": case.monitor.alert.severity, "escalate_severity": case.monitor.alert.escalate_severity}
     for name, limit in limits.items():
         if limit > highest:
+            place = f"by plumbline tune set {case.name}" if name in tuned else f"under [monitors.{case.name}.alert]"
             yield Problem(
                 f"alert.{name} = {shown(limit)} is never reached: the highest severity of this model is "
                 f"{shown(round(highest, 1))}, as its calibration scores are too few or all equal.",
-                f"Set it to at most {shown(float(int(highest)))} under [monitors.{case.name}.alert], or train on more "
-                "normal records.",
+                f"Set it to at most {shown(float(int(highest)))} {place}, or train on more normal records.",
             )
 
 
@@ -63,7 +65,8 @@ def permanent_maintenance(case: Case) -> Iterator[Problem]:
     if all(maintenance.mutes(None, case.at + timedelta(hours=hour)) for hour in range(_HOURS_OF_A_WEEK)):
         yield Problem(
             "Maintenance windows cover the whole week, so that no alert is sent.",
-            f"Shorten [[monitors.{case.name}.maintenance]] in config.toml.",
+            f"Shorten [[monitors.{case.name}.maintenance]] in config.toml, or end stored ones. List them: plumbline "
+            f"maintenance list {case.name}",
         )
 
 

@@ -7,6 +7,7 @@ the table below. Databases without one are read and written by `Dialect` itself,
 from sqlalchemy import URL, Connection, Engine
 
 from jobs.dialects.base import END_OF_VALID_TIMES, FIRST_VALID_TIME, TIMEOUTS, Dialect, EpochTimes, Index, Reader
+from jobs.dialects.duckdb import DuckDB
 from jobs.dialects.families import Family
 from jobs.dialects.mysql import MySQL
 from jobs.dialects.postgresql import PostgreSQL
@@ -32,6 +33,7 @@ _DIALECTS: dict[str, type[Dialect]] = {
     "postgres": PostgreSQL,
     "mysql": MySQL,
     "mariadb": MySQL,
+    "duckdb": DuckDB,
 }
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import URL, Select
 from sqlalchemy.dialects import postgresql
 
 from jobs.addresses import display_name
-from jobs.database_calls import CALLS
+from jobs.database_calls import CALLS, in_background
 from jobs.dialects import postgresql_waits
 from jobs.dialects.base import Dialect
 from schemas.errors import SourceError, SourceTimeout
@@ -87,6 +87,7 @@ class _Session:
         self._url, self._timeouts = url, timeouts
         self._connection: dbapi.Connection | None = None
         self._is_abandoned = False
+        self._cancelling = threading.Lock()  # closing a connection frees what a request to cancel uses
 
     def read(self, sql: str, parameters: tuple[Any, ...], result: "Future[pa.Table]") -> None:
         """Run a statement in a transaction that cannot write, and pass its rows or its error on."""
@@ -104,21 +105,30 @@ class _Session:
             self.close()
 
     def cancel(self) -> None:
-        """Ask the server to cancel the read."""
-        if self._connection is not None:
-            self._connection.adbc_cancel()
+        """Request that the server cancel the read; on a network that drops packets this takes minutes."""
+        connection = self._connection
+        if connection is not None:
+            with self._cancelling:
+                connection.adbc_cancel()
 
     def abandon(self) -> None:
         """Leave the connection to its thread, which closes it at the end of its read."""
         self._is_abandoned = True
-        self.cancel()
+        in_background(self.cancel)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, after a request to cancel that is under way."""
         connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(dbapi.Error):
-                connection.close()
+        if connection is None:
+            return
+        if self._cancelling.locked():
+            in_background(partial(self._close, connection))
+        else:
+            self._close(connection)
+
+    def _close(self, connection: dbapi.Connection) -> None:
+        with self._cancelling, suppress(dbapi.Error):
+            connection.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[dbapi.Cursor]:

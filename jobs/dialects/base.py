@@ -12,6 +12,7 @@ from sqlalchemy import (
     URL,
     ColumnElement,
     Connection,
+    CursorResult,
     DateTime,
     Engine,
     FromClause,
@@ -153,6 +154,9 @@ class Dialect:
         """Let each statement of the open transaction take as long as it needs: it rewrites large tables."""
         lift_limit()
 
+    why_read_only: ClassVar[str | None] = None
+    """Why nothing is written to this kind of database, and what to do; None if it is written to."""
+
     reads_rows_lazily: ClassVar[bool] = False
     """Whether a statement goes on while its rows are read."""
 
@@ -230,6 +234,10 @@ class Dialect:
                 indexes.append(Index(tuple(name or "" for name in item["column_names"]), bool(item["unique"])))
         return tuple(indexes)
 
+    def query_of_files(self, name: str) -> str | None:  # noqa: ARG002
+        """Return a query of the files that a name stands for if no table has it; None if the database reads none."""
+        return None
+
     quoting_advice: ClassVar[str] = "put a name with capitals or spaces in double quotes"
     """How a condition in the configuration writes a name that is not plain."""
 
@@ -241,6 +249,10 @@ class Dialect:
 
     def open_reader(self, engine: Engine) -> Reader | None:  # noqa: ARG002
         """Return a reader that is faster than SQLAlchemy's rows; None if there is none."""
+        return None
+
+    def frame(self, result: CursorResult[Any]) -> "pd.DataFrame | None":  # noqa: ARG002
+        """Return the rows of a result faster than SQLAlchemy does, in the same types; None if there is no such way."""
         return None
 
     def number_to_read(self, column: ColumnElement[Any], family: Family) -> ColumnElement[Any]:  # noqa: ARG002

@@ -10,7 +10,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
-from jobs.databases import failure, reading, writing
+from jobs.databases import failure, reading, refuse_writes, writing
 from jobs.dialects import Dialect, dialect_of
 from jobs.importing import cell_forms, files
 from jobs.importing.files import Kinds, RecordFile
@@ -83,6 +83,7 @@ def import_file(
         RecordsError: If the records are not a table, do not fit the existing one, or lack or repeat keys.
         SourceError: If the database cannot be written.
     """
+    refuse_writes(engine, SourceError)
     existing = _existing_columns(engine, table)
     if existing and if_exists == "fail":
         msg = f"The table {table} exists already. Import under another name, append to it or replace it."

@@ -1,14 +1,16 @@
 """The card of a model of single records as people read it."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jobs.kinds.card_text import CardTable, Paragraph, origin
-from jobs.wording import toml_text
+from jobs.wording import percent, toml_text
 
 if TYPE_CHECKING:
     from detector.records.card import PeerComparison, RecordCard
 
+MIN_ADVISED_SHARE = 0.01  # of unusual training records, which one clean benchmark table in twenty reaches
 METHOD_TITLES = {"model": "model", "knn": "kNN", "isolation_forest": "isolation forest", "pca": "PCA"}
 
 
@@ -32,17 +34,23 @@ class RecordCardText:
             f"threshold of the {card.score} score": card.threshold,
             "false-positive rate": card.false_positive_rate,
             "AUROC on synthetic anomalies": mean_auroc_line(card.peers.mean_auroc),
+            "training records unlike others": unusual_share(card),
+            **_labels(card),
         }
 
     def training_advice(self, card: "RecordCard", monitor: str) -> Iterator[str]:
-        """Yield warnings: calibration records unlike the others, unsteady features, and a lead of plain kNN."""
+        """Yield warnings: records unlike the others, unsteady features, and a lead of plain kNN."""
         yield from outlier_advice(card, monitor)
+        if advice := unusual_advice(card, monitor):
+            yield advice
         yield from card.unsteady.values()
         if advice := knn_advice(card, monitor):
             yield advice
 
     def details(self, card: "RecordCard", monitor: str) -> Iterator[str | CardTable]:
-        """Yield the comparison by kind of anomaly, and the realised rates."""
+        """Yield what labels did, the comparison by kind of anomaly, and the realised rates."""
+        if card.labels is not None:
+            yield f"Labels: {labels_line(card.labels)}."
         if card.peers.auroc:
             yield CardTable(
                 ["anomalies", *METHOD_TITLES.values()], auroc_rows(card.peers), "AUROC on synthetic anomalies"
@@ -63,6 +71,8 @@ class RecordCardText:
             "epochs": card.epochs,
             "encoded columns": card.cells,
             "calibration records unlike the others, which set no threshold": card.outliers or None,
+            "training records unlike the others": unusual_share(card),
+            **_labels(card),
             **origin(manifest),
         }
         columns = [(column["name"], column["type"]) for column in manifest["columns"]]
@@ -84,6 +94,31 @@ def mean_auroc_line(mean_auroc: Mapping[str, float]) -> str:
         return "not available: the features allow no synthetic anomalies"
     peers = [f"{title} {mean_auroc[method]:.3f}" for method, title in METHOD_TITLES.items() if method != "model"]
     return f"{mean_auroc['model']:.3f} ({', '.join(peers)})"
+
+
+def labels_line(labels: Mapping[str, Any]) -> str:
+    """Return what labels did to a model.
+
+    >>> few = {"confirmed": 2, "false_positives": 3, "is_used": False, "gain": None, "reason": "they are fewer than 10"}
+    >>> labels_line(few)
+    '2 confirmed, 3 false positives; they raise no score: they are fewer than 10'
+    >>> labels_line(few | {"is_used": True, "gain": 0.2, "features": {"flow": -1.0, "temp": 0.6}})
+    '2 confirmed, 3 false positives; they raise scores (cross-validated gain 22%): flow below, temp above'
+    """
+    counts = f"{labels['confirmed']:,} confirmed, {labels['false_positives']:,} false positives"
+    if not labels["is_used"]:
+        gain = "" if labels["gain"] is None else f" ({_gain(labels)})"
+        return f"{counts}; they raise no score: {labels['reason']}{gain}"
+    sides = [f"{name} {'below' if weight < 0 else 'above'}" for name, weight in labels["features"].items()]
+    return f"{counts}; they raise scores (cross-validated gain {_gain(labels)}): {', '.join(sides)}"
+
+
+def _gain(labels: Mapping[str, Any]) -> str:
+    return f"{math.expm1(labels['gain']):.0%}"
+
+
+def _labels(card: "RecordCard") -> dict[str, str]:
+    return {} if card.labels is None else {"labels": labels_line(card.labels)}
 
 
 def knn_advice(card: "RecordCard", monitor: str) -> str | None:
@@ -110,6 +145,27 @@ def outlier_advice(card: "RecordCard", monitor: str) -> Iterator[str]:
         f"{listed}\nIf they are not normal, leave them out of the next training, in config.toml:\n"
         f"  [monitors.{monitor}]\n  normal = {toml_text(card.without_outliers or '')}\n"
         "If they are, let them set the threshold: trust_outliers = true"
+    )
+
+
+def unusual_share(card: "RecordCard") -> str | None:
+    """Return the estimated share of training records unlike the others; None if there is no estimate."""
+    if card.unusual_share is None:
+        return None
+    return f"about {percent(card.unusual_share)}" if card.unusual_share > 0 else "none"
+
+
+def unusual_advice(card: "RecordCard", monitor: str) -> str | None:
+    """Return advice if many training records look unlike the others, or None."""
+    share = card.unusual_share or 0.0
+    if share < MIN_ADVISED_SHARE:
+        return None
+    listed = "\n".join(f"  {key}: {value}" for key, value in card.unusual_records.items())
+    return (
+        f"About {percent(share)} of the training records look unlike the others, first of all:\n{listed}\n"
+        "Anomalies like training records are not found. If some of the records are not normal, leave them out by "
+        f"`normal` in config.toml, or leave out that share: trim = {share:.2f} under [monitors.{monitor}.model]. "
+        "Wrong records that resemble each other are not counted."
     )
 
 

@@ -4,15 +4,17 @@ The docstring of a tool is its description, so it is written for the model that 
 """
 
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, Field
 
 from jobs.mcp.bounded import MAX_ITEMS, bounded
 from schemas.labels import Label
 
 if TYPE_CHECKING:
     from jobs.app import App
+    from jobs.store import MonitorOverview
     from schemas.config import MonitorConfig
 
 _RECORDS_SHOWN = 10
@@ -21,11 +23,14 @@ _DAYS_SHOWN = 10
 Monitor: TypeAlias = Annotated[str, Field(description="Name of a monitor, from list_monitors.")]
 AnyMonitor: TypeAlias = Annotated[str | None, Field(description="Name of a monitor; null for all.")]
 Entity: TypeAlias = Annotated[str | None, Field(description="Only this entity, such as a machine; null for all.")]
-Since: TypeAlias = Annotated[AwareDatetime | None, Field(description="Only from this time on, with an offset or Z.")]
-Until: TypeAlias = Annotated[AwareDatetime | None, Field(description="Only before this time, with an offset or Z.")]
+_Time: TypeAlias = Annotated[datetime, AfterValidator(lambda time: time if time.tzinfo else time.replace(tzinfo=UTC))]
+Since: TypeAlias = Annotated[_Time | None, Field(description="Only from this time on, in UTC unless it has an offset.")]
+Until: TypeAlias = Annotated[_Time | None, Field(description="Only before this time, in UTC unless it has an offset.")]
 Limit: TypeAlias = Annotated[int, Field(ge=1, le=MAX_ITEMS, description="Number of items.")]
-Before: TypeAlias = Annotated[int | None, Field(ge=1, description="`next` of the page before; null for the first.")]
-Id: TypeAlias = Annotated[int, Field(ge=1, le=2**63 - 1)]
+_MAX_ID = 2**63 - 1  # the largest integer of the databases
+_BEFORE = "`next` of the page before; null for the first."
+Before: TypeAlias = Annotated[int | None, Field(ge=1, le=_MAX_ID, description=_BEFORE)]
+Id: TypeAlias = Annotated[int, Field(ge=1, le=_MAX_ID)]
 _LabelFilter: TypeAlias = Annotated[Label | None, Field(description="Only those with this label; null for all.")]
 _State: TypeAlias = Literal["open", "ended", "merged", "withdrawn"]
 
@@ -44,7 +49,11 @@ class Tools:
 
     def list_monitors(self) -> dict[str, Any]:
         """List the monitors: watched table, features, rate, champion, lag, last day, open incidents."""
-        return bounded({"monitors": [self._monitor(name) for name in self._config.monitors]})
+        from jobs.settings_in_force import config_in_force
+
+        monitors = config_in_force(self._store, self._config).monitors
+        overviews = self._store.overviews.of(monitors, self._app.clock())
+        return bounded({"monitors": [_shown(name, monitors[name], overviews[name]) for name in monitors]})
 
     def show_monitor(self, monitor: Monitor) -> dict[str, Any]:
         """Show settings and status of a monitor, with what is wrong at the moment: failures, gaps, silent entities."""
@@ -52,8 +61,9 @@ class Tools:
 
         self._config.monitor(monitor)
         at = self._app.clock()
-        notices = list(notes(self._store.overviews.get(monitor, at), at))
-        return bounded({**self._monitor(monitor), "notices": notices})
+        overview = self._store.overviews.get(monitor, at)
+        shown = _shown(monitor, self._app.monitor(monitor), overview)
+        return bounded({**shown, "notices": list(notes(overview, at))})
 
     def list_incidents(
         self,
@@ -122,7 +132,7 @@ class Tools:
         """Find why nothing is flagged, or far too much, each reason with what to change; takes seconds."""
         from jobs.diagnosis import Case, diagnose
 
-        with self._heavy, self._app.open_source(monitor, self._config.monitor(monitor)) as source:
+        with self._heavy, self._app.open_source(monitor, self._app.monitor(monitor)) as source:
             case = Case(self._config, source, self._store, self._app.clock())
             problems = diagnose(case)
             counts = {"records": case.overview.records, "anomalies": case.overview.anomalies}
@@ -132,7 +142,7 @@ class Tools:
         """Count what the champion would flag and alert on history, also at other rates; reads the whole table."""
         from jobs.evaluation import forecast_monitor
 
-        with self._heavy, self._app.open_source(monitor, self._config.monitor(monitor)) as source:
+        with self._heavy, self._app.open_source(monitor, self._app.monitor(monitor)) as source:
             forecast = forecast_monitor(source, self._store, now=self._app.clock())
         busiest = sorted(forecast.by_day.items(), key=lambda day: -day[1])[:_DAYS_SHOWN]
         rest = {"busiest_days": dict(busiest), "flagged_per_day": forecast.flagged_per_day}
@@ -144,15 +154,12 @@ class Tools:
             self._config.monitor(monitor)
         return list(self._config.monitors) if monitor is None else [monitor]
 
-    def _monitor(self, name: str) -> dict[str, Any]:
-        settings = _settings(self._config.monitor(name))
-        return {"name": name, **settings, "status": self._store.overviews.get(name, self._app.clock())}
 
-
-def _settings(monitor: "MonitorConfig") -> dict[str, Any]:
-    """Return the settings that a reader needs; the address of the source is not among them."""
+def _shown(name: str, monitor: "MonitorConfig", status: "MonitorOverview") -> dict[str, Any]:
+    """Return the settings that a reader needs, without the address of the source, and the status of a monitor."""
     named = {"table", "key", "time", "entity", "false_positive_rate", "score_every", "threshold"}
-    return {**monitor.model_dump(include=named), "features": vars(monitor.features)}
+    settings = monitor.model_dump(include=named)
+    return {"name": name, **settings, "features": vars(monitor.features), "status": status}
 
 
 def _brief(anomaly: dict[str, Any]) -> dict[str, Any]:

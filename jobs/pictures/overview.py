@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _ENTITY_HEIGHT, _CASE_HEIGHT, _FRAME_HEIGHT = 175, 520, 90  # pixels
 _CASE_COLUMNS = 3
-_BAR: dict[str, Any] = {"linewidth": 7, "solid_capstyle": "butt", "clip_on": False}
+_BAR: dict[str, Any] = {"linewidth": 7, "solid_capstyle": "butt"}
 
 
 def draw_overview(overview: Overview, canvas: Canvas, heading: str) -> "Figure":
@@ -66,7 +66,7 @@ def _mark_events(axes: "Axes", events: Sequence[Span], canvas: Canvas) -> None:
     above, theme = axes.get_xaxis_transform(), canvas.theme
     for event in events:
         span = widened(axes, event.start, event.end)
-        axes.plot(span, [1.02, 1.02], color=theme.known, transform=above, label="injected event", **_BAR)
+        axes.plot(span, [1.02, 1.02], color=theme.known, transform=above, label="injected event", clip_on=False, **_BAR)
         style: dict[str, Any] = {"fontsize": canvas.text, "color": theme.ink, "va": "bottom"}
         axes.text(span[0], 1.07, plain_text(event.name), transform=above, **style)
 

@@ -140,7 +140,7 @@ class Cells:
         records = self._before(first, begin, end)
         return None if len(records) > limit else records
 
-    def is_one_past(self, keys: Sequence[Key], since: datetime | None) -> bool:
+    def is_one_past(self, keys: Sequence[Key], since: datetime | None, *, is_page: bool = True) -> bool:  # noqa: ARG002 - as `Rows` has it
         """Return whether no cell in the past of several records gets a row before the last of them comes.
 
         If so, the only cells before the last that have a row with a key between the first and the last are the others.

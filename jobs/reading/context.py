@@ -8,30 +8,32 @@ If records are cells of a grid, a cell is past for a record as the cell was when
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from detector.core.scorer import BoundScorer, Scorer
 from detector.core.threshold_tracking import Trackers
-from detector.series.segments import Segment, concatenate, entities_of, positions_of, rising_runs, series_of, take_rows
+from detector.series.segments import Segment, concatenate, entities_of, rising_runs, series_of, take_rows
 from detector.series.series import Series
 from jobs.reading.source import Source, keys_of
 from schemas.frames import Features
 from schemas.keys import Key
 
-_NO_TIME = np.timedelta64(0, "ns")
 
-
-def in_context(scorer: Scorer, records: pd.DataFrame, source: Source, trackers: Trackers | None = None) -> BoundScorer:
-    """Bind a scorer to a page of records and to their past, if it scores records with their past.
+def in_context(
+    scorer: Scorer, records: pd.DataFrame, source: Source, trackers: Trackers | None = None, *, is_page: bool = True
+) -> BoundScorer:
+    """Bind a scorer to records and to their past, if it scores records with their past.
 
     Args:
         scorer: of the monitor.
-        records: a page of the source.
+        records: of the source, in key order.
         source: the watched table, which holds the past.
         trackers: of the thresholds; without them thresholds are fixed.
+        is_page: whether the records leave out no record of their entity between them. If they may, the table is read
+            more often.
 
     Raises:
         MissingColumns: If the monitor no longer watches a feature of the model.
@@ -39,21 +41,24 @@ def in_context(scorer: Scorer, records: pd.DataFrame, source: Source, trackers: 
     """
 
     def read_past(page: pd.DataFrame, features: Features, moments: int) -> tuple[Segment, ...]:
-        return stretches_of(page, source, features, moments)
+        return stretches_of(page, source, features, moments, is_page=is_page)
 
     return scorer.bind(records, read_past, trackers)
 
 
-def stretches_of(records: pd.DataFrame, source: Source, features: Features, moments: int) -> tuple[Segment, ...]:
+def stretches_of(
+    records: pd.DataFrame, source: Source, features: Features, moments: int, *, is_page: bool = True
+) -> tuple[Segment, ...]:
     """Return segments of the records, each record in one of them, with at least the newest moments of its past.
 
     Args:
-        records: a page of the source.
+        records: of the source, in key order.
         source: the watched table, which holds the past.
         features: the channels of the series.
         moments: how many moments of the past.
+        is_page: as for `in_context`.
     """
-    return tuple(_Page.of(records, source, features).segments(moments))
+    return tuple(_Page.of(records, source, features, is_page=is_page).segments(moments))
 
 
 @dataclass(frozen=True)
@@ -66,25 +71,24 @@ class _Page:
     entities: np.ndarray
     keys: Sequence[Key]
     series: Series
+    is_page: bool = True
+    """False for records that may leave out others between them."""
 
     @classmethod
-    def of(cls, records: pd.DataFrame, source: Source, features: Features) -> "_Page":
+    def of(cls, records: pd.DataFrame, source: Source, features: Features, *, is_page: bool) -> "_Page":
         """Prepare a page of the source, some of whose columns are the features."""
         monitor = source.monitor
         entities = entities_of(records, monitor.entity)
         series = series_of(records, str(monitor.time), features)
         keys = keys_of(records, monitor.key)
-        return cls(source, features, list(rising_runs(series, entities)), entities, keys, series)
+        return cls(source, features, list(rising_runs(series.times, entities)), entities, keys, series, is_page)
 
     def segments(self, moments: int) -> Iterator[Segment]:
         """Yield the runs of the page with their past; a run with much between its records is split first.
 
         So no more is read than each record's own past, however late records come.
         """
-        crowded = dict(self._crowded())
-        for entity, rows in crowded.items():
-            yield from self._sharing(entity, rows, moments)
-        for run in (rows for rows in self.runs if self.entities[rows[0]] not in crowded):
+        for run in self.runs:
             yield from self._parts(run, moments)
 
     def _parts(self, run: np.ndarray, moments: int) -> Iterator[Segment]:
@@ -104,26 +108,9 @@ class _Page:
                 waiting += [rows[widest:], rows[:widest]]
                 pasts[first] = before
                 continue
-            yield Segment(
-                str(self.entities[first]), rows, concatenate([*before, *between, take_rows(self.series, rows)])
-            )
-
-    def _crowded(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield the entities, with their rows, whose records come in order of time and partly share times."""
-        for entity, rows in positions_of(self.entities).items():
-            steps = np.diff(self.series.times[rows])
-            is_crowded = (steps >= _NO_TIME).all() and (steps == _NO_TIME).any()
-            if is_crowded and self._has_past(rows) and self._between(rows, limit=0) is not None:
-                yield entity, rows
-
-    def _sharing(self, entity: str, rows: np.ndarray, moments: int) -> Iterator[Segment]:
-        """Yield the runs of an entity's rows, which come in order of time: their past is read once for all runs."""
-        pool = concatenate([*self._before(rows, moments), take_rows(self.series, rows)])
-        ends = np.flatnonzero(np.append(np.diff(pool.times) > _NO_TIME, True))  # the last records of their moments
-        for run in (run for run in self.runs if self.entities[run[0]] == entity):
-            own = len(pool) - len(rows) + np.searchsorted(rows, run)
-            earlier = np.searchsorted(ends, np.searchsorted(pool.times, pool.times[own[0]]))
-            yield Segment(entity, run, pool, np.concatenate([ends[max(0, earlier - moments) : earlier], own]))
+            series = concatenate([*before, *between, take_rows(self.series, rows)])
+            has_siblings = bool((self.series.times[rows[1:]] == self.series.times[rows[:-1]]).any())
+            yield Segment(str(self.entities[first]), rows, replace(series, keeps_siblings=has_siblings))
 
     def _has_past(self, rows: np.ndarray) -> bool:
         """Return whether the run has an entity and a time; otherwise its one record stands alone."""
@@ -152,7 +139,7 @@ class _Page:
         keys = [self.keys[row] for row in rows]
 
         def has_own(count: int) -> bool:
-            return count > 1 and not self.source.is_one_past(keys[:count], since)
+            return count > 1 and not self.source.is_one_past(keys[:count], since, is_page=self.is_page)
 
         counts = range(1, len(keys) + 1)
         return len(keys) if not has_own(len(keys)) else bisect_left(counts, True, key=has_own)

@@ -124,9 +124,16 @@ class Rows:
         page = self._read(past.select.where(is_between).order_by(*past.order()).limit(limit + 1), [])
         return None if page.count > limit else page.records
 
-    def is_one_past(self, keys: Sequence[Key], since: datetime | None) -> bool:  # noqa: ARG002 - as `Cells` has it
-        """Return True: a row that is past for a record is past for every later one."""
-        return True
+    def is_one_past(self, keys: Sequence[Key], since: datetime | None, *, is_page: bool = True) -> bool:  # noqa: ARG002 - as `Cells` has it
+        """Return whether a row that is past for a record is past for every later one, as on a page it is.
+
+        Among other records it is if the entity has no other row with a key between the first and the last.
+        """
+        if is_page:
+            return True
+        rows = select(func.count()).select_from(self.table.records).where(self.table.after(keys[0]))
+        count = self.fetch(Past.of(self.table, self.monitor, keys[-1], rows).select).to_numpy()
+        return int(count[0, 0]) == len(keys) - 2
 
     def fingerprint(self, key_range: KeyRange) -> Select[*tuple[Any, ...]]:
         """Return a select of the number of records in a key range and of their checksums."""

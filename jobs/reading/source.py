@@ -20,7 +20,7 @@ from schemas.config import MonitorConfig
 from schemas.errors import SourceError, SourceTimeout
 from schemas.fingerprint import Fingerprint
 from schemas.frames import Features
-from schemas.keys import Key, KeyPart, KeyRange
+from schemas.keys import Key, KeyPart, KeyRange, keys_of_labels
 
 __all__ = ["Source", "keys_of"]
 
@@ -38,9 +38,12 @@ class CoreReader:
         self._engine = engine
 
     def fetch(self, statement: Select[Any]) -> pd.DataFrame:
-        """Return the rows of a select, each column holding the driver's objects."""
+        """Return the rows of a select, each column holding the driver's objects unless the dialect has a faster way."""
         with reading(self._engine, SourceError) as connection:
             result = connection.execute(statement)
+            frame = dialect_of(connection).frame(result)
+            if frame is not None:
+                return frame
             names, rows = list(result.keys()), result.all()
         columns = zip(*rows, strict=True) if rows else [()] * len(names)
         return pd.DataFrame({name: pd.Series(list(c), dtype="object") for name, c in zip(names, columns, strict=True)})
@@ -99,6 +102,14 @@ class Source:
             upto = _last_settled(connection, records, page, settled_before)
         return None if upto is None else KeyRange(after, _checked(upto, self.name))
 
+    def newest_part(self, key_range: KeyRange, limit: int) -> KeyRange:
+        """Return the part of a key range that holds its newest `limit` rows; the whole range if it holds no more."""
+        table = self.table()
+        keys = select(*table.key_columns()).where(table.within(key_range)).order_by(*table.order(newest_first=True))
+        with reading(self.engine, SourceError) as connection:
+            row = connection.execute(keys.offset(limit).limit(1)).first()
+        return key_range if row is None else KeyRange(_checked(row, self.name), key_range.upto)
+
     def read(self, key_range: KeyRange, *, with_label: bool = False, left_out: LeftOut = None) -> pd.DataFrame:
         """Return the records of a key range in key order: key, time, entity, features, and on demand the label.
 
@@ -139,6 +150,20 @@ class Source:
         """Return the records that have one of the keys and still exist, in key order within each hundred."""
         return self._records().among(keys, left_out)
 
+    def read_row(self, label: str) -> dict[str, Any] | None:
+        """Return every column of the row whose key has a label, in the driver's types; None if there is none."""
+        table, keys = self.table(), self.labelled_keys([label])
+        rows = CoreReader(self.engine).fetch(select(*table.records.c).where(table.among(keys)).limit(1))
+        return {str(name): value for name, value in rows.iloc[0].items()} if len(rows) else None
+
+    def labelled_keys(self, labels: Sequence[str]) -> list[Key]:
+        """Return the keys that `key_label` wrote as labels, but for those of another type than the keys of the table.
+
+        An empty table has none.
+        """
+        newest = self.read_newest(1, [])
+        return list(keys_of_labels(labels, keys_of(newest, self.monitor.key)[0])) if len(newest) else []
+
     def read_normal_past(self, after: Key, limit: int, left_out: LeftOut = None) -> pd.DataFrame:
         """Return the newest `limit` records past a key that may be trained on, in key order."""
         return self._records().newest_normal(limit, after, left_out=left_out)
@@ -157,14 +182,15 @@ class Source:
         """
         return self._records().between(first, last, limit)
 
-    def is_one_past(self, keys: Sequence[Key], since: datetime | None) -> bool:
+    def is_one_past(self, keys: Sequence[Key], since: datetime | None, *, is_page: bool = True) -> bool:
         """Return whether what is past for one of several records of an entity is past, unchanged, for the later ones.
 
         Args:
             keys: The records' keys, each later in time and larger than the one before.
             since: The start of the past that counts.
+            is_page: Whether the records are on one page, which leaves out no record between them.
         """
-        return self._records().is_one_past(keys, since)
+        return self._records().is_one_past(keys, since, is_page=is_page)
 
     def pages(
         self, after: Key | None, upto: Key | None = None, *, with_label: bool = False, left_out: LeftOut = None

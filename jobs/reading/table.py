@@ -134,7 +134,7 @@ def describe_table(connection: Connection, name: str, monitor: MonitorConfig) ->
         SourceError: If the table or one of the columns does not exist.
     """
     inspector, dialect = inspect(connection), dialect_of(connection)
-    place = _place(inspector, name, monitor)
+    place = _place(inspector, dialect, name, monitor)
     types = place.types(connection, dialect)
     columns = {column: WatchedColumn(column, type_, dialect.family(type_)) for column, type_ in types}
     missing = [column for column in required_columns(monitor) if column not in columns]
@@ -190,7 +190,7 @@ class _Place:
         return raw_sql(query.strip().rstrip(";") + "\n").columns(*columns).subquery("records")
 
 
-def _place(inspector: Inspector, name: str, monitor: MonitorConfig) -> _Place:
+def _place(inspector: Inspector, dialect: Dialect, name: str, monitor: MonitorConfig) -> _Place:
     if monitor.query is not None:
         return _Place(query=monitor.query)
     named = monitor.table or ""
@@ -199,6 +199,8 @@ def _place(inspector: Inspector, name: str, monitor: MonitorConfig) -> _Place:
         return _Place(table=named)
     if rest and inspector.has_table(rest, schema):
         return _Place(schema, rest)
+    if (files := dialect.query_of_files(named)) is not None:
+        return _Place(query=files)
     msg = (
         f"Monitor {name!r} watches the table {named!r}, which is not in "
         f"{display_name(inspector.engine.url)}. {describe_tables(inspector, named)}. Correct `table` in config.toml."

@@ -10,6 +10,9 @@ from jobs.store import StoredModel
 from jobs.training.model_card import comparison_rows
 from jobs.wording import utc
 
+COMPARISON = "Comparison with the champion"
+"""Name of the section on the numbers that decided."""
+
 
 def model_sections(model: StoredModel) -> Mapping[str, Sequence[Paragraph]]:
     """Return the paragraphs on a model by section; models of earlier versions have fewer."""
@@ -26,7 +29,7 @@ def model_sections(model: StoredModel) -> Mapping[str, Sequence[Paragraph]]:
     return {
         "Data": [data],
         **text.sections(model.card, model.manifest),
-        "Comparison with the champion": _comparison(model),
+        COMPARISON: _comparison(model),
         "Limits": [text.limits],
     }
 
@@ -41,6 +44,9 @@ def _comparison(model: StoredModel) -> list[Paragraph]:
     report = model.comparison
     if report is None:
         return ["This model was not compared with a champion."]
-    champion = "no champion" if report.champion_id is None else f"model {report.champion_id}"
-    table = CardTable(("on the same records", "this model", champion), comparison_rows(report))
+    columns, rows = ("on the same records", "this model"), comparison_rows(report)
+    if report.champion_id is None:
+        table = CardTable(columns, [row[:2] for row in rows])
+    else:
+        table = CardTable((*columns, f"model {report.champion_id}"), rows)
     return [table, *report.notes, report.reason]

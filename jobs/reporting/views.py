@@ -114,7 +114,7 @@ class ViewReader:
         return _Shown(page, order, ordered, {row.record_key: row for row in rows}, incidents)
 
     def _view(self, shown: _Shown, entity: str | None, features: Sequence[str], rows: Sequence[StoredAnomaly]) -> View:
-        bound = in_context(self.scorer, shown.page, self.source)
+        bound = in_context(self.scorer, shown.page, self.source, is_page=False)  # late records lie outside a window
         band = bound.normal_band()
         return View(
             monitor=self.source.name,

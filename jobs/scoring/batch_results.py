@@ -45,7 +45,7 @@ def score_page(
         scorer: of the page.
         at: the time of a record that has none.
         trained_upto: the last key of the model's training records, which do not enter the profile; None if it has none.
-        look_alikes: recognises flagged records that a label suppresses.
+        look_alikes: recognises flagged records that resemble labelled ones.
     """
     scored = scorer.score(records, "all" if monitor.store_scores == "all" else "anomalies")
     profile = scorer.profile
@@ -167,7 +167,7 @@ def anomalies_of(
         monitor: of the records.
         scorer: of the page that they are on.
         at: the time of a record that has none.
-        look_alikes: recognises flagged records that a label suppresses.
+        look_alikes: recognises flagged records that resemble labelled ones.
     """
     causes = scorer.explain(flagged, scored[ANOMALY_SCORE].to_numpy(), monitor.top_features)
     numbers = [scored.drop(columns=[IS_ANOMALY, *VAE_COLUMNS]), vae_scores_of(scored)]
@@ -182,14 +182,16 @@ def anomalies_of(
         )
         for row, cause in zip(columns.to_dict("records"), causes, strict=True)
     )
-    return tuple(_suppressed(anomaly, look_alikes) for anomaly in anomalies)
+    return tuple(_compared(anomaly, look_alikes) for anomaly in anomalies)
 
 
-def _suppressed(anomaly: Anomaly, look_alikes: LookAlikes) -> Anomaly:
-    """Return a flagged record with the label that suppresses it, if there is one."""
-    found = look_alikes.suppression(anomaly.entity, anomaly.explanation)
+def _compared(anomaly: Anomaly, look_alikes: LookAlikes) -> Anomaly:
+    """Return a flagged record with the labelled one that it resembles, if there is one."""
+    found = look_alikes.resembled(anomaly.entity, anomaly.explanation)
     if found is None:
         return anomaly
+    if found.label == "confirmed":
+        return replace(anomaly, raised_by=found.anomaly_id, raised_distance=found.distance)
     return replace(anomaly, suppressed_by=found.anomaly_id, suppressed_distance=found.distance)
 
 

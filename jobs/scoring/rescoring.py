@@ -7,6 +7,7 @@ from datetime import datetime
 from detector.core.scorer import Scorer
 from jobs.champions import load_scorer
 from jobs.reading.source import Source
+from jobs.scoring.outcomes import Elsewhere
 from jobs.scoring.run import Progress, ScoringReport, score_monitor
 from jobs.store import Champion, Store
 from schemas.config import MonitorConfig
@@ -35,13 +36,15 @@ class RescoringReport:
     scoring: ScoringReport
 
 
-def rescore_monitor(
+def rescore_monitor(  # noqa: PLR0913 - as `score_monitor`
     source: Source,
     store: Store,
     clock: Callable[[], datetime],
     window: Window,
     progress: Callable[[Progress], None] | None = None,
     load: Callable[[Store, Champion, MonitorConfig], Scorer] = load_scorer,
+    *,
+    elsewhere: Elsewhere | None = None,
 ) -> RescoringReport:
     """Rescore every batch that overlaps a window; rows that the champion no longer flags are superseded.
 
@@ -52,4 +55,5 @@ def rescore_monitor(
     """
     store.models.require_champion(source.name)
     reopened = store.recounting.reopen_window(source.name, window.since, window.until)
-    return RescoringReport(reopened, score_monitor(source, store, clock, progress=progress, load=load))
+    report = score_monitor(source, store, clock, progress=progress, load=load, elsewhere=elsewhere)
+    return RescoringReport(reopened, report)

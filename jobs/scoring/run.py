@@ -5,13 +5,14 @@ together, guarded by the claim's token; so each record is scored once in effect,
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
 from detector.core.scorer import Scorer
+from detector.series.segments import entities_of
 from jobs.champions import load_scorer
 from jobs.heartbeat import heartbeat
 from jobs.incident_rule import incident_rule
@@ -20,7 +21,7 @@ from jobs.reading.context import in_context
 from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
 from jobs.scoring.batch_results import merge_pages, score_page
-from jobs.scoring.learned_features import watch_learned_features
+from jobs.scoring.learned_features import learned_features, watch_learned_features
 from jobs.scoring.liveness import watch_entities
 from jobs.scoring.new_entities import report_new_entities
 from jobs.scoring.outcomes import NO_WORK, BatchCounts, BatchOutcome, Elsewhere, Failures
@@ -151,6 +152,7 @@ def score_planned(
     counts = dict(NO_WORK)
     if champion is None:
         return counts
+    source.watch(learned_features(store, champion.model_id, source.monitor))
     work = _ClaimedWork(source, store, champion, clock, load, should_stop)
     for outcome in work.scored():
         if outcome.counts is not None:
@@ -163,10 +165,10 @@ def score_next(
     source: Source,
     store: Store,
     clock: Callable[[], datetime],
+    choice: Choice,
     *,
     load: Callable[[Store, Champion, MonitorConfig], Scorer] = load_scorer,
-    token: str | None = None,
-    exclude: Collection[int] = (),
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> BatchOutcome | None:
     """Claim one batch and score it; return None if there is none, or no champion.
 
@@ -174,9 +176,9 @@ def score_next(
         source: the watched table.
         store: the service's own database.
         clock: the time now.
+        choice: which batch is claimed. A process that replaces a killed one has its token, and so takes up its batch.
         load: loads the champion.
-        token: of the claim. A process that replaces a killed one has its token, and so takes its batch up at once.
-        exclude: ids of batches not to claim.
+        should_stop: called while the batch waits for its turn.
 
     Raises:
         StoreError: As `score_monitor` does.
@@ -184,7 +186,8 @@ def score_next(
     champion = store.models.champion(source.name)
     if champion is None:
         return None
-    return _ClaimedWork(source, store, champion, clock, load).score_next(token, exclude)
+    source.watch(learned_features(store, champion.model_id, source.monitor))
+    return _ClaimedWork(source, store, champion, clock, load, should_stop).score_next(choice)
 
 
 def plan_batches(
@@ -227,18 +230,19 @@ def score_batch(
     monitor = source.monitor
     with heartbeat(lambda: store.ledger.renew(batch, clock(), monitor.lease), monitor.lease / 3):
         fingerprint = source.fingerprint(batch.key_range)
-        trackers = trackers_of(scorer, monitor, Turn(batch, store, clock, should_stop).stored_threshold)
+        turn = Turn(batch, store, clock, should_stop)
+        trackers = trackers_of(scorer, monitor, turn.stored_threshold)
         # One page, unless records that came late have made the batch larger than it was planned.
         unreadable: list[UnreadableRecord] = []
         pages = source.pages(batch.key_range.after, batch.key_range.upto, left_out=unreadable)
         trained_upto = scorer.about.training.last
         look_alikes = _look_alikes(source, store)
-        results = [
-            score_page(
-                page, monitor, in_context(scorer, page, source, trackers), batch.planned_at, trained_upto, look_alikes
-            )
-            for page in pages
-        ]
+        results = []
+        for page in pages:
+            if trackers is not None:
+                turn.expect(entities_of(page, monitor.entity).tolist())
+            bound = in_context(scorer, page, source, trackers)
+            results.append(score_page(page, monitor, bound, batch.planned_at, trained_upto, look_alikes))
         result = merge_pages(results, fingerprint, threshold_changes(trackers), unreadable)
     store.ledger.finish(batch, result, clock(), incident_rule(monitor, look_alikes), context_rows=scorer.context_rows)
     report_new_entities(batch, result, scorer, store, clock())
@@ -273,13 +277,17 @@ class _ClaimedWork:
 
     def scored(self) -> Iterator[BatchOutcome]:
         """Claim and score batches until only failed ones are left or the run is to stop; yield their outcomes."""
-        while not self.should_stop() and (outcome := self.score_next(None, self.failures.by_batch)) is not None:
+        while not self.should_stop():
+            choice = Choice(self.source.monitor.is_in_order, tuple(self.failures.by_batch))
+            outcome = self.score_next(choice)
+            if outcome is None:
+                return
             self.failures.add(outcome)
             yield outcome
 
-    def score_next(self, token: str | None, exclude: Collection[int]) -> BatchOutcome | None:
+    def score_next(self, choice: Choice) -> BatchOutcome | None:
         """Claim and score the next batch; return None if none can be claimed."""
-        batch = self._claim(Choice(self.source.monitor.is_in_order, tuple(exclude), token))
+        batch = self._claim(choice)
         if batch is None:
             return None
         with _released_on_failure(batch, self.store):

@@ -4,7 +4,7 @@ Scores need no turn: workers compute those of several batches side by side. A ba
 first threshold, and keeps it until its results are written.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from threading import Event
 from typing import Any
@@ -34,6 +34,12 @@ class Turn:
     ) -> None:
         self._batch, self._store, self._clock, self._should_stop = batch, store, clock, should_stop
         self._is_taken = False
+        self._entities: set[str] = set()
+        self._states: dict[str, dict[str, Any]] = {}
+
+    def expect(self, entities: Iterable[str]) -> None:
+        """Note entities whose thresholds will be needed, so that they are read together."""
+        self._entities.update(entities)
 
     def stored_threshold(self, entity: str) -> dict[str, Any] | None:
         """Return the state of an entity's threshold as the batch before left it; None if it has not started.
@@ -47,6 +53,11 @@ class Turn:
         if not self._is_taken:
             self._wait()
             self._is_taken = True
+        if entity in self._entities:
+            self._states |= self._store.threshold_states.before_batch_of(self._batch, self._entities)
+            self._entities.clear()
+        if entity in self._states:
+            return self._states[entity]
         return self._store.threshold_states.before_batch(self._batch, entity)
 
     def _wait(self) -> None:

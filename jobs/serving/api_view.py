@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from jobs.database_calls import Wait
 from jobs.reading.source import Source
 from jobs.serving.service_state import ServiceState
+from jobs.settings_in_force import settings_in_force
 from jobs.store import Store
-from schemas.config import Config
+from schemas.config import Config, MonitorConfig
 from schemas.service import Timeouts
 
 if TYPE_CHECKING:
@@ -47,6 +48,15 @@ class ApiView:
         """Return the current time."""
         return self._state.clock()
 
+    def settings(self, monitor: str) -> MonitorConfig:
+        """Return the settings of a monitor in force: those of the configuration, with stored ones in their place.
+
+        Raises:
+            NoSuchMonitor: If the configuration has no such monitor.
+            ConfigError: If the stored settings no longer fit the configuration.
+        """
+        return settings_in_force(self.store, monitor, self.config.monitor(monitor))
+
     def open_source(self, monitor: str) -> AbstractContextManager[Source]:
         """Open the watched table of a monitor.
 
@@ -62,7 +72,7 @@ class ApiView:
             NoSuchMonitor: If the configuration has no such monitor.
             NoChampion: If no model has been trained.
         """
-        settings = self.config.monitor(monitor)
+        settings = self.settings(monitor)
         champion = self.store.models.require_champion(monitor)
         return champion.model_id, self._state.scorers.load(self.store, champion, settings)
 

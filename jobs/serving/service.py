@@ -37,6 +37,7 @@ from jobs.serving.monitor_runs import MonitorRuns, score_new_records, score_plan
 from jobs.serving.scheduler import Scheduler
 from jobs.serving.service_state import ServiceState
 from jobs.serving.trainer import Trainer
+from jobs.settings_in_force import config_in_force, refuse_unfit_tunings
 from jobs.store.events import NewEvent
 from jobs.timing import Timing
 from schemas.config import Config
@@ -85,6 +86,7 @@ class Service:
 
     def __init__(self, app: App, role: Role = "serve") -> None:
         refuse_bad_service(app.config)
+        refuse_unfit_tunings(app.store, app.config)
         self._app, self._is_worker = app, role == "work"
         self._state = ServiceState(app)
         self._commands: SimpleQueue[Command] = SimpleQueue()
@@ -151,7 +153,9 @@ class Service:
             config = self._app.read_config()
             refuse_bad_service(config)
             _refuse_fixed_changes(self._state.config, config)
-            self._champion_rates.refuse_unresolved(self._state.config, config)
+            refuse_unfit_tunings(self._state.store, config)
+            in_force = (config_in_force(self._state.store, each) for each in (self._state.config, config))
+            self._champion_rates.refuse_unresolved(*in_force)
         except Exception as exc:  # noqa: BLE001 - whatever is wrong with the new one, the old one stays in force
             self._record_refusal(exc)
             return

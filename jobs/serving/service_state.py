@@ -12,8 +12,9 @@ from jobs.app import App
 from jobs.champions import Scorers
 from jobs.database_calls import CALLS, Wait
 from jobs.reading.source import Source
+from jobs.settings_in_force import settings_in_force
 from jobs.store import Store, Worker
-from schemas.config import Config
+from schemas.config import Config, MonitorConfig
 from schemas.service import Timeouts
 
 _MAX_HEARTBEAT_AGE = timedelta(seconds=60)  # an older one means that the scheduler is stuck
@@ -39,6 +40,15 @@ class ServiceState:
         """Return the current time."""
         return self._app.clock()
 
+    def settings(self, monitor: str) -> MonitorConfig:
+        """Return the settings of a monitor in force: those of the configuration, with stored ones in their place.
+
+        Raises:
+            NoSuchMonitor: If the configuration has no such monitor.
+            ConfigError: If the stored settings no longer fit the configuration.
+        """
+        return settings_in_force(self.store, monitor, self.config.monitor(monitor))
+
     @contextmanager
     def open_source(self, monitor: str, longest: Timeouts | None = None) -> Iterator[Source]:
         """Open the watched table of a monitor for one run, so that each run sees changes of table and address.
@@ -47,7 +57,7 @@ class ServiceState:
             monitor: its name.
             longest: bounds of its timeouts, if any.
         """
-        settings = self.config.monitor(monitor)
+        settings = self.settings(monitor)
         if longest is not None:
             settings = settings.model_copy(update={"timeouts": settings.timeouts.at_most(longest)})
         with self._app.open_source(monitor, settings) as source:

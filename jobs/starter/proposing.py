@@ -4,10 +4,11 @@ import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import Connection, Engine, TableClause, inspect
 
 from jobs.addresses import display_name
 from jobs.databases import reading
+from jobs.dialects import dialect_of
 from jobs.reading.table import WatchedTable, describe_table, describe_tables
 from jobs.starter.cut_offs import TRAINING_SHARE, CutOff, propose_cut_off
 from jobs.starter.entities import Readings, find_entity, find_readings
@@ -119,11 +120,15 @@ def monitor_name(table: str) -> str:
 def _describe(connection: Connection, table: str) -> WatchedTable:
     inspector = inspect(connection)
     schema, _, rest = table.partition(".")
-    if not (inspector.has_table(table) or (rest and inspector.has_table(rest, schema))):
+    is_table = inspector.has_table(table) or (rest and inspector.has_table(rest, schema))
+    if not is_table and dialect_of(connection).query_of_files(table) is None:
         place, hint = display_name(connection.engine.url), describe_tables(inspector, table)
         raise UsageError(f"There is no table {table!r} in {place}. {hint}. Name one of its tables with --table.")
     described = describe_table(connection, table, MonitorConfig.model_construct(table=table, key=()))
-    return replace(described, key=described.dialect.primary_key(connection, described.records))  # type: ignore[arg-type]
+    records = described.records
+    if not isinstance(records, TableClause):  # a folder of files
+        return replace(described, key=())
+    return replace(described, key=described.dialect.primary_key(connection, records))
 
 
 def _existing(described: WatchedTable, table: str, choices: Choices) -> Choices:

@@ -6,14 +6,17 @@ from jobs.store.audit import AuditQuery, RecordedAct
 from jobs.store.batch_result import Anomaly, BatchResult, HourCount, ThresholdChange
 from jobs.store.events import EventQuery, NewEvent, StoredEvent
 from jobs.store.feedback import Feedback
+from jobs.store.incident_notes import Handling, IncidentNote, NewNote
 from jobs.store.incidents import IncidentQuery, StoredIncident
 from jobs.store.ledger import Batch
+from jobs.store.maintenance_windows import NewWindow, StoredWindow
 from jobs.store.models import Champion, NewModel, ServedRequest, StoredModel
 from jobs.store.outbox import AlertQuery, Delivery, StoredAlert
 from jobs.store.overviews import MonitorOverview
 from jobs.store.requests import ClaimedRequest, RequestQuery, RetrainRequest
 from jobs.store.runs import MonitorStatus, Run
 from jobs.store.store import Store
+from jobs.store.tunings import StoredTuning
 from jobs.store.workers import Worker
 
 __all__ = [
@@ -29,12 +32,16 @@ __all__ = [
     "Delivery",
     "EventQuery",
     "Feedback",
+    "Handling",
     "HourCount",
+    "IncidentNote",
     "IncidentQuery",
     "MonitorOverview",
     "MonitorStatus",
     "NewEvent",
     "NewModel",
+    "NewNote",
+    "NewWindow",
     "RecordedAct",
     "RequestQuery",
     "RetrainRequest",
@@ -46,6 +53,8 @@ __all__ = [
     "StoredEvent",
     "StoredIncident",
     "StoredModel",
+    "StoredTuning",
+    "StoredWindow",
     "ThresholdChange",
     "Worker",
 ]

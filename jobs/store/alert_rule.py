@@ -51,12 +51,14 @@ class AlertRule:
     """Returns the end of the quiet hours that a time lies in, or None; until then only severe incidents are alerted."""
     suppressed_by: Callable[[IncidentSummary], int | None] = _no_label
     """Returns the flagged row labelled as a false positive that an incident resembles, or None."""
+    raised_by: Callable[[IncidentSummary], int | None] = _no_label
+    """Returns the confirmed flagged row that an incident resembles, or None."""
     link: str | None = None
     """The address of an incident's page, with {id} for its number."""
 
-    def severity_of(self, channel: str) -> float:
-        """Return the minimum peak severity for a channel."""
-        return max(self.severity, dict(self.routes).get(channel, 0.0))
+    def severity_of(self, channel: str, *, is_raised: bool = False) -> float:
+        """Return the minimum peak severity for a channel; of what resembles a confirmed record only routes count."""
+        return max(0.0 if is_raised else self.severity, dict(self.routes).get(channel, 0.0))
 
     def not_before(self, summary: IncidentSummary, at: datetime) -> datetime | None:
         """Return the time before which an alert is not sent, or None if it may be sent at once."""
@@ -64,13 +66,15 @@ class AlertRule:
 
     def held_back(self, summary: IncidentSummary, at: datetime) -> HeldBack | None:
         """Return why no channel is alerted of an incident, or None if one may be."""
+        is_raised = self.raised_by(summary) is not None
+        severities = [self.severity_of(channel, is_raised=is_raised) for channel in self.channels]
         reasons: dict[HeldBack, bool] = {
             "maintenance": summary.is_muted,
             "rules": summary.alert_records == 0,
             "label": self.suppressed_by(summary) is not None,
-            "severity": summary.peak_severity < min(map(self.severity_of, self.channels), default=self.severity),
-            "records": summary.alert_records < self.records,
-            "consecutive": summary.in_row < self.in_row,
+            "severity": summary.peak_severity < min(severities, default=0.0 if is_raised else self.severity),
+            "records": summary.alert_records < self.records and not is_raised,
+            "consecutive": summary.in_row < self.in_row and not is_raised,
             "age": summary.end_time < at - self.newest,
         }
         return next((reason for reason, applies in reasons.items() if applies), None)

@@ -30,6 +30,7 @@ class IncidentNews:
         new_causes: features that no earlier alert named as a main cause.
         link: the address of the incident's page.
         is_again: whether the same news was alerted before.
+        raised_by: the confirmed row that it resembles; None if there is none.
     """
 
     monitor: str
@@ -39,6 +40,7 @@ class IncidentNews:
     new_causes: tuple[str, ...] = ()
     link: str | None = None
     is_again: bool = False
+    raised_by: int | None = None
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,10 @@ class StoredAnomaly:
     """The anomaly labelled false_positive that it resembles, because of which it belongs to no incident."""
     suppressed_distance: float | None
     """The distance between the causes of the two."""
+    raised_by: int | None
+    """The confirmed anomaly that it resembles."""
+    raised_distance: float | None
+    """The distance between the causes of the two."""
 
     @property
     def threshold_ratio(self) -> float | None:

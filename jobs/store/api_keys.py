@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from sqlalchemy import Engine, select, update
 from sqlalchemy.exc import IntegrityError
@@ -18,7 +18,12 @@ from jobs.store.paging import columns_of
 from schemas.errors import UsageError
 from schemas.tables import api_keys
 
-Scope: TypeAlias = Literal["read", "write"]
+Scope: TypeAlias = Literal["read", "operate", "write", "admin"]
+"""read: see everything; operate: label, acknowledge, maintain; admin: promote, tune and manage keys too.
+
+write is that of earlier versions: it operates and promotes.
+"""
+SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 _USE_STEP = timedelta(minutes=1)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._@-]{0,63}")

@@ -37,6 +37,10 @@ class Anomaly:
     """The row labelled false_positive that it resembles."""
     suppressed_distance: float | None = None
     """The distance between the causes of the two."""
+    raised_by: int | None = None
+    """The confirmed row that it resembles."""
+    raised_distance: float | None = None
+    """The distance between the causes of the two."""
     entity_position: int | None = None
     """Its number among the records of its entity in the batch; None if they are not counted."""
     reconstruction_error: float | None = None

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _MIN_NEW_SHARE = 0.1
 _BATCHES_PER_FETCH = 100
+_P_VALUES = "p_values"  # that `detector.core.drift` counts p-values under
 _REASON = "drift"  # of a retrain request that drift causes
 
 
@@ -37,6 +38,14 @@ class ProfileWindow:
     upto_batch: int
     records: int
     counts: Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True)
+class CountedPValues:
+    """The p-values of scored records, counted in the bins of a profile."""
+
+    records: int
+    p_values: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,16 @@ class Drifts:
             return None
         counts = summed([row.counts for row in profiles])
         return ProfileWindow(monitor, model_id, profiles[-1].batch_id, profiles[0].batch_id, total, counts)
+
+    def newest_counts(self, monitor: str, model_id: int, batches: int) -> CountedPValues | None:
+        """Return the p-values of the records in the newest batches of a model; None if there are none."""
+        with reading(self.engine) as connection:
+            rows = connection.execute(_newest_profiles(monitor, model_id).limit(batches)).all()
+        counted = [(row.records, row.counts[_P_VALUES]) for row in rows if _P_VALUES in row.counts]
+        if not counted:
+            return None
+        records, bins = zip(*counted, strict=True)
+        return CountedPValues(sum(records), [sum(counts) for counts in zip(*bins, strict=True)])
 
     def add(self, window: ProfileWindow, drift: "Drift", response: DriftResponse, at: datetime) -> bool:
         """Record an assessment with its event and retrain request; return False if another process has recorded it.

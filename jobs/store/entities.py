@@ -174,10 +174,19 @@ def _source_pauses(stored: Sequence[Sequence[str]] | None) -> list[SourcePause]:
 
 def silent_since(connection: Connection, monitor: str) -> dict[str, datetime]:
     """Return the last record of each entity whose silence is an ongoing event, by name."""
+    return silences_of(connection, [monitor])[monitor]
+
+
+def silences_of(connection: Connection, names: Collection[str]) -> dict[str, dict[str, datetime]]:
+    """Return the last record of each entity whose silence is an ongoing event, by monitor and name."""
     e = events.c
-    is_ongoing = and_(e.monitor == monitor, e.kind == "silent", e.since.is_not(None), e.until.is_(None))
-    rows = connection.execute(select(e.entity, e.since).where(is_ongoing).order_by(e.since, e.entity))
-    return {name: since for name, since in rows if name is not None and since is not None}
+    is_ongoing = and_(e.monitor.in_(names), e.kind == "silent", e.since.is_not(None), e.until.is_(None))
+    rows = connection.execute(select(e.monitor, e.entity, e.since).where(is_ongoing).order_by(e.since, e.entity))
+    silences: dict[str, dict[str, datetime]] = {name: {} for name in names}
+    for monitor, entity, since in rows:
+        if entity is not None:
+            silences[monitor][entity] = since
+    return silences
 
 
 def _entity(row: RowMapping, silent: Mapping[str, datetime]) -> Entity:

@@ -1,4 +1,4 @@
-"""Old runs, events, alerts, retrain requests, drift assessments, incidents and flagged rows."""
+"""Old runs, events, alerts, retrain requests, drift assessments, incidents with their notes, and flagged rows."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,9 @@ from schemas.tables import (
     batches,
     drifts,
     events,
+    incident_notes,
     incidents,
+    maintenance_windows,
     models,
     pruned_events,
     retrain_requests,
@@ -50,6 +52,9 @@ def expired_rows(limits: RetentionLimits) -> Iterator[Deletion]:
     yield deletion("incidents without records", incidents, _expired_empty_incidents(limits))
     if limits.flagged_after is not None:
         yield from _expired_flagged(limits, limits.flagged_after)
+    yield deletion("notes", incident_notes, _orphaned_notes(monitor))
+    is_over = and_(maintenance_windows.c.monitor == monitor, maintenance_windows.c.end_time < keep_after)
+    yield deletion("maintenance windows", maintenance_windows, is_over)
 
 
 def expired_rows_of_service(keep_after: datetime) -> Iterator[Deletion]:
@@ -140,6 +145,12 @@ def _expired_empty_incidents(limits: RetentionLimits) -> ColumnElement[bool]:
     is_empty = and_(c.state.in_(("merged", "withdrawn")), ~exists().where(anomalies.c.incident_id == c.id))
     is_in_force = exists().where(alerts.c.incident_id == c.id)  # its alerts count for the incident that it is part of
     return and_(c.monitor == limits.monitor, c.updated_at < limits.keep_after, is_empty, ~is_in_force)
+
+
+def _orphaned_notes(monitor: str) -> ColumnElement[bool]:
+    """Return the condition for notes whose incident was deleted."""
+    c = incident_notes.c
+    return and_(c.monitor == monitor, ~exists().where(incidents.c.id == c.incident_id))
 
 
 def _expired_flagged(limits: RetentionLimits, flagged_after: datetime) -> Iterator[Deletion]:

@@ -1,15 +1,21 @@
 """Numbers of a monitor over time: records and flagged rows by day, causes, labels, drift, and moving thresholds."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, RowMapping, Select, func, select
 
 from jobs.databases import reading
+from jobs.store.ledger import key_range_of
+from jobs.store.unions import rows_of_each
 from schemas.frames import UNGROUPED_ENTITY
-from schemas.tables import anomalies, batch_hours, drift_features, drifts, trackers
+from schemas.keys import KeyRange
+from schemas.tables import anomalies, batch_hours, batches, drift_features, drifts, monitors, trackers
+
+_MAX_BATCHES = 10_000
 
 
 @dataclass(frozen=True)
@@ -19,6 +25,23 @@ class DayCount:
     day: date
     records: int
     anomalies: int
+
+
+@dataclass(frozen=True)
+class NewestDays:
+    """The counts of the newest days of a monitor, of which the last is that of its newest record."""
+
+    last: date
+    counts: list[DayCount]
+
+
+@dataclass(frozen=True)
+class ScoredBatch:
+    """A finished batch."""
+
+    id: int
+    key_range: KeyRange
+    records: int
 
 
 @dataclass(frozen=True)
@@ -63,16 +86,50 @@ class History:
 
     def days(self, monitor: str, since: datetime | None = None) -> list[DayCount]:
         """Return the counts of each day that has records, from a time on or all."""
-        c = batch_hours.c
-        sums = (func.sum(c.records), func.sum(c.anomalies))
-        hours = select(c.hour, *sums).where(c.monitor == monitor).group_by(c.hour)
-        hours = hours if since is None else hours.where(c.hour >= since)
-        counts: dict[date, list[int]] = defaultdict(lambda: [0, 0])
         with reading(self.engine) as connection:
-            for hour, records, flagged in connection.execute(hours):
-                counts[hour.date()][0] += int(records)
-                counts[hour.date()][1] += int(flagged)
-        return [DayCount(day, *both) for day, both in sorted(counts.items())]
+            return _day_counts(connection.execute(_hours(monitor, since)).mappings())
+
+    def newest_days(self, names: Collection[str], days: int, at: datetime) -> dict[str, NewestDays]:
+        """Return the counts of the newest days of monitors by name, read in one transaction.
+
+        Args:
+            names: of the monitors.
+            days: their number, up to the newest hour that has scored records.
+            at: the time up to which the days of a monitor without scored records are.
+        """
+        with reading(self.engine) as connection:
+            newest = dict.fromkeys(names, at) | _newest_hours(connection, names)
+            hours: dict[str, list[RowMapping]] = {name: [] for name in names}
+            since = timedelta(days=days)
+            for row in rows_of_each(connection, [_hours(name, end - since) for name, end in newest.items()]):
+                hours[row["monitor"]].append(row)
+        return {name: NewestDays(newest[name].date(), _day_counts(hours[name])) for name in names}
+
+    def first_batch(self, monitor: str, since: datetime) -> int | None:
+        """Return the first batch that has a record since a time, or None."""
+        with reading(self.engine) as connection:
+            first: int | None = connection.scalar(_first_batch(monitor, since))
+        return first
+
+    def newest_batches(self, monitor: str, since: datetime, max_records: int) -> list[ScoredBatch]:
+        """Return the finished batches from the first with a record since a time on, oldest first.
+
+        Args:
+            monitor: the name of the monitor.
+            since: the time.
+            max_records: the maximum number of records of all batches but the newest; older batches are left out.
+        """
+        b = batches.c
+        is_recent = (b.monitor == monitor, b.state == "done", b.id >= _first_batch(monitor, since).scalar_subquery())
+        newest = select(b.id, b.after_key, b.upto_key, b.records).where(*is_recent).order_by(b.id.desc())
+        chosen: list[ScoredBatch] = []
+        with reading(self.engine) as connection:
+            for row in connection.execute(newest.limit(_MAX_BATCHES)).mappings():
+                batch = ScoredBatch(row["id"], key_range_of(row), row["records"] or 0)
+                if chosen and batch.records + sum(item.records for item in chosen) > max_records:
+                    break
+                chosen.append(batch)
+        return chosen[::-1]
 
     def causes(self, monitor: str, limit: int) -> list[CauseCount]:
         """Return the most frequent main causes of the current flagged rows, with their number."""
@@ -115,6 +172,36 @@ class History:
             if threshold is None and (state := connection.scalar(states.order_by(t.batch_id.desc()).limit(1))):
                 threshold = state["threshold"]
         return None if threshold is None else float(threshold)
+
+
+def _newest_hours(connection: Connection, names: Collection[str]) -> dict[str, datetime]:
+    """Return the newest hour of each monitor that has scored records, by one look-up in an index for each."""
+    h, m = batch_hours.c, monitors.c  # every monitor that has a batch has a row
+    newest = select(h.hour).where(h.monitor == m.monitor).order_by(h.hour.desc()).limit(1).scalar_subquery()
+    rows = connection.execute(select(m.monitor, newest).where(m.monitor.in_(names)))
+    return {name: hour for name, hour in rows if hour is not None}
+
+
+def _hours(monitor: str, since: datetime | None) -> Select[Any]:
+    """Select the counts of each hour of a monitor, from a time on or all."""
+    c = batch_hours.c
+    sums = (func.sum(c.records).label("records"), func.sum(c.anomalies).label("anomalies"))
+    hours = select(c.monitor, c.hour, *sums).where(c.monitor == monitor).group_by(c.monitor, c.hour)
+    return hours if since is None else hours.where(c.hour >= since)
+
+
+def _day_counts(hours: Iterable[RowMapping]) -> list[DayCount]:
+    """Return the counts of days, the oldest first."""
+    counts: dict[date, list[int]] = defaultdict(lambda: [0, 0])
+    for row in hours:
+        counts[row["hour"].date()][0] += int(row["records"])
+        counts[row["hour"].date()][1] += int(row["anomalies"])
+    return [DayCount(day, *both) for day, both in sorted(counts.items())]
+
+
+def _first_batch(monitor: str, since: datetime) -> Select[Any]:
+    h = batch_hours.c
+    return select(func.min(h.batch_id)).where(h.monitor == monitor, h.hour >= since)
 
 
 def _indexes(connection: Connection, drift_id: int) -> dict[str, float]:

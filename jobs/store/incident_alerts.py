@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, delete, func, or_, select, update
 from jobs.store.alert_rule import AlertRule, IncidentChange, Reason, SentAlert, main_causes, new_causes, reason_for
 from jobs.store.alerts import AlertTexts, IncidentNews, insert_alert
 from jobs.store.incident_summary import IncidentSummary
-from schemas.tables import alerts, anomalies, incidents
+from schemas.tables import alerts, anomalies, incident_notes, incidents
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,15 @@ class IncidentAlerts:
         summary = change.summary
         held_back = self.rule.held_back(summary, self.at)
         self._record_held_back(change.incident_id, held_back)
-        self._record_label(change.incident_id, self.rule.suppressed_by(summary) if held_back == "label" else None)
+        raised_by = self.rule.raised_by(summary)
+        suppressed_by = self.rule.suppressed_by(summary) if held_back == "label" else None
+        self._record_labels(change.incident_id, suppressed_by, raised_by)
         if held_back == "age":
             self._mark_unannounced(change.incident_id)
         if held_back is not None:
             return
         for channel, sent in self._sent(change.incident_id, self.rule.channels).items():
-            if summary.peak_severity < self.rule.severity_of(channel):
+            if summary.peak_severity < self.rule.severity_of(channel, is_raised=raised_by is not None):
                 continue
             reason = reason_for(change, self.rule, sent)
             if reason is not None:
@@ -55,9 +57,13 @@ class IncidentAlerts:
                     self._add(incident_id, summary, "ended", channel, sent)
 
     def add_reminder(self, incident_id: int, summary: IncidentSummary) -> None:
-        """Remind the channels that heard of an open incident, if they have heard nothing more for a time."""
-        may_be_alerted = self.rule.held_back(summary, self.at) is None and not self._is_dismissed(incident_id)
-        if "reminder" in self.rule.on and may_be_alerted:
+        """Remind the channels that heard of an open incident, if they have heard nothing more for a time.
+
+        Nobody is reminded of an incident that a person has acknowledged or labelled as a false alarm.
+        """
+        if "reminder" not in self.rule.on or self.rule.held_back(summary, self.at) is not None:
+            return
+        if not self._is_dismissed(incident_id) and not self._is_acknowledged(incident_id):
             for channel, sent in self._sent(incident_id, self.rule.channels).items():
                 if sent and sent[-1].created_at <= self.at - self.rule.remind_every:
                     self._add(incident_id, summary, "reminder", channel, sent)
@@ -67,12 +73,11 @@ class IncidentAlerts:
         is_changed = c.held_back.is_distinct_from(reason)
         self.connection.execute(update(incidents).where(c.id == incident_id, is_changed).values(held_back=reason))
 
-    def _record_label(self, incident_id: int, anomaly_id: int | None) -> None:
+    def _record_labels(self, incident_id: int, suppressed_by: int | None, raised_by: int | None) -> None:
         c = incidents.c
-        is_changed = c.suppressed_by.is_distinct_from(anomaly_id)
-        self.connection.execute(
-            update(incidents).where(c.id == incident_id, is_changed).values(suppressed_by=anomaly_id)
-        )
+        is_changed = or_(c.suppressed_by.is_distinct_from(suppressed_by), c.raised_by.is_distinct_from(raised_by))
+        change = update(incidents).where(c.id == incident_id, is_changed)
+        self.connection.execute(change.values(suppressed_by=suppressed_by, raised_by=raised_by))
 
     def _mark_unannounced(self, incident_id: int) -> None:
         """Mark an incident that ended too long ago to be alerted, unless it was alerted or summed up before.
@@ -97,6 +102,13 @@ class IncidentAlerts:
         others = select(c.id).where(of_incident, ~is_false, c.flagged_at <= last).limit(1)
         return self.connection.execute(others).first() is None
 
+    def _is_acknowledged(self, incident_id: int) -> bool:
+        """Return whether a person has acknowledged an incident, or one that was merged into it."""
+        c, i = incident_notes.c, incidents.c
+        ids = [incident_id, *self.connection.scalars(select(i.id).where(i.merged_into == incident_id))]
+        is_acknowledgement = and_(c.incident_id.in_(ids), c.kind == "acknowledge")
+        return self.connection.execute(select(c.id).where(is_acknowledgement).limit(1)).first() is not None
+
     def _sent(self, incident_id: int, channels: Sequence[str]) -> Mapping[str, list[SentAlert]]:
         """Return the alerts of an incident and of those merged into it, by channel, oldest first."""
         a, c = alerts.c, incidents.c
@@ -117,7 +129,8 @@ class IncidentAlerts:
         link = self.rule.link.replace("{id}", str(incident_id)) if self.rule.link else None
         causes = new_causes(summary, sent) if reason == "new_cause" else []
         number = sum(alert.reason == reason for alert in sent)
-        news = IncidentNews(self.monitor, incident_id, summary, reason, tuple(causes), link, number > 0)
+        raised_by = self.rule.raised_by(summary)
+        news = IncidentNews(self.monitor, incident_id, summary, reason, tuple(causes), link, number > 0, raised_by)
         subject = {
             "monitor": self.monitor,
             "incident_id": incident_id,

@@ -73,6 +73,8 @@ class StoredIncident:
     """Why no channel is alerted: maintenance, rules, label, severity, records, consecutive or age; else None."""
     suppressed_by: int | None
     """The anomaly labelled false_positive that it resembles."""
+    raised_by: int | None
+    """The confirmed anomaly that it resembles, because of which severity and number of records hold it back no more."""
     merged_into: int | None
     opened_at: datetime
     updated_at: datetime

@@ -174,7 +174,8 @@ class Ledger:
             if row is None:
                 return None
             attempts = row["attempts"] + 1
-            change = {"state": "running", "token": token, "lease_until": at + lease, "has_turn": False}
+            has_turn = row["has_turn"] and row["token"] == token  # which a killed process may have taken
+            change = {"state": "running", "token": token, "lease_until": at + lease, "has_turn": has_turn}
             change |= {"model_id": model_id, "attempts": attempts, "error": None}
             connection.execute(update(batches).where(batches.c.id == row["id"]).values(change))
         return Batch(

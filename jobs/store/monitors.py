@@ -23,7 +23,9 @@ from schemas.tables import (
     drifts,
     entity_rhythms,
     events,
+    incident_notes,
     incidents,
+    maintenance_windows,
     metadata,
     models,
     monitors,
@@ -31,18 +33,29 @@ from schemas.tables import (
     retrain_requests,
     runs,
     scores,
+    tunings,
 )
 
 _DELETED = "~deleted~"  # follows the name of a monitor while its rows are being deleted; no configuration can name it
 _OF_BATCHES: tuple[Table, ...] = (scores, batch_hours, batch_profiles, anomalies)  # others go with their batch
-_OTHERS: tuple[Table, ...] = (drifts, alerts, incidents, events, runs, retrain_requests, models)
+_OTHERS: tuple[Table, ...] = (
+    drifts,
+    alerts,
+    incident_notes,
+    incidents,
+    maintenance_windows,
+    events,
+    runs,
+    retrain_requests,
+    models,
+)
 # The models come first: a planner locks the row of its model, and so waits until the monitor is renamed.
 _IN_ORDER: tuple[Table, ...] = (
     models,
     batches,
     *(table for table in metadata.sorted_tables if "monitor" in table.c and table not in {models, batches, monitors}),
 )
-_KEYED_BY_MONITOR = frozenset({monitors, pruned_events, entity_rhythms})  # the name is in their primary key
+_KEYED_BY_MONITOR = frozenset({monitors, pruned_events, entity_rhythms, tunings})  # the name is in their primary key
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,19 @@
-"""The overview of a monitor: its lag, its last day, and its open incidents, requests and events."""
+"""The overviews of monitors: their lag, their last day, and their open incidents, requests and events."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, select
+from sqlalchemy import Column, ColumnElement, Connection, Engine, func, select
 
 from jobs.databases import reading
-from jobs.store.entities import silent_since
+from jobs.store.entities import silences_of
 from jobs.store.labelled import is_labelled
-from jobs.store.runs import MonitorStatus, Runs
+from jobs.store.paging import without_index
+from jobs.store.runs import MonitorStatus, statuses_of
 from jobs.store.unreadable import newest_unreadable_of
-from jobs.store.workers import Workers
+from jobs.store.workers import read_next_runs
 from schemas.labels import REAL_LABELS
 from schemas.tables import anomalies, batch_hours, events, incidents, monitors, retrain_requests
 
@@ -71,6 +72,18 @@ class MonitorOverview(MonitorStatus):
     """Last record of each silent entity."""
 
 
+@dataclass(frozen=True)
+class _Progress:
+    """How far the records of a monitor are scored."""
+
+    scored_until: datetime | None = None
+    too_late_records: int = 0
+
+    def lag_seconds(self, at: datetime) -> float | None:
+        """Return the time from the newest record time scored to a moment, or None before the first."""
+        return None if self.scored_until is None else (at - self.scored_until).total_seconds()
+
+
 class Overviews:
     """The overviews of every monitor.
 
@@ -80,66 +93,92 @@ class Overviews:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._runs, self._workers = Runs(engine), Workers(engine)
 
     def get(self, monitor: str, at: datetime) -> MonitorOverview:
         """Return the overview of a monitor as of a moment."""
-        status = self._runs.status(monitor)
+        return self.of([monitor], at)[monitor]
+
+    def of(self, names: Collection[str], at: datetime) -> dict[str, MonitorOverview]:
+        """Return the overviews of monitors by name as of a moment, read in one transaction.
+
+        There are as many statements for 200 monitors as for one.
+        """
         with reading(self.engine) as connection:
-            scored_until, too_late_records = _progress(connection, monitor)
-            unreadable_records, newest_unreadable = newest_unreadable_of(connection, monitor, _UNREADABLE_SHOWN)
-            return MonitorOverview(
-                **vars(status),
-                scored_until=scored_until,
-                lag_seconds=None if scored_until is None else (at - scored_until).total_seconds(),
-                next_run=self._workers.next_runs(at - _HEARTBEAT_TIMEOUT).get(monitor),
-                last_day=_last_day(connection, monitor, at),
-                open_incidents=_count(connection, incidents.c.monitor == monitor, incidents.c.state == "open"),
-                pending_requests=_pending_requests(connection, monitor),
-                too_late_records=too_late_records,
-                unreadable_records=unreadable_records,
-                newest_unreadable=newest_unreadable,
-                events_of_last_day=_event_counts(connection, monitor, at - _DAY),
-                ongoing_since=_ongoing_since(connection, monitor),
-                silent_since=silent_since(connection, monitor),
+            statuses = statuses_of(connection, names)
+            progress = _progress(connection, names)
+            next_runs = read_next_runs(connection, at - _HEARTBEAT_TIMEOUT)
+            last_days = _last_days(connection, names, at)
+            open_incidents = _counts(connection, incidents.c.monitor, names, incidents.c.state == "open")
+            requests = _pending_requests(connection, names)
+            unreadable = newest_unreadable_of(connection, names, _UNREADABLE_SHOWN)
+            event_counts = _by_kind(connection, func.count(), names, events.c.at >= at - _DAY)
+            ongoing_since = _ongoing_since(connection, names)
+            silences = silences_of(connection, names)
+        return {
+            name: MonitorOverview(
+                **vars(statuses[name]),
+                scored_until=progress[name].scored_until,
+                lag_seconds=progress[name].lag_seconds(at),
+                next_run=next_runs.get(name),
+                last_day=last_days[name],
+                open_incidents=open_incidents[name],
+                pending_requests=requests[name],
+                too_late_records=progress[name].too_late_records,
+                unreadable_records=unreadable[name][0],
+                newest_unreadable=unreadable[name][1],
+                events_of_last_day=event_counts[name],
+                ongoing_since=ongoing_since[name],
+                silent_since=silences[name],
             )
+            for name in names
+        }
 
 
-def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
-    return int(connection.scalar(select(func.count()).where(*conditions)) or 0)
+def _counts(
+    connection: Connection, monitor: Column[Any], names: Collection[str], *conditions: ColumnElement[bool]
+) -> dict[str, int]:
+    """Return the number of rows of each monitor that meet conditions."""
+    counts = select(monitor, func.count()).where(monitor.in_(names), *conditions).group_by(monitor)
+    return dict.fromkeys(names, 0) | {name: int(number) for name, number in connection.execute(counts)}
 
 
-def _progress(connection: Connection, monitor: str) -> tuple[datetime | None, int]:
+def _progress(connection: Connection, names: Collection[str]) -> dict[str, _Progress]:
     c = monitors.c
-    row = connection.execute(select(c.scored_until, c.too_late_records).where(c.monitor == monitor)).first()
-    return (None, 0) if row is None else (row.scored_until, row.too_late_records)
+    rows = connection.execute(select(c.monitor, c.scored_until, c.too_late_records).where(c.monitor.in_(names)))
+    return dict.fromkeys(names, _Progress()) | {name: _Progress(*numbers) for name, *numbers in rows}
 
 
-def _last_day(connection: Connection, monitor: str, at: datetime) -> LastDay:
+def _last_days(connection: Connection, names: Collection[str], at: datetime) -> dict[str, LastDay]:
     since = at.replace(minute=0, second=0, microsecond=0) - _DAY + timedelta(hours=1)
     h, a = batch_hours.c, anomalies.c
-    sums = [func.coalesce(func.sum(column), 0) for column in (h.records, h.anomalies)]
-    records, flagged = connection.execute(select(*sums).where(h.monitor == monitor, h.hour >= since)).one()
-    is_real = (a.monitor == monitor) & is_labelled() & a.label.in_(REAL_LABELS) & a.superseded_at.is_(None)
+    sums = (func.sum(h.records), func.sum(h.anomalies))
+    hours = select(h.monitor, *sums).where(h.monitor.in_(names), h.hour >= since).group_by(h.monitor)
+    totals = {name: (int(records), int(flagged)) for name, records, flagged in connection.execute(hours)}
+    is_real = is_labelled() & a.label.in_(REAL_LABELS) & a.superseded_at.is_(None)
     # Two counts, as one condition with OR would use neither index.
-    timed = _count(connection, is_real, a.record_time >= since)
-    untimed = _count(connection, is_real, a.record_time.is_(None), a.flagged_at >= since)
-    return LastDay.of(int(records), int(flagged), timed + untimed)
+    timed = _counts(connection, a.monitor, names, is_real, a.record_time >= since)
+    has_no_time = without_index(a.record_time).is_(None)  # true of every row if the monitor has no time
+    untimed = _counts(connection, a.monitor, names, is_real, has_no_time, a.flagged_at >= since)
+    return {name: LastDay.of(*totals.get(name, (0, 0)), timed[name] + untimed[name]) for name in names}
 
 
-def _pending_requests(connection: Connection, monitor: str) -> int:
+def _pending_requests(connection: Connection, names: Collection[str]) -> dict[str, int]:
     c = retrain_requests.c
-    return _count(connection, c.monitor == monitor, c.state.in_(("pending", "running")))
+    return _counts(connection, c.monitor, names, c.state.in_(("pending", "running")))
 
 
-def _event_counts(connection: Connection, monitor: str, since: datetime) -> dict[str, int]:
+def _ongoing_since(connection: Connection, names: Collection[str]) -> dict[str, dict[str, datetime]]:
     c = events.c
-    counts = select(c.kind, func.count()).where(c.monitor == monitor, c.at >= since).group_by(c.kind).order_by(c.kind)
-    return dict(connection.execute(counts).all())
+    return _by_kind(connection, func.min(c.since), names, c.since.is_not(None) & c.until.is_(None))
 
 
-def _ongoing_since(connection: Connection, monitor: str) -> dict[str, datetime]:
+def _by_kind(
+    connection: Connection, value: ColumnElement[Any], names: Collection[str], condition: ColumnElement[bool]
+) -> dict[str, dict[str, Any]]:
+    """Return an aggregate of the events of each monitor that meet a condition, by kind in order."""
     c = events.c
-    is_ongoing: Any = (c.monitor == monitor) & c.since.is_not(None) & c.until.is_(None)
-    starts = select(c.kind, func.min(c.since)).where(is_ongoing).group_by(c.kind).order_by(c.kind)
-    return dict(connection.execute(starts).all())
+    values = select(c.monitor, c.kind, value).where(c.monitor.in_(names), condition).group_by(c.monitor, c.kind)
+    by_kind: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for name, kind, number in connection.execute(values.order_by(c.kind)):
+        by_kind[name][kind] = number
+    return by_kind

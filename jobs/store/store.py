@@ -15,9 +15,11 @@ from jobs.store.entities import Entities
 from jobs.store.events import EventLog, Events
 from jobs.store.feedback import FeedbackReader
 from jobs.store.history import History
+from jobs.store.incident_notes import IncidentNotes
 from jobs.store.incidents import Incidents
 from jobs.store.labelled_examples import LabelledExamples
 from jobs.store.ledger import Ledger
+from jobs.store.maintenance_windows import MaintenanceWindows
 from jobs.store.metrics import MetricsReader
 from jobs.store.models import CardReader, Models
 from jobs.store.monitors import Monitors
@@ -29,6 +31,7 @@ from jobs.store.retention import Retention
 from jobs.store.runs import Runs
 from jobs.store.schema import refuse_other_revision
 from jobs.store.threshold_states import ThresholdStates
+from jobs.store.tunings import Tunings
 from jobs.store.turns import Turns
 from jobs.store.unannounced import UnannouncedIncidents
 from jobs.store.unreadable import UnreadableRecords
@@ -57,6 +60,7 @@ class Store:
         labelled_examples: labelled records, by which look-alikes are recognised.
         anomalies: flagged records.
         incidents: anomalies of one entity close in time, merged.
+        incident_notes: who acknowledged, assigned and commented incidents.
         unannounced: incidents that were found too late to be alerted.
         events: gaps, late records, drift and other events.
         entities: rhythms of entities, and which are retired.
@@ -70,6 +74,8 @@ class Store:
         metrics: numbers of every monitor, for Prometheus.
         api_keys: digests of API keys.
         audit: who did what.
+        maintenance_windows: maintenance windows that people stored.
+        tunings: settings of monitors that people stored.
         monitors: their names; a monitor is renamed or deleted with all its rows.
         retention: deletion of old rows.
 
@@ -91,6 +97,7 @@ class Store:
         self.labelled_examples = LabelledExamples(engine)
         self.anomalies = Anomalies(engine)
         self.incidents = Incidents(engine, texts)
+        self.incident_notes = IncidentNotes(engine)
         self.unannounced = UnannouncedIncidents(engine, event_log)
         self.events = Events(engine, event_log)
         self.entities = Entities(engine, event_log)
@@ -104,6 +111,8 @@ class Store:
         self.metrics = MetricsReader(engine)
         self.api_keys = ApiKeys(engine)
         self.audit = Audit(engine)
+        self.maintenance_windows = MaintenanceWindows(engine)
+        self.tunings = Tunings(engine)
         self.monitors = Monitors(engine)
         self.retention = Retention(engine)
         self.refuse_unready()

@@ -6,7 +6,7 @@ The order is that of claims: new records before those to rescore, and older batc
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, func, or_, select, update
 
 from jobs.databases import reading, writing
 from jobs.store.ledger import Batch, change_claimed, is_free
@@ -47,6 +47,13 @@ class Turns:
                 _end_expired_turns(connection, batch.monitor, at)
                 change_claimed(connection, batch, has_turn=True)
         return answer
+
+    def count_unfinished(self, monitor: str) -> int:
+        """Return the number of batches that are not done."""
+        c = batches.c
+        count = select(func.count()).where(c.monitor == monitor, c.state.in_(("pending", "running")))
+        with reading(self.engine) as connection:
+            return int(connection.scalar(count) or 0)
 
 
 def _answer(connection: Connection, batch: Batch, at: datetime) -> Answer:

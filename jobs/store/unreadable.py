@@ -1,6 +1,7 @@
 """Records that cannot be read: kept with their batch until they are corrected."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from jobs.store.chunks import chunks
 from jobs.store.dependent_batches import REOPENED
 from jobs.store.events import EventLog, NewEvent
 from jobs.store.locking import lock_monitor
+from jobs.store.unions import rows_of_each
 from jobs.wording import counted_noun
 from schemas.keys import Key, dump_key, key_label, load_key
 from schemas.tables import batches, unreadable_records
@@ -119,13 +121,26 @@ def count_unreadable(connection: Connection, monitor: str, batch_id: int | None 
     return connection.scalar(count if batch_id is None else count.where(c.batch_id == batch_id)) or 0
 
 
-def newest_unreadable_of(connection: Connection, monitor: str, limit: int) -> tuple[int, list[str]]:
-    """Return the number of unreadable records of a monitor; and key, column and reason of the newest few."""
+def newest_unreadable_of(
+    connection: Connection, monitors: Collection[str], limit: int
+) -> dict[str, tuple[int, list[str]]]:
+    """Return the number of unreadable records, and key, column and reason of the newest few, of each monitor.
+
+    Args:
+        connection: in a transaction.
+        monitors: the names of the monitors.
+        limit: the maximum number of records to list for each.
+    """
     c = unreadable_records.c
-    statement = select(c.record_key, c.column_name, c.reason).where(c.monitor == monitor)
-    rows = connection.execute(statement.order_by(c.id.desc()).limit(limit))
-    listed = [f"{key_label(load_key(row.record_key))} ({row.column_name} {row.reason})" for row in rows]
-    return count_unreadable(connection, monitor), listed
+    counted = select(c.monitor, func.count()).where(c.monitor.in_(monitors)).group_by(c.monitor)
+    counts = {name: int(number) for name, number in connection.execute(counted)}
+    columns = (c.id, c.monitor, c.record_key, c.column_name, c.reason)
+    newest = [select(*columns).where(c.monitor == name).order_by(c.id.desc()).limit(limit) for name in counts]
+    listed: dict[str, list[str]] = defaultdict(list)
+    for row in sorted(rows_of_each(connection, newest), key=lambda row: -row["id"]):
+        key = key_label(load_key(row["record_key"]))
+        listed[row["monitor"]].append(f"{key} ({row['column_name']} {row['reason']})")
+    return {name: (counts.get(name, 0), listed[name]) for name in monitors}
 
 
 def _events(monitor: str, records: Sequence[UnreadableRecord]) -> list[NewEvent]:

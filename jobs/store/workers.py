@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Engine, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, insert, select, update
 
 from jobs.databases import reading, writing
 from jobs.store.paging import columns_of
@@ -69,9 +69,14 @@ class Workers:
     def next_runs(self, seen_since: datetime) -> dict[str, datetime]:
         """Return the next run of each monitor, by whichever process that has sent a heartbeat since a time."""
         with reading(self.engine) as connection:
-            schedules = connection.scalars(select(workers.c.next_runs).where(_is_alive(seen_since))).all()
-        times = [(name, datetime.fromisoformat(time)) for schedule in schedules for name, time in schedule.items()]
-        return dict(sorted(times, key=lambda item: item[1], reverse=True))
+            return read_next_runs(connection, seen_since)
+
+
+def read_next_runs(connection: Connection, seen_since: datetime) -> dict[str, datetime]:
+    """Return the next run of each monitor, by whichever process that has sent a heartbeat since a time."""
+    schedules = connection.scalars(select(workers.c.next_runs).where(_is_alive(seen_since))).all()
+    times = [(name, datetime.fromisoformat(time)) for schedule in schedules for name, time in schedule.items()]
+    return dict(sorted(times, key=lambda item: item[1], reverse=True))
 
 
 def _is_alive(seen_since: datetime) -> ColumnElement[bool]:

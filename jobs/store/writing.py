@@ -47,6 +47,7 @@ _EARLIER_COLUMNS = (
     "labelled_at",
     "superseded_at",
 )
+_RESEMBLANCE = ("suppressed_by", "suppressed_distance", "raised_by", "raised_distance")
 _UNLABELLED: dict[str, Any] = {"label": "open", "labelled_at": None}
 
 
@@ -160,13 +161,15 @@ def _row(item: Anomaly) -> dict[str, Any]:
         "held_back": item.held_back,
         "suppressed_by": item.suppressed_by,
         "suppressed_distance": item.suppressed_distance,
+        "raised_by": item.raised_by,
+        "raised_distance": item.raised_distance,
         "entity_position": item.entity_position,
     }
 
 
 def _judged(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row that has a label of its own without the label of a look-alike."""
-    return row if row["label"] == "open" else row | {"suppressed_by": None, "suppressed_distance": None}
+    """Return a row that has a label of its own without the rows that it resembles."""
+    return row if row["label"] == "open" else row | dict.fromkeys(_RESEMBLANCE)
 
 
 def json_ready(value: Any) -> Any:

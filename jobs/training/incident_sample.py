@@ -1,6 +1,6 @@
 """The sample of incidents that a new model still has to flag."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +10,11 @@ from detector.core.comparison import FlaggedCount
 from detector.core.scorer import Scorer
 from detector.core.subsample import subsample_evenly
 from jobs.reading.context import in_context
+from jobs.reading.rows import in_key_order
 from jobs.reading.source import Source, keys_of
 from jobs.store.feedback import FlaggedIncident
 from schemas.frames import IS_ANOMALY
-from schemas.keys import Key, key_label, load_label
+from schemas.keys import Key, key_label, keys_of_labels
 
 MAX_INCIDENTS = 50
 MAX_RECORDS = 20  # of an incident
@@ -24,7 +25,7 @@ class IncidentSample:
     """Records of incidents, with the number of the incident (n,) that each belongs to.
 
     Attributes:
-        records: in order of time.
+        records: in key order.
         incidents: (n,) of the records.
     """
 
@@ -45,20 +46,12 @@ class IncidentSample:
             flagged = incidents[number].records
             number_of |= {flagged[row].key: number for row in subsample_evenly(len(flagged), MAX_RECORDS).tolist()}
         records = source.read_keys(list(keys_of_labels(list(number_of), like)), [])
-        records = records.sort_values(str(source.monitor.time), kind="stable", ignore_index=True)
+        records = in_key_order(records, source.monitor).reset_index(drop=True)
         numbers = [number_of[key_label(key)] for key in keys_of(records, source.monitor.key)]
         return cls(records, np.array(numbers, dtype=np.int64))
 
     def flagged_by(self, scorer: Scorer, source: Source) -> FlaggedCount:
         """Count the incidents, and those with a record that a model flags, by its fixed thresholds."""
-        is_flagged = in_context(scorer, self.records, source).score(self.records)[IS_ANOMALY].to_numpy(dtype=bool)
+        bound = in_context(scorer, self.records, source, is_page=False)
+        is_flagged = bound.score(self.records)[IS_ANOMALY].to_numpy(dtype=bool)
         return FlaggedCount(len(np.unique(self.incidents[is_flagged])), len(np.unique(self.incidents)))
-
-
-def keys_of_labels(key_labels: Sequence[str], like: Key) -> Iterator[Key]:
-    """Yield the keys of labels; a key of another type than the table's has no record."""
-    for label in key_labels:
-        try:
-            yield load_label(label, like)
-        except (ValueError, ArithmeticError):
-            continue

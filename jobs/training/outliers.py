@@ -1,8 +1,9 @@
-"""The calibration records that look unlike the others, as `train` lists them: key, value, and how to leave them out."""
+"""Records that look unlike the others, as `train` lists them: their keys, and the values that stand out."""
 
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from detector.records.scorer import RecordScorer
@@ -18,15 +19,33 @@ def describe_outliers(scorer: RecordScorer, outliers: pd.DataFrame, source: Sour
     """Return the entries of a card on outlying calibration records; empty if there are none."""
     if outliers.empty:
         return {}
-    keys = keys_of(outliers, source.monitor.key)
     scores = scorer.score(outliers)[ANOMALY_SCORE].to_numpy()
     listed = (-scores).argsort(kind="stable")[:MAX_OUTLIERS_LISTED]
-    causes = scorer.explain(outliers.iloc[listed], scores[listed], 1)
-    values = {
-        key_label(keys[place]): ", ".join(f"{cause.feature} = {cell(cause.value)}" for cause in explanation.causes)
-        for place, explanation in zip(listed.tolist(), causes, strict=True)
-    }
+    values = _values_by_key(scorer, outliers.iloc[listed], scores[listed], source)
+    keys = keys_of(outliers, source.monitor.key)
     return {"outliers": len(outliers), "outlying_records": values, "without_outliers": without_keys(keys, source)}
+
+
+def describe_unusual(scorer: RecordScorer, training: pd.DataFrame, source: Source) -> dict[str, Any]:
+    """Return the entries of a card on unusual training records; empty if the model has no estimate of them."""
+    unusual = scorer.about.unusual
+    if unusual is None:
+        return {}
+    records = training.iloc[list(unusual.positions)]
+    scores = scorer.score(records)[ANOMALY_SCORE].to_numpy()
+    return {
+        "unusual_share": unusual.share,
+        "unusual_records": _values_by_key(scorer, records, scores, source),
+    }
+
+
+def _values_by_key(scorer: RecordScorer, records: pd.DataFrame, scores: np.ndarray, source: Source) -> dict[str, str]:
+    """Return the value that stands out in each record, by key, in the order of the records."""
+    keys = keys_of(records, source.monitor.key)
+    return {
+        key_label(key): ", ".join(f"{cause.feature} = {cell(cause.value)}" for cause in explanation.causes)
+        for key, explanation in zip(keys, scorer.explain(records, scores, 1), strict=True)
+    }
 
 
 def without_keys(keys: list[Key], source: Source) -> str:

@@ -16,6 +16,7 @@ from detector.records.feature_types import drift_bins
 from detector.records.fitting import DecisionRule, fit_artifact
 from detector.records.held_out import HeldOutRecords, measure
 from detector.records.held_out_elbo import elbo_difference
+from detector.records.label_head_fitting import LabelledRecords, with_label_head
 from detector.records.normal_records import NormalRecords
 from detector.records.peer_comparison import record_card
 from detector.records.scorer import RecordScorer
@@ -23,13 +24,12 @@ from jobs.kinds.records import discovery_levels
 from jobs.reading.source import Source, keys_of
 from jobs.store.feedback import Feedback
 from jobs.training.champion_comparison import Rival
-from jobs.training.incident_sample import keys_of_labels
-from jobs.training.outliers import describe_outliers
+from jobs.training.outliers import describe_outliers, describe_unusual
 from jobs.training.trainer import FittedModel, Progress
 from jobs.training.training_set import MAX_HELD_OUT, Parts, TrainingSet, split_records, training_range
 from jobs.unsteady_features import unsteady_features
 from schemas.errors import SourceError
-from schemas.keys import Key, load_key
+from schemas.keys import Key, keys_of_labels, load_key
 
 MAX_LABELLED_RECORDS = 1_000  # of each kind that models are measured on: the newest ones
 
@@ -52,23 +52,29 @@ class RecordTrainer:
         """Split normal records; those that the champion has not seen are preferred for the comparison."""
         return split_records(normal, self.source.monitor, None if rival is None else self._unseen_keys(rival))
 
-    def fit(self, normal: TrainingSet, parts: Parts, progress: Progress) -> FittedModel[RecordScorer]:
-        """Train and calibrate a model; the same records give the same model."""
+    def fit(
+        self, normal: TrainingSet, parts: Parts, feedback: Feedback, progress: Progress
+    ) -> FittedModel[RecordScorer]:
+        """Train and calibrate a model; the same records and labels give the same model."""
         monitor = self.source.monitor
         by_labels = monitor.threshold == "f_beta"
+        rule = DecisionRule(
+            monitor.first_threshold,
+            monitor.false_positive_rate,
+            monitor.f_beta,
+            trusts_outliers=monitor.trust_outliers,
+        )
         artifact = fit_artifact(
             parts.normal,
             monitor.features,
             monitor.model,
-            rule=DecisionRule(
-                monitor.first_threshold,
-                monitor.false_positive_rate,
-                monitor.f_beta,
-                trusts_outliers=monitor.trust_outliers,
-            ),
+            rule=rule,
             anomalies=self.source.read_anomalies(monitor.max_training_records, []) if by_labels else None,
             progress=progress,
         )
+        if monitor.retrain.learn_labels:
+            labelled = self._labelled_records(feedback, parts)
+            artifact = with_label_head(artifact, parts.normal.calibration, labelled, rule)
         p_values = artifact.calibration.p_values(artifact.calibration.scores)
         profile = Profile.fit(parts.normal.training, drift_bins(monitor.features), p_values, monitor.drift.records)
         training = training_range(normal, monitor, parts.copies)
@@ -111,7 +117,9 @@ class RecordTrainer:
         card = record_card(scorer.artifact, usual, len(fitted.blob))
         normal = pd.concat([usual.training, usual.calibration, parts.held_out])
         unsteady = unsteady_features(normal, self.source.monitor)
-        return replace(card, **describe_outliers(scorer, calibration[outliers], self.source), unsteady=unsteady)
+        lists = describe_outliers(scorer, calibration[outliers], self.source)
+        lists |= describe_unusual(scorer, parts.normal.training, self.source)
+        return replace(card, **lists, unsteady=unsteady)
 
     def _unseen_keys(self, rival: Rival[RecordScorer]) -> frozenset[Key]:
         """Return the keys of the newest normal records past those that the champion was made from."""
@@ -126,7 +134,7 @@ class RecordTrainer:
 
     def _labelled_by_kind(self, feedback: Feedback, parts: Parts) -> Mapping[str, pd.DataFrame]:
         """Read the records that people, the label column or the champion call anomalies or false alarms, by kind."""
-        like = keys_of(parts.normal.training.head(1), self.source.monitor.key)[0]
+        like = self._a_key(parts)
         labels = {"confirmed": "confirmed", "false_alarms": "false_positive"}
         by_kind = {
             kind: self._labelled(feedback.keys(label)[:MAX_LABELLED_RECORDS], like) for kind, label in labels.items()
@@ -137,6 +145,15 @@ class RecordTrainer:
         if self.source.monitor.label is not None:
             by_kind["labelled"] = self.source.read_anomalies(MAX_LABELLED_RECORDS, [])
         return by_kind
+
+    def _labelled_records(self, feedback: Feedback, parts: Parts) -> LabelledRecords:
+        """Read the newest records of each label that a person has set."""
+        like = self._a_key(parts)
+        keys = (feedback.keys(label)[:MAX_LABELLED_RECORDS] for label in ("confirmed", "false_positive"))
+        return LabelledRecords(*(self._labelled(part, like) for part in keys))
+
+    def _a_key(self, parts: Parts) -> Key:
+        return keys_of(parts.normal.training.head(1), self.source.monitor.key)[0]
 
     def _labelled(self, key_labels: Sequence[str], like: Key) -> pd.DataFrame:
         """Read the records of keys that still exist; a key of another type has none."""

@@ -39,8 +39,10 @@ def work_requests(
     open_source: Callable[[str], Source],
     clock: Callable[[], datetime],
     claimant: str = "",
+    *,
+    only: str | None = None,
 ) -> list[RequestOutcome]:
-    """Train every monitor for which a request waits, each once, and close the requests.
+    """Train every monitor for which a request waits, or only one, each once, and close the requests.
 
     A training that fails closes its requests as failed, and the next monitor has its turn.
     A process that may be killed by another names itself as the claimant, so that the other can release its claims.
@@ -51,7 +53,8 @@ def work_requests(
     store.requests.fail_unknown(config.monitors, clock())
     round_ = _TrainingRound(config, store, open_source, clock)
     outcomes = []
-    for name, monitor in config.monitors.items():
+    for name in config.monitors if only is None else [only]:
+        monitor = config.monitor(name)
         claim = store.requests.claim(name, clock(), monitor.lease, claimant)
         if claim is not None:
             outcomes.append(round_.serve(claim))

@@ -60,7 +60,13 @@ class SeriesTrainer:
         seen = None if rival is None or rival.scorer is None else rival.scorer.about.training
         return split_series(normal, self.source.monitor, seen, is_first=rival is None)
 
-    def fit(self, normal: TrainingSet, parts: Parts, progress: Progress) -> FittedModel[SeriesScorer]:
+    def fit(
+        self,
+        normal: TrainingSet,
+        parts: Parts,
+        feedback: Feedback,  # noqa: ARG002 - labels raise no score of series
+        progress: Progress,
+    ) -> FittedModel[SeriesScorer]:
         """Train and calibrate a model; the same records give the same model."""
         monitor = self.source.monitor
         series = by_entity(parts.normal.training, monitor, monitor.features)

@@ -115,7 +115,7 @@ def train(
     feedback, rival = store.feedback.read(source.name), load_rival(store, source)
     normal = trainer.usable(read_training_set(source, feedback, at, None if rival is None else rival.scorer))
     parts = trainer.split(normal, rival)
-    fitted = trainer.fit(normal, parts, progress)
+    fitted = trainer.fit(normal, parts, feedback, progress)
     comparison = compare(fitted, rival, trainer.benchmark(fitted, rival, parts, feedback), parts)
     report = ComparisonReport.of(comparison, decide(comparison, policy))
     card = trainer.card(fitted, parts)

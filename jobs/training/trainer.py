@@ -82,12 +82,13 @@ class Trainer(Protocol[S]):
         """
         ...
 
-    def fit(self, normal: TrainingSet, parts: Parts, progress: Progress) -> FittedModel[S]:
-        """Train and calibrate a model; the same records give the same model.
+    def fit(self, normal: TrainingSet, parts: Parts, feedback: Feedback, progress: Progress) -> FittedModel[S]:
+        """Train and calibrate a model; the same records and labels give the same model.
 
         Args:
             normal: all records that the model is made from, which it records.
             parts: the normal records by their use.
+            feedback: the labels of records.
             progress: called after each epoch of networks.
 
         Raises:

@@ -240,11 +240,13 @@ def _split_normal(normal: TrainingSet, monitor: MonitorConfig) -> NormalRecords:
     training, calibration = calibration_split(
         len(records), size, monitor.model.seed, latest=monitor.is_calibrated_by_time
     )
-    if not monitor.is_calibrated_by_time and monitor.entity is not None:
+    is_drawn = not monitor.is_calibrated_by_time
+    if is_drawn and monitor.entity is not None:
         entities = entities_of(records, monitor.entity)
         if has_near_copies(records, monitor.features, entities):
             training, calibration = split_by_entity(entities, rate, monitor.model.seed)
-    return NormalRecords(records.iloc[training], records.iloc[calibration])
+            is_drawn = False
+    return NormalRecords(records.iloc[training], records.iloc[calibration], is_drawn)
 
 
 def _without_copies(normal: TrainingSet, monitor: MonitorConfig) -> tuple[TrainingSet, int]:

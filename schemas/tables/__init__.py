@@ -1,6 +1,6 @@
 """The store's tables. Alembic reads this metadata, and only `jobs.store` queries the tables."""
 
-from schemas.tables.alerting import alerts, anomalies, events, incidents, pruned_events
+from schemas.tables.alerting import alerts, anomalies, events, incident_notes, incidents, pruned_events
 from schemas.tables.ledger import (
     batch_entities,
     batch_hours,
@@ -11,7 +11,16 @@ from schemas.tables.ledger import (
     unreadable_records,
 )
 from schemas.tables.naming import metadata
-from schemas.tables.service import api_keys, audit, entity_rhythms, monitors, runs, workers
+from schemas.tables.service import (
+    api_keys,
+    audit,
+    entity_rhythms,
+    maintenance_windows,
+    monitors,
+    runs,
+    tunings,
+    workers,
+)
 from schemas.tables.training import artifact_parts, drift_features, drifts, models, retrain_requests
 
 __all__ = [
@@ -30,7 +39,9 @@ __all__ = [
     "drifts",
     "entity_rhythms",
     "events",
+    "incident_notes",
     "incidents",
+    "maintenance_windows",
     "metadata",
     "models",
     "monitors",
@@ -39,6 +50,7 @@ __all__ = [
     "runs",
     "scores",
     "trackers",
+    "tunings",
     "unreadable_records",
     "workers",
 ]

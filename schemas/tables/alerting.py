@@ -46,6 +46,8 @@ anomalies = Table(
     Column("held_back", String(16)),  # the rule that leaves it out of alerts
     Column("suppressed_by", BigInteger),  # the row labelled false_positive that it resembles: it opens no incident
     Column("suppressed_distance", Double),  # between the causes of the two rows
+    Column("raised_by", BigInteger),  # the confirmed row that it resembles
+    Column("raised_distance", Double),  # between the causes of the two rows
     Column("entity_position", Integer),  # among the records of its entity in the batch; null if not counted
     Column("in_row", Integer),  # flagged records among the last consecutive records of its entity; null if not counted
     Column("reconstruction_error", Double),  # null if the model has no network, or an earlier version wrote the row
@@ -88,6 +90,7 @@ incidents = Table(
     Column("in_row", Integer, nullable=False, server_default="1"),  # the largest one of its records
     Column("held_back", String(16)),  # why no alert is sent
     Column("suppressed_by", BigInteger),  # the row labelled false_positive that it resembles
+    Column("raised_by", BigInteger),  # the confirmed row that it resembles
     Column("merged_into", BigInteger),
     Column("opened_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
@@ -100,6 +103,23 @@ incidents = Table(
     Index("ix_incidents_end_time", "end_time", "id"),
     Index("ix_incidents_entity", "entity", "id"),
     Index("ix_incidents_merged_into", "merged_into"),
+)
+
+# What people did with an incident: acknowledged, assigned and commented it; rows are only added.
+incident_notes = Table(
+    "incident_notes",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("incident_id", BigInteger, nullable=False),
+    Column("monitor", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("assignee", String(128)),  # of an assignment; null if it takes the incident from everybody
+    Column("text", Text),
+    CheckConstraint("kind IN ('acknowledge', 'assign', 'comment')", name="kind"),
+    Index("ix_incident_notes_incident_id", "incident_id", "id"),
+    Index("ix_incident_notes_monitor", "monitor", "id"),
 )
 
 # Gaps, late records, missed runs, drift, refused models and other events.

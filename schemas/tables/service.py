@@ -78,7 +78,7 @@ api_keys = Table(
     Column("monitors", Json),  # the only ones that it may see; null for all
     Column("expires_at", UtcDateTime),
     Column("last_used_at", UtcDateTime),  # to the minute
-    CheckConstraint("scope IN ('read', 'write')", name="scope"),
+    CheckConstraint("scope IN ('read', 'write', 'operate', 'admin')", name="scope"),
     UniqueConstraint("sha256"),
     UniqueConstraint("name"),
 )
@@ -97,8 +97,33 @@ workers = Table(
     Column("next_runs", Json, nullable=False),
 )
 
-# What people and programs did: labels, promotions, retrain requests, keys, renamed and deleted monitors, retired
-# entities. Rows are never deleted.
+# Settings of a monitor that people stored, in place of those of the configuration.
+tunings = Table(
+    "tunings",
+    metadata,
+    Column("monitor", String(64), primary_key=True),
+    Column("settings", Json, nullable=False),  # only those that differ, as in the section of the monitor
+    Column("changed_at", UtcDateTime, nullable=False),
+    Column("changed_by", String(128), nullable=False),
+)
+
+# Maintenance windows that people stored, next to those of the configuration; an end at the start means cancelled.
+maintenance_windows = Table(
+    "maintenance_windows",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("monitor", String(64), nullable=False),
+    Column("entity", String(255)),  # null for all entities
+    Column("start_time", UtcDateTime, nullable=False),
+    Column("end_time", UtcDateTime, nullable=False),
+    Column("reason", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", String(128), nullable=False),
+    Index("ix_maintenance_windows_monitor", "monitor", "id"),
+)
+
+# What people and programs did: labels, notes, promotions, retrain requests, keys, settings, renamed and deleted
+# monitors, retired entities. Rows are never deleted.
 audit = Table(
     "audit",
     metadata,

@@ -1,4 +1,4 @@
-"""Databases with faults: an SQLite file on a disk that fills, a PostgreSQL server that crashes."""
+"""Databases with faults: an SQLite file on a disk that fills, servers that crash."""
 
 import fcntl
 import os
@@ -13,7 +13,9 @@ from contextlib import contextmanager, suppress
 
 import psutil
 from sqlalchemy import NullPool, create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError
 
+from tests.chaos.mariadb import MariaDatabase, mariadb_server
 from tests.chaos.waiting import until
 
 _NO_LIMIT = resource.RLIM_INFINITY
@@ -22,17 +24,18 @@ _FLOCK = "hhqqi4x"  # fcntl's struct flock on Linux with 64 bits
 
 
 class SqliteFile:
-    """A store in an SQLite file.
+    """A store or watched tables in an SQLite file.
 
     Args:
         folder: of the file.
+        name: of the file.
     """
 
     fault = "the disk fills"
 
-    def __init__(self, folder):
-        self._path = folder / "plumbline.db"
-        self._shared = SharedLocks(folder / "plumbline.db-shm")
+    def __init__(self, folder, name):
+        self._path = folder / f"{name}.db"
+        self._shared = SharedLocks(folder / f"{name}.db-shm")
 
     def url(self, _name):
         """Return the address for a process."""
@@ -46,7 +49,8 @@ class SqliteFile:
     def faulty(self, processes, rng):
         """Fill the disk, or stop the files of these processes from growing, for the time of a block."""
         is_small = self._path.parent.is_mount() and rng.random() < 0.5
-        with full_disk(self._path.parent) if is_small else _no_growth(processes, self._path.stat().st_size):
+        pids = [process.pid for process in processes]
+        with full_disk(self._path.parent) if is_small else _no_growth(pids, self._path.stat().st_size):
             yield
 
     def drop(self):
@@ -79,17 +83,21 @@ def full_disk(folder):
     with filler.open("ab", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(1))
-    yield
-    filler.unlink()
+    try:
+        yield
+    finally:
+        filler.unlink()
 
 
 @contextmanager
-def _no_growth(processes, size):
-    for process in processes:
-        _limit_files(process.pid, size)
-    yield
-    for process in processes:
-        _limit_files(process.pid, _NO_LIMIT)
+def _no_growth(pids, size):
+    for pid in pids:
+        _limit_files(pid, size)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            _limit_files(pid, _NO_LIMIT)
 
 
 class SharedLocks:
@@ -124,7 +132,7 @@ class SharedLocks:
 
 
 class PostgresDatabase:
-    """A store in a database of a server.
+    """A store or watched tables in a database of a server.
 
     Args:
         server: the server.
@@ -155,9 +163,11 @@ class PostgresDatabase:
     def faulty(self, _processes, rng):
         """Crash the server, and restart it after the block."""
         self._server.crash(rng)
-        yield
-        self._server.restart()
-        self._watcher.dispose()
+        try:
+            yield
+        finally:
+            self._server.restart()
+            self._watcher.dispose()
 
     def drop(self):
         """Drop the database."""
@@ -190,14 +200,22 @@ class PostgresServer:
         postmaster = psutil.Process(self._server.get_pid())
         family = [postmaster, *postmaster.children(recursive=True)]
         os.kill(postmaster.pid, rng.choice([signal.SIGKILL, signal.SIGQUIT]))
-        until(lambda: not any(map(_lives, family)), "the server is gone")
+        until(lambda: not any(map(lives, family)), "the server is gone")
         # If nobody has reaped the killed process, its number still counts as taken.
         for leftover in (self._server.pgdata / "postmaster.pid", *self._server.pgdata.glob(".s.PGSQL.*")):
             leftover.unlink(missing_ok=True)
 
     def restart(self):
-        """Restart the server; it recovers from its log."""
-        self._server.ensure_postgres_running()
+        """Restart the server; it recovers from its log, which may take long on a busy machine."""
+        until(self._has_started, "the server has recovered", pause=0.5)
+
+    def _has_started(self):
+        try:
+            self._server.ensure_postgres_running()
+            self.execute("SELECT 1")
+        except (subprocess.TimeoutExpired, AssertionError, DBAPIError):  # not ready within the seconds of the package
+            return False
+        return True
 
     def close(self):
         """Stop the server and delete its data."""
@@ -215,7 +233,8 @@ def postgres_server():
             server.close()
 
 
-def _lives(process):
+def lives(process):
+    """Return whether a process has not ended."""
     try:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -227,6 +246,19 @@ def _limit_files(pid, size):
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, _NO_LIMIT))
 
 
+@contextmanager
+def no_server():
+    """Stand for the server of a database that needs none."""
+    yield None
+
+
+def server_of(kind):
+    """Return a context manager that runs a server for databases of a kind."""
+    return {"sqlite": no_server, "postgresql": postgres_server, "mariadb": mariadb_server}[kind]()
+
+
 def new_database(kind, folder, server, name):
     """Return an empty database of a kind."""
-    return SqliteFile(folder) if kind == "sqlite" else PostgresDatabase(server, name)
+    if kind == "sqlite":
+        return SqliteFile(folder, name)
+    return {"postgresql": PostgresDatabase, "mariadb": MariaDatabase}[kind](server, name)

@@ -1,61 +1,34 @@
-"""Writes into the watched table while it is scored: new and late records, corrections, deletions."""
+"""Writes into a watched table while it is scored: new and late records, corrections, deletions."""
 
 import random
 import threading
 from datetime import UTC, datetime
 
-import numpy as np
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    DateTime,
-    Double,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    delete,
-    func,
-    select,
-    update,
-)
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from schemas.tables import batches
-from tests.workspace import readings
 
-_RECORDS = 40_000  # more than the processes can score
-_MAX_WAITING_BATCHES = 12
+_MAX_WAITING_RECORDS = 240
 _LATE_SHARE = 0.06  # of records, which commit after later records
-
-TABLE = Table(
-    "pump_readings",
-    MetaData(),
-    Column("id", BigInteger, primary_key=True, autoincrement=False),
-    Column("read_at", DateTime(timezone=True)),
-    Column("pump", Text),
-    Column("flow", Double),
-    Column("pressure", Double),
-    Column("is_open", Boolean),
-    Column("mode", Text),
-    Column("is_fault", Integer),
-    Column("changed_at", DateTime(timezone=True)),
-)
+_DIALECTS = {"postgresql": postgresql, "sqlite": sqlite, "mysql": mysql}
 
 
 class Feeder:
     """A thread that writes until it is finished, with all randomness from one seed.
 
     Args:
-        engine: of the database with the watched table.
+        store: engine of the store, whose ledger shows how far the table is scored.
+        source: engine of the database with the watched table.
+        fed: the table; records are only appended if its monitor has no column to change.
         seed: of its writes.
     """
 
-    def __init__(self, engine, seed):
-        self._engine, self._rng = engine, random.Random(seed)
-        self._rows = _rows(seed)
+    def __init__(self, store, source, fed, seed):
+        self._store, self._source, self._rng = store, source, random.Random(seed)
+        self._watched, self._table, self._step = fed.watched, fed.watched.table, fed.step
+        self._rows, self._first = fed.make(seed), fed.first
         self._next, self._late, self._keys = 0, [], []
         self.counts = {"inserted": 0, "late": 0, "corrected": 0, "deleted": 0}
         self._is_over = threading.Event()
@@ -63,8 +36,8 @@ class Feeder:
         self._failure, self._is_abandoned = None, False
 
     def __enter__(self):
-        with self._engine.begin() as connection:
-            TABLE.create(connection)
+        with self._source.begin() as connection:
+            self._table.create(connection)
         self._thread.start()
         return self
 
@@ -82,24 +55,29 @@ class Feeder:
         self._insert_late(len(self._late))
 
     def _run(self):
+        changes = [self._insert_late, self._correct, self._delete, None, None, None]
         try:
+            self._insert_new(self._first)
             while not self._is_over.wait(0.02):
-                if self._waiting() < _MAX_WAITING_BATCHES:
-                    self._insert_new(self._rng.randint(10, 60))
-                action = self._rng.choice([self._insert_late, self._correct, self._delete, None, None, None])
+                if self._waiting() < _MAX_WAITING_RECORDS:
+                    self._insert_new(self._rng.randint(10, self._step))
+                action = self._rng.choice(changes) if self._watched.changes else None
                 if action is not None and self._keys:
                     action(self._rng.randint(1, 3))
         except Exception as exc:  # noqa: BLE001 - raised in `finish`
             self._failure = exc
 
     def _waiting(self):
-        waiting = select(func.count()).select_from(batches).where(batches.c.state != "done")
-        return self._do(lambda connection: connection.scalar(waiting))
+        """Return the number of records that are not scored yet."""
+        is_scored = (batches.c.state == "done") & (batches.c.monitor == self._watched.name)
+        scored = select(func.coalesce(func.sum(batches.c.records), 0)).where(is_scored)
+        return len(self._keys) - int(self._do(lambda connection: connection.scalar(scored), self._store))
 
     def _insert_new(self, count):
         rows = self._rows[self._next : self._next + count]
         self._next += len(rows)
-        is_late = [self._rng.random() < _LATE_SHARE for _ in rows]
+        late_share = _LATE_SHARE if self._watched.changes else 0
+        is_late = [self._rng.random() < late_share for _ in rows]
         self._late += [row for row, late in zip(rows, is_late, strict=True) if late]
         self._insert([row for row, late in zip(rows, is_late, strict=True) if not late])
 
@@ -114,48 +92,46 @@ class Feeder:
             return
         now = self._stored(datetime.now(UTC))
         values = [row | {"read_at": self._stored(row["read_at"]), "changed_at": now} for row in rows]
-        dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+        statement = _DIALECTS[self._source.dialect.name].insert(self._table)
         # A crash may hide a commit; the insert is then repeated.
-        statement = dialect.insert(TABLE).on_conflict_do_nothing()
+        is_mysql = self._source.dialect.name == "mysql"
+        statement = statement.prefix_with("IGNORE") if is_mysql else statement.on_conflict_do_nothing()
         self._do(lambda connection: connection.execute(statement, values))
         self._keys += [row["id"] for row in rows]
         self.counts["inserted"] += len(rows)
 
     def _correct(self, count):
         keys = self._some(count)
-        change = {"pressure": round(self._rng.uniform(0, 12), 3), "changed_at": self._stored(datetime.now(UTC))}
-        self._do(lambda connection: connection.execute(update(TABLE).where(TABLE.c.id.in_(keys)).values(change)))
+        change = {self._watched.changes: round(self._rng.uniform(0, 12), 3)}
+        change["changed_at"] = self._stored(datetime.now(UTC))
+        is_chosen = self._table.c.id.in_(keys)
+        self._do(lambda connection: connection.execute(update(self._table).where(is_chosen).values(change)))
         self.counts["corrected"] += len(keys)
 
     def _delete(self, count):
         keys = self._some(count)
-        self._do(lambda connection: connection.execute(delete(TABLE).where(TABLE.c.id.in_(keys))))
+        is_chosen = self._table.c.id.in_(keys)
+        self._do(lambda connection: connection.execute(delete(self._table).where(is_chosen)))
         self._keys = [key for key in self._keys if key not in keys]
         self.counts["deleted"] += len(keys)
 
     def _some(self, count):
-        return self._rng.sample(self._keys, min(count, len(self._keys)))
+        """Return keys to change; the first records stay, for trainings."""
+        keys = [key for key in self._keys if key > self._first]
+        return self._rng.sample(keys, min(count, len(keys)))
 
-    def _do(self, action):
-        """Run an action in a transaction, and repeat it while the database is unavailable."""
+    def _do(self, action, engine=None):
+        """Run an action in a transaction of the source unless another engine is given; repeat it until it succeeds."""
+        engine = engine or self._source
         while True:
             try:
-                with self._engine.begin() as connection:
+                with engine.begin() as connection:
                     return action(connection)
             except DBAPIError:
                 if self._is_abandoned:
                     raise
-                self._engine.dispose()
+                engine.dispose()
                 threading.Event().wait(0.1)
 
     def _stored(self, time):
-        return time if self._engine.dialect.name == "postgresql" else time.replace(tzinfo=None)
-
-
-def _rows(seed):
-    """Return readings with faults, alone and in bursts."""
-    rng = np.random.default_rng(seed)
-    starts = rng.choice(np.arange(1, _RECORDS - 20), size=_RECORDS // 100, replace=False)
-    bursts = [start + 2 * step for start in starts for step in range(rng.integers(1, 6))]
-    frame = readings(_RECORDS, bursts, seed=int(rng.integers(1 << 30)))
-    return [row | {"read_at": row["read_at"].to_pydatetime()} for row in frame.to_dict("records")]
+        return time if self._source.dialect.name == "postgresql" else time.replace(tzinfo=None)

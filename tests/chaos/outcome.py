@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from schemas.tables import alerts, anomalies, batch_hours, batches, incidents, scores
-from tests.chaos.feeder import TABLE
 
 _MAX_SHOWN = 3
 _REASONS = {
@@ -45,14 +44,33 @@ class Difference:
     sentences: tuple[str, ...]
 
 
-def read_outcome(connection):
-    """Return the outcome in the store."""
+def read_outcome(connection, monitor):
+    """Return the outcome of a monitor in the store."""
     return Outcome(
-        scores=_rows(connection, select(*_columns(scores, "record_key_int anomaly_score p_value is_anomaly entity"))),
-        anomalies=_rows(connection, _anomalies()),
-        incidents=_rows(connection, _incidents()),
-        hours=_rows(connection, _hours()),
+        scores=_rows(connection, _scores(monitor)),
+        anomalies=_rows(connection, _anomalies(monitor)),
+        incidents=_rows(connection, _incidents(monitor)),
+        hours=_rows(connection, _hours(monitor)),
     )
+
+
+def read_models(connection, monitor):
+    """Return the model by which each record was scored, by its key."""
+    columns = select(scores.c.record_key_int, scores.c.model_id).where(scores.c.monitor == monitor)
+    return dict(connection.execute(columns).all())
+
+
+def scores_by_model(outcomes, models):
+    """Return the outcome of scores alone if each record was scored by its model.
+
+    Args:
+        outcomes: of undisturbed runs, by model.
+        models: the model of each record, by its key; the first of the outcomes for further records.
+    """
+    rows = {model: {row[0]: row for row in outcome.scores} for model, outcome in outcomes.items()}
+    first = next(iter(rows))
+    chosen = (rows[models.get(key, first)][key] for key in rows[first])
+    return Outcome(sorted(chosen, key=repr), [], [], [])
 
 
 def compare(actual, expected):
@@ -82,27 +100,51 @@ def _sentences(part, mine, theirs):
     return [f"{part}: {len(differing)} differ, such as {'; '.join(shown)}"] if differing else []
 
 
-def broken_rules(connection, received):
-    """Return the broken rules of the ledger, the incidents and the outbox, as sentences.
+def broken_rules(connection, source, watched):
+    """Return the broken rules of the ledger and the incidents of a monitor, as sentences.
 
     Args:
-        connection: to the database with store and watched table.
-        received: messages that the channel received.
+        connection: to the store.
+        source: a connection to the database with the watched table.
+        watched: the monitor.
     """
-    rows = connection.execute(select(batches).order_by(batches.c.id)).mappings().all()
-    records = connection.scalar(select(func.count()).select_from(TABLE))
-    standing = select(func.count()).select_from(anomalies).where(anomalies.c.superseded_at.is_(None))
-    expected = {
+    name = watched.name
+    ledger = select(batches).where(batches.c.monitor == name).order_by(batches.c.id)
+    rows = connection.execute(ledger).mappings().all()
+    records = source.scalar(select(func.count()).select_from(watched.table))
+    standing = select(func.count()).where(anomalies.c.monitor == name, anomalies.c.superseded_at.is_(None))
+    rules = {
         "every batch is done": (Counter(row["state"] for row in rows), {"done": len(rows)}),
         "the key ranges follow one another": (_after(rows), ["", *_upto(rows)[:-1]]),
         "no record is scored in two batches or none": (sum(row["records"] or 0 for row in rows), records),
         "batches count the anomalies": (sum(row["anomalies"] or 0 for row in rows), connection.scalar(standing)),
-        "incidents count their records": (*_members(connection),),
-        "every incident was reported": (_unreported(connection), []),
-        "no alert waits": (_waiting_alerts(connection), 0),
-        "the channel received no alert more often than it was attempted": (wrong_deliveries(connection, received), []),
+        "incidents count their records": (*_members(connection, name),),
     }
-    return [f"{rule}: found {actual}, expected {due}" for rule, (actual, due) in expected.items() if actual != due]
+    return [f"{name}: {sentence}" for sentence in broken(rules)]
+
+
+def wrong_alerts(connection, received):
+    """Return the broken rules of the outbox, as sentences.
+
+    Args:
+        connection: to the store.
+        received: messages that the channel received.
+    """
+    return broken(
+        {
+            "every incident was reported": (_unreported(connection), []),
+            "no alert waits": (_waiting_alerts(connection), 0),
+            "the channel received no alert more often than it was attempted": (
+                wrong_deliveries(connection, received),
+                [],
+            ),
+        }
+    )
+
+
+def broken(rules):
+    """Return the rules whose two values differ, as sentences."""
+    return [f"{rule}: found {actual}, expected {due}" for rule, (actual, due) in rules.items() if actual != due]
 
 
 def _columns(table, names):
@@ -118,25 +160,33 @@ def _plain(row):
     return tuple(json.dumps(value, sort_keys=True) if isinstance(value, list | dict) else value for value in row)
 
 
-def _anomalies():
+def _scores(monitor):
+    names = "record_key_int anomaly_score p_value is_anomaly entity"
+    return select(*_columns(scores, names)).where(scores.c.monitor == monitor)
+
+
+def _anomalies(monitor):
     names = "record_key record_time entity anomaly_score p_value severity threshold top_feature attribution"
-    return select(*_columns(anomalies, names)).where(anomalies.c.superseded_at.is_(None))
+    return select(*_columns(anomalies, names)).where(
+        anomalies.c.monitor == monitor, anomalies.c.superseded_at.is_(None)
+    )
 
 
-def _incidents():
+def _incidents(monitor):
     # No two incidents share start and entity.
     c = incidents.c
     names = "end_time records peak_score peak_time peak_severity top_feature causes is_muted"
-    return select(c.start_time, c.entity, *_columns(incidents, names)).where(_is_current())
+    return select(c.start_time, c.entity, *_columns(incidents, names)).where(c.monitor == monitor, _is_current())
 
 
 def _is_current():
     return incidents.c.state.in_(["open", "ended"])
 
 
-def _hours():
+def _hours(monitor):
     c = batch_hours.c
-    return select(c.hour, func.sum(c.records), func.sum(c.anomalies)).group_by(c.hour)
+    totals = (func.sum(c.records), func.sum(c.anomalies))
+    return select(c.hour, *totals).where(c.monitor == monitor).group_by(c.hour)
 
 
 def _after(rows):
@@ -147,11 +197,12 @@ def _upto(rows):
     return [row["upto_key"] for row in rows]
 
 
-def _members(connection):
+def _members(connection, monitor):
     """Count current rows by incident: by the rows, and by the incidents."""
     c = anomalies.c
-    counted = select(c.incident_id, func.count()).where(c.superseded_at.is_(None)).group_by(c.incident_id)
-    stated = select(incidents.c.id, incidents.c.records).where(_is_current())
+    is_current = (c.monitor == monitor) & c.superseded_at.is_(None)
+    counted = select(c.incident_id, func.count()).where(is_current).group_by(c.incident_id)
+    stated = select(incidents.c.id, incidents.c.records).where(incidents.c.monitor == monitor, _is_current())
     return tuple({row[0]: row[1] for row in connection.execute(counts)} for counts in (counted, stated))
 
 

@@ -3,11 +3,12 @@
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from tests.chaos.waiting import until
@@ -19,10 +20,16 @@ _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_CPP_M
 
 @dataclass(frozen=True)
 class Role:
-    """The task of a process, with its name for the database."""
+    """The task of a process, with its name for the database.
+
+    Attributes:
+        name: for the database.
+        arguments: of each process in turn.
+        is_serving: whether it runs until it is stopped.
+    """
 
     name: str
-    arguments: tuple[str, ...]
+    arguments: tuple[tuple[str, ...], ...]
     is_serving: bool = True
 
 
@@ -31,19 +38,21 @@ class Process:
 
     Args:
         role: its task.
+        arguments: of the interpreter.
         config: its configuration file.
         had_fault: whether its database has failed since its start.
     """
 
-    def __init__(self, role, config, *, had_fault):
-        self.role, self.name = role, role.name
+    def __init__(self, role, arguments, config, *, had_fault):
+        self.role, self.name, self.reloads = role, role.name, 0
         environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", *role.arguments, "--config", str(config)],
+            [sys.executable, "-m", *arguments, "--config", str(config)],
             env=environment | _ENVIRONMENT | {"PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # so that its trainings can be ended with it
         )
         self.pid = self._process.pid
         self.log = []
@@ -82,6 +91,25 @@ class Process:
         """Send SIGTERM."""
         self._process.terminate()
 
+    def reload(self):
+        """Send SIGHUP."""
+        self.reloads = self.count_logged("configuration reloaded") + 1
+        self._process.send_signal(signal.SIGHUP)
+
+    @contextmanager
+    def hung(self):
+        """Stop the process for the time of a block, as a machine does that swaps or is moved."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def end_family(self):
+        """Kill the process and the trainings that it has started, also if it has ended before them."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
     def ended(self):
         """Wait for the end, and return the exit code."""
         until(lambda: self.code is not None, f"{self.name} ends")
@@ -108,7 +136,8 @@ class Pool:
 
     def __init__(self, roles, configure):
         self._configs = {role: configure(role.name) for role in roles}
-        self._by_role = {}
+        self._arguments = {role: itertools.cycle(role.arguments) for role in roles}
+        self._by_role, self._started = {}, []
         self.logs = []
         self._has_fault = False
 
@@ -119,6 +148,8 @@ class Pool:
     def __exit__(self, *_):
         for process in self.processes:
             process.kill()
+        for process in self._started:
+            process.end_family()
 
     @property
     def processes(self):
@@ -134,7 +165,8 @@ class Pool:
             if process is not None:
                 self._bury(process)
             if role.is_serving or with_commands:
-                self._by_role[role] = Process(role, config, had_fault=self._has_fault)
+                self._by_role[role] = Process(role, next(self._arguments[role]), config, had_fault=self._has_fault)
+                self._started.append(self._by_role[role])
 
     @contextmanager
     def excused(self):
@@ -160,6 +192,10 @@ class Pool:
         for process in self.processes:
             self._bury(process, is_stopped=True)
 
+    def lines(self):
+        """Return the number of lines that the processes have logged."""
+        return len(self.logs) + sum(len(process.log) for process in self.processes)
+
     def until(self, condition, what, pause=0.02, *, with_commands=True):
         """Wait for a condition while ended processes are restarted."""
 
@@ -167,7 +203,7 @@ class Pool:
             self.tend(with_commands=with_commands)
             return condition()
 
-        return until(look, what, pause)
+        return until(look, what, pause, self.lines)
 
     def _bury(self, process, *, is_stopped=False):
         code = process.ended()

@@ -1,4 +1,4 @@
-"""The site of a round: a store with a trained model, a watched table, and configurations for processes."""
+"""The site of a round: a store with trained models, watched tables, and configurations for processes."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,102 +9,128 @@ from sqlalchemy import text
 
 from detector.records.card import RecordCard
 from jobs.app import open_store
-from jobs.databases import open_engine
+from jobs.databases import open_engine, reading
 from jobs.store import NewModel, migrations
-from schemas.tables import models
 from tests.chaos.outcome import read_outcome
-from tests.workspace import PUMP, SMALL_MODEL, Workspace, readings
+from tests.chaos.watched import NARROW, training_records
+from tests.workspace import Workspace, readings
 
-_MONITOR = PUMP.replace("batch_size = 300\n", "") + (
-    'updated = "changed_at"\n'
-    'score_every = "1s"\n'
-    'lease = "3s"\n'
-    'incident_gap = "10m"\n'
-    'gap_after = "9000d"\n'
-    'alert = { newest = "9000d" }\n'
-    'store_scores = "all"\n'
-)
 _CONFIG = """\
 [store]
 url = "{store}"
+[store.timeouts]
+lock = "5s"
 [service]
 api = false
 log = "json"
 [alerts]
-per_hour = 1000000
+per_hour = {per_hour}
 [alerts.channels]
 ops = "{channel}"
-[monitors.pump]
-source = "{source}"
-batch_size = {batch_size}
-{monitor}
-[monitors.pump.model]
-{model}
 """
 _NOWHERE = "json://localhost"
 _SMALL, _LARGE = 20, 5_000
 
 
-def train(folder):
-    """Train a small model, which all rounds use."""
+def train(folder, monitors=NARROW):
+    """Train a small model for each kind of monitor, which all rounds use, and return them by monitor."""
     workspace = Workspace(folder)
-    readings().to_csv(folder / "readings.csv", index=False)
-    workspace.configure("sqlite:///plumbline.db", PUMP)
-    for command in ("migrate", "import readings.csv --table pump_readings", "train pump"):
-        workspace.must(*command.split())
-    (row,) = workspace.query(f"SELECT artifact, sha256 FROM {models.name}")
-    return NewModel(row[0], row[1], {"format": 1}, RecordCard())
+    url = "sqlite:///plumbline.db"
+    path = _write(folder, "config", [item.section(_LARGE, url) for item in monitors], store=url)
+    path.write_text(path.read_text().replace("updated =", "# updated ="), encoding="utf-8")
+    readings().to_csv(folder / "pump_readings.csv", index=False)
+    training_records().to_csv(folder / "machines.csv", index=False)
+    workspace.must("migrate")
+    for watched in {item.training: item for item in monitors}.values():
+        name = watched.table.name
+        file = "pump_readings.csv" if name == "pump_readings" else "machines.csv"
+        workspace.must("import", file, "--table", name)
+        workspace.must("train", watched.training)
+    store = open_store(open_engine(SecretStr(f"sqlite:///{folder / 'plumbline.db'}")))
+    trained = {
+        model.monitor: NewModel(store.models.blob(model.id), model.sha256, {"format": 1}, RecordCard())
+        for model in store.models.all()
+    }
+    store.engine.dispose()
+    return {item.name: trained[item.training] for item in monitors}
 
 
 @dataclass(frozen=True)
 class Site:
-    """A database with a store and a watched table.
+    """Databases with a store and watched tables.
 
     Args:
         folder: for configurations.
-        database: of both.
-        model: the champion.
+        database: of the store.
+        source: database of the watched tables.
+        models: the first champion of each monitor.
         channel: address for alerts.
+        monitors: that watch the tables.
     """
 
     folder: Path
     database: object
-    model: NewModel
+    source: object
+    models: dict
     channel: str
+    monitors: tuple = NARROW
+
+    @property
+    def databases_with_faults(self):
+        """The databases whose failure processes notice, unlike a full disk with a file that is only read."""
+        return [self.database, *([self.source] if self.source.fault == "the database crashes" else [])]
 
     def prepare(self):
-        """Return an engine on the new store."""
-        return self._store(self.database.url("harness"))
+        """Return the new store, with a champion of each monitor."""
+        return self._store(self.database.url("harness"), self.models)
 
-    def configure(self, name):
+    def source_engine(self):
+        """Return an engine on the database of the watched tables."""
+        return open_engine(SecretStr(self.source.url("harness")))
+
+    def configure(self, name, per_hour=1_000_000):
         """Write the configuration of a process, and return its file."""
-        url = self.database.url(name)
-        return self._write(name, store=url, source=url, channel=self.channel, batch_size=_SMALL)
+        sections = [item.section(_SMALL, self.source.url(name)) for item in self.monitors]
+        store = self.database.url(name)
+        return _write(self.folder, name, sections, store=store, channel=self.channel, per_hour=per_hour)
 
-    def undisturbed(self):
-        """Return the outcome of one run over the present table, in a separate store, in large batches."""
-        store = f"sqlite:///{self.folder / 'undisturbed.db'}"
-        engine = self._store(store)
-        source = self.database.url("harness")
-        path = self._write("undisturbed", store=store, source=source, channel=_NOWHERE, batch_size=_LARGE)
-        Workspace(self.folder).must("score", "pump", "--config", path)
-        with engine.connect() as connection:
-            outcome = read_outcome(connection)
-        engine.dispose()
+    def undisturbed(self, monitor, model=None):
+        """Return the outcome of one run over the present table, in a separate store, in large batches.
+
+        Args:
+            monitor: the name of the monitor.
+            model: its champion; its first one by default.
+        """
+        url = f"sqlite:///{self.folder / 'undisturbed.db'}"
+        store = self._store(url, {monitor: model or self.models[monitor]})
+        sections = [item.section(_LARGE, self.source.url("harness")) for item in self.monitors]
+        path = _write(self.folder, "undisturbed", sections, store=url)
+        Workspace(self.folder).must("score", monitor, "--config", path)
+        with reading(store.engine) as connection:
+            outcome = read_outcome(connection, monitor)
+        store.engine.dispose()
+        for file in self.folder.glob("undisturbed.db*"):
+            file.unlink()
         return outcome
 
-    def _store(self, url):
+    def _store(self, url, champions):
         engine = open_engine(SecretStr(url))
         migrations.upgrade(engine)
-        open_store(engine).models.add("pump", self.model, datetime.now(UTC), promote=True)
-        return engine
-
-    def _write(self, name, **values):
-        path = self.folder / f"{name}.toml"
-        path.write_text(_CONFIG.format(monitor=_MONITOR, model=SMALL_MODEL, **values), encoding="utf-8")
-        return path
+        store = open_store(engine)
+        for name, model in champions.items():
+            store.models.add(name, model, datetime.now(UTC), promote=True)
+        return store
 
 
 def let_leases_run_out(connection):
     """Expire the leases of alerts that a killed process was about to deliver."""
     connection.execute(text("UPDATE alerts SET lease_until = created_at WHERE state = 'sending'"))
+
+
+def _write(folder, name, sections, **values):
+    """Write a configuration, in one step for services that read it meanwhile."""
+    path, new = folder / f"{name}.toml", folder / f"{name}.toml.new"
+    defaults = {"channel": _NOWHERE, "per_hour": 1_000_000}
+    new.write_text(_CONFIG.format(**defaults | values) + "".join(sections), encoding="utf-8")
+    new.rename(path)
+    return path

@@ -7,7 +7,7 @@ from sqlalchemy import create_engine, insert
 
 from schemas.tables import alerts
 from tests.chaos.outcome import Outcome, compare, messages_by_alert, wrong_deliveries
-from tests.chaos.rounds import plans
+from tests.chaos.rounds import Plan, plans
 
 EXPECTED = Outcome(
     scores=[(1, 0.5), (2, 9.0)],
@@ -83,5 +83,7 @@ def test_the_alerts_of_a_digest_arrive_with_it():
 
 
 def test_rounds_have_all_kills_together():
-    assert [plan.kills for plan in plans("sqlite", 45, seed=3)] == [20, 20, 5]
-    assert [plan.seed for plan in plans("sqlite", 45, seed=3)] == [3000, 3001, 3002]
+    rounds = plans(Plan("sqlite", kills=1, seed=3, is_wide=True), 45)
+    assert [plan.kills for plan in rounds] == [20, 20, 5]
+    assert [plan.seed for plan in rounds] == [3000, 3001, 3002]
+    assert all(plan.is_wide for plan in rounds)

@@ -105,3 +105,61 @@ def test_missing_incidents_are_reported(workspace):
     for arguments in (["show", 7], ["label", 7, "known"]):
         result = workspace.plumbline("incidents", *arguments)
         assert (result.code, "There is no incident 7." in result.err) == (2, True)
+
+
+def test_people_take_care_of_an_incident(plant):
+    number = str(plant.must("incidents", "list", "pump", "--json").json[0]["id"])
+    assert plant.must("incidents", "ack", number).out == f"Incident {number} is acknowledged.\n"
+    assert plant.must("incidents", "assign", number, "Ada").out == f"Incident {number} is assigned to Ada.\n"
+    plant.must("incidents", "comment", number, "bearing replaced")
+    notes = plant.must("incidents", "show", number, "--json").json["notes"]
+    assert [(note["kind"], note["text"]) for note in notes] == [
+        ("acknowledge", None),
+        ("assign", None),
+        ("comment", "bearing replaced"),
+    ]
+    assert "bearing replaced" in plant.must("incidents", "show", number).out
+
+
+def test_settings_are_tried_stored_reported_and_removed(plant):
+    options = ("--rate", "0.2", "--consecutive", "2/3", "--direction", "flow=up", "--quiet-hours", "22:00-06:00")
+    previewed = plant.must("tune", "preview", "pump", *options, "--days", "9", "--json").json
+    now, proposed = (previewed["comparison"][name] for name in ("now", "proposed"))
+    assert now["records"] == proposed["records"] > 0
+    assert proposed["flagged"] > now["flagged"] > 0
+    assert proposed["alerts"]["held_back"]
+    plant.must("tune", "set", "pump", *options)
+    assert 'quiet_hours = "22:00-06:00"' in plant.must("tune", "show").out
+    for command in ("status", "check", "monitors list"):
+        assert "The store has other settings than config.toml" in plant.must(*command.split()).out
+    assert plant.must("tune", "clear", "pump").out.startswith("Monitor 'pump' uses the settings of config.toml")
+    assert plant.must("tune", "show", "--json").json == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "there is nothing to store"),
+        (("--rate", "2"), "less than 1"),
+        (("--rate", "0.00001"), "calibration records"),
+        (("--consecutive", "3of5"), "is not a number of records"),
+        (("--direction", "mode=up"), "is about numeric features"),
+        (("--ignore-below", "flow=much"), "has no number"),
+    ],
+)
+def test_settings_that_do_not_work_are_refused(plant, options, message):
+    refused = plant.plumbline("tune", "set", "pump", *options)
+    assert refused.code in {1, 2}
+    assert message in refused.err
+
+
+def test_a_maintenance_window_is_stored_listed_and_ended(plant):
+    plant.must("maintenance", "add", "pump", "--for", "3h", "--entity", "a", "--reason", "new bearings")
+    (window,) = plant.must("maintenance", "list", "--json").json
+    assert (window["state"], window["entity"], window["reason"]) == ("open", "a", "new bearings")
+    plant.must("maintenance", "end", str(window["id"]))
+    assert "over" in plant.must("maintenance", "list", "pump").out
+    for length in ("long", "0s", "99999999d"):
+        assert "is not a duration" in plant.plumbline("maintenance", "add", "pump", "--for", length).err
+    late = plant.plumbline("maintenance", "add", "pump", "--for", "36525d", "--from", "9990-01-01")
+    assert "is not in the years" in late.err

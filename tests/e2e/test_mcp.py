@@ -1,7 +1,10 @@
 """`plumbline mcp` answers the reference client over standard input and output, and writes nothing."""
 
 import asyncio
+import json
 import os
+import signal
+import subprocess
 import sys
 
 import pytest
@@ -14,11 +17,13 @@ from tests.workspace import FAULTS, ROOT
 CALLS = {
     "monitors": ("list_monitors", {}),
     "incidents": ("list_incidents", {"monitor": "pump", "limit": 50}),
+    "later": ("list_incidents", {"since": "2030-01-01T00:00:00"}),
     "diagnosis": ("diagnose", {"monitor": "pump"}),
     "forecast": ("forecast", {"monitor": "pump"}),
     "unknown": ("diagnose", {"monitor": "pmup"}),
     "missing": ("show_incident", {"incident_id": 999}),
     "excess": ("list_events", {"limit": 51}),
+    "beyond": ("list_events", {"before": 2**63}),
 }
 
 
@@ -48,6 +53,7 @@ def test_a_client_finds_the_fault_its_cause_and_why_records_are_flagged(plant):
     assert (monitor["name"], monitor["status"]["records"]) == ("pump", 840)
     assert "sqlite:" not in results["monitors"].content[0].text
     assert [item["id"] for item in answers["incidents"]["items"]] == [item["id"] for item in listed]
+    assert answers["later"]["items"] == []
     assert answers["incident"]["incident"]["causes"][0]["feature"] == "pressure"
     assert int(answers["incident"]["most_anomalous_records"][0]["record_key"]) in FAULTS
     assert answers["anomalies"]["total"] == answers["incident"]["incident"]["records"]
@@ -61,6 +67,20 @@ def test_a_client_finds_the_fault_its_cause_and_why_records_are_flagged(plant):
     assert "There is no monitor 'pmup' in the configuration. Its monitors: pump." in errors["unknown"]
     assert "There is no incident 999" in errors["missing"]
     assert "less than or equal to 50" in errors["excess"]
+    assert "less than or equal to 9223372036854775807" in errors["beyond"]
+
+
+def test_a_signal_ends_the_server_at_once(workspace):
+    workspace.must("init")
+    workspace.must("migrate")
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
+    with workspace.start("mcp", stdin=subprocess.PIPE) as process:
+        process.stdin.write(json.dumps(message) + "\n")
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["result"]["serverInfo"]["name"] == "plumbline"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 1
 
 
 def test_without_the_package_an_error_names_it(workspace, monkeypatch):

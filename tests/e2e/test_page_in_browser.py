@@ -1,8 +1,10 @@
 """The operator's pages in a real browser: the way from the fleet to a label, access, accessibility, and silence."""
 
 import json
+import re
 import socket
-from urllib.parse import urlsplit
+from datetime import datetime
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -24,12 +26,23 @@ PATHS = (
     "/page/monitors/pump?days=1",
     "/page/incidents/1",
     "/page/records/1",
+    "/page/records/1/row?cell:flow=99",
     "/page/monitors/pump/models",
     "/page/models/1",
+    "/page/models/1/map",
     "/page/events",
     "/page/alerts",
+    "/page/monitors/pump/tune",
+    "/page/maintenance",
+    "/page/keys",
     "/page/login",
     "/page/nowhere",
+)
+SERIES = PUMP.replace('categorical = ["mode"]\n', "")
+COMMANDS = (
+    "migrate",
+    "import readings.csv --table pump_readings",
+    *(f"{command} {monitor}" for monitor in ("pump", "line") for command in ("train", "score")),
 )
 LABEL = "SELECT label FROM anomalies WHERE id = :id"
 CONFIG = """\
@@ -48,6 +61,11 @@ score_every = "never"
 alert.newest = "36500d"
 [monitors.pump.model]
 {model}
+[monitors.line]
+{series}
+score_every = "never"
+alert.channels = []
+[monitors.line.series]
 """
 
 
@@ -63,9 +81,9 @@ def site(tmp_path_factory):
     plant = Plant(folder, f"http://127.0.0.1:{port}")
     readings().to_csv(folder / "readings.csv", index=False)
     with receiving() as receiver:
-        text = CONFIG.format(port=port, channel=receiver.address, monitor=PUMP, model=SMALL_MODEL)
+        text = CONFIG.format(port=port, channel=receiver.address, monitor=PUMP, series=SERIES, model=SMALL_MODEL)
         (folder / "config.toml").write_text(text, encoding="utf-8")
-        for command in ("migrate", "import readings.csv --table pump_readings", "train pump", "score pump"):
+        for command in COMMANDS:
             plant.must(*command.split())
         with serving(plant) as process:
             process.until(lambda: receiver.received)
@@ -110,11 +128,69 @@ def test_the_way_from_the_fleet_to_a_label_in_the_table(site, chromium, has_scri
         page.locator(".lane svg a").first.click()
         assert "pressure" in page.locator("main").inner_text()
         page.locator("table.stacked a").first.click()
-        assert "reconstruction error" in page.locator("main").inner_text()
-        record = page.url.rpartition("/")[2].partition("?")[0]
+        record = page.url.rpartition("/")[2]
+        if not has_script:
+            page.get_by_role("link", name="The row in its table").click()
+        page.get_by_text("Other columns of the row").wait_for()
+        assert "is_fault" in page.locator("#in-table").inner_text()
+        visit.go(f"/page/records/{record}")
         page.get_by_role("button", name=label).click()
         page.get_by_role("button", name=label, pressed=True).wait_for()
     assert site.query(LABEL, id=record) == [(label,)]
+
+
+def test_the_span_of_a_monitor_changes_without_a_new_page_and_stays_in_the_address(visit):
+    visit.go("/page/monitors/pump?days=7")
+    visit.page.evaluate("window.isKept = true")
+    visit.page.get_by_role("link", name="1 day", exact=True).click()
+    visit.page.wait_for_url("**days=1*")
+    visit.page.locator("[aria-current]", has_text="1 day").wait_for()
+    assert visit.page.evaluate("window.isKept")
+    assert visit.page.locator("#incidents time:not([title])").count() == 0
+    visit.page.go_back()
+    visit.page.locator("[aria-current]", has_text="7 days").wait_for()
+
+
+def test_dragging_over_the_lanes_zooms_in(visit):
+    visit.go("/page/monitors/pump?days=7")
+    box = visit.page.locator(".lanes svg.row").first.bounding_box()
+    at = box["y"] + box["height"] / 2
+    visit.page.mouse.move(box["x"] + 0.5 * box["width"], at)
+    visit.page.mouse.down()
+    visit.page.mouse.move(box["x"] + 0.75 * box["width"], at, steps=3)
+    visit.page.mouse.up()
+    visit.page.wait_for_url("**since=*")
+    since, until = (parse_qs(urlsplit(visit.page.url).query)[name][0] for name in ("since", "until"))
+    hours = (datetime.fromisoformat(until) - datetime.fromisoformat(since)).total_seconds() / 3600
+    assert hours == pytest.approx(7 * 24 / 4, rel=0.02)
+
+
+def test_the_channels_of_an_incident_of_a_series_show_values_on_hover(site, visit):
+    ((incident,),) = site.query("SELECT min(id) FROM incidents WHERE monitor = 'line'")
+    visit.go(f"/page/incidents/{incident}")
+    chart = visit.page.locator(".uplot").first
+    chart.locator(".u-over").hover()
+    assert re.search(r"measured-?\d", chart.locator(".u-legend").inner_text())
+    assert "UTC)" in chart.inner_text()
+    assert visit.page.locator(".channels img").count() == 0
+
+
+def test_an_incident_without_channels_shows_the_picture_of_the_server(visit):
+    visit.go("/page/incidents/1")
+    visit.page.locator("img.channels").wait_for()
+    assert visit.page.locator(".uplot").count() == 0
+
+
+def test_other_values_are_scored_on_the_page_of_a_record(visit):
+    visit.go("/page/records/1")
+    visit.page.get_by_label("pressure").scroll_into_view_if_needed()
+    visit.page.get_by_label("pressure").fill("much")
+    visit.page.get_by_role("button", name="Score these values").click()
+    assert "Expected a finite number" in visit.page.get_by_role("alert").inner_text()
+    visit.faults.clear()  # of the status 422
+    visit.page.get_by_label("pressure").fill("3.0")
+    visit.page.get_by_role("button", name="Score these values").click()
+    visit.page.get_by_role("columnheader", name="edited values").wait_for()
 
 
 def test_the_link_of_a_delivered_alert_opens_its_incident(site, visit):
@@ -152,15 +228,20 @@ def test_a_form_without_the_token_of_its_session_is_refused(site, visit, keys):
     assert site.query(LABEL, id=1) == before
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_has_a_serious_fault_of_accessibility(site, chromium, scheme):
+def test_no_page_has_a_serious_fault_of_accessibility(site, chromium):
+    ((series,),) = site.query("SELECT min(id) FROM incidents WHERE monitor = 'line'")
     found = {}
-    with visiting(chromium, site.url, color_scheme=scheme) as visit:
-        for path in PATHS:
+    with visiting(chromium, site.url) as visit:
+        for path in (*PATHS, f"/page/incidents/{series}"):
+            visit.page.emulate_media(color_scheme="light")
             visit.go(path)
-            violations = Axe().run(visit.page).response["violations"]
-            faults = [fault for fault in violations if fault["impact"] in {"serious", "critical"}]
-            found |= {f"{path} {fault['id']}": [node["html"] for node in fault["nodes"]][:3] for fault in faults}
+            if path.endswith(str(series)):
+                visit.page.locator(".uplot").first.wait_for()
+            faults = Axe().run(visit.page).response["violations"]
+            visit.page.emulate_media(color_scheme="dark")
+            faults += Axe().run(visit.page, options={"runOnly": ["color-contrast"]}).response["violations"]
+            serious = [fault for fault in faults if fault["impact"] in {"serious", "critical"}]
+            found |= {f"{path} {fault['id']}": [node["html"] for node in fault["nodes"]][:3] for fault in serious}
         visit.faults = [fault for fault in visit.faults if "404" not in fault]
     assert not found, found
 

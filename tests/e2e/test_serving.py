@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from jobs.app import App
@@ -18,6 +18,7 @@ from jobs.databases import open_engine
 from jobs.scoring.run import plan_batches
 from schemas.config import load_config
 from tests.e2e.serve_process import serving
+from tests.silent_network import proxy_to
 from tests.workspace import PUMP, RECORDS, SMALL_MODEL
 
 NEVER = "never"
@@ -183,6 +184,23 @@ def test_a_locked_table_is_an_event_until_it_is_free_and_holds_up_no_other_monit
         process.until_found(SCORED, monitor="fan", records=RECORDS)
     site.query("DROP TABLE fan_readings")
     assert "another transaction holds a lock" in message
+
+
+def test_a_silent_network_is_an_event_that_holds_up_no_other_monitor_and_no_end(site, postgres):
+    if site.url.startswith("sqlite"):
+        pytest.skip("SQLite has no network")
+    with proxy_to(f"{postgres.query['host']}/.s.PGSQL.5432") as network:
+        address = make_url(site.url).set(host=network.host, port=network.port, query={})
+        fan = f'score_every = "1s"\nsource = "{address.render_as_string(hide_password=False)}"'
+        configure(site, 'api = false\nwaiting_after = "1s"', pump='score_every = "1s"', fan=fan)
+        with serving(site) as process:
+            process.until_found(SCORED, monitor="fan", records=RECORDS)
+            with network.silent():
+                process.until_found("SELECT 1 FROM events WHERE kind = 'waiting' AND monitor = 'fan' AND until IS NULL")
+                site.query(INSERT)
+                process.until_found(SCORED, monitor="pump", records=RECORDS + 1)
+                process.signal(signal.SIGTERM)
+                assert process.ended() == 0
 
 
 def test_sighup_reloads_a_valid_configuration_and_refuses_an_invalid_one(site):

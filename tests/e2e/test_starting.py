@@ -58,9 +58,11 @@ def test_every_command_has_a_help_text(workspace, command):
 
 def test_every_command_is_documented():
     pages = [ROOT / "README.md", *Path(ROOT / "docs").glob("*.md")]
-    named = re.compile(r"plumbline ((?:(?:models|monitors|anomalies|incidents|entities|alerts|keys) )?[a-z]+)")
+    named = re.compile(
+        r"plumbline ((?:(?:models|monitors|anomalies|incidents|entities|alerts|keys|tune|maintenance) )?[a-z]+)"
+    )
     documented = set(named.findall(" ".join(page.read_text() for page in pages)))
-    groups = {name: getattr(cli.cli.get_command(None, name), "commands", None) for name in cli._COMMANDS}
-    commands = {f"{name} {sub}" for name, subs in groups.items() for sub in subs or ()}
-    commands |= {name for name, subs in groups.items() if not subs}
+    subcommands = {name: getattr(cli.cli.get_command(None, name), "commands", None) for name in cli._COMMANDS}
+    commands = {f"{name} {sub}" for name, subs in subcommands.items() for sub in subs or ()}
+    commands |= {name for name, subs in subcommands.items() if not subs}
     assert commands - documented == set()

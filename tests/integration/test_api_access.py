@@ -73,6 +73,16 @@ def test_with_a_key_every_path_except_health_requires_one(client, service):
     assert client.get("/monitors", Host="plumbline.example", **bearer(SECRET)).status == 200
 
 
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded"])
+def test_without_a_key_the_clients_of_a_proxy_on_this_machine_are_refused(client, service, header):
+    through_a_proxy = {header: "for=198.51.100.7"}
+    assert client.get("/monitors", **through_a_proxy).status == 401
+    assert client.post("/keys", {"name": "boss", "scope": "admin"}, **through_a_proxy).status == 401
+    assert client.get("/", **through_a_proxy).headers["location"].startswith("/page/login")
+    assert service.store.api_keys.all() == []
+    assert client.get("/healthz", **through_a_proxy).status == client.get("/monitors").status == 200
+
+
 def test_a_read_key_cannot_change_anything(client, service):
     service.store.api_keys.add("board", "read", SECRET, NOW)
     service.store.api_keys.add("person", "write", SECRET + "2", NOW)

@@ -7,6 +7,7 @@ import shlex
 import pytest
 
 from tests.api_service import NOW, api_document, module_url, opened_service, serving
+from tests.integration.test_managing import fill_table
 from tests.workspace import ROOT
 
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
@@ -17,6 +18,7 @@ SECRET = "key"
 @pytest.fixture(scope="module", params=["sqlite"])
 def client(request, tmp_path_factory):
     with module_url(request, tmp_path_factory) as url, opened_service(url) as service, serving(service) as client:
+        fill_table(service.store, tmp_path_factory.mktemp("records") / "pump.parquet")
         service.store.api_keys.add("page", "write", SECRET, NOW)
         yield client
 
@@ -35,7 +37,10 @@ def test_there_is_an_example_of_each_kind():
         ("GET", "/monitors"),
         ("GET", "/anomalies?monitor=pump&label=open&since=2026-01-05T00:00:00Z&limit=2"),
         ("POST", "/anomalies/1/label"),
+        ("POST", "/incidents/1/notes"),
         ("POST", "/monitors/pump/retrain"),
+        ("POST", "/monitors/pump/tuning/preview"),
+        ("POST", "/monitors/pump/maintenance"),
         ("POST", "/monitors/pump/score"),
     ]
 
@@ -47,7 +52,7 @@ def test_every_example_works(client, example):
 
 
 def test_its_table_lists_every_path():
-    documented = set(re.findall(r"^\| `(GET|POST) (/\S*)` \|", PAGE, re.MULTILINE))
+    documented = set(re.findall(r"^\| `(GET|POST|DELETE) (/\S*)` \|", PAGE, re.MULTILINE))
     paths = api_document()["paths"]
     assert documented == {(method.upper(), path) for path, methods in paths.items() for method in methods}
 

@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import update
 
 from jobs.api import server
+from jobs.api.client_address import client_address
 from jobs.api.connections import Connections
 from jobs.databases import writing
 from schemas.tables import events
-from tests.api_service import opened_service, serving
+from tests.api_service import Client, opened_service, serving
 from tests.chaos.waiting import until
 
 UNFINISHED = b"POST /anomalies/1/label HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
@@ -83,6 +84,36 @@ def refused(client, stack):
         return answer(connection)
     except TimeoutError:
         return None
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "address"),
+    [
+        (None, "10.0.0.1"),
+        ("198.51.100.7", "198.51.100.7"),
+        ("203.0.113.9, 198.51.100.7, 10.0.0.2", "198.51.100.7"),  # the first one may be invented
+        ("nonsense", "10.0.0.1"),
+    ],
+)
+def test_a_trusted_proxy_names_the_client(forwarded, address):
+    headers = [] if forwarded is None else [(b"x-forwarded-for", forwarded.encode())]
+    scope = {"type": "http", "client": ("10.0.0.1", 5), "headers": headers}
+    assert client_address(scope, ("10.0.0.0/8",)) == address
+    as_ipv6 = scope | {"client": ("::ffff:10.0.0.1", 5)}  # of a service that listens on ::
+    assert client_address(as_ipv6, ("10.0.0.0/8",)) == address
+    assert client_address(scope, ()) == client_address(scope, ("192.0.2.1",)) == "10.0.0.1"
+
+
+def test_clients_of_a_trusted_proxy_are_limited_each_by_itself(sqlite_url, monkeypatch):
+    settings = {"max_requests_per_address": 1, "trusted_proxies": ["127.0.0.1"]}
+    with limited(sqlite_url, monkeypatch, **settings) as open_client, ExitStack() as stack:
+        key = open_client.post("/keys", {"name": "board"}).json["key"].encode()
+        client = Client(open_client.port, {"Authorization": f"Bearer {key.decode()}"})
+        own = b"Authorization: Bearer " + key + b"\r\nX-Forwarded-For: 198.51.100.7\r\nHost"
+        connect(stack, client, UNFINISHED.replace(b"Host", own))
+        forwarded = {"X-Forwarded-For": "198.51.100.7"}
+        until(lambda: client.get("/monitors", **forwarded).status == 429, "a request is in progress")
+        assert client.get("/monitors", **{"X-Forwarded-For": "198.51.100.8"}).status == 200
 
 
 def test_requests_in_progress_are_limited_by_address_apart_from_health_and_metrics(sqlite_url, monkeypatch):

@@ -24,6 +24,7 @@ ANY_SIZE = settings(max_examples=30, deadline=None, suppress_health_check=[Healt
 ARRIVALS = st.lists(
     st.tuples(st.sampled_from(["x", "y", None]), st.one_of(st.integers(0, 12), st.none())), min_size=1, max_size=40
 )
+PICKED = st.sets(st.integers(0, 39), min_size=1)
 IN_ORDER = st.lists(st.tuples(st.sampled_from(["x", "x", "x", "y"]), st.integers(0, 6)), min_size=9, max_size=40).map(
     lambda arrivals: sorted(arrivals, key=lambda arrival: arrival[1])
 )
@@ -53,14 +54,15 @@ def minute(at):
     return None if at is None else START + pd.Timedelta(minutes=at)
 
 
-def pasts(page, source, moments):
+def pasts(page, source, moments, **options):
     """Return for each key of a page the levels of the newest moments before it in its segment."""
     levels_by_key = {}
-    for segment in stretches_of(page, source, LEVEL, moments):
+    for segment in stretches_of(page, source, LEVEL, moments, **options):
         ordered, position = segment.series.ordered()
         for place in position[segment.own].tolist():
-            levels = ordered.values[: place + 1, 0].astype(int).tolist()
-            levels_by_key[levels[-1]] = levels[:-1][-moments:]
+            levels, line = ordered.values[:, 0].astype(int), ordered.line
+            past = levels[:place] if line is None else levels[line.rows[: line.places[place]]]
+            levels_by_key[int(levels[place])] = past.tolist()[-moments:]
     return levels_by_key
 
 
@@ -87,10 +89,29 @@ def test_each_record_has_its_own_past_wherever_batches_are_cut(tanks, arrivals, 
     assert actual == {key: expected_past(arrivals, key, moments) for key in range(1, len(arrivals) + 1)}
 
 
+@settings(ANY_SIZE, max_examples=8)
+@given(arrivals=st.one_of(ARRIVALS, IN_ORDER), picked=PICKED, moments=st.integers(1, 4))
+def test_records_picked_from_several_places_have_their_own_past(tanks, arrivals, picked, moments):
+    rows = sorted({place % len(arrivals) for place in picked})
+    source = tanks(arrivals)
+    page = next(source.pages(None)).iloc[rows].reset_index(drop=True)
+    actual = pasts(page, source, moments, is_page=False)
+    source.close()
+    assert actual == {row + 1: expected_past(arrivals, row + 1, moments) for row in rows}
+
+
 def test_the_past_is_read_in_order_of_time_with_the_last_record_of_each_moment(tanks):
     source = tanks([("x", 1), ("x", 0), ("x", 1), ("x", 1), ("y", 1), ("x", 2), ("x", 3)])
     assert source.read_past((7,), 2)["level"].tolist() == [4, 6]
     assert source.read_past((7,), 9)["level"].tolist() == [2, 4, 6]
+    source.close()
+
+
+def test_records_that_share_times_are_one_segment_and_their_past_is_computed_once(tanks):
+    late = [("x", 2), *[("x", 100)] * 9]
+    source = tanks([*(("x", at // 9) for at in range(900)), *late])
+    page = source.read(KeyRange((500,), (910,)))
+    assert [len(segment.series) for segment in stretches_of(page, source, LEVEL, 5)] == [5 + 400, 2 + 1, 5 + 9]
     source.close()
 
 

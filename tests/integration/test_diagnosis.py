@@ -188,6 +188,8 @@ def test_an_alert_limit_that_no_score_reaches(ward):
     assert "alert.severity = 50 is never reached" in message
     assert "the highest severity of this model is 35.8" in message
     assert "at most 35 under [monitors.pump.alert]" in advice
+    ward.store.tunings.put("pump", {"alert": {"severity": 50}}, ward.now, "user ada")
+    assert "at most 35 by plumbline tune set pump" in found(alerts.unreachable_severity, case)[0][1]
 
 
 def test_alerts_that_are_too_old_and_maintenance_without_end(ward):
@@ -252,8 +254,8 @@ def test_the_most_anomalous_records_of_series_are_the_same_from_stored_scores_an
     report = mixer.train()
     assert [record.excess for record in report.top] == sorted((record.excess for record in report.top), reverse=True)
     assert {int(record.record_key) for record in report.top} <= set(range(900, 1201))
-    scored_now = top_records(mixer.source(store_scores="anomalies"), mixer.store, 5)
+    scored_now = top_records(mixer.source(store_scores="anomalies"), mixer.store, 20)
     mixer.score()
-    stored = top_records(mixer.source(), mixer.store, 5)
+    stored = top_records(mixer.source(), mixer.store, 20)
     assert (scored_now.is_stored, stored.is_stored, stored.records) == (False, True, 1600)
     assert [vars(record) for record in stored.top] == [vars(record) for record in scored_now.top]

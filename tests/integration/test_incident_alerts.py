@@ -5,7 +5,7 @@ from sqlalchemy import update
 
 from detector.records.card import RecordCard
 from jobs.databases import writing
-from jobs.store import NewModel
+from jobs.store import NewModel, NewNote
 from schemas.tables import alerts
 from tests.flagged_rows import MINUTE, RULE, START, FlaggedRows
 
@@ -134,6 +134,15 @@ def test_an_open_incident_is_mentioned_again_after_a_time(rows):
     for minute in (9, 13, 14, 22, 24):
         rows.follow_up(minute)
     assert reasons(rows) == ["opened", "reminder", "reminder"]
+
+
+def test_nobody_is_reminded_of_an_acknowledged_incident(rows, now):
+    rows.use(on=("open", "reminder"), remind_every=10 * MINUTE)
+    rows.add(0, at=START)
+    (incident,) = rows.incidents()
+    rows.store.incident_notes.add(incident.id, NewNote("acknowledge"), now, "user ada")
+    rows.follow_up(12)
+    assert reasons(rows) == ["opened"]
 
 
 def test_only_the_chosen_occasions_are_alerted(rows):

@@ -4,13 +4,13 @@ import subprocess
 import sys
 
 import pytest
-from sqlalchemy import insert, inspect
+from sqlalchemy import insert, inspect, select
 
 from jobs.app import open_store
 from jobs.databases import open_engine, writing
 from jobs.store import AnomalyQuery, migrations
 from schemas.errors import StoreError, UsageError
-from schemas.tables import REVISION, anomalies, batches, metadata, models
+from schemas.tables import REVISION, anomalies, api_keys, batches, metadata, models
 from tests.mariadb_server import on_mariadb_too
 from tests.workspace import ROOT
 
@@ -71,6 +71,17 @@ def test_a_store_without_vae_scores_keeps_its_rows_which_have_none(engine, now):
     migrations.move(engine, "0009")
     migrations.upgrade(engine)
     assert open_store(engine).anomalies.count(AnomalyQuery()) == 1
+
+
+def test_an_earlier_revision_gives_no_key_more_than_it_had(store, engine, now):
+    with writing(engine) as connection:
+        for scope in ("read", "operate", "write", "admin"):
+            row = {"name": scope, "scope": scope, "sha256": scope[0] * 64, "created_at": now}
+            connection.execute(insert(api_keys).values(row))
+    migrations.move(engine, "0013")
+    with writing(engine) as connection:
+        scopes = dict(connection.execute(select(api_keys.c.name, api_keys.c.scope)).all())
+    assert scopes == {"read": "read", "operate": "read", "write": "write", "admin": "write"}
 
 
 def test_a_revision_that_is_not_there_is_refused(engine):

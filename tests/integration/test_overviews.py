@@ -8,10 +8,12 @@ from sqlalchemy import insert
 from jobs.databases import writing
 from jobs.store import Anomaly, BatchResult, HourCount, Worker
 from jobs.store.events import NewEvent
+from jobs.store.history import DayCount
 from jobs.store.overviews import LastDay
 from schemas.frames import Explanation
 from schemas.keys import KeyRange
-from schemas.tables import incidents
+from schemas.tables import incidents, unreadable_records
+from tests.mariadb_server import on_mariadb_too
 from tests.watched_table import MODEL
 
 HOUR = timedelta(hours=1)
@@ -117,3 +119,47 @@ def test_late_records_count(store, finish, now):
     store.recounting.reopen_window("pump", now - HOUR, now + HOUR)
     store.ledger.finish(store.ledger.claim("pump", 1, now, HOUR), BatchResult(8), now)
     assert store.overviews.get("pump", now).late_records == 3
+
+
+@on_mariadb_too
+def test_monitors_that_are_read_together_do_not_mix(store, finish, now):
+    this_hour = now.replace(minute=0)
+    finish([flagged(1, now), flagged(2, None)], [HourCount(this_hour, 100, 2)], newest=now)
+    finish([flagged(1, now - 90 * HOUR)], [HourCount(this_hour - 90 * HOUR, 7, 1)], "boiler", now - 90 * HOUR)
+    store.anomalies.label(1, "confirmed", now)
+    store.anomalies.label(2, "known", now)
+    for kind, hours, outcome in (("train", 5, "done"), ("score", 4, "failed"), ("score", 3, "done")):
+        run_id = store.runs.start("pump", kind, now - hours * HOUR)
+        store.runs.finish(run_id, outcome, None, {"n": hours}, now)
+    store.runs.start("fan", "score", now)
+    store.events.open(NewEvent("silent", "Silent.", "boiler", "b-1", since=now - HOUR), now)
+    unreadable = [(1, "pump"), *((key, "boiler") for key in range(2, 9))]
+    row = {"column_name": "x", "reason": "is text", "found_at": now, "checked_at": now, "batch_id": 1}
+    with writing(store.engine) as connection:
+        rows = [row | {"record_key": f"[{key}]", "monitor": name} for key, name in unreadable]
+        connection.execute(insert(unreadable_records), rows)
+    overviews = store.overviews.of(["boiler", "fan", "pump"], now)
+    assert overviews == {name: store.overviews.get(name, now) for name in ("boiler", "fan", "pump")}
+    boiler, fan, pump = overviews.values()
+    assert [item.watermark for item in (boiler, fan, pump)] == [(3,), None, (2,)]
+    assert [item.last_day for item in (boiler, pump)] == [LastDay(0, 0, 0, None), LastDay(100, 2, 2, 0.0)]
+    assert [(item.anomalies, item.open_anomalies) for item in (boiler, pump)] == [(1, 1), (2, 0)]
+    assert [(kind, run.counts) for kind, run in pump.last_runs.items()] == [("train", {"n": 5}), ("score", {"n": 3})]
+    assert ([*boiler.last_runs], [*fan.last_runs], boiler.lag_seconds) == ([], ["score"], 90 * 3600)
+    assert (boiler.silent_since, fan.silent_since) == ({"b-1": now - HOUR}, {})
+    assert (boiler.unreadable_records, boiler.newest_unreadable[::4]) == (7, ["8 (x is text)", "4 (x is text)"])
+    assert (pump.newest_unreadable, fan.newest_unreadable) == (["1 (x is text)"], [])
+
+
+@on_mariadb_too
+def test_the_newest_days_of_each_monitor_end_with_its_newest_record(store, finish, now):
+    this_hour, old = now.replace(minute=0), now.replace(minute=0) - timedelta(days=100)
+    finish([], [HourCount(this_hour, 10, 1), HourCount(this_hour - HOUR, 5, 0), HourCount(old, 3, 0)])
+    finish([], [HourCount(this_hour - 24 * HOUR, 4, 2)])
+    finish([], [HourCount(old, 7, 1), HourCount(old - timedelta(days=14, hours=1), 9, 9)], "boiler")
+    days = store.history.newest_days(["pump", "boiler", "fan"], 14, now)
+    today = now.date()
+    yesterday = today - timedelta(days=1)
+    assert (days["pump"].last, days["pump"].counts) == (today, [DayCount(yesterday, 4, 2), DayCount(today, 15, 1)])
+    assert (days["boiler"].last, days["boiler"].counts) == (old.date(), [DayCount(old.date(), 7, 1)])
+    assert (days["fan"].last, days["fan"].counts) == (today, [])

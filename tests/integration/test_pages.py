@@ -12,6 +12,7 @@ from sqlalchemy import delete
 from jobs.databases import writing
 from jobs.store import RequestQuery
 from jobs.store.api_keys import KeyRights
+from schemas.errors import StoreError
 from schemas.tables import api_keys
 from tests.api_service import HOSTILE, NOW, module_url, opened_service, serving
 from tests.chaos.waiting import until
@@ -101,6 +102,12 @@ def test_an_earlier_span_has_no_incident(client):
     assert "No incident in this span" in text(client, "/page/monitors/pump?days=1&until=2026-02-01T00:00:00Z")
 
 
+@pytest.mark.parametrize(("since", "is_shown"), [("12:28", True), ("12:30:30", False), ("23:00", True)])
+def test_a_span_may_have_a_start_in_place_of_a_length(client, since, is_shown):
+    html = text(client, f"/page/monitors/pump?since=2026-03-01T{since}&until=2026-03-01T12:31")
+    assert ("/page/incidents/1" in html) == is_shown  # a start past the end does not count
+
+
 @pytest.mark.parametrize("end", ["0001-01-01", "0001-01-03", "9999-12-31T23:59:59Z"])
 def test_a_span_ends_with_the_calendar(client, end):
     assert "No incident in this span" in text(client, f"/page/monitors/pump?days=366&until={end}")
@@ -111,6 +118,12 @@ def test_an_incident_shows_its_causes_records_and_alerts(client):
     assert re.search(r'<th scope="row">flow</th>.*50\.5', html)
     assert 'href="/page/records/2"' in html
     assert "opened" in html
+
+
+def test_the_bars_of_a_year_have_places_without_separators(client):
+    html = text(client, "/page/monitors/pump?days=366")
+    assert 'viewBox="0 0 2928' in html
+    assert not re.search(r'(x|x1|x2|y|width|height)="\d+,', html)
 
 
 def test_a_record_shows_its_score_and_causes(client):
@@ -138,7 +151,7 @@ def test_pictures_hold_up_no_other_page_and_only_some_wait(client, service, monk
             busy = [answer.result().body for answer in answers if answer.done()]
         finally:
             is_free.set()
-    assert all(b"8 other pictures are being drawn" in body for body in busy)
+    assert all(b"8 other requests like this wait" in body for body in busy)
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -173,6 +186,7 @@ def test_a_label_is_set_by_the_form_of_a_page(client, service):
         ({"label": "known"}, {}, 403),
         ({"label": "known", "token": "0" * 64}, {}, 403),
         ({"label": "known", "token": None}, {"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"label": "known", "token": None}, {"Origin": "http://elsewhere.example"}, 403),
         ({"label": "known", "token": None}, {"Content-Type": "text/plain"}, 415),
         ({"label": "nonsense", "token": None}, {}, 404),
     ],
@@ -207,8 +221,16 @@ def test_cookies_of_other_programs_do_not_end_a_session(client, keys):
 
 
 def test_the_cookie_of_an_encrypted_site_stays_encrypted(client, keys):
-    answer = post(client, "/page/login", {"key": "r" * 20}, Origin="https://plumbline.example")
+    behind_a_proxy = {"Origin": "https://plumbline.example", "X-Forwarded-Host": "plumbline.example"}
+    answer = post(client, "/page/login", {"key": "r" * 20}, **behind_a_proxy)
     assert "Secure" in answer.headers["set-cookie"].split("; ")
+
+
+@pytest.mark.parametrize("origin", ["http://elsewhere.example", "null"])
+def test_another_site_signs_nobody_in_also_if_the_browser_sends_only_the_origin(client, keys, origin):
+    assert post(client, "/page/login", {"key": "r" * 20}, Origin=origin).status == 403
+    own = f"http://127.0.0.1:{client.port}"
+    assert post(client, "/page/login", {"key": "r" * 20}, Origin=own).status == 303
 
 
 def test_a_wrong_key_is_refused(client, keys):
@@ -259,6 +281,16 @@ def test_an_unexpected_error_is_a_page(client, service, monkeypatch):
     monkeypatch.setattr(service, "clock", lambda: 1 / 0)
     answer = client.get("/")
     assert (answer.status, "Its log has the reason" in answer.body.decode()) == (500, True)
+
+
+def test_without_a_store_a_browser_receives_a_page(client, service, monkeypatch):
+    def away():
+        raise StoreError("The database is away.")
+
+    monkeypatch.setattr(service.store.api_keys, "all", away)
+    answer = client.get("/page/events")
+    assert (answer.status, answer.headers["content-type"]) == (503, "text/html; charset=utf-8")
+    assert (client.get("/events").status, client.get("/page/login").status) == (503, 200)
 
 
 def test_a_training_is_requested_from_the_page_of_a_monitor(client, service):

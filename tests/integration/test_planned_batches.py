@@ -1,12 +1,13 @@
 """A worker scores the batches that other processes planned, and does nothing else."""
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 
 from jobs.scoring.run import plan_batches, score_planned
 from schemas.tables import runs
-from tests.watched_table import MonitoredTable
+from tests.watched_table import MODEL, MonitoredTable, RuleScorer
 
 
 @pytest.fixture
@@ -51,3 +52,13 @@ def test_without_a_model_nothing_is_scored(pump):
     plan(pump)
     with contextlib.closing(pump.source("fan")) as source:
         assert score_planned(source, pump.store, pump.clock)["batches"] == 0
+
+
+def test_planned_batches_are_scored_with_the_columns_that_the_champion_learned(pump):
+    learned = replace(MODEL, manifest={"features": {"numeric": ["flow"]}})
+    model_id = pump.store.models.add("pump", learned, pump.now, promote=True)
+    pump.models[model_id] = RuleScorer()
+    pump.put(1)
+    plan(pump)
+    pump.settings["numeric"] = ["not_yet_learned"]
+    assert work(pump)["records"] == 1

@@ -8,9 +8,10 @@ from sqlalchemy import and_, event, insert, select
 
 from jobs.app import open_store
 from jobs.databases import open_engine, reading, writing
-from jobs.store import AnomalyQuery, AuditQuery, EventQuery, IncidentQuery, migrations
+from jobs.similar_incidents import similar_incidents
+from jobs.store import AlertQuery, AnomalyQuery, AuditQuery, EventQuery, IncidentQuery, migrations
 from jobs.store.labelled import is_labelled
-from jobs.store.overviews import Overviews
+from jobs.tuning.labelled import verdicts_of_people
 from schemas.tables import anomalies, audit, batches, incidents
 from tests.watched_table import MODEL
 
@@ -20,7 +21,7 @@ STATISTICS = {
     "postgresql": ("SET synchronous_commit = on", "VACUUM ANALYZE"),
     "mysql": ("ANALYZE TABLE anomalies, batches, incidents",),
 }
-LARGE = ("anomalies", "batches", "runs", "events")
+LARGE = ("anomalies", "batches", "batch_hours", "runs", "events", "incidents", "unreadable_records")
 
 
 def fill(store, now):
@@ -45,6 +46,16 @@ def fill(store, now):
             connection.exec_driver_sql(statement)
 
 
+def executed_by(engine, query):
+    """Run a query of a store, and return its statements with their parameters."""
+    executed = []
+    listener = ("before_cursor_execute", lambda _c, _cursor, sql, parameters, *_: executed.append((sql, parameters)))
+    event.listen(engine, *listener)
+    query()
+    event.remove(engine, *listener)
+    return executed
+
+
 @pytest.fixture
 def plans(store, now):
     """Return a function that runs a query of the store and returns the plan of each of its statements."""
@@ -52,14 +63,7 @@ def plans(store, now):
     fill(store, now)
 
     def explain(query):
-        executed = []
-        listener = (
-            "before_cursor_execute",
-            lambda _c, _cursor, sql, parameters, *_: executed.append((sql, parameters)),
-        )
-        event.listen(store.engine, *listener)
-        query()
-        event.remove(store.engine, *listener)
+        executed = executed_by(store.engine, query)
         return [
             plan for sql, parameters in executed if sql.lstrip().startswith("SELECT") for plan in one(sql, parameters)
         ]
@@ -82,8 +86,31 @@ def scans(plans):
     return [plan for plan in plans if whole.search(plan[1])]
 
 
-def test_the_status_reads_no_whole_table(store, plans, now):
-    assert scans(plans(lambda: Overviews(store.engine).get("pump", now))) == []
+INDEXES_OF_OVERVIEWS = {
+    "sum(batches.records)": "ix_batches_totals",
+    "SELECT batches.id": "ix_batches_monitor_state",
+    "FROM runs": "ix_runs_monitor_kind_started_at",
+    "anomalies.label,": "ix_anomalies_labelled",
+    "anomalies.flagged_at": "ix_anomalies_labelled",
+    "FROM batch_hours": "ix_batch_hours_monitor_hour",
+    "FROM incidents": "ix_incidents_monitor_state",
+    "min(events.since)": "ix_events_ongoing",
+}
+
+
+@pytest.mark.parametrize("names", [["pump"], ["pump", "fan", "valve"]])
+def test_the_status_of_monitors_reads_no_whole_table(store, plans, now, names):
+    explained = plans(lambda: (store.overviews.of(names, now), store.history.newest_days(names, 14, now)))
+    assert scans(explained) == []
+    used = {part: [plan for sql, plan in explained if part in sql] for part in INDEXES_OF_OVERVIEWS}
+    for part, index in INDEXES_OF_OVERVIEWS.items():
+        assert used[part], part
+        assert all(index in plan for plan in used[part]), (part, used[part])
+
+
+def test_the_p_values_of_a_model_are_read_by_an_index(store, plans):
+    ((_, plan), *_) = plans(lambda: store.drifts.newest_counts("pump", 1, 100))
+    assert "ix_batch_profiles_monitor" in plan
 
 
 def test_the_totals_of_the_ledger_are_read_from_an_index_alone(store, plans):
@@ -120,22 +147,43 @@ def test_filtered_pages_are_read_from_an_index_in_its_order(store, plans, now):
         assert "TEMP B-TREE" not in plan or index == "ix_anomalies_labelled", plan
 
 
-def test_mariadb_reads_labels_from_an_index_too(mariadb_url, now):
+@pytest.fixture
+def in_mariadb(mariadb_url, now):
+    """Return a filled store in MariaDB."""
     engine = open_engine(mariadb_url)
     migrations.upgrade(engine)
-    fill(open_store(engine), now)
+    store = open_store(engine)
+    fill(store, now)
+    yield store
+    engine.dispose()
+
+
+def test_mariadb_reads_labels_from_an_index_too(in_mariadb):
     c = anomalies.c
     judged = {
         "ix_anomalies_labelled": is_labelled(),
         "ix_anomalies_labelled_at": and_(c.labelled_at.is_not(None), c.label == "open"),
     }
-    with reading(engine) as connection:
+    with reading(in_mariadb.engine) as connection:
         for index, is_judged in judged.items():
             labels = select(c.record_key, c.label).where(c.monitor == "pump", is_judged)
-            sql = str(labels.compile(engine, compile_kwargs={"literal_binds": True}))
+            sql = str(labels.compile(in_mariadb.engine, compile_kwargs={"literal_binds": True}))
             (step,) = connection.exec_driver_sql(f"EXPLAIN {sql}").mappings()
             assert (step["type"], step["key"], int(step["rows"]) < 10) == ("range", index, True), step
-    engine.dispose()
+
+
+def test_mariadb_reads_the_status_of_monitors_from_indexes_too(in_mariadb, now):
+    executed = executed_by(in_mariadb.engine, lambda: in_mariadb.overviews.of(["pump", "fan", "valve"], now))
+    with reading(in_mariadb.engine) as connection:
+        steps = [
+            step
+            for sql, parameters in executed
+            if sql.lstrip().startswith("SELECT")
+            for step in connection.exec_driver_sql(f"EXPLAIN {sql}", parameters).mappings()
+            if step["table"] in LARGE
+        ]
+    assert {"anomalies", "batches", "incidents", "runs"} <= {step["table"] for step in steps}
+    assert [step for step in steps if step["key"] is None] == []
 
 
 def test_the_acts_of_one_actor_are_read_from_an_index(store, plans, now):
@@ -152,3 +200,23 @@ def test_feedback_for_a_training_starts_from_the_labelled_rows(store, plans):
     used = {index for _, plan in explained for index in re.findall(r"ix_anomalies_labelled(?:_at)?", plan)}
     assert used == {"ix_anomalies_labelled", "ix_anomalies_labelled_at"}
     assert set(store.feedback.read("pump").labels) == {"0", "1", "2"}
+
+
+OPERATING = ("batches", "batch_hours", "anomalies", "alerts", "incidents", "incident_notes", "maintenance_windows")
+
+
+def test_the_pages_of_operators_read_no_whole_table(store, plans, now):
+    queries = (
+        lambda: store.incident_notes.of(1),
+        lambda: store.incident_notes.handling([1, 2]),
+        lambda: store.maintenance_windows.of("pump"),
+        lambda: store.history.first_batch("pump", now),
+        lambda: store.history.newest_batches("pump", now, 100),
+        lambda: store.tunings.get("pump"),
+        lambda: verdicts_of_people(store, "pump", now, now),
+        lambda: store.outbox.page(AlertQuery(incident_id=1)),
+        lambda: similar_incidents(store.incidents.get(1), store),
+    )
+    whole = re.compile(rf"Seq Scan on ({'|'.join(OPERATING)})\b|SCAN ({'|'.join(OPERATING)})(?! USING)")
+    explained = [plan for query in queries for plan in plans(query)]
+    assert [plan for plan in explained if whole.search(plan[1])] == []

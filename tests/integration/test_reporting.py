@@ -9,7 +9,8 @@ import anyio
 import pytest
 from sqlalchemy import func, select
 
-from jobs.api.pages.incident_picture import Look, PictureCache
+from jobs.api.pages.incident_picture import Look, incident_picture
+from jobs.api.pages.slow_work import ResultCache
 from jobs.databases import reading
 from jobs.pictures.values import DailyRates
 from jobs.reading.windows import Window
@@ -66,6 +67,9 @@ class Service:
         self.opened += 1
         yield self.reader.source
 
+    def settings(self, _monitor):
+        return self.reader.source.monitor
+
     def scorer_for(self, _monitor):
         return self.reader.champion.model_id, self.reader.scorer
 
@@ -107,9 +111,10 @@ def test_the_page_of_an_incident_keeps_its_pictures(monitored, store):
     (incident,) = store.incidents.page(IncidentQuery(monitor="pump"))
 
     async def draw():
-        pictures, light = PictureCache(), Look("light")
-        first, again = [await pictures.picture(service, incident, light) for _ in range(2)]
-        return first, again, service.opened, await pictures.picture(service, incident, Look("dark", is_narrow=True))
+        pictures, light = ResultCache(2), Look("light")
+        first, again = [await incident_picture(pictures, service, incident, light) for _ in range(2)]
+        dark = Look("dark", is_narrow=True)
+        return first, again, service.opened, await incident_picture(pictures, service, incident, dark)
 
     first, again, opened, other = anyio.run(draw)
     assert b"<svg" in first

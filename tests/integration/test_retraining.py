@@ -113,6 +113,21 @@ def test_labelled_records_count_in_the_comparison_and_stay_out_of_training(plant
     assert "4 labelled as an anomaly" in plant.store.models.card_markdown(model.id)
 
 
+def test_ten_labels_raise_the_scores_of_what_deviates_alike_unless_switched_off(plant):
+    plant.train()
+    plant.grow(RECORDS, 300)
+    plant.grow(RECORDS + 300, 12, shift=25.0)
+    score_monitor(plant.source(), plant.store, plant.clock)
+    for row in plant.store.anomalies.page(AnomalyQuery("pump")):
+        label = "confirmed" if int(row.record_key) >= RECORDS + 300 else "false_positive"
+        plant.store.anomalies.label(row.id, label, plant.now)
+    model = plant.store.models.get(plant.retrain().training.model_id)
+    assert (model.card.labels["confirmed"], model.card.labels["is_used"]) == (12, True)
+    assert "they raise scores" in plant.store.models.card_markdown(model.id)
+    silent = plant.store.models.get(plant.retrain(retrain={"learn_labels": False}).training.model_id)
+    assert silent.card.labels is None
+
+
 def test_a_fault_that_ended_without_a_label_is_not_learned_and_the_next_one_is_flagged(plant):
     plant.train()
     plant.grow(RECORDS, 300)

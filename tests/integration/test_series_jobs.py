@@ -195,7 +195,7 @@ def test_the_api_refuses_records_of_a_series_for_lack_of_their_past(mixer):
     monitor = mixer.source().monitor
     scorer = load_scorer(mixer.store, mixer.store.models.champion("mixer"), monitor)
     config = SimpleNamespace(monitor=lambda _name: monitor, service=SimpleNamespace(max_records=10))
-    service = SimpleNamespace(config=config, scorer_for=lambda _name: (1, scorer))
+    service = SimpleNamespace(config=config, settings=config.monitor, scorer_for=lambda _name: (1, scorer))
     sent = RecordsToScore(records=[{"torque": 1.0, "speed": 1.0, "load": 1.0, "is_open": True}])
     with pytest.raises(HTTPException, match="409: Monitor 'mixer' learns series: .*Write records to the watched table"):
         score_records("mixer", sent, service)

@@ -1,5 +1,6 @@
 """A label acts on the next batch: look-alikes of a false positive open no incident and no alert."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from detector.records.card import RecordCard
 from jobs.scoring.rescoring import Window, rescore_monitor
 from jobs.store import AnomalyQuery, IncidentQuery, NewModel
-from schemas.frames import Explanation
+from schemas.frames import Cause, Explanation
 from schemas.tables import alerts, anomalies, incidents
 from tests.flagged_rows import FlaggedRows
 from tests.watched_table import MonitoredTable, RuleScorer, at
@@ -16,11 +17,12 @@ C = anomalies.c
 
 
 class DeviationScorer(RuleScorer):
-    """A rule that names the value as the deviation of its cause."""
+    """A rule that names the value as the deviation of its first cause, next to one that is always the same."""
 
     def explain(self, records, scores, top):
         causes = [explanation.causes[0] for explanation in super().explain(records, scores, top)]
-        return [Explanation((replace(cause, deviation=cause.value),)) for cause in causes]
+        steady = Cause("steady", share=1.0, deviation=0.5, value=1.0, expected=1.0)
+        return [Explanation((replace(cause, share=1.0, deviation=cause.value), steady)) for cause in causes]
 
 
 @pytest.fixture
@@ -54,7 +56,8 @@ def test_a_look_alike_is_flagged_without_incident_and_alert_and_another_pump_is_
     sent = len(pump.rows(alerts.c.id))
     pump.put(20, value=9.5)
     assert score(pump) == {"10": None, "20": labelled}
-    assert pump.rows(C.suppressed_distance, where=C.record_key == "20") == [pytest.approx(0.5 / 10.5)]
+    distance = 0.25 / math.hypot(5.25, 0.75)
+    assert pump.rows(C.suppressed_distance, where=C.record_key == "20") == [pytest.approx(distance)]
     assert open_incidents(pump) == [at(10)]
     assert len(pump.rows(alerts.c.id)) == sent
     pump.put(30, value=9.5, entity="pump-2")
@@ -88,6 +91,27 @@ def test_a_record_with_a_label_of_its_own_stays_in_its_incident(pump):
     assert set(dict(pump.flagged("pump", C.suppressed_by)).values()) == {None}
     pump.put(30, value=9.4)
     assert score(pump)["30"] is None  # nearer to the confirmed record
+    (confirmed,) = pump.rows(C.id, where=C.record_key == "20")
+    assert pump.rows(C.raised_by, where=C.record_key == "30") == [confirmed]
+    assert pump.rows(C.raised_by, where=C.record_key == "20") == [None]
+
+
+def test_what_resembles_a_confirmed_record_is_alerted_below_the_severity_until_the_label_changes(pump):
+    label(pump, "confirmed")
+    pump.settings["alert"] = {"channels": ["ops"], "severity": 100, "records": 5, "consecutive": 3}
+    pump.put(20, value=9.5)
+    pump.put(30, value=40.0)
+    sent = len(pump.rows(alerts.c.id))
+    score(pump)
+    (labelled,) = pump.rows(C.id, where=C.record_key == "10")
+    raised = {i.start_time: (i.raised_by, i.held_back) for i in pump.store.incidents.page(IncidentQuery("pump"))}
+    assert (raised[at(20)], raised[at(30)]) == ((labelled, None), (None, "severity"))
+    (body,) = pump.rows(alerts.c.body)[sent:]
+    assert f"Resembles: anomaly {labelled}, labelled confirmed" in body
+    label(pump, "open")
+    pump.put(50, value=9.5)
+    score(pump)
+    assert len(pump.rows(alerts.c.id)) == sent + 1
 
 
 def test_a_radius_of_zero_switches_suppression_off(pump):

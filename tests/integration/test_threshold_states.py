@@ -82,6 +82,17 @@ def test_each_batch_continues_from_the_state_of_the_previous_one(mixer):
         assert start.advance(own)[1] == Tracker.from_state(rows[-1].state_after)
 
 
+def test_states_are_read_together_as_one_by_one(mixer):
+    mixer.train(**ONLINE)
+    mixer.score(batch_size=400, **ONLINE)
+    mixer.store.recounting.reopen_window("mixer", *ALWAYS)
+    states, names = mixer.store.threshold_states, ["b", "a", "it's none"]
+    for _ in range(2):
+        batch = mixer.store.ledger.claim("mixer", 1, mixer.now, timedelta(minutes=1), IN_ORDER)
+        one_by_one = {name: states.before_batch(batch, name) for name in ("a", "b")}
+        assert states.before_batch_of(batch, names) == one_by_one
+
+
 def test_scoring_again_moves_nothing_and_flags_the_same(mixer):
     mixer.train(**ONLINE)
     mixer.score(batch_size=170, **ONLINE)

@@ -25,6 +25,7 @@ from schemas.errors import SourceError, SourceTimeout, StoreError
 from schemas.service import Timeouts
 from tests.api_service import opened_service, serving
 from tests.chaos.waiting import until
+from tests.silent_network import namespace_to, proxy_to
 from tests.watched_table import START, MonitoredTable
 
 SHORT = Timeouts(connect=timedelta(seconds=1), lock=timedelta(milliseconds=200), statement=timedelta(milliseconds=500))
@@ -183,6 +184,30 @@ def _fixed(store):
     except StoreError:
         return False
     return True
+
+
+@pytest.fixture(params=[proxy_to, namespace_to], ids=["proxy", "namespace"])
+def network(request, postgres):
+    with request.param(f"{postgres.query['host']}/.s.PGSQL.5432") as network:
+        if network is None:
+            pytest.skip("this user may not create a network namespace")
+        yield network
+
+
+def test_a_network_that_drops_packets_ends_a_read_in_time_and_carries_the_next_one(source, network, impatient):
+    timeouts = SHORT.model_copy(update={"silence": timedelta(seconds=1)})
+    address = source.engine.url.set(host=network.host, port=network.port, query={})
+    engine = open_engine(SecretStr(address.render_as_string(hide_password=False)), timeouts)
+    remote = Source("pump", source.monitor, engine)
+    everything = remote.next_range(None, 10, None)
+    assert len(remote.read(everything)) == 3
+    with network.silent():
+        for read in (remote.count, remote.read, remote.read):
+            with pytest.raises((SourceError, SourceTimeout), match=r"time|respond|refused"):
+                read(everything)
+    assert remote.count(everything) == len(remote.read(everything)) == 3
+    remote.close()
+    engine.dispose()
 
 
 def test_health_and_metrics_wait_for_no_label(postgres_url):

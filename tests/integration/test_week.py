@@ -60,7 +60,7 @@ def week(request, tmp_path):
 
 
 def test_a_week_ends_with_the_messages_that_a_person_would_want(week):
-    week.serve_until(at(1, "14:00"))
+    week.serve_until(at(1, "17:00"))
     assert week.store.incidents.label(week.incident_of("machine-06").id, "false_positive", week.now) > 0
     week.serve_until(at(3, "08:00"))
     week.now = at(3, "14:00")

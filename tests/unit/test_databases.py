@@ -38,6 +38,8 @@ def test_a_password_is_never_shown():
     assert "sekret" not in display_name(make_url("postgresql://u@host/db?password=sekret"))
     shown = display_name(make_url("postgresql://u@host/db?sslmode=require&sslpassword=sekret&odd=sekret"))
     assert shown == "postgresql://u@host/db?odd=***&sslmode=require&sslpassword=***"
+    limited = "duckdb:///:memory:?memory_limit=2GB&threads=2"
+    assert display_name(make_url(limited)) == limited
 
 
 @pytest.mark.parametrize(

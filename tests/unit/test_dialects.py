@@ -9,14 +9,14 @@ from sqlalchemy import column, make_url
 from jobs.dialects import Dialect, dialect_of
 
 ROOT = Path(__file__).parents[2]
-NAMES = {"sqlite", "postgresql", "postgres", "mysql", "mariadb", "psycopg"}
+NAMES = {"sqlite", "postgresql", "postgres", "mysql", "mariadb", "psycopg", "duckdb"}
 
 # Modules outside `jobs/dialects` that name a database, and why; alembic/ is not read, since migrations do not change.
 ALLOWED = {
     "schemas/column_types.py": "types and indexes of the store's tables, which Alembic compares without jobs",
     "schemas/views.py": "the SQL of one function in the store's views, by SQLAlchemy's @compiles",
     "schemas/request_guard.py": "the trigger on a table of the store, which Alembic creates without jobs",
-    "schemas/config.py": "a relative SQLite file is relative to config.toml, before any database is opened",
+    "schemas/config.py": "a relative file is relative to config.toml, before any database is opened",
 }
 
 
@@ -60,6 +60,7 @@ def test_every_allowance_is_needed():
         ("postgres://host/a", "PostgreSQL"),
         ("postgresql+psycopg2://host/a", "PostgreSQL"),
         ("mariadb+pymysql://host/a", "MySQL"),
+        ("duckdb:////data/plant.duckdb", "DuckDB"),
         ("oracle://host/a", "Dialect"),
     ],
 )

@@ -3,9 +3,11 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from jobs.look_alikes import LookAlikes
+from jobs.store.alert_rule import AlertRule
 from jobs.store.incident_summary import merge_nearby, summary_of_record
 from jobs.store.labelled_examples import LabelledExample
 from schemas.frames import Cause, Explanation
@@ -14,7 +16,7 @@ RADIUS = 0.3
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def causes(flow=5.0, temp=0.5, flow_share=0.9, value=8.0):
+def causes(flow=5.0, temp=0.5, flow_share=0.5, value=8.0):
     return (
         Cause("flow", share=abs(flow) * flow_share, deviation=flow, value=value, expected=3.0),
         Cause("temp", share=abs(flow) * (1 - flow_share), deviation=temp, value=61.0, expected=60.0),
@@ -25,8 +27,8 @@ def example(number, label="false_positive", entity="a", **what):
     return LabelledExample(number, None, entity, label, [cause.to_json() for cause in causes(**what)])
 
 
-def suppressed_by(*examples, entity="a", exact=(), **what):
-    found = LookAlikes(examples, RADIUS, exact).suppression(entity, Explanation(causes(**what)))
+def resembled(*examples, entity="a", exact=(), **what):
+    found = LookAlikes(examples, RADIUS, exact).resembled(entity, Explanation(causes(**what)))
     return None if found is None else found.anomaly_id
 
 
@@ -35,39 +37,50 @@ def suppressed_by(*examples, entity="a", exact=(), **what):
     [
         ({"flow": 5.5}, 1),
         ({"flow": 4.0}, 1),
-        ({"flow": 1.0}, 1),
+        ({"flow": 2.5}, 1),
         ({"flow": -5.0}, None),
         ({"flow": 9.0}, None),
-        ({"flow_share": 0.55, "temp": 5.0}, None),
+        ({"temp": 5.0}, None),
+        ({"flow_share": 0.9}, None),
         ({"entity": "b"}, None),
         ({"value": None}, None),
     ],
 )
-def test_a_record_is_alike_in_entity_cause_and_direction_if_it_is_not_much_larger(what, expected):
-    assert suppressed_by(example(1), **what) == expected
+def test_a_record_is_alike_in_entity_causes_and_direction_if_it_is_not_much_larger(what, expected):
+    assert resembled(example(1), **what) == expected
 
 
-def test_the_nearest_label_decides_and_a_confirmed_one_keeps_a_record():
-    labels = (example(1, flow=5.0), example(2, flow=5.4), example(3, "confirmed", flow=6.0))
-    assert [suppressed_by(*labels, flow=flow) for flow in (5.1, 5.5, 5.9)] == [1, 2, None]
+def test_a_record_of_one_main_cause_takes_three_labels_within_the_radius():
+    rows = [example(number, flow=flow, flow_share=0.9) for number, flow in ((1, 5.0), (2, 5.2), (3, 5.4))]
+    assert [resembled(*rows[:count], flow=5.1, flow_share=0.9) for count in (1, 2, 3)] == [None, None, 1]
+    far = example(4, flow=50.0, flow_share=0.9)
+    assert resembled(*rows[:2], replace(far, label="confirmed"), flow=5.1, flow_share=0.9) is None
+
+
+def test_the_nearest_label_decides_unless_a_confirmed_one_is_near_a_false_positive():
+    false = (example(1, flow=5.0), example(2, flow=5.4))
+    assert [resembled(*false, flow=flow) for flow in (5.1, 5.5)] == [1, 2]
+    near, far = (example(3, "confirmed", flow=flow) for flow in (6.0, 60.0))
+    assert [resembled(*false, near, flow=flow) for flow in (5.1, 5.5, 5.9)] == [None, None, 3]
+    assert resembled(*false, far, flow=5.1) is None  # a smaller one is alike
+    assert resembled(*false, example(3, "confirmed", flow=-6.0), flow=5.1) == 1
 
 
 def test_of_a_category_only_equal_values_are_alike():
-    assert suppressed_by(example(1, value="night"), value="night", exact=["flow"]) == 1
-    assert suppressed_by(example(1, value="night"), value="day", exact=["flow"]) is None
-    assert suppressed_by(example(1, value=8.0), value=8.1) == 1
+    assert resembled(example(1, value="night"), value="night", exact=["flow"]) == 1
+    assert resembled(example(1, value="night"), value="day", exact=["flow"]) is None
+    assert resembled(example(1, value=8.0), value=8.1) == 1
 
 
 def test_the_distance_is_a_share_of_the_larger_deviation():
-    look_alikes = LookAlikes([example(1, flow=4.0, flow_share=1.0)], RADIUS)
-    found = look_alikes.suppression("a", Explanation(causes(flow_share=1.0)))
-    assert found.distance == pytest.approx(1 / 6)
+    found = LookAlikes([example(1, flow=4.0)], RADIUS).resembled("a", Explanation(causes()))
+    assert found.distance == pytest.approx(0.5 / np.hypot(3.0, 0.75))
 
 
 def test_without_a_radius_labels_or_causes_nothing_is_suppressed():
-    assert LookAlikes([example(1)], 0).suppression("a", Explanation(causes())) is None
-    assert suppressed_by() is None
-    assert LookAlikes([example(1)], RADIUS).suppression("a", Explanation()) is None
+    assert LookAlikes([example(1)], 0).resembled("a", Explanation(causes())) is None
+    assert resembled() is None
+    assert LookAlikes([example(1)], RADIUS).resembled("a", Explanation()) is None
 
 
 def summary_of(*rows):
@@ -82,8 +95,23 @@ def summary_of(*rows):
 def test_of_series_incidents_are_compared_by_the_causes_of_all_their_records():
     rows = [replace(example(number, flow=flow), incident_id=7) for number, flow in ((3, 2.0), (2, 6.0), (1, 3.0))]
     look_alikes = LookAlikes(rows, RADIUS, of_series=True)
-    assert look_alikes.label_of_incident(summary_of({"flow": 1.5}, {"flow": 6.5}, {"flow": 2.0})) == 3
-    assert look_alikes.label_of_incident(summary_of({"flow": 1.5})) == 3  # as it begins
-    assert look_alikes.label_of_incident(summary_of({"flow": 1.5}, {"flow": 12.0})) is None
-    assert look_alikes.suppression("a", Explanation(causes())) is None
-    assert LookAlikes(rows, RADIUS).label_of_incident(summary_of({"flow": 6.5})) is None
+    assert look_alikes.false_alarm_like(summary_of({"flow": 1.5}, {"flow": 6.5}, {"flow": 2.0})) == 3
+    assert look_alikes.false_alarm_like(summary_of({"flow": 2.5})) == 3  # as it begins
+    assert look_alikes.false_alarm_like(summary_of({"flow": 1.5}, {"flow": 12.0})) is None
+    assert look_alikes.resembled("a", Explanation(causes())) is None
+    assert LookAlikes(rows, RADIUS).false_alarm_like(summary_of({"flow": 6.5})) is None
+
+
+@pytest.mark.parametrize("of_series", [False, True])
+def test_an_incident_resembles_a_confirmed_one(of_series):
+    look_alikes = LookAlikes([example(1, "confirmed"), example(2, flow=-5.0)], RADIUS, of_series=of_series)
+    assert look_alikes.confirmed_like(summary_of({"flow": 4.5})) == 1
+    assert look_alikes.confirmed_like(summary_of({"flow": -4.5})) is None
+
+
+def test_of_what_resembles_a_confirmed_record_only_routes_need_a_severity():
+    rule = AlertRule(("ops", "pager"), severity=60, routes=(("pager", 80.0),), raised_by=lambda _summary: 1)
+    assert [rule.severity_of(channel, is_raised=True) for channel in rule.channels] == [0.0, 80.0]
+    assert rule.held_back(summary_of({}), START) is None
+    assert replace(rule, channels=("pager",)).held_back(summary_of({}), START) == "severity"
+    assert replace(rule, raised_by=lambda _summary: None).held_back(summary_of({}), START) == "severity"

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from detector.core.outlying import is_outlying
+from detector.core.outlying import is_outlying, is_unlike_training
 from detector.records.fitting import DecisionRule, fit_artifact
 from detector.records.normal_records import NormalRecords
 from detector.records.scorer import RecordScorer
@@ -34,6 +34,14 @@ def test_scores_far_above_the_others_are_outlying_and_no_others(m, outliers):
     scores = rng.gamma(5, size=m)
     scores[:outliers] = scores.max() * rng.uniform(5, 40, outliers)
     assert np.flatnonzero(is_outlying(scores)).tolist() == list(range(outliers))
+
+
+@pytest.mark.parametrize(("trained", "outliers"), [(0, 20), (10, 20), (100, 0)])
+def test_scores_that_training_records_have_too_are_no_outliers(trained, outliers):
+    rng = np.random.default_rng(0)
+    scores, training_scores = rng.gamma(5, size=200), rng.gamma(5, size=800)
+    scores[:20], training_scores[:trained] = rng.uniform(100, 400, 20), rng.uniform(100, 400, trained)
+    assert is_unlike_training(scores, training_scores).sum() == outliers
 
 
 def test_few_or_equal_scores_have_no_outliers():

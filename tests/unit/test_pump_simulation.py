@@ -1,4 +1,4 @@
-"""The simulated pump station: three pumps that follow pump laws, and the events injected into their readings."""
+"""The simulated pump station: pumps that follow pump laws, and the events injected into their readings."""
 
 from datetime import timedelta
 
@@ -6,7 +6,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jobs.demo.events import BEARING_WEAR, EVENTS, EVENTS_START, GAP, LEAK, MORE_LOAD, STUCK_METER, SURGE
+from jobs.demo.events import (
+    BEARING_WEAR,
+    BLOCKED_INTAKE,
+    BOOSTER,
+    EVENTS,
+    EVENTS_START,
+    GAP,
+    GLITCH,
+    LEAK,
+    MORE_LOAD,
+    NO_START,
+    STOPPED_METER,
+    STUCK_METER,
+    SURGE,
+    WEEKEND,
+)
 from jobs.demo.pump_simulation import CHANNELS, DAYS, START, STEP, simulate_pump_station
 
 
@@ -45,7 +60,7 @@ def test_keys_grow_with_time_and_hardly_a_record_is_lost(readings):
     assert str(readings["read_at"].dtype.tz) == "UTC"
     before = readings[readings["read_at"] < EVENTS_START]["pump_id"].value_counts()
     possible = (EVENTS_START - START) / STEP
-    assert set(before.index) == {"pump-1", "pump-2", "pump-3"}
+    assert set(before.index) == {"pump-1", "pump-2", "pump-3", BOOSTER}
     assert (before / possible).between(0.997, 0.9999).all()
     assert readings["read_at"].max() == START + timedelta(days=DAYS) - STEP
 
@@ -76,7 +91,7 @@ def test_demand_peaks_in_the_morning_and_in_the_evening_and_later_on_weekends(us
 def test_no_event_starts_early_and_only_faults_are_labelled(readings):
     assert readings[readings["read_at"] < EVENTS_START]["event"].isna().all()
     labelled = set(readings[readings["is_fault"]]["event"])
-    assert labelled == {STUCK_METER, BEARING_WEAR, SURGE, LEAK} == {event.name for event in EVENTS if event.is_fault}
+    assert labelled == {event.name for event in EVENTS} - {MORE_LOAD, WEEKEND, GAP}
     for one in EVENTS:
         during = around(readings, one.name)
         assert (during["event"] == one.name).all()
@@ -129,5 +144,30 @@ def test_the_gap_has_no_records_and_more_load_stays_within_the_usual_range(readi
     more, pump = around(readings, MORE_LOAD), readings[readings["pump_id"] == event(MORE_LOAD).pump]
     usual = pump[pump["read_at"] < EVENTS_START]
     assert more["flow_m3h"].mean() > 1.08 * usual["flow_m3h"].mean()
-    for channel in CHANNELS:
+    for channel in CHANNELS[:-1]:
         assert more[channel].between(usual[channel].min(), usual[channel].max()).mean() > 0.99
+
+
+def test_the_booster_runs_in_the_shift_of_working_days_and_shows_zeros_when_off(readings):
+    booster = readings[readings["pump_id"] == BOOSTER].set_index("read_at")
+    before = booster[booster.index < EVENTS_START]
+    is_on = before["flow_m3h"] > 0
+    assert is_on[(before.index.day_of_week < 5) & before.index.hour.isin(range(7, 19))].all()
+    assert not is_on[(before.index.day_of_week >= 5) | before.index.hour.isin([*range(5), *range(21, 24)])].any()
+    assert (before.loc[~is_on, CHANNELS[:-1]] == 0).all(axis=None)
+    for name in (WEEKEND, NO_START):
+        assert (around(readings, name)["flow_m3h"] == 0).mean() > 0.95
+
+
+def test_the_energy_meters_only_grow_and_one_of_them_stops_for_hours(readings):
+    steps = readings.groupby("pump_id")["energy_kwh"].diff().dropna()
+    assert (steps >= 0).all()
+    assert around(readings, STOPPED_METER)["energy_kwh"].nunique() == 1
+    assert steps[around(readings, STOPPED_METER, hours=1).index].max() < steps.quantile(0.999)
+
+
+def test_a_glitch_is_one_record_and_the_intake_is_blocked_two_hours_after_the_leak(readings):
+    assert around(readings, GLITCH)["pressure_bar"].tolist() == [0.0]
+    assert event(BLOCKED_INTAKE).start - event(LEAK).end == timedelta(hours=2)
+    blocked, leaking = around(readings, BLOCKED_INTAKE), around(readings, LEAK)
+    assert blocked["vibration_mm_s"].mean() > 1.3 * leaking["vibration_mm_s"].mean()

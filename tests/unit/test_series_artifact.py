@@ -212,3 +212,15 @@ def test_numbers_that_no_training_makes_are_refused(blob, name, value, because):
 @pytest.mark.parametrize(("name", "value"), [("time_zone", "Atlantis/Port"), ("holidays", ["2026-02-30"])])
 def test_a_calendar_that_no_clock_can_read_is_refused(blob, name, value):
     assert_refused(changed(blob, lambda document: document["config"].update({name: value})), f"wrong config.{name}")
+
+
+def test_factors_of_added_alarms_are_not_negative_and_older_networks_have_none(networks_blob):
+    negative = changed(networks_blob, **{"0/fusion/added": -np.ones(2)})
+    assert_refused(negative, "has numbers in 0/fusion/added that are negative")
+    older = changed(
+        networks_blob,
+        lambda document: [sizes.pop("has_added") for sizes in document["sizes"]],
+        **{f"{index}/fusion/added": None for index in range(3)},
+    )
+    model = load_series(older, digest(older)).model
+    assert model.signal_weights(next(iter(model.entities))) is None

@@ -1,5 +1,7 @@
 """Scores of series have the same bits wherever the series is cut, with all parts that look back at the past."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,8 @@ from detector.series import Series, SeriesModel, SeriesSettings
 TRAINED, DAY = 1400, 24
 METER, IS_OPEN = 9, 10  # the channels after nine that follow the day
 GAPS = (700, 1800)  # rows after a gap of five days
+GLITCH = 900  # a row far beyond all training records
+SHARED = [0, 1, *GAPS, GLITCH + 1]  # rows whose time is that of siblings: at starts, and after the glitch
 
 
 def machine(n=2400, seed=0):
@@ -27,7 +31,7 @@ def machine(n=2400, seed=0):
 def faulty():
     """Return records with a glitch, a shift, a stuck channel, infinite values and a reset of the meter."""
     series = machine(seed=1)
-    series.values[900] += 50
+    series.values[GLITCH] += 50
     series.values[1000:1060, 2] += 6
     series.values[1100:1200, 4] = series.values[1100, 4]
     series.values[1250:1252, [3, METER]] = np.inf
@@ -70,3 +74,52 @@ def test_the_first_record_of_a_run_scores_the_same_alone(model):
     for start in range(0, 200, 5):
         both = model.scores("press", part(series, start, start + 2))
         assert model.scores("press", part(series, start, start + 1))[0] == both[0]
+
+
+def older(model):
+    """Return the model as an older version trained it: every glitch and every high signal is remembered."""
+    entity = model.entities["press"]
+    inputs = replace(entity.inputs, channels=replace(entity.channels, largest_move=None))
+    entity = replace(entity, inputs=inputs, fusion=replace(entity.fusion, highest=None))
+    return SeriesModel({"press": entity}, None, model.width, model.settings)
+
+
+def with_siblings(series, share=0.3, seed=6):
+    """Return records with siblings, other records of the same time: up to three before a record."""
+    rng = np.random.default_rng(seed)
+    siblings = np.where(rng.random(len(series)) < share, rng.integers(1, 4, len(series)), 0)
+    siblings[SHARED] = 2
+    rows = np.repeat(np.arange(len(series)), siblings + 1)
+    is_last = np.append(rows[1:] != rows[:-1], True)
+    values = np.where(is_last[:, None], series.values[rows], series.values[rng.permutation(rows)])
+    values[rows.searchsorted(GLITCH + 1)] += 50
+    return Series(series.times[rows], values, keeps_siblings=True), is_last
+
+
+def alone(series, is_last, row, context):
+    """Return a record as the last of its series, after the last records of the times before it."""
+    past = np.flatnonzero(is_last & (series.times < series.times[row]))[-context:]
+    rows = np.append(past, row)
+    return Series(series.times[rows], series.values[rows])
+
+
+@pytest.mark.parametrize("is_older", [False, True], ids=["new", "older"])
+def test_records_of_one_time_score_as_each_alone_would(model, is_older):
+    model = older(model) if is_older else model
+    series, is_last = with_siblings(faulty())
+    newest = len(series) - 900
+    whole, later = model.scored("press", series), model.scored("press", series, newest)
+    causes, band = model.causes("press", series), model.normal_band("press", series)
+    watched = model.watched("press", series).values
+    np.testing.assert_array_equal(later.scores, whole.scores[-newest:])
+    line = Series(series.times[is_last], series.values[is_last])
+    np.testing.assert_array_equal(whole.scores[is_last], model.scores("press", line))
+    starts = np.flatnonzero(np.isin(series.times, line.times[SHARED]))
+    for row in [*starts.tolist(), *np.random.default_rng(7).choice(np.flatnonzero(~is_last), 40).tolist()]:
+        one = alone(series, is_last, row, model.context_rows)
+        scored = model.scored("press", one, 1)
+        assert scored.scores[0] == whole.scores[row]
+        assert whole.vae is None or scored.vae.elbo[0] == whole.vae.elbo[row]
+        np.testing.assert_array_equal(model.causes("press", one).share[-1], causes.share[row])
+        np.testing.assert_array_equal(model.normal_band("press", one)[1][-1], band[1][row])
+        np.testing.assert_array_equal(model.watched("press", one).values[-1], watched[row])

@@ -145,15 +145,8 @@ def test_missing_values_and_integers_become_channels():
 def test_records_without_a_time_or_an_entity_stand_alone():
     records = pd.DataFrame({"tank": ["x", None, None, "x", "x"]})
     times = np.array(["2026-01-01", "2026-01-02", "2026-01-03", "NaT", "2026-01-04"], dtype="datetime64[us]")
-    series = Series(times, np.zeros((5, 1)))
-    runs = [run.tolist() for run in rising_runs(series, entities_of(records, "tank"))]
+    runs = [run.tolist() for run in rising_runs(times, entities_of(records, "tank"))]
     assert sorted(runs) == [[0], [1], [2], [3], [4]]
-
-
-def test_equal_records_of_one_time_share_a_run_and_others_do_not():
-    values = np.array([[1.0, np.nan], [1.0, np.nan], [2.0, 0.0], [3.0, 0.0]])
-    runs = rising_runs(Series(np.array([1, 1, 2, 2]), values), np.full(4, "x", dtype=object))
-    assert [run.tolist() for run in runs] == [[0, 1, 2], [3]]
 
 
 def test_the_newest_records_have_the_same_bits_alone_and_among_all():

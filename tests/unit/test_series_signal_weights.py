@@ -7,7 +7,7 @@ from detector.series.fusion import Fusion
 from detector.series.model import SeriesModel
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
-from detector.series.signal_weights import fit_network_weights, fit_signal_weights, learned_signals
+from detector.series.signal_weights import fit_network_factors, fit_signal_weights, learned_signals
 from detector.series.signals import signal_names
 from tests.machines import channels
 
@@ -31,7 +31,7 @@ def weights(run=RUN, start=1000, deviations=(1.0, 1.0), seed=0, measure=measure)
     fusion = Fusion.fit([measure(run)[start:]], SPANS)
     records = Series(np.arange(len(run)), run)
     return fit_signal_weights(
-        [(records, start)], lambda series: measure(series.values), np.array(deviations), fusion, seed
+        [(records, start)], lambda series, first: measure(series.values)[first:], np.array(deviations), fusion, seed
     )
 
 
@@ -66,15 +66,27 @@ def with_network(useful):
         own = [noise, noise, noise] if useful else [size, size, size]
         return np.hstack([*own, np.zeros((len(run), 2)), *([size, size] if useful else [noise, noise])])
 
-    return lambda series: measure_all(series.values)
+    return lambda series, first=0: measure_all(series.values)[first:]
 
 
-@pytest.mark.parametrize(("useful", "start", "weight"), [(True, 1000, 1.0), (False, 1000, 0.0), (True, 1350, 0.0)])
-def test_a_network_counts_if_it_detects_more_than_the_other_signals_on_enough_records(useful, start, weight):
+@pytest.mark.parametrize(
+    ("useful", "start", "factors"), [(True, 1000, [0.5, 0.25]), (False, 1000, [0, 0]), (True, 1350, [0, 0])]
+)
+def test_a_network_counts_if_it_does_not_harm_the_detection_of_events_in_enough_records(useful, start, factors):
     measure_all, records = with_network(useful), Series(np.arange(len(RUN)), RUN)
     fusion = Fusion.fit([measure_all(records)[start:]], SPANS)
-    weights = fit_network_weights([(records, start)], measure_all, np.ones(2), fusion, seed=0)
-    assert weights.tolist() == [1, 1, 1, 1, 1, weight, weight]
+    assert fit_network_factors([(records, start)], measure_all, np.ones(2), fusion, seed=0).tolist() == factors
+
+
+def test_alarms_of_a_network_are_added_and_take_no_place_among_the_two_largest():
+    measure_all = with_network(useful=True)
+    signals = measure_all(Series(np.arange(len(RUN)), RUN))
+    fusion = Fusion.fit([signals], SPANS)
+    without, half = (fusion.adding(np.array([factor, 0.0])).scores(signals) for factor in (0.0, 0.5))
+    np.testing.assert_array_equal(without, Fusion.fit([signals[:, :5]], SPANS).scores(signals[:, :5]))
+    loss = np.maximum(fusion.alarms(signals)[:, :, 5], 0).max(axis=0)
+    np.testing.assert_array_equal(half, without + 0.5 * loss)
+    assert fusion.adding(np.array([0.5, 0.0])).factors.tolist() == [1, 1, 1, 1, 1, 0.5, 0]
 
 
 def test_learned_signals_have_names():

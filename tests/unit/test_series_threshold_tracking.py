@@ -39,10 +39,10 @@ def test_it_starts_at_the_conformal_threshold_and_refuses_a_rate_that_the_refere
 
 
 def test_the_threshold_rises_by_a_step_after_an_alarm_and_sinks_otherwise():
-    reference = np.arange(0.0, 101)  # its step: 0.2 (99 - 50)
-    assert flagged_by(reference, np.array([102.0, 102.0, 110.0])).tolist() == [True, False, True]
+    reference = np.arange(0.0, 101)  # its step: 0.1 (99 - 50)
+    assert flagged_by(reference, np.array([102.0, 102.0, 106.0])).tolist() == [True, False, True]
     later = np.flatnonzero(flagged_by(reference, np.full(2_000, 80.0)))
-    assert later[0] == 205  # from 100 down by 0.098 a row
+    assert later[0] == 409  # from 100 down by 0.049 a row
     assert set(np.diff(later)) <= {99, 100}
 
 
@@ -68,9 +68,24 @@ def test_an_incident_is_flagged_to_its_end_and_the_next_one_is_heard_soon_after(
 
 
 def test_scores_that_hover_around_the_threshold_are_not_flagged_on_and_on():
-    reference = np.arange(0.0, 101)  # a headroom of half (99 - 50) above 100
-    assert flagged_by(reference, np.full(40, 104.0)).sum() == 1
-    assert flagged_by(reference, np.full(40, 126.0)).all()
+    reference = np.arange(0.0, 101)  # a floor of 0.35 (99 - 50) above 100
+    assert flagged_by(reference, np.full(15, 104.0)).sum() == 1
+    assert flagged_by(reference, np.full(40, 118.0)).all()
+
+
+def test_scores_of_a_fault_may_dip_and_one_high_score_is_no_fault():
+    reference = np.arange(0.0, 101)
+    dips = np.where(np.arange(40) % 4 == 3, 95.0, 160.0)
+    assert flagged_by(reference, dips)[12:].all()
+    assert flagged_by(reference, np.array([100_000.0, *40 * [95.0]])).sum() == 1
+    assert flagged_by(reference, np.append(np.full(20, 160.0), np.full(9, 50.0))).sum() == 21
+
+
+def test_a_flagged_score_that_dips_has_a_threshold_right_below_it_and_others_have_that_of_the_incident():
+    reference = np.arange(0.0, 101)
+    thresholds, _ = Tracker.start(reference, RATE).advance(np.array([160.0] * 20 + [95.0, 160.0]))
+    assert thresholds[20] == np.nextafter(95, 0)
+    assert (np.delete(thresholds, 20) >= 99).all()
 
 
 def test_bursts_that_recur_are_flagged_less_and_less_and_rare_ones_as_a_whole(rng):

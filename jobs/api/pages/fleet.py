@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 from jobs import status_texts
 from jobs.api.pages.sparkline import Sparkline, sparkline
 from jobs.api.service_view import ServiceView
+from jobs.settings_in_force import config_in_force
 from jobs.store import MonitorOverview
+from jobs.store.history import NewestDays
 from schemas.config import MonitorConfig
 
 Health: TypeAlias = Literal["failing", "attention", "fine", "untrained"]
@@ -25,37 +27,49 @@ class FleetRow:
     last_run: str
     next_run: str
     rate: float | None
-    """The configured false-positive rate; None if no rate decides."""
+    """The false-positive rate in force; None if no rate decides."""
     days: Sparkline
     notes: Sequence[str]
     """What needs a person, and what happened on the last day."""
+    is_tuned: bool
+    """Whether settings are stored in place of those of the configuration."""
 
 
 def fleet_rows(service: ServiceView) -> list[FleetRow]:
     """Return every monitor of the configuration, those that need a person first."""
     at = service.clock()
-    rows = [_row(service, name, monitor, at) for name, monitor in service.config.monitors.items()]
+    monitors = config_in_force(service.store, service.config).monitors
+    tuned = service.store.tunings.all().keys()
+    overviews = service.store.overviews.of(monitors, at)
+    days = service.store.history.newest_days(monitors, DAYS_SHOWN, at)
+    rows = [
+        _row(overviews[name], monitor, _bars(days[name], DAYS_SHOWN, monitor.asked_rate), at, is_tuned=name in tuned)
+        for name, monitor in monitors.items()
+    ]
     return sorted(rows, key=lambda row: _ORDER.index(row.health))
 
 
-def day_bars(service: ServiceView, name: str, days: int, at: datetime) -> Sparkline:
+def day_bars(service: ServiceView, name: str, rate: float | None, days: int, at: datetime) -> Sparkline:
     """Return the flagged records of the last days of a monitor, up to its newest record if that is older than now."""
-    monitor = service.config.monitor(name)
-    newest = service.store.history.newest_hour(name) or at
-    counts = service.store.history.days(name, newest - timedelta(days=days))
-    return sparkline(counts, newest.date(), days, monitor.asked_rate)
+    return _bars(service.store.history.newest_days([name], days, at)[name], days, rate)
 
 
-def _row(service: ServiceView, name: str, monitor: MonitorConfig, at: datetime) -> FleetRow:
-    overview = service.store.overviews.get(name, at)
+def _bars(newest: NewestDays, days: int, rate: float | None) -> Sparkline:
+    return sparkline(newest.counts, newest.last, days, rate)
+
+
+def _row(
+    overview: MonitorOverview, monitor: MonitorConfig, days: Sparkline, at: datetime, *, is_tuned: bool
+) -> FleetRow:
     return FleetRow(
         overview=overview,
         health=_health(overview),
         last_run=status_texts.last_run(overview, at),
         next_run=status_texts.next_run(overview, monitor, at),
         rate=monitor.asked_rate,
-        days=day_bars(service, name, DAYS_SHOWN, at),
+        days=days,
         notes=list(status_texts.notes(overview, at)),
+        is_tuned=is_tuned,
     )
 
 

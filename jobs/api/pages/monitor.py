@@ -24,6 +24,8 @@ class MonitorView(Body):
     """Length of the span of time."""
     until: Time | None = None
     """Its end; None for the newest records."""
+    since: Time | None = None
+    """Its start, in place of its length."""
     by: LaneKind = "entity"
     """What a lane stands for."""
     lane: Text | None = None
@@ -48,7 +50,7 @@ class MonitorIncidents:
 def monitor_incidents(service: ServiceView, name: str, view: MonitorView) -> MonitorIncidents:
     """Return the newest incidents in a view of a monitor."""
     until = view.until or _end_of_records(service, name)
-    span = Span(until - min(timedelta(days=view.days), until - FIRST_TIME), until)
+    span = _span(view, until)
     query = IncidentQuery(monitor=name, since=span.since, until=span.until, limit=MAX_INCIDENTS)
     incidents = service.store.incidents.page(query)
     lanes = lanes_of(incidents, span, view.by)
@@ -62,6 +64,13 @@ def monitor_incidents(service: ServiceView, name: str, view: MonitorView) -> Mon
         incidents=listed,
         is_cut=len(incidents) == MAX_INCIDENTS,
     )
+
+
+def _span(view: MonitorView, until: datetime) -> Span:
+    """Return the span of a view, whose start counts if it is before the end."""
+    if view.since is not None and view.since < until:
+        return Span(view.since, until)
+    return Span(until - min(timedelta(days=view.days), until - FIRST_TIME), until)
 
 
 def _end_of_records(service: ServiceView, name: str) -> datetime:

@@ -7,20 +7,21 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from fastapi import Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment
 from markupsafe import Markup
 
 from jobs.api.caller import Caller
+from jobs.api.pages.model import psi_level
 from jobs.api.pages.static_files import asset_url
 from jobs.api.problems import described
 from jobs.html import html_environment
-from jobs.wording import shown
+from jobs.wording import shown, visible
 
 _POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
 )
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
@@ -51,6 +52,8 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
     session = {
         "form_token": getattr(request.state, "form_token", ""),
         "may_write": caller is not None and caller.may_write,
+        "may_promote": caller is not None and caller.may_promote,
+        "caller": caller,
         "key_name": None if caller is None else caller.key_name,
         "path": request.url.path,
         "status": status,
@@ -59,11 +62,16 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
     return HTMLResponse(text, status, _HEADERS)
 
 
+def back_to(location: str) -> RedirectResponse:
+    """Send the browser to a page after a form, so that reloading it sends nothing again."""
+    return RedirectResponse(location, status_code=303)
+
+
 @cache
 def _environment() -> Environment:
     environment = html_environment("jobs.api.pages")
     environment.globals |= {"url": address, "asset_url": asset_url}
-    environment.filters |= {"time": _time, "level": severity_level}
+    environment.filters |= {"time": _time, "level": severity_level, "psi_level": psi_level, "breakable": breakable}
     return environment
 
 
@@ -85,6 +93,15 @@ def severity_level(severity: float) -> int:
     (1, 2, 4, 4)
     """
     return min(4, 1 + int(max(severity, 0) // 25))
+
+
+def breakable(name: str) -> Markup:
+    """Return the name of a column, which a browser may break after each underscore.
+
+    >>> print(breakable("mean_<b>"))
+    mean_<wbr>&lt;b&gt;
+    """
+    return Markup("_<wbr>").join(visible(part) for part in name.split("_"))
 
 
 def _query_text(value: object) -> str:

@@ -1,52 +1,72 @@
 """Routes of pages. Reading a page changes nothing; forms post a change and return to the page."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from fastapi.responses import RedirectResponse
 
-from jobs.api.anomalies import show_anomaly
 from jobs.api.dependencies import CallerOf, MonitorName, Service
-from jobs.api.incidents import show_incident
-from jobs.api.models import find_model
 from jobs.api.pages import session
 from jobs.api.pages.fleet import DAYS_SHOWN, day_bars, fleet_rows
 from jobs.api.pages.forms import Form, SignInForm
-from jobs.api.pages.incident_picture import MEDIA_TYPE, Look, PictureCache, ThemeName
+from jobs.api.pages.incident_picture import MEDIA_TYPE, Look, ThemeName, incident_channels, incident_picture
+from jobs.api.pages.latent_map import HEIGHT, WIDTH, ModelMap, model_map
+from jobs.api.pages.model import model_charts
 from jobs.api.pages.monitor import DAY_CHOICES, LANES_PER_PAGE, MonitorView, monitor_incidents
-from jobs.api.pages.rendering import PageRoute, address, page
+from jobs.api.pages.record import record_in_table
+from jobs.api.pages.rendering import PageRoute, address, back_to, page
+from jobs.api.pages.shown import ShownAnomaly, ShownIncident, ShownModel
+from jobs.api.pages.slow_work import ResultCache, SlowWork
 from jobs.api.pages.static_files import static_file
 from jobs.api.parameters import Body, Id, Text
 from jobs.api.problems import described
-from jobs.reporting.model_sections import model_sections
+from jobs.reporting.model_sections import COMPARISON, model_sections
+from jobs.similar_incidents import similar_incidents
 from jobs.store import (
     AlertQuery,
     AnomalyQuery,
     EventQuery,
     IncidentQuery,
     RequestQuery,
-    StoredAnomaly,
-    StoredIncident,
-    StoredModel,
 )
 from jobs.store.api_keys import holder
 from jobs.store.event_kinds import EventKind
+from jobs.store.incident_notes import handling_of
 from schemas.errors import PlumblineError
 from schemas.labels import LABELS
 
-ShownIncident = Annotated[StoredIncident, Depends(show_incident)]  # that the caller may see
-ShownAnomaly = Annotated[StoredAnomaly, Depends(show_anomaly)]
-ShownModel = Annotated[StoredModel, Depends(find_model)]
 
-
-async def _pictures(request: Request) -> PictureCache:
-    cache: PictureCache = request.app.state.pictures
+async def _pictures(request: Request) -> ResultCache[bytes]:
+    cache: ResultCache[bytes] = request.app.state.pictures
     return cache
 
 
-Pictures = Annotated[PictureCache, Depends(_pictures)]
+async def _maps(request: Request) -> ResultCache[ModelMap]:
+    cache: ResultCache[ModelMap] = request.app.state.maps
+    return cache
+
+
+async def _record_reads(request: Request) -> SlowWork:
+    reads: SlowWork = request.app.state.record_reads
+    return reads
+
+
+Pictures = Annotated[ResultCache[bytes], Depends(_pictures)]
+Maps = Annotated[ResultCache[ModelMap], Depends(_maps)]
+RecordReads = Annotated[SlowWork, Depends(_record_reads)]
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
+_MAP_SECONDS = 300  # for which a map is kept
 _PER_PAGE, _ALERTS_SHOWN, _NEAR_INCIDENTS = 50, 20, 10
+
+
+class AlertsPage(Body):
+    """The state of the list of alerts."""
+
+    before: Id | None = None
+    tested: Text | None = None
+    """The channel that has just accepted a test message."""
+    monitor: Text | None = None
+    kind: Text | None = None
 
 
 class ListPage(Body):
@@ -60,9 +80,7 @@ class ListPage(Body):
 @router.get("/")
 def show_fleet(request: Request, service: Service) -> Response:
     """Show the state of every monitor."""
-    response = page(request, "fleet.html", rows=fleet_rows(service), at=service.clock(), days=DAYS_SHOWN)
-    response.headers["Refresh"] = "60"
-    return response
+    return page(request, "fleet.html", rows=fleet_rows(service), at=service.clock(), days=DAYS_SHOWN)
 
 
 @router.get("/page/monitors/{name}")
@@ -70,15 +88,17 @@ def show_monitor(
     request: Request, name: MonitorName, view: Annotated[MonitorView, Query()], service: Service
 ) -> Response:
     """Show the incidents of a monitor over time."""
-    at = service.clock()
+    at, rate = service.clock(), service.settings(name).asked_rate
+    shown = monitor_incidents(service, name, view)
     return page(
         request,
         "monitor.html",
         name=name,
         view=view,
-        shown=monitor_incidents(service, name, view),
+        shown=shown,
+        handling=service.store.incident_notes.handling([incident.id for incident in shown.incidents]),
         overview=service.store.overviews.get(name, at),
-        days=day_bars(service, name, view.days, at),
+        days=day_bars(service, name, rate, view.days, at),
         day_choices=DAY_CHOICES,
         lanes_per_page=LANES_PER_PAGE,
         has_entities=service.config.monitor(name).entity is not None,
@@ -90,13 +110,14 @@ def show_monitor(
 def request_training(name: MonitorName, form: Form, service: Service, caller: CallerOf) -> Response:
     """Queue a training."""
     service.store.requests.add(name, form.get("reason", "") or "page", service.clock(), caller.name)
-    return _back_to(address("monitors", name))
+    return back_to(address("monitors", name))
 
 
 @router.get("/page/incidents/{incident_id}")
 def show_incident_page(request: Request, incident: ShownIncident, service: Service) -> Response:
     """Show an incident: its causes, its flagged records, and what was alerted."""
     near = IncidentQuery(monitor=incident.monitor, entity=incident.entity, limit=_NEAR_INCIDENTS)
+    notes = service.store.incident_notes.of(incident.id)
     rows = AnomalyQuery(incident_id=incident.id, is_current=None, limit=_PER_PAGE)
     return page(
         request,
@@ -105,6 +126,9 @@ def show_incident_page(request: Request, incident: ShownIncident, service: Servi
         rows=service.store.anomalies.page(rows),
         alerts=service.store.outbox.page(AlertQuery(incident_id=incident.id, limit=_ALERTS_SHOWN)),
         near=[item for item in service.store.incidents.page(near) if item.id != incident.id],
+        notes=notes,
+        handling=handling_of(notes),
+        alike=similar_incidents(incident, service.store),
         labels=LABELS,
         units=_units(service, incident.monitor),
     )
@@ -123,18 +147,24 @@ async def draw_incident(
     """Draw the channels of an incident; a picture with the reason if they cannot be drawn."""
     policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}  # of the picture alone
     try:
-        picture = await pictures.picture(service, incident, Look(theme, narrow))
+        picture = await incident_picture(pictures, service, incident, Look(theme, narrow))
         return Response(picture, 200, policy, MEDIA_TYPE)
     except (PlumblineError, HTTPException) as exc:
         response = page(request, "no_picture.svg", reason=described(exc)[1], theme=theme)
         return Response(response.body, 200, policy, MEDIA_TYPE)
 
 
+@router.get("/page/incidents/{incident_id}/channels.json")
+async def show_channels(incident: ShownIncident, service: Service, pictures: Pictures) -> Response:
+    """Return the numbers of the channels of an incident, from which the page's script draws them."""
+    return Response(await incident_channels(pictures, service, incident), 200, media_type="application/json")
+
+
 @router.post("/page/incidents/{incident_id}/label")
 def label_incident(incident: ShownIncident, form: Form, service: Service, caller: CallerOf) -> Response:
     """Label every record of an incident."""
     service.store.incidents.label(incident.id, form.get("label", ""), service.clock(), caller.name)
-    return _back_to(address("incidents", incident.id))
+    return back_to(address("incidents", incident.id))
 
 
 @router.get("/page/records/{anomaly_id}")
@@ -143,11 +173,21 @@ def show_record(request: Request, row: ShownAnomaly, service: Service) -> Respon
     return page(request, "record.html", row=row, labels=LABELS, units=_units(service, row.monitor))
 
 
+@router.get("/page/records/{anomaly_id}/row")
+async def show_row(request: Request, row: ShownAnomaly, service: Service, reads: RecordReads) -> Response:
+    """Show a flagged record in its table, with normal records near it, and its score with other values."""
+    shown = await reads.run(partial(record_in_table, service, row, request.query_params))
+    if shown is None:
+        raise HTTPException(404, f"Record {row.record_key} is no longer in the table of monitor {row.monitor!r}.")
+    units = _units(service, row.monitor)
+    return page(request, "row.html", status=422 if shown.faults else 200, row=row, shown=shown, units=units)
+
+
 @router.post("/page/records/{anomaly_id}/label")
 def label_record(row: ShownAnomaly, form: Form, service: Service, caller: CallerOf) -> Response:
     """Label a record."""
     service.store.anomalies.label(row.id, form.get("label", ""), service.clock(), caller.name)
-    return _back_to(address("records", row.id))
+    return back_to(address("records", row.id))
 
 
 @router.get("/page/events")
@@ -160,10 +200,14 @@ def show_events(request: Request, state: Annotated[ListPage, Query()], service: 
 
 
 @router.get("/page/alerts")
-def show_alerts(request: Request, state: Annotated[ListPage, Query()], service: Service, caller: CallerOf) -> Response:
+def show_alerts(
+    request: Request, state: Annotated[AlertsPage, Query()], service: Service, caller: CallerOf
+) -> Response:
     """List alerts, newest first: sent, waiting and failed."""
     items = service.store.outbox.page(AlertQuery(monitors=caller.monitors, limit=_PER_PAGE, before_id=state.before))
-    return page(request, "alerts.html", items=items, per_page=_PER_PAGE)
+    channels = sorted(service.config.alerts.channels) if caller.may_manage else []
+    tested = state.tested if state.tested in channels else None
+    return page(request, "alerts.html", items=items, per_page=_PER_PAGE, channels=channels, tested=tested)
 
 
 @router.get("/page/monitors/{name}/models")
@@ -173,16 +217,36 @@ def show_models(request: Request, name: MonitorName, service: Service) -> Respon
 
 
 @router.get("/page/models/{model_id}")
-def show_model(request: Request, model: ShownModel) -> Response:
-    """Show a model: its card, and the numbers that decided whether it became the champion."""
-    return page(request, "model.html", model=model, sections=model_sections(model))
+def show_model(request: Request, model: ShownModel, service: Service) -> Response:
+    """Show a model: the numbers that decided whether it became the champion, its charts and its card."""
+    sections = dict(model_sections(model))
+    decision = sections.pop(COMPARISON)
+    charts = model_charts(service, model)
+    settings = service.config.monitors.get(model.monitor)
+    has_map = model.state == "champion" and settings is not None and settings.series is None
+    return page(
+        request, "model.html", model=model, sections=sections, decision=decision, charts=charts, has_map=has_map
+    )
+
+
+@router.get("/page/models/{model_id}/map")
+async def show_map(
+    request: Request, model: ShownModel, service: Service, maps: Maps, *, synthetic: bool = False
+) -> Response:
+    """Show where the latents of a champion place its newest and its flagged records."""
+    minute = int(service.clock().timestamp()) // _MAP_SECONDS
+    draw = partial(model_map, service, model, with_synthetic=synthetic)
+    shown = await maps.get((model.id, synthetic, minute), draw)
+    return page(request, "map.html", model=model, shown=shown, synthetic=synthetic, width=WIDTH, height=HEIGHT)
 
 
 @router.post("/page/models/{model_id}/promote")
 def promote_model(model: ShownModel, form: Form, service: Service, caller: CallerOf) -> Response:  # noqa: ARG001 - checked
     """Make a model the champion."""
+    if not caller.may_promote:
+        raise HTTPException(403, "This key may not promote models. Sign in with a key of scope admin.")
     service.store.models.promote(model.id, service.clock(), actor=caller.name)
-    return _back_to(address("models", model.id))
+    return back_to(address("models", model.id))
 
 
 @router.get(session.LOGIN_PATH)
@@ -198,7 +262,7 @@ def sign_in(request: Request, form: SignInForm, service: Service) -> Response:
     if holder(service.store.api_keys.all(), secret, service.clock()) is None:
         problem = "This is not a valid key. List the keys: plumbline keys list"
         return page(request, "sign_in.html", status=403, to=to, problem=problem)
-    response = _back_to(to if session.is_page(to.partition("?")[0]) else "/")
+    response = back_to(to if session.is_page(to.partition("?")[0]) else "/")
     session.start(response, secret, is_encrypted=request.headers.get("origin", "").startswith("https:"))
     return response
 
@@ -206,7 +270,7 @@ def sign_in(request: Request, form: SignInForm, service: Service) -> Response:
 @router.post("/page/sign-out")
 def sign_out(request: Request, form: SignInForm) -> Response:  # noqa: ARG001 - sent by this site
     """Remove the key from the browser."""
-    response = _back_to(session.LOGIN_PATH)
+    response = back_to(session.LOGIN_PATH)
     session.end(response)
     return response
 
@@ -224,10 +288,6 @@ def show_static_file(name: str, v: str | None = None) -> Response:
 def show_nothing(path: str) -> Response:
     """Report that a page does not exist."""
     raise HTTPException(404, f"There is no page {path!r}. The fleet at / links to every page.")
-
-
-def _back_to(location: str) -> RedirectResponse:
-    return RedirectResponse(location, status_code=303)
 
 
 def _units(service: Service, monitor: str) -> dict[str, str]:

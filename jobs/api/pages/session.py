@@ -17,7 +17,7 @@ from jobs.store.api_keys import ApiKey, holder
 
 LOGIN_PATH = "/page/login"
 _PREFIX = "/page/"
-_STATIC_PREFIX = "/page/static/"
+STATIC_PREFIX = "/page/static/"
 _COOKIE = "plumbline_key"
 _SESSION_SECONDS = 12 * 3600
 _KEYLESS_SECRET = secrets.token_hex(32)  # of forms while the store has no key; a restart makes old forms invalid
@@ -34,7 +34,7 @@ def is_page(path: str) -> bool:
 
 def is_public(path: str) -> bool:
     """Return whether a page can be read without a key."""
-    return path == LOGIN_PATH or path.startswith(_STATIC_PREFIX)
+    return path == LOGIN_PATH or path.startswith(STATIC_PREFIX)
 
 
 def secret_of(headers: Headers) -> str:

@@ -6,6 +6,8 @@ from importlib.resources import files
 
 from fastapi import Response
 
+from jobs.api.pages.session import STATIC_PREFIX
+
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -13,13 +15,12 @@ _TYPES = {
     ".txt": "text/plain; charset=utf-8",
 }
 _FOREVER, _CHECKED = "max-age=31536000, immutable", "no-cache"
-_PATH = "/page/static/"
 _VERSION_LENGTH = 12
 
 
 def asset_url(name: str) -> str:
     """Return the address of a file, which changes with its content, so that browsers may keep what they have."""
-    return f"{_PATH}{name}?v={_version(name)}"
+    return f"{STATIC_PREFIX}{name}?v={_version(name)}"
 
 
 def static_file(name: str, version: str | None) -> Response | None:

@@ -1,0 +1,309 @@
+"""Benchmark of several workers on one store: ``python -m benchmarks.scale``.
+
+It creates its own table in a temporary SQLite file, which every worker reads by itself, and a store in a temporary
+PostgreSQL, so that the source is no bottleneck. Workers are processes of one thread: `plumbline work`, or workers of a
+Dask cluster for which one `plumbline score` hands out the batches. Each setting is measured in turns, several times.
+On a busy machine a worker waits for a processor; Linux counts that time, which is left out of the second rate.
+Progress goes to stderr, the figures to stdout.
+"""
+
+import argparse
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter, sleep
+
+import psutil
+from sqlalchemy import Engine, func, select
+
+from benchmarks.processes import ENVIRONMENT, print_progress
+from benchmarks.speed.setting import MAX_NORMAL_RECORDS, temporary_database
+from benchmarks.speed.table import ENTITY, KEY, TABLE, TIME, sensors, write_records
+from jobs.app import App
+from jobs.databases import reading, writing
+from jobs.scoring.run import plan_batches
+from schemas.tables import anomalies, batch_hours, batch_profiles, batches, incidents, runs, trackers
+
+MONITOR = "whole"
+WARM_UP = 2  # batches of each worker that are not measured
+ENGINES = ("work", "dask")
+_TABLES = (trackers, batch_hours, batch_profiles, anomalies, incidents, batches, runs)
+_POLL_SECONDS = 0.1
+_DEADLINE_SECONDS = 900
+_SERIES = 'series = { models = "shared", network = false, calendar = false }\nthreshold = "online"\n'
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The state of a run at one moment."""
+
+    at: float
+    batches: int
+    cpu_seconds: float
+    """Of all workers so far."""
+    delay_seconds: float
+    """For which threads of the workers could have run, but no processor was free."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """The rate of some workers, without their start."""
+
+    workers: int
+    records: int
+    seconds: float
+    cpu_seconds: float
+    delay_seconds: float
+
+    def __str__(self) -> str:
+        rates = f"{self.per_second:,.0f} records/s, {self.per_free_second:,.0f} without waits for a processor"
+        return f"{self.workers} workers, {rates}, {self.per_cpu_second:,.0f} per CPU second"
+
+    @property
+    def per_second(self) -> float:
+        """Records a second."""
+        return self.records / self.seconds
+
+    @property
+    def per_free_second(self) -> float:
+        """Records a second, without the time for which the workers waited for a processor."""
+        return self.records / (self.seconds - self.delay_seconds / self.workers)
+
+    @property
+    def per_cpu_second(self) -> float:
+        """Records a second of the workers' processor time."""
+        return self.records / self.cpu_seconds
+
+    @property
+    def busy(self) -> float:
+        """The share of a processor that each worker had."""
+        return self.cpu_seconds / self.seconds / self.workers
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; return 0 if it succeeded."""
+    options = _parser().parse_args(arguments)
+    with _site(options) as site:
+        planning = site.planning_rate()
+        rates: dict[tuple[str, int], list[Rate]] = {}
+        for number in range(options.repeats):
+            for engine in options.engines:
+                for workers in (1, options.workers):
+                    rate = site.measure(engine, workers)
+                    rates.setdefault((engine, workers), []).append(rate)
+                    print_progress(f"{engine}, run {number + 1}: {rate}")
+    sys.stdout.write(_report(options, rates, planning))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
+    parser.add_argument("--rows", type=int, default=400_000, help="records of the table (default: 400000)")
+    parser.add_argument("--columns", type=int, default=38, help="numeric columns (default: 38)")
+    parser.add_argument("--batch", type=int, default=10_000, help="records of a batch (default: 10000)")
+    parser.add_argument("--entities", type=int, default=64, help="machines of the table (default: 64)")
+    parser.add_argument(
+        "--online", action="store_true", help='series with threshold = "online", whose batches go in order'
+    )
+    parser.add_argument("--model", default="", help='settings of the model, such as "members = 2" (default: none)')
+    parser.add_argument("--workers", type=int, default=2, help="workers that are compared with one (default: 2)")
+    parser.add_argument("--repeats", type=int, default=3, help="measurements of each setting (default: 3)")
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES, help="what hands out the batches")
+    return parser
+
+
+class Site:
+    """A trained monitor, and the workers that score it again and again."""
+
+    def __init__(self, folder: Path, app: App, batch: int) -> None:
+        self.folder, self.app, self.batch = folder, app, batch
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+
+    def planning_rate(self) -> float:
+        """Return how many records a second one planner enters into the ledger."""
+        start = perf_counter()
+        planned = self.plan()
+        return planned * self.batch / (perf_counter() - start)
+
+    def plan(self) -> int:
+        """Forget every score, plan the whole table, and return the number of batches."""
+        with writing(self.app.engine) as connection:
+            for table in _TABLES:
+                connection.execute(table.delete())
+        plan_batches(self.app.source(MONITOR), self.app.store, self.app.clock)
+        return self.app.store.ledger.count_pending(MONITOR)
+
+    def measure(self, engine: str, workers: int) -> Rate:
+        """Score the table with some workers."""
+        with self._running(engine, workers) as processes:
+            planned = self.plan()
+            if engine == "dask":
+                processes.append(self._start("-m", "jobs.cli", "score", MONITOR, "--config", "dask.toml"))
+            samples = list(self._samples(processes if engine == "work" else processes[1:-1], planned))
+            if engine == "dask":
+                processes[-1].wait()
+        first = next(sample for sample in samples if sample.batches >= WARM_UP * workers)
+        last = samples[-1]
+        done = (last.batches - first.batches) * self.batch
+        seconds = (getattr(last, name) - getattr(first, name) for name in ("at", "cpu_seconds", "delay_seconds"))
+        return Rate(workers, done, *seconds)
+
+    def _samples(self, processes: Sequence[psutil.Popen], planned: int) -> Iterator[Sample]:
+        give_up_at = perf_counter() + _DEADLINE_SECONDS
+        done = 0
+        while done < planned:
+            done = _done(self.app.engine)
+            times = [_times(process.pid) for process in processes]
+            yield Sample(perf_counter(), done, sum(time[0] for time in times), sum(time[1] for time in times))
+            if perf_counter() > give_up_at:
+                raise TimeoutError(f"{done} of {planned} batches were scored in {_DEADLINE_SECONDS} s.")
+            sleep(_POLL_SECONDS)
+
+    @contextmanager
+    def _running(self, engine: str, workers: int) -> Iterator[list[psutil.Popen]]:
+        """Start workers, after the scheduler if they need one, and end them with the block."""
+        processes: list[psutil.Popen] = []
+        try:
+            if engine == "work":
+                processes += [self._start("-m", "jobs.cli", "work", "--config", "config.toml") for _ in range(workers)]
+            else:
+                port = self.address.rpartition(":")[2]
+                scheduler = ("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard")
+                worker = (
+                    "distributed.cli.dask_worker",
+                    self.address,
+                    "--nthreads",
+                    "1",
+                    "--no-nanny",
+                    "--no-dashboard",
+                )
+                processes += [self._start("-m", *scheduler)]
+                processes += [self._start("-m", *worker) for _ in range(workers)]
+            yield processes
+        finally:
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.terminate()
+            psutil.wait_procs(processes)
+
+    def _start(self, *arguments: str) -> psutil.Popen:
+        environment = os.environ | ENVIRONMENT | {"PYTHONPATH": str(Path(__file__).parents[1])}
+        with (self.folder / "log").open("a") as log:
+            return psutil.Popen([sys.executable, *arguments], cwd=self.folder, env=environment, stdout=log, stderr=log)
+
+
+@contextmanager
+def _site(options: argparse.Namespace) -> Iterator[Site]:
+    with ExitStack() as stack:
+        folder, url = stack.enter_context(temporary_database("postgresql"))
+        site = Site(folder, stack.enter_context(App.opened(folder / "config.toml")), options.batch)
+        _write_configs(folder, url, site.address, options)
+        write_records(folder / f"{TABLE}.parquet", options.rows, options.columns, MAX_NORMAL_RECORDS, options.entities)
+        for command in (
+            ("migrate",),
+            ("import", f"{TABLE}.parquet", "--table", TABLE, "--key", KEY, "--into", f"sqlite:///{folder}/source.db"),
+        ):
+            _run(folder, command)
+        _add_index(folder)
+        _run(folder, ("train", MONITOR))
+        yield site
+
+
+def _add_index(folder: Path) -> None:
+    """Add the index by which the past of a series is found."""
+    with closing(sqlite3.connect(folder / "source.db")) as connection:
+        connection.execute(f"CREATE INDEX by_entity ON {TABLE} ({ENTITY}, {TIME})")
+
+
+def _write_configs(folder: Path, url: str, scheduler: str, options: argparse.Namespace) -> None:
+    """Write the configuration of `plumbline work`, and that of Dask."""
+    monitor = f"""\
+[store]
+url = "{url}"
+[monitors.{MONITOR}]
+source = "sqlite:///{folder}/source.db"
+table = "{TABLE}"
+key = "{KEY}"
+time = "{TIME}"
+entity = "{ENTITY}"
+numeric = {sensors(options.columns)}
+normal = "{KEY} <= {MAX_NORMAL_RECORDS}"
+false_positive_rate = 0.001
+batch_size = {options.batch}
+score_every = "never"
+silent_after = "never"
+{_SERIES if options.online else ""}
+[monitors.{MONITOR}.model]
+{options.model}
+"""
+    (folder / "config.toml").write_text(monitor, encoding="utf-8")
+    dask = f'[runtime]\nexecutor = "dask"\nscheduler = "{scheduler}"\n'
+    (folder / "dask.toml").write_text(dask + monitor, encoding="utf-8")
+
+
+def _run(folder: Path, command: Sequence[str]) -> None:
+    environment: Mapping[str, str] = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    arguments = [sys.executable, "-m", "jobs.cli", *command, "--config", "config.toml"]
+    done = subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+    if done.returncode:
+        raise RuntimeError(f"plumbline {command[0]} ended with {done.returncode}: {done.stderr}")
+
+
+def _times(pid: int) -> tuple[float, float]:
+    """Return for how many seconds the threads of a process have run, and have waited for a processor."""
+    stats = [path.read_text(encoding="ascii").split() for path in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+    return tuple(sum(int(stat[place]) for stat in stats) / 1e9 for place in (0, 1))  # type: ignore[return-value]
+
+
+def _done(engine: Engine) -> int:
+    with reading(engine) as connection:
+        return int(connection.scalar(select(func.count()).where(batches.c.state == "done")) or 0)
+
+
+def _report(options: argparse.Namespace, rates: Mapping[tuple[str, int], Sequence[Rate]], planning: float) -> str:
+    kind = (
+        f'series of {options.entities} machines, threshold = "online"' if options.online else "records, default score"
+    )
+    size = f"{options.rows:,} records of {options.columns} columns in batches of {options.batch:,}; {kind}."
+    machine = f"Medians of {options.repeats}; {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}."
+    lines = [
+        f"{size} {machine}",
+        f"One planner enters {planning:,.0f} records/s into the ledger.",
+        "",
+        "| | workers | records/s | without waits for a processor | per CPU second | processor share of a worker |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for (engine, workers), found in rates.items():
+        names = ("per_second", "per_free_second", "per_cpu_second")
+        middle = [f"{median(getattr(rate, name) for rate in found):,.0f}" for name in names]
+        lines.append(f"| {engine} | {workers} | {' | '.join(middle)} | {median(rate.busy for rate in found):.2f} |")
+    header = "| efficiency | by the clock | without waits for a processor | by processor time |"
+    lines += ["", header, "| --- | ---: | ---: | ---: |"]
+    for engine in options.engines:
+        lines.append(f"| {engine} | {_efficiency(rates, engine, options.workers)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _efficiency(rates: Mapping[tuple[str, int], Sequence[Rate]], engine: str, workers: int) -> str:
+    """Return the rates of several workers, compared with those of as many single ones."""
+    pairs = list(zip(rates[engine, 1], rates[engine, workers], strict=True))
+    names = ("per_second", "per_free_second", "per_cpu_second")
+    parts = {name: workers if name != "per_cpu_second" else 1 for name in names}
+    ratios = {
+        name: median(getattr(several, name) / getattr(one, name) / parts[name] for one, several in pairs)
+        for name in names
+    }
+    return " | ".join(f"{ratio:.2f}" for ratio in ratios.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

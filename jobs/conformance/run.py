@@ -1,0 +1,51 @@
+"""Runs every aspect on a source."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from jobs.conformance import keys, limits, times, values
+from jobs.conformance.outcome import Outcome, Seen
+from jobs.conformance.sample import Sample
+from jobs.reading.source import Source
+from schemas.errors import PlumblineError
+
+IMPATIENT = timedelta(seconds=1)
+"""The limit of statements of the second source."""
+
+ASPECTS: dict[str, Callable[[Sample], Seen]] = {
+    "tables and columns": values.description,
+    "values": values.values,
+    "types of the key": keys.key_types,
+    "order of keys": keys.key_order,
+    "equality of keys": keys.key_equality,
+    "paging by key": keys.paging,
+    "counts of ranges": keys.range_counts,
+    "detection of changes": keys.fingerprints,
+    "past of a series": keys.past_of_entities,
+    "large integers": values.integers,
+    "equality of texts": values.texts,
+    "order of nulls": values.nulls,
+    "time zones": times.zones,
+    "comparisons of times": times.comparisons,
+    "cells of `resample`": times.grid,
+    "isolation": limits.isolation,
+    "end of long statements": limits.statement_timeout,
+}
+
+
+def check_conformance(source: Source, impatient: Source) -> Iterator[Outcome]:
+    """Yield how each aspect of a source behaves; it is read, and never written.
+
+    Args:
+        source: The watched table, whose records are rows.
+        impatient: The same table through connections whose statements are limited to `IMPATIENT`.
+    """
+    sample = Sample(source, impatient)
+    for aspect, check in ASPECTS.items():
+        try:
+            seen = check(sample)
+            yield Outcome(aspect, seen.level, seen.detail)
+        except PlumblineError as exc:
+            yield Outcome(aspect, "fails", str(exc))
+        except Exception as exc:  # noqa: BLE001 - a driver that nobody has tried may raise anything
+            yield Outcome(aspect, "fails", f"{type(exc).__name__}: {exc}")

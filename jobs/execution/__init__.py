@@ -1,0 +1,1 @@
+"""Runs the work of commands on other processes and machines, through any `concurrent.futures.Executor`."""

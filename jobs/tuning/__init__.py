@@ -1,0 +1,1 @@
+"""Settings of alarms that are tried on scored history before they are stored: rates and rules of alerts."""

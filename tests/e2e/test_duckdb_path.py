@@ -1,0 +1,45 @@
+"""The path from a folder of Parquet files to flagged rows, through DuckDB, with the store in SQLite."""
+
+import duckdb
+import pytest
+
+from tests.workspace import FAULTS, PUMP, RECORDS, readings
+
+DUE = "UPDATE batches SET recount_at = planned_at"  # time passes
+LATE = 640  # arrives after the others
+
+
+def write(folder, name, frame):
+    duckdb.from_df(frame).write_parquet(str(folder / "readings" / f"{name}.parquet"))
+
+
+@pytest.fixture
+def plant(workspace):
+    """A workspace with the readings of each hour in a file, but for one record, and a monitor on the folder."""
+    (workspace.folder / "readings").mkdir()
+    frame = readings()
+    for hour, part in frame[frame["id"] != LATE].groupby(frame["read_at"].dt.hour):
+        write(workspace.folder, hour, part)
+    source = 'source = "duckdb:///plant.duckdb"\n'
+    workspace.configure("sqlite:///plumbline.db", source + PUMP.replace('"pump_readings"', '"readings/*.parquet"'))
+    duckdb.connect(workspace.folder / "plant.duckdb").close()
+    return workspace
+
+
+def test_a_folder_of_files_is_trained_on_scored_and_recounted(plant):
+    plant.must("migrate")
+    assert [finding["level"] for finding in plant.must("check", "--json").json["pump"]] == ["ok"]
+    assert plant.must("train", "pump", "--json").json["is_champion"]
+    assert plant.must("score", "pump", "--json").json["records"] == RECORDS - 1
+    causes = {int(row["record_key"]): row["top_feature"] for row in plant.must("anomalies", "list", "--json").json}
+    assert {fault: causes.get(fault) for fault in FAULTS} == dict.fromkeys(FAULTS, "pressure")
+    late = readings()[lambda frame: frame["id"] == LATE]
+    write(plant.folder, "late", late)
+    plant.query(DUE)
+    report = plant.must("score", "pump", "--json").json
+    assert (report["rescored"], report["late_records"], report["records"]) == (1, 1, 240)
+    rescored = "SELECT record_key FROM anomalies WHERE superseded_at IS NULL ORDER BY id"
+    before = plant.query(rescored)
+    plant.must("rescore", "pump", "--from", "2026-01-05", "--to", "2026-01-06")
+    assert plant.query(rescored) == before
+    assert plant.must("plot", "pump", "--json").json["records"] == RECORDS
