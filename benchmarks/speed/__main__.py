@@ -95,7 +95,7 @@ def _starts(config: Path, environment: Mapping[str, str]) -> dict[str, Timing]:
     """Time processes from start to end."""
     calls = {
         "python": ("-c", ""),
-        "keras": ("-c", "import keras"),
+        "pandas": ("-c", "import pandas"),
         "help": (*_PLUMBLINE, "--help"),
         "status": (*_PLUMBLINE, "status", "--config", str(config)),
         "first batch": ("-m", "benchmarks.speed.steps", "first_batch", str(config)),

@@ -12,7 +12,7 @@ PEERS = {"isolation_forest": "isolation forest, 100 trees", "lof": "local outlie
 STARTS = {
     "help": ("`plumbline --help`", "python", "an empty Python program"),
     "status": ("`plumbline status`", "python", "an empty Python program"),
-    "first batch": ("256 records scored", "keras", "`import keras` alone"),
+    "first batch": ("256 records scored", "pandas", "`import pandas` alone"),
 }
 
 

@@ -55,7 +55,6 @@ def read(app: App) -> Timings:
 
 def score(app: App) -> Timings:
     """Measure scoring alone, and its limit: the matrix products of the score's definition in NumPy, once each."""
-    app.choose_backend()
     source = app.source(WHOLE)
     scorer = _scorer(app)
     records = next(source.pages(None))
@@ -76,7 +75,7 @@ def quarter(app: App) -> Timings:
 
 def write(app: App) -> Timings:
     """Measure writing the scores of records alone, and its peer: the same rows by executemany; nothing is kept."""
-    from sqlalchemy import insert
+    from sqlalchemy import Column, MetaData, Table, insert
 
     from jobs.databases import writing
     from jobs.dialects import dialect_of
@@ -84,16 +83,18 @@ def write(app: App) -> Timings:
 
     rows = [_score_row(number) for number in range(WRITTEN_ROWS)]
     names, values = tuple(rows[0]), [tuple(row.values()) for row in rows]
+    table = Table("written_scores", MetaData(), *(Column(name, scores.c[name].type) for name in names))
 
     def undone(insert_rows: Callable[["Connection"], object]) -> None:
         with writing(app.engine) as connection:
+            table.create(connection)
             insert_rows(connection)
             connection.rollback()
 
     ours, peer = _alternating(
         len(rows),
-        lambda: undone(lambda connection: dialect_of(connection).insert_rows(connection, scores, names, values)),
-        lambda: undone(lambda connection: connection.execute(insert(scores), rows)),
+        lambda: undone(lambda connection: dialect_of(connection).insert_rows(connection, table, names, values)),
+        lambda: undone(lambda connection: connection.execute(insert(table), rows)),
     )
     return {"write": ours, "write by executemany": peer}
 
@@ -123,7 +124,6 @@ def fit(app: App) -> Timings:
 
 def first_batch(app: App) -> Timings:
     """Score one small batch; the caller measures the whole process."""
-    app.choose_backend()
     source = app.source(WHOLE)
     records = source.read(_first(source, FIRST_BATCH_ROWS))
     _, seconds = timed(lambda: _scorer(app).score(records))
@@ -172,7 +172,6 @@ def _alternating(rows: int, ours: Callable[[], object], limit: Callable[[], obje
 def _scored(app: App, monitor: str) -> Timing:
     from jobs.scoring.run import score_monitor
 
-    app.choose_backend()
     source, store = app.source(monitor), app.store
     report, seconds = timed(lambda: score_monitor(source, store, app.clock))
     return Timing(report.records, (seconds,), peak_bytes())
