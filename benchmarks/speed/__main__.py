@@ -17,7 +17,7 @@ from benchmarks.speed.report import Machine, Timing, report
 from benchmarks.speed.setting import MONITORS, Database, Size, temporary_database, write_config
 from benchmarks.speed.table import KEY, TABLE, write_records
 
-STEPS = ("read", "score", "quarter", "whole", "isolation_forest", "lof")
+STEPS = ("read", "score", "write", "fit", "quarter", "whole", "first_batch", "isolation_forest", "lof")
 STARTS = 3  # of each measured process
 MIN_ROWS = 2_000  # needed to calibrate a rate of one in a thousand
 _PLUMBLINE = ("-m", "jobs.cli")
@@ -95,7 +95,7 @@ def _starts(config: Path, environment: Mapping[str, str]) -> dict[str, Timing]:
     """Time processes from start to end."""
     calls = {
         "python": ("-c", ""),
-        "keras": ("-c", "import keras"),
+        "pandas": ("-c", "import pandas"),
         "help": (*_PLUMBLINE, "--help"),
         "status": (*_PLUMBLINE, "status", "--config", str(config)),
         "first batch": ("-m", "benchmarks.speed.steps", "first_batch", str(config)),

@@ -12,7 +12,7 @@ PEERS = {"isolation_forest": "isolation forest, 100 trees", "lof": "local outlie
 STARTS = {
     "help": ("`plumbline --help`", "python", "an empty Python program"),
     "status": ("`plumbline status`", "python", "an empty Python program"),
-    "first batch": ("256 records scored", "keras", "`import keras` alone"),
+    "first batch": ("256 records scored", "pandas", "`import pandas` alone"),
 }
 
 
@@ -98,17 +98,23 @@ def _rates(timings: Mapping[str, Timing]) -> list[str]:
         ("reading alone", timings["read"], "the database's own stream, dropped on arrival", timings["read limit"]),
         ("scoring alone", timings["score"], "its matrix products in NumPy", timings["score limit"]),
         ("table to flagged rows", whole, "the slower of the two", slowest_stage(timings)),
+        ("writing scores alone", timings["write"], "executemany", timings["write by executemany"]),
     ]
+    if "fit by PyOD" in timings:
+        pairs.append(
+            (f"fitting to {timings['fit'].records:,} records", timings["fit"], "PyOD's VAE", timings["fit by PyOD"])
+        )
     pairs += [("table to flagged rows", whole, f"pandas and {PEERS[name]}", timings[name]) for name in PEERS]
     rows = [
         [what, f"{ours.rate:,.0f}", other, f"{limit.rate:,.0f}", f"{ratio(ours, limit):.2f}"]
         for what, ours, other, limit in pairs
     ]
-    imported, trained = timings["import"], timings["train"]
+    imported, trained, fitted = timings["import"], timings["train"], timings["fit"]
     return [
         *_table(["", "records/s", "against", "records/s", "ratio"], rows),
         "",
         f"The import took {imported.middle:.0f} s ({imported.rate:,.0f} records/s), training {trained.middle:.0f} s.",
+        f"Fitting to {fitted.records:,} records took {fitted.middle:.0f} s and {fitted.peak_bytes / MIB:,.0f} MiB.",
     ]
 
 
@@ -118,7 +124,9 @@ def _memory(timings: Mapping[str, Timing]) -> list[str]:
         [f"{timing.records:,}", f"{timing.peak_bytes / MIB:,.0f}", f"{growth(small, timing):.2f}"]
         for timing in (small, large)
     ]
-    return _table(["records scored", "peak memory, MiB", "ratio"], rows)
+    few = timings["few records"]
+    sentence = f"A process that scores {few.records} records peaks at {few.peak_bytes / MIB:,.0f} MiB."
+    return [*_table(["records scored", "peak memory, MiB", "ratio"], rows), "", sentence]
 
 
 def _starts(timings: Mapping[str, Timing]) -> list[str]:

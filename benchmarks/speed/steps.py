@@ -9,19 +9,20 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.protocol import timed
 from benchmarks.speed.report import Timing
 from benchmarks.speed.setting import QUARTER, WHOLE
-from benchmarks.speed.table import ENTITY, KEY, TABLE, TIME
+from benchmarks.speed.table import ENTITY, KEY, MACHINES, TABLE, TIME
 from jobs.app import App
 from schemas.errors import NoChampion, SourceError
 from schemas.keys import KeyRange
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
     from detector.records.scorer import RecordScorer
     from jobs.reading.source import Source
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 REPEATS = 3
 READ_ROWS = 200_000  # read to measure the speed of reading alone
 PEER_ROWS = 100_000
+WRITTEN_ROWS = 50_000
+FIT_ROWS = 200_000
 THRESHOLD_ROWS = 2_000  # normal records that set a peer's threshold
 FIRST_BATCH_ROWS = 256
 
@@ -52,7 +55,6 @@ def read(app: App) -> Timings:
 
 def score(app: App) -> Timings:
     """Measure scoring alone, and its limit: the matrix products of the score's definition in NumPy, once each."""
-    app.choose_backend()
     source = app.source(WHOLE)
     scorer = _scorer(app)
     records = next(source.pages(None))
@@ -71,13 +73,61 @@ def quarter(app: App) -> Timings:
     return {QUARTER: _scored(app, QUARTER)}
 
 
+def write(app: App) -> Timings:
+    """Measure writing the scores of records alone, and its peer: the same rows by executemany; nothing is kept."""
+    from sqlalchemy import Column, MetaData, Table, insert
+
+    from jobs.databases import writing
+    from jobs.dialects import dialect_of
+    from schemas.tables import scores
+
+    rows = [_score_row(number) for number in range(WRITTEN_ROWS)]
+    names, values = tuple(rows[0]), [tuple(row.values()) for row in rows]
+    table = Table("written_scores", MetaData(), *(Column(name, scores.c[name].type) for name in names))
+
+    def undone(insert_rows: Callable[["Connection"], object]) -> None:
+        with writing(app.engine) as connection:
+            table.create(connection)
+            insert_rows(connection)
+            connection.rollback()
+
+    ours, peer = _alternating(
+        len(rows),
+        lambda: undone(lambda connection: dialect_of(connection).insert_rows(connection, table, names, values)),
+        lambda: undone(lambda connection: connection.execute(insert(table), rows)),
+    )
+    return {"write": ours, "write by executemany": peer}
+
+
+def fit(app: App) -> Timings:
+    """Measure fitting, encoding and calibration included, and its peer if PyOD is installed: its VAE."""
+    from benchmarks.peers import PYOD_PEERS, fit_one_hot, has_pyod
+    from detector.records.fitting import DecisionRule, fit_artifact
+    from detector.records.normal_records import NormalRecords
+    from schemas.config import ModelConfig
+
+    app.choose_backend()
+    source = app.source(WHOLE)
+    monitor = source.monitor
+    normal = source.read(_first(source, FIT_ROWS))[list(monitor.numeric)]
+    held_back = len(normal) // 5
+    parts = NormalRecords(normal[held_back:], normal[:held_back])
+    rule = DecisionRule(rate=monitor.false_positive_rate)
+    _, seconds = timed(lambda: fit_artifact(parts, monitor.features, ModelConfig(), rule=rule))
+    timings = {"fit": Timing(len(normal), (seconds,), peak_bytes())}
+    if has_pyod():
+        matrix = fit_one_hot(normal, ()).transform(normal)
+        _, seconds = timed(lambda: PYOD_PEERS["pyod_vae"](matrix, 0))
+        timings["fit by PyOD"] = Timing(len(normal), (seconds,), peak_bytes())
+    return timings
+
+
 def first_batch(app: App) -> Timings:
     """Score one small batch; the caller measures the whole process."""
-    app.choose_backend()
     source = app.source(WHOLE)
     records = source.read(_first(source, FIRST_BATCH_ROWS))
     _, seconds = timed(lambda: _scorer(app).score(records))
-    return {"first batch": Timing(len(records), (seconds,), peak_bytes())}
+    return {"few records": Timing(len(records), (seconds,), peak_bytes())}
 
 
 def isolation_forest(app: App) -> Timings:
@@ -91,7 +141,7 @@ def lof(app: App) -> Timings:
 
 
 STEPS: dict[str, Callable[[App], Timings]] = {
-    step.__name__: step for step in (read, score, whole, quarter, first_batch, isolation_forest, lof)
+    step.__name__: step for step in (read, score, write, fit, whole, quarter, first_batch, isolation_forest, lof)
 }
 
 
@@ -122,10 +172,24 @@ def _alternating(rows: int, ours: Callable[[], object], limit: Callable[[], obje
 def _scored(app: App, monitor: str) -> Timing:
     from jobs.scoring.run import score_monitor
 
-    app.choose_backend()
     source, store = app.source(monitor), app.store
     report, seconds = timed(lambda: score_monitor(source, store, app.clock))
     return Timing(report.records, (seconds,), peak_bytes())
+
+
+def _score_row(number: int) -> dict[str, Any]:
+    return {
+        "monitor": WHOLE,
+        "batch_id": 0,
+        "model_id": 0,
+        "record_key": str(number),
+        "record_key_int": number,
+        "record_time": datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number),
+        "entity": f"machine-{number % MACHINES}",
+        "anomaly_score": 1.0 + number,
+        "p_value": 0.5,
+        "is_anomaly": False,
+    }
 
 
 def _scorer(app: App) -> "RecordScorer":

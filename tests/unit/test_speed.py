@@ -14,9 +14,11 @@ MIB = 1 << 20
 @pytest.fixture
 def timings():
     names = ("read", "read limit", "score", "score limit", "isolation_forest", "lof", "import", "train")
-    starts = ("python", "keras", "help", "status", "first batch")
-    rates = {name: Timing(1000, (1.0,)) for name in (*names, *starts)}
+    others = ("write", "write by executemany", "fit", "fit by PyOD")
+    starts = ("python", "pandas", "help", "status", "first batch")
+    rates = {name: Timing(1000, (1.0,)) for name in (*names, *others, *starts)}
     monitors = {WHOLE: Timing(4000, (8.0,), 330 * MIB), QUARTER: Timing(1000, (2.0,), 300 * MIB)}
+    rates |= {"few records": Timing(256, (1.0,), 240 * MIB), "write by executemany": Timing(1000, (4.0,))}
     return rates | monitors | {"score": Timing(1000, (1.25, 9.0, 1.0)), "help": Timing(1, (3.0,))}
 
 
@@ -37,7 +39,10 @@ def test_the_report_compares_each_figure_with_its_limit_or_peer(timings):
     assert "| scoring alone | 800 | its matrix products in NumPy | 1,000 | 0.80 |" in text
     assert "| table to flagged rows | 500 | the slower of the two | 800 | 0.62 |" in text
     assert "| table to flagged rows | 500 | pandas and local outlier factor | 1,000 | 0.50 |" in text
+    assert "| writing scores alone | 1,000 | executemany | 250 | 4.00 |" in text
+    assert "| fitting to 1,000 records | 1,000 | PyOD's VAE | 1,000 | 1.00 |" in text
     assert "| 4,000 | 330 | 1.10 |" in text
+    assert "A process that scores 256 records peaks at 240 MiB." in text
     assert "| `plumbline --help` | 3.00 | an empty Python program | 1.00 | 3.0 |" in text
 
 
