@@ -131,7 +131,9 @@ def test_a_cluster_scores_to_the_bit_what_one_process_scores(request, dask, site
     assert site.scored() == alone
 
 
-def test_workers_score_without_keras(cluster):
+def test_workers_score_without_keras(sqlite_site, cluster, dask):
+    sqlite_site.use(MIXER, **dask)
+    sqlite_site.scored()
     of_workers = cluster.modules()
     assert any("jobs.scoring.run" in modules for modules in of_workers)  # one may have scored everything
     assert not any(modules & {"keras", "tensorflow", "sklearn"} for modules in of_workers)
