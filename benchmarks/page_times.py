@@ -7,7 +7,6 @@ request that does not count; the median and the slowest count. Pages that read a
 Progress goes to stderr, the table to stdout.
 """
 
-import argparse
 import http.client
 import statistics
 import sys
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.processes import print_progress
 from benchmarks.report import markdown_table
-from benchmarks.store_queries import MONITORS, NOW, Size, fill, opened_engine
+from benchmarks.store_queries import MONITORS, NOW, grown_store
 from jobs.api import ApiServer
 from jobs.database_calls import Wait
 from jobs.settings_in_force import settings_in_force
@@ -108,22 +107,19 @@ def times_of(store: Store, monitors: int, pages: Mapping[str, str]) -> list[tupl
     server = ApiServer(FilledService(store, config), "127.0.0.1", 0)
     server.start()
     rows = []
-    for name, path in pages.items():
-        times = milliseconds(server.port, path)
-        print_progress(f"{path}: {statistics.median(times):.0f} ms")
-        rows.append((name, f"{statistics.median(times):.0f}", f"{max(times):.0f}"))
-    server.stop()
+    try:
+        for name, path in pages.items():
+            times = milliseconds(server.port, path)
+            print_progress(f"{path}: {statistics.median(times):.0f} ms")
+            rows.append((name, f"{statistics.median(times):.0f}", f"{max(times):.0f}"))
+    finally:
+        server.stop()
     return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description="Times the operator's pages on a store that has grown.")
-    parser.add_argument("address", nargs="?", help="of an empty SQLite, PostgreSQL or MariaDB database")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the rows; default 1")
-    options = parser.parse_args(arguments)
-    with opened_engine(options.address) as engine:
-        store = fill(engine, Size().scaled(options.scale))
+    with grown_store("Times the operator's pages on a store that has grown.", arguments) as store:
         rows = times_of(store, SMALL_FLEET, {f"fleet of {SMALL_FLEET}": "/"})
         rows += times_of(store, MONITORS, PAGES | {f"fleet of {MONITORS}": "/"})
     sys.stdout.write("\n".join(markdown_table(("page", "median, ms", "slowest, ms"), rows)) + "\n")

@@ -124,14 +124,20 @@ def measure(query: Callable[[], object]) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description="Times the queries of a store that has grown.")
+    with grown_store("Times the queries of a store that has grown.", arguments) as store:
+        rows = [(name, f"{measure(query):.1f}") for name, query in queries(store).items()]
+    sys.stdout.write("\n".join(markdown_table(("query", "milliseconds"), rows)) + "\n")
+
+
+@contextmanager
+def grown_store(description: str, arguments: Sequence[str] | None) -> "Iterator[Store]":
+    """Yield a filled store, of the address and the size that the arguments of a benchmark name."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("address", nargs="?", help="of an empty SQLite, PostgreSQL or MariaDB database")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the rows; default 1")
     options = parser.parse_args(arguments)
     with opened_engine(options.address) as engine:
-        store = fill(engine, Size().scaled(options.scale))
-        rows = [(name, f"{measure(query):.1f}") for name, query in queries(store).items()]
-    sys.stdout.write("\n".join(markdown_table(("query", "milliseconds"), rows)) + "\n")
+        yield fill(engine, Size().scaled(options.scale))
 
 
 @contextmanager

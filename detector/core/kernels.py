@@ -99,7 +99,7 @@ def _multiply_strip(
 def _multiply_four(
     a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, strip: np.ndarray, totals: np.ndarray
 ) -> None:
-    """Fill totals (4, w) with a, b, c and d (D or more,) times strip (D, w), where w is a multiple of `LANES`."""
+    """Fill totals (4, w) with a, b, c and d (D or more,) times strip (D, w); w is a multiple of `LANES`."""
     inner, width = strip.shape
     of_a, of_b, of_c, of_d = totals[0], totals[1], totals[2], totals[3]
     for j in range(width):
