@@ -35,6 +35,10 @@ class Standby:
 
     def catch_up(self):
         """Wait until the replica has all that the other server has written."""
+        durable = "SET synchronous_commit = on", "SELECT pg_logical_emit_message(true, 'all of it', '')"
+        with self._primary.connect() as connection:  # what commits durably takes all before it to the disk
+            for statement in durable:
+                connection.execute(text(statement))
         written = self._value(self._primary, "SELECT pg_current_wal_flush_lsn()")
         has_replayed = f"SELECT pg_last_wal_replay_lsn() >= '{written}'::pg_lsn"
         until(lambda: self._value(self._own, has_replayed), "the replica has caught up")
