@@ -170,7 +170,7 @@ class DuckDB(Dialect):
 
     # Times, fingerprints and keys
 
-    def time_of_epoch(self, number: str, per_second: int) -> str | None:
+    def time_of_epoch(self, number: str, per_second: int, *, is_whole: bool) -> str | None:  # noqa: ARG002
         """Return a time with a time zone."""
         return f"to_timestamp({number})" if per_second == 1 else f"to_timestamp({number} / {per_second}.0)"
 

@@ -225,7 +225,7 @@ class MySQL(Dialect):
 
     # Times
 
-    def time_of_epoch(self, number: str, per_second: int) -> str | None:
+    def time_of_epoch(self, number: str, per_second: int, *, is_whole: bool) -> str | None:  # noqa: ARG002
         """Return a time in UTC, which FROM_UNIXTIME would not."""
         microseconds = f"ROUND({number} / {per_second} * 1000000)"
         return f"TIMESTAMPADD(MICROSECOND, {microseconds}, TIMESTAMP'1970-01-01 00:00:00')"

@@ -158,7 +158,7 @@ class PostgreSQL(Dialect):
             return self.text_to_read(column, family)
         return func.regexp_replace(cast(column, Text()), _TRAILING_ZEROS, r"\1\2").label(column.key)
 
-    def time_of_epoch(self, number: str, per_second: int) -> str | None:
+    def time_of_epoch(self, number: str, per_second: int, *, is_whole: bool) -> str | None:  # noqa: ARG002
         """Return a time with a time zone."""
         return f"to_timestamp({number})" if per_second == 1 else f"to_timestamp({number} / {per_second}.0)"
 

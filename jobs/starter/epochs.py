@@ -25,11 +25,13 @@ class EpochColumn:
     Attributes:
         name: of the column.
         per_second: its units in a second: 1 or 1,000 for seconds or milliseconds.
+        is_whole: whether all of them are whole.
         time_name: of the column of the query that has them as times.
     """
 
     name: str
     per_second: int
+    is_whole: bool
     time_name: str
 
 
@@ -38,7 +40,9 @@ def query_of_times(connection: Connection, sample: Sample) -> SourceQuery | None
     table, columns = sample.table, tuple(_epoch_columns(sample))
     if not columns or not isinstance(table.records, TableClause):
         return None
-    times = [table.dialect.time_of_epoch(quoted(connection, c.name), c.per_second) for c in columns]
+    times = [
+        table.dialect.time_of_epoch(quoted(connection, c.name), c.per_second, is_whole=c.is_whole) for c in columns
+    ]
     named = [f"{sql} AS {quoted(connection, c.time_name)}" for sql, c in zip(times, columns, strict=True) if sql]
     if len(named) < len(columns):
         return None
@@ -58,7 +62,8 @@ def _epoch_columns(sample: Sample) -> Iterator[EpochColumn]:
             per_second = _units_per_second(sample, column.name)
             time_name = f"{column.name}_utc"
             if per_second is not None and time_name not in sample.table.columns:
-                yield EpochColumn(column.name, per_second, time_name)
+                is_whole = bool((pd.to_numeric(sample.present(column.name)) % 1 == 0).all())
+                yield EpochColumn(column.name, per_second, is_whole, time_name)
 
 
 def _units_per_second(sample: Sample, name: str) -> int | None:
