@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from jobs.databases import writing
-from tests.api_service import RECORD, module_url, opened_service, serving
+from tests.api_service import RECORD
 from tests.samples import make_records
 
 CREATE = (
@@ -22,19 +22,12 @@ INSERT = (
 PATH = "/page/records/1/row"
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def service(request, tmp_path_factory):
-    with module_url(request, tmp_path_factory) as url, opened_service(url) as made:
-        with writing(made.store.ledger.engine) as connection:
-            connection.execute(text(CREATE))
-            connection.execute(text(INSERT), {"note": "<b>" + "x" * 300})
-        yield made
-
-
 @pytest.fixture(scope="module")
-def client(service):
-    with serving(service) as client:
-        yield client
+def service(service):
+    with writing(service.store.ledger.engine) as connection:
+        connection.execute(text(CREATE))
+        connection.execute(text(INSERT), {"note": "<b>" + "x" * 300})
+    return service
 
 
 def shown(client, **edits):

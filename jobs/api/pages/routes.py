@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 
+from jobs import status_texts
 from jobs.api.dependencies import CallerOf, MonitorName, Service
 from jobs.api.pages import session
 from jobs.api.pages.fleet import DAYS_SHOWN, day_bars, fleet_rows
@@ -12,7 +13,7 @@ from jobs.api.pages.forms import Form, SignInForm
 from jobs.api.pages.incident_picture import MEDIA_TYPE, Look, ThemeName, incident_channels, incident_picture
 from jobs.api.pages.latent_map import HEIGHT, WIDTH, ModelMap, model_map
 from jobs.api.pages.model import model_charts
-from jobs.api.pages.monitor import DAY_CHOICES, LANES_PER_PAGE, MonitorView, monitor_incidents
+from jobs.api.pages.monitor import DAY_CHOICES, INCIDENTS_PER_PAGE, LANES_PER_PAGE, MonitorView, monitor_incidents
 from jobs.api.pages.record import record_in_table
 from jobs.api.pages.rendering import PageRoute, address, back_to, page
 from jobs.api.pages.shown import ShownAnomaly, ShownIncident, ShownModel
@@ -88,8 +89,8 @@ def show_monitor(
     request: Request, name: MonitorName, view: Annotated[MonitorView, Query()], service: Service
 ) -> Response:
     """Show the incidents of a monitor over time."""
-    at, rate = service.clock(), service.settings(name).asked_rate
-    shown = monitor_incidents(service, name, view)
+    at, settings = service.clock(), service.settings(name)
+    shown, overview = monitor_incidents(service, name, view), service.store.overviews.get(name, at)
     return page(
         request,
         "monitor.html",
@@ -97,10 +98,15 @@ def show_monitor(
         view=view,
         shown=shown,
         handling=service.store.incident_notes.handling([incident.id for incident in shown.incidents]),
-        overview=service.store.overviews.get(name, at),
-        days=day_bars(service, name, rate, view.days, at),
+        overview=overview,
+        last_run=status_texts.last_run(overview, at),
+        next_run=status_texts.next_run(overview, settings, at),
+        notes=list(status_texts.notes(overview, at)),
+        rate=settings.asked_rate,
+        days=day_bars(service, name, settings.asked_rate, view.days, at),
         day_choices=DAY_CHOICES,
         lanes_per_page=LANES_PER_PAGE,
+        incidents_per_page=INCIDENTS_PER_PAGE,
         has_entities=service.config.monitor(name).entity is not None,
         requests=service.store.requests.page(RequestQuery(monitor=name, limit=3)),
     )
@@ -247,6 +253,14 @@ def promote_model(model: ShownModel, form: Form, service: Service, caller: Calle
         raise HTTPException(403, "This key may not promote models. Sign in with a key of scope admin.")
     service.store.models.promote(model.id, service.clock(), actor=caller.name)
     return back_to(address("models", model.id))
+
+
+@router.post("/page/monitors/{name}/models/roll-back")
+def roll_back_model(name: MonitorName, form: Form, service: Service, caller: CallerOf) -> Response:  # noqa: ARG001 - checked
+    """Make the previous champion champion again."""
+    if not caller.may_promote:
+        raise HTTPException(403, "This key may not roll back models. Sign in with a key of scope admin.")
+    return back_to(address("models", service.store.models.roll_back(name, service.clock(), caller.name)))
 
 
 @router.get(session.LOGIN_PATH)
