@@ -109,6 +109,11 @@ def test_a_map_has_the_newest_records_and_links_the_flagged_ones(client):
     assert client.get("/page/models/1/map?synthetic=true").body.decode().count('class="synthetic"') == 200
 
 
+def test_the_api_has_the_records_around_an_incident(client):
+    shown = client.get("/incidents/2/channels").json
+    assert (shown["times"], shown["channels"], len(shown["scores"])) == (["2026-01-05T00:00:00Z"], [], 1)
+
+
 def test_only_a_champion_has_a_map(client, service):
     with writing(service.store.ledger.engine) as connection:
         connection.execute(text("UPDATE models SET state = 'retired'"))
