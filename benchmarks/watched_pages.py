@@ -121,15 +121,16 @@ def previews(port: int) -> list[PageTimes]:
     rows = []
     for name in (RECORDS, SERIES):
         start = time.perf_counter()
-        times: list[float] = []
+        asked: list[PageTimes] = []
         while True:
-            page = requested(port, name, [f"/page/monitors/{name}/tune?rate_log=-2.3"], calls=1)
-            times += page.times
-            if b'aria-busy="true"' not in page.body:
+            asked.append(requested(port, name, [f"/page/monitors/{name}/tune?rate_log=-2.3"], calls=1))
+            if b'aria-busy="true"' not in asked[-1].body:
                 break
             time.sleep(1)
         seconds = time.perf_counter() - start
-        rows.append(PageTimes(f"preview of {name}, computed in {seconds:.0f} s", times))
+        times = [time for page in asked for time in page.times]
+        processor_times = [time for page in asked for time in page.processor_times]
+        rows.append(PageTimes(f"preview of {name}, computed in {seconds:.0f} s", times, processor_times))
     return rows
 
 
