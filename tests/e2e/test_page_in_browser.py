@@ -259,8 +259,8 @@ def test_settings_are_previewed_and_stored_with_who_did_it(site, chromium, tunin
 
 
 def test_a_rate_that_flags_nothing_is_replaced_on_the_page(site, visit, tunings):
-    too_small = """INSERT INTO tunings VALUES ('pump', '{"false_positive_rate": 0.000001}', '2026-03-01', 'x')"""
-    site.query(too_small)
+    too_small = {"settings": '{"false_positive_rate": 0.000001}', "at": "2026-03-01 00:00:00.000000"}
+    site.query("INSERT INTO tunings VALUES ('pump', :settings, :at, 'x')", **too_small)
     visit.go("/page/monitors/pump/tune?rate_log=-1.3")
     visit.page.get_by_role("button", name="Store and use").click()
     visit.page.get_by_text("Stored settings are in force").wait_for()
