@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, insert, update
 
 from jobs.databases import writing
 from jobs.store import RequestQuery
@@ -90,6 +90,17 @@ def test_a_long_list_of_incidents_has_pages_and_the_lanes_hold_all(client, many_
     assert [len(re.findall(r'<td><a href="/page/incidents/', html)) for html in pages] == [100, 1]
     assert [html.count('aria-label="Incident ') for html in pages] == [101, 101]
     assert ("older →" in pages[0], "older →" in pages[1], "← newer" in pages[1]) == (True, False, True)
+
+
+def test_the_alerts_list_incidents_that_are_held_back_with_the_reason(client, service):
+    assert "Held back" not in text(client, "/page/alerts")
+    of_first = update(incidents).where(incidents.c.id == 1)
+    with writing(service.store.engine) as connection:
+        connection.execute(of_first.values(held_back="severity"))
+    html = text(client, "/page/alerts")
+    with writing(service.store.engine) as connection:
+        connection.execute(of_first.values(held_back=None))
+    assert "its severity is too low" in html.partition("Held back")[2]
 
 
 def test_one_lane_lists_only_its_incidents(client):

@@ -29,6 +29,7 @@ from jobs.store import (
     EventQuery,
     IncidentQuery,
     RequestQuery,
+    StoredIncident,
 )
 from jobs.store.api_keys import holder
 from jobs.store.event_kinds import EventKind
@@ -57,7 +58,7 @@ Maps = Annotated[ResultCache[ModelMap], Depends(_maps)]
 RecordReads = Annotated[SlowWork, Depends(_record_reads)]
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _MAP_SECONDS = 300  # for which a map is kept
-_PER_PAGE, _ALERTS_SHOWN, _NEAR_INCIDENTS = 50, 20, 10
+_PER_PAGE, _ALERTS_SHOWN, _NEAR_INCIDENTS, _INCIDENTS_LOOKED_AT = 50, 20, 10, 200
 
 
 class AlertsPage(Body):
@@ -213,7 +214,16 @@ def show_alerts(
     items = service.store.outbox.page(AlertQuery(monitors=caller.monitors, limit=_PER_PAGE, before_id=state.before))
     channels = sorted(service.config.alerts.channels) if caller.may_manage else []
     tested = state.tested if state.tested in channels else None
-    return page(request, "alerts.html", items=items, per_page=_PER_PAGE, channels=channels, tested=tested)
+    held_back = () if state.before else _held_back(service, caller)
+    return page(
+        request, "alerts.html", items=items, per_page=_PER_PAGE, channels=channels, tested=tested, held_back=held_back
+    )
+
+
+def _held_back(service: Service, caller: CallerOf) -> list[StoredIncident]:
+    """Return those of the newest incidents that nobody is alerted of."""
+    newest = service.store.incidents.page(IncidentQuery(monitors=caller.monitors, limit=_INCIDENTS_LOOKED_AT))
+    return [incident for incident in newest if incident.held_back is not None][:_ALERTS_SHOWN]
 
 
 @router.get("/page/monitors/{name}/models")
