@@ -34,7 +34,7 @@ def written(workspace, *options):
 
 def test_without_a_table_it_writes_a_template_to_which_monitors_are_added(workspace):
     first = workspace.must("init", "--source", "sqlite:///plant.db").out
-    assert first == "Wrote config.toml. Add a monitor for a table: plumbline init --append --table NAME\n"
+    assert first == "Wrote config.toml. Add a monitor for a table: plumbline init --append --table NAME --source URL\n"
     config = workspace.folder / "config.toml"
     template = config.read_text(encoding="utf-8")
     by_hand = re.sub(r"^# (?=\[|source|table|key|numeric|boolean|categorical|false)", "", template, flags=re.MULTILINE)

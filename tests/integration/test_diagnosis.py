@@ -84,6 +84,14 @@ def test_a_monitor_without_a_model_is_told_to_train(ward):
     ]
 
 
+def test_a_missing_index_is_no_reason_for_flags(mixer):
+    source = mixer.source()
+    case = Case(Config(monitors={"mixer": source.monitor}), source, mixer.store, mixer.now)
+    messages = [problem.message for problem in diagnose(case)]
+    assert "There is no model yet." in messages
+    assert not any("No index" in message for message in messages)
+
+
 def test_a_challenger_without_a_champion_is_named(ward):
     ward.put(1)
     challenger = ward.store.models.add("other", MODEL, ward.now, promote=False)
