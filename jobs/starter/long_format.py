@@ -21,7 +21,8 @@ def query_of_moments(
 ) -> SourceQuery | None:
     """Return a query with a record for each moment of an entity, and a column for each channel.
 
-    None if the records of an entity have times of their own, or no column distinguishes those of a moment.
+    None if the records of an entity have times of their own, no column distinguishes those of a moment, or the table is
+    so large that its moments cannot be looked at without an index.
 
     Args:
         connection: to quote names.
@@ -33,7 +34,7 @@ def query_of_moments(
     table, about = sample.table, entity or find_entity(sample, time)
     values = list(_values(sample, time, about, *(() if query is None else query.left_out)))
     place = _place(connection, sample, query)
-    if about is None or len(values) != 1 or place is None or sample.null_share(time) > 0:
+    if about is None or len(values) != 1 or place is None or not sample.is_counted or sample.null_share(time) > 0:
         return None
     channels = [name for name in _texts(sample, about) if _distinguishes(sample, [about, time], name)]
     if len(channels) != 1:
@@ -45,7 +46,8 @@ def query_of_moments(
     return SourceQuery(
         sql,
         described_query(connection, sql, table),
-        f"The query has one record for each {about} and moment, with a column for each {channels[0]}.",
+        f"The query has one record for each {about} and moment, with a column for each {channels[0]}. "
+        f"An index on ({time}, {about}) keeps it fast.",
         key_reason=f"the query has one record for each; a {channels[0]} that is new needs a line in it",
     )
 
