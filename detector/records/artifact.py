@@ -27,6 +27,7 @@ from detector.records.encoder import Encoder
 from detector.records.feature_types import GRID_POINTS
 from detector.records.label_head import LabelHead
 from detector.records.scores import NeighbourReference
+from detector.records.stored_spaces import read_spaces, space_arrays, space_specs
 from schemas.config import Likelihood, ModelConfig, NetworkKind
 
 _HEAD = "head/"  # prefix of the arrays of the label head
@@ -136,6 +137,7 @@ def dump_artifact(artifact: Artifact) -> bytes:
         "reference/points": artifact.reference.points,
         "reference/latent_sd": artifact.reference.latent_sd,
         **({} if artifact.reference.inputs is None else {"reference/inputs": artifact.reference.inputs}),
+        **space_arrays(artifact.reference.states),
         "attribution/typical_nll": artifact.typical_nll,
         "calibration/reference": artifact.calibration.scores,
         **({} if artifact.head is None else {f"{_HEAD}{name}": array for name, array in vars(artifact.head).items()}),
@@ -167,6 +169,7 @@ def _assemble(manifest: _Manifest, arrays: dict[str, np.ndarray]) -> Artifact:
         manifest.n_train,
         arrays.get("reference/inputs"),  # which artifacts of earlier versions lack
         manifest.calibrating_records,
+        read_spaces(arrays, len(_space_widths(architecture))),
     )
     tail = ParetoTail(**manifest.tail.model_dump()) if manifest.tail else None
     return Artifact(
@@ -220,6 +223,7 @@ def _check_arrays(
         "attribution/typical_nll": ((len(encoder.columns),), "float32"),
         "calibration/reference": ((manifest.calibration_records,), "float64"),
         **(_head_specs(views * architecture.width) if f"{_HEAD}direction" in arrays else {}),
+        **space_specs(arrays, manifest.reference_records, _space_widths(architecture)),
     }
     check_arrays(arrays, specs)
     if manifest.calibrating_records >= manifest.reference_records:
@@ -231,6 +235,13 @@ def _check_arrays(
 def _head_specs(width: int) -> ArraySpecs:
     shapes = dict.fromkeys(("centre", "spread", "direction"), (width,)) | {"limits": (2,)}
     return {f"{_HEAD}{name}": (shape, "float64") for name, shape in shapes.items()}
+
+
+def _space_widths(architecture: Architecture) -> list[int]:
+    """Return the number of coordinates of each space of `ensemble`, in the order of `scores.spaces_of`."""
+    views = min(architecture.members, 2)
+    latents = [len(range(view, architecture.members, 2)) * architecture.latent for view in range(views)]
+    return [views * architecture.width, *latents, views * architecture.width]
 
 
 def _has_inputs(manifest: _Manifest, arrays: dict[str, np.ndarray]) -> bool:

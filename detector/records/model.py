@@ -1,7 +1,7 @@
 """Model: anomaly scores, causes, latents and reconstructions of records by a trained model."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from typing import Any, TypeVar
@@ -96,6 +96,13 @@ class Model:
     def score_names(self) -> tuple[str, ...]:
         """The scores that the model can compute: all of them, unless an earlier version trained it."""
         return tuple(name for name in SCORES if name != "ensemble" or self.reference.inputs is not None)
+
+    @property
+    def stored_reference(self) -> NeighbourReference:
+        """The reference with what its searches have computed, which a process that scores need not compute again."""
+        if self.config.score != "ensemble":
+            return self.reference
+        return replace(self.reference, states=tuple(space.state for space in self._search.spaces))
 
     def anomaly_scores(
         self, records: pd.DataFrame, names: Sequence[str] | None = None, threads: int = 1

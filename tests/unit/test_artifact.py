@@ -96,6 +96,34 @@ def test_a_model_of_the_ensemble_needs_the_inputs_of_its_reference(blob):
     assert_refused(with_arrays(blob, reference__inputs=None), because="lacks the array reference/inputs")
 
 
+def test_the_spaces_are_read_and_a_model_of_a_version_without_them_scores_the_same_bits(artifact, blob):
+    loaded, names = load_artifact(blob, digest(blob)), [name for name in load(blob) if name.startswith("spaces/")]
+    older = with_arrays(blob, **dict.fromkeys(names))
+    models = [RecordScorer(one).model for one in (loaded, load_artifact(older, digest(older)))]
+    np.testing.assert_array_equal(*(model.anomaly_score(make_records(50, seed=1)) for model in models))
+    read = [state.partition for state in loaded.reference.states]
+    assert len(read) == len(artifact.reference.spaces)
+    assert all(space.search.partition is one for space, one in zip(models[0]._search.spaces, read, strict=True))
+    assert not models[1].reference.states
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("order", np.zeros_like, "points of spaces/1 in no cell or in two"),
+        ("sizes", lambda sizes: sizes[::-1] * np.int32(2), "cells of spaces/1 that do not hold its points"),
+        ("sizes", lambda sizes: sizes[:0], "no axes or cells of spaces/1 that fit"),
+        ("axes", lambda axes: axes[0], "no axes or cells of spaces/1 that fit"),
+        ("means", lambda means: means[1:], "has spaces/1/means as"),
+        ("usual", lambda usual: -usual, "a usual distance of spaces/1 that is not above 0"),
+        ("centre", lambda _: None, "lacks the array spaces/1/centre"),
+    ],
+)
+def test_spaces_that_do_not_fit_are_refused(blob, name, change, reason):
+    array = change(load(blob)[f"spaces/1/{name}"])
+    assert_refused(with_arrays(blob, **{f"spaces__1__{name}": array}), because=reason)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.999999])
 def test_one_flipped_bit_is_refused(blob, share):
     tampered = bytearray(blob)
