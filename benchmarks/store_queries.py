@@ -135,9 +135,10 @@ def grown_store(description: str, arguments: Sequence[str] | None) -> "Iterator[
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("address", nargs="?", help="of an empty SQLite, PostgreSQL or MariaDB database")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the rows; default 1")
+    parser.add_argument("--filled", action="store_true", help="measure the store that an earlier run filled")
     options = parser.parse_args(arguments)
     with opened_engine(options.address) as engine:
-        yield fill(engine, Size().scaled(options.scale))
+        yield open_store(engine) if options.filled else fill(engine, Size().scaled(options.scale))
 
 
 @contextmanager

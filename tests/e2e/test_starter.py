@@ -1,5 +1,6 @@
 """The configuration that `plumbline init` writes for a table passes `check` and trains, whatever the table's name."""
 
+import re
 import tomllib
 
 import pytest
@@ -31,11 +32,18 @@ def written(workspace, *options):
     return tomllib.loads((workspace.folder / "config.toml").read_text())["monitors"]["readings"]
 
 
-def test_without_a_table_it_writes_a_template_that_loads(workspace):
-    workspace.must("init")
-    workspace.must("migrate")
-    result = workspace.plumbline("check")
-    assert "watches the table 'my_table', which is not in" in result.out
+def test_without_a_table_it_writes_a_template_to_which_monitors_are_added(workspace):
+    first = workspace.must("init", "--source", "sqlite:///plant.db").out
+    assert first == "Wrote config.toml. Add a monitor for a table: plumbline init --append --table NAME\n"
+    config = workspace.folder / "config.toml"
+    template = config.read_text(encoding="utf-8")
+    by_hand = re.sub(r"^# (?=\[|source|table|key|numeric|boolean|categorical|false)", "", template, flags=re.MULTILINE)
+    assert tomllib.loads(by_hand)["monitors"]["my_monitor"]["source"] == "sqlite:///plant.db"
+    assert "Add one: plumbline init --append --table NAME" in workspace.plumbline("check").err
+    readings().to_csv(workspace.folder / "r.csv", index=False)
+    workspace.must("import", "r.csv", "--table", "readings")
+    workspace.must("init", "--append", "--table", "readings")
+    assert workspace.must("check", "--json").json.keys() == {"readings"}
     assert workspace.plumbline("init").err.startswith("Error: config.toml already exists")
 
 

@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from pathlib import Path
 
 import pytest
 from sqlalchemy import and_, event, insert, literal, select, union_all
@@ -12,7 +13,9 @@ from jobs.similar_incidents import similar_incidents
 from jobs.store import AlertQuery, AnomalyQuery, AuditQuery, EventQuery, IncidentQuery, migrations
 from jobs.store.labelled import is_labelled
 from jobs.tuning.labelled import verdicts_of_people
+from schemas.config import parse_config
 from schemas.tables import anomalies, audit, batches, incidents
+from tests.api_service import FakeService, serving
 from tests.watched_table import MODEL
 
 STATISTICS = {
@@ -21,7 +24,7 @@ STATISTICS = {
     "postgresql": ("SET synchronous_commit = on", "VACUUM ANALYZE"),
     "mysql": ("ANALYZE TABLE anomalies, batches, incidents",),
 }
-LARGE = ("anomalies", "batches", "batch_hours", "runs", "events", "incidents", "unreadable_records")
+LARGE = ("anomalies", "batches", "batch_hours", "runs", "events", "incidents", "unreadable_records", "alerts", "audit")
 
 
 def fill(store, now):
@@ -159,6 +162,29 @@ def test_filtered_pages_are_read_from_an_index_in_its_order(store, plans, now):
         ((_, plan),) = plans(partial(query, store, now))
         assert f"USING INDEX {index} " in plan + " "
         assert "TEMP B-TREE" not in plan or index == "ix_anomalies_labelled", plan
+
+
+PATHS = (
+    "/",
+    "/page/monitors/pump?days=90&by=cause",
+    "/page/monitors/pump?since=2026-02-01&until=2026-03-02",
+    "/page/incidents/7",
+    "/page/records/7",
+    "/page/events?monitor=pump&kind=gap",
+    "/page/alerts",
+    "/page/monitors/pump/models",
+    "/page/models/1",
+    "/page/maintenance",
+)
+
+
+def test_no_page_of_operators_reads_a_large_table_whole(store, plans):
+    monitor = {"table": "t", "key": "id", "time": "at", "entity": "e", "numeric": ["x"]}
+    config = parse_config({"monitors": {"pump": monitor}}, Path("config.toml"))
+    with serving(FakeService(store, config)) as client:
+        explained = {path: plans(lambda path=path: client.get(path)) for path in PATHS}
+    assert {path: scans(found) for path, found in explained.items()} == {path: [] for path in PATHS}
+    assert all(explained.values())
 
 
 @pytest.fixture
