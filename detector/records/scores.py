@@ -47,6 +47,8 @@ class NeighbourReference:
         inputs: (m, V * d) float32, the inputs of the same records, as `input_coordinates` returns them; None in an
             artifact of a version that had no score of them.
         calibrating: number of calibration records among the points.
+        has_joint_elbo: whether `elbo` has one prior for the latents of all members together, and measures squashed
+            cells, as training does; not in an artifact of earlier versions.
     """
 
     points: np.ndarray
@@ -54,6 +56,7 @@ class NeighbourReference:
     n_train: int
     inputs: np.ndarray | None = None
     calibrating: int = 0
+    has_joint_elbo: bool = False
 
     @property
     def trained(self) -> np.ndarray:
@@ -178,6 +181,8 @@ class ReferenceSearch:
             return None
         sd = np.maximum(self.reference.latent_sd, MIN_LATENT_SD)
         points = self.reference.trained[self.exemplars, : sd.size].astype(np.float64) * np.sqrt(len(sd))
+        if self.reference.has_joint_elbo:  # the members are one network, whose latents are side by side
+            sd = sd.reshape(1, -1)
         return ExemplarPrior(points.reshape(-1, *sd.shape), sd)
 
     @cached_property
@@ -309,7 +314,7 @@ def _latent_knn(evidence: Evidence) -> np.ndarray:
 
 
 def _elbo(evidence: Evidence) -> np.ndarray:
-    """Return the negative ELBO under the exemplar prior."""
+    """Return the negative ELBO under the exemplar prior, with the likelihood averaged over members."""
     nll = evidence.posterior().nll.sum(axis=1, dtype=np.float64)
     return np.asarray(nll + _divergence(evidence) + evidence.nats)
 
