@@ -1,5 +1,6 @@
-"""Indexes that hold what trainings, status and metrics read of flagged rows, incidents and events."""
+"""Indexes that hold what trainings, status and metrics read; when a failed training is tried again."""
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0019"
@@ -19,6 +20,8 @@ OF_LABELS = ["record_key", "incident_id", "model_id", "superseded_at", "record_t
 
 
 def upgrade() -> None:
+    op.add_column("retrain_requests", sa.Column("failures", sa.Integer, nullable=False, server_default="0"))
+    op.add_column("retrain_requests", sa.Column("not_before", sa.DateTime(timezone=True)))
     for name, (table, columns) in COVERING.items():
         op.drop_index(name, table)
         op.create_index(name, table, columns)
@@ -30,6 +33,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column("retrain_requests", "not_before")
+    op.drop_column("retrain_requests", "failures")
     dialect = op.get_bind().dialect.name
     if dialect == "postgresql":
         create_index_of_labels()
