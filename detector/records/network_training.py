@@ -68,7 +68,7 @@ def _fit(
     held_out, rows = _split(len(matrix), rng)
     network = VAE(architecture, layout, initial_weights(architecture, layout, rng))
     network.prepare_training(config.learning_rate, config.weight_decay, config.steps)
-    held_out_inputs = clean_inputs(matrix[held_out], architecture, is_training=True)
+    held_out_inputs = clean_inputs(matrix[held_out], architecture, squashes_target=True)
     inputs = {**held_out_inputs.as_dict(), "beta": np.ones((len(held_out), 1), dtype=np.float32)}
     validation = list(_parts(inputs, -(-len(held_out) * config.batch_size // planned_size)))
     batches = _batches(matrix[rows], architecture, config, rng)
