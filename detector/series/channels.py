@@ -14,8 +14,9 @@ JUMP = 4.0  # the cell of a constant channel that changes
 BREACH = 8.0  # of a cell that breaks a rule: larger than the cells of a busy flag that switches
 MAX_STILL_ROWS = 64  # unchanged rows are counted up to this number
 MAX_RESTLESS_ROWS = 8  # a channel that never stood still for longer in training must not stand still
-MIN_STILL_ROWS = 3  # unchanged rows that any channel may have
+MIN_STILL_ROWS, OLDER_MIN_STILL_ROWS = 2, 3  # unchanged rows that any channel may have
 STUCK_FACTOR = 4  # times the longest standstill in training
+STUCK_SIGNAL, OLDER_STUCK_SIGNAL = 2.0, 0.4  # of a record with a stuck channel
 RANGE_MARGIN = 0.5  # standard deviations
 MAX_VALUE = 1e100  # stands for infinite values
 MEDIAN_ROWS = 3  # before a cell, whose median is expected of it: one bad reading among them has no effect
@@ -32,11 +33,12 @@ class Cells:
         z: compressed standardised values; 0 if the cell is missing.
         is_missing: whether there is no value.
         breach: up to 8 if the cell is missing or has a value never seen in training, else 0.
-        is_stuck: whether the channel has stood still for longer than it ever did in training.
+        is_stuck: whether the channel has stood still for much longer than it ever did in training.
         kept: z as it enters the past of later records: in place of a glitch, the value that was expected.
         usual: the cells that are usual at this time of the week; None without a calendar.
         is_off: (n,) bool, whether the machine is off at no unusual time; None if it has no off state.
         line: of the records; None if all are past for later ones.
+        stuck_signal: height of the signal of a stuck channel.
     """
 
     z: np.ndarray
@@ -47,6 +49,7 @@ class Cells:
     usual: "Usual | None" = None
     is_off: np.ndarray | None = None
     line: Line | None = None
+    stuck_signal: float = STUCK_SIGNAL
 
     @property
     def relative(self) -> np.ndarray:
@@ -100,6 +103,8 @@ class Channels:
         longest_still: largest number of consecutive unchanged rows, up to 64.
         largest_move: largest distance of a standardised cell from the median of the rows before it; None in older
             models, in which every cell enters the past as it is.
+        still_limit: consecutive unchanged rows from which a channel is stuck, 0 for channels that may stand still; None
+            in older models.
     """
 
     mean: np.ndarray
@@ -110,6 +115,7 @@ class Channels:
     missing_share: np.ndarray
     longest_still: np.ndarray
     largest_move: np.ndarray | None = None
+    still_limit: np.ndarray | None = None
 
     @classmethod
     def fit(cls, runs: Sequence[np.ndarray]) -> Self:
@@ -128,9 +134,9 @@ class Channels:
             np.array([float(len(np.unique(column)) <= FLAG_VALUES) for column in columns]),
             np.isnan(np.concatenate(runs)).mean(axis=0),
             still.astype(np.float64),
+            still_limit=_still_limit(still, MIN_STILL_ROWS),
         )
-        moves = [np.abs(z - _recent_median(z)) for z in (channels.cells(run).z for run in runs)]
-        return replace(channels, largest_move=np.max(np.concatenate(moves), axis=0))
+        return replace(channels, largest_move=largest_move([channels.cells(run).z for run in runs]))
 
     def to_state(self) -> dict[str, np.ndarray]:
         """Return the arrays by name; without those that are None."""
@@ -155,7 +161,9 @@ class Channels:
         jump = JUMP * np.sign(change) * (np.abs(change) > self._tolerance)
         z = np.where(self.deviation > 0, compress(change / np.where(self.deviation > 0, self.deviation, 1)), jump)
         breach = np.where(is_missing, self._missing_breach, self._novelty(values))
-        return Cells(z, is_missing, breach, self._is_stuck(values, line), self._kept(z, line), line=line)
+        kept = z if self.largest_move is None else without_glitches(z, self.largest_move, line)
+        stuck_signal = OLDER_STUCK_SIGNAL if self.still_limit is None else STUCK_SIGNAL
+        return Cells(z, is_missing, breach, self._is_stuck(values, line), kept, line=line, stuck_signal=stuck_signal)
 
     def is_usual(self, z: np.ndarray) -> np.ndarray:
         """Return whether standardised cells lie within the range of training, with a margin: (n, c) bool."""
@@ -178,20 +186,9 @@ class Channels:
 
     def _is_stuck(self, values: np.ndarray, line: Line | None) -> np.ndarray:
         """Return whether a restless channel has stood still for four times as long as ever in training, (n, c)."""
-        longest = np.maximum(self.longest_still, MIN_STILL_ROWS)
+        limit = _still_limit(self.longest_still, OLDER_MIN_STILL_ROWS) if self.still_limit is None else self.still_limit
         rows = run_length(_is_unchanged(values, line), MAX_STILL_ROWS, line)
-        return (rows >= STUCK_FACTOR * longest) & (self.longest_still <= MAX_RESTLESS_ROWS)
-
-    def _kept(self, z: np.ndarray, line: Line | None) -> np.ndarray:
-        """Return the cells (n, c) as they enter the past of later records.
-
-        A cell further from the median of the last rows than normal cells is replaced by it; two such rows in a row are
-        a new level, which the median follows.
-        """
-        if self.largest_move is None:
-            return z
-        expected = _recent_median(z, line)
-        return np.where(np.abs(z - expected) > self.largest_move + MOVE_MARGIN, expected, z)
+        return np.asarray((rows >= limit) & (limit > 0))
 
     def _novelty(self, values: np.ndarray) -> np.ndarray:
         """Return 8 if a flag or a constant channel has a value never seen in training, else 0: (n, c)."""
@@ -222,6 +219,27 @@ def expand(z: np.ndarray) -> np.ndarray:
     """
     beyond = np.maximum(np.abs(z) - LINEAR_DEVIATIONS, 0)
     return np.asarray(np.sign(z) * (np.minimum(np.abs(z), LINEAR_DEVIATIONS) + np.expm1(beyond)))
+
+
+def _still_limit(longest_still: np.ndarray, least: int) -> np.ndarray:
+    """Return the unchanged rows (c,) from which a channel is stuck; 0 for channels that often stand still."""
+    is_restless = longest_still <= MAX_RESTLESS_ROWS
+    return np.where(is_restless, STUCK_FACTOR * np.maximum(longest_still, least), 0).astype(np.float64)
+
+
+def largest_move(runs: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the largest distance (c,) of a cell from the median of the rows before it, in runs of cells (n, c)."""
+    return np.asarray(np.max(np.concatenate([np.abs(z - _recent_median(z)) for z in runs]), axis=0))
+
+
+def without_glitches(z: np.ndarray, largest: np.ndarray, line: Line | None) -> np.ndarray:
+    """Return cells (n, c) as they enter the past of later records.
+
+    A cell further from the median of the last rows than normal cells (c,) is replaced by it; two such rows in a row are
+    a new level, which the median follows.
+    """
+    expected = _recent_median(z, line)
+    return np.where(np.abs(z - expected) > largest + MOVE_MARGIN, expected, z)
 
 
 def _present(column: np.ndarray) -> np.ndarray:

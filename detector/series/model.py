@@ -9,6 +9,7 @@ from detector.core.vae_scores import Scored
 from detector.series.counters import CONTEXT_ROWS as COUNTER_ROWS
 from detector.series.entity_model import Causes, EntityModel
 from detector.series.fitting import Progress, fit_models
+from detector.series.recovery import CONTEXT_ROWS as RECOVERY_ROWS
 from detector.series.segments import take_rows
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
@@ -69,6 +70,7 @@ class SeriesModel:
         """The largest number of earlier records of its entity that a record's score depends on."""
         models = [*self.entities.values(), *([self.shared] if self.shared else [])]
         rows = CONTEXT_ROWS + max(model.fusion.context_rows for model in models)
+        rows += RECOVERY_ROWS if self.settings.recovery else 0
         return rows + COUNTER_ROWS if any(model.inputs.counters for model in models) else rows
 
     def has_own(self, entity: str) -> bool:

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Literal
 
 from jobs.app import App
 from jobs.checks import refuse_bad_service
+from jobs.config_file import ConfigFile
 from jobs.database_calls import CALLS
 from jobs.serving.api_view import ApiView
 from jobs.serving.champion_rates import ChampionRates
-from jobs.serving.config_file import ConfigFile
 from jobs.serving.housekeeping import (
     Housekeeping,
     clean_up_workers,

@@ -33,9 +33,9 @@ class IncidentAlerts:
     def add_change(self, change: IncidentChange) -> None:
         """Alert that an incident opened, became worse, or has a new cause, once for each channel and occasion."""
         summary = change.summary
-        held_back = self.rule.held_back(summary, self.at)
+        raised_by = self._raised_by(change.incident_id, summary)
+        held_back = self.rule.held_back(summary, self.at, is_raised=raised_by is not None)
         self._record_held_back(change.incident_id, held_back)
-        raised_by = self.rule.raised_by(summary)
         suppressed_by = self.rule.suppressed_by(summary) if held_back == "label" else None
         self._record_labels(change.incident_id, suppressed_by, raised_by)
         if held_back == "age":
@@ -61,12 +61,21 @@ class IncidentAlerts:
 
         Nobody is reminded of an incident that a person has acknowledged or labelled as a false alarm.
         """
-        if "reminder" not in self.rule.on or self.rule.held_back(summary, self.at) is not None:
+        is_raised = self._raised_by(incident_id, summary) is not None
+        if "reminder" not in self.rule.on or self.rule.held_back(summary, self.at, is_raised=is_raised) is not None:
             return
         if not self._is_dismissed(incident_id) and not self._is_acknowledged(incident_id):
             for channel, sent in self._sent(incident_id, self.rule.channels).items():
                 if sent and sent[-1].created_at <= self.at - self.rule.remind_every:
                     self._add(incident_id, summary, "reminder", channel, sent)
+
+    def _raised_by(self, incident_id: int, summary: IncidentSummary) -> int | None:
+        """Return the confirmed row of another incident that an incident resembles, or None."""
+        if self.rule.raised_by(summary, ()) is None:
+            return None
+        c = anomalies.c
+        own = select(c.id).where(c.incident_id == incident_id, c.label == "confirmed")
+        return self.rule.raised_by(summary, set(self.connection.scalars(own)))
 
     def _record_held_back(self, incident_id: int, reason: str | None) -> None:
         c = incidents.c
@@ -129,7 +138,7 @@ class IncidentAlerts:
         link = self.rule.link.replace("{id}", str(incident_id)) if self.rule.link else None
         causes = new_causes(summary, sent) if reason == "new_cause" else []
         number = sum(alert.reason == reason for alert in sent)
-        raised_by = self.rule.raised_by(summary)
+        raised_by = self._raised_by(incident_id, summary)
         news = IncidentNews(self.monitor, incident_id, summary, reason, tuple(causes), link, number > 0, raised_by)
         subject = {
             "monitor": self.monitor,

@@ -8,6 +8,7 @@ import pytest
 from detector import bit_check
 from detector.bit_check import BATCH_SIZES, check_bits
 from detector.core import kernels
+from detector.core.kernel_choice import CHOICE
 from detector.core.threads import in_threads
 from detector.records.scorer import RecordScorer
 from detector.series import SeriesModel, SeriesSettings
@@ -16,6 +17,13 @@ from schemas.frames import SCORE_COLUMNS
 from tests.samples import make_records
 
 SCORES = ("ensemble", "combined", "local_reconstruction", "joint_knn", "latent_knn", "elbo", "reconstruction_error")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_kernels():
+    """Compute in compiled code, whatever the process has computed before; its bits are those of NumPy."""
+    with CHOICE.only("compiled"):
+        yield
 
 
 def test_every_kernel_and_network_is_independent_of_the_batch():
