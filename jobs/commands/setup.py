@@ -83,10 +83,10 @@ def init_command(
         path.write_text(starter.text, encoding="utf-8")
     except OSError as exc:
         raise UsageError(f"{path} cannot be written: {exc.strerror}. Choose a writable folder.") from exc
-    _report_starter(Output(is_json=is_json), path, starter)
+    _report_starter(Output(is_json=is_json), path, starter, has_source=source is not None)
 
 
-def _report_starter(out: "Output", path: Path, starter: "Starter") -> None:
+def _report_starter(out: "Output", path: Path, starter: "Starter", *, has_source: bool) -> None:
     """Print the file, and the settings of each monitor that a person should look at."""
     from jobs.starter.review import settings_to_review
 
@@ -98,18 +98,19 @@ def _report_starter(out: "Output", path: Path, starter: "Starter") -> None:
             width = max(len(setting.name) for setting in settings)
             for setting in settings:
                 out.line(f"  {setting.name.ljust(width)}  {setting.note}")
-        out.line(f"Wrote {path}. {_next_step(path, has_monitors=bool(reviews))}")
+        out.line(f"Wrote {path}. {_next_step(path, has_monitors=bool(reviews), has_source=has_source)}")
 
     monitors = {name: {setting.name: setting.note for setting in settings} for name, settings in reviews.items()}
     out.result({"path": str(path), "monitors": monitors}, show)
 
 
-def _next_step(path: Path, *, has_monitors: bool) -> str:
+def _next_step(path: Path, *, has_monitors: bool, has_source: bool) -> str:
     """Return what to run after `init`, with the file unless it is the one that commands read by default."""
     file = "" if path == _CONFIG else shlex.quote(str(path))
     if has_monitors:
         return f"Review it, then run: plumbline check{file and f' --config {file}'}"
-    return f"Add a monitor for a table: plumbline init{file and f' {file}'} --append --table NAME"
+    source = " --source URL" if has_source else ""
+    return f"Add a monitor for a table: plumbline init{file and f' {file}'} --append --table NAME{source}"
 
 
 @click.command("check")

@@ -173,7 +173,7 @@ def test_dragging_over_the_lanes_zooms_in(visit):
 
 
 def test_the_channels_of_an_incident_of_a_series_show_values_on_hover(site, visit):
-    ((incident,),) = site.query("SELECT min(id) FROM incidents WHERE monitor = 'line'")
+    ((incident,),) = site.query("SELECT id FROM incidents WHERE monitor = 'line' ORDER BY peak_severity DESC LIMIT 1")
     visit.go(f"/page/incidents/{incident}")
     chart = visit.page.locator(".uplot").first
     chart.locator(".u-over").hover()

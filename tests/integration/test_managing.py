@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from datetime import timedelta
 
 import pandas as pd
@@ -94,6 +95,18 @@ def test_a_preview_compares_and_offers_lines_and_the_store(client, service):
     post(client, f"{TUNE}/clear", {"token": token_of(text(client, TUNE))})
     assert service.settings("pump").false_positive_rate == 0.01
     assert [act.action for act in service.store.audit.page(AuditQuery("pump", limit=2))] == ["clear tuning", "tune"]
+
+
+def test_the_page_comes_before_its_preview_and_asks_again(client, service, monkeypatch):
+    path, is_free, read = f"{TUNE}?records=3", threading.Event(), service.open_source
+    monkeypatch.setattr(service, "open_source", lambda monitor: is_free.wait() and read(monitor))
+    try:
+        html = text(client, path)
+    finally:
+        is_free.set()
+    assert re.search(r'aria-busy="true" hx-get="/page/monitors/pump/tune\?records=3"', html)
+    assert '<noscript><meta http-equiv="refresh"' in html
+    assert "Now and as proposed" in preview(client, path)
 
 
 @pytest.mark.parametrize(
