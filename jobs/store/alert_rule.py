@@ -104,6 +104,11 @@ class IncidentChange:
     is_open: bool = True
     """Whether it may go on."""
 
+    @property
+    def is_new(self) -> bool:
+        """Whether the incident was written just now, so that it has neither alerts nor marks nor merged incidents."""
+        return self.severity_before is None
+
     def escalates(self, severity: float) -> bool:
         """Return whether the incident has just reached a severity."""
         return self.severity_before is not None and self.severity_before < severity <= self.summary.peak_severity
