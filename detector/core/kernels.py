@@ -5,60 +5,33 @@ numbers of a record therefore depend neither on the other records of a batch nor
 Inner loops run along vectors of results; each result is summed separately, in ascending order of the inner index.
 
 All compiled code is in this one file, because Numba's cache notices changes of the file of a function only, not of the
-files of the functions that it calls. Numba is loaded by the first work that is worth it; until then
-`core.numpy_kernels` computes the same bits (see `core.kernel_choice`).
+files of the functions that it calls.
 """
 
 import math
-import sys
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from detector.core.kernel_choice import CHOICE
+from numba import njit
 
 LANES = 8  # minimum number of numbers that a vector instruction works on
 STRIP_COLUMNS = 64  # of a product, so that they stay in the cache
 SPARE_CANDIDATES = 5  # beyond the neighbours, so that neither ties nor the axes left out change the result
 MAX_DEGREE, NEWTON_STEPS = 8, 16  # from 2, each step gains a share of 1 / degree until it doubles the digits
-STEPS_OF_FUNCTION = 16  # multiplications and additions of one number, about
 NO_KEY = np.int64(np.iinfo(np.int64).max >> 32 << 32)  # farther than every key; its position, 0, is valid
 
 
-_to_compile: dict[str, Callable[..., Any]] = {}
-
-
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a function that `_compile` will compile; it calls only marked functions.
+    """Compile a function at its first call; the compiled code is cached if a cache directory is writable.
 
     Args:
         function: takes contiguous, aligned and writable arrays (see `plain`); other arrays would compile it again.
     """
-    _to_compile[function.__name__] = function
-    return function
-
-
-def _compile() -> None:
-    """Replace the marked functions; each is compiled at its first call, and cached if a cache directory is writable."""
-    from numba import njit
-
-    options = {"nogil": True, "fastmath": False, "error_model": "numpy"}
-    for name, function in _to_compile.items():
-        try:
-            globals()[name] = njit(function, cache=True, **options)
-        except RuntimeError:  # no writable cache directory
-            globals()[name] = njit(function, **options)
-
-
-def _code(work: int) -> ModuleType:
-    """Return the module whose kernels do work of a number of multiplications: this one, compiled, or the NumPy one."""
-    if CHOICE.is_compiled(work, _compile):
-        return sys.modules[__name__]
-    from detector.core import numpy_kernels  # late, since it takes its constants from here
-
-    return numpy_kernels
+    try:
+        return njit(function, cache=True, nogil=True, fastmath=False, error_model="numpy")
+    except RuntimeError:  # no writable cache directory
+        return njit(function, nogil=True, fastmath=False, error_model="numpy")
 
 
 def plain(array: np.ndarray, dtype: Any = None) -> np.ndarray:
@@ -74,12 +47,12 @@ def products(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     dtype = np.result_type(rows, matrix, F)
     stacked = [plain(array if array.ndim == 3 else array[None], dtype) for array in (rows, matrix)]
     out = np.empty((len(stacked[0]), rows.shape[-2], matrix.shape[-1]), dtype)
-    _code(stacked[0].size * matrix.shape[-1]).multiply(*stacked, out)
+    _multiply(*stacked, out)
     return out.reshape(*rows.shape[:-1], matrix.shape[-1])
 
 
 @compiled
-def multiply(rows: np.ndarray, matrices: np.ndarray, out: np.ndarray) -> None:
+def _multiply(rows: np.ndarray, matrices: np.ndarray, out: np.ndarray) -> None:
     """Fill `out` (K, n, m) with rows (K, n, D) times matrices (K, D, m), a strip of columns at a time."""
     count, inner, columns = matrices.shape
     width = min(STRIP_COLUMNS, _whole(columns))
@@ -215,52 +188,52 @@ def _softplus(x: Any) -> Any:
 
 def exp(x: np.ndarray) -> np.ndarray:
     """Return the exponential of every number, in float32; numbers are clipped to `LOWEST` and `HIGHEST`."""
-    return _elementwise(x, EXP)
+    return _elementwise(x, _EXP)
 
 
 def log(x: np.ndarray) -> np.ndarray:
     """Return the natural logarithm of every number, in float32; all must be positive and normal."""
-    return _elementwise(x, LOG)
+    return _elementwise(x, _LOG)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
     """Return 1 / (1 + exp(-x)) of every number, in float32."""
-    return _elementwise(x, SIGMOID)
+    return _elementwise(x, _SIGMOID)
 
 
 def silu(x: np.ndarray) -> np.ndarray:
     """Return every number times its sigmoid, in float32."""
-    return _elementwise(x, SILU)
+    return _elementwise(x, _SILU)
 
 
 def softplus(x: np.ndarray) -> np.ndarray:
     """Return log(1 + exp(x)) of every number, in float32."""
-    return _elementwise(x, SOFTPLUS)
+    return _elementwise(x, _SOFTPLUS)
 
 
-EXP, LOG, SIGMOID, SILU, SOFTPLUS = range(5)
+_EXP, _LOG, _SIGMOID, _SILU, _SOFTPLUS = range(5)
 
 
 def _elementwise(x: np.ndarray, function: int) -> np.ndarray:
     x = plain(x, np.float32)
     out = np.empty(x.shape, np.float32)
-    _code(x.size * STEPS_OF_FUNCTION).apply(x.ravel(), function, out.ravel())
+    _apply(x.ravel(), function, out.ravel())
     return out
 
 
 @compiled
-def apply(x: np.ndarray, function: int, out: np.ndarray) -> None:  # noqa: C901 - one loop for each function
+def _apply(x: np.ndarray, function: int, out: np.ndarray) -> None:  # noqa: C901 - one loop for each function
     """Fill `out` (n,) with a function of x (n,)."""
-    if function == EXP:
+    if function == _EXP:
         for i in range(len(x)):
             out[i] = _exp(x[i])
-    elif function == LOG:
+    elif function == _LOG:
         for i in range(len(x)):
             out[i] = _log(x[i])
-    elif function == SIGMOID:
+    elif function == _SIGMOID:
         for i in range(len(x)):
             out[i] = _sigmoid(x[i])
-    elif function == SILU:
+    elif function == _SILU:
         for i in range(len(x)):
             out[i] = _silu(x[i])
     else:
@@ -271,14 +244,14 @@ def apply(x: np.ndarray, function: int, out: np.ndarray) -> None:  # noqa: C901 
 def layer(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """Return x (..., n, D) times kernel (..., D, m) plus bias (..., 1, m), in float32."""
     out = products(x, kernel)
-    _code(out.size).add_bias(*_stacked(out, bias))
+    _add_bias(*_stacked(out, bias))
     return out
 
 
 def silu_layer(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """Return the silu of `layer`, in float32, with the bias and the silu in one pass."""
     out = products(x, kernel)
-    _code(out.size * STEPS_OF_FUNCTION).add_bias_and_silu(*_stacked(out, bias))
+    _add_bias_and_silu(*_stacked(out, bias))
     return out
 
 
@@ -289,7 +262,7 @@ def _stacked(out: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 @compiled
-def add_bias(out: np.ndarray, bias: np.ndarray) -> None:
+def _add_bias(out: np.ndarray, bias: np.ndarray) -> None:
     """Add bias (K, 1, m) to `out` (K, n, m)."""
     for k in range(out.shape[0]):
         for i in range(out.shape[1]):
@@ -299,7 +272,7 @@ def add_bias(out: np.ndarray, bias: np.ndarray) -> None:
 
 
 @compiled
-def add_bias_and_silu(out: np.ndarray, bias: np.ndarray) -> None:
+def _add_bias_and_silu(out: np.ndarray, bias: np.ndarray) -> None:
     """Replace `out` (K, n, m) with the silu of itself plus bias (K, 1, m)."""
     for k in range(out.shape[0]):
         of_member = bias[k, 0]
@@ -331,7 +304,7 @@ class Index(NamedTuple):
 # Plain tuples: with a class in its signature, cached code could not be loaded after the class has moved.
 _Plain = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]
 _Records = tuple[np.ndarray, np.ndarray, np.ndarray]
-MEAN, REBUILT, BLENDED = 0, 1, 2
+_MEAN, _REBUILT, _BLENDED = 0, 1, 2
 
 
 def mean_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k: int, own: np.ndarray) -> np.ndarray:
@@ -344,7 +317,7 @@ def mean_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k: i
         k: number of neighbours.
         own: (n,) the position of each query among the points, or -1; a query is not its own neighbour.
     """
-    return _distances(index, (queries, searched, own), k, MEAN)
+    return _distances(index, (queries, searched, own), k, _MEAN)
 
 
 def reconstruction_distances(
@@ -354,7 +327,7 @@ def reconstruction_distances(
 
     The arguments are the same as of `mean_distances`.
     """
-    return _distances(index, (queries, searched, own), k, REBUILT)
+    return _distances(index, (queries, searched, own), k, _REBUILT)
 
 
 def blended_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k: int, own: np.ndarray) -> np.ndarray:
@@ -362,25 +335,19 @@ def blended_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k
 
     The arguments are the same as of `mean_distances`.
     """
-    return _distances(index, (queries, searched, own), k, BLENDED)
+    return _distances(index, (queries, searched, own), k, _BLENDED)
 
 
 def _distances(index: Index, records: _Records, k: int, kind: int) -> np.ndarray:
     queries, searched, own = records
     result = np.empty(len(queries))
     records = plain(queries, np.float32), plain(searched, np.float32), plain(own, np.int64)
-    _code(_multiplications(index, queries, k)).measure(tuple(index), records, k, kind, result)
+    _measure(tuple(index), records, k, kind, result)
     return result
 
 
-def _multiplications(index: Index, queries: np.ndarray, k: int) -> int:
-    """Return about how many multiplications the neighbours of the queries take."""
-    searched = index.tiles.shape[1] * (index.means.shape[1] + index.probed * index.positions.shape[1])
-    return int(len(queries) * (searched + queries.shape[1] * k * k))
-
-
 @compiled
-def measure(index: _Plain, records: _Records, k: int, kind: int, out: np.ndarray) -> None:
+def _measure(index: _Plain, records: _Records, k: int, kind: int, out: np.ndarray) -> None:
     """Fill `out` (n,), one query after the other; buffers carry nothing from one query to the next."""
     points, positions, tiles, means, probed = index
     queries, searched, own = records
@@ -399,12 +366,12 @@ def measure(index: _Plain, records: _Records, k: int, kind: int, out: np.ndarray
         _subtract(points, queries[i], candidates, rows, columns)
         _square(columns, squares)
         _sort(squares, candidates, own[i], near)
-        if kind != REBUILT:
+        if kind != _REBUILT:
             out[i] = _mean_length(squares, near)
-        if kind != MEAN:
+        if kind != _MEAN:
             _multiply_nearest(rows, columns, near, products)
             rebuilt = _rebuilt(products, near, gram)
-            out[i] = rebuilt if kind == REBUILT else np.sqrt(rebuilt * np.sqrt(rebuilt * out[i]))
+            out[i] = rebuilt if kind == _REBUILT else np.sqrt(rebuilt * np.sqrt(rebuilt * out[i]))
 
 
 @compiled
@@ -606,13 +573,12 @@ def _solve(matrix: np.ndarray, k: int) -> None:
 def roots(numbers: np.ndarray, degree: int) -> np.ndarray:
     """Return the root of every number, of a degree up to `MAX_DEGREE`, in float64; what has no root is returned."""
     out = np.empty(len(numbers))
-    _code(len(numbers) * NEWTON_STEPS * degree).take_roots(plain(numbers, np.float64), degree, out)
+    _take_roots(plain(numbers, np.float64), degree, out)
     return out
 
 
 @compiled
-def take_roots(numbers: np.ndarray, degree: int, out: np.ndarray) -> None:
-    """Fill `out` (n,) with the root of every number."""
+def _take_roots(numbers: np.ndarray, degree: int, out: np.ndarray) -> None:
     for i in range(len(numbers)):
         out[i] = _root(numbers[i], degree) if 0.0 < numbers[i] < np.inf else numbers[i]
 

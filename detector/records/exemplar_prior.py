@@ -12,7 +12,7 @@ Shapes: n records, m exemplars, K members, l latent dimensions.
 
 import numpy as np
 
-from detector.core.kernels import products
+from detector.core.arithmetic import products
 
 CHUNK_RECORDS = 64  # records measured at once: their distances fit into the cache
 
