@@ -123,6 +123,11 @@ def roots(numbers: np.ndarray, degree: int) -> np.ndarray:
     return np.asarray(CHOICE.module(ROOT_WORK * np.size(numbers)).roots(numbers, degree))
 
 
+def interpolated(x: np.ndarray, knots: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return `numpy.interp` of numbers (n,) among ascending knots (g,), to the bit."""
+    return np.asarray(CHOICE.module(FUNCTION_WORK * len(x)).interpolated(x, knots, values))
+
+
 def mean_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k: int, own: np.ndarray) -> np.ndarray:
     """Return the mean Euclidean distance to the k nearest reference points, (n,) float64.
 

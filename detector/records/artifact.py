@@ -105,6 +105,7 @@ class _Manifest(ManifestPart):
     n_train: int = Field(ge=1, le=2**53)
     reference_records: int = Field(ge=1)
     calibrating_records: int = Field(0, ge=0)  # among the reference records, the last ones; none in older artifacts
+    has_joint_elbo: bool = False  # not in older artifacts
     calibration_records: int = Field(ge=1)
     tail: _Tail | None
     decision: _Decision
@@ -122,6 +123,7 @@ def manifest(artifact: Artifact) -> dict[str, Any]:
         "n_train": artifact.reference.n_train,
         "reference_records": len(artifact.reference.points),
         "calibrating_records": artifact.reference.calibrating,
+        "has_joint_elbo": artifact.reference.has_joint_elbo,
         "calibration_records": len(artifact.calibration.scores),
         "tail": None if tail is None else vars(tail),
         "decision": vars(decision),
@@ -170,6 +172,7 @@ def _assemble(manifest: _Manifest, arrays: dict[str, np.ndarray]) -> Artifact:
         arrays.get("reference/inputs"),  # which artifacts of earlier versions lack
         manifest.calibrating_records,
         read_spaces(arrays, len(_space_widths(architecture))),
+        manifest.has_joint_elbo,
     )
     tail = ParetoTail(**manifest.tail.model_dump()) if manifest.tail else None
     return Artifact(

@@ -76,6 +76,7 @@ class Model:
             latent_sd,
             len(matrix),
             input_coordinates(reference_matrix, len(latent_sd)),
+            has_joint_elbo=True,
         )
         cells = encoder.layout.feature_cells(len(encoder.columns))
         typical = np.median(feature_nll(posterior, cells), axis=0).astype(np.float32)
@@ -239,7 +240,8 @@ class Model:
 
     def _evidence(self, matrix: Matrix, own: np.ndarray, *, with_likelihood: bool) -> Evidence:
         """Return the data of records; the networks run once, with their likelihoods if a score will need them."""
-        inputs = clean_inputs(matrix, self.network.architecture)
+        squashes = self.reference.has_joint_elbo
+        inputs = clean_inputs(matrix, self.network.architecture, squashes_target=squashes)
         infer = cache(lambda: self.network.posterior(inputs))
         reconstruct = infer if with_likelihood else lambda: self.network.reconstruct(inputs)
         return Evidence(self._search, matrix, own, reconstruct, infer)

@@ -62,6 +62,8 @@ class NeighbourReference:
         calibrating: number of calibration records among the points.
         states: the computed parts of the spaces of `ensemble`; none in an artifact of an earlier version, or with
             another score.
+        has_joint_elbo: whether `elbo` has one prior for the latents of all members together, and measures squashed
+            cells, as training does; not in an artifact of earlier versions.
     """
 
     points: np.ndarray
@@ -70,6 +72,7 @@ class NeighbourReference:
     inputs: np.ndarray | None = None
     calibrating: int = 0
     states: tuple[SpaceState, ...] = ()
+    has_joint_elbo: bool = False
 
     @property
     def trained(self) -> np.ndarray:
@@ -207,6 +210,8 @@ class ReferenceSearch:
             return None
         sd = np.maximum(self.reference.latent_sd, MIN_LATENT_SD)
         points = self.reference.trained[self.exemplars, : sd.size].astype(np.float64) * np.sqrt(len(sd))
+        if self.reference.has_joint_elbo:  # the members are one network, whose latents are side by side
+            sd = sd.reshape(1, -1)
         return ExemplarPrior(points.reshape(-1, *sd.shape), sd)
 
     @cached_property
@@ -338,7 +343,7 @@ def _latent_knn(evidence: Evidence) -> np.ndarray:
 
 
 def _elbo(evidence: Evidence) -> np.ndarray:
-    """Return the negative ELBO under the exemplar prior."""
+    """Return the negative ELBO under the exemplar prior, with the likelihood averaged over members."""
     nll = evidence.posterior().nll.sum(axis=1, dtype=np.float64)
     return np.asarray(nll + _divergence(evidence) + evidence.nats)
 

@@ -37,6 +37,14 @@ MAX_MODELS = 100_000
 MAX_HOLIDAYS = 10_000
 _CHANNEL_ARRAYS = ("mean", "deviation", "lowest", "highest", "is_flag", "missing_share", "longest_still")
 _MEMORY_ARRAYS = ("channels/largest_move", "fusion/highest")  # older models have none of them
+_PRESENT = {  # arrays that only some models have
+    "has_counters": "counters/step",
+    "has_weights": "fusion/weights",
+    "has_added": "fusion/added",
+    "has_off": "off/value",
+    "has_never_still": "channels/never_still",
+    "has_moves": "calendar/largest_move",
+}
 _POSITIVE = (
     "forecast/error",
     "own/error",
@@ -46,7 +54,7 @@ _POSITIVE = (
     "network/deviation",
     "network/resolution",
 )
-_YES_OR_NO = ("channels/is_flag", "calendar/is_used", "counters/is_counter", "off/is_part")
+_YES_OR_NO = ("channels/is_flag", "channels/never_still", "calendar/is_used", "counters/is_counter", "off/is_part")
 _NOT_NEGATIVE = (
     "fusion/weights",
     "fusion/added",
@@ -54,6 +62,7 @@ _NOT_NEGATIVE = (
     "channels/missing_share",
     "channels/longest_still",
     "channels/largest_move",
+    "calendar/largest_move",
 )
 
 
@@ -92,6 +101,7 @@ class _Settings(ManifestPart):
     holidays: tuple[Annotated[str, AfterValidator(_check_day)], ...] = Field((), max_length=MAX_HOLIDAYS)
     network: bool = False
     score: ScoreName = "fused"
+    recovery: bool = False
     seed: int = Field(0, ge=0)
 
 
@@ -105,6 +115,8 @@ class _Sizes(ManifestPart):
     levels: int = Field(ge=1)
     departures: int = Field(ge=1)
     reference: int = Field(ge=1)
+    has_never_still: bool = False
+    has_moves: bool = False  # away from the calendar
     has_counters: bool = False
     has_off: bool = False
     has_weights: bool = False
@@ -148,14 +160,7 @@ def _sizes_of(index: int, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Return the sizes of a model's arrays; the manifest holds the number of channels once for all models."""
     names = {"levels": "views/levels", "departures": "views/departures", "reference": "reference"}
     sizes: dict[str, Any] = {size: len(arrays[f"{index}/{name}"]) for size, name in names.items()}
-    if f"{index}/counters/step" in arrays:
-        sizes["has_counters"] = True
-    if f"{index}/fusion/weights" in arrays:
-        sizes["has_weights"] = True
-    if f"{index}/fusion/added" in arrays:
-        sizes["has_added"] = True
-    if f"{index}/off/value" in arrays:
-        sizes["has_off"] = True
+    sizes |= {size: True for size, name in _PRESENT.items() if f"{index}/{name}" in arrays}
     if f"{index}/calendar/centre" in arrays:
         sizes["calendar"] = len(arrays[f"{index}/calendar/centre"]) // WEEK_DAYS
     if f"{index}/network/latents" in arrays:
@@ -234,13 +239,15 @@ def _specs(manifest: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) ->
 def _optional_specs(sizes: _Sizes, width: int, continuous: int) -> ArraySpecs:
     """Return the specification of the arrays of parts that only some models have."""
     specs: dict[str, tuple[tuple[int, ...], str]] = {}
+    if sizes.has_never_still:
+        specs["channels/never_still"] = ((width,), "float64")
     if sizes.has_off:
         specs |= dict.fromkeys(("off/is_part", "off/value"), ((width,), "float64"))
     if sizes.has_counters:
         specs |= dict.fromkeys(("counters/is_counter", "counters/increase"), ((width,), "float64"))
         specs["counters/step"] = ((1,), "float64")
     if sizes.calendar is not None:
-        specs |= _calendar_specs(sizes.calendar, width)
+        specs |= _calendar_specs(sizes.calendar, width, has_moves=sizes.has_moves)
     if sizes.network is not None:
         if sizes.has_added:  # networks of earlier versions add nothing
             specs["fusion/added"] = ((len(NETWORK_SIGNALS),), "float64")
@@ -248,8 +255,9 @@ def _optional_specs(sizes: _Sizes, width: int, continuous: int) -> ArraySpecs:
     return specs
 
 
-def _calendar_specs(day_slots: int, width: int) -> ArraySpecs:
+def _calendar_specs(day_slots: int, width: int, *, has_moves: bool) -> ArraySpecs:
     return {
+        **({"calendar/largest_move": ((width,), "float64")} if has_moves else {}),
         "calendar/is_used": ((width,), "float64"),
         "calendar/centre": ((WEEK_DAYS * day_slots, width), "float32"),
         "calendar/spread": ((WEEK_DAYS * day_slots, width), "float32"),

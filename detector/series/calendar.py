@@ -62,6 +62,8 @@ class Calendar:
         centre: (7 s, c) float32, the usual cell in each slot of the week; 0 for other channels.
         spread: (7 s, c) float32, the usual deviation from it.
         month: (31, c) float32, the usual deviation on each day of the month; 0 unless records are daily.
+        largest_move: (c,) largest distance of a cell, less its usual value, from the median of such distances before it
+            in training; None in older models, which find glitches without the calendar.
     """
 
     clock: Clock
@@ -69,10 +71,12 @@ class Calendar:
     centre: np.ndarray
     spread: np.ndarray
     month: np.ndarray
+    largest_move: np.ndarray | None = None
 
     def to_state(self) -> dict[str, np.ndarray]:
         """Return all arrays by name; time zone and holidays are settings."""
-        return {"is_used": self.is_used, "centre": self.centre, "spread": self.spread, "month": self.month}
+        course = {"is_used": self.is_used, "centre": self.centre, "spread": self.spread, "month": self.month}
+        return course if self.largest_move is None else course | {"largest_move": self.largest_move}
 
     @classmethod
     def from_state(cls, state: Mapping[str, np.ndarray], zone: str, holidays: Sequence[str]) -> Self:

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from detector.series.line import Line
-from detector.series.running_means import lagged, run_length
+from detector.series.running_means import lagged, recent_count, run_length
 
 LINEAR_DEVIATIONS = 4.0  # standard deviations, beyond which a cell grows with the logarithm
 JUMP = 4.0  # the cell of a constant channel that changes
@@ -16,6 +16,9 @@ MAX_STILL_ROWS = 64  # unchanged rows are counted up to this number
 MAX_RESTLESS_ROWS = 8  # a channel that never stood still for longer in training must not stand still
 MIN_STILL_ROWS = 3  # unchanged rows that any channel may have
 STUCK_FACTOR = 4  # times the longest standstill in training
+STUCK_SIGNAL = 0.4  # of a stuck channel: idle machines stand still too
+FIRST_STILL_ROWS = 8  # unchanged rows, the first in training and lately, from which a channel is stuck
+FIRST_STILL_SIGNAL = 2.0  # of a channel that is stuck for the first time
 RANGE_MARGIN = 0.5  # standard deviations
 MAX_VALUE = 1e100  # stands for infinite values
 MEDIAN_ROWS = 3  # before a cell, whose median is expected of it: one bad reading among them has no effect
@@ -32,8 +35,9 @@ class Cells:
         z: compressed standardised values; 0 if the cell is missing.
         is_missing: whether there is no value.
         breach: up to 8 if the cell is missing or has a value never seen in training, else 0.
-        is_stuck: whether the channel has stood still for longer than it ever did in training.
+        is_stuck: whether the channel has stood still for much longer than it ever did in training.
         kept: z as it enters the past of later records: in place of a glitch, the value that was expected.
+        stuck_signal: height of the signal of a channel that is stuck, else 0.
         usual: the cells that are usual at this time of the week; None without a calendar.
         is_off: (n,) bool, whether the machine is off at no unusual time; None if it has no off state.
         line: of the records; None if all are past for later ones.
@@ -44,6 +48,7 @@ class Cells:
     breach: np.ndarray
     is_stuck: np.ndarray
     kept: np.ndarray
+    stuck_signal: np.ndarray
     usual: "Usual | None" = None
     is_off: np.ndarray | None = None
     line: Line | None = None
@@ -100,6 +105,8 @@ class Channels:
         longest_still: largest number of consecutive unchanged rows, up to 64.
         largest_move: largest distance of a standardised cell from the median of the rows before it; None in older
             models, in which every cell enters the past as it is.
+        never_still: 1 if no row was unchanged in training, else 0; None in older models, in which that makes no
+            difference.
     """
 
     mean: np.ndarray
@@ -110,6 +117,7 @@ class Channels:
     missing_share: np.ndarray
     longest_still: np.ndarray
     largest_move: np.ndarray | None = None
+    never_still: np.ndarray | None = None
 
     @classmethod
     def fit(cls, runs: Sequence[np.ndarray]) -> Self:
@@ -128,9 +136,9 @@ class Channels:
             np.array([float(len(np.unique(column)) <= FLAG_VALUES) for column in columns]),
             np.isnan(np.concatenate(runs)).mean(axis=0),
             still.astype(np.float64),
+            never_still=(still == 0).astype(np.float64),
         )
-        moves = [np.abs(z - _recent_median(z)) for z in (channels.cells(run).z for run in runs)]
-        return replace(channels, largest_move=np.max(np.concatenate(moves), axis=0))
+        return replace(channels, largest_move=largest_move([channels.cells(run).z for run in runs]))
 
     def to_state(self) -> dict[str, np.ndarray]:
         """Return the arrays by name; without those that are None."""
@@ -155,7 +163,9 @@ class Channels:
         jump = JUMP * np.sign(change) * (np.abs(change) > self._tolerance)
         z = np.where(self.deviation > 0, compress(change / np.where(self.deviation > 0, self.deviation, 1)), jump)
         breach = np.where(is_missing, self._missing_breach, self._novelty(values))
-        return Cells(z, is_missing, breach, self._is_stuck(values, line), self._kept(z, line), line=line)
+        kept = z if self.largest_move is None else without_glitches(z, self.largest_move, line)
+        stuck_signal = self._stuck_signal(values, line)
+        return Cells(z, is_missing, breach, stuck_signal > 0, kept, stuck_signal, line=line)
 
     def is_usual(self, z: np.ndarray) -> np.ndarray:
         """Return whether standardised cells lie within the range of training, with a margin: (n, c) bool."""
@@ -176,22 +186,22 @@ class Channels:
         share = np.clip(self.missing_share, 1e-6, 1)
         return np.minimum(np.sqrt((1 - share) / share), BREACH)
 
-    def _is_stuck(self, values: np.ndarray, line: Line | None) -> np.ndarray:
-        """Return whether a restless channel has stood still for four times as long as ever in training, (n, c)."""
-        longest = np.maximum(self.longest_still, MIN_STILL_ROWS)
-        rows = run_length(_is_unchanged(values, line), MAX_STILL_ROWS, line)
-        return (rows >= STUCK_FACTOR * longest) & (self.longest_still <= MAX_RESTLESS_ROWS)
+    def _stuck_signal(self, values: np.ndarray, line: Line | None) -> np.ndarray:
+        """Return the height of the signal of each stuck channel, (n, c); 0 if it is not stuck.
 
-    def _kept(self, z: np.ndarray, line: Line | None) -> np.ndarray:
-        """Return the cells (n, c) as they enter the past of later records.
-
-        A cell further from the median of the last rows than normal cells is replaced by it; two such rows in a row are
-        a new level, which the median follows.
+        A restless channel is stuck if it has stood still for four times as long as ever in training, and earlier if it
+        never did in training nor lately: a change of its rounding makes it stand still again and again.
         """
-        if self.largest_move is None:
-            return z
-        expected = _recent_median(z, line)
-        return np.where(np.abs(z - expected) > self.largest_move + MOVE_MARGIN, expected, z)
+        is_unchanged = _is_unchanged(values, line)
+        rows = run_length(is_unchanged, MAX_STILL_ROWS, line)
+        is_restless = self.longest_still <= MAX_RESTLESS_ROWS
+        is_stuck = is_restless & (rows >= STUCK_FACTOR * np.maximum(self.longest_still, MIN_STILL_ROWS))
+        signal = np.where(is_stuck, STUCK_SIGNAL, 0.0)
+        if self.never_still is None:
+            return signal
+        is_only = rows == recent_count(is_unchanged, MAX_STILL_ROWS, line)
+        is_first = is_only & (rows >= FIRST_STILL_ROWS) & (self.never_still == 1)
+        return np.where(is_first, FIRST_STILL_SIGNAL, signal)
 
     def _novelty(self, values: np.ndarray) -> np.ndarray:
         """Return 8 if a flag or a constant channel has a value never seen in training, else 0: (n, c)."""
@@ -222,6 +232,21 @@ def expand(z: np.ndarray) -> np.ndarray:
     """
     beyond = np.maximum(np.abs(z) - LINEAR_DEVIATIONS, 0)
     return np.asarray(np.sign(z) * (np.minimum(np.abs(z), LINEAR_DEVIATIONS) + np.expm1(beyond)))
+
+
+def largest_move(runs: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the largest distance (c,) of a cell from the median of the rows before it, in runs of cells (n, c)."""
+    return np.asarray(np.max(np.concatenate([np.abs(z - _recent_median(z)) for z in runs]), axis=0))
+
+
+def without_glitches(z: np.ndarray, largest: np.ndarray, line: Line | None) -> np.ndarray:
+    """Return cells (n, c) as they enter the past of later records.
+
+    A cell further from the median of the last rows than normal cells (c,) is replaced by it; two such rows in a row are
+    a new level, which the median follows.
+    """
+    expected = _recent_median(z, line)
+    return np.where(np.abs(z - expected) > largest + MOVE_MARGIN, expected, z)
 
 
 def _present(column: np.ndarray) -> np.ndarray:

@@ -8,14 +8,15 @@ import numpy as np
 
 from detector.core.neighbours import Neighbours
 from detector.core.normal_band import BAND_ERRORS
-from detector.core.vae_scores import Scored, VaeScores
+from detector.core.vae_scores import Scored
 from detector.series.calendar import Calendar
 from detector.series.channels import Channels
 from detector.series.counters import Counters
 from detector.series.deciles import Deciles
 from detector.series.fusion import Fusion
 from detector.series.inputs import Inputs
-from detector.series.line import Line, row_before
+from detector.series.line import row_before
+from detector.series.measured import Measured
 from detector.series.numpy_network import TrainedNetwork
 from detector.series.series import Series
 from detector.series.settings import ScoreName, SeriesSettings
@@ -74,9 +75,9 @@ class EntityModel:
     def scored(self, run: Series, first: int = 0) -> Scored:
         """Return the anomaly and the VAE scores of consecutive records from `first` on; earlier ones are their past."""
         since = row_before(first, self.fusion.context_rows, run.line)
-        signals, vae = self.signals.measure_with_vae(self.inputs.cells(run), since)
+        measured = Measured.of(run, self.inputs, self.signals, since)
         line = None if run.line is None else run.line.at(slice(since, None))
-        return Scored(chosen_scores(self.score, self.fusion, signals, vae, line), vae).at(slice(first - since, None))
+        return Scored(measured.scores(self.score, self.fusion, line), measured.vae).at(slice(first - since, None))
 
     def causes(self, run: Series) -> Causes:
         """Return the causes of consecutive records.
@@ -152,16 +153,10 @@ class EntityModel:
             Calendar.from_state(calendar, settings.time_zone, settings.holidays) if calendar else None,
             Counters.from_state(counters) if counters else None,
             OffState(**off) if (off := _without_prefix("off/", state)) else None,
+            recovers=settings.recovery,
         )
         fusion = Fusion(settings.smoothing, **_without_prefix("fusion/", state))
         return cls(inputs, signals, fusion, state["reference"], Deciles(state["deciles"]), settings.score)
-
-
-def chosen_scores(
-    score: ScoreName, fusion: Fusion, signals: np.ndarray, vae: VaeScores | None, line: Line | None = None
-) -> np.ndarray:
-    """Return the anomaly scores (n,) of a run by name, from its signals (n, k) and its VAE scores."""
-    return fusion.scores(signals, line) if score == "fused" or vae is None else np.asarray(getattr(vae, score))
 
 
 def _with_prefix(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -8,11 +8,11 @@ import numpy as np
 
 from detector.core.progress import Epoch
 from detector.core.subsample import subsample_rows
-from detector.core.vae_scores import VaeScores
 from detector.series.deciles import Deciles
-from detector.series.entity_model import EntityModel, chosen_scores
+from detector.series.entity_model import EntityModel
 from detector.series.fusion import Fusion
 from detector.series.inputs import Inputs, SplitRuns, fit_inputs
+from detector.series.measured import Measured
 from detector.series.numpy_network import Scale, TrainedNetwork
 from detector.series.segments import take_rows
 from detector.series.series import Series
@@ -84,11 +84,7 @@ class _FittedSignals:
 
     def measure(self, run: Series, start: int = 0) -> np.ndarray:
         """Return the signals (n, k) of the records of a run from `start` on."""
-        return self.measure_later(run, start)[0]
-
-    def measure_later(self, run: Series, start: int) -> tuple[np.ndarray, VaeScores | None]:
-        """Return the signals (n, k) and the VAE scores of the records of a run from `start` on."""
-        return self.signals.measure_with_vae(self.inputs.cells(run), start)
+        return self.signals.measure_with_vae(self.inputs.cells(run), start)[0]
 
 
 def _with_networks(
@@ -130,14 +126,14 @@ def _calibrated(runs: Runs, earlier: _FittedSignals, whole: _FittedSignals, sett
     Each held-back record is measured with the past that it had.
     """
     held_back = [(run, start) for run, start in zip(runs, _starts(runs), strict=True) if start < len(run)]
-    measured = [earlier.measure_later(run, start) for run, start in held_back]
-    fusion = Fusion.fit([signals for signals, _ in measured], settings.smoothing)
+    measured = [Measured.of(run, earlier.inputs, earlier.signals, start) for run, start in held_back]
+    fusion = Fusion.fit([run.signals for run in measured], settings.smoothing)
     tried = (held_back, earlier.measure, earlier.inputs.event_deviations, fusion, settings.seed)
     if settings.select == "auto":
         fusion = fusion.weighted(fit_signal_weights(*tried))
     elif settings.network:
         fusion = fusion.adding(fit_network_factors(*tried))
-    reference = np.concatenate([chosen_scores(settings.score, fusion, *run) for run in measured])
+    reference = np.concatenate([run.scores(settings.score, fusion) for run in measured])
     deciles = Deciles.fit([whole.inputs.values(run) for run in runs])
     return EntityModel(whole.inputs, whole.signals, fusion, reference, deciles, settings.score)
 

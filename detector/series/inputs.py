@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from detector.series.calendar import Calendar, Choice, Dated, make_clock
-from detector.series.channels import Cells, Channels, bounded
+from detector.series.channels import Cells, Channels, bounded, largest_move, without_glitches
 from detector.series.counters import Counters
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
@@ -26,19 +26,22 @@ class Inputs:
         calendar: the usual course of the channels over the week; None if none of them follows it.
         counters: the channels that only grow; None if none does.
         off: the state in which the machine is off; None if it has none.
+        recovers: whether faults are left out of the past of records that are usual again.
     """
 
     channels: Channels
     calendar: Calendar | None = None
     counters: Counters | None = None
     off: OffState | None = None
+    recovers: bool = False
 
     @classmethod
-    def fit(cls, runs: Sequence[Series], counters: Counters | None) -> Self:
+    def fit(cls, runs: Sequence[Series], counters: Counters | None, *, recovers: bool = False) -> Self:
         """Fit the channels to runs of normal records; without a calendar."""
         values = [_values(run, counters) for run in runs]
         channels = Channels.fit(values)
-        return cls(channels, counters=counters, off=OffState.fit(values, np.flatnonzero(channels.is_flag == 0)))
+        off = OffState.fit(values, np.flatnonzero(channels.is_flag == 0))
+        return cls(channels, counters=counters, off=off, recovers=recovers)
 
     def values(self, run: Series) -> np.ndarray:
         """Return the values (n, c) of consecutive records, with increases in place of the readings of counters."""
@@ -62,6 +65,7 @@ class Inputs:
             usual = self.calendar.expected(run.times)
             has_time = ~np.isnat(run.times)[:, None]
             cells = replace(cells, usual=replace(usual, z=np.where(has_time, usual.z, cells.z)))
+            cells = _without_glitches(cells, self.calendar.largest_move)
         if self.off is None:
             return cells
         return replace(cells, is_off=self.off.is_off(values) & ~_is_unusual(cells))
@@ -91,14 +95,27 @@ def fit_inputs(runs: SplitRuns, settings: SeriesSettings) -> tuple[Inputs, Input
         ConfigError: If a calendar is demanded and the records cover no day.
     """
     counters = Counters.fit(runs.whole)
-    earlier, whole = (Inputs.fit(part, counters) for part in (runs.earlier, runs.whole))
+    earlier, whole = (Inputs.fit(part, counters, recovers=settings.recovery) for part in (runs.earlier, runs.whole))
     choice = _choose_calendar(earlier, runs, settings)
     if choice is None:
         return earlier, whole
-    return (
-        replace(earlier, calendar=choice.fit(_dated(earlier, runs.earlier))),
-        replace(whole, calendar=choice.fit(_dated(whole, runs.whole))),
-    )
+    return _with_calendar(earlier, choice, runs.earlier), _with_calendar(whole, choice, runs.whole)
+
+
+def _with_calendar(inputs: Inputs, choice: Choice, runs: Sequence[Series]) -> Inputs:
+    """Return the inputs with a calendar of the records, and the largest moves away from it."""
+    calendar = choice.fit(_dated(inputs, runs))
+    relative = [replace(inputs, calendar=calendar).cells(run).relative for run in runs]
+    return replace(inputs, calendar=replace(calendar, largest_move=largest_move(relative)))
+
+
+def _without_glitches(cells: Cells, largest: np.ndarray | None) -> Cells:
+    """Return cells with a calendar, whose past leaves out moves away from it that are larger than any in training."""
+    if cells.usual is None or largest is None:
+        return cells
+    kept = without_glitches(cells.relative, largest, cells.line)
+    past = np.where(kept == cells.relative, cells.z, cells.usual.z + kept)
+    return replace(cells, kept=np.where(cells.usual.is_used & ~cells.is_missing, past, cells.kept))
 
 
 def _values(run: Series, counters: Counters | None) -> np.ndarray:

@@ -12,6 +12,7 @@ from detector.series.fitting import Progress, fit_models
 from detector.series.segments import take_rows
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
+from detector.series.settling import CONTEXT_ROWS as RECOVERY_ROWS
 from detector.series.signal_weights import learned_signals
 from detector.series.signals import CONTEXT_ROWS
 from schemas.errors import RecordsError
@@ -69,6 +70,7 @@ class SeriesModel:
         """The largest number of earlier records of its entity that a record's score depends on."""
         models = [*self.entities.values(), *([self.shared] if self.shared else [])]
         rows = CONTEXT_ROWS + max(model.fusion.context_rows for model in models)
+        rows += RECOVERY_ROWS if self.settings.recovery else 0
         return rows + COUNTER_ROWS if any(model.inputs.counters for model in models) else rows
 
     def has_own(self, entity: str) -> bool:

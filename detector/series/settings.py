@@ -32,6 +32,7 @@ class SeriesSettings:
         network: whether a variational autoencoder is trained, which gives each record its reconstruction error and its
             ELBO, and adds two signals; training it needs Keras, scoring does not.
         score: the anomaly score: "fused" of all signals, or one of the VAE scores, which needs a network.
+        recovery: whether a fault is left out of the past of the records after it, once they are usual again.
         seed: of the network's training and of the synthetic anomalies; nothing else is random.
     """
 
@@ -46,6 +47,7 @@ class SeriesSettings:
     holidays: tuple[str, ...] = ()
     network: bool = True
     score: ScoreName = "fused"
+    recovery: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -66,12 +68,12 @@ class SeriesSettings:
         is_default = {"select": self.select == "all", "network": not self.network}
         is_default["seed"] = all(is_default.values())
         is_default |= dict.fromkeys(("calendar", "time_zone", "holidays"), self.calendar is False)
-        is_default["score"] = self.score == "fused"
+        is_default |= {"score": self.score == "fused", "recovery": not self.recovery}
         return {name: value for name, value in state.items() if not is_default.get(name)}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
         """Return the settings of a state that `to_state` wrote."""
         tuples = {name: tuple(state.get(name, ())) for name in ("smoothing", "holidays")}
-        older = {"calendar": False, "network": False}  # of models of versions without these settings
+        older = {"calendar": False, "network": False, "recovery": False}  # of models of versions without these settings
         return cls(**(older | state | tuples))

@@ -20,8 +20,10 @@ import detector.core.blob
 from detector.core.arithmetic import CHOICE
 from detector.core.blob import digest
 from detector.records.artifact import dump_artifact, load_artifact, manifest
+from detector.records.exemplar_prior import ExemplarPrior
+from detector.records.posterior import clean_inputs
 from detector.records.scorer import RecordScorer
-from detector.records.scores import SCORES
+from detector.records.scores import MIN_LATENT_SD, SCORES
 from schemas.errors import ArtifactError
 from tests.samples import make_records
 
@@ -92,6 +94,23 @@ def test_a_model_of_a_version_without_inputs_scores_as_before_and_has_the_other_
         np.testing.assert_array_equal(scores[name], expected)
     with pytest.raises(ArtifactError, match="without the score 'ensemble'"):
         model.anomaly_scores(records, ("ensemble",))
+
+
+def test_a_model_of_a_version_without_a_joint_elbo_has_the_elbo_of_before(blob):
+    header, _ = opened(blob)
+    document = json.loads(header["__metadata__"]["manifest"])
+    assert document.pop("has_joint_elbo")
+    older = with_manifest_text(blob, json.dumps(document))
+    model, records = RecordScorer(load_artifact(older, digest(older))).model, make_records(50, seed=1)
+    records.loc[0, "flow"] = 500.0  # a squashed cell would cost less
+    posterior = model.network.posterior(clean_inputs(model.encoder.encode(records), model.network.architecture))
+    sd, search = np.maximum(model.reference.latent_sd, MIN_LATENT_SD), model._search
+    points = model.reference.trained[search.exemplars, : sd.size].astype(np.float64) * np.sqrt(len(sd))
+    prior = ExemplarPrior(points.reshape(-1, *sd.shape), sd)
+    divergence = prior.divergence(posterior.z_mean, posterior.z_log_var, np.full(50, -1))
+    expected = posterior.nll.sum(axis=1, dtype=np.float64) + divergence
+    nats = model.encoder.encode(records).violations * np.log(model.reference.n_train + 2)
+    np.testing.assert_array_equal(model.anomaly_scores(records, ("elbo",))["elbo"], expected + nats)
 
 
 def test_a_model_of_the_ensemble_needs_the_inputs_of_its_reference(blob):

@@ -92,6 +92,17 @@ def test_a_root_is_right_to_the_last_places_over_the_whole_range(degree):
     np.testing.assert_array_equal(kernels.roots(np.array([0.0, 1.0, np.inf, np.nan]), degree), [0, 1, np.inf, np.nan])
 
 
+@pytest.mark.parametrize("knots", [2, 3, 8, 9, 512])
+def test_interpolation_has_the_bits_of_numpy(knots):
+    rng = np.random.default_rng(knots)
+    x, y = np.sort(rng.standard_normal((2, knots)), axis=1)
+    edges = [np.nan, np.inf, -np.inf, 0.0, -0.0]
+    numbers = np.concatenate([3 * rng.standard_normal(kernels.FEW_NUMBERS), x, edges])
+    np.testing.assert_array_equal(kernels.interpolated(numbers, x, y), np.interp(numbers, x, y))
+    near = np.array([0.0, 5e-324, 1.0])  # the slope between them is beyond all numbers
+    np.testing.assert_array_equal(kernels.interpolated(numbers, near, near + 1), np.interp(numbers, near, near + 1))
+
+
 @pytest.fixture(scope="module")
 def records():
     return make_records(max(BATCH_SIZES), seed=5)

@@ -1,5 +1,7 @@
 """The calendar of series: values that are usual at another time of the week are anomalies, in local time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -129,3 +131,19 @@ def test_a_state_at_a_time_at_which_it_was_never_seen_deviates_by_four():
     assert inputs.calendar.is_used[1] == 1
     assert deviation[40] == pytest.approx(4, abs=0.1)
     assert abs(deviation[32]) < 0.5
+
+
+def test_a_working_day_like_a_sunday_is_a_glitch_to_later_records():
+    rng = np.random.default_rng(0)
+    times = np.datetime64("2026-01-05") + np.arange(400) * np.timedelta64(1, "D")
+    usual = np.where(np.arange(400) % 7 < 5, 100.0, 50.0)[:, None]
+    values = usual * (1 + 0.05 * rng.standard_normal((400, 1)))
+    model = SeriesModel.fit({"shop": Series(times[:350], values[:350])}, SeriesSettings(network=False))
+    inputs = model.entities["shop"].inputs
+    values[371] = 50.0  # a Tuesday
+    cells = inputs.cells(Series(times, values))
+    assert np.flatnonzero((cells.kept != cells.z)[:, 0]).tolist() == [371]
+    assert abs(inputs.channels.values(cells.kept)[371, 0] - 100) < 10
+    calendar = replace(inputs.calendar, largest_move=None)
+    older = replace(inputs, calendar=calendar).cells(Series(times, values))
+    np.testing.assert_array_equal(older.kept, older.z)

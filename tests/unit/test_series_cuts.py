@@ -77,11 +77,13 @@ def test_the_first_record_of_a_run_scores_the_same_alone(model):
 
 
 def older(model):
-    """Return the model as an older version trained it: every glitch and every high signal is remembered."""
+    """Return the model as an older version trained it: every glitch, high signal and fault is remembered."""
     entity = model.entities["press"]
-    inputs = replace(entity.inputs, channels=replace(entity.channels, largest_move=None))
+    channels = replace(entity.channels, largest_move=None, never_still=None)
+    calendar = replace(entity.inputs.calendar, largest_move=None)
+    inputs = replace(entity.inputs, channels=channels, calendar=calendar, recovers=False)
     entity = replace(entity, inputs=inputs, fusion=replace(entity.fusion, highest=None))
-    return SeriesModel({"press": entity}, None, model.width, model.settings)
+    return SeriesModel({"press": entity}, None, model.width, replace(model.settings, recovery=False))
 
 
 def with_siblings(series, share=0.3, seed=6):

@@ -1,0 +1,66 @@
+"""Recovery: once the records of a machine are usual again, the fault before them is left out of their past.
+
+Running means, volatility and forecasts remember a fault of some hours for as many hours more, in which good records
+would be flagged. So a record that follows several usual ones is scored a second time, in a past in which the unusual
+cells are replaced by usual ones, and the lower score counts.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from detector.series.channels import MAX_STILL_ROWS, Cells, Channels
+from detector.series.line import Line
+from detector.series.running_means import run_length
+
+CALM_ROWS = 4  # usual cells in a row, after which a channel has recovered
+UNUSUAL_DEVIATIONS = 4.0  # from the usual value at this time of the week; and of a broken rule
+CONTEXT_ROWS = MAX_STILL_ROWS + CALM_ROWS  # earlier rows by which a cell is unusual
+
+
+def faulty_cells(cells: Cells, channels: Channels) -> np.ndarray:
+    """Return whether a cell or one of the last three of its channel is unusual, (n, c) bool.
+
+    An unusual cell is outside the range of training, unusual at its time of the week, or breaks a rule.
+    """
+    is_unusual = ~channels.is_usual(cells.z) | (cells.rule_violation >= UNUSUAL_DEVIATIONS)
+    if cells.usual is not None:
+        is_unusual |= (np.abs(cells.deviation) > UNUSUAL_DEVIATIONS) & cells.usual.is_used
+    return _is_recent(is_unusual, CALM_ROWS, cells.line)
+
+
+def recovered_rows(is_faulty: np.ndarray, line: Line | None) -> np.ndarray:
+    """Return whether no cell (n, c) of a row and of the row before it is faulty, (n,) bool."""
+    return ~_is_recent(np.asarray(is_faulty.any(axis=1)), 2, line)
+
+
+def without_faults(cells: Cells, is_faulty: np.ndarray) -> Cells:
+    """Return the cells with usual ones in place of the faulty ones (n, c): by the calendar, or the next good cell."""
+    following = _next_good(is_faulty, cells.line)
+    z, kept = (np.where(is_faulty, np.take_along_axis(own, following, axis=0), own) for own in (cells.z, cells.kept))
+    if cells.usual is not None:
+        is_expected = is_faulty & cells.usual.is_used
+        z, kept = (np.where(is_expected, cells.usual.z, own) for own in (z, kept))
+    return obeying_rules(replace(cells, z=z, kept=kept, is_missing=cells.is_missing & ~is_faulty), is_faulty)
+
+
+def obeying_rules(cells: Cells, is_chosen: np.ndarray) -> Cells:
+    """Return the cells, of which the chosen ones (n, c) break no rule."""
+    breach, stuck_signal = (np.where(is_chosen, 0.0, part) for part in (cells.breach, cells.stuck_signal))
+    return replace(cells, breach=breach, is_stuck=cells.is_stuck & ~is_chosen, stuck_signal=stuck_signal)
+
+
+def _is_recent(is_unusual: np.ndarray, rows: int, line: Line | None) -> np.ndarray:
+    """Return whether one of the last `rows` rows is unusual, (n, ...)."""
+    past = np.arange(len(is_unusual)) if line is None else line.places
+    available = np.minimum(past + 1, rows).reshape(-1, *[1] * (is_unusual.ndim - 1))
+    return np.asarray(run_length(~is_unusual, rows, line) < available)
+
+
+def _next_good(is_faulty: np.ndarray, line: Line | None) -> np.ndarray:
+    """Return the next row (n, c) of the line whose cell is not faulty; the row itself if there is none."""
+    own = np.arange(len(is_faulty))[:, None]
+    is_good = ~is_faulty if line is None else ~is_faulty & line.is_past[:, None]
+    candidates = np.where(is_good, own, len(is_faulty))
+    following = np.minimum.accumulate(candidates[::-1], axis=0)[::-1]
+    return np.where(is_faulty & (following < len(is_faulty)), following, own)

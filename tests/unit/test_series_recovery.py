@@ -1,0 +1,110 @@
+"""Once a machine is usual again, the fault before does not raise the scores of its records."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from detector.core.calibration import Calibration
+from detector.series import Series, SeriesModel, SeriesSettings
+from detector.series.channels import Channels
+from detector.series.recovery import CALM_ROWS, faulty_cells, recovered_rows, without_faults
+from detector.series.settling import HEARD_ROWS
+
+TRAINED, DAY = 24 * 42, 24
+FAULT = slice(TRAINED + 100, TRAINED + 130)
+
+
+def records(seed=0, shift=0.0):
+    """Return hourly records of two channels that follow the day and one of pure noise, with a fault of the first."""
+    rng = np.random.default_rng(seed)
+    n = TRAINED + 300
+    times = np.datetime64("2026-03-02", "s") + np.arange(n) * np.timedelta64(3600, "s")
+    course = np.sin(2 * np.pi * np.arange(n) / DAY)
+    values = np.column_stack([course, 2 - course, np.zeros(n)]) + rng.standard_normal((n, 3)) * [0.2, 0.2, 1]
+    values[FAULT, 0] += shift
+    return Series(times, values)
+
+
+def part(series, rows):
+    return Series(series.times[rows], series.values[rows])
+
+
+@pytest.fixture(scope="module")
+def models():
+    """Return models that leave faults out of the past of recovered records, and that remember them."""
+    settings = SeriesSettings(models="per_entity", network=False)
+    return [
+        SeriesModel.fit({"pump": part(records(), slice(TRAINED))}, replace(settings, recovery=recovery))
+        for recovery in (True, False)
+    ]
+
+
+def excess(model, series):
+    return model.scores("pump", series) - Calibration.fit(model.reference("pump")).threshold(0.01)
+
+
+def test_a_fault_of_a_day_flags_at_most_the_first_records_after_it(models):
+    recovering, remembering = (excess(model, records(shift=5.0)) for model in models)
+    assert (recovering[FAULT] > 0).all()
+    after = slice(FAULT.stop + CALM_ROWS, FAULT.stop + 60)
+    assert (recovering[after] > 0).sum() <= 1
+    assert (remembering[after] > 0).sum() > 15
+
+
+def test_a_record_that_has_not_recovered_keeps_its_score(models):
+    recovering, remembering = (model.scores("pump", records(shift=5.0)) for model in models)
+    rows = slice(TRAINED, FAULT.stop + CALM_ROWS)
+    np.testing.assert_array_equal(recovering[FAULT.start : rows.stop], remembering[FAULT.start : rows.stop])
+    assert (recovering <= remembering).all()
+
+
+def test_a_second_fault_soon_after_the_first_is_as_high_as_alone(models):
+    alone, both = records(), records(shift=5.0)
+    second = slice(FAULT.stop + CALM_ROWS + 2, FAULT.stop + CALM_ROWS + 8)
+    for series in (alone, both):
+        series.values[second, 1] += 2
+    of_alone, of_both = (models[0].scores("pump", series)[second] for series in (alone, both))
+    assert (of_both >= of_alone - 0.05).all()
+
+
+def test_another_fault_is_heard_above_a_level_that_has_shifted_for_good(models):
+    shifted, both = records(), records()
+    second = slice(FAULT.start + HEARD_ROWS + 20, FAULT.start + HEARD_ROWS + 26)
+    for series in (shifted, both):
+        series.values[FAULT.start :, 0] += 3
+    both.values[second, 1] += 3
+    rises = [model.scores("pump", both) - model.scores("pump", shifted) for model in models]
+    assert rises[0][second].min() > 0.7
+    assert rises[1][second].max() < 0.5
+    assert np.abs(rises[0][second.stop + CALM_ROWS + 1 : second.stop + 40]).max() < 0.5
+
+
+@pytest.fixture
+def channels():
+    return Channels.fit([np.random.default_rng(0).uniform(-1, 1, (500, 2))])
+
+
+def test_unusual_cells_become_the_next_good_one_and_four_usual_rows_are_no_recovery_yet(channels):
+    values = np.random.default_rng(1).uniform(-1, 1, (20, 2))
+    values[6:9, 0] = 9.0
+    cells = channels.cells(values)
+    is_faulty = faulty_cells(cells, channels)
+    without = without_faults(cells, is_faulty)
+    np.testing.assert_array_equal(without.z[6:12, 0], np.full(6, cells.z[12, 0]))
+    np.testing.assert_array_equal(without.z[:, 1], cells.z[:, 1])
+    assert np.flatnonzero(~recovered_rows(is_faulty, None)).tolist() == list(range(6, 13))
+
+
+def test_a_channel_whose_range_shows_little_does_not_recover(models):
+    rng = np.random.default_rng(0)
+    wandering = np.cumsum(rng.standard_normal((3000, 1)), axis=0)
+    wandering = np.sin(wandering / 20)
+    settings = SeriesSettings(models="per_entity", network=False)
+    trained = Series(np.arange(2000), wandering[:2000])
+    own, remembering = (
+        SeriesModel.fit({"pump": trained}, replace(settings, recovery=recovery)) for recovery in (True, False)
+    )
+    wandering[2400:2430] += 5
+    later = Series(np.arange(3000), wandering)
+    np.testing.assert_array_equal(own.scores("pump", later), remembering.scores("pump", later))
