@@ -201,7 +201,7 @@ def test_systems_of_equations_are_solved_side_by_side():
     roots = np.random.default_rng(0).normal(size=(kernels.LANES, 7, 9))
     matrices = roots @ roots.transpose(0, 2, 1)
     equations = np.concatenate([matrices, np.ones((kernels.LANES, 7, 1))], axis=2).transpose(1, 2, 0).copy()
-    kernels._solve(equations, 7)
+    kernels._code(0)._solve(equations, 7)
     np.testing.assert_allclose(equations[:, 7].T, np.linalg.solve(matrices, np.ones((7, 1)))[..., 0], rtol=1e-7)
 
 
