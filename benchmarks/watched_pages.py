@@ -1,7 +1,7 @@
 """Benchmark of the pages that read a watched table: ``python -m benchmarks.watched_pages ADDRESS [--filled]``.
 
 The store is that of `benchmarks.page_times`, with two monitors more, on tables in the same database: single records of
-200 entities, and series of ten. Both are trained and scored by the command line first, and served as by `plumbline
+200 entities, and series of five. Both are trained and scored by the command line first, and served as by `plumbline
 serve`. A first picture or preview scores; its page is answered before, with the progress, and polls for the result.
 
 Progress goes to stderr, the table to stdout.
@@ -77,7 +77,7 @@ def served(store: Store, folder: Path) -> Iterator[tuple[int, Store]]:
     url = store.engine.url.render_as_string(hide_password=False)
     config = folder / "config.toml"
     config.write_text(CONFIG.format(url=url, features=FEATURES), encoding="utf-8")
-    for name, frame in ((RECORDS, readings(200, 500)), (SERIES, readings(10, 3_000))):
+    for name, frame in ((RECORDS, readings(200, 500)), (SERIES, readings(5, 1_500))):
         if store.models.champion(name) is not None:
             continue
         frame.to_parquet(folder / f"{name}.parquet")

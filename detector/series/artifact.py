@@ -42,7 +42,7 @@ _PRESENT = {  # arrays that only some models have
     "has_weights": "fusion/weights",
     "has_added": "fusion/added",
     "has_off": "off/value",
-    "has_limits": "channels/still_limit",
+    "has_never_still": "channels/never_still",
     "has_moves": "calendar/largest_move",
 }
 _POSITIVE = (
@@ -54,7 +54,7 @@ _POSITIVE = (
     "network/deviation",
     "network/resolution",
 )
-_YES_OR_NO = ("channels/is_flag", "calendar/is_used", "counters/is_counter", "off/is_part")
+_YES_OR_NO = ("channels/is_flag", "channels/never_still", "calendar/is_used", "counters/is_counter", "off/is_part")
 _NOT_NEGATIVE = (
     "fusion/weights",
     "fusion/added",
@@ -62,7 +62,6 @@ _NOT_NEGATIVE = (
     "channels/missing_share",
     "channels/longest_still",
     "channels/largest_move",
-    "channels/still_limit",
     "calendar/largest_move",
 )
 
@@ -116,7 +115,7 @@ class _Sizes(ManifestPart):
     levels: int = Field(ge=1)
     departures: int = Field(ge=1)
     reference: int = Field(ge=1)
-    has_limits: bool = False  # of standstills
+    has_never_still: bool = False
     has_moves: bool = False  # away from the calendar
     has_counters: bool = False
     has_off: bool = False
@@ -240,8 +239,8 @@ def _specs(manifest: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) ->
 def _optional_specs(sizes: _Sizes, width: int, continuous: int) -> ArraySpecs:
     """Return the specification of the arrays of parts that only some models have."""
     specs: dict[str, tuple[tuple[int, ...], str]] = {}
-    if sizes.has_limits:
-        specs["channels/still_limit"] = ((width,), "float64")
+    if sizes.has_never_still:
+        specs["channels/never_still"] = ((width,), "float64")
     if sizes.has_off:
         specs |= dict.fromkeys(("off/is_part", "off/value"), ((width,), "float64"))
     if sizes.has_counters:

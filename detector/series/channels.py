@@ -7,16 +7,18 @@ from typing import Self
 import numpy as np
 
 from detector.series.line import Line
-from detector.series.running_means import lagged, run_length
+from detector.series.running_means import lagged, recent_count, run_length
 
 LINEAR_DEVIATIONS = 4.0  # standard deviations, beyond which a cell grows with the logarithm
 JUMP = 4.0  # the cell of a constant channel that changes
 BREACH = 8.0  # of a cell that breaks a rule: larger than the cells of a busy flag that switches
 MAX_STILL_ROWS = 64  # unchanged rows are counted up to this number
 MAX_RESTLESS_ROWS = 8  # a channel that never stood still for longer in training must not stand still
-MIN_STILL_ROWS, OLDER_MIN_STILL_ROWS = 2, 3  # unchanged rows that any channel may have
+MIN_STILL_ROWS = 3  # unchanged rows that any channel may have
 STUCK_FACTOR = 4  # times the longest standstill in training
-STUCK_SIGNAL, OLDER_STUCK_SIGNAL = 2.0, 0.4  # of a record with a stuck channel
+STUCK_SIGNAL = 0.4  # of a stuck channel: idle machines stand still too
+FIRST_STILL_ROWS = 8  # unchanged rows, the first in training and lately, from which a channel is stuck
+FIRST_STILL_SIGNAL = 2.0  # of a channel that is stuck for the first time
 RANGE_MARGIN = 0.5  # standard deviations
 MAX_VALUE = 1e100  # stands for infinite values
 MEDIAN_ROWS = 3  # before a cell, whose median is expected of it: one bad reading among them has no effect
@@ -35,10 +37,10 @@ class Cells:
         breach: up to 8 if the cell is missing or has a value never seen in training, else 0.
         is_stuck: whether the channel has stood still for much longer than it ever did in training.
         kept: z as it enters the past of later records: in place of a glitch, the value that was expected.
+        stuck_signal: height of the signal of a channel that is stuck, else 0.
         usual: the cells that are usual at this time of the week; None without a calendar.
         is_off: (n,) bool, whether the machine is off at no unusual time; None if it has no off state.
         line: of the records; None if all are past for later ones.
-        stuck_signal: height of the signal of a stuck channel.
     """
 
     z: np.ndarray
@@ -46,10 +48,10 @@ class Cells:
     breach: np.ndarray
     is_stuck: np.ndarray
     kept: np.ndarray
+    stuck_signal: np.ndarray
     usual: "Usual | None" = None
     is_off: np.ndarray | None = None
     line: Line | None = None
-    stuck_signal: float = STUCK_SIGNAL
 
     @property
     def relative(self) -> np.ndarray:
@@ -103,8 +105,8 @@ class Channels:
         longest_still: largest number of consecutive unchanged rows, up to 64.
         largest_move: largest distance of a standardised cell from the median of the rows before it; None in older
             models, in which every cell enters the past as it is.
-        still_limit: consecutive unchanged rows from which a channel is stuck, 0 for channels that may stand still; None
-            in older models.
+        never_still: 1 if no row was unchanged in training, else 0; None in older models, in which that makes no
+            difference.
     """
 
     mean: np.ndarray
@@ -115,7 +117,7 @@ class Channels:
     missing_share: np.ndarray
     longest_still: np.ndarray
     largest_move: np.ndarray | None = None
-    still_limit: np.ndarray | None = None
+    never_still: np.ndarray | None = None
 
     @classmethod
     def fit(cls, runs: Sequence[np.ndarray]) -> Self:
@@ -134,7 +136,7 @@ class Channels:
             np.array([float(len(np.unique(column)) <= FLAG_VALUES) for column in columns]),
             np.isnan(np.concatenate(runs)).mean(axis=0),
             still.astype(np.float64),
-            still_limit=_still_limit(still, MIN_STILL_ROWS),
+            never_still=(still == 0).astype(np.float64),
         )
         return replace(channels, largest_move=largest_move([channels.cells(run).z for run in runs]))
 
@@ -162,8 +164,8 @@ class Channels:
         z = np.where(self.deviation > 0, compress(change / np.where(self.deviation > 0, self.deviation, 1)), jump)
         breach = np.where(is_missing, self._missing_breach, self._novelty(values))
         kept = z if self.largest_move is None else without_glitches(z, self.largest_move, line)
-        stuck_signal = OLDER_STUCK_SIGNAL if self.still_limit is None else STUCK_SIGNAL
-        return Cells(z, is_missing, breach, self._is_stuck(values, line), kept, line=line, stuck_signal=stuck_signal)
+        stuck_signal = self._stuck_signal(values, line)
+        return Cells(z, is_missing, breach, stuck_signal > 0, kept, stuck_signal, line=line)
 
     def is_usual(self, z: np.ndarray) -> np.ndarray:
         """Return whether standardised cells lie within the range of training, with a margin: (n, c) bool."""
@@ -184,11 +186,22 @@ class Channels:
         share = np.clip(self.missing_share, 1e-6, 1)
         return np.minimum(np.sqrt((1 - share) / share), BREACH)
 
-    def _is_stuck(self, values: np.ndarray, line: Line | None) -> np.ndarray:
-        """Return whether a restless channel has stood still for four times as long as ever in training, (n, c)."""
-        limit = _still_limit(self.longest_still, OLDER_MIN_STILL_ROWS) if self.still_limit is None else self.still_limit
-        rows = run_length(_is_unchanged(values, line), MAX_STILL_ROWS, line)
-        return np.asarray((rows >= limit) & (limit > 0))
+    def _stuck_signal(self, values: np.ndarray, line: Line | None) -> np.ndarray:
+        """Return the height of the signal of each stuck channel, (n, c); 0 if it is not stuck.
+
+        A restless channel is stuck if it has stood still for four times as long as ever in training, and earlier if it
+        never did in training nor lately: a change of its rounding makes it stand still again and again.
+        """
+        is_unchanged = _is_unchanged(values, line)
+        rows = run_length(is_unchanged, MAX_STILL_ROWS, line)
+        is_restless = self.longest_still <= MAX_RESTLESS_ROWS
+        is_stuck = is_restless & (rows >= STUCK_FACTOR * np.maximum(self.longest_still, MIN_STILL_ROWS))
+        signal = np.where(is_stuck, STUCK_SIGNAL, 0.0)
+        if self.never_still is None:
+            return signal
+        is_only = rows == recent_count(is_unchanged, MAX_STILL_ROWS, line)
+        is_first = is_only & (rows >= FIRST_STILL_ROWS) & (self.never_still == 1)
+        return np.where(is_first, FIRST_STILL_SIGNAL, signal)
 
     def _novelty(self, values: np.ndarray) -> np.ndarray:
         """Return 8 if a flag or a constant channel has a value never seen in training, else 0: (n, c)."""
@@ -219,12 +232,6 @@ def expand(z: np.ndarray) -> np.ndarray:
     """
     beyond = np.maximum(np.abs(z) - LINEAR_DEVIATIONS, 0)
     return np.asarray(np.sign(z) * (np.minimum(np.abs(z), LINEAR_DEVIATIONS) + np.expm1(beyond)))
-
-
-def _still_limit(longest_still: np.ndarray, least: int) -> np.ndarray:
-    """Return the unchanged rows (c,) from which a channel is stuck; 0 for channels that often stand still."""
-    is_restless = longest_still <= MAX_RESTLESS_ROWS
-    return np.where(is_restless, STUCK_FACTOR * np.maximum(longest_still, least), 0).astype(np.float64)
 
 
 def largest_move(runs: Sequence[np.ndarray]) -> np.ndarray:

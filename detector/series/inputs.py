@@ -36,7 +36,7 @@ class Inputs:
     recovers: bool = False
 
     @classmethod
-    def fit(cls, runs: Sequence[Series], counters: Counters | None, *, recovers: bool) -> Self:
+    def fit(cls, runs: Sequence[Series], counters: Counters | None, *, recovers: bool = False) -> Self:
         """Fit the channels to runs of normal records; without a calendar."""
         values = [_values(run, counters) for run in runs]
         channels = Channels.fit(values)

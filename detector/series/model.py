@@ -9,10 +9,10 @@ from detector.core.vae_scores import Scored
 from detector.series.counters import CONTEXT_ROWS as COUNTER_ROWS
 from detector.series.entity_model import Causes, EntityModel
 from detector.series.fitting import Progress, fit_models
-from detector.series.recovery import CONTEXT_ROWS as RECOVERY_ROWS
 from detector.series.segments import take_rows
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
+from detector.series.settling import CONTEXT_ROWS as RECOVERY_ROWS
 from detector.series.signal_weights import learned_signals
 from detector.series.signals import CONTEXT_ROWS
 from schemas.errors import RecordsError

@@ -77,3 +77,15 @@ def run_length(is_same: np.ndarray, limit: int, line: Line | None = None) -> np.
     rows = np.arange(1, len(is_same) + 1).reshape(-1, *[1] * (is_same.ndim - 1))
     last_break = np.maximum.accumulate(np.where(is_same, 0, rows), axis=0)
     return np.asarray(np.minimum(rows - last_break, limit))
+
+
+def recent_count(is_set: np.ndarray, rows: int, line: Line | None = None) -> np.ndarray:
+    """Count for how many of the last `rows` rows, each row included, `is_set` (n, ...) holds.
+
+    >>> recent_count(np.array([True, False, True, True]), 2).tolist()
+    [1, 1, 1, 2]
+    """
+    past = is_set if line is None else is_set[line.rows]
+    places = np.arange(len(is_set)) if line is None else line.places
+    total = np.concatenate([np.zeros_like(past[:1], dtype=np.int64), np.cumsum(past, axis=0)])
+    return np.asarray(is_set + total[places] - total[np.maximum(places - (rows - 1), 0)])

@@ -243,9 +243,9 @@ class Signals:
             Neighbours(subsample_rows(np.concatenate([departure(*pair) for pair in cells]), reference)),
         )
 
-    def measure(self, cells: Cells) -> np.ndarray:
-        """Return the signals of each record, (n, k); low at the start of a series, which lacks a past."""
-        return self.measure_with_vae(cells)[0]
+    def measure(self, cells: Cells, first: int = 0) -> np.ndarray:
+        """Return the signals of the records from `first` on, (n, k); low at the start of a series: it lacks a past."""
+        return self.measure_with_vae(cells, first)[0]
 
     def measure_with_vae(self, cells: Cells, first: int = 0) -> tuple[np.ndarray, VaeScores | None]:
         """Return the signals of the records from `first` on, and the VAE scores of their profile with a network.
@@ -264,7 +264,7 @@ class Signals:
             *(counted * filled_share * distance for distance in distances),
             counted * _sizes(self.forecast.residual(cells)[first:, self.continuous]),
             cells.breach[first:].max(axis=1),
-            cells.stuck_signal * cells.is_stuck[first:].any(axis=1),
+            cells.stuck_signal[first:].max(axis=1),
         ]
         if cells.usual is not None:
             signals.append(_sizes(cells.deviation[first:, cells.usual.is_used]))

@@ -6,6 +6,7 @@ from jobs.api.access import PUBLIC_PATHS, AccessControl
 from jobs.api.anomalies import router as anomalies
 from jobs.api.audit import router as audit
 from jobs.api.body_limit import BodyLimit
+from jobs.api.change_limit import ChangeLimit
 from jobs.api.channels import router as channels
 from jobs.api.error_boundary import ErrorBoundary
 from jobs.api.events import router as events
@@ -58,6 +59,7 @@ def create_app(service: ServiceView, *, is_local: bool = False) -> FastAPI:
         for routes in PAGES:
             app.include_router(routes)
     # The last one added is the outermost.
+    app.add_middleware(ChangeLimit)
     app.add_middleware(BodyLimit, service=service)
     app.add_middleware(AccessControl, service=service, reserved=app.state.reserved, is_local=is_local)
     app.add_middleware(HeadRequests)

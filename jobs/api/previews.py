@@ -24,7 +24,7 @@ Proposal: TypeAlias = Callable[[], MonitorConfig]
 _MAX_WAITING = 8  # including the one that is computed
 _MAX_BEGUN = 32  # results that nobody fetched yet
 _MOMENT = 0.2  # seconds for which a page waits for a result
-_QUEUED = "Waiting for other previews"
+_QUEUED, _LOADING = "Waiting for its turn", "Loading the model"
 
 
 class NothingToCompare(RateTooSmall):
@@ -118,6 +118,7 @@ class Previews:
         self, service: ServiceView, name: str, proposed: Proposal, days: int, progress: _Progress
     ) -> Comparison:
         self._reported = progress
+        progress.text = lambda: _LOADING
         settings = proposed()
         try:
             champion = Champion(*service.scorer_for(name))

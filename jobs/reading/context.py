@@ -131,10 +131,11 @@ class _Page:
 
     def _read_ahead(self, moments: int) -> "_Ahead":
         """Read what comes before the first run of each entity, all in few statements."""
-        ahead, reader = _Ahead(), self.source.joint_pasts()
+        ahead = _Ahead()
         runs = {str(self.entities[run[0]]): run for run in reversed(self.runs) if self._has_past(run)}
-        if reader is None or len(runs) < _MIN_RUNS:
+        if len(runs) < _MIN_RUNS:
             return ahead
+        reader = self.source.joint_pasts()
         firsts = [int(run[0]) for run in runs.values()]
         for past in reader.read([self.keys[first] for first in firsts], moments):
             series = series_of(past.records, str(self.source.monitor.time), self.features)

@@ -21,7 +21,7 @@ from schemas.keys import Key
 from schemas.unreadable import UnreadableRecord
 
 _PLACE, _COUNT = "plumbline_place", "plumbline_count"
-_MAX_PARTS = 100  # SQLite unites 500 at most
+MAX_PARTS = 100  # SQLite unites 500 at most
 _MAX_COLUMNS = 5_000  # of all parts, as some databases limit the text of a statement to a megabyte
 
 
@@ -61,7 +61,7 @@ class JointPasts:
 
         Left out are pasts that take more than one statement, as records share a moment or cannot be read.
         """
-        limits = (_MAX_PARTS, _MAX_COLUMNS // len(self.columns.selected_columns), self.monitor.batch_size // moments)
+        limits = (MAX_PARTS, _MAX_COLUMNS // len(self.columns.selected_columns), self.monitor.batch_size // moments)
         size = max(1, min(limits))
         for start in range(0, len(keys), size):
             part = keys[start : start + size]
@@ -76,8 +76,8 @@ class JointPasts:
     def have_between(self, pairs: Sequence[tuple[Key, Key]]) -> list[bool]:
         """Return for each pair of keys whether the past of both holds a record that lies between them."""
         found: list[bool] = []
-        for start in range(0, len(pairs), _MAX_PARTS):
-            parts = (self._between(place, *pair) for place, pair in enumerate(pairs[start : start + _MAX_PARTS]))
+        for start in range(0, len(pairs), MAX_PARTS):
+            parts = (self._between(place, *pair) for place, pair in enumerate(pairs[start : start + MAX_PARTS]))
             united = union_all(*parts).subquery("plumbline_counts")
             counts = self.fetch(select(united.c[_COUNT]).order_by(united.c[_PLACE]))[_COUNT]
             found += [bool(count) for count in counts]

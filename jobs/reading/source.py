@@ -11,6 +11,7 @@ from jobs.databases import reading
 from jobs.dialects import Reader, dialect_of
 from jobs.reading.cells import Cells
 from jobs.reading.grid import Grid
+from jobs.reading.joint_cells import JointCells
 from jobs.reading.joint_pasts import JointPasts
 from jobs.reading.rows import Rows
 from jobs.reading.table import WatchedTable, describe_table
@@ -176,10 +177,9 @@ class Source:
         """
         return self._records().past(key, moments)
 
-    def joint_pasts(self) -> JointPasts | None:
-        """Return a reader of the pasts of several records at once; None if each is read by itself."""
-        records = self._records()
-        return records.joint_pasts() if isinstance(records, Rows) else None
+    def joint_pasts(self) -> JointPasts | JointCells:
+        """Return a reader of the pasts of several records at once, each of another entity."""
+        return self._records().joint_pasts()
 
     def read_between(self, first: Key, last: Key, limit: int) -> pd.DataFrame | None:
         """Return the past of two records of an entity that lies in time between them.

@@ -176,8 +176,10 @@ class Service:
             pool.stop()
         if self._api is not None:
             self._api.stop()
-        self._stop_training()
+        training = threading.Thread(target=self._stop_training, name="training", daemon=True)
+        training.start()  # while the runs finish, as both may wait for the store
         _exit_after(_SHUTDOWN_SECONDS if self._finish_runs() else _POLL_SECONDS)
+        training.join()
         self._pools["chore"].wait()
         self._record_stop()
 

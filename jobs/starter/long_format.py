@@ -1,6 +1,6 @@
 """Tables with a record for each channel of a moment; a query has one record with all channels."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from sqlalchemy import Connection, TableClause
 
@@ -11,6 +11,7 @@ from jobs.starter.sample import Sample
 from jobs.starter.source_query import SourceQuery, described_query, place_of
 
 _MAX_CHANNELS = 50
+_MAX_NAME_BYTES = 63  # of a column in PostgreSQL, which cuts longer ones
 _MIN_COMPLETE_SHARE = 0.8  # of the moments of an entity, with more than one channel
 _NUMBERS = frozenset({"integer", "float", "decimal", "boolean", "unknown"})
 
@@ -20,7 +21,8 @@ def query_of_moments(
 ) -> SourceQuery | None:
     """Return a query with a record for each moment of an entity, and a column for each channel.
 
-    None if the records of an entity have times of their own, or no column distinguishes those of a moment.
+    None if the records of an entity have times of their own, no column distinguishes those of a moment, or the table is
+    so large that its moments cannot be looked at without an index.
 
     Args:
         connection: to quote names.
@@ -32,22 +34,29 @@ def query_of_moments(
     table, about = sample.table, entity or find_entity(sample, time)
     values = list(_values(sample, time, about, *(() if query is None else query.left_out)))
     place = _place(connection, sample, query)
-    if about is None or len(values) != 1 or place is None or sample.null_share(time) > 0:
+    if about is None or len(values) != 1 or place is None or not sample.is_counted or sample.null_share(time) > 0:
         return None
     channels = [name for name in _texts(sample, about) if _distinguishes(sample, [about, time], name)]
     if len(channels) != 1:
         return None
     names = sorted(sample.texts(channels[0]).unique())
-    distinct = {name.casefold() for name in (*names, *table.columns)}
-    if "" in distinct or len(distinct) < len(names) + len(table.columns):
+    if not _are_names(names, table.columns):
         return None
     sql = _pivot(connection, place, (time, about), (channels[0], values[0]), names)
     return SourceQuery(
         sql,
         described_query(connection, sql, table),
-        f"The query has one record for each {about} and moment, with a column for each {channels[0]}.",
+        f"The query has one record for each {about} and moment, with a column for each {channels[0]}. "
+        f"An index on ({time}, {about}) keeps it fast.",
         key_reason=f"the query has one record for each; a {channels[0]} that is new needs a line in it",
     )
+
+
+def _are_names(names: Collection[str], others: Collection[str]) -> bool:
+    """Return whether texts can be names of columns next to others, in databases that ignore case."""
+    distinct = {name.casefold() for name in (*names, *others)}
+    lengths = [len(name.encode()) for name in names]
+    return len(distinct) == len(names) + len(others) and min(lengths) > 0 and max(lengths) <= _MAX_NAME_BYTES
 
 
 def _place(connection: Connection, sample: Sample, query: SourceQuery | None) -> str | None:

@@ -92,6 +92,19 @@ def test_the_index_serves_every_past_of_a_statement(tanks, engine, monkeypatch):
             assert plan.count("ix_past") >= 30, plan
 
 
+@on_mariadb_too
+def test_the_pasts_of_cells_take_two_statements_for_a_hundred_entities(tanks, engine, monkeypatch):
+    cells = Source("cells", MonitorConfig(**PLAIN, series={"resample": "1m"}), engine)
+    page = cells.read(KeyRange(((ROUNDS - 1) * TANKS,), (ROUNDS * TANKS,)))  # the last round
+    statements = statements_of(cells, monkeypatch)
+    found = past_and_records(page, cells)
+    expected = {f"t{tank}": [of(tank, 4, 5, 6, 7, 8)] for tank in range(TANKS)}
+    expected["t7"] = [[*of(7, 3, 4), (of(7, 5)[0] + of(7, 6)[0]) / 2, *of(7, 7, 8)]]
+    assert found == expected
+    assert len(statements) < 2 * 2 + 5  # and some for t7, whose past has a gap
+    cells.close()
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_record_that_cannot_be_read_is_no_past(tanks, engine):
     with writing(engine) as connection:

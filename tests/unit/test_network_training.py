@@ -140,7 +140,7 @@ def test_a_device_that_holds_no_record_and_other_errors_are_reported(encoded, me
         pytest.warns(UserWarning, match="batches of 1"),
         pytest.raises(BackendError, match="too little memory for a single record"),
     ):
-        train(encoded, batch_size=4)
+        train(encoded, batch_size=2)
     memory_of(0, ValueError("shapes differ"))
     with pytest.raises(ValueError, match="shapes differ"):
         train(encoded)

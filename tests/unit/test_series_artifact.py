@@ -77,12 +77,12 @@ def test_the_manifest_is_json_without_arrays(artifact):
 
 
 def test_a_model_of_an_earlier_version_loads_and_remembers_every_record(blob):
-    names = ("channels/largest_move", "fusion/highest", "channels/still_limit")
+    names = ("channels/largest_move", "fusion/highest", "channels/never_still")
 
     def earlier(document):
         del document["config"]["recovery"]
         for sizes in document["sizes"]:
-            del sizes["has_limits"]
+            del sizes["has_never_still"]
 
     older_blob = changed(blob, earlier, **{f"{index}/{name}": None for index in range(3) for name in names})
     older = load_series(older_blob, digest(older_blob))

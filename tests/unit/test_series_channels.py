@@ -73,4 +73,7 @@ def test_only_a_channel_that_always_moved_can_be_stuck(rng):
     assert is_stuck.any(axis=0).tolist() == [True, False]
     assert not is_stuck[:18].any()  # the value of row 10, and then seven times the same
     assert is_stuck[18:, 0].all()
-    assert np.flatnonzero(replace(channels, still_limit=None).cells(still).is_stuck[:, 0])[0] == 22  # as before
+    assert (channels.cells(still).stuck_signal[18:, 0] == 2).all()
+    rounded = np.concatenate([still[:5], still[4:]])  # one more unchanged row, not long before
+    assert np.flatnonzero(channels.cells(rounded).is_stuck[:, 0])[0] == 23  # after four times three rows
+    assert np.flatnonzero(replace(channels, never_still=None).cells(still).is_stuck[:, 0])[0] == 22  # as before

@@ -79,7 +79,7 @@ def test_the_first_record_of_a_run_scores_the_same_alone(model):
 def older(model):
     """Return the model as an older version trained it: every glitch, high signal and fault is remembered."""
     entity = model.entities["press"]
-    channels = replace(entity.channels, largest_move=None, still_limit=None)
+    channels = replace(entity.channels, largest_move=None, never_still=None)
     calendar = replace(entity.inputs.calendar, largest_move=None)
     inputs = replace(entity.inputs, channels=channels, calendar=calendar, recovers=False)
     entity = replace(entity, inputs=inputs, fusion=replace(entity.fusion, highest=None))

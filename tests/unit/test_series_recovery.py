@@ -8,7 +8,8 @@ import pytest
 from detector.core.calibration import Calibration
 from detector.series import Series, SeriesModel, SeriesSettings
 from detector.series.channels import Channels
-from detector.series.recovery import CALM_ROWS, Recovery
+from detector.series.recovery import CALM_ROWS, faulty_cells, recovered_rows, without_faults
+from detector.series.settling import HEARD_ROWS
 
 TRAINED, DAY = 24 * 42, 24
 FAULT = slice(TRAINED + 100, TRAINED + 130)
@@ -67,23 +68,43 @@ def test_a_second_fault_soon_after_the_first_is_as_high_as_alone(models):
     assert (of_both >= of_alone - 0.05).all()
 
 
-def test_unusual_cells_become_the_next_good_one_and_four_usual_rows_are_no_recovery_yet():
-    channels = Channels.fit([np.random.default_rng(0).uniform(-1, 1, (500, 2))])
+def test_another_fault_is_heard_above_a_level_that_has_shifted_for_good(models):
+    shifted, both = records(), records()
+    second = slice(FAULT.start + HEARD_ROWS + 20, FAULT.start + HEARD_ROWS + 26)
+    for series in (shifted, both):
+        series.values[FAULT.start :, 0] += 3
+    both.values[second, 1] += 3
+    rises = [model.scores("pump", both) - model.scores("pump", shifted) for model in models]
+    assert rises[0][second].min() > 0.7
+    assert rises[1][second].max() < 0.5
+    assert np.abs(rises[0][second.stop + CALM_ROWS + 1 : second.stop + 40]).max() < 0.5
+
+
+@pytest.fixture
+def channels():
+    return Channels.fit([np.random.default_rng(0).uniform(-1, 1, (500, 2))])
+
+
+def test_unusual_cells_become_the_next_good_one_and_four_usual_rows_are_no_recovery_yet(channels):
     values = np.random.default_rng(1).uniform(-1, 1, (20, 2))
     values[6:9, 0] = 9.0
-    recovery = Recovery.of(channels.cells(values), channels, np.array([True, True]))
-    good = channels.cells(values).z
-    np.testing.assert_array_equal(recovery.cells.z[6:12, 0], np.full(6, good[12, 0]))
-    np.testing.assert_array_equal(recovery.cells.z[:, 1], good[:, 1])
-    assert np.flatnonzero(~recovery.has_recovered).tolist() == list(range(6, 13))
-
-
-def test_a_channel_whose_range_shows_little_keeps_its_past_and_holds_the_recovery_back():
-    channels = Channels.fit([np.random.default_rng(0).uniform(-1, 1, (500, 2))])
-    values = np.random.default_rng(1).uniform(-1, 1, (20, 2))
-    values[6], values[12, 1] = 9.0, 9.0
     cells = channels.cells(values)
-    recovery = Recovery.of(cells, channels, np.array([True, False]))
-    np.testing.assert_array_equal(recovery.cells.z[:, 1], cells.z[:, 1])
-    assert np.flatnonzero(~recovery.has_recovered).tolist() == [*range(6, 11), *range(12, 17)]
-    assert Recovery.of(cells, channels, np.array([False, False])) is None
+    is_faulty = faulty_cells(cells, channels)
+    without = without_faults(cells, is_faulty)
+    np.testing.assert_array_equal(without.z[6:12, 0], np.full(6, cells.z[12, 0]))
+    np.testing.assert_array_equal(without.z[:, 1], cells.z[:, 1])
+    assert np.flatnonzero(~recovered_rows(is_faulty, None)).tolist() == list(range(6, 13))
+
+
+def test_a_channel_whose_range_shows_little_does_not_recover(models):
+    rng = np.random.default_rng(0)
+    wandering = np.cumsum(rng.standard_normal((3000, 1)), axis=0)
+    wandering = np.sin(wandering / 20)
+    settings = SeriesSettings(models="per_entity", network=False)
+    trained = Series(np.arange(2000), wandering[:2000])
+    own, remembering = (
+        SeriesModel.fit({"pump": trained}, replace(settings, recovery=recovery)) for recovery in (True, False)
+    )
+    wandering[2400:2430] += 5
+    later = Series(np.arange(3000), wandering)
+    np.testing.assert_array_equal(own.scores("pump", later), remembering.scores("pump", later))
