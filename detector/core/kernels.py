@@ -42,6 +42,9 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def plain(array: np.ndarray, dtype: Any = None) -> np.ndarray:
     """Return a contiguous, aligned and writable array, without a copy if it is one."""
+    is_plain = isinstance(array, np.ndarray) and array.flags.carray and (dtype is None or array.dtype == dtype)
+    if is_plain:  # `require` takes ten times as long to find out
+        return array
     return np.require(array, dtype, ["C", "A", "W"])
 
 
@@ -235,7 +238,34 @@ def _adder(rows: int, vectors: int) -> Any:
 
 
 _add_four_by_two, _add_four_by_one, _add_eight_by_one = _adder(4, 2), _adder(4, 1), _adder(8, 1)
-_add_one_by_three, _add_one_by_one = _adder(1, 3), _adder(1, 1)
+
+
+def _tile_measure(vectors: int) -> Any:
+    """Return a function that measures four tiles at once, in `vectors` times `LANES` columns.
+
+    Its arguments are a query (R,), tiles (C, R + 1, w), the numbers of four of them, the first column, and out (p, w)
+    with four of its places. It fills `out` with half squared distances to the query, less that of the query.
+    """
+
+    def write(code: _Code) -> None:
+        builder = code.builder
+        query, tiles, cells, first, out, places = code.arguments
+        inner = code.length(query, 0)
+        columns = [builder.add(first, INT64(vector * LANES)) for vector in range(vectors)]
+        parts = [(builder.extract_value(cells, n), column, n) for n in range(4) for column in columns]
+        totals = [code.variable(code.load(tiles, cell, inner, column)) for cell, column, _ in parts]
+        with cgutils.for_range(builder, inner) as loop:
+            number = code.spread(code.load_one(query, loop.index))
+            for (cell, column, _), total in zip(parts, totals, strict=True):
+                product = builder.fmul(number, code.load(tiles, cell, loop.index, column))
+                builder.store(builder.fadd(builder.load(total), product), total)
+        for (_, column, n), total in zip(parts, totals, strict=True):
+            code.store(builder.load(total), out, builder.extract_value(places, n), column)
+
+    return _vector_code(write)
+
+
+_measure_three_columns, _measure_one_column = _tile_measure(3), _tile_measure(1)
 
 
 @_vector_code
@@ -275,6 +305,30 @@ def _keep_smallest(code: _Code) -> None:
             builder.store(larger, moving)
 
 
+def _keeper(size: int) -> Any:
+    """Return `_keep_smallest` for `size` kept keys, which stay in registers: half of the lanes at a time."""
+
+    def write(code: _Code) -> None:
+        builder, half = code.builder, LANES // 2
+        keys, count, kept = code.arguments
+        kind = ir.VectorType(ir.IntType(64), half)
+        for lane in (INT64(0), INT64(half)):
+            places = [code.pointer(kept, (INT64(place), lane), kind) for place in range(size)]
+            smallest = [code.variable(builder.load(place, align=8)) for place in places]
+            with cgutils.for_range(builder, count) as loop:
+                moving = builder.load(code.pointer(keys, (loop.index, lane), kind), align=8)
+                for old in smallest:
+                    smaller, moving = code.smaller_and_larger(moving, builder.load(old))
+                    builder.store(smaller, old)
+            for place, number in zip(places, smallest, strict=True):
+                builder.store(builder.load(number), place, align=8)
+
+    return _vector_code(write)
+
+
+_keep_eight, _keep_sixteen = _keeper(8), _keeper(16)
+
+
 @_vector_code
 def _subtract_block(code: _Code) -> None:
     """Write a function of points, candidates (c,), the first of `LANES`, a query (D,), a coordinate and differences.
@@ -296,6 +350,48 @@ def _subtract_block(code: _Code) -> None:
         rows = [builder.shuffle_vector(x, y, order) for x, y in pairs for order in (low, high)]
     for lane, column in enumerate(rows):
         code.store(column, differences, builder.add(start, INT64(lane)), first)
+
+
+@_vector_code
+def _add_ridge(code: _Code) -> None:
+    """Write a function of products (k, k + 1, LANES), k, their traces (LANES,) and the ridge.
+
+    It turns the products into the equations of weights, in units of the traces and with the ridge.
+    """
+    builder, zero = code.builder, INT64(0)
+    matrix, k, traces, ridge = code.arguments
+    trace = code.load(traces, zero)
+    nothing, one = (code.spread(ir.Constant(ir.DoubleType(), number)) for number in (0.0, 1.0))
+    is_positive = builder.fcmp_ordered(">", trace, nothing)
+    unit = builder.select(is_positive, trace, one)  # it is 0 if the record equals all of its neighbours
+    with cgutils.for_range(builder, k) as row:
+        with cgutils.for_range(builder, k) as column:
+            place = row.index, column.index, zero
+            code.store(builder.fdiv(code.load(matrix, *place), unit), matrix, *place)
+        place = row.index, row.index, zero
+        code.store(builder.fadd(code.load(matrix, *place), code.spread(ridge)), matrix, *place)
+
+
+@_vector_code
+def _solve_lanes(code: _Code) -> None:
+    """Write a function of equations (k, k + 1, LANES) and k, whose solution becomes column k: by elimination."""
+    builder, zero, step = code.builder, INT64(0), INT64(1)
+    matrix, k = code.arguments
+    with cgutils.for_range(builder, k) as pivot:
+        i, after = pivot.index, builder.add(pivot.index, step)
+        divisor = code.load(matrix, i, i, zero)
+        with cgutils.for_range_slice(builder, after, k, step, inc=True) as (j, _):
+            factor = builder.fdiv(code.load(matrix, j, i, zero), divisor)
+            with cgutils.for_range_slice(builder, after, builder.add(k, step), step, inc=True) as (c, _):
+                product = builder.fmul(factor, code.load(matrix, i, c, zero))
+                code.store(builder.fsub(code.load(matrix, j, c, zero), product), matrix, j, c, zero)
+    with cgutils.for_range(builder, k) as last:
+        i = builder.sub(builder.sub(k, step), last.index)
+        solution = builder.fdiv(code.load(matrix, i, k, zero), code.load(matrix, i, i, zero))
+        code.store(solution, matrix, i, k, zero)
+        with cgutils.for_range(builder, i) as row:
+            product = builder.fmul(code.load(matrix, row.index, i, zero), solution)
+            code.store(builder.fsub(code.load(matrix, row.index, k, zero), product), matrix, row.index, k, zero)
 
 
 @_vector_code
@@ -603,27 +699,29 @@ def _find_points(
     """Fill candidates (LANES, c) with the positions of the points near a group of queries, from their near cells."""
     positions, tiles, near = cells
     keys, minima = choice[:2]
-    size, distances = positions.shape[1], np.empty((1, positions.shape[1]), np.float32)
+    size, distances = positions.shape[1], np.empty((near.shape[1], positions.shape[1]), np.float32)
     for lane in range(len(group)):
-        query = searched[group[lane] : group[lane] + 1]
+        i = group[lane]
         minima[:] = FARTHEST
+        _measure_tiles(searched[i], tiles, near[i], distances)
         for c in range(near.shape[1]):
-            cell = near[group[lane], c]
-            _measure_tile(query, tiles[cell], distances)
-            _order_keys((distances[0], positions[cell], keys[c * size : (c + 1) * size], minima))
+            _order_keys((distances[c], positions[near[i, c]], keys[c * size : (c + 1) * size], minima))
         _choose(lane, choice)
     _take_nearest(choice, candidates[: len(group)])
 
 
 @compiled
-def _measure_tile(query: np.ndarray, tile: np.ndarray, out: np.ndarray) -> None:
-    """Fill `out` (1, w) with half squared distances of a query (1, R) to a tile (R + 1, w), less that of the query."""
-    inner, width = tile.shape[0] - 1, tile.shape[1]
+def _measure_tiles(query: np.ndarray, tiles: np.ndarray, cells: np.ndarray, out: np.ndarray) -> None:
+    """Fill `out` (p, w) with half squared distances of a query (R,) to the points of the cells (p,), less its own."""
+    width, last = tiles.shape[2], len(cells) - 1
     tripled = width // (3 * LANES) * 3 * LANES
-    for start in range(0, tripled, 3 * LANES):
-        _add_one_by_three((query, (0,), tile[inner], tile[:inner], start, out))
-    for start in range(tripled, width, LANES):
-        _add_one_by_one((query, (0,), tile[inner], tile[:inner], start, out))
+    for c in range(0, len(cells), 4):
+        places = c, min(c + 1, last), min(c + 2, last), min(c + 3, last)
+        four = cells[places[0]], cells[places[1]], cells[places[2]], cells[places[3]]
+        for start in range(0, tripled, 3 * LANES):
+            _measure_three_columns((query, tiles, four, start, out, places))
+        for start in range(tripled, width, LANES):
+            _measure_one_column((query, tiles, four, start, out, places))
 
 
 # Distances are compared as whole numbers: the distance in the upper half, the position in the lower half. They are thus
@@ -674,7 +772,12 @@ def _take_nearest(choice: _Choice, positions: np.ndarray) -> None:
         for place in range(counts[lane], most):
             chosen[place, lane] = FARTHEST
     kept[:] = NO_KEY
-    _keep_smallest((chosen, most, kept))
+    if len(kept) == 8:
+        _keep_eight((chosen, most, kept))
+    elif len(kept) == 16:
+        _keep_sixteen((chosen, most, kept))
+    else:
+        _keep_smallest((chosen, most, kept))
     for lane in range(len(positions)):
         for place in range(len(kept)):
             positions[lane, len(kept) - 1 - place] = kept[place, lane] & 0xFFFFFFFF
@@ -718,7 +821,7 @@ def _measure_group(
     """Fill `out` at the places of a group of queries, from the inner products (LANES, c, c) of their candidates."""
     group, own = places
     k, count = len(matrix), candidates.shape[1]
-    near, squares, traces = np.empty(k, np.int64), np.empty(count, np.float32), np.empty(LANES)
+    near, squares, traces = np.empty(k, np.int64), np.empty(count, np.float32), np.zeros(LANES)
     for lane in range(len(group)):
         i = group[lane]
         for c in range(count):
@@ -728,6 +831,7 @@ def _measure_group(
         if kind != _MEAN:
             traces[lane] = _set_equations(grams[lane], near, matrix[:, :, lane])
     if kind != _MEAN:
+        _add_ridge((matrix, k, traces, RIDGE / k))
         _solve(matrix, k)
         for lane in range(len(group)):
             i, rebuilt = group[lane], _rebuilt(matrix[:, k, lane], traces[lane])
@@ -763,20 +867,14 @@ def _mean_length(squares: np.ndarray, order: np.ndarray) -> float:
 
 @compiled
 def _set_equations(gram: np.ndarray, order: np.ndarray, matrix: np.ndarray) -> float:
-    """Fill a matrix (k, k + 1) with equations of the weights of the nearest differences; return their trace.
-
-    They are in units of the trace, with a ridge.
-    """
+    """Fill a matrix (k, k + 1) with the products of the nearest differences; return their trace."""
     k, trace = len(order), 0.0
     for c in order:
         trace += gram[c, c]
-    unit = trace if trace > 0 else 1.0  # 0 if the record equals all of its neighbours
-    ridge = RIDGE / k
     for i in range(k):
         row = gram[order[i]]
         for j in range(k):
-            matrix[i, j] = row[order[j]] / unit
-        matrix[i, i] += ridge
+            matrix[i, j] = row[order[j]]
         matrix[i, k] = 1.0
     return trace
 
@@ -795,25 +893,7 @@ def _rebuilt(weights: np.ndarray, trace: float) -> Any:
 @compiled
 def _solve(matrix: np.ndarray, k: int) -> None:
     """Solve k equations in each lane; their right side, in column k of (k, k + 1, LANES), becomes the solution."""
-    for i in range(k):
-        for j in range(i + 1, k):
-            _eliminate(matrix, i, j, k)
-    for i in range(k - 1, -1, -1):
-        for lane in range(LANES):
-            matrix[i, k, lane] /= matrix[i, i, lane]
-        for j in range(i):
-            for lane in range(LANES):
-                matrix[j, k, lane] -= matrix[j, i, lane] * matrix[i, k, lane]
-
-
-@compiled
-def _eliminate(matrix: np.ndarray, i: int, j: int, k: int) -> None:
-    """Subtract a multiple of equation i from equation j, so that unknown i vanishes from it."""
-    for lane in range(LANES):
-        matrix[j, i, lane] /= matrix[i, i, lane]
-    for c in range(i + 1, k + 1):
-        for lane in range(LANES):
-            matrix[j, c, lane] -= matrix[j, i, lane] * matrix[i, c, lane]
+    _solve_lanes((matrix, k))
 
 
 def interpolated(x: np.ndarray, knots: np.ndarray, values: np.ndarray) -> np.ndarray:
