@@ -40,7 +40,7 @@ chaos: $(VENV)/.test ## kill processes and databases hundreds of times; takes ho
 	$(BIN)/python -m tests.chaos --database sqlite --source postgresql --wide --kills 40 --seed 7
 	$(BIN)/python -m tests.chaos --database postgresql --source mariadb --wide --kills 40 --seed 7
 
-sabotage: $(VENV)/.test ## break ten guarantees in a copy, one by one, and print which tests notice
+sabotage: $(VENV)/.test ## break thirteen guarantees in a copy, one by one, and print which tests notice
 	$(BIN)/python -m scripts.sabotage
 
 bench: $(VENV)/.test ## measure; PLUMBLINE_DATA names the folder of labelled data sets

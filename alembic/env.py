@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from jobs.databases import open_engine, writing
 from jobs.dialects import dialect_of
-from schemas.column_types import has_partial_indexes
+from schemas.column_types import exists_in
 from schemas.tables import VERSION_TABLE, metadata
 from schemas.views import create_views, drop_views
 
@@ -25,8 +25,7 @@ def is_ours(name: str | None, kind: str, _parents: object) -> bool:
 
 def exists_here(item: Any, _name: str | None, kind: str, _is_reflected: bool, _other: object) -> bool:  # noqa: FBT001
     """Return whether the database can have an item of `schemas.tables`: not all have indexes of some rows."""
-    is_of_some = kind == "index" and item.info.get("of_some", False)
-    return not is_of_some or has_partial_indexes(item, dialect=context.get_bind().dialect)
+    return kind != "index" or exists_in(item, context.get_bind().dialect)
 
 
 def migrate(connection: Connection) -> None:

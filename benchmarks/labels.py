@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy.stats import wilcoxon
 from sklearn.metrics import average_precision_score
 
@@ -114,9 +115,8 @@ def run_task(task: Task) -> Measured:
     part = split(cut(read_table(task.path), task.max_rows), seed=0)
     if part.is_anomaly.sum() < MIN_ANOMALIES or len(part.train) < MIN_TRAINING or part.categorical:
         return Measured(task.path.stem)
-    rows, held_out = calibration_split(len(part.train), len(part.train) // 5, 0, latest=False)
-    normal = NormalRecords(part.train.iloc[rows], part.train.iloc[held_out])
-    rule = DecisionRule("conformal", max(0.01, 2 / (len(held_out) + 1)))
+    normal = normal_records(part.train)
+    rule = DecisionRule("conformal", max(0.01, 2 / (len(normal.calibration) + 1)))
     artifact = fit_artifact(normal, Features(numeric=tuple(part.train)), ModelConfig(), rule=rule)
     scores = RecordScorer(artifact).model.anomaly_score(part.test)
     top = np.argsort(-scores, kind="stable")[:LABELS]
@@ -133,6 +133,12 @@ def run_task(task: Task) -> Measured:
     before = float(average_precision_score(part.is_anomaly[is_rest], scores[is_rest]))
     look_alikes = _look_alikes(RecordScorer(artifact).model, artifact, part, scores)
     return Measured(task.path.stem, float(is_used), before, after, float(np.mean(wrong)), *look_alikes)
+
+
+def normal_records(records: pd.DataFrame) -> NormalRecords:
+    """Return records to train on, with a random fifth to calibrate with, as a training draws them."""
+    rows, held_out = calibration_split(len(records), len(records) // 5, 0, latest=False)
+    return NormalRecords(records.iloc[rows], records.iloc[held_out], is_drawn=True)
 
 
 def _labelled(

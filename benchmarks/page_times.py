@@ -2,7 +2,8 @@
 
 The store is that of `benchmarks.store_queries`: 50 monitors, 100,000 batches, 200,000 incidents and 2,000,000 flagged
 rows of 2,000 entities; `--scale` makes all of it smaller. Each page is requested over HTTP, 21 times after a first
-request that does not count; the median and the slowest count. Pages that read a watched table are left out.
+request that does not count; the median and the slowest count. The time of the processor depends less on what else
+the machine does. `benchmarks.watched_pages` has the pages that read a watched table.
 
 Progress goes to stderr, the table to stdout.
 """
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 CALLS = 21
 SMALL_FLEET = 5
+COLUMNS = ("page", "median, ms", "slowest, ms", "CPU, ms")
 PAGES = {
     "monitor, 7 days": "/page/monitors/m3",
     "monitor, 90 days by cause": "/page/monitors/m3?days=90&by=cause",
@@ -84,37 +86,59 @@ class FilledService:
         return {}
 
 
-def milliseconds(port: int, path: str) -> list[float]:
-    """Return the times of some requests of a page."""
-    times = []
-    for _ in range(CALLS + 1):
+@dataclass(frozen=True)
+class PageTimes:
+    """The times of the requests of a page in milliseconds, and the body of the last answer.
+
+    The time of the processor is that of this process, which also sends the requests, without the database's.
+    """
+
+    name: str
+    times: Sequence[float]
+    processor_times: Sequence[float]
+    body: bytes = b""
+
+    @property
+    def cells(self) -> tuple[str, str, str, str]:
+        """The cells of a row of the table."""
+        numbers = (statistics.median(self.times), max(self.times), statistics.median(self.processor_times))
+        median, slowest, processor = (f"{number:.0f}" for number in numbers)
+        return self.name, median, slowest, processor
+
+
+def requested(port: int, name: str, paths: Sequence[str], calls: int = CALLS) -> PageTimes:
+    """Return the times of a page: of one address after a first request that does not count, or of each of several."""
+    first = paths if len(paths) == 1 and calls > 1 else ()
+    sent = [*first, *(paths if len(paths) > 1 else [paths[0]] * calls)]
+    times: list[float] = []
+    processor_times: list[float] = []
+    body = b""
+    for path in sent:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
-        start = time.perf_counter()
+        start, processor_start = time.perf_counter(), time.process_time()
         connection.request("GET", path)
         answer = connection.getresponse()
-        answer.read()
+        body = answer.read()
         times.append((time.perf_counter() - start) * 1000)
+        processor_times.append((time.process_time() - processor_start) * 1000)
         connection.close()
         if answer.status != http.HTTPStatus.OK:
             sys.exit(f"{path} has status {answer.status}.")
-    return times[1:]
+    page = PageTimes(name, times[len(first) :], processor_times[len(first) :], body)
+    print_progress(f"{paths[0]}: {statistics.median(page.times):.0f} ms")
+    return page
 
 
-def times_of(store: Store, monitors: int, pages: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """Return the median and the largest time of pages by name, of a service that has some monitors of a store."""
+def times_of(store: Store, monitors: int, pages: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Return the times of pages by name, of a service that has some monitors of a store."""
     monitor = {"table": "t", "key": "id", "time": "at", "entity": "e", "numeric": ["x"]}
     config = parse_config({"monitors": {f"m{n}": monitor for n in range(monitors)}}, Path("config.toml"))
     server = ApiServer(FilledService(store, config), "127.0.0.1", 0)
     server.start()
-    rows = []
     try:
-        for name, path in pages.items():
-            times = milliseconds(server.port, path)
-            print_progress(f"{path}: {statistics.median(times):.0f} ms")
-            rows.append((name, f"{statistics.median(times):.0f}", f"{max(times):.0f}"))
+        return [requested(server.port, name, [path]).cells for name, path in pages.items()]
     finally:
         server.stop()
-    return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -122,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with grown_store("Times the operator's pages on a store that has grown.", arguments) as store:
         rows = times_of(store, SMALL_FLEET, {f"fleet of {SMALL_FLEET}": "/"})
         rows += times_of(store, MONITORS, PAGES | {f"fleet of {MONITORS}": "/"})
-    sys.stdout.write("\n".join(markdown_table(("page", "median, ms", "slowest, ms"), rows)) + "\n")
+    sys.stdout.write("\n".join(markdown_table(COLUMNS, rows)) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A check that a record's scores have the same bits in every batch, at every place in it and in every thread.
+"""A check that a record's scores have the same bits in every batch, at every place in it, in every thread and kernel.
 
 The promise holds by construction (see `core.kernels`); the check tests it with this machine's processor and libraries.
 """
@@ -11,6 +11,7 @@ import numpy as np
 
 from detector.core.arrays import NumpyArrays
 from detector.core.autoencoder import initial_weights
+from detector.core.kernel_choice import CHOICE
 from detector.core.kernels import products, roots
 from detector.core.neighbours import Neighbours
 from detector.core.threads import in_threads
@@ -21,6 +22,7 @@ from detector.series.network import TemporalNetwork, shapes
 
 CHECKED_ROWS = 5_000
 BATCH_SIZES = (1, 7, 16, 20, 300, 4_096, 5_000)
+NUMPY_ROWS = 300  # computed without compiled code, too
 MAX_SINGLE_ROWS = 64  # computed one by one, and at every place of a batch of this size
 WIDTHS = (1, 3, 8, 14, 38, 64, 76, 128, 190)
 
@@ -47,11 +49,13 @@ class BitCheck:
 
 
 def check_bits() -> Iterator[BitCheck]:
-    """Check every compiled kernel and both kinds of network in many sizes; yield each result as soon as it is known."""
+    """Check every kernel, compiled and in NumPy, and both kinds of network in many sizes; yield each result at once."""
     rng = np.random.default_rng(0)
     for name, width, function in _functions(rng):
         rows = rng.standard_normal((CHECKED_ROWS, width)).astype(np.float32)
-        yield BitCheck(name, _largest_difference(function, rows))
+        with CHOICE.only("compiled"):
+            difference = _largest_difference(function, rows)
+        yield BitCheck(name, difference)
 
 
 def _functions(rng: np.random.Generator) -> Iterator[tuple[str, int, Function]]:
@@ -115,10 +119,12 @@ def _temporal(network: TemporalNetwork, rows: np.ndarray) -> np.ndarray:
 
 
 def _largest_difference(function: Function, rows: np.ndarray) -> float:
-    """Return the largest difference between the results for a record in different batches."""
+    """Return the largest difference between the results for a record in different batches, and in NumPy."""
     whole = function(rows)
     differences = [_in_batches(function, rows, whole, size) for size in BATCH_SIZES[1:]]
     differences.append(_largest_gap(function(rows[::-1])[::-1], whole))
+    with CHOICE.only("numpy"):
+        differences.append(_largest_gap(function(rows[:NUMPY_ROWS]), whole[:NUMPY_ROWS]))
     single_rows = rows[:MAX_SINGLE_ROWS]
     for shift in range(len(single_rows)):
         differences.append(_largest_gap(function(rows[shift : shift + 1]), whole[shift : shift + 1]))

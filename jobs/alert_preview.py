@@ -84,6 +84,8 @@ class AlertPreview:
         self._flagged: list[Anomaly] = []
         self._counts: Counter[str] = Counter()  # records of each entity since the last run that flagged one
         self._batches = self._all_flagged = 0
+        self.collected = 0
+        """The number of flagged records that were handed to runs so far; other threads may read it."""
         self._model_id: int | None = None
 
     @classmethod
@@ -160,6 +162,7 @@ class AlertPreview:
                 item = places.at(item, self._counts)  # noqa: PLW2901 - the same record, with its place
             start = row + 1
             self._flagged.append(item)
+            self.collected += 1
         if places is not None:
             self._counts.update(places.entities[start:].tolist())
 

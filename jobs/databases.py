@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from jobs.addresses import display_name
 from jobs.database_calls import CALLS, Call, current_call
 from jobs.dialects import TIMEOUTS, Dialect, dialect_of
-from schemas.errors import ConfigError, PlumblineError, SourceError, SourceTimeout, StoreError
+from schemas.errors import ConfigError, PlumblineError, SourceAway, SourceError, SourceTimeout, StoreError
 from schemas.service import Timeouts
 
 
@@ -28,6 +28,7 @@ class PoolSize:
     """Connections that are opened when needed, and closed after their use."""
 
 
+_AWAY = frozenset({"OperationalError", "InterfaceError"})  # the classes of drivers for servers that cannot be reached
 _DEFAULTS, _POOL = Timeouts(), PoolSize()
 
 
@@ -66,7 +67,7 @@ def reading(engine: Engine, error: type[PlumblineError] = StoreError) -> Iterato
     file = dialect.file(engine.url)
     if file is not None and not file.exists():  # connecting would leave an empty file behind
         msg = f"There is no {dialect.title} file {file}. Check the address, or create the store with: plumbline migrate"
-        raise error(msg)
+        raise _away(error)(msg)
     with translated(engine, error), _watched(engine) as call, engine.connect() as connection:
         connection.execution_options(**dialect.read_only_options)
         _attach(call, dialect, connection.connection.dbapi_connection)
@@ -98,11 +99,11 @@ def translated(engine: Engine, error: type[PlumblineError]) -> Iterator[None]:
     try:
         yield
     except StatementError as exc:
-        raise _error_of(error, engine.url, str(exc.orig)) from exc
+        raise _error_of(error, engine, exc, str(exc.orig)) from exc
     except driver.Error as exc:  # of a connection without SQLAlchemy
-        raise _error_of(error, engine.url, str(exc)) from exc
+        raise _error_of(error, engine, exc, str(exc)) from exc
     except PoolTimeout as exc:
-        raise error(failure(engine.url, str(exc))) from exc
+        raise _away(error)(failure(engine.url, str(exc))) from exc
 
 
 def failure(url: URL, detail: str) -> str:
@@ -110,10 +111,18 @@ def failure(url: URL, detail: str) -> str:
     return dialect_of(url).failure(url, detail)
 
 
-def _error_of(error: type[PlumblineError], url: URL, detail: str) -> PlumblineError:
-    """Return the error for a driver's error; waits for a source have a class of their own."""
-    is_wait = error is SourceError and dialect_of(url).is_wait(detail)
-    return (SourceTimeout if is_wait else error)(failure(url, detail))
+def _error_of(error: type[PlumblineError], engine: Engine, cause: Exception, detail: str) -> PlumblineError:
+    """Return the error for a driver's error; waits for a source, and sources that are away, have their own classes."""
+    if error is SourceError and dialect_of(engine).is_wait(detail):
+        error = SourceTimeout
+    elif any(base.__name__ in _AWAY for base in type(cause).__mro__):
+        error = _away(error)
+    return error(failure(engine.url, detail))
+
+
+def _away(error: type[PlumblineError]) -> type[PlumblineError]:
+    """Return the class of errors for a database that cannot be reached."""
+    return SourceAway if error is SourceError else error
 
 
 def timeouts_of(engine: Engine) -> Timeouts:

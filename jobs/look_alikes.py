@@ -72,16 +72,16 @@ class LookAlikes:
         """Return the row labelled as a false positive that an incident of series resembles, or None."""
         return self._row_like(summary, "false_positive") if self.of_series else None
 
-    def confirmed_like(self, summary: IncidentSummary) -> int | None:
-        """Return the confirmed row that an incident resembles, or None."""
-        return self._row_like(summary, "confirmed")
+    def confirmed_like(self, summary: IncidentSummary, own: Collection[int] = ()) -> int | None:
+        """Return the confirmed row that an incident resembles, or None; its own rows do not count."""
+        return self._row_like(summary, "confirmed", own)
 
-    def _row_like(self, summary: IncidentSummary, label: str) -> int | None:
-        found = self._resembled(summary.entity, summary.causes)
+    def _row_like(self, summary: IncidentSummary, label: str, own: Collection[int] = ()) -> int | None:
+        found = self._resembled(summary.entity, summary.causes, own)
         return found.anomaly_id if found is not None and found.label == label else None
 
-    def _resembled(self, entity: str | None, causes: _Causes) -> Resemblance | None:
-        """Return the label that decides, or None.
+    def _resembled(self, entity: str | None, causes: _Causes, own: Collection[int] = ()) -> Resemblance | None:
+        """Return the label that decides, or None; labels of the incident's own rows do not count.
 
         Of the labels within the radius that is the one whose causes are the most similar in size as well. A false
         positive decides nothing if a confirmed label is near.
@@ -90,7 +90,7 @@ class LookAlikes:
         if examples is None:
             return None
         distances, differences = examples.distances(vector_of(causes))
-        is_alike = distances <= self.radius
+        is_alike = (distances <= self.radius) & ~examples.are_among(own)
         nearest = int(np.where(is_alike, differences, np.inf).argmin())
         example = examples.rows[nearest]
         is_doubtful = example.label == "false_positive" and self._is_confirmed_near(examples, distances)
@@ -182,6 +182,10 @@ class _Examples:
     def labelled(self, label: str, is_chosen: np.ndarray) -> int:
         """Return how many of the chosen rows, (n,) bool, have a label."""
         return sum(row.label == label for row, chosen in zip(self.rows, is_chosen.tolist(), strict=True) if chosen)
+
+    def are_among(self, anomaly_ids: Collection[int]) -> np.ndarray:
+        """Return (n,) bool: which rows are among some flagged rows."""
+        return np.array([row.anomaly_id in anomaly_ids for row in self.rows])
 
     def distances(self, vector: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
         """Return the distance (n,) of a vector from each row, as a share of its length, and the length (n,) between.

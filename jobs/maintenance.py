@@ -1,8 +1,10 @@
 """Maintenance windows: times in which anomalies of one entity, or of all entities, are expected."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 
 from jobs.store.maintenance_windows import StoredWindow
 from jobs.timing import Timing
@@ -11,6 +13,16 @@ from schemas.section import duration_text
 from schemas.service import MaintenanceWindow
 
 _LAST_TIME = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class OpenSpan:
+    """A span of time in which a maintenance window is open; its end is exclusive."""
+
+    start: datetime
+    end: datetime
+    entity: str | None
+    """The entity that it applies to; None for all."""
 
 
 class Maintenance:
@@ -32,6 +44,22 @@ class Maintenance:
     def mutes(self, entity: str | None, time: datetime) -> bool:
         """Return whether a window of the entity, or of all entities, is open at a time; its end is exclusive."""
         return any(window.entity in {None, entity} and window.is_open(time) for window in self._windows)
+
+    def between(self, since: datetime, until: datetime, entity: str | None, limit: int) -> list[OpenSpan]:
+        """Return the first spans in which windows of an entity, or of all entities, are open between two times.
+
+        Args:
+            since: the first time.
+            until: the last time.
+            entity: None for every entity.
+            limit: maximum number of spans of a window.
+        """
+        return [
+            OpenSpan(start, end, window.entity)
+            for window in self._windows
+            if entity is None or window.entity in {None, entity}
+            for start, end in islice(window.between(since, until), limit)
+        ]
 
 
 @dataclass(frozen=True)
@@ -105,6 +133,10 @@ class _Once:
     def is_open(self, time: datetime) -> bool:
         return self._start is not None and self._end is not None and self._start <= time < self._end
 
+    def between(self, since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
+        if self._start is not None and self._end is not None and self._start <= until and self._end > since:
+            yield self._start, self._end
+
 
 class _Recurring:
     """A window that opens by a cron expression."""
@@ -122,6 +154,15 @@ class _Recurring:
         if openings is None or not openings[0] <= time < openings[1]:
             openings = self._openings = self._openings_around(time)
         return openings is not None and self._duration is not None and time - openings[0] < self._duration
+
+    def between(self, since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
+        openings = self._openings_around(since)
+        start = None if openings is None else openings[0]
+        with suppress(OverflowError):  # at the end of the calendar
+            while self._duration is not None and start is not None and start <= until:
+                if start + self._duration > since:
+                    yield start, start + self._duration
+                start = self._timing.next_due(start)
 
     def _openings_around(self, time: datetime) -> tuple[datetime, datetime] | None:
         try:

@@ -12,6 +12,24 @@ if TYPE_CHECKING:
     from schemas.config import MonitorConfig
 
 _MAX_ENTITIES_SHOWN = 5
+_HELD_BACK = {
+    "maintenance": "all of its records are in a maintenance window",
+    "rules": "a rule of features ignores every record",
+    "label": "it resembles a record labelled false positive",
+    "severity": "its severity is too low",
+    "records": "it has too few flagged records",
+    "consecutive": "too few of consecutive records are flagged",
+    "age": "it had ended too long ago",
+}
+
+
+def held_back(reason: str) -> str:
+    """Return why nobody is alerted of an incident, for people.
+
+    >>> held_back("age")
+    'it had ended too long ago'
+    """
+    return _HELD_BACK.get(reason, reason)
 
 
 def last_run(item: "MonitorOverview", at: datetime) -> str:

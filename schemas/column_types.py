@@ -1,5 +1,6 @@
 """Types of columns that hold the same values in every database, and indexes that only some databases have."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,8 +66,29 @@ def has_partial_indexes(*_: object, dialect: Dialect, **__: object) -> bool:
     return dialect.name in {"sqlite", "postgresql"}
 
 
+def lacks_partial_indexes(*arguments: object, dialect: Dialect, **options: object) -> bool:
+    """Return whether an index has to cover all rows of a table."""
+    return not has_partial_indexes(*arguments, dialect=dialect, **options)
+
+
+def exists_in(index: Index, dialect: Dialect) -> bool:
+    """Return whether a database has an index."""
+    callable_: Any = index.info.get("exists_if", has_any_index)
+    return bool(callable_(dialect=dialect))
+
+
+def has_any_index(*_: object, **__: object) -> bool:
+    """Return True: every database has the index."""
+    return True
+
+
 def index_of_some(
-    name: str, rows: ColumnElement[bool], *columns: Column[Any], unique: bool = False, or_all: bool = False
+    name: str,
+    rows: ColumnElement[bool],
+    *columns: Column[Any],
+    unique: bool = False,
+    or_all: bool = False,
+    include: Sequence[str] = (),
 ) -> None:
     """Add an index of the rows that a condition selects.
 
@@ -76,8 +98,21 @@ def index_of_some(
         columns: of the index.
         unique: whether no two rows in the index may have the same values.
         or_all: whether the index has all rows in databases without such indexes; otherwise they lack it.
+        include: further columns that PostgreSQL reads from the index.
     """
-    info = {"of_some": not or_all}
-    index = Index(name, *columns, unique=unique, sqlite_where=rows, postgresql_where=rows, info=info)
-    if not or_all:
-        index.ddl_if(callable_=has_partial_indexes)
+    exists_if = has_any_index if or_all else has_partial_indexes
+    index = Index(
+        name,
+        *columns,
+        unique=unique,
+        info={"exists_if": exists_if},
+        sqlite_where=rows,
+        postgresql_where=rows,
+        postgresql_include=[*include],
+    )
+    index.ddl_if(callable_=exists_if)
+
+
+def index_instead(name: str, *columns: Column[Any]) -> None:
+    """Add an index of all rows to databases that cannot have one of the rows that a condition selects."""
+    Index(name, *columns, info={"exists_if": lacks_partial_indexes}).ddl_if(callable_=lacks_partial_indexes)

@@ -13,7 +13,8 @@ PlumblineError
 ├── ProblemsFound          a diagnosis found problems of a monitor
 ├── BitsDiffer             on this machine a record does not get the same bits in every batch
 ├── SourceError            a watched table cannot be read
-│   └── SourceTimeout
+│   └── SourceAway         its database cannot be reached
+│       └── SourceTimeout
 ├── ExecutorError          an executor loses its tasks
 ├── AlertError             a channel rejected a message
 ├── TooManyRequests        a monitor had its trainings requested too often
@@ -160,7 +161,11 @@ class ExecutorError(PlumblineError):
     """An executor cannot be reached, or loses its tasks again and again."""
 
 
-class SourceTimeout(SourceError):
+class SourceAway(SourceError):
+    """Raised if the database of a watched table cannot be reached, which may pass by itself."""
+
+
+class SourceTimeout(SourceAway):
     """Raised if a source keeps its readers waiting, so that nothing is known about its records."""
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 _STORE = "tests/integration/test_store.py"
 _RECOUNTING = "tests/integration/test_recounting.py"
+_STATES = "tests/integration/test_threshold_states.py"
 _COMMIT = "connection.connection.commit()"  # of the driver: what follows is another transaction
 
 
@@ -73,7 +74,7 @@ SABOTAGES = (
         "jobs/store/threshold_states.py",
         "row.state_before if row.batch_id == batch.id else row.state_after",
         "row.state_after",
-        ("tests/integration/test_threshold_states.py::test_scoring_again_moves_nothing_and_flags_the_same",),
+        (f"{_STATES}::test_scoring_again_moves_nothing_and_flags_the_same",),
     ),
     Sabotage(
         "outbox outside of the transaction: an event commits without its alert",
@@ -92,7 +93,7 @@ SABOTAGES = (
     Sabotage(
         "token reused: two claims of a batch look alike",
         "jobs/store/ledger.py",
-        "token = str(uuid4())",
+        "token = choice.token or str(uuid4())",
         'token = "token"',
         (f"{_STORE}::test_an_expired_lease_is_taken_over_and_the_first_worker_writes_nothing",),
     ),
@@ -109,6 +110,27 @@ SABOTAGES = (
         "or_(c.recount_at < due_at, c.recounted_at > at)",
         "c.recount_at.is_(None)",
         (f"{_RECOUNTING}::test_a_corrected_record_is_rescored_and_its_row_stays",),
+    ),
+    Sabotage(
+        "two holders: a batch decides while another has its turn",
+        "jobs/store/turns.py",
+        "or_(before.exists(), in_turn.exists())",
+        "before.exists()",
+        (f"{_STATES}::test_a_batch_to_rescore_gives_way_to_new_ones_and_keeps_a_turn_it_has",),
+    ),
+    Sabotage(
+        "turn out of order: a batch decides before those that precede it",
+        "jobs/store/turns.py",
+        "or_(before.exists(), in_turn.exists())",
+        "in_turn.exists()",
+        (f"{_STATES}::test_batches_are_scored_side_by_side_and_decide_one_after_another",),
+    ),
+    Sabotage(
+        "turn of a late worker kept: it finishes while another decides",
+        "jobs/store/turns.py",
+        "            _end_expired_turns(connection, batch, at)",
+        "            pass",
+        (f"{_STATES}::test_a_batch_to_rescore_gives_way_to_new_ones_and_keeps_a_turn_it_has",),
     ),
 )
 

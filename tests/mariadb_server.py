@@ -58,7 +58,15 @@ class Server:
     """
 
     def __init__(self, folder, options):
-        place = ["--no-defaults", f"--datadir={folder}/data", *(["--user=root"] if os.geteuid() == 0 else [])]
+        # A folder of its own for temporary tables: in a shared one, another server deletes them when it starts.
+        temporary = folder / "temporary"
+        temporary.mkdir()
+        place = [
+            "--no-defaults",
+            f"--datadir={folder}/data",
+            f"--tmpdir={temporary}",
+            *(["--user=root"] if os.geteuid() == 0 else []),
+        ]
         first = ["--auth-root-authentication-method=normal", "--skip-test-db"]
         subprocess.run([_program("mariadb-install-db"), *place, *first], check=True, capture_output=True)
         socket = folder / "socket"

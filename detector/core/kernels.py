@@ -5,33 +5,78 @@ numbers of a record therefore depend neither on the other records of a batch nor
 Inner loops run along vectors of results; each result is summed separately, in ascending order of the inner index.
 
 All compiled code is in this one file, because Numba's cache notices changes of the file of a function only, not of the
-files of the functions that it calls.
+files of the functions that it calls. Numba is loaded by the first work that is worth it; until then
+`core.numpy_kernels` computes the same bits (see `core.kernel_choice`).
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-LANES = 8  # minimum number of numbers that a vector instruction works on
+from detector.core.kernel_choice import CHOICE
+
+if TYPE_CHECKING:  # at run time by `_compile`
+    from llvmlite import ir
+    from numba.core import cgutils
+
+LANES = 16  # numbers that vector code works on at once; the columns of its matrices are a multiple of them
 STRIP_COLUMNS = 64  # of a product, so that they stay in the cache
 SPARE_CANDIDATES = 5  # beyond the neighbours, so that neither ties nor the axes left out change the result
+FEW_NUMBERS = 512  # of which NumPy's own functions are as fast
+RIDGE = 0.2  # of the weights of neighbours, shared by them
 MAX_DEGREE, NEWTON_STEPS = 8, 16  # from 2, each step gains a share of 1 / degree until it doubles the digits
+STEPS_OF_FUNCTION = 16  # multiplications and additions of one number, about
 NO_KEY = np.int64(np.iinfo(np.int64).max >> 32 << 32)  # farther than every key; its position, 0, is valid
+FARTHEST = np.int64(np.iinfo(np.int64).max)  # farther than every key, and than `NO_KEY`
+
+
+_to_compile: dict[str, Callable[..., Any]] = {}
+_to_write: dict[str, Callable[["_Code"], None]] = {}
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function at its first call; the compiled code is cached if a cache directory is writable.
+    """Mark a function that `_compile` will compile; it calls only marked functions.
 
     Args:
         function: takes contiguous, aligned and writable arrays (see `plain`); other arrays would compile it again.
     """
-    try:
-        return njit(function, cache=True, nogil=True, fastmath=False, error_model="numpy")
-    except RuntimeError:  # no writable cache directory
-        return njit(function, nogil=True, fastmath=False, error_model="numpy")
+    _to_compile[function.__name__] = function
+    return function
+
+
+def vector_code(write: Callable[["_Code"], None]) -> Callable[..., Any]:
+    """Mark a function that writes the code of a compiled function of its name, which takes one tuple of arguments."""
+    _to_write[write.__name__] = write
+    return write
+
+
+def _compile() -> None:
+    """Replace the marked functions; each is compiled at its first call, and cached if a cache directory is writable."""
+    from llvmlite import ir
+    from numba import njit
+    from numba.core import cgutils
+
+    globals().update(ir=ir, cgutils=cgutils)
+    globals().update({name: _written(write) for name, write in _to_write.items()})
+    options: dict[str, Any] = {"nogil": True, "fastmath": False, "error_model": "numpy"}
+    for name, function in _to_compile.items():
+        try:
+            globals()[name] = njit(function, cache=True, **options)
+        except RuntimeError:  # no writable cache directory
+            globals()[name] = njit(function, **options)
+
+
+def _code(work: int) -> ModuleType:
+    """Return the module whose kernels do work of a number of multiplications: this one, compiled, or the NumPy one."""
+    if CHOICE.is_compiled(work, _compile):
+        return sys.modules[__name__]
+    from detector.core import numpy_kernels  # late, since it takes its constants from here
+
+    return numpy_kernels
 
 
 def plain(array: np.ndarray, dtype: Any = None) -> np.ndarray:
@@ -47,17 +92,16 @@ def products(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     dtype = np.result_type(rows, matrix, F)
     stacked = [plain(array if array.ndim == 3 else array[None], dtype) for array in (rows, matrix)]
     out = np.empty((len(stacked[0]), rows.shape[-2], matrix.shape[-1]), dtype)
-    _multiply(*stacked, out)
+    _code(stacked[0].size * matrix.shape[-1]).multiply(*stacked, out)
     return out.reshape(*rows.shape[:-1], matrix.shape[-1])
 
 
 @compiled
-def _multiply(rows: np.ndarray, matrices: np.ndarray, out: np.ndarray) -> None:
+def multiply(rows: np.ndarray, matrices: np.ndarray, out: np.ndarray) -> None:
     """Fill `out` (K, n, m) with rows (K, n, D) times matrices (K, D, m), a strip of columns at a time."""
     count, inner, columns = matrices.shape
     width = min(STRIP_COLUMNS, _whole(columns))
-    strip = np.zeros((inner, width), matrices.dtype)
-    totals = np.empty((4, width), matrices.dtype)
+    strip, zeros = np.zeros((inner, width), matrices.dtype), np.zeros(width, matrices.dtype)
     for k in range(count):
         used_inner = _without_zeros(rows[k])
         for start in range(0, columns, width):
@@ -65,7 +109,8 @@ def _multiply(rows: np.ndarray, matrices: np.ndarray, out: np.ndarray) -> None:
             for i in range(used_inner):
                 for j in range(used):
                     strip[i, j] = matrices[k, i, start + j]
-            _multiply_strip(rows[k], strip[:used_inner], totals, out[k], (start, used))
+            whole = _whole(used)
+            _add_strip(rows[k], zeros[:whole], strip[:used_inner], out[k][:, start : start + used])
 
 
 @compiled
@@ -79,56 +124,257 @@ def _without_zeros(rows: np.ndarray) -> int:
 
 
 @compiled
-def _multiply_strip(
-    rows: np.ndarray, strip: np.ndarray, totals: np.ndarray, out: np.ndarray, columns: tuple[int, int]
-) -> None:
-    """Fill `used` columns of `out` (n, m) from `start`, four rows at a time, the last one perhaps repeatedly."""
-    start, used = columns
-    last = len(rows) - 1
+def _add_strip(rows: np.ndarray, initial: np.ndarray, strip: np.ndarray, out: np.ndarray) -> None:
+    """Fill `out` (n, up to w) with initial (w,) plus rows (n, D or more) times strip (D, w or more).
+
+    w is a multiple of `LANES`. Rows are taken four at a time, the last one perhaps repeatedly.
+    """
+    last, width = len(rows) - 1, len(initial)
+    paired = width // (2 * LANES) * 2 * LANES
     for first in range(0, len(rows), 4):
-        second, third, fourth = min(first + 1, last), min(first + 2, last), min(first + 3, last)
-        _multiply_four(rows[first], rows[second], rows[third], rows[fourth], strip, totals)
-        for j in range(used):
-            out[first, start + j] = totals[0, j]
-            out[second, start + j] = totals[1, j]
-            out[third, start + j] = totals[2, j]
-            out[fourth, start + j] = totals[3, j]
-
-
-@compiled
-def _multiply_four(
-    a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, strip: np.ndarray, totals: np.ndarray
-) -> None:
-    """Fill totals (4, w) with a, b, c and d (D or more,) times strip (D, w); w is a multiple of `LANES`."""
-    inner, width = strip.shape
-    of_a, of_b, of_c, of_d = totals[0], totals[1], totals[2], totals[3]
-    for j in range(width):
-        of_a[j] = of_b[j] = of_c[j] = of_d[j] = 0
-    whole = inner // 4 * 4
-    for i in range(0, whole, 4):  # four steps at once, in order, so that totals are loaded and stored less often
-        a0, a1, a2, a3 = a[i], a[i + 1], a[i + 2], a[i + 3]
-        b0, b1, b2, b3 = b[i], b[i + 1], b[i + 2], b[i + 3]
-        c0, c1, c2, c3 = c[i], c[i + 1], c[i + 2], c[i + 3]
-        d0, d1, d2, d3 = d[i], d[i + 1], d[i + 2], d[i + 3]
-        w0, w1, w2, w3 = strip[i], strip[i + 1], strip[i + 2], strip[i + 3]
-        for j in range(width):
-            of_a[j] = (((of_a[j] + a0 * w0[j]) + a1 * w1[j]) + a2 * w2[j]) + a3 * w3[j]
-            of_b[j] = (((of_b[j] + b0 * w0[j]) + b1 * w1[j]) + b2 * w2[j]) + b3 * w3[j]
-            of_c[j] = (((of_c[j] + c0 * w0[j]) + c1 * w1[j]) + c2 * w2[j]) + c3 * w3[j]
-            of_d[j] = (((of_d[j] + d0 * w0[j]) + d1 * w1[j]) + d2 * w2[j]) + d3 * w3[j]
-    for i in range(whole, inner):
-        a0, b0, c0, d0, w0 = a[i], b[i], c[i], d[i], strip[i]
-        for j in range(width):
-            of_a[j] += a0 * w0[j]
-            of_b[j] += b0 * w0[j]
-            of_c[j] += c0 * w0[j]
-            of_d[j] += d0 * w0[j]
+        places = first, min(first + 1, last), min(first + 2, last), min(first + 3, last)
+        for start in range(0, paired, 2 * LANES):
+            _add_four_by_two((rows, places, initial, strip, start, out))
+        if paired < width:
+            _add_four_by_one((rows, places, initial, strip, paired, out))
 
 
 @compiled
 def _whole(number: int) -> int:
     """Round a number up to whole lanes."""
     return (number + LANES - 1) // LANES * LANES
+
+
+# Numba has no vectors: in its loops, totals are loaded and stored at every step. The innermost loops are therefore
+# written in LLVM's own code. Without flags, LLVM neither contracts nor reassociates it.
+
+
+class _Code:
+    """Writes code that works on `LANES` numbers at once.
+
+    Args:
+        context: Numba's.
+        builder: LLVM's.
+        kinds: types of the arguments of the code.
+        values: the arguments.
+    """
+
+    def __init__(self, context: Any, builder: "ir.IRBuilder", kinds: Sequence[Any], values: Sequence[Any]) -> None:
+        self.builder = builder
+        self.arguments = [
+            context.make_array(kind)(context, builder, value) if hasattr(kind, "layout") else value
+            for kind, value in zip(kinds, values, strict=True)
+        ]
+
+    def vector(self, array: Any) -> "ir.VectorType":
+        """Return the type of `LANES` numbers of an array."""
+        return ir.VectorType(array.data.type.pointee, LANES)
+
+    def constants(self, numbers: Iterable[int], bits: int = 64) -> "ir.Constant":
+        """Return a vector of whole numbers."""
+        constants = list(numbers)
+        return ir.Constant(ir.VectorType(ir.IntType(bits), len(constants)), constants)
+
+    def length(self, array: Any, axis: int) -> Any:
+        """Return the length of an axis."""
+        return cgutils.unpack_tuple(self.builder, array.shape)[axis]
+
+    def variable(self, value: Any) -> Any:
+        """Return a place for a vector that changes in a loop, which LLVM turns into a register."""
+        place = cgutils.alloca_once(self.builder, value.type)
+        self.builder.store(value, place)
+        return place
+
+    def pointer(self, array: Any, indices: Sequence[Any], kind: "ir.Type") -> Any:
+        """Return a pointer to a number of an array with any strides, or to the numbers that begin there."""
+        builder, offset = self.builder, _int64(0)
+        for index, stride in zip(indices, cgutils.unpack_tuple(builder, array.strides), strict=True):
+            offset = builder.add(offset, builder.mul(index, stride))
+        byte = builder.gep(builder.bitcast(array.data, ir.IntType(8).as_pointer()), [offset])
+        return builder.bitcast(byte, kind.as_pointer())
+
+    def load(self, array: Any, *indices: Any) -> Any:
+        """Return `LANES` numbers of an array, from a place along its last axis."""
+        return self.builder.load(self.pointer(array, indices, self.vector(array)), align=4)
+
+    def load_one(self, array: Any, *indices: Any) -> Any:
+        """Return a number of an array."""
+        return self.builder.load(self.pointer(array, indices, array.data.type.pointee))
+
+    def store(self, numbers: Any, array: Any, *indices: Any) -> None:
+        """Store `LANES` numbers in an array."""
+        self.builder.store(numbers, self.pointer(array, indices, numbers.type), align=4)
+
+    def store_part(self, numbers: Any, array: Any, *indices: Any) -> None:
+        """Store the numbers whose places exist in an array."""
+        builder, left = self.builder, self.builder.sub(self.length(array, -1), indices[-1])
+        with builder.if_else(builder.icmp_signed(">=", left, _int64(LANES))) as (is_whole, is_part):
+            with is_whole:
+                self.store(numbers, array, *indices)
+            with is_part:
+                mask = builder.icmp_signed("<", self.constants(range(LANES)), self.spread(left))
+                pointer = self.pointer(array, indices, numbers.type)
+                arguments = [numbers, pointer, ir.IntType(32)(4), mask]
+                kind = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
+                name = f"llvm.masked.store.v{LANES}{numbers.type.element.intrinsic_name}.p0"
+                builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+    def spread(self, number: Any) -> Any:
+        """Return a vector of equal numbers."""
+        undefined = ir.Constant(ir.VectorType(number.type, LANES), ir.Undefined)
+        one = self.builder.insert_element(undefined, number, ir.IntType(32)(0))
+        return self.builder.shuffle_vector(one, one, self.constants([0] * LANES, 32))
+
+    def smaller_and_larger(self, x: Any, y: Any) -> tuple[Any, Any]:
+        """Return the smaller and the larger whole number in each lane."""
+        is_less = self.builder.icmp_signed("<", x, y)
+        return self.builder.select(is_less, x, y), self.builder.select(is_less, y, x)
+
+
+def _written(write: Callable[[_Code], None]) -> Any:
+    """Return the compiled function whose code is written."""
+    from numba import types
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def call(_typing: Any, arguments: Any) -> Any:
+        def generate(context: Any, builder: "ir.IRBuilder", _signature: Any, values: Sequence[Any]) -> Any:
+            write(_Code(context, builder, arguments.types, cgutils.unpack_tuple(builder, values[0])))
+            return context.get_dummy_value()
+
+        return types.void(arguments), generate
+
+    return call
+
+
+def _int64(number: int) -> "ir.Constant":
+    return ir.Constant(ir.IntType(64), number)
+
+
+def _write_adder(code: _Code, rows: int, vectors: int) -> None:
+    """Write a function that adds products to initial numbers, for `rows` times `vectors` vectors at once.
+
+    Its arguments are rows (n, D or more) and the places of some of them, initial (w,), a matrix (D, w or more) and its
+    first column, and out (n, m). Columns of `out` from m on are left out.
+    """
+    builder = code.builder
+    rows_, places, initial, matrix, first, out = code.arguments
+    positions = [builder.extract_value(places, row) for row in range(rows)]
+    starts = [builder.add(first, _int64(vector * LANES)) for vector in range(vectors)]
+    totals = {(p, s): code.variable(code.load(initial, s)) for p in positions for s in starts}
+    with cgutils.for_range(builder, code.length(matrix, 0)) as loop:
+        factors = {start: code.load(matrix, loop.index, start) for start in starts}
+        numbers = {place: code.spread(code.load_one(rows_, place, loop.index)) for place in positions}
+        for (place, start), total in totals.items():
+            product = builder.fmul(numbers[place], factors[start])
+            builder.store(builder.fadd(builder.load(total), product), total)
+    for (place, start), total in totals.items():
+        code.store_part(builder.load(total), out, place, start)
+
+
+@vector_code
+def _add_four_by_two(code: _Code) -> None:
+    _write_adder(code, 4, 2)
+
+
+@vector_code
+def _add_four_by_one(code: _Code) -> None:
+    _write_adder(code, 4, 1)
+
+
+@vector_code
+def _add_eight_by_one(code: _Code) -> None:
+    _write_adder(code, 8, 1)
+
+
+@vector_code
+def _add_one_by_three(code: _Code) -> None:
+    _write_adder(code, 1, 3)
+
+
+@vector_code
+def _add_one_by_one(code: _Code) -> None:
+    _write_adder(code, 1, 1)
+
+
+@vector_code
+def _order_keys(code: _Code) -> None:
+    """Write a function of distances, positions, keys (n,) and minima (LANES,); n is a multiple of `LANES`.
+
+    It fills the keys with whole numbers that order like (distance, position), and lowers each lane's minimum to theirs.
+    """
+    builder, half = code.builder, ir.VectorType(ir.IntType(32), LANES)
+    distances, positions, keys, minima = code.arguments
+    least = code.variable(code.load(minima, _int64(0)))
+    with cgutils.for_range_slice(builder, _int64(0), code.length(keys, 0), _int64(LANES), inc=True) as (start, _):
+        bits = builder.bitcast(code.load(distances, start), half)
+        is_negative = builder.ashr(bits, code.constants([31] * LANES, 32))
+        ordered = builder.xor(bits, builder.and_(is_negative, code.constants([0x7FFFFFFF] * LANES, 32)))
+        upper = builder.shl(builder.sext(ordered, code.vector(keys)), code.constants([32] * LANES))
+        key = builder.or_(upper, code.load(positions, start))
+        code.store(key, keys, start)
+        builder.store(code.smaller_and_larger(key, builder.load(least))[0], least)
+    code.store(builder.load(least), minima, _int64(0))
+
+
+@vector_code
+def _keep_smallest(code: _Code) -> None:
+    """Write a function of keys (n, LANES), the number of them, and kept (c, LANES) in ascending order.
+
+    It inserts the keys; in each lane the largest ones are dropped.
+    """
+    builder = code.builder
+    keys, count, kept = code.arguments
+    with cgutils.for_range(builder, count) as loop:
+        moving = code.variable(code.load(keys, loop.index, _int64(0)))
+        with cgutils.for_range(builder, code.length(kept, 0)) as place:
+            old = code.load(kept, place.index, _int64(0))
+            smaller, larger = code.smaller_and_larger(builder.load(moving), old)
+            code.store(smaller, kept, place.index, _int64(0))
+            builder.store(larger, moving)
+
+
+@vector_code
+def _subtract_block(code: _Code) -> None:
+    """Write a function of points, candidates (c,), the first of `LANES`, a query (D,), a coordinate and differences.
+
+    It fills differences (D, c or more) of `LANES` candidates, the last one perhaps repeatedly, in `LANES` coordinates.
+    """
+    builder = code.builder
+    points, candidates, first, query, start, differences = code.arguments
+    last, subtracted = builder.sub(code.length(candidates, 0), _int64(1)), code.load(query, start)
+    rows = []
+    for lane in range(LANES):
+        place = builder.add(first, _int64(lane))
+        within = builder.select(builder.icmp_signed("<", place, last), place, last)
+        rows.append(builder.fsub(code.load(points, code.load_one(candidates, within), start), subtracted))
+    low = code.constants([n for i in range(LANES // 2) for n in (i, i + LANES)], 32)
+    high = code.constants([n for i in range(LANES // 2, LANES) for n in (i, i + LANES)], 32)
+    for _ in range(LANES.bit_length() - 1):  # each step moves a bit of the row number to the column number
+        pairs = zip(rows[: LANES // 2], rows[LANES // 2 :], strict=True)
+        rows = [builder.shuffle_vector(x, y, order) for x, y in pairs for order in (low, high)]
+    for lane, column in enumerate(rows):
+        code.store(column, differences, builder.add(start, _int64(lane)), first)
+
+
+@vector_code
+def _find_knots(code: _Code) -> None:
+    """Write a function of numbers (LANES,), knots (2 ** steps,), steps and places (LANES,).
+
+    It fills the places with the last knot that is not above each number, or 0, by bisection.
+    """
+    builder, lanes = code.builder, [ir.IntType(32)(lane) for lane in range(LANES)]
+    numbers, knots, steps, places = code.arguments
+    number, place = code.load(numbers, _int64(0)), code.variable(code.constants([0] * LANES))
+    with cgutils.for_range(builder, steps) as loop:
+        step = builder.shl(_int64(1), builder.sub(builder.sub(steps, _int64(1)), loop.index))
+        later = builder.add(builder.load(place), code.spread(step))
+        knot = ir.Constant(number.type, ir.Undefined)
+        for lane in lanes:
+            knot = builder.insert_element(knot, code.load_one(knots, builder.extract_element(later, lane)), lane)
+        is_below = builder.fcmp_ordered("<=", knot, number)
+        builder.store(builder.select(is_below, later, builder.load(place)), place)
+    code.store(builder.load(place), places, _int64(0))
 
 
 # Functions of one float32, with the coefficients of Moshier's Cephes library.
@@ -188,52 +434,52 @@ def _softplus(x: Any) -> Any:
 
 def exp(x: np.ndarray) -> np.ndarray:
     """Return the exponential of every number, in float32; numbers are clipped to `LOWEST` and `HIGHEST`."""
-    return _elementwise(x, _EXP)
+    return _elementwise(x, EXP)
 
 
 def log(x: np.ndarray) -> np.ndarray:
     """Return the natural logarithm of every number, in float32; all must be positive and normal."""
-    return _elementwise(x, _LOG)
+    return _elementwise(x, LOG)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
     """Return 1 / (1 + exp(-x)) of every number, in float32."""
-    return _elementwise(x, _SIGMOID)
+    return _elementwise(x, SIGMOID)
 
 
 def silu(x: np.ndarray) -> np.ndarray:
     """Return every number times its sigmoid, in float32."""
-    return _elementwise(x, _SILU)
+    return _elementwise(x, SILU)
 
 
 def softplus(x: np.ndarray) -> np.ndarray:
     """Return log(1 + exp(x)) of every number, in float32."""
-    return _elementwise(x, _SOFTPLUS)
+    return _elementwise(x, SOFTPLUS)
 
 
-_EXP, _LOG, _SIGMOID, _SILU, _SOFTPLUS = range(5)
+EXP, LOG, SIGMOID, SILU, SOFTPLUS = range(5)
 
 
 def _elementwise(x: np.ndarray, function: int) -> np.ndarray:
     x = plain(x, np.float32)
     out = np.empty(x.shape, np.float32)
-    _apply(x.ravel(), function, out.ravel())
+    _code(x.size * STEPS_OF_FUNCTION).apply(x.ravel(), function, out.ravel())
     return out
 
 
 @compiled
-def _apply(x: np.ndarray, function: int, out: np.ndarray) -> None:  # noqa: C901 - one loop for each function
+def apply(x: np.ndarray, function: int, out: np.ndarray) -> None:  # noqa: C901 - one loop for each function
     """Fill `out` (n,) with a function of x (n,)."""
-    if function == _EXP:
+    if function == EXP:
         for i in range(len(x)):
             out[i] = _exp(x[i])
-    elif function == _LOG:
+    elif function == LOG:
         for i in range(len(x)):
             out[i] = _log(x[i])
-    elif function == _SIGMOID:
+    elif function == SIGMOID:
         for i in range(len(x)):
             out[i] = _sigmoid(x[i])
-    elif function == _SILU:
+    elif function == SILU:
         for i in range(len(x)):
             out[i] = _silu(x[i])
     else:
@@ -244,14 +490,14 @@ def _apply(x: np.ndarray, function: int, out: np.ndarray) -> None:  # noqa: C901
 def layer(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """Return x (..., n, D) times kernel (..., D, m) plus bias (..., 1, m), in float32."""
     out = products(x, kernel)
-    _add_bias(*_stacked(out, bias))
+    _code(out.size).add_bias(*_stacked(out, bias))
     return out
 
 
 def silu_layer(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """Return the silu of `layer`, in float32, with the bias and the silu in one pass."""
     out = products(x, kernel)
-    _add_bias_and_silu(*_stacked(out, bias))
+    _code(out.size * STEPS_OF_FUNCTION).add_bias_and_silu(*_stacked(out, bias))
     return out
 
 
@@ -262,7 +508,7 @@ def _stacked(out: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 @compiled
-def _add_bias(out: np.ndarray, bias: np.ndarray) -> None:
+def add_bias(out: np.ndarray, bias: np.ndarray) -> None:
     """Add bias (K, 1, m) to `out` (K, n, m)."""
     for k in range(out.shape[0]):
         for i in range(out.shape[1]):
@@ -272,7 +518,7 @@ def _add_bias(out: np.ndarray, bias: np.ndarray) -> None:
 
 
 @compiled
-def _add_bias_and_silu(out: np.ndarray, bias: np.ndarray) -> None:
+def add_bias_and_silu(out: np.ndarray, bias: np.ndarray) -> None:
     """Replace `out` (K, n, m) with the silu of itself plus bias (K, 1, m)."""
     for k in range(out.shape[0]):
         of_member = bias[k, 0]
@@ -304,7 +550,8 @@ class Index(NamedTuple):
 # Plain tuples: with a class in its signature, cached code could not be loaded after the class has moved.
 _Plain = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]
 _Records = tuple[np.ndarray, np.ndarray, np.ndarray]
-_MEAN, _REBUILT, _BLENDED = 0, 1, 2
+_Choice = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+MEAN, REBUILT, BLENDED = 0, 1, 2
 
 
 def mean_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k: int, own: np.ndarray) -> np.ndarray:
@@ -317,7 +564,7 @@ def mean_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k: i
         k: number of neighbours.
         own: (n,) the position of each query among the points, or -1; a query is not its own neighbour.
     """
-    return _distances(index, (queries, searched, own), k, _MEAN)
+    return _distances(index, (queries, searched, own), k, MEAN)
 
 
 def reconstruction_distances(
@@ -327,7 +574,7 @@ def reconstruction_distances(
 
     The arguments are the same as of `mean_distances`.
     """
-    return _distances(index, (queries, searched, own), k, _REBUILT)
+    return _distances(index, (queries, searched, own), k, REBUILT)
 
 
 def blended_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k: int, own: np.ndarray) -> np.ndarray:
@@ -335,165 +582,221 @@ def blended_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k
 
     The arguments are the same as of `mean_distances`.
     """
-    return _distances(index, (queries, searched, own), k, _BLENDED)
+    return _distances(index, (queries, searched, own), k, BLENDED)
 
 
 def _distances(index: Index, records: _Records, k: int, kind: int) -> np.ndarray:
     queries, searched, own = records
     result = np.empty(len(queries))
     records = plain(queries, np.float32), plain(searched, np.float32), plain(own, np.int64)
-    _measure(tuple(index), records, k, kind, result)
+    _code(_multiplications(index, queries, k)).measure(tuple(index), records, k, kind, result)
     return result
 
 
+def _multiplications(index: Index, queries: np.ndarray, k: int) -> int:
+    """Return about how many multiplications the neighbours of the queries take."""
+    searched = index.tiles.shape[1] * (index.means.shape[1] + index.probed * index.positions.shape[1])
+    return int(len(queries) * (searched + queries.shape[1] * k * k))
+
+
 @compiled
-def _measure(index: _Plain, records: _Records, k: int, kind: int, out: np.ndarray) -> None:
-    """Fill `out` (n,), one query after the other; buffers carry nothing from one query to the next."""
+def measure(index: _Plain, records: _Records, k: int, kind: int, out: np.ndarray) -> None:
+    """Fill `out` (n,), for `LANES` queries at once; buffers carry nothing from some queries to the next.
+
+    Queries with the same nearest cell follow each other, as their cells and points then stay in the cache.
+    """
     points, positions, tiles, means, probed = index
     queries, searched, own = records
-    count = min(k + 1 + SPARE_CANDIDATES, len(points))
-    cells, candidates, order = np.empty(probed, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
-    numbers, to_means = np.arange(len(tiles)), np.empty(means.shape[1], np.float32)
-    to_points, squares = np.empty(positions.shape[1], np.float32), np.empty(_whole(count), np.float32)
-    rows = np.empty((count, points.shape[1]), np.float32)
-    columns = np.zeros((points.shape[1], len(squares)), np.float32)
-    products = np.empty((count + 3, len(squares)), np.float32)
-    gram = np.zeros((count, _whole(count + 1)), np.float64)
-    for i in range(len(queries)):
-        near = order[: min(k, len(points) - (own[i] >= 0))]
-        _find_cells(searched[i], means, numbers, to_means, cells)
-        _find_points(searched[i], tiles, positions, cells, to_points, candidates)
-        _subtract(points, queries[i], candidates, rows, columns)
-        _square(columns, squares)
-        _sort(squares, candidates, own[i], near)
-        if kind != _REBUILT:
-            out[i] = _mean_length(squares, near)
-        if kind != _MEAN:
-            _multiply_nearest(rows, columns, near, products)
-            rebuilt = _rebuilt(products, near, gram)
-            out[i] = rebuilt if kind == _REBUILT else np.sqrt(rebuilt * np.sqrt(rebuilt * out[i]))
+    near = np.empty((len(queries), probed), np.int64)
+    _find_cells(searched, means, len(tiles), near)
+    order, count = _sorted_by_cell(near, len(tiles)), min(k + 1 + SPARE_CANDIDATES, len(points))
+    choice, candidates = _choice(positions.shape[1] * probed, count), np.empty((LANES, count), np.int64)
+    differences = np.empty((points.shape[1], _whole(count)), np.float32)
+    grams, matrix = np.empty((LANES, count, _whole(count)), np.float32), np.zeros((k, k + 1, LANES))
+    size = LANES if len(points) > k else 1  # queries that are measured together have equally many neighbours
+    for start in range(0, len(order), size):
+        group = order[start : start + size]
+        _find_points(searched, group, (positions, tiles, near), choice, candidates)
+        for lane in range(len(group)):
+            _subtract(points, candidates[lane], queries[group[lane]], differences)
+            _multiply_differences(differences, grams[lane])
+        near_count = min(k, len(points) - (own[group[0]] >= 0))
+        _measure_group(candidates, grams, (group, own), matrix[:near_count], kind, out)
 
 
 @compiled
-def _find_cells(
-    query: np.ndarray, means: np.ndarray, numbers: np.ndarray, distances: np.ndarray, cells: np.ndarray
-) -> None:
-    """Fill `cells` with the numbers of the cells whose means are nearest."""
-    _half_distances(query, means, distances)
-    _clear(cells)
-    _keep(distances, numbers, cells)
-    _read(cells)
+def _find_cells(searched: np.ndarray, means: np.ndarray, count: int, near: np.ndarray) -> None:
+    """Fill `near` (n, p) with the numbers of the cells, of `count`, whose means are nearest, farthest first."""
+    inner, width = searched.shape[1], _whole(count)
+    padded, numbers = np.zeros((inner + 1, width), np.float32), np.minimum(np.arange(width), count - 1)
+    padded[:, :count] = means[:, :count]
+    padded[inner, count:] = np.inf  # farther than every cell
+    distances, choice = np.empty((LANES, width), np.float32), _choice(width, near.shape[1])
+    keys, minima = choice[:2]
+    for start in range(0, len(searched), LANES):
+        group = searched[start : start + LANES]
+        _add_strip(group, padded[inner], padded[:inner], distances)
+        for lane in range(len(group)):
+            minima[:] = FARTHEST
+            _order_keys((distances[lane], numbers, keys, minima))
+            _choose(lane, choice)
+        _take_nearest(choice, near[start : start + len(group)])
+
+
+@compiled
+def _sorted_by_cell(near: np.ndarray, count: int) -> np.ndarray:
+    """Return the places of queries in the order of their nearest cell, of `count`; `near` (n, p) has it last."""
+    nearest = near[:, near.shape[1] - 1]
+    starts, order = np.zeros(count + 1, np.int64), np.empty(len(nearest), np.int64)
+    for cell in nearest:
+        starts[cell + 1] += 1
+    starts = np.cumsum(starts)
+    for i in range(len(nearest)):
+        order[starts[nearest[i]]] = i
+        starts[nearest[i]] += 1
+    return order
 
 
 @compiled
 def _find_points(
-    query: np.ndarray,
-    tiles: np.ndarray,
-    positions: np.ndarray,
-    cells: np.ndarray,
-    distances: np.ndarray,
+    searched: np.ndarray,
+    group: np.ndarray,
+    cells: tuple[np.ndarray, np.ndarray, np.ndarray],
+    choice: _Choice,
     candidates: np.ndarray,
 ) -> None:
-    """Fill the candidates with the positions of the nearest points in the cells."""
-    _clear(candidates)
-    for i in range(len(cells) - 1, -1, -1):  # the nearest cell first, so that few points come and go
-        _half_distances(query, tiles[cells[i]], distances)
-        _keep(distances, positions[cells[i]], candidates)
-    _read(candidates)
+    """Fill candidates (LANES, c) with the positions of the points near a group of queries, from their near cells."""
+    positions, tiles, near = cells
+    keys, minima = choice[:2]
+    size, distances = positions.shape[1], np.empty((1, positions.shape[1]), np.float32)
+    for lane in range(len(group)):
+        query = searched[group[lane] : group[lane] + 1]
+        minima[:] = FARTHEST
+        for c in range(near.shape[1]):
+            cell = near[group[lane], c]
+            _measure_tile(query, tiles[cell], distances)
+            _order_keys((distances[0], positions[cell], keys[c * size : (c + 1) * size], minima))
+        _choose(lane, choice)
+    _take_nearest(choice, candidates[: len(group)])
 
 
 @compiled
-def _half_distances(query: np.ndarray, tile: np.ndarray, out: np.ndarray) -> None:
-    """Fill `out` (w,) with half the squared distances of a query (R,) to a tile (R + 1, w), less that of the query."""
-    inner, width = len(query), len(out)
-    half_squares = tile[inner]
-    for j in range(width):
-        out[j] = half_squares[j]
-    whole = inner // 4 * 4
-    for i in range(0, whole, 4):
-        q0, q1, q2, q3 = query[i], query[i + 1], query[i + 2], query[i + 3]
-        t0, t1, t2, t3 = tile[i], tile[i + 1], tile[i + 2], tile[i + 3]
-        for j in range(width):
-            out[j] = (((out[j] + q0 * t0[j]) + q1 * t1[j]) + q2 * t2[j]) + q3 * t3[j]
-    for i in range(whole, inner):
-        q0, t0 = query[i], tile[i]
-        for j in range(width):
-            out[j] += q0 * t0[j]
+def _measure_tile(query: np.ndarray, tile: np.ndarray, out: np.ndarray) -> None:
+    """Fill `out` (1, w) with half squared distances of a query (1, R) to a tile (R + 1, w), less that of the query."""
+    inner, width = tile.shape[0] - 1, tile.shape[1]
+    tripled = width // (3 * LANES) * 3 * LANES
+    for start in range(0, tripled, 3 * LANES):
+        _add_one_by_three((query, (0,), tile[inner], tile[:inner], start, out))
+    for start in range(tripled, width, LANES):
+        _add_one_by_one((query, (0,), tile[inner], tile[:inner], start, out))
 
 
-# The nearest candidates are kept as whole numbers, farthest first: the distance in the upper half, the position in the
-# lower half. They are thus ordered by both, and are inserted without a branch.
+# Distances are compared as whole numbers: the distance in the upper half, the position in the lower half. They are thus
+# ordered by both. No branch depends on a distance, as processors would often guess it wrongly.
 
 
 @compiled
-def _key(distance: float, position: int) -> Any:
-    """Return a whole number that orders like (distance, position), for a float32 distance."""
-    bits = np.float32(distance).view(np.int32)
-    return (np.int64(bits ^ ((bits >> 31) & 0x7FFFFFFF)) << 32) | np.int64(position)
+def _choice(distances: int, kept: int) -> _Choice:
+    """Return memory to choose from so many distances of `LANES` queries.
+
+    It has the keys of one query (n,), their minima (LANES,), the keys that may be kept of all queries (n + 1, LANES),
+    the number of these (LANES,), and the kept ones (c, LANES).
+    """
+    keys, minima, counts = np.empty(distances, np.int64), np.empty(LANES, np.int64), np.empty(LANES, np.int64)
+    return keys, minima, np.empty((distances + 1, LANES), np.int64), counts, np.empty((kept, LANES), np.int64)
 
 
 @compiled
-def _clear(kept: np.ndarray) -> None:
-    for i in range(len(kept)):
-        kept[i] = NO_KEY
+def _choose(lane: int, choice: _Choice) -> None:
+    """Write the keys up to a bound, which are all that may be kept, into a lane."""
+    keys, minima, chosen, counts, kept = choice
+    bound, count = _bound(minima, len(kept)), 0
+    for key in keys:
+        chosen[count, lane] = key
+        count += key <= bound
+    counts[lane] = count
 
 
 @compiled
-def _keep(distances: np.ndarray, positions: np.ndarray, kept: np.ndarray) -> None:
-    """Insert the positions that are nearer than the farthest one kept."""
-    bound = _distance(kept[0])
-    for j in range(len(positions)):
-        if not distances[j] > bound:
-            _insert(_key(distances[j], positions[j]), kept)
-            bound = _distance(kept[0])
+def _bound(minima: np.ndarray, count: int) -> Any:
+    """Return a key that at least `count` keys do not exceed, from the minima of `LANES` groups of them."""
+    groups = LANES
+    if count > groups:
+        return FARTHEST
+    while groups >= 2 * count:
+        groups //= 2
+        for j in range(groups):
+            minima[j] = min(minima[j], minima[groups + j])
+    return minima[:groups].max()
 
 
 @compiled
-def _distance(key: int) -> Any:
-    bits = np.int32(key >> 32)
-    return np.int32(bits ^ ((bits >> 31) & 0x7FFFFFFF)).view(np.float32)
+def _take_nearest(choice: _Choice, positions: np.ndarray) -> None:
+    """Fill positions (n, c) of up to `LANES` queries with those of their smallest keys, farthest first."""
+    _, _, chosen, counts, kept = choice
+    most = counts[: len(positions)].max()
+    for lane in range(len(positions)):
+        for place in range(counts[lane], most):
+            chosen[place, lane] = FARTHEST
+    kept[:] = NO_KEY
+    _keep_smallest((chosen, most, kept))
+    for lane in range(len(positions)):
+        for place in range(len(kept)):
+            positions[lane, len(kept) - 1 - place] = kept[place, lane] & 0xFFFFFFFF
 
 
 @compiled
-def _insert(key: int, kept: np.ndarray) -> None:
-    """Insert a key in order; the largest key is dropped."""
-    last = len(kept) - 1
-    for i in range(last):
-        kept[i] = max(kept[i + 1], min(kept[i], key))
-    kept[last] = min(kept[last], key)
+def _subtract(points: np.ndarray, candidates: np.ndarray, query: np.ndarray, differences: np.ndarray) -> None:
+    """Fill differences (D, c or more) with those of the candidates (c,) to the query (D,)."""
+    if len(query) < LANES:
+        for c in range(differences.shape[1]):
+            point = points[candidates[min(c, len(candidates) - 1)]]
+            for d in range(len(query)):
+                differences[d, c] = point[d] - query[d]
+        return
+    for first in range(0, differences.shape[1], LANES):
+        for start in range(0, len(query), LANES):
+            coordinate = min(start, len(query) - LANES)
+            _subtract_block((points, candidates, first, query, coordinate, differences))
 
 
 @compiled
-def _read(kept: np.ndarray) -> None:
-    """Turn keys into their positions."""
-    for i in range(len(kept)):
-        kept[i] &= 0xFFFFFFFF
+def _multiply_differences(differences: np.ndarray, gram: np.ndarray) -> None:
+    """Fill gram (c, w) with the inner products of the differences (D, w); w is a multiple of `LANES`."""
+    rows, zeros, last = differences.T, np.zeros(LANES, np.float32), len(gram) - 1
+    for i in range(0, len(gram), 8):
+        a, b, c, d = i, min(i + 1, last), min(i + 2, last), min(i + 3, last)
+        places = a, b, c, d, min(i + 4, last), min(i + 5, last), min(i + 6, last), min(i + 7, last)
+        for start in range(0, gram.shape[1], LANES):
+            _add_eight_by_one((rows, places, zeros, differences[:, start:], 0, gram[:, start:]))
 
 
 @compiled
-def _subtract(
-    points: np.ndarray, query: np.ndarray, candidates: np.ndarray, rows: np.ndarray, columns: np.ndarray
+def _measure_group(
+    candidates: np.ndarray,
+    grams: np.ndarray,
+    places: tuple[np.ndarray, np.ndarray],
+    matrix: np.ndarray,
+    kind: int,
+    out: np.ndarray,
 ) -> None:
-    """Fill rows (c, D) and columns (D, c or more) with the differences of the candidates (c,) to the query (D,)."""
-    for c in range(len(candidates)):
-        point, row = points[candidates[c]], rows[c]
-        for d in range(len(query)):
-            row[d] = point[d] - query[d]
-    for d in range(len(query)):
-        column = columns[d]
-        for c in range(len(candidates)):
-            column[c] = rows[c, d]
-
-
-@compiled
-def _square(columns: np.ndarray, squares: np.ndarray) -> None:
-    """Fill `squares` (c,) with the squared lengths of columns (D, c), summed like the inner products."""
-    for c in range(len(squares)):
-        squares[c] = 0
-    for d in range(len(columns)):
-        column = columns[d]
-        for c in range(len(squares)):
-            squares[c] += column[c] * column[c]
+    """Fill `out` at the places of a group of queries, from the inner products (LANES, c, c) of their candidates."""
+    group, own = places
+    k, count = len(matrix), candidates.shape[1]
+    near, squares, traces = np.empty(k, np.int64), np.empty(count, np.float32), np.empty(LANES)
+    for lane in range(len(group)):
+        i = group[lane]
+        for c in range(count):
+            squares[c] = grams[lane, c, c]
+        _sort(squares, candidates[lane], own[i], near)
+        out[i] = _mean_length(squares, near)
+        if kind != MEAN:
+            traces[lane] = _set_equations(grams[lane], near, matrix[:, :, lane])
+    if kind != MEAN:
+        _solve(matrix, k)
+        for lane in range(len(group)):
+            i, rebuilt = group[lane], _rebuilt(matrix[:, k, lane], traces[lane])
+            out[i] = rebuilt if kind == REBUILT else np.sqrt(rebuilt * np.sqrt(rebuilt * out[i]))
 
 
 @compiled
@@ -524,61 +827,103 @@ def _mean_length(squares: np.ndarray, order: np.ndarray) -> float:
 
 
 @compiled
-def _multiply_nearest(rows: np.ndarray, columns: np.ndarray, order: np.ndarray, products: np.ndarray) -> None:
-    """Fill products (k or more, c) with the inner products of the nearest rows, in order, and all columns."""
-    last = len(order) - 1
-    for i in range(0, len(order), 4):
-        a, b = rows[order[i]], rows[order[min(i + 1, last)]]
-        c, d = rows[order[min(i + 2, last)]], rows[order[min(i + 3, last)]]
-        _multiply_four(a, b, c, d, columns, products[i : i + 4])
+def _set_equations(gram: np.ndarray, order: np.ndarray, matrix: np.ndarray) -> float:
+    """Fill a matrix (k, k + 1) with equations of the weights of the nearest differences; return their trace.
+
+    They are in units of the trace, with a ridge.
+    """
+    k, trace = len(order), 0.0
+    for c in order:
+        trace += gram[c, c]
+    unit = trace if trace > 0 else 1.0  # 0 if the record equals all of its neighbours
+    ridge = RIDGE / k
+    for i in range(k):
+        row = gram[order[i]]
+        for j in range(k):
+            matrix[i, j] = row[order[j]] / unit
+        matrix[i, i] += ridge
+        matrix[i, k] = 1.0
+    return trace
 
 
 @compiled
-def _rebuilt(products: np.ndarray, order: np.ndarray, gram: np.ndarray) -> Any:
+def _rebuilt(weights: np.ndarray, trace: float) -> Any:
     """Return the smallest length of a weighted sum of the nearest differences, with a ridge; the weights sum to 1."""
-    k = len(order)
-    trace = total = squares = 0.0
-    for i in range(k):
-        trace += products[i, order[i]]
-    unit = trace if trace > 0 else 1.0  # 0 if the record equals all of its neighbours
-    ridge = 0.2 / k
-    for i in range(k):
-        for j in range(k):
-            gram[i, j] = products[i, order[j]] / unit
-        gram[i, i] += ridge
-        gram[i, k] = 1.0
-    _solve(gram, k)
-    for i in range(k):
-        total += gram[i, k]
-        squares += gram[i, k] * gram[i, k]
+    total = squares = 0.0
+    for weight in weights:
+        total += weight
+        squares += weight * weight
+    ridge = RIDGE / len(weights)
     return np.sqrt(trace * max(total - ridge * squares, 0.0)) / total
 
 
 @compiled
 def _solve(matrix: np.ndarray, k: int) -> None:
-    """Solve k equations; their right side, column k of the matrix (k, w), becomes the solution."""
+    """Solve k equations in each lane; their right side, in column k of (k, k + 1, LANES), becomes the solution."""
     for i in range(k):
-        pivot = matrix[i]
         for j in range(i + 1, k):
-            row = matrix[j]
-            factor = row[i] / pivot[i]
-            for c in range(len(pivot)):  # columns up to i are not read again
-                row[c] -= factor * pivot[c]
+            _eliminate(matrix, i, j, k)
     for i in range(k - 1, -1, -1):
-        matrix[i, k] /= matrix[i, i]
+        for lane in range(LANES):
+            matrix[i, k, lane] /= matrix[i, i, lane]
         for j in range(i):
-            matrix[j, k] -= matrix[j, i] * matrix[i, k]
+            for lane in range(LANES):
+                matrix[j, k, lane] -= matrix[j, i, lane] * matrix[i, k, lane]
+
+
+@compiled
+def _eliminate(matrix: np.ndarray, i: int, j: int, k: int) -> None:
+    """Subtract a multiple of equation i from equation j, so that unknown i vanishes from it."""
+    for lane in range(LANES):
+        matrix[j, i, lane] /= matrix[i, i, lane]
+    for c in range(i + 1, k + 1):
+        for lane in range(LANES):
+            matrix[j, c, lane] -= matrix[j, i, lane] * matrix[i, c, lane]
+
+
+def interpolated(x: np.ndarray, knots: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return `numpy.interp` of numbers (n,) among ascending knots (g,), to the bit, in a tenth of its time.
+
+    NumPy's search has a branch at every step, which processors guess wrongly for numbers in no order.
+    """
+    with np.errstate(over="ignore"):
+        slopes = np.diff(values) / np.diff(knots)
+    steps = (len(knots) - 1).bit_length()  # of a bisection
+    is_compiled = len(x) >= FEW_NUMBERS and CHOICE.is_compiled(len(x) * steps, _compile)
+    if not is_compiled or not np.isfinite(slopes).all():
+        return np.interp(x, knots, values)
+    padded = np.concatenate([knots, np.full((1 << steps) - len(knots), np.nan)])
+    out = np.empty(len(x))
+    _interpolate(plain(x, np.float64), padded, plain(values, np.float64), np.append(slopes, 0.0), steps, out)
+    return out
+
+
+@compiled
+def _interpolate(
+    x: np.ndarray, knots: np.ndarray, values: np.ndarray, slopes: np.ndarray, steps: int, out: np.ndarray
+) -> None:
+    places, last = np.empty(LANES, np.int64), len(values) - 1
+    for start in range(0, len(x), LANES):
+        first = min(start, len(x) - LANES)
+        numbers, results = x[first : first + LANES], out[first : first + LANES]
+        _find_knots((numbers, knots, steps, places))
+        for lane in range(LANES):
+            place = places[lane]
+            number, knot = numbers[lane], knots[place]
+            result = slopes[place] * (number - knot) + values[place]
+            results[lane] = values[place] if number <= knot or place == last else result
 
 
 def roots(numbers: np.ndarray, degree: int) -> np.ndarray:
     """Return the root of every number, of a degree up to `MAX_DEGREE`, in float64; what has no root is returned."""
     out = np.empty(len(numbers))
-    _take_roots(plain(numbers, np.float64), degree, out)
+    _code(len(numbers) * NEWTON_STEPS * degree).take_roots(plain(numbers, np.float64), degree, out)
     return out
 
 
 @compiled
-def _take_roots(numbers: np.ndarray, degree: int, out: np.ndarray) -> None:
+def take_roots(numbers: np.ndarray, degree: int, out: np.ndarray) -> None:
+    """Fill `out` (n,) with the root of every number."""
     for i in range(len(numbers)):
         out[i] = _root(numbers[i], degree) if 0.0 < numbers[i] < np.inf else numbers[i]
 

@@ -9,6 +9,7 @@ in `core.kernels`, so that a record's neighbours do not depend on the other reco
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -29,28 +30,74 @@ PADDING_HALF_SQUARE = np.float32(1e30)  # half the squared distance to the paddi
 Measure = Callable[[Index, np.ndarray, np.ndarray, int, np.ndarray], np.ndarray]
 
 
+@dataclass(frozen=True)
+class Partition:
+    """The computed part of a search among m points, which can be stored with them.
+
+    Attributes:
+        centre: (D,) float32, subtracted from points and queries.
+        axes: (D, R) float32, the axes of the search; all coordinates are searched if R is 0.
+        order: (m,) int32, the positions of the points, cell by cell.
+        sizes: (C,) int32, the number of points of each cell.
+        half_squares: (m,) float32, half the squared lengths of the searched coordinates, in that order.
+        means: (R + 1, C or more) float32, as in `kernels.Index`.
+    """
+
+    centre: np.ndarray
+    axes: np.ndarray
+    order: np.ndarray
+    sizes: np.ndarray
+    half_squares: np.ndarray
+    means: np.ndarray
+
+    @classmethod
+    def of(cls, points: np.ndarray, *, is_exact: bool) -> "Partition":
+        """Partition points (m, D); an exact search compares all coordinates."""
+        centre = points.mean(axis=0)  # float32 loses least of a distance near the origin
+        axes = np.zeros((points.shape[1], 0)) if is_exact else _principal_axes(points - centre)
+        axes = axes.astype(np.float32)
+        searched = _searched(points, centre, axes)
+        cells = _cells(searched)
+        order = np.concatenate(cells)
+        return cls(
+            centre,
+            axes,
+            order.astype(np.int32),
+            np.array([len(cell) for cell in cells], np.int32),
+            _half_squares(searched[order]),
+            _means(searched, cells),
+        )
+
+    def searched(self, queries: np.ndarray) -> np.ndarray:
+        """Return the coordinates that the search compares, (n, R) float32."""
+        return _searched(queries, self.centre, self.axes)
+
+    def index(self, points: np.ndarray, probed: int) -> Index:
+        """Return the index of the points (m, D) that were partitioned."""
+        positions = _padded(np.split(self.order.astype(np.int64), np.cumsum(self.sizes)[:-1]))
+        is_point = np.arange(positions.shape[1]) < self.sizes[:, None]
+        tiles = np.empty((len(positions), len(self.means), positions.shape[1]), np.float32)
+        np.negative(self.searched(points)[positions].transpose(0, 2, 1), out=tiles[:, :-1])
+        tiles[:, -1] = PADDING_HALF_SQUARE
+        tiles[:, -1][is_point] = self.half_squares
+        return Index(kernels.plain(points, np.float32), positions, tiles, kernels.plain(self.means), probed)
+
+
 class Neighbours:
     """Search among m reference points of D coordinates.
 
     Args:
         points: (m, D) float32.
         probed: number of cells that a query is compared with; the search is exact if it is m.
+        partition: of the points, if it is computed already.
     """
 
-    def __init__(self, points: np.ndarray, probed: int = PROBED_CELLS) -> None:
+    def __init__(self, points: np.ndarray, probed: int = PROBED_CELLS, partition: Partition | None = None) -> None:
         is_exact = len(points) <= probed * MEAN_CELL_POINTS
         self.points = points
-        self._centre = points.mean(axis=0)  # float32 loses least of a distance near the origin
-        self._axes = None if is_exact else _principal_axes(points - self._centre).astype(np.float32)
-        searched = self._searched(points)  # (m, R)
-        cells = _cells(searched)
-        self._index = Index(
-            points=kernels.plain(points, np.float32),
-            positions=(positions := _padded(cells)),
-            tiles=_tiles(searched[positions], [len(cell) for cell in cells]),
-            means=_means(searched, cells),
-            probed=len(cells) if is_exact else min(probed, len(cells)),
-        )
+        self.partition = Partition.of(points, is_exact=is_exact) if partition is None else partition
+        cells = len(self.partition.sizes)
+        self._index = self.partition.index(points, cells if is_exact else min(probed, cells))
 
     def mean_distance(self, queries: np.ndarray, k: int, own: np.ndarray | None = None) -> np.ndarray:
         """Return the mean Euclidean distance to the k nearest reference points, (n,) float64.
@@ -81,28 +128,23 @@ class Neighbours:
 
     def _measure(self, measure: Measure, queries: np.ndarray, k: int, own: np.ndarray | None) -> np.ndarray:
         own = np.full(len(queries), -1) if own is None else own
+        searched = self.partition.searched
         parts = [slice(start, start + CHUNK_QUERIES) for start in range(0, max(1, len(queries)), CHUNK_QUERIES)]
         return np.concatenate(
-            [measure(self._index, queries[part], self._searched(queries[part]), k, own[part]) for part in parts]
+            [measure(self._index, queries[part], searched(queries[part]), k, own[part]) for part in parts]
         )
 
-    def _searched(self, queries: np.ndarray) -> np.ndarray:
-        """Return the coordinates that the search compares, (n, R) float32."""
-        centred = queries - self._centre
-        return centred if self._axes is None else products(centred, self._axes)
+
+def _searched(queries: np.ndarray, centre: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Return the centred queries (n, D) along the axes (D, R), or as they are without axes."""
+    centred = queries - centre
+    return products(centred, axes) if axes.shape[1] else centred
 
 
 def _padded(cells: list[np.ndarray]) -> np.ndarray:
     """Return the positions of the points of each cell (C, size), padded with the last position."""
     size = -(-max(map(len, cells)) // kernels.LANES) * kernels.LANES
     return np.stack([np.pad(cell, (0, size - len(cell)), mode="edge") for cell in cells]).astype(np.int64)
-
-
-def _tiles(members: np.ndarray, sizes: list[int]) -> np.ndarray:
-    """Return `Index.tiles` (C, R + 1, size) float32 for padded points (C, size, R) of cells with `sizes` points."""
-    is_point = np.arange(members.shape[1]) < np.array(sizes)[:, None]
-    half_squares = np.where(is_point, _half_squares(members), PADDING_HALF_SQUARE)
-    return kernels.plain(np.concatenate([-members.transpose(0, 2, 1), half_squares[:, None]], axis=1))
 
 
 def _means(searched: np.ndarray, cells: list[np.ndarray]) -> np.ndarray:

@@ -27,6 +27,7 @@ from detector.records.encoder import Encoder
 from detector.records.feature_types import GRID_POINTS
 from detector.records.label_head import LabelHead
 from detector.records.scores import NeighbourReference
+from detector.records.stored_spaces import read_spaces, space_arrays, space_specs
 from schemas.config import Likelihood, ModelConfig, NetworkKind
 
 _HEAD = "head/"  # prefix of the arrays of the label head
@@ -104,6 +105,7 @@ class _Manifest(ManifestPart):
     n_train: int = Field(ge=1, le=2**53)
     reference_records: int = Field(ge=1)
     calibrating_records: int = Field(0, ge=0)  # among the reference records, the last ones; none in older artifacts
+    has_joint_elbo: bool = False  # not in older artifacts
     calibration_records: int = Field(ge=1)
     tail: _Tail | None
     decision: _Decision
@@ -121,6 +123,7 @@ def manifest(artifact: Artifact) -> dict[str, Any]:
         "n_train": artifact.reference.n_train,
         "reference_records": len(artifact.reference.points),
         "calibrating_records": artifact.reference.calibrating,
+        "has_joint_elbo": artifact.reference.has_joint_elbo,
         "calibration_records": len(artifact.calibration.scores),
         "tail": None if tail is None else vars(tail),
         "decision": vars(decision),
@@ -136,6 +139,7 @@ def dump_artifact(artifact: Artifact) -> bytes:
         "reference/points": artifact.reference.points,
         "reference/latent_sd": artifact.reference.latent_sd,
         **({} if artifact.reference.inputs is None else {"reference/inputs": artifact.reference.inputs}),
+        **space_arrays(artifact.reference.states),
         "attribution/typical_nll": artifact.typical_nll,
         "calibration/reference": artifact.calibration.scores,
         **({} if artifact.head is None else {f"{_HEAD}{name}": array for name, array in vars(artifact.head).items()}),
@@ -167,6 +171,8 @@ def _assemble(manifest: _Manifest, arrays: dict[str, np.ndarray]) -> Artifact:
         manifest.n_train,
         arrays.get("reference/inputs"),  # which artifacts of earlier versions lack
         manifest.calibrating_records,
+        read_spaces(arrays, len(_space_widths(architecture))),
+        manifest.has_joint_elbo,
     )
     tail = ParetoTail(**manifest.tail.model_dump()) if manifest.tail else None
     return Artifact(
@@ -220,6 +226,7 @@ def _check_arrays(
         "attribution/typical_nll": ((len(encoder.columns),), "float32"),
         "calibration/reference": ((manifest.calibration_records,), "float64"),
         **(_head_specs(views * architecture.width) if f"{_HEAD}direction" in arrays else {}),
+        **space_specs(arrays, manifest.reference_records, _space_widths(architecture)),
     }
     check_arrays(arrays, specs)
     if manifest.calibrating_records >= manifest.reference_records:
@@ -231,6 +238,13 @@ def _check_arrays(
 def _head_specs(width: int) -> ArraySpecs:
     shapes = dict.fromkeys(("centre", "spread", "direction"), (width,)) | {"limits": (2,)}
     return {f"{_HEAD}{name}": (shape, "float64") for name, shape in shapes.items()}
+
+
+def _space_widths(architecture: Architecture) -> list[int]:
+    """Return the number of coordinates of each space of `ensemble`, in the order of `scores.spaces_of`."""
+    views = min(architecture.members, 2)
+    latents = [len(range(view, architecture.members, 2)) * architecture.latent for view in range(views)]
+    return [views * architecture.width, *latents, views * architecture.width]
 
 
 def _has_inputs(manifest: _Manifest, arrays: dict[str, np.ndarray]) -> bool:

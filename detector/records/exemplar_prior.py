@@ -8,6 +8,7 @@ computes the upper bound of Hershey & Olsen, *Approximating the Kullback Leibler
 Mixture Models* (2007): -log(mean(exp(-KL_i))) for the divergences KL_i from the m exemplars.
 
 Shapes: n records, m exemplars, K members, l latent dimensions.
+Members whose latents are side by side count as one member here.
 """
 
 import numpy as np
@@ -34,10 +35,11 @@ class ExemplarPrior:
         """Return the nats from posteriors (n, K, l) to the prior, averaged over members, (n,) float64.
 
         Args:
-            z_mean: (n, K, l).
-            z_log_var: (n, K, l).
+            z_mean: (n, K, l), or any other shape of K * l numbers for each record.
+            z_log_var: of the same shape.
             own: (n,) the position of each record among the exemplars, or -1; a record is not its own exemplar.
         """
+        z_mean, z_log_var = (array.reshape(len(array), *self._sd.shape) for array in (z_mean, z_log_var))
         parts = [slice(start, start + CHUNK_RECORDS) for start in range(0, len(z_mean), CHUNK_RECORDS)]
         return np.concatenate([self._divergence(z_mean[part], z_log_var[part], own[part]) for part in parts])
 

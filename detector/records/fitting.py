@@ -84,7 +84,7 @@ def fit_artifact(
         encoder=model.encoder,
         architecture=model.network.architecture,
         weights=dict(model.network.weights),
-        reference=model.reference,
+        reference=model.stored_reference,
         typical_nll=model.typical_nll,
         calibration=calibration,
         decision=_decide(rule, calibration, model, anomalies),

@@ -37,7 +37,7 @@ def held_out_elbo(scorer: RecordScorer, records: pd.DataFrame) -> float:
     architecture = replace(artifact.architecture, members=(artifact.architecture.members + 1) // 2)
     weights = {name: weight[::2] for name, weight in artifact.weights.items()}
     network = NumpyNetwork(architecture, artifact.encoder.layout, weights)
-    posterior = network.posterior(clean_inputs(standard, architecture, is_training=True))
+    posterior = network.posterior(clean_inputs(standard, architecture, squashes_target=True))
     nats = matrix.violations.astype(np.float64) * np.log(artifact.reference.n_train + 2)
     cost = posterior.nll.astype(np.float64).sum(axis=1) + posterior.kl + nats
     return float(-(cost + _change_of_units(artifact.encoder, matrix)).mean())

@@ -1,7 +1,7 @@
 """Model: anomaly scores, causes, latents and reconstructions of records by a trained model."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from typing import Any, TypeVar
@@ -76,6 +76,7 @@ class Model:
             latent_sd,
             len(matrix),
             input_coordinates(reference_matrix, len(latent_sd)),
+            has_joint_elbo=True,
         )
         cells = encoder.layout.feature_cells(len(encoder.columns))
         typical = np.median(feature_nll(posterior, cells), axis=0).astype(np.float32)
@@ -96,6 +97,13 @@ class Model:
     def score_names(self) -> tuple[str, ...]:
         """The scores that the model can compute: all of them, unless an earlier version trained it."""
         return tuple(name for name in SCORES if name != "ensemble" or self.reference.inputs is not None)
+
+    @property
+    def stored_reference(self) -> NeighbourReference:
+        """The reference with what its searches have computed, which a process that scores need not compute again."""
+        if self.config.score != "ensemble":
+            return self.reference
+        return replace(self.reference, states=tuple(space.state for space in self._search.spaces))
 
     def anomaly_scores(
         self, records: pd.DataFrame, names: Sequence[str] | None = None, threads: int = 1
@@ -232,7 +240,8 @@ class Model:
 
     def _evidence(self, matrix: Matrix, own: np.ndarray, *, with_likelihood: bool) -> Evidence:
         """Return the data of records; the networks run once, with their likelihoods if a score will need them."""
-        inputs = clean_inputs(matrix, self.network.architecture)
+        squashes = self.reference.has_joint_elbo
+        inputs = clean_inputs(matrix, self.network.architecture, squashes_target=squashes)
         infer = cache(lambda: self.network.posterior(inputs))
         reconstruct = infer if with_likelihood else lambda: self.network.reconstruct(inputs)
         return Evidence(self._search, matrix, own, reconstruct, infer)

@@ -1,10 +1,11 @@
 """Training of the networks of records, with early stopping on the held-out ELBO; repeatable by its seed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from detector.core.device_memory import halving
 from detector.core.progress import EPOCH_STEPS, Epoch
 from detector.records.architecture import Architecture, latent_size
 from detector.records.encoder import Layout, Matrix, squash
@@ -33,9 +34,27 @@ def fit_network(
 ) -> Trained:
     """Train the members on a matrix of normal records; the same arguments give the same weights.
 
+    If the device runs out of memory, the training starts again with half of the records at once.
+
     Raises:
         ConfigError: If the ELBO is no longer finite.
+        BackendError: If the device has too little memory for a single record.
     """
+
+    def fit(size: int) -> Trained:
+        return _fit(matrix, layout, config.model_copy(update={"batch_size": size}), progress, config.batch_size)
+
+    return halving(config.batch_size, fit)
+
+
+def _fit(
+    matrix: Matrix,
+    layout: Layout,
+    config: ModelConfig,
+    progress: Callable[[Epoch], None] | None,
+    planned_size: int,
+) -> Trained:
+    """Train with the batch size of a configuration; validate on that share of the held-out records at once."""
     rng = np.random.default_rng(config.seed)
     architecture = Architecture(
         config.kind,
@@ -49,8 +68,9 @@ def fit_network(
     held_out, rows = _split(len(matrix), rng)
     network = VAE(architecture, layout, initial_weights(architecture, layout, rng))
     network.prepare_training(config.learning_rate, config.weight_decay, config.steps)
-    held_out_inputs = clean_inputs(matrix[held_out], architecture, is_training=True)
-    validation = {**held_out_inputs.as_dict(), "beta": np.ones((len(held_out), 1), dtype=np.float32)}
+    held_out_inputs = clean_inputs(matrix[held_out], architecture, squashes_target=True)
+    inputs = {**held_out_inputs.as_dict(), "beta": np.ones((len(held_out), 1), dtype=np.float32)}
+    validation = list(_parts(inputs, -(-len(held_out) * config.batch_size // planned_size)))
     batches = _batches(matrix[rows], architecture, config, rng)
     weights, history = _run(network, batches, validation, config, progress)
     return Trained(NumpyNetwork(architecture, layout, weights), history, int(network.optimizer.iterations))
@@ -91,7 +111,7 @@ def _batches(
 def _run(
     network: VAE,
     batches: Iterator[dict[str, np.ndarray]],
-    validation: dict[str, np.ndarray],
+    validation: Sequence[dict[str, np.ndarray]],
     config: ModelConfig,
     progress: Callable[[Epoch], None] | None,
 ) -> tuple[dict[str, np.ndarray], tuple[Epoch, ...]]:
@@ -132,6 +152,19 @@ def _epoch(network: VAE, batches: Iterator[dict[str, np.ndarray]], steps: int) -
     return float(logs["elbo"])
 
 
-def _held_out(network: VAE, validation: dict[str, np.ndarray]) -> float:
+def _parts(inputs: dict[str, np.ndarray], size: int) -> Iterator[dict[str, np.ndarray]]:
+    """Yield inputs of at most that many records."""
+    for start in range(0, len(inputs["beta"]), size):
+        yield {name: array[start : start + size] for name, array in inputs.items()}
+
+
+def _held_out(network: VAE, validation: Sequence[dict[str, np.ndarray]]) -> float:
+    """Return the ELBO of the held-out records, which come in parts."""
+    return float(
+        np.average([_elbo(network, part) for part in validation], weights=[len(p["beta"]) for p in validation])
+    )
+
+
+def _elbo(network: VAE, inputs: dict[str, np.ndarray]) -> float:
     network.reset_metrics()
-    return float(network.test_on_batch(validation, return_dict=True)["elbo"])
+    return float(network.test_on_batch(inputs, return_dict=True)["elbo"])

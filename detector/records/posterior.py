@@ -76,7 +76,7 @@ class Posterior(Reconstruction):
 
 
 def clean_inputs(
-    matrix: Matrix, architecture: Architecture, hidden: np.ndarray | None = None, *, is_training: bool = False
+    matrix: Matrix, architecture: Architecture, hidden: np.ndarray | None = None, *, squashes_target: bool = False
 ) -> Inputs:
     """Return the inputs of records without noise, to be decoded at the posterior mean.
 
@@ -84,11 +84,12 @@ def clean_inputs(
         matrix: n records.
         architecture: of the networks that will see them.
         hidden: (n, d), 1 if a cell is hidden from the networks in addition to the missing cells.
-        is_training: targets are squashed in training; in scores they are not, so that distance keeps counting.
+        squashes_target: whether the targets are squashed like the inputs, as in training and for the ELBO; if not, a
+            distance far beyond the training records keeps counting.
     """
     views = np.stack([matrix.standard, matrix.quantile][: architecture.members], axis=1)  # (n, V, d)
     missing = matrix.missing[:, None, :].astype(np.float32)
     is_hidden = missing if hidden is None else np.maximum(missing, hidden[:, None, :]).astype(np.float32)
     target = squash(views)
     draw = np.zeros((len(matrix), 1, architecture.latent), dtype=np.float32)
-    return Inputs(target * (1 - is_hidden), is_hidden, target if is_training else views, 1 - missing, draw)
+    return Inputs(target * (1 - is_hidden), is_hidden, target if squashes_target else views, 1 - missing, draw)

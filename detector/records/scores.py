@@ -20,7 +20,7 @@ import numpy as np
 
 from detector.core.blob import artifact_error
 from detector.core.kernels import roots
-from detector.core.neighbours import Neighbours
+from detector.core.neighbours import Neighbours, Partition
 from detector.core.subsample import subsample_evenly
 from detector.records.encoder import Matrix, squash
 from detector.records.exemplar_prior import ExemplarPrior
@@ -37,6 +37,19 @@ KNN_NEIGHBOURS = 5  # of the scores by plain distance to neighbours
 
 
 @dataclass(frozen=True)
+class SpaceState:
+    """The computed parts of a space, which are stored with a model.
+
+    Attributes:
+        partition: of the points.
+        usual: median distance of the reference records to the other ones.
+    """
+
+    partition: Partition
+    usual: float
+
+
+@dataclass(frozen=True)
 class NeighbourReference:
     """Training records in the model's joint coordinates, and perhaps calibration records, which only `ensemble` uses.
 
@@ -47,6 +60,10 @@ class NeighbourReference:
         inputs: (m, V * d) float32, the inputs of the same records, as `input_coordinates` returns them; None in an
             artifact of a version that had no score of them.
         calibrating: number of calibration records among the points.
+        states: the computed parts of the spaces of `ensemble`; none in an artifact of an earlier version, or with
+            another score.
+        has_joint_elbo: whether `elbo` has one prior for the latents of all members together, and measures squashed
+            cells, as training does; not in an artifact of earlier versions.
     """
 
     points: np.ndarray
@@ -54,6 +71,8 @@ class NeighbourReference:
     n_train: int
     inputs: np.ndarray | None = None
     calibrating: int = 0
+    states: tuple[SpaceState, ...] = ()
+    has_joint_elbo: bool = False
 
     @property
     def trained(self) -> np.ndarray:
@@ -63,12 +82,13 @@ class NeighbourReference:
     def without_calibrating(self) -> "NeighbourReference":
         """Return the reference of the training records alone."""
         inputs = None if self.inputs is None else self.inputs[: len(self.trained)]
-        return replace(self, points=self.trained, inputs=inputs, calibrating=0)
+        return replace(self, points=self.trained, inputs=inputs, calibrating=0, states=())
 
     def with_calibrating(self, points: np.ndarray, inputs: np.ndarray) -> "NeighbourReference":
         """Return the reference with calibration records: their joint coordinates and their inputs."""
         joined = np.concatenate([self.points, points]), np.concatenate([self._known_inputs, inputs])
-        return replace(self, points=joined[0], inputs=joined[1], calibrating=self.calibrating + len(points))
+        calibrating = self.calibrating + len(points)
+        return replace(self, points=joined[0], inputs=joined[1], calibrating=calibrating, states=())
 
     @property
     def _known_inputs(self) -> np.ndarray:
@@ -125,6 +145,16 @@ class Space:
         distance = search.blended_distance(search.points[rows], neighbours, rows)
         return cls(search, max(float(np.median(distance)), MIN_USUAL_DISTANCE))
 
+    @classmethod
+    def restored(cls, points: np.ndarray, state: SpaceState) -> "Space":
+        """Return the space of points (m, D) from its stored state."""
+        return cls(Neighbours(np.ascontiguousarray(points), PROBED_CELLS, state.partition), state.usual)
+
+    @property
+    def state(self) -> SpaceState:
+        """The computed parts."""
+        return SpaceState(self.search.partition, self.usual)
+
 
 class ReferenceSearch:
     """Searches among the reference records of one model, each built on first use.
@@ -153,6 +183,8 @@ class ReferenceSearch:
     @cached_property
     def spaces(self) -> tuple[Space, ...]:
         """The spaces of `ensemble`."""
+        if self.reference.states:
+            return tuple(map(Space.restored, self.reference.spaces, self.reference.states))
         return tuple(Space.of(points, self.neighbours) for points in self.reference.spaces)
 
     @cached_property
@@ -178,6 +210,8 @@ class ReferenceSearch:
             return None
         sd = np.maximum(self.reference.latent_sd, MIN_LATENT_SD)
         points = self.reference.trained[self.exemplars, : sd.size].astype(np.float64) * np.sqrt(len(sd))
+        if self.reference.has_joint_elbo:  # the members are one network, whose latents are side by side
+            sd = sd.reshape(1, -1)
         return ExemplarPrior(points.reshape(-1, *sd.shape), sd)
 
     @cached_property
@@ -309,7 +343,7 @@ def _latent_knn(evidence: Evidence) -> np.ndarray:
 
 
 def _elbo(evidence: Evidence) -> np.ndarray:
-    """Return the negative ELBO under the exemplar prior."""
+    """Return the negative ELBO under the exemplar prior, with the likelihood averaged over members."""
     nll = evidence.posterior().nll.sum(axis=1, dtype=np.float64)
     return np.asarray(nll + _divergence(evidence) + evidence.nats)
 

@@ -90,4 +90,4 @@ def measure_events(scorer: SeriesScorer, cases: Sequence[EventCase]) -> tuple[di
 def _deviations(series: Series, max_gap: float | None) -> np.ndarray:
     """Return the standard deviation of each channel that an event may change, 0 for the others."""
     runs = [take_rows(series, rows) for rows in series.runs(max_gap)]
-    return Inputs.fit(runs, Counters.fit(runs)).event_deviations
+    return Inputs.fit(runs, Counters.fit(runs), recovers=False).event_deviations

@@ -5,13 +5,15 @@ All randomness (initial weights, noise, hidden channels, draws from the posterio
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import count, islice
+from functools import partial
+from itertools import accumulate, islice
 from typing import Any
 
 import numpy as np
 from keras import ops
 
 from detector.core.autoencoder import initial_weights, latent_size
+from detector.core.device_memory import halving
 from detector.core.keras_arrays import KerasArrays, Network, compile_for_training
 from detector.core.progress import EPOCH_STEPS, Epoch
 from detector.series.network import TemporalNetwork, shapes
@@ -47,35 +49,51 @@ def train(
         seed: of all randomness.
         progress: called after each epoch of the networks that train at once.
 
+    If the device runs out of memory, networks that train at once start again with half of the records in a step.
+
     Raises:
         ConfigError: If the ELBO is no longer finite.
+        BackendError: If the device has too little memory for a single record of each network.
     """
     rng = np.random.default_rng(seed)
     together = _members_at_once(max(matrix.shape[1] for matrix in features))
     parts = [slice(start, start + together) for start in range(0, len(features), together)]
-    numbers, planned = count(1), sum(_epochs(_steps(features[part])) for part in parts)
+    planned = [_epochs(_steps(features[part])) for part in parts]
 
-    def report_epoch(elbo: float) -> None:
-        epoch = Epoch(next(numbers), planned, elbo)
+    def report_epoch(first: int, place: int, elbo: float) -> None:
+        epoch = Epoch(first + place, sum(planned), elbo)
         _check_finite(epoch)
         if progress:
             progress(epoch)
 
-    return [weights for part in parts for weights in _train(features[part], channels[part], rng, report_epoch)]
+    return [
+        weights
+        for part, first in zip(parts, accumulate(planned[:-1], initial=1), strict=True)
+        for weights in _train(features[part], channels[part], rng, partial(report_epoch, first))
+    ]
 
 
 def _train(
-    features: Sequence[Array], channels: Sequence[int], rng: np.random.Generator, report_epoch: Callable[[float], None]
+    features: Sequence[Array],
+    channels: Sequence[int],
+    rng: np.random.Generator,
+    report_epoch: Callable[[int, float], None],
 ) -> list[dict[str, Array]]:
     widths = [matrix.shape[1] for matrix in features]
     d = max(widths)
     latent = latent_size(d, MAX_LATENT_DIMENSIONS)
-    model = Members(_initial(len(features), d, latent, rng))
-    model.prepare(_steps(features))
-    batches = _batches(features, channels, latent, rng)
-    for _ in range(_epochs(_steps(features))):
-        report_epoch(_epoch(model, islice(batches, EPOCH_STEPS)))
-    final = model.weights_by_name()
+    start = rng.bit_generator.state
+
+    def fit(size: int) -> dict[str, Array]:
+        rng.bit_generator.state = start
+        model = Members(_initial(len(features), d, latent, rng))
+        model.prepare(_steps(features))
+        batches = _batches(features, channels, latent, size, rng)
+        for place in range(_epochs(_steps(features))):
+            report_epoch(place, _epoch(model, islice(batches, EPOCH_STEPS)))
+        return model.weights_by_name()
+
+    final = halving(BATCH_RECORDS if max(map(len, features)) > SMALL_RECORDS else SMALL_BATCH_RECORDS, fit)
     return [_trimmed(final, member, width) for member, width in enumerate(widths)]
 
 
@@ -130,14 +148,13 @@ def _trimmed(weights: Mapping[str, Array], member: int, width: int) -> dict[str,
 
 
 def _batches(
-    features: Sequence[Array], channels: Sequence[int], latent: int, rng: np.random.Generator
+    features: Sequence[Array], channels: Sequence[int], latent: int, n: int, rng: np.random.Generator
 ) -> Iterator[dict[str, Array]]:
-    """Yield a batch for each step, with different records for each member; half of the rows have hidden channels."""
+    """Yield a batch of n records for each step, with other records for each member; half have hidden channels."""
     k, d = len(features), max(matrix.shape[1] for matrix in features)
     is_real = np.stack([np.arange(d) < matrix.shape[1] for matrix in features])[:, None, :].astype(np.float32)
     channel = np.stack([np.arange(d) % count for count in channels])  # (K, d)
     steps = _steps(features)
-    n = BATCH_RECORDS if max(map(len, features)) > SMALL_RECORDS else SMALL_BATCH_RECORDS
     for step in range(steps):
         target = np.zeros((k, n, d), dtype=np.float32)
         for member, matrix in enumerate(features):

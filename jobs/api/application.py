@@ -6,6 +6,8 @@ from jobs.api.access import PUBLIC_PATHS, AccessControl
 from jobs.api.anomalies import router as anomalies
 from jobs.api.audit import router as audit
 from jobs.api.body_limit import BodyLimit
+from jobs.api.change_limit import ChangeLimit
+from jobs.api.channels import router as channels
 from jobs.api.error_boundary import ErrorBoundary
 from jobs.api.events import router as events
 from jobs.api.head_requests import HeadRequests
@@ -50,13 +52,14 @@ def create_app(service: ServiceView, *, is_local: bool = False) -> FastAPI:
     app.state.maps = ResultCache(MAX_MAPS)
     app.state.previews = Previews()
     handle_errors(app)
-    for routes in (monitors, models, anomalies, incidents, events, audit, tuning, maintenance, keys):
+    for routes in (monitors, models, anomalies, incidents, channels, events, audit, tuning, maintenance, keys):
         app.include_router(routes, responses=PROTECTED_RESPONSES)
     app.include_router(health)
     if service.config.service.page:
         for routes in PAGES:
             app.include_router(routes)
     # The last one added is the outermost.
+    app.add_middleware(ChangeLimit)
     app.add_middleware(BodyLimit, service=service)
     app.add_middleware(AccessControl, service=service, reserved=app.state.reserved, is_local=is_local)
     app.add_middleware(HeadRequests)

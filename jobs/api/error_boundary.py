@@ -1,9 +1,11 @@
 """The outermost layer of the API: security headers on every response, and a response to every error."""
 
+import asyncio
+
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from jobs.api.problems import problem_of
+from jobs.api.problems import problem, problem_of
 
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",
@@ -13,6 +15,8 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+
+_LATER = {"Retry-After": "1", "Connection": "close"}
 
 
 class ErrorBoundary:
@@ -40,6 +44,10 @@ class ErrorBoundary:
 
         try:
             await self._app(scope, receive, send_with_headers)
+        except asyncio.CancelledError:  # the server waits no longer
+            if has_started:
+                raise
+            await problem(503, "The service is stopping. Try again.", headers=_LATER)(scope, receive, send_with_headers)
         except Exception as exc:
             if has_started:
                 raise

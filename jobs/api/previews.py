@@ -1,7 +1,10 @@
 """Previews of settings: one is computed at a time, in a thread of its own, and only some wait for their turn."""
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias, TypeVar
 
@@ -12,13 +15,39 @@ from jobs.api.pages.slow_work import SlowWork
 from jobs.api.service_view import ServiceView
 from jobs.tuning.comparison import Champion, Comparison, Comparisons
 from schemas.config import MonitorConfig
-from schemas.errors import SourceError
+from schemas.errors import RateTooSmall, RecordsError, SourceError
 
 _log = logging.getLogger("plumbline")
 _Result = TypeVar("_Result")
 
 Proposal: TypeAlias = Callable[[], MonitorConfig]
 _MAX_WAITING = 8  # including the one that is computed
+_MAX_BEGUN = 32  # results that nobody fetched yet
+_MOMENT = 0.2  # seconds for which a page waits for a result
+_QUEUED, _LOADING = "Waiting for its turn", "Loading the model"
+
+
+class NothingToCompare(RateTooSmall):
+    """Raised if the settings in force flag nothing; proposed ones can be stored all the same."""
+
+    def __init__(self, cause: RateTooSmall) -> None:
+        self.found, self.needed = cause.found, cause.needed
+        RecordsError.__init__(self, f"The settings in force flag nothing, so there is nothing to compare with. {cause}")
+
+
+@dataclass
+class _Progress:
+    """How far a preview is; the thread of previews writes it, and that of the server reads it."""
+
+    text: Callable[[], str] = lambda: _QUEUED
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A preview that a page began."""
+
+    task: asyncio.Task[Comparison]
+    progress: _Progress
 
 
 class Previews:
@@ -28,8 +57,10 @@ class Previews:
     """
 
     def __init__(self) -> None:
-        self._comparisons = Comparisons()
+        self._comparisons = Comparisons(self._report)
         self._slow_work = SlowWork(at_once=1, max_waiting=_MAX_WAITING)
+        self._begun: OrderedDict[Hashable, _Begun] = OrderedDict()
+        self._reported = _Progress()  # of the preview that is computed
 
     async def compare(self, service: ServiceView, name: str, proposed: Proposal, days: int) -> Comparison:
         """Compare proposed settings of a monitor with those in force, on its newest scored records.
@@ -46,15 +77,53 @@ class Previews:
             UsageError: If no record was scored.
             RecordsError: If the records no longer exist.
             RateTooSmall: If the champion cannot resolve the proposed rate.
+            NothingToCompare: If the champion cannot resolve the rate in force.
         """
-        return await self._slow_work.run(partial(self._compare, service, name, proposed, days))
+        return await self._slow_work.run(partial(self._compare, service, name, proposed, days, _Progress()))
+
+    async def begin(
+        self, key: Hashable, service: ServiceView, name: str, proposed: Proposal, days: int
+    ) -> Comparison | str:
+        """Begin a comparison, unless it is begun, and return its result, or how far it is after a moment.
+
+        Args:
+            key: the same for the same comparison.
+            service: the service.
+            name: of the monitor.
+            proposed: as for `compare`, with the same errors.
+            days: length of the history.
+        """
+        begun = self._begun.get(key)
+        if begun is None:
+            progress = _Progress()
+            work = partial(self._compare, service, name, proposed, days, progress)
+            begun = self._begun[key] = _Begun(asyncio.create_task(self._slow_work.run(work)), progress)
+            begun.task.add_done_callback(_retrieve_error)
+            while len(self._begun) > _MAX_BEGUN:
+                self._begun.popitem(last=False)
+        done, _ = await asyncio.wait({begun.task}, timeout=_MOMENT)
+        if not done:
+            return begun.progress.text()
+        self._begun.pop(key, None)
+        return begun.task.result()
 
     async def in_thread(self, function: Callable[[], _Result]) -> _Result:
         """Run a short function that reads the store in a thread of requests, and return its result."""
         return await run_sync(function)
 
-    def _compare(self, service: ServiceView, name: str, proposed: Proposal, days: int) -> Comparison:
-        champion, settings = Champion(*service.scorer_for(name)), proposed()
+    def _report(self, text: Callable[[], str]) -> None:
+        self._reported.text = text
+
+    def _compare(
+        self, service: ServiceView, name: str, proposed: Proposal, days: int, progress: _Progress
+    ) -> Comparison:
+        self._reported = progress
+        progress.text = lambda: _LOADING
+        settings = proposed()
+        try:
+            champion = Champion(*service.scorer_for(name))
+        except RateTooSmall as exc:
+            raise NothingToCompare(exc) from exc
         try:
             with service.open_source(name) as source:
                 return self._comparisons.compare(source, service.store, champion, settings, days, service.clock())
@@ -62,3 +131,9 @@ class Previews:
             _log.error("a preview failed: %s", exc)
             detail = f"The table of monitor {name!r} cannot be read. The service's log has the reason. Try again later."
             raise HTTPException(503, detail) from exc
+
+
+def _retrieve_error(task: asyncio.Task[Comparison]) -> None:
+    """Mark the error of a preview as seen: its page may be closed."""
+    if not task.cancelled():
+        task.exception()

@@ -1,7 +1,7 @@
 """Routes of tuning: settings in force, previews of others, and those that are stored in place of the configuration."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, Field
@@ -11,12 +11,16 @@ from jobs.api.parameters import Body
 from jobs.api.previews import Previews
 from jobs.api.problems import documented
 from jobs.api.service_view import ServiceView
+from jobs.champions import load_scorer
 from jobs.tuning.comparison import Comparison
 from jobs.tuning.lines import config_lines, stored_lines
 from jobs.tuning.storing import refuse_unfit, store_tuning
 from schemas.config import MonitorConfig
-from schemas.errors import ConfigError, UsageError
+from schemas.errors import ConfigError, RateTooSmall, UsageError
 from schemas.tuning import Tuning
+
+if TYPE_CHECKING:
+    from detector.core.scorer import Scorer
 
 router = APIRouter()
 
@@ -63,9 +67,19 @@ def checked(service: ServiceView, name: str, tuning: Tuning) -> MonitorConfig:
         HTTPException: If they do not fit the monitor.
     """
     try:
-        return refuse_unfit(name, service.config.monitor(name), tuning, lambda: service.scorer_for(name)[1])
+        return refuse_unfit(name, service.config.monitor(name), tuning, lambda: _scorer(service, name, tuning))
     except (ConfigError, UsageError) as exc:
         raise HTTPException(409, str(exc)) from exc
+
+
+def _scorer(service: ServiceView, name: str, tuning: Tuning) -> "Scorer":
+    """Return the champion; at the rate of a tuning if it cannot resolve that in force."""
+    try:
+        return service.scorer_for(name)[1]
+    except RateTooSmall:
+        rate = {"false_positive_rate": tuning.false_positive_rate}
+        champion = service.store.models.require_champion(name)
+        return load_scorer(service.store, champion, service.config.monitor(name).model_copy(update=rate))
 
 
 @router.get("/monitors/{name}/tuning", responses=documented(404, 422))

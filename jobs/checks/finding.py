@@ -10,3 +10,5 @@ class Finding:
 
     level: Literal["ok", "warning", "error"]
     message: str
+    is_about_speed: bool = False
+    """Whether it changes how long a run takes, and nothing else."""

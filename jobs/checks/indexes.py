@@ -26,6 +26,7 @@ def check_key_index(connection: Connection, monitor: MonitorConfig, watched: Wat
             "warning",
             f"No index begins with the key ({', '.join(monitor.key)}), so that every batch reads the whole table. "
             f"Create one: {_create_index(connection, watched, monitor.key)}",
+            is_about_speed=True,
         )
 
 
@@ -42,6 +43,7 @@ def check_past_index(source: Source, monitor: MonitorConfig, watched: WatchedTab
         "warning",
         f"No index begins with ({', '.join(columns)}), so that the past of every series is searched for in the "
         f"whole table{cost}; each batch does so for each of its entities. Create one: {statement}",
+        is_about_speed=True,
     )
 
 

@@ -22,6 +22,8 @@ def check_key_types(monitor: MonitorConfig, watched: WatchedTable) -> Iterator[F
                 f"Column {column.name!r} in the key is of type {column.type.lower()}, which {reason}. "
                 "Choose a key that grows with each new record, such as an identity column or a time.",
             )
+        elif column.name != monitor.key[0]:  # a later column orders only records that are equal in the first
+            continue
         elif column.family in {"text", "enum"}:
             yield Finding(
                 "warning",

@@ -1,5 +1,6 @@
 """The commands `anomalies list`, `show` and `label`."""
 
+import json
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -12,6 +13,7 @@ from schemas.labels import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from jobs.app import App
     from jobs.output import Output
@@ -78,12 +80,43 @@ def print_anomalies(out: "Output", anomalies: "Sequence[StoredAnomaly]", *, with
     rows = []
     for row in anomalies:
         incident = None if row.incident_id is None else str(row.incident_id)
-        record = (str(row.id), row.monitor if with_monitor else None, row.record_key, row.record_time, row.entity)
+        key = key_cell(row.record_key, row.record_time, row.entity)
+        record = (str(row.id), row.monitor if with_monitor else None, key, row.record_time, row.entity)
         numbers = (round(row.severity), row.threshold_ratio)
         suppressed_by = None if row.suppressed_by is None else str(row.suppressed_by)
         states = (row.label if has_labels else None, incident, "yes" if row.is_muted else None, suppressed_by)
         rows.append((*record, *numbers, *states, *cause_cells(row.attribution)))
     out.table([*columns, *CAUSE_COLUMNS], rows)
+
+
+def key_cell(key: str, time: "datetime | None", entity: str | None) -> str | None:
+    """Return the parts of a record's key that a list does not show as its time or its entity; None if there are none.
+
+    >>> from datetime import UTC, datetime
+    >>> noon = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    >>> key_cell('["2026-01-31 12:00:00", "pump-7", 3]', noon, "pump-7"), key_cell("42", noon, "42")
+    ('3', '42')
+    >>> key_cell('["2026-01-31T13:00:00+01:00", "pump-7"]', noon, "pump-7"), key_cell('["a", 3]', None, None)
+    (None, 'a, 3')
+    """
+    try:
+        parts = json.loads(key)
+    except ValueError:
+        parts = key
+    if not isinstance(parts, list):
+        return None if _is_time(key, time) else key
+    rest = [str(part) for part in parts if str(part) != entity and not _is_time(str(part), time)]
+    return ", ".join(rest) or None
+
+
+def _is_time(text: str, time: "datetime | None") -> bool:
+    from datetime import UTC, datetime
+
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return (read if read.tzinfo else read.replace(tzinfo=UTC)) == time
 
 
 def cause_cells(causes: "Sequence[Mapping[str, Any]]") -> tuple[Any, ...]:

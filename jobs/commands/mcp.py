@@ -18,6 +18,7 @@ def mcp_command(config_path: Path) -> None:
     A client such as an assistant starts it, and talks to it over standard input and output. It writes nothing.
     """
     from jobs.app import App
+    from jobs.mcp.newest_config import NewestConfig
     from jobs.mcp.tools import Tools
 
     try:
@@ -27,9 +28,9 @@ def mcp_command(config_path: Path) -> None:
             raise
         raise UsageError("The package 'mcp' is not installed. Install it: pip install 'plumbline[mcp]'") from None
     with App.opened(config_path) as app:
-        tools = Tools(app)
+        tools, newest = Tools(app), NewestConfig(app)
         _end_at_signals()
-        serve_tools(tools)
+        serve_tools(tools, newest.refresh)
 
 
 def _end_at_signals() -> None:

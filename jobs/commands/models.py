@@ -104,9 +104,14 @@ def _describe_comparison(out: "Output", report: "ComparisonReport") -> None:
 @models_command.command("promote")
 @click.argument("model_id", metavar="ID", type=int)
 @click.option("--force", is_flag=True, help="Promote the model even if its comparison with the champion refused it.")
+@click.option("--for", "monitor", metavar="MONITOR", help="Promote a copy of the model for another monitor.")
 @with_app
-def promote_command(app: "App", out: "Output", model_id: int, force: bool) -> None:
+def promote_command(app: "App", out: "Output", model_id: int, force: bool, monitor: str | None) -> None:
     """Make a model its monitor's champion."""
+    if monitor is not None:
+        from jobs.shared_models import copy_model
+
+        model_id = copy_model(app.store, model_id, monitor, app.monitor(monitor), app.clock())
     app.store.models.promote(model_id, app.clock(), force=force, actor=user_name())
     model = replace(app.store.models.get(model_id), manifest={})
     view = _join_anomalies(app, model.monitor)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jobs.output import Output
     from schemas.config import Config
 
+NO_MONITOR = "The configuration has no monitor. Add one: plumbline init --append --table NAME"
 
 config_option = click.option(
     "--config",
@@ -77,7 +78,7 @@ def only_monitor(config: "Config") -> str:
     if len(config.monitors) == 1:
         return next(iter(config.monitors))
     if not config.monitors:
-        raise UsageError("The configuration has no monitor. Add one; see: plumbline init --help")
+        raise UsageError(NO_MONITOR)
     raise UsageError(f"The configuration has several monitors. Name one of them: {', '.join(sorted(config.monitors))}.")
 
 

@@ -1,5 +1,6 @@
 """The commands `init`, `check`, `migrate` and `import`: the steps before the first training."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -7,7 +8,14 @@ import click
 
 from jobs.commands.conformance import report_conformance
 from jobs.commands.editor_schema import write_schema
-from jobs.commands.options import any_monitor_argument, counted_progress, json_option, only_monitor, with_app
+from jobs.commands.options import (
+    NO_MONITOR,
+    any_monitor_argument,
+    counted_progress,
+    json_option,
+    only_monitor,
+    with_app,
+)
 from jobs.status_texts import stored_settings_note
 from jobs.wording import counted_noun
 from schemas.errors import ConfigError, PlumblineError, RecordsError, StoreError, UsageError
@@ -75,10 +83,10 @@ def init_command(
         path.write_text(starter.text, encoding="utf-8")
     except OSError as exc:
         raise UsageError(f"{path} cannot be written: {exc.strerror}. Choose a writable folder.") from exc
-    _report_starter(Output(is_json=is_json), path, starter)
+    _report_starter(Output(is_json=is_json), path, starter, has_source=source is not None)
 
 
-def _report_starter(out: "Output", path: Path, starter: "Starter") -> None:
+def _report_starter(out: "Output", path: Path, starter: "Starter", *, has_source: bool) -> None:
     """Print the file, and the settings of each monitor that a person should look at."""
     from jobs.starter.review import settings_to_review
 
@@ -90,10 +98,19 @@ def _report_starter(out: "Output", path: Path, starter: "Starter") -> None:
             width = max(len(setting.name) for setting in settings)
             for setting in settings:
                 out.line(f"  {setting.name.ljust(width)}  {setting.note}")
-        out.line(f"Wrote {path}. Review it, then run: plumbline check")
+        out.line(f"Wrote {path}. {_next_step(path, has_monitors=bool(reviews), has_source=has_source)}")
 
     monitors = {name: {setting.name: setting.note for setting in settings} for name, settings in reviews.items()}
     out.result({"path": str(path), "monitors": monitors}, show)
+
+
+def _next_step(path: Path, *, has_monitors: bool, has_source: bool) -> str:
+    """Return what to run after `init`, with the file unless it is the one that commands read by default."""
+    file = "" if path == _CONFIG else shlex.quote(str(path))
+    if has_monitors:
+        return f"Review it, then run: plumbline check{file and f' --config {file}'}"
+    source = " --source URL" if has_source else ""
+    return f"Add a monitor for a table: plumbline init{file and f' {file}'} --append --table NAME{source}"
 
 
 @click.command("check")
@@ -115,7 +132,7 @@ def check_command(app: "App", out: "Output", monitor: str | None, is_about_sourc
 
     names = [monitor] if monitor else list(app.config.monitors)
     if not names:
-        raise UsageError("The configuration has no monitor. Add a [monitors.NAME] section; see: plumbline init --help")
+        raise UsageError(NO_MONITOR)
     findings: dict[str, list[Finding]] = {}
     if service_findings := list(check_service(app.config)):
         findings["service"] = service_findings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.commands.options import with_app
+from jobs.commands.options import NO_MONITOR, with_app
 from jobs.status_texts import last_run, next_run, notes, stored_settings_note
 from jobs.wording import duration, percent
 
@@ -37,7 +37,7 @@ def status_command(app: "App", out: "Output") -> None:
 
     def describe() -> None:
         if not overviews:
-            out.line("The configuration has no monitor. Add one; see: plumbline init --help")
+            out.line(NO_MONITOR)
             if unconfigured:
                 out.line(_unconfigured_note(unconfigured))
             return

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.commands.anomalies import CAUSE_COLUMNS, cause_cells
+from jobs.commands.anomalies import CAUSE_COLUMNS, cause_cells, key_cell
 from jobs.commands.columns import RANKED_COLUMNS, cells_of, columns_option
 from jobs.commands.options import Moment, counted_progress, monitor_argument, with_app
 from jobs.wording import share_of
@@ -61,7 +61,7 @@ def print_ranked(out: "Output", records: "Sequence[RankedRecord]", title: str | 
     columns = ("key", "time", "entity", "score / threshold", "p-value", "flagged", *CAUSE_COLUMNS)
     rows = [
         (
-            record.record_key,
+            key_cell(record.record_key, record.record_time, record.entity),
             record.record_time,
             record.entity,
             record.threshold_ratio,

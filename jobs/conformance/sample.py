@@ -3,8 +3,9 @@
 from functools import cached_property
 
 import pandas as pd
+from sqlalchemy import ColumnElement, and_, not_, select
 
-from jobs.reading.source import Source, keys_of
+from jobs.reading.source import CoreReader, Source, keys_of
 from jobs.reading.table import WatchedTable
 from schemas.config import MonitorConfig
 from schemas.errors import SourceError
@@ -55,8 +56,7 @@ class Sample:
         Raises:
             SourceError: If there are too few.
         """
-        left_out: list[UnreadableRecord] = []
-        records = self.source.read(self.whole, left_out=left_out)
+        records, _ = self._read
         if len(records) < MIN_RECORDS:
             raise SourceError(f"The table has {len(records)} readable records. Name one with at least {MIN_RECORDS}.")
         return records
@@ -65,3 +65,27 @@ class Sample:
     def keys(self) -> list[Key]:
         """The keys of the records."""
         return keys_of(self.records, self.monitor.key)
+
+    def is_among_records(self) -> ColumnElement[bool]:
+        """Return the condition for the rows of the table that are the records of the sample."""
+        _, unreadable = self._read
+        return and_(self.table.within(self.whole), not_(self.table.among([record.key for record in unreadable])))
+
+    @cached_property
+    def all_keys(self) -> list[Key]:
+        """The keys of the range, in the order of the database; those of records that cannot be read too.
+
+        Raises:
+            SourceError: If there are too few.
+        """
+        rows = select(*self.table.key_columns()).where(self.table.within(self.whole)).order_by(*self.table.order())
+        keys = keys_of(CoreReader(self.source.engine).fetch(rows), self.monitor.key)
+        if len(keys) < MIN_RECORDS:
+            raise SourceError(f"The table has {len(keys)} records. Name one with at least {MIN_RECORDS}.")
+        return keys
+
+    @cached_property
+    def _read(self) -> tuple[pd.DataFrame, list[UnreadableRecord]]:
+        """The records, and those that cannot be read."""
+        unreadable: list[UnreadableRecord] = []
+        return self.source.read(self.whole, left_out=unreadable), unreadable

@@ -34,7 +34,7 @@ def comparisons(sample: Sample) -> Seen:
     middle = times.sort_values().iloc[len(times) // 2].to_pydatetime()
     expected = int((times > middle).sum())
     later = sample.table.is_later(sample.table.records.c[name], middle)
-    statement = select(func.count()).select_from(sample.table.records).where(sample.table.within(sample.whole), later)
+    statement = select(func.count()).select_from(sample.table.records).where(sample.is_among_records(), later)
     with reading(sample.source.engine, SourceError) as connection:
         received = connection.scalar(statement)
     wrong = f"{received} records are past {middle.isoformat()} in the database, {expected} as they are read"
@@ -53,7 +53,7 @@ def grid(sample: Sample) -> Seen:
             return Seen("limited", "`resample` needs another database or type; series work without it")
         column = table.records.c[name]
         statement = select(times.cell_start(column, _STEP_SECONDS)).where(
-            table.within(sample.whole), table.dialect.is_valid_time(column)
+            sample.is_among_records(), table.dialect.is_valid_time(column)
         )
         received = sorted(int(start) for start in connection.scalars(statement) if start is not None)
     seconds = sample.records[name].dropna().astype("datetime64[us, UTC]").astype("int64") // 1_000_000

@@ -12,6 +12,7 @@ _MAX_NAMES = 5
 _WIDER_RATE_FACTOR = 5  # the share of calibration records that the bulk of them is judged by, in units of the rate
 _MAX_WIDER_RATE = 0.5
 _OUTLYING_FACTOR = 3  # between the two thresholds; without outliers it is seldom more than 2
+_MIN_UNUSUAL_SHARE = 0.1  # of the rate: with fewer records unlike the others, their scores are a heavy tail
 _MIN_CALIBRATION_RANK = 2  # calibration scores that should lie above a threshold
 
 
@@ -73,10 +74,15 @@ def silent_entities(case: Case) -> Iterator[Problem]:
 
 
 def outliers_among_calibration_records(case: Case) -> Iterator[Problem]:
-    """Report thresholds that outliers among the calibration records have raised."""
+    """Report thresholds that outliers among the calibration records have raised.
+
+    A heavy tail of normal scores is none: if the model has an estimate of records unlike the others, it decides too.
+    """
     rate = case.monitor.false_positive_rate
     wider = min(_WIDER_RATE_FACTOR * rate, _MAX_WIDER_RATE)
-    if not case.scorer.has_rate or wider <= rate:
+    unusual = case.scorer.about.unusual
+    is_heavy_tail = unusual is not None and unusual.share < _MIN_UNUSUAL_SHARE * rate
+    if not case.scorer.has_rate or wider <= rate or is_heavy_tail:
         return
     usual = case.thresholds(case.scorer.at_rate(wider))
     raised = [
@@ -89,7 +95,7 @@ def outliers_among_calibration_records(case: Case) -> Iterator[Problem]:
         of_entity = f" of {name}" if name and len(case.entities) > 1 else ""
         yield Problem(
             f"The threshold{of_entity} is {shown(round(factor, 1))} times the score that {percent(wider)} of the "
-            "calibration records exceed: some of the normal records are no such.",
+            "calibration records exceed: some records that count as normal may not be.",
             f"Leave them out by `normal` in config.toml, or set trim under [monitors.{case.name}.model]. See them: "
             f"plumbline top {case.name}",
         )

@@ -20,7 +20,7 @@ from jobs.addresses import display_name
 from jobs.database_calls import CALLS, in_background
 from jobs.dialects import postgresql_waits
 from jobs.dialects.base import Dialect
-from schemas.errors import SourceError, SourceTimeout
+from schemas.errors import SourceAway, SourceError, SourceTimeout
 from schemas.service import Timeouts
 
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
@@ -72,12 +72,16 @@ class ArrowReader:
             try:
                 return result.result()
             except (dbapi.Error, TimeoutError) as exc:
-                error = SourceTimeout if self._dialect.is_wait(str(exc)) else SourceError
-                raise error(self._dialect.failure(self._url, str(exc))) from exc
+                raise self._error_class(exc)(self._dialect.failure(self._url, str(exc))) from exc
             finally:
                 if thread.is_alive() and _is_unfinished(result):
                     self._session.abandon()
                     self._session = _Session(self._url, self._timeouts)
+
+    def _error_class(self, cause: Exception) -> type[SourceError]:
+        if self._dialect.is_wait(str(cause)):
+            return SourceTimeout
+        return SourceAway if isinstance(cause, dbapi.OperationalError | dbapi.InterfaceError) else SourceError
 
 
 class _Session:

@@ -331,6 +331,16 @@ class Dialect:
         """Return the times of a column as seconds since 1970; None if the database or the type has no such form."""
         return None
 
+    def time_of_epoch(self, number: str, per_second: int, *, is_whole: bool) -> str | None:  # noqa: ARG002
+        """Return SQL for the time of a number since 1970; None if this is unknown.
+
+        Args:
+            number: SQL of the number.
+            per_second: its units in a second.
+            is_whole: whether all numbers are whole.
+        """
+        return None
+
     def is_no_time(self, time: ColumnElement[Any]) -> ColumnElement[bool] | None:  # noqa: ARG002
         """Return the condition for values that are not read as times; None if the type of the column rules them out."""
         return None

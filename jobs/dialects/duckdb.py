@@ -170,6 +170,10 @@ class DuckDB(Dialect):
 
     # Times, fingerprints and keys
 
+    def time_of_epoch(self, number: str, per_second: int, *, is_whole: bool) -> str | None:  # noqa: ARG002
+        """Return a time with a time zone."""
+        return f"to_timestamp({number})" if per_second == 1 else f"to_timestamp({number} / {per_second}.0)"
+
     def epoch_times(self, connection: Connection, records: FromClause, time: str, family: Family) -> EpochTimes | None:  # noqa: ARG002
         """Return the times of a timestamp with or without a zone."""
         return TypedTimes(is_zoned=family == "instant") if family in {"instant", "timestamp"} else None

@@ -225,6 +225,11 @@ class MySQL(Dialect):
 
     # Times
 
+    def time_of_epoch(self, number: str, per_second: int, *, is_whole: bool) -> str | None:  # noqa: ARG002
+        """Return a time in UTC, which FROM_UNIXTIME would not."""
+        microseconds = f"ROUND({number} / {per_second} * 1000000)"
+        return f"TIMESTAMPADD(MICROSECOND, {microseconds}, TIMESTAMP'1970-01-01 00:00:00')"
+
     def epoch_times(self, connection: Connection, records: FromClause, time: str, family: Family) -> EpochTimes | None:  # noqa: ARG002
         """Return the times of a datetime or timestamp, which are UTC."""
         return UtcTimes() if family == "timestamp" else None

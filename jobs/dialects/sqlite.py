@@ -145,6 +145,12 @@ class SQLite(Dialect):
         """Return the condition for texts that are read, but not by SQLite's own functions."""
         return and_(_own_julian_day(time).is_(None), _julian_day(time).is_not(None))
 
+    def time_of_epoch(self, number: str, per_second: int, *, is_whole: bool) -> str | None:
+        """Return a text, in UTC and cut to milliseconds."""
+        if per_second == 1 and is_whole:
+            return f"datetime({number}, 'unixepoch')"
+        return f"strftime('%Y-%m-%d %H:%M:%f', {number} / {per_second}.0, 'unixepoch')"
+
     def epoch_times(self, connection: Connection, records: FromClause, time: str, family: Family) -> EpochTimes | None:  # noqa: ARG002
         """Return times as texts with the separator that the first of them has."""
         column = records.c[time]

@@ -81,8 +81,14 @@ def without_markers(cells: pa.Array) -> pa.Array:
     return pc.if_else(is_missing, pa.scalar(None, TEXT), cells)
 
 
-_TIME_OF_DAY = r"([ T][0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?)?$"
+_TIME_OF_DAY = r"([ T][0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?( ?[AaPp][Mm])?)?$"
+_HALVES_OF_DAY = (
+    (r"[ T]12(:[0-9:.,]+) ?[Aa][Mm]$", r" 00\1"),
+    *((rf"[ T]0?{hour}(:[0-9:.,]+) ?[Pp][Mm]$", rf" {hour + 12}\1") for hour in range(1, 12)),
+    (r"([ T](0?[1-9]|1[01]):[0-9:.,]+) ?[Aa][Mm]$|([ T]12:[0-9:.,]+) ?[Pp][Mm]$", r"\1\3"),
+)
 _CASTABLE_TIME = (
+    *_HALVES_OF_DAY,
     (r"([ T])([0-9]):", r"\10\2:"),  # RE2 reads one digit after the backslash
     (r"(:[0-9]{2}),", r"\1."),
     (r"(\.[0-9]{6})[0-9]+", r"\1"),  # cut to microseconds

@@ -5,6 +5,7 @@ decimal only in its last line is decimal throughout. Both formats are read in ba
 on the size of the file.
 """
 
+import codecs
 import csv
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -317,9 +318,10 @@ def _check_encoding(path: Path) -> None:
 
 
 def _refuse_encoding(path: Path, line: int, exc: UnicodeDecodeError) -> NoReturn:
+    is_wide = line == 1 and exc.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     msg = (
         f"Line {line} of {path} is not UTF-8: byte {exc.object[exc.start]:#04x} in column {exc.start + 1}. "
-        "Save the file as UTF-8 (for example: iconv -f latin1 -t utf-8)."
+        f"Save it as UTF-8, for example: iconv -f {'utf-16' if is_wide else 'windows-1252'} -t utf-8 {path} > utf8.csv"
     )
     raise RecordsError(msg) from exc
 

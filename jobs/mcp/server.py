@@ -21,13 +21,18 @@ _INSTRUCTIONS = (
 _READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 
 
-def serve_tools(tools: Tools) -> None:
-    """Answer calls on standard input until it ends."""
-    server_of(tools).run("stdio")
+def serve_tools(tools: Tools, refresh: Callable[[], None]) -> None:
+    """Answer calls on standard input until it ends.
+
+    Args:
+        tools: the tools.
+        refresh: called before each call of a tool.
+    """
+    server_of(tools, refresh).run("stdio")
 
 
-def server_of(tools: Tools) -> "MCPServer[Any]":
-    """Return the server of the tools."""
+def server_of(tools: Tools, refresh: Callable[[], None]) -> "MCPServer[Any]":
+    """Return the server of the tools; see `serve_tools`."""
     server: MCPServer[Any] = MCPServer(
         "plumbline", version=version("plumbline"), instructions=_INSTRUCTIONS, log_level="ERROR"
     )
@@ -43,15 +48,18 @@ def server_of(tools: Tools) -> "MCPServer[Any]":
         tools.forecast,
     )
     for tool in offered:
-        server.add_tool(_with_readable_errors(tool), annotations=_READS)
+        server.add_tool(_with_readable_errors(tool, refresh), annotations=_READS)
     return server
 
 
-def _with_readable_errors(tool: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """Pass the sentence of an error to the caller, who can act on it."""
+def _with_readable_errors(
+    tool: Callable[..., dict[str, Any]], refresh: Callable[[], None]
+) -> Callable[..., dict[str, Any]]:
+    """Refresh before each call, and pass the sentence of an error to the caller, who can act on it."""
 
     @wraps(tool)
     def call(**arguments: Any) -> dict[str, Any]:
+        refresh()
         try:
             return tool(**arguments)
         except PlumblineError as exc:

@@ -15,7 +15,7 @@ from schemas.labels import Label
 if TYPE_CHECKING:
     from jobs.app import App
     from jobs.store import MonitorOverview
-    from schemas.config import MonitorConfig
+    from schemas.config import Config, MonitorConfig
 
 _RECORDS_SHOWN = 10
 _DAYS_SHOWN = 10
@@ -44,8 +44,13 @@ class Tools:
 
     def __init__(self, app: "App") -> None:
         self._app = app
-        self._store, self._config = app.store, app.config
+        self._store = app.store
         self._heavy = threading.Lock()  # a diagnosis or a forecast holds a batch of records: one at a time
+
+    @property
+    def _config(self) -> "Config":
+        """The configuration now, which may have been read again since the last call."""
+        return self._app.config
 
     def list_monitors(self) -> dict[str, Any]:
         """List the monitors: watched table, features, rate, champion, lag, last day, open incidents."""

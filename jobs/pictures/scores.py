@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jobs.pictures.annotations import draw_annotations
 from jobs.pictures.channels import as_array, draw_incidents, summary
 from jobs.pictures.style import Canvas, add_legend, style_axes, title, use_dates
 from jobs.pictures.values import DailyRates, TrainingCurve, View
@@ -44,6 +45,8 @@ def draw_score_points(axes: "Axes", view: View, canvas: Canvas) -> None:
         axes.set_xlabel("records in order of their keys", loc="right", fontsize=canvas.text, color=theme.muted)
     axes.margins(x=0.01)
     _scale(axes, values, canvas)
+    if scores.times is not None:  # points have the faults that the label column marks
+        draw_annotations(axes, [item for item in view.annotations if item.kind != "known"], canvas)
     title(axes, "anomaly score", canvas, note=summary(scores))
 
 

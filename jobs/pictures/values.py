@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
+AnnotationKind: TypeAlias = Literal["maintenance", "model", "label", "known"]
 Numbers: TypeAlias = Sequence[float | None]
 """A value for each record; None if there is none."""
 
@@ -14,6 +15,23 @@ class Span:
     """A named span of time, such as an incident."""
 
     name: str
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What a person or the service did about records over time.
+
+    Attributes:
+        kind: a maintenance window, another champion, a label of a person, or a fault by the label column.
+        text: for people.
+        start: of the span.
+        end: of the span; the start for a moment.
+    """
+
+    kind: AnnotationKind
+    text: str
     start: datetime
     end: datetime
 
@@ -91,6 +109,7 @@ class View:
         incidents: that overlap the records in time.
         gap: the step in time from which on records are missing.
         notes: sentences about what the picture leaves out.
+        annotations: maintenance windows, other champions and labels in the span of the records.
     """
 
     monitor: str
@@ -102,6 +121,7 @@ class View:
     incidents: tuple[Span, ...] = ()
     gap: timedelta | None = None
     notes: tuple[str, ...] = ()
+    annotations: tuple[Annotation, ...] = ()
 
     @property
     def records(self) -> int:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from jobs.pictures.annotations import draw_annotations
 from jobs.pictures.channels import channel_title, draw_channel, draw_incidents, draw_scores, style_channel, summary
 from jobs.pictures.distributions import draw_distribution
 from jobs.pictures.scores import draw_score_points, draw_training
@@ -52,8 +53,10 @@ def _draw_channels(view: View, canvas: Canvas, heading: str) -> "Figure":
         draw_channel(axes, channel, view.scores, view.gap, canvas)
         style_channel(axes, channel, canvas)
         channel_title(axes, channel, canvas)
+        draw_annotations(axes, view.annotations, canvas)
     draw_incidents(score_axes, view.incidents, canvas)
     draw_scores(score_axes, view.scores, view.gap, canvas)
+    draw_annotations(score_axes, view.annotations, canvas)
     title(score_axes, "anomaly score", canvas, note=summary(view.scores))
     use_dates(score_axes, canvas, times[0], times[-1])
     return figure

@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, FromClause, Select, and_, case, distinct, 
 
 from jobs.reading.checksums import checksums
 from jobs.reading.grid import Grid
+from jobs.reading.joint_cells import JointCells
 from jobs.reading.past import Past
 from jobs.reading.resampling import cells_of, resampled
 from jobs.reading.rows import Condition, concatenated, expressions, hundreds, is_normal
@@ -127,13 +128,17 @@ class Cells:
                 return concatenated([page for page in pages[::-1] if len(page)] or pages[:1]).tail(moments)
             end, width = older + step, min(2 * width, _MAX_SEARCH_FACTOR * moments)
 
+    def joint_pasts(self) -> JointCells:
+        """Return a reader of the pasts of several records at once."""
+        return JointCells(self, _START)
+
     def between(self, first: Key, last: Key, limit: int) -> pd.DataFrame | None:
         """Return the cells between those of two keys that their entity had rows in before both.
 
         None if there are more than the limit, or if `batch_size` rows or more are in them.
         """
         begin, end, max_rows = self._start_of(first) + self.grid.step, self._start_of(last), self.monitor.batch_size
-        rows = self._rows_before(first, begin, end).limit(max_rows).subquery("some")
+        rows = self.rows_before(first, begin, end).limit(max_rows).subquery("some")
         count = self.first_row(select(func.count()).select_from(rows))
         if count is None or count[0] == max_rows:
             return None
@@ -171,8 +176,18 @@ class Cells:
         return and_(is_young, self.grid.is_readable(page))
 
     @property
-    def _reader(self) -> TolerantReader:
+    def reader(self) -> TolerantReader:
+        """The reader of rows that leaves out those that cannot be read."""
         return TolerantReader(self.name, self.monitor, self.table, self.fetch)
+
+    def rows_before(self, key: Key, begin: int, end: int) -> Select[Any]:
+        """Return the rows and cells in the past of a key, within the cells from `begin` to before `end`."""
+        records = self.table.records
+        columns = expressions(self.table, self.monitor, with_label=False)
+        rows = self._past(key, select(*columns, self.grid.start(records).label(_START)))
+        return rows.where(
+            self.grid.is_from(records, begin), self.grid.is_before(records, end), self.grid.is_readable(records)
+        )
 
     def _keys(self, *conditions: ColumnElement[bool]) -> Select[Any]:
         return select(*self.table.key_columns()).where(*conditions)
@@ -206,7 +221,7 @@ class Cells:
         flags = [case((selected, 1), else_=0).label(_IS_SELECTED), is_fit.label(_IS_FIT)]
         columns = expressions(self.table, self.monitor, with_label=with_label)
         rows = self._rows_of_cells(selected, [*columns, *flags])
-        read = self._reader.read(select(*rows.c).order_by(*self.table.order(rows)), left_out)
+        read = self.reader.read(select(*rows.c).order_by(*self.table.order(rows)), left_out)
         frame, typed_rows = read.rows, read.records
         starts = frame[_START].to_numpy(dtype=np.int64)
         by_cell = frame[[_IS_SELECTED, _IS_FIT]].astype("int64").groupby(cells_of(typed_rows, starts, self.monitor))
@@ -237,18 +252,9 @@ class Cells:
         """Return the rows that belong to the entity of a key and have a smaller key."""
         return Past.of(self.table, self.monitor, key, rows).select
 
-    def _rows_before(self, key: Key, begin: int, end: int) -> Select[Any]:
-        """Return the rows and cells in the past of a key, within the cells from `begin` to before `end`."""
-        records = self.table.records
-        columns = expressions(self.table, self.monitor, with_label=False)
-        rows = self._past(key, select(*columns, self.grid.start(records).label(_START)))
-        return rows.where(
-            self.grid.is_from(records, begin), self.grid.is_before(records, end), self.grid.is_readable(records)
-        )
-
     def _before(self, key: Key, begin: int, end: int) -> pd.DataFrame:
         """Return the cells in the past of a key from `begin` to before `end`, by time."""
-        read = self._reader.read(self._rows_before(key, begin, end).order_by(*self.table.order()), [])
+        read = self.reader.read(self.rows_before(key, begin, end).order_by(*self.table.order()), [])
         starts = read.rows[_START].to_numpy(dtype=np.int64)
         return resampled(read.records, starts, self.monitor).sort_values(str(self.monitor.time))
 

@@ -8,7 +8,7 @@ If records are cells of a grid, a cell is past for a record as the cell was when
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,8 @@ from detector.series.series import Series
 from jobs.reading.source import Source, keys_of
 from schemas.frames import Features
 from schemas.keys import Key
+
+_MIN_RUNS = 2  # which one statement reads rather than two
 
 
 def in_context(
@@ -62,6 +64,19 @@ def stretches_of(
 
 
 @dataclass(frozen=True)
+class _Ahead:
+    """What was read for several runs at once.
+
+    Attributes:
+        pasts: before a run, by the row of its first record.
+        uninterrupted: the first rows of runs between whose records lies nothing of their past.
+    """
+
+    pasts: dict[int, list[Series]] = field(default_factory=dict)
+    uninterrupted: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
 class _Page:
     """A page of records with everything needed to find their past."""
 
@@ -88,12 +103,13 @@ class _Page:
 
         So no more is read than each record's own past, however late records come.
         """
+        ahead = self._read_ahead(moments)
         for run in self.runs:
-            yield from self._parts(run, moments)
+            yield from self._parts(run, moments, ahead)
 
-    def _parts(self, run: np.ndarray, moments: int) -> Iterator[Segment]:
+    def _parts(self, run: np.ndarray, moments: int, ahead: "_Ahead") -> Iterator[Segment]:
         """Split a run into as few segments as its records have separate pasts, or little between them."""
-        waiting, pasts = [run], dict[int, list[Series]]()
+        waiting, pasts = [run], ahead.pasts
         while waiting:
             rows = waiting.pop()
             first = int(rows[0])
@@ -102,7 +118,8 @@ class _Page:
             if sharing < len(rows):
                 waiting.append(rows[sharing:])
                 rows = rows[:sharing]
-            between = self._between(rows, limit=max(len(rows), moments))
+            limit = max(len(rows), moments)
+            between = [] if first in ahead.uninterrupted else self._between(rows, limit)
             if between is None:
                 widest = int(np.argmax(np.diff(self.series.times[rows]))) + 1
                 waiting += [rows[widest:], rows[:widest]]
@@ -111,6 +128,23 @@ class _Page:
             series = concatenate([*before, *between, take_rows(self.series, rows)])
             has_siblings = bool((self.series.times[rows[1:]] == self.series.times[rows[:-1]]).any())
             yield Segment(str(self.entities[first]), rows, replace(series, keeps_siblings=has_siblings))
+
+    def _read_ahead(self, moments: int) -> "_Ahead":
+        """Read what comes before the first run of each entity, all in few statements."""
+        ahead = _Ahead()
+        runs = {str(self.entities[run[0]]): run for run in reversed(self.runs) if self._has_past(run)}
+        if len(runs) < _MIN_RUNS:
+            return ahead
+        reader = self.source.joint_pasts()
+        firsts = [int(run[0]) for run in runs.values()]
+        for past in reader.read([self.keys[first] for first in firsts], moments):
+            series = series_of(past.records, str(self.source.monitor.time), self.features)
+            for place, rows in past.slices.items():
+                ahead.pasts[firsts[place]] = [take_rows(series, rows)] if rows.start < rows.stop else []
+        long = [run for run in runs.values() if len(run) > 1]
+        found = reader.have_between([(self.keys[run[0]], self.keys[run[-1]]) for run in long])
+        ahead.uninterrupted.update(int(run[0]) for run, has_between in zip(long, found, strict=True) if not has_between)
+        return ahead
 
     def _has_past(self, rows: np.ndarray) -> bool:
         """Return whether the run has an entity and a time; otherwise its one record stands alone."""

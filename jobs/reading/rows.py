@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 from jobs.reading.checksums import checksums
+from jobs.reading.joint_pasts import JointPasts
 from jobs.reading.past import Past
 from jobs.reading.table import WatchedTable, raw_sql
 from jobs.reading.tolerant import LeftOut, ReadRows, TolerantReader
@@ -116,6 +117,10 @@ class Rows:
             if page.count < moments or page.last is None or len(kept) >= moments:
                 return kept.head(moments).iloc[::-1]
             page = self._read(statement.where(past.time < past.time_of(page.last)).limit(moments), [])
+
+    def joint_pasts(self) -> JointPasts:
+        """Return a reader of the pasts of several records at once."""
+        return JointPasts(self.name, self.monitor, self.table, self.fetch, self._select(with_label=False))
 
     def between(self, first: Key, last: Key, limit: int) -> pd.DataFrame | None:
         """Return the past of two records of an entity that lies between them; None if it exceeds the limit."""

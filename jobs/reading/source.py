@@ -11,6 +11,8 @@ from jobs.databases import reading
 from jobs.dialects import Reader, dialect_of
 from jobs.reading.cells import Cells
 from jobs.reading.grid import Grid
+from jobs.reading.joint_cells import JointCells
+from jobs.reading.joint_pasts import JointPasts
 from jobs.reading.rows import Rows
 from jobs.reading.table import WatchedTable, describe_table
 from jobs.reading.tolerant import LeftOut
@@ -174,6 +176,10 @@ class Source:
         The past of a record are the records of its entity that are earlier in time and have a smaller key.
         """
         return self._records().past(key, moments)
+
+    def joint_pasts(self) -> JointPasts | JointCells:
+        """Return a reader of the pasts of several records at once, each of another entity."""
+        return self._records().joint_pasts()
 
     def read_between(self, first: Key, last: Key, limit: int) -> pd.DataFrame | None:
         """Return the past of two records of an entity that lies in time between them.

@@ -14,6 +14,7 @@ from jobs.champions import load_scorer
 from jobs.pictures.values import Channel, Distribution, Numbers, Scores, Span, View
 from jobs.reading.context import in_context
 from jobs.reading.source import Source, keys_of
+from jobs.reporting.annotations import annotations_of
 from jobs.reporting.distributions import distributions_of
 from jobs.reporting.selection import Selection, features_to_draw
 from jobs.reporting.windows import MAX_RECORDS, around_incident, of_selection, scores_by_entity
@@ -116,16 +117,23 @@ class ViewReader:
     def _view(self, shown: _Shown, entity: str | None, features: Sequence[str], rows: Sequence[StoredAnomaly]) -> View:
         bound = in_context(self.scorer, shown.page, self.source, is_page=False)  # late records lie outside a window
         band = bound.normal_band()
+        scores = self._scores(bound, shown)
+        of_entity = entity if scores_by_entity(self.source) else None
         return View(
             monitor=self.source.name,
-            entity=entity if scores_by_entity(self.source) else None,
+            entity=of_entity,
             model_id=self.champion.model_id,
-            scores=self._scores(bound, shown),
+            scores=scores,
             channels=() if band is None else self._channels(shown, band, features),
             distributions=self._distributions(shown, features, rows) if band is None else (),
             incidents=tuple(Span(str(item.id), item.start_time, item.end_time) for item in shown.incidents),
             gap=_usual_gap(shown.times),
             notes=tuple(self._notes(shown, rows)),
+            annotations=()
+            if not shown.times
+            else annotations_of(
+                self.source, self.store, shown.times, of_entity, list(shown.flagged.values()), scores.is_known
+            ),
         )
 
     def _scores(self, bound: BoundScorer, shown: _Shown) -> Scores:

@@ -74,8 +74,18 @@ def _new_p_values(
     """Return the p-values (n,), NaN for records up to the last training record; records are in key order."""
     p_values = scored[P_VALUE].to_numpy(np.float64).copy()
     if trained_upto is not None:
-        p_values[: count_upto(keys_of(records, monitor.key), trained_upto)] = np.nan
+        p_values[: count_records_upto(records, monitor.key, trained_upto)] = np.nan
     return p_values
+
+
+def count_records_upto(records: pd.DataFrame, key_columns: Sequence[str], last: Key) -> int:
+    """Return how many records, in key order, are no later than a key; along vectors if the keys are whole numbers."""
+    numbers = records[key_columns[0]].to_numpy() if len(key_columns) == 1 else np.array([])
+    is_whole = np.issubdtype(numbers.dtype, np.integer) and isinstance(last[0], int)
+    if not is_whole or isinstance(records.index, pd.MultiIndex):
+        return count_upto(keys_of(records, key_columns), last)
+    places = np.flatnonzero(numbers == last[0])
+    return int(places[0]) + 1 if len(places) else int(np.count_nonzero(numbers <= last[0]))
 
 
 def count_upto(keys: Sequence[Key], last: Key) -> int:

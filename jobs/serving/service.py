@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Literal
 
 from jobs.app import App
 from jobs.checks import refuse_bad_service
+from jobs.config_file import ConfigFile
 from jobs.database_calls import CALLS
 from jobs.serving.api_view import ApiView
 from jobs.serving.champion_rates import ChampionRates
-from jobs.serving.config_file import ConfigFile
 from jobs.serving.housekeeping import (
     Housekeeping,
     clean_up_workers,
@@ -176,8 +176,10 @@ class Service:
             pool.stop()
         if self._api is not None:
             self._api.stop()
-        self._stop_training()
+        training = threading.Thread(target=self._stop_training, name="training", daemon=True)
+        training.start()  # while the runs finish, as both may wait for the store
         _exit_after(_SHUTDOWN_SECONDS if self._finish_runs() else _POLL_SECONDS)
+        training.join()
         self._pools["chore"].wait()
         self._record_stop()
 

@@ -31,7 +31,7 @@ _FEATURES: dict[Family, Role] = {
     "text": "categorical",
     "enum": "categorical",
 }
-_ID_NAME = re.compile(r"(^|_|[a-z])(Id|ID)$|(^|_|\s)(id|key|uuid|guid)$|^(index|idx|row|row_?(num|number|no|id))$")
+ID_NAME = re.compile(r"(^|_|[a-z])(Id|ID)$|(^|_|\s)(id|key|uuid|guid)$|^(index|idx|row|row_?(num|number|no|id))$")
 _CODE_NAME = re.compile(
     r"(^|_|\s)(code|type|kind|category|cat|status|mode|state|class|group|region|zip|plz|country|shop|store|channel|"
     r"port|protocol|branch|sku|level_code|gender|sex|grade|plan|tier|variant|version|line|shift|program|recipe|"
@@ -183,7 +183,7 @@ def _numeric_role(column: WatchedColumn, values: "pd.Series[Any]", *, is_series:
     is_whole = column.family == "integer" or infer_dtype(values, skipna=True) == "integer"
     if not is_whole:
         return "numeric"
-    if _ID_NAME.search(name):
+    if ID_NAME.search(name):
         if distinct <= _MAX_SHARED_IDS and len(values) >= _RECORDS_PER_ID * distinct:
             return "categorical"
         raise _LeftOut("an id by its name: list it as entity, or under categorical, if records share it")

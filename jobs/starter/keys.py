@@ -1,5 +1,6 @@
 """Proposes the key: columns that are unique, never null, and grow with each new record."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -8,6 +9,7 @@ from jobs.dialects import Family
 from jobs.reading.table import WatchedTable
 from jobs.reading.typed_columns import typed
 from jobs.starter.entities import Readings
+from jobs.starter.features import ID_NAME
 from jobs.starter.sample import Sample
 from jobs.starter.times import MIN_RANK_CORRELATION, order_correlation
 from schemas.config import MonitorConfig
@@ -46,7 +48,7 @@ def propose_key(sample: Sample, table: str, named: tuple[str, ...], time: str | 
         SourceError: If a key is null or not unique.
     """
     key = Key(named, "as named with --key") if named else _found(sample, table, time, readings)
-    typed(sample.records[list(key.columns)], "of this table", MonitorConfig.model_construct(key=key.columns))
+    typed(sample.records[list(key.columns)], table, MonitorConfig.model_construct(key=key.columns))
     return key
 
 
@@ -54,7 +56,7 @@ def _found(sample: Sample, table: str, time: str | None, readings: Readings | No
     primary = sample.table.key
     full_time = time if time is not None and sample.null_share(time) == 0 else None
     if not primary:
-        return _unique_times(sample, table, full_time, readings)
+        return _unique_columns(sample, table, full_time, readings)
     if full_time in primary:
         rest = tuple(name for name in primary if name != full_time)
         return Key((str(full_time), *rest), "the time first, so that new records sort after old ones" if rest else "")
@@ -98,17 +100,29 @@ def _growing_first(sample: Sample, primary: tuple[str, ...]) -> Key:
     return Key(tuple(ordered), f"{ordered[0]} first, which grows with new records")
 
 
-def _unique_times(sample: Sample, table: str, time: str | None, readings: Readings | None) -> Key:
-    """Return the time, alone or with the entity, as the key of a table without a primary key."""
+def _unique_columns(sample: Sample, table: str, time: str | None, readings: Readings | None) -> Key:
+    """Return a number that counts records, or the time, alone or with the entity, if there is no primary key."""
     entity = None if readings is None else readings.entity
-    for columns in ((time,), (time, entity)):
+    candidates = [*((name,) for name in _counting_ids(sample, time)), (time,), (time, entity)]
+    for columns in candidates:
         names = [name for name in columns if name is not None]
-        if time is not None and len(names) == len(columns) and _is_unique(sample, names):
+        if columns[0] is not None and len(names) == len(columns) and _is_unique(sample, names):
             return Key(tuple(names), "unique in the records looked at; the table has no primary key")
     raise UsageError(
-        f"The table {table!r} has no primary key. Name a column that is unique, never null, and grows with each "
-        f"new record: --key COLUMN. It has: {', '.join(sample.table.columns)}."
+        f"The table {table!r} has no primary key, and none of its columns is known to be one: "
+        f"{', '.join(sample.table.columns)}. Name one that is unique, never null, and grows with each new record: "
+        "--key COLUMN. If there is none, add a column that numbers the records."
     )
+
+
+def _counting_ids(sample: Sample, time: str | None) -> Iterator[str]:
+    """Yield the whole numbers with the name of an id that grow with the time, or from record to record."""
+    for column in sample.columns():
+        if column.family == "integer" and ID_NAME.search(column.name) and sample.null_share(column.name) == 0:
+            numbers = sample.records[column.name].reset_index(drop=True)
+            others = pd.Series(range(len(numbers))) if time is None else sample.times(time).reset_index(drop=True)
+            if numbers.rank().corr(others.rank()) >= MIN_RANK_CORRELATION:
+                yield column.name
 
 
 def _is_unique(sample: Sample, names: list[str]) -> bool:

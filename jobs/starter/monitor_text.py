@@ -23,7 +23,7 @@ def monitor_text(proposal: Proposal, address: str) -> str:
         address: the lines of its `source`; empty for the store's database.
     """
     lines = [
-        f"[monitors.{proposal.name}]\n{address}table = {toml_text(proposal.table)}",
+        f"[monitors.{proposal.name}]\n{address}{_records(proposal)}",
         *_identity(proposal),
         *_features(proposal),
         *_normal(proposal),
@@ -42,6 +42,13 @@ def rate_in_words(proposal: Proposal) -> str:
     a_day = f"{rate.flags_per_day:,.0f}" if rate.flags_per_day >= 10 else f"{rate.flags_per_day:.2g}"
     per_day = f"{rate.per_day:,.0f}" if rate.per_day >= 10 else f"{rate.per_day:.2g}"
     return f"about {a_day} a day by chance, of {per_day} records"
+
+
+def _records(proposal: Proposal) -> str:
+    query = proposal.query
+    return (
+        f"table = {toml_text(proposal.table)}" if query is None else f"# {query.note}\nquery = {_toml_block(query.sql)}"
+    )
 
 
 def _identity(proposal: Proposal) -> Iterator[str]:
@@ -127,6 +134,14 @@ def _rounded(length: timedelta) -> str:
     milliseconds = length / timedelta(milliseconds=1)
     unit, size = next((unit, size) for unit, size in _UNITS if milliseconds >= 2 * size or size == 1)
     return f"{-(-round(milliseconds, 3) // size):.0f}{unit}"
+
+
+def _toml_block(text: str) -> str:
+    """Return a text as a value of TOML, on lines of its own if it has several."""
+    if "\n" not in text:
+        return toml_text(text)
+    lines = [toml_text(line)[1:-1].replace('\\"', '"').replace('"""', '""\\"') for line in text.split("\n")]
+    return "\n".join(['"""', *lines, '"""'])
 
 
 def _toml_list(names: Sequence[str]) -> str:

@@ -12,11 +12,14 @@ from jobs.dialects import dialect_of
 from jobs.reading.table import WatchedTable, describe_table, describe_tables
 from jobs.starter.cut_offs import TRAINING_SHARE, CutOff, propose_cut_off
 from jobs.starter.entities import Readings, find_entity, find_readings
+from jobs.starter.epochs import query_of_times
 from jobs.starter.features import Columns, Context, propose_features
 from jobs.starter.keys import Key, existing_columns, propose_key
 from jobs.starter.labels import Labels, propose_labels
+from jobs.starter.long_format import query_of_moments
 from jobs.starter.rates import Rate, propose_rate, records_per_day
 from jobs.starter.sample import Sample, read_sample
+from jobs.starter.source_query import SourceQuery
 from jobs.starter.times import Times, propose_times
 from schemas.config import MonitorConfig
 from schemas.errors import RecordsError, SourceError, UsageError
@@ -50,6 +53,7 @@ class Proposal:
     Attributes:
         name: of the monitor.
         table: that it watches.
+        query: a query of the table that is watched in its place; None to watch the table.
         key: columns that are unique, never null, and grow.
         times: columns of times.
         entity: what a record is about; None if unknown.
@@ -63,6 +67,7 @@ class Proposal:
 
     name: str
     table: str
+    query: SourceQuery | None
     key: Key
     times: Times
     entity: str | None
@@ -82,7 +87,9 @@ class Proposal:
     @property
     def is_time_first(self) -> bool:
         """Whether records are read in the order of their times."""
-        return self.key.columns[0] == self.times.time and len(self.key.columns) > 1
+        numbers = {} if self.query is None else self.query.numbers
+        first = self.key.columns[0]
+        return first in {self.times.time, numbers.get(self.times.time or "")} and len(self.key.columns) > 1
 
 
 def propose_monitor(engine: Engine, table: str, choices: Choices) -> Proposal:
@@ -99,12 +106,21 @@ def propose_monitor(engine: Engine, table: str, choices: Choices) -> Proposal:
         SourceError: If the table cannot be read, or its key is null or not unique.
     """
     with reading(engine, SourceError) as connection:
-        described = _describe(connection, table)
-        chosen = _existing(described, table, choices)
-        sample = read_sample(engine, connection, described)
+        sample = read_sample(engine, connection, _describe(connection, table))
         if sample.records.empty:
             raise RecordsError(f"The table {table!r} holds no records. Fill it, then run the command again.")
-        return _propose(connection, sample, table, chosen)
+        chosen = _existing(sample.table, table, choices)
+        query = query_of_times(connection, sample)
+        if query is not None:
+            sample = read_sample(engine, connection, query.table)
+            times = {number: time for time, number in query.numbers.items()}
+            chosen = replace(chosen, time=times.get(chosen.time or "", chosen.time))
+        moments = _query_of_moments(connection, sample, query, chosen)
+        if moments is not None:
+            of_moments = read_sample(engine, connection, moments.table)
+            if _has_readings(of_moments, chosen):
+                sample, query = of_moments, moments
+        return _propose(connection, sample, table, chosen, query)
 
 
 def monitor_name(table: str) -> str:
@@ -143,10 +159,31 @@ def _existing(described: WatchedTable, table: str, choices: Choices) -> Choices:
     )
 
 
-def _propose(connection: Connection, sample: Sample, table: str, choices: Choices) -> Proposal:
+def _query_of_moments(
+    connection: Connection, sample: Sample, query: SourceQuery | None, choices: Choices
+) -> SourceQuery | None:
+    """Return a query with a record for each moment, if a table has several and the user names no other key."""
+    time = propose_times(sample, choices.time).time
+    if time is None or choices.key or choices.label or _has_readings(sample, choices):
+        return None
+    return query_of_moments(connection, sample, query, time, choices.entity)
+
+
+def _has_readings(sample: Sample, choices: Choices) -> bool:
+    time = propose_times(sample, choices.time).time
+    return time is not None and find_readings(sample, time, choices.entity) is not None
+
+
+def _propose(
+    connection: Connection, sample: Sample, table: str, choices: Choices, query: SourceQuery | None
+) -> Proposal:
     times = propose_times(sample, choices.time)
+    if query is not None:
+        times = replace(times, left_out={**times.left_out, **query.left_out})
     readings = find_readings(sample, times.time, choices.entity) if times.time else None
     key = propose_key(sample, table, choices.key, times.time, readings)
+    if query is not None:
+        key = query.with_numbers(key)
     labels = propose_labels(connection, sample, choices.label, *key.columns, times.time, choices.entity)
     if readings is not None and not _has_channels(sample, readings, {*key.columns, times.time, labels.label}):
         readings = None
@@ -159,6 +196,7 @@ def _propose(connection: Connection, sample: Sample, table: str, choices: Choice
     return Proposal(
         name=monitor_name(table),
         table=table,
+        query=query,
         key=key,
         times=times,
         entity=entity,

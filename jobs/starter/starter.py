@@ -26,18 +26,20 @@ _HEAD = """\
 # A relative SQLite path is relative to this file. A password comes from the environment: "${NAME}".
 """
 _TEMPLATE = """
-# One such section for each table to watch; `plumbline init --table NAME` fills it in.
-[monitors.my_monitor]
-{source}table = "my_table"
-key = "id"            # unique, never null, and growing
-# time = "read_at"    # when a record was made
-# entity = "pump_id"  # what it is about
-numeric = ["my_number"]
-boolean = []
-categorical = []
-# normal = "status = 'ok'"  # which records may be trained on; all if absent
-# label = "is_fault"        # true for known anomalies: to evaluate, never to train
-false_positive_rate = 0.01  # share of normal records that may be flagged
+# One section for each table to watch; this command adds one: plumbline init --append --table NAME
+# To write it by hand, remove the first "# " of each line:
+#
+# [monitors.my_monitor]
+{source}# table = "my_table"
+# key = "id"            # unique, never null, and growing
+# # time = "read_at"    # when a record was made
+# # entity = "pump_id"  # what it is about
+# numeric = ["my_number"]
+# boolean = []
+# categorical = []
+# # normal = "status = 'ok'"  # which records may be trained on; all if absent
+# # label = "is_fault"        # true for known anomalies: to evaluate, never to train
+# false_positive_rate = 0.01  # share of normal records that may be flagged
 """
 _SECRET = f"""\
 # The address holds a password, so it stays out of this file.
@@ -87,7 +89,7 @@ def starter_config(path: Path, tables: Tables) -> Starter:
     head = f"{_HEAD}url = {toml_text(store.url.get_secret_value())}\n"
     if not tables.names:
         address = "" if tables.source in {None, store.url} else _source_line(tables.source or store.url)
-        return Starter(head + _TEMPLATE.format(source=address))
+        return Starter(head + _TEMPLATE.format(source=_commented(address)))
     config = parse_config({"store": {"url": store.url}}, path)
     return _with_monitors(head, config, path, tables)
 
@@ -138,6 +140,10 @@ def _refuse_repeated(name: str, taken: set[str], path: Path) -> None:
 def _anchored(source: SecretStr, path: Path) -> SecretStr:
     """Return an address with a relative SQLite file anchored in the folder of the configuration."""
     return parse_config({"store": {"url": source.get_secret_value()}}, path).store.url
+
+
+def _commented(lines: str) -> str:
+    return "".join(f"# {line}" for line in lines.splitlines(keepends=True))
 
 
 def _source_line(source: SecretStr) -> str:

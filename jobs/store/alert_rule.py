@@ -18,7 +18,7 @@ def _never_quiet(at: datetime) -> datetime | None:  # noqa: ARG001 - no time is 
     return None
 
 
-def _no_label(summary: IncidentSummary) -> int | None:  # noqa: ARG001 - no label suppresses an incident
+def _no_label(summary: IncidentSummary, own: Collection[int] = ()) -> int | None:  # noqa: ARG001 - there is none
     return None
 
 
@@ -51,8 +51,8 @@ class AlertRule:
     """Returns the end of the quiet hours that a time lies in, or None; until then only severe incidents are alerted."""
     suppressed_by: Callable[[IncidentSummary], int | None] = _no_label
     """Returns the flagged row labelled as a false positive that an incident resembles, or None."""
-    raised_by: Callable[[IncidentSummary], int | None] = _no_label
-    """Returns the confirmed flagged row that an incident resembles, or None."""
+    raised_by: Callable[[IncidentSummary, Collection[int]], int | None] = _no_label
+    """Returns the confirmed flagged row that an incident resembles, or None; the incident's own rows do not count."""
     link: str | None = None
     """The address of an incident's page, with {id} for its number."""
 
@@ -64,9 +64,14 @@ class AlertRule:
         """Return the time before which an alert is not sent, or None if it may be sent at once."""
         return None if summary.peak_severity >= self.escalate_severity else self.quiet_until(at)
 
-    def held_back(self, summary: IncidentSummary, at: datetime) -> HeldBack | None:
-        """Return why no channel is alerted of an incident, or None if one may be."""
-        is_raised = self.raised_by(summary) is not None
+    def held_back(self, summary: IncidentSummary, at: datetime, *, is_raised: bool = False) -> HeldBack | None:
+        """Return why no channel is alerted of an incident, or None if one may be.
+
+        Args:
+            summary: of the incident.
+            at: the time now.
+            is_raised: whether it resembles a confirmed row.
+        """
         severities = [self.severity_of(channel, is_raised=is_raised) for channel in self.channels]
         reasons: dict[HeldBack, bool] = {
             "maintenance": summary.is_muted,
@@ -98,6 +103,11 @@ class IncidentChange:
     """None if the incident is new."""
     is_open: bool = True
     """Whether it may go on."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the incident was written just now, so that it has neither alerts nor marks nor merged incidents."""
+        return self.severity_before is None
 
     def escalates(self, severity: float) -> bool:
         """Return whether the incident has just reached a severity."""

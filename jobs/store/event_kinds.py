@@ -23,6 +23,7 @@ EventKind: TypeAlias = Literal[
     "usual_level",
     "drift",
     "retrain_refused",
+    "training_failed",
     "promoted",
     "unreadable",
     "features_changed",
@@ -126,6 +127,11 @@ EVENT_KINDS: Mapping[EventKind, EventMeaning] = {
         "nobody",
         _MOMENT,
         "the champion goes on scoring, and whoever requested the training sees the result in its request",
+    ),
+    "training_failed": EventMeaning(
+        "A requested training failed. If its source was away, six attempts within six hours failed.",
+        "channels of the monitor",
+        _MOMENT,
     ),
     "promoted": EventMeaning(
         "A model became the champion of a monitor.",

@@ -33,16 +33,15 @@ class IncidentAlerts:
     def add_change(self, change: IncidentChange) -> None:
         """Alert that an incident opened, became worse, or has a new cause, once for each channel and occasion."""
         summary = change.summary
-        held_back = self.rule.held_back(summary, self.at)
-        self._record_held_back(change.incident_id, held_back)
-        raised_by = self.rule.raised_by(summary)
+        raised_by = self._raised_by(change.incident_id, summary)
+        held_back = self.rule.held_back(summary, self.at, is_raised=raised_by is not None)
         suppressed_by = self.rule.suppressed_by(summary) if held_back == "label" else None
-        self._record_labels(change.incident_id, suppressed_by, raised_by)
+        self._record_marks(change, held_back, suppressed_by, raised_by)
         if held_back == "age":
-            self._mark_unannounced(change.incident_id)
+            self._mark_unannounced(change)
         if held_back is not None:
             return
-        for channel, sent in self._sent(change.incident_id, self.rule.channels).items():
+        for channel, sent in self._sent_before(change).items():
             if summary.peak_severity < self.rule.severity_of(channel, is_raised=raised_by is not None):
                 continue
             reason = reason_for(change, self.rule, sent)
@@ -61,35 +60,55 @@ class IncidentAlerts:
 
         Nobody is reminded of an incident that a person has acknowledged or labelled as a false alarm.
         """
-        if "reminder" not in self.rule.on or self.rule.held_back(summary, self.at) is not None:
+        is_raised = self._raised_by(incident_id, summary) is not None
+        if "reminder" not in self.rule.on or self.rule.held_back(summary, self.at, is_raised=is_raised) is not None:
             return
         if not self._is_dismissed(incident_id) and not self._is_acknowledged(incident_id):
             for channel, sent in self._sent(incident_id, self.rule.channels).items():
                 if sent and sent[-1].created_at <= self.at - self.rule.remind_every:
                     self._add(incident_id, summary, "reminder", channel, sent)
 
-    def _record_held_back(self, incident_id: int, reason: str | None) -> None:
-        c = incidents.c
-        is_changed = c.held_back.is_distinct_from(reason)
-        self.connection.execute(update(incidents).where(c.id == incident_id, is_changed).values(held_back=reason))
+    def _raised_by(self, incident_id: int, summary: IncidentSummary) -> int | None:
+        """Return the confirmed row of another incident that an incident resembles, or None."""
+        if self.rule.raised_by(summary, ()) is None:
+            return None
+        c = anomalies.c
+        own = select(c.id).where(c.incident_id == incident_id, c.label == "confirmed")
+        return self.rule.raised_by(summary, set(self.connection.scalars(own)))
 
-    def _record_labels(self, incident_id: int, suppressed_by: int | None, raised_by: int | None) -> None:
+    def _record_marks(
+        self, change: IncidentChange, held_back: str | None, suppressed_by: int | None, raised_by: int | None
+    ) -> None:
+        """Record why an incident is held back and which labelled rows it resembles; a new one has no such marks yet."""
+        marks = {"held_back": held_back, "suppressed_by": suppressed_by, "raised_by": raised_by}
+        if change.is_new and not any(mark is not None for mark in marks.values()):
+            return
         c = incidents.c
-        is_changed = or_(c.suppressed_by.is_distinct_from(suppressed_by), c.raised_by.is_distinct_from(raised_by))
-        change = update(incidents).where(c.id == incident_id, is_changed)
-        self.connection.execute(change.values(suppressed_by=suppressed_by, raised_by=raised_by))
+        is_changed = or_(*(c[name].is_distinct_from(mark) for name, mark in marks.items()))
+        self.connection.execute(update(incidents).where(c.id == change.incident_id, is_changed).values(marks))
 
-    def _mark_unannounced(self, incident_id: int) -> None:
+    def _mark_unannounced(self, change: IncidentChange) -> None:
         """Mark an incident that ended too long ago to be alerted, unless it was alerted or summed up before.
 
         That counts for the incidents that were merged into it too.
         """
         c = incidents.c
-        was_summed = and_(c.merged_into == incident_id, c.not_announced == "summed")
-        is_told = self.connection.execute(select(c.id).where(was_summed).limit(1)).first() is not None
-        if not is_told and not any(self._sent(incident_id, self.rule.channels).values()):
-            is_first = and_(c.id == incident_id, c.not_announced.is_(None))
+        if not self._was_summed_up(change) and not any(self._sent_before(change).values()):
+            is_first = and_(c.id == change.incident_id, c.not_announced.is_(None))
             self.connection.execute(update(incidents).where(is_first).values(not_announced="pending"))
+
+    def _was_summed_up(self, change: IncidentChange) -> bool:
+        if change.is_new:
+            return False
+        c = incidents.c
+        was_summed = and_(c.merged_into == change.incident_id, c.not_announced == "summed")
+        return self.connection.execute(select(c.id).where(was_summed).limit(1)).first() is not None
+
+    def _sent_before(self, change: IncidentChange) -> Mapping[str, list[SentAlert]]:
+        """Return the alerts of an incident before its change, by channel; a new incident has none."""
+        if change.is_new:
+            return {channel: [] for channel in self.rule.channels}
+        return self._sent(change.incident_id, self.rule.channels)
 
     def _is_dismissed(self, incident_id: int) -> bool:
         """Return whether people have labelled an incident as a false alarm: all records that it held at that time."""
@@ -129,7 +148,7 @@ class IncidentAlerts:
         link = self.rule.link.replace("{id}", str(incident_id)) if self.rule.link else None
         causes = new_causes(summary, sent) if reason == "new_cause" else []
         number = sum(alert.reason == reason for alert in sent)
-        raised_by = self.rule.raised_by(summary)
+        raised_by = self._raised_by(incident_id, summary)
         news = IncidentNews(self.monitor, incident_id, summary, reason, tuple(causes), link, number > 0, raised_by)
         subject = {
             "monitor": self.monitor,

@@ -1,11 +1,11 @@
 """Trained models: one champion per monitor, challengers, and retired models."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, and_, null, select, update
+from sqlalchemy import Connection, Engine, RowMapping, and_, func, null, select, update
 
 from detector.core.about import About
 from detector.core.comparison import ComparisonReport
@@ -175,6 +175,14 @@ class Models:
         if blob is None:
             raise no_model(model_id)
         return blob
+
+    def newest_challengers(self, monitors: Collection[str]) -> dict[str, int]:
+        """Return the id of the newest challenger of each monitor that has one."""
+        c = models.c
+        newest = select(c.monitor, func.max(c.id)).where(c.monitor.in_(monitors), c.state == "challenger")
+        with reading(self.engine) as connection:
+            rows = connection.execute(newest.group_by(c.monitor)).all()
+        return {monitor: int(model_id) for monitor, model_id in rows}
 
     def columns(self, model_id: int) -> Mapping[str, Any]:
         """Return the entries of a model's manifest that name what it learned; those that it lacks are None."""

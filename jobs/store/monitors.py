@@ -1,6 +1,6 @@
 """The monitors in the store: listed, renamed and deleted with all their rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -102,7 +102,7 @@ class Monitors:
     def all(self) -> list[StoredMonitor]:
         """Return what the store holds of each monitor, by name."""
         with reading(self.engine) as connection:
-            return [_stored(connection, name) for name in _names(connection)]
+            return _stored(connection, _names(connection))
 
     def rename(self, old: str, new: str, at: datetime, actor: str = SERVICE) -> None:
         """Give all rows of a monitor another name, in one transaction.
@@ -180,21 +180,29 @@ def _is_stored(connection: Connection, name: str) -> bool:
     )
 
 
-def _stored(connection: Connection, name: str) -> StoredMonitor:
-    m, b, a, r = models.c, batches.c, anomalies.c, runs.c
-    return StoredMonitor(
-        monitor=name,
-        models=_number(connection, select(func.count()).where(m.monitor == name)),
-        champion_id=connection.scalar(select(m.id).where(m.monitor == name, m.state == "champion")),
-        records=_number(connection, select(func.sum(b.records)).where(b.monitor == name)),
-        anomalies=_number(connection, select(func.count()).where(a.monitor == name)),
-        scored_until=connection.scalar(select(monitors.c.scored_until).where(monitors.c.monitor == name)),
-        last_run_at=connection.scalar(select(func.max(r.started_at)).where(r.monitor == name)),
-    )
+def _stored(connection: Connection, names: Sequence[str]) -> list[StoredMonitor]:
+    """Return what the store holds of monitors, read by as many statements for 200 of them as for one."""
+    m, b, a, r, row = models.c, batches.c, anomalies.c, runs.c, monitors.c
+    champions = select(m.monitor, m.id).where(m.monitor.in_(names), m.state == "champion")
+    records = _by_monitor(connection, b.monitor, names, func.sum(b.records))
+    values = {
+        "models": _by_monitor(connection, m.monitor, names, func.count()),
+        "champion_id": {row.monitor: row.id for row in connection.execute(champions)},
+        "records": {name: int(total or 0) for name, total in records.items()},
+        "anomalies": _by_monitor(connection, a.monitor, names, func.count()),
+        "scored_until": _by_monitor(connection, row.monitor, names, func.max(row.scored_until)),
+        "last_run_at": _by_monitor(connection, r.monitor, names, func.max(r.started_at)),
+    }
+    return [
+        StoredMonitor(name, **{field: of[name] for field, of in values.items() if of.get(name) is not None})
+        for name in names
+    ]
 
 
-def _number(connection: Connection, statement: Any) -> int:
-    return int(connection.scalar(statement) or 0)
+def _by_monitor(connection: Connection, monitor: Any, names: Sequence[str], value: Any) -> dict[str, Any]:
+    """Return an aggregate of the rows of each monitor."""
+    rows = connection.execute(select(monitor, value).where(monitor.in_(names)).group_by(monitor))
+    return {name: number for name, number in rows}  # noqa: C416 - rows are no pairs to the type checker
 
 
 def _release_work(connection: Connection, name: str) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, func, literal, o
 from jobs.databases import reading, writing
 from jobs.store.audit import SERVICE, Act, record_act
 from jobs.store.chunks import chunks
+from jobs.store.events import EventLog, NewEvent
 from jobs.store.locking import register_monitor
 from jobs.store.numbering import insert_numbered
 from jobs.store.paging import read_page
@@ -22,9 +23,13 @@ from schemas.tables import models, retrain_requests
 MAX_ATTEMPTS = 3
 """Number of processes that may die while they train for a request."""
 
+RETRY_DELAYS = tuple(timedelta(minutes=4**number) for number in range(5))
+"""Times between the attempts to train on a source that cannot be reached: six attempts within six hours."""
+
 _HOUR = timedelta(hours=1)
 _ROWS_PER_TRANSACTION = 1_000
 _TOKEN_LENGTH = 36
+_SHARED = frozenset({"state", "finished_at", "model_id", "message", "not_before"})  # with the requests that it serves
 _NAME = "{name}"  # in a message for any monitor
 
 _GIVEN_UP = (
@@ -73,6 +78,8 @@ class ClaimedRequest:
     reason: str
     token: str
     attempts: int
+    failures: int = 0
+    """Number of trainings for it whose source was away."""
 
 
 class RetrainRequests:
@@ -80,10 +87,12 @@ class RetrainRequests:
 
     Args:
         engine: of the store's database.
+        event_log: writes events.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, event_log: EventLog) -> None:
         self.engine = engine
+        self._event_log = event_log
 
     def add(self, monitor: str, reason: str, at: datetime, actor: str = SERVICE) -> int:
         """Request a training, and return the id of the request.
@@ -125,10 +134,10 @@ class RetrainRequests:
             claimant: up to 12 characters that the token begins with, for `release_all`.
 
         Returns:
-            The request; None if none is pending, or a worker holds one.
+            The request; None if none is due, or a worker holds one.
         """
         with writing(self.engine) as connection:
-            if _is_leased(connection, monitor, at):
+            if _is_leased(connection, monitor, at) or not _is_due(connection, monitor, at):
                 return None
             while (row := _lock_oldest(connection, monitor)) is not None:
                 if row["lease_until"] is not None and row["lease_until"] >= at:  # another worker was first
@@ -148,8 +157,8 @@ class RetrainRequests:
             _lock_claimed(connection, claim)
             _change(connection, claim.id, lease_until=at + lease)
 
-    def fail(self, claim: ClaimedRequest, message: str, at: datetime) -> None:
-        """Record a failed training, for the request and all that it serves.
+    def fail(self, claim: ClaimedRequest, message: str, at: datetime, channels: Iterable[str] = ()) -> None:
+        """Record a failed training, for the request and all that it serves, with an event that channels are alerted of.
 
         Raises:
             LostRequest: If another worker has claimed it.
@@ -157,6 +166,22 @@ class RetrainRequests:
         with writing(self.engine) as connection:
             _lock_claimed(connection, claim)
             _change(connection, claim.id, state="failed", finished_at=at, message=message)
+            text = f"A training of monitor {claim.monitor!r} failed. {message}"
+            event = NewEvent("training_failed", text, claim.monitor, counts={"request_id": claim.id})
+            self._event_log.write(connection, event, at, channels)
+
+    def put_off(self, claim: ClaimedRequest, message: str, until: datetime) -> None:
+        """Return a claimed request, and all that it serves, to the queue until its next attempt.
+
+        A new request for the monitor is not put off, and its training serves them all.
+
+        Raises:
+            LostRequest: If another worker has claimed it.
+        """
+        with writing(self.engine) as connection:
+            _lock_claimed(connection, claim)
+            counts = {"attempts": claim.attempts - 1, "failures": claim.failures + 1}
+            _change(connection, claim.id, state="pending", not_before=until, message=message, **counts)
 
     def release(self, claim: ClaimedRequest) -> None:
         """Return a claimed request to the queue; the attempt does not count.
@@ -231,7 +256,8 @@ def _lock_claimed(connection: Connection, claim: ClaimedRequest) -> None:
 def _is_free(at: datetime) -> Any:
     c = retrain_requests.c
     is_over = or_(c.lease_until.is_(None), c.lease_until < at)
-    return or_(c.state == "pending", and_(c.state == "running", c.served_by.is_(None), is_over))
+    is_pending = and_(c.state == "pending", or_(c.not_before.is_(None), c.not_before <= at))
+    return or_(is_pending, and_(c.state == "running", c.served_by.is_(None), is_over))
 
 
 def _is_leased(connection: Connection, monitor: str, at: datetime) -> bool:
@@ -239,6 +265,12 @@ def _is_leased(connection: Connection, monitor: str, at: datetime) -> bool:
     c = retrain_requests.c
     leased = select(c.id).where(_is_open(monitor), c.state == "running", c.lease_until >= at)
     return connection.scalar(leased.limit(1)) is not None
+
+
+def _is_due(connection: Connection, monitor: str, at: datetime) -> bool:
+    """Return whether a request of the monitor is not put off."""
+    due = select(retrain_requests.c.id).where(_is_open(monitor), _is_free(at))
+    return connection.scalar(due.limit(1)) is not None
 
 
 def _lock_oldest(connection: Connection, monitor: str) -> Any:
@@ -268,7 +300,7 @@ def _fail_unknown(connection: Connection, ids: Sequence[int], names: Sequence[st
 def _claim(connection: Connection, row: Any, lease_until: datetime, claimant: str) -> ClaimedRequest:
     c = retrain_requests.c
     token = f"{claimant}{uuid4()}"[:_TOKEN_LENGTH]
-    claim = ClaimedRequest(row["id"], row["monitor"], row["reason"], token, row["attempts"] + 1)
+    claim = ClaimedRequest(row["id"], row["monitor"], row["reason"], token, row["attempts"] + 1, row["failures"])
     change = {"state": "running", "token": claim.token, "lease_until": lease_until, "attempts": claim.attempts}
     connection.execute(update(retrain_requests).where(c.id == claim.id).values(change))
     is_pending = and_(c.monitor == claim.monitor, c.id != claim.id, c.state == "pending")
@@ -282,7 +314,7 @@ def _change(connection: Connection, request_id: int, **values: Any) -> None:
     if values.get("state", "running") != "running":
         values |= {"token": None, "lease_until": None}
     connection.execute(update(retrain_requests).where(c.id == request_id).values(values))
-    shared = {name: value for name, value in values.items() if name in {"state", "finished_at", "model_id", "message"}}
+    shared = {name: value for name, value in values.items() if name in _SHARED}
     if shared:
         shared |= {"served_by": None} if shared["state"] == "pending" else {}
         connection.execute(update(retrain_requests).where(c.served_by == request_id).values(shared))

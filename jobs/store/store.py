@@ -92,7 +92,7 @@ class Store:
         self.threshold_states = ThresholdStates(engine)
         self.turns = Turns(engine)
         self.models = Models(engine, event_log, read_card)
-        self.requests = RetrainRequests(engine)
+        self.requests = RetrainRequests(engine, event_log)
         self.feedback = FeedbackReader(engine)
         self.labelled_examples = LabelledExamples(engine)
         self.anomalies = Anomalies(engine)

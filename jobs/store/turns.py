@@ -42,9 +42,9 @@ class Turns:
             return answer
         with writing(self.engine) as connection:
             lock_monitor(connection, batch.monitor)
+            _end_expired_turns(connection, batch, at)  # before the answer: a holder may renew its lease meanwhile
             answer = _answer(connection, batch, at)
             if answer == "taken":
-                _end_expired_turns(connection, batch.monitor, at)
                 change_claimed(connection, batch, has_turn=True)
         return answer
 
@@ -79,8 +79,9 @@ def _precedes(batch: Batch) -> ColumnElement[bool]:
     return and_(is_new, c.id < batch.id) if batch.scored_before is None else or_(is_new, c.id < batch.id)
 
 
-def _end_expired_turns(connection: Connection, monitor: str, at: datetime) -> None:
-    """Take the batches from workers that are too late, so that none of them finishes during the turn of another."""
+def _end_expired_turns(connection: Connection, batch: Batch, at: datetime) -> None:
+    """Take their batches from other workers that are too late, so that none finishes during the turn of another."""
     c = batches.c
-    is_expired = and_(c.monitor == monitor, c.state == "running", c.has_turn, c.lease_until < at)
+    is_other = and_(c.monitor == batch.monitor, c.id != batch.id)
+    is_expired = and_(is_other, c.state == "running", c.has_turn, c.lease_until < at)
     connection.execute(update(batches).where(is_expired).values(state="pending", token=None))

@@ -3,15 +3,16 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from jobs.heartbeat import heartbeat
 from jobs.interruption import raise_if_interrupted
 from jobs.reading.source import Source
 from jobs.store import ClaimedRequest, ServedRequest, Store
+from jobs.store.requests import RETRY_DELAYS
 from jobs.training.train import TrainingOrder, TrainingReport, train_monitor
 from schemas.config import Config
-from schemas.errors import LostRequest, PlumblineError, StoreError
+from schemas.errors import LostRequest, PlumblineError, SourceAway, StoreError
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class RequestOutcome:
     Attributes:
         request_id: the claimed request.
         monitor: its monitor.
-        state: done, failed, or lost to another worker.
+        state: done, failed, put off until the next attempt, or lost to another worker.
         training: the report; None unless the request is done.
         message: a sentence for people.
     """
@@ -44,7 +45,8 @@ def work_requests(
 ) -> list[RequestOutcome]:
     """Train every monitor for which a request waits, or only one, each once, and close the requests.
 
-    A training that fails closes its requests as failed, and the next monitor has its turn.
+    A training that fails closes its requests as failed, and the next monitor has its turn. If the source cannot be
+    reached, the requests are put off instead, at growing intervals.
     A process that may be killed by another names itself as the claimant, so that the other can release its claims.
 
     Raises:
@@ -79,15 +81,30 @@ class _TrainingRound:
             return RequestOutcome(claim.id, claim.monitor, "lost", None, str(exc))
         except StoreError:  # nothing can be recorded now; once the lease runs out, the request is tried again
             raise
+        except SourceAway as exc:
+            return self._put_off(claim, str(exc))
         except Exception as exc:  # noqa: BLE001 - the request records it, and the next monitor has its turn
-            message = str(exc) if isinstance(exc, PlumblineError) else f"{type(exc).__name__}: {exc}"
-            self.store.requests.fail(claim, message, self.clock())
-            return RequestOutcome(claim.id, claim.monitor, "failed", None, message)
+            return self._failed(claim, str(exc) if isinstance(exc, PlumblineError) else f"{type(exc).__name__}: {exc}")
         except BaseException:
             with suppress(LostRequest):
                 self.store.requests.release(claim)
             raise
         return RequestOutcome(claim.id, claim.monitor, "done", report, f"{report.role} {report.reason}")
+
+    def _put_off(self, claim: ClaimedRequest, message: str) -> RequestOutcome:
+        """Put off a training whose source is away, or give it up after the last attempt."""
+        attempts, all_attempts = claim.failures + 1, len(RETRY_DELAYS) + 1
+        if attempts >= all_attempts:
+            return self._failed(claim, f"Given up after {attempts} attempts. {message}")
+        until = self.clock() + RETRY_DELAYS[claim.failures]
+        next_attempt = f"The next one is due at {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
+        message = f"Attempt {attempts} of {all_attempts} failed. {next_attempt} {message}"
+        self.store.requests.put_off(claim, message, until)
+        return RequestOutcome(claim.id, claim.monitor, "put off", None, message)
+
+    def _failed(self, claim: ClaimedRequest, message: str) -> RequestOutcome:
+        self.store.requests.fail(claim, message, self.clock(), self.config.monitor(claim.monitor).channels)
+        return RequestOutcome(claim.id, claim.monitor, "failed", None, message)
 
     def _train(self, claim: ClaimedRequest) -> TrainingReport:
         monitor = self.config.monitor(claim.monitor)

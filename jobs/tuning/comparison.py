@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from jobs.reading.source import Source
 from jobs.store import Store
 from jobs.tuning.history import ScoredHistory, read_history
-from jobs.tuning.preview import Outcome, outcome_of
+from jobs.tuning.preview import Outcome, Report, outcome_of, report_nothing
 from schemas.config import MonitorConfig
 
 if TYPE_CHECKING:
@@ -40,13 +40,26 @@ class Champion:
     scorer: "Scorer"
 
 
+@dataclass(frozen=True)
+class _Trial:
+    """Settings to try, with a name for people, at a time."""
+
+    title: str
+    monitor: MonitorConfig
+    now: datetime
+
+
 class Comparisons:
     """Compares settings; the newest histories and outcomes are kept, so that the next settings need no scoring.
 
     It is used by one thread at a time.
+
+    Args:
+        report: receives how far a comparison is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, report: Report = report_nothing) -> None:
+        self._report = report
         self._histories: OrderedDict[Hashable, ScoredHistory] = OrderedDict()
         self._outcomes: OrderedDict[Hashable, Outcome] = OrderedDict()
 
@@ -72,26 +85,29 @@ class Comparisons:
         key = (source.name, champion.model_id, days, store.ledger.watermark(source.name), _text(source.monitor))
         history = self._histories.get(key)
         if history is None:
+            self._report(lambda: "Scoring the newest records")
             history = read_history(source, store, champion.scorer, champion.model_id, days)
         _keep(self._histories, key, history, _MAX_HISTORIES)
         same = {"maintenance": source.monitor.maintenance, "timeouts": source.monitor.timeouts}
         proposed = proposed.model_copy(update=same)
         labels = tuple((item.anomaly_id, item.label) for item in store.labelled_examples.read(source.name))
         before, after = (
-            self._outcome((key, labels, _text(settings)), history, store, settings, now)
-            for settings in (source.monitor, proposed)
+            self._outcome((key, labels, _text(settings)), history, store, _Trial(title, settings, now))
+            for title, settings in (("in force", source.monitor), ("proposed", proposed))
         )
         since, until = history.span(now) or (None, None)
         return Comparison(champion.model_id, since, until, history.is_cut, before, after)
 
-    def _outcome(
-        self, key: Hashable, history: ScoredHistory, store: Store, monitor: MonitorConfig, now: datetime
-    ) -> Outcome:
+    def _outcome(self, key: Hashable, history: ScoredHistory, store: Store, trial: _Trial) -> Outcome:
         outcome = self._outcomes.get(key)
         if outcome is None:
-            outcome = outcome_of(history, store, monitor, now)
+            outcome = outcome_of(history, store, trial.monitor, trial.now, self._report_of(trial))
         _keep(self._outcomes, key, outcome, _MAX_OUTCOMES)
         return outcome
+
+    def _report_of(self, trial: _Trial) -> Report:
+        """Return a report that names the settings."""
+        return lambda text: self._report(lambda: f"Judging at the settings {trial.title}: {text()}")
 
 
 def _text(monitor: MonitorConfig) -> str:

@@ -1,8 +1,9 @@
 """What settings would have made of a scored history: flagged records, incidents and alerts, compared with labels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from jobs.alert_preview import AlertPreview
 from jobs.look_alikes import NO_LOOK_ALIKES, LookAlikes, look_alikes_of
@@ -11,10 +12,17 @@ from jobs.store.alert_history import AlertCounts
 from jobs.store.incidents import StoredIncident
 from jobs.tuning.history import ScoredHistory
 from jobs.tuning.labelled import LabelCounts, compared, known_faults, verdicts_of_people
+from jobs.wording import counted_noun
 from schemas.config import MonitorConfig
 from schemas.frames import IS_ANOMALY
 
 MAX_FLAGGED = 1_000  # with more, alerts are not counted
+Report: TypeAlias = Callable[[Callable[[], str]], None]
+"""Receives a function that returns how far the work is; other threads may call it."""
+
+
+def report_nothing(_text: Callable[[], str]) -> None:
+    """Report to nobody."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,9 @@ class Outcome:
         return None if alerts is None else alerts.incidents - sum(alerts.held_back.values())
 
 
-def outcome_of(history: ScoredHistory, store: Store, monitor: MonitorConfig, now: datetime) -> Outcome:
+def outcome_of(
+    history: ScoredHistory, store: Store, monitor: MonitorConfig, now: datetime, report: Report = report_nothing
+) -> Outcome:
     """Return what settings would have made of a history.
 
     Each record is judged as if the settings had been in force from the first record on. An incident that began
@@ -59,13 +69,14 @@ def outcome_of(history: ScoredHistory, store: Store, monitor: MonitorConfig, now
         store: the service's own database, which has labels and tracked thresholds.
         monitor: the settings to try.
         now: the time now; a later time of a record is no time of an alert.
+        report: receives how many flagged records were judged.
 
     Raises:
         RateTooSmall: If the calibration records cannot resolve the rate.
     """
     span = history.span(now)
     examples = store.labelled_examples.read(history.name)
-    trial = _Trial(history, store, monitor, now)
+    trial = _Trial(history, store, monitor, now, report)
     flagged, alerts, alerted = trial.run(look_alikes_of(monitor, examples))
     verdicts = faults = None
     if span is not None and alerts is not None:
@@ -87,13 +98,15 @@ class _Trial:
     store: Store
     monitor: MonitorConfig
     now: datetime
+    report: Report
 
     def run(self, look_alikes: LookAlikes) -> tuple[int, AlertCounts | None, Sequence[StoredIncident]]:
         """Return the number of flagged records, the counts of alerts, and the alerted incidents."""
-        flagged, name = 0, self.history.name
+        judged, name = list(self.history.judged(self.monitor, self.store)), self.history.name
+        flagged = sum(int(scored[IS_ANOMALY].sum()) for _, scored, _ in judged)
         with AlertPreview.opened(name, self.monitor, self.now, look_alikes, MAX_FLAGGED) as preview:
-            for records, scored, bound in self.history.judged(self.monitor, self.store):
-                flagged += int(scored[IS_ANOMALY].sum())
+            self.report(lambda: f"{preview.collected:,} of {counted_noun(flagged, 'flagged record')}")
+            for records, scored, bound in judged:
                 if self.monitor.time is not None and len(records) and not preview.is_full:
                     preview.add(records, scored, bound)
             counts = preview.counts() if self.monitor.time is not None else None

@@ -17,8 +17,12 @@ from sqlalchemy import (
     false,
 )
 
-from schemas.column_types import BigId, Json, UtcDateTime, index_of_some
+from schemas.column_types import BigId, Json, UtcDateTime, index_instead, index_of_some
 from schemas.tables.naming import metadata
+
+# What a training reads of the newest flagged rows and of their incidents stands in the indexes that order them: rows of
+# a monitor lie in as many pages as there are rows if others flag records between them.
+_OF_FEEDBACK = ("incident_id", "record_key", "severity", "label", "model_id", "threshold", "superseded_at")
 
 anomalies = Table(
     "anomalies",
@@ -57,7 +61,7 @@ anomalies = Table(
     Index("ix_anomalies_batch_id", "batch_id"),
     Index("ix_anomalies_monitor_record_time", "monitor", "record_time", "id"),
     Index("ix_anomalies_entity_record_time", "monitor", "entity", "record_time", "id"),
-    Index("ix_anomalies_monitor", "monitor", "id"),
+    Index("ix_anomalies_monitor", "monitor", "id", *_OF_FEEDBACK),
     Index("ix_anomalies_record_time", "record_time", "id"),
     Index("ix_anomalies_entity", "entity", "id"),
     Index("ix_anomalies_flagged_at", "flagged_at"),
@@ -65,7 +69,10 @@ anomalies = Table(
 )
 
 _is_labelled = anomalies.c.label != "open"
-index_of_some("ix_anomalies_labelled", _is_labelled, anomalies.c.monitor, anomalies.c.label, or_all=True)
+_of_labels = ("record_key", "incident_id", "model_id", "superseded_at", "record_time", "flagged_at", "labelled_at")
+index_of_some(
+    "ix_anomalies_labelled", _is_labelled, anomalies.c.monitor, anomalies.c.label, or_all=True, include=_of_labels
+)
 _was_labelled = anomalies.c.labelled_at.is_not(None)
 index_of_some("ix_anomalies_labelled_at", _was_labelled, anomalies.c.monitor, anomalies.c.labelled_at, or_all=True)
 
@@ -98,7 +105,7 @@ incidents = Table(
     CheckConstraint("state IN ('open', 'ended', 'merged', 'withdrawn')", name="state"),
     Index("ix_incidents_monitor_state", "monitor", "state", "id"),
     Index("ix_incidents_monitor_end_time", "monitor", "end_time"),
-    Index("ix_incidents_monitor", "monitor", "id"),
+    Index("ix_incidents_monitor", "monitor", "id", "state", "entity", "start_time", "end_time", "suppressed_by"),
     Index("ix_incidents_start_time", "start_time", "id"),
     Index("ix_incidents_end_time", "end_time", "id"),
     Index("ix_incidents_entity", "entity", "id"),
@@ -143,6 +150,7 @@ events = Table(
 
 _is_ongoing = and_(events.c.since.is_not(None), events.c.until.is_(None))
 index_of_some("ix_events_ongoing", _is_ongoing, events.c.monitor, events.c.kind)
+index_instead("ix_events_until", events.c.until, events.c.since, events.c.monitor, events.c.kind)
 
 # Number of deleted events, so that the counters of metrics never decrease; the monitor is '' for the service itself.
 pruned_events = Table(

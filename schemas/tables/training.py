@@ -64,6 +64,8 @@ retrain_requests = Table(
     Column("token", String(36)),
     Column("lease_until", UtcDateTime),
     Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("failures", Integer, nullable=False, server_default="0"),  # trainings whose source was away
+    Column("not_before", UtcDateTime),  # the next attempt after such a failure
     Column("finished_at", UtcDateTime),
     Column("model_id", Integer),
     Column("served_by", BigInteger),  # the request whose training served this one too

@@ -15,6 +15,7 @@ from tests.chaos.waiting import until
 from tests.workspace import ROOT
 
 _SECONDS_BEFORE_WORK = itertools.cycle([6.0, 4.0, 9.0, 7.0, 12.0])
+_WAITS_FOR_LOCKS = ("Lock wait timeout exceeded", "due to lock timeout", "database is locked")
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
@@ -81,6 +82,11 @@ class Process:
     def count_logged(self, *beginnings):
         """Count the lines of its log with these beginnings."""
         return sum(line["message"].startswith(beginnings) for line in list(self.log))
+
+    @property
+    def waited_in_vain(self):
+        """Whether another process held a lock for longer than the timeout, which a busy machine may bring about."""
+        return any(text in line["message"] for line in self.log for text in _WAITS_FOR_LOCKS)
 
     def kill(self):
         """Send SIGKILL."""
@@ -211,6 +217,7 @@ class Pool:
         is_excused = (process.had_fault and not process.count_logged("serving")) or (
             is_stopped and not process.role.is_serving
         )
+        is_excused = is_excused or (process.waited_in_vain and not process.role.is_serving)
         is_expected = code == 0 and (is_stopped or not process.role.is_serving)
         if not is_expected and not is_excused:
             raise AssertionError(f"{process.name} ended with code {code}: {process.log[-5:]}")

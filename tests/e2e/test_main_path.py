@@ -221,6 +221,10 @@ def test_a_challenger_is_promoted_and_rolled_back(plant):
     assert len(plant.query("SELECT flow FROM anomalies_pump")) > 0
     assert plant.must("models", "show", champion, "--json").json["state"] == "retired"
     assert plant.must("models", "rollback", "pump", "--json").json["model_id"] == champion
+    assert plant.plumbline("models", "promote", champion, "--for", "nobody").code == 2
+    copied = plant.must("models", "promote", champion, "--for", "pump", "--json").json
+    assert (copied["id"] > made["model_id"], copied["state"], copied["monitor"]) == (True, "champion", "pump")
+    assert plant.must("models", "rollback", "pump", "--json").json["model_id"] == champion
     assert "champion" in plant.must("models", "list").out
     assert "held-out ELBO" in plant.must("models", "show", champion).out
 

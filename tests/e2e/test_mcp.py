@@ -10,7 +10,9 @@ import sys
 import pytest
 from mcp import Client, StdioServerParameters
 
+from jobs.app import App
 from jobs.mcp.bounded import MAX_ITEMS, MAX_TEXT_LENGTH, bounded
+from jobs.mcp.newest_config import NewestConfig
 from tests.e2e.test_starting import modules_after
 from tests.workspace import FAULTS, ROOT
 
@@ -27,11 +29,21 @@ CALLS = {
 }
 
 
+ANOTHER = """
+[monitors.fan]
+table = "fan"
+key = "id"
+numeric = ["flow"]
+"""
+
+
 async def converse(folder, worst):
     """Return the tools of a server in a folder, and the result of each call and of those about the worst incident."""
+    config = folder / "mcp.toml"
+    config.write_text((folder / "config.toml").read_text())
     server = StdioServerParameters(
         command=sys.executable,
-        args=["-m", "jobs.cli", "mcp"],
+        args=["-m", "jobs.cli", "mcp", "--config", str(config)],
         env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]},
         cwd=str(folder),
     )
@@ -39,6 +51,9 @@ async def converse(folder, worst):
     of_worst["anomalies"] = ("list_anomalies", {"incident_id": worst})
     async with Client(server, read_timeout_seconds=120) as client:
         results = {name: await client.call_tool(*call) for name, call in (CALLS | of_worst).items()}
+        with config.open("a") as file:
+            file.write(ANOTHER)
+        results["changed"] = await client.call_tool("list_monitors", {})
         return (await client.list_tools()).tools, results
 
 
@@ -51,6 +66,7 @@ def test_a_client_finds_the_fault_its_cause_and_why_records_are_flagged(plant):
     answers = {name: result.structured_content for name, result in results.items() if not result.is_error}
     (monitor,) = answers["monitors"]["monitors"]
     assert (monitor["name"], monitor["status"]["records"]) == ("pump", 840)
+    assert [monitor["name"] for monitor in answers["changed"]["monitors"]] == ["pump", "fan"]
     assert "sqlite:" not in results["monitors"].content[0].text
     assert [item["id"] for item in answers["incidents"]["items"]] == [item["id"] for item in listed]
     assert answers["later"]["items"] == []
@@ -68,6 +84,22 @@ def test_a_client_finds_the_fault_its_cause_and_why_records_are_flagged(plant):
     assert "There is no incident 999" in errors["missing"]
     assert "less than or equal to 50" in errors["excess"]
     assert "less than or equal to 9223372036854775807" in errors["beyond"]
+
+
+def test_a_configuration_that_is_not_valid_and_another_store_are_not_used(tmp_path, caplog):
+    path = tmp_path / "config.toml"
+    path.write_text(ANOTHER)
+    app = App(path)
+    newest = NewestConfig(app)
+    before = app.config
+    for text in ("[monitors", '[store]\nurl = "sqlite:///other.db"\n' + ANOTHER):
+        path.write_text(text)
+        newest.refresh()
+        assert app.config is before
+    assert [message.count("stays in force") for message in caplog.messages] == [1, 1]
+    path.write_text(ANOTHER.replace("fan", "pump"))
+    newest.refresh()
+    assert list(app.config.monitors) == ["pump"]
 
 
 def test_a_signal_ends_the_server_at_once(workspace):

@@ -33,6 +33,7 @@ PATHS = (
     "/page/events",
     "/page/alerts",
     "/page/monitors/pump/tune",
+    "/page/monitors/pump/tune?rate_log=-1.3",
     "/page/maintenance",
     "/page/keys",
     "/page/login",
@@ -104,13 +105,19 @@ def visit(site, chromium):
 
 
 @pytest.fixture
-def keys(site):
+def without_keys(site):
+    """Delete at the end the keys that a test leaves, so that the pages are open."""
+    yield
+    site.query("DELETE FROM api_keys")
+
+
+@pytest.fixture
+def keys(site, without_keys):
     """The secrets of a reader and a writer; without them the pages are open."""
-    yield {
+    return {
         name: json.loads(site.must("keys", "add", name, "--scope", name, "--json").out)["key"]
         for name in ("read", "write")
     }
-    site.query("DELETE FROM api_keys")
 
 
 def sign_in(visit, secret):
@@ -166,13 +173,14 @@ def test_dragging_over_the_lanes_zooms_in(visit):
 
 
 def test_the_channels_of_an_incident_of_a_series_show_values_on_hover(site, visit):
-    ((incident,),) = site.query("SELECT min(id) FROM incidents WHERE monitor = 'line'")
+    ((incident,),) = site.query("SELECT id FROM incidents WHERE monitor = 'line' ORDER BY peak_severity DESC LIMIT 1")
     visit.go(f"/page/incidents/{incident}")
     chart = visit.page.locator(".uplot").first
     chart.locator(".u-over").hover()
     assert re.search(r"measured-?\d", chart.locator(".u-legend").inner_text())
     assert "UTC)" in chart.inner_text()
     assert visit.page.locator(".channels img").count() == 0
+    assert "a known fault, by the label column" in visit.page.locator(".annotations").inner_text()
 
 
 def test_an_incident_without_channels_shows_the_picture_of_the_server(visit):
@@ -226,6 +234,77 @@ def test_a_form_without_the_token_of_its_session_is_refused(site, visit, keys):
     assert visit.page.get_by_role("alert").inner_text().startswith("The form is out of date")
     visit.faults.clear()  # of the status 403
     assert site.query(LABEL, id=1) == before
+
+
+@pytest.fixture
+def tunings(site):
+    """The stored settings, which later tests do not find."""
+    yield "SELECT settings FROM tunings"
+    site.query("DELETE FROM tunings")
+
+
+@pytest.mark.parametrize("has_script", [True, False], ids=["script", "no script"])
+def test_settings_are_previewed_and_stored_with_who_did_it(site, chromium, tunings, has_script):
+    with visiting(chromium, site.url, java_script_enabled=has_script) as visit:
+        visit.page.set_default_timeout(120_000)
+        visit.go("/page/monitors/pump/tune")
+        visit.page.get_by_label("from severity", exact=True).fill("7")
+        visit.page.get_by_role("button", name="Preview").click()
+        visit.page.get_by_role("columnheader", name="proposed").wait_for()
+        visit.page.get_by_role("button", name="Store and use").click()
+        visit.page.get_by_text("Stored settings are in force").wait_for()
+    ((settings,),) = site.query(tunings)
+    assert json.loads(settings) == {"alert": {"severity": 7.0}}
+    assert site.query("SELECT action, monitor FROM audit ORDER BY id DESC LIMIT 1") == [("tune", "pump")]
+
+
+def test_a_rate_that_flags_nothing_is_replaced_on_the_page(site, visit, tunings):
+    too_small = {"settings": '{"false_positive_rate": 0.000001}', "at": "2026-03-01 00:00:00.000000"}
+    site.query("INSERT INTO tunings VALUES ('pump', :settings, :at, 'x')", **too_small)
+    visit.go("/page/monitors/pump/tune?rate_log=-1.3")
+    visit.page.get_by_role("button", name="Store and use").click()
+    visit.page.get_by_text("Stored settings are in force").wait_for()
+    ((settings,),) = site.query(tunings)
+    assert json.loads(settings) == {"false_positive_rate": 0.05}
+
+
+@pytest.mark.parametrize("has_script", [True, False], ids=["script", "no script"])
+def test_a_maintenance_window_is_added_and_ended(site, chromium, has_script):
+    with visiting(chromium, site.url, java_script_enabled=has_script) as visit:
+        visit.go("/page/monitors/pump/maintenance")
+        visit.page.get_by_label("Reason").fill("new bearings")
+        visit.page.get_by_role("button", name="Add").click()
+        visit.page.get_by_role("button", name="End now").click()
+        visit.page.get_by_role("heading", name="Over").wait_for()
+    acts = site.query("SELECT action FROM audit WHERE action LIKE '%maintenance' ORDER BY id DESC LIMIT 2")
+    assert acts == [("end maintenance",), ("add maintenance",)]
+
+
+def test_a_key_is_created_used_and_revoked(visit, without_keys):
+    visit.go("/page/keys")
+    visit.page.get_by_label("Name").fill("boss")
+    visit.page.get_by_label("Scope").select_option("admin")
+    visit.page.get_by_role("button", name="Create").click()
+    secret = visit.page.locator("pre").inner_text()
+    visit.page.get_by_role("link", name="sign in").click()
+    sign_in(visit, secret)
+    visit.page.get_by_role("link", name="Keys").click()
+    visit.page.get_by_role("button", name="Revoke").click()
+    assert urlsplit(visit.page.url).path == "/page/login"
+
+
+def test_a_model_becomes_the_champion_and_is_rolled_back(site, visit):
+    copied = "monitor, created_at, sha256, artifact, manifest, card, card_markdown"
+    site.query(f"INSERT INTO models (state, {copied}) SELECT 'challenger', {copied} FROM models WHERE id = 1")
+    ((challenger,),) = site.query("SELECT max(id) FROM models")
+    visit.go(f"/page/models/{challenger}")
+    visit.page.get_by_role("button", name="Make it the champion").click()
+    visit.page.locator("h1 .champion").wait_for()
+    visit.go("/page/monitors/pump/models")
+    visit.page.get_by_role("button", name="Roll back").click()
+    assert visit.page.get_by_role("heading", level=1).inner_text() == "Model 1 champion"
+    acts = site.query("SELECT action FROM audit WHERE action IN ('promote', 'roll back') ORDER BY id DESC LIMIT 2")
+    assert acts == [("roll back",), ("promote",)]
 
 
 def test_no_page_has_a_serious_fault_of_accessibility(site, chromium):

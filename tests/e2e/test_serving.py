@@ -168,6 +168,20 @@ def test_sigterm_ends_a_run_that_waits_for_a_lock(site):
         assert process.ended() == 0
 
 
+def test_sigterm_ends_a_training_while_the_store_is_locked(site):
+    if not site.url.startswith("sqlite"):
+        pytest.skip("in PostgreSQL, a statement that waits is cancelled")
+    configure(site, pump=f'score_every = "{NEVER}"', model=ENDLESS_MODEL)
+    config = site.folder / "config.toml"
+    config.write_text(config.read_text() + '[store.timeouts]\nlock = "1h"\n')
+    site.must("retrain", "pump")
+    with serving(site) as process:
+        process.until_found("SELECT 1 FROM retrain_requests WHERE state = 'running'")
+        with locked(site, "UPDATE monitors SET scored_until = NULL"):
+            process.signal(signal.SIGTERM)
+            assert process.ended() == 0
+
+
 def test_a_locked_table_is_an_event_until_it_is_free_and_holds_up_no_other_monitor(site):
     if site.url.startswith("sqlite"):
         pytest.skip("SQLite has no locks of tables")

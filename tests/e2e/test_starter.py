@@ -1,5 +1,6 @@
 """The configuration that `plumbline init` writes for a table passes `check` and trains, whatever the table's name."""
 
+import re
 import tomllib
 
 import pytest
@@ -31,11 +32,18 @@ def written(workspace, *options):
     return tomllib.loads((workspace.folder / "config.toml").read_text())["monitors"]["readings"]
 
 
-def test_without_a_table_it_writes_a_template_that_loads(workspace):
-    workspace.must("init")
-    workspace.must("migrate")
-    result = workspace.plumbline("check")
-    assert "watches the table 'my_table', which is not in" in result.out
+def test_without_a_table_it_writes_a_template_to_which_monitors_are_added(workspace):
+    first = workspace.must("init", "--source", "sqlite:///plant.db").out
+    assert first == "Wrote config.toml. Add a monitor for a table: plumbline init --append --table NAME --source URL\n"
+    config = workspace.folder / "config.toml"
+    template = config.read_text(encoding="utf-8")
+    by_hand = re.sub(r"^# (?=\[|source|table|key|numeric|boolean|categorical|false)", "", template, flags=re.MULTILINE)
+    assert tomllib.loads(by_hand)["monitors"]["my_monitor"]["source"] == "sqlite:///plant.db"
+    assert "Add one: plumbline init --append --table NAME" in workspace.plumbline("check").err
+    readings().to_csv(workspace.folder / "r.csv", index=False)
+    workspace.must("import", "r.csv", "--table", "readings")
+    workspace.must("init", "--append", "--table", "readings")
+    assert workspace.must("check", "--json").json.keys() == {"readings"}
     assert workspace.plumbline("init").err.startswith("Error: config.toml already exists")
 
 
@@ -112,6 +120,22 @@ def test_a_key_can_be_named(workspace, create):
     missing = workspace.plumbline("init", "--table", "readings", "--source", url)
     assert (missing.code, "has no primary key" in missing.err) == (2, True)
     assert written(workspace, "--source", url, "--key", "number")["key"] == "number"
+
+
+def test_without_a_primary_key_a_number_that_counts_records_is_the_key(workspace, create):
+    url = create("flow REAL, id INTEGER, at TIMESTAMP", "1.5, {i}, '2026-01-01 00:{i:02}:00'", 40)
+    assert written(workspace, "--source", url)["key"] == "id"
+
+
+@pytest.mark.parametrize("per_second", [1, 1_000])
+def test_a_number_since_1970_is_a_time_of_a_query(workspace, create, per_second):
+    ts = f"(1767225600 + {{i}} * 86400) * CAST({per_second} AS BIGINT)"  # days after the beginning of 2026
+    row = f"'k' || ({{i}} * 37 - 127 * ({{i}} * 37 / 127)), {ts}, {{i}} * 7 - 11 * ({{i}} * 7 / 11)"
+    url = create("id VARCHAR(9) PRIMARY KEY, ts BIGINT, flow REAL", row, 120)
+    monitor = written(workspace, "--source", url)
+    assert (monitor["key"], monitor["time"], monitor["numeric"]) == (["ts", "id"], "ts_utc", ["flow"])
+    assert monitor["normal"].startswith("ts_utc < '2026-04-08")
+    assert workspace.must("check", "--json").json["readings"][0]["message"].endswith("and 1 feature fit.")
 
 
 @pytest.mark.parametrize(

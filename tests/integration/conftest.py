@@ -3,6 +3,7 @@
 import pytest
 
 from jobs.databases import open_engine
+from tests.api_service import module_url, opened_service, serving
 from tests.series_monitor import Mixer, readings
 
 
@@ -26,3 +27,17 @@ def mixer(store, tmp_path, now):
     mixer.fill(readings())
     yield mixer
     mixer.close()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def service(request, tmp_path_factory):
+    """A service on a store with rows in every table, shared by the tests of a module."""
+    with module_url(request, tmp_path_factory) as url, opened_service(url) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def client(service):
+    """A plain HTTP client of the service."""
+    with serving(service) as client:
+        yield client

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -11,13 +12,19 @@ from sqlalchemy import update
 from jobs.api import server
 from jobs.api.client_address import client_address
 from jobs.api.connections import Connections
-from jobs.databases import writing
+from jobs.databases import open_engine, writing
 from schemas.tables import events
 from tests.api_service import Client, opened_service, serving
 from tests.chaos.waiting import until
 
 UNFINISHED = b"POST /anomalies/1/label HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
 PROBLEM = "application/problem+json"
+PROBLEM_OF_THE_END = {
+    "title": "Service Unavailable",
+    "status": 503,
+    "detail": "The service is stopping. Try again.",
+    "errors": [],
+}
 
 
 @contextmanager
@@ -126,6 +133,27 @@ def test_requests_in_progress_are_limited_by_address_apart_from_health_and_metri
         assert (refusal.headers["content-type"], refusal.headers["retry-after"]) == (PROBLEM, "1")
         assert "2 requests from this address are in progress" in refusal.json["detail"]
         assert [client.get(path).status for path in ("/healthz", "/readyz", "/metrics")] == [200] * 3
+
+
+def test_changes_that_wait_for_a_lock_leave_threads_for_reading(sqlite_url, monkeypatch):
+    with limited(sqlite_url, monkeypatch) as client, ThreadPoolExecutor(12) as pool:
+        engine = open_engine(sqlite_url)
+        with writing(engine) as connection:
+            connection.execute(update(events).values(message="locked"))
+            labels = [pool.submit(client.post, "/anomalies/1/label", {"label": "known"}) for _ in range(12)]
+            assert [client.get("/monitors").status for _ in range(3)] == [200] * 3
+            assert not any(label.done() for label in labels)
+        assert [label.result().status for label in labels] == [200] * 12
+        engine.dispose()
+
+
+def test_a_request_that_the_end_of_the_service_cuts_short_is_a_problem(sqlite_url, monkeypatch):
+    monkeypatch.setattr(server, "_GRACE_SECONDS", 1)
+    with ExitStack() as stack:
+        with limited(sqlite_url, monkeypatch) as client:
+            connection = connect(stack, client, UNFINISHED.replace(b"100", b"2"))
+            assert client.get("/healthz").status == 200
+        assert answer(connection) == (503, PROBLEM_OF_THE_END)
 
 
 @pytest.mark.parametrize("sent", [b"NONSENSE\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 70_000])

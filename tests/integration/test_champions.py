@@ -12,8 +12,11 @@ from detector.records.fitting import DecisionRule, fit_artifact
 from detector.records.normal_records import NormalRecords
 from jobs import champions
 from jobs.champions import Scorers, load_scorer
+from jobs.scoring.learned_features import features_as_json
+from jobs.shared_models import copy_model
 from jobs.store import NewModel
 from schemas.config import MonitorConfig
+from schemas.errors import UsageError
 from tests.samples import FEATURES, SMALL, make_records
 
 PUMP = MonitorConfig(table="t", key="id", numeric="load", false_positive_rate=0.02)
@@ -76,3 +79,18 @@ def test_only_the_last_champion_of_each_monitor_that_is_left_is_kept(store, cham
     assert scorers._kept.keys() == {"pump", "fan"}
     scorers.keep({"fan"})
     assert scorers._kept.keys() == {"fan"}
+
+
+def test_a_copy_of_a_champion_scores_for_another_monitor_with_the_same_features(store, blob, now):
+    new = NewModel(blob, digest(blob), {"features": features_as_json(FEATURES)}, RecordCard())
+    model_id = store.models.add("pump", new, now, promote=True)
+    fan = MonitorConfig(table="t", key="id", time="read_at", false_positive_rate=0.02, **FEATURES.by_type())
+    store.models.promote(copy_model(store, model_id, "fan", fan, now), now)
+    records = make_records(50, seed=1)
+    scores = [load_scorer(store, store.models.champion(name), fan).score(records) for name in ("pump", "fan")]
+    assert scores[0].equals(scores[1])
+    with pytest.raises(UsageError, match=f"Model {model_id} learned .*, and monitor 'fan' watches numeric .'load'.*"):
+        copy_model(store, model_id, "fan", PUMP, now)
+    challenger = store.models.add("pump", new, now, promote=False)
+    with pytest.raises(UsageError, match="was never a champion. Name one that monitor 'pump' was scored with"):
+        copy_model(store, challenger, "fan", fan, now)

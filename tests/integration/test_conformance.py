@@ -75,6 +75,14 @@ def test_a_source_that_is_unfit_is_named_with_the_reason(sqlite_url):
     assert outcomes(sqlite_url, table="nowhere")["tables and columns"][0] == "fails"
 
 
+def test_keys_are_in_order_although_the_records_next_to_the_tried_ones_cannot_be_read(sqlite_url):
+    fill(sqlite_url, *statements(), "UPDATE readings SET flow = 'broken' WHERE id IN (2, 60, 119)")
+    found = outcomes(sqlite_url)
+    assert found["values"] == ("limited", "3 of 300 records cannot be read: plumbline check")
+    assert {aspect: seen for aspect, seen in found.items() if seen[0] == "fails"} == {}
+    assert found["order of keys"] == ("works", "6 pairs of neighbours")
+
+
 def test_an_empty_table_is_no_proof(sqlite_url):
     fill(sqlite_url, statements()[0])
     level, detail = outcomes(sqlite_url)["order of keys"]

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from detector.core.about import About, UnusualRecords
 from jobs.diagnosis import Case, alerts, diagnose, flags, model, progress, schedules
 from jobs.ranking import top_records
 from schemas.config import Config
@@ -81,6 +82,14 @@ def test_a_monitor_without_a_model_is_told_to_train(ward):
     assert ("There is no model yet.", "Train one: plumbline train other") in [
         (problem.message, problem.advice) for problem in problems
     ]
+
+
+def test_a_missing_index_is_no_reason_for_flags(mixer):
+    source = mixer.source()
+    case = Case(Config(monitors={"mixer": source.monitor}), source, mixer.store, mixer.now)
+    messages = [problem.message for problem in diagnose(case)]
+    assert "There is no model yet." in messages
+    assert not any("No index" in message for message in messages)
 
 
 def test_a_challenger_without_a_champion_is_named(ward):
@@ -230,7 +239,16 @@ def test_outliers_among_the_calibration_records_that_raise_the_threshold(ward):
     ((message, advice),) = found(model.outliers_among_calibration_records, case)
     assert message.startswith("The threshold is 9 times the score that 5.00% of the calibration records exceed")
     assert "trim under [monitors.pump.model]" in advice
-    assert found(model.outliers_among_calibration_records, ward.case()) == []
+    assert found(model.outliers_among_calibration_records, ward.case(SkewedScorer(threshold=2.0))) == []
+
+
+@pytest.mark.parametrize(("share", "problems"), [(0.0009, 0), (0.001, 1)])
+def test_a_heavy_tail_without_records_unlike_the_others_is_no_problem(ward, share, problems):
+    ward.put(*range(1, 10))
+    scorer = SkewedScorer(threshold=9.0)
+    scorer.about = About(unusual=UnusualRecords(share))
+    case = ward.case(scorer, false_positive_rate=0.01)
+    assert len(found(model.outliers_among_calibration_records, case)) == problems
 
 
 def test_a_series_model_with_other_entities_and_features_than_the_table(mixer):

@@ -25,6 +25,7 @@ LISTS = {
     "API": list_monitors,
     "MCP": lambda service: Tools(service).list_monitors(),
     "status": lambda service: service.store.overviews.of(service.config.monitors, NOW),
+    "monitors list": lambda service: service.store.monitors.all(),
     "reload": lambda service: refuse_unfit_tunings(service.store, service.config),
 }
 

@@ -1,7 +1,7 @@
 """An incident is alerted when it opens and when it becomes severe, once each."""
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from detector.records.card import RecordCard
 from jobs.databases import writing
@@ -40,6 +40,23 @@ def test_old_incidents_and_mild_ones_are_not_alerted(rows, now):
     rows.add(0, at=START + RULE.alerts.newest + MINUTE)
     rows.add(60, severity=19.9)
     assert rows.alerted() == []
+
+
+def test_a_new_incident_takes_few_statements(rows):
+    """A page of scattered records has hundreds of new incidents, and each statement waits for the database."""
+    statements = []
+    event.listen(rows.store.engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+
+    def statements_of(at, *minutes):
+        statements.clear()
+        rows.add(*minutes, at=at)
+        return len(statements)
+
+    one, four = statements_of(None, 0), statements_of(None, 100, 200, 300, 400)
+    assert (four - one) / 3 == 3  # the incident, its rows and the alert
+    too_old = START + RULE.alerts.newest + 10_000 * MINUTE
+    one, four = statements_of(too_old, 1_000), statements_of(too_old, 1_100, 1_200, 1_300, 1_400)
+    assert (four - one) / 3 == 4  # the incident, its rows, and two marks
 
 
 def test_an_incident_merged_from_two_alerted_ones_is_not_alerted_again(rows):

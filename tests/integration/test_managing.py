@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from datetime import timedelta
 
 import pandas as pd
@@ -18,8 +19,8 @@ from schemas.config import Config
 from schemas.errors import UsageError
 from schemas.tables import api_keys, batch_hours, maintenance_windows, tunings
 from tests.alert_receiver import receiving
-from tests.api_service import HOSTILE, NOW, module_url, opened_service, serving, trained
-from tests.integration.test_pages import post, sign_in, text, token_of
+from tests.api_service import HOSTILE, NOW, trained
+from tests.page_client import post, preview, sign_in, text, token_of
 from tests.samples import make_records
 
 TUNE = "/page/monitors/pump/tune"
@@ -27,12 +28,11 @@ PROPOSED = f"{TUNE}?rate_log=-0.7&severity=5&in_row=2&in_row_of=3&quiet_from=22:
 PAGES = (TUNE, PROPOSED, "/page/maintenance", "/page/monitors/pump/maintenance", "/page/keys", "/page/alerts")
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def service(request, tmp_path_factory):
-    with module_url(request, tmp_path_factory) as url, opened_service(url) as made:
-        fill_table(made.store, tmp_path_factory.mktemp("records") / "pump.parquet")
-        trained()  # so that no request waits for it
-        yield made
+@pytest.fixture(scope="module")
+def service(service, tmp_path_factory):
+    fill_table(service.store, tmp_path_factory.mktemp("records") / "pump.parquet")
+    trained()  # so that no request waits for it
+    return service
 
 
 def fill_table(store, file):
@@ -46,12 +46,6 @@ def fill_table(store, file):
     with writing(store.engine) as connection:
         hour = {"batch_id": 1, "hour": NOW.replace(minute=0), "monitor": "pump", "records": 400, "anomalies": 2}
         connection.execute(insert(batch_hours).values(hour))
-
-
-@pytest.fixture(scope="module")
-def client(service):
-    with serving(service) as client:
-        yield client
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +64,7 @@ def bearer(service, scope, monitors=None):
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_escapes_texts_and_needs_nothing_of_others(client, service, path):
     service.store.maintenance_windows.add("pump", window(entity=HOSTILE), NOW, HOSTILE)
-    html = text(client, path)
+    html = preview(client, path)
     assert HOSTILE not in html
     assert "<b>not" not in html
     assert not re.search(r"https://|\son\w+=|\sstyle=|<style|<script>", html)
@@ -87,7 +81,7 @@ def test_the_form_shows_settings_in_force_and_computes_nothing(client):
 
 
 def test_a_preview_compares_and_offers_lines_and_the_store(client, service):
-    html = text(client, PROPOSED)
+    html = preview(client, PROPOSED)
     assert "false_positive_rate = 0.2" in html
     assert "consecutive = { records = 2, of = 3 }" in html
     flagged = re.search(r'flagged records</th><td class="number">(\d+)</td><td class="number"><b>(\d+)</b>', html)
@@ -103,6 +97,18 @@ def test_a_preview_compares_and_offers_lines_and_the_store(client, service):
     assert [act.action for act in service.store.audit.page(AuditQuery("pump", limit=2))] == ["clear tuning", "tune"]
 
 
+def test_the_page_comes_before_its_preview_and_asks_again(client, service, monkeypatch):
+    path, is_free, read = f"{TUNE}?records=3", threading.Event(), service.open_source
+    monkeypatch.setattr(service, "open_source", lambda monitor: is_free.wait() and read(monitor))
+    try:
+        html = text(client, path)
+    finally:
+        is_free.set()
+    assert re.search(r'aria-busy="true" hx-get="/page/monitors/pump/tune\?records=3"', html)
+    assert '<noscript><meta http-equiv="refresh"' in html
+    assert "Now and as proposed" in preview(client, path)
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [
@@ -114,7 +120,7 @@ def test_a_preview_compares_and_offers_lines_and_the_store(client, service):
     ],
 )
 def test_a_setting_that_is_not_possible_is_stated_on_the_page(client, query, message):
-    html = text(client, f"{TUNE}?records=1&{query}")
+    html = preview(client, f"{TUNE}?records=1&{query}")
     assert message in re.search(r'role="alert">(.*?)</p>', html)[1]
 
 
@@ -126,7 +132,7 @@ def test_only_an_admin_stores_settings_and_manages_keys(client, service, scope, 
     assert client.get("/keys", **headers).status == status
     _, session = sign_in(client, scope * 5)
     assert client.get("/page/keys", **session).status == status
-    assert ("Store and use" in text(client, PROPOSED, **session)) == (status == 200)
+    assert ("Store and use" in preview(client, PROPOSED, **session)) == (status == 200)
 
 
 def test_an_admin_of_one_monitor_tunes_it_and_manages_no_key(client, service):
@@ -248,6 +254,6 @@ def test_a_channel_is_tested(client, service, monkeypatch):
 def test_a_table_that_is_not_there_is_stated_without_details(client, service, monkeypatch):
     gone = service.config.monitors["pump"].model_copy(update={"table": "elsewhere"})
     monkeypatch.setattr(service, "config", service.config.model_copy(update={"monitors": {"pump": gone}}))
-    html = text(client, f"{TUNE}?records=2")
+    html = preview(client, f"{TUNE}?records=2")
     assert "The table of monitor &#39;pump&#39; cannot be read" in html
     assert "api_keys" not in html

@@ -11,20 +11,8 @@ from jobs.store.api_keys import KeyRights
 from jobs.store.incident_notes import handling_of
 from schemas.errors import UsageError
 from schemas.tables import api_keys, incident_notes
-from tests.api_service import HOSTILE, NOW, module_url, opened_service, serving
-from tests.integration.test_pages import post, sign_in, text, token_of
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def service(request, tmp_path_factory):
-    with module_url(request, tmp_path_factory) as url, opened_service(url) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def client(service):
-    with serving(service) as client:
-        yield client
+from tests.api_service import HOSTILE, NOW
+from tests.page_client import post, sign_in, text, token_of
 
 
 @pytest.fixture

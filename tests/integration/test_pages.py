@@ -3,21 +3,21 @@
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlencode
+from datetime import timedelta
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import delete
+from sqlalchemy import delete, insert, update
 
 from jobs.databases import writing
 from jobs.store import RequestQuery
 from jobs.store.api_keys import KeyRights
 from schemas.errors import StoreError
-from schemas.tables import api_keys
-from tests.api_service import HOSTILE, NOW, module_url, opened_service, serving
+from schemas.tables import api_keys, incidents, models
+from tests.api_service import HOSTILE, MANIFEST, NOW, opened_service, serving
 from tests.chaos.waiting import until
+from tests.page_client import post, sign_in, text, token_of
 
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 PAGES = (
     "/",
     "/page/monitors/pump?days=7&by=cause",
@@ -31,18 +31,6 @@ PAGES = (
     "/page/models/1",
     "/page/login",
 )
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def service(request, tmp_path_factory):
-    with module_url(request, tmp_path_factory) as url, opened_service(url) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def client(service):
-    with serving(service) as client:
-        yield client
 
 
 @pytest.fixture
@@ -59,25 +47,6 @@ def clear_keys(service):
         connection.execute(delete(api_keys))
 
 
-def text(client, path, **headers):
-    answer = client.get(path, **headers)
-    assert answer.status == 200, answer.body
-    return answer.body.decode()
-
-
-def token_of(html):
-    return re.search(r'name="token" value="(\w+)"', html)[1]
-
-
-def post(client, path, fields, **headers):
-    return client.send("POST", path, urlencode(fields).encode(), FORM | headers)
-
-
-def sign_in(client, secret, to="/"):
-    answer = post(client, "/page/login", {"key": secret, "to": to})
-    return answer, {"Cookie": answer.headers.get("set-cookie", "").partition(";")[0]}
-
-
 def test_the_fleet_shows_monitors_that_need_a_person_first(client):
     html = text(client, "/")
     assert re.findall(r'<h2><a href="/page/monitors/(\w+)">', html) == ["pump", "boiler"]
@@ -85,11 +54,53 @@ def test_the_fleet_shows_monitors_that_need_a_person_first(client):
     assert "gap since 2026-03-01 12:29:00 UTC" in html
 
 
+def test_the_fleet_names_a_challenger_that_is_newer_than_the_champion(client, service):
+    assert "newer than the champion" not in text(client, "/")
+    row = {"monitor": "pump", "state": "challenger", "created_at": NOW, "sha256": "ab" * 32, "artifact": b"\0"}
+    with writing(service.store.engine) as connection:
+        connection.execute(insert(models).values(row | {"id": 7, "manifest": MANIFEST, "card": {}}))
+    html = text(client, "/")
+    with writing(service.store.engine) as connection:
+        connection.execute(delete(models).where(models.c.id == 7))
+    assert "model 7 is newer than the champion" in html
+
+
 def test_lanes_and_list_of_a_monitor_hold_the_same_incidents(client):
     html = text(client, "/page/monitors/pump")
     lanes, _, listed = html.partition("</div>\n<p class=")
     links = [set(re.findall(r'/page/incidents/(\d+)"', part)) for part in (lanes, listed)]
     assert links == [{"1"}, {"1"}]
+
+
+@pytest.fixture
+def many_incidents(service):
+    """101 incidents of a monitor, which later tests do not find."""
+    peak = {"peak_time": NOW, "peak_score": 9.0, "peak_severity": 60.0, "records": 1, "causes": []}
+    row = peak | {"monitor": "boiler", "state": "ended", "opened_at": NOW, "updated_at": NOW, "end_time": NOW}
+    with writing(service.store.engine) as connection:
+        rows = [row | {"start_time": NOW - timedelta(minutes=minute)} for minute in range(1, 102)]
+        connection.execute(insert(incidents), rows)
+    yield
+    with writing(service.store.engine) as connection:
+        connection.execute(delete(incidents).where(incidents.c.monitor == "boiler"))
+
+
+def test_a_long_list_of_incidents_has_pages_and_the_lanes_hold_all(client, many_incidents):
+    pages = [text(client, f"/page/monitors/boiler?list_page={number}") for number in (0, 1)]
+    assert [len(re.findall(r'<td><a href="/page/incidents/', html)) for html in pages] == [100, 1]
+    assert [html.count('aria-label="Incident ') for html in pages] == [101, 101]
+    assert ("older →" in pages[0], "older →" in pages[1], "← newer" in pages[1]) == (True, False, True)
+
+
+def test_the_alerts_list_incidents_that_are_held_back_with_the_reason(client, service):
+    assert "Held back" not in text(client, "/page/alerts")
+    of_first = update(incidents).where(incidents.c.id == 1)
+    with writing(service.store.engine) as connection:
+        connection.execute(of_first.values(held_back="severity"))
+    html = text(client, "/page/alerts")
+    with writing(service.store.engine) as connection:
+        connection.execute(of_first.values(held_back=None))
+    assert "its severity is too low" in html.partition("Held back")[2]
 
 
 def test_one_lane_lists_only_its_incidents(client):

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from jobs.databases import writing
-from tests.api_service import RECORD, module_url, opened_service, serving
+from tests.api_service import RECORD
 from tests.samples import make_records
 
 CREATE = (
@@ -22,19 +22,12 @@ INSERT = (
 PATH = "/page/records/1/row"
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def service(request, tmp_path_factory):
-    with module_url(request, tmp_path_factory) as url, opened_service(url) as made:
-        with writing(made.store.ledger.engine) as connection:
-            connection.execute(text(CREATE))
-            connection.execute(text(INSERT), {"note": "<b>" + "x" * 300})
-        yield made
-
-
 @pytest.fixture(scope="module")
-def client(service):
-    with serving(service) as client:
-        yield client
+def service(service):
+    with writing(service.store.ledger.engine) as connection:
+        connection.execute(text(CREATE))
+        connection.execute(text(INSERT), {"note": "<b>" + "x" * 300})
+    return service
 
 
 def shown(client, **edits):
@@ -114,6 +107,11 @@ def test_a_map_has_the_newest_records_and_links_the_flagged_ones(client):
     assert 'href="/page/records/1" aria-label="Record 1"' in html
     assert 'class="synthetic"' not in html
     assert client.get("/page/models/1/map?synthetic=true").body.decode().count('class="synthetic"') == 200
+
+
+def test_the_api_has_the_records_around_an_incident(client):
+    shown = client.get("/incidents/2/channels").json
+    assert (shown["times"], shown["channels"], len(shown["scores"])) == (["2026-01-05T00:00:00Z"], [], 1)
 
 
 def test_only_a_champion_has_a_map(client, service):

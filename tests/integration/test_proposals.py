@@ -5,10 +5,12 @@ import pandas as pd
 import pytest
 
 from jobs.databases import reading, writing
+from jobs.reading.table import raw_sql
 from jobs.starter.proposing import Choices, propose_monitor
 from jobs.starter.proposing import _describe as describe
 from jobs.starter.sample import read_sample
 from schemas.errors import RecordsError, UsageError
+from tests.mariadb_server import on_mariadb_too
 from tests.schemas_of_tables import SCHEMAS
 
 
@@ -134,6 +136,49 @@ def test_texts_that_look_like_numbers_or_times_are_pointed_out(propose):
     left_out = proposal.columns.left_out
     assert left_out["weight"].startswith("texts that look like numbers, such as '")
     assert left_out["taken"].startswith("texts that look like times, such as '")
+
+
+@on_mariadb_too
+@pytest.mark.parametrize(
+    ("type_", "ts"),
+    [
+        ("BIGINT", 1_791_100_800),
+        ("DOUBLE PRECISION", 1_791_100_800.5),
+        ("BIGINT", 1_791_100_800_500),
+        ("BIGINT", 1_791_100_800_500_000_000),
+    ],
+)
+def test_a_number_since_1970_is_the_same_time_on_every_database(engine, type_, ts):
+    with writing(engine) as connection:
+        connection.exec_driver_sql(f"CREATE TABLE observed (id INTEGER PRIMARY KEY, ts {type_}, flow INTEGER)")
+        connection.exec_driver_sql(f"INSERT INTO observed VALUES (1, {ts}, 7)")
+    proposal = propose_monitor(engine, "observed", Choices())
+    with reading(engine) as connection:
+        (time,) = connection.exec_driver_sql(f"SELECT ts_utc FROM ({proposal.query.sql}) AS q").one()
+    second = 1_791_100_800 if ts == 1_791_100_800 else 1_791_100_800.5
+    assert pd.to_datetime(time, utc=True) == pd.Timestamp(second, unit="s", tz="UTC")
+    assert (proposal.times.time, proposal.columns.left_out["ts"][:9]) == ("ts_utc", "a time as")
+
+
+@pytest.mark.parametrize("ts", ["TIMESTAMP", "BIGINT"])
+def test_records_of_channels_become_one_record_for_each_moment(engine, ts):
+    channels = ("flow", 'it\'s 100 %: "x"')
+    times = [(f"'2026-01-01 00:{i:02}:00'" if ts == "TIMESTAMP" else 1_767_225_600 + 60 * i) for i in range(30)]
+    moments = [(time, device, c) for time in times for device in ("a", "b") for c in range(2)]
+    name = [channel.replace("'", "''") for channel in channels]
+    rows = ", ".join(f"({n}, {time}, '{d}', '{name[c]}', {10 * c + n % 7})" for n, (time, d, c) in enumerate(moments))
+    with writing(engine) as connection:
+        columns = f"id INTEGER PRIMARY KEY, ts {ts}, device VARCHAR(9), channel VARCHAR(20), value DOUBLE PRECISION"
+        connection.exec_driver_sql(f"CREATE TABLE observed ({columns})")
+        connection.execute(raw_sql(f"INSERT INTO observed VALUES {rows}"))
+    proposal = propose_monitor(engine, "observed", Choices())
+    found = parts(proposal)
+    time = "ts" if ts == "TIMESTAMP" else "ts_utc"
+    assert (found["key"], found["time"], found["entity"]) == ((time, "device"), time, "device")
+    assert (found["is_series"], found["numeric"]) == (True, list(channels))
+    with reading(engine) as connection:
+        records = pd.DataFrame(connection.execute(raw_sql(f"{proposal.query.sql} ORDER BY {time}, device")))
+    assert (len(records), records.iloc[1].tolist()[1:]) == (60, ["b", 2.0, 13.0])
 
 
 def test_an_empty_table_is_refused(sqlite_engine):

@@ -2,9 +2,10 @@
 
 import re
 from functools import partial
+from pathlib import Path
 
 import pytest
-from sqlalchemy import and_, event, insert, select
+from sqlalchemy import and_, event, insert, literal, select, union_all
 
 from jobs.app import open_store
 from jobs.databases import open_engine, reading, writing
@@ -12,7 +13,9 @@ from jobs.similar_incidents import similar_incidents
 from jobs.store import AlertQuery, AnomalyQuery, AuditQuery, EventQuery, IncidentQuery, migrations
 from jobs.store.labelled import is_labelled
 from jobs.tuning.labelled import verdicts_of_people
+from schemas.config import parse_config
 from schemas.tables import anomalies, audit, batches, incidents
+from tests.api_service import FakeService, serving
 from tests.watched_table import MODEL
 
 STATISTICS = {
@@ -21,7 +24,7 @@ STATISTICS = {
     "postgresql": ("SET synchronous_commit = on", "VACUUM ANALYZE"),
     "mysql": ("ANALYZE TABLE anomalies, batches, incidents",),
 }
-LARGE = ("anomalies", "batches", "batch_hours", "runs", "events", "incidents", "unreadable_records")
+LARGE = ("anomalies", "batches", "batch_hours", "runs", "events", "incidents", "unreadable_records", "alerts", "audit")
 
 
 def fill(store, now):
@@ -41,9 +44,23 @@ def fill(store, now):
         labels = ["confirmed" if n < 3 else "open" for n in range(4000)]
         rows = [anomaly | {"record_key": str(n), "incident_id": n // 10 + 1, "label": labels[n]} for n in range(4000)]
         connection.execute(insert(anomalies), rows)
+    gather_statistics(store)
+
+
+def gather_statistics(store):
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for statement in STATISTICS[store.engine.dialect.name]:
             connection.exec_driver_sql(statement)
+
+
+def copy_to_other_monitors(store, *tables):
+    """Insert the rows of tables for four more monitors."""
+    with writing(store.engine) as connection:
+        for table in tables:
+            names = [column.name for column in table.c if column.name not in {"id", "monitor"}]
+            rows = [select(literal(name), *(table.c[name] for name in names)) for name in ("a", "b", "c", "d")]
+            connection.execute(insert(table).from_select(["monitor", *names], union_all(*rows)))
+    gather_statistics(store)
 
 
 def executed_by(engine, query):
@@ -147,6 +164,30 @@ def test_filtered_pages_are_read_from_an_index_in_its_order(store, plans, now):
         assert "TEMP B-TREE" not in plan or index == "ix_anomalies_labelled", plan
 
 
+PATHS = (
+    "/",
+    "/page/monitors/pump?days=90&by=cause",
+    "/page/monitors/pump?since=2026-02-01&until=2026-03-02",
+    "/page/incidents/7",
+    "/page/records/7",
+    "/page/events?monitor=pump&kind=gap",
+    "/page/alerts",
+    "/page/monitors/pump/models",
+    "/page/maintenance",
+)
+
+
+def test_no_page_of_operators_reads_a_large_table_whole(store, plans):
+    monitor = {"table": "t", "key": "id", "time": "at", "entity": "e", "numeric": ["x"]}
+    config = parse_config({"monitors": {"pump": monitor}}, Path("config.toml"))
+    with serving(FakeService(store, config)) as client:
+        explained = {path: plans(lambda path=path: client.get(path)) for path in PATHS}
+    from_newest = re.compile(r"ORDER BY (incidents|alerts)\.id DESC\s+LIMIT")  # until the limit is reached
+    whole = {path: [sql for sql, _ in scans(found) if not from_newest.search(sql)] for path, found in explained.items()}
+    assert whole == {path: [] for path in PATHS}
+    assert all(explained.values())
+
+
 @pytest.fixture
 def in_mariadb(mariadb_url, now):
     """Return a filled store in MariaDB."""
@@ -200,6 +241,35 @@ def test_feedback_for_a_training_starts_from_the_labelled_rows(store, plans):
     used = {index for _, plan in explained for index in re.findall(r"ix_anomalies_labelled(?:_at)?", plan)}
     assert used == {"ix_anomalies_labelled", "ix_anomalies_labelled_at"}
     assert set(store.feedback.read("pump").labels) == {"0", "1", "2"}
+
+
+INDEXES_ALONE = {
+    "anomalies.severity": "ix_anomalies_monitor",
+    "incidents.suppressed_by": "ix_incidents_monitor",
+    "sum(batches.rescorings)": "ix_batches_totals",
+}
+
+
+def test_feedback_and_metrics_read_long_lists_from_indexes_alone(store, plans, now):
+    copy_to_other_monitors(store, anomalies, incidents)
+    explained = plans(lambda: (store.feedback.read("pump"), store.metrics.read(["pump"], now)))
+    is_sqlite = store.engine.dialect.name == "sqlite"
+    alone = r"USING COVERING INDEX {}\b" if is_sqlite else r"Index Only Scan (?:Backward )?using {}\b"
+    for part, index in INDEXES_ALONE.items():
+        (plan,) = [plan for sql, plan in explained if part in sql]
+        assert re.search(alone.format(index), plan), plan
+        assert "TEMP B-TREE" not in plan, plan
+
+
+@pytest.mark.parametrize("part", ["anomalies.severity", "incidents.suppressed_by", "events.since IS NOT NULL"])
+def test_mariadb_reads_them_from_indexes_alone_too(in_mariadb, now, part):
+    copy_to_other_monitors(in_mariadb, anomalies, incidents)
+    read = partial(in_mariadb.feedback.read, "pump"), partial(in_mariadb.metrics.read, ["pump"], now)
+    ((sql, parameters),) = [one for query in read for one in executed_by(in_mariadb.engine, query) if part in one[0]]
+    with reading(in_mariadb.engine) as connection:
+        steps = connection.exec_driver_sql(f"EXPLAIN {sql}", parameters).mappings().all()
+    step = next(step for step in steps if step["table"] in LARGE)
+    assert (step["key"], "Using index" in step["Extra"]) == (INDEXES_ALONE.get(part, "ix_events_until"), True), step
 
 
 OPERATING = ("batches", "batch_hours", "anomalies", "alerts", "incidents", "incident_notes", "maintenance_windows")

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from sqlalchemy import func, select
 
-from jobs.api.pages.incident_picture import Look, incident_picture
+from jobs.api.pages.incident_picture import Look, incident_picture, picture_version
 from jobs.api.pages.slow_work import ResultCache
 from jobs.databases import reading
 from jobs.pictures.values import DailyRates
@@ -18,7 +18,7 @@ from jobs.reporting.page import render_report
 from jobs.reporting.report import read_report
 from jobs.reporting.selection import Selection
 from jobs.reporting.views import ViewReader
-from jobs.store import IncidentQuery
+from jobs.store import IncidentQuery, NewEvent
 from schemas.errors import NoChampion, UsageError
 from schemas.tables import metadata
 from tests import watched_table
@@ -104,6 +104,28 @@ def test_single_records_are_shown_by_their_scores_and_the_distributions_of_the_c
     (incident,) = store.incidents.page(IncidentQuery(monitor="pump"))
     assert reader.of_incident(incident).incidents[0].name == str(incident.id)
     assert row_counts(store) == before
+
+
+def test_a_view_has_maintenance_other_champions_and_labels(monitored, store):
+    windows = [{"start": at(3), "end": at(5)}, {"start": at(50), "end": at(60)}]
+    reader = monitored(maintenance=windows)
+    (incident,) = store.incidents.page(IncidentQuery(monitor="pump"))
+    store.incidents.label(incident.id, "confirmed", at(60))
+    store.events.add(NewEvent("promoted", "Model 1 is the champion.", "pump"), at(7))
+    assert [(item.kind, item.text, item.start, item.end) for item in reader.of_incident(incident).annotations] == [
+        ("maintenance", "maintenance", at(3), at(5)),
+        ("model", "Model 1 is the champion.", at(7), at(7)),
+        ("label", "2 flagged records labelled confirmed", at(39), at(40)),
+    ]
+
+
+def test_a_picture_is_drawn_again_once_a_record_is_labelled(monitored, store):
+    service = Service(monitored())
+    (incident,) = store.incidents.page(IncidentQuery(monitor="pump"))
+    before = picture_version(service, incident)
+    assert picture_version(service, incident) == before
+    store.incidents.label(incident.id, "confirmed", at(60), "user ada")
+    assert picture_version(service, incident) != before
 
 
 def test_the_page_of_an_incident_keeps_its_pictures(monitored, store):

@@ -114,6 +114,24 @@ def test_a_released_request_was_not_tried(store, now):
     assert store.requests.claim("pump", now, LEASE).attempts == 1
 
 
+def test_a_request_is_put_off_with_all_it_serves_and_a_new_one_is_not(store, now):
+    first, second = (store.requests.add("pump", "test", now) for _ in range(2))
+    store.requests.put_off(store.requests.claim("pump", now, LEASE), "away", now + LEASE)
+    assert (states(store), store.requests.has_claimable(["pump"], now)) == (
+        dict.fromkeys((first, second), ("pending", None)),
+        False,
+    )
+    assert store.requests.claim("pump", now, LEASE) is None
+    assert {request.message for request in store.requests.page(RequestQuery("pump"))} == {"away"}
+    third = store.requests.add("pump", "test", now)
+    assert store.requests.has_claimable(["pump"], now)
+    claim = store.requests.claim("pump", now, LEASE)
+    assert (claim.id, claim.attempts, claim.failures) == (first, 1, 1)
+    assert states(store) == {first: ("running", None), **dict.fromkeys((second, third), ("running", first))}
+    store.requests.put_off(claim, "away", now + LEASE)
+    assert store.requests.claim("pump", now + LEASE, LEASE).failures == 2
+
+
 def test_the_requests_of_a_claimant_that_has_ended_are_released_together(store, now):
     first, second = (store.requests.add("pump", "api", now) for _ in range(2))
     other = store.requests.add("fan", "api", now)

@@ -6,15 +6,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from detector.core.comparison import FlaggedCount
 from detector.records.scorer import RecordScorer
-from jobs.databases import writing
+from jobs.databases import open_engine, writing
 from jobs.reading.source import Source
 from jobs.scoring.run import score_monitor
-from jobs.store import AnomalyQuery, RequestQuery
+from jobs.store import AlertQuery, AnomalyQuery, RequestQuery
 from jobs.store.events import EventQuery
+from jobs.store.requests import RETRY_DELAYS
 from jobs.training import retraining
 from jobs.training.retraining import work_requests
 from jobs.training.train import TrainingOrder, train_monitor
@@ -232,6 +234,25 @@ def test_a_training_that_cannot_work_fails_with_its_sentence_and_others_go_on(pl
     (failed,) = plant.store.requests.page(RequestQuery("ghost"))
     assert (failed.state, failed.message) == ("failed", done[0].message)
     assert "watches the table 'nowhere'" in failed.message
+
+
+def test_a_training_whose_source_is_away_is_tried_again_and_given_up_with_an_alert(plant, tmp_path):
+    away = open_engine(SecretStr(f"sqlite:///{tmp_path / 'away.db'}"))
+    plant.store.requests.add("pump", "test", plant.now)
+
+    def work():
+        source = Source("pump", plant.config().monitor("pump"), away)
+        return [done.state for done in work_requests(plant.config(), plant.store, lambda _: source, plant.clock)]
+
+    for delay in RETRY_DELAYS:
+        assert (work(), work(), plant.events("training_failed")) == (["put off"], [], [])
+        plant.now += delay
+    assert (work(), work()) == (["failed"], [])
+    (request,) = plant.store.requests.page(RequestQuery("pump"))
+    assert (request.state, request.message[:28]) == ("failed", "Given up after 6 attempts. T")
+    (message,) = plant.events("training_failed")
+    (alert,) = plant.store.outbox.page(AlertQuery())
+    assert (alert.reason, alert.channel, "Given up after 6 attempts" in message) == ("event", "ops", True)
 
 
 def test_a_defect_fails_the_request_too(plant, monkeypatch):

@@ -114,6 +114,17 @@ def test_what_resembles_a_confirmed_record_is_alerted_below_the_severity_until_t
     assert len(pump.rows(alerts.c.id)) == sent + 1
 
 
+def test_an_incident_does_not_name_a_confirmed_row_of_its_own(pump):
+    label(pump, "confirmed")
+    pump.put(11, value=9.5)
+    pump.put(30, value=9.5)
+    score(pump)
+    (labelled,) = pump.rows(C.id, where=C.record_key == "10")
+    assert pump.rows(C.raised_by, where=C.record_key == "11") == [labelled]
+    raised = {i.start_time: i.raised_by for i in pump.store.incidents.page(IncidentQuery("pump"))}
+    assert raised == {at(10): None, at(30): labelled}
+
+
 def test_a_radius_of_zero_switches_suppression_off(pump):
     pump.settings["alert"] = {"look_alike_radius": 0}
     pump.put(20, value=9.0)

@@ -1,13 +1,14 @@
 """Tracked thresholds in the store: moved once by each batch, in order, and never by a second look."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from detector.core.threshold_tracking import Tracker
 from jobs.alert_messages import ALERT_TEXTS
@@ -16,7 +17,7 @@ from jobs.champions import load_scorer
 from jobs.databases import reading, writing
 from jobs.evaluation import evaluate_monitor
 from jobs.scoring.run import plan_batches, score_batch, score_planned
-from jobs.store import BatchResult, ThresholdChange
+from jobs.store import BatchResult, HourCount, ThresholdChange
 from jobs.store.events import EventLog, EventQuery
 from jobs.store.ledger import Choice
 from jobs.store.usual_levels import report_usual_levels
@@ -25,6 +26,7 @@ from schemas.errors import LostLease
 from schemas.keys import KeyRange
 from schemas.tables import anomalies, batches, trackers
 from tests.series_monitor import MIXER, readings
+from tests.watched_table import MODEL
 
 ONLINE = {"threshold": "online", "false_positive_rate": 0.02}
 IN_ORDER = Choice(in_order=True)
@@ -207,6 +209,30 @@ def test_a_batch_to_rescore_gives_way_to_new_ones_and_keeps_a_turn_it_has(mixer)
     assert turns.take(newest, mixer.now + 2 * lease) == "taken"  # the other worker is too late, and its turn is over
     with pytest.raises(LostLease):
         ledger.finish(old, BatchResult(1600), mixer.now)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql", "mariadb"], indirect=True)  # SQLite has one writer at a time
+def test_a_holder_that_renews_its_lease_while_another_takes_its_turn_keeps_it(store, now):
+    turns, ledger, lease = store.turns, store.ledger, timedelta(minutes=1)
+    model_id = store.models.add("pump", MODEL, now, promote=True)
+    ledger.plan("pump", KeyRange(None, (1,)), now)
+    result = BatchResult(1, hours=(HourCount(now, 1, 0),))
+    ledger.finish(ledger.claim("pump", model_id, now, lease, IN_ORDER), result, now)
+    store.recounting.reopen_window("pump", *ALWAYS)
+    old = ledger.claim("pump", model_id, now, lease, IN_ORDER)
+    assert turns.take(old, now) == "taken"
+    later = now + 2 * lease
+    ledger.plan("pump", KeyRange((1,), (2,)), now)
+    new = ledger.claim("pump", model_id, later, lease, replace(IN_ORDER, exclude=[old.id]))
+
+    def renew(_connection, _cursor, sql, *_):
+        if sql.startswith("UPDATE batches"):
+            event.remove(store.engine, "before_cursor_execute", renew)
+            ledger.renew(old, later, lease)
+
+    event.listen(store.engine, "before_cursor_execute", renew)
+    assert turns.take(new, later) == "wait"
+    ledger.finish(old, result, later)
 
 
 def test_a_new_model_and_a_new_rate_start_and_go_on(mixer):

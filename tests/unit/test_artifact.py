@@ -18,8 +18,10 @@ from safetensors.numpy import load, save
 import detector.core.blob
 from detector.core.blob import digest
 from detector.records.artifact import dump_artifact, load_artifact, manifest
+from detector.records.exemplar_prior import ExemplarPrior
+from detector.records.posterior import clean_inputs
 from detector.records.scorer import RecordScorer
-from detector.records.scores import SCORES
+from detector.records.scores import MIN_LATENT_SD, SCORES
 from schemas.errors import ArtifactError
 from tests.samples import make_records
 
@@ -92,8 +94,53 @@ def test_a_model_of_a_version_without_inputs_scores_as_before_and_has_the_other_
         model.anomaly_scores(records, ("ensemble",))
 
 
+def test_a_model_of_a_version_without_a_joint_elbo_has_the_elbo_of_before(blob):
+    header, _ = opened(blob)
+    document = json.loads(header["__metadata__"]["manifest"])
+    assert document.pop("has_joint_elbo")
+    older = with_manifest_text(blob, json.dumps(document))
+    model, records = RecordScorer(load_artifact(older, digest(older))).model, make_records(50, seed=1)
+    records.loc[0, "flow"] = 500.0  # a squashed cell would cost less
+    posterior = model.network.posterior(clean_inputs(model.encoder.encode(records), model.network.architecture))
+    sd, search = np.maximum(model.reference.latent_sd, MIN_LATENT_SD), model._search
+    points = model.reference.trained[search.exemplars, : sd.size].astype(np.float64) * np.sqrt(len(sd))
+    prior = ExemplarPrior(points.reshape(-1, *sd.shape), sd)
+    divergence = prior.divergence(posterior.z_mean, posterior.z_log_var, np.full(50, -1))
+    expected = posterior.nll.sum(axis=1, dtype=np.float64) + divergence
+    nats = model.encoder.encode(records).violations * np.log(model.reference.n_train + 2)
+    np.testing.assert_array_equal(model.anomaly_scores(records, ("elbo",))["elbo"], expected + nats)
+
+
 def test_a_model_of_the_ensemble_needs_the_inputs_of_its_reference(blob):
     assert_refused(with_arrays(blob, reference__inputs=None), because="lacks the array reference/inputs")
+
+
+def test_the_spaces_are_read_and_a_model_of_a_version_without_them_scores_the_same_bits(artifact, blob):
+    loaded, names = load_artifact(blob, digest(blob)), [name for name in load(blob) if name.startswith("spaces/")]
+    older = with_arrays(blob, **dict.fromkeys(names))
+    models = [RecordScorer(one).model for one in (loaded, load_artifact(older, digest(older)))]
+    np.testing.assert_array_equal(*(model.anomaly_score(make_records(50, seed=1)) for model in models))
+    read = [state.partition for state in loaded.reference.states]
+    assert len(read) == len(artifact.reference.spaces)
+    assert all(space.search.partition is one for space, one in zip(models[0]._search.spaces, read, strict=True))
+    assert not models[1].reference.states
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("order", np.zeros_like, "points of spaces/1 in no cell or in two"),
+        ("sizes", lambda sizes: sizes[::-1] * np.int32(2), "cells of spaces/1 that do not hold its points"),
+        ("sizes", lambda sizes: sizes[:0], "no axes or cells of spaces/1 that fit"),
+        ("axes", lambda axes: axes[0], "no axes or cells of spaces/1 that fit"),
+        ("means", lambda means: means[1:], "has spaces/1/means as"),
+        ("usual", lambda usual: -usual, "a usual distance of spaces/1 that is not above 0"),
+        ("centre", lambda _: None, "lacks the array spaces/1/centre"),
+    ],
+)
+def test_spaces_that_do_not_fit_are_refused(blob, name, change, reason):
+    array = change(load(blob)[f"spaces/1/{name}"])
+    assert_refused(with_arrays(blob, **{f"spaces__1__{name}": array}), because=reason)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.999999])

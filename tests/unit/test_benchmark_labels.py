@@ -1,8 +1,9 @@
 """The benchmark of labels counts look-alikes among later records, and means over tables."""
 
 import numpy as np
+import pandas as pd
 
-from benchmarks.labels import Measured, main, shares, summary
+from benchmarks.labels import Measured, main, normal_records, shares, summary
 from schemas.frames import Cause, Explanation
 
 
@@ -16,6 +17,14 @@ def test_later_false_alarms_like_labelled_ones_are_quiet_and_an_anomaly_of_anoth
     is_anomaly = np.array([False] * 7 + [True] * 2)
     assert shares(alarms, is_anomaly, np.arange(9), radius=0.2) == (0.5, 0.5)
     assert shares(alarms[:7], is_anomaly[:7], np.arange(7), radius=0.2) is None
+
+
+def test_calibration_records_are_a_random_draw_which_may_be_neighbours_of_others():
+    normal = normal_records(pd.DataFrame({"flow": np.arange(100.0)}))
+    assert normal.is_drawn
+    assert len(normal.calibration) == 20
+    assert set(normal.calibration.index).isdisjoint(normal.training.index)
+    assert normal.calibration.index.min() < 50
 
 
 def test_the_summary_means_over_the_tables_that_were_measured():

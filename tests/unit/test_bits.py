@@ -8,6 +8,7 @@ import pytest
 from detector import bit_check
 from detector.bit_check import BATCH_SIZES, check_bits
 from detector.core import kernels
+from detector.core.kernel_choice import CHOICE
 from detector.core.threads import in_threads
 from detector.records.scorer import RecordScorer
 from detector.series import SeriesModel, SeriesSettings
@@ -16,6 +17,13 @@ from schemas.frames import SCORE_COLUMNS
 from tests.samples import make_records
 
 SCORES = ("ensemble", "combined", "local_reconstruction", "joint_knn", "latent_knn", "elbo", "reconstruction_error")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_kernels():
+    """Compute in compiled code, whatever the process has computed before; its bits are those of NumPy."""
+    with CHOICE.only("compiled"):
+        yield
 
 
 def test_every_kernel_and_network_is_independent_of_the_batch():
@@ -82,6 +90,17 @@ def test_a_root_is_right_to_the_last_places_over_the_whole_range(degree):
     numbers = np.logspace(-300, 300, 2_001)
     np.testing.assert_allclose(kernels.roots(numbers, degree), numbers ** (1 / degree), rtol=2e-13)
     np.testing.assert_array_equal(kernels.roots(np.array([0.0, 1.0, np.inf, np.nan]), degree), [0, 1, np.inf, np.nan])
+
+
+@pytest.mark.parametrize("knots", [2, 3, 8, 9, 512])
+def test_interpolation_has_the_bits_of_numpy(knots):
+    rng = np.random.default_rng(knots)
+    x, y = np.sort(rng.standard_normal((2, knots)), axis=1)
+    edges = [np.nan, np.inf, -np.inf, 0.0, -0.0]
+    numbers = np.concatenate([3 * rng.standard_normal(kernels.FEW_NUMBERS), x, edges])
+    np.testing.assert_array_equal(kernels.interpolated(numbers, x, y), np.interp(numbers, x, y))
+    near = np.array([0.0, 5e-324, 1.0])  # the slope between them is beyond all numbers
+    np.testing.assert_array_equal(kernels.interpolated(numbers, near, near + 1), np.interp(numbers, near, near + 1))
 
 
 @pytest.fixture(scope="module")

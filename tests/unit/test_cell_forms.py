@@ -115,7 +115,7 @@ def test_days_and_months_that_may_be_exchanged_stay_texts(column):
         (("12.5 kg", "13 kg"), "texts that look like numbers, such as '12.5 kg'"),
         (('"12,5"', '"13,1"'), "texts that look like numbers, such as '12,5'"),
         ([*map(str, range(100, 130)), "broken"], "texts that look like numbers, such as '100', among others such as"),
-        (("11/28/2026 06:39 PM", "11/29/2026 06:39 PM"), "texts that look like times"),
+        (("11-28-2026 06:39", "11-29-2026 06:39"), "texts that look like times"),
         (("A12", "B7"), ""),
     ],
 )
@@ -135,3 +135,11 @@ def test_a_column_is_read_alike_however_the_file_is_cut_into_blocks(column, monk
 def test_parquet_columns_have_no_notes(tmp_path):
     pa.parquet.write_table(pa.table({"a": ["NA", "x"]}), tmp_path / "r.parquet")
     assert files.open_records(tmp_path / "r.parquet").notes == {}
+
+
+@pytest.mark.parametrize(("day", "note"), [("1/31/2026", "month/day/year"), ("2026-01-31", "")])
+def test_a_time_with_am_or_pm_is_read_by_its_half_of_the_day(column, day, note):
+    times = {"12:05 AM": 0, "1:05 am": 1, "11:05AM": 11, "12:05 PM": 12, "01:05 PM": 13, "11:05pm": 23}
+    hours = [datetime(2026, 1, 31, hour, 5, tzinfo=UTC) for hour in times.values()]
+    assert column(*(f"{day} {time}" for time in times)) == (NAIVE_TIME, hours, note)
+    assert column(f"{day} 13:05 PM")[0] == TEXT

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from jobs.serving.config_file import ConfigFile
+from jobs.config_file import ConfigFile
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ import pytest
 from detector.records.exemplar_prior import ExemplarPrior
 from detector.records.fitting import DecisionRule, fit_artifact
 from detector.records.normal_records import NormalRecords
+from detector.records.posterior import clean_inputs
 from detector.records.scorer import RecordScorer
+from detector.records.scores import NeighbourReference, ReferenceSearch
 from tests.samples import FEATURES, SMALL, make_records
 
 NONE = np.array([-1])
@@ -53,6 +55,16 @@ def test_a_record_is_no_exemplar_of_its_own(rng):
     assert ExemplarPrior(points, sd).divergence(points[3:4], z_log_var, np.array([3])) == pytest.approx(others)
 
 
+@pytest.mark.parametrize(("has_joint_elbo", "is_farther"), [(True, True), (False, False)])
+def test_members_that_resemble_different_exemplars_are_unusual_together_only(has_joint_elbo, is_farther):
+    latents = np.array([[-5.0, -5.0], [5.0, 5.0]]) / np.sqrt(2)  # of two members, in joint coordinates
+    reference = NeighbourReference(latents, np.ones((2, 1)), 2, has_joint_elbo=has_joint_elbo)
+    prior = ReferenceSearch(reference, 1, "vae").prior
+    z_mean = np.array([[-5.0, -5.0], [-5.0, 5.0]]).reshape(2, 2, 1)
+    usual, mixed = prior.divergence(z_mean, np.zeros((2, 2, 1)), np.full(2, -1))
+    assert (mixed > usual + 10) == is_farther
+
+
 def test_a_training_record_is_scored_against_the_other_exemplars(normal_records):
     split = NormalRecords(normal_records.iloc[:1000], normal_records.iloc[1000:])
     config = SMALL.model_copy(update={"score": "elbo"})
@@ -65,5 +77,7 @@ def test_the_elbo_of_an_autoencoder_is_its_log_likelihood(normal_records):
     split = NormalRecords(normal_records.iloc[:200], normal_records.iloc[200:400])
     model = RecordScorer(fit_artifact(split, FEATURES, config, rule=DecisionRule(rate=0.05))).model
     fresh = make_records(50, seed=2)
-    nll = model._posterior(model.encoder.encode(fresh)).nll.sum(axis=1, dtype=np.float64)
+    matrix = model.encoder.encode(fresh)
+    inputs = clean_inputs(matrix, model.network.architecture, squashes_target=True)
+    nll = model.network.posterior(inputs).nll.sum(axis=1, dtype=np.float64)
     np.testing.assert_allclose(model.anomaly_score(fresh), nll)

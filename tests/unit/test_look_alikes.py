@@ -107,11 +107,12 @@ def test_an_incident_resembles_a_confirmed_one(of_series):
     look_alikes = LookAlikes([example(1, "confirmed"), example(2, flow=-5.0)], RADIUS, of_series=of_series)
     assert look_alikes.confirmed_like(summary_of({"flow": 4.5})) == 1
     assert look_alikes.confirmed_like(summary_of({"flow": -4.5})) is None
+    assert look_alikes.confirmed_like(summary_of({"flow": 4.5}), own={1}) is None
 
 
 def test_of_what_resembles_a_confirmed_record_only_routes_need_a_severity():
-    rule = AlertRule(("ops", "pager"), severity=60, routes=(("pager", 80.0),), raised_by=lambda _summary: 1)
+    rule = AlertRule(("ops", "pager"), severity=60, routes=(("pager", 80.0),))
     assert [rule.severity_of(channel, is_raised=True) for channel in rule.channels] == [0.0, 80.0]
-    assert rule.held_back(summary_of({}), START) is None
-    assert replace(rule, channels=("pager",)).held_back(summary_of({}), START) == "severity"
-    assert replace(rule, raised_by=lambda _summary: None).held_back(summary_of({}), START) == "severity"
+    assert rule.held_back(summary_of({}), START, is_raised=True) is None
+    assert replace(rule, channels=("pager",)).held_back(summary_of({}), START, is_raised=True) == "severity"
+    assert rule.held_back(summary_of({}), START) == "severity"

@@ -48,6 +48,23 @@ def test_overlapping_recurring_windows_leave_no_gap():
     assert all(muted(SUNDAY + timedelta(minutes=17 * i), window) for i in range(200))
 
 
+def test_the_spans_between_two_times_are_those_in_which_records_are_muted():
+    hour, once = timedelta(hours=1), {"start": SUNDAY + timedelta(hours=1), "end": SUNDAY + timedelta(hours=5)}
+    windows = [NIGHTLY, once | {"entity": "a"}, once | {"entity": "b"}]
+    maintenance = Maintenance([MaintenanceWindow(**window) for window in windows], "UTC")
+    found = maintenance.between(SUNDAY + 3 * hour, SUNDAY + timedelta(days=7, hours=2), "a", 9)
+    week = timedelta(days=7)
+    nightly = (SUNDAY + 2 * hour, SUNDAY + 4 * hour)
+    assert [(span.start, span.end) for span in found] == [
+        nightly,
+        tuple(time + week for time in nightly),
+        (once["start"], once["end"]),
+    ]
+    assert maintenance.between(SUNDAY + 5 * hour, SUNDAY + 6 * hour, None, 9) == []
+    end = datetime.max.replace(tzinfo=UTC)
+    assert maintenance.between(SUNDAY, end, "a", 1)[0].start == nightly[0]
+
+
 def test_times_in_any_order_give_the_same_answers():
     maintenance = Maintenance([MaintenanceWindow(**NIGHTLY)], "Europe/Berlin")
     times = [SUNDAY + timedelta(minutes=97 * i) for i in range(500)]

@@ -2,15 +2,17 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from detector.core.progress import EPOCH_STEPS, Epoch
 from detector.records.encoder import Encoder
 from detector.records.fitting import DecisionRule, fit_artifact
+from detector.records.keras_network import VAE
 from detector.records.network_training import _split, fit_network
 from detector.records.normal_records import NormalRecords
 from detector.records.posterior import clean_inputs
 from schemas.config import ModelConfig
-from schemas.errors import ConfigError
+from schemas.errors import BackendError, ConfigError
 from tests.samples import FEATURES, make_records
 
 CONFIG = ModelConfig(members=2, hidden=8, latent=3, steps=120)
@@ -74,7 +76,9 @@ def test_the_weights_are_those_of_the_best_epoch():
     held_out = [epoch.held_out_elbo for epoch in trained.history]
     assert max(held_out) > held_out[-1] + 0.1
     rows, _ = _split(60, np.random.default_rng(CONFIG.seed))
-    posterior = trained.network.posterior(clean_inputs(matrix[rows], trained.network.architecture, is_training=True))
+    posterior = trained.network.posterior(
+        clean_inputs(matrix[rows], trained.network.architecture, squashes_target=True)
+    )
     elbo = -(posterior.nll.sum(axis=1) + posterior.kl).mean()
     assert elbo == pytest.approx(max(held_out), rel=1e-4)
 
@@ -95,6 +99,51 @@ def test_the_members_of_an_ensemble_differ(trained):
 def test_without_its_weight_the_divergence_from_the_prior_grows(encoded, trained):
     assert divergence(train(encoded, beta=0.0), encoded) > 1.5 * divergence(trained, encoded)
     assert divergence(train(encoded, beta=10.0), encoded) < 0.7 * divergence(trained, encoded)
+
+
+@pytest.fixture
+def memory_of(monkeypatch):
+    """Return a function that lets the device hold some records at once, and raise an error of a backend otherwise."""
+
+    def limit(records, error):
+        def limited(step):
+            def run(network, inputs, **options):
+                if len(inputs["target"]) > records:
+                    raise error
+                return step(network, inputs, **options)
+
+            return run
+
+        for name in ("train_on_batch", "test_on_batch"):
+            monkeypatch.setattr(VAE, name, limited(getattr(VAE, name)))
+
+    return limit
+
+
+JAX_ERROR = RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 4096 bytes.")
+
+
+def test_a_training_that_runs_out_of_memory_starts_again_with_half_the_batch(encoded, memory_of):
+    smaller = train(encoded, batch_size=32)
+    memory_of(40, tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"))
+    with pytest.warns(UserWarning, match="ran out of memory; starting again with batches of (64|32)"):
+        halved = train(encoded, batch_size=128)
+    for name, weight in smaller.network.weights.items():
+        np.testing.assert_array_equal(halved.network.weights[name], weight, err_msg=name)
+    held_out = [[epoch.held_out_elbo for epoch in training.history] for training in (smaller, halved)]
+    assert held_out[1] == pytest.approx(held_out[0], rel=1e-5)  # of the same records, in parts
+
+
+def test_a_device_that_holds_no_record_and_other_errors_are_reported(encoded, memory_of):
+    memory_of(0, JAX_ERROR)
+    with (
+        pytest.warns(UserWarning, match="batches of 1"),
+        pytest.raises(BackendError, match="too little memory for a single record"),
+    ):
+        train(encoded, batch_size=2)
+    memory_of(0, ValueError("shapes differ"))
+    with pytest.raises(ValueError, match="shapes differ"):
+        train(encoded)
 
 
 def test_an_interruption_reaches_the_caller_and_leaves_nothing_behind(normal_records, tmp_path, monkeypatch):

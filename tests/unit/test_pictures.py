@@ -12,6 +12,7 @@ import pytest
 
 from jobs.pictures import DARK, LIGHT, Canvas, draw_daily_rates, draw_overview, draw_view, inline_svg, rendered, save
 from jobs.pictures.values import (
+    Annotation,
     Case,
     Channel,
     DailyRates,
@@ -98,6 +99,19 @@ def test_incidents_and_gaps_are_marked(tmp_path):
     assert pixels(marked, LIGHT.hatch) > pixels(plain, LIGHT.hatch) + 1_000
     incident = replace(view, incidents=(Span("1", START + 20 * STEP, START + 50 * STEP),))
     assert pixels(drawn(tmp_path / "r.png", incident), LIGHT.incident) > 5_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "colour"), [("maintenance", "muted"), ("model", "ink"), ("label", "ink"), ("known", "known")]
+)
+def test_annotations_are_drawn_and_move_no_axis(tmp_path, kind, colour):
+    view = series_view()
+    item = Annotation(kind, "x", START - 9 * STEP, START + (-9 if kind == "model" else 40) * STEP)
+    shown = replace(view, annotations=(item, replace(item, start=START + 9 * STEP, end=START + 30 * STEP)))
+    image, plain = (drawn(tmp_path / "p.png", each) for each in (shown, view))
+    assert pixels(image, getattr(LIGHT, colour)) > pixels(plain, getattr(LIGHT, colour)) + 50
+    limits = {draw_view(each, Canvas()).axes[0].get_xlim() for each in (shown, view)}
+    assert len(limits) == 1
 
 
 def test_flagged_and_known_anomalies_of_single_records_are_told_apart_by_colour(tmp_path):

@@ -47,6 +47,28 @@ def later() -> np.ndarray:
     return plant(900, 2)
 
 
+def test_networks_that_run_out_of_memory_start_again_with_half_the_records(monkeypatch):
+    features, step, sizes, epochs = (
+        [np.random.default_rng(0).normal(size=(90, 4))],
+        keras_network.Members.train_on_batch,
+        [],
+        [],
+    )
+    monkeypatch.setattr(keras_network, "STEPS", 60)
+
+    def limited(model, inputs, **options):
+        sizes.append(inputs["target"].shape[1])
+        if sizes[-1] > 40 and len(sizes) > 52:  # in the second epoch
+            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory.")
+        return step(model, inputs, **options)
+
+    monkeypatch.setattr(keras_network.Members, "train_on_batch", limited)
+    with pytest.warns(UserWarning, match="starting again with batches of 32"):
+        keras_network.train(features, [2], seed=0, progress=epochs.append)
+    assert sizes == [64] * 53 + [32] * 60
+    assert [(epoch.number, epoch.of) for epoch in epochs] == [(1, 2), (1, 2), (2, 2)]
+
+
 def test_a_member_scores_by_itself_as_it_was_trained_among_others_of_other_widths():
     rng = np.random.default_rng(0)
     weights = keras_network._initial(2, 10, 4, rng)

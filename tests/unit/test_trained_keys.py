@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from detector.core.about import TrainingRange
 from detector.core.drift import P_VALUES, Profile
 from detector.records.feature_types import drift_bins
-from jobs.scoring.batch_results import count_upto, score_page
+from jobs.scoring.batch_results import count_records_upto, count_upto, score_page
 from schemas.config import MonitorConfig
 from schemas.keys import dump_key
 from tests.watched_table import RuleScorer
@@ -36,6 +37,12 @@ def test_the_end_of_the_training_is_found_in_the_order_of_the_database():
     keys = [("a",), ("B",), ("c",)]  # a database with a collation, unlike Python
     assert count_upto(keys, ("a",)) == 1
     assert count_upto(keys, (7,)) == 0  # the key was of another type
+
+
+@pytest.mark.parametrize("last", [0, 2, 3, 9, 2**70, "b"])
+def test_whole_numbers_are_counted_along_a_vector_like_keys_one_by_one(last):
+    records = pd.DataFrame({"id": [1, 2, 5]})
+    assert count_records_upto(records, ["id"], (last,)) == count_upto([(1,), (2,), (5,)], (last,))
 
 
 def test_a_training_without_a_recorded_end_has_no_last_key():

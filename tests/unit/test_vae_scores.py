@@ -9,6 +9,7 @@ import pytest
 from detector.core.autoencoder import HALF_LOG_TWO_PI
 from detector.core.blob import digest
 from detector.core.vae_scores import Scored, VaeScores
+from detector.records.encoder import squash
 from detector.records.keras_network import VAE
 from detector.records.numpy_network import NumpyNetwork
 from detector.records.posterior import clean_inputs
@@ -89,6 +90,8 @@ def test_those_of_records_follow_from_the_outputs_of_keras(scorer, records, scor
     residual = np.where(inputs.observed[:, 0] > 0, inputs.target[:, 0] - outputs["expected"][:, 0], 0)
     error = (residual**2 / usual).sum(axis=1) / inputs.observed[:, 0].sum(axis=1)
     np.testing.assert_allclose(scored[RECONSTRUCTION_ERROR], error, rtol=1e-4)
+    observed = {**inputs.as_dict(), "target": squash(inputs.target)}
+    outputs = VAE(artifact.architecture, artifact.encoder.layout, artifact.weights).predict_on_batch(observed)
     from_prior = scorer.model._search.prior.divergence(outputs["z_mean"], outputs["z_log_var"], np.full(600, -1))
     np.testing.assert_allclose(scored[ELBO], outputs["nll"].sum(axis=1) + from_prior, rtol=1e-4, atol=1e-4)
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from scipy.special import ndtri
 
 from detector.core.floats import as_floats
+from detector.core.kernels import interpolated
 from detector.records.feature_types.base import Block, Cell, Column, NullableColumn, Scale
 from detector.records.feature_types.flag import FlagColumn, single_value
 
@@ -77,7 +78,7 @@ class NumberColumn(NullableColumn):
         floats = as_floats(values, self.offset)
         standard = (np.clip(floats, -1e300, 1e300) - self.mean) / self.scale
         knots, scores = self.grid
-        quantile = np.interp(standard, knots, scores)
+        quantile = interpolated(standard, knots, scores)
         beyond = standard - np.clip(standard, knots[0], knots[-1])
         is_wrong = np.zeros(len(floats), dtype=bool)
         return self.block(standard[:, None], (quantile + beyond)[:, None], np.isnan(floats), is_wrong)

@@ -1,7 +1,7 @@
 """The fleet: the state of every monitor, and what needs a person."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, TypeAlias
 
@@ -42,11 +42,13 @@ def fleet_rows(service: ServiceView) -> list[FleetRow]:
     tuned = service.store.tunings.all().keys()
     overviews = service.store.overviews.of(monitors, at)
     days = service.store.history.newest_days(monitors, DAYS_SHOWN, at)
+    challengers = service.store.models.newest_challengers(monitors)
     rows = [
         _row(overviews[name], monitor, _bars(days[name], DAYS_SHOWN, monitor.asked_rate), at, is_tuned=name in tuned)
         for name, monitor in monitors.items()
     ]
-    return sorted(rows, key=lambda row: _ORDER.index(row.health))
+    noted = [_with_challenger(row, challengers.get(row.overview.monitor)) for row in rows]
+    return sorted(noted, key=lambda row: _ORDER.index(row.health))
 
 
 def day_bars(service: ServiceView, name: str, rate: float | None, days: int, at: datetime) -> Sparkline:
@@ -71,6 +73,15 @@ def _row(
         notes=list(status_texts.notes(overview, at)),
         is_tuned=is_tuned,
     )
+
+
+def _with_challenger(row: FleetRow, challenger: int | None) -> FleetRow:
+    """Return a row with a note if a challenger is newer than the champion."""
+    champion = row.overview.champion_id
+    if challenger is None or champion is None or challenger < champion:
+        return row
+    note = f"model {challenger} is newer than the champion and was not promoted: see all models"
+    return replace(row, notes=[*row.notes, note])
 
 
 def _health(overview: MonitorOverview) -> Health:

@@ -10,7 +10,7 @@ from anyio.to_thread import run_sync
 
 from jobs.api.pages.slow_work import ResultCache
 from jobs.api.service_view import ServiceView
-from jobs.store import StoredIncident
+from jobs.store import AuditQuery, StoredIncident
 
 if TYPE_CHECKING:
     from jobs.pictures.values import View
@@ -57,9 +57,11 @@ async def incident_channels(pictures: ResultCache[bytes], service: ServiceView, 
 
 
 def picture_version(service: ServiceView, incident: StoredIncident) -> tuple[Hashable, ...]:
-    """Return what a picture depends on; thresholds follow the rate in force."""
+    """Return what a picture depends on: the rate moves thresholds, and labels and windows are recorded acts."""
     champion = service.store.models.require_champion(incident.monitor)
-    return incident.id, incident.updated_at, champion.model_id, service.settings(incident.monitor).asked_rate
+    acts = service.store.audit.page(AuditQuery(incident.monitor, limit=1))
+    rate, last_act = service.settings(incident.monitor).asked_rate, acts[0].id if acts else None
+    return incident.id, incident.updated_at, champion.model_id, rate, last_act
 
 
 def _numbers(service: ServiceView, incident: StoredIncident) -> bytes:
@@ -73,6 +75,10 @@ def _numbers(service: ServiceView, incident: StoredIncident) -> bytes:
         "flagged": scores.is_flagged,
         "incidents": [(span.start.timestamp(), span.end.timestamp()) for span in view.incidents],
         "gap": None if gap is None else gap.total_seconds(),
+        "annotations": [
+            {"kind": item.kind, "text": item.text, "start": item.start.timestamp(), "end": item.end.timestamp()}
+            for item in view.annotations
+        ],
     }
     return json.dumps(numbers).encode()
 

@@ -14,6 +14,7 @@ from jobs.store import IncidentQuery, StoredIncident
 DAY_CHOICES = (1, 7, 30, 90)
 MAX_INCIDENTS = 1_000
 LANES_PER_PAGE = 20
+INCIDENTS_PER_PAGE = 100
 _HOUR = timedelta(hours=1)
 
 
@@ -32,6 +33,8 @@ class MonitorView(Body):
     """The only lane whose incidents are listed; None for all."""
     page: int = Field(0, ge=0, le=10_000)
     """Of the lanes, from 0."""
+    list_page: int = Field(0, ge=0, le=10_000)
+    """Of the list, from 0."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class MonitorIncidents:
     n_lanes: int
     ticks: Sequence[Tick]
     incidents: Sequence[StoredIncident]
+    """Those on the page of the list."""
+    n_listed: int
     is_cut: bool
     """Whether there are more incidents than are read."""
 
@@ -55,13 +60,15 @@ def monitor_incidents(service: ServiceView, name: str, view: MonitorView) -> Mon
     incidents = service.store.incidents.page(query)
     lanes = lanes_of(incidents, span, view.by)
     first = view.page * LANES_PER_PAGE
+    first_listed = view.list_page * INCIDENTS_PER_PAGE
     listed = [item for item in incidents if view.lane is None or lane_name(item, view.by) == view.lane]
     return MonitorIncidents(
         span=span,
         lanes=lanes[first : first + LANES_PER_PAGE],
         n_lanes=len(lanes),
         ticks=ticks_of(span),
-        incidents=listed,
+        incidents=listed[first_listed : first_listed + INCIDENTS_PER_PAGE],
+        n_listed=len(listed),
         is_cut=len(incidents) == MAX_INCIDENTS,
     )
 

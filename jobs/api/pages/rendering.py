@@ -17,6 +17,7 @@ from jobs.api.pages.model import psi_level
 from jobs.api.pages.static_files import asset_url
 from jobs.api.problems import described
 from jobs.html import html_environment
+from jobs.status_texts import held_back
 from jobs.wording import shown, visible
 
 _POLICY = (
@@ -72,6 +73,7 @@ def _environment() -> Environment:
     environment = html_environment("jobs.api.pages")
     environment.globals |= {"url": address, "asset_url": asset_url}
     environment.filters |= {"time": _time, "level": severity_level, "psi_level": psi_level, "breakable": breakable}
+    environment.filters |= {"held_back": held_back}
     return environment
 
 

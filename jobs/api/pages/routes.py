@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 
+from jobs import status_texts
 from jobs.api.dependencies import CallerOf, MonitorName, Service
 from jobs.api.pages import session
 from jobs.api.pages.fleet import DAYS_SHOWN, day_bars, fleet_rows
@@ -12,7 +13,7 @@ from jobs.api.pages.forms import Form, SignInForm
 from jobs.api.pages.incident_picture import MEDIA_TYPE, Look, ThemeName, incident_channels, incident_picture
 from jobs.api.pages.latent_map import HEIGHT, WIDTH, ModelMap, model_map
 from jobs.api.pages.model import model_charts
-from jobs.api.pages.monitor import DAY_CHOICES, LANES_PER_PAGE, MonitorView, monitor_incidents
+from jobs.api.pages.monitor import DAY_CHOICES, INCIDENTS_PER_PAGE, LANES_PER_PAGE, MonitorView, monitor_incidents
 from jobs.api.pages.record import record_in_table
 from jobs.api.pages.rendering import PageRoute, address, back_to, page
 from jobs.api.pages.shown import ShownAnomaly, ShownIncident, ShownModel
@@ -28,6 +29,7 @@ from jobs.store import (
     EventQuery,
     IncidentQuery,
     RequestQuery,
+    StoredIncident,
 )
 from jobs.store.api_keys import holder
 from jobs.store.event_kinds import EventKind
@@ -56,7 +58,7 @@ Maps = Annotated[ResultCache[ModelMap], Depends(_maps)]
 RecordReads = Annotated[SlowWork, Depends(_record_reads)]
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _MAP_SECONDS = 300  # for which a map is kept
-_PER_PAGE, _ALERTS_SHOWN, _NEAR_INCIDENTS = 50, 20, 10
+_PER_PAGE, _ALERTS_SHOWN, _NEAR_INCIDENTS, _INCIDENTS_LOOKED_AT = 50, 20, 10, 200
 
 
 class AlertsPage(Body):
@@ -88,8 +90,8 @@ def show_monitor(
     request: Request, name: MonitorName, view: Annotated[MonitorView, Query()], service: Service
 ) -> Response:
     """Show the incidents of a monitor over time."""
-    at, rate = service.clock(), service.settings(name).asked_rate
-    shown = monitor_incidents(service, name, view)
+    at, settings = service.clock(), service.settings(name)
+    shown, overview = monitor_incidents(service, name, view), service.store.overviews.get(name, at)
     return page(
         request,
         "monitor.html",
@@ -97,10 +99,15 @@ def show_monitor(
         view=view,
         shown=shown,
         handling=service.store.incident_notes.handling([incident.id for incident in shown.incidents]),
-        overview=service.store.overviews.get(name, at),
-        days=day_bars(service, name, rate, view.days, at),
+        overview=overview,
+        last_run=status_texts.last_run(overview, at),
+        next_run=status_texts.next_run(overview, settings, at),
+        notes=list(status_texts.notes(overview, at)),
+        rate=settings.asked_rate,
+        days=day_bars(service, name, settings.asked_rate, view.days, at),
         day_choices=DAY_CHOICES,
         lanes_per_page=LANES_PER_PAGE,
+        incidents_per_page=INCIDENTS_PER_PAGE,
         has_entities=service.config.monitor(name).entity is not None,
         requests=service.store.requests.page(RequestQuery(monitor=name, limit=3)),
     )
@@ -207,7 +214,16 @@ def show_alerts(
     items = service.store.outbox.page(AlertQuery(monitors=caller.monitors, limit=_PER_PAGE, before_id=state.before))
     channels = sorted(service.config.alerts.channels) if caller.may_manage else []
     tested = state.tested if state.tested in channels else None
-    return page(request, "alerts.html", items=items, per_page=_PER_PAGE, channels=channels, tested=tested)
+    held_back = () if state.before else _held_back(service, caller)
+    return page(
+        request, "alerts.html", items=items, per_page=_PER_PAGE, channels=channels, tested=tested, held_back=held_back
+    )
+
+
+def _held_back(service: Service, caller: CallerOf) -> list[StoredIncident]:
+    """Return those of the newest incidents that nobody is alerted of."""
+    newest = service.store.incidents.page(IncidentQuery(monitors=caller.monitors, limit=_INCIDENTS_LOOKED_AT))
+    return [incident for incident in newest if incident.held_back is not None][:_ALERTS_SHOWN]
 
 
 @router.get("/page/monitors/{name}/models")
@@ -247,6 +263,14 @@ def promote_model(model: ShownModel, form: Form, service: Service, caller: Calle
         raise HTTPException(403, "This key may not promote models. Sign in with a key of scope admin.")
     service.store.models.promote(model.id, service.clock(), actor=caller.name)
     return back_to(address("models", model.id))
+
+
+@router.post("/page/monitors/{name}/models/roll-back")
+def roll_back_model(name: MonitorName, form: Form, service: Service, caller: CallerOf) -> Response:  # noqa: ARG001 - checked
+    """Make the previous champion champion again."""
+    if not caller.may_promote:
+        raise HTTPException(403, "This key may not roll back models. Sign in with a key of scope admin.")
+    return back_to(address("models", service.store.models.roll_back(name, service.clock(), caller.name)))
 
 
 @router.get(session.LOGIN_PATH)

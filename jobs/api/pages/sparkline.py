@@ -23,11 +23,19 @@ class DayBar:
 
 @dataclass(frozen=True)
 class Sparkline:
-    """Bars of days, and the number of flagged records that the configured rate stands for on the last day."""
+    """Bars of days, and the number of flagged records a day that the rate in force stands for.
+
+    Attributes:
+        bars: of the days.
+        expected_height: height of the number that the rate expects; None without a rate or records.
+        expected_a_day: this number.
+        flagged_a_day: the number of flagged records of a day with records, on average; None without records.
+    """
 
     bars: tuple[DayBar, ...]
     expected_height: float | None
-    """Height of the number that the rate expects; None without a rate or records."""
+    expected_a_day: float | None
+    flagged_a_day: float | None
 
     @property
     def width(self) -> float:
@@ -48,7 +56,8 @@ def sparkline(counts: Sequence[DayCount], last: date, days: int, rate: float | N
         DayBar(count.day, count.records, count.anomalies, BAR_WIDTH * position, _height(count.anomalies, tallest))
         for position, count in enumerate(filled)
     )
-    return Sparkline(bars, None if expected is None else HEIGHT * expected / tallest)
+    flagged = sum(count.anomalies for count in filled) / busy_days if busy_days else None
+    return Sparkline(bars, None if expected is None else HEIGHT * expected / tallest, expected, flagged)
 
 
 def _height(flagged: int, tallest: float) -> float:

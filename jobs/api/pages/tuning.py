@@ -1,9 +1,10 @@
 """The page on which the rate and the rules of alerts of a monitor are tried on its history, and stored."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic import ValidationError
@@ -12,6 +13,7 @@ from jobs.api.dependencies import CallerOf, MonitorName, Service
 from jobs.api.pages.forms import Form
 from jobs.api.pages.rendering import PageRoute, address, back_to, page
 from jobs.api.pages.tuning_form import DAY_CHOICES, MAX_RATE_LOG, MIN_RATE_LOG, form_of, is_proposal, proposed
+from jobs.api.previews import NothingToCompare
 from jobs.api.problems import described
 from jobs.api.service_view import ServiceView
 from jobs.api.tuning import PreviewsOf, checked
@@ -52,18 +54,38 @@ class _Sent:
     problem: str | None = None
 
 
+@dataclass(frozen=True)
+class _Preview:
+    """A preview as far as it is: its result, or its progress, or why there is none."""
+
+    comparison: Comparison | None = None
+    progress: str | None = None
+    problem: str | None = None
+    can_apply: bool = False
+
+
+async def _begun(work: Awaitable[Comparison | str]) -> _Preview:
+    try:
+        result = await work
+    except NothingToCompare as exc:
+        return _Preview(problem=described(exc)[1], can_apply=True)
+    except (PlumblineError, HTTPException) as exc:
+        return _Preview(problem=described(exc)[1])
+    return _Preview(progress=result) if isinstance(result, str) else _Preview(result, can_apply=True)
+
+
 @router.get("/page/monitors/{name}/tune")
 async def show_tuning(request: Request, name: MonitorName, service: Service, previews: PreviewsOf) -> Response:
     """Show the form and, once it was sent, its settings next to those in force on the same history."""
     fields = dict(request.query_params)
     in_force = await previews.in_thread(lambda: service.settings(name))
     sent = _sent(name, fields, service, in_force)
-    comparison, problem = None, sent.problem
-    if problem is None and is_proposal(fields):
-        try:
-            comparison = await previews.compare(service, name, lambda: checked(service, name, sent.tuning), sent.days)
-        except (PlumblineError, HTTPException) as exc:
-            problem = described(exc)[1]
+    preview = _Preview(problem=sent.problem)
+    if sent.problem is None and is_proposal(fields):
+        key = (name, json.dumps(sent.tuning.settings), sent.days, in_force.model_dump_json())
+        proposal = partial(checked, service, name, sent.tuning)
+        preview = await _begun(previews.begin(key, service, name, proposal, sent.days))
+    comparison = preview.comparison
     stored = await previews.in_thread(lambda: service.store.tunings.get(name))
     return page(
         request,
@@ -78,7 +100,10 @@ async def show_tuning(request: Request, name: MonitorName, service: Service, pre
         bars=[] if comparison is None else day_bars(comparison),
         bar_height=_BAR_HEIGHT,
         max_flagged=MAX_FLAGGED,
-        problem=problem,
+        problem=preview.problem,
+        progress=preview.progress,
+        can_apply=preview.can_apply,
+        here=f"{request.url.path}?{request.url.query}",
         stored=stored,
         stored_lines="" if stored is None else stored_lines(name, stored.settings),
         lines=config_lines(name, sent.tuning),

@@ -21,14 +21,78 @@ function withGaps(times, columns, gap) {
   return rows;
 }
 
-// Shades the incidents behind the lines of a chart.
-function shade(chart, incidents) {
+// Returns the stretches without records.
+function gapsOf(view) {
+  if (!view.gap) return [];
+  return view.times.slice(1).map((time, place) => [view.times[place], time]).filter(([start, end]) => end - start > view.gap);
+}
+
+// Returns a pattern of slanted lines, or of dots.
+function pattern(isDotted) {
+  const tile = document.createElement("canvas");
+  tile.width = tile.height = 8;
+  const ink = tile.getContext("2d");
+  ink.strokeStyle = ink.fillStyle = colour("muted");
+  ink.globalAlpha = isDotted ? 0.55 : 0.35;
+  if (isDotted) {
+    ink.fillRect(1, 1, 2, 2);
+    ink.fillRect(5, 5, 2, 2);
+  } else {
+    for (const x of [-8, 0, 8]) { ink.moveTo(x, 8); ink.lineTo(x + 8, 0); }
+    ink.stroke();
+  }
+  return ink.createPattern(tile, "repeat");
+}
+
+// Fills a span of time over a part of the height of a chart, from 0 at its top to 1.
+function fillSpan(chart, [start, end], fill, [high, low] = [0, 1]) {
   const { left, top, width, height } = chart.bbox;
-  chart.ctx.fillStyle = colour("shade");
-  for (const [start, end] of incidents) {
-    const from = Math.max(chart.valToPos(start, "x", true), left);
-    const to = Math.min(chart.valToPos(end, "x", true), left + width);
-    if (to >= from) chart.ctx.fillRect(from, top, Math.max(to - from, 2), height);
+  const from = Math.max(chart.valToPos(start, "x", true), left);
+  const to = Math.min(chart.valToPos(end, "x", true), left + width);
+  chart.ctx.fillStyle = fill;
+  if (to >= from) chart.ctx.fillRect(from, top + high * height, Math.max(to - from, 2), (low - high) * height);
+}
+
+// Shades incidents, maintenance windows and stretches without records behind the lines of a chart.
+function shade(chart, view) {
+  for (const span of view.incidents) fillSpan(chart, span, colour("shade"));
+  for (const span of gapsOf(view)) fillSpan(chart, span, pattern(false));
+  for (const item of view.annotations) if (item.kind === "maintenance") fillSpan(chart, [item.start, item.end], pattern(true));
+}
+
+// Marks labels by strips at the bottom of a chart, and other champions by lines, in front of its lines.
+function mark(chart, view) {
+  const strips = { label: [0.96, 1, "ink"], known: [0.91, 0.95, "known"] };
+  const { left, top, width, height } = chart.bbox;
+  for (const item of view.annotations) {
+    const [high, low, name] = strips[item.kind] || [];
+    if (name) fillSpan(chart, [item.start, item.end], colour(name), [high, low]);
+    const place = chart.valToPos(item.start, "x", true);
+    if (item.kind !== "model" || place < left || place > left + width) continue;
+    chart.ctx.save();
+    chart.ctx.strokeStyle = colour("ink");
+    chart.ctx.lineWidth = 2;
+    chart.ctx.setLineDash([2, 4]);
+    chart.ctx.beginPath();
+    chart.ctx.moveTo(place, top);
+    chart.ctx.lineTo(place, top + height);
+    chart.ctx.stroke();
+    chart.ctx.restore();
+  }
+}
+
+// Lists what else happened, in words, and hides the entries of the legend that no chart needs.
+function explain(place, view) {
+  const kinds = new Set(view.annotations.map((item) => item.kind));
+  if (gapsOf(view).length) kinds.add("gap");
+  for (const entry of place.querySelectorAll("[data-kind]")) entry.hidden = !kinds.has(entry.dataset.kind);
+  const list = place.querySelector(".annotations");
+  list.hidden = !view.annotations.length;
+  for (const item of view.annotations) {
+    const entry = document.createElement("li");
+    const ends = item.end > item.start ? [item.start, item.end] : [item.start];
+    entry.textContent = `${ends.map((seconds) => timeText(null, seconds)).join(" to ")}: ${item.text}`;
+    list.append(entry);
   }
 }
 
@@ -64,10 +128,10 @@ function drawOne(place, view, title, series, columns, bands) {
     series: [{ label: "time", value: timeText }, ...[...series, flagged].map((item) => ({ value: text, ...item }))],
     bands,
     axes: [{ ...axis, values: timeMarks, space: MIN_MARK_SPACE }, { ...axis, size: 62 }],
-    hooks: { drawClear: [(chart) => shade(chart, view.incidents)] },
+    hooks: { drawClear: [(chart) => shade(chart, view)], draw: [(chart) => mark(chart, view)] },
   };
-  const marks = columns.at(-1).map((value, position) => (view.flagged[position] ? value : null));
-  return new uPlot(options, withGaps(view.times, [...columns, marks], view.gap), place);
+  const dots = columns.at(-1).map((value, position) => (view.flagged[position] ? value : null));
+  return new uPlot(options, withGaps(view.times, [...columns, dots], view.gap), place);
 }
 
 function drawAll(place, view) {
@@ -84,6 +148,7 @@ function drawAll(place, view) {
   const threshold = { label: "threshold", stroke: colour("ink"), width: 1, dash: [6, 4] };
   charts.push(drawOne(place, view, "anomaly score", [threshold, score], [view.thresholds, view.scores], []));
   place.append(document.getElementById("channel-legend").content.cloneNode(true));
+  explain(place, view);
   return charts;
 }
 

@@ -1,0 +1,86 @@
+"""The pasts of cells of several entities, read in two statements."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Integer, Select, literal_column, select, union_all
+
+from jobs.reading.joint_pasts import MAX_PARTS, JointPast
+from jobs.reading.resampling import resampled
+from jobs.reading.typed_columns import keys_of
+from schemas.errors import SourceError, SourceTimeout
+from schemas.keys import Key
+
+if TYPE_CHECKING:
+    from jobs.reading.cells import Cells
+
+_PLACE = "plumbline_place"
+
+
+@dataclass(frozen=True)
+class JointCells:
+    """Reads the pasts of records that are cells, each of another entity.
+
+    Attributes:
+        cells: reads the past of one record.
+        start: the name of the column with the start of a row's cell.
+    """
+
+    cells: "Cells"
+    start: str
+
+    def read(self, keys: Sequence[Key], moments: int) -> Iterator[JointPast]:
+        """Yield the newest `moments` cells in the pasts of records, a frame for each statement.
+
+        Left out are pasts with gaps, and those that cannot be read.
+        """
+        size = max(1, min(MAX_PARTS, self.cells.monitor.batch_size // moments))
+        for first in range(0, len(keys), size):
+            try:
+                past = self._read(keys[first : first + size], first, moments)
+            except SourceTimeout:
+                raise
+            except SourceError:  # each past is read by itself
+                continue
+            if past is not None:
+                yield past
+
+    def have_between(self, pairs: Sequence[tuple[Key, Key]]) -> list[bool]:
+        """Return for each pair of keys that cells may lie between them."""
+        return [True] * len(pairs)
+
+    def _read(self, keys: Sequence[Key], first: int, moments: int) -> JointPast | None:
+        """Return the pasts of some keys, of which the first has a place; None if no key has a cell."""
+        monitor, table = self.cells.monitor, self.cells.table
+        parts = [self._newest(place, keys[place], end, moments) for place, end in self._starts(keys)]
+        if not parts:
+            return None
+        rows = union_all(*parts).subquery("plumbline_pasts")
+        read = self.cells.reader.read(select(rows).order_by(rows.c[_PLACE], *table.order(rows)), [])
+        places = dict(zip(read.records[monitor.entity], read.rows[_PLACE], strict=True))
+        records = resampled(read.records, read.rows[self.start].to_numpy(dtype=np.int64), monitor)
+        own = records[monitor.entity].map(places).to_numpy(dtype=np.int64)
+        order = np.lexsort((records[str(monitor.time)].to_numpy(dtype="datetime64[us]"), own))
+        counts = np.bincount(own, minlength=len(keys))
+        ends = np.cumsum(counts)
+        whole = np.flatnonzero(counts == moments).tolist()
+        return JointPast(
+            records.iloc[order], {first + place: slice(ends[place] - moments, ends[place]) for place in whole}
+        )
+
+    def _starts(self, keys: Sequence[Key]) -> Iterator[tuple[int, int]]:
+        """Yield the place and the start of the cell of each key that has one."""
+        table, grid = self.cells.table, self.cells.grid
+        start = grid.start(table.records).label(self.start)
+        rows = self.cells.fetch(select(*table.key_columns(), start).where(table.among(keys)))
+        starts = dict(zip(keys_of(rows, table.key), rows[self.start], strict=True))
+        for place, key in enumerate(keys):
+            if not pd.isna(starts.get(key)):
+                yield place, int(starts[key])
+
+    def _newest(self, place: int, key: Key, end: int, moments: int) -> Select[Any]:
+        rows = self.cells.rows_before(key, end - moments * self.cells.grid.step, end)
+        return rows.add_columns(literal_column(str(place), Integer).label(_PLACE))

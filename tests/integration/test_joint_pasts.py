@@ -1,0 +1,114 @@
+"""The pasts of many entities are read in few statements, each through the index, with the rows of one at a time."""
+
+import pandas as pd
+import pytest
+from sqlalchemy import insert
+
+from jobs.databases import reading, writing
+from jobs.reading.context import stretches_of
+from jobs.reading.source import Source
+from schemas.config import MonitorConfig
+from schemas.frames import Features
+from schemas.keys import KeyRange
+from tests.level_table import PLAIN, tank_table
+from tests.machines import START
+from tests.mariadb_server import on_mariadb_too
+
+TANKS, ROUNDS, MOMENTS = 110, 9, 4
+LEVEL = Features(numeric=("level",))
+PAGE = KeyRange(((ROUNDS - 2) * TANKS,), (ROUNDS * TANKS + 9,))  # the last two rounds, and what comes after them
+
+
+def levels():
+    """Return a record of each tank in each minute, then late ones: one between those of its tank, and one twice."""
+    at = [START + pd.Timedelta(minutes=number) for number in range(ROUNDS)]
+    rows = [{"tank": f"t{tank}", "at": at[number]} for number in range(ROUNDS) for tank in range(TANKS)]
+    rows += [{"tank": "t8", "at": at[2]}, {"tank": "t9", "at": at[-1] + pd.Timedelta(minutes=1)}]
+    rows[TANKS * (ROUNDS - 3) + 7]["at"] = at[ROUNDS - 4]  # two records of t7 have one time
+    return [row | {"id": key, "level": float(key)} for key, row in enumerate(rows, 1)]
+
+
+@pytest.fixture
+def tanks(engine):
+    table = tank_table(PLAIN)
+    with writing(engine) as connection:
+        table.create(connection)
+        connection.execute(insert(table), levels())
+        connection.exec_driver_sql("CREATE INDEX ix_past ON levels (tank, at)")
+    source = Source("tanks", MonitorConfig(**PLAIN, series={}), engine)
+    yield source
+    source.close()
+
+
+def statements_of(source, monkeypatch):
+    """Return the list to which the statements of a source are added."""
+    statements, fetch = [], source._reader.fetch
+    monkeypatch.setattr(source._reader, "fetch", lambda statement: statements.append(statement) or fetch(statement))
+    return statements
+
+
+def past_and_records(page, source):
+    """Return the levels of the segments of each entity, each the past of some records and then these records."""
+    found = {}
+    for segment in stretches_of(page, source, LEVEL, MOMENTS):
+        found.setdefault(segment.entity, []).append(segment.series.values[:, 0].tolist())
+    return found
+
+
+def of(tank, *rounds):
+    return [float(number * TANKS + tank + 1) for number in rounds]
+
+
+@on_mariadb_too
+def test_the_pasts_of_all_entities_of_a_page_take_few_statements(tanks, monkeypatch):
+    page = tanks.read(PAGE)
+    statements = statements_of(tanks, monkeypatch)
+    found = past_and_records(page, tanks)
+    late, newest = (float(ROUNDS * TANKS + number) for number in (1, 2))
+    expected = {f"t{tank}": [of(tank, 3, 4, 5, 6, 7, 8)] for tank in range(TANKS)}
+    expected["t7"] = [of(7, 2, 3, 4, 6, 7, 8)]
+    expected["t8"] += [[*of(8, 0, 1), late]]
+    expected["t9"][0] += [newest]
+    assert found == expected
+    # Two statements for the pasts of 110 tanks, and two for what lies between; one for the late record, two for t7.
+    assert len(statements) == 2 + 2 + 1 + 2
+
+
+@on_mariadb_too
+def test_the_index_serves_every_past_of_a_statement(tanks, engine, monkeypatch):
+    page = tanks.read(PAGE)
+    statements = statements_of(tanks, monkeypatch)
+    past_and_records(page[page["tank"].isin([f"t{tank}" for tank in range(20, 50)])].reset_index(drop=True), tanks)
+    dialect = engine.dialect.name
+    with reading(engine) as connection:
+        if dialect == "postgresql":  # small tables are read whole
+            for kind in ("seqscan", "bitmapscan"):
+                connection.exec_driver_sql(f"SET LOCAL enable_{kind} = off")
+        assert len(statements) == 2
+        for statement in statements:
+            sql = statement.compile(engine, compile_kwargs={"literal_binds": True})
+            explain = "EXPLAIN QUERY PLAN" if dialect == "sqlite" else "EXPLAIN"
+            plan = str(connection.exec_driver_sql(f"{explain} {sql}").all())
+            assert plan.count("ix_past") >= 30, plan
+
+
+@on_mariadb_too
+def test_the_pasts_of_cells_take_two_statements_for_a_hundred_entities(tanks, engine, monkeypatch):
+    cells = Source("cells", MonitorConfig(**PLAIN, series={"resample": "1m"}), engine)
+    page = cells.read(KeyRange(((ROUNDS - 1) * TANKS,), (ROUNDS * TANKS,)))  # the last round
+    statements = statements_of(cells, monkeypatch)
+    found = past_and_records(page, cells)
+    expected = {f"t{tank}": [of(tank, 4, 5, 6, 7, 8)] for tank in range(TANKS)}
+    expected["t7"] = [[*of(7, 3, 4), (of(7, 5)[0] + of(7, 6)[0]) / 2, *of(7, 7, 8)]]
+    assert found == expected
+    assert len(statements) < 2 * 2 + 5  # and some for t7, whose past has a gap
+    cells.close()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_record_that_cannot_be_read_is_no_past(tanks, engine):
+    with writing(engine) as connection:
+        connection.exec_driver_sql(f"UPDATE levels SET level = 'broken' WHERE id = {TANKS * (ROUNDS - 3) + 4}")
+    found = past_and_records(tanks.read(PAGE).head(20), tanks)
+    rounds = {3: (2, 3, 4, 5, 7), 7: (2, 3, 4, 6, 7)}
+    assert found == {f"t{tank}": [of(tank, *rounds.get(tank, (3, 4, 5, 6, 7)))] for tank in range(20)}

@@ -1,0 +1,89 @@
+"""NumPy computes the bits of the compiled kernels, and Numba is loaded only by work that is worth it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detector.core import kernels
+from detector.core.kernel_choice import CHOICE, MAX_NUMPY_WORK, KernelChoice
+from detector.core.neighbours import Neighbours
+
+ROOT = Path(__file__).parents[2]
+SPECIAL = [0.0, -0.0, 1e-40, -1e-40, 87.9, 88.1, -87.4, np.inf, -np.inf, np.nan]
+
+
+def assert_equal_bits(compute):
+    """Assert that both kinds of kernels return the same bits, NaN aside."""
+    with CHOICE.only("compiled"):
+        compiled = compute()
+    with CHOICE.only("numpy"):
+        numpy = compute()
+    assert compiled.dtype == numpy.dtype
+    np.testing.assert_array_equal(np.signbit(compiled[~np.isnan(compiled)]), np.signbit(numpy[~np.isnan(numpy)]))
+    np.testing.assert_array_equal(compiled, numpy)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("n", "d", "m"), [(1, 1, 1), (5, 64, 9), (700, 76, 64)])
+def test_products(dtype, n, d, m):
+    rng = np.random.default_rng(0)
+    rows, matrices = rng.standard_normal((3, n, d)).astype(dtype), rng.standard_normal((3, d, m)).astype(dtype)
+    rows[1, :, d // 2 :] = 0
+    assert_equal_bits(lambda: kernels.products(rows, matrices))
+
+
+@pytest.mark.parametrize("function", [kernels.exp, kernels.sigmoid, kernels.silu, kernels.softplus])
+def test_functions(function):
+    x = np.append(np.random.default_rng(0).uniform(-95, 95, 50_000), SPECIAL).astype(np.float32)
+    assert_equal_bits(lambda: function(x))
+
+
+def test_logarithms_and_roots():
+    x = np.random.default_rng(0).uniform(1e-30, 1e3, 50_000)
+    assert_equal_bits(lambda: kernels.log(x.astype(np.float32)))
+    numbers = np.concatenate([np.logspace(-320, 308, 2_001), [-1.0], SPECIAL])
+    for degree in (1, 2, 5, 8):
+        assert_equal_bits(lambda degree=degree: kernels.roots(numbers, degree))
+
+
+@pytest.mark.parametrize("layer", [kernels.layer, kernels.silu_layer])
+def test_layers(layer):
+    rng = np.random.default_rng(0)
+    x, kernel, bias = (rng.standard_normal(shape).astype(np.float32) for shape in [(2, 90, 7), (2, 7, 9), (2, 1, 9)])
+    assert_equal_bits(lambda: layer(x, kernel, bias))
+    assert_equal_bits(lambda: layer(x[0], kernel[0], bias[0]))
+
+
+@pytest.mark.parametrize("measure", ["mean_distance", "reconstruction_distance", "blended_distance"])
+@pytest.mark.parametrize(("m", "d"), [(1, 3), (7, 3), (200, 20), (3_000, 4), (3_000, 40)])
+def test_distances_to_neighbours(measure, m, d):
+    rng = np.random.default_rng(0)
+    mixing = rng.standard_normal((6, d))
+    points, others = ((rng.standard_normal((n, 6)) @ mixing).astype(np.float32) for n in (m, 90))
+    queries = np.concatenate([points[:30], others])
+    own = np.append(np.arange(len(queries) - 90), np.full(90, -1))
+    for step in (1e-6, 1.0):  # with 1, many points are at one distance
+        search = Neighbours(np.round(points / step).astype(np.float32), probed=8)
+        rounded = np.round(queries / step).astype(np.float32)
+        assert_equal_bits(lambda search=search, rounded=rounded: getattr(search, measure)(rounded, 10, own))
+
+
+def test_compiled_code_is_loaded_once_and_only_for_work_that_is_worth_it():
+    choice, loads = KernelChoice(), []
+    few = MAX_NUMPY_WORK // 4
+    answers = [choice.is_compiled(few, lambda: loads.append(None)) for _ in range(6)]
+    assert answers == [False] * 4 + [True] * 2
+    assert len(loads) == 1
+    assert KernelChoice().is_compiled(MAX_NUMPY_WORK + 1, lambda: None)
+
+
+def test_a_process_that_computes_little_does_not_load_numba():
+    code = (
+        "import sys, numpy as np; from detector.core.neighbours import Neighbours\n"
+        "Neighbours(np.eye(20, dtype=np.float32)).mean_distance(np.ones((3, 20), np.float32), 5)\n"
+        "sys.exit('numba' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
