@@ -8,8 +8,9 @@ from sklearn.model_selection import train_test_split
 
 from benchmarks.baselines_without_network import CONTROLS, fit_control
 from benchmarks.peers import CHEAP_PEERS, PYOD_PEERS, fit_one_hot, has_pyod
-from benchmarks.protocol import Outcome, PValues, Split, conformal, timed
+from benchmarks.protocol import Outcome, PValues, Split, conformal
 from benchmarks.tables import Vector
+from benchmarks.timing import timed
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:

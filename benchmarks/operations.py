@@ -86,24 +86,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cases", type=names, default=tuple(CASES), help="comma-separated (default: all)")
     parser.add_argument("--jobs", type=positive, default=1, help="processes (default: 1)")
     parser.add_argument("--no-second-faults", action="store_true", help="leave out the table of second faults")
+    parser.add_argument("--no-network", action="store_true", help="models without a network, which train faster")
     options = parser.parse_args(arguments)
+    network = not options.no_network
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     tasks = [(name, seed) for name in options.cases for seed in seeds]
-    results = list(succeeded(run_case, tasks, options.jobs, lambda outcomes: f"{len(outcomes)} thresholds"))
+    run = partial(run_case, network=network)
+    results = list(succeeded(run, tasks, options.jobs, lambda outcomes: f"{len(outcomes)} thresholds"))
     outcomes = [outcome for part in results for outcome in part]
     lines = case_table(outcomes)
     if not options.no_second_faults:
-        sizes = list(succeeded(smallest_second_faults, list(seeds), options.jobs, lambda part: f"{len(part)} pairs"))
+        smallest = partial(smallest_second_faults, network=network)
+        sizes = list(succeeded(smallest, list(seeds), options.jobs, lambda part: f"{len(part)} pairs"))
         lines += ["", *second_fault_table(np.array(sizes))]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0 if len(results) == len(tasks) else 1
 
 
-def run_case(task: tuple[str, int]) -> list[Outcome]:
-    """Return the outcome of a case by each threshold."""
+def run_case(task: tuple[str, int], *, network: bool) -> list[Outcome]:
+    """Return the outcome of a case by each threshold, of a model with a network or without."""
     name, seed = task
     machine = CASES[name](np.random.default_rng([seed, list(CASES).index(name)]))
-    watched = watch(machine, fit(machine))
+    watched = watch(machine, fit(machine, network=network))
     rate = RATE if fixed_alarms(watched.reference, watched.scores, RATE) is not None else COARSE_RATE
     alarms = {
         "fixed": fixed_alarms(watched.reference, watched.scores, rate),
@@ -117,10 +121,10 @@ def run_case(task: tuple[str, int]) -> list[Outcome]:
     ]
 
 
-def fit(machine: Machine) -> SeriesModel:
-    """Return the model of the machine's normal records, with the default settings."""
+def fit(machine: Machine, *, network: bool) -> SeriesModel:
+    """Return the model of the machine's normal records, with the default settings apart from the network."""
     normal = Series(_times(machine)[: machine.trained], machine.values[: machine.trained])
-    return SeriesModel.fit({ENTITY: normal}, SeriesSettings(models="per_entity"))
+    return SeriesModel.fit({ENTITY: normal}, SeriesSettings(models="per_entity", network=network))
 
 
 def watch(machine: Machine, model: SeriesModel, until: int | None = None) -> Watched:
@@ -203,10 +207,10 @@ def _text(statistic: Callable[[list[float]], float], outcomes: Sequence[Outcome]
     return number_text(statistic(values) if values else np.nan, form)
 
 
-def smallest_second_faults(seed: int) -> list[list[float]]:
+def smallest_second_faults(seed: int, *, network: bool) -> list[list[float]]:
     """Return the smallest second fault that is flagged after each first fault and pause; infinite if none is."""
     machine = boiler(np.random.default_rng([seed, len(CASES)]))
-    model = fit(machine)
+    model = fit(machine, network=network)
     return [[_smallest_second_fault(machine, model, first, pause) for pause in PAUSES] for first in FIRST_FAULTS]
 
 

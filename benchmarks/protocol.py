@@ -3,10 +3,7 @@
 Methods and choices use no labels.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,8 +11,6 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from benchmarks.tables import LabelledTable, Mask, Vector
 from detector.core.calibration import Calibration
-
-Result = TypeVar("Result")
 
 RATES = (0.05, 0.01)
 
@@ -88,13 +83,6 @@ def split(table: LabelledTable, seed: int) -> Split:
 def conformal(reference: Vector, scores: Vector) -> PValues:
     """Return split conformal p-values of scores, from the scores of calibration records."""
     return PValues(Calibration.fit(reference).p_values(scores), len(reference))
-
-
-def timed(call: Callable[[], Result]) -> tuple[Result, float]:
-    """Return the result of a call, and the seconds it took."""
-    started = perf_counter()
-    result = call()
-    return result, perf_counter() - started
 
 
 def measure(table: LabelledTable, part: Split, seed: int, outcome: Outcome) -> Measurement:

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from benchmarks.options import names, positive, seeds
 from benchmarks.processes import print_progress, succeeded
-from benchmarks.protocol import timed
 from benchmarks.series.data import SeriesSet, find_sets, read_set
 from benchmarks.series.measures import Measurement, Subject, measure
 from benchmarks.series.methods import METHODS, check_methods
 from benchmarks.series.report import summary
 from benchmarks.series.results import append, open_results, read_results
+from benchmarks.timing import timed
 from schemas.errors import PlumblineError
 
 

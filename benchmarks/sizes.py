@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.processes import completed, print_progress
-from benchmarks.protocol import timed
 from benchmarks.report import markdown_table
 from benchmarks.tables import find_tables, read_table
+from benchmarks.timing import timed
 from schemas.errors import PlumblineError
 
 MAX_SCORED_RECORDS = 20_000

@@ -1,6 +1,6 @@
 """A check that a record's scores have the same bits in every batch, at every place in it, in every thread and kernel.
 
-The promise holds by construction (see `core.kernels`); the check tests it with this machine's processor and libraries.
+The promise holds by construction (see `core.arithmetic`); the check tests it with the processor and libraries at hand.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,10 +9,9 @@ from functools import partial
 
 import numpy as np
 
+from detector.core.arithmetic import CHOICE, products, roots
 from detector.core.arrays import NumpyArrays
 from detector.core.autoencoder import initial_weights
-from detector.core.kernel_choice import CHOICE
-from detector.core.kernels import products, roots
 from detector.core.neighbours import Neighbours
 from detector.core.threads import in_threads
 from detector.records.architecture import Architecture

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from jobs import interruption
+from jobs import interruption, start_up
 from jobs.wording import visible
 from schemas.errors import ConfigError, PlumblineError, UsageError
 from schemas.nearest import suggestion
@@ -83,6 +83,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 on success, 1 if the work failed, 2 if the call or the configuration is invalid."""
+    start_up.postpone_collection()
     interruption.handle_signals()
     sys.exit(run(arguments))
 

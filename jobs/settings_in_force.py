@@ -9,7 +9,6 @@ from jobs.store import Store, StoredTuning
 from schemas.config import Config, MonitorConfig
 from schemas.errors import ConfigError
 from schemas.service import MaintenanceWindow
-from schemas.tuning import Tuning, tuned, with_windows
 
 
 def settings_in_force(store: Store, name: str, monitor: MonitorConfig) -> MonitorConfig:
@@ -29,7 +28,12 @@ def settings_in_force(store: Store, name: str, monitor: MonitorConfig) -> Monito
         for window in store.maintenance_windows.of(name)
         if not window.is_cancelled
     )
-    return with_windows(with_tuning(store, name, monitor), windows)
+    monitor = with_tuning(store, name, monitor)
+    if not windows:
+        return monitor
+    from schemas.tuning import with_windows
+
+    return with_windows(monitor, windows)
 
 
 def with_tuning(store: Store, name: str, monitor: MonitorConfig) -> MonitorConfig:
@@ -44,6 +48,8 @@ def with_tuning(store: Store, name: str, monitor: MonitorConfig) -> MonitorConfi
 
 
 def _tuned(monitor: MonitorConfig, stored: StoredTuning) -> MonitorConfig:
+    from schemas.tuning import Tuning, tuned
+
     name = stored.monitor
     try:
         return tuned(name, monitor, Tuning.model_validate(stored.settings))

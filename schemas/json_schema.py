@@ -1,13 +1,17 @@
 """The JSON Schema of the configuration, by which editors complete and check config.toml."""
 
+import ast
+import inspect
+from collections.abc import Iterator
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from schemas.config import Config
-from schemas.section import duration_text
+from schemas.section import Section, duration_text
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TITLE = "Configuration of Plumbline"
@@ -31,7 +35,30 @@ class _SchemaOfToml(GenerateJsonSchema):
 def config_json_schema() -> dict[str, Any]:
     """Return the JSON Schema of config.toml."""
     schema = Config.model_json_schema(schema_generator=_SchemaOfToml)
+    for section in _sections(Section):
+        described = schema if section is Config else schema["$defs"].get(section.__name__, {})
+        for name, text in _field_docstrings(section):
+            if name in described.get("properties", {}):
+                described["properties"][name].setdefault("description", text)
     return {"$schema": DIALECT, **_without_write_only(schema), "title": TITLE}
+
+
+def _sections(base: type[Section]) -> Iterator[type[Section]]:
+    for section in base.__subclasses__():
+        yield section
+        yield from _sections(section)
+
+
+def _field_docstrings(section: type[Section]) -> Iterator[tuple[str, str]]:
+    """Yield the name and the docstring of each field that has one, those of the sections it extends last."""
+    definition = ast.parse(inspect.getsource(section)).body[0]
+    for field, text in pairwise(definition.body if isinstance(definition, ast.ClassDef) else ()):
+        match field, text:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(docstring))):
+                yield name, inspect.cleandoc(docstring)
+    for base in section.__bases__:
+        if issubclass(base, Section):
+            yield from _field_docstrings(base)
 
 
 def _without_write_only(schema: Any) -> Any:

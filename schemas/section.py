@@ -18,9 +18,13 @@ _MAX_DURATION = timedelta(days=36_525)  # beyond it, times of today plus or minu
 
 
 class Section(BaseModel):
-    """A table of the configuration: frozen, and an unknown key is an error."""
+    """A table of the configuration: frozen, and an unknown key is an error.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    The docstring of a field is its description in the JSON Schema, which reads the source: each start would read it if
+    Pydantic collected the docstrings.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def refuse_wrong_name(name: str) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from schemas.config import MonitorConfig
 from schemas.errors import ConfigError
@@ -13,6 +13,8 @@ from schemas.service import QUIET_HOURS, MaintenanceWindow
 class FlaggedAmong(Section):
     """A number of flagged records among the last records of an entity."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)  # which the API describes
+
     records: int = Field(ge=1)
     """Number of flagged records."""
     of: int = Field(ge=1, le=1_000)
@@ -21,6 +23,8 @@ class FlaggedAmong(Section):
 
 class AlertTuning(Section):
     """Rules of alerts in place of those of the configuration; null leaves a rule as it is configured."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)  # which the API describes
 
     severity: Annotated[float, Field(ge=0, le=100)] | None = None
     """An incident is reported once its peak severity reaches this."""
@@ -40,6 +44,8 @@ class AlertTuning(Section):
 
 class Tuning(Section):
     """Settings in place of those of the configuration; null leaves a setting as it is configured."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)  # which the API describes
 
     false_positive_rate: Annotated[float, Field(ge=1e-9, lt=1)] | None = None
     """Share of normal records that may be flagged."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from benchmarks.protocol import timed
 from benchmarks.series.data import Case, KnownCause, Mask, Matrix, Vector
 from benchmarks.series.events import (
     count_events,
@@ -21,6 +20,7 @@ from benchmarks.series.events import (
 )
 from benchmarks.series.methods import Fitted
 from benchmarks.series.vus import period, vus_pr
+from benchmarks.timing import timed
 from schemas.errors import RecordsError
 
 RATE = 0.01  # false-positive rate of all alarms

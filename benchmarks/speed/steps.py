@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.protocol import timed
 from benchmarks.speed.report import Timing
 from benchmarks.speed.setting import QUARTER, WHOLE
 from benchmarks.speed.table import ENTITY, KEY, MACHINES, TABLE, TIME
+from benchmarks.timing import timed
 from jobs.app import App
 from schemas.errors import NoChampion, SourceError
 from schemas.keys import KeyRange

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TABLE, KEY, TIME, ENTITY = "records", "id", "read_at", "machine"
 ANOMALY_RATE = 0.001
@@ -23,11 +25,13 @@ def sensors(columns: int) -> list[str]:
 
 def write_records(path: Path, rows: int, columns: int, normal: int, machines: int = MACHINES) -> None:
     """Write the records to a Parquet file; the first `normal` records have no anomaly."""
+    import pyarrow.parquet as pq  # late: a process that scores few records is measured, too
+
     rng = np.random.default_rng(0)
     mixing = rng.normal(size=(_STATES, columns))
     batches = _batches(rows, mixing, normal, machines, rng)
     first = next(batches)
-    with pa.parquet.ParquetWriter(path, first.schema) as writer:
+    with pq.ParquetWriter(path, first.schema) as writer:
         writer.write_batch(first)
         for batch in batches:
             writer.write_batch(batch)
@@ -35,7 +39,7 @@ def write_records(path: Path, rows: int, columns: int, normal: int, machines: in
 
 def _batches(
     rows: int, mixing: np.ndarray, normal: int, machines: int, rng: np.random.Generator
-) -> Iterator[pa.RecordBatch]:
+) -> "Iterator[pa.RecordBatch]":
     for start in range(0, rows, BATCH_ROWS):
         keys = np.arange(start + 1, min(start + BATCH_ROWS, rows) + 1)
         yield _batch(keys, mixing, (keys > normal) & (rng.random(len(keys)) < ANOMALY_RATE), machines, rng)
@@ -43,7 +47,9 @@ def _batches(
 
 def _batch(
     keys: np.ndarray, mixing: np.ndarray, is_anomaly: np.ndarray, machines: int, rng: np.random.Generator
-) -> pa.RecordBatch:
+) -> "pa.RecordBatch":
+    import pyarrow as pa
+
     values = rng.normal(size=(len(keys), len(mixing))) @ mixing + 0.3 * rng.normal(size=(len(keys), mixing.shape[1]))
     one_sensor = rng.integers(0, mixing.shape[1], len(keys))
     values[is_anomaly, one_sensor[is_anomaly]] += 12.0

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from detector.core import kernels
+from detector.core import arithmetic
 
 
 class Arrays(Protocol):
@@ -70,13 +70,13 @@ class Arrays(Protocol):
 
 
 class NumpyArrays:
-    """NumPy with the kernels of `core.kernels`: every number depends on its own record alone, to the bit."""
+    """NumPy with the functions of `core.arithmetic`: every number depends on its own record alone, to the bit."""
 
-    silu = staticmethod(kernels.silu)
-    sigmoid = staticmethod(kernels.sigmoid)
-    softplus = staticmethod(kernels.softplus)
-    exp = staticmethod(kernels.exp)
-    log = staticmethod(kernels.log)
+    silu = staticmethod(arithmetic.silu)
+    sigmoid = staticmethod(arithmetic.sigmoid)
+    softplus = staticmethod(arithmetic.softplus)
+    exp = staticmethod(arithmetic.exp)
+    log = staticmethod(arithmetic.log)
     square = staticmethod(np.square)
     minimum = staticmethod(np.minimum)
     clip = staticmethod(np.clip)
@@ -89,24 +89,24 @@ class NumpyArrays:
     def matmul(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Implement `Arrays.matmul`."""
         if y.ndim < x.ndim:
-            return kernels.products(x.reshape(-1, x.shape[-1]), y).reshape(*x.shape[:-1], y.shape[-1])
-        return kernels.products(x, y)
+            return arithmetic.products(x.reshape(-1, x.shape[-1]), y).reshape(*x.shape[:-1], y.shape[-1])
+        return arithmetic.products(x, y)
 
     @staticmethod
     def layer(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
         """Implement `Arrays.layer`."""
-        return kernels.layer(x, kernel, bias)
+        return arithmetic.layer(x, kernel, bias)
 
     @staticmethod
     def silu_layer(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
         """Implement `Arrays.silu_layer`."""
-        return kernels.silu_layer(x, kernel, bias)
+        return arithmetic.silu_layer(x, kernel, bias)
 
     @staticmethod
     def logaddexp(x: np.ndarray, y: float) -> np.ndarray:
         """Implement `Arrays.logaddexp`."""
         largest = np.maximum(x, np.float32(y))
-        return largest + kernels.log(kernels.exp(x - largest) + kernels.exp(np.float32(y) - largest))
+        return largest + arithmetic.log(arithmetic.exp(x - largest) + arithmetic.exp(np.float32(y) - largest))
 
     @staticmethod
     def sum(x: np.ndarray, axis: int) -> np.ndarray:

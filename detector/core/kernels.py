@@ -5,23 +5,18 @@ numbers of a record therefore depend neither on the other records of a batch nor
 Inner loops run along vectors of results; each result is summed separately, in ascending order of the inner index.
 
 All compiled code is in this one file, because Numba's cache notices changes of the file of a function only, not of the
-files of the functions that it calls. Numba is loaded by the first work that is worth it; until then
-`core.numpy_kernels` computes the same bits (see `core.kernel_choice`).
+files of the functions that it calls. `core.arithmetic` loads it once there is work that is worth it.
 """
 
 import math
-import sys
 from collections.abc import Callable, Iterable, Sequence
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-
-from detector.core.kernel_choice import CHOICE
-
-if TYPE_CHECKING:  # at run time by `_compile`
-    from llvmlite import ir
-    from numba.core import cgutils
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 LANES = 16  # numbers that vector code works on at once; the columns of its matrices are a multiple of them
 STRIP_COLUMNS = 64  # of a product, so that they stay in the cache
@@ -29,58 +24,27 @@ SPARE_CANDIDATES = 5  # beyond the neighbours, so that neither ties nor the axes
 FEW_NUMBERS = 512  # of which NumPy's own functions are as fast
 RIDGE = 0.2  # of the weights of neighbours, shared by them
 MAX_DEGREE, NEWTON_STEPS = 8, 16  # from 2, each step gains a share of 1 / degree until it doubles the digits
-STEPS_OF_FUNCTION = 16  # multiplications and additions of one number, about
 NO_KEY = np.int64(np.iinfo(np.int64).max >> 32 << 32)  # farther than every key; its position, 0, is valid
 FARTHEST = np.int64(np.iinfo(np.int64).max)  # farther than every key, and than `NO_KEY`
 
 
-_to_compile: dict[str, Callable[..., Any]] = {}
-_to_write: dict[str, Callable[["_Code"], None]] = {}
-
-
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a function that `_compile` will compile; it calls only marked functions.
+    """Compile a function at its first call; the compiled code is cached if a cache directory is writable.
 
     Args:
         function: takes contiguous, aligned and writable arrays (see `plain`); other arrays would compile it again.
     """
-    _to_compile[function.__name__] = function
-    return function
-
-
-def vector_code(write: Callable[["_Code"], None]) -> Callable[..., Any]:
-    """Mark a function that writes the code of a compiled function of its name, which takes one tuple of arguments."""
-    _to_write[write.__name__] = write
-    return write
-
-
-def _compile() -> None:
-    """Replace the marked functions; each is compiled at its first call, and cached if a cache directory is writable."""
-    from llvmlite import ir
-    from numba import njit
-    from numba.core import cgutils
-
-    globals().update(ir=ir, cgutils=cgutils)
-    globals().update({name: _written(write) for name, write in _to_write.items()})
-    options: dict[str, Any] = {"nogil": True, "fastmath": False, "error_model": "numpy"}
-    for name, function in _to_compile.items():
-        try:
-            globals()[name] = njit(function, cache=True, **options)
-        except RuntimeError:  # no writable cache directory
-            globals()[name] = njit(function, **options)
-
-
-def _code(work: int) -> ModuleType:
-    """Return the module whose kernels do work of a number of multiplications: this one, compiled, or the NumPy one."""
-    if CHOICE.is_compiled(work, _compile):
-        return sys.modules[__name__]
-    from detector.core import numpy_kernels  # late, since it takes its constants from here
-
-    return numpy_kernels
+    try:
+        return njit(function, cache=True, nogil=True, fastmath=False, error_model="numpy")
+    except RuntimeError:  # no writable cache directory
+        return njit(function, nogil=True, fastmath=False, error_model="numpy")
 
 
 def plain(array: np.ndarray, dtype: Any = None) -> np.ndarray:
     """Return a contiguous, aligned and writable array, without a copy if it is one."""
+    is_plain = isinstance(array, np.ndarray) and array.flags.carray and (dtype is None or array.dtype == dtype)
+    if is_plain:  # `require` takes ten times as long to find out
+        return array
     return np.require(array, dtype, ["C", "A", "W"])
 
 
@@ -92,12 +56,12 @@ def products(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     dtype = np.result_type(rows, matrix, F)
     stacked = [plain(array if array.ndim == 3 else array[None], dtype) for array in (rows, matrix)]
     out = np.empty((len(stacked[0]), rows.shape[-2], matrix.shape[-1]), dtype)
-    _code(stacked[0].size * matrix.shape[-1]).multiply(*stacked, out)
+    _multiply(*stacked, out)
     return out.reshape(*rows.shape[:-1], matrix.shape[-1])
 
 
 @compiled
-def multiply(rows: np.ndarray, matrices: np.ndarray, out: np.ndarray) -> None:
+def _multiply(rows: np.ndarray, matrices: np.ndarray, out: np.ndarray) -> None:
     """Fill `out` (K, n, m) with rows (K, n, D) times matrices (K, D, m), a strip of columns at a time."""
     count, inner, columns = matrices.shape
     width = min(STRIP_COLUMNS, _whole(columns))
@@ -159,18 +123,18 @@ class _Code:
         values: the arguments.
     """
 
-    def __init__(self, context: Any, builder: "ir.IRBuilder", kinds: Sequence[Any], values: Sequence[Any]) -> None:
+    def __init__(self, context: Any, builder: ir.IRBuilder, kinds: Sequence[Any], values: Sequence[Any]) -> None:
         self.builder = builder
         self.arguments = [
-            context.make_array(kind)(context, builder, value) if hasattr(kind, "layout") else value
+            context.make_array(kind)(context, builder, value) if isinstance(kind, types.Array) else value
             for kind, value in zip(kinds, values, strict=True)
         ]
 
-    def vector(self, array: Any) -> "ir.VectorType":
+    def vector(self, array: Any) -> ir.VectorType:
         """Return the type of `LANES` numbers of an array."""
         return ir.VectorType(array.data.type.pointee, LANES)
 
-    def constants(self, numbers: Iterable[int], bits: int = 64) -> "ir.Constant":
+    def constants(self, numbers: Iterable[int], bits: int = 64) -> ir.Constant:
         """Return a vector of whole numbers."""
         constants = list(numbers)
         return ir.Constant(ir.VectorType(ir.IntType(bits), len(constants)), constants)
@@ -185,9 +149,9 @@ class _Code:
         self.builder.store(value, place)
         return place
 
-    def pointer(self, array: Any, indices: Sequence[Any], kind: "ir.Type") -> Any:
+    def pointer(self, array: Any, indices: Sequence[Any], kind: ir.Type) -> Any:
         """Return a pointer to a number of an array with any strides, or to the numbers that begin there."""
-        builder, offset = self.builder, _int64(0)
+        builder, offset = self.builder, INT64(0)
         for index, stride in zip(indices, cgutils.unpack_tuple(builder, array.strides), strict=True):
             offset = builder.add(offset, builder.mul(index, stride))
         byte = builder.gep(builder.bitcast(array.data, ir.IntType(8).as_pointer()), [offset])
@@ -208,7 +172,7 @@ class _Code:
     def store_part(self, numbers: Any, array: Any, *indices: Any) -> None:
         """Store the numbers whose places exist in an array."""
         builder, left = self.builder, self.builder.sub(self.length(array, -1), indices[-1])
-        with builder.if_else(builder.icmp_signed(">=", left, _int64(LANES))) as (is_whole, is_part):
+        with builder.if_else(builder.icmp_signed(">=", left, INT64(LANES))) as (is_whole, is_part):
             with is_whole:
                 self.store(numbers, array, *indices)
             with is_part:
@@ -231,14 +195,15 @@ class _Code:
         return self.builder.select(is_less, x, y), self.builder.select(is_less, y, x)
 
 
-def _written(write: Callable[[_Code], None]) -> Any:
-    """Return the compiled function whose code is written."""
-    from numba import types
-    from numba.extending import intrinsic
+INT64 = ir.IntType(64)
+
+
+def _vector_code(write: Callable[[_Code], None]) -> Any:
+    """Return a function of compiled code whose one argument, a tuple, has the arguments of the code that is written."""
 
     @intrinsic
     def call(_typing: Any, arguments: Any) -> Any:
-        def generate(context: Any, builder: "ir.IRBuilder", _signature: Any, values: Sequence[Any]) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, _signature: Any, values: Sequence[Any]) -> Any:
             write(_Code(context, builder, arguments.types, cgutils.unpack_tuple(builder, values[0])))
             return context.get_dummy_value()
 
@@ -247,57 +212,63 @@ def _written(write: Callable[[_Code], None]) -> Any:
     return call
 
 
-def _int64(number: int) -> "ir.Constant":
-    return ir.Constant(ir.IntType(64), number)
-
-
-def _write_adder(code: _Code, rows: int, vectors: int) -> None:
-    """Write a function that adds products to initial numbers, for `rows` times `vectors` vectors at once.
+def _adder(rows: int, vectors: int) -> Any:
+    """Return vector code that adds products to initial numbers, for `rows` times `vectors` vectors at once.
 
     Its arguments are rows (n, D or more) and the places of some of them, initial (w,), a matrix (D, w or more) and its
     first column, and out (n, m). Columns of `out` from m on are left out.
     """
-    builder = code.builder
-    rows_, places, initial, matrix, first, out = code.arguments
-    positions = [builder.extract_value(places, row) for row in range(rows)]
-    starts = [builder.add(first, _int64(vector * LANES)) for vector in range(vectors)]
-    totals = {(p, s): code.variable(code.load(initial, s)) for p in positions for s in starts}
-    with cgutils.for_range(builder, code.length(matrix, 0)) as loop:
-        factors = {start: code.load(matrix, loop.index, start) for start in starts}
-        numbers = {place: code.spread(code.load_one(rows_, place, loop.index)) for place in positions}
+
+    def write(code: _Code) -> None:
+        builder = code.builder
+        rows_, places, initial, matrix, first, out = code.arguments
+        positions = [builder.extract_value(places, row) for row in range(rows)]
+        starts = [builder.add(first, INT64(vector * LANES)) for vector in range(vectors)]
+        totals = {(p, s): code.variable(code.load(initial, s)) for p in positions for s in starts}
+        with cgutils.for_range(builder, code.length(matrix, 0)) as loop:
+            factors = {start: code.load(matrix, loop.index, start) for start in starts}
+            numbers = {place: code.spread(code.load_one(rows_, place, loop.index)) for place in positions}
+            for (place, start), total in totals.items():
+                product = builder.fmul(numbers[place], factors[start])
+                builder.store(builder.fadd(builder.load(total), product), total)
         for (place, start), total in totals.items():
-            product = builder.fmul(numbers[place], factors[start])
-            builder.store(builder.fadd(builder.load(total), product), total)
-    for (place, start), total in totals.items():
-        code.store_part(builder.load(total), out, place, start)
+            code.store_part(builder.load(total), out, place, start)
+
+    return _vector_code(write)
 
 
-@vector_code
-def _add_four_by_two(code: _Code) -> None:
-    _write_adder(code, 4, 2)
+_add_four_by_two, _add_four_by_one, _add_eight_by_one = _adder(4, 2), _adder(4, 1), _adder(8, 1)
 
 
-@vector_code
-def _add_four_by_one(code: _Code) -> None:
-    _write_adder(code, 4, 1)
+def _tile_measure(vectors: int) -> Any:
+    """Return a function that measures four tiles at once, in `vectors` times `LANES` columns.
+
+    Its arguments are a query (R,), tiles (C, R + 1, w), the numbers of four of them, the first column, and out (p, w)
+    with four of its places. It fills `out` with half squared distances to the query, less that of the query.
+    """
+
+    def write(code: _Code) -> None:
+        builder = code.builder
+        query, tiles, cells, first, out, places = code.arguments
+        inner = code.length(query, 0)
+        columns = [builder.add(first, INT64(vector * LANES)) for vector in range(vectors)]
+        parts = [(builder.extract_value(cells, n), column, n) for n in range(4) for column in columns]
+        totals = [code.variable(code.load(tiles, cell, inner, column)) for cell, column, _ in parts]
+        with cgutils.for_range(builder, inner) as loop:
+            number = code.spread(code.load_one(query, loop.index))
+            for (cell, column, _), total in zip(parts, totals, strict=True):
+                product = builder.fmul(number, code.load(tiles, cell, loop.index, column))
+                builder.store(builder.fadd(builder.load(total), product), total)
+        for (_, column, n), total in zip(parts, totals, strict=True):
+            code.store(builder.load(total), out, builder.extract_value(places, n), column)
+
+    return _vector_code(write)
 
 
-@vector_code
-def _add_eight_by_one(code: _Code) -> None:
-    _write_adder(code, 8, 1)
+_measure_three_columns, _measure_one_column = _tile_measure(3), _tile_measure(1)
 
 
-@vector_code
-def _add_one_by_three(code: _Code) -> None:
-    _write_adder(code, 1, 3)
-
-
-@vector_code
-def _add_one_by_one(code: _Code) -> None:
-    _write_adder(code, 1, 1)
-
-
-@vector_code
+@_vector_code
 def _order_keys(code: _Code) -> None:
     """Write a function of distances, positions, keys (n,) and minima (LANES,); n is a multiple of `LANES`.
 
@@ -305,8 +276,8 @@ def _order_keys(code: _Code) -> None:
     """
     builder, half = code.builder, ir.VectorType(ir.IntType(32), LANES)
     distances, positions, keys, minima = code.arguments
-    least = code.variable(code.load(minima, _int64(0)))
-    with cgutils.for_range_slice(builder, _int64(0), code.length(keys, 0), _int64(LANES), inc=True) as (start, _):
+    least = code.variable(code.load(minima, INT64(0)))
+    with cgutils.for_range_slice(builder, INT64(0), code.length(keys, 0), INT64(LANES), inc=True) as (start, _):
         bits = builder.bitcast(code.load(distances, start), half)
         is_negative = builder.ashr(bits, code.constants([31] * LANES, 32))
         ordered = builder.xor(bits, builder.and_(is_negative, code.constants([0x7FFFFFFF] * LANES, 32)))
@@ -314,10 +285,10 @@ def _order_keys(code: _Code) -> None:
         key = builder.or_(upper, code.load(positions, start))
         code.store(key, keys, start)
         builder.store(code.smaller_and_larger(key, builder.load(least))[0], least)
-    code.store(builder.load(least), minima, _int64(0))
+    code.store(builder.load(least), minima, INT64(0))
 
 
-@vector_code
+@_vector_code
 def _keep_smallest(code: _Code) -> None:
     """Write a function of keys (n, LANES), the number of them, and kept (c, LANES) in ascending order.
 
@@ -326,15 +297,39 @@ def _keep_smallest(code: _Code) -> None:
     builder = code.builder
     keys, count, kept = code.arguments
     with cgutils.for_range(builder, count) as loop:
-        moving = code.variable(code.load(keys, loop.index, _int64(0)))
+        moving = code.variable(code.load(keys, loop.index, INT64(0)))
         with cgutils.for_range(builder, code.length(kept, 0)) as place:
-            old = code.load(kept, place.index, _int64(0))
+            old = code.load(kept, place.index, INT64(0))
             smaller, larger = code.smaller_and_larger(builder.load(moving), old)
-            code.store(smaller, kept, place.index, _int64(0))
+            code.store(smaller, kept, place.index, INT64(0))
             builder.store(larger, moving)
 
 
-@vector_code
+def _keeper(size: int) -> Any:
+    """Return `_keep_smallest` for `size` kept keys, which stay in registers: half of the lanes at a time."""
+
+    def write(code: _Code) -> None:
+        builder, half = code.builder, LANES // 2
+        keys, count, kept = code.arguments
+        kind = ir.VectorType(ir.IntType(64), half)
+        for lane in (INT64(0), INT64(half)):
+            places = [code.pointer(kept, (INT64(place), lane), kind) for place in range(size)]
+            smallest = [code.variable(builder.load(place, align=8)) for place in places]
+            with cgutils.for_range(builder, count) as loop:
+                moving = builder.load(code.pointer(keys, (loop.index, lane), kind), align=8)
+                for old in smallest:
+                    smaller, moving = code.smaller_and_larger(moving, builder.load(old))
+                    builder.store(smaller, old)
+            for place, number in zip(places, smallest, strict=True):
+                builder.store(builder.load(number), place, align=8)
+
+    return _vector_code(write)
+
+
+_keep_eight, _keep_sixteen = _keeper(8), _keeper(16)
+
+
+@_vector_code
 def _subtract_block(code: _Code) -> None:
     """Write a function of points, candidates (c,), the first of `LANES`, a query (D,), a coordinate and differences.
 
@@ -342,10 +337,10 @@ def _subtract_block(code: _Code) -> None:
     """
     builder = code.builder
     points, candidates, first, query, start, differences = code.arguments
-    last, subtracted = builder.sub(code.length(candidates, 0), _int64(1)), code.load(query, start)
+    last, subtracted = builder.sub(code.length(candidates, 0), INT64(1)), code.load(query, start)
     rows = []
     for lane in range(LANES):
-        place = builder.add(first, _int64(lane))
+        place = builder.add(first, INT64(lane))
         within = builder.select(builder.icmp_signed("<", place, last), place, last)
         rows.append(builder.fsub(code.load(points, code.load_one(candidates, within), start), subtracted))
     low = code.constants([n for i in range(LANES // 2) for n in (i, i + LANES)], 32)
@@ -354,10 +349,52 @@ def _subtract_block(code: _Code) -> None:
         pairs = zip(rows[: LANES // 2], rows[LANES // 2 :], strict=True)
         rows = [builder.shuffle_vector(x, y, order) for x, y in pairs for order in (low, high)]
     for lane, column in enumerate(rows):
-        code.store(column, differences, builder.add(start, _int64(lane)), first)
+        code.store(column, differences, builder.add(start, INT64(lane)), first)
 
 
-@vector_code
+@_vector_code
+def _add_ridge(code: _Code) -> None:
+    """Write a function of products (k, k + 1, LANES), k, their traces (LANES,) and the ridge.
+
+    It turns the products into the equations of weights, in units of the traces and with the ridge.
+    """
+    builder, zero = code.builder, INT64(0)
+    matrix, k, traces, ridge = code.arguments
+    trace = code.load(traces, zero)
+    nothing, one = (code.spread(ir.Constant(ir.DoubleType(), number)) for number in (0.0, 1.0))
+    is_positive = builder.fcmp_ordered(">", trace, nothing)
+    unit = builder.select(is_positive, trace, one)  # it is 0 if the record equals all of its neighbours
+    with cgutils.for_range(builder, k) as row:
+        with cgutils.for_range(builder, k) as column:
+            place = row.index, column.index, zero
+            code.store(builder.fdiv(code.load(matrix, *place), unit), matrix, *place)
+        place = row.index, row.index, zero
+        code.store(builder.fadd(code.load(matrix, *place), code.spread(ridge)), matrix, *place)
+
+
+@_vector_code
+def _solve_lanes(code: _Code) -> None:
+    """Write a function of equations (k, k + 1, LANES) and k, whose solution becomes column k: by elimination."""
+    builder, zero, step = code.builder, INT64(0), INT64(1)
+    matrix, k = code.arguments
+    with cgutils.for_range(builder, k) as pivot:
+        i, after = pivot.index, builder.add(pivot.index, step)
+        divisor = code.load(matrix, i, i, zero)
+        with cgutils.for_range_slice(builder, after, k, step, inc=True) as (j, _):
+            factor = builder.fdiv(code.load(matrix, j, i, zero), divisor)
+            with cgutils.for_range_slice(builder, after, builder.add(k, step), step, inc=True) as (c, _):
+                product = builder.fmul(factor, code.load(matrix, i, c, zero))
+                code.store(builder.fsub(code.load(matrix, j, c, zero), product), matrix, j, c, zero)
+    with cgutils.for_range(builder, k) as last:
+        i = builder.sub(builder.sub(k, step), last.index)
+        solution = builder.fdiv(code.load(matrix, i, k, zero), code.load(matrix, i, i, zero))
+        code.store(solution, matrix, i, k, zero)
+        with cgutils.for_range(builder, i) as row:
+            product = builder.fmul(code.load(matrix, row.index, i, zero), solution)
+            code.store(builder.fsub(code.load(matrix, row.index, k, zero), product), matrix, row.index, k, zero)
+
+
+@_vector_code
 def _find_knots(code: _Code) -> None:
     """Write a function of numbers (LANES,), knots (2 ** steps,), steps and places (LANES,).
 
@@ -365,16 +402,16 @@ def _find_knots(code: _Code) -> None:
     """
     builder, lanes = code.builder, [ir.IntType(32)(lane) for lane in range(LANES)]
     numbers, knots, steps, places = code.arguments
-    number, place = code.load(numbers, _int64(0)), code.variable(code.constants([0] * LANES))
+    number, place = code.load(numbers, INT64(0)), code.variable(code.constants([0] * LANES))
     with cgutils.for_range(builder, steps) as loop:
-        step = builder.shl(_int64(1), builder.sub(builder.sub(steps, _int64(1)), loop.index))
+        step = builder.shl(INT64(1), builder.sub(builder.sub(steps, INT64(1)), loop.index))
         later = builder.add(builder.load(place), code.spread(step))
         knot = ir.Constant(number.type, ir.Undefined)
         for lane in lanes:
             knot = builder.insert_element(knot, code.load_one(knots, builder.extract_element(later, lane)), lane)
         is_below = builder.fcmp_ordered("<=", knot, number)
         builder.store(builder.select(is_below, later, builder.load(place)), place)
-    code.store(builder.load(place), places, _int64(0))
+    code.store(builder.load(place), places, INT64(0))
 
 
 # Functions of one float32, with the coefficients of Moshier's Cephes library.
@@ -434,52 +471,52 @@ def _softplus(x: Any) -> Any:
 
 def exp(x: np.ndarray) -> np.ndarray:
     """Return the exponential of every number, in float32; numbers are clipped to `LOWEST` and `HIGHEST`."""
-    return _elementwise(x, EXP)
+    return _elementwise(x, _EXP)
 
 
 def log(x: np.ndarray) -> np.ndarray:
     """Return the natural logarithm of every number, in float32; all must be positive and normal."""
-    return _elementwise(x, LOG)
+    return _elementwise(x, _LOG)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
     """Return 1 / (1 + exp(-x)) of every number, in float32."""
-    return _elementwise(x, SIGMOID)
+    return _elementwise(x, _SIGMOID)
 
 
 def silu(x: np.ndarray) -> np.ndarray:
     """Return every number times its sigmoid, in float32."""
-    return _elementwise(x, SILU)
+    return _elementwise(x, _SILU)
 
 
 def softplus(x: np.ndarray) -> np.ndarray:
     """Return log(1 + exp(x)) of every number, in float32."""
-    return _elementwise(x, SOFTPLUS)
+    return _elementwise(x, _SOFTPLUS)
 
 
-EXP, LOG, SIGMOID, SILU, SOFTPLUS = range(5)
+_EXP, _LOG, _SIGMOID, _SILU, _SOFTPLUS = range(5)
 
 
 def _elementwise(x: np.ndarray, function: int) -> np.ndarray:
     x = plain(x, np.float32)
     out = np.empty(x.shape, np.float32)
-    _code(x.size * STEPS_OF_FUNCTION).apply(x.ravel(), function, out.ravel())
+    _apply(x.ravel(), function, out.ravel())
     return out
 
 
 @compiled
-def apply(x: np.ndarray, function: int, out: np.ndarray) -> None:  # noqa: C901 - one loop for each function
+def _apply(x: np.ndarray, function: int, out: np.ndarray) -> None:  # noqa: C901 - one loop for each function
     """Fill `out` (n,) with a function of x (n,)."""
-    if function == EXP:
+    if function == _EXP:
         for i in range(len(x)):
             out[i] = _exp(x[i])
-    elif function == LOG:
+    elif function == _LOG:
         for i in range(len(x)):
             out[i] = _log(x[i])
-    elif function == SIGMOID:
+    elif function == _SIGMOID:
         for i in range(len(x)):
             out[i] = _sigmoid(x[i])
-    elif function == SILU:
+    elif function == _SILU:
         for i in range(len(x)):
             out[i] = _silu(x[i])
     else:
@@ -490,14 +527,14 @@ def apply(x: np.ndarray, function: int, out: np.ndarray) -> None:  # noqa: C901 
 def layer(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """Return x (..., n, D) times kernel (..., D, m) plus bias (..., 1, m), in float32."""
     out = products(x, kernel)
-    _code(out.size).add_bias(*_stacked(out, bias))
+    _add_bias(*_stacked(out, bias))
     return out
 
 
 def silu_layer(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """Return the silu of `layer`, in float32, with the bias and the silu in one pass."""
     out = products(x, kernel)
-    _code(out.size * STEPS_OF_FUNCTION).add_bias_and_silu(*_stacked(out, bias))
+    _add_bias_and_silu(*_stacked(out, bias))
     return out
 
 
@@ -508,7 +545,7 @@ def _stacked(out: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 @compiled
-def add_bias(out: np.ndarray, bias: np.ndarray) -> None:
+def _add_bias(out: np.ndarray, bias: np.ndarray) -> None:
     """Add bias (K, 1, m) to `out` (K, n, m)."""
     for k in range(out.shape[0]):
         for i in range(out.shape[1]):
@@ -518,7 +555,7 @@ def add_bias(out: np.ndarray, bias: np.ndarray) -> None:
 
 
 @compiled
-def add_bias_and_silu(out: np.ndarray, bias: np.ndarray) -> None:
+def _add_bias_and_silu(out: np.ndarray, bias: np.ndarray) -> None:
     """Replace `out` (K, n, m) with the silu of itself plus bias (K, 1, m)."""
     for k in range(out.shape[0]):
         of_member = bias[k, 0]
@@ -551,7 +588,7 @@ class Index(NamedTuple):
 _Plain = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]
 _Records = tuple[np.ndarray, np.ndarray, np.ndarray]
 _Choice = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-MEAN, REBUILT, BLENDED = 0, 1, 2
+_MEAN, _REBUILT, _BLENDED = 0, 1, 2
 
 
 def mean_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k: int, own: np.ndarray) -> np.ndarray:
@@ -564,7 +601,7 @@ def mean_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k: i
         k: number of neighbours.
         own: (n,) the position of each query among the points, or -1; a query is not its own neighbour.
     """
-    return _distances(index, (queries, searched, own), k, MEAN)
+    return _distances(index, (queries, searched, own), k, _MEAN)
 
 
 def reconstruction_distances(
@@ -574,7 +611,7 @@ def reconstruction_distances(
 
     The arguments are the same as of `mean_distances`.
     """
-    return _distances(index, (queries, searched, own), k, REBUILT)
+    return _distances(index, (queries, searched, own), k, _REBUILT)
 
 
 def blended_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k: int, own: np.ndarray) -> np.ndarray:
@@ -582,25 +619,19 @@ def blended_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k
 
     The arguments are the same as of `mean_distances`.
     """
-    return _distances(index, (queries, searched, own), k, BLENDED)
+    return _distances(index, (queries, searched, own), k, _BLENDED)
 
 
 def _distances(index: Index, records: _Records, k: int, kind: int) -> np.ndarray:
     queries, searched, own = records
     result = np.empty(len(queries))
     records = plain(queries, np.float32), plain(searched, np.float32), plain(own, np.int64)
-    _code(_multiplications(index, queries, k)).measure(tuple(index), records, k, kind, result)
+    _measure(tuple(index), records, k, kind, result)
     return result
 
 
-def _multiplications(index: Index, queries: np.ndarray, k: int) -> int:
-    """Return about how many multiplications the neighbours of the queries take."""
-    searched = index.tiles.shape[1] * (index.means.shape[1] + index.probed * index.positions.shape[1])
-    return int(len(queries) * (searched + queries.shape[1] * k * k))
-
-
 @compiled
-def measure(index: _Plain, records: _Records, k: int, kind: int, out: np.ndarray) -> None:
+def _measure(index: _Plain, records: _Records, k: int, kind: int, out: np.ndarray) -> None:
     """Fill `out` (n,), for `LANES` queries at once; buffers carry nothing from some queries to the next.
 
     Queries with the same nearest cell follow each other, as their cells and points then stay in the cache.
@@ -668,27 +699,29 @@ def _find_points(
     """Fill candidates (LANES, c) with the positions of the points near a group of queries, from their near cells."""
     positions, tiles, near = cells
     keys, minima = choice[:2]
-    size, distances = positions.shape[1], np.empty((1, positions.shape[1]), np.float32)
+    size, distances = positions.shape[1], np.empty((near.shape[1], positions.shape[1]), np.float32)
     for lane in range(len(group)):
-        query = searched[group[lane] : group[lane] + 1]
+        i = group[lane]
         minima[:] = FARTHEST
+        _measure_tiles(searched[i], tiles, near[i], distances)
         for c in range(near.shape[1]):
-            cell = near[group[lane], c]
-            _measure_tile(query, tiles[cell], distances)
-            _order_keys((distances[0], positions[cell], keys[c * size : (c + 1) * size], minima))
+            _order_keys((distances[c], positions[near[i, c]], keys[c * size : (c + 1) * size], minima))
         _choose(lane, choice)
     _take_nearest(choice, candidates[: len(group)])
 
 
 @compiled
-def _measure_tile(query: np.ndarray, tile: np.ndarray, out: np.ndarray) -> None:
-    """Fill `out` (1, w) with half squared distances of a query (1, R) to a tile (R + 1, w), less that of the query."""
-    inner, width = tile.shape[0] - 1, tile.shape[1]
+def _measure_tiles(query: np.ndarray, tiles: np.ndarray, cells: np.ndarray, out: np.ndarray) -> None:
+    """Fill `out` (p, w) with half squared distances of a query (R,) to the points of the cells (p,), less its own."""
+    width, last = tiles.shape[2], len(cells) - 1
     tripled = width // (3 * LANES) * 3 * LANES
-    for start in range(0, tripled, 3 * LANES):
-        _add_one_by_three((query, (0,), tile[inner], tile[:inner], start, out))
-    for start in range(tripled, width, LANES):
-        _add_one_by_one((query, (0,), tile[inner], tile[:inner], start, out))
+    for c in range(0, len(cells), 4):
+        places = c, min(c + 1, last), min(c + 2, last), min(c + 3, last)
+        four = cells[places[0]], cells[places[1]], cells[places[2]], cells[places[3]]
+        for start in range(0, tripled, 3 * LANES):
+            _measure_three_columns((query, tiles, four, start, out, places))
+        for start in range(tripled, width, LANES):
+            _measure_one_column((query, tiles, four, start, out, places))
 
 
 # Distances are compared as whole numbers: the distance in the upper half, the position in the lower half. They are thus
@@ -739,7 +772,12 @@ def _take_nearest(choice: _Choice, positions: np.ndarray) -> None:
         for place in range(counts[lane], most):
             chosen[place, lane] = FARTHEST
     kept[:] = NO_KEY
-    _keep_smallest((chosen, most, kept))
+    if len(kept) == 8:
+        _keep_eight((chosen, most, kept))
+    elif len(kept) == 16:
+        _keep_sixteen((chosen, most, kept))
+    else:
+        _keep_smallest((chosen, most, kept))
     for lane in range(len(positions)):
         for place in range(len(kept)):
             positions[lane, len(kept) - 1 - place] = kept[place, lane] & 0xFFFFFFFF
@@ -783,20 +821,21 @@ def _measure_group(
     """Fill `out` at the places of a group of queries, from the inner products (LANES, c, c) of their candidates."""
     group, own = places
     k, count = len(matrix), candidates.shape[1]
-    near, squares, traces = np.empty(k, np.int64), np.empty(count, np.float32), np.empty(LANES)
+    near, squares, traces = np.empty(k, np.int64), np.empty(count, np.float32), np.zeros(LANES)
     for lane in range(len(group)):
         i = group[lane]
         for c in range(count):
             squares[c] = grams[lane, c, c]
         _sort(squares, candidates[lane], own[i], near)
         out[i] = _mean_length(squares, near)
-        if kind != MEAN:
+        if kind != _MEAN:
             traces[lane] = _set_equations(grams[lane], near, matrix[:, :, lane])
-    if kind != MEAN:
+    if kind != _MEAN:
+        _add_ridge((matrix, k, traces, RIDGE / k))
         _solve(matrix, k)
         for lane in range(len(group)):
             i, rebuilt = group[lane], _rebuilt(matrix[:, k, lane], traces[lane])
-            out[i] = rebuilt if kind == REBUILT else np.sqrt(rebuilt * np.sqrt(rebuilt * out[i]))
+            out[i] = rebuilt if kind == _REBUILT else np.sqrt(rebuilt * np.sqrt(rebuilt * out[i]))
 
 
 @compiled
@@ -828,20 +867,14 @@ def _mean_length(squares: np.ndarray, order: np.ndarray) -> float:
 
 @compiled
 def _set_equations(gram: np.ndarray, order: np.ndarray, matrix: np.ndarray) -> float:
-    """Fill a matrix (k, k + 1) with equations of the weights of the nearest differences; return their trace.
-
-    They are in units of the trace, with a ridge.
-    """
+    """Fill a matrix (k, k + 1) with the products of the nearest differences; return their trace."""
     k, trace = len(order), 0.0
     for c in order:
         trace += gram[c, c]
-    unit = trace if trace > 0 else 1.0  # 0 if the record equals all of its neighbours
-    ridge = RIDGE / k
     for i in range(k):
         row = gram[order[i]]
         for j in range(k):
-            matrix[i, j] = row[order[j]] / unit
-        matrix[i, i] += ridge
+            matrix[i, j] = row[order[j]]
         matrix[i, k] = 1.0
     return trace
 
@@ -860,25 +893,7 @@ def _rebuilt(weights: np.ndarray, trace: float) -> Any:
 @compiled
 def _solve(matrix: np.ndarray, k: int) -> None:
     """Solve k equations in each lane; their right side, in column k of (k, k + 1, LANES), becomes the solution."""
-    for i in range(k):
-        for j in range(i + 1, k):
-            _eliminate(matrix, i, j, k)
-    for i in range(k - 1, -1, -1):
-        for lane in range(LANES):
-            matrix[i, k, lane] /= matrix[i, i, lane]
-        for j in range(i):
-            for lane in range(LANES):
-                matrix[j, k, lane] -= matrix[j, i, lane] * matrix[i, k, lane]
-
-
-@compiled
-def _eliminate(matrix: np.ndarray, i: int, j: int, k: int) -> None:
-    """Subtract a multiple of equation i from equation j, so that unknown i vanishes from it."""
-    for lane in range(LANES):
-        matrix[j, i, lane] /= matrix[i, i, lane]
-    for c in range(i + 1, k + 1):
-        for lane in range(LANES):
-            matrix[j, c, lane] -= matrix[j, i, lane] * matrix[i, c, lane]
+    _solve_lanes((matrix, k))
 
 
 def interpolated(x: np.ndarray, knots: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -888,10 +903,9 @@ def interpolated(x: np.ndarray, knots: np.ndarray, values: np.ndarray) -> np.nda
     """
     with np.errstate(over="ignore"):
         slopes = np.diff(values) / np.diff(knots)
-    steps = (len(knots) - 1).bit_length()  # of a bisection
-    is_compiled = len(x) >= FEW_NUMBERS and CHOICE.is_compiled(len(x) * steps, _compile)
-    if not is_compiled or not np.isfinite(slopes).all():
+    if len(x) < FEW_NUMBERS or not np.isfinite(slopes).all():
         return np.interp(x, knots, values)
+    steps = (len(knots) - 1).bit_length()  # of a bisection
     padded = np.concatenate([knots, np.full((1 << steps) - len(knots), np.nan)])
     out = np.empty(len(x))
     _interpolate(plain(x, np.float64), padded, plain(values, np.float64), np.append(slopes, 0.0), steps, out)
@@ -917,13 +931,12 @@ def _interpolate(
 def roots(numbers: np.ndarray, degree: int) -> np.ndarray:
     """Return the root of every number, of a degree up to `MAX_DEGREE`, in float64; what has no root is returned."""
     out = np.empty(len(numbers))
-    _code(len(numbers) * NEWTON_STEPS * degree).take_roots(plain(numbers, np.float64), degree, out)
+    _take_roots(plain(numbers, np.float64), degree, out)
     return out
 
 
 @compiled
-def take_roots(numbers: np.ndarray, degree: int, out: np.ndarray) -> None:
-    """Fill `out` (n,) with the root of every number."""
+def _take_roots(numbers: np.ndarray, degree: int, out: np.ndarray) -> None:
     for i in range(len(numbers)):
         out[i] = _root(numbers[i], degree) if 0.0 < numbers[i] < np.inf else numbers[i]
 

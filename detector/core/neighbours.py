@@ -5,7 +5,7 @@ means, 16 by default. Up to 512 points the search is exact. Above, a record is c
 principal axes that hold nearly all of the variance, because the coordinates of an ensemble repeat each other. About one
 neighbour in a hundred lies in another cell and is missed, without a measurable cost to the scores. The nearest
 candidates are then measured in all coordinates and ordered by distance and position. The search runs record by record
-in `core.kernels`, so that a record's neighbours do not depend on the other records of a batch.
+in `core.arithmetic`, so that a record's neighbours do not depend on the other records of a batch.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from detector.core import kernels
-from detector.core.kernels import Index, products
+from detector.core import arithmetic
+from detector.core.arithmetic import Index, products
 from detector.core.subsample import subsample_evenly
 
 MEAN_CELL_POINTS, MIN_CELL_POINTS, MAX_CELL_POINTS = 32, 8, 48
@@ -40,7 +40,7 @@ class Partition:
         order: (m,) int32, the positions of the points, cell by cell.
         sizes: (C,) int32, the number of points of each cell.
         half_squares: (m,) float32, half the squared lengths of the searched coordinates, in that order.
-        means: (R + 1, C or more) float32, as in `kernels.Index`.
+        means: (R + 1, C) float32, the searched coordinates of the means, negated, and half their squared lengths.
     """
 
     centre: np.ndarray
@@ -74,13 +74,16 @@ class Partition:
 
     def index(self, points: np.ndarray, probed: int) -> Index:
         """Return the index of the points (m, D) that were partitioned."""
-        positions = _padded(np.split(self.order.astype(np.int64), np.cumsum(self.sizes)[:-1]))
-        is_point = np.arange(positions.shape[1]) < self.sizes[:, None]
+        width = -(-int(self.sizes.max()) // arithmetic.LANES) * arithmetic.LANES
+        ends = np.cumsum(self.sizes, dtype=np.int64)[:, None]
+        places = (ends - self.sizes[:, None]) + np.arange(width)
+        is_point = places < ends
+        positions = self.order[np.minimum(places, ends - 1)].astype(np.int64)  # a cell is padded with its last point
         tiles = np.empty((len(positions), len(self.means), positions.shape[1]), np.float32)
         np.negative(self.searched(points)[positions].transpose(0, 2, 1), out=tiles[:, :-1])
         tiles[:, -1] = PADDING_HALF_SQUARE
         tiles[:, -1][is_point] = self.half_squares
-        return Index(kernels.plain(points, np.float32), positions, tiles, kernels.plain(self.means), probed)
+        return Index(arithmetic.plain(points, np.float32), positions, tiles, _padded_means(self.means), probed)
 
 
 class Neighbours:
@@ -107,7 +110,7 @@ class Neighbours:
             k: number of neighbours.
             own: (n,) the position of each query among the points, or -1; a query is not its own neighbour.
         """
-        return self._measure(kernels.mean_distances, queries, k, own)
+        return self._measure(arithmetic.mean_distances, queries, k, own)
 
     def reconstruction_distance(self, queries: np.ndarray, k: int, own: np.ndarray | None = None) -> np.ndarray:
         """Return the distance to the best affine combination of the k nearest reference points, (n,) float64.
@@ -116,7 +119,7 @@ class Neighbours:
         by Locally Linear Embedding*, 2000), regularised by a fifth of the mean squared distance. The arguments
         are the same as of `mean_distance`.
         """
-        return self._measure(kernels.reconstruction_distances, queries, k, own)
+        return self._measure(arithmetic.reconstruction_distances, queries, k, own)
 
     def blended_distance(self, queries: np.ndarray, k: int, own: np.ndarray | None = None) -> np.ndarray:
         """Return the geometric mean of `reconstruction_distance`, which counts three times, and `mean_distance`.
@@ -124,7 +127,7 @@ class Neighbours:
         In few dimensions ten neighbours can rebuild nearly every record, and only their distance reveals an anomaly.
         The arguments are the same as of `mean_distance`.
         """
-        return self._measure(kernels.blended_distances, queries, k, own)
+        return self._measure(arithmetic.blended_distances, queries, k, own)
 
     def _measure(self, measure: Measure, queries: np.ndarray, k: int, own: np.ndarray | None) -> np.ndarray:
         own = np.full(len(queries), -1) if own is None else own
@@ -141,19 +144,18 @@ def _searched(queries: np.ndarray, centre: np.ndarray, axes: np.ndarray) -> np.n
     return products(centred, axes) if axes.shape[1] else centred
 
 
-def _padded(cells: list[np.ndarray]) -> np.ndarray:
-    """Return the positions of the points of each cell (C, size), padded with the last position."""
-    size = -(-max(map(len, cells)) // kernels.LANES) * kernels.LANES
-    return np.stack([np.pad(cell, (0, size - len(cell)), mode="edge") for cell in cells]).astype(np.int64)
-
-
 def _means(searched: np.ndarray, cells: list[np.ndarray]) -> np.ndarray:
-    """Return `Index.means`, (R + 1, C or more) float32."""
+    """Return `Partition.means`, (R + 1, C) float32."""
     means = np.stack([searched[cell].mean(axis=0, dtype=np.float64) for cell in cells])
-    spare = (0, -len(means) % kernels.LANES)
-    half_squares = np.pad(_half_squares(means), spare, constant_values=PADDING_HALF_SQUARE)
-    negated = np.pad(-means.T, ((0, 0), spare))
-    return kernels.plain(np.concatenate([negated, half_squares[None]]), np.float32)
+    return np.concatenate([-means.T, _half_squares(means)[None]]).astype(np.float32)
+
+
+def _padded_means(means: np.ndarray) -> np.ndarray:
+    """Return `Index.means` (R + 1, C or more) float32: means (R + 1, C) with others that lie far away."""
+    padded = np.zeros((len(means), -(-means.shape[1] // arithmetic.LANES) * arithmetic.LANES), np.float32)
+    padded[-1] = PADDING_HALF_SQUARE
+    padded[:, : means.shape[1]] = means
+    return padded
 
 
 def _principal_axes(centred: np.ndarray) -> np.ndarray:

@@ -1,32 +1,50 @@
-"""The kernels of `core.kernels` in NumPy, with the same bits, for processes that score few records.
+"""The functions of `core.arithmetic` in NumPy, for processes that score few records.
 
-Every number results from the same IEEE operations in the same order as in the compiled code: sums advance one term at
-a time, for all records at once. Functions of the same names take the same arguments.
+Every number results from the same IEEE operations in the same order as in the compiled code of `core.kernels`: sums
+advance one term at a time, for all records at once. The constants stand in both files, since Numba's cache notices no
+change of a constant in another file; tests compare the results.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-from detector.core import kernels
+from detector.core.arithmetic import Index
 
+SPARE_CANDIDATES = 5  # beyond the neighbours, as in the compiled code
+NEWTON_STEPS = 16
+RIDGE = 0.2  # of the weights of neighbours, shared by them
+NO_KEY = np.int64(np.iinfo(np.int64).max >> 32 << 32)  # farther than every key; its position, 0, is valid
 CHUNK_NUMBERS = 32_768  # computed at once, so that they stay in the cache of the processor
 CHUNK_QUERIES = 64
-
-Plain = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]
-Records = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 _like_compiled = np.errstate(all="ignore")  # compiled code warns of nothing
 
 
 @_like_compiled
-def multiply(rows: np.ndarray, matrices: np.ndarray, out: np.ndarray) -> None:
-    """Fill `out` (K, n, m) with rows (K, n, D) times matrices (K, D, m)."""
-    size = max(1, CHUNK_NUMBERS // out.shape[2])
-    for k, matrix in enumerate(matrices):
+def products(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Implement `arithmetic.products`."""
+    dtype = np.result_type(rows, matrix, np.float32)
+    stacked = [np.asarray(array if array.ndim == 3 else array[None], dtype) for array in (rows, matrix)]
+    out = np.empty((len(stacked[0]), rows.shape[-2], matrix.shape[-1]), dtype)
+    size = max(1, CHUNK_NUMBERS // max(1, out.shape[2]))
+    for k, factors in enumerate(stacked[1]):
         for start in range(0, out.shape[1], size):
             part = slice(start, start + size)
-            _add_products(np.ascontiguousarray(rows[k, part].T), matrix, out[k, part])
+            _add_products(np.ascontiguousarray(stacked[0][k, part].T), factors, out[k, part])
+    return out.reshape(*rows.shape[:-1], matrix.shape[-1])
+
+
+def layer(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Implement `arithmetic.layer`."""
+    out = products(x, kernel)
+    np.add(out, bias, out=out)
+    return out
+
+
+def silu_layer(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Implement `arithmetic.silu_layer`."""
+    return silu(layer(x, kernel, bias))
 
 
 def _add_products(columns: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> None:
@@ -38,47 +56,74 @@ def _add_products(columns: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> N
         np.add(out, product, out=out)
 
 
-@_like_compiled
-def apply(x: np.ndarray, function: int, out: np.ndarray) -> None:
-    """Fill `out` (n,) with a function of x (n,)."""
-    for start in range(0, len(x), CHUNK_NUMBERS):
-        part = slice(start, start + CHUNK_NUMBERS)
-        out[part] = _FUNCTIONS[function](x[part])
+def exp(x: np.ndarray) -> np.ndarray:
+    """Implement `arithmetic.exp`."""
+    return _elementwise(_exp, x)
+
+
+def log(x: np.ndarray) -> np.ndarray:
+    """Implement `arithmetic.log`."""
+    return _elementwise(_log, x)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """Implement `arithmetic.sigmoid`."""
+    return _elementwise(lambda part: ONE / (ONE + _exp(-part)), x)
+
+
+def silu(x: np.ndarray) -> np.ndarray:
+    """Implement `arithmetic.silu`."""
+    return _elementwise(lambda part: part / (ONE + _exp(-part)), x)
+
+
+def softplus(x: np.ndarray) -> np.ndarray:
+    """Implement `arithmetic.softplus`."""
+    return _elementwise(lambda part: np.maximum(part, ZERO) + _log(ONE + _exp(-np.abs(part))), x)
 
 
 @_like_compiled
-def add_bias(out: np.ndarray, bias: np.ndarray) -> None:
-    """Add bias (K, 1, m) to `out` (K, n, m)."""
-    np.add(out, bias, out=out)
+def _elementwise(function: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
+    x = np.asarray(x, np.float32)
+    numbers, out = x.reshape(-1), np.empty(x.size, np.float32)
+    for start in range(0, len(numbers), CHUNK_NUMBERS):
+        out[start : start + CHUNK_NUMBERS] = function(numbers[start : start + CHUNK_NUMBERS])
+    return out.reshape(x.shape)
 
 
-@_like_compiled
-def add_bias_and_silu(out: np.ndarray, bias: np.ndarray) -> None:
-    """Replace `out` (K, n, m) with the silu of itself plus bias (K, 1, m)."""
-    np.add(out, bias, out=out)
-    numbers = out.reshape(-1)
-    apply(numbers, kernels.SILU, numbers)
+# Functions of float32, with the coefficients of Moshier's Cephes library.
+
+F = np.float32
+LOWEST, HIGHEST = F(-87.3), F(88.0)  # arguments that `_exp` can distinguish from zero and infinity
+LOG2_E, LN2_HIGH, LN2_LOW = F(1.44269504088896341), F(0.693359375), F(-2.12194440e-4)
+ROUNDING = F(3 << 22)  # a number plus this is rounded to a whole number, which its last bits hold
+MANTISSA_BITS, ONE_BITS, SQRT_HALF_BITS = np.int32(23), np.int32(0x3F800000), np.int32(0x3F3504F3)
+ZERO, HALF, ONE = F(0), F(0.5), F(1)
+E0, E1, E2 = F(5.0000001201e-1), F(1.6666665459e-1), F(4.1665795894e-2)
+E3, E4, E5 = F(8.3334519073e-3), F(1.3981999507e-3), F(1.9875691500e-4)
+L0, L1, L2 = F(3.3333331174e-1), F(-2.4999993993e-1), F(2.0000714765e-1)
+L3, L4, L5 = F(-1.6668057665e-1), F(1.4249322787e-1), F(-1.2420140846e-1)
+L6, L7, L8 = F(1.1676998740e-1), F(-1.1514610310e-1), F(7.0376836292e-2)
 
 
 def _exp(x: np.ndarray) -> np.ndarray:
-    x = np.minimum(np.maximum(x, kernels.LOWEST), kernels.HIGHEST)
-    shifted = x * kernels.LOG2_E + kernels.ROUNDING
-    power = shifted - kernels.ROUNDING
-    r = (x - power * kernels.LN2_HIGH) - power * kernels.LN2_LOW
-    series = _polynomial(r, kernels.E5, kernels.E4, kernels.E3, kernels.E2, kernels.E1, kernels.E0)
-    scale = (shifted.view(np.int32) << kernels.MANTISSA_BITS) + kernels.ONE_BITS
-    return np.asarray((series * (r * r) + r + kernels.ONE) * scale.view(np.float32))
+    x = np.minimum(np.maximum(x, LOWEST), HIGHEST)
+    shifted = x * LOG2_E + ROUNDING
+    power = shifted - ROUNDING
+    r = (x - power * LN2_HIGH) - power * LN2_LOW
+    series = _polynomial(r, E5, E4, E3, E2, E1, E0)
+    scale = (shifted.view(np.int32) << MANTISSA_BITS) + ONE_BITS
+    return np.asarray((series * (r * r) + r + ONE) * scale.view(np.float32))
 
 
 def _log(x: np.ndarray) -> np.ndarray:
     bits = x.view(np.int32)
-    power = (bits - kernels.SQRT_HALF_BITS) >> kernels.MANTISSA_BITS
-    f = (bits - (power << kernels.MANTISSA_BITS)).view(np.float32) - kernels.ONE
+    power = (bits - SQRT_HALF_BITS) >> MANTISSA_BITS
+    f = (bits - (power << MANTISSA_BITS)).view(np.float32) - ONE
     s = f * f
-    high = _polynomial(f, kernels.L8, kernels.L7, kernels.L6, kernels.L5, kernels.L4)
-    series = (((high * f + kernels.L3) * f + kernels.L2) * f + kernels.L1) * f + kernels.L0
+    high = _polynomial(f, L8, L7, L6, L5, L4)
+    series = (((high * f + L3) * f + L2) * f + L1) * f + L0
     e = power.astype(np.float32)
-    return np.asarray(e * kernels.LN2_HIGH + (f + ((f * s * series + e * kernels.LN2_LOW) - kernels.HALF * s)))
+    return np.asarray(e * LN2_HIGH + (f + ((f * s * series + e * LN2_LOW) - HALF * s)))
 
 
 def _polynomial(x: np.ndarray, first: np.float32, *others: np.float32) -> np.ndarray:
@@ -89,39 +134,40 @@ def _polynomial(x: np.ndarray, first: np.float32, *others: np.float32) -> np.nda
     return total
 
 
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return np.asarray(kernels.ONE / (kernels.ONE + _exp(-x)))
+MEAN, REBUILT, BLENDED = 0, 1, 2
 
 
-def _silu(x: np.ndarray) -> np.ndarray:
-    return np.asarray(x / (kernels.ONE + _exp(-x)))
+def mean_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k: int, own: np.ndarray) -> np.ndarray:
+    """Implement `arithmetic.mean_distances`."""
+    return _measured(index, (queries, searched, own), k, MEAN)
 
 
-def _softplus(x: np.ndarray) -> np.ndarray:
-    return np.asarray(np.maximum(x, kernels.ZERO) + _log(kernels.ONE + _exp(-np.abs(x))))
+def reconstruction_distances(
+    index: Index, queries: np.ndarray, searched: np.ndarray, k: int, own: np.ndarray
+) -> np.ndarray:
+    """Implement `arithmetic.reconstruction_distances`."""
+    return _measured(index, (queries, searched, own), k, REBUILT)
 
 
-_FUNCTIONS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    kernels.EXP: _exp,
-    kernels.LOG: _log,
-    kernels.SIGMOID: _sigmoid,
-    kernels.SILU: _silu,
-    kernels.SOFTPLUS: _softplus,
-}
+def blended_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k: int, own: np.ndarray) -> np.ndarray:
+    """Implement `arithmetic.blended_distances`."""
+    return _measured(index, (queries, searched, own), k, BLENDED)
 
 
 @_like_compiled
-def measure(index: Plain, records: Records, k: int, kind: int, out: np.ndarray) -> None:
-    """Fill `out` (n,) with the distances of the queries, those with as many neighbours at once."""
+def _measured(index: Index, records: tuple[np.ndarray, np.ndarray, np.ndarray], k: int, kind: int) -> np.ndarray:
+    """Return the distances (n,) of the queries, those with as many neighbours at once."""
     queries, searched, own = records
-    neighbours = np.minimum(k, len(index[0]) - (own >= 0))
+    out, size = np.empty(len(queries)), min(k + 1 + SPARE_CANDIDATES, len(index.points))
+    neighbours = np.minimum(k, len(index.points) - (own >= 0))
     for count in np.unique(neighbours):
         rows = np.flatnonzero(neighbours == count)
         for start in range(0, len(rows), CHUNK_QUERIES):
             part = rows[start : start + CHUNK_QUERIES]
-            candidates = _candidates(index, searched[part], min(k + 1 + kernels.SPARE_CANDIDATES, len(index[0])))
-            differences = index[0][candidates] - queries[part, None]  # (n, c, D)
+            candidates = _candidates(index, searched[part], size)
+            differences = index.points[candidates] - queries[part, None]  # (n, c, D)
             out[part] = _distances(differences, candidates, own[part], int(count), kind)
+    return out
 
 
 def _distances(differences: np.ndarray, candidates: np.ndarray, own: np.ndarray, k: int, kind: int) -> np.ndarray:
@@ -130,15 +176,15 @@ def _distances(differences: np.ndarray, candidates: np.ndarray, own: np.ndarray,
     for column in np.ascontiguousarray(differences.transpose(2, 0, 1)):
         squares += column * column
     near = _nearest(squares, candidates, own, k)
-    if kind == kernels.MEAN:
+    if kind == MEAN:
         return _mean_length(squares, near)
     rebuilt = _rebuilt(np.take_along_axis(differences, near[:, :, None], axis=1))
-    if kind == kernels.REBUILT:
+    if kind == REBUILT:
         return rebuilt
     return np.asarray(np.sqrt(rebuilt * np.sqrt(rebuilt * _mean_length(squares, near))))
 
 
-def _candidates(index: Plain, searched: np.ndarray, count: int) -> np.ndarray:
+def _candidates(index: Index, searched: np.ndarray, count: int) -> np.ndarray:
     """Return the positions (n, c) of the nearest points of queries (n, R) in the nearest cells, farthest first."""
     _, positions, tiles, means, probed = index
     to_means = np.repeat(means[-1:], len(searched), axis=0)
@@ -163,9 +209,9 @@ def _keys(distances: np.ndarray, positions: np.ndarray) -> np.ndarray:
 def _smallest(keys: np.ndarray, count: int) -> np.ndarray:
     """Return the smallest keys (n, count), the largest first; missing ones are `NO_KEY`."""
     missing = max(0, count - keys.shape[1])
-    keys = np.pad(keys, ((0, 0), (0, missing)), constant_values=kernels.NO_KEY)
+    keys = np.pad(keys, ((0, 0), (0, missing)), constant_values=NO_KEY)
     smallest = np.partition(keys, count - 1, axis=1)[:, :count]
-    return np.minimum(np.sort(smallest, axis=1)[:, ::-1], kernels.NO_KEY)
+    return np.minimum(np.sort(smallest, axis=1)[:, ::-1], NO_KEY)
 
 
 def _nearest(squares: np.ndarray, candidates: np.ndarray, own: np.ndarray, k: int) -> np.ndarray:
@@ -198,7 +244,7 @@ def _rebuilt(differences: np.ndarray) -> np.ndarray:
     trace = np.zeros(n)
     for i in range(k):
         trace += products[:, i, i]
-    ridge = np.float64(0.2) / k  # infinite without a neighbour, and then all is NaN
+    ridge = np.float64(RIDGE) / k  # infinite without a neighbour, and then all is NaN
     gram = np.ones((n, k, k + 1))
     gram[:, :, :k] = products / np.where(trace > 0, trace, 1.0)[:, None, None]
     gram[:, np.arange(k), np.arange(k)] += ridge
@@ -226,17 +272,23 @@ def _solved(matrix: np.ndarray) -> np.ndarray:
 
 
 @_like_compiled
-def take_roots(numbers: np.ndarray, degree: int, out: np.ndarray) -> None:
-    """Fill `out` (n,) with the root of every number; what has no root stays as it is."""
-    has_root = (numbers > 0) & (numbers < np.inf)
-    out[:] = numbers
-    mantissa, exponent = np.frexp(numbers[has_root])
+def roots(numbers: np.ndarray, degree: int) -> np.ndarray:
+    """Implement `arithmetic.roots`, by Newton's method from above, after powers of 2 are taken out."""
+    out = np.array(numbers, np.float64)
+    has_root = (out > 0) & (out < np.inf)
+    mantissa, exponent = np.frexp(out[has_root])
     power = exponent // degree
     rest = np.ldexp(mantissa, exponent - power * degree)
     root = np.full(len(rest), 2.0)
-    for _ in range(kernels.NEWTON_STEPS):
+    for _ in range(NEWTON_STEPS):
         slope = np.ones(len(rest))
         for _factor in range(degree - 1):
             slope *= root
         root -= (root - rest / slope) / degree
     out[has_root] = np.ldexp(root, power)
+    return out
+
+
+def interpolated(x: np.ndarray, knots: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Implement `arithmetic.interpolated`."""
+    return np.interp(x, knots, values)

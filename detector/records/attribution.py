@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detector.core.kernels import products
+from detector.core.arithmetic import products
 from detector.records.encoder import Matrix
 from detector.records.posterior import Posterior
 

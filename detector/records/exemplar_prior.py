@@ -13,7 +13,7 @@ Members whose latents are side by side count as one member here.
 
 import numpy as np
 
-from detector.core.kernels import products
+from detector.core.arithmetic import products
 
 CHUNK_RECORDS = 64  # records measured at once: their distances fit into the cache
 

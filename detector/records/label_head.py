@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detector.core.kernels import products, roots
+from detector.core.arithmetic import products, roots
 from detector.core.subsample import subsample_rows
 
 MAX_DEVIATION = 5.0  # spreads: one wild cell must not be the whole direction

@@ -30,7 +30,7 @@ from schemas.errors import RecordsError
 from schemas.frames import VAE_COLUMNS, Cause, Explanation
 
 Records = TypeVar("Records", pd.DataFrame, np.ndarray)
-CHUNK_RECORDS = 4096  # that a thread encodes and scores at once: bounds the memory
+CHUNK_RECORDS = 4096  # at most, that a thread encodes and scores at once: bounds the memory
 
 
 class Model:
@@ -135,7 +135,7 @@ class Model:
         """
         for name in (self.config.score, *VAE_COLUMNS):
             SCORES[name].prepare(self._search)
-        parts = in_threads(lambda chunk: self._chunk_scored(chunk, needs_vae), list(_chunks(records)), threads)
+        parts = in_threads(lambda chunk: self._chunk_scored(chunk, needs_vae), list(_chunks(records, threads)), threads)
         return Scored.concatenate(parts)
 
     def training_score(self, records: pd.DataFrame, rows: np.ndarray | None = None) -> np.ndarray:
@@ -202,7 +202,7 @@ class Model:
     def _anomaly_scores(
         self, records: pd.DataFrame, names: Sequence[str], own: np.ndarray, threads: int
     ) -> dict[str, np.ndarray]:
-        chunks = list(zip(_chunks(records), _chunks(own), strict=True))
+        chunks = list(zip(_chunks(records, threads), _chunks(own, threads), strict=True))
         for name in names:  # before the threads, which would build the same search twice
             SCORES[name].prepare(self._search)
         parts = in_threads(lambda chunk: self._chunk_scores(chunk[0], names, chunk[1]), chunks, threads)
@@ -280,11 +280,24 @@ class _Values:
         )
 
 
-def _chunks(records: Records) -> Iterator[Records]:
+def _chunks(records: Records, threads: int = 1) -> Iterator[Records]:
     if not len(records):
         raise RecordsError("There are no records to score: the frame is empty. Pass at least one record.")
-    for start in range(0, len(records), CHUNK_RECORDS):
-        yield records[start : start + CHUNK_RECORDS]
+    size = chunk_size(len(records), threads)
+    for start in range(0, len(records), size):
+        yield records[start : start + size]
+
+
+def chunk_size(records: int, threads: int) -> int:
+    """Return the number of records in a chunk, so that each thread has as many chunks of equal size.
+
+    >>> chunk_size(20_000, 1), chunk_size(20_000, 2), chunk_size(256, 2)
+    (4096, 3334, 4096)
+    """
+    chunks = -(-records // CHUNK_RECORDS)
+    if threads == 1 or chunks == 1:
+        return CHUNK_RECORDS
+    return -(-records // (-(-chunks // threads) * threads))
 
 
 def _plain(value: Any) -> Any:

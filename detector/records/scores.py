@@ -18,8 +18,8 @@ from functools import cache, cached_property
 
 import numpy as np
 
+from detector.core.arithmetic import roots
 from detector.core.blob import artifact_error
-from detector.core.kernels import roots
 from detector.core.neighbours import Neighbours, Partition
 from detector.core.subsample import subsample_evenly
 from detector.records.encoder import Matrix, squash

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from detector.core.blob import ArraySpecs, artifact_error
-from detector.core.kernels import LANES
 from detector.core.neighbours import MAX_CELL_POINTS, Partition
 from detector.records.scores import SpaceState
 
@@ -51,13 +50,12 @@ def _specs(
     if axes is None or cells is None or axes.ndim != 2 or cells.ndim != 1 or not 1 <= len(cells) <= points:
         raise artifact_error(f"has no axes or cells of {prefix[:-1]} that fit")
     searched = axes.shape[1] or width
-    means = -(-len(cells) // LANES) * LANES
     yield f"{prefix}centre", ((width,), "float32")
     yield f"{prefix}axes", ((width, min(axes.shape[1], width)), "float32")
     yield f"{prefix}order", ((points,), "int32")
     yield f"{prefix}sizes", ((len(cells),), "int32")
     yield f"{prefix}half_squares", ((points,), "float32")
-    yield f"{prefix}means", ((searched + 1, means), "float32")
+    yield f"{prefix}means", ((searched + 1, len(cells)), "float32")
     yield f"{prefix}usual", ((1,), "float64")
 
 

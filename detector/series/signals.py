@@ -20,7 +20,7 @@ from typing import Self
 
 import numpy as np
 
-from detector.core.kernels import products
+from detector.core.arithmetic import products
 from detector.core.neighbours import Neighbours
 from detector.core.normal_band import BAND_ERRORS
 from detector.core.subsample import subsample_rows

@@ -104,6 +104,14 @@ class Source:
             upto = _last_settled(connection, records, page, settled_before)
         return None if upto is None else KeyRange(after, _checked(upto, self.name))
 
+    def largest_key(self) -> Key | None:
+        """Return the largest key; None if the table is empty."""
+        table = self.table()
+        keys = select(*table.key_columns()).where(table.after(None)).order_by(*table.order(newest_first=True)).limit(1)
+        with reading(self.engine, SourceError) as connection:
+            row = connection.execute(keys).first()
+        return None if row is None else _checked(row, self.name)
+
     def newest_part(self, key_range: KeyRange, limit: int) -> KeyRange:
         """Return the part of a key range that holds its newest `limit` rows; the whole range if it holds no more."""
         table = self.table()

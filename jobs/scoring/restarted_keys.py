@@ -36,6 +36,8 @@ def _finding(source: Source, store: Store, last: KeyRange) -> str | None:
         return "the table holds no record of the last batch any longer"
     if source.monitor.time is None or source.monitor.resample is not None:
         return None
+    if source.largest_key() == last.upto:  # as it usually is, and then the record itself need not be read
+        return None
     key, time = _newest(source)
     scored_until = store.ledger.scored_until(source.name)
     if key is None or key == last.upto or time is None or scored_until is None or time <= scored_until:

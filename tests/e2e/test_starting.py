@@ -37,8 +37,16 @@ def test_reading_the_store_imports_no_model_library(workspace, arguments):
 @pytest.mark.parametrize("command", ["forecast", "evaluate", "sample"])
 def test_scoring_imports_no_framework(plant, command):
     modules = modules_after(plant.folder, command, "pump")
-    assert "numba" in modules
+    assert "detector.records.model" in modules
     assert modules & {"keras", "tensorflow", "jax", "torch", "matplotlib"} == set()
+
+
+def test_a_score_of_few_records_imports_neither_compiled_code_nor_what_only_series_and_trainings_need(plant):
+    columns = "read_at, pump, flow, pressure, is_open, mode, is_fault"
+    plant.query(f"INSERT INTO pump_readings (id, {columns}) SELECT 2000, {columns} FROM pump_readings WHERE id = 840")
+    modules = modules_after(plant.folder, "score", "pump")
+    assert {"detector.records.model", "detector.core.numpy_kernels"} <= modules
+    assert modules & {"numba", "llvmlite", "scipy", "sklearn", "detector.series.model", "alembic", "jinja2"} == set()
 
 
 def test_the_program_runs_as_a_module(workspace):

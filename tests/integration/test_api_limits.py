@@ -2,7 +2,6 @@
 
 import json
 import socket
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -12,7 +11,7 @@ from sqlalchemy import update
 from jobs.api import server
 from jobs.api.client_address import client_address
 from jobs.api.connections import Connections
-from jobs.databases import open_engine, writing
+from jobs.databases import writing
 from schemas.tables import events
 from tests.api_service import Client, opened_service, serving
 from tests.chaos.waiting import until
@@ -133,18 +132,6 @@ def test_requests_in_progress_are_limited_by_address_apart_from_health_and_metri
         assert (refusal.headers["content-type"], refusal.headers["retry-after"]) == (PROBLEM, "1")
         assert "2 requests from this address are in progress" in refusal.json["detail"]
         assert [client.get(path).status for path in ("/healthz", "/readyz", "/metrics")] == [200] * 3
-
-
-def test_changes_that_wait_for_a_lock_leave_threads_for_reading(sqlite_url, monkeypatch):
-    with limited(sqlite_url, monkeypatch) as client, ThreadPoolExecutor(12) as pool:
-        engine = open_engine(sqlite_url)
-        with writing(engine) as connection:
-            connection.execute(update(events).values(message="locked"))
-            labels = [pool.submit(client.post, "/anomalies/1/label", {"label": "known"}) for _ in range(12)]
-            assert [client.get("/monitors").status for _ in range(3)] == [200] * 3
-            assert not any(label.done() for label in labels)
-        assert [label.result().status for label in labels] == [200] * 12
-        engine.dispose()
 
 
 def test_a_request_that_the_end_of_the_service_cuts_short_is_a_problem(sqlite_url, monkeypatch):

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy import select, text
 
 from jobs import database_calls
+from jobs.api.change_limit import MAX_CHANGES
 from jobs.app import open_store
 from jobs.databases import open_engine, reading, writing
 from jobs.dialects import dialect_of
@@ -210,15 +211,18 @@ def test_a_network_that_drops_packets_ends_a_read_in_time_and_carries_the_next_o
     engine.dispose()
 
 
-def test_health_and_metrics_wait_for_no_label(postgres_url):
+def test_neither_health_and_metrics_nor_lists_wait_for_labels(postgres_url):
     with opened_service(postgres_url) as service, serving(service) as client:
         label = {"target": client.post, "args": ("/anomalies/1/label", {"label": "known"})}
         calls = [threading.Thread(**label) for _ in range(10)]
         with locked(postgres_url, "SELECT monitor FROM monitors FOR UPDATE"):
             for call in calls:
                 call.start()
-            until(lambda: _waiting_labels(service.store.engine) == 8, "labels wait in every thread for requests")
-            assert [client.get(path).status for path in ("/readyz", "/metrics", "/healthz")] == [200] * 3
+            until(
+                lambda: _waiting_labels(service.store.engine) >= MAX_CHANGES, "labels wait in every place for changes"
+            )
+            paths = ("/readyz", "/metrics", "/healthz", "/monitors")
+            assert [client.get(path).status for path in paths] == [200] * 4
         for call in calls:
             call.join()
         assert client.get("/anomalies/1").json["label"] == "known"

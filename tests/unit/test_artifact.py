@@ -6,6 +6,7 @@ import json
 import pickle
 import tracemalloc
 import zipfile
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 import detector.core.blob
+from detector.core.arithmetic import CHOICE
 from detector.core.blob import digest
 from detector.records.artifact import dump_artifact, load_artifact, manifest
 from detector.records.exemplar_prior import ExemplarPrior
@@ -124,6 +126,22 @@ def test_the_spaces_are_read_and_a_model_of_a_version_without_them_scores_the_sa
     assert len(read) == len(artifact.reference.spaces)
     assert all(space.search.partition is one for space, one in zip(models[0]._search.spaces, read, strict=True))
     assert not models[1].reference.states
+
+
+def test_a_model_that_scores_takes_at_most_four_times_the_memory_of_its_blob(artifact):
+    rng, old = np.random.default_rng(0), artifact.reference
+    points, inputs = (
+        rng.standard_normal((8_000, array.shape[1])).astype(np.float32) for array in (old.points, old.inputs)
+    )
+    large = replace(artifact, reference=replace(old, points=points, inputs=inputs, calibrating=0, states=()))
+    blob = dump_artifact(replace(large, reference=RecordScorer(large).model.stored_reference))
+    records = make_records(100)
+    tracemalloc.start()
+    with CHOICE.only("numpy"):
+        RecordScorer(load_artifact(blob, digest(blob))).score(records)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * len(blob)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from detector import bit_check
 from detector.bit_check import BATCH_SIZES, check_bits
 from detector.core import kernels
-from detector.core.kernel_choice import CHOICE
+from detector.core.arithmetic import CHOICE
 from detector.core.threads import in_threads
 from detector.records.scorer import RecordScorer
 from detector.series import SeriesModel, SeriesSettings

@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import kolmogorov
 
 from detector.core.bins import MAX_LEVEL_BINS, LevelBins
 from detector.core.blob import digest
 from detector.core.calibration import Calibration
-from detector.core.drift import P_VALUES, DriftRule, Profile, assess, feature_key
+from detector.core.drift import P_VALUES, DriftRule, Profile, _chance_beyond, assess, feature_key
 from detector.records.artifact import dump_artifact, load_artifact
 from detector.records.feature_types import drift_bins
 from detector.records.fitting import DecisionRule, fit_artifact
@@ -249,3 +250,8 @@ def test_a_scorer_reads_the_profile_of_its_artifact_and_does_without_one(state):
     plain.about["profile"] = state
     blob = dump_artifact(plain)
     assert RecordScorer(load_artifact(blob, digest(blob))).profile == Profile.from_state(state)
+
+
+def test_the_chance_of_a_distance_is_that_of_kolmogorov():
+    distances = [0.0, 0.05, 0.1, 0.3, 0.99, 1.01, 2.0, 5.0, 18.0]
+    np.testing.assert_allclose([_chance_beyond(x) for x in distances], kolmogorov(distances), rtol=1e-12)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from detector.core import kernels, neighbours
-from detector.core.kernel_choice import CHOICE
+from detector.core.arithmetic import CHOICE
 from detector.core.neighbours import (
     AXES_MULTIPLE,
     MAX_CELL_POINTS,

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.core import kernels
-from detector.core.kernel_choice import CHOICE, MAX_NUMPY_WORK, KernelChoice
+from detector.core import arithmetic, kernels
+from detector.core.arithmetic import CHOICE, MAX_NUMPY_WORK, Choice
 from detector.core.neighbours import Neighbours
 
 ROOT = Path(__file__).parents[2]
@@ -32,10 +32,10 @@ def test_products(dtype, n, d, m):
     rng = np.random.default_rng(0)
     rows, matrices = rng.standard_normal((3, n, d)).astype(dtype), rng.standard_normal((3, d, m)).astype(dtype)
     rows[1, :, d // 2 :] = 0
-    assert_equal_bits(lambda: kernels.products(rows, matrices))
+    assert_equal_bits(lambda: arithmetic.products(rows, matrices))
 
 
-@pytest.mark.parametrize("function", [kernels.exp, kernels.sigmoid, kernels.silu, kernels.softplus])
+@pytest.mark.parametrize("function", [arithmetic.exp, arithmetic.sigmoid, arithmetic.silu, arithmetic.softplus])
 def test_functions(function):
     x = np.append(np.random.default_rng(0).uniform(-95, 95, 50_000), SPECIAL).astype(np.float32)
     assert_equal_bits(lambda: function(x))
@@ -43,13 +43,13 @@ def test_functions(function):
 
 def test_logarithms_and_roots():
     x = np.random.default_rng(0).uniform(1e-30, 1e3, 50_000)
-    assert_equal_bits(lambda: kernels.log(x.astype(np.float32)))
+    assert_equal_bits(lambda: arithmetic.log(x.astype(np.float32)))
     numbers = np.concatenate([np.logspace(-320, 308, 2_001), [-1.0], SPECIAL])
     for degree in (1, 2, 5, 8):
-        assert_equal_bits(lambda degree=degree: kernels.roots(numbers, degree))
+        assert_equal_bits(lambda degree=degree: arithmetic.roots(numbers, degree))
 
 
-@pytest.mark.parametrize("layer", [kernels.layer, kernels.silu_layer])
+@pytest.mark.parametrize("layer", [arithmetic.layer, arithmetic.silu_layer])
 def test_layers(layer):
     rng = np.random.default_rng(0)
     x, kernel, bias = (rng.standard_normal(shape).astype(np.float32) for shape in [(2, 90, 7), (2, 7, 9), (2, 1, 9)])
@@ -71,13 +71,12 @@ def test_distances_to_neighbours(measure, m, d):
         assert_equal_bits(lambda search=search, rounded=rounded: getattr(search, measure)(rounded, 10, own))
 
 
-def test_compiled_code_is_loaded_once_and_only_for_work_that_is_worth_it():
-    choice, loads = KernelChoice(), []
-    few = MAX_NUMPY_WORK // 4
-    answers = [choice.is_compiled(few, lambda: loads.append(None)) for _ in range(6)]
-    assert answers == [False] * 4 + [True] * 2
-    assert len(loads) == 1
-    assert KernelChoice().is_compiled(MAX_NUMPY_WORK + 1, lambda: None)
+def test_compiled_code_takes_over_once_there_was_work_enough():
+    choice = Choice()
+    modules = [choice.module(MAX_NUMPY_WORK // 4).__name__ for _ in range(6)]
+    assert modules == ["detector.core.numpy_kernels"] * 4 + ["detector.core.kernels"] * 2
+    assert Choice().module(MAX_NUMPY_WORK + 1) is kernels
+    assert arithmetic.LANES % kernels.LANES == 0
 
 
 def test_a_process_that_computes_little_does_not_load_numba():

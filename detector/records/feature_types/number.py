@@ -6,10 +6,9 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import pandas as pd
 from pydantic import Field
-from scipy.special import ndtri
 
+from detector.core.arithmetic import interpolated
 from detector.core.floats import as_floats
-from detector.core.kernels import interpolated
 from detector.records.feature_types.base import Block, Cell, Column, NullableColumn, Scale
 from detector.records.feature_types.flag import FlagColumn, single_value
 
@@ -110,6 +109,8 @@ def _moments(values: np.ndarray) -> tuple[float, float]:
 
 def _quantile_grid(standard: np.ndarray) -> np.ndarray:
     """Return order statistics (at most `GRID_POINTS`) and the standardised normal quantile of their mid-rank."""
+    from scipy.special import ndtri  # in a training alone
+
     distinct, counts = np.unique(standard, return_counts=True)
     n = len(standard)
     rank = (np.cumsum(counts) - counts / 2) / n

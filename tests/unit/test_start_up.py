@@ -1,0 +1,25 @@
+"""Garbage is collected late while a process starts, and as usual afterwards."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+START = """
+import gc
+from jobs.start_up import START_UP_OBJECTS, postpone_collection
+
+usual = gc.get_threshold()
+postpone_collection()
+collected = [generation["collections"] for generation in gc.get_stats()]
+kept = [[] for _ in range(START_UP_OBJECTS // 2)]
+assert [generation["collections"] for generation in gc.get_stats()] == collected
+kept += [[] for _ in range(START_UP_OBJECTS)]
+assert gc.get_threshold() == usual
+assert sum(generation["collections"] for generation in gc.get_stats()) > sum(collected) + 100
+"""
+
+
+def test_the_first_collection_waits_for_as_many_objects_as_a_start_creates():
+    subprocess.run([sys.executable, "-c", START], cwd=ROOT, check=True)
