@@ -74,6 +74,8 @@ lock: ## update the pinned dependencies, with hashes (needs uv)
 	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-header -o requirements/run.txt
 	uv pip compile pyproject.toml --group build --group test --universal --python-version 3.11 --generate-hashes --no-header \
 		-c requirements/run.txt -o requirements/test.txt
+	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-header \
+		--overrides requirements/worker_overrides.txt -c requirements/run.txt -o requirements/worker.txt
 
 clean: ## remove what the other commands made
 	rm -rf $(VENV) demo build dist docs/_build docs/reference .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -48,6 +48,13 @@ _COMMANDS = {
     "status": "status",
     "demo": "demo",
 }
+_NOT_IN_WORKERS = {
+    "keras",
+    "matplotlib",
+    "scipy",
+    "sklearn",
+    "tensorflow",
+}  # as requirements/worker_overrides.txt lists
 
 
 class _Commands(click.Group):
@@ -103,12 +110,20 @@ def run(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - otherwise the interpreter reports an error at exit
         return 0
     except Exception as exc:  # noqa: BLE001 - the last resort: one sentence, and a traceback on request
-        if "PLUMBLINE_DEBUG" in os.environ:
-            traceback.print_exc()
-        return _report_error(
-            f"{type(exc).__name__}: {exc}. This is a bug. Set PLUMBLINE_DEBUG=1 to print the traceback.", 1
-        )
+        return _report_error(_unexpected(exc), 1)
     return 0
+
+
+def _unexpected(exc: Exception) -> str:
+    package = (exc.name or "").partition(".")[0] if isinstance(exc, ModuleNotFoundError) else ""
+    if package in _NOT_IN_WORKERS:
+        return (
+            f"This command needs the package {package!r}, which is not installed: requirements/worker.txt leaves it "
+            "out. Run the command in an installation with requirements/run.txt."
+        )
+    if "PLUMBLINE_DEBUG" in os.environ:
+        traceback.print_exc()
+    return f"{type(exc).__name__}: {exc}. This is a bug. Set PLUMBLINE_DEBUG=1 to print the traceback."
 
 
 def _report_error(sentence: str, code: int) -> int:

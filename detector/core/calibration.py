@@ -13,6 +13,7 @@ Wallis, *Parameter and Quantile Estimation for the Generalized Pareto Distributi
 not use it.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,6 +24,8 @@ from schemas.errors import NotEnoughRecords, RateTooSmall, RecordsError
 TAIL_SHARE = 0.1  # of the calibration scores: the largest, to which the tail is fitted
 MIN_TAIL_SCORES = 20
 SMALLEST_P = 1e-12
+MAX_EXPONENT = 700.0  # of e in a float
+SMALLEST_SHAPE = 1e-19  # below which the tail is exponential
 FULL_SEVERITY_P = 1e-6
 _MIN_LAW_SCORES = 5
 _SHAPES = (0.1, 0.9)  # of the law of severities: few scores may suggest any shape, and a shape of 0 spreads too little
@@ -68,9 +71,8 @@ class ParetoTail:
 
     def p_values(self, scores: np.ndarray) -> np.ndarray:
         """Return (n,) shares of normal records beyond each score; meaningful above `start` only."""
-        from scipy.stats import genpareto
-
-        beyond = genpareto.sf(scores - self.start, self.shape, scale=self.scale)
+        excesses = (scores - self.start) / self.scale
+        beyond = np.array([self._share_beyond(excess) for excess in excesses.tolist()])
         return np.asarray(np.maximum(self.share * beyond, SMALLEST_P))
 
     def threshold(self, rate: float) -> float:
@@ -79,9 +81,22 @@ class ParetoTail:
 
     def thresholds(self, rates: np.ndarray) -> np.ndarray:
         """Return the scores (n,) that shares of normal records exceed."""
-        from scipy.stats import genpareto
+        excesses = np.array([self._excess(share) for share in (rates / self.share).tolist()])
+        return np.asarray(self.start + excesses * self.scale)
 
-        return np.asarray(self.start + genpareto.isf(rates / self.share, self.shape, scale=self.scale))
+    # The functions of `scipy.stats.genpareto`, to the bit: scoring does without SciPy, which a worker may lack.
+
+    def _share_beyond(self, excess: float) -> float:
+        if not 0 < excess < math.inf:
+            return float(excess <= 0)
+        return math.exp(math.log1p(self.shape * excess) / -self.shape if self.shape else -excess)
+
+    def _excess(self, share: float) -> float:
+        if not 0 < share < 1:
+            return {0.0: math.inf, 1.0: 0.0}.get(share, math.nan)
+        if self.shape < SMALLEST_SHAPE:
+            return -math.log(share)
+        return math.expm1(min(-self.shape * math.log(share), MAX_EXPONENT)) / self.shape
 
 
 @dataclass(frozen=True)

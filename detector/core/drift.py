@@ -24,6 +24,7 @@ import pandas as pd
 from pydantic import Field, ValidationError
 
 from detector.core.bins import Bins, Counts, Stored, StoredBins, stability_index
+from detector.core.chi_square import exceeded_with
 from schemas.errors import ArtifactError
 
 P_VALUES = "p_values"
@@ -160,7 +161,7 @@ def assess(profile: Profile, counts: Mapping[str, Sequence[int]], rule: DriftRul
         name
         for name, (bins, new) in features.items()
         if indexes[name] >= max(rule.psi, USUAL_PSI_FACTOR * bins.usual)
-        and indexes[name] >= index_by_chance(bins, new, rule.level / len(features))  # last, since it imports SciPy
+        and indexes[name] >= index_by_chance(bins, new, rule.level / len(features))
     }
     ordered = dict(sorted(indexes.items(), key=lambda item: -item[1]))
     return Drift(
@@ -175,11 +176,9 @@ def assess(profile: Profile, counts: Mapping[str, Sequence[int]], rule: DriftRul
 
 def index_by_chance(bins: Bins, observed: np.ndarray, level: float) -> float:
     """Return the index that records of the training distribution exceed with a probability of `level`."""
-    from scipy.special import chdtri
-
     expected = np.array(bins.counts)
     used = int(((expected > 0) | (observed > 0)).sum())
-    return float((1 / int(observed.sum()) + 1 / max(int(expected.sum()), 1)) * chdtri(max(used - 1, 1), level))
+    return float((1 / int(observed.sum()) + 1 / max(int(expected.sum()), 1)) * exceeded_with(level, max(used - 1, 1)))
 
 
 def _kolmogorov_smirnov(profile: Profile, observed: np.ndarray) -> tuple[float, float]:

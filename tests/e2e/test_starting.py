@@ -19,6 +19,12 @@ def modules_after(folder, *arguments):
     return set(modules)
 
 
+WITHOUT = (
+    "import sys; from jobs import cli; sys.modules.update(dict.fromkeys(cli._NOT_IN_WORKERS)); "
+    "sys.exit(cli.run(sys.argv[1:]))"
+)
+
+
 @pytest.mark.parametrize("arguments", [("--help",), ("train", "--help"), ("score", "--help")])
 def test_help_imports_neither_pandas_nor_sqlalchemy(workspace, arguments):
     modules = modules_after(workspace.folder, *arguments)
@@ -47,6 +53,17 @@ def test_a_score_of_few_records_imports_neither_compiled_code_nor_what_only_seri
     modules = modules_after(plant.folder, "score", "pump")
     assert {"detector.records.model", "detector.core.numpy_kernels"} <= modules
     assert modules & {"numba", "llvmlite", "scipy", "sklearn", "detector.series.model", "alembic", "jinja2"} == set()
+
+
+def test_a_worker_needs_no_library_of_trainings_and_names_what_other_commands_lack(plant):
+    for words, code, said in [
+        (("rescore", "pump", "--from", "2020-01-01", "--to", "2030-01-01"), 0, ""),
+        (("evaluate", "pump"), 1, "This command needs the package 'sklearn', which is not installed"),
+        (("train", "pump"), 1, "'keras', which is not installed"),
+    ]:
+        process = start_python("-c", WITHOUT, *words, cwd=plant.folder)
+        _, err = process.communicate()
+        assert (process.returncode, said in err) == (code, True), err
 
 
 def test_the_program_runs_as_a_module(workspace):

@@ -264,9 +264,10 @@ def containers():
 def test_every_command_of_the_page_and_the_files_exists():
     inline = "\n".join(re.findall(r"`((?:[^`\n]* )?plumbline [a-z][^`\n]*)`", PAGE))
     (exec_start,) = re.findall(r"^ExecStart=(.+)$", UNIT, re.MULTILINE)
-    (command,) = re.findall(r"^CMD (\[.+\])$", CONTAINERFILE, re.MULTILINE)
+    commands = [yaml.safe_load(words) for words in re.findall(r"^CMD (\[.+\])$", CONTAINERFILE, re.MULTILINE)]
     called = commands_in("\n".join([inline, *blocks("sh"), *blocks("crontab"), exec_start]))
-    called += [yaml.safe_load(command), *(container["args"] for _, _, container in containers())]
+    called += [*commands, *(container["args"] for _, _, container in containers())]
+    assert [words[0] for words in commands] == ["work", "serve"]
     assert {"serve", "score", "migrate", "retrain", "keys", "check", "status"} <= {words[0] for words in called}
     for words in called:
         refuse_unknown(words)
@@ -340,7 +341,8 @@ def test_no_pod_is_root_and_no_secret_stands_in_a_file():
         assert "env" not in container
         assert {"memory"} <= set(container["resources"]["limits"])
     assert re.search(r"^USER \d+$", CONTAINERFILE, re.MULTILINE)
-    assert "--require-hashes -r requirements/run.txt" in CONTAINERFILE
+    for lock in ("run", "worker"):
+        assert f"--require-hashes -r requirements/{lock}.txt" in CONTAINERFILE
     assert set(re.findall(r"https?://([\w.:]+)", CONTAINERFILE)) == {"127.0.0.1:8321"}
 
 

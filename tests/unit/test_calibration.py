@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, expon, false_discovery_control, genpareto, norm, uniform
 
-from detector.core.calibration import Calibration, benjamini_hochberg, f_beta_threshold, severity
+from detector.core.calibration import Calibration, ParetoTail, benjamini_hochberg, f_beta_threshold, severity
 from schemas.errors import NotEnoughRecords, RateTooSmall, RecordsError
 
 
@@ -70,6 +70,16 @@ def test_the_tail_model_never_lets_a_higher_score_have_a_higher_p_value():
 def test_a_tail_model_needs_enough_records():
     with pytest.raises(NotEnoughRecords, match="needed at least 200"):
         Calibration.fit(np.arange(199.0), with_tail=True)
+
+
+@pytest.mark.parametrize("shape", [0.0, 1e-12, 0.05, 0.3, 2.7])
+def test_the_tail_has_the_bits_of_scipys_distribution(shape):
+    tail, rng = ParetoTail(start=1.3, share=0.1, shape=shape, scale=0.7), np.random.default_rng(0)
+    excesses = np.concatenate([3 * rng.exponential(size=500), [0.0, -5.0, 1e9, np.inf]])
+    beyond = genpareto.sf((1.3 + excesses) - 1.3, shape, scale=0.7)
+    np.testing.assert_array_equal(tail.p_values(1.3 + excesses), np.maximum(0.1 * beyond, 1e-12))
+    rates = np.concatenate([0.1 * rng.random(500), [0.1, 1e-9, 0.0, 0.2]])
+    np.testing.assert_array_equal(tail.thresholds(rates), 1.3 + genpareto.isf(rates / 0.1, shape, scale=0.7))
 
 
 @pytest.mark.parametrize(
