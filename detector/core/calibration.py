@@ -87,6 +87,8 @@ class ParetoTail:
     # The functions of `scipy.stats.genpareto`, to the bit: scoring does without SciPy, which a worker may lack.
 
     def _share_beyond(self, excess: float) -> float:
+        if math.isnan(excess):
+            return math.nan
         if not 0 < excess < math.inf:
             return float(excess <= 0)
         return math.exp(math.log1p(self.shape * excess) / -self.shape if self.shape else -excess)

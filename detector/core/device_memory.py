@@ -39,11 +39,11 @@ def halving(size: int, work: Callable[[int], Result]) -> Result:
         except Exception as exc:
             if not is_out_of_memory(exc):
                 raise
-            failure = exc
-        if size == 1:
-            raise BackendError(
-                "The device has too little memory for a single record. End what else runs on it, or set "
-                "runtime.device in config.toml to 'cpu'."
-            ) from failure
+            if size == 1:
+                raise BackendError(
+                    "The device has too little memory for a single record. End what else runs on it, or set "
+                    "runtime.device in config.toml to 'cpu'."
+                ) from exc
+        # behind the handler, since the error holds the frames of the failed try, and these its memory
         size //= 2
         warnings.warn(f"The device ran out of memory; starting again with batches of {size}.", stacklevel=2)

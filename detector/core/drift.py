@@ -206,7 +206,7 @@ def _chance_beyond(distance: float) -> float:
         return 1.0
     terms = np.arange(1, MAX_SERIES_TERMS)
     if distance > 1:
-        return float(-2 * ((-1.0) ** terms * np.exp(-2 * (terms * distance) ** 2)).sum())
+        return float(2 * ((-1.0) ** (terms - 1) * np.exp(-2 * (terms * distance) ** 2)).sum())
     below = np.exp(-(((2 * terms - 1) * np.pi / distance) ** 2) / 8).sum()
     return float(1 - np.sqrt(2 * np.pi) / distance * below)
 

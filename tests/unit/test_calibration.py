@@ -75,7 +75,7 @@ def test_a_tail_model_needs_enough_records():
 @pytest.mark.parametrize("shape", [0.0, 1e-12, 0.05, 0.3, 2.7])
 def test_the_tail_has_the_bits_of_scipys_distribution(shape):
     tail, rng = ParetoTail(start=1.3, share=0.1, shape=shape, scale=0.7), np.random.default_rng(0)
-    excesses = np.concatenate([3 * rng.exponential(size=500), [0.0, -5.0, 1e9, np.inf]])
+    excesses = np.concatenate([3 * rng.exponential(size=500), [0.0, -5.0, 1e9, np.inf, np.nan]])
     beyond = genpareto.sf((1.3 + excesses) - 1.3, shape, scale=0.7)
     np.testing.assert_array_equal(tail.p_values(1.3 + excesses), np.maximum(0.1 * beyond, 1e-12))
     rates = np.concatenate([0.1 * rng.random(500), [0.1, 1e-9, 0.0, 0.2]])

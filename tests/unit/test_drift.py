@@ -255,3 +255,4 @@ def test_a_scorer_reads_the_profile_of_its_artifact_and_does_without_one(state):
 def test_the_chance_of_a_distance_is_that_of_kolmogorov():
     distances = [0.0, 0.05, 0.1, 0.3, 0.99, 1.01, 2.0, 5.0, 18.0]
     np.testing.assert_allclose([_chance_beyond(x) for x in distances], kolmogorov(distances), rtol=1e-12)
+    assert str(_chance_beyond(30.0)) == "0.0"  # and not -0.0, as people read it in the store
