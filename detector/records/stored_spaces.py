@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from detector.core.blob import ArraySpecs, artifact_error
-from detector.core.neighbours import MAX_CELL_POINTS, Partition
+from detector.core.neighbours import MAX_CELL_POINTS, MEAN_CELL_POINTS, Partition
 from detector.records.scores import SpaceState
 
 _PREFIX = "spaces/"
@@ -47,7 +47,8 @@ def _specs(
 ) -> Iterator[tuple[str, tuple[tuple[int, ...], str]]]:
     prefix = f"{_PREFIX}{number}/"
     axes, cells = arrays.get(f"{prefix}axes"), arrays.get(f"{prefix}sizes")
-    if axes is None or cells is None or axes.ndim != 2 or cells.ndim != 1 or not 1 <= len(cells) <= points:
+    most = 2 * -(-points // MEAN_CELL_POINTS)  # cells, as few of them are split: more would be mostly padding in memory
+    if axes is None or cells is None or axes.ndim != 2 or cells.ndim != 1 or not 1 <= len(cells) <= most:
         raise artifact_error(f"has no axes or cells of {prefix[:-1]} that fit")
     searched = axes.shape[1] or width
     yield f"{prefix}centre", ((width,), "float32")

@@ -150,6 +150,7 @@ def test_a_model_that_scores_takes_at_most_four_times_the_memory_of_its_blob(art
         ("order", np.zeros_like, "points of spaces/1 in no cell or in two"),
         ("sizes", lambda sizes: sizes[::-1] * np.int32(2), "cells of spaces/1 that do not hold its points"),
         ("sizes", lambda sizes: sizes[:0], "no axes or cells of spaces/1 that fit"),
+        ("sizes", lambda sizes: np.ones(sizes.sum(), np.int32), "no axes or cells of spaces/1 that fit"),
         ("axes", lambda axes: axes[0], "no axes or cells of spaces/1 that fit"),
         ("means", lambda means: means[1:], "has spaces/1/means as"),
         ("usual", lambda usual: -usual, "a usual distance of spaces/1 that is not above 0"),
