@@ -17,7 +17,7 @@ from tests.machines import machine
 from tests.series_monitor import readings
 
 BATCH = {"batch_size": 40}
-CONTEXT_ROWS = 542
+CONTEXT_ROWS = 683
 
 
 def again(mixer, **changes):
