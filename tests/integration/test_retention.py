@@ -266,7 +266,8 @@ def test_old_alerts_requests_and_assessments_go_and_pending_ones_stay(store, now
     fill(store, drifts, *(drift | {"id": n, "upto_batch": n, "is_drift": n == 2} for n in (1, 2, 3, 4)))
     fill(store, drift_features, *({"drift_id": n, "feature": "flow", "psi": 0.1} for n in (1, 2)))
     deleted = store.retention.prune(limits(now))
-    assert deleted == {"alerts": 1, "retrain requests": 2, "drift assessments": 2, "events": 1}  # of the promotion
+    # The events are those of the promotion and of the failures.
+    assert deleted == {"alerts": 1, "retrain requests": 2, "drift assessments": 2, "events": 4}
     assert rows(store, drifts.c.id) == [2, 4]
     assert count(store, drift_features) == 1
     assert rows(store, retrain_requests.c.state) == ["failed", "pending"]
