@@ -12,7 +12,7 @@ from jobs.reading.joint_pasts import MAX_PARTS, JointPast
 from jobs.reading.resampling import resampled
 from jobs.reading.tolerant import ReadRows
 from jobs.reading.typed_columns import keys_of
-from schemas.errors import SourceError, SourceTimeout
+from schemas.errors import SourceAway, SourceError
 from schemas.keys import Key
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class JointCells:
             part = keys[first : first + size]
             try:
                 read = self._rows(part, moments, max_rows)
-            except SourceTimeout:  # a past by itself takes less
+            except SourceAway:  # a past by itself may take less than the limit of a statement
                 return
             except SourceError:  # each past is read by itself
                 read = None

@@ -16,7 +16,7 @@ from jobs.reading.past import Past
 from jobs.reading.table import WatchedTable
 from jobs.reading.typed_columns import keys_of, typed
 from schemas.config import MonitorConfig
-from schemas.errors import SourceError, SourceTimeout
+from schemas.errors import SourceAway, SourceError
 from schemas.keys import Key
 from schemas.unreadable import UnreadableRecord
 
@@ -67,7 +67,7 @@ class JointPasts:
             part = keys[start : start + size]
             try:
                 past = self._joint(self._rows(part, moments), range(start, start + len(part)), moments)
-            except SourceTimeout:  # a past by itself takes less
+            except SourceAway:  # a past by itself may take less than the limit of a statement
                 return
             except SourceError:  # each past is read by itself, without the records that cannot be read
                 continue
@@ -81,7 +81,7 @@ class JointPasts:
             united = union_all(*parts).subquery("plumbline_counts")
             try:
                 counts = self.fetch(select(united.c[_COUNT]).order_by(united.c[_PLACE]))[_COUNT]
-            except SourceError:  # what lies between two records by themselves takes less
+            except SourceError:  # each pair is tried by itself
                 return found + [True] * (len(pairs) - len(found))
             found += [bool(count) for count in counts]
         return found
