@@ -27,7 +27,12 @@ def heard_rows(is_faulty: np.ndarray, line: Line | None) -> np.ndarray:
 
 
 def from_recent_level(cells: Cells, is_faulty: np.ndarray) -> Cells:
-    """Return the cells, less their recent level in channels that have been faulty (n, c) for long."""
+    """Return the cells, less their recent level in channels that have been faulty (n, c) for long.
+
+    A missing cell has no level: it counts as usual, as it does elsewhere.
+    """
     has_settled = run_length(is_faulty, SETTLED_ROWS, cells.line) >= SETTLED_ROWS
     level = np.where(has_settled, past_mean(cells.relative_kept, LEVEL_HALF_LIFE, cells.line), 0.0)
-    return obeying_rules(replace(cells, z=cells.z - level, kept=cells.kept - level), has_settled)
+    is_at_level = has_settled & cells.is_missing
+    z, kept = (np.where(is_at_level, 0.0, own - level) for own in (cells.z, cells.kept))
+    return obeying_rules(replace(cells, z=z, kept=kept), has_settled)

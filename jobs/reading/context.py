@@ -141,6 +141,8 @@ class _Page:
             series = series_of(past.records, str(self.source.monitor.time), self.features)
             for place, rows in past.slices.items():
                 ahead.pasts[firsts[place]] = [take_rows(series, rows)] if rows.start < rows.stop else []
+        if not ahead.pasts:
+            return ahead
         long = [run for run in runs.values() if len(run) > 1]
         found = reader.have_between([(self.keys[run[0]], self.keys[run[-1]]) for run in long])
         ahead.uninterrupted.update(int(run[0]) for run, has_between in zip(long, found, strict=True) if not has_between)

@@ -10,8 +10,9 @@ from sqlalchemy import Integer, Select, literal_column, select, union_all
 
 from jobs.reading.joint_pasts import MAX_PARTS, JointPast
 from jobs.reading.resampling import resampled
+from jobs.reading.tolerant import ReadRows
 from jobs.reading.typed_columns import keys_of
-from schemas.errors import SourceError, SourceTimeout
+from schemas.errors import SourceAway, SourceError
 from schemas.keys import Key
 
 if TYPE_CHECKING:
@@ -35,36 +36,47 @@ class JointCells:
     def read(self, keys: Sequence[Key], moments: int) -> Iterator[JointPast]:
         """Yield the newest `moments` cells in the pasts of records, a frame for each statement.
 
-        Left out are pasts with gaps, and those that cannot be read.
+        Left out are pasts with gaps, and those that cannot be read. Cells may hold many rows, so pasts of more than
+        `batch_size` rows together are read in halves.
         """
-        size = max(1, min(MAX_PARTS, self.cells.monitor.batch_size // moments))
-        for first in range(0, len(keys), size):
+        max_rows, first = self.cells.monitor.batch_size, 0
+        size = max(1, min(MAX_PARTS, max_rows // moments))
+        while first < len(keys):
+            part = keys[first : first + size]
             try:
-                past = self._read(keys[first : first + size], first, moments)
-            except SourceTimeout:
-                raise
+                read = self._rows(part, moments, max_rows)
+            except SourceAway:  # a past by itself may take less than the limit of a statement
+                return
             except SourceError:  # each past is read by itself
+                read = None
+            if read is not None and read.count > max_rows and len(part) > 1:
+                size = len(part) // 2
                 continue
-            if past is not None:
-                yield past
+            if read is not None:
+                yield self._joint(read, len(part), first, moments)
+            first += len(part)
 
     def have_between(self, pairs: Sequence[tuple[Key, Key]]) -> list[bool]:
         """Return for each pair of keys that cells may lie between them."""
         return [True] * len(pairs)
 
-    def _read(self, keys: Sequence[Key], first: int, moments: int) -> JointPast | None:
-        """Return the pasts of some keys, of which the first has a place; None if no key has a cell."""
-        monitor, table = self.cells.monitor, self.cells.table
+    def _rows(self, keys: Sequence[Key], moments: int, max_rows: int) -> ReadRows | None:
+        """Return the rows in the pasts of keys, of several at most one more than `max_rows`; None if they have none."""
         parts = [self._newest(place, keys[place], end, moments) for place, end in self._starts(keys)]
         if not parts:
             return None
         rows = union_all(*parts).subquery("plumbline_pasts")
-        read = self.cells.reader.read(select(rows).order_by(rows.c[_PLACE], *table.order(rows)), [])
+        statement = select(rows).order_by(rows.c[_PLACE], *self.cells.table.order(rows))
+        return self.cells.reader.read(statement.limit(max_rows + 1) if len(keys) > 1 else statement, [])
+
+    def _joint(self, read: ReadRows, count: int, first: int, moments: int) -> JointPast:
+        """Return the pasts in rows of a number of keys, of which the first has a place."""
+        monitor = self.cells.monitor
         places = dict(zip(read.records[monitor.entity], read.rows[_PLACE], strict=True))
         records = resampled(read.records, read.rows[self.start].to_numpy(dtype=np.int64), monitor)
         own = records[monitor.entity].map(places).to_numpy(dtype=np.int64)
         order = np.lexsort((records[str(monitor.time)].to_numpy(dtype="datetime64[us]"), own))
-        counts = np.bincount(own, minlength=len(keys))
+        counts = np.bincount(own, minlength=count)
         ends = np.cumsum(counts)
         whole = np.flatnonzero(counts == moments).tolist()
         return JointPast(

@@ -16,7 +16,7 @@ from jobs.reading.past import Past
 from jobs.reading.table import WatchedTable
 from jobs.reading.typed_columns import keys_of, typed
 from schemas.config import MonitorConfig
-from schemas.errors import SourceError, SourceTimeout
+from schemas.errors import SourceAway, SourceError
 from schemas.keys import Key
 from schemas.unreadable import UnreadableRecord
 
@@ -67,19 +67,22 @@ class JointPasts:
             part = keys[start : start + size]
             try:
                 past = self._joint(self._rows(part, moments), range(start, start + len(part)), moments)
-            except SourceTimeout:
-                raise
+            except SourceAway:  # a past by itself may take less than the limit of a statement
+                return
             except SourceError:  # each past is read by itself, without the records that cannot be read
                 continue
             yield past
 
     def have_between(self, pairs: Sequence[tuple[Key, Key]]) -> list[bool]:
-        """Return for each pair of keys whether the past of both holds a record that lies between them."""
+        """Return for each pair of keys whether the past of both may hold a record that lies between them."""
         found: list[bool] = []
         for start in range(0, len(pairs), MAX_PARTS):
             parts = (self._between(place, *pair) for place, pair in enumerate(pairs[start : start + MAX_PARTS]))
             united = union_all(*parts).subquery("plumbline_counts")
-            counts = self.fetch(select(united.c[_COUNT]).order_by(united.c[_PLACE]))[_COUNT]
+            try:
+                counts = self.fetch(select(united.c[_COUNT]).order_by(united.c[_PLACE]))[_COUNT]
+            except SourceError:  # each pair is tried by itself
+                return found + [True] * (len(pairs) - len(found))
             found += [bool(count) for count in counts]
         return found
 

@@ -8,6 +8,7 @@ from jobs.databases import reading, writing
 from jobs.reading.context import stretches_of
 from jobs.reading.source import Source
 from schemas.config import MonitorConfig
+from schemas.errors import SourceTimeout
 from schemas.frames import Features
 from schemas.keys import KeyRange
 from tests.level_table import PLAIN, tank_table
@@ -103,6 +104,38 @@ def test_the_pasts_of_cells_take_two_statements_for_a_hundred_entities(tanks, en
     assert found == expected
     assert len(statements) < 2 * 2 + 5  # and some for t7, whose past has a gap
     cells.close()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_pasts_of_cells_with_many_rows_take_no_more_memory_than_a_batch(tanks, engine, monkeypatch):
+    config = MonitorConfig(**PLAIN, series={"resample": "3m"}, batch_size=60)
+    cells, rows = Source("cells", config, engine), []
+    page = cells.read(KeyRange(((ROUNDS - 1) * TANKS,), (ROUNDS * TANKS,))).query("tank not in ['t7', 't8', 't9']")
+    fetch = cells._reader.fetch
+    monkeypatch.setattr(cells._reader, "fetch", lambda sql: rows.append(fetch(sql)) or rows[-1])
+    segments = stretches_of(page.reset_index(drop=True), cells, LEVEL, 2)
+    means = {segment.entity: segment.series.values[:, 0].tolist() for segment in segments}
+    assert means == {f"t{tank}": of(tank, 1, 4, 7) for tank in range(TANKS) if tank not in (7, 8, 9)}
+    assert max(map(len, rows)) == 61  # one more than a batch: too many
+    assert len(rows) < len(page)
+    cells.close()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("resample", [None, "1m"])
+def test_pasts_that_take_too_long_together_are_read_one_by_one(tanks, engine, monkeypatch, resample):
+    source = Source("slow", MonitorConfig(**PLAIN, series={"resample": resample} if resample else {}), engine)
+    page = source.read(PAGE)
+    expected, fetch = past_and_records(page, source), source._reader.fetch
+
+    def slow(statement):
+        if "UNION ALL" in str(statement):
+            raise SourceTimeout("took too long")
+        return fetch(statement)
+
+    monkeypatch.setattr(source._reader, "fetch", slow)
+    assert past_and_records(page, source) == expected
+    source.close()
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -29,11 +29,12 @@ def machine(n=2400, seed=0):
 
 
 def faulty():
-    """Return records with a glitch, a shift, a stuck channel, infinite values and a reset of the meter."""
+    """Return records with a glitch, two shifts, a stuck channel, infinite values and a reset of the meter."""
     series = machine(seed=1)
     series.values[GLITCH] += 50
     series.values[1000:1060, 2] += 6
     series.values[1100:1200, 4] = series.values[1100, 4]
+    series.values[1320:1700, 3] += 6  # longer than until other faults are heard above it
     series.values[1250:1252, [3, METER]] = np.inf
     series.values[1300:, METER] -= series.values[1300, METER]
     return series

@@ -9,7 +9,7 @@ from detector.core.calibration import Calibration
 from detector.series import Series, SeriesModel, SeriesSettings
 from detector.series.channels import Channels
 from detector.series.recovery import CALM_ROWS, faulty_cells, recovered_rows, without_faults
-from detector.series.settling import HEARD_ROWS
+from detector.series.settling import HEARD_ROWS, from_recent_level
 
 TRAINED, DAY = 24 * 42, 24
 FAULT = slice(TRAINED + 100, TRAINED + 130)
@@ -94,6 +94,17 @@ def test_unusual_cells_become_the_next_good_one_and_four_usual_rows_are_no_recov
     np.testing.assert_array_equal(without.z[6:12, 0], np.full(6, cells.z[12, 0]))
     np.testing.assert_array_equal(without.z[:, 1], cells.z[:, 1])
     assert np.flatnonzero(~recovered_rows(is_faulty, None)).tolist() == list(range(6, 13))
+
+
+def test_a_missing_cell_of_a_channel_that_has_settled_is_usual(channels):
+    values = np.random.default_rng(1).uniform(-1, 1, (200, 2))
+    values[:, 0] += 9.0
+    values[150, 0] = np.nan
+    cells = channels.cells(values)
+    settled = from_recent_level(cells, faulty_cells(cells, channels))
+    assert np.abs(cells.z[149, 0]) > 4
+    assert np.abs(settled.z[140:160, 0]).max() < 1
+    assert np.abs(settled.kept[140:160, 0]).max() < 1
 
 
 def test_a_channel_whose_range_shows_little_does_not_recover(models):
