@@ -57,7 +57,7 @@ def work_requests(
     outcomes = []
     for name in config.monitors if only is None else [only]:
         monitor = config.monitor(name)
-        claim = store.requests.claim(name, clock(), monitor.lease, claimant)
+        claim = store.requests.claim(name, clock(), monitor.lease, claimant, monitor.channels)
         if claim is not None:
             outcomes.append(round_.serve(claim))
     return outcomes
