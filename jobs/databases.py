@@ -115,7 +115,7 @@ def _error_of(error: type[PlumblineError], engine: Engine, cause: Exception, det
     """Return the error for a driver's error; waits for a source, and sources that are away, have their own classes."""
     if error is SourceError and dialect_of(engine).is_wait(detail):
         error = SourceTimeout
-    elif any(base.__name__ in _AWAY for base in type(cause).__mro__):
+    elif any(base.__name__ in _AWAY for base in type(cause).__mro__) and dialect_of(engine).is_away(detail):
         error = _away(error)
     return error(failure(engine.url, detail))
 

@@ -5,6 +5,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeAlias, TypeVar
 
@@ -23,6 +24,7 @@ _Result = TypeVar("_Result")
 Proposal: TypeAlias = Callable[[], MonitorConfig]
 _MAX_WAITING = 8  # including the one that is computed
 _MAX_BEGUN = 32  # results that nobody fetched yet
+_MAX_UNASKED = timedelta(minutes=5)  # after which a result counts as out of date; a page asks every second or two
 _MOMENT = 0.2  # seconds for which a page waits for a result
 _QUEUED, _LOADING = "Waiting for its turn", "Loading the model"
 
@@ -42,12 +44,14 @@ class _Progress:
     text: Callable[[], str] = lambda: _QUEUED
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Begun:
     """A preview that a page began."""
 
     task: asyncio.Task[Comparison]
     progress: _Progress
+    asked_at: datetime
+    """When a page asked for it last."""
 
 
 class Previews:
@@ -93,14 +97,17 @@ class Previews:
             proposed: as for `compare`, with the same errors.
             days: length of the history.
         """
+        at = service.clock()
+        self._drop_unasked(at)
         begun = self._begun.get(key)
         if begun is None:
             progress = _Progress()
             work = partial(self._compare, service, name, proposed, days, progress)
-            begun = self._begun[key] = _Begun(asyncio.create_task(self._slow_work.run(work)), progress)
+            begun = self._begun[key] = _Begun(asyncio.create_task(self._slow_work.run(work)), progress, at)
             begun.task.add_done_callback(_retrieve_error)
             while len(self._begun) > _MAX_BEGUN:
                 self._begun.popitem(last=False)
+        begun.asked_at = at
         done, _ = await asyncio.wait({begun.task}, timeout=_MOMENT)
         if not done:
             return begun.progress.text()
@@ -110,6 +117,12 @@ class Previews:
     async def in_thread(self, function: Callable[[], _Result]) -> _Result:
         """Run a short function that reads the store in a thread of requests, and return its result."""
         return await run_sync(function)
+
+    def _drop_unasked(self, at: datetime) -> None:
+        """Drop results whose page was closed, so that none is shown later as new."""
+        for key, begun in list(self._begun.items()):
+            if begun.task.done() and at - begun.asked_at > _MAX_UNASKED:
+                del self._begun[key]
 
     def _report(self, text: Callable[[], str]) -> None:
         self._reported.text = text

@@ -108,11 +108,12 @@ def _describe_comparison(out: "Output", report: "ComparisonReport") -> None:
 @with_app
 def promote_command(app: "App", out: "Output", model_id: int, force: bool, monitor: str | None) -> None:
     """Make a model its monitor's champion."""
+    original = None
     if monitor is not None:
         from jobs.shared_models import copy_model
 
-        model_id = copy_model(app.store, model_id, monitor, app.monitor(monitor), app.clock())
-    app.store.models.promote(model_id, app.clock(), force=force, actor=user_name())
+        original, model_id = model_id, copy_model(app.store, model_id, monitor, app.monitor(monitor), app.clock())
+    app.store.models.promote(model_id, app.clock(), force=force, actor=user_name(), copy_of=original)
     model = replace(app.store.models.get(model_id), manifest={})
     view = _join_anomalies(app, model.monitor)
 

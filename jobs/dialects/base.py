@@ -92,6 +92,13 @@ class EpochTimes(Protocol):
         """Return the condition for times that have no cell; None if all have one."""
 
 
+def zoned_time_of_epoch(number: str, per_second: int) -> str:
+    """Return SQL for the time of a number since 1970, null if it is not valid: `to_timestamp` would fail."""
+    seconds = number if per_second == 1 else f"{number} / {per_second}.0"
+    first, end = (f"{bound.timestamp():.0f}" for bound in (FIRST_VALID_TIME, END_OF_VALID_TIMES))
+    return f"to_timestamp(CASE WHEN {seconds} >= {first} AND {seconds} < {end} THEN {seconds} END)"
+
+
 @dataclass(frozen=True)
 class Dialect:
     """The behaviour of one kind of database, by default plain SQL.
@@ -138,6 +145,13 @@ class Dialect:
     def is_wait(self, detail: str) -> bool:
         """Return whether a driver's error is about a wait that took too long, and not about what was read."""
         return re.search(self.wait_pattern, detail) is not None
+
+    away_pattern: ClassVar[str] = ""
+    """Pattern of error texts by which a database is away; drivers may have one class for them and wrong statements."""
+
+    def is_away(self, detail: str) -> bool:
+        """Return whether an operational error of a driver may pass by itself, and is not about the statement."""
+        return re.search(self.away_pattern, detail) is not None
 
     def with_driver(self, url: URL) -> URL:
         """Return the address with the driver that is used if it names none."""
@@ -298,6 +312,18 @@ class Dialect:
     def is_same_text(self, left: ColumnElement[Any], right: ColumnElement[Any]) -> ColumnElement[bool]:
         """Return the condition that two texts are equal, character by character."""
         return left == right
+
+    def text_literal(self, text: str) -> str:
+        """Return SQL for a text.
+
+        >>> print(Dialect("any").text_literal("it's"))
+        'it''s'
+        """
+        return "'" + text.replace("'", "''") + "'"
+
+    def any_of_group(self, value: str, family: Family) -> str:  # noqa: ARG002
+        """Return SQL for the value of a group in which only one is not null."""
+        return f"MAX({value})"
 
     # Times
 

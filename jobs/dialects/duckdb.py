@@ -30,7 +30,7 @@ from sqlalchemy import (
     text,
 )
 
-from jobs.dialects.base import CHECKSUM_PRIME, Dialect, EpochTimes, Index
+from jobs.dialects.base import CHECKSUM_PRIME, Dialect, EpochTimes, Index, zoned_time_of_epoch
 from jobs.dialects.duckdb_frames import frame_of
 from jobs.dialects.families import TIMES, Family
 from jobs.dialects.postgresql import TypedTimes
@@ -171,8 +171,8 @@ class DuckDB(Dialect):
     # Times, fingerprints and keys
 
     def time_of_epoch(self, number: str, per_second: int, *, is_whole: bool) -> str | None:  # noqa: ARG002
-        """Return a time with a time zone."""
-        return f"to_timestamp({number})" if per_second == 1 else f"to_timestamp({number} / {per_second}.0)"
+        """Return a time with a time zone; null if it is not valid."""
+        return zoned_time_of_epoch(number, per_second)
 
     def epoch_times(self, connection: Connection, records: FromClause, time: str, family: Family) -> EpochTimes | None:  # noqa: ARG002
         """Return the times of a timestamp with or without a zone."""

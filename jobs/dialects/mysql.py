@@ -99,6 +99,8 @@ class MySQL(Dialect):
         *Dialect.advice,
     )
     wait_pattern = r"Lock wait timeout exceeded|max_statement_time exceeded|maximum statement execution|Lost connection"
+    # Lost or refused connections, too many of them, deadlocks and shutdowns; the client's own errors begin with 2.
+    away_pattern = r"^\(?(0|104[02-59]|1053|11(29|30|5\d|60|61|84)|12(03|05|13|26)|1317|1698|1927|2\d{3}|4031)\b"
     quoting_advice = "put a name with spaces, or one that is a word of SQL, in backticks"
     has_grid_of_time = True
     text_key_type: ClassVar[TypeEngine[Any]] = mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin")
@@ -223,12 +225,21 @@ class MySQL(Dialect):
         """Compare by the collation, so that an index serves, and by the bytes: 'a' is not 'A', nor 'a '."""
         return and_(left == right, cast(left, LargeBinary) == cast(right, LargeBinary))
 
+    def text_literal(self, text: str) -> str:
+        r"""Return SQL for a text, in which a backslash escapes the next character.
+
+        >>> print(MySQL("mysql").text_literal("it\\"))
+        'it\\'
+        """
+        return super().text_literal(text.replace("\\", r"\\"))
+
     # Times
 
     def time_of_epoch(self, number: str, per_second: int, *, is_whole: bool) -> str | None:  # noqa: ARG002
         """Return a time in UTC, which FROM_UNIXTIME would not."""
-        microseconds = f"ROUND({number} / {per_second} * 1000000)"
-        return f"TIMESTAMPADD(MICROSECOND, {microseconds}, TIMESTAMP'1970-01-01 00:00:00')"
+        # Decimals have no overflow; a quotient of whole numbers has only four of them.
+        scale = f"* {1_000_000 // per_second}.0" if per_second <= 1_000_000 else f"/ {per_second // 1_000_000}"
+        return f"TIMESTAMPADD(MICROSECOND, ROUND({number} {scale}), TIMESTAMP'1970-01-01 00:00:00')"
 
     def epoch_times(self, connection: Connection, records: FromClause, time: str, family: Family) -> EpochTimes | None:  # noqa: ARG002
         """Return the times of a datetime or timestamp, which are UTC."""

@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.types import UserDefinedType
 
 from jobs.dialects import postgresql_waits
-from jobs.dialects.base import CHECKSUM_PRIME, TIMEOUTS, Dialect, EpochTimes, Reader
+from jobs.dialects.base import CHECKSUM_PRIME, TIMEOUTS, Dialect, EpochTimes, Reader, zoned_time_of_epoch
 from jobs.dialects.families import TIMES, Family
 from schemas.service import Timeouts
 
@@ -158,9 +158,13 @@ class PostgreSQL(Dialect):
             return self.text_to_read(column, family)
         return func.regexp_replace(cast(column, Text()), _TRAILING_ZEROS, r"\1\2").label(column.key)
 
+    def any_of_group(self, value: str, family: Family) -> str:
+        """Return SQL for the value of a group; no boolean is the largest."""
+        return f"BOOL_OR({value})" if family == "boolean" else super().any_of_group(value, family)
+
     def time_of_epoch(self, number: str, per_second: int, *, is_whole: bool) -> str | None:  # noqa: ARG002
-        """Return a time with a time zone."""
-        return f"to_timestamp({number})" if per_second == 1 else f"to_timestamp({number} / {per_second}.0)"
+        """Return a time with a time zone; null if it is not valid."""
+        return zoned_time_of_epoch(number, per_second)
 
     def epoch_times(self, connection: Connection, records: FromClause, time: str, family: Family) -> EpochTimes | None:  # noqa: ARG002
         """Return the times of a timestamp with or without a zone."""

@@ -63,6 +63,7 @@ class SQLite(Dialect):
         *Dialect.advice,
     )
     wait_pattern = r"^interrupted$|^database( table)? is locked"
+    away_pattern = r"unable to open|disk|locked|interrupted|not a database|malformed|out of memory"
     has_dynamic_types = True
     has_grid_of_time = True
     # Without AUTOINCREMENT the number of a deleted last record is used again: keys would not grow.

@@ -7,6 +7,7 @@ on the size of the file.
 
 import codecs
 import csv
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -321,7 +322,8 @@ def _refuse_encoding(path: Path, line: int, exc: UnicodeDecodeError) -> NoReturn
     is_wide = line == 1 and exc.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     msg = (
         f"Line {line} of {path} is not UTF-8: byte {exc.object[exc.start]:#04x} in column {exc.start + 1}. "
-        f"Save it as UTF-8, for example: iconv -f {'utf-16' if is_wide else 'windows-1252'} -t utf-8 {path} > utf8.csv"
+        f"Save it as UTF-8, for example: iconv -f {'utf-16' if is_wide else 'windows-1252'} -t utf-8 "
+        f"{shlex.quote(str(path))} > utf8.csv"
     )
     raise RecordsError(msg) from exc
 

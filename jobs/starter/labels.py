@@ -181,7 +181,7 @@ def _is_zero(connection: Connection, sample: Sample, name: str) -> str:
 
 
 def _is_text(connection: Connection, sample: Sample, name: str, text: str) -> str:
-    return _or_null(connection, sample, name, "'" + text.replace("'", "''") + "'")
+    return _or_null(connection, sample, name, sample.table.dialect.text_literal(text))
 
 
 def _or_null(connection: Connection, sample: Sample, name: str, value: str) -> str:

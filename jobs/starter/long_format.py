@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 
 from sqlalchemy import Connection, TableClause
 
+from jobs.reading.table import WatchedTable
 from jobs.starter.entities import MIN_STEPS, find_entity
 from jobs.starter.features import ID_NAME
 from jobs.starter.labels import quoted
@@ -42,7 +43,9 @@ def query_of_moments(
     names = sorted(sample.texts(channels[0]).unique())
     if not _are_names(names, table.columns):
         return None
-    sql = _pivot(connection, place, (time, about), (channels[0], values[0]), names)
+    lines = list(_lines(connection, table, (channels[0], values[0]), names))
+    group = ", ".join(quoted(connection, name) for name in (time, about))
+    sql = f"SELECT {group},\n" + ",\n".join(lines) + f"\nFROM {place}\nGROUP BY {group}"
     return SourceQuery(
         sql,
         described_query(connection, sql, table),
@@ -92,14 +95,19 @@ def _distinguishes(sample: Sample, moment: list[str], name: str) -> bool:
     return len(sizes) >= MIN_STEPS and float((sizes > 1).mean()) >= _MIN_COMPLETE_SHARE
 
 
-def _pivot(
-    connection: Connection, place: str, moment: tuple[str, str], columns: tuple[str, str], names: list[str]
-) -> str:
+def _lines(
+    connection: Connection, table: WatchedTable, columns: tuple[str, str], names: Collection[str]
+) -> Iterator[str]:
+    """Yield SQL for each channel.
+
+    Args:
+        connection: to quote names.
+        table: with the channels.
+        columns: with the name and the value of a channel.
+        names: of the channels.
+    """
     channel, value = (quoted(connection, name) for name in columns)
-    group = ", ".join(quoted(connection, name) for name in moment)
-    texts = ["'" + name.replace("'", "''") + "'" for name in names]
-    lines = [
-        f"    MAX(CASE WHEN {channel} = {text} THEN {value} END) AS {quoted(connection, name)}"
-        for text, name in zip(texts, names, strict=True)
-    ]
-    return f"SELECT {group},\n" + ",\n".join(lines) + f"\nFROM {place}\nGROUP BY {group}"
+    for name in names:
+        of_channel = f"CASE WHEN {channel} = {table.dialect.text_literal(name)} THEN {value} END"
+        line = table.dialect.any_of_group(of_channel, table.columns[columns[1]].family)
+        yield f"    {line} AS {quoted(connection, name)}"

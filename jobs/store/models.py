@@ -221,8 +221,17 @@ class Models:
         with reading(self.engine) as connection:
             return self._model(connection, model_id)
 
-    def promote(self, model_id: int, at: datetime, *, force: bool = False, actor: str = SERVICE) -> None:
+    def promote(
+        self, model_id: int, at: datetime, *, force: bool = False, actor: str = SERVICE, copy_of: int | None = None
+    ) -> None:
         """Make a model its monitor's champion, and retire the old one.
+
+        Args:
+            model_id: of the model.
+            at: the time now.
+            force: whether the comparison with the champion is overruled.
+            actor: who promotes it.
+            copy_of: the model that it is a copy of, for the audit log; None if it was trained for its monitor.
 
         Raises:
             UsageError: If there is no such model, its artifact was deleted, or it was refused in its training; `force`
@@ -237,7 +246,7 @@ class Models:
                 raise UsageError(_refusal(model))
             if self._model(connection, model_id).state != "champion":
                 self._promote(connection, model.monitor, model_id, at)
-                detail = {"force": force}
+                detail = {"force": force} if copy_of is None else {"force": force, "copy_of": copy_of}
                 record_act(connection, Act(actor, "promote", f"model {model_id}", model.monitor, detail), at)
 
     def roll_back(self, monitor: str, at: datetime, actor: str = SERVICE) -> int:

@@ -122,16 +122,19 @@ class RetrainRequests:
             claimable = select(c.id).where(c.monitor.in_(list(monitors)), c.monitor.not_in(leased), _is_free(at))
             return connection.execute(claimable.limit(1)).first() is not None
 
-    def claim(self, monitor: str, at: datetime, lease: timedelta, claimant: str = "") -> ClaimedRequest | None:
+    def claim(
+        self, monitor: str, at: datetime, lease: timedelta, claimant: str = "", channels: Iterable[str] = ()
+    ) -> ClaimedRequest | None:
         """Claim a monitor's oldest request, which then serves all pending ones.
 
-        A request whose workers died `MAX_ATTEMPTS` times fails instead, and the next is claimed.
+        A request whose workers died `MAX_ATTEMPTS` times fails instead, with an event, and the next is claimed.
 
         Args:
             monitor: the monitor.
             at: the time now.
             lease: the duration of the claim.
             claimant: up to 12 characters that the token begins with, for `release_all`.
+            channels: that are alerted of a request that fails.
 
         Returns:
             The request; None if none is due, or a worker holds one.
@@ -144,7 +147,7 @@ class RetrainRequests:
                     return None
                 if row["attempts"] < MAX_ATTEMPTS:
                     return _claim(connection, row, at + lease, claimant)
-                _change(connection, row["id"], state="failed", finished_at=at, message=_GIVEN_UP)
+                self._fail(connection, (row["id"], monitor), _GIVEN_UP, at, channels)
         return None
 
     def renew(self, claim: ClaimedRequest, at: datetime, lease: timedelta) -> None:
@@ -165,10 +168,17 @@ class RetrainRequests:
         """
         with writing(self.engine) as connection:
             _lock_claimed(connection, claim)
-            _change(connection, claim.id, state="failed", finished_at=at, message=message)
-            text = f"A training of monitor {claim.monitor!r} failed. {message}"
-            event = NewEvent("training_failed", text, claim.monitor, counts={"request_id": claim.id})
-            self._event_log.write(connection, event, at, channels)
+            self._fail(connection, (claim.id, claim.monitor), message, at, channels)
+
+    def _fail(
+        self, connection: Connection, request: tuple[int, str], message: str, at: datetime, channels: Iterable[str]
+    ) -> None:
+        """Fail a request, named by its id and its monitor, and all that it serves, and write the event."""
+        request_id, monitor = request
+        _change(connection, request_id, state="failed", finished_at=at, message=message)
+        text = f"A training of monitor {monitor!r} failed. {message}"
+        event = NewEvent("training_failed", text, monitor, counts={"request_id": request_id})
+        self._event_log.write(connection, event, at, channels)
 
     def put_off(self, claim: ClaimedRequest, message: str, until: datetime) -> None:
         """Return a claimed request, and all that it serves, to the queue until its next attempt.

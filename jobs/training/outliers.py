@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from detector.records.scorer import RecordScorer
+from jobs.dialects import Dialect, dialect_of
 from jobs.reading.source import Source, keys_of
 from jobs.wording import cell
 from schemas.frames import ANOMALY_SCORE
@@ -50,20 +51,19 @@ def _values_by_key(scorer: RecordScorer, records: pd.DataFrame, scores: np.ndarr
 
 def without_keys(keys: list[Key], source: Source) -> str:
     """Return the condition for `normal` in SQL, with the keys left out."""
-    quote = source.engine.dialect.identifier_preparer.quote
+    quote, dialect = source.engine.dialect.identifier_preparer.quote, dialect_of(source.engine)
     columns = [quote(name).replace("%%", "%") for name in source.monitor.key]
     if len(columns) == 1:
-        condition = f"{columns[0]} NOT IN ({', '.join(_literal(key[0]) for key in keys)})"
+        condition = f"{columns[0]} NOT IN ({', '.join(_literal(key[0], dialect) for key in keys)})"
     else:
         matches = (
-            " AND ".join(f"{name} = {_literal(part)}" for name, part in zip(columns, key, strict=True)) for key in keys
+            " AND ".join(f"{name} = {_literal(part, dialect)}" for name, part in zip(columns, key, strict=True))
+            for key in keys
         )
         condition = f"NOT ({' OR '.join(f'({match})' for match in matches)})"
     normal = source.monitor.normal
     return condition if normal is None else f"({normal}) AND {condition}"
 
 
-def _literal(part: KeyPart) -> str:
-    if isinstance(part, int | Decimal):
-        return str(part)
-    return "'" + str(part).replace("'", "''") + "'"
+def _literal(part: KeyPart, dialect: Dialect) -> str:
+    return str(part) if isinstance(part, int | Decimal) else dialect.text_literal(str(part))

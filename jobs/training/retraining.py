@@ -57,7 +57,7 @@ def work_requests(
     outcomes = []
     for name in config.monitors if only is None else [only]:
         monitor = config.monitor(name)
-        claim = store.requests.claim(name, clock(), monitor.lease, claimant)
+        claim = store.requests.claim(name, clock(), monitor.lease, claimant, monitor.channels)
         if claim is not None:
             outcomes.append(round_.serve(claim))
     return outcomes
@@ -73,13 +73,17 @@ class _TrainingRound:
     clock: Callable[[], datetime]
 
     def serve(self, claim: ClaimedRequest) -> RequestOutcome:
-        """Train for a request, and close it."""
+        """Train for a request, and close it, unless another worker has claimed it meanwhile."""
+        try:
+            return self._serve(claim)
+        except LostRequest as exc:
+            return RequestOutcome(claim.id, claim.monitor, "lost", None, str(exc))
+
+    def _serve(self, claim: ClaimedRequest) -> RequestOutcome:
         try:
             with heartbeat(lambda: self._renew(claim), self.config.monitor(claim.monitor).lease / 3):
                 report = self._train(claim)
-        except LostRequest as exc:
-            return RequestOutcome(claim.id, claim.monitor, "lost", None, str(exc))
-        except StoreError:  # nothing can be recorded now; once the lease runs out, the request is tried again
+        except (LostRequest, StoreError):  # without the store, the request is tried again once the lease has run out
             raise
         except SourceAway as exc:
             return self._put_off(claim, str(exc))

@@ -14,7 +14,7 @@ from jobs import champions
 from jobs.champions import Scorers, load_scorer
 from jobs.scoring.learned_features import features_as_json
 from jobs.shared_models import copy_model
-from jobs.store import NewModel
+from jobs.store import AuditQuery, NewModel
 from schemas.config import MonitorConfig
 from schemas.errors import UsageError
 from tests.samples import FEATURES, SMALL, make_records
@@ -85,7 +85,9 @@ def test_a_copy_of_a_champion_scores_for_another_monitor_with_the_same_features(
     new = NewModel(blob, digest(blob), {"features": features_as_json(FEATURES)}, RecordCard())
     model_id = store.models.add("pump", new, now, promote=True)
     fan = MonitorConfig(table="t", key="id", time="read_at", false_positive_rate=0.02, **FEATURES.by_type())
-    store.models.promote(copy_model(store, model_id, "fan", fan, now), now)
+    store.models.promote(copy_model(store, model_id, "fan", fan, now), now, actor="user ada", copy_of=model_id)
+    (act,) = store.audit.page(AuditQuery("fan"))
+    assert act.detail == {"force": False, "copy_of": model_id}
     records = make_records(50, seed=1)
     scores = [load_scorer(store, store.models.champion(name), fan).score(records) for name in ("pump", "fan")]
     assert scores[0].equals(scores[1])

@@ -166,6 +166,13 @@ def test_a_file_that_is_no_table_leaves_no_table(engine, csv, content, message):
     assert tables(engine) == []
 
 
+def test_the_command_for_another_encoding_has_the_file_in_quotes(sqlite_engine, tmp_path):
+    file = tmp_path / "pump 7.csv"
+    file.write_bytes("a\né\n".encode("latin-1"))
+    with pytest.raises(RecordsError, match=f"-t utf-8 '{file}' > utf8.csv"):
+        import_file(file, sqlite_engine, "t")
+
+
 def test_a_failed_replacement_leaves_the_table_that_was(engine, csv):
     import_file(csv("id,a\n1,2\n"), engine, "t")
     with pytest.raises(RecordsError, match="rejected records"):

@@ -1,5 +1,6 @@
 """Pages and paths of settings, maintenance windows, keys and channels: rights and effects."""
 
+import asyncio
 import json
 import re
 import threading
@@ -11,6 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import delete, insert
 
 from jobs.api.pages.incident_picture import picture_version
+from jobs.api.previews import Previews
 from jobs.databases import writing
 from jobs.importing.importing import import_file
 from jobs.store import AuditQuery, NewWindow
@@ -107,6 +109,36 @@ def test_the_page_comes_before_its_preview_and_asks_again(client, service, monke
     assert re.search(r'aria-busy="true" hx-get="/page/monitors/pump/tune\?records=3"', html)
     assert '<noscript><meta http-equiv="refresh"' in html
     assert "Now and as proposed" in preview(client, path)
+
+
+def test_a_preview_whose_page_was_closed_is_not_shown_later_as_new(service, monkeypatch):
+    previews, is_free, computed = Previews(), threading.Event(), []
+
+    async def ask(key):
+        def refuse():
+            is_free.wait()
+            computed.append(key)
+            raise UsageError(key)
+
+        return await previews.begin(key, service, "pump", refuse, 7)
+
+    async def ask_until_refused(key):
+        while True:
+            await ask(key)
+
+    async def result(key):
+        with pytest.raises(UsageError, match=key):
+            await ask_until_refused(key)
+
+    async def visits():
+        await ask("closed")
+        is_free.set()
+        await result("next")  # computed after it
+        monkeypatch.setattr(service, "clock", lambda: NOW + timedelta(hours=1))
+        await result("closed")
+
+    asyncio.run(visits())
+    assert computed == ["closed", "next", "closed"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from jobs.databases import reading, writing
+from jobs.dialects import dialect_of
 from jobs.reading.table import raw_sql
 from jobs.starter.proposing import Choices, propose_monitor
 from jobs.starter.proposing import _describe as describe
@@ -179,6 +180,38 @@ def test_records_of_channels_become_one_record_for_each_moment(engine, ts):
     with reading(engine) as connection:
         records = pd.DataFrame(connection.execute(raw_sql(f"{proposal.query.sql} ORDER BY {time}, device")))
     assert (len(records), records.iloc[1].tolist()[1:]) == (60, ["b", 2.0, 13.0])
+
+
+@on_mariadb_too
+def test_names_of_channels_are_no_sql_and_their_values_may_be_booleans(engine):
+    channels, escape = ("a\\", "\\' OR 1=1 -- "), dialect_of(engine).text_literal
+    moments = [(f"'2026-01-01 00:{i:02}:00'", d, c) for i in range(30) for d in "ab" for c in range(2)]
+    rows = ", ".join(f"({t}, '{d}', {escape(channels[c])}, {c} = 1 AND '{d}' = 'b')" for t, d, c in moments)
+    with writing(engine) as connection:
+        columns = "ts TIMESTAMP, device VARCHAR(9), channel VARCHAR(20), is_on BOOLEAN"
+        connection.exec_driver_sql(f"CREATE TABLE observed ({columns}, PRIMARY KEY (ts, device, channel))")
+        connection.execute(raw_sql(f"INSERT INTO observed VALUES {rows}"))
+    proposal = propose_monitor(engine, "observed", Choices())
+    with reading(engine) as connection:
+        records = pd.DataFrame(connection.execute(raw_sql(f"{proposal.query.sql} ORDER BY ts, device")))
+    assert list(records.columns) == ["ts", "device", channels[1], channels[0]]
+    assert [bool(value) for value in records[channels[1]]] == [False, True] * 30
+    assert not records[channels[0]].any()
+
+
+@on_mariadb_too
+@pytest.mark.parametrize("type_", ["BIGINT", "DOUBLE PRECISION"])
+def test_a_number_that_is_no_time_is_null_and_hinders_no_other(engine, type_):
+    with writing(engine) as connection:
+        connection.exec_driver_sql(f"CREATE TABLE observed (id INTEGER PRIMARY KEY, ts {type_}, flow INTEGER)")
+        connection.exec_driver_sql("INSERT INTO observed VALUES (1, 1791100800999960, 7)")
+    query = propose_monitor(engine, "observed", Choices()).query.sql
+    with writing(engine) as connection:
+        connection.exec_driver_sql("INSERT INTO observed VALUES (2, 9223372036854775807, 7)")
+    with reading(engine) as connection:
+        first, other = connection.exec_driver_sql(f"SELECT ts_utc FROM ({query}) AS q ORDER BY id").scalars()
+    assert abs(pd.to_datetime(first, utc=True).timestamp() - 1_791_100_800.99996) < 0.001
+    assert other is None
 
 
 def test_an_empty_table_is_refused(sqlite_engine):

@@ -10,7 +10,7 @@ from detector.core.comparison import ComparisonReport
 from detector.records.card import RecordCard
 from jobs.app import open_store
 from jobs.databases import writing
-from jobs.store import NewModel, RequestQuery, ServedRequest
+from jobs.store import AlertQuery, EventQuery, NewModel, RequestQuery, ServedRequest
 from jobs.store.requests import MAX_ATTEMPTS
 from schemas.errors import LostRequest, NoSuchMonitor, StoreError, TooManyRequests
 from schemas.request_guard import MAX_REQUESTS_PER_HOUR, drop_guard
@@ -99,11 +99,14 @@ def test_a_request_whose_workers_die_fails_with_all_it_serves_and_the_next_has_i
     killer, beside = (store.requests.add("pump", "api", now) for _ in range(2))
     now = die(store, "pump", now, MAX_ATTEMPTS)
     fresh = store.requests.add("pump", "api", now)
-    assert store.requests.claim("pump", now, LEASE).id == fresh
+    assert store.requests.claim("pump", now, LEASE, channels=["ops"]).id == fresh
     assert states(store) == {killer: ("failed", None), beside: ("failed", killer), fresh: ("running", None)}
     messages = {request.message for request in store.requests.page(RequestQuery("pump", state="failed"))}
     assert len(messages) == 1
     assert "after 3 attempts" in messages.pop()
+    (failure,) = store.events.page(EventQuery(kind="training_failed"))
+    assert failure.message.startswith("A training of monitor 'pump' failed. Given up")
+    assert [alert.channel for alert in store.outbox.page(AlertQuery())] == ["ops"]
 
 
 def test_a_released_request_was_not_tried(store, now):

@@ -21,7 +21,7 @@ from jobs.training import retraining
 from jobs.training.retraining import work_requests
 from jobs.training.train import TrainingOrder, train_monitor
 from schemas.config import Config, parse_config
-from schemas.errors import StoreError, UsageError
+from schemas.errors import SourceAway, StoreError, UsageError
 
 TINY = {"members": 1, "hidden": 8, "steps": 40}
 FLOW, NOTE = 'flow" | <b>', "no `te`\n# x"
@@ -279,10 +279,13 @@ def test_who_is_stopped_gives_the_request_back_and_a_store_that_is_away_waits_fo
     assert plant.work().state == "done"
 
 
-def test_a_worker_that_outlived_its_lease_stores_nothing(plant, monkeypatch):
+@pytest.mark.parametrize("raised", [None, SourceAway("away"), ValueError("a defect")])
+def test_a_worker_that_outlived_its_lease_stores_nothing(plant, monkeypatch, raised):
     def overtaken(*arguments, **more):
         plant.now += timedelta(hours=1)
         assert plant.store.requests.claim("pump", plant.now, timedelta(hours=1)).attempts == 2
+        if raised is not None:
+            raise raised
         return train_monitor(*arguments, **more)
 
     monkeypatch.setattr(retraining, "train_monitor", overtaken)

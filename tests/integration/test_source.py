@@ -20,15 +20,18 @@ from sqlalchemy import (
     Text,
     Uuid,
     insert,
+    make_url,
     text,
     update,
 )
 
 from jobs.databases import open_engine, reading, writing
+from jobs.dialects import dialect_of
 from jobs.reading.source import Source, keys_of
 from schemas.config import MonitorConfig
-from schemas.errors import SourceError
+from schemas.errors import SourceAway, SourceError
 from schemas.keys import KeyRange
+from tests.mariadb_server import on_mariadb_too
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NAIVE = START.replace(tzinfo=None)
@@ -318,6 +321,27 @@ def test_reading_a_missing_sqlite_file_does_not_create_it(tmp_path, sqlite_url):
     with pytest.raises(SourceError, match="There is no SQLite file"):
         source.read_normal(1)
     assert list(tmp_path.iterdir()) == []
+
+
+@on_mariadb_too
+def test_a_condition_that_is_wrong_is_no_source_that_is_away(open_source, readings):
+    source = open_source(normal="nowhere = 1", false_positive_rate=0.2)
+    with pytest.raises(SourceError, match="nowhere") as caught:
+        source.read_normal(10)
+    assert not isinstance(caught.value, SourceAway)
+
+
+@pytest.mark.parametrize(
+    ("address", "detail"),
+    [
+        ("mysql://", '(2003, "Can\'t connect")'),
+        ("mysql://", "(1213, 'Deadlock found')"),
+        ("sqlite://", "unable to open database file"),
+        ("postgresql://", "connection refused"),
+    ],
+)
+def test_a_database_that_cannot_be_reached_is_away(address, detail):
+    assert dialect_of(make_url(address)).is_away(detail)
 
 
 def test_a_schema_may_be_named(postgres_url):
