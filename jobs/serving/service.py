@@ -133,6 +133,7 @@ class Service:
             self._start_api()
         self._scheduler.set_jobs(self._timings())
         self._scheduler.start()
+        self._pools["chore"].submit("heartbeat", None)  # so that `status` shows the process at once
         if not self._is_worker:
             self._register_monitors()
             for name, due_at in self._monitor_runs.missed_runs():
