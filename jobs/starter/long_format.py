@@ -1,5 +1,6 @@
 """Tables with a record for each channel of a moment; a query has one record with all channels."""
 
+import unicodedata
 from collections.abc import Collection, Iterator
 
 from sqlalchemy import Connection, TableClause
@@ -56,10 +57,16 @@ def query_of_moments(
 
 
 def _are_names(names: Collection[str], others: Collection[str]) -> bool:
-    """Return whether texts can be names of columns next to others, in databases that ignore case."""
-    distinct = {name.casefold() for name in (*names, *others)}
+    """Return whether texts can be names of columns next to others, in databases that take similar texts as equal."""
+    distinct = {_folded(name) for name in (*names, *others)}
     lengths = [len(name.encode()) for name in names]
     return len(distinct) == len(names) + len(others) and min(lengths) > 0 and max(lengths) <= _MAX_NAME_BYTES
+
+
+def _folded(name: str) -> str:
+    """Return a text without case, accents and spaces at its end, which collations of MariaDB and MySQL ignore."""
+    decomposed = unicodedata.normalize("NFKD", name.casefold())
+    return "".join(mark for mark in decomposed if not unicodedata.combining(mark)).rstrip()
 
 
 def _place(connection: Connection, sample: Sample, query: SourceQuery | None) -> str | None:

@@ -214,6 +214,17 @@ def test_a_number_that_is_no_time_is_null_and_hinders_no_other(engine, type_):
     assert other is None
 
 
+@pytest.mark.parametrize("channels", [("cafe", "café"), ("flow", "Flow"), ("flow", "flow "), ("flow", "")])
+def test_channels_that_a_database_may_take_as_equal_stay_values(sqlite_engine, channels):
+    moments = [(f"'2026-01-01 00:{i:02}:00'", d, c) for i in range(30) for d in "ab" for c in channels]
+    rows = ", ".join(f"({n}, {t}, '{d}', '{c}', {n % 7})" for n, (t, d, c) in enumerate(moments))
+    with writing(sqlite_engine) as connection:
+        columns = "id INTEGER PRIMARY KEY, ts TIMESTAMP, device TEXT, channel TEXT, value REAL"
+        connection.exec_driver_sql(f"CREATE TABLE observed ({columns})")
+        connection.execute(raw_sql(f"INSERT INTO observed VALUES {rows}"))
+    assert propose_monitor(sqlite_engine, "observed", Choices()).query is None
+
+
 def test_an_empty_table_is_refused(sqlite_engine):
     with writing(sqlite_engine) as connection:
         connection.exec_driver_sql("CREATE TABLE observed (id INTEGER PRIMARY KEY, flow REAL)")
