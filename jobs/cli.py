@@ -103,6 +103,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         exc.show()
         return exc.exit_code
     except (click.Abort, KeyboardInterrupt):
+        exec("")  # noqa: S102 - else the process ends by SIGINT if generated code, as of dataclasses, was interrupted
         return _report_error("Interrupted. No partial results were kept. Run the command again.", 1)
     except PlumblineError as exc:
         return _report_error(str(exc), 2 if isinstance(exc, ConfigError | UsageError) else 1)

@@ -82,7 +82,7 @@ class _TrainingRound:
     def _serve(self, claim: ClaimedRequest) -> RequestOutcome:
         try:
             with heartbeat(lambda: self._renew(claim), self.config.monitor(claim.monitor).lease / 3):
-                report = self._train(claim)
+                report = self._train_uninterrupted(claim)
         except (LostRequest, StoreError):  # without the store, the request is tried again once the lease has run out
             raise
         except SourceAway as exc:
@@ -94,6 +94,13 @@ class _TrainingRound:
                 self.store.requests.release(claim)
             raise
         return RequestOutcome(claim.id, claim.monitor, "done", report, f"{report.role} {report.reason}")
+
+    def _train_uninterrupted(self, claim: ClaimedRequest) -> TrainingReport:
+        try:
+            return self._train(claim)
+        except Exception:
+            raise_if_interrupted()  # some libraries turn an interrupt into an error of their own
+            raise
 
     def _put_off(self, claim: ClaimedRequest, message: str) -> RequestOutcome:
         """Put off a training whose source is away, or give it up after the last attempt."""

@@ -59,7 +59,7 @@ def test_a_stopped_training_releases_its_request(pump):
     until(lambda: requests(pump)[0][0] == "running", "the training runs", pause=0.1)
     process.send_signal(signal.SIGTERM)
     _, output = process.communicate(timeout=DEADLINE)
-    assert process.returncode == 1
+    assert process.returncode == 1, output
     assert "Interrupted" in output
     assert requests(pump) == [("pending", 0)]
 

@@ -66,6 +66,27 @@ def test_a_worker_needs_no_library_of_trainings_and_names_what_other_commands_la
         assert (process.returncode, said in err) == (code, True), err
 
 
+INTERRUPTED_IN_GENERATED_CODE = """
+import os, signal, time
+from jobs import cli
+
+def wait(*_, **__):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+
+cli.cli.main = lambda *_, **__: exec("wait()", {"wait": wait})
+cli.main([])
+"""
+
+
+def test_an_interrupted_command_exits_with_1_wherever_the_interrupt_came(tmp_path):
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED_IN_GENERATED_CODE)
+    process = start_python("-m", "interrupted", cwd=tmp_path)
+    _, err = process.communicate()
+    assert process.returncode == 1
+    assert "Interrupted" in err
+
+
 def test_the_program_runs_as_a_module(workspace):
     process = workspace.start("--help")
     out, err = process.communicate()
