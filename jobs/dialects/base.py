@@ -442,6 +442,9 @@ class Dialect:
             rows = zip(*(column.to_pylist() for column in part.columns), strict=True)
             self.insert_rows(connection, table, batch.schema.names, rows)
 
+    def collect_statistics(self, connection: Connection, table: Table) -> None:
+        """Let the database choose its plans by the rows that were just inserted, if it would not do so by itself."""
+
     def blocking_views(self, connection: Connection, table: Table) -> list[tuple[str, str]]:  # noqa: ARG002
         """Return schema and name of each view because of which a table cannot be dropped."""
         return []

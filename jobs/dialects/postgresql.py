@@ -212,6 +212,10 @@ class PostgreSQL(Dialect):
         with _copy(connection, table, batch.schema.names, "(FORMAT csv)") as copy:
             copy.write(csv.getvalue())
 
+    def collect_statistics(self, connection: Connection, table: Table) -> None:
+        """Analyze the table; until autovacuum does, a page of a large range costs a sort of all that is left of it."""
+        connection.exec_driver_sql(f"ANALYZE {connection.dialect.identifier_preparer.format_table(table)}")
+
     def blocking_views(self, connection: Connection, table: Table) -> list[tuple[str, str]]:
         """Return the views that read a table: PostgreSQL drops no table that a view reads."""
         home = connection.dialect.default_schema_name

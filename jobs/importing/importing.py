@@ -97,6 +97,7 @@ def import_file(
         if is_new:
             replace_table(connection, target)
         rows = _write(connection, target, _batches(records, kinds, key), progress)
+        dialect_of(engine).collect_statistics(connection, target)
     return ImportReport(
         table=table,
         rows=rows,

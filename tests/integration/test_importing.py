@@ -126,6 +126,13 @@ def test_a_table_in_another_schema_is_named_with_a_dot(postgres_engine, csv):
     assert rows(postgres_engine, "SELECT a FROM plant.t") == [(1,)]
 
 
+def test_postgresql_plans_by_the_imported_records_at_once(postgres_engine, csv):
+    file = csv("id,flow\n" + "".join(f"{n},{n / 7}\n" for n in range(1, 501)))
+    import_file(file, postgres_engine, 'odd "name"')
+    analyzed = rows(postgres_engine, "SELECT attname FROM pg_stats WHERE tablename = 'odd \"name\"'")
+    assert set(analyzed) == {("id",), ("flow",)}
+
+
 def test_lines_within_quotes_belong_to_one_record(sqlite_engine, csv, monkeypatch):
     monkeypatch.setattr(files, "_BLOCK_BYTES", 100)
     import_file(csv("note,a\n" + '"two\n\nlines",5\n' * 50), sqlite_engine, "t")
