@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ADDRESS = "http://127.0.0.1:8321"
 SHOWN = Path("docs/pictures/page")
-IS_COMPLETE = "!document.querySelector('[aria-busy=true]')"  # no preview is computed
+INCOMPLETE = "[aria-busy=true]"  # a preview that is being computed
 PREVIEW_MILLISECONDS = 300_000
 REVEAL = "document.querySelectorAll('[hx-trigger=revealed]').forEach(part => part.scrollIntoView())"
 COLOURS = 128  # of a picture: pages have few, and a palette halves the file
@@ -132,7 +132,7 @@ def picture(chromium: "Browser", path: str, look: Look) -> bytes:
     ) as visit:
         visit.go(path)
         visit.page.evaluate(REVEAL)
-        visit.page.wait_for_function(IS_COMPLETE, timeout=PREVIEW_MILLISECONDS)
+        visit.page.wait_for_selector(INCOMPLETE, state="detached", timeout=PREVIEW_MILLISECONDS)
         visit.page.wait_for_load_state("networkidle")
         height = min(visit.page.evaluate("document.documentElement.scrollHeight"), _MAX_HEIGHTS[look.width])
         visit.page.evaluate("scrollTo(0, 0)")
