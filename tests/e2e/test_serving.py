@@ -144,10 +144,16 @@ def test_sigterm_finishes_the_current_batch_and_the_next_process_goes_on(site):
 def test_a_signal_that_another_thread_receives_stops_the_service(site):
     configure(site, pump=f'score_every = "{NEVER}"')
     with serving(site) as process:
-        pid = process.process.pid
-        other = next(int(task.name) for task in Path(f"/proc/{pid}/task").iterdir() if int(task.name) != pid)
-        assert ctypes.CDLL(None).tgkill(pid, other, signal.SIGTERM) == 0
-        assert process.ended() == 0
+        pid, before = process.process.pid, threads_of(process)
+        ((seen_at,),) = process.until_found("SELECT seen_at FROM workers")
+        process.until_found("SELECT 1 FROM workers WHERE seen_at <> :before", before=seen_at)
+        lasting = min(before & threads_of(process) - {pid})  # a signal to a thread that ends is lost
+        assert ctypes.CDLL(None).tgkill(pid, lasting, signal.SIGTERM) == 0
+        assert process.ended() == 0, process.lines
+
+
+def threads_of(process):
+    return {int(task.name) for task in Path(f"/proc/{process.process.pid}/task").iterdir()}
 
 
 def test_a_second_signal_ends_at_once(site):
