@@ -7,6 +7,7 @@ serve`. A first picture or preview scores; its page is answered before, with the
 Progress goes to stderr, the table to stdout.
 """
 
+import math
 import os
 import subprocess
 import sys
@@ -35,6 +36,7 @@ START = pd.Timestamp("2026-02-01", tz="UTC")
 FEATURES = [f"x{number}" for number in range(8)]
 SPIKE_EVERY = 97  # records of an entity
 INCIDENTS = 21
+SIZES = {RECORDS: (200, 500), SERIES: (5, 1_500)}  # entities, and records of an entity
 CONFIG = """\
 [store]
 url = "{url}"
@@ -46,6 +48,7 @@ key = "id"
 time = "at"
 entity = "entity"
 numeric = {features}
+normal = "id <= {half_records}"
 score_every = "never"
 [monitors.bench_series]
 table = "bench_series"
@@ -53,6 +56,7 @@ key = "id"
 time = "at"
 entity = "entity"
 numeric = {features}
+normal = "id <= {half_series}"
 score_every = "never"
 [monitors.bench_series.series]
 """
@@ -76,11 +80,12 @@ def served(store: Store, folder: Path) -> Iterator[tuple[int, Store]]:
     """Train and score both monitors, unless the store has their models, and yield the port of their pages."""
     url = store.engine.url.render_as_string(hide_password=False)
     config = folder / "config.toml"
-    config.write_text(CONFIG.format(url=url, features=FEATURES), encoding="utf-8")
-    for name, frame in ((RECORDS, readings(200, 500)), (SERIES, readings(5, 1_500))):
+    halves = {f"half_{name.removeprefix('bench_')}": math.prod(size) // 2 for name, size in SIZES.items()}
+    config.write_text(CONFIG.format(url=url, features=FEATURES, **halves), encoding="utf-8")
+    for name, size in SIZES.items():
         if store.models.champion(name) is not None:
             continue
-        frame.to_parquet(folder / f"{name}.parquet")
+        readings(*size).to_parquet(folder / f"{name}.parquet")
         for command in (f"import {name}.parquet --table {name}", f"train {name}", f"score {name}"):
             print_progress(command)
             line = [sys.executable, "-m", "plumbline", *command.split(), "--config", str(config)]
