@@ -10,13 +10,15 @@ files of the functions that it calls. `core.arithmetic` loads it once there is w
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from detector.core.arithmetic import Index, plain
 
 LANES = 16  # numbers that vector code works on at once; the columns of its matrices are a multiple of them
 STRIP_COLUMNS = 64  # of a product, so that they stay in the cache
@@ -38,14 +40,6 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         return njit(function, cache=True, nogil=True, fastmath=False, error_model="numpy")
     except RuntimeError:  # no writable cache directory
         return njit(function, nogil=True, fastmath=False, error_model="numpy")
-
-
-def plain(array: np.ndarray, dtype: Any = None) -> np.ndarray:
-    """Return a contiguous, aligned and writable array, without a copy if it is one."""
-    is_plain = isinstance(array, np.ndarray) and array.flags.carray and (dtype is None or array.dtype == dtype)
-    if is_plain:  # `require` takes ten times as long to find out
-        return array
-    return np.require(array, dtype, ["C", "A", "W"])
 
 
 def products(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -565,25 +559,6 @@ def _add_bias_and_silu(out: np.ndarray, bias: np.ndarray) -> None:
                 row[j] = _silu(row[j] + of_member[j])
 
 
-class Index(NamedTuple):
-    """Reference points, partitioned into cells.
-
-    Attributes:
-        points: (m, D) float32.
-        positions: (C, size) int64, positions of the points of each cell; size is a multiple of `LANES`.
-        tiles: (C, R + 1, size) float32: searched coordinates of the points, negated, and half their squared lengths;
-            the padding of a cell lies far away.
-        means: (R + 1, C or more) float32: the same for the means of the cells.
-        probed: number of cells that a query is compared with.
-    """
-
-    points: np.ndarray
-    positions: np.ndarray
-    tiles: np.ndarray
-    means: np.ndarray
-    probed: int
-
-
 # Plain tuples: with a class in its signature, cached code could not be loaded after the class has moved.
 _Plain = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]
 _Records = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -592,33 +567,19 @@ _MEAN, _REBUILT, _BLENDED = 0, 1, 2
 
 
 def mean_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k: int, own: np.ndarray) -> np.ndarray:
-    """Return the mean Euclidean distance to the k nearest reference points, (n,) float64.
-
-    Args:
-        index: the points.
-        queries: (n, D) float32.
-        searched: (n, R) float32, their searched coordinates.
-        k: number of neighbours.
-        own: (n,) the position of each query among the points, or -1; a query is not its own neighbour.
-    """
+    """Implement `arithmetic.mean_distances`."""
     return _distances(index, (queries, searched, own), k, _MEAN)
 
 
 def reconstruction_distances(
     index: Index, queries: np.ndarray, searched: np.ndarray, k: int, own: np.ndarray
 ) -> np.ndarray:
-    """Return the distance to the best affine combination of the k nearest reference points, (n,) float64.
-
-    The arguments are the same as of `mean_distances`.
-    """
+    """Implement `arithmetic.reconstruction_distances`."""
     return _distances(index, (queries, searched, own), k, _REBUILT)
 
 
 def blended_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k: int, own: np.ndarray) -> np.ndarray:
-    """Return the geometric mean of the reconstruction distance, which counts three times, and the mean distance, (n,).
-
-    The arguments are the same as of `mean_distances`.
-    """
+    """Implement `arithmetic.blended_distances`."""
     return _distances(index, (queries, searched, own), k, _BLENDED)
 
 
