@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Integer, Select, literal_column, select, union_all
+from sqlalchemy import Select, select, union_all
 
-from jobs.reading.joint_pasts import MAX_PARTS, JointPast
+from jobs.reading.joint_pasts import MAX_PARTS, PLACE, JointPast, place_literal
 from jobs.reading.resampling import resampled
 from jobs.reading.tolerant import ReadRows
 from jobs.reading.typed_columns import keys_of
@@ -17,8 +17,6 @@ from schemas.keys import Key
 
 if TYPE_CHECKING:
     from jobs.reading.cells import Cells
-
-_PLACE = "plumbline_place"
 
 
 @dataclass(frozen=True)
@@ -66,13 +64,13 @@ class JointCells:
         if not parts:
             return None
         rows = union_all(*parts).subquery("plumbline_pasts")
-        statement = select(rows).order_by(rows.c[_PLACE], *self.cells.table.order(rows))
+        statement = select(rows).order_by(rows.c[PLACE], *self.cells.table.order(rows))
         return self.cells.reader.read(statement.limit(max_rows + 1) if len(keys) > 1 else statement, [])
 
     def _joint(self, read: ReadRows, count: int, first: int, moments: int) -> JointPast:
         """Return the pasts in rows of a number of keys, of which the first has a place."""
         monitor = self.cells.monitor
-        places = dict(zip(read.records[monitor.entity], read.rows[_PLACE], strict=True))
+        places = dict(zip(read.records[monitor.entity], read.rows[PLACE], strict=True))
         records = resampled(read.records, read.rows[self.start].to_numpy(dtype=np.int64), monitor)
         own = records[monitor.entity].map(places).to_numpy(dtype=np.int64)
         order = np.lexsort((records[str(monitor.time)].to_numpy(dtype="datetime64[us]"), own))
@@ -95,4 +93,4 @@ class JointCells:
 
     def _newest(self, place: int, key: Key, end: int, moments: int) -> Select[Any]:
         rows = self.cells.rows_before(key, end - moments * self.cells.grid.step, end)
-        return rows.add_columns(literal_column(str(place), Integer).label(_PLACE))
+        return rows.add_columns(place_literal(place))

@@ -20,7 +20,7 @@ from schemas.errors import SourceAway, SourceError
 from schemas.keys import Key
 from schemas.unreadable import UnreadableRecord
 
-_PLACE, _COUNT = "plumbline_place", "plumbline_count"
+PLACE, _COUNT = "plumbline_place", "plumbline_count"
 MAX_PARTS = 100  # SQLite unites 500 at most
 _MAX_COLUMNS = 5_000  # of all parts, as some databases limit the text of a statement to a megabyte
 
@@ -80,7 +80,7 @@ class JointPasts:
             parts = (self._between(place, *pair) for place, pair in enumerate(pairs[start : start + MAX_PARTS]))
             united = union_all(*parts).subquery("plumbline_counts")
             try:
-                counts = self.fetch(select(united.c[_COUNT]).order_by(united.c[_PLACE]))[_COUNT]
+                counts = self.fetch(select(united.c[_COUNT]).order_by(united.c[PLACE]))[_COUNT]
             except SourceError:  # each pair is tried by itself
                 return found + [True] * (len(pairs) - len(found))
             found += [bool(count) for count in counts]
@@ -94,7 +94,7 @@ class JointPasts:
         """
         unreadable: list[UnreadableRecord] = []
         records = typed(rows, self.name, self.monitor, unreadable)
-        all_places = rows[_PLACE].to_numpy(dtype=np.int64)
+        all_places = rows[PLACE].to_numpy(dtype=np.int64)
         left_out = {record.key for record in unreadable}
         is_read = [key not in left_out for key in keys_of(rows, self.monitor.key)] if left_out else slice(None)
         own, times = all_places[is_read], records[str(self.monitor.time)].reset_index(drop=True)
@@ -109,20 +109,20 @@ class JointPasts:
         """Return the newest rows in each past, in order of place and time."""
         parts = (self._newest(place, key, moments) for place, key in enumerate(keys))
         united = union_all(*parts).subquery("plumbline_pasts")
-        order = [united.c[name] for name in (_PLACE, str(self.monitor.time))]
+        order = [united.c[name] for name in (PLACE, str(self.monitor.time))]
         return self.fetch(select(united).order_by(*order, *self.table.order(united)))
 
     def _newest(self, place: int, key: Key, moments: int) -> Select[Any]:
-        past = Past.of(self.table, self.monitor, key, self.columns.add_columns(_literal(place)))
+        past = Past.of(self.table, self.monitor, key, self.columns.add_columns(place_literal(place)))
         newest = past.select.where(past.time < past.time_of(key)).order_by(*past.order(newest_first=True))
         return select(newest.limit(moments).subquery())
 
     def _between(self, place: int, first: Key, last: Key) -> Select[int, int]:
-        past = Past.of(self.table, self.monitor, first, select(_literal(place)).select_from(self.table.records))
+        past = Past.of(self.table, self.monitor, first, select(place_literal(place)).select_from(self.table.records))
         between = past.select.where(past.time > past.time_of(first), past.time < past.time_of(last))
-        return select(_literal(place), func.count().label(_COUNT)).select_from(between.limit(1).subquery())
+        return select(place_literal(place), func.count().label(_COUNT)).select_from(between.limit(1).subquery())
 
 
-def _literal(place: int) -> ColumnElement[int]:
+def place_literal(place: int) -> ColumnElement[int]:
     """Return a place within a statement as SQL text, so that statements of one size are compiled once."""
-    return literal_column(str(place), Integer).label(_PLACE)
+    return literal_column(str(place), Integer).label(PLACE)
