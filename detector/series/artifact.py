@@ -43,6 +43,7 @@ _PRESENT = {  # arrays that only some models have
     "has_added": "fusion/added",
     "has_off": "off/value",
     "has_never_still": "channels/never_still",
+    "has_limits_of_standing": "channels/still_limit",
     "has_moves": "calendar/largest_move",
 }
 _POSITIVE = (
@@ -62,6 +63,8 @@ _NOT_NEGATIVE = (
     "channels/missing_share",
     "channels/longest_still",
     "channels/largest_move",
+    "channels/still_limit",
+    "channels/least_spread",
     "calendar/largest_move",
 )
 
@@ -116,6 +119,7 @@ class _Sizes(ManifestPart):
     departures: int = Field(ge=1)
     reference: int = Field(ge=1)
     has_never_still: bool = False
+    has_limits_of_standing: bool = False
     has_moves: bool = False  # away from the calendar
     has_counters: bool = False
     has_off: bool = False
@@ -241,6 +245,8 @@ def _optional_specs(sizes: _Sizes, width: int, continuous: int) -> ArraySpecs:
     specs: dict[str, tuple[tuple[int, ...], str]] = {}
     if sizes.has_never_still:
         specs["channels/never_still"] = ((width,), "float64")
+    if sizes.has_limits_of_standing:
+        specs |= dict.fromkeys(("channels/still_limit", "channels/least_spread"), ((width,), "float64"))
     if sizes.has_off:
         specs |= dict.fromkeys(("off/is_part", "off/value"), ((width,), "float64"))
     if sizes.has_counters:

@@ -9,13 +9,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from detector.series.channels import MAX_STILL_ROWS, Cells, Channels
+from detector.series.channels import Cells, Channels
 from detector.series.line import Line
 from detector.series.running_means import run_length
+from detector.series.standing import MAX_LONG_STILL_ROWS
 
 CALM_ROWS = 4  # usual cells in a row, after which a channel has recovered
 UNUSUAL_DEVIATIONS = 4.0  # from the usual value at this time of the week; and of a broken rule
-CONTEXT_ROWS = MAX_STILL_ROWS + CALM_ROWS  # earlier rows by which a cell is unusual
+CONTEXT_ROWS = MAX_LONG_STILL_ROWS + CALM_ROWS  # earlier rows by which a cell is unusual
 
 
 def faulty_cells(cells: Cells, channels: Channels) -> np.ndarray:
