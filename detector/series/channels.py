@@ -1,14 +1,14 @@
 """Channels: values to standardised cells and back, and the rules that each channel must obey."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
 
 from detector.series.line import Line
 from detector.series.running_means import lagged, recent_count, run_length
-from detector.series.standing import LONG_STILL_SIGNAL, is_quiet, least_spread, stands_too_long, still_limit
+from detector.series.standing import LONG_STILL_SIGNAL, Moving, Standing
 
 LINEAR_DEVIATIONS = 4.0  # standard deviations, beyond which a cell grows with the logarithm
 JUMP = 4.0  # the cell of a constant channel that changes
@@ -108,10 +108,7 @@ class Channels:
             models, in which every cell enters the past as it is.
         never_still: 1 if no row was unchanged in training, else 0; None in older models, in which that makes no
             difference.
-        still_limit: unchanged rows from which the channel stands still for too long, 0 if training does not show it;
-            None in older models, in which only restless channels can be stuck.
-        least_spread: the least spread of standardised cells in training, 0 if it does not show it; None in older
-            models, in which a dead sensor with noise is as usual.
+        standing: how long channels stand still; None in older models, in which only restless channels can be stuck.
     """
 
     mean: np.ndarray
@@ -123,8 +120,7 @@ class Channels:
     longest_still: np.ndarray
     largest_move: np.ndarray | None = None
     never_still: np.ndarray | None = None
-    still_limit: np.ndarray | None = None
-    least_spread: np.ndarray | None = None
+    standing: Standing | None = None
 
     @classmethod
     def fit(cls, runs: Sequence[np.ndarray]) -> Self:
@@ -134,8 +130,7 @@ class Channels:
         mean = np.array([column.mean() for column in columns])
         deviation = np.array([column.std() for column in columns])
         is_constant = deviation <= CONSTANT_DEVIATION * np.maximum(np.abs(mean), 1)
-        is_unchanged = [_is_unchanged(run) for run in runs]
-        still = np.max([run_length(cells, MAX_STILL_ROWS).max(axis=0) for cells in is_unchanged], axis=0)
+        still = np.max([run_length(_is_unchanged(run), MAX_STILL_ROWS).max(axis=0) for run in runs], axis=0)
         channels = cls(
             mean,
             np.where(is_constant, 0.0, deviation),
@@ -147,17 +142,21 @@ class Channels:
             never_still=(still == 0).astype(np.float64),
         )
         channels = replace(channels, largest_move=largest_move([channels.cells(run).z for run in runs]))
-        cells = [channels.cells(run) for run in runs]
-        can_stand = channels.event_deviations > 0
-        return replace(
-            channels,
-            still_limit=np.where(can_stand, still_limit(is_unchanged), 0.0),
-            least_spread=np.where(can_stand, least_spread([(part.z, part.kept) for part in cells]), 0.0),
-        )
+        moving = [channels.moving(run) for run in runs]
+        return replace(channels, standing=Standing.fit(moving, channels.event_deviations > 0))
 
     def to_state(self) -> dict[str, np.ndarray]:
         """Return the arrays by name; without those that are None."""
-        return {name: array for name, array in vars(self).items() if array is not None}
+        arrays = {name: array for name, array in vars(self).items() if isinstance(array, np.ndarray)}
+        return arrays if self.standing is None else arrays | vars(self.standing)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, np.ndarray]) -> Self:
+        """Return the channels of a state that `to_state` wrote."""
+        names = {field.name for field in fields(Standing)}
+        own = {name: array for name, array in state.items() if name not in names}
+        standing = Standing(**{name: state[name] for name in names}) if "rest" in state else None
+        return cls(**own, standing=standing)
 
     @property
     def continuous(self) -> np.ndarray:
@@ -180,10 +179,15 @@ class Channels:
         breach = np.where(is_missing, self._missing_breach, self._novelty(values))
         kept = z if self.largest_move is None else without_glitches(z, self.largest_move, line)
         stuck_signal = self._stuck_signal(values, line)
-        if self.least_spread is not None:
-            is_dead = is_quiet(z, kept, self.least_spread, line) & ~is_missing
-            stuck_signal = np.where(is_dead, np.maximum(stuck_signal, LONG_STILL_SIGNAL), stuck_signal)
+        if self.standing is not None:
+            is_dead = self.standing.is_dead(Moving(values, _is_unchanged(values, line), z, kept, line))
+            stuck_signal = np.where(is_dead, LONG_STILL_SIGNAL, stuck_signal)
         return Cells(z, is_missing, breach, stuck_signal > 0, kept, stuck_signal, line=line)
+
+    def moving(self, values: np.ndarray) -> Moving:
+        """Return consecutive records (n, c) as they move from one to the next."""
+        cells = self.cells(values)
+        return Moving(values, _is_unchanged(values), cells.z, cells.kept)
 
     def is_usual(self, z: np.ndarray) -> np.ndarray:
         """Return whether standardised cells lie within the range of training, with a margin: (n, c) bool."""
@@ -208,16 +212,13 @@ class Channels:
         """Return the height of the signal of each stuck channel, (n, c); 0 if it is not stuck.
 
         A restless channel is stuck if it has stood still for four times as long as ever in training, and earlier if it
-        never did in training nor lately: a change of its rounding makes it stand still again and again. Any channel is
-        after twice its longest standstill, if many standstills in training show how long they are.
+        never did in training nor lately: a change of its rounding makes it stand still again and again.
         """
         is_unchanged = _is_unchanged(values, line)
         rows = run_length(is_unchanged, MAX_STILL_ROWS, line)
         is_restless = self.longest_still <= MAX_RESTLESS_ROWS
         is_stuck = is_restless & (rows >= STUCK_FACTOR * np.maximum(self.longest_still, MIN_STILL_ROWS))
         signal = np.where(is_stuck, STUCK_SIGNAL, 0.0)
-        if self.still_limit is not None:
-            signal = np.where(stands_too_long(is_unchanged, self.still_limit, line), LONG_STILL_SIGNAL, signal)
         if self.never_still is None:
             return signal
         is_only = rows == recent_count(is_unchanged, MAX_STILL_ROWS, line)

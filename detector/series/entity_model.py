@@ -152,7 +152,7 @@ class EntityModel:
     @classmethod
     def from_state(cls, state: dict[str, Any], settings: SeriesSettings) -> Self:
         """Return the model of a state that `to_state` wrote."""
-        channels = Channels(**_without_prefix("channels/", state))
+        channels = Channels.from_state(_without_prefix("channels/", state))
         signals = Signals(
             channels.continuous,
             Forecast(**_without_prefix("forecast/", state)),
