@@ -84,6 +84,17 @@ def test_a_young_series_raises_no_alarm_for_being_young(model):
     assert (np.concatenate(starts) > threshold(model)).mean() < 3 * RATE
 
 
+def test_a_valve_is_not_the_cause_of_a_flow_that_it_does_not_allow():
+    rng = np.random.default_rng(0)
+    valve = (np.arange(2000) % 50 < 20).astype(float)
+    values = np.column_stack([valve, valve * (25 + rng.standard_normal(2000))])
+    model = SeriesModel.fit({"pump": series(values[:1600])}, PLAIN)
+    values[1820:1850] = np.column_stack([np.zeros(30), 9 + 0.5 * rng.standard_normal(30)])
+    scores, why = model.scores("pump", series(values)), model.causes("pump", series(values))
+    assert (scores[1820:1850] > threshold(model)).mean() > 0.9
+    assert (why.share[1820:1850].argmax(axis=1) == 1).all()
+
+
 @pytest.mark.parametrize("kind", ["null", "stuck", "spike", "drift"])
 def test_a_failing_channel_is_flagged_and_named_as_the_cause(model, later, kind):
     failing = later.copy()
