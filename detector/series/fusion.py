@@ -91,11 +91,17 @@ class Fusion:
         [1.0, 1.0, 2.0]
         """
         kept = len(self.median) - columns
-        names = ("median", "centre", "spread", "highest")
-        pairs = {name: (getattr(self, name), getattr(other, name)) for name in names}
+
+        def joined(own: np.ndarray, last: np.ndarray) -> np.ndarray:
+            return np.concatenate([own[..., :kept], last[..., kept:]], axis=-1)
+
+        highest = None if self.highest is None or other.highest is None else joined(self.highest, other.highest)
         return replace(
             self,
-            **{name: np.concatenate([own[..., :kept], last[..., kept:]], -1) for name, (own, last) in pairs.items()},
+            median=joined(self.median, other.median),
+            centre=joined(self.centre, other.centre),
+            spread=joined(self.spread, other.spread),
+            highest=highest,
         )
 
     def alarms(self, signals: np.ndarray, line: Line | None = None) -> np.ndarray:
