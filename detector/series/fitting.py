@@ -126,7 +126,7 @@ def _calibrated(runs: Runs, earlier: _FittedSignals, whole: _FittedSignals, sett
     Each held-back record is measured with the past that it had.
     """
     held_back = [(run, start) for run, start in zip(runs, _starts(runs), strict=True) if start < len(run)]
-    measured = [Measured.of(run, earlier.inputs, earlier.signals, start) for run, start in held_back]
+    measured = [Measured.of(run, earlier.inputs, earlier.signals, start, settings.score) for run, start in held_back]
     fusion = Fusion.fit([run.signals for run in measured], settings.smoothing)
     tried = (held_back, earlier.measure, earlier.inputs.event_deviations, fusion, settings.seed)
     if settings.select == "auto":
