@@ -19,8 +19,9 @@ class SeriesCardText:
 
     limits = (
         "The model judges a record with the past of its entity, and flags what is rare among its training records, "
-        "harmful or not. Its false-positive rate holds as long as an entity behaves as it did during calibration; "
-        "neighbouring records are flagged together, so count incidents rather than records."
+        "harmful or not. A threshold that follows the scores keeps the false-positive rate if an entity drifts, a "
+        "fixed one as long as the entity behaves as it did during calibration. Neighbouring records are flagged "
+        "together, so count incidents rather than records."
     )
 
     def training_facts(self, card: "SeriesCard") -> dict[str, Any]:
