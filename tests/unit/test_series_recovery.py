@@ -80,6 +80,19 @@ def test_another_fault_is_heard_above_a_level_that_has_shifted_for_good(models):
     assert np.abs(rises[0][second.stop + CALM_ROWS + 1 : second.stop + 40]).max() < 0.5
 
 
+def test_above_a_level_that_has_shifted_for_good_the_second_fault_is_the_cause(models):
+    both = records()
+    second = slice(FAULT.start + HEARD_ROWS + 20, FAULT.start + HEARD_ROWS + 26)
+    both.values[FAULT.start :, 0] += 6
+    both.values[second, 1] += 3
+    shares = [model.causes("pump", both).share for model in models]
+    np.testing.assert_allclose([share[second].sum(axis=1) for share in shares], 1)
+    named = [share[second].argmax(axis=1) for share in shares]
+    assert (named[0] == 1).all()
+    assert (named[1] == 0).any()
+    assert shares[0][FAULT.start + HEARD_ROWS + 10].argmax() == 0
+
+
 @pytest.fixture
 def channels():
     return Channels.fit([np.random.default_rng(0).uniform(-1, 1, (500, 2))])
@@ -99,10 +112,11 @@ def test_unusual_cells_become_the_next_good_one_and_four_usual_rows_are_no_recov
 def test_a_missing_cell_of_a_channel_that_has_settled_is_usual(channels):
     values = np.random.default_rng(1).uniform(-1, 1, (200, 2))
     values[:, 0] += 9.0
-    values[150, 0] = np.nan
+    values[110:150:2, 0] = np.nan
     cells = channels.cells(values)
     settled = from_recent_level(cells, faulty_cells(cells, channels))
     assert np.abs(cells.z[149, 0]) > 4
+    assert np.abs(settled.z[130:, 0]).max() < 1
     assert np.abs(settled.z[140:160, 0]).max() < 1
     assert np.abs(settled.kept[140:160, 0]).max() < 1
 
