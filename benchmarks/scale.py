@@ -37,6 +37,7 @@ ENGINES = ("work", "dask")
 _TABLES = (trackers, batch_hours, batch_profiles, anomalies, incidents, batches, runs)
 _POLL_SECONDS = 0.1
 _DEADLINE_SECONDS = 900
+_END_SECONDS = 15
 _SERIES = 'series = { models = "shared", network = false, calendar = false }\nthreshold = "online"\n'
 
 
@@ -190,10 +191,10 @@ class Site:
                 processes += [self._start("-m", *worker) for _ in range(workers)]
             yield processes
         finally:
-            for process in processes:
+            for process in reversed(processes):  # a worker of Dask may hang if its scheduler ends before it
                 with suppress(psutil.NoSuchProcess):
                     process.terminate()
-            psutil.wait_procs(processes)
+                    _ended(process)
 
     def _start(self, *arguments: str) -> psutil.Popen:
         environment = os.environ | ENVIRONMENT | {"PYTHONPATH": str(Path(__file__).parents[1])}
@@ -256,6 +257,15 @@ def _run(folder: Path, command: Sequence[str]) -> None:
     done = subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
     if done.returncode:
         raise RuntimeError(f"plumbline {command[0]} ended with {done.returncode}: {done.stderr}")
+
+
+def _ended(process: psutil.Popen) -> None:
+    """Wait for a process that was asked to end, and kill it if it does not."""
+    try:
+        process.wait(_END_SECONDS)
+    except psutil.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _times(pid: int) -> tuple[float, float]:
