@@ -91,12 +91,12 @@ class Fusion:
         [1.0, 1.0, 2.0]
         """
         kept = len(self.median) - columns
-        names = ("median", "centre", "spread", "highest")
-        pairs = {name: (getattr(self, name), getattr(other, name)) for name in names}
-        return replace(
-            self,
-            **{name: np.concatenate([own[..., :kept], last[..., kept:]], -1) for name, (own, last) in pairs.items()},
-        )
+
+        def joined(name: str) -> np.ndarray:
+            return np.concatenate([getattr(self, name)[..., :kept], getattr(other, name)[..., kept:]], axis=-1)
+
+        median, centre, spread, highest = map(joined, ("median", "centre", "spread", "highest"))
+        return replace(self, median=median, centre=centre, spread=spread, highest=highest)
 
     def alarms(self, signals: np.ndarray, line: Line | None = None) -> np.ndarray:
         """Return the alarm of each signal over each span, (S, n, k), for the signals (n, k) of a run."""
