@@ -75,7 +75,7 @@ class EntityModel:
     def scored(self, run: Series, first: int = 0) -> Scored:
         """Return the anomaly and the VAE scores of consecutive records from `first` on; earlier ones are their past."""
         since = row_before(first, self.fusion.context_rows, run.line)
-        measured = Measured.of(run, self.inputs, self.signals, since)
+        measured = Measured.of(run, self.inputs, self.signals, since, self.score)
         line = None if run.line is None else run.line.at(slice(since, None))
         return Scored(measured.scores(self.score, self.fusion, line), measured.vae).at(slice(first - since, None))
 

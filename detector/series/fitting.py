@@ -143,7 +143,9 @@ def _calibrated(model: _FittedModel, settings: SeriesSettings) -> EntityModel:
     Each held-back record is measured with the past that it had, by signals that were fitted without it.
     """
     held_back = _last_records(model.runs.whole).held_back
-    measured = [Measured.of(run, model.inputs.earlier, model.earlier.signals, start) for run, start in held_back]
+    measured = [
+        Measured.of(run, model.inputs.earlier, model.earlier.signals, start, settings.score) for run, start in held_back
+    ]
     fusion = Fusion.fit([run.signals for run in measured], settings.smoothing)
     tried = (held_back, model.earlier.measure, model.inputs.earlier.event_deviations, fusion, settings.seed)
     if settings.select == "auto":

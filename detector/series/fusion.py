@@ -92,17 +92,11 @@ class Fusion:
         """
         kept = len(self.median) - columns
 
-        def joined(own: np.ndarray, last: np.ndarray) -> np.ndarray:
-            return np.concatenate([own[..., :kept], last[..., kept:]], axis=-1)
+        def joined(name: str) -> np.ndarray:
+            return np.concatenate([getattr(self, name)[..., :kept], getattr(other, name)[..., kept:]], axis=-1)
 
-        highest = None if self.highest is None or other.highest is None else joined(self.highest, other.highest)
-        return replace(
-            self,
-            median=joined(self.median, other.median),
-            centre=joined(self.centre, other.centre),
-            spread=joined(self.spread, other.spread),
-            highest=highest,
-        )
+        median, centre, spread, highest = map(joined, ("median", "centre", "spread", "highest"))
+        return replace(self, median=median, centre=centre, spread=spread, highest=highest)
 
     def alarms(self, signals: np.ndarray, line: Line | None = None) -> np.ndarray:
         """Return the alarm of each signal over each span, (S, n, k), for the signals (n, k) of a run."""

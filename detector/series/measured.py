@@ -36,10 +36,13 @@ class Measured:
     settled: "Part | None" = None
 
     @classmethod
-    def of(cls, run: Series, inputs: Inputs, signals: Signals, first: int = 0) -> "Measured":
-        """Measure the records from `first` on; those before it are their past alone."""
+    def of(
+        cls, run: Series, inputs: Inputs, signals: Signals, first: int = 0, score: ScoreName = "fused"
+    ) -> "Measured":
+        """Measure what a score needs of the records from `first` on; those before it are their past alone."""
         cells = inputs.cells(run)
-        if not inputs.recovers:
+        is_of_network = score != "fused" and signals.autoencoder is not None
+        if is_of_network or not inputs.recovers:
             return cls(*signals.measure_with_vae(cells, first))
         measured = cls._recovering(cells, inputs, signals, first)
         level = LastingLevel.of(cells, inputs, signals)

@@ -13,7 +13,7 @@ MIN_RANK_CORRELATION = 0.9  # with the order of the key, for a time that only it
 _MIN_DISTINCT = 3
 
 _RECORD_TIME = re.compile(
-    r"^(ts|time|timestamp|date_?time|date|day|zeit|zeitstempel|datum|when)$"
+    r"^(ts|time|timestamp|date_?time|date|day|zeit|zeitstempel|datum|when)(_?utc|_?gmt)?$"
     r"|(creat|record|measur|read|observ|log|event|sampl|insert|receiv|occur|book|order|captur|collect|transaction|"
     r"trans|start|pickup|purchase|issue).*(at|on|time|ts|date|timestamp|stamp|dt|day)$",
     re.IGNORECASE,
