@@ -77,7 +77,7 @@ class RecordCardText:
             **_labels(card),
             **origin(manifest),
         }
-        columns = [(column["name"], column["type"]) for column in manifest["columns"]]
+        columns = [(column["name"], column["type"]) for column in manifest.get("columns", ())]
         return {
             "Model": [facts, CardTable(("feature", "learned as"), columns)],
             "Comparison with simple peers": list(_peers(card.peers)),

@@ -69,7 +69,7 @@ class SeriesCardText:
     def sections(self, card: "SeriesCard", manifest: Mapping[str, Any]) -> dict[str, list[Paragraph]]:
         """Return the sections on the models of entities, by title, for Markdown."""
         facts = {
-            "channels": ", ".join([*manifest["numeric"], *manifest["boolean"]]),
+            "channels": ", ".join([*manifest.get("numeric", ()), *manifest.get("boolean", ())]),
             "entities": card.entities,
             "entities with a model of their own": card.own_models,
             "earlier records that a score depends on, at most": card.context_rows,

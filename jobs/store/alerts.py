@@ -1,11 +1,12 @@
 """Alerts, written to the outbox in the transaction of the incident or event that they report."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, insert, select
 
+from jobs.store.chunks import chunks
 from jobs.store.incident_summary import IncidentSummary
 from schemas.tables import alerts, events
 
@@ -64,14 +65,17 @@ def add_event_alerts(
     alerted = set(connection.scalars(select(alerts.c.channel).where(alerts.c.event_id == event_id)))
     message = texts.event(event.monitor, event.entity, event.kind, event.message, event.since)
     subject = {"monitor": event.monitor, "event_id": event_id, "reason": "event"}
-    for channel in dict.fromkeys(channels):
-        if channel not in alerted:
-            insert_alert(connection, subject, channel, message, at)
+    new = (channel for channel in dict.fromkeys(channels) if channel not in alerted)
+    insert_alerts(connection, [alert_row(subject, channel, message, at) for channel in new])
 
 
-def insert_alert(
-    connection: Connection, subject: dict[str, object], channel: str, message: Message, at: datetime
-) -> None:
-    """Write an alert to the outbox."""
-    row = {"channel": channel, "title": message.title, "body": message.body, "created_at": at, "next_try_at": at}
-    connection.execute(insert(alerts).values(subject | row))
+def alert_row(subject: Mapping[str, object], channel: str, message: Message, at: datetime) -> dict[str, object]:
+    """Return an alert as a row of the outbox."""
+    text = {"channel": channel, "title": message.title, "body": message.body, "created_at": at, "next_try_at": at}
+    return {**subject, **text}
+
+
+def insert_alerts(connection: Connection, rows: Sequence[dict[str, object]]) -> None:
+    """Write alerts to the outbox; all rows must have the same columns."""
+    for chunk in chunks(rows):
+        connection.execute(insert(alerts), chunk)

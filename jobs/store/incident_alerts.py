@@ -1,15 +1,50 @@
-"""Alerts of incidents, written to the outbox with the change that they report."""
+"""Alerts of incidents, written to the outbox with the changes that they report, many at once."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import TypeAlias
 
-from sqlalchemy import Connection, and_, delete, func, or_, select, update
+from sqlalchemy import Connection, and_, delete, or_, update
 
-from jobs.store.alert_rule import AlertRule, IncidentChange, Reason, SentAlert, main_causes, new_causes, reason_for
-from jobs.store.alerts import AlertTexts, IncidentNews, insert_alert
+from jobs.store.alert_past import acknowledged, confirmed_rows, dismissed, sent_alerts, summed_up
+from jobs.store.alert_rule import (
+    AlertRule,
+    HeldBack,
+    IncidentChange,
+    Reason,
+    SentAlert,
+    main_causes,
+    new_causes,
+    reason_for,
+)
+from jobs.store.alerts import AlertTexts, IncidentNews, alert_row, insert_alerts
+from jobs.store.chunks import chunks
 from jobs.store.incident_summary import IncidentSummary
-from schemas.tables import alerts, anomalies, incident_notes, incidents
+from schemas.tables import alerts, incidents
+
+NumberedIncident: TypeAlias = tuple[int, IncidentSummary]  # an incident: its number and its summary
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """Why an incident is held back, and the labelled rows that it resembles."""
+
+    held_back: HeldBack | None
+    suppressed_by: int | None
+    raised_by: int | None
+
+
+@dataclass(frozen=True)
+class _News:
+    """An occasion to alert a channel of an incident, with the alerts before."""
+
+    incident_id: int
+    summary: IncidentSummary
+    reason: Reason
+    channel: str
+    sent: Sequence[SentAlert]
 
 
 @dataclass(frozen=True)
@@ -30,137 +65,127 @@ class IncidentAlerts:
     texts: AlertTexts
     at: datetime
 
-    def add_change(self, change: IncidentChange) -> None:
-        """Alert that an incident opened, became worse, or has a new cause, once for each channel and occasion."""
-        summary = change.summary
-        raised_by = self._raised_by(change.incident_id, summary)
-        held_back = self.rule.held_back(summary, self.at, is_raised=raised_by is not None)
-        suppressed_by = self.rule.suppressed_by(summary) if held_back == "label" else None
-        self._record_marks(change, held_back, suppressed_by, raised_by)
-        if held_back == "age":
-            self._mark_unannounced(change)
-        if held_back is not None:
+    def add_changes(self, changes: Sequence[IncidentChange]) -> None:
+        """Alert that incidents opened, became worse, or have a new cause, once for each channel and occasion."""
+        marks = [self._marks(change) for change in changes]
+        self._record_marks(changes, marks)
+        old_ids = [change.incident_id for change in changes if not change.is_new]  # a new incident has no alerts yet
+        sent = sent_alerts(self.connection, old_ids, self.rule.channels)
+        nothing: dict[str, list[SentAlert]] = {channel: [] for channel in self.rule.channels}
+        too_old, news = [], []
+        for change, mark in zip(changes, marks, strict=True):
+            sent_before = sent.get(change.incident_id, nothing)
+            if mark.held_back is None:
+                for channel in self._channels(change.summary, is_raised=mark.raised_by is not None):
+                    reason = reason_for(change, self.rule, sent_before[channel])
+                    if reason is not None:
+                        news.append(_News(change.incident_id, change.summary, reason, channel, sent_before[channel]))
+            elif mark.held_back == "age" and not any(sent_before.values()):
+                too_old.append(change)
+        self._mark_unannounced(too_old)
+        self._insert(news)
+
+    def add_ends(self, ended: Sequence[NumberedIncident], gap: timedelta) -> None:
+        """Alert that incidents have ended, to the channels that heard of them before they were over."""
+        if "end" not in self.rule.on:
             return
-        for channel, sent in self._sent_before(change).items():
-            if summary.peak_severity < self.rule.severity_of(channel, is_raised=raised_by is not None):
-                continue
-            reason = reason_for(change, self.rule, sent)
-            if reason is not None:
-                self._add(change.incident_id, summary, reason, channel, sent)
+        sent = sent_alerts(self.connection, [incident_id for incident_id, _ in ended], self.rule.channels)
+        news = [
+            _News(incident_id, summary, "ended", channel, alerts_before)
+            for incident_id, summary in ended
+            for channel, alerts_before in sent[incident_id].items()
+            if alerts_before and alerts_before[-1].created_at < summary.end_time + gap
+        ]
+        self._insert(self._not_dismissed(news))
 
-    def add_end(self, incident_id: int, summary: IncidentSummary, over_since: datetime) -> None:
-        """Alert that an incident has ended, to the channels that heard of it before it was over."""
-        if "end" in self.rule.on and not self._is_dismissed(incident_id):
-            for channel, sent in self._sent(incident_id, self.rule.channels).items():
-                if sent and sent[-1].created_at < over_since:
-                    self._add(incident_id, summary, "ended", channel, sent)
-
-    def add_reminder(self, incident_id: int, summary: IncidentSummary) -> None:
-        """Remind the channels that heard of an open incident, if they have heard nothing more for a time.
+    def add_reminders(self, still_open: Sequence[NumberedIncident]) -> None:
+        """Remind the channels that heard of open incidents, if they have heard nothing more for a time.
 
         Nobody is reminded of an incident that a person has acknowledged or labelled as a false alarm.
         """
-        is_raised = self._raised_by(incident_id, summary) is not None
-        if "reminder" not in self.rule.on or self.rule.held_back(summary, self.at, is_raised=is_raised) is not None:
+        if "reminder" not in self.rule.on:
             return
-        if not self._is_dismissed(incident_id) and not self._is_acknowledged(incident_id):
-            for channel, sent in self._sent(incident_id, self.rule.channels).items():
-                if sent and sent[-1].created_at <= self.at - self.rule.remind_every:
-                    self._add(incident_id, summary, "reminder", channel, sent)
+        sent = sent_alerts(self.connection, [incident_id for incident_id, _ in still_open], self.rule.channels)
+        news = [
+            _News(incident_id, summary, "reminder", channel, alerts_before)
+            for incident_id, summary in still_open
+            for channel, alerts_before in sent[incident_id].items()
+            if alerts_before and alerts_before[-1].created_at <= self.at - self.rule.remind_every
+        ]
+        acknowledged_ids = acknowledged(self.connection, {item.incident_id for item in news})
+        news = [item for item in news if item.incident_id not in acknowledged_ids and self._may_remind(item)]
+        self._insert(self._not_dismissed(news))
+
+    def _channels(self, summary: IncidentSummary, *, is_raised: bool) -> list[str]:
+        """Return the channels that an incident is severe enough for."""
+        severity = summary.peak_severity
+        channels = dict.fromkeys(self.rule.channels)
+        return [channel for channel in channels if severity >= self.rule.severity_of(channel, is_raised=is_raised)]
+
+    def _may_remind(self, news: _News) -> bool:
+        is_raised = self._raised_by(news.incident_id, news.summary) is not None
+        return self.rule.held_back(news.summary, self.at, is_raised=is_raised) is None
+
+    def _not_dismissed(self, news: Sequence[_News]) -> list[_News]:
+        dismissed_ids = dismissed(self.connection, {item.incident_id for item in news})
+        return [item for item in news if item.incident_id not in dismissed_ids]
 
     def _raised_by(self, incident_id: int, summary: IncidentSummary) -> int | None:
         """Return the confirmed row of another incident that an incident resembles, or None."""
         if self.rule.raised_by(summary, ()) is None:
             return None
-        c = anomalies.c
-        own = select(c.id).where(c.incident_id == incident_id, c.label == "confirmed")
-        return self.rule.raised_by(summary, set(self.connection.scalars(own)))
+        return self.rule.raised_by(summary, confirmed_rows(self.connection, incident_id))
 
-    def _record_marks(
-        self, change: IncidentChange, held_back: str | None, suppressed_by: int | None, raised_by: int | None
-    ) -> None:
-        """Record why an incident is held back and which labelled rows it resembles; a new one has no such marks yet."""
-        marks = {"held_back": held_back, "suppressed_by": suppressed_by, "raised_by": raised_by}
-        if change.is_new and not any(mark is not None for mark in marks.values()):
-            return
+    def _marks(self, change: IncidentChange) -> _Marks:
+        raised_by = self._raised_by(change.incident_id, change.summary)
+        held_back = self.rule.held_back(change.summary, self.at, is_raised=raised_by is not None)
+        suppressed_by = self.rule.suppressed_by(change.summary) if held_back == "label" else None
+        return _Marks(held_back, suppressed_by, raised_by)
+
+    def _record_marks(self, changes: Sequence[IncidentChange], marks: Sequence[_Marks]) -> None:
+        """Record marks of incidents if they differ from the recorded ones; a new incident has none yet."""
+        ids_by_marks: dict[_Marks, list[int]] = defaultdict(list)
+        for change, mark in zip(changes, marks, strict=True):
+            if not change.is_new or mark != _Marks(None, None, None):
+                ids_by_marks[mark].append(change.incident_id)
         c = incidents.c
-        is_changed = or_(*(c[name].is_distinct_from(mark) for name, mark in marks.items()))
-        self.connection.execute(update(incidents).where(c.id == change.incident_id, is_changed).values(marks))
+        for mark, incident_ids in ids_by_marks.items():
+            is_changed = or_(*(c[name].is_distinct_from(value) for name, value in vars(mark).items()))
+            for ids in chunks(incident_ids):
+                self.connection.execute(update(incidents).where(c.id.in_(ids), is_changed).values(vars(mark)))
 
-    def _mark_unannounced(self, change: IncidentChange) -> None:
-        """Mark an incident that ended too long ago to be alerted, unless it was alerted or summed up before.
+    def _mark_unannounced(self, changes: Sequence[IncidentChange]) -> None:
+        """Mark incidents that ended too long ago to be alerted, unless they were summed up before.
 
-        That counts for the incidents that were merged into it too.
+        That counts for the incidents that were merged into them too.
         """
         c = incidents.c
-        if not self._was_summed_up(change) and not any(self._sent_before(change).values()):
-            is_first = and_(c.id == change.incident_id, c.not_announced.is_(None))
+        summed_ids = summed_up(self.connection, [change.incident_id for change in changes if not change.is_new])
+        for ids in chunks(change.incident_id for change in changes if change.incident_id not in summed_ids):
+            is_first = and_(c.id.in_(ids), c.not_announced.is_(None))
             self.connection.execute(update(incidents).where(is_first).values(not_announced="pending"))
 
-    def _was_summed_up(self, change: IncidentChange) -> bool:
-        if change.is_new:
-            return False
-        c = incidents.c
-        was_summed = and_(c.merged_into == change.incident_id, c.not_announced == "summed")
-        return self.connection.execute(select(c.id).where(was_summed).limit(1)).first() is not None
+    def _insert(self, news: Sequence[_News]) -> None:
+        insert_alerts(self.connection, [self._row(item) for item in news])
 
-    def _sent_before(self, change: IncidentChange) -> Mapping[str, list[SentAlert]]:
-        """Return the alerts of an incident before its change, by channel; a new incident has none."""
-        if change.is_new:
-            return {channel: [] for channel in self.rule.channels}
-        return self._sent(change.incident_id, self.rule.channels)
-
-    def _is_dismissed(self, incident_id: int) -> bool:
-        """Return whether people have labelled an incident as a false alarm: all records that it held at that time."""
-        c = anomalies.c
-        of_incident = and_(c.incident_id == incident_id, c.superseded_at.is_(None))
-        is_false = c.label == "false_positive"
-        last = self.connection.scalar(select(func.max(c.labelled_at)).where(of_incident, is_false))
-        if last is None:
-            return False
-        others = select(c.id).where(of_incident, ~is_false, c.flagged_at <= last).limit(1)
-        return self.connection.execute(others).first() is None
-
-    def _is_acknowledged(self, incident_id: int) -> bool:
-        """Return whether a person has acknowledged an incident, or one that was merged into it."""
-        c, i = incident_notes.c, incidents.c
-        ids = [incident_id, *self.connection.scalars(select(i.id).where(i.merged_into == incident_id))]
-        is_acknowledgement = and_(c.incident_id.in_(ids), c.kind == "acknowledge")
-        return self.connection.execute(select(c.id).where(is_acknowledgement).limit(1)).first() is not None
-
-    def _sent(self, incident_id: int, channels: Sequence[str]) -> Mapping[str, list[SentAlert]]:
-        """Return the alerts of an incident and of those merged into it, by channel, oldest first."""
-        a, c = alerts.c, incidents.c
-        columns = (a.channel, a.reason, a.created_at, a.peak_severity, a.peak_score, a.causes)
-        is_about = or_(
-            a.incident_id == incident_id, a.incident_id.in_(select(c.id).where(c.merged_into == incident_id))
-        )
-        rows = self.connection.execute(select(*columns).where(is_about).order_by(a.id))
-        sent: dict[str, list[SentAlert]] = {channel: [] for channel in channels}
-        for row in rows:
-            if row.channel in sent:
-                sent[row.channel].append(SentAlert(*row))
-        return sent
-
-    def _add(
-        self, incident_id: int, summary: IncidentSummary, reason: Reason, channel: str, sent: Sequence[SentAlert]
-    ) -> None:
-        link = self.rule.link.replace("{id}", str(incident_id)) if self.rule.link else None
-        causes = new_causes(summary, sent) if reason == "new_cause" else []
-        number = sum(alert.reason == reason for alert in sent)
-        raised_by = self._raised_by(incident_id, summary)
-        news = IncidentNews(self.monitor, incident_id, summary, reason, tuple(causes), link, number > 0, raised_by)
+    def _row(self, item: _News) -> dict[str, object]:
+        summary = item.summary
+        link = self.rule.link.replace("{id}", str(item.incident_id)) if self.rule.link else None
+        causes = tuple(new_causes(summary, item.sent)) if item.reason == "new_cause" else ()
+        number = sum(alert.reason == item.reason for alert in item.sent)
+        raised_by = self._raised_by(item.incident_id, summary)
+        news = IncidentNews(self.monitor, item.incident_id, summary, item.reason, causes, link, number > 0, raised_by)
         subject = {
             "monitor": self.monitor,
-            "incident_id": incident_id,
-            "reason": reason,
+            "incident_id": item.incident_id,
+            "reason": item.reason,
             "number": number,
             "peak_severity": summary.peak_severity,
             "peak_score": summary.peak_score,
             "causes": main_causes(summary),
             "not_before": self.rule.not_before(summary, self.at),
         }
-        insert_alert(self.connection, subject, channel, self.texts.incident(news), self.at)
+        return alert_row(subject, item.channel, self.texts.incident(news), self.at)
 
 
 def withdraw_incident_alerts(connection: Connection, incident_ids: Sequence[int]) -> None:

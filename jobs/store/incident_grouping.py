@@ -5,8 +5,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Update, and_, bindparam, func, or_, select, update
 
 from jobs.store.alert_rule import IncidentChange, IncidentRule
 from jobs.store.alerts import AlertTexts
@@ -14,7 +15,7 @@ from jobs.store.chunks import chunks
 from jobs.store.incident_alerts import IncidentAlerts, withdraw_incident_alerts
 from jobs.store.incident_summary import IncidentSummary, merge_nearby, summary_of_record
 from jobs.store.incidents import CURRENT_STATES, SUMMARY_COLUMNS, summary_of_row
-from jobs.store.numbering import insert_numbered
+from jobs.store.numbering import insert_all_numbered
 from schemas.tables import anomalies, incidents
 
 _ROWS_PER_FETCH = 2_000
@@ -35,6 +36,38 @@ class _Existing:
     id: int
     state: str
     summary: IncidentSummary
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """An incident to write.
+
+    Attributes:
+        summary: of its rows.
+        parts: the incidents of the store that it consists of, oldest first; none if it is new.
+        overlapping_ids: the incidents that may hold rows of it.
+    """
+
+    summary: IncidentSummary
+    parts: tuple[_Existing, ...]
+    overlapping_ids: tuple[int, ...]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may go on: one of its parts was open, or it has grown."""
+        has_grown = self.summary.records > sum(part.summary.records for part in self.parts)
+        return has_grown or any(part.state == "open" for part in self.parts)
+
+    @property
+    def severity_before(self) -> float | None:
+        """The largest severity of its parts; None if it is new."""
+        return max((part.summary.peak_severity for part in self.parts), default=None)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The columns that follow from its rows."""
+        row = {name: getattr(self.summary, name) for name in SUMMARY_COLUMNS}
+        return row | {"top_feature": self.summary.top_feature, "state": "open" if self.is_open else "ended"}
 
 
 @dataclass(frozen=True)
@@ -148,7 +181,7 @@ def _counts() -> ColumnElement[bool]:
     return and_(anomalies.c.superseded_at.is_(None), anomalies.c.suppressed_by.is_(None))
 
 
-def _is_within(start: datetime, end: datetime) -> ColumnElement[bool]:
+def _is_within(start: Any, end: Any) -> ColumnElement[bool]:
     """Return the condition that a row lies in a time span, in a form that uses the indexes on time."""
     c = anomalies.c
     return or_(c.record_time.between(start, end), and_(c.record_time.is_(None), c.flagged_at.between(start, end)))
@@ -158,42 +191,45 @@ def _write(
     connection: Connection, refresh: _Refresh, summaries: Iterable[IncidentSummary], existing: Iterable[_Existing]
 ) -> set[int]:
     """Write the new summaries; return the ids of the incidents that live on, as themselves or merged into another."""
+    planned = _planned(summaries, existing)
+    ids = _write_incidents(connection, refresh, planned)
+    _assign_rows(connection, refresh, list(zip(ids, planned, strict=True)))
+    changes = [
+        IncidentChange(incident_id, item.summary, item.severity_before, item.is_open)
+        for incident_id, item in zip(ids, planned, strict=True)
+    ]
+    rule = refresh.rule.alerts
+    IncidentAlerts(connection, refresh.monitor, rule, refresh.texts, refresh.at).add_changes(changes)
+    return {part.id for item in planned for part in item.parts}
+
+
+def _planned(summaries: Iterable[IncidentSummary], existing: Iterable[_Existing]) -> list[_Planned]:
+    """Return what each summary is made of; an existing incident lives on in the first summary that overlaps it."""
     by_entity: dict[str | None, list[_Existing]] = {}
     for incident in existing:
         by_entity.setdefault(incident.summary.entity, []).append(incident)
-    incident_alerts = IncidentAlerts(connection, refresh.monitor, refresh.rule.alerts, refresh.texts, refresh.at)
-    surviving_ids: set[int] = set()
+    taken_ids: set[int] = set()
+    planned = []
     for summary in summaries:
         overlapping = [part for part in by_entity.get(summary.entity, ()) if part.summary.overlaps(summary)]
-        parts = sorted((part for part in overlapping if part.id not in surviving_ids), key=attrgetter("id"))
-        surviving_ids |= {part.id for part in parts}
-        is_open = _is_open(summary, parts)
-        incident_id = _write_one(connection, refresh, summary, parts, is_open=is_open)
-        _assign_rows(connection, refresh, summary, incident_id, [part.id for part in overlapping])
-        severity_before = max((part.summary.peak_severity for part in parts), default=None)
-        incident_alerts.add_change(IncidentChange(incident_id, summary, severity_before, is_open))
-    return surviving_ids
+        parts = sorted((part for part in overlapping if part.id not in taken_ids), key=attrgetter("id"))
+        taken_ids |= {part.id for part in parts}
+        planned.append(_Planned(summary, tuple(parts), tuple(part.id for part in overlapping)))
+    return planned
 
 
-def _is_open(summary: IncidentSummary, parts: Sequence[_Existing]) -> bool:
-    """Return whether an incident is open: one of its parts was, or it has grown."""
-    has_grown = summary.records > sum(part.summary.records for part in parts)
-    return has_grown or any(part.state == "open" for part in parts)
-
-
-def _write_one(
-    connection: Connection, refresh: _Refresh, summary: IncidentSummary, parts: Sequence[_Existing], *, is_open: bool
-) -> int:
-    """Write an incident and return its id; of the incidents that it consists of, the oldest keeps its id."""
-    row = {name: getattr(summary, name) for name in SUMMARY_COLUMNS} | {"top_feature": summary.top_feature}
-    row |= {"state": "open" if is_open else "ended", "updated_at": refresh.at}
-    if not parts:
-        row |= {"monitor": refresh.monitor, "opened_at": refresh.at}
-        return insert_numbered(connection, incidents, row)
-    incident_id, *merged_ids = (part.id for part in parts)
-    connection.execute(update(incidents).where(incidents.c.id == incident_id).values(row))
-    _merge(connection, refresh, merged_ids, incident_id)
-    return incident_id
+def _write_incidents(connection: Connection, refresh: _Refresh, planned: Sequence[_Planned]) -> list[int]:
+    """Write incidents and return their ids; of the incidents that one consists of, the oldest keeps its id."""
+    new = {"monitor": refresh.monitor, "opened_at": refresh.at}
+    rows = [item.row | new | {"updated_at": refresh.at} for item in planned if not item.parts]
+    new_ids = iter(insert_all_numbered(connection, incidents, rows))
+    for item in planned:
+        if item.parts:
+            incident_id, *merged_ids = (part.id for part in item.parts)
+            change = item.row | {"updated_at": refresh.at}
+            connection.execute(update(incidents).where(incidents.c.id == incident_id).values(change))
+            _merge(connection, refresh, merged_ids, incident_id)
+    return [item.parts[0].id if item.parts else next(new_ids) for item in planned]
 
 
 def _merge(connection: Connection, refresh: _Refresh, merged_ids: Sequence[int], into: int) -> None:
@@ -205,28 +241,45 @@ def _merge(connection: Connection, refresh: _Refresh, merged_ids: Sequence[int],
         withdraw_incident_alerts(connection, ids)
 
 
-def _assign_rows(
-    connection: Connection,
-    refresh: _Refresh,
-    summary: IncidentSummary,
-    incident_id: int,
-    overlapping_ids: Sequence[int],
-) -> None:
-    """Assign the current rows of a summary to its incident.
+def _assign_rows(connection: Connection, refresh: _Refresh, numbered: Sequence[tuple[int, _Planned]]) -> None:
+    """Assign the current rows of summaries to their incidents.
 
     As an incident may be long, only changed rows and rows of the overlapping incidents are looked at.
     """
+    portions = [
+        {
+            "into": incident_id,
+            "of": item.summary.entity,
+            "first": max(item.summary.start_time, refresh.first),
+            "last": min(item.summary.end_time, refresh.last),
+        }
+        for incident_id, item in numbered
+    ]
+    of_entities = [portion for portion in portions if portion["of"] is not None]
+    of_none = [portion for portion in portions if portion["of"] is None]
     c = anomalies.c
-    first, last = max(summary.start_time, refresh.first), min(summary.end_time, refresh.last)
-    other_ids = [other for other in overlapping_ids if other != incident_id]
-    origins = [_is_within(first, last), *(c.incident_id.in_(ids) for ids in chunks(other_ids))]
-    is_inside = and_(
-        c.monitor == refresh.monitor, c.entity == summary.entity, _is_within(summary.start_time, summary.end_time)
-    )
+    is_changed = _is_within(bindparam("first"), bindparam("last"))
+    for is_of_entity, group in ((c.entity == bindparam("of"), of_entities), (c.entity.is_(None), of_none)):
+        if group:
+            connection.execute(_assignment(refresh, bindparam("into"), is_changed, is_of_entity), group)
+    for incident_id, item in numbered:
+        _assign_rows_of_others(connection, refresh, item, incident_id)
+
+
+def _assign_rows_of_others(connection: Connection, refresh: _Refresh, item: _Planned, incident_id: int) -> None:
+    """Assign the rows that a summary takes over from incidents that it overlaps."""
+    c, summary = anomalies.c, item.summary
+    is_inside = and_(c.entity == summary.entity, _is_within(summary.start_time, summary.end_time))
+    for ids in chunks(other for other in item.overlapping_ids if other != incident_id):
+        connection.execute(_assignment(refresh, incident_id, c.incident_id.in_(ids), is_inside))
+
+
+def _assignment(refresh: _Refresh, incident_id: Any, *conditions: ColumnElement[bool]) -> Update:
+    """Return the update that assigns the current rows of some conditions to an incident."""
+    c = anomalies.c
     is_unassigned = or_(c.incident_id.is_(None), c.incident_id != incident_id)
-    for origin in origins:
-        change = update(anomalies).where(origin, is_inside, is_unassigned, _counts())
-        connection.execute(change.values(incident_id=incident_id))
+    is_assigned = and_(c.monitor == refresh.monitor, *conditions, is_unassigned, _counts())
+    return update(anomalies).where(is_assigned).values(incident_id=incident_id)
 
 
 def _withdraw(connection: Connection, refresh: _Refresh, incident_ids: Sequence[int]) -> None:

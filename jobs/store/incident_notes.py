@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 from sqlalchemy import Connection, Engine, or_, select
 
 from jobs.databases import reading, writing
+from jobs.store.alert_past import owners_of
 from jobs.store.audit import Act, record_act
 from jobs.store.chunks import chunks
 from jobs.store.incidents import no_incident
@@ -96,17 +97,10 @@ class IncidentNotes:
         by_incident: dict[int, list[IncidentNote]] = {}
         with reading(self.engine) as connection:
             for ids in chunks(sorted(set(incident_ids))):
-                owner = {incident_id: incident_id for incident_id in ids} | _merged_into(connection, ids)
+                owner = owners_of(connection, ids)
                 for note in _handling_notes(connection, owner):
                     by_incident.setdefault(owner[note.incident_id], []).append(note)
         return {incident_id: handling_of(notes) for incident_id, notes in by_incident.items()}
-
-
-def _merged_into(connection: Connection, ids: Collection[int]) -> dict[int, int]:
-    """Return the incident of `ids` that each merged one belongs to."""
-    c = incidents.c
-    merged = select(c.id, c.merged_into).where(c.merged_into.in_(ids))
-    return {row.id: row.merged_into for row in connection.execute(merged)}
 
 
 def _handling_notes(connection: Connection, incident_ids: Collection[int]) -> list[IncidentNote]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import eq, ge, lt
-from typing import Any, TypeAlias
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, exists, select, update
 
@@ -14,7 +14,7 @@ from jobs.store.alerts import AlertTexts
 from jobs.store.anomalies import label_records, lock_monitors_of, refuse_unknown_label
 from jobs.store.audit import SERVICE, Act, record_act
 from jobs.store.chunks import chunks
-from jobs.store.incident_alerts import IncidentAlerts
+from jobs.store.incident_alerts import IncidentAlerts, NumberedIncident
 from jobs.store.incident_summary import IncidentSummary
 from jobs.store.locking import lock_monitor
 from jobs.store.paging import Filter, columns_of, count_rows, is_among, read_page, without_index
@@ -23,7 +23,6 @@ from schemas.tables import anomalies, incidents
 
 CURRENT_STATES = ("open", "ended")
 SUMMARY_COLUMNS = [column.name for column in columns_of(incidents, IncidentSummary)]
-_Open: TypeAlias = tuple[int, IncidentSummary]  # an open incident: its number and its summary
 
 
 @dataclass(frozen=True)
@@ -127,6 +126,8 @@ class Incidents:
     def label_all(self, incident_ids: Collection[int], label: str, at: datetime, actor: str = SERVICE) -> int:
         """Label every flagged record of incidents, all of them or none, and return their number.
 
+        A label that every record has already changes nothing.
+
         Raises:
             UsageError: As `label`, for the first incident that cannot be labelled; nothing is labelled then.
         """
@@ -136,11 +137,13 @@ class Incidents:
             lock_monitors_of(connection, [anomalies.c.incident_id.in_(portion) for portion in chunks(ids)])
             for incident_id in ids:
                 records = label_records(connection, anomalies.c.incident_id == incident_id, label, at)
-                if records == 0:
+                if records.selected == 0:
                     raise _nothing_to_label(self.get(incident_id))
-                labelled += records
+                labelled += records.selected
+                if records.changed == 0:
+                    continue
                 monitor = connection.scalar(select(incidents.c.monitor).where(incidents.c.id == incident_id))
-                detail = {"label": label, "records": records}
+                detail = {"label": label, "records": records.selected}
                 record_act(connection, Act(actor, "label", f"incident {incident_id}", monitor, detail), at)
         return labelled
 
@@ -161,10 +164,8 @@ class Incidents:
             ended, still_open = _split_by_end(connection, is_open, at - rule.gap)
             for ids in chunks([incident_id for incident_id, _ in ended]):
                 connection.execute(update(incidents).where(c.id.in_(ids)).values(state="ended"))
-            for incident_id, summary in ended:
-                incident_alerts.add_end(incident_id, summary, over_since=summary.end_time + rule.gap)
-            for incident in still_open:
-                incident_alerts.add_reminder(*incident)
+            incident_alerts.add_ends(ended, rule.gap)
+            incident_alerts.add_reminders(still_open)
         return len(ended)
 
 
@@ -175,10 +176,10 @@ def summary_of_row(row: RowMapping) -> IncidentSummary:
 
 def _split_by_end(
     connection: Connection, condition: ColumnElement[bool], before: datetime
-) -> tuple[list[_Open], list[_Open]]:
+) -> tuple[list[NumberedIncident], list[NumberedIncident]]:
     """Return id and summary of incidents: those whose last record is older than a time, and the others."""
-    ended: list[_Open] = []
-    others: list[_Open] = []
+    ended: list[NumberedIncident] = []
+    others: list[NumberedIncident] = []
     for row in connection.execute(select(incidents).where(condition).order_by(incidents.c.id)).mappings():
         incident = (row["id"], summary_of_row(row))
         (ended if incident[1].end_time < before else others).append(incident)
