@@ -2,8 +2,10 @@
 
 It creates its own table in a temporary SQLite file, which every worker reads by itself, and a store in a temporary
 PostgreSQL, so that the source is no bottleneck. Workers are processes of one thread: `plumbline work`, or workers of a
-Dask cluster for which one `plumbline score` hands out the batches. Each setting is measured in turns, several times.
-On a busy machine a worker waits for a processor; Linux counts that time, which is left out of the second rate.
+Dask cluster for which one `plumbline score` hands out the batches. Each setting is measured in turns, several times, in
+the third pass over the table: the first ones load the model and compiled code. A pass counts as long as every worker
+has batches to score. On a busy machine a worker waits for a processor; Linux counts that time, which is left out of the
+second rate, and the processor time of a record does not depend on it.
 Progress goes to stderr, the figures to stdout.
 """
 
@@ -19,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter, sleep
+from typing import TypeAlias
 
 import psutil
 from sqlalchemy import Engine, func, select
@@ -32,24 +35,27 @@ from jobs.scoring.run import plan_batches
 from schemas.tables import anomalies, batch_hours, batch_profiles, batches, incidents, runs, trackers
 
 MONITOR = "whole"
-WARM_UP = 2  # batches of each worker that are not measured
+WARM_UP_PASSES = 2
 ENGINES = ("work", "dask")
 _TABLES = (trackers, batch_hours, batch_profiles, anomalies, incidents, batches, runs)
 _POLL_SECONDS = 0.1
 _DEADLINE_SECONDS = 900
+_END_SECONDS = 15
+_BEGUN_SECONDS = 0.1  # of processor time, which an idle worker does not take within a pass
 _SERIES = 'series = { models = "shared", network = false, calendar = false }\nthreshold = "online"\n'
+
+
+Threads: TypeAlias = Mapping[int, tuple[float, float]]
+"""For how many seconds each thread of a process has run, and could have run, but no processor was free."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The state of a run at one moment."""
+    """The state of a run at one moment: the batches that are done, and the threads of each worker."""
 
     at: float
     batches: int
-    cpu_seconds: float
-    """Of all workers so far."""
-    delay_seconds: float
-    """For which threads of the workers could have run, but no processor was free."""
+    workers: Sequence[Threads]
 
 
 @dataclass(frozen=True)
@@ -145,25 +151,30 @@ class Site:
     def measure(self, engine: str, workers: int) -> Rate:
         """Score the table with some workers."""
         with self._running(engine, workers) as processes:
-            planned = self.plan()
-            if engine == "dask":
-                processes.append(self._start("-m", "jobs.cli", "score", MONITOR, "--config", "dask.toml"))
-            samples = list(self._samples(processes if engine == "work" else processes[1:-1], planned))
-            if engine == "dask":
-                processes[-1].wait()
-        first = next(sample for sample in samples if sample.batches >= WARM_UP * workers)
-        last = samples[-1]
-        done = (last.batches - first.batches) * self.batch
-        seconds = (getattr(last, name) - getattr(first, name) for name in ("at", "cpu_seconds", "delay_seconds"))
-        return Rate(workers, done, *seconds)
+            for _ in range(WARM_UP_PASSES):
+                self._pass(engine, processes)
+            planned, samples = self._pass(engine, processes)
+        first, last = steady(samples, planned)
+        return Rate(
+            workers, (last.batches - first.batches) * self.batch, last.at - first.at, *times_between(first, last)
+        )
 
-    def _samples(self, processes: Sequence[psutil.Popen], planned: int) -> Iterator[Sample]:
+    def _pass(self, engine: str, processes: Sequence[psutil.Popen]) -> tuple[int, list[Sample]]:
+        """Plan the table and have it scored; return the number of batches, and what was seen meanwhile."""
+        planned = self.plan()
+        if engine == "work":
+            return planned, list(self._samples(processes, planned))
+        command = self._start("-m", "jobs.cli", "score", MONITOR, "--config", "dask.toml")
+        samples = list(self._samples(processes[1:], planned))
+        command.wait()
+        return planned, samples
+
+    def _samples(self, workers: Sequence[psutil.Popen], planned: int) -> Iterator[Sample]:
         give_up_at = perf_counter() + _DEADLINE_SECONDS
         done = 0
         while done < planned:
             done = _done(self.app.engine)
-            times = [_times(process.pid) for process in processes]
-            yield Sample(perf_counter(), done, sum(time[0] for time in times), sum(time[1] for time in times))
+            yield Sample(perf_counter(), done, [_threads(worker.pid) for worker in workers])
             if perf_counter() > give_up_at:
                 raise TimeoutError(f"{done} of {planned} batches were scored in {_DEADLINE_SECONDS} s.")
             sleep(_POLL_SECONDS)
@@ -190,10 +201,10 @@ class Site:
                 processes += [self._start("-m", *worker) for _ in range(workers)]
             yield processes
         finally:
-            for process in processes:
+            for process in reversed(processes):  # a worker of Dask may hang if its scheduler ends before it
                 with suppress(psutil.NoSuchProcess):
                     process.terminate()
-            psutil.wait_procs(processes)
+                    _ended(process)
 
     def _start(self, *arguments: str) -> psutil.Popen:
         environment = os.environ | ENVIRONMENT | {"PYTHONPATH": str(Path(__file__).parents[1])}
@@ -258,10 +269,61 @@ def _run(folder: Path, command: Sequence[str]) -> None:
         raise RuntimeError(f"plumbline {command[0]} ended with {done.returncode}: {done.stderr}")
 
 
-def _times(pid: int) -> tuple[float, float]:
-    """Return for how many seconds the threads of a process have run, and have waited for a processor."""
-    stats = [path.read_text(encoding="ascii").split() for path in Path(f"/proc/{pid}/task").glob("*/schedstat")]
-    return tuple(sum(int(stat[place]) for stat in stats) / 1e9 for place in (0, 1))  # type: ignore[return-value]
+def _ended(process: psutil.Popen) -> None:
+    """Wait for a process that was asked to end, and kill it if it does not."""
+    try:
+        process.wait(_END_SECONDS)
+    except psutil.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def steady(samples: Sequence[Sample], planned: int) -> tuple[Sample, Sample]:
+    """Return the first and the last sample between which every worker had batches to score.
+
+    Args:
+        samples: of a pass.
+        planned: number of batches of the pass.
+
+    Raises:
+        ValueError: If there are too few of them.
+    """
+    workers = len(samples[0].workers)
+    lasting = [sample for sample in samples if sample.batches <= planned - workers]
+    counted = [sample for sample in lasting if min(cpu for cpu, _ in grown(samples[0], sample)) >= _BEGUN_SECONDS]
+    if len(counted) < 2 or counted[0].batches == counted[-1].batches:
+        raise ValueError("The table is scored before every worker has begun. Name more --rows.")
+    return counted[0], counted[-1]
+
+
+def times_between(first: Sample, last: Sample) -> tuple[float, float]:
+    """Return for how long all workers ran between two samples, and waited for a processor."""
+    cpu, delay = zip(*grown(first, last), strict=True)
+    return sum(cpu), sum(delay)
+
+
+def grown(first: Sample, last: Sample) -> list[tuple[float, float]]:
+    """Return for how long each worker ran between two samples, and its busiest thread waited for a processor."""
+    return [_grown(*pair) for pair in zip(first.workers, last.workers, strict=True)]
+
+
+def _grown(before: Threads, after: Threads) -> tuple[float, float]:
+    none = (0.0, 0.0)
+    growth = [
+        (cpu - before.get(thread, none)[0], delay - before.get(thread, none)[1])
+        for thread, (cpu, delay) in after.items()
+    ]
+    return sum(cpu for cpu, _ in growth), max(growth)[1]
+
+
+def _threads(pid: int) -> Threads:
+    """Return the times of the threads of a process."""
+    stats = {}
+    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended
+            ran, waited, _ = path.read_text(encoding="ascii").split()
+            stats[int(path.parent.name)] = (int(ran) / 1e9, int(waited) / 1e9)
+    return stats
 
 
 def _done(engine: Engine) -> int:

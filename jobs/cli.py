@@ -116,14 +116,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _unexpected(exc: Exception) -> str:
+    if "PLUMBLINE_DEBUG" in os.environ:
+        traceback.print_exception(exc)
     package = (exc.name or "").partition(".")[0] if isinstance(exc, ModuleNotFoundError) else ""
     if package in _NOT_IN_WORKERS:
         return (
             f"This command needs the package {package!r}, which is not installed: requirements/worker.txt leaves it "
             "out. Run the command in an installation with requirements/run.txt."
         )
-    if "PLUMBLINE_DEBUG" in os.environ:
-        traceback.print_exc()
     return f"{type(exc).__name__}: {exc}. This is a bug. Set PLUMBLINE_DEBUG=1 to print the traceback."
 
 

@@ -15,6 +15,8 @@ _M_ARENA_MAX = -8  # of malloc.h
 def postpone_collection() -> None:
     """Put off the first collection until there are as many new objects as a start creates; then collect as usual."""
     usual = gc.get_threshold()
+    if usual[0] == START_UP_OBJECTS:  # put off already
+        return
 
     def collect_as_usual(phase: Literal["start", "stop"], _info: dict[str, int]) -> None:
         if phase == "stop":

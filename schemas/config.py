@@ -30,6 +30,8 @@ from schemas.service import (
     StoreConfig,
 )
 
+_FOLLOWS_ANOTHER_ERROR = "default_factory_not_called"  # pydantic's type of the error
+
 
 class RuntimeConfig(Section):
     """The framework and the device that train, and the executor that batches are computed on."""
@@ -101,6 +103,14 @@ class ModelConfig(Section):
     """Seed of all randomness in training."""
 
 
+ThresholdKind = Literal["conformal", "online", "pot", "f_beta"]
+
+
+def _default_threshold(series: SeriesConfig | None) -> ThresholdKind:
+    """Return the threshold of a monitor that names none: normal scores of a series move, those of records seldom do."""
+    return "conformal" if series is None else "online"
+
+
 class MonitorConfig(Section):
     """One watched table, with the settings of its model, schedule and alerts."""
 
@@ -129,16 +139,18 @@ class MonitorConfig(Section):
     itself."""
     units: dict[str, str] = Field({})
     """Unit of a feature, for pictures and reports, such as `{ flow = "m³/h" }`."""
+    series: SeriesConfig | None = None
+    """Treat records as series of their entities; by default each record is scored by itself (needs time)."""
     normal: str | None = None
     """SQL condition for the records that training may use; all records by default."""
     label: str | None = None
     """Column that is true for known anomalies; used by evaluate and by threshold = "f_beta"."""
     false_positive_rate: float = Field(0.01, gt=0, lt=1)
     """Share of normal records that may be flagged."""
-    threshold: Literal["conformal", "online", "pot", "f_beta"] = "conformal"
-    """conformal: by rank among held-out normal records; online: starts like conformal, then follows the scores of each
-    entity, so that the rate holds; pot: conformal with a generalised Pareto tail; f_beta: the score that maximises
-    F-beta on labelled records."""
+    threshold: ThresholdKind = Field(default_factory=lambda valid: _default_threshold(valid.get("series")))
+    """conformal: by rank among held-out normal records; online, the default of series: starts like conformal, then
+    follows the scores of each entity, so that the rate holds; pot: conformal with a generalised Pareto tail;
+    f_beta: the score that maximises F-beta on labelled records."""
     flag: Literal["rate", "fdr", "online_fdr"] = "rate"
     """rate: records above the threshold; fdr: as many records of each batch as false_discovery_rate allows; online_fdr:
     as many of all records, one after another."""
@@ -184,8 +196,6 @@ class MonitorConfig(Section):
     """As `store.keep`, which is the default, for this monitor."""
     top_features: int = Field(5, ge=1)
     """Causes stored with a flagged record."""
-    series: SeriesConfig | None = None
-    """Treat records as series of their entities; by default each record is scored by itself (needs time)."""
     model: ModelConfig = ModelConfig()
     retrain: RetrainConfig = RetrainConfig()
     drift: DriftConfig = DriftConfig()
@@ -400,7 +410,8 @@ def parse_config(raw: Mapping[str, Any], path: Path) -> Config:
         config = Config.model_validate(raw)
     except ValidationError as exc:
         # The cause is left out: pydantic's text repeats the input, which may hold a password.
-        msg = f"{path}: " + "; ".join(_sentence(error) for error in exc.errors(include_input=False)) + "."
+        errors = (error for error in exc.errors(include_input=False) if error["type"] != _FOLLOWS_ANOTHER_ERROR)
+        msg = f"{path}: " + "; ".join(_sentence(error) for error in errors) + "."
         raise ConfigError(msg) from None
     return _with_channels(_anchored(config, path.parent))
 

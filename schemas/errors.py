@@ -20,6 +20,7 @@ PlumblineError
 ├── TooManyRequests        a monitor had its trainings requested too often
 └── StoreError             the service's own database cannot be used
     ├── NoChampion
+    ├── NoEarlierChampion
     ├── LostLease
     └── LostRequest
 """
@@ -192,6 +193,16 @@ class NoChampion(StoreError):
 
     def __init__(self, monitor: str) -> None:
         super().__init__(f"Monitor {monitor!r} has no champion model yet. Train one: plumbline train {monitor}")
+
+
+class NoEarlierChampion(StoreError):
+    """A monitor has no champion before its present one."""
+
+    def __init__(self, monitor: str) -> None:
+        super().__init__(
+            f"Monitor {monitor!r} has no earlier champion to roll back to. Promote one of its models by: "
+            f"plumbline models promote ID; they are listed by: plumbline models list {monitor}"
+        )
 
 
 class LostLease(StoreError):

@@ -29,8 +29,8 @@ class SeriesConfig(Section):
     """Half-lives of the score's running means, in records. An anomaly must last about as long as the shortest
     one to count in full, which delays its alarm by as much."""
     usual_after: int = Field(300, ge=20)
-    """With threshold = "online": records of an incident after which the level of its scores counts as usual, so that
-    they are no longer flagged; an event reports it."""
+    """With threshold = "online", the default: records of an incident after which the level of its scores counts as
+    usual, so that they are no longer flagged; an event reports it."""
     reference: int = Field(2_000, ge=10)
     """Maximum number of training records kept in a model to measure distances to."""
     fewest: int = Field(300, ge=50)

@@ -6,6 +6,8 @@ from benchmarks.series.data import KnownCause, Mask, Matrix, Vector
 from detector.core.calibration import Calibration, conformal_rank
 from detector.core.threshold_tracking import CALM_RECORDS, Tracker
 
+JOINED_RECORDS = 24  # no further apart than this, flagged rows are one incident by the `incident_gap` of `init`
+
 
 def fixed_alarms(reference: Vector, scores: Vector, rate: float) -> Mask | None:
     """Return the rows whose conformal p-value is at most the rate; None if the reference cannot resolve the rate."""
@@ -20,6 +22,20 @@ def online_alarms(reference: Vector, scores: Vector, rate: float) -> Mask | None
         return None
     thresholds, _ = Tracker.start(reference, rate).advance(scores)
     return np.asarray(scores > thresholds)
+
+
+def settling_rows(reference: Vector, scores: Vector, rate: float) -> Mask:
+    """Return the rows in which a level was unusual that then became usual; no row is if the rate is refused."""
+    is_settling = np.zeros(len(scores), dtype=bool)
+    if not conformal_rank(rate, len(reference)):
+        return is_settling
+    tracker = Tracker.start(reference, rate)
+    for row in range(len(scores)):
+        _, after = tracker.advance(scores[row : row + 1])
+        if after.shifts > tracker.shifts:
+            is_settling[max(0, row + 1 - after.usual_after) : row + 1] = True
+        tracker = after
+    return is_settling
 
 
 def false_rate(alarms: Mask, is_anomaly: Mask) -> float | None:
@@ -43,9 +59,9 @@ def found_share(alarms: Mask, is_anomaly: Mask) -> float | None:
     return float(np.mean(shares)) if shares else None
 
 
-def single_share(alarms: Mask, is_anomaly: Mask) -> float | None:
+def single_share(alarms: Mask, is_anomaly: Mask, gap: int = CALM_RECORDS) -> float | None:
     """Return the share of the anomalies with a flagged row whose flagged rows are one run; None if none has one."""
-    runs = [count_runs(alarms[start:end]) for start, end in events(is_anomaly) if alarms[start:end].any()]
+    runs = [count_runs(alarms[start:end], gap) for start, end in events(is_anomaly) if alarms[start:end].any()]
     return float(np.mean([count == 1 for count in runs])) if runs else None
 
 
@@ -54,14 +70,14 @@ def count_events(is_anomaly: Mask) -> int:
     return len(events(is_anomaly))
 
 
-def count_runs(alarms: Mask) -> int:
-    """Return the number of runs of flagged rows, with at most `CALM_RECORDS` rows between two rows of a run.
+def count_runs(alarms: Mask, gap: int = CALM_RECORDS) -> int:
+    """Return the number of runs of flagged rows, which are at most `gap` rows apart.
 
     >>> count_runs(np.array([True, False, False, True, *6 * [False], True]))
     2
     """
     rows = np.flatnonzero(alarms)
-    return int((np.diff(rows) > CALM_RECORDS).sum()) + 1 if len(rows) else 0
+    return int((np.diff(rows) > gap).sum()) + 1 if len(rows) else 0
 
 
 def events(is_anomaly: Mask) -> list[tuple[int, int]]:

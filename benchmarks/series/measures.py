@@ -8,6 +8,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from benchmarks.series.data import Case, KnownCause, Mask, Matrix, Vector
 from benchmarks.series.events import (
+    JOINED_RECORDS,
     count_events,
     event_recall,
     false_rate,
@@ -16,6 +17,7 @@ from benchmarks.series.events import (
     hit_rate,
     ndcg,
     online_alarms,
+    settling_rows,
     single_share,
 )
 from benchmarks.series.methods import Fitted
@@ -55,12 +57,18 @@ class Alarms:
         event_recall: share of the anomalies with a flagged record.
         found_share: flagged share of the records of those anomalies.
         single_share: share of those anomalies whose flagged records are one incident.
+        joined_share: the same if flagged records up to `JOINED_RECORDS` apart are one incident.
+        settled_rate: as `rate`, without the records before a level became usual.
+        settled_records: normal records without those.
     """
 
     rate: float | None = None
     event_recall: float | None = None
     found_share: float | None = None
     single_share: float | None = None
+    joined_share: float | None = None
+    settled_rate: float | None = None
+    settled_records: int = 0
 
 
 @dataclass(frozen=True)
@@ -109,8 +117,12 @@ def measure(subject: Subject, case: Case, fitted: Fitted, fit_seconds: float) ->
     return Measurement(
         subject=subject,
         ranking=_ranking(case, scores),
-        fixed=_alarms(fixed_alarms(fitted.reference, scores, RATE), case.is_anomaly),
-        online=_alarms(online_alarms(fitted.reference, scores, RATE), case.is_anomaly),
+        fixed=_alarms(fixed_alarms(fitted.reference, scores, RATE), case.is_anomaly, np.zeros(len(scores), dtype=bool)),
+        online=_alarms(
+            online_alarms(fitted.reference, scores, RATE),
+            case.is_anomaly,
+            settling_rows(fitted.reference, scores, RATE),
+        ),
         attribution=_attribution(fitted.causes(case.test), case.causes) if fitted.causes else Attribution(),
         size=Size(len(fitted.reference), int((~case.is_anomaly).sum()), count_events(case.is_anomaly)),
         fit_seconds=fit_seconds,
@@ -130,10 +142,15 @@ def _ranking(case: Case, scores: Vector) -> Ranking:
     )
 
 
-def _alarms(alarms: Mask | None, is_anomaly: Mask) -> Alarms:
+def _alarms(alarms: Mask | None, is_anomaly: Mask, is_settling: Mask) -> Alarms:
     if alarms is None:
         return Alarms()
-    return Alarms(*(measured(alarms, is_anomaly) for measured in (false_rate, event_recall, found_share, single_share)))
+    return Alarms(
+        *(measured(alarms, is_anomaly) for measured in (false_rate, event_recall, found_share, single_share)),
+        joined_share=single_share(alarms, is_anomaly, JOINED_RECORDS),
+        settled_rate=false_rate(alarms[~is_settling], is_anomaly[~is_settling]),
+        settled_records=int((~is_anomaly & ~is_settling).sum()),
+    )
 
 
 def _attribution(causes: Matrix, anomalies: tuple[KnownCause, ...]) -> Attribution:

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import pandas as pd
 
 from benchmarks.report import markdown_table, number_text
+from benchmarks.series.events import JOINED_RECORDS
 from benchmarks.series.measures import RATE
 from benchmarks.series.results import FIXED_RATE, ONLINE_RATE
 
 QUALITY = {"vus_pr": "VUS-PR", "auc_pr": "AUC-PR", "auroc": "AUROC"}
 ATTRIBUTION = {"ndcg5": "NDCG@5", "hit100": "Hit@100%"}
 THRESHOLDS = {"fixed": (FIXED_RATE, ""), "online": (ONLINE_RATE, "_online")}  # the rate, and the end of other names
-MIN_CALIBRATION_RECORDS = 1_000  # from which on the rate should hold for every model
+_MODEL = ["dataset", "training", "seed"]
 MAX_RATE_FACTOR = 2.0  # between the realised and the configured rate
 
 
@@ -73,46 +74,48 @@ def _calibration(results: pd.DataFrame) -> list[str]:
 
     Entities that share a model are pooled, weighted by their normal records: a short series alone is too small to
     estimate a rate. Models with too few calibration records for the rate flag nothing and are counted separately.
+    Settled rates are those without the records before a level became usual.
     """
     rows = [
         [f"{method} {name}", *_calibration_of(by_method, *columns)]
         for method, by_method in results.groupby("method", sort=False)
         for name, columns in THRESHOLDS.items()
     ]
-    header = ["method and threshold", "models x seeds", "too few records", "median", "worst"]
-    header += [
-        f"within {MAX_RATE_FACTOR:g}x",
-        f"worst of models with {MIN_CALIBRATION_RECORDS} records",
-        "anomalies found",
-        "their records flagged",
-        "found as one incident",
-    ]
-    return markdown_table(header, rows)
+    near = f"within {MAX_RATE_FACTOR:g}x"
+    header = ["method and threshold", "models x seeds", "too few records", "median", near]
+    header += ["settled: median", near, "worst", "anomalies found", "their records flagged", "found as one incident"]
+    return markdown_table([*header, f"with gaps up to {JOINED_RECORDS} records"], rows)
 
 
 def _calibration_of(results: pd.DataFrame, rate: str, ending: str) -> list[str]:
-    weighted = results.assign(flagged=results[rate] * results["normal_records"])
-    models = weighted.groupby(["dataset", "training", "seed"])
-    resolved = models[rate].count() > 0
-    sums = models[["flagged", "normal_records"]].sum()[resolved]
-    realised = sums["flagged"] / sums["normal_records"]
-    well_calibrated = realised[models["calibration_records"].first()[resolved] >= MIN_CALIBRATION_RECORDS]
-    is_near = realised.between(RATE / MAX_RATE_FACTOR, RATE * MAX_RATE_FACTOR)
     detected = results.dropna(subset=f"event_recall{ending}")
     found = detected[f"event_recall{ending}"] * detected["events"]
+    realised = _rates(results, rate, "normal_records")
+    settled = _rates(results, f"settled_rate{ending}", f"settled_records{ending}")
     return [
         f"{len(realised)}",
-        f"{(~resolved).sum()}",
-        number_text(realised.median(), ".2%"),
-        number_text(realised.max(), ".1%"),
-        number_text(is_near.mean(), ".0%"),
-        number_text(well_calibrated.max(), ".2%"),
+        f"{results.groupby(_MODEL).ngroups - len(realised)}",
+        *_median_and_near(realised),
+        *_median_and_near(settled),
+        number_text(settled.max(), ".1%"),
         number_text(found.sum() / max(detected["events"].sum(), 1), ".0%"),
         *(
             number_text((detected[f"{name}{ending}"].fillna(0) * found).sum() / max(found.sum(), 1), ".0%")
-            for name in ("found_share", "single_share")
+            for name in ("found_share", "single_share", "joined_share")
         ),
     ]
+
+
+def _rates(results: pd.DataFrame, rate: str, records: str) -> "pd.Series[float]":
+    """Return the realised rate of each model that has one, over all of its series."""
+    measured = results.dropna(subset=rate)
+    models = measured.assign(flagged=measured[rate] * measured[records]).groupby(_MODEL)[["flagged", records]].sum()
+    return models["flagged"] / models[records]
+
+
+def _median_and_near(rates: "pd.Series[float]") -> list[str]:
+    is_near = rates.between(RATE / MAX_RATE_FACTOR, RATE * MAX_RATE_FACTOR)
+    return [number_text(rates.median(), ".2%"), number_text(is_near.mean(), ".0%")]
 
 
 def _attribution(results: pd.DataFrame) -> list[str]:

@@ -9,7 +9,7 @@ from benchmarks.series.measures import RATE, Measurement
 
 FIXED_RATE = f"fpr_at_{RATE:g}"
 ONLINE_RATE = f"fpr_online_at_{RATE:g}"
-FOUND = ("event_recall", "found_share", "single_share")
+FOUND = ("event_recall", "found_share", "single_share", "joined_share", "settled_rate", "settled_records")
 COLUMNS = (
     "dataset",
     "entity",
@@ -20,13 +20,9 @@ COLUMNS = (
     "auc_pr",
     "auroc",
     FIXED_RATE,
-    "event_recall",
-    "found_share",
-    "single_share",
+    *FOUND,
     ONLINE_RATE,
-    "event_recall_online",
-    "found_share_online",
-    "single_share_online",
+    *(f"{name}_online" for name in FOUND),
     "ndcg5",
     "hit100",
     "calibration_records",

@@ -29,6 +29,8 @@ SMALLEST_SHAPE = 1e-19  # below which the tail is exponential
 FULL_SEVERITY_P = 1e-6
 _MIN_LAW_SCORES = 5
 _SHAPES = (0.1, 0.9)  # of the law of severities: few scores may suggest any shape, and a shape of 0 spreads too little
+CERTAINTY = 0.95  # of the bounds of a realised rate
+_BISECTIONS = 50
 ROUNDING = 1e-9  # a p-value and a level that are equal on paper may differ in the last bit
 
 
@@ -269,3 +271,31 @@ def conformal_rank(rate: float, m: int) -> int:
     (5, 4)
     """
     return int(np.floor(rate * (m + 1) + ROUNDING))
+
+
+def rate_bounds(rate: float, m: int) -> tuple[float, float]:
+    """Return the bounds of the realised false-positive rate, which has them with 95 % certainty.
+
+    The share of all normal records above the k-th largest of m exchangeable scores is distributed as Beta(k, m + 1 - k)
+    (Vovk, *Conditional validity of inductive conformal predictors*, 2012).
+
+    >>> [round(bound, 3) for bound in rate_bounds(0.05, 115)], [round(bound, 4) for bound in rate_bounds(0.01, 10_000)]
+    ([0.014, 0.087], [0.0081, 0.012])
+    """
+    rank = conformal_rank(rate, m)
+    return _beta_quantile((1 - CERTAINTY) / 2, rank, m), _beta_quantile((1 + CERTAINTY) / 2, rank, m)
+
+
+def _beta_quantile(share: float, rank: int, m: int) -> float:
+    """Return the quantile of Beta(rank, m + 1 - rank), whose tail is that of a binomial distribution."""
+    below, above = 0.0, 1.0
+    counts = range(rank)
+    ways = [math.lgamma(m + 1) - math.lgamma(count + 1) - math.lgamma(m - count + 1) for count in counts]
+    for _ in range(_BISECTIONS):
+        x = (below + above) / 2
+        fewer = (way + count * math.log(x) + (m - count) * math.log1p(-x) for count, way in enumerate(ways))
+        if 1 - math.fsum(map(math.exp, fewer)) < share:
+            below = x
+        else:
+            above = x
+    return (below + above) / 2

@@ -50,7 +50,8 @@ def products(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     dtype = np.result_type(rows, matrix, F)
     stacked = [plain(array if array.ndim == 3 else array[None], dtype) for array in (rows, matrix)]
     out = np.empty((len(stacked[0]), rows.shape[-2], matrix.shape[-1]), dtype)
-    _multiply(*stacked, out)
+    if out.size:
+        _multiply(*stacked, out)
     return out.reshape(*rows.shape[:-1], matrix.shape[-1])
 
 

@@ -15,9 +15,12 @@ lies above it, however the scores move (Gibbs & Candes, *Adaptive Conformal Infe
   may take its time to reach the floor.
 - The records beyond that limit are a debt, up to `MAX_DEBT_RECORDS`, which fades and is paid with the next incident:
   a rare fault is free of it, and bursts that recur all the time are not.
-- After `usual_after` records an incident ends in any case. If their long-term level is still above the floor, it
-  becomes usual: the threshold is put above it, and applies until `RETURN_RECORDS` consecutive records are back below
-  the threshold of before.
+- Incidents that recur raise the floor: by `RECENT_SPREADS` for each of their flagged records beyond the cost, at most
+  `MAX_RECENT_OF_INCIDENT` of each and `MAX_RECENT_RECORDS` in all, which fade. So a rare fault is flagged as a whole,
+  and of bursts that recur less and less; the next incident begins at the same threshold in any case.
+- After `usual_after` records an incident ends in any case. If their long-term level has not calmed down, it becomes
+  usual: the threshold is put above it, and applies until `RETURN_RECORDS` consecutive records are back below the
+  threshold of before.
 - A score far above the threshold widens the step, so the calibration scores need no scale and may all be equal. The
   decisions do not depend on the unit of the scores or on a constant added to them.
 """
@@ -35,9 +38,13 @@ STEP_SPREADS = 0.1
 MAX_INCIDENT_RECORDS = 6
 CALM_RECORDS = 4
 RETURN_RECORDS = 16
-FLOOR_SPREADS, CALM_SPREADS = 0.35, 0.1
+FLOOR_SPREADS, CALM_SPREADS = 0.25, 0.1
+RECENT_SPREADS = 0.04  # of the floor for each flagged record of recent incidents
+MAX_RECENT_OF_INCIDENT, MAX_RECENT_RECORDS = 10, 40
+RECENT_HALF_LIFE = 4000  # records
 MOMENTUM_HALF_LIFE = 3  # records, of the level of an incident
-MAX_MOMENTUM_SPREADS = 0.75  # above the threshold at the start, that a score counts at most: one record is no fault
+# Spreads above the threshold at the start, and above the floor, that a score counts at most: one record is no fault.
+MAX_MOMENTUM_SPREADS, MAX_MOMENTUM_ABOVE_FLOOR = 0.75, 0.4
 LEVEL_RECORDS = 16  # of the level that may become usual
 USUAL_SPREADS = 0.5  # of the threshold above a usual level
 MAX_DEBT_RECORDS = 5
@@ -45,6 +52,7 @@ DEBT_HALF_LIFE = 1000  # records
 USUAL_AFTER = 300  # records
 MAX_SPREADS_ABOVE = 32  # the spread grows until no score is further above the threshold
 _DEBT_KEPT = 0.5 ** (1 / DEBT_HALF_LIFE)  # with each record
+_RECENT_KEPT = 0.5 ** (1 / RECENT_HALF_LIFE)
 _MOMENTUM_SHARE = 1 - 0.5 ** (1 / MOMENTUM_HALF_LIFE)  # of a record in the level of its incident
 
 
@@ -67,6 +75,7 @@ class Tracker:
         home: the threshold before the last level that became usual; None if there was none, or it is over.
         back: number of consecutive records that are not above `home`.
         momentum: the level of the current incident, which keeps its records flagged; without effect if there is none.
+        recent: flagged records of recent incidents beyond their cost, which raise the floor of the next ones.
     """
 
     rate: float
@@ -83,6 +92,7 @@ class Tracker:
     home: float | None = None
     back: int = 0
     momentum: float = 0.0
+    recent: float = 0.0
 
     @classmethod
     def start(cls, reference: np.ndarray, rate: float) -> Self:
@@ -110,7 +120,7 @@ class Tracker:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
-        """Return the tracker of a state that `to_state` wrote; incidents of earlier versions had no momentum."""
+        """Return the tracker of a state that `to_state` wrote; earlier versions had neither momentum nor `recent`."""
         return cls(**{"momentum": state.get("before") or 0.0, **state})
 
 
@@ -132,6 +142,7 @@ class _Walk:
     home: float | None
     back: int
     momentum: float
+    recent: float
 
     def advance(self, score: float) -> float:
         """Return the threshold of the next record, and move past it."""
@@ -166,15 +177,16 @@ class _Walk:
     def _follow(self, score: float, before: float) -> None:
         """Move the levels of the incident, and count its calm records."""
         self.level = score if self.records == 1 else self.level + (score - self.level) / LEVEL_RECORDS
-        counted = min(score, before + MAX_MOMENTUM_SPREADS * self.spread)
+        highest = max(MAX_MOMENTUM_SPREADS, self._floor_spreads() + MAX_MOMENTUM_ABOVE_FLOOR)
+        counted = min(score, before + highest * self.spread)
         self.momentum += _MOMENTUM_SHARE * (counted - self.momentum)
-        is_calm = max(score, self.momentum) <= before + CALM_SPREADS * self.spread
-        self.calm = self.calm + 1 if is_calm else 0
+        self.calm = self.calm + 1 if max(score, self.momentum) <= self._calm_limit(before) else 0
 
     def _move(self, score: float) -> None:
         self.spread = max(self.spread, (score - self.threshold) / MAX_SPREADS_ABOVE)
         self.threshold += STEP_SPREADS * self.spread * ((score > self.threshold) - self.rate)
         self.debt *= _DEBT_KEPT
+        self.recent *= _RECENT_KEPT
 
     def _settle(self, before: float) -> None:
         """End the incident if its scores have calmed down, or if their level has become usual."""
@@ -182,9 +194,10 @@ class _Walk:
             cost = min(self.flagged, MAX_INCIDENT_RECORDS)
             self.threshold = self._raised(before, cost + self.debt - self.rate * self.records)
             self.debt = float(min(self.flagged - cost, MAX_DEBT_RECORDS))
+            self.recent += min(self.flagged - cost, MAX_RECENT_OF_INCIDENT)
             self._end_incident()
         elif self.records >= self.usual_after:
-            if self.level > self._floor(before):
+            if self.level > self._calm_limit(before):
                 self.shifts += 1
                 self.threshold = max(self.threshold, self.level + USUAL_SPREADS * self.spread)
                 self.home, self.back = before if self.home is None else self.home, 0
@@ -200,7 +213,13 @@ class _Walk:
             self.home, self.back = None, 0
 
     def _floor(self, before: float) -> float:
-        return before + FLOOR_SPREADS * self.spread
+        return before + self._floor_spreads() * self.spread
+
+    def _floor_spreads(self) -> float:
+        return FLOOR_SPREADS + RECENT_SPREADS * min(self.recent, MAX_RECENT_RECORDS)
+
+    def _calm_limit(self, before: float) -> float:
+        return before + CALM_SPREADS * self.spread
 
     def _raised(self, threshold: float, flagged: float) -> float:
         return threshold + STEP_SPREADS * self.spread * flagged

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from detector.core.calibration import conformal_rank, rate_bounds
 from detector.core.json_values import present_fields
 
 MODEL = "model"
@@ -104,6 +105,13 @@ class RecordCard:
     unsteady: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, Any] | None = None
     peers: PeerComparison = PeerComparison()
+
+    @property
+    def rate_bounds(self) -> tuple[float, float] | None:
+        """The bounds of the rate at which new normal records are flagged; None if ranks do not set the threshold."""
+        set_by = (self.calibration_records or 0) - self.outliers
+        rate = self.false_positive_rate if self.threshold_method == "conformal" else None
+        return None if rate is None or conformal_rank(rate, set_by) < 1 else rate_bounds(rate, set_by)
 
     @classmethod
     def from_json(cls, card: Mapping[str, Any]) -> Self:

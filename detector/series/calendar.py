@@ -124,27 +124,30 @@ class Choice:
 
     @classmethod
     def make(
-        cls, clock: Clock, earlier: "Dated", later: "Dated", *, is_flag: np.ndarray, is_required: bool
+        cls,
+        clock: Clock,
+        splits: Sequence[tuple["Dated", "Dated"]],
+        times: np.ndarray,
+        *,
+        is_flag: np.ndarray,
+        is_required: bool,
     ) -> Self | None:
-        """Choose by how well courses of the earlier records expect later records; None if no channel has one.
+        """Choose by how well courses of records expect those held back; None if no channel has a course.
 
         Args:
             clock: of the records.
-            earlier: the records that courses are learned from.
-            later: the records to expect.
+            splits: the records that courses are learned from, and those to expect.
+            times: of all records.
             is_flag: (c,) whether a channel is a state.
             is_required: whether each channel follows its best candidate, even if its mean is better.
         """
-        candidates = tuple(_candidates(clock, earlier.times, is_required=is_required))
-        if not candidates or not len(later.times):
+        candidates = tuple(_candidates(clock, times, is_required=is_required))
+        if not candidates or not sum(len(later.times) for _, later in splits):
             return None
-        earlier_slots, (slot, month_day) = clock.slots(earlier.times), clock.slots(later.times)
-        best = np.full(earlier.z.shape[1], 0 if is_required else -1)
-        least = _mean_size(later.z - np.nan_to_num(_column_means(earlier.z)))
+        least, *errors = _errors(clock, splits, candidates)
+        best = np.full(len(least), 0 if is_required else -1)
         smallest = np.where(is_required, np.inf, (1 - MIN_GAIN) * least)
-        for number, candidate in enumerate(candidates):
-            centre, month = candidate.course(earlier.z, *earlier_slots)
-            error = _mean_size(later.z - centre[slot] - month[month_day])
+        for number, error in enumerate(errors):
             best = np.where(error < smallest, number, best)
             smallest = np.where(error < smallest, error - MIN_EXTRA_GAIN * least, smallest)
         return cls(clock, candidates, best, is_flag) if (best >= 0).any() else None
@@ -195,19 +198,38 @@ def day_numbers(dates: Sequence[str]) -> np.ndarray:
 
 
 def _candidates(clock: Clock, times: np.ndarray, *, is_required: bool) -> Iterator[Candidate]:
-    """Yield the poolings whose periods the records cover often enough, the coarsest first."""
+    """Yield the poolings whose periods the records cover often enough, the coarsest first.
+
+    A course of the day is that of every day of the week, so working days alone do not show it.
+    """
     days = (times.max() - times.min()) / np.timedelta64(DAY_SECONDS, "s") if len(times) else 0.0
-    periods = 1.0 if is_required else MIN_PERIODS * 0.8  # the held-back fifth is missing
+    days += 1 / clock.day_slots  # that the last record stands for
+    periods = 1.0 if is_required else MIN_PERIODS
     slot = np.arange(clock.day_slots)
-    if clock.day_slots > 1 and days >= periods:
+    is_weekend = clock.slots(times)[0] // clock.day_slots >= SATURDAY
+    if clock.day_slots > 1 and days >= periods and (is_required or len(np.unique(is_weekend)) > 1):
         yield Candidate(np.tile(slot, WEEK_DAYS))
     if days < periods * WEEK_DAYS:
         return
-    is_weekend = np.repeat(np.arange(WEEK_DAYS) >= SATURDAY, clock.day_slots)
-    yield Candidate(np.tile(slot, WEEK_DAYS) + clock.day_slots * is_weekend)
+    weekend = np.repeat(np.arange(WEEK_DAYS) >= SATURDAY, clock.day_slots)
+    yield Candidate(np.tile(slot, WEEK_DAYS) + clock.day_slots * weekend)
     yield Candidate(np.arange(WEEK_DAYS * clock.day_slots))
     if clock.day_slots == 1 and days >= periods * MONTH_DAYS:
         yield Candidate(np.arange(WEEK_DAYS), has_month=True)
+
+
+def _errors(
+    clock: Clock, splits: Sequence[tuple[Dated, Dated]], candidates: Sequence[Candidate]
+) -> Iterator[np.ndarray]:
+    """Yield the mean error (c,) of held-back cells that are expected by their channel's mean, and by each candidate."""
+    slots = [(clock.slots(earlier.times), clock.slots(later.times)) for earlier, later in splits]
+    yield _mean_size([later.z - np.nan_to_num(_column_means(earlier.z)) for earlier, later in splits])
+    for candidate in candidates:
+        residuals = []
+        for (earlier, later), (earlier_slots, (slot, month_day)) in zip(splits, slots, strict=True):
+            centre, month = candidate.course(earlier.z, *earlier_slots)
+            residuals.append(later.z - centre[slot] - month[month_day])
+        yield _mean_size(residuals)
 
 
 def _means(z: np.ndarray, group: np.ndarray, groups: int, prior: float = 0.0) -> np.ndarray:
@@ -246,6 +268,6 @@ def _column_means(z: np.ndarray) -> np.ndarray:
     return np.where(is_present, z, 0).sum(axis=0) / np.maximum(is_present.sum(axis=0), 1)
 
 
-def _mean_size(residual: np.ndarray) -> np.ndarray:
-    """Return the mean size (c,) of residuals (n, c) that are not missing."""
-    return _column_means(np.abs(residual))
+def _mean_size(residuals: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the mean size (c,) of residuals, each (n, c), that are not missing."""
+    return _column_means(np.abs(np.concatenate(residuals)))

@@ -10,13 +10,13 @@ from detector.core.neighbours import Neighbours
 from detector.core.normal_band import BAND_ERRORS
 from detector.core.vae_scores import Scored
 from detector.series.calendar import Calendar
-from detector.series.channels import Channels
+from detector.series.channels import Cells, Channels
 from detector.series.counters import Counters
 from detector.series.deciles import Deciles
 from detector.series.fusion import Fusion
 from detector.series.inputs import Inputs
 from detector.series.line import row_before
-from detector.series.measured import Measured
+from detector.series.measured import LastingLevel, Measured
 from detector.series.numpy_network import TrainedNetwork
 from detector.series.series import Series
 from detector.series.settings import ScoreName, SeriesSettings
@@ -75,7 +75,7 @@ class EntityModel:
     def scored(self, run: Series, first: int = 0) -> Scored:
         """Return the anomaly and the VAE scores of consecutive records from `first` on; earlier ones are their past."""
         since = row_before(first, self.fusion.context_rows, run.line)
-        measured = Measured.of(run, self.inputs, self.signals, since)
+        measured = Measured.of(run, self.inputs, self.signals, since, self.score)
         line = None if run.line is None else run.line.at(slice(since, None))
         return Scored(measured.scores(self.score, self.fusion, line), measured.vae).at(slice(first - since, None))
 
@@ -84,18 +84,40 @@ class EntityModel:
 
         A cell's deviation is the Euclidean norm of three deviations: from the channel's mean (or its usual value at
         this time of the week), from the forecast of its own past, and by a broken rule. Other channels do not enter: a
-        faulty channel would spread its error over them. Over an incident the largest deviation of a channel counts: in
-        a mean a long echo would outweigh the event.
+        faulty channel would spread its error over them. Above the level of a fault that lasts, deviations are measured
+        from it, for the part of the score that is added there. Over an incident the largest deviation of a channel
+        counts: in a mean a long echo would outweigh the event.
         """
         cells = self.inputs.cells(run)
+        share, deviation, expected = self._shares(cells)
+        is_return = ~self.channels.is_usual(expected) & self.channels.is_usual(cells.z) & ~cells.is_missing
+        readings = self.inputs.readings(run, self.channels.values(expected))
+        return Causes(self._with_level(share, run, cells), deviation, readings, is_return)
+
+    def _shares(self, cells: Cells) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the shares, the signed deviations and the expected cells, each (n, c)."""
         residual = self.signals.own.residual(cells)
-        squares = np.square(cells.deviation) + np.square(residual) + np.square(cells.rule_violation)
+        distances = np.square(cells.deviation) + np.square(residual)
+        squares = np.where(self._is_measured, distances, 0.0) + np.square(cells.rule_violation)
         total = squares.sum(axis=1, keepdims=True)
         share = np.divide(squares, total, out=np.zeros_like(squares), where=total > 0)
-        deviation = np.where(residual < 0, -1, 1) * np.sqrt(squares)
-        expected = self.signals.own.expected(cells)
-        is_return = ~self.channels.is_usual(expected) & self.channels.is_usual(cells.z) & ~cells.is_missing
-        return Causes(share, deviation, self.inputs.readings(run, self.channels.values(expected)), is_return)
+        return share, np.where(residual < 0, -1, 1) * np.sqrt(squares), self.signals.own.expected(cells)
+
+    @property
+    def _is_measured(self) -> np.ndarray:
+        """Whether distances of each channel (c,) enter scores: a state's do by its rules and by the calendar alone."""
+        is_continuous = np.isin(np.arange(len(self.channels.mean)), self.signals.continuous)
+        calendar = self.inputs.calendar
+        return is_continuous if calendar is None else is_continuous | (calendar.is_used == 1)
+
+    def _with_level(self, share: np.ndarray, run: Series, cells: Cells) -> np.ndarray:
+        """Return the shares (n, c), with those above the level of a fault that lasts for that part of the score."""
+        level = LastingLevel.of(cells, self.inputs, self.signals) if self.inputs.recovers else None
+        if level is None or self.score != "fused":
+            return share
+        measured = Measured.of(run, self.inputs, self.signals)
+        above = measured.share_above_level(self.fusion, run.line)[:, None]
+        return np.where(above > 0, (1 - above) * share + above * self._shares(level.cells)[0], share)
 
     def normal_band(self, run: Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return expected values, and the lower and the upper end of their normal band, for consecutive records.
@@ -138,7 +160,7 @@ class EntityModel:
     @classmethod
     def from_state(cls, state: dict[str, Any], settings: SeriesSettings) -> Self:
         """Return the model of a state that `to_state` wrote."""
-        channels = Channels(**_without_prefix("channels/", state))
+        channels = Channels.from_state(_without_prefix("channels/", state))
         signals = Signals(
             channels.continuous,
             Forecast(**_without_prefix("forecast/", state)),

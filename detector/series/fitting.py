@@ -1,4 +1,4 @@
-"""Fitting of series models: each is fitted without the last records, to calibrate, and to all records, to score."""
+"""Fitting of series models: each is fitted without the records that calibrate it, and to all records, to score."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,15 +10,16 @@ from detector.core.progress import Epoch
 from detector.core.subsample import subsample_rows
 from detector.series.deciles import Deciles
 from detector.series.entity_model import EntityModel
+from detector.series.folds import Fold, folds_of, is_held_back_by_folds
 from detector.series.fusion import Fusion
-from detector.series.inputs import Inputs, SplitRuns, fit_inputs
+from detector.series.inputs import FittedInputs, Inputs, SplitRuns, fit_inputs
 from detector.series.measured import Measured
 from detector.series.numpy_network import Scale, TrainedNetwork
 from detector.series.segments import take_rows
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
 from detector.series.signal_weights import fit_network_factors, fit_signal_weights
-from detector.series.signals import Signals, profile
+from detector.series.signals import NETWORK_SIGNALS, Signals, profile
 from schemas.errors import NotEnoughRecords
 
 HELD_BACK_SHARE = 0.2  # of the training records, at the end, whose signals scale the fusion
@@ -39,19 +40,10 @@ def fit_models(runs: Mapping[str, Runs], settings: SeriesSettings, progress: Pro
     """
     for runs_of_name in runs.values():
         _check_enough(runs_of_name)
-    fitted = (
-        _FittedSignals.fit(part, inputs, settings)
-        for runs_of_name in runs.values()
-        for part, inputs in _with_inputs(_split(runs_of_name), settings)
-    )
-    # networks need all parts at once; else one at a time saves memory
-    parts = iter(_with_networks(list(fitted), settings, progress)) if settings.network else fitted
-    triples = zip(runs.items(), parts, parts, strict=True)
-    return {name: _calibrated(own, earlier, whole, settings) for (name, own), earlier, whole in triples}
-
-
-def _with_inputs(runs: SplitRuns, settings: SeriesSettings) -> list[tuple[Runs, Inputs]]:
-    return list(zip((runs.earlier, runs.whole), fit_inputs(runs, settings), strict=True))
+    fitted = (_FittedModel.fit(_split(runs_of_name, settings), settings) for runs_of_name in runs.values())
+    # networks need all models at once; else one at a time saves memory
+    models = iter(_with_networks(list(fitted), settings, progress)) if settings.network else fitted
+    return {name: _calibrated(model, settings) for name, model in zip(runs, models, strict=True)}
 
 
 def _check_enough(runs: Runs) -> None:
@@ -82,21 +74,47 @@ class _FittedSignals:
         profiles = [profile(run, continuous) for run in cells] if settings.network else [np.zeros((0, 1))]
         return cls(inputs, signals, subsample_rows(np.concatenate(profiles), MAX_NETWORK_RECORDS))
 
+    def with_network(self, network: TrainedNetwork) -> "_FittedSignals":
+        """Return the signals with those of a network."""
+        return replace(self, signals=replace(self.signals, autoencoder=network))
+
     def measure(self, run: Series, start: int = 0) -> np.ndarray:
         """Return the signals (n, k) of the records of a run from `start` on."""
         return self.signals.measure_with_vae(self.inputs.cells(run), start)[0]
 
 
-def _with_networks(
-    parts: Sequence[_FittedSignals], settings: SeriesSettings, progress: Progress
-) -> list[_FittedSignals]:
-    """Return parts, each of earlier records and then of all, with networks trained on the earlier records.
+@dataclass(frozen=True)
+class _FittedModel:
+    """The parts of a model before its calibration.
 
-    One training serves both, so that the held-back records measure the network that scores; only if the later records
-    have other continuous channels, a network is trained on all records as well.
+    Attributes:
+        runs: of the model.
+        inputs: fitted to the runs.
+        earlier: signals of the earlier records.
+        whole: signals of all records.
+    """
+
+    runs: SplitRuns
+    inputs: FittedInputs
+    earlier: _FittedSignals
+    whole: _FittedSignals
+
+    @classmethod
+    def fit(cls, runs: SplitRuns, settings: SeriesSettings) -> "_FittedModel":
+        inputs = fit_inputs(runs, settings)
+        earlier = _FittedSignals.fit(runs.earlier, inputs.earlier, settings)
+        return cls(runs, inputs, earlier, _FittedSignals.fit(runs.whole, inputs.whole, settings))
+
+
+def _with_networks(models: Sequence[_FittedModel], settings: SeriesSettings, progress: Progress) -> list[_FittedModel]:
+    """Return the models with networks trained on their earlier records.
+
+    One training serves both parts, so that the held-back records measure the network that scores; only if the later
+    records have other continuous channels, a network is trained on all records as well.
     """
     from detector.series.keras_network import train
 
+    parts = [part for model in models for part in (model.earlier, model.whole)]
     sources = [_source(parts, position) for position in range(len(parts))]
     trained = {source: parts[source] for source in sources}
     scales = {source: Scale.fit(part.profiles) for source, part in trained.items()}
@@ -107,10 +125,9 @@ def _with_networks(
         TrainedNetwork.of(weights[source], scales[source], subsample_rows(part.profiles, settings.reference))
         for source, part in zip(sources, parts, strict=True)
     ]
-    return [
-        replace(part, signals=replace(part.signals, autoencoder=network))
-        for part, network in zip(parts, networks, strict=True)
-    ]
+    trained_parts = (part.with_network(network) for part, network in zip(parts, networks, strict=True))
+    pairs = zip(trained_parts, trained_parts, strict=True)
+    return [replace(model, earlier=earlier, whole=whole) for model, (earlier, whole) in zip(models, pairs, strict=True)]
 
 
 def _source(parts: Sequence[_FittedSignals], position: int) -> int:
@@ -120,30 +137,71 @@ def _source(parts: Sequence[_FittedSignals], position: int) -> int:
     return earlier if is_same else position
 
 
-def _calibrated(runs: Runs, earlier: _FittedSignals, whole: _FittedSignals, settings: SeriesSettings) -> EntityModel:
-    """Return the model of all records; signals fitted to the earlier records scale its fusion on the last fifth.
+def _calibrated(model: _FittedModel, settings: SeriesSettings) -> EntityModel:
+    """Return the model of all records, with a fusion and a reference by held-back records.
 
-    Each held-back record is measured with the past that it had.
+    Each held-back record is measured with the past that it had, by signals that were fitted without it.
     """
-    held_back = [(run, start) for run, start in zip(runs, _starts(runs), strict=True) if start < len(run)]
-    measured = [Measured.of(run, earlier.inputs, earlier.signals, start) for run, start in held_back]
+    held_back = _last_records(model.runs.whole).held_back
+    measured = [
+        Measured.of(run, model.inputs.earlier, model.earlier.signals, start, settings.score) for run, start in held_back
+    ]
     fusion = Fusion.fit([run.signals for run in measured], settings.smoothing)
-    tried = (held_back, earlier.measure, earlier.inputs.event_deviations, fusion, settings.seed)
+    tried = (held_back, model.earlier.measure, model.inputs.earlier.event_deviations, fusion, settings.seed)
     if settings.select == "auto":
         fusion = fusion.weighted(fit_signal_weights(*tried))
     elif settings.network:
         fusion = fusion.adding(fit_network_factors(*tried))
-    reference = np.concatenate([run.scores(settings.score, fusion) for run in measured])
-    deciles = Deciles.fit([whole.inputs.values(run) for run in runs])
+    if len(model.runs.folds) == 1:
+        reference = np.concatenate([run.scores(settings.score, fusion) for run in measured])
+    else:
+        fusion, reference = _by_folds(model, fusion, settings)
+    whole = model.whole
+    deciles = Deciles.fit([whole.inputs.values(run) for run in model.runs.whole])
     return EntityModel(whole.inputs, whole.signals, fusion, reference, deciles, settings.score)
 
 
-def _split(runs: Runs) -> SplitRuns:
-    """Return the runs split into earlier and held-back records."""
-    starts = _starts(runs)
-    earlier = [take_rows(run, slice(0, start)) for run, start in zip(runs, starts, strict=True) if start]
-    later = [take_rows(run, slice(start, None)) for run, start in zip(runs, starts, strict=True)]
-    return SplitRuns(runs, earlier, later)
+def _by_folds(model: _FittedModel, fusion: Fusion, settings: SeriesSettings) -> tuple[Fusion, np.ndarray]:
+    """Return the fusion that is scaled on all folds, and the scores (m,) of their records.
+
+    A network has seen all folds but the last, so its signals keep the scale of the last records; in the other folds
+    they are measured in their own scale.
+    """
+    folds = [_measured_fold(model, fold, settings) for fold in model.runs.folds]
+    measured = [run for runs in folds for run in runs]
+    seen = Fusion.fit([run.signals for runs in folds[:-1] for run in runs], settings.smoothing)
+    scaled = replace(
+        Fusion.fit([run.signals for run in measured], settings.smoothing), weights=fusion.weights, added=fusion.added
+    )
+    columns = len(NETWORK_SIGNALS) if settings.network else 0
+    final, of_seen = scaled.with_last(fusion, columns), scaled.with_last(seen, columns)
+    scores = [run.scores("fused", of_seen) for runs in folds[:-1] for run in runs]
+    return final, np.concatenate([*scores, *(run.scores("fused", final) for run in folds[-1])])
+
+
+def _measured_fold(model: _FittedModel, fold: Fold, settings: SeriesSettings) -> list[Measured]:
+    """Return the records of a fold, measured by signals that were fitted to the other records."""
+    inputs = model.inputs.of(fold.others)
+    part = _FittedSignals.fit(fold.others, inputs, replace(settings, network=False))
+    signals = replace(part.signals, autoencoder=model.whole.signals.autoencoder)
+    return [Measured.of(run, inputs, signals, start) for run, start in fold.held_back]
+
+
+def _split(runs: Runs, settings: SeriesSettings) -> SplitRuns:
+    """Return the runs with what is held back: each fold of a short history, else the last records.
+
+    The scores of a network are calibrated on the last records, which it has not seen.
+    """
+    last = _last_records(runs)
+    by_folds = settings.score == "fused" and is_held_back_by_folds(runs)
+    return SplitRuns(runs, last.others, list(folds_of(runs)) if by_folds else [last])
+
+
+def _last_records(runs: Runs) -> Fold:
+    """Return the last records of the runs as the fold that is held back."""
+    pairs = list(zip(runs, _starts(runs), strict=True))
+    earlier = [take_rows(run, slice(0, start)) for run, start in pairs if start]
+    return Fold(earlier, [(run, start) for run, start in pairs if start < len(run)])
 
 
 def _starts(runs: Runs) -> list[int]:

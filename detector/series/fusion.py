@@ -83,6 +83,21 @@ class Fusion:
         """Return the fusion that adds the alarms of the last signals with these factors."""
         return replace(self, added=added)
 
+    def with_last(self, other: Self, columns: int) -> Self:
+        """Return the fusion, in which the last signals have the scale of another one.
+
+        >>> one, other = (Fusion.fit([high * np.ones((2, 3))], (2,)) for high in (1, 2))
+        >>> one.with_last(other, 1).median.tolist()
+        [1.0, 1.0, 2.0]
+        """
+        kept = len(self.median) - columns
+
+        def joined(name: str) -> np.ndarray:
+            return np.concatenate([getattr(self, name)[..., :kept], getattr(other, name)[..., kept:]], axis=-1)
+
+        median, centre, spread, highest = map(joined, ("median", "centre", "spread", "highest"))
+        return replace(self, median=median, centre=centre, spread=spread, highest=highest)
+
     def alarms(self, signals: np.ndarray, line: Line | None = None) -> np.ndarray:
         """Return the alarm of each signal over each span, (S, n, k), for the signals (n, k) of a run."""
         spans = [_smoothed(signals - self.median, self.highest, life, line) for life in self.smoothing]

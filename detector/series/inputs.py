@@ -9,6 +9,7 @@ import numpy as np
 from detector.series.calendar import Calendar, Choice, Dated, make_clock
 from detector.series.channels import Cells, Channels, bounded, largest_move, without_glitches
 from detector.series.counters import Counters
+from detector.series.folds import Fold
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
 from detector.series.states import OffState
@@ -73,23 +74,40 @@ class Inputs:
 
 @dataclass(frozen=True)
 class SplitRuns:
-    """Runs of normal records, whole and split in time.
+    """Runs of normal records, whole and split.
 
     Attributes:
         whole: all records.
-        earlier: the runs without their held-back records.
-        later: the held-back records.
+        earlier: the runs without the last records, which are held back.
+        folds: the records that are held back to choose the calendar and to calibrate, with the others.
     """
 
     whole: Sequence[Series]
     earlier: Sequence[Series]
-    later: Sequence[Series]
+    folds: Sequence[Fold]
 
 
-def fit_inputs(runs: SplitRuns, settings: SeriesSettings) -> tuple[Inputs, Inputs]:
-    """Return the inputs fitted to the earlier records, and those fitted to all records.
+@dataclass(frozen=True)
+class FittedInputs:
+    """The inputs fitted to the earlier records, and those fitted to all records.
 
-    The held-back records choose the calendar of each channel.
+    `choice` is the calendar of each channel; None if no channel has one.
+    """
+
+    earlier: Inputs
+    whole: Inputs
+    choice: Choice | None = None
+
+    def of(self, runs: Sequence[Series]) -> Inputs:
+        """Return the inputs fitted to some of the runs, in which all channels are of the kind that they are in all."""
+        inputs = Inputs.fit(runs, self.whole.counters, recovers=self.whole.recovers)
+        channels = replace(inputs.channels, is_flag=self.whole.channels.is_flag)
+        inputs = replace(inputs, channels=channels, off=self.whole.off)
+        return inputs if self.choice is None else _with_calendar(inputs, self.choice, runs)
+
+
+def fit_inputs(runs: SplitRuns, settings: SeriesSettings) -> FittedInputs:
+    """Fit inputs; the held-back records choose the calendar of each channel.
 
     Raises:
         ConfigError: If a calendar is demanded and the records cover no day.
@@ -98,8 +116,9 @@ def fit_inputs(runs: SplitRuns, settings: SeriesSettings) -> tuple[Inputs, Input
     earlier, whole = (Inputs.fit(part, counters, recovers=settings.recovery) for part in (runs.earlier, runs.whole))
     choice = _choose_calendar(earlier, runs, settings)
     if choice is None:
-        return earlier, whole
-    return _with_calendar(earlier, choice, runs.earlier), _with_calendar(whole, choice, runs.whole)
+        return FittedInputs(earlier, whole)
+    earlier, whole = _with_calendar(earlier, choice, runs.earlier), _with_calendar(whole, choice, runs.whole)
+    return FittedInputs(earlier, whole, choice)
 
 
 def _with_calendar(inputs: Inputs, choice: Choice, runs: Sequence[Series]) -> Inputs:
@@ -140,9 +159,10 @@ def _choose_calendar(inputs: Inputs, runs: SplitRuns, settings: SeriesSettings) 
         return None
     choice, clock = None, make_clock([run.times for run in runs.whole], settings.time_zone, settings.holidays)
     if clock is not None:
-        earlier, later = _dated(inputs, runs.earlier), _dated(inputs, runs.later)
-        is_flag = inputs.channels.is_flag == 1
-        choice = Choice.make(clock, earlier, later, is_flag=is_flag, is_required=settings.calendar is True)
+        splits = [(_dated(inputs, fold.others), _dated(inputs, fold.later)) for fold in runs.folds]
+        times = np.concatenate([run.times for run in runs.whole])
+        is_flag, is_required = inputs.channels.is_flag == 1, settings.calendar is True
+        choice = Choice.make(clock, splits, times, is_flag=is_flag, is_required=is_required)
     if choice is None and settings.calendar is True:
         msg = (
             "calendar = true needs records of more than a day, or of more than a week if they are daily. "

@@ -17,6 +17,7 @@ from starlette.routing import Match
 from jobs.wording import counted_noun
 from schemas.errors import (
     NoChampion,
+    NoEarlierChampion,
     PlumblineError,
     RateTooSmall,
     RecordsError,
@@ -35,6 +36,7 @@ _STATUS: tuple[tuple[type[PlumblineError], int], ...] = (
     (UsageError, 404),
     (TooManyRequests, 429),
     (NoChampion, 409),
+    (NoEarlierChampion, 409),
     (RateTooSmall, 409),
     (RecordsError, 422),
     (StoreError, 503),

@@ -71,7 +71,7 @@ def show_command(app: "App", out: "Output", model_id: int, markdown: bool) -> No
                 "left out": ", ".join(f"{n:,} {why}" for why, n in about.training.left_out.items()) or None,
                 "times": about.training.times,
                 "made with": ", ".join(f"{k} {v}" for k, v in about.versions.items()),
-                "settings": ", ".join(f"{k} = {v}" for k, v in model.manifest["config"].items()),
+                "settings": ", ".join(f"{k} = {v}" for k, v in model.manifest.get("config", {}).items()),
             }
         )
         if epochs := [(epoch.number, epoch.elbo, epoch.held_out_elbo) for epoch in about.history]:

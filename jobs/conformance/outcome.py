@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Level: TypeAlias = Literal["works", "limited", "fails"]
+Level: TypeAlias = Literal["works", "limited", "fails", "untried"]
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,8 @@ class Outcome:
 
     Attributes:
         aspect: Its name.
-        level: limited: Plumbline works without it, with the consequence that the detail names.
+        level: limited: Plumbline works without it, with the consequence that the detail names; untried: what it needs
+            fails, and is reported once.
         detail: What was seen.
     """
 

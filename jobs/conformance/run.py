@@ -7,7 +7,7 @@ from jobs.conformance import keys, limits, times, values
 from jobs.conformance.outcome import Outcome, Seen
 from jobs.conformance.sample import Sample
 from jobs.reading.source import Source
-from schemas.errors import PlumblineError
+from schemas.errors import PlumblineError, SourceAway
 
 IMPATIENT = timedelta(seconds=1)
 """The limit of statements of the second source."""
@@ -40,12 +40,21 @@ def check_conformance(source: Source, impatient: Source) -> Iterator[Outcome]:
         source: The watched table, whose records are rows.
         impatient: The same table through connections whose statements are limited to `IMPATIENT`.
     """
-    sample = Sample(source, impatient)
+    sample, failed, is_away = Sample(source, impatient), dict[str, str](), False
     for aspect, check in ASPECTS.items():
+        if is_away:
+            yield Outcome(aspect, "untried", "the database cannot be reached")
+            continue
         try:
             seen = check(sample)
-            yield Outcome(aspect, seen.level, seen.detail)
-        except PlumblineError as exc:
-            yield Outcome(aspect, "fails", str(exc))
         except Exception as exc:  # noqa: BLE001 - a driver that nobody has tried may raise anything
-            yield Outcome(aspect, "fails", f"{type(exc).__name__}: {exc}")
+            is_away = isinstance(exc, SourceAway)
+            seen = _obstacle(exc, failed, aspect)
+        yield Outcome(aspect, seen.level, seen.detail)
+
+
+def _obstacle(exc: Exception, failed: dict[str, str], aspect: str) -> Seen:
+    """Return what an error means for an aspect; `failed` has the first aspect of each error."""
+    reason = str(exc) if isinstance(exc, PlumblineError) else f"{type(exc).__name__}: {exc}"
+    first = failed.setdefault(reason, aspect)
+    return Seen("fails", reason) if first == aspect else Seen("untried", f"for the same reason as {first!r}")

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Engine,
     FromClause,
     NullPool,
+    QueuePool,
     String,
     TableClause,
     case,
@@ -88,16 +89,16 @@ class DuckDB(Dialect):
     # Connections
 
     def engine_options(self, url: URL, timeouts: Timeouts) -> dict[str, Any]:  # noqa: ARG002
-        """Open a file to read only, for one transaction; relative paths in its views begin at its folder."""
+        """Open a file to read only, for one transaction; relative paths in its views begin at its folder.
+
+        Without a file, each connection has an empty database of its own: the driver's pool would give one to a thread,
+        in which a transaction could not be opened within another.
+        """
         file = self.file(url)
         if file is None:
-            return {}
+            return {"poolclass": QueuePool}
         paths = {"file_search_path": str(file.absolute().parent)}
         return {"poolclass": NullPool, "connect_args": {"read_only": True, "config": paths}}
-
-    def is_in_memory(self, url: URL) -> bool:
-        """Return whether the database has no file."""
-        return self.file(url) is None
 
     def file(self, url: URL) -> Path | None:
         """Return the database's file; None for a database in memory."""

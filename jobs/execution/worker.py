@@ -8,13 +8,15 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from jobs.app import App
 from jobs.champions import Scorers
+from jobs.execution.kept_sources import KeptSources
 from jobs.scoring.history import RangeToScore, ScoredRange, score_range
 from jobs.scoring.outcomes import BatchOutcome
 from jobs.scoring.run import score_next
@@ -36,10 +38,12 @@ class Settings:
     Attributes:
         path: of the file, for errors and relative SQLite files.
         text: of the file, with its references to environment variables.
+        command: an id of the command that sends it.
     """
 
     path: Path
     text: str
+    command: str = field(default_factory=lambda: uuid4().hex, compare=False)
 
     @classmethod
     def read(cls, path: Path) -> "Settings":
@@ -53,15 +57,17 @@ class Settings:
 
 @dataclass(frozen=True)
 class _Site:
-    """What a worker keeps from task to task: connections to the store, and champions."""
+    """What a worker keeps from task to task: connections to the store and to sources, and champions."""
 
     app: App
     scorers: Scorers
+    sources: KeptSources
 
 
 @lru_cache(_SITES_KEPT)
 def _site(settings: Settings) -> _Site:
-    return _Site(App(settings.path, settings.text), Scorers())
+    app = App(settings.path, settings.text)
+    return _Site(app, Scorers(), KeptSources(app))
 
 
 def score_next_batch(settings: Settings, monitor: str, token: str, exclude: tuple[int, ...]) -> BatchOutcome | None:
@@ -70,7 +76,7 @@ def score_next_batch(settings: Settings, monitor: str, token: str, exclude: tupl
     A repeated call has the same token, and takes up the batch of the lost one.
     """
     site = _site(settings)
-    with site.app.open_source(monitor, site.app.monitor(monitor)) as source:
+    with site.sources.borrowed(settings.command, monitor, site.app.monitor(monitor)) as source:
         return score_next(
             source,
             site.app.store,
@@ -109,7 +115,7 @@ def score_history(settings: Settings, champion: Champion, part: RangeToScore) ->
     """Score the records of a key range without writing anything."""
     site = _site(settings)
     monitor = site.app.monitor(champion.monitor)
-    with site.app.open_source(champion.monitor, monitor) as source:
+    with site.sources.borrowed(settings.command, champion.monitor, monitor) as source:
         scorer = site.scorers.load(site.app.store, champion, monitor)
         return score_range(source, site.app.store, champion.model_id, scorer, part)
 

@@ -4,13 +4,14 @@ A column gets the first form that all of its cells have. A cell that only marks 
 in a column of numbers, booleans or times, and a text in a column of texts.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jobs.importing.units import GROUPED, Unit, unit_of
 from jobs.reading.text_forms import MISSING_MARKERS, disguise_of
 from jobs.wording import counted_noun
 
@@ -26,7 +27,7 @@ _MAX_EXAMPLES = 1_000  # cells of a column of texts that are looked at to descri
 _MARKERS = pa.array(sorted(MISSING_MARKERS))
 _NUMBERS = (INTEGER, DECIMAL)
 
-_CODE = r"^[+-]?0[0-9xX]|^\+[0-9]{7,}$"  # 00123, 0x7b or +491701234567, which a number would change
+_CODE = r"^[+-]?0[0-9xX]|^\+[0-9]{7,}$|^\+[0-9]+ [0-9]"  # 00123, 0x7b or +49 170 1234, which a number would change
 _POSSIBLE_CODE = r"^\+[0-9]+$|^[0-9]+[eE][0-9]+$"  # +49 or 1E5: codes, unless other cells show measurements
 _MEASUREMENT = r"^[+-]?[0-9]*[.,][0-9]|^-[0-9]|[0-9][eE][+-]"
 _LONG_NUMBER = r"^[+-]?[0-9]{16,}([.,][0-9]*)?$"
@@ -42,12 +43,18 @@ class CellForm:
         pattern: of the cells, as a regular expression; empty for any cell that can be cast.
         replacements: patterns and texts that make a cell castable, in turn.
         note: what a person should know about the form; empty if it is plain.
+        unit: around the number, which is removed first; None for other cells.
+        is_ambiguous: whether only cells such as 1,234.50, which have no other meaning, give a column this form.
+        has_decimal_comma: whether a comma separates decimals, and dots the thousands.
     """
 
     kind: pa.DataType
     pattern: str = ""
     replacements: tuple[tuple[str, str], ...] = ()
     note: str = ""
+    unit: Unit | None = None
+    is_ambiguous: bool = False
+    has_decimal_comma: bool = False
 
     def read(self, cells: pa.Array) -> pa.Array:
         """Return cells as values of the type; a marker of a missing value is null.
@@ -59,6 +66,8 @@ class CellForm:
 
     def fits(self, cells: pa.Array) -> bool:
         """Return whether all cells have this form; none of them is null or has spaces around it."""
+        if self.unit is not None:
+            return self.unit.is_around(cells) and replace(self, unit=None).fits(self.unit.removed(cells))
         if self.pattern and not pc.all(pc.match_substring_regex(cells, self.pattern)).as_py():
             return False
         try:
@@ -67,9 +76,18 @@ class CellForm:
             return False
         return True
 
+    def includes(self, other: "CellForm") -> bool:
+        """Return whether each cell of another form certainly has this form too."""
+        if self.kind not in _NUMBERS or self.unit not in (other.unit, GROUPED):
+            return False
+        is_plain = not self.pattern and not other.pattern
+        return other.kind == INTEGER or (self.kind == other.kind == DECIMAL and is_plain)
+
     def _cast(self, values: pa.Array) -> pa.Array:
         if values.null_count == len(values):
             return pa.nulls(len(values), self.kind)
+        if self.unit is not None:
+            values = self.unit.removed(values)
         for pattern, replacement in self.replacements:
             values = pc.replace_substring_regex(values, pattern, replacement)
         return pc.cast(values, self.kind, safe=self.kind == INTEGER)
@@ -109,17 +127,20 @@ DECIMAL_COMMA = CellForm(
     r"^[+-]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+)(,[0-9]+)?([eE][+-]?[0-9]+)?$",
     ((r"\.", ""), (",", ".")),
     "decimal commas",
+    has_decimal_comma=True,
 )
 _THOUSANDS = CellForm(
-    DECIMAL, r"^[+-]?([0-9]+|[0-9]{1,3}(,[0-9]{3})+)(\.[0-9]+)?$", ((",", ""),), "commas between thousands"
+    DECIMAL,
+    r"^[+-]?([0-9]+|[0-9]{1,3}(,[0-9]{3})+)(\.[0-9]+)?$",
+    ((",", ""),),
+    "commas between thousands",
+    is_ambiguous=True,
 )
 _DAY_FIRST = _day_and_month("/", r"\3-\2-\1", "day/month/year")
 _MONTH_FIRST = _day_and_month("/", r"\3-\1-\2", "month/day/year")
+_NUMBER_FORMS = (CellForm(INTEGER), CellForm(DECIMAL), DECIMAL_COMMA, _THOUSANDS)
 _FORMS = (
-    CellForm(INTEGER),
-    CellForm(DECIMAL),
-    DECIMAL_COMMA,
-    _THOUSANDS,
+    *_NUMBER_FORMS,
     CellForm(BOOLEAN),
     CellForm(NAIVE_TIME, replacements=_CASTABLE_TIME),
     CellForm(TIME, replacements=_CASTABLE_TIME),
@@ -169,7 +190,8 @@ class ColumnInference:
     """
 
     def __init__(self, delimiter: str) -> None:
-        self._forms = [form for form in _FORMS if delimiter != "," or form is not DECIMAL_COMMA]
+        self._may_have_decimal_commas = delimiter != ","
+        self._forms = self._possible(_FORMS)
         self._examples: list[str] = []
         self._markers, self._marker, self._is_blank = 0, "", True
         self._code, self._possible_code, self._long_number = "", "", ""
@@ -188,6 +210,8 @@ class ColumnInference:
             self._markers += len(present) - len(values)
             self._marker = self._marker or _first(present, pc.is_in(pc.utf8_lower(present), _MARKERS))
         if len(values):
+            if self._is_blank:
+                self._forms += self._possible(_with_unit(unit_of(values[0].as_py())))
             self._is_blank = False
             self._narrow(values)
 
@@ -200,9 +224,9 @@ class ColumnInference:
         """
         if self._is_blank:
             return ColumnForm(CellForm(TEXT if self._examples else EMPTY), (), is_blank=True)
-        forms = [form for form in self._forms if form is not _THOUSANDS or self._has_groups]
-        if has_decimal_commas and DECIMAL_COMMA in forms:
-            forms = [form for form in forms if form.kind != DECIMAL or form is DECIMAL_COMMA]
+        forms = [form for form in self._forms if not form.is_ambiguous or self._has_groups]
+        if has_decimal_commas and any(form.has_decimal_comma for form in forms):
+            forms = [form for form in forms if form.kind != DECIMAL or form.has_decimal_comma]
         reason = self._reason_against_numbers(forms)
         if reason:
             forms = [form for form in forms if form.kind not in _NUMBERS]
@@ -212,9 +236,15 @@ class ColumnInference:
         form = forms[0] if forms else AS_TEXT
         return ColumnForm(form, tuple(self._notes(form, reason)), is_blank=False)
 
+    def _possible(self, forms: Iterable[CellForm]) -> list[CellForm]:
+        return [form for form in forms if self._may_have_decimal_commas or not form.has_decimal_comma]
+
     def _narrow(self, values: pa.Array) -> None:
-        is_whole = self._forms[0].kind == INTEGER and self._forms[0].fits(values)
-        self._forms = [form for form in self._forms if (is_whole and form.kind in _NUMBERS) or form.fits(values)]
+        kept: list[CellForm] = []
+        for form in self._forms:
+            if any(form.includes(other) for other in kept) or form.fits(values):
+                kept.append(form)
+        self._forms = kept
         if any(form.kind in _NUMBERS for form in self._forms):
             self._note_codes(values)
 
@@ -245,6 +275,12 @@ class ColumnInference:
         yield from filter(None, [form.note])
         if self._markers and self._marker:
             yield f"{counted_noun(self._markers, 'cell')} such as {self._marker!r} read as null"
+
+
+def _with_unit(unit: Unit) -> Iterator[CellForm]:
+    for form in _NUMBER_FORMS:
+        note = ", ".join(filter(None, [unit.note, form.note]))
+        yield replace(form, note=note, unit=unit, is_ambiguous=form.is_ambiguous and not unit.is_symbol)
 
 
 def _is_exact(number: str) -> bool:

@@ -7,6 +7,7 @@ on the size of the file.
 
 import codecs
 import csv
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +24,6 @@ import pyarrow.parquet
 from jobs.importing.cell_forms import (
     BOOLEAN,
     DECIMAL,
-    DECIMAL_COMMA,
     EMPTY,
     INTEGER,
     NAIVE_TIME,
@@ -37,6 +37,7 @@ from schemas.errors import RecordsError, UsageError
 Kinds: TypeAlias = dict[str, pa.DataType]
 
 _DELIMITERS = ",;\t|"
+_NAMED_DELIMITER = re.compile(rf"sep=([{_DELIMITERS}])", re.IGNORECASE)  # a first line for spreadsheets
 _BLOCK_BYTES = 4 << 20
 _BATCH_ROWS = 10_000
 
@@ -89,7 +90,7 @@ def convert(values: pa.Array, target: pa.DataType) -> pa.Array:
 
 
 class CsvFile:
-    """A CSV file in UTF-8 with a header; the delimiter is guessed from the header."""
+    """A CSV file in UTF-8 with a header; a line such as ``sep=;`` names the delimiter, or the header shows it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -133,7 +134,7 @@ class CsvFile:
             for name, column in columns.items():
                 column.add(batch[name])
         _check_not_empty(self.path, rows)
-        has_commas = any(column.outcome().form is DECIMAL_COMMA for column in columns.values())
+        has_commas = any(column.outcome().form.has_decimal_comma for column in columns.values())
         return {name: column.outcome(has_decimal_commas=has_commas) for name, column in columns.items()}
 
     @contextmanager
@@ -238,11 +239,14 @@ def _read_header(path: Path) -> _Header:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             start = next((line for line in file if line.strip()), "")
-            delimiter = max(_DELIMITERS, key=lambda mark: len(next(csv.reader([start], delimiter=mark), [])))
+            named = _NAMED_DELIMITER.fullmatch(start.strip(" \r\n"))
+            delimiter = named[1] if named else _likely_delimiter(start)
             file.seek(0)
             reader = csv.reader(file, delimiter=delimiter)
-            names = next((row for row in reader if any(cell.strip() for cell in row)), [])
-            header = _Header([name.strip() for name in names], delimiter, reader.line_num)
+            rows = (row for row in reader if any(cell.strip() for cell in row))
+            if named:
+                next(rows)
+            header = _Header([name.strip() for name in next(rows, [])], delimiter, reader.line_num)
     except UnicodeDecodeError:
         _check_encoding(path)
         raise
@@ -251,6 +255,10 @@ def _read_header(path: Path) -> _Header:
         msg = f"{path} has no header: its first line holds numbers only. Add a first line that names the columns."
         raise RecordsError(msg)
     return header
+
+
+def _likely_delimiter(line: str) -> str:
+    return max(_DELIMITERS, key=lambda mark: len(next(csv.reader([line], delimiter=mark), [])))
 
 
 def _is_number(text: str) -> bool:

@@ -51,8 +51,8 @@ class CardText(Protocol):
 
 def origin(manifest: Mapping[str, Any]) -> dict[str, str]:
     """Return the settings and the library versions that a model was trained with, for people."""
-    versions = About.from_json(manifest["about"]).versions
+    versions = About.from_json(manifest.get("about", {})).versions
     return {
-        "settings": ", ".join(f"{name} = {value}" for name, value in manifest["config"].items()),
+        "settings": ", ".join(f"{name} = {value}" for name, value in manifest.get("config", {}).items()),
         "made with": ", ".join(f"{name} {value}" for name, value in versions.items()),
     }

@@ -33,6 +33,7 @@ class RecordCardText:
             "held-out ELBO (nats per record)": card.held_out_elbo,
             f"threshold of the {card.score} score": card.threshold,
             "false-positive rate": card.false_positive_rate,
+            **_realised(card),
             "AUROC on synthetic anomalies": mean_auroc_line(card.peers.mean_auroc),
             "training records unlike others": unusual_share(card),
             **_labels(card),
@@ -67,6 +68,7 @@ class RecordCardText:
             "threshold": card.threshold,
             "threshold set by": card.threshold_method,
             "false-positive rate": card.false_positive_rate,
+            **_realised(card),
             "held-out ELBO, nats per record in its own units": card.held_out_elbo,
             "epochs": card.epochs,
             "encoded columns": card.cells,
@@ -75,11 +77,17 @@ class RecordCardText:
             **_labels(card),
             **origin(manifest),
         }
-        columns = [(column["name"], column["type"]) for column in manifest["columns"]]
+        columns = [(column["name"], column["type"]) for column in manifest.get("columns", ())]
         return {
             "Model": [facts, CardTable(("feature", "learned as"), columns)],
             "Comparison with simple peers": list(_peers(card.peers)),
         }
+
+
+def rate_range(card: "RecordCard") -> str | None:
+    """Return the range of the rate that so many calibration records allow; None if ranks do not set the threshold."""
+    bounds = card.rate_bounds
+    return None if bounds is None else f"{percent(bounds[0])} to {percent(bounds[1])}"
 
 
 def mean_auroc_line(mean_auroc: Mapping[str, float]) -> str:
@@ -115,6 +123,11 @@ def labels_line(labels: Mapping[str, Any]) -> str:
 
 def _gain(labels: Mapping[str, Any]) -> str:
     return f"{math.expm1(labels['gain']):.0%}"
+
+
+def _realised(card: "RecordCard") -> dict[str, str]:
+    bounds = rate_range(card)
+    return {} if bounds is None else {"rate on new records (95 %)": bounds}
 
 
 def _labels(card: "RecordCard") -> dict[str, str]:

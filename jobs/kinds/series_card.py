@@ -19,8 +19,9 @@ class SeriesCardText:
 
     limits = (
         "The model judges a record with the past of its entity, and flags what is rare among its training records, "
-        "harmful or not. Its false-positive rate holds as long as an entity behaves as it did during calibration; "
-        "neighbouring records are flagged together, so count incidents rather than records."
+        "harmful or not. A threshold that follows the scores keeps the false-positive rate if an entity drifts, a "
+        "fixed one as long as the entity behaves as it did during calibration. Neighbouring records are flagged "
+        "together, so count incidents rather than records."
     )
 
     def training_facts(self, card: "SeriesCard") -> dict[str, Any]:
@@ -68,7 +69,7 @@ class SeriesCardText:
     def sections(self, card: "SeriesCard", manifest: Mapping[str, Any]) -> dict[str, list[Paragraph]]:
         """Return the sections on the models of entities, by title, for Markdown."""
         facts = {
-            "channels": ", ".join([*manifest["numeric"], *manifest["boolean"]]),
+            "channels": ", ".join([*manifest.get("numeric", ()), *manifest.get("boolean", ())]),
             "entities": card.entities,
             "entities with a model of their own": card.own_models,
             "earlier records that a score depends on, at most": card.context_rows,

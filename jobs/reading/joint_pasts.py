@@ -23,6 +23,7 @@ from schemas.unreadable import UnreadableRecord
 PLACE, _COUNT = "plumbline_place", "plumbline_count"
 MAX_PARTS = 100  # SQLite unites 500 at most
 _MAX_COLUMNS = 5_000  # of all parts, as some databases limit the text of a statement to a megabyte
+_MIN_ROWS = 20_000  # that a statement may return, however small batches are
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class JointPasts:
 
         Left out are pasts that take more than one statement, as records share a moment or cannot be read.
         """
-        limits = (MAX_PARTS, _MAX_COLUMNS // len(self.columns.selected_columns), self.monitor.batch_size // moments)
+        rows = max(_MIN_ROWS, self.monitor.batch_size)
+        limits = (MAX_PARTS, _MAX_COLUMNS // len(self.columns.selected_columns), rows // moments)
         size = max(1, min(limits))
         for start in range(0, len(keys), size):
             part = keys[start : start + size]

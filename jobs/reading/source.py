@@ -79,7 +79,9 @@ class Source:
 
     def watch(self, features: Features) -> None:
         """Read these features from now on, in place of those that the monitor lists."""
-        self.monitor, self._described = self.monitor.model_copy(update=features.by_type()), None
+        monitor = self.monitor.model_copy(update=features.by_type())
+        if monitor != self.monitor:
+            self.monitor, self._described = monitor, None
 
     def table(self) -> WatchedTable:
         """Return the watched table as the database described it at the first call.

@@ -9,7 +9,9 @@ from jobs.wording import counted_noun, duration, percent, toml_text
 from schemas.config import MonitorConfig
 
 _LINE_LENGTH = 110
-_INCIDENT_STEPS = 6  # flagged readings no further apart than this are one incident
+# Flagged readings no further apart than this are one incident: the parts of a fault belong together, and a day without
+# a flag ends it, unless that is a matter of few readings.
+_INCIDENT_STEPS, _LEAST_INCIDENT_STEPS, _INCIDENT_DAY = 24, 6, timedelta(days=1)
 _USUAL_GAPS = 3  # after which a source has stopped sending
 _SETTLE = timedelta(minutes=1)
 _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
@@ -98,7 +100,7 @@ def _rate(proposal: Proposal) -> Iterator[str]:
     yield f"# {sentence}"
     yield f"false_positive_rate = {rate.value:g}  # share of normal records that may be flagged"
     if proposal.readings is not None:
-        yield 'threshold = "online"  # follows the scores, so that the rate holds on machines that drift'
+        yield '# threshold = "conformal"  # stays fixed; by default it follows the scores of machines that drift'
 
 
 def _pace(proposal: Proposal) -> Iterator[str]:
@@ -107,7 +109,8 @@ def _pace(proposal: Proposal) -> Iterator[str]:
     if proposal.is_time_first:
         yield f'settle = "{_rounded(_SETTLE)}"  # records younger than this may still arrive out of order'
     if proposal.readings is not None:
-        incident_gap = _INCIDENT_STEPS * proposal.readings.step
+        step = proposal.readings.step
+        incident_gap = max(_LEAST_INCIDENT_STEPS * step, min(_INCIDENT_STEPS * step, _INCIDENT_DAY))
         if incident_gap > defaults["incident_gap"].default:
             yield f'incident_gap = "{_rounded(incident_gap)}"  # flagged records this close are one incident'
     if proposal.newest_gap is not None:

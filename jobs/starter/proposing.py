@@ -124,11 +124,16 @@ def propose_monitor(engine: Engine, table: str, choices: Choices) -> Proposal:
 
 
 def monitor_name(table: str) -> str:
-    """Return a name for the monitor of a table.
+    """Return a name for the monitor of a table, or of files; that of a pattern is the name of its folder.
 
     >>> monitor_name("Pump Readings"), monitor_name("2024.Über"), monitor_name("表")
     ('pump_readings', 'table_2024_ber', 'table')
+    >>> monitor_name("/data/readings/*.parquet"), monitor_name("/data/line 4/**/*.csv"), monitor_name("pump.csv.gz")
+    ('readings', 'line_4', 'pump_csv_gz')
     """
+    if "/" in table:
+        parts = [part for part in table.split("/") if part and "*" not in part]
+        table = parts[-1] if parts else table
     slug = re.sub(r"[^a-z0-9]+", "_", table.lower()).strip("_")
     return (slug if slug[:1].isalpha() else f"table_{slug}")[:41].strip("_")
 

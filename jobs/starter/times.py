@@ -13,7 +13,7 @@ MIN_RANK_CORRELATION = 0.9  # with the order of the key, for a time that only it
 _MIN_DISTINCT = 3
 
 _RECORD_TIME = re.compile(
-    r"^(ts|time|timestamp|date_?time|date|day|zeit|zeitstempel|datum|when)$"
+    r"^(ts|time|timestamp|date_?time|date|day|zeit|zeitstempel|datum|when)(_?utc|_?gmt)?$"
     r"|(creat|record|measur|read|observ|log|event|sampl|insert|receiv|occur|book|order|captur|collect|transaction|"
     r"trans|start|pickup|purchase|issue).*(at|on|time|ts|date|timestamp|stamp|dt|day)$",
     re.IGNORECASE,
@@ -23,6 +23,7 @@ _CHANGE_NAME = re.compile(r"updat|modif|chang|last_?edit|mtime", re.IGNORECASE)
 _OTHER_NAME = re.compile(
     r"birth|dob|due|expir|valid|until|delet|deliver|ship|clos|resolv|end|finish|complet|paid|last|next", re.IGNORECASE
 )
+_UTC_NAME = re.compile(r"utc|gmt", re.IGNORECASE)  # no hour of the year comes twice
 _PLANNED_NAME = re.compile(r"birth|dob|due|expir|valid|until", re.IGNORECASE)  # unlike the time at which a record came
 
 
@@ -69,7 +70,7 @@ def order_correlation(sample: Sample, name: str) -> float:
 def _time(sample: Sample, candidates: list[str]) -> str | None:
     full = [name for name in candidates if sample.null_share(name) <= MAX_NULL_SHARE]
     ranks = {name: _rank(sample, name) for name in full}
-    best = min(full, key=lambda name: ranks[name], default=None)
+    best = min(full, key=lambda name: (ranks[name], not _UTC_NAME.search(name)), default=None)
     if best is None or ranks[best] <= 1:
         return best
     if len(full) == 1 and not _PLANNED_NAME.search(best):

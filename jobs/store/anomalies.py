@@ -169,7 +169,7 @@ class Anomalies:
         self.label_all([anomaly_id], label, at, actor)
 
     def label_all(self, anomaly_ids: Collection[int], label: str, at: datetime, actor: str = SERVICE) -> None:
-        """Label the records of anomalies, all of them or none.
+        """Label the records of anomalies, all of them or none; a label that a record has already changes nothing.
 
         Raises:
             UsageError: If one of the anomalies does not exist, or there is no such label; nothing is labelled then.
@@ -184,27 +184,42 @@ class Anomalies:
                     raise no_anomaly(missing)
             lock_monitors_of(connection, [c.id.in_(ids) for ids in portions])
             for ids in portions:
+                changing = select(c.id, c.monitor).where(c.id.in_(ids), c.label != label).order_by(c.id)
+                changed = connection.execute(changing).all()
                 label_records(connection, c.id.in_(ids), label, at)
-                labelled = select(c.id, c.monitor).where(c.id.in_(ids))
-                for anomaly_id, monitor in connection.execute(labelled.order_by(c.id)).all():
+                for anomaly_id, monitor in changed:
                     act = Act(actor, "label", f"anomaly {anomaly_id}", monitor, {"label": label})
                     record_act(connection, act, at)
 
 
-def label_records(connection: Connection, is_labelled: ColumnElement[bool], label: str, at: datetime) -> int:
-    """Label the records of the flagged rows that a condition selects, and return the number of selected rows.
+@dataclass(frozen=True)
+class Labelled:
+    """Flagged rows whose records were labelled.
+
+    Attributes:
+        selected: number of rows that were to be labelled.
+        changed: number of rows that had another label.
+    """
+
+    selected: int
+    changed: int
+
+
+def label_records(connection: Connection, is_labelled: ColumnElement[bool], label: str, at: datetime) -> Labelled:
+    """Label the records of the flagged rows that a condition selects.
 
     A label is about the record, so every row of the record gets it, whichever model wrote the row. The lock of the
     monitor keeps out a scoring that writes such a row at the same time.
     """
     c = anomalies.c
     monitors = lock_monitors_of(connection, [is_labelled])
-    rows = connection.execute(select(c.monitor, c.record_key).where(is_labelled)).all()
+    rows, changed = connection.execute(select(c.monitor, c.record_key).where(is_labelled)).all(), 0
     for monitor in monitors:
         for keys in chunks(row.record_key for row in rows if row.monitor == monitor):
-            is_of_record = and_(c.monitor == monitor, c.record_key.in_(keys))
-            connection.execute(update(anomalies).where(is_of_record).values(label=label, labelled_at=at))
-    return len(rows)
+            has_another = and_(c.monitor == monitor, c.record_key.in_(keys), c.label != label)
+            statement = update(anomalies).where(has_another).values(label=label, labelled_at=at)
+            changed += connection.execute(statement).rowcount
+    return Labelled(len(rows), changed)
 
 
 def lock_monitors_of(connection: Connection, selected: Sequence[ColumnElement[bool]]) -> list[str]:

@@ -126,6 +126,8 @@ class Incidents:
     def label_all(self, incident_ids: Collection[int], label: str, at: datetime, actor: str = SERVICE) -> int:
         """Label every flagged record of incidents, all of them or none, and return their number.
 
+        A label that every record has already changes nothing.
+
         Raises:
             UsageError: As `label`, for the first incident that cannot be labelled; nothing is labelled then.
         """
@@ -135,11 +137,13 @@ class Incidents:
             lock_monitors_of(connection, [anomalies.c.incident_id.in_(portion) for portion in chunks(ids)])
             for incident_id in ids:
                 records = label_records(connection, anomalies.c.incident_id == incident_id, label, at)
-                if records == 0:
+                if records.selected == 0:
                     raise _nothing_to_label(self.get(incident_id))
-                labelled += records
+                labelled += records.selected
+                if records.changed == 0:
+                    continue
                 monitor = connection.scalar(select(incidents.c.monitor).where(incidents.c.id == incident_id))
-                detail = {"label": label, "records": records}
+                detail = {"label": label, "records": records.selected}
                 record_act(connection, Act(actor, "label", f"incident {incident_id}", monitor, detail), at)
         return labelled
 

@@ -18,7 +18,7 @@ from jobs.store.locking import lock_monitor
 from jobs.store.numbering import insert_numbered
 from jobs.store.paging import columns_of
 from jobs.store.requests import ClaimedRequest, serve_request
-from schemas.errors import NoChampion, StoreError, UsageError
+from schemas.errors import NoChampion, NoEarlierChampion, UsageError
 from schemas.tables import models
 
 CardReader = Callable[[Mapping[str, Any]], ModelCard]
@@ -255,7 +255,7 @@ class Models:
         The present champion then counts as never promoted, so that no later step leads to it.
 
         Raises:
-            StoreError: If there was no previous champion.
+            NoEarlierChampion: If there was no previous champion.
         """
         c = models.c
         of_monitor = select(c.id, c.promoted_at).where(c.monitor == monitor)
@@ -263,13 +263,13 @@ class Models:
             lock_monitor(connection, monitor)
             champion = connection.execute(of_monitor.where(c.state == "champion")).first()
             if champion is None:
-                raise StoreError(_no_previous(monitor))
+                raise NoEarlierChampion(monitor)
             earlier = of_monitor.where(
                 c.promoted_at < champion.promoted_at, c.state == "retired", c.pruned_at.is_(None)
             )
             previous = connection.execute(earlier.order_by(c.promoted_at.desc(), c.id.desc()).limit(1)).first()
             if previous is None:
-                raise StoreError(_no_previous(monitor))
+                raise NoEarlierChampion(monitor)
             connection.execute(update(models).where(c.id == champion.id).values(promoted_at=None))
             # It keeps the time of its first promotion, so that the next step goes further back.
             self._promote(connection, monitor, previous.id, at, promoted_at=previous.promoted_at)
@@ -355,11 +355,4 @@ def _pruned(model: StoredModel) -> str:
     return (
         f"The artifact of model {model.id} was deleted, as `store.keep_models` newer ones were retired. "
         f"Train monitor {model.monitor!r} again: plumbline train {model.monitor}"
-    )
-
-
-def _no_previous(monitor: str) -> str:
-    return (
-        f"Monitor {monitor!r} has no earlier champion to roll back to. "
-        f"Its models are listed by: plumbline models list {monitor}"
     )

@@ -258,6 +258,30 @@ def test_settings_are_previewed_and_stored_with_who_did_it(site, chromium, tunin
     assert site.query("SELECT action, monitor FROM audit ORDER BY id DESC LIMIT 1") == [("tune", "pump")]
 
 
+AWAIT_PREVIEW = """() => {
+  const preview = document.getElementById("preview");
+  preview.setAttribute("aria-busy", "true");
+  preview.setAttribute("hx-get", "/page/monitors/pump/tune?awaited");
+  preview.setAttribute("hx-trigger", "load, again");
+  preview.setAttribute("hx-select", "#preview");
+  preview.setAttribute("hx-swap", "outerHTML");
+  htmx.process(preview);
+}"""
+
+
+def test_a_preview_is_requested_again_while_the_service_is_busy(visit):
+    statuses = [429, 503]
+    visit.go("/page/monitors/pump/tune")
+    visit.page.route(
+        "**/tune?awaited", lambda route: route.fulfill(status=statuses.pop()) if statuses else route.continue_()
+    )
+    visit.page.evaluate(AWAIT_PREVIEW)
+    visit.page.locator("#preview:not([aria-busy])").wait_for()
+    assert visit.page.locator("#preview").inner_text().startswith("Change the settings")
+    assert (statuses, len(visit.faults)) == ([], 4)  # two lines of each answer in the console
+    visit.faults.clear()
+
+
 def test_a_rate_that_flags_nothing_is_replaced_on_the_page(site, visit, tunings):
     too_small = {"settings": '{"false_positive_rate": 0.000001}', "at": "2026-03-01 00:00:00.000000"}
     site.query("INSERT INTO tunings VALUES ('pump', :settings, :at, 'x')", **too_small)

@@ -3,7 +3,7 @@
 import pytest
 
 from detector.records.card import RecordCard
-from jobs.store import AnomalyQuery, NewModel
+from jobs.store import AnomalyQuery, AuditQuery, NewModel
 from schemas.errors import UsageError
 from tests.flagged_rows import GAP, MINUTE, RULE, START, FlaggedRows
 
@@ -35,6 +35,20 @@ def test_labelling_an_incident_labels_its_current_rows(rows, now):
     assert [row["label"] for row in rows.stored()] == ["confirmed", "confirmed", "open", "open"]
     assert [i.id for i in rows.incidents(label="confirmed")] == [first.id]
     assert [i.id for i in rows.incidents(label="open")] == [later.id]
+
+
+def test_an_unchanged_label_changes_nothing_and_is_not_audited(rows, now):
+    rows.add(0, 5)
+    (incident,), (first, _) = rows.incidents(), rows.stored()
+    for minutes in range(2):
+        rows.store.incidents.label(incident.id, "known", now + minutes * MINUTE, "key Ada")
+        rows.store.anomalies.label(first["id"], "known", now + minutes * MINUTE, "key Ada")
+    assert {row["labelled_at"] for row in rows.stored()} == {now}
+    rows.store.anomalies.label(first["id"], "confirmed", now, "key Ada")
+    rows.store.incidents.label(incident.id, "confirmed", now, "key Ada")
+    acts = [(act.subject, act.detail["label"]) for act in reversed(rows.store.audit.page(AuditQuery("pump")))]
+    whole, one = f"incident {incident.id}", f"anomaly {first['id']}"
+    assert acts == [(whole, "known"), (one, "confirmed"), (whole, "confirmed")]
 
 
 def test_an_incident_that_cannot_be_labelled_is_an_error(rows, now):

@@ -107,6 +107,14 @@ def test_who_may_promote(client, service, session, status):
     assert post(client, "/page/models/1/promote", {"token": token}, **session).status == status
 
 
+@pytest.mark.parametrize("session", ["admin"], indirect=True)
+def test_a_roll_back_without_an_earlier_champion_is_a_conflict(client, session):
+    token = token_of(text(client, "/page/incidents/1", **session))
+    answer = post(client, "/page/monitors/pump/models/roll-back", {"token": token}, **session)
+    assert answer.status == 409
+    assert "no earlier champion to roll back to. Promote one of its models" in answer.body.decode()
+
+
 @pytest.mark.parametrize("session", ["operate"], indirect=True)
 def test_an_operator_labels_and_the_api_has_the_notes(client, notes, session):
     key = {"Authorization": f"Bearer {'p' * 20}"}

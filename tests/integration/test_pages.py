@@ -65,6 +65,16 @@ def test_the_fleet_names_a_challenger_that_is_newer_than_the_champion(client, se
     assert "model 7 is newer than the champion" in html
 
 
+def test_a_model_with_an_empty_manifest_has_a_page(client, service):
+    row = {"monitor": "pump", "state": "challenger", "created_at": NOW, "sha256": "ab" * 32, "artifact": b"\0"}
+    with writing(service.store.engine) as connection:
+        connection.execute(insert(models).values(row | {"id": 7, "manifest": {}, "card": {}}))
+    html = text(client, "/page/models/7")
+    with writing(service.store.engine) as connection:
+        connection.execute(delete(models).where(models.c.id == 7))
+    assert "<h1>Model 7" in html
+
+
 def test_lanes_and_list_of_a_monitor_hold_the_same_incidents(client):
     html = text(client, "/page/monitors/pump")
     lanes, _, listed = html.partition("</div>\n<p class=")

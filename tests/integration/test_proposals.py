@@ -125,6 +125,15 @@ def test_a_user_decides_key_time_entity_and_label(propose):
     assert (found["label"], found["categorical"]) == ("is_fraud", ["country"])
 
 
+def test_of_two_times_of_a_record_the_one_in_utc_is_proposed(sqlite_engine):
+    rows = ", ".join(f"({i}, '2026-01-{i:02} 01:00', '2026-01-{i:02} 00:00', {i % 7})" for i in range(1, 31))
+    columns = "id INTEGER PRIMARY KEY, ts TIMESTAMP, ts_utc TIMESTAMP, a REAL"
+    with writing(sqlite_engine) as connection:
+        connection.exec_driver_sql(f"CREATE TABLE observed ({columns})")
+        connection.exec_driver_sql(f"INSERT INTO observed VALUES {rows}")
+    assert propose_monitor(sqlite_engine, "observed", Choices()).times.time == "ts_utc"
+
+
 @pytest.mark.parametrize("option", ["key", "time", "entity", "label"])
 def test_a_column_that_does_not_exist_is_refused_with_the_nearest(propose, option):
     value = ("sped",) if option == "key" else "sped"

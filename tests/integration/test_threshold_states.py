@@ -19,6 +19,7 @@ from jobs.evaluation import evaluate_monitor
 from jobs.scoring.run import plan_batches, score_batch, score_planned
 from jobs.store import BatchResult, HourCount, ThresholdChange
 from jobs.store.events import EventLog, EventQuery
+from jobs.store.incidents import IncidentQuery
 from jobs.store.ledger import Choice
 from jobs.store.usual_levels import report_usual_levels
 from schemas.config import MonitorConfig
@@ -252,6 +253,26 @@ def test_a_new_model_and_a_new_rate_start_and_go_on(mixer):
     mixer.score(**(ONLINE | {"false_positive_rate": 0.05}))
     last = [row for row in threshold_changes(mixer) if row.entity == "a"][-1]
     assert last.state_before == second[-1].state_after | {"rate": 0.05}
+
+
+def test_a_monitor_that_had_a_fixed_threshold_goes_on_with_a_tracked_one(mixer):
+    fixed, rate = {"threshold": "conformal"}, {"false_positive_rate": 0.02}
+    table = readings()
+    mixer.fill(table[table["id"] <= 1500], if_exists="replace")  # ends in the fault of machine b
+    mixer.train(**fixed, **rate)
+    mixer.score(**fixed, **rate)
+    before = mixer.scores()
+    assert threshold_changes(mixer) == []
+    mixer.fill(table[table["id"] > 1500], if_exists="append")
+    assert mixer.score(**rate).records == 100
+    assert mixer.scores()[:1500] == before
+    champion = mixer.store.models.champion("mixer")
+    scorer = load_scorer(mixer.store, champion, mixer.source(**rate).monitor)
+    rows = threshold_changes(mixer)
+    assert [(row.entity, row.model_id) for row in rows] == [("a", champion.model_id), ("b", champion.model_id)]
+    assert [Tracker.from_state(row.state_before) for row in rows] == [scorer.tracker(name) for name in "ab"]
+    (incident,) = mixer.store.incidents.page(IncidentQuery("mixer", entity="b", since=table["read_at"].iloc[1480]))
+    assert incident.start_time < table["read_at"].iloc[1500] < incident.end_time
 
 
 def test_it_is_evaluated_as_it_would_have_been_scored(mixer):

@@ -4,9 +4,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom, expon, false_discovery_control, genpareto, norm, uniform
+from scipy.stats import beta, binom, expon, false_discovery_control, genpareto, norm, uniform
 
-from detector.core.calibration import Calibration, ParetoTail, benjamini_hochberg, f_beta_threshold, severity
+from detector.core.calibration import (
+    Calibration,
+    ParetoTail,
+    benjamini_hochberg,
+    conformal_rank,
+    f_beta_threshold,
+    rate_bounds,
+    severity,
+)
 from schemas.errors import NotEnoughRecords, RateTooSmall, RecordsError
 
 
@@ -51,6 +59,12 @@ def test_the_false_positive_rate_of_exchangeable_records_holds(rate):
         flagged += scores[0] > Calibration.fit(scores[1:]).threshold(rate)
     low, high = binom.ppf([0.005, 0.995], tries, rate)
     assert low <= flagged <= high
+
+
+@pytest.mark.parametrize(("rate", "m"), [(0.05, 115), (0.01, 99), (0.05, 20_000)])
+def test_the_realised_rate_has_the_bounds_of_its_beta_distribution(rate, m):
+    rank = conformal_rank(rate, m)
+    assert rate_bounds(rate, m) == pytest.approx(beta.ppf([0.025, 0.975], rank, m + 1 - rank), rel=1e-6)
 
 
 def test_the_tail_model_reaches_rates_that_ranks_cannot():

@@ -14,7 +14,7 @@ from detector.records.fitting import DecisionRule, fit_artifact
 from detector.records.normal_records import NormalRecords
 from detector.records.peer_comparison import compare_with_peers, realised_rates
 from jobs.commands.card import describe_card
-from jobs.kinds.record_card import knn_advice
+from jobs.kinds.record_card import knn_advice, rate_range
 from jobs.output import Output
 from tests.samples import FEATURES, SMALL
 
@@ -101,6 +101,15 @@ def test_the_later_half_is_counted_against_a_threshold_of_the_earlier():
 def test_rates_that_too_few_records_cannot_resolve_are_left_out():
     assert list(realised_rates(np.arange(40.0))) == [0.1, 0.05]
     assert realised_rates(np.arange(2.0)) == {}
+
+
+def test_the_range_of_the_realised_rate_is_that_of_the_scores_that_set_the_threshold():
+    card = RecordCard(
+        calibration_records=118, outliers=3, false_positive_rate=0.05, threshold=1.0, threshold_method="conformal"
+    )
+    assert rate_range(card) == "1.43% to 8.67%"
+    assert rate_range(replace(card, threshold_method="pot")) is None
+    assert rate_range(replace(card, outliers=117)) is None
 
 
 def test_the_warning_gives_advice():

@@ -64,7 +64,36 @@ def test_commas_between_thousands_are_read_if_they_can_be_nothing_else(column):
     assert column('"1,234"', "12") == (TEXT, ["1,234", "12"], "texts that look like numbers, such as '1,234'")
 
 
-@pytest.mark.parametrize("code", ["+491701234567", "+49", "1E5", "12e10", "00123", "0x1F"])
+@pytest.mark.parametrize(
+    ("cells", "numbers", "note"),
+    [
+        (("$1,234.50", "-$3", "($1,000)"), [1234.5, -3.0, -1000.0], "numbers in $, commas between thousands"),
+        (("1.234,50 €", "5 €", "NA"), [1234.5, 5.0, None], "numbers in €, decimal commas; 1 cell such as 'NA' read"),
+        (("23.5°C", "-2.0°C"), [23.5, -2.0], "numbers in °C"),
+        (("12.5 kg", "13 kg"), [12.5, 13.0], "numbers in kg"),
+        (("7", "-1\u202f234,5", "(2 000)"), [7.0, -1234.5, -2000.0], "numbers with gaps between thousands"),
+    ],
+)
+def test_numbers_with_one_unit_are_read(column, cells, numbers, note):
+    kind, values, found = column(*cells, delimiter=";")
+    assert (kind, values) == (DECIMAL, numbers)
+    assert found.startswith(note)
+
+
+@pytest.mark.parametrize(
+    "cells", [("12.5 kg", "13 lb"), ("$5", "5"), ("12B", "14B"), ("$5 €", "$6 €"), ("5.5 kg", "07 kg")]
+)
+def test_numbers_with_several_units_or_none_for_certain_stay_texts(column, cells):
+    assert column(*cells)[:2] == (TEXT, list(cells))
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_first_line_for_spreadsheets_names_the_delimiter(tmp_path, mark):
+    (tmp_path / "r.csv").write_text(f"sep={mark}\r\nid{mark}a,b\r\n1{mark}2.5\r\n", encoding="utf-8-sig")
+    assert files.open_records(tmp_path / "r.csv").kinds == {"id": INTEGER, "a,b": DECIMAL}
+
+
+@pytest.mark.parametrize("code", ["+491701234567", "+49 170 123", "+49", "1E5", "12e10", "00123", "0x1F"])
 def test_codes_that_a_number_would_change_are_texts(column, code):
     assert column("200", code) == (TEXT, ["200", code], f"kept as text, since a number would change {code!r}")
 
@@ -112,7 +141,7 @@ def test_days_and_months_that_may_be_exchanged_stay_texts(column):
 @pytest.mark.parametrize(
     ("cells", "note"),
     [
-        (("12.5 kg", "13 kg"), "texts that look like numbers, such as '12.5 kg'"),
+        (("12B", "14B"), "texts that look like numbers, such as '12B'"),
         (('"12,5"', '"13,1"'), "texts that look like numbers, such as '12,5'"),
         ([*map(str, range(100, 130)), "broken"], "texts that look like numbers, such as '100', among others such as"),
         (("11-28-2026 06:39", "11-29-2026 06:39"), "texts that look like times"),

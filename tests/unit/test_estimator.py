@@ -3,9 +3,11 @@
 import copy
 import os
 import pickle
+import re
 import subprocess
 import sys
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,6 +23,7 @@ from detector.core.blob import digest
 from schemas.errors import ArtifactError, MissingColumns, NotEnoughRecords, RateTooSmall, RecordsError
 from tests.samples import make_records
 
+ROOT = Path(__file__).parents[2]
 TINY = {"members": 1, "hidden": 4, "steps": 3, "batch_size": 8, "neighbours": 3}
 QUICK = {"members": 2, "hidden": 8, "steps": 50}
 ALWAYS_CHECKED = {
@@ -150,6 +153,13 @@ def test_a_detector_that_is_not_fitted_can_be_pickled_and_scores_nothing():
     assert again.get_params() == VAEDetector(**TINY).get_params()
     with pytest.raises(NotFittedError, match="not fitted yet"):
         again.predict(numbers(5, seed=0))
+
+
+def test_every_call_in_the_readme_works(mixed):
+    calls = re.findall(r"^detector\.(\w+)\(new\)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    shapes = [getattr(mixed, call)(make_records(5, seed=1)).shape for call in calls]
+    assert len(calls) == 4
+    assert {shape[0] for shape in shapes} == {5}
 
 
 def test_the_bytes_of_a_detector_make_the_same_detector(mixed):

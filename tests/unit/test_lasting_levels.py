@@ -47,7 +47,7 @@ def test_an_incident_that_another_model_flagged_lasts_until_the_scores_are_below
 
 def test_short_incidents_fixed_thresholds_and_other_policies_stay_as_they_are(scorer):
     assert followed(scorer, 1_500, records=10) == FLAGGED.stop - 1
-    assert followed(scorer, 1_500, MonitorConfig(**COLUMNS, series={})) == FLAGGED.stop - 1
+    assert followed(scorer, 1_500, MONITOR.model_copy(update={"threshold": "conformal"})) == FLAGGED.stop - 1
     never = MONITOR.model_copy(update={"retrain": replace_policy("never")})
     assert followed(scorer, 1_500, never) == FLAGGED.stop - 1
 

@@ -27,7 +27,7 @@ def assert_equal_bits(compute):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("n", "d", "m"), [(1, 1, 1), (5, 64, 9), (700, 76, 64)])
+@pytest.mark.parametrize(("n", "d", "m"), [(1, 1, 1), (5, 64, 9), (700, 76, 64), (4, 3, 0), (0, 3, 5)])
 def test_products(dtype, n, d, m):
     rng = np.random.default_rng(0)
     rows, matrices = rng.standard_normal((3, n, d)).astype(dtype), rng.standard_normal((3, d, m)).astype(dtype)

@@ -10,13 +10,22 @@ import pytest
 
 from benchmarks.sensors import main
 from benchmarks.series.data import Case, KnownCause, Series, find_sets, read_set
-from benchmarks.series.events import event_recall, false_rate, fixed_alarms, hit_rate, ndcg, online_alarms
+from benchmarks.series.events import (
+    event_recall,
+    false_rate,
+    fixed_alarms,
+    hit_rate,
+    ndcg,
+    online_alarms,
+    settling_rows,
+)
 from benchmarks.series.measures import Ranking, Subject, measure
 from benchmarks.series.methods import METHODS, Fitted, check_methods, split
 from benchmarks.series.peers import Scale, smooth
 from benchmarks.series.report import summary
 from benchmarks.series.results import COLUMNS, append, open_results, read_results
 from benchmarks.series.vus import THRESHOLDS, USUAL_PERIOD, period, vus_pr
+from detector.core.threshold_tracking import USUAL_AFTER
 from schemas.errors import RecordsError, UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -135,6 +144,13 @@ def test_the_online_rate_holds_if_scores_drift_and_the_fixed_one_does_not():
     normal = np.zeros(10_000, dtype=bool)
     assert false_rate(fixed_alarms(reference, drifting, 0.01), normal) > 0.08
     assert false_rate(online_alarms(reference, drifting, 0.01), normal) == pytest.approx(0.01, abs=0.003)
+
+
+def test_rows_settle_while_a_level_becomes_usual():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=3_000) + 20 * (np.arange(3_000) >= 1_000)
+    rows = np.flatnonzero(settling_rows(rng.normal(size=1_000), scores, 0.01))
+    assert (rows[0], rows[-1], len(rows)) == (pytest.approx(1_000, abs=2), pytest.approx(1_300, abs=2), USUAL_AFTER)
 
 
 def test_recall_counts_anomalies_and_the_false_rate_normal_rows():
@@ -336,14 +352,14 @@ def test_the_summary_means_over_entities_then_over_the_sets_that_all_methods_hav
 
 def test_the_calibration_table_counts_models_and_weighs_their_series_by_normal_records():
     shared = {"dataset": "a", "method": "knn", "event_recall": 1.0, "vus_pr": 0.5}
-    shared |= {"found_share": 0.5, "single_share": 1.0}
+    shared |= {"found_share": 0.5, "single_share": 1.0, "settled_rate": 0.01, "settled_records": 60}
     results = results_of(
         shared | {"entity": "1", "fpr_at_0.01": 0.01, "normal_records": 300},
         shared | {"entity": "2", "fpr_at_0.01": 0.03, "event_recall": 0.5, "events": 4},
         shared | {"entity": "3", "fpr_at_0.01": 0.3, "training": "short", "calibration_records": 200},
         shared | {"entity": "4", "event_recall": None, "training": "too short", "calibration_records": 50},
     )
-    assert "| knn fixed | 2 | 1 | 15.75% | 30.0% | 50% | 1.50% | 67% | 50% | 100% |" in summary(results)
+    assert "| knn fixed | 2 | 1 | 15.75% | 50% | 1.00% | 100% | 1.0% | 67% | 50% | 100% |" in summary(results)
 
 
 def test_the_attribution_table_has_the_methods_and_sets_that_name_causes():

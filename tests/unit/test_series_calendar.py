@@ -9,7 +9,7 @@ import pytest
 from detector.core.blob import digest
 from detector.series import Series, SeriesModel, SeriesSettings
 from detector.series.artifact import SeriesArtifact, dump_series, load_series
-from detector.series.calendar import Clock, day_numbers
+from detector.series.calendar import Clock, _candidates, day_numbers, make_clock
 from schemas.errors import ConfigError
 from schemas.frames import Features
 
@@ -108,6 +108,22 @@ def test_a_demanded_calendar_needs_records_of_a_day():
         SeriesModel.fit(
             {"site": Series(np.arange(100), np.zeros((100, 1)))}, SeriesSettings(calendar=True, network=False)
         )
+
+
+@pytest.mark.parametrize(
+    ("start", "days", "poolings"),
+    [
+        ("2026-03-07", 1.9, 0),
+        ("2026-03-07", 3, 1),
+        ("2026-03-02", 4, 0),
+        ("2026-03-02", 13.9, 1),
+        ("2026-03-02", 14, 3),
+    ],
+)
+def test_a_day_and_a_week_need_two_periods_each_and_a_day_weekends_too(start, days, poolings):
+    times = np.datetime64(start, "s") + np.arange(round(24 * days)) * np.timedelta64(3600, "s")
+    clock = make_clock([times], "UTC", ())
+    assert len(list(_candidates(clock, times, is_required=False))) == poolings
 
 
 def test_a_single_record_before_a_gap_does_not_hide_the_calendar():

@@ -41,6 +41,14 @@ def test_a_model_is_calibrated_on_the_configured_score():
     assert settings_of(SeriesConfig(network=True, score="elbo")).score == "elbo"
 
 
+def test_its_threshold_follows_the_scores_unless_the_file_names_another():
+    alone, series = MonitorConfig(**MIXER), MonitorConfig(**MIXER, series={})
+    fixed = MonitorConfig(**MIXER, series={}, threshold="conformal")
+    assert [monitor.threshold for monitor in (alone, series, fixed)] == ["conformal", "online", "conformal"]
+    assert [monitor.is_in_order for monitor in (alone, series, fixed)] == [False, True, False]
+    assert MonitorConfig.model_validate(fixed.model_dump()) == fixed
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

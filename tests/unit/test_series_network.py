@@ -11,6 +11,7 @@ import pytest
 from detector.core.arrays import NumpyArrays
 from detector.core.progress import Epoch
 from detector.series import Series, SeriesModel, SeriesSettings, keras_network
+from detector.series.measured import Measured
 from detector.series.network import TemporalNetwork
 from detector.series.numpy_network import Scale, TrainedNetwork
 from schemas.errors import ConfigError
@@ -148,6 +149,16 @@ def test_both_views_of_the_network_see_a_broken_correlation(model, later):
     signals = entity.signals.measure(entity.inputs.cells(series(broken)))
     for signal in (LOSS, LATENT):
         assert signals[600:660, signal].max() > signals[:600, signal].max()
+
+
+def test_a_score_of_the_network_takes_one_pass_and_keeps_its_bits(model, later):
+    faulty = later + np.where(np.arange(900) >= 400, 9.0, 0.0)[:, None] * [0, 0, 1]
+    entity = model.entities["pump"]
+    every, one = (Measured.of(series(faulty), entity.inputs, entity.signals, 0, name) for name in ("fused", "elbo"))
+    assert every.settled is not None
+    assert (one.settled, one.recovered) == (None, None)
+    for name in ("elbo", "reconstruction_error"):
+        np.testing.assert_array_equal(one.scores(name, entity.fusion), every.scores(name, entity.fusion))
 
 
 @pytest.mark.parametrize("size", [1, 7, 256])

@@ -68,7 +68,7 @@ def test_an_incident_is_flagged_to_its_end_and_the_next_one_is_heard_soon_after(
 
 
 def test_scores_that_hover_around_the_threshold_are_not_flagged_on_and_on():
-    reference = np.arange(0.0, 101)  # a floor of 0.35 (99 - 50) above 100
+    reference = np.arange(0.0, 101)  # a floor of 0.25 (99 - 50) above 100
     assert flagged_by(reference, np.full(15, 104.0)).sum() == 1
     assert flagged_by(reference, np.full(40, 118.0)).all()
 
@@ -96,6 +96,24 @@ def test_bursts_that_recur_are_flagged_less_and_less_and_rare_ones_as_a_whole(rn
 
     assert flagged_share(3000) > 0.9
     assert flagged_share(100) < 0.6
+
+
+def test_incidents_that_recur_raise_the_floor_of_the_next_one_but_not_its_beginning():
+    start = Tracker.start(np.arange(0.0, 101), RATE)
+    burst = np.append(np.full(30, 400.0), np.full(9, 50.0))
+    once, often = (start.advance(np.tile(burst, count))[1] for count in (1, 4))
+    assert once.recent == pytest.approx(10, rel=0.01)
+    assert often.recent == pytest.approx(40, rel=0.02)
+    fault = np.full(40, 100 + 0.8 * 49)
+    flagged = [fault > replace(tracker, threshold=100.0).advance(fault)[0] for tracker in (once, often)]
+    assert flagged[0].all()
+    assert (flagged[1][0], flagged[1].sum() < 15) == (True, True)
+
+
+def test_a_level_that_lasts_becomes_usual_although_it_is_below_the_floor():
+    start = Tracker.start(np.arange(0.0, 101), RATE)
+    beginning, level = np.full(20, 160.0), np.full(400, 100 + 0.2 * 49)
+    assert start.advance(np.append(beginning, level))[1].shifts == 1
 
 
 def test_a_shift_for_good_becomes_usual_after_a_number_of_records(rng):

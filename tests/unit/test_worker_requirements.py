@@ -1,6 +1,9 @@
 """Workers have the same packages as any installation, but those that only trainings, measurements and pictures need."""
 
+import importlib
 import re
+
+import pytest
 
 from jobs import cli
 from tests.workspace import ROOT
@@ -20,3 +23,11 @@ def test_a_worker_has_the_versions_of_all_and_lacks_what_the_overrides_and_the_e
     assert set(left_out) <= everything.keys() - worker.keys()
     assert {MODULES.get(name, name) for name in left_out} == cli._NOT_IN_WORKERS
     assert "llvmlite" in worker
+
+
+def test_a_missing_package_is_named_and_its_import_shown_on_request(monkeypatch, capsys):
+    monkeypatch.setenv("PLUMBLINE_DEBUG", "1")
+    with pytest.raises(ModuleNotFoundError) as missing:
+        importlib.import_module("scipy.none_of_its_modules")
+    assert "needs the package 'scipy'" in cli._unexpected(missing.value)
+    assert "in _find_and_load" in capsys.readouterr().err
