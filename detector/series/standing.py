@@ -63,11 +63,10 @@ class Standing:
     def fit(cls, runs: Sequence[Moving], can_stand: np.ndarray) -> "Standing":
         """Fit to runs of normal records; channels (c,) that cannot stand have no limits."""
         rest = resting_values(np.concatenate([run.values for run in runs]))
-        limits = [
-            np.where(can_stand, _limit(runs, [(run.values == rest) == is_at_rest for run in runs]), 0.0)
-            for is_at_rest in (True, False)
-        ]
-        return cls(rest, *limits, np.where(can_stand, _least_spread(runs), 0.0))
+        is_at_rest = [run.values == rest for run in runs]
+        rest_limit, still_limit = _limit(runs, is_at_rest), _limit(runs, [~own for own in is_at_rest])
+        limits = (np.where(can_stand, limit, 0.0) for limit in (rest_limit, still_limit, _least_spread(runs)))
+        return cls(rest, *limits)
 
     def is_dead(self, run: Moving) -> np.ndarray:
         """Return whether a channel stands still for too long or hardly moves, (n, c) bool."""
