@@ -17,6 +17,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np import linalg
 
 from detector.core.arithmetic import Index, plain
 
@@ -28,6 +29,19 @@ RIDGE = 0.2  # of the weights of neighbours, shared by them
 MAX_DEGREE, NEWTON_STEPS = 8, 16  # from 2, each step gains a share of 1 / degree until it doubles the digits
 NO_KEY = np.int64(np.iinfo(np.int64).max >> 32 << 32)  # farther than every key; its position, 0, is valid
 FARTHEST = np.int64(np.iinfo(np.int64).max)  # farther than every key, and than `NO_KEY`
+
+
+def _load_array_functions() -> None:
+    """Load Numba's array functions without SciPy, whose BLAS they look for: that takes .2 s and 16 MiB."""
+    ensure_blas = linalg.ensure_blas
+    linalg.ensure_blas = lambda: None  # code that uses BLAS calls the function again
+    try:
+        import numba.np.arraymath  # noqa: F401
+    finally:
+        linalg.ensure_blas = ensure_blas
+
+
+_load_array_functions()
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
