@@ -37,12 +37,14 @@ MAX_MODELS = 100_000
 MAX_HOLIDAYS = 10_000
 _CHANNEL_ARRAYS = ("mean", "deviation", "lowest", "highest", "is_flag", "missing_share", "longest_still")
 _MEMORY_ARRAYS = ("channels/largest_move", "fusion/highest")  # older models have none of them
+_STANDING_ARRAYS = ("channels/rest", "channels/rest_limit", "channels/still_limit", "channels/least_spread")
 _PRESENT = {  # arrays that only some models have
     "has_counters": "counters/step",
     "has_weights": "fusion/weights",
     "has_added": "fusion/added",
     "has_off": "off/value",
     "has_never_still": "channels/never_still",
+    "has_standing": "channels/rest",
     "has_moves": "calendar/largest_move",
 }
 _POSITIVE = (
@@ -62,6 +64,7 @@ _NOT_NEGATIVE = (
     "channels/missing_share",
     "channels/longest_still",
     "channels/largest_move",
+    *_STANDING_ARRAYS[1:],
     "calendar/largest_move",
 )
 
@@ -116,6 +119,7 @@ class _Sizes(ManifestPart):
     departures: int = Field(ge=1)
     reference: int = Field(ge=1)
     has_never_still: bool = False
+    has_standing: bool = False
     has_moves: bool = False  # away from the calendar
     has_counters: bool = False
     has_off: bool = False
@@ -241,6 +245,8 @@ def _optional_specs(sizes: _Sizes, width: int, continuous: int) -> ArraySpecs:
     specs: dict[str, tuple[tuple[int, ...], str]] = {}
     if sizes.has_never_still:
         specs["channels/never_still"] = ((width,), "float64")
+    if sizes.has_standing:
+        specs |= dict.fromkeys(_STANDING_ARRAYS, ((width,), "float64"))
     if sizes.has_off:
         specs |= dict.fromkeys(("off/is_part", "off/value"), ((width,), "float64"))
     if sizes.has_counters:

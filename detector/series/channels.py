@@ -1,13 +1,14 @@
 """Channels: values to standardised cells and back, and the rules that each channel must obey."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
 
 from detector.series.line import Line
 from detector.series.running_means import lagged, recent_count, run_length
+from detector.series.standing import LONG_STILL_SIGNAL, Moving, Standing
 
 LINEAR_DEVIATIONS = 4.0  # standard deviations, beyond which a cell grows with the logarithm
 JUMP = 4.0  # the cell of a constant channel that changes
@@ -107,6 +108,7 @@ class Channels:
             models, in which every cell enters the past as it is.
         never_still: 1 if no row was unchanged in training, else 0; None in older models, in which that makes no
             difference.
+        standing: how long channels stand still; None in older models, in which only restless channels can be stuck.
     """
 
     mean: np.ndarray
@@ -118,6 +120,7 @@ class Channels:
     longest_still: np.ndarray
     largest_move: np.ndarray | None = None
     never_still: np.ndarray | None = None
+    standing: Standing | None = None
 
     @classmethod
     def fit(cls, runs: Sequence[np.ndarray]) -> Self:
@@ -138,11 +141,22 @@ class Channels:
             still.astype(np.float64),
             never_still=(still == 0).astype(np.float64),
         )
-        return replace(channels, largest_move=largest_move([channels.cells(run).z for run in runs]))
+        channels = replace(channels, largest_move=largest_move([channels.cells(run).z for run in runs]))
+        moving = [channels.moving(run) for run in runs]
+        return replace(channels, standing=Standing.fit(moving, channels.event_deviations > 0))
 
     def to_state(self) -> dict[str, np.ndarray]:
         """Return the arrays by name; without those that are None."""
-        return {name: array for name, array in vars(self).items() if array is not None}
+        arrays = {name: array for name, array in vars(self).items() if isinstance(array, np.ndarray)}
+        return arrays if self.standing is None else arrays | vars(self.standing)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, np.ndarray]) -> Self:
+        """Return the channels of a state that `to_state` wrote."""
+        names = {field.name for field in fields(Standing)}
+        own = {name: array for name, array in state.items() if name not in names}
+        standing = Standing(**{name: state[name] for name in names}) if "rest" in state else None
+        return cls(**own, standing=standing)
 
     @property
     def continuous(self) -> np.ndarray:
@@ -165,7 +179,15 @@ class Channels:
         breach = np.where(is_missing, self._missing_breach, self._novelty(values))
         kept = z if self.largest_move is None else without_glitches(z, self.largest_move, line)
         stuck_signal = self._stuck_signal(values, line)
+        if self.standing is not None:
+            is_dead = self.standing.is_dead(Moving(values, _is_unchanged(values, line), z, kept, line))
+            stuck_signal = np.where(is_dead, LONG_STILL_SIGNAL, stuck_signal)
         return Cells(z, is_missing, breach, stuck_signal > 0, kept, stuck_signal, line=line)
+
+    def moving(self, values: np.ndarray) -> Moving:
+        """Return consecutive records (n, c) as they move from one to the next."""
+        cells = self.cells(values)
+        return Moving(values, _is_unchanged(values), cells.z, cells.kept)
 
     def is_usual(self, z: np.ndarray) -> np.ndarray:
         """Return whether standardised cells lie within the range of training, with a margin: (n, c) bool."""

@@ -97,10 +97,18 @@ class EntityModel:
     def _shares(self, cells: Cells) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the shares, the signed deviations and the expected cells, each (n, c)."""
         residual = self.signals.own.residual(cells)
-        squares = np.square(cells.deviation) + np.square(residual) + np.square(cells.rule_violation)
+        distances = np.square(cells.deviation) + np.square(residual)
+        squares = np.where(self._is_measured, distances, 0.0) + np.square(cells.rule_violation)
         total = squares.sum(axis=1, keepdims=True)
         share = np.divide(squares, total, out=np.zeros_like(squares), where=total > 0)
         return share, np.where(residual < 0, -1, 1) * np.sqrt(squares), self.signals.own.expected(cells)
+
+    @property
+    def _is_measured(self) -> np.ndarray:
+        """Whether distances of each channel (c,) enter scores: a state's do by its rules and by the calendar alone."""
+        is_continuous = np.isin(np.arange(len(self.channels.mean)), self.signals.continuous)
+        calendar = self.inputs.calendar
+        return is_continuous if calendar is None else is_continuous | (calendar.is_used == 1)
 
     def _with_level(self, share: np.ndarray, run: Series, cells: Cells) -> np.ndarray:
         """Return the shares (n, c), with those above the level of a fault that lasts for that part of the score."""
@@ -152,7 +160,7 @@ class EntityModel:
     @classmethod
     def from_state(cls, state: dict[str, Any], settings: SeriesSettings) -> Self:
         """Return the model of a state that `to_state` wrote."""
-        channels = Channels(**_without_prefix("channels/", state))
+        channels = Channels.from_state(_without_prefix("channels/", state))
         signals = Signals(
             channels.continuous,
             Forecast(**_without_prefix("forecast/", state)),

@@ -9,13 +9,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from detector.series.channels import MAX_STILL_ROWS, Cells, Channels
+from detector.series.channels import Cells, Channels
 from detector.series.line import Line
 from detector.series.running_means import run_length
+from detector.series.standing import MAX_LONG_STILL_ROWS
 
 CALM_ROWS = 4  # usual cells in a row, after which a channel has recovered
+SLOW_CALM_ROWS = 8  # the same of a channel of which a single cell does not show whether it is usual
 UNUSUAL_DEVIATIONS = 4.0  # from the usual value at this time of the week; and of a broken rule
-CONTEXT_ROWS = MAX_STILL_ROWS + CALM_ROWS  # earlier rows by which a cell is unusual
+CONTEXT_ROWS = MAX_LONG_STILL_ROWS + SLOW_CALM_ROWS  # earlier rows by which a cell is unusual
 
 
 def faulty_cells(cells: Cells, channels: Channels) -> np.ndarray:
@@ -27,6 +29,18 @@ def faulty_cells(cells: Cells, channels: Channels) -> np.ndarray:
     if cells.usual is not None:
         is_unusual |= (np.abs(cells.deviation) > UNUSUAL_DEVIATIONS) & cells.usual.is_used
     return _is_recent(is_unusual, CALM_ROWS, cells.line)
+
+
+def left_out_cells(cells: Cells, channels: Channels, is_faulty: np.ndarray, can_recover: np.ndarray) -> np.ndarray:
+    """Return the cells (n, c) that are left out of the past once they are over.
+
+    They are the faulty cells of channels (c,) that can recover. Of other channels a cell shows less, since a disturbed
+    machine may well stay within the range of training: they are cells that are missing, and cells outside the range
+    for longer.
+    """
+    is_over = _is_recent(~channels.is_usual(cells.z), SLOW_CALM_ROWS, cells.line)
+    is_lost = _is_recent(cells.is_missing, CALM_ROWS, cells.line)
+    return np.asarray(np.where(can_recover, is_faulty, is_over | is_lost))
 
 
 def recovered_rows(is_faulty: np.ndarray, line: Line | None) -> np.ndarray:

@@ -53,6 +53,22 @@ def mean_after(x: np.ndarray, kept: np.ndarray, half_life: int, line: Line | Non
     return running_mean(kept, half_life, line) + own_weight * (x - kept)
 
 
+def spread_around_mean(
+    x: np.ndarray, kept: np.ndarray, half_lives: tuple[int, int], line: Line | None = None
+) -> np.ndarray:
+    """Return the size (n, ...) of recent steps away from the mean of the rows before.
+
+    Args:
+        x: (n, ...) rows.
+        kept: the same rows as they enter the past.
+        half_lives: of the mean, and of the squared steps.
+        line: of the rows.
+    """
+    mean = past_mean(kept, half_lives[0], line)
+    squares = mean_after(np.square(x - mean), np.square(kept - mean), half_lives[1], line)
+    return np.sqrt(np.maximum(squares, 0))  # rounding can make the difference of two squares negative
+
+
 def lagged(x: np.ndarray, rows: int, line: Line | None = None) -> np.ndarray:
     """Return the row that came `rows` earlier than each row, or the first row, (n, ...).
 

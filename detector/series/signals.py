@@ -25,10 +25,18 @@ from detector.core.neighbours import Neighbours
 from detector.core.normal_band import BAND_ERRORS
 from detector.core.subsample import subsample_rows
 from detector.core.vae_scores import VaeScores
-from detector.series.channels import MAX_STILL_ROWS, MEDIAN_ROWS, Cells
+from detector.series.channels import MEDIAN_ROWS, Cells
 from detector.series.line import Line
 from detector.series.numpy_network import TrainedNetwork
-from detector.series.running_means import lagged, mean_after, past_mean, running_mean, window_rows
+from detector.series.running_means import (
+    lagged,
+    mean_after,
+    past_mean,
+    running_mean,
+    spread_around_mean,
+    window_rows,
+)
+from detector.series.standing import MAX_LONG_STILL_ROWS
 
 SHORT, VOLATILITY, LONG = 8, 16, 256  # half-lives in rows
 FORECAST_HALF_LIVES = (8, 64)  # rows, of the averages of the past that a forecast starts from
@@ -45,7 +53,7 @@ NETWORK_SIGNALS = ("loss", "latent")
 CONTEXT_ROWS = max(
     window_rows(LONG) + window_rows(SHORT) - 1 + MEDIAN_ROWS,
     window_rows(VOLATILITY) + window_rows(SHORT) - 1 + MEDIAN_ROWS,
-    MAX_STILL_ROWS,
+    MAX_LONG_STILL_ROWS,
 )
 
 
@@ -98,9 +106,7 @@ def _season(cells: Cells, continuous: np.ndarray) -> np.ndarray:
 
 def _volatility(z: np.ndarray, kept: np.ndarray, line: Line | None) -> np.ndarray:
     """Return the size of recent steps away from the short mean, (n, c)."""
-    mean = past_mean(kept, SHORT, line)
-    squares = mean_after(np.square(z - mean), np.square(kept - mean), VOLATILITY, line)
-    return np.sqrt(np.maximum(squares, 0))  # rounding can make the difference of two squares negative
+    return spread_around_mean(z, kept, (SHORT, VOLATILITY), line)
 
 
 @dataclass(frozen=True)

@@ -70,10 +70,35 @@ def test_only_a_channel_that_always_moved_can_be_stuck(rng):
     channels = Channels.fit([np.column_stack([restless, calm])])
     still = np.concatenate([rng.standard_normal((10, 2)), np.ones((MAX_STILL_ROWS, 2))])
     is_stuck = channels.cells(still).is_stuck
-    assert is_stuck.any(axis=0).tolist() == [True, False]
+    assert is_stuck.any(axis=0).tolist() == [True, True]
+    assert np.flatnonzero(is_stuck[:, 1])[0] == 32  # after twice eleven rows
     assert not is_stuck[:18].any()  # the value of row 10, and then seven times the same
     assert is_stuck[18:, 0].all()
     assert (channels.cells(still).stuck_signal[18:, 0] == 2).all()
     rounded = np.concatenate([still[:5], still[4:]])  # one more unchanged row, not long before
-    assert np.flatnonzero(channels.cells(rounded).is_stuck[:, 0])[0] == 23  # after four times three rows
-    assert np.flatnonzero(replace(channels, never_still=None).cells(still).is_stuck[:, 0])[0] == 22  # as before
+    assert np.flatnonzero(channels.cells(rounded).is_stuck[:, 0])[0] == 23  # after twelve rows
+    old = replace(channels, never_still=None, standing=None).cells(still).is_stuck
+    assert (np.flatnonzero(old[:, 0])[0], old[:, 1].any()) == (22, False)
+
+
+def test_a_rounded_channel_may_stand_still_for_twice_as_long_as_ever_and_rest_for_longer(rng):
+    resting = np.round(np.maximum(2 * rng.standard_normal(4000), 0)) * (np.arange(4000) % 80 > 40)
+    rounded = np.repeat(np.arange(400) % 7, rng.integers(5, 16, 400))[:3000]
+    channels = [Channels.fit([column[:, None].astype(float)]) for column in (resting, rounded)]
+    flagged = []
+    for own, value in zip((channels[0], channels[0], channels[1]), (0.0, 2.0, 3.0), strict=True):
+        still = np.concatenate([[[1.0]], np.full((120, 1), value)])
+        flagged.append(int(np.argmax(own.cells(still).is_stuck[:, 0])))
+    assert flagged[0] > 80
+    assert flagged[1] == 13
+    assert flagged[2] == 2 * 14 + 1
+
+
+def test_a_channel_that_hardly_moves_is_dead_and_one_that_rests_is_not(rng):
+    noise = rng.standard_normal((3000, 1))
+    channels = Channels.fit([noise])
+    dead = noise[:200].copy()
+    dead[100:] *= 0.05
+    is_stuck = channels.cells(dead).is_stuck[:, 0]
+    assert not is_stuck[:120].any()
+    assert is_stuck[140:].all()

@@ -8,7 +8,7 @@ import pytest
 from detector.core.calibration import Calibration
 from detector.series import Series, SeriesModel, SeriesSettings
 from detector.series.channels import Channels
-from detector.series.recovery import CALM_ROWS, faulty_cells, recovered_rows, without_faults
+from detector.series.recovery import CALM_ROWS, SLOW_CALM_ROWS, faulty_cells, recovered_rows, without_faults
 from detector.series.settling import HEARD_ROWS, from_recent_level
 
 TRAINED, DAY = 24 * 42, 24
@@ -121,15 +121,15 @@ def test_a_missing_cell_of_a_channel_that_has_settled_is_usual(channels):
     assert np.abs(settled.kept[140:160, 0]).max() < 1
 
 
-def test_a_channel_whose_range_shows_little_does_not_recover(models):
-    rng = np.random.default_rng(0)
-    wandering = np.cumsum(rng.standard_normal((3000, 1)), axis=0)
-    wandering = np.sin(wandering / 20)
-    settings = SeriesSettings(models="per_entity", network=False)
-    trained = Series(np.arange(2000), wandering[:2000])
+def test_a_channel_whose_range_shows_little_recovers_from_what_it_shows_and_later():
+    wandering = np.sin(np.cumsum(np.random.default_rng(0).standard_normal((3000, 1)), axis=0) / 20)
+    trained, settings = Series(np.arange(2000), wandering[:2000]), SeriesSettings(models="per_entity", network=False)
     own, remembering = (
         SeriesModel.fit({"pump": trained}, replace(settings, recovery=recovery)) for recovery in (True, False)
     )
-    wandering[2400:2430] += 5
-    later = Series(np.arange(3000), wandering)
-    np.testing.assert_array_equal(own.scores("pump", later), remembering.scores("pump", later))
+    for lost, rows in ((5.0, SLOW_CALM_ROWS), (np.nan, CALM_ROWS)):
+        later = wandering.copy()
+        later[2400:2430] += lost
+        scores, remembered = (model.scores("pump", Series(np.arange(3000), later)) for model in (own, remembering))
+        np.testing.assert_array_equal(scores[: 2430 + rows], remembered[: 2430 + rows])
+        assert (scores[2430 + rows + 1 : 2440 + rows] < remembered[2430 + rows + 1 : 2440 + rows] - 0.3).all()

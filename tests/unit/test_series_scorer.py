@@ -53,31 +53,31 @@ def test_p_values_and_threshold_are_those_of_the_entity(scorer):
 
 
 def test_an_entity_with_too_few_calibration_records_is_ranked_and_not_flagged():
-    scorer = SeriesScorer(trained(), rate=0.001)
-    assert not SeriesScorer(trained(), rate=0.005).entity_threshold("a").only_ranks
+    scorer = SeriesScorer(trained(), rate=0.0005)
+    assert not SeriesScorer(trained(), rate=0.001).entity_threshold("a").only_ranks
     broken = machine("a", 700, 0).assign(torque=1e6)
     bound, page = in_context(scorer, "a", broken, 50)
     scored = bound.score(page)
     assert scorer.entity_threshold("a").only_ranks
     assert np.isinf(scored["threshold"]).all()
     assert not scored["is_anomaly"].any()
-    assert scored["p_value"].min() == pytest.approx(1 / 241)
+    assert scored["p_value"].min() == pytest.approx(1 / 1201)
 
 
 def test_entities_with_too_few_calibration_records_pool_them():
-    scorer = SeriesScorer(trained(), rate=0.005)
+    scorer = SeriesScorer(trained(), rate=0.001)
     pool = np.sort(np.concatenate([scorer.model.reference("a"), scorer.model.reference("b")]))
     for entity in ("a", "b"):
         assert scorer.entity_threshold(entity).is_pooled
         np.testing.assert_array_equal(scorer.entity_threshold(entity).calibration.scores, pool)
         assert scorer.entity_threshold(entity).threshold == pool[-1]
-    assert not SeriesScorer(trained(), rate=0.01).entity_threshold("a").is_pooled
+    assert not SeriesScorer(trained(), rate=0.002).entity_threshold("a").is_pooled
 
 
 def test_a_single_entity_with_too_few_calibration_records_uses_the_records_of_all():
     series = {"a": Series(np.arange(1500), channels(1500, 0)), "new": Series(np.arange(350), channels(350, 1))}
     model = SeriesModel.fit(series, SeriesSettings(network=False))
-    scorer = SeriesScorer(SeriesArtifact(FEATURES, model, 0.004, {"a": 1500, "new": 350}, {}))
+    scorer = SeriesScorer(SeriesArtifact(FEATURES, model, 0.001, {"a": 1500, "new": 350}, {}))
     pool = np.sort(np.concatenate([model.reference("a"), model.reference("new")]))
     assert (scorer.entity_threshold("a").is_pooled, scorer.entity_threshold("new").is_pooled) == (False, True)
     np.testing.assert_array_equal(scorer.entity_threshold("new").calibration.scores, pool)
@@ -130,7 +130,7 @@ def test_scoring_changes_nothing_and_repeats(scorer, spiked):
 
 def test_the_smallest_rate_is_that_of_the_best_calibrated_entity(scorer):
     assert scorer.smallest_rate == pytest.approx(1 / (1 + len(scorer.model.shared.reference)))
-    assert SeriesScorer(trained(models="per_entity")).smallest_rate == pytest.approx(1 / 121)
+    assert SeriesScorer(trained(models="per_entity")).smallest_rate == pytest.approx(1 / 601)
 
 
 def test_missing_values_and_integers_become_channels():

@@ -1,0 +1,112 @@
+"""Standing still: a channel that stands still for much longer than it ever did has a dead sensor.
+
+A rounded sensor stands still every now and then, so its limit is twice its longest standstill in training. The value
+at which a channel rests, such as 0 of a machine that is off, has a limit of its own. A sensor that is dead but noisy
+is recognised by its spread, which is far below the least spread in training.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from detector.series.line import Line
+from detector.series.running_means import run_length, spread_around_mean, window_rows
+
+MAX_LONG_STILL_ROWS = 128  # unchanged rows are counted up to this number
+LONG_STILL_FACTOR = 2  # times the longest standstill in training
+MIN_LONG_STILL_ROWS = 12  # unchanged rows that any channel may have
+MIN_STILL_LIMITS = 20  # as many rows as a limit, in training, by which it is known
+LONG_STILL_SIGNAL = 2.0  # of a channel that stands still for longer than that, or hardly moves
+MEAN_HALF_LIFE, SPREAD_HALF_LIFE = 8, 16  # rows
+SPREAD_ROWS = window_rows(MEAN_HALF_LIFE) + window_rows(SPREAD_HALF_LIFE)  # that a spread depends on
+MIN_SPREADS = 20  # as many rows as a spread depends on, in training, by which the least one is known
+QUIET_SHARE = 0.4  # of the least spread in training
+
+
+@dataclass(frozen=True)
+class Moving:
+    """Consecutive records, all (n, c).
+
+    Attributes:
+        values: in units of the channel, NaN if missing.
+        is_unchanged: whether a value equals the one before.
+        z: standardised cells.
+        kept: the same cells as they enter the past.
+        line: of the records; None if all are past for later ones.
+    """
+
+    values: np.ndarray
+    is_unchanged: np.ndarray
+    z: np.ndarray
+    kept: np.ndarray
+    line: Line | None = None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How long channels stand still in training, and how little they vary, all (c,) float64.
+
+    Attributes:
+        rest: the value at which the channel rests, its most common one.
+        rest_limit: unchanged rows from which it rests for too long; 0 if training does not show it.
+        still_limit: the same for all other values.
+        least_spread: the least spread of standardised cells; 0 if training does not show it.
+    """
+
+    rest: np.ndarray
+    rest_limit: np.ndarray
+    still_limit: np.ndarray
+    least_spread: np.ndarray
+
+    @classmethod
+    def fit(cls, runs: Sequence[Moving], can_stand: np.ndarray) -> "Standing":
+        """Fit to runs of normal records; channels (c,) that cannot stand have no limits."""
+        rest = resting_values(np.concatenate([run.values for run in runs]))
+        is_at_rest = [run.values == rest for run in runs]
+        rest_limit, still_limit = _limit(runs, is_at_rest), _limit(runs, [~own for own in is_at_rest])
+        limits = (np.where(can_stand, limit, 0.0) for limit in (rest_limit, still_limit, _least_spread(runs)))
+        return cls(rest, *limits)
+
+    def is_dead(self, run: Moving) -> np.ndarray:
+        """Return whether a channel stands still for too long or hardly moves, (n, c) bool."""
+        is_at_rest = run.values == self.rest
+        rows = run_length(run.is_unchanged, MAX_LONG_STILL_ROWS, run.line)
+        limit = np.where(is_at_rest, self.rest_limit, self.still_limit)
+        places = np.arange(len(run.values)) if run.line is None else run.line.places
+        has_spread = (places >= SPREAD_ROWS)[:, None] & ~np.isnan(run.values) & ~is_at_rest
+        is_quiet = has_spread & (_spread(run) < QUIET_SHARE * self.least_spread)
+        return np.asarray(((limit > 0) & (rows >= limit)) | is_quiet)
+
+
+def resting_values(values: np.ndarray) -> np.ndarray:
+    """Return the most common value (c,) of channels (n, c); 0 if all values are missing."""
+    return np.array([_most_common(column[~np.isnan(column)]) for column in values.T])
+
+
+def _most_common(column: np.ndarray) -> float:
+    values, counts = np.unique(column, return_counts=True)
+    return float(values[np.argmax(counts)]) if len(values) else 0.0
+
+
+def _limit(runs: Sequence[Moving], chosen: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the rows (c,) from which the chosen cells of each run, (n, c) bool, stand still for too long."""
+    pairs = list(zip(runs, chosen, strict=True))
+    longest = np.max(
+        [run_length(run.is_unchanged & own, MAX_LONG_STILL_ROWS).max(axis=0) for run, own in pairs], axis=0
+    )
+    limit = np.maximum(LONG_STILL_FACTOR * longest, MIN_LONG_STILL_ROWS)
+    rows = np.sum([own.sum(axis=0) for own in chosen], axis=0)
+    is_shown = (rows >= MIN_STILL_LIMITS * limit) & (limit <= MAX_LONG_STILL_ROWS)
+    return np.where(is_shown, limit, 0).astype(np.float64)
+
+
+def _least_spread(runs: Sequence[Moving]) -> np.ndarray:
+    spreads = [_spread(run)[SPREAD_ROWS:] for run in runs]
+    if sum(map(len, spreads)) < MIN_SPREADS * SPREAD_ROWS:
+        return np.zeros(runs[0].values.shape[1])
+    return np.asarray(np.concatenate(spreads).min(axis=0))
+
+
+def _spread(run: Moving) -> np.ndarray:
+    return spread_around_mean(run.z, run.kept, (MEAN_HALF_LIFE, SPREAD_HALF_LIFE), run.line)
