@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
@@ -10,6 +12,8 @@ from jobs.store.alert_rule import AlertRule, IncidentChange, Reason, SentAlert, 
 from jobs.store.alerts import AlertTexts, IncidentNews, insert_alert
 from jobs.store.incident_summary import IncidentSummary
 from schemas.tables import alerts, anomalies, incident_notes, incidents
+
+_MAX_RECORDS_COMPARED = 1_000  # the oldest of an incident, since an event is known by its beginning
 
 
 @dataclass(frozen=True)
@@ -34,9 +38,10 @@ class IncidentAlerts:
         """Alert that an incident opened, became worse, or has a new cause, once for each channel and occasion."""
         summary = change.summary
         raised_by = self._raised_by(change.incident_id, summary)
-        held_back = self.rule.held_back(summary, self.at, is_raised=raised_by is not None)
-        suppressed_by = self.rule.suppressed_by(summary) if held_back == "label" else None
-        self._record_marks(change, held_back, suppressed_by, raised_by)
+        suppressed_by = self._suppressed_by(change.incident_id, summary)
+        marks = {"is_raised": raised_by is not None, "is_suppressed": suppressed_by is not None}
+        held_back = self.rule.held_back(summary, self.at, **marks)
+        self._record_marks(change, held_back, suppressed_by if held_back == "label" else None, raised_by)
         if held_back == "age":
             self._mark_unannounced(change)
         if held_back is not None:
@@ -60,13 +65,26 @@ class IncidentAlerts:
 
         Nobody is reminded of an incident that a person has acknowledged or labelled as a false alarm.
         """
+        if "reminder" not in self.rule.on:
+            return
         is_raised = self._raised_by(incident_id, summary) is not None
-        if "reminder" not in self.rule.on or self.rule.held_back(summary, self.at, is_raised=is_raised) is not None:
+        is_suppressed = self._suppressed_by(incident_id, summary) is not None
+        if self.rule.held_back(summary, self.at, is_raised=is_raised, is_suppressed=is_suppressed) is not None:
             return
         if not self._is_dismissed(incident_id) and not self._is_acknowledged(incident_id):
             for channel, sent in self._sent(incident_id, self.rule.channels).items():
                 if sent and sent[-1].created_at <= self.at - self.rule.remind_every:
                     self._add(incident_id, summary, "reminder", channel, sent)
+
+    def _suppressed_by(self, incident_id: int, summary: IncidentSummary) -> int | None:
+        """Return the row labelled as a false alarm whose incident this one repeats so far, or None."""
+        return self.rule.suppressed_by(summary, partial(self._causes_of, incident_id))
+
+    def _causes_of(self, incident_id: int) -> Sequence[Sequence[Mapping[str, Any]]]:
+        c = anomalies.c
+        is_inside = and_(c.incident_id == incident_id, c.superseded_at.is_(None))
+        oldest = select(c.attribution).where(is_inside).order_by(func.coalesce(c.record_time, c.flagged_at), c.id)
+        return self.connection.scalars(oldest.limit(_MAX_RECORDS_COMPARED)).all()
 
     def _raised_by(self, incident_id: int, summary: IncidentSummary) -> int | None:
         """Return the confirmed row of another incident that an incident resembles, or None."""
