@@ -20,7 +20,8 @@ class SeriesCardText:
     limits = (
         "The model judges a record with the past of its entity, and flags what is rare among its training records, "
         "harmful or not. Its false-positive rate holds as long as an entity behaves as it did during calibration; "
-        "neighbouring records are flagged together, so count incidents rather than records."
+        "neighbouring records are flagged together, so count incidents rather than records. Labels act on alerts "
+        "and on what a training learns, not on scores."
     )
 
     def training_facts(self, card: "SeriesCard") -> dict[str, Any]:
