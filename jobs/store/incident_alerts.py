@@ -25,6 +25,8 @@ from jobs.store.chunks import chunks
 from jobs.store.incident_summary import IncidentSummary
 from schemas.tables import alerts, anomalies, incidents
 
+_MAX_RECORDS_COMPARED = 1_000  # the oldest of an incident, since an event is known by its beginning
+
 NumberedIncident: TypeAlias = tuple[int, IncidentSummary]  # an incident: its number and its summary
 
 
@@ -46,9 +48,6 @@ class _News:
     reason: Reason
     channel: str
     sent: Sequence[SentAlert]
-
-
-_MAX_RECORDS_COMPARED = 1_000  # the oldest of an incident, since an event is known by its beginning
 
 
 @dataclass(frozen=True)
