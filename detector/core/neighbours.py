@@ -57,7 +57,7 @@ class Partition:
         axes = np.zeros((points.shape[1], 0)) if is_exact else _principal_axes(points - centre)
         axes = axes.astype(np.float32)
         searched = _searched(points, centre, axes)
-        cells = _cells(searched)
+        cells = _chunks(len(points)) if is_exact else _cells(searched)
         order = np.concatenate(cells)
         return cls(
             centre,
@@ -166,6 +166,11 @@ def _principal_axes(centred: np.ndarray) -> np.ndarray:
     variance = np.cumsum(spread**2)
     needed = int(np.searchsorted(variance, MIN_VARIANCE_SHARE * variance[-1])) + 1
     return np.ascontiguousarray(axes[: -(-needed // AXES_MULTIPLE) * AXES_MULTIPLE].T)
+
+
+def _chunks(m: int) -> list[np.ndarray]:
+    """Return the positions of m points in equal parts: the cells of a search that compares with all of them."""
+    return np.array_split(np.arange(m), -(-m // MAX_CELL_POINTS))
 
 
 def _cells(points: np.ndarray) -> list[np.ndarray]:

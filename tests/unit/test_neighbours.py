@@ -197,6 +197,17 @@ def test_points_few_enough_are_searched_whole_and_in_all_coordinates():
     np.testing.assert_allclose(Neighbours(points).mean_distance(queries, 5), exact, rtol=1e-6)
 
 
+@pytest.mark.parametrize("m", [1, 33, PROBED_CELLS * MEAN_CELL_POINTS])
+def test_cells_do_not_matter_to_points_few_enough(m, monkeypatch):
+    rng = np.random.default_rng(0)
+    points, queries = (rng.integers(-3, 4, (n, 3)).astype(np.float32) for n in (m, 300))  # with many ties
+    centred = points - points.mean(axis=0)
+    distances = [Neighbours(points).blended_distance(queries, min(10, m))]
+    monkeypatch.setattr(neighbours, "_chunks", lambda _: _cells(centred)[::-1])
+    distances.append(Neighbours(points).blended_distance(queries, min(10, m)))
+    np.testing.assert_array_equal(*distances)
+
+
 def test_systems_of_equations_are_solved_side_by_side():
     roots = np.random.default_rng(0).normal(size=(kernels.LANES, 7, 9))
     matrices = roots @ roots.transpose(0, 2, 1)
