@@ -25,6 +25,8 @@ from schemas.service import Timeouts
 
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
+_CHUNK_BYTES = 64 << 20  # of a result; columns in one chunk become those of the frame without a copy
+
 _NULLABLE = {
     pa.int16(): pd.Int16Dtype(),
     pa.int32(): pd.Int32Dtype(),
@@ -200,6 +202,7 @@ def _connected(url: URL, timeouts: Timeouts) -> dbapi.Connection:
 def _read_only(connection: dbapi.Connection) -> dbapi.Cursor:
     cursor = connection.cursor()
     cursor.execute("SET TRANSACTION READ ONLY")
+    cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_CHUNK_BYTES)})
     return cursor
 
 
