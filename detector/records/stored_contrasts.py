@@ -62,7 +62,7 @@ def _forest(arrays: Mapping[str, np.ndarray], prefix: str, width: int) -> Contra
     if trees.levels.min() < 0 or trees.levels.max() > MAX_LEVELS:
         raise artifact_error(f"has trees of {prefix[:-1]} with more than {MAX_LEVELS} levels")
     is_inner = trees.limits < np.finfo(np.float32).max
-    if trees.children.min() < 0 or (trees.children + is_inner).max() >= nodes:
+    if trees.children.min() < 0 or (trees.children.astype(np.int64) + is_inner).max() >= nodes:
         raise artifact_error(f"has nodes of {prefix[:-1]} whose children do not exist")
     centre, spread = arrays[f"{prefix}usual"].tolist()
     if spread <= 0:
