@@ -10,6 +10,7 @@ from detector.records.contrast import ContrastForest
 
 _PREFIX = "contrast/"
 MAX_FORESTS = 16
+MAX_TREES = 1_000  # of a forest: a record falls through all of them
 MAX_LEVELS = 100
 
 
@@ -23,7 +24,7 @@ def contrast_arrays(forests: tuple[ContrastForest, ...]) -> dict[str, np.ndarray
 
 
 def contrast_specs(arrays: Mapping[str, np.ndarray]) -> ArraySpecs:
-    """Return the shapes and types of the arrays of the forests; none if the artifact has none."""
+    """Return the shapes and types of the arrays of the forests, of up to `MAX_TREES`; none if the artifact has none."""
     specs: dict[str, tuple[tuple[int, ...], str]] = {}
     for prefix in _prefixes(arrays):
         nodes, trees = (np.size(arrays.get(f"{prefix}{name}", ())) for name in ("columns", "roots"))
@@ -32,7 +33,7 @@ def contrast_specs(arrays: Mapping[str, np.ndarray]) -> ArraySpecs:
             f"{prefix}limits": ((nodes,), "float32"),
             f"{prefix}children": ((nodes,), "int32"),
             f"{prefix}values": ((nodes,), "float32"),
-            f"{prefix}roots": ((trees,), "int32"),
+            f"{prefix}roots": ((min(trees, MAX_TREES),), "int32"),
             f"{prefix}levels": ((trees,), "int32"),
             f"{prefix}usual": ((2,), "float64"),
         }
