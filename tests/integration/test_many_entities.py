@@ -14,7 +14,7 @@ from tests.series_monitor import readings
 
 ROUNDS = 3
 SETTINGS = {"threshold": "online", "series": {"models": "shared", "calendar": False}, "batch_size": 2_000}
-# Two thousand entities take minutes on a busy machine.
+# Two thousand entities take a minute of a processor.
 ENTITIES = [50, pytest.param(2_000, marks=pytest.mark.slow)]
 
 
