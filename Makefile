@@ -57,6 +57,7 @@ bench: $(VENV)/.test ## measure; PLUMBLINE_DATA names the folder of labelled dat
 	$(BIN)/python -m benchmarks.sizes --data "$${PLUMBLINE_DATA}/adbench"
 	$(BIN)/python -m benchmarks.tracking
 	$(BIN)/python -m benchmarks.operations
+	$(BIN)/python -m benchmarks.histories
 	$(BIN)/python -m benchmarks.retention
 	$(BIN)/python -m benchmarks.store_queries
 	$(BIN)/python -m benchmarks.page_times

@@ -73,7 +73,7 @@ class Machine:
 def boiler(rng: np.random.Generator, days: int = 38) -> Machine:
     """Three sensors that follow the time of day and a wandering load; readings every ten minutes, 28 days trained."""
     n = 144 * days
-    load = np.sin(2 * np.pi * np.arange(n) / 144 - 1) + 0.5 * _wandering(n, 6, rng)
+    load = np.sin(2 * np.pi * np.arange(n) / 144 - 1) + 0.5 * wandering(n, 6, rng)
     channels = {
         "temperature": 70 + 6 * load + 0.6 * rng.standard_normal(n),
         "pressure": 4 + 0.5 * load + 0.07 * rng.standard_normal(n),
@@ -108,7 +108,7 @@ def office(rng: np.random.Generator) -> Machine:
     position = np.arange(96 * 7 * 11)
     day, hour = position // 96 % 7, position % 96 / 4
     share = np.clip(np.minimum(hour - 7, 19 - hour) / 1.5, 0, 1) * np.where(day < 5, 1, 0.04)
-    people = share * (1 + 0.05 * _wandering(len(position), 4, rng))
+    people = share * (1 + 0.05 * wandering(len(position), 4, rng))
     channels = {
         "visits": 150 + 1500 * people + 20 * rng.standard_normal(len(position)),
         "power": 10 + 35 * share + 3 * (people - share) + 1.2 * rng.standard_normal(len(position)),
@@ -137,7 +137,7 @@ def meter(rng: np.random.Generator) -> Machine:
     )
 
 
-def _wandering(n: int, half_life: int, rng: np.random.Generator) -> Vector:
+def wandering(n: int, half_life: int, rng: np.random.Generator) -> Vector:
     """Return noise (n,) of standard deviation one that remembers its past."""
     noise = smooth(rng.standard_normal(n), half_life)
     return np.asarray(noise / noise.std())

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from detector.core.arithmetic import CHOICE, products, roots
+from detector.core.arithmetic import CHOICE, Trees, mean_leaves, products, roots
 from detector.core.arrays import NumpyArrays
 from detector.core.autoencoder import initial_weights
 from detector.core.neighbours import Neighbours
@@ -69,6 +69,7 @@ def _functions(rng: np.random.Generator) -> Iterator[tuple[str, int, Function]]:
         yield f"reconstruction from neighbours, {points} points, {width} coordinates", width, partial(_rebuilt, search)
         yield f"blended distance, {points} points, {width} coordinates", width, partial(_blended, search)
     yield "fifth root", 1, _fifth_root
+    yield "leaves of 30 trees, 20 cells", 20, partial(mean_leaves, _trees(30, 20, rng))
     for members, width in ((1, 6), (6, 38)):
         yield f"network of records, {members} members, {width} cells", width, _record_network(members, width, rng)
     for width in (5, 190):
@@ -90,6 +91,21 @@ def _rebuilt(search: Neighbours, rows: np.ndarray) -> np.ndarray:
 
 def _blended(search: Neighbours, rows: np.ndarray) -> np.ndarray:
     return search.blended_distance(rows, 10)
+
+
+def _trees(count: int, cells: int, rng: np.random.Generator) -> Trees:
+    """Return complete trees of four levels of nodes with random limits and values."""
+    size, inner = 2**5 - 1, 2**4 - 1
+    node, roots = np.tile(np.arange(size), count), size * np.arange(count)
+    is_inner = node < inner
+    return Trees(
+        columns=np.where(is_inner, rng.integers(0, cells, len(node)), 0).astype(np.int32),
+        limits=np.where(is_inner, rng.standard_normal(len(node)), np.finfo(np.float32).max).astype(np.float32),
+        children=(np.where(is_inner, 2 * node + 1, node) + np.repeat(roots, size)).astype(np.int32),
+        values=rng.random(len(node)).astype(np.float32),
+        roots=roots.astype(np.int32),
+        levels=np.full(count, 4, np.int32),
+    )
 
 
 def _fifth_root(rows: np.ndarray) -> np.ndarray:

@@ -20,7 +20,6 @@ def incident_message(news: IncidentNews) -> Message:
     """Return the alert of an incident."""
     summary, number = news.summary, news.incident_id
     title = f"{_subject(news.monitor, summary.entity)}: {_verdict(news)} (severity {summary.peak_severity:.0f})"
-    false_alarm = f"False alarm? plumbline incidents label {number} false_positive"
     lines = [
         f"Monitor: {news.monitor}",
         *([f"Entity: {one_line(summary.entity)}"] if summary.entity is not None else []),
@@ -29,7 +28,7 @@ def incident_message(news: IncidentNews) -> Message:
         f"Severity: {summary.peak_severity:.0f} of 100, peak at {utc(summary.peak_time)}",
         *_cause_lines(summary.causes),
         *([f"Resembles: anomaly {news.raised_by}, labelled confirmed"] if news.raised_by is not None else []),
-        *([false_alarm] if news.reason != "ended" else []),
+        f"False alarm? plumbline incidents label {number} false_positive",
         f"See: {news.link or f'plumbline incidents show {number}'}",
     ]
     return Message(_title(title), "\n".join(lines))

@@ -31,7 +31,6 @@ from jobs.store import (
     NewModel,
     Store,
     StoredIncident,
-    migrations,
 )
 from jobs.store.alert_history import AlertCounts
 from jobs.timing import Timing
@@ -99,6 +98,8 @@ class AlertPreview:
         max_flagged: int = MAX_FLAGGED,
     ) -> Iterator[Self]:
         """Open a preview with a store of its own, in memory."""
+        from jobs.store import migrations  # late, since a process that serves needs no Alembic otherwise
+
         engine = open_engine(SecretStr("sqlite://"))
         try:
             migrations.upgrade(engine)

@@ -99,9 +99,9 @@ def deliver_alerts(
 
 
 def message_of(delivery: Delivery) -> Message:
-    """Return the message of a delivery: the text of its alert, or a digest of several."""
-    if delivery.alerts == 1:
-        return delivery.messages[0]
+    """Return the message of a delivery: the text of its newest alert, or a digest."""
+    if not delivery.is_digest:
+        return delivery.messages[-1]
     return digest_message([message.title for message in delivery.messages], delivery.alerts)
 
 

@@ -6,14 +6,17 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from schemas.config import Config, config_from_text, load_config
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic import SecretStr
     from sqlalchemy import Engine
 
+    from detector.core.model_card import ModelCard
     from jobs.databases import PoolSize
     from jobs.reading.source import Source
     from jobs.store import Store
@@ -28,10 +31,15 @@ def open_store(engine: "Engine") -> "Store":
         StoreError: If the database cannot be reached, or its schema is not this version's.
     """
     from jobs.alert_messages import ALERT_TEXTS
-    from jobs.kinds import card_from_json
     from jobs.store import Store
 
-    return Store(engine, ALERT_TEXTS, card_from_json)
+    return Store(engine, ALERT_TEXTS, _card_from_json)
+
+
+def _card_from_json(card: "Mapping[str, Any]") -> "ModelCard":
+    from jobs.kinds import card_from_json
+
+    return card_from_json(card)
 
 
 class App:
@@ -144,7 +152,9 @@ class App:
         """Open the watched table of a monitor, and close its connections at the end of the block."""
         from jobs.databases import open_engine
         from jobs.reading.source import Source
+        from jobs.start_up import share_arena
 
+        share_arena()
         engine = open_engine(monitor.source or self.config.store.url, monitor.timeouts)
         source = Source(name, monitor, engine)
         try:

@@ -42,6 +42,7 @@ class Call:
         cancel: Requests that the database end the present statement.
         sever: Cuts the connection.
         since: Begin of the present step, by `time.monotonic`.
+        thread: The number of the thread that waits for it.
     """
 
     limit: float
@@ -52,6 +53,7 @@ class Call:
     since: float = field(default_factory=time.monotonic)
     is_idle: bool = False
     is_cancelled: bool = False
+    thread: int = field(default_factory=threading.get_ident)
 
     def proceed(self) -> None:
         """Begin the next step, such as a statement."""
@@ -103,6 +105,12 @@ class DatabaseCalls:
         waits = [(call.owner, Wait(call.waited, call.place)) for call in self._in_progress()]
         longest = sorted(waits, key=lambda item: item[1].seconds)
         return {owner: wait for owner, wait in longest if owner is not None and wait.seconds > longer_than}
+
+    def cancel_calls_of(self, thread: threading.Thread) -> None:
+        """Request that the databases end the present statements of a thread."""
+        for call in self._in_progress():
+            if call.thread == thread.ident:
+                in_background(call.cancel)
 
     def end_within(self, seconds: float) -> None:
         """From now on, let no call wait longer than this: the process is about to end."""

@@ -10,13 +10,19 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, TypeAlias
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from jobs.causes import vector_of
+from jobs.recurring_incidents import CLEARANCE, RecurringIncidents
+from jobs.store.alert_rule import ReadCauses
 from jobs.store.incident_summary import IncidentSummary, largest_shares
 from jobs.store.labelled_examples import LabelledExample
 from jobs.store.writing import json_ready
+from jobs.times_of_day import is_same_time_of_day
 from schemas.config import MonitorConfig
 from schemas.frames import Explanation
 
@@ -25,7 +31,8 @@ _Kind: TypeAlias = tuple[str | None, str, str]  # entity, main cause, and its va
 
 MAX_FIRST_SHARE = 0.6  # of all shares: beyond it mainly sizes compare, and faults have the same sizes
 FEWEST_OF_ONE_CAUSE = 3  # labels within the radius that it takes then
-CLEARANCE = 3  # radii: with a confirmed label within this distance, a false positive suppresses nothing
+FEWEST_AT_SAME_TIME = 2  # labels, if they are at the time of day of the record
+_UTC = ZoneInfo("UTC")
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ class LookAlikes:
         examples: labelled rows, those with the newest label first.
         radius: the largest distance of a look-alike; 0 for none.
         exact: features of which only equal values are alike, such as categories.
+        zone: of the times of day.
         of_series: whether incidents are compared, and not records.
     """
 
@@ -52,35 +60,38 @@ class LookAlikes:
         examples: Iterable[LabelledExample] = (),
         radius: float = 0.0,
         exact: Collection[str] = (),
+        zone: ZoneInfo = _UTC,
         *,
         of_series: bool = False,
     ) -> None:
-        self.radius, self.exact, self.of_series = radius, frozenset(exact), of_series
+        self.radius, self.exact, self.zone, self.of_series = radius, frozenset(exact), zone, of_series
         labelled = [example for example in examples if example.attribution] if radius > 0 else []
+        self._recurring = RecurringIncidents(labelled if of_series else (), radius, zone)
         by_kind: dict[_Kind, list[LabelledExample]] = defaultdict(list)
         for example in _merged_by_incident(labelled) if of_series else labelled:
             by_kind[self._kind(example.entity, example.attribution)].append(example)
         self._examples = {kind: _Examples.of(same_kind) for kind, same_kind in by_kind.items()}
 
-    def resembled(self, entity: str | None, explanation: Explanation) -> Resemblance | None:
+    def resembled(
+        self, entity: str | None, explanation: Explanation, time: datetime | None = None
+    ) -> Resemblance | None:
         """Return the labelled row that a flagged record resembles, or None; always None for series."""
         if self.of_series or not self._examples:
             return None
-        return self._resembled(entity, [json_ready(cause.to_json()) for cause in explanation.causes])
+        return self._resembled(entity, [json_ready(cause.to_json()) for cause in explanation.causes], time=time)
 
-    def false_alarm_like(self, summary: IncidentSummary) -> int | None:
-        """Return the row labelled as a false positive that an incident of series resembles, or None."""
-        return self._row_like(summary, "false_positive") if self.of_series else None
+    def false_alarm_like(self, summary: IncidentSummary, read_causes: ReadCauses) -> int | None:
+        """Return the row labelled as a false positive whose incident another one of series repeats, or None."""
+        return self._recurring.false_alarm_like(summary, read_causes)
 
     def confirmed_like(self, summary: IncidentSummary, own: Collection[int] = ()) -> int | None:
         """Return the confirmed row that an incident resembles, or None; its own rows do not count."""
-        return self._row_like(summary, "confirmed", own)
-
-    def _row_like(self, summary: IncidentSummary, label: str, own: Collection[int] = ()) -> int | None:
         found = self._resembled(summary.entity, summary.causes, own)
-        return found.anomaly_id if found is not None and found.label == label else None
+        return found.anomaly_id if found is not None and found.label == "confirmed" else None
 
-    def _resembled(self, entity: str | None, causes: _Causes, own: Collection[int] = ()) -> Resemblance | None:
+    def _resembled(
+        self, entity: str | None, causes: _Causes, own: Collection[int] = (), time: datetime | None = None
+    ) -> Resemblance | None:
         """Return the label that decides, or None; labels of the incident's own rows do not count.
 
         Of the labels within the radius that is the one whose causes are the most similar in size as well. A false
@@ -94,23 +105,30 @@ class LookAlikes:
         nearest = int(np.where(is_alike, differences, np.inf).argmin())
         example = examples.rows[nearest]
         is_doubtful = example.label == "false_positive" and self._is_confirmed_near(examples, distances)
-        if examples.labelled(example.label, is_alike) < self._fewest(causes) or is_doubtful:
+        is_same_time = is_alike & examples.are_at_time_of(time, self.zone)
+        count, at_same_time = (examples.labelled(example.label, chosen) for chosen in (is_alike, is_same_time))
+        if is_doubtful or not self._are_enough(causes, count, at_same_time):
             return None
         return Resemblance(example.anomaly_id, example.label, float(distances[nearest]))
 
     def _is_confirmed_near(self, examples: "_Examples", distances: np.ndarray) -> bool:
         return examples.labelled("confirmed", distances <= CLEARANCE * self.radius) > 0
 
-    def _fewest(self, causes: _Causes) -> float:
-        """Return how many labels within the radius it takes: more if one cause has most of the score.
+    def _are_enough(self, causes: _Causes, count: int, at_same_time: int) -> bool:
+        """Return whether labels within the radius suffice: it takes more of them if one cause has most of the score.
 
         Of a feature of which only equal values are alike one label is enough.
+
+        Args:
+            causes: of what is compared with them.
+            count: number of labels within the radius.
+            at_same_time: number of such labels at the same time of day.
         """
         total = math.fsum(cause["share"] or 0.0 for cause in causes)
         is_single = (causes[0]["share"] or 0.0) > MAX_FIRST_SHARE * total
         if not is_single or causes[0]["feature"] in self.exact:
-            return 1
-        return math.inf if self.of_series else FEWEST_OF_ONE_CAUSE
+            return count > 0
+        return not self.of_series and (count >= FEWEST_OF_ONE_CAUSE or at_same_time >= FEWEST_AT_SAME_TIME)
 
     def _kind(self, entity: str | None, causes: _Causes) -> _Kind:
         feature, value = causes[0]["feature"], causes[0]["value"]
@@ -129,7 +147,8 @@ def distances_of(causes: _Causes, others: Sequence[_Causes]) -> np.ndarray:
 def look_alikes_of(monitor: MonitorConfig, examples: Iterable[LabelledExample]) -> LookAlikes:
     """Return the labelled records or incidents of a monitor, at its radius."""
     exact = (*monitor.categorical, *monitor.boolean)
-    return LookAlikes(examples, monitor.alert.look_alike_radius, exact, of_series=monitor.series is not None)
+    zone = ZoneInfo(monitor.time_zone)
+    return LookAlikes(examples, monitor.alert.look_alike_radius, exact, zone, of_series=monitor.series is not None)
 
 
 def _merged_by_incident(examples: Iterable[LabelledExample]) -> list[LabelledExample]:
@@ -142,21 +161,6 @@ def _merged_by_incident(examples: Iterable[LabelledExample]) -> list[LabelledExa
         replace(rows[0], attribution=largest_shares({**cause, "time": ""} for row in rows for cause in row.attribution))
         for rows in by_incident.values()
     ]
-
-
-def vector_of(causes: _Causes) -> dict[str, float]:
-    """Return a number for each cause: 1 plus its deviation, with its sign, times its part of all shares.
-
-    >>> flow = {"feature": "flow", "share": 3.0, "deviation": -7.0}
-    >>> vector_of([flow, {"feature": "temp", "share": 1.0, "deviation": 1.0}])
-    {'flow': -6.0, 'temp': 0.5}
-    """
-    total = math.fsum(cause["share"] or 0.0 for cause in causes) or 1.0
-    sizes = {
-        cause["feature"]: math.copysign(1 + abs(cause["deviation"] or 0.0), cause["deviation"] or 0.0)
-        for cause in causes
-    }
-    return {cause["feature"]: sizes[cause["feature"]] * (cause["share"] or 0.0) / total for cause in causes}
 
 
 @dataclass(frozen=True)
@@ -186,6 +190,12 @@ class _Examples:
     def are_among(self, anomaly_ids: Collection[int]) -> np.ndarray:
         """Return (n,) bool: which rows are among some flagged rows."""
         return np.array([row.anomaly_id in anomaly_ids for row in self.rows])
+
+    def are_at_time_of(self, time: datetime | None, zone: ZoneInfo) -> np.ndarray:
+        """Return (n,) bool: which rows are at the same time of day as a time; none if there is no time."""
+        if time is None:
+            return np.zeros(len(self.rows), dtype=bool)
+        return np.array([row.time is not None and is_same_time_of_day(time, row.time, zone) for row in self.rows])
 
     def distances(self, vector: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
         """Return the distance (n,) of a vector from each row, as a share of its length, and the length (n,) between.

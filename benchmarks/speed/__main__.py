@@ -9,16 +9,24 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
+
+from sqlalchemy import text
 
 from benchmarks.processes import print_progress
 from benchmarks.speed.report import Machine, Timing, report
-from benchmarks.speed.setting import MONITORS, Database, Size, temporary_database, write_config
+from benchmarks.speed.setting import MONITORS, Database, Size, copied_records, temporary_database, write_config
 from benchmarks.speed.table import KEY, TABLE, write_records
+from benchmarks.timing import resident_bytes
+from jobs.app import App
+from jobs.databases import writing
 
 STEPS = ("read", "score", "write", "fit", "quarter", "whole", "first_batch", "isolation_forest", "lof")
 STARTS = 3  # of each measured process
+FEW_ROWS = 256
+SERVICE_WAIT_SECONDS = 120
 MIN_ROWS = 2_000  # needed to calibrate a rate of one in a thousand
 _PLUMBLINE = ("-m", "jobs.cli")
 
@@ -33,11 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except subprocess.CalledProcessError as exc:
         print_progress(f"{' '.join(exc.cmd[1:])} ended with {exc.returncode}: {exc.stderr.strip()}")
         return 1
-    text = report(timings, size, options.database, machine)
+    section = report(timings, size, options.database, machine)
     if options.out:
-        options.out.write_text(text, encoding="utf-8")
+        options.out.write_text(section, encoding="utf-8")
     else:
-        sys.stdout.write(text)
+        sys.stdout.write(section)
     return 0
 
 
@@ -51,8 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _rows(text: str) -> int:
-    rows = int(text)
+def _rows(argument: str) -> int:
+    rows = int(argument)
     if rows < MIN_ROWS:
         raise argparse.ArgumentTypeError(f"expected {MIN_ROWS} or more, received {rows}")
     return rows
@@ -66,7 +74,7 @@ def _measured(size: Size, database: Database, threads: int) -> dict[str, Timing]
         timings = _prepared(folder, config, size, environment)
         for step in STEPS:
             timings |= _step(step, config, environment)
-        return timings | _starts(config, environment)
+        return timings | _starts(config, environment) | {"serve": _serve(config, size, environment)}
 
 
 def _prepared(folder: Path, config: Path, size: Size, environment: Mapping[str, str]) -> dict[str, Timing]:
@@ -98,9 +106,35 @@ def _starts(config: Path, environment: Mapping[str, str]) -> dict[str, Timing]:
         "pandas": ("-c", "import pandas"),
         "help": (*_PLUMBLINE, "--help"),
         "status": (*_PLUMBLINE, "status", "--config", str(config)),
+        "anomalies": (*_PLUMBLINE, "anomalies", "list", "--config", str(config)),
         "first batch": ("-m", "benchmarks.speed.steps", "first_batch", str(config)),
     }
     return {name: Timing(1, tuple(_run(call, environment) for _ in range(STARTS))) for name, call in calls.items()}
+
+
+def _serve(config: Path, size: Size, environment: Mapping[str, str]) -> Timing:
+    """Measure the memory of a service at rest, after a run of each monitor; one has a few new records to score."""
+    print_progress("serve")
+    with App.opened(config) as app:
+        with writing(app.engine) as connection:
+            connection.execute(text(copied_records(size, FEW_ROWS)))
+        before = {name: app.store.runs.last_started(name, "score") for name in MONITORS}
+        command = [sys.executable, *_PLUMBLINE, "serve", "--config", str(config)]
+        with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as service:  # noqa: S603
+            try:
+                for _ in range(SERVICE_WAIT_SECONDS):
+                    if service.poll() is not None or all(_has_run(app, name, before[name]) for name in MONITORS):
+                        break
+                    sleep(1)
+                return Timing(FEW_ROWS, (1.0,), resident_bytes(service.pid))
+            finally:
+                service.terminate()
+
+
+def _has_run(app: App, name: str, before: datetime | None) -> bool:
+    """Return whether a run of a monitor that began after another is over."""
+    last = app.store.runs.status(name).last_runs.get("score")
+    return last is not None and last.outcome is not None and app.store.runs.last_started(name, "score") != before
 
 
 def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> float:

@@ -12,6 +12,7 @@ PEERS = {"isolation_forest": "isolation forest, 100 trees", "lof": "local outlie
 STARTS = {
     "help": ("`plumbline --help`", "python", "an empty Python program"),
     "status": ("`plumbline status`", "python", "an empty Python program"),
+    "anomalies": ("`plumbline anomalies list`", "python", "an empty Python program"),
     "first batch": ("256 records scored", "pandas", "`import pandas` alone"),
 }
 
@@ -124,9 +125,12 @@ def _memory(timings: Mapping[str, Timing]) -> list[str]:
         [f"{timing.records:,}", f"{timing.peak_bytes / MIB:,.0f}", f"{growth(small, timing):.2f}"]
         for timing in (small, large)
     ]
-    few = timings["few records"]
-    sentence = f"A process that scores {few.records} records peaks at {few.peak_bytes / MIB:,.0f} MiB."
-    return [*_table(["records scored", "peak memory, MiB", "ratio"], rows), "", sentence]
+    few, serve = timings["few records"], timings["serve"]
+    sentences = (
+        f"A process that scores {few.records} records peaks at {few.peak_bytes / MIB:,.0f} MiB.",
+        f"`serve` has {serve.peak_bytes / MIB:,.0f} MiB at rest, after a run with {serve.records} new records.",
+    )
+    return [*_table(["records scored", "peak memory, MiB", "ratio"], rows), "", *sentences]
 
 
 def _starts(timings: Mapping[str, Timing]) -> list[str]:

@@ -59,6 +59,13 @@ def temporary_database(kind: Database) -> Iterator[tuple[Path, str]]:
             server.cleanup()
 
 
+def copied_records(size: Size, rows: int) -> str:
+    """Return SQL that appends copies of the first records to the table."""
+    columns = ", ".join((TIME, ENTITY, *sensors(size.columns)))
+    first = f"SELECT {KEY} + {size.rows}, {columns} FROM {TABLE} WHERE {KEY} <= {rows}"
+    return f"INSERT INTO {TABLE} ({KEY}, {columns}) {first}"
+
+
 def write_config(path: Path, url: str, size: Size) -> None:
     """Write a configuration with a monitor of the whole table, and a monitor of its first quarter."""
     shared = f"""\
@@ -73,6 +80,9 @@ batch_size = {size.batch}
     text = f"""\
 [store]
 url = "{url}"
+
+[service]
+port = 0
 
 [monitors.{WHOLE}]
 table = "{TABLE}"

@@ -4,6 +4,7 @@ A step prints one line of JSON with a `Timing` for each name.
 """
 
 import json
+import os
 import resource
 import sys
 from collections import deque
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.speed.report import Timing
 from benchmarks.speed.setting import QUARTER, WHOLE
 from benchmarks.speed.table import ENTITY, KEY, MACHINES, TABLE, TIME
-from benchmarks.timing import timed
+from benchmarks.timing import resident_bytes, timed
 from jobs.app import App
 from schemas.errors import NoChampion, SourceError
 from schemas.keys import KeyRange
@@ -155,10 +156,8 @@ def main(arguments: Sequence[str]) -> None:
 
 def peak_bytes() -> int:
     """Return the peak memory of this process."""
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage starts at the peak of the parent process
-        line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
+    if Path("/proc/self/status").exists():  # getrusage starts at the peak of the parent process
+        return resident_bytes(os.getpid(), "VmHWM")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

@@ -18,6 +18,7 @@ Code = Literal["compiled", "numpy"]
 MAX_NUMPY_WORK = 500_000_000  # multiplications of a process in NumPy, about half a second
 FUNCTION_WORK = 16  # multiplications of a function such as the exponential, about
 ROOT_WORK = 64
+TREE_WORK = 256  # of a row in a tree, about
 LANES = 16  # the padding of an index; a multiple of that of the compiled code
 
 
@@ -38,6 +39,27 @@ class Index(NamedTuple):
     tiles: np.ndarray
     means: np.ndarray
     probed: int
+
+
+class Trees(NamedTuple):
+    """Decision trees, whose nodes lie in one sequence.
+
+    Attributes:
+        columns: (N,) int32, the column that each node compares.
+        limits: (N,) float32; a row goes to the first child if its number is at most the limit. Of a leaf, the largest
+            number there is.
+        children: (N,) int32, the position of the first child, which the second follows; of a leaf, its own.
+        values: (N,) float32, the values of the leaves.
+        roots: (T,) int32, positions of the roots.
+        levels: (T,) int32, number of comparisons from a root to the deepest leaf.
+    """
+
+    columns: np.ndarray
+    limits: np.ndarray
+    children: np.ndarray
+    values: np.ndarray
+    roots: np.ndarray
+    levels: np.ndarray
 
 
 class Choice:
@@ -129,6 +151,11 @@ def roots(numbers: np.ndarray, degree: int) -> np.ndarray:
 def interpolated(x: np.ndarray, knots: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return `numpy.interp` of numbers (n,) among ascending knots (g,), to the bit."""
     return np.asarray(CHOICE.module(FUNCTION_WORK * len(x)).interpolated(x, knots, values))
+
+
+def mean_leaves(trees: Trees, rows: np.ndarray) -> np.ndarray:
+    """Return the mean over trees of the values of the leaves that rows (n, d) float32 fall into, (n,) float64."""
+    return np.asarray(CHOICE.module(TREE_WORK * len(rows) * len(trees.roots)).mean_leaves(trees, rows))
 
 
 def mean_distances(index: Index, queries: np.ndarray, searched: np.ndarray, k: int, own: np.ndarray) -> np.ndarray:

@@ -114,8 +114,8 @@ class Profile(Stored):
     def counts(self, records: pd.DataFrame, p_values: np.ndarray) -> dict[str, list[int]]:
         """Count n records by bin, for each feature and for the p-values; not those whose p-value is NaN."""
         is_counted = ~np.isnan(p_values)
-        counted = records if is_counted.all() else records[is_counted]
-        features = {feature_key(name): bins.count(counted[name]) for name, bins in self.features.items()}
+        rows = slice(None) if is_counted.all() else is_counted
+        features = {feature_key(name): bins.count(records[name][rows]) for name, bins in self.features.items()}
         return {P_VALUES: _p_value_counts(p_values[is_counted]), **features}
 
     def to_state(self) -> dict[str, Any]:

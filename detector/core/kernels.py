@@ -17,17 +17,32 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np import linalg
 
-from detector.core.arithmetic import Index, plain
+from detector.core.arithmetic import Index, Trees, plain
 
 LANES = 16  # numbers that vector code works on at once; the columns of its matrices are a multiple of them
 STRIP_COLUMNS = 64  # of a product, so that they stay in the cache
 SPARE_CANDIDATES = 5  # beyond the neighbours, so that neither ties nor the axes left out change the result
+TREE_ROWS = 64  # that fall through a tree side by side
 FEW_NUMBERS = 512  # of which NumPy's own functions are as fast
 RIDGE = 0.2  # of the weights of neighbours, shared by them
 MAX_DEGREE, NEWTON_STEPS = 8, 16  # from 2, each step gains a share of 1 / degree until it doubles the digits
 NO_KEY = np.int64(np.iinfo(np.int64).max >> 32 << 32)  # farther than every key; its position, 0, is valid
 FARTHEST = np.int64(np.iinfo(np.int64).max)  # farther than every key, and than `NO_KEY`
+
+
+def _load_array_functions() -> None:
+    """Load Numba's array functions without SciPy, whose BLAS they look for: that takes .2 s and 16 MiB."""
+    ensure_blas = linalg.ensure_blas
+    linalg.ensure_blas = lambda: None  # code that uses BLAS calls the function again
+    try:
+        import numba.np.arraymath  # noqa: F401
+    finally:
+        linalg.ensure_blas = ensure_blas
+
+
+_load_array_functions()
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -916,3 +931,34 @@ def _root(number: float, degree: int) -> float:
             slope *= root
         root -= (root - rest / slope) / degree
     return math.ldexp(root, power)
+
+
+def mean_leaves(trees: Trees, rows: np.ndarray) -> np.ndarray:
+    """Return the mean over trees of the values of the leaves that rows (n, d) float32 fall into, (n,) float64."""
+    out = np.zeros(len(rows))
+    columns, limits, children, values, roots, levels = (plain(array) for array in trees)
+    _add_leaves(plain(rows, np.float32), (columns, limits, children, values), (roots, levels), out)
+    return out / len(roots)
+
+
+@compiled
+def _add_leaves(
+    rows: np.ndarray,
+    nodes: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    trees: tuple[np.ndarray, np.ndarray],
+    out: np.ndarray,
+) -> None:
+    """Add the values of the leaves to `out` (n,): a block of rows falls through a tree side by side, level by level."""
+    columns, limits, children, values = nodes
+    roots, levels = trees
+    places = np.empty(TREE_ROWS, np.int32)
+    for start in range(0, len(rows), TREE_ROWS):
+        block = rows[start : start + TREE_ROWS]
+        for tree in range(len(roots)):
+            places[:] = roots[tree]
+            for _level in range(levels[tree]):
+                for i in range(len(block)):
+                    place = places[i]
+                    places[i] = children[place] + np.int32(block[i, columns[place]] > limits[place])
+            for i in range(len(block)):
+                out[start + i] += values[places[i]]

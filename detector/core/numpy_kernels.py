@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from detector.core.arithmetic import Index
+from detector.core.arithmetic import Index, Trees
 
 SPARE_CANDIDATES = 5  # beyond the neighbours, as in the compiled code
 NEWTON_STEPS = 16
@@ -17,6 +17,7 @@ RIDGE = 0.2  # of the weights of neighbours, shared by them
 NO_KEY = np.int64(np.iinfo(np.int64).max >> 32 << 32)  # farther than every key; its position, 0, is valid
 CHUNK_NUMBERS = 32_768  # computed at once, so that they stay in the cache of the processor
 CHUNK_QUERIES = 64
+TREE_ROWS = 512  # that fall through all trees at once
 
 _like_compiled = np.errstate(all="ignore")  # compiled code warns of nothing
 
@@ -292,3 +293,22 @@ def roots(numbers: np.ndarray, degree: int) -> np.ndarray:
 def interpolated(x: np.ndarray, knots: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Implement `arithmetic.interpolated`."""
     return np.interp(x, knots, values)
+
+
+def mean_leaves(trees: Trees, rows: np.ndarray) -> np.ndarray:
+    """Implement `arithmetic.mean_leaves`."""
+    total = np.zeros(len(rows))
+    for start in range(0, len(rows), TREE_ROWS):
+        part = slice(start, start + TREE_ROWS)
+        for leaves in _leaves(trees, rows[part]).T:
+            total[part] += trees.values[leaves]
+    return np.asarray(total / len(trees.roots))
+
+
+def _leaves(trees: Trees, rows: np.ndarray) -> np.ndarray:
+    """Return the positions (n, T) of the leaves that rows (n, d) fall into."""
+    nodes = np.repeat(trees.roots[None], len(rows), axis=0)
+    for _level in range(trees.levels.max()):
+        numbers = np.take_along_axis(rows, trees.columns[nodes], axis=1)
+        nodes = trees.children[nodes] + (numbers > trees.limits[nodes])
+    return nodes

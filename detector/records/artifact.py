@@ -27,6 +27,7 @@ from detector.records.encoder import Encoder
 from detector.records.feature_types import GRID_POINTS
 from detector.records.label_head import LabelHead
 from detector.records.scores import NeighbourReference
+from detector.records.stored_contrasts import contrast_arrays, contrast_specs, read_contrasts
 from detector.records.stored_spaces import read_spaces, space_arrays, space_specs
 from schemas.config import Likelihood, ModelConfig, NetworkKind
 
@@ -140,6 +141,7 @@ def dump_artifact(artifact: Artifact) -> bytes:
         "reference/latent_sd": artifact.reference.latent_sd,
         **({} if artifact.reference.inputs is None else {"reference/inputs": artifact.reference.inputs}),
         **space_arrays(artifact.reference.states),
+        **contrast_arrays(artifact.reference.contrasts),
         "attribution/typical_nll": artifact.typical_nll,
         "calibration/reference": artifact.calibration.scores,
         **({} if artifact.head is None else {f"{_HEAD}{name}": array for name, array in vars(artifact.head).items()}),
@@ -173,6 +175,7 @@ def _assemble(manifest: _Manifest, arrays: dict[str, np.ndarray]) -> Artifact:
         manifest.calibrating_records,
         read_spaces(arrays, len(_space_widths(architecture))),
         manifest.has_joint_elbo,
+        read_contrasts(arrays, width),
     )
     tail = ParetoTail(**manifest.tail.model_dump()) if manifest.tail else None
     return Artifact(
@@ -226,6 +229,7 @@ def _check_arrays(
         "attribution/typical_nll": ((len(encoder.columns),), "float32"),
         "calibration/reference": ((manifest.calibration_records,), "float64"),
         **(_head_specs(views * architecture.width) if f"{_HEAD}direction" in arrays else {}),
+        **contrast_specs(arrays),
         **space_specs(arrays, manifest.reference_records, _space_widths(architecture)),
     }
     check_arrays(arrays, specs)

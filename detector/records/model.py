@@ -13,6 +13,7 @@ from detector.core.subsample import subsample_evenly
 from detector.core.threads import in_threads
 from detector.core.vae_scores import Scored, VaeScores
 from detector.records.attribution import Attribution, attribute, feature_nll
+from detector.records.contrast import ContrastForest
 from detector.records.encoder import Encoder, Matrix, unsquash
 from detector.records.label_head import LabelHead
 from detector.records.numpy_network import NumpyNetwork
@@ -24,12 +25,14 @@ from detector.records.scores import (
     ReferenceSearch,
     input_coordinates,
     joint_coordinates,
+    squashed_cells,
 )
 from schemas.config import ModelConfig
 from schemas.errors import RecordsError
 from schemas.frames import VAE_COLUMNS, Cause, Explanation
 
 Records = TypeVar("Records", pd.DataFrame, np.ndarray)
+CONTRAST_DRAWS = 1  # the stream of random numbers of the forests, apart from that of the networks
 CHUNK_RECORDS = 4096  # at most, that a thread encodes and scores at once: bounds the memory
 
 
@@ -77,6 +80,7 @@ class Model:
             len(matrix),
             input_coordinates(reference_matrix, len(latent_sd)),
             has_joint_elbo=True,
+            contrasts=_contrasts(config, reference_matrix),
         )
         cells = encoder.layout.feature_cells(len(encoder.columns))
         typical = np.median(feature_nll(posterior, cells), axis=0).astype(np.float32)
@@ -278,6 +282,15 @@ class _Values:
             value=_plain(self.record[name]),
             expected=_plain(self.expected[name]),
         )
+
+
+def _contrasts(config: ModelConfig, matrix: Matrix) -> tuple[ContrastForest, ...]:
+    """Return the forests that separate the reference records from copies with noise, if the score has them."""
+    if config.score != "ensemble":
+        return ()
+    from detector.records.contrast_fitting import fit_contrasts
+
+    return fit_contrasts(squashed_cells(matrix), matrix.missing, np.random.default_rng([config.seed, CONTRAST_DRAWS]))
 
 
 def _chunks(records: Records, threads: int = 1) -> Iterator[Records]:

@@ -4,6 +4,7 @@
 of the members of each view, and the residuals. Each space has neighbours of its own, so an anomaly that is hidden in
 one of them still counts in the others. A distance is in units of the usual one of its space, and one far below the
 usual one is no more normal than that: without this bound, a space with a heavy-tailed column would rule the product.
+In tables of few cells, the score rises further by how much a record looks like one with noise (`records.contrast`).
 `combined` is a product of two distances without a unit, in the latents and in the joint coordinates.
 
 Every score is deterministic: it uses the posterior mean, never a draw. A feature whose value training
@@ -22,6 +23,7 @@ from detector.core.arithmetic import roots
 from detector.core.blob import artifact_error
 from detector.core.neighbours import Neighbours, Partition
 from detector.core.subsample import subsample_evenly
+from detector.records.contrast import ContrastForest, contrast_factors
 from detector.records.encoder import Matrix, squash
 from detector.records.exemplar_prior import ExemplarPrior
 from detector.records.posterior import Posterior, Reconstruction
@@ -64,6 +66,8 @@ class NeighbourReference:
             another score.
         has_joint_elbo: whether `elbo` has one prior for the latents of all members together, and measures squashed
             cells, as training does; not in an artifact of earlier versions.
+        contrasts: forests that separate the training records from copies with noise, a factor of `ensemble`; none in
+            an artifact of an earlier version, with another score, or if there are too few records or too many cells.
     """
 
     points: np.ndarray
@@ -73,6 +77,7 @@ class NeighbourReference:
     calibrating: int = 0
     states: tuple[SpaceState, ...] = ()
     has_joint_elbo: bool = False
+    contrasts: tuple[ContrastForest, ...] = ()
 
     @property
     def trained(self) -> np.ndarray:
@@ -302,7 +307,10 @@ class Score:
 
 
 def _ensemble(evidence: Evidence) -> np.ndarray:
-    """Return the geometric mean of sqrt(1 + squared distance) in units of the usual distance of each space."""
+    """Return the geometric mean of sqrt(1 + squared distance) in units of the usual distance of each space.
+
+    Contrast forests, if there are any, multiply it.
+    """
     coordinates, places = evidence.spaces()
     inputs, *others = [
         1 + (_squared_distance(evidence, space, points, places) + 2 * evidence.nats) / space.usual**2
@@ -311,7 +319,9 @@ def _ensemble(evidence: Evidence) -> np.ndarray:
     product = inputs * inputs
     for factor in others:
         product *= factor
-    return roots(np.sqrt(product), 2 + len(others))
+    score = roots(np.sqrt(product), 2 + len(others))
+    contrasts = evidence.search.reference.contrasts
+    return score * contrast_factors(contrasts, squashed_cells(evidence.matrix), evidence.own) if contrasts else score
 
 
 def _squared_distance(evidence: Evidence, space: Space, points: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -386,6 +396,11 @@ def _divergence(evidence: Evidence) -> np.ndarray:
     position[evidence.search.exemplars] = np.arange(len(evidence.search.exemplars))
     own_exemplar = np.where(own < 0, -1, position[own])
     return evidence.search.prior.divergence(posterior.z_mean, posterior.z_log_var, own_exemplar)
+
+
+def squashed_cells(matrix: Matrix) -> np.ndarray:
+    """Return the cells of the standard view that trees compare, (n, d) float32; 0 if missing."""
+    return squash(matrix.standard).astype(np.float32)
 
 
 def input_coordinates(matrix: Matrix, members: int) -> np.ndarray:

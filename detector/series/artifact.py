@@ -4,7 +4,7 @@ After the checks of the container, loading checks that all numbers are in the ra
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -28,6 +28,7 @@ from detector.series.model import SHARED, SeriesModel
 from detector.series.network import shapes
 from detector.series.settings import ScoreName
 from detector.series.signals import NETWORK_SIGNALS, PREDICTORS, profile_blocks, signal_names
+from detector.series.standing import Standing
 from schemas.frames import Features
 from schemas.section import TimeZone
 from schemas.series import LONGEST_HALF_LIFE
@@ -37,7 +38,7 @@ MAX_MODELS = 100_000
 MAX_HOLIDAYS = 10_000
 _CHANNEL_ARRAYS = ("mean", "deviation", "lowest", "highest", "is_flag", "missing_share", "longest_still")
 _MEMORY_ARRAYS = ("channels/largest_move", "fusion/highest")  # older models have none of them
-_STANDING_ARRAYS = ("channels/rest", "channels/rest_limit", "channels/still_limit", "channels/least_spread")
+_STANDING_ARRAYS = tuple(f"channels/{field.name}" for field in fields(Standing))
 _PRESENT = {  # arrays that only some models have
     "has_counters": "counters/step",
     "has_weights": "fusion/weights",
@@ -64,7 +65,7 @@ _NOT_NEGATIVE = (
     "channels/missing_share",
     "channels/longest_still",
     "channels/largest_move",
-    *_STANDING_ARRAYS[1:],
+    *_STANDING_ARRAYS[1:],  # all but the value of rest
     "calendar/largest_move",
 )
 

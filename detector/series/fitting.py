@@ -138,7 +138,7 @@ def _source(parts: Sequence[_FittedSignals], position: int) -> int:
 
 
 def _calibrated(model: _FittedModel, settings: SeriesSettings) -> EntityModel:
-    """Return the model of all records, with a fusion and a reference by held-back records.
+    """Return the model of all records, with a fusion scaled on the last records and a reference by all held-back ones.
 
     Each held-back record is measured with the past that it had, by signals that were fitted without it.
     """
@@ -155,28 +155,24 @@ def _calibrated(model: _FittedModel, settings: SeriesSettings) -> EntityModel:
     if len(model.runs.folds) == 1:
         reference = np.concatenate([run.scores(settings.score, fusion) for run in measured])
     else:
-        fusion, reference = _by_folds(model, fusion, settings)
+        reference = _scores_of_folds(model, fusion, settings)
     whole = model.whole
     deciles = Deciles.fit([whole.inputs.values(run) for run in model.runs.whole])
     return EntityModel(whole.inputs, whole.signals, fusion, reference, deciles, settings.score)
 
 
-def _by_folds(model: _FittedModel, fusion: Fusion, settings: SeriesSettings) -> tuple[Fusion, np.ndarray]:
-    """Return the fusion that is scaled on all folds, and the scores (m,) of their records.
+def _scores_of_folds(model: _FittedModel, fusion: Fusion, settings: SeriesSettings) -> np.ndarray:
+    """Return the scores (m,) of the records of all folds.
 
-    A network has seen all folds but the last, so its signals keep the scale of the last records; in the other folds
-    they are measured in their own scale.
+    A network has seen all folds but the last, so in the others its signals are measured in the scale that they have
+    there.
     """
     folds = [_measured_fold(model, fold, settings) for fold in model.runs.folds]
-    measured = [run for runs in folds for run in runs]
-    seen = Fusion.fit([run.signals for runs in folds[:-1] for run in runs], settings.smoothing)
-    scaled = replace(
-        Fusion.fit([run.signals for run in measured], settings.smoothing), weights=fusion.weights, added=fusion.added
-    )
-    columns = len(NETWORK_SIGNALS) if settings.network else 0
-    final, of_seen = scaled.with_last(fusion, columns), scaled.with_last(seen, columns)
-    scores = [run.scores("fused", of_seen) for runs in folds[:-1] for run in runs]
-    return final, np.concatenate([*scores, *(run.scores("fused", final) for run in folds[-1])])
+    seen = [run for runs in folds[:-1] for run in runs]
+    scale = Fusion.fit([run.signals for run in seen], settings.smoothing)
+    of_seen = fusion.with_last(scale, len(NETWORK_SIGNALS) if settings.network else 0)
+    scores = [run.scores("fused", of_seen) for run in seen]
+    return np.concatenate([*scores, *(run.scores("fused", fusion) for run in folds[-1])])
 
 
 def _measured_fold(model: _FittedModel, fold: Fold, settings: SeriesSettings) -> list[Measured]:

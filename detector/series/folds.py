@@ -14,7 +14,7 @@ from detector.series.segments import take_rows
 from detector.series.series import Series
 
 FOLDS = 5
-MAX_RECORDS = 10_000  # of a history that is held back fold by fold; the last fifth of a longer one is long enough
+MAX_RECORDS, MAX_CELLS = 30_000, 250_000  # of a history that is held back fold by fold; a larger one takes too long
 MAX_GUARD_ROWS, GUARD_SHARE = 64, 0.1  # on both sides of a fold; of the history
 
 
@@ -37,8 +37,8 @@ class Fold:
 
 
 def is_held_back_by_folds(runs: Sequence[Series]) -> bool:
-    """Return whether runs are short enough to hold back each of their folds."""
-    return sum(map(len, runs)) <= MAX_RECORDS
+    """Return whether runs are small enough to hold back each of their folds."""
+    return sum(map(len, runs)) <= MAX_RECORDS and sum(run.values.size for run in runs) <= MAX_CELLS
 
 
 def folds_of(runs: Sequence[Series]) -> Iterator[Fold]:

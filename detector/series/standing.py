@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.series.line import Line
-from detector.series.running_means import run_length, spread_around_mean, window_rows
+from detector.series.running_means import recent_count, run_length, spread_around_mean, window_rows
 
 MAX_LONG_STILL_ROWS = 128  # unchanged rows are counted up to this number
 LONG_STILL_FACTOR = 2  # times the longest standstill in training
@@ -21,7 +21,7 @@ LONG_STILL_SIGNAL = 2.0  # of a channel that stands still for longer than that, 
 MEAN_HALF_LIFE, SPREAD_HALF_LIFE = 8, 16  # rows
 SPREAD_ROWS = window_rows(MEAN_HALF_LIFE) + window_rows(SPREAD_HALF_LIFE)  # that a spread depends on
 MIN_SPREADS = 20  # as many rows as a spread depends on, in training, by which the least one is known
-QUIET_SHARE = 0.4  # of the least spread in training
+QUIET_SHARE = 0.2  # of the least spread in training
 
 
 @dataclass(frozen=True)
@@ -51,32 +51,57 @@ class Standing:
         rest: the value at which the channel rests, its most common one.
         rest_limit: unchanged rows from which it rests for too long; 0 if training does not show it.
         still_limit: the same for all other values.
+        rest_others: largest number of the last 128 rows that are unchanged at rest, the current standstill aside.
+        still_others: the same at all other values.
         least_spread: the least spread of standardised cells; 0 if training does not show it.
     """
 
     rest: np.ndarray
     rest_limit: np.ndarray
     still_limit: np.ndarray
+    rest_others: np.ndarray
+    still_others: np.ndarray
     least_spread: np.ndarray
 
     @classmethod
     def fit(cls, runs: Sequence[Moving], can_stand: np.ndarray) -> "Standing":
         """Fit to runs of normal records; channels (c,) that cannot stand have no limits."""
         rest = resting_values(np.concatenate([run.values for run in runs]))
-        is_at_rest = [run.values == rest for run in runs]
-        rest_limit, still_limit = _limit(runs, is_at_rest), _limit(runs, [~own for own in is_at_rest])
-        limits = (np.where(can_stand, limit, 0.0) for limit in (rest_limit, still_limit, _least_spread(runs)))
-        return cls(rest, *limits)
+        at_rest = [run.values == rest for run in runs]
+        away = [~is_at_rest for is_at_rest in at_rest]
+        rest_limit, still_limit = (np.where(can_stand, _limit(runs, cells), 0.0) for cells in (at_rest, away))
+        rest_others, still_others = (_most_others(runs, cells) for cells in (at_rest, away))
+        least = np.where(can_stand, _least_spread(runs), 0.0)
+        return cls(rest, rest_limit, still_limit, rest_others, still_others, least)
 
     def is_dead(self, run: Moving) -> np.ndarray:
-        """Return whether a channel stands still for too long or hardly moves, (n, c) bool."""
-        is_at_rest = run.values == self.rest
-        rows = run_length(run.is_unchanged, MAX_LONG_STILL_ROWS, run.line)
-        limit = np.where(is_at_rest, self.rest_limit, self.still_limit)
+        """Return whether a channel stands still for too long or hardly moves, (n, c) bool.
+
+        A channel that stands still more often than ever in training has another rounding: it is not dead.
+        """
+        at_rest = run.values == self.rest
+        rest = _stands_too_long(run, at_rest, self.rest_limit, self.rest_others)
+        still = _stands_too_long(run, ~at_rest, self.still_limit, self.still_others)
         places = np.arange(len(run.values)) if run.line is None else run.line.places
-        has_spread = (places >= SPREAD_ROWS)[:, None] & ~np.isnan(run.values) & ~is_at_rest
-        is_quiet = has_spread & (_spread(run) < QUIET_SHARE * self.least_spread)
-        return np.asarray(((limit > 0) & (rows >= limit)) | is_quiet)
+        moves = (places >= SPREAD_ROWS)[:, None] & ~np.isnan(run.values) & ~run.is_unchanged
+        return np.asarray(rest | still | (moves & (_spread(run) < QUIET_SHARE * self.least_spread)))
+
+
+def _stands_too_long(run: Moving, is_chosen: np.ndarray, limit: np.ndarray, others: np.ndarray) -> np.ndarray:
+    is_unchanged = run.is_unchanged & is_chosen
+    rows = run_length(is_unchanged, MAX_LONG_STILL_ROWS, run.line)
+    return np.asarray((limit > 0) & (rows >= limit) & (_others(is_unchanged, run.line) <= others))
+
+
+def _others(is_unchanged: np.ndarray, line: Line | None) -> np.ndarray:
+    """Return how many of the last rows are unchanged, the current standstill aside, (n, c)."""
+    recent = recent_count(is_unchanged, MAX_LONG_STILL_ROWS, line)
+    return np.asarray(recent - run_length(is_unchanged, MAX_LONG_STILL_ROWS, line))
+
+
+def _most_others(runs: Sequence[Moving], chosen: Sequence[np.ndarray]) -> np.ndarray:
+    counts = [_others(run.is_unchanged & own, None).max(axis=0) for run, own in zip(runs, chosen, strict=True)]
+    return np.asarray(np.max(counts, axis=0), dtype=np.float64)
 
 
 def resting_values(values: np.ndarray) -> np.ndarray:

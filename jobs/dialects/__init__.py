@@ -2,16 +2,16 @@
 
 A new dialect is a module with a subclass of `Dialect` that overrides what its database does differently, and a line in
 the table below. Databases without one are read and written by `Dialect` itself, in plain SQL.
+A dialect is imported when it is first used.
 """
+
+from collections.abc import Mapping
+from importlib import import_module
 
 from sqlalchemy import URL, Connection, Engine
 
 from jobs.dialects.base import END_OF_VALID_TIMES, FIRST_VALID_TIME, TIMEOUTS, Dialect, EpochTimes, Index, Reader
-from jobs.dialects.duckdb import DuckDB
 from jobs.dialects.families import Family
-from jobs.dialects.mysql import MySQL
-from jobs.dialects.postgresql import PostgreSQL
-from jobs.dialects.sqlite import SQLite
 from jobs.dialects.time_texts import read_times
 
 __all__ = [
@@ -27,13 +27,13 @@ __all__ = [
     "read_times",
 ]
 
-_DIALECTS: dict[str, type[Dialect]] = {
-    "sqlite": SQLite,
-    "postgresql": PostgreSQL,
-    "postgres": PostgreSQL,
-    "mysql": MySQL,
-    "mariadb": MySQL,
-    "duckdb": DuckDB,
+_DIALECTS: Mapping[str, tuple[str, str]] = {  # module and class
+    "sqlite": ("sqlite", "SQLite"),
+    "postgresql": ("postgresql", "PostgreSQL"),
+    "postgres": ("postgresql", "PostgreSQL"),
+    "mysql": ("mysql", "MySQL"),
+    "mariadb": ("mysql", "MySQL"),
+    "duckdb": ("duckdb", "DuckDB"),
 }
 
 
@@ -45,4 +45,10 @@ def dialect_of(database: Engine | Connection | URL) -> Dialect:
     SQLite(name='sqlite')
     """
     name = database.get_backend_name() if isinstance(database, URL) else database.dialect.name
-    return _DIALECTS.get(name, Dialect)(name)
+    return _class_of(name)(name)
+
+
+def _class_of(name: str) -> type[Dialect]:
+    module, class_name = _DIALECTS.get(name, ("base", "Dialect"))
+    dialect: type[Dialect] = getattr(import_module(f"jobs.dialects.{module}"), class_name)
+    return dialect

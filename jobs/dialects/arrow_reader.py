@@ -25,6 +25,8 @@ from schemas.service import Timeouts
 
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
+_CHUNK_BYTES = 64 << 20  # of a result; columns in one chunk become those of the frame without a copy
+
 _NULLABLE = {
     pa.int16(): pd.Int16Dtype(),
     pa.int32(): pd.Int32Dtype(),
@@ -37,7 +39,7 @@ class ArrowReader:
     """One read-only connection to a PostgreSQL database, opened when needed.
 
     Opening a connection takes tens of milliseconds, as long as reading ten thousand records, so it is kept; if it
-    breaks, the next read opens a new one. It serves one thread at a time.
+    breaks, the next read opens a new one. Reads of several threads follow one another.
 
     A server that hangs cannot be interrupted, as ADBC hides its sockets. So each read has a thread of its own, which
     is abandoned with its connection if it has to end.
@@ -51,16 +53,23 @@ class ArrowReader:
     def __init__(self, url: URL, dialect: Dialect, timeouts: Timeouts) -> None:
         self._url, self._dialect, self._timeouts = url, dialect, timeouts
         self._session = _Session(url, timeouts)
+        self._in_use = threading.Lock()
 
     def fetch(self, statement: Select[Any]) -> pd.DataFrame:
         """Return the rows of a select, each column in the type that Arrow gives it."""
-        table = self._read(*_compiled(statement))
-        # Columns are converted one by one, so that Arrow's copy is freed with the last.
-        return pd.DataFrame({name: _series(table.column(index)) for index, name in enumerate(table.column_names)})
+        with self._in_use:
+            table = self._read(*_compiled(statement))
+        # Without copies, numbers stay in the memory that Arrow read them into; pandas copies what is written to.
+        columns = {name: _series(table.column(index)) for index, name in enumerate(table.column_names)}
+        return pd.DataFrame(columns, copy=False)
 
     def close(self) -> None:
-        """Close the connection."""
-        self._session.close()
+        """Close the connection; one that another thread reads from is left to it."""
+        if self._in_use.acquire(blocking=False):
+            self._session.close()
+            self._in_use.release()
+        else:
+            self._session.abandon()
 
     def _read(self, sql: str, parameters: tuple[Any, ...]) -> pa.Table:
         result: Future[pa.Table] = Future()
@@ -193,6 +202,7 @@ def _connected(url: URL, timeouts: Timeouts) -> dbapi.Connection:
 def _read_only(connection: dbapi.Connection) -> dbapi.Cursor:
     cursor = connection.cursor()
     cursor.execute("SET TRANSACTION READ ONLY")
+    cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_CHUNK_BYTES)})
     return cursor
 
 

@@ -64,10 +64,11 @@ class Rows:
         while True:
             condition = table.after(after) if upto is None else table.within(KeyRange(after, upto))
             page = self._read(statement.where(condition), left_out)
-            if len(page.records):
-                yield page.records
-            after = page.last or after
-            if page.count < size or after == upto:
+            records, after, is_last = page.records, page.last or after, page.count < size
+            del page  # frees the rows in the driver's types
+            if len(records):
+                yield records
+            if is_last or after == upto:
                 return
 
     def among(self, keys: Sequence[Key], left_out: LeftOut = None) -> pd.DataFrame:

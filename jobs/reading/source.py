@@ -55,7 +55,7 @@ class CoreReader:
 
 
 class Source:
-    """The records of one monitor, read only; it serves one thread at a time.
+    """The records of one monitor, read only; several threads may use it, but only one of them may call `watch`.
 
     Args:
         name: The monitor's.
@@ -71,6 +71,11 @@ class Source:
     def close(self) -> None:
         """Close the reader's connection."""
         self._reader.close()
+
+    @property
+    def serves_threads(self) -> bool:
+        """Whether threads may read side by side; a database in memory belongs to the thread that opened it."""
+        return not dialect_of(self.engine).is_in_memory(self.engine.url)
 
     def watch(self, features: Features) -> None:
         """Read these features from now on, in place of those that the monitor lists."""
@@ -215,10 +220,11 @@ class Source:
         return self._records().pages(after, upto, with_label=with_label, left_out=left_out)
 
     def _records(self) -> Rows | Cells:
-        if self._described is None:
+        described = self._described
+        if described is None:
             with reading(self.engine, SourceError) as connection:
-                self._described = self._describe(connection)
-        return self._described
+                self._described = described = self._describe(connection)
+        return described
 
     def _describe(self, connection: Connection) -> Rows | Cells:
         table, step = describe_table(connection, self.name, self.monitor), self.monitor.resample

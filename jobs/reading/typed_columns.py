@@ -62,7 +62,7 @@ def typed(
         frame = frame.drop(index=frame.index[sorted(unfit)])
         keys = _keys(frame, name, monitor)
         columns, unfit = _converted(frame, monitor)
-    records = pd.DataFrame({**keys, **columns})
+    records = pd.DataFrame({**keys, **columns}, copy=False)
     if columns.keys() & set(monitor.key):  # a converted time is no longer the exact key: the index keeps it
         # Levels without names: a level that shares its name with a column makes pandas refuse to sort and to group.
         records.index = pd.MultiIndex.from_frame(keys, names=[None] * keys.shape[1])

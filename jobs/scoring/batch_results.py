@@ -197,7 +197,7 @@ def anomalies_of(
 
 def _compared(anomaly: Anomaly, look_alikes: LookAlikes) -> Anomaly:
     """Return a flagged record with the labelled one that it resembles, if there is one."""
-    found = look_alikes.resembled(anomaly.entity, anomaly.explanation)
+    found = look_alikes.resembled(anomaly.entity, anomaly.explanation, anomaly.record_time)
     if found is None:
         return anomaly
     if found.label == "confirmed":

@@ -52,6 +52,11 @@ class BatchOutcome:
     counts: BatchCounts | None = None
     failure: RecordsError | SourceError | None = None
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the batch was neither scored nor failed: another worker has it, or another batch comes first."""
+        return self.counts is None and self.failure is None
+
 
 @dataclass(frozen=True)
 class Failures:

@@ -17,7 +17,7 @@ def watch_for_restart(source: Source, store: Store, at: datetime) -> None:
     if last is None:
         return
     finding = _finding(source, store, last)
-    if finding is None:
+    if finding is None or source.next_range(last.upto, 1, None) is not None:  # the second, if it came meanwhile
         store.events.close("keys_restarted", source.name, at)
         return
     store.events.open(

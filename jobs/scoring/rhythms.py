@@ -21,7 +21,7 @@ def rhythms_of(records: pd.DataFrame, monitor: MonitorConfig) -> BatchRhythms | 
     positions = np.flatnonzero((times.notna() & records[monitor.entity].notna()).to_numpy())
     if len(positions) == 0:
         return None
-    entities = entities_of(records.iloc[positions], monitor.entity)
+    entities = entities_of(records, monitor.entity)[positions]
     seconds = times.iloc[positions].to_numpy(dtype="datetime64[us]").astype(np.int64) / 1e6
     rhythms = {name: _rhythm(positions[rows], seconds[rows]) for name, rows in positions_of(entities).items()}
     return BatchRhythms(rhythms, _moment(seconds[0]), _moment(seconds.max()), _source_pauses(seconds))

@@ -4,9 +4,9 @@ No transaction is open while the model runs. The result of a batch and its row i
 together, guarded by the claim's token; so each record is scored once in effect, whichever process dies.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -14,12 +14,12 @@ from functools import cached_property
 from detector.core.scorer import Scorer
 from detector.series.segments import entities_of
 from jobs.champions import load_scorer
-from jobs.heartbeat import heartbeat
 from jobs.incident_rule import incident_rule
 from jobs.look_alikes import NO_LOOK_ALIKES, LookAlikes, look_alikes_of
 from jobs.reading.context import in_context
 from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
+from jobs.scoring.batch_reading import BatchReading
 from jobs.scoring.batch_results import merge_pages, score_page
 from jobs.scoring.learned_features import learned_features, watch_learned_features
 from jobs.scoring.liveness import watch_entities
@@ -35,7 +35,6 @@ from jobs.store import Batch, BatchResult, Champion, Store
 from jobs.store.ledger import Choice
 from schemas.config import MonitorConfig
 from schemas.errors import LostLease, RecordsError, SourceError, StoreError
-from schemas.unreadable import UnreadableRecord
 
 
 @dataclass(frozen=True)
@@ -115,12 +114,13 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
         causes: Counter[str] = Counter()
         work = _ClaimedWork(source, store, champion, clock, load, should_stop)
         failures = work.failures
-        for outcome in work.scored() if elsewhere is None else elsewhere(source.name, failures, should_stop):
-            if outcome.counts is not None:
-                outcome.counts.add_to(counts)
-                causes.update(outcome.counts.causes)
-            if progress:
-                progress(Progress(counts["batches"], planned, counts["records"], counts["anomalies"]))
+        with closing(work):
+            for outcome in work.scored() if elsewhere is None else elsewhere(source.name, failures, should_stop):
+                if outcome.counts is not None:
+                    outcome.counts.add_to(counts)
+                    causes.update(outcome.counts.causes)
+                if progress:
+                    progress(Progress(counts["batches"], planned, counts["records"], counts["anomalies"]))
         watch_for_gap(source.monitor, source.name, store, clock())
         if not failures.by_batch:  # records of a failed batch are no silence
             watch_entities(source.monitor, source.name, store, clock())
@@ -154,9 +154,10 @@ def score_planned(
         return counts
     source.watch(learned_features(store, champion.model_id, source.monitor))
     work = _ClaimedWork(source, store, champion, clock, load, should_stop)
-    for outcome in work.scored():
-        if outcome.counts is not None:
-            outcome.counts.add_to(counts)
+    with closing(work):
+        for outcome in work.scored():
+            if outcome.counts is not None:
+                outcome.counts.add_to(counts)
     work.failures.raise_first()
     return counts
 
@@ -227,23 +228,27 @@ def score_batch(
         LostLease: If another worker has taken the batch over; nothing is written then.
         GaveWay: If an earlier batch has to be scored first, or the worker is to stop; likewise.
     """
+    with closing(BatchReading(batch, source, store, clock)) as reading:
+        return _score_read(reading, scorer, should_stop)
+
+
+def _score_read(reading: BatchReading, scorer: Scorer, should_stop: Callable[[], bool]) -> BatchResult:
+    """Score a batch whose records are being read, and write its result."""
+    batch, source, store, clock = reading.batch, reading.source, reading.store, reading.clock
     monitor = source.monitor
-    with heartbeat(lambda: store.ledger.renew(batch, clock(), monitor.lease), monitor.lease / 3):
-        fingerprint = source.fingerprint(batch.key_range)
+    with closing(reading):
+        records = reading.records()
         turn = Turn(batch, store, clock, should_stop)
         trackers = trackers_of(scorer, monitor, turn.stored_threshold)
-        # One page, unless records that came late have made the batch larger than it was planned.
-        unreadable: list[UnreadableRecord] = []
-        pages = source.pages(batch.key_range.after, batch.key_range.upto, left_out=unreadable)
         trained_upto = scorer.about.training.last
         look_alikes = _look_alikes(source, store)
         results = []
-        for page in pages:
+        for page in records.pages:
             if trackers is not None:
                 turn.expect(entities_of(page, monitor.entity).tolist())
             bound = in_context(scorer, page, source, trackers)
             results.append(score_page(page, monitor, bound, batch.planned_at, trained_upto, look_alikes))
-        result = merge_pages(results, fingerprint, threshold_changes(trackers), unreadable)
+        result = merge_pages(results, records.fingerprint, threshold_changes(trackers), records.unreadable)
     store.ledger.finish(batch, result, clock(), incident_rule(monitor, look_alikes), context_rows=scorer.context_rows)
     report_new_entities(batch, result, scorer, store, clock())
     return result
@@ -257,7 +262,7 @@ def _look_alikes(source: Source, store: Store) -> LookAlikes:
 
 @dataclass(frozen=True)
 class _ClaimedWork:
-    """The batches of a monitor that can be claimed, and those that failed."""
+    """The batches of a monitor that can be claimed, those that are, and those that failed."""
 
     source: Source
     store: Store
@@ -265,6 +270,7 @@ class _ClaimedWork:
     clock: Callable[[], datetime]
     load: Callable[[Store, Champion, MonitorConfig], Scorer]
     should_stop: Callable[[], bool] = lambda: False
+    claimed: deque[BatchReading] = field(default_factory=deque)
 
     @cached_property
     def failures(self) -> Failures:
@@ -276,34 +282,70 @@ class _ClaimedWork:
         return self.load(self.store, self.champion, self.source.monitor)
 
     def scored(self) -> Iterator[BatchOutcome]:
-        """Claim and score batches until only failed ones are left or the run is to stop; yield their outcomes."""
+        """Claim and score batches until only failed ones are left or the run is to stop; yield their outcomes.
+
+        While a batch is scored, the records of the next one are read.
+        """
         while not self.should_stop():
-            choice = Choice(self.source.monitor.is_in_order, tuple(self.failures.by_batch))
-            outcome = self.score_next(choice)
-            if outcome is None:
+            self._claim_next()
+            if not self.claimed:
                 return
+            outcome = self._outcome(self.claimed.popleft())
             self.failures.add(outcome)
+            if outcome.is_lost:  # another batch may come first by now
+                self.close()
             yield outcome
 
     def score_next(self, choice: Choice) -> BatchOutcome | None:
         """Claim and score the next batch; return None if none can be claimed."""
-        batch = self._claim(choice)
+        reading = self._claim(choice)
+        return None if reading is None else self._outcome(reading)
+
+    def close(self) -> None:
+        """Give back the batches that are claimed and not scored."""
+        while self.claimed:
+            reading = self.claimed.popleft()
+            with suppress(StoreError), closing(reading):  # if the store is away, the lease runs out
+                self.store.ledger.give_back(reading.batch)
+
+    def _claim_next(self) -> None:
+        """Claim the next batch, and one ahead if the source can be read at the same time.
+
+        A series that is rescored may reopen the batches after it, so none of them is read ahead.
+        """
+        excluded = tuple(self.failures.by_batch)
+        while not self.claimed or (len(self.claimed) == 1 and self._reads_beside(self.claimed[0].batch)):
+            choice = Choice(self.source.monitor.is_in_order, excluded, is_ahead=bool(self.claimed))
+            reading = self._claim(choice)
+            if reading is None:
+                return
+            self.claimed.append(reading)
+
+    def _reads_beside(self, batch: Batch) -> bool:
+        is_rescored_series = batch.scored_before is not None and self.source.monitor.series is not None
+        return self.source.serves_threads and not is_rescored_series
+
+    def _claim(self, choice: Choice) -> BatchReading | None:
+        lease = self.source.monitor.lease
+        batch = self.store.ledger.claim(self.source.name, self.champion.model_id, self.clock(), lease, choice)
         if batch is None:
             return None
-        with _released_on_failure(batch, self.store):
-            scorer = self._scorer
-        try:
-            with _released_on_failure(batch, self.store):
-                result = score_batch(batch, self.source, self.store, scorer, self.clock, self.should_stop)
-        except (LostLease, GaveWay):
-            return BatchOutcome(batch.id)
-        except (RecordsError, SourceError) as exc:
-            return BatchOutcome(batch.id, failure=exc)
-        return BatchOutcome(batch.id, BatchCounts.of(batch, result))
+        return BatchReading(batch, self.source, self.store, self.clock, is_ahead=choice.is_ahead)
 
-    def _claim(self, choice: Choice) -> Batch | None:
-        lease = self.source.monitor.lease
-        return self.store.ledger.claim(self.source.name, self.champion.model_id, self.clock(), lease, choice)
+    def _outcome(self, reading: BatchReading) -> BatchOutcome:
+        """Score a claimed batch."""
+        batch = reading.batch
+        with closing(reading):
+            with _released_on_failure(batch, self.store):
+                scorer = self._scorer
+            try:
+                with _released_on_failure(batch, self.store):
+                    result = _score_read(reading, scorer, self.should_stop)
+            except (LostLease, GaveWay):
+                return BatchOutcome(batch.id)
+            except (RecordsError, SourceError) as exc:
+                return BatchOutcome(batch.id, failure=exc)
+        return BatchOutcome(batch.id, BatchCounts.of(batch, result))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from jobs.logs import log_context
 from jobs.runs import RunOrigin
 from jobs.serving.backoff import Backoff
 from jobs.serving.service_state import ServiceState
+from jobs.start_up import return_memory
 from jobs.store.events import NewEvent
 from jobs.store.requests import RequestQuery
 from jobs.timing import Timing
@@ -43,6 +44,8 @@ def score_new_records(state: ServiceState, name: str, monitor: MonitorConfig, du
         )
     _log_scored(report.batches, report.records, report.anomalies)
     assess_drift(state.store, name, monitor, state.clock)
+    if report.batches:
+        return_memory()
 
 
 def score_planned_batches(state: ServiceState, name: str, _monitor: MonitorConfig, _due_at: datetime | None) -> None:
@@ -54,6 +57,8 @@ def score_planned_batches(state: ServiceState, name: str, _monitor: MonitorConfi
             source, state.store, state.clock, load=state.scorers.load, should_stop=lambda: state.is_stopping
         )
     _log_scored(counts["batches"], counts["records"], counts["anomalies"])
+    if counts["batches"]:
+        return_memory()
 
 
 def _log_scored(batches: int, records: int, anomalies: int) -> None:

@@ -1,23 +1,27 @@
-"""The service's own tables: the store and its value objects."""
+"""The service's own tables: the store and its value objects, each imported when it is first used."""
 
-from jobs.store.anomalies import AnomalyQuery, StoredAnomaly
-from jobs.store.api_keys import ApiKey
-from jobs.store.audit import AuditQuery, RecordedAct
-from jobs.store.batch_result import Anomaly, BatchResult, HourCount, ThresholdChange
-from jobs.store.events import EventQuery, NewEvent, StoredEvent
-from jobs.store.feedback import Feedback
-from jobs.store.incident_notes import Handling, IncidentNote, NewNote
-from jobs.store.incidents import IncidentQuery, StoredIncident
-from jobs.store.ledger import Batch
-from jobs.store.maintenance_windows import NewWindow, StoredWindow
-from jobs.store.models import Champion, NewModel, ServedRequest, StoredModel
-from jobs.store.outbox import AlertQuery, Delivery, StoredAlert
-from jobs.store.overviews import MonitorOverview
-from jobs.store.requests import ClaimedRequest, RequestQuery, RetrainRequest
-from jobs.store.runs import MonitorStatus, Run
-from jobs.store.store import Store
-from jobs.store.tunings import StoredTuning
-from jobs.store.workers import Worker
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jobs.store.anomalies import AnomalyQuery, StoredAnomaly
+    from jobs.store.api_keys import ApiKey
+    from jobs.store.audit import AuditQuery, RecordedAct
+    from jobs.store.batch_result import Anomaly, BatchResult, HourCount, ThresholdChange
+    from jobs.store.events import EventQuery, NewEvent, StoredEvent
+    from jobs.store.feedback import Feedback
+    from jobs.store.incident_notes import Handling, IncidentNote, NewNote
+    from jobs.store.incidents import IncidentQuery, StoredIncident
+    from jobs.store.ledger import Batch
+    from jobs.store.maintenance_windows import NewWindow, StoredWindow
+    from jobs.store.models import Champion, NewModel, ServedRequest, StoredModel
+    from jobs.store.outbox import AlertQuery, Delivery, StoredAlert
+    from jobs.store.overviews import MonitorOverview
+    from jobs.store.requests import ClaimedRequest, RequestQuery, RetrainRequest
+    from jobs.store.runs import MonitorStatus, Run
+    from jobs.store.store import Store
+    from jobs.store.tunings import StoredTuning
+    from jobs.store.workers import Worker
 
 __all__ = [
     "AlertQuery",
@@ -58,3 +62,53 @@ __all__ = [
     "ThresholdChange",
     "Worker",
 ]
+
+_MODULES = {
+    "AlertQuery": "outbox",
+    "Anomaly": "batch_result",
+    "AnomalyQuery": "anomalies",
+    "ApiKey": "api_keys",
+    "AuditQuery": "audit",
+    "Batch": "ledger",
+    "BatchResult": "batch_result",
+    "Champion": "models",
+    "ClaimedRequest": "requests",
+    "Delivery": "outbox",
+    "EventQuery": "events",
+    "Feedback": "feedback",
+    "Handling": "incident_notes",
+    "HourCount": "batch_result",
+    "IncidentNote": "incident_notes",
+    "IncidentQuery": "incidents",
+    "MonitorOverview": "overviews",
+    "MonitorStatus": "runs",
+    "NewEvent": "events",
+    "NewModel": "models",
+    "NewNote": "incident_notes",
+    "NewWindow": "maintenance_windows",
+    "RecordedAct": "audit",
+    "RequestQuery": "requests",
+    "RetrainRequest": "requests",
+    "Run": "runs",
+    "ServedRequest": "models",
+    "Store": "store",
+    "StoredAlert": "outbox",
+    "StoredAnomaly": "anomalies",
+    "StoredEvent": "events",
+    "StoredIncident": "incidents",
+    "StoredModel": "models",
+    "StoredTuning": "tunings",
+    "StoredWindow": "maintenance_windows",
+    "ThresholdChange": "batch_result",
+    "Worker": "workers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name on first use: most commands need few parts of the store, which all take long to import."""
+    if name not in _MODULES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,15 +1,18 @@
 """The rule by which incidents are alerted: on which occasions, to which channels, and when not."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 from jobs.store.incident_summary import IncidentSummary
 from schemas.service import AlertOccasion
 
 Reason = Literal["opened", "escalated", "worse", "new_cause", "ended", "reminder"]
 HeldBack = Literal["maintenance", "rules", "label", "severity", "records", "consecutive", "age"]
+
+ReadCauses: TypeAlias = Callable[[], Iterable[Sequence[Mapping[str, Any]]]]
+"""Reads the causes of each record of an incident, oldest first."""
 
 MAIN_CAUSE_SHARE = 0.5  # of the largest share: a feature with less is not a cause of its own
 
@@ -19,6 +22,10 @@ def _never_quiet(at: datetime) -> datetime | None:  # noqa: ARG001 - no time is 
 
 
 def _no_label(summary: IncidentSummary, own: Collection[int] = ()) -> int | None:  # noqa: ARG001 - there is none
+    return None
+
+
+def _no_false_alarm(summary: IncidentSummary, read_causes: ReadCauses) -> int | None:  # noqa: ARG001 - there is none
     return None
 
 
@@ -49,7 +56,7 @@ class AlertRule:
     """Channels that receive incidents from a peak severity on, with that severity."""
     quiet_until: Callable[[datetime], datetime | None] = _never_quiet
     """Returns the end of the quiet hours that a time lies in, or None; until then only severe incidents are alerted."""
-    suppressed_by: Callable[[IncidentSummary], int | None] = _no_label
+    suppressed_by: Callable[[IncidentSummary, ReadCauses], int | None] = _no_false_alarm
     """Returns the flagged row labelled as a false positive that an incident resembles, or None."""
     raised_by: Callable[[IncidentSummary, Collection[int]], int | None] = _no_label
     """Returns the confirmed flagged row that an incident resembles, or None; the incident's own rows do not count."""
@@ -64,19 +71,22 @@ class AlertRule:
         """Return the time before which an alert is not sent, or None if it may be sent at once."""
         return None if summary.peak_severity >= self.escalate_severity else self.quiet_until(at)
 
-    def held_back(self, summary: IncidentSummary, at: datetime, *, is_raised: bool = False) -> HeldBack | None:
+    def held_back(
+        self, summary: IncidentSummary, at: datetime, *, is_raised: bool = False, is_suppressed: bool = False
+    ) -> HeldBack | None:
         """Return why no channel is alerted of an incident, or None if one may be.
 
         Args:
             summary: of the incident.
             at: the time now.
             is_raised: whether it resembles a confirmed row.
+            is_suppressed: whether it resembles an incident labelled as a false alarm.
         """
         severities = [self.severity_of(channel, is_raised=is_raised) for channel in self.channels]
         reasons: dict[HeldBack, bool] = {
             "maintenance": summary.is_muted,
             "rules": summary.alert_records == 0,
-            "label": self.suppressed_by(summary) is not None,
+            "label": is_suppressed,
             "severity": summary.peak_severity < min(severities, default=0.0 if is_raised else self.severity),
             "records": summary.alert_records < self.records and not is_raised,
             "consecutive": summary.in_row < self.in_row and not is_raised,

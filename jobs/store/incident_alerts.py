@@ -1,12 +1,13 @@
 """Alerts of incidents, written to the outbox with the changes that they report, many at once."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from functools import partial
+from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, and_, delete, or_, update
+from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
 from jobs.store.alert_past import acknowledged, confirmed_rows, dismissed, sent_alerts, summed_up
 from jobs.store.alert_rule import (
@@ -22,7 +23,9 @@ from jobs.store.alert_rule import (
 from jobs.store.alerts import AlertTexts, IncidentNews, alert_row, insert_alerts
 from jobs.store.chunks import chunks
 from jobs.store.incident_summary import IncidentSummary
-from schemas.tables import alerts, incidents
+from schemas.tables import alerts, anomalies, incidents
+
+_MAX_RECORDS_COMPARED = 1_000  # the oldest of an incident, since an event is known by its beginning
 
 NumberedIncident: TypeAlias = tuple[int, IncidentSummary]  # an incident: its number and its summary
 
@@ -124,11 +127,23 @@ class IncidentAlerts:
 
     def _may_remind(self, news: _News) -> bool:
         is_raised = self._raised_by(news.incident_id, news.summary) is not None
-        return self.rule.held_back(news.summary, self.at, is_raised=is_raised) is None
+        is_suppressed = self._suppressed_by(news.incident_id, news.summary) is not None
+        held_back = self.rule.held_back(news.summary, self.at, is_raised=is_raised, is_suppressed=is_suppressed)
+        return held_back is None
 
     def _not_dismissed(self, news: Sequence[_News]) -> list[_News]:
         dismissed_ids = dismissed(self.connection, {item.incident_id for item in news})
         return [item for item in news if item.incident_id not in dismissed_ids]
+
+    def _suppressed_by(self, incident_id: int, summary: IncidentSummary) -> int | None:
+        """Return the row labelled as a false alarm whose incident this one repeats so far, or None."""
+        return self.rule.suppressed_by(summary, partial(self._causes_of, incident_id))
+
+    def _causes_of(self, incident_id: int) -> Sequence[Sequence[Mapping[str, Any]]]:
+        c = anomalies.c
+        is_inside = and_(c.incident_id == incident_id, c.superseded_at.is_(None))
+        oldest = select(c.attribution).where(is_inside).order_by(func.coalesce(c.record_time, c.flagged_at), c.id)
+        return self.connection.scalars(oldest.limit(_MAX_RECORDS_COMPARED)).all()
 
     def _raised_by(self, incident_id: int, summary: IncidentSummary) -> int | None:
         """Return the confirmed row of another incident that an incident resembles, or None."""
@@ -138,9 +153,10 @@ class IncidentAlerts:
 
     def _marks(self, change: IncidentChange) -> _Marks:
         raised_by = self._raised_by(change.incident_id, change.summary)
-        held_back = self.rule.held_back(change.summary, self.at, is_raised=raised_by is not None)
-        suppressed_by = self.rule.suppressed_by(change.summary) if held_back == "label" else None
-        return _Marks(held_back, suppressed_by, raised_by)
+        suppressed_by = self._suppressed_by(change.incident_id, change.summary)
+        resembles = {"is_raised": raised_by is not None, "is_suppressed": suppressed_by is not None}
+        held_back = self.rule.held_back(change.summary, self.at, **resembles)
+        return _Marks(held_back, suppressed_by if held_back == "label" else None, raised_by)
 
     def _record_marks(self, changes: Sequence[IncidentChange], marks: Sequence[_Marks]) -> None:
         """Record marks of incidents if they differ from the recorded ones; a new incident has none yet."""

@@ -2,25 +2,35 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine, func, select
 
 from jobs.databases import reading
-from schemas.tables import anomalies
+from schemas.tables import anomalies, incidents
 
 MAX_EXAMPLES = 1_000  # of a monitor, the newest labels
 
 
 @dataclass(frozen=True)
 class LabelledExample:
-    """A flagged record that a person has labelled as a false positive or as confirmed."""
+    """A flagged record that a person has labelled as a false positive or as confirmed.
+
+    Attributes:
+        time: of the record, or when it was flagged.
+        start_time: of its incident; None if it belongs to none.
+        end_time: of its incident, likewise.
+    """
 
     anomaly_id: int
     incident_id: int | None
     entity: str | None
     label: str
     attribution: Sequence[Mapping[str, Any]]
+    time: datetime | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
 
 
 class LabelledExamples:
@@ -34,13 +44,19 @@ class LabelledExamples:
         self.engine = engine
 
     def read(self, monitor: str) -> list[LabelledExample]:
-        """Return the examples of a monitor with the newest labels, by any of its models."""
-        c = anomalies.c
+        """Return the examples of a monitor with the newest labels, by any of its models.
+
+        Of the rows that were labelled together, those flagged first come first, as an event is known by its beginning.
+        """
+        c, i = anomalies.c, incidents.c
+        columns = (c.id, c.incident_id, c.entity, c.label, c.attribution)
+        times = (func.coalesce(c.record_time, c.flagged_at), i.start_time, i.end_time)
         is_example = c.label.in_(("false_positive", "confirmed"))
         newest = (
-            select(c.id, c.incident_id, c.entity, c.label, c.attribution)
+            select(*columns, *times)
+            .join_from(anomalies, incidents, i.id == c.incident_id, isouter=True)
             .where(c.monitor == monitor, c.label != "open", is_example)
-            .order_by(func.coalesce(c.labelled_at, c.flagged_at).desc(), c.id.desc())
+            .order_by(func.coalesce(c.labelled_at, c.flagged_at).desc(), c.id)
             .limit(MAX_EXAMPLES)
         )
         with reading(self.engine) as connection:

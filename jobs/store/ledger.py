@@ -68,12 +68,14 @@ class Choice:
     Attributes:
         in_order: the oldest of all; its worker waits for its turn before it decides what to flag.
         exclude: ids of batches not to claim.
+        is_ahead: while the worker has a batch; one batch is left for a worker that has none.
         token: of the claim; a batch that is claimed with it already is claimed again. By default a new one.
     """
 
     in_order: bool = False
     exclude: Collection[int] = ()
     token: str | None = None
+    is_ahead: bool = False
 
 
 ANY_BATCH = Choice()
@@ -170,7 +172,7 @@ class Ledger:
         token = choice.token or str(uuid4())
         with writing(self.engine) as connection:
             row = _held_by(connection, monitor, choice.token)
-            row = row or _lock_first(connection, _claimable(monitor, at, choice), at)
+            row = row or _lock_first(connection, _claimable(monitor, at, choice), at, left=int(choice.is_ahead))
             if row is None:
                 return None
             attempts = row["attempts"] + 1
@@ -272,6 +274,16 @@ class Ledger:
         with writing(self.engine) as connection:
             change_claimed(connection, batch, state="pending", token=None, lease_until=None, error=error)
 
+    def give_back(self, batch: Batch) -> None:
+        """Return a claimed batch of which nothing was scored; the claim does not count as an attempt.
+
+        Raises:
+            LostLease: If another worker has claimed it.
+        """
+        change = {"state": "pending", "token": None, "lease_until": None, "attempts": batches.c.attempts - 1}
+        with writing(self.engine) as connection:
+            change_claimed(connection, batch, **change)
+
 
 def next_recount(planned_at: datetime, at: datetime) -> datetime:
     """Return when to recount a batch that is read or counted now.
@@ -331,12 +343,13 @@ def _claimable(monitor: str, at: datetime, choice: Choice) -> Select[tuple[int]]
     return ids.order_by(*order).limit(_MAX_CLAIMS_AT_ONCE)
 
 
-def _lock_first(connection: Connection, ids: Select[tuple[int]], at: datetime) -> RowMapping | None:
-    """Lock the first batch that no other worker is claiming, and return its row; None if there is none.
+def _lock_first(connection: Connection, ids: Select[tuple[int]], at: datetime, left: int) -> RowMapping | None:
+    """Lock the first batch that no other worker is claiming, and return its row; None if no more than `left` are free.
 
     One by one, as some databases lock every row that they sort. SQLite admits one writer at a time anyway.
     """
-    for batch_id in connection.scalars(ids).all():
+    free = connection.scalars(ids).all()
+    for batch_id in free if len(free) > left else ():
         is_claimable = and_(batches.c.id == batch_id, is_free(at))
         statement = select(batches).where(is_claimable).with_for_update(skip_locked=True)
         row = connection.execute(statement).mappings().first()

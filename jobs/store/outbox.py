@@ -30,8 +30,10 @@ class Delivery:
     messages: tuple[Message, ...]
     """The texts of the oldest alerts."""
     alerts: int
-    """The number of alerts; more than one are sent as a digest."""
+    """The number of alerts."""
     attempts: int
+    is_digest: bool = False
+    """Whether they are about different things; otherwise the text of the newest has everything."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ class Outbox:
     def claim(self, channel: str, per_hour: int, at: datetime, lease: timedelta) -> Delivery | None:
         """Claim the next delivery to a channel; None if nothing is due, or the messages of the hour are used up.
 
-        Alerts that had to wait, and all that are due at the last message of an hour, go out as one digest.
+        Alerts that had to wait, and all that are due at the last message of an hour, go out as one digest. Alerts of
+        an incident that waited for each other, in quiet hours or for a channel that was down, are one message.
         """
         is_due = and_(alerts.c.channel == channel, _is_due(at))
         with writing(self.engine) as connection:
@@ -112,8 +115,10 @@ class Outbox:
                 _hold_back(connection, is_due, min(sent_times) + _RATE_PERIOD)
                 return None
             is_digest = len(sent_times) == per_hour - 1 or any(map(_has_waited, oldest))
-            is_claimed = is_due if is_digest else alerts.c.id == oldest[0].id
-            return _claim(connection, is_claimed, oldest if is_digest else oldest[:1], at + lease)
+            if is_digest and len({alert.incident_id or -alert.id for alert in oldest}) > 1:
+                return _claim(connection, is_due, oldest, at + lease, is_digest=True)
+            waiting = _waiting_with(connection, oldest[0], at)
+            return _claim(connection, alerts.c.id.in_([alert.id for alert in waiting]), waiting, at + lease)
 
     def finish(self, delivery: Delivery, at: datetime) -> None:
         """Record that a delivery was sent."""
@@ -154,6 +159,16 @@ def _oldest_due(connection: Connection, is_due: ColumnElement[bool]) -> Sequence
     return connection.execute(statement.with_for_update()).all()
 
 
+def _waiting_with(connection: Connection, alert: Row[Any], at: datetime) -> Sequence[Row[Any]]:
+    """Return the unsent alerts of the incident of an alert to its channel, oldest first; else the alert alone."""
+    if alert.incident_id is None:
+        return [alert]
+    c = alerts.c
+    is_waiting = or_(c.state == "pending", and_(c.state == "sending", c.lease_until < at))
+    is_same = and_(c.channel == alert.channel, c.incident_id == alert.incident_id, is_waiting)
+    return connection.execute(select(alerts).where(is_same).order_by(c.id).with_for_update()).all()
+
+
 def _sent_times(connection: Connection, channel: str, at: datetime) -> list[datetime]:
     """Return the time of each message of the last hour; one that is being sent counts with the time it was due."""
     c = alerts.c
@@ -175,10 +190,16 @@ def _has_waited(alert: Row[Any]) -> bool:
 
 
 def _claim(
-    connection: Connection, is_claimed: ColumnElement[bool], oldest: Sequence[Row[Any]], until: datetime
+    connection: Connection,
+    is_claimed: ColumnElement[bool],
+    oldest: Sequence[Row[Any]],
+    until: datetime,
+    *,
+    is_digest: bool = False,
 ) -> Delivery:
     token = str(uuid4())
     change = {"state": "sending", "token": token, "lease_until": until, "attempts": alerts.c.attempts + 1}
     count = connection.execute(update(alerts).where(is_claimed).values(change)).rowcount
     messages = tuple(Message(alert.title, alert.body) for alert in oldest)
-    return Delivery(token, oldest[0].channel, messages, count, max(alert.attempts for alert in oldest) + 1)
+    attempts = max(alert.attempts for alert in oldest) + 1
+    return Delivery(token, oldest[0].channel, messages, count, attempts, is_digest)

@@ -37,11 +37,12 @@ SETTINGS = {
 }
 
 
-@pytest.fixture
-def pump(sqlite_engine):
+@pytest.fixture(params=["records", "series"])
+def pump(sqlite_engine, request):
     """Records of three pumps in random order, some of them without a pump; pump-1 has a fault that becomes severe."""
     migrations.upgrade(sqlite_engine)
-    rng, pump = np.random.default_rng(3), MonitoredTable(open_store(sqlite_engine), batch_size=50, **SETTINGS)
+    kind = {"series": {}} if request.param == "series" else {}
+    rng, pump = np.random.default_rng(3), MonitoredTable(open_store(sqlite_engine), batch_size=50, **SETTINGS, **kind)
     chances, levels = [0.66, 0.06, 0.07, 0.15, 0.06], [1.0, 5.0, 7.0, 20.0, 70.0]
     for key in range(1, 6 * HOURS + 1):
         entity = ("pump-1", "pump-2", "pump-3", None)[rng.choice(4, p=[0.5, 0.3, 0.15, 0.05])]

@@ -14,7 +14,7 @@ from jobs.app import open_store
 from jobs.databases import reading, writing
 from jobs.store.alerts import Message, add_event_alerts
 from schemas.errors import AlertError, ConfigError
-from schemas.tables import alerts, events
+from schemas.tables import alerts, events, incidents
 from tests.alert_receiver import receiving
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -44,11 +44,9 @@ class Desk:
     def __init__(self, store, now):
         self.store, self.now, self.channel = store, now, Channel()
 
-    def put(self, *titles, channel="ops", at=None):
-        rows = [
-            {"reason": "opened", "channel": channel, "title": title, "body": "b", "created_at": at or self.now}
-            for title in titles
-        ]
+    def put(self, *titles, channel="ops", at=None, **subject):
+        shared = {"reason": "opened", "channel": channel, "body": "b", "created_at": at or self.now} | subject
+        rows = [shared | {"title": title} for title in titles]
         with writing(self.store.engine) as connection:
             connection.execute(insert(alerts), [row | {"next_try_at": row["created_at"]} for row in rows])
 
@@ -137,6 +135,49 @@ def test_held_back_alerts_are_sent_as_one_message_once_the_rate_allows(desk):
     assert (report.messages, report.alerts) == (1, 3)
     assert desk.channel.titles[2:] == ["Plumbline: 3 alerts in one message"]
     assert desk.deliver(MINUTE, per_hour=2).messages == 0
+
+
+@pytest.fixture
+def incident(desk):
+    """An incident of which the channel is alerted."""
+    row = {"monitor": "pump", "state": "open", "start_time": desk.now, "end_time": desk.now, "peak_time": desk.now}
+    numbers = {"peak_score": 1.0, "peak_severity": 50.0, "records": 1, "causes": [], "is_muted": False}
+    times = {"opened_at": desk.now, "updated_at": desk.now}
+    with writing(desk.store.engine) as connection:
+        return connection.execute(
+            insert(incidents).values(row | numbers | times).returning(incidents.c.id)
+        ).scalar_one()
+
+
+def test_what_waited_about_an_incident_in_quiet_hours_is_one_message(desk, incident):
+    until = {"incident_id": incident, "not_before": desk.now + HOUR}
+    desk.put("anomalous", reason="opened", **until)
+    desk.put("other", not_before=desk.now + HOUR)
+    desk.put("normal again", reason="ended", **until)
+    assert desk.deliver(59 * MINUTE).messages == 0
+    report = desk.deliver(MINUTE)
+    assert (report.messages, report.alerts) == (2, 3)
+    assert desk.channel.titles == ["normal again", "other"]
+
+
+def test_a_severe_alert_in_quiet_hours_takes_with_it_what_waited_about_its_incident(desk, incident):
+    desk.put("anomalous", reason="opened", incident_id=incident, not_before=desk.now + HOUR)
+    desk.put("has become severe", reason="escalated", incident_id=incident)
+    assert desk.deliver().alerts == 2
+    assert desk.deliver(2 * HOUR).messages == 0
+    assert desk.channel.titles == ["has become severe"]
+
+
+def test_what_waited_about_an_incident_for_a_channel_is_one_message_that_is_not_lost(desk, incident):
+    desk.put("anomalous", reason="opened", incident_id=incident)
+    desk.channel.is_down = True
+    assert desk.deliver().failures == 1
+    desk.put("has become worse", reason="worse", incident_id=incident)
+    assert desk.deliver(MINUTE).failures == 1
+    assert desk.rows("attempts", "state") == [(2, "pending"), (1, "pending")]
+    desk.channel.is_down = False
+    assert desk.deliver(HOUR).alerts == 2
+    assert desk.channel.titles == ["has become worse"]
 
 
 def test_a_raised_limit_releases_held_back_alerts_before_later_ones(desk):

@@ -218,7 +218,12 @@ def test_in_quiet_hours_mild_incidents_wait_and_severe_ones_do_not(rows, now):
     outbox = rows.store.outbox
     assert outbox.claim("ops", 20, now + MINUTE, MINUTE) is None
     rows.add(1, severity=85.0)
-    assert "severe" in outbox.claim("ops", 20, now + MINUTE, MINUTE).messages[0].title
+    delivery = outbox.claim("ops", 20, now + MINUTE, MINUTE)
+    assert ["severe" in message.title for message in delivery.messages] == [False, True]
+    outbox.finish(delivery, now + MINUTE)
+    assert outbox.claim("ops", 20, now + 61 * MINUTE, MINUTE) is None  # the mild news went with it
+    rows.add(0, entity="pump-2")
+    assert outbox.claim("ops", 20, now + 59 * MINUTE, MINUTE) is None
     assert outbox.claim("ops", 20, now + 61 * MINUTE, MINUTE) is not None
 
 

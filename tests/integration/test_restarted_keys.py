@@ -6,6 +6,8 @@ import pytest
 from sqlalchemy import delete
 
 from jobs.databases import writing
+from jobs.reading.source import Source
+from jobs.scoring.restarted_keys import watch_for_restart
 from jobs.store.events import EventQuery
 from tests.watched_table import MonitoredTable, at
 
@@ -58,6 +60,18 @@ def test_a_restored_backup_without_the_last_batch_is_noticed(pump):
     pump.remove(*range(8, 13))
     pump.put(8, 9)
     assert restarts(pump) == [False]
+
+
+def test_a_record_that_comes_between_two_looks_at_the_table_is_no_restart(pump):
+    class GrowingSource(Source):
+        def largest_key(self):
+            pump.put(13, time=pump.now)
+            return super().largest_key()
+
+    source = GrowingSource("pump", pump.source().monitor, pump.store.engine)
+    watch_for_restart(source, pump.store, pump.now)
+    source.close()
+    assert pump.store.events.page(EventQuery(kind="keys_restarted")) == []
 
 
 def test_deleted_newest_records_are_no_restart(pump):

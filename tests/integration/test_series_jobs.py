@@ -22,7 +22,7 @@ from tests.series_monitor import readings
 def test_a_trained_model_scores_its_table_and_flags_the_faults(mixer):
     report = mixer.train()
     assert (report.is_champion, report.verdict) == (True, "first")
-    assert (report.card.training_records, report.card.calibration_records) == (1200, 240)
+    assert (report.card.training_records, report.card.calibration_records) == (1200, 1200)
     assert (report.card.entities, report.card.own_models, report.card.only_ranked) == (2, 2, 0)
     scored = mixer.score(batch_size=300)
     assert (scored.records, scored.batches) == (1600, 6)
@@ -66,7 +66,7 @@ def test_a_challenger_is_compared_by_the_rate_it_keeps_on_the_newest_records(mix
     assert "flatters it" in compared.notes[0]
     assert compared.challenger.tolerance == (0, 3)
     assert report.is_champion is (report.verdict == "better")
-    assert "| a | 540 | its own | 108 |" in mixer.store.models.card_markdown(report.model_id)
+    assert "| a | 540 | its own | 540 |" in mixer.store.models.card_markdown(report.model_id)
 
 
 def test_a_challenger_trained_on_outdated_records_is_refused(mixer):
@@ -81,10 +81,10 @@ def test_a_challenger_trained_on_outdated_records_is_refused(mixer):
 
 def test_entities_with_too_few_records_for_the_rate_are_only_ranked_and_reported(mixer, monkeypatch):
     monkeypatch.setattr(records, "needed_normal_records", lambda _rate: 1000)
-    report = mixer.train(false_positive_rate=0.001)
+    report = mixer.train(false_positive_rate=0.0005)
     assert report.card.only_ranked == 2
     assert {entity.threshold for entity in report.card.by_entity.values()} == {None}
-    assert mixer.score(false_positive_rate=0.001).anomalies == 0
+    assert mixer.score(false_positive_rate=0.0005).anomalies == 0
     assert "2 entities have too few calibration records" in mixer.store.models.card_markdown(report.model_id)
 
 

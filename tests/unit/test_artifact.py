@@ -20,10 +20,11 @@ import detector.core.blob
 from detector.core.arithmetic import CHOICE
 from detector.core.blob import digest
 from detector.records.artifact import dump_artifact, load_artifact, manifest
+from detector.records.contrast import contrast_factors
 from detector.records.exemplar_prior import ExemplarPrior
 from detector.records.posterior import clean_inputs
 from detector.records.scorer import RecordScorer
-from detector.records.scores import MIN_LATENT_SD, SCORES
+from detector.records.scores import MIN_LATENT_SD, SCORES, squashed_cells
 from schemas.errors import ArtifactError
 from tests.samples import make_records
 
@@ -126,6 +127,36 @@ def test_the_spaces_are_read_and_a_model_of_a_version_without_them_scores_the_sa
     assert len(read) == len(artifact.reference.spaces)
     assert all(space.search.partition is one for space, one in zip(models[0]._search.spaces, read, strict=True))
     assert not models[1].reference.states
+
+
+def test_a_model_of_a_version_without_contrast_forests_keeps_its_scores(artifact, blob):
+    names = [name for name in load(blob) if name.startswith("contrast/")]
+    older = with_arrays(blob, **dict.fromkeys(names))
+    records = make_records(50, seed=1)
+    new, old = (RecordScorer(load_artifact(one, digest(one))).model for one in (blob, older))
+    own = np.full(50, -1)
+    factors = contrast_factors(artifact.reference.contrasts, squashed_cells(new.encoder.encode(records)), own)
+    np.testing.assert_array_equal(old.anomaly_score(records) * factors, new.anomaly_score(records))
+    assert (factors > 1).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("children", lambda children: children + np.int32(1), "nodes of contrast/1 whose children do not exist"),
+        ("children", lambda children: children - np.int32(10**6), "nodes of contrast/1 whose children do not exist"),
+        ("levels", lambda levels: levels + np.int32(100), "trees of contrast/1 with more than 100 levels"),
+        ("columns", lambda columns: columns + np.int32(100), "trees of contrast/1 without a root, or of cells"),
+        ("roots", lambda roots: roots - np.int32(1), "trees of contrast/1 without a root"),
+        ("roots", lambda roots: roots[:0], "has contrast/1/levels as"),
+        ("limits", lambda limits: limits[1:], "has contrast/1/limits as"),
+        ("usual", lambda usual: -np.abs(usual), "a spread of contrast/1 that is not above 0"),
+        ("roots", lambda _: None, "holds the array contrast/1/"),
+    ],
+)
+def test_contrast_forests_that_do_not_fit_are_refused(blob, name, change, reason):
+    array = change(load(blob)[f"contrast/1/{name}"])
+    assert_refused(with_arrays(blob, **{f"contrast__1__{name}": array}), because=reason)
 
 
 def test_a_model_that_scores_takes_at_most_four_times_the_memory_of_its_blob(artifact):

@@ -64,7 +64,7 @@ def test_p_values_of_raised_scores_are_those_of_normal_records(headed):
 
 
 def test_labels_without_a_common_deviation_are_not_used(artifact, calibration):
-    labelled = LabelledRecords(with_flow(12, 0, seed=7), with_flow(4, 0, seed=8))
+    labelled = LabelledRecords(with_flow(12, 0, seed=9), with_flow(4, 0, seed=10))
     report = with_label_head(artifact, calibration, labelled, RULE).about["labels"]
     assert (report["is_used"], report["reason"]) == (False, "cross-validation on them shows no gain")
     assert report["gain"] < 0

@@ -57,6 +57,18 @@ def test_a_record_of_one_main_cause_takes_three_labels_within_the_radius():
     assert resembled(*rows[:2], replace(far, label="confirmed"), flow=5.1, flow_share=0.9) is None
 
 
+def test_two_labels_at_the_time_of_day_of_a_record_of_one_main_cause_suffice():
+    rows = [
+        replace(example(number, flow=5.0, flow_share=0.9), time=START + timedelta(days=number, minutes=15 * number))
+        for number in (0, 1)
+    ]
+    explanation, look_alikes = Explanation(causes(flow=5.1, flow_share=0.9)), LookAlikes(rows, RADIUS)
+    at = {minutes: START + timedelta(days=9, minutes=minutes) for minutes in (-4, 19, 25)}
+    found = {minutes: look_alikes.resembled("a", explanation, time) for minutes, time in at.items()}
+    assert {minutes: one is not None for minutes, one in found.items()} == {-4: True, 19: True, 25: False}
+    assert LookAlikes(rows[:1], RADIUS).resembled("a", explanation, at[19]) is None
+
+
 def test_the_nearest_label_decides_unless_a_confirmed_one_is_near_a_false_positive():
     false = (example(1, flow=5.0), example(2, flow=5.4))
     assert [resembled(*false, flow=flow) for flow in (5.1, 5.5)] == [1, 2]
@@ -92,14 +104,13 @@ def summary_of(*rows):
     return merge_nearby(records, timedelta(hours=1))[0]
 
 
-def test_of_series_incidents_are_compared_by_the_causes_of_all_their_records():
-    rows = [replace(example(number, flow=flow), incident_id=7) for number, flow in ((3, 2.0), (2, 6.0), (1, 3.0))]
-    look_alikes = LookAlikes(rows, RADIUS, of_series=True)
-    assert look_alikes.false_alarm_like(summary_of({"flow": 1.5}, {"flow": 6.5}, {"flow": 2.0})) == 3
-    assert look_alikes.false_alarm_like(summary_of({"flow": 2.5})) == 3  # as it begins
-    assert look_alikes.false_alarm_like(summary_of({"flow": 1.5}, {"flow": 12.0})) is None
-    assert look_alikes.resembled("a", Explanation(causes())) is None
-    assert LookAlikes(rows, RADIUS).false_alarm_like(summary_of({"flow": 6.5})) is None
+def test_records_of_series_are_not_compared_alone_and_incidents_of_others_are_not_compared():
+    rows = [replace(example(number), time=START + number * timedelta(minutes=5), incident_id=7) for number in (0, 1)]
+    read = {True: lambda: [rows[0].attribution], False: list}
+    found = {of_series: LookAlikes(rows, RADIUS, of_series=of_series) for of_series in read}
+    alike = {of_series: one.false_alarm_like(summary_of({}), read[of_series]) for of_series, one in found.items()}
+    assert alike == {True: 0, False: None}
+    assert found[True].resembled("a", Explanation(causes())) is None
 
 
 @pytest.mark.parametrize("of_series", [False, True])

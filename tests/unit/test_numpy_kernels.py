@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from detector.core import arithmetic, kernels
-from detector.core.arithmetic import CHOICE, MAX_NUMPY_WORK, Choice
+from detector.core.arithmetic import CHOICE, MAX_NUMPY_WORK, Choice, Trees
 from detector.core.neighbours import Neighbours
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +47,28 @@ def test_logarithms_and_roots():
     numbers = np.concatenate([np.logspace(-320, 308, 2_001), [-1.0], SPECIAL])
     for degree in (1, 2, 5, 8):
         assert_equal_bits(lambda degree=degree: arithmetic.roots(numbers, degree))
+
+
+def test_leaves_of_trees():
+    rng = np.random.default_rng(0)
+    trees = random_trees(rng, trees=5, cells=3)
+    rows = rng.standard_normal((1_100, 3)).astype(np.float32)
+    rows[0] = trees.limits[0]  # equal to a limit: the first child
+    assert_equal_bits(lambda: arithmetic.mean_leaves(trees, rows))
+
+
+def random_trees(rng, trees, cells):
+    """Return complete trees of depth 3 with random limits and values."""
+    first, node = 15 * np.arange(trees), np.tile(np.arange(15), trees)
+    is_inner = node < 7
+    return Trees(
+        columns=np.where(is_inner, rng.integers(0, cells, 15 * trees), 0).astype(np.int32),
+        limits=np.where(is_inner, rng.standard_normal(15 * trees), np.finfo(np.float32).max).astype(np.float32),
+        children=(np.where(is_inner, 2 * node + 1, node) + np.repeat(first, 15)).astype(np.int32),
+        values=rng.random(15 * trees).astype(np.float32),
+        roots=first.astype(np.int32),
+        levels=np.full(trees, 3, np.int32),
+    )
 
 
 @pytest.mark.parametrize("layer", [arithmetic.layer, arithmetic.silu_layer])

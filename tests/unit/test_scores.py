@@ -13,7 +13,7 @@ from detector.records.fitting import DecisionRule, fit_artifact
 from detector.records.model import CHUNK_RECORDS, SCORES
 from detector.records.normal_records import NormalRecords
 from detector.records.scorer import RecordScorer
-from detector.records.scores import input_coordinates, joint_coordinates, spaces_of
+from detector.records.scores import input_coordinates, joint_coordinates, spaces_of, squashed_cells
 from schemas.config import ModelConfig
 from schemas.errors import RecordsError
 from schemas.frames import SCORE_COLUMNS
@@ -160,6 +160,9 @@ def test_the_ensemble_is_a_geometric_mean_in_units_of_the_usual_distance(artifac
         for space, place in zip(spaces, coordinates, strict=True)
     )
     expected = (inputs**2 * first * second * residuals) ** 0.1
-    np.testing.assert_allclose(model.anomaly_scores(records, ("ensemble",))["ensemble"], expected, rtol=1e-9)
+    own = np.full(len(records), -1)
+    surprise = np.mean([one.surprise(squashed_cells(matrix), own) for one in artifact.reference.contrasts], axis=0)
+    expected = expected * np.exp(surprise / 2)
+    np.testing.assert_allclose(model.anomaly_scores(records, ("ensemble",))["ensemble"], expected, rtol=1e-6)
     assert (expected >= 1).all()
-    assert 1 < np.median(expected) < 2  # about the root of 2, since the distances of most records are usual ones
+    assert 1 < np.median(expected) < 3  # about 2, since the distances and the odds of most records are usual ones

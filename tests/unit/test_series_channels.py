@@ -102,3 +102,11 @@ def test_a_channel_that_hardly_moves_is_dead_and_one_that_rests_is_not(rng):
     is_stuck = channels.cells(dead).is_stuck[:, 0]
     assert not is_stuck[:120].any()
     assert is_stuck[140:].all()
+
+
+def test_a_channel_with_another_rounding_stands_still_again_and_again_and_is_not_dead(rng):
+    channels = Channels.fit([rng.standard_normal((1000, 1))])
+    coarse = np.repeat(rng.standard_normal(10), 16)[:, None]
+    signal = channels.cells(coarse).stuck_signal[:, 0]
+    assert signal[15] == 2
+    assert signal[16:].max() < 1

@@ -68,7 +68,7 @@ def test_an_incident_is_flagged_to_its_end_and_the_next_one_is_heard_soon_after(
 
 
 def test_scores_that_hover_around_the_threshold_are_not_flagged_on_and_on():
-    reference = np.arange(0.0, 101)  # a floor of 0.25 (99 - 50) above 100
+    reference = np.arange(0.0, 101)  # a floor of 0.35 (99 - 50) above 100
     assert flagged_by(reference, np.full(15, 104.0)).sum() == 1
     assert flagged_by(reference, np.full(40, 118.0)).all()
 

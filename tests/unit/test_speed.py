@@ -15,10 +15,11 @@ MIB = 1 << 20
 def timings():
     names = ("read", "read limit", "score", "score limit", "isolation_forest", "lof", "import", "train")
     others = ("write", "write by executemany", "fit", "fit by PyOD")
-    starts = ("python", "pandas", "help", "status", "first batch")
+    starts = ("python", "pandas", "help", "status", "anomalies", "first batch")
     rates = {name: Timing(1000, (1.0,)) for name in (*names, *others, *starts)}
     monitors = {WHOLE: Timing(4000, (8.0,), 330 * MIB), QUARTER: Timing(1000, (2.0,), 300 * MIB)}
     rates |= {"few records": Timing(256, (1.0,), 240 * MIB), "write by executemany": Timing(1000, (4.0,))}
+    rates |= {"serve": Timing(256, (1.0,), 210 * MIB)}
     return rates | monitors | {"score": Timing(1000, (1.25, 9.0, 1.0)), "help": Timing(1, (3.0,))}
 
 
@@ -43,6 +44,7 @@ def test_the_report_compares_each_figure_with_its_limit_or_peer(timings):
     assert "| fitting to 1,000 records | 1,000 | PyOD's VAE | 1,000 | 1.00 |" in text
     assert "| 4,000 | 330 | 1.10 |" in text
     assert "A process that scores 256 records peaks at 240 MiB." in text
+    assert "`serve` has 210 MiB at rest" in text
     assert "| `plumbline --help` | 3.00 | an empty Python program | 1.00 | 3.0 |" in text
 
 

@@ -24,3 +24,15 @@ assert sum(generation["collections"] for generation in gc.get_stats()) > sum(col
 
 def test_the_first_collection_waits_for_as_many_objects_as_a_start_creates():
     subprocess.run([sys.executable, "-c", START], cwd=ROOT, check=True)
+
+
+def test_a_store_imports_the_parts_that_are_used():
+    start = "import jobs.store, sys; jobs.store.StoredTuning, jobs.store.Store; "
+    check = "assert 'jobs.store.ledger' not in sys.modules"
+    subprocess.run([sys.executable, "-c", start + check], cwd=ROOT, check=True)
+
+
+def test_compiled_code_is_loaded_without_scipy():
+    start = "import sys, numpy; from detector.core.kernels import products; x = numpy.ones((2, 2), numpy.float32); "
+    check = "products(x, x); assert 'scipy.linalg' not in sys.modules"
+    subprocess.run([sys.executable, "-c", start + check], cwd=ROOT, check=True)

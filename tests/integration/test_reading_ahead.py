@@ -1,0 +1,112 @@
+"""The records of the next batch are read while one is scored; nothing else changes by that."""
+
+from contextlib import closing
+from datetime import timedelta
+from threading import Event
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+
+from jobs.databases import reading
+from jobs.reading.source import Source
+from jobs.scoring.run import plan_batches, score_monitor, score_next
+from jobs.store.ledger import Choice
+from schemas.config import MonitorConfig
+from schemas.errors import SourceError
+from schemas.tables import anomalies, batches, scores
+from tests.watched_table import MonitoredTable, RuleScorer
+
+LONG_STATEMENTS = {
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n",
+    "postgresql": "SELECT pg_sleep(600)",
+}
+WAIT_SECONDS = 60
+
+
+class HangingSource(Source):
+    """A source that hangs while it reads the batch past a key."""
+
+    def __init__(self, pump, after):
+        super().__init__("pump", MonitorConfig(**{k: v for k, v in pump.settings.items() if v}), pump.store.engine)
+        self.after, self.is_read = (after,), Event()
+
+    def pages(self, after, upto=None, **options):
+        if after == self.after:
+            self.is_read.set()
+            with reading(self.engine, SourceError) as connection:
+                connection.execute(text(LONG_STATEMENTS[self.engine.dialect.name])).all()
+        return super().pages(after, upto, **options)
+
+
+class InterruptedScorer(RuleScorer):
+    """A scorer that is interrupted as soon as the next batch is being read."""
+
+    def __init__(self, next_is_read):
+        super().__init__()
+        self.next_is_read = next_is_read
+
+    def score(self, _records, _vae_of="none"):
+        assert self.next_is_read.wait(WAIT_SECONDS)
+        raise KeyboardInterrupt
+
+
+@pytest.fixture
+def pump(store):
+    pump = MonitoredTable(store)
+    rng = np.random.default_rng(0)
+    for key, value in enumerate(rng.normal(size=33) * 3, 1):
+        pump.put(key, value=float(value), entity=f"pump-{key % 3}")
+    return pump
+
+
+def results(pump):
+    """Return what scoring wrote, in the order of the records."""
+    c, s = anomalies.c, scores.c
+    flagged = pump.rows(c.record_key, c.anomaly_score, c.p_value, c.entity, c.record_time, c.top_feature)
+    scored = pump.rows(s.record_key_int, s.anomaly_score, s.p_value, s.is_anomaly, s.entity)
+    return flagged, scored, pump.hours(), pump.ledger("id", "state", "records", "anomalies", "checksum", "attempts")
+
+
+def test_an_interrupt_while_the_next_batch_is_read_loses_and_doubles_nothing(pump):
+    with closing(HangingSource(pump, after=5)) as source:
+        scorer = InterruptedScorer(source.is_read)
+        with pytest.raises(KeyboardInterrupt):
+            score_monitor(source, pump.store, pump.clock, load=lambda *_: scorer)
+    first, second = pump.ledger("id", "state", "token", "lease_until", "attempts")[:2]
+    assert (first[1:], second[1:]) == (("pending", None, None, 1), ("pending", None, None, 0))
+    assert pump.rows(scores.c.record_key) == []
+    assert pump.score().records == 33
+    assert pump.rows(scores.c.record_key_int) == list(range(1, 34))
+    assert {row[1] for row in pump.ledger("id", "state")} == {"done"}
+
+
+def test_batches_that_are_read_ahead_have_the_results_of_batches_that_are_not(pump):
+    with closing(pump.source()) as source:
+        plan_batches(source, pump.store, pump.clock)
+        while score_next(source, pump.store, pump.clock, Choice(), load=pump.load) is not None:
+            pass
+    plain = results(pump)
+    assert (len(plain[0]) > 0, len(plain[1]), len(plain[3])) == (True, 33, 7)
+    pump.store.monitors.delete("pump", pump.clock())
+    pump.train("pump")
+    pump.score()
+    ahead = results(pump)
+    assert ahead[:3] == plain[:3]
+    assert [row[1:] for row in ahead[3]] == [row[1:] for row in plain[3]]
+
+
+def test_a_run_that_stops_gives_back_the_batch_that_was_read_ahead(pump):
+    done = []
+    assert pump.score(progress=done.append, should_stop=lambda: len(done) == 2).batches == 2
+    rows = pump.rows(batches.c.id, batches.c.state, batches.c.attempts, batches.c.token)
+    assert [row[1:] for row in rows[2:]] == [("pending", 0, None)] * 5
+
+
+def test_the_last_batch_is_left_for_a_worker_that_has_none(pump, now):
+    with closing(pump.source()) as source:
+        plan_batches(source, pump.store, pump.clock)
+    ledger, hour = pump.store.ledger, timedelta(hours=1)
+    ahead = [ledger.claim("pump", 1, now, hour, Choice(is_ahead=True)) for _ in range(7)]
+    assert [batch is None for batch in ahead] == [False] * 6 + [True]
+    assert ledger.claim("pump", 1, now, hour) is not None
