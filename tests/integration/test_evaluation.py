@@ -76,15 +76,15 @@ def test_a_table_that_was_trained_on_as_a_whole_is_judged_by_the_records_that_we
     mixer.train(**settings)
     mixer.score(**settings)  # what was flagged since does not change what was held out
     forecasted = forecast(mixer, **settings)
-    calibration = mixer.store.models.get(1).card.calibration_records
-    assert forecasted.records == forecasted.held_out_records == calibration == (held_out or calibration)
+    held_back = held_out or mixer.store.models.get(1).card.calibration_records
+    assert forecasted.records == forecasted.held_out_records == held_back
     assert not forecasted.includes_training_records
     assert forecasted.by_rate[0.01] <= 0.02 * forecasted.records
     report = evaluate_monitor(mixer.source(**settings), mixer.store)
     frame = readings()
     faults_left_out = int(frame["is_fault"].sum()) if held_out is None else 0
-    assert (report.held_out_records, report.includes_training_records) == (calibration, False)
-    later = report.evaluation.records - calibration
+    assert (report.held_out_records, report.includes_training_records) == (held_back, False)
+    later = report.evaluation.records - held_back
     assert later == 0 if held_out else 0 < later <= faults_left_out
     assert report.evaluation.anomalies > 0
 
