@@ -10,6 +10,7 @@ from detector.records.contrast import ContrastForest
 
 _PREFIX = "contrast/"
 MAX_FORESTS = 16
+MAX_TREES = 1_000  # of a forest: a record falls through all of them
 MAX_LEVELS = 100
 
 
@@ -23,7 +24,7 @@ def contrast_arrays(forests: tuple[ContrastForest, ...]) -> dict[str, np.ndarray
 
 
 def contrast_specs(arrays: Mapping[str, np.ndarray]) -> ArraySpecs:
-    """Return the shapes and types of the arrays of the forests; none if the artifact has none."""
+    """Return the shapes and types of the arrays of the forests, of up to `MAX_TREES`; none if the artifact has none."""
     specs: dict[str, tuple[tuple[int, ...], str]] = {}
     for prefix in _prefixes(arrays):
         nodes, trees = (np.size(arrays.get(f"{prefix}{name}", ())) for name in ("columns", "roots"))
@@ -32,7 +33,7 @@ def contrast_specs(arrays: Mapping[str, np.ndarray]) -> ArraySpecs:
             f"{prefix}limits": ((nodes,), "float32"),
             f"{prefix}children": ((nodes,), "int32"),
             f"{prefix}values": ((nodes,), "float32"),
-            f"{prefix}roots": ((trees,), "int32"),
+            f"{prefix}roots": ((min(trees, MAX_TREES),), "int32"),
             f"{prefix}levels": ((trees,), "int32"),
             f"{prefix}usual": ((2,), "float64"),
         }
@@ -62,7 +63,7 @@ def _forest(arrays: Mapping[str, np.ndarray], prefix: str, width: int) -> Contra
     if trees.levels.min() < 0 or trees.levels.max() > MAX_LEVELS:
         raise artifact_error(f"has trees of {prefix[:-1]} with more than {MAX_LEVELS} levels")
     is_inner = trees.limits < np.finfo(np.float32).max
-    if trees.children.min() < 0 or (trees.children + is_inner).max() >= nodes:
+    if trees.children.min() < 0 or (trees.children.astype(np.int64) + is_inner).max() >= nodes:
         raise artifact_error(f"has nodes of {prefix[:-1]} whose children do not exist")
     centre, spread = arrays[f"{prefix}usual"].tolist()
     if spread <= 0:

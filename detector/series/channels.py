@@ -189,10 +189,10 @@ class Channels:
         cells = self.cells(values)
         return Moving(values, _is_unchanged(values), cells.z, cells.kept)
 
-    def is_usual(self, z: np.ndarray) -> np.ndarray:
+    def is_usual(self, z: np.ndarray, margin: float = RANGE_MARGIN) -> np.ndarray:
         """Return whether standardised cells lie within the range of training, with a margin: (n, c) bool."""
         lowest, highest = self.cells(np.stack([self.lowest, self.highest])).z
-        return np.asarray((lowest - RANGE_MARGIN <= z) & (z <= highest + RANGE_MARGIN))
+        return np.asarray((lowest - margin <= z) & (z <= highest + margin))
 
     def values(self, z: np.ndarray) -> np.ndarray:
         """Convert standardised cells to values (n, c) in the channels' units."""

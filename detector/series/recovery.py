@@ -16,6 +16,7 @@ from detector.series.standing import MAX_LONG_STILL_ROWS
 
 CALM_ROWS = 4  # usual cells in a row, after which a channel has recovered
 SLOW_CALM_ROWS = 8  # the same of a channel of which a single cell does not show whether it is usual
+FAR_MARGIN = 2.0  # standard deviations outside the range of training, from which a cell of it shows a fault
 UNUSUAL_DEVIATIONS = 4.0  # from the usual value at this time of the week; and of a broken rule
 CONTEXT_ROWS = MAX_LONG_STILL_ROWS + SLOW_CALM_ROWS  # earlier rows by which a cell is unusual
 
@@ -35,10 +36,10 @@ def left_out_cells(cells: Cells, channels: Channels, is_faulty: np.ndarray, can_
     """Return the cells (n, c) that are left out of the past once they are over.
 
     They are the faulty cells of channels (c,) that can recover. Of other channels a cell shows less, since a disturbed
-    machine may well stay within the range of training: they are cells that are missing, and cells outside the range
-    for longer.
+    machine may well stay near the range of training: they are cells that are missing, and for longer cells that are
+    far outside the range.
     """
-    is_over = _is_recent(~channels.is_usual(cells.z), SLOW_CALM_ROWS, cells.line)
+    is_over = _is_recent(~channels.is_usual(cells.z, FAR_MARGIN), SLOW_CALM_ROWS, cells.line)
     is_lost = _is_recent(cells.is_missing, CALM_ROWS, cells.line)
     return np.asarray(np.where(can_recover, is_faulty, is_over | is_lost))
 

@@ -21,7 +21,7 @@ LONG_STILL_SIGNAL = 2.0  # of a channel that stands still for longer than that, 
 MEAN_HALF_LIFE, SPREAD_HALF_LIFE = 8, 16  # rows
 SPREAD_ROWS = window_rows(MEAN_HALF_LIFE) + window_rows(SPREAD_HALF_LIFE)  # that a spread depends on
 MIN_SPREADS = 20  # as many rows as a spread depends on, in training, by which the least one is known
-QUIET_SHARE = 0.4  # of the least spread in training
+QUIET_SHARE = 0.2  # of the least spread in training
 
 
 @dataclass(frozen=True)

@@ -315,7 +315,8 @@ class _ClaimedWork:
         """
         excluded = tuple(self.failures.by_batch)
         while not self.claimed or (len(self.claimed) == 1 and self._reads_beside(self.claimed[0].batch)):
-            choice = Choice(self.source.monitor.is_in_order, excluded, is_ahead=bool(self.claimed))
+            current = self.claimed[0].batch if self.claimed else None
+            choice = Choice(self.source.monitor.is_in_order, excluded, ahead_of=current)
             reading = self._claim(choice)
             if reading is None:
                 return
@@ -332,7 +333,7 @@ class _ClaimedWork:
         batch = self.store.ledger.claim(self.source.name, self.champion.model_id, self.clock(), lease, choice)
         if batch is None:
             return None
-        return BatchReading(batch, self.source, self.store, self.clock, is_ahead=choice.is_ahead)
+        return BatchReading(batch, self.source, self.store, self.clock, is_ahead=choice.ahead_of is not None)
 
     def _outcome(self, reading: BatchReading) -> BatchOutcome:
         """Score a claimed batch."""

@@ -17,6 +17,7 @@ from sqlalchemy import (
     and_,
     func,
     insert,
+    not_,
     or_,
     select,
     update,
@@ -72,14 +73,15 @@ class Choice:
     Attributes:
         in_order: the oldest of all; its worker waits for its turn before it decides what to flag.
         exclude: ids of batches not to claim.
-        is_ahead: while the worker has a batch; one batch is left for a worker that has none.
+        ahead_of: the batch that the worker has; one batch is left for a worker that has none. In order, no batch
+            before it is claimed: it would wait for its own worker.
         token: of the claim; a batch that is claimed with it already is claimed again. By default a new one.
     """
 
     in_order: bool = False
     exclude: Collection[int] = ()
     token: str | None = None
-    is_ahead: bool = False
+    ahead_of: Batch | None = None
 
 
 ANY_BATCH = Choice()
@@ -176,7 +178,8 @@ class Ledger:
         token = choice.token or str(uuid4())
         with writing(self.engine) as connection:
             row = _held_by(connection, monitor, choice.token)
-            row = row or _lock_first(connection, _claimable(monitor, at, choice), at, left=int(choice.is_ahead))
+            left = int(choice.ahead_of is not None)
+            row = row or _lock_first(connection, _claimable(monitor, at, choice), at, left)
             if row is None:
                 return None
             attempts = row["attempts"] + 1
@@ -330,6 +333,13 @@ def is_free(at: datetime) -> ColumnElement[bool]:
     return or_(c.state == "pending", and_(c.state == "running", c.lease_until < at))
 
 
+def precedes(batch: Batch) -> ColumnElement[bool]:
+    """Return the condition of the batches that are claimed before a batch if batches go in order."""
+    c = batches.c
+    is_new = c.finished_at.is_(None)
+    return and_(is_new, c.id < batch.id) if batch.scored_before is None else or_(is_new, c.id < batch.id)
+
+
 def _held_by(connection: Connection, monitor: str, token: str | None) -> RowMapping | None:
     """Lock the batch that is claimed with a token, and return its row; None if there is none."""
     if token is None:
@@ -344,6 +354,8 @@ def _claimable(monitor: str, at: datetime, choice: Choice) -> Select[tuple[int]]
     c = batches.c
     order = (c.finished_at.is_not(None), *([] if choice.in_order else [c.attempts]), c.id)
     ids = select(c.id).where(c.monitor == monitor, is_free(at), c.id.not_in(choice.exclude))
+    if choice.in_order and choice.ahead_of is not None:
+        ids = ids.where(not_(precedes(choice.ahead_of)))
     return ids.order_by(*order).limit(_MAX_CLAIMS_AT_ONCE)
 
 

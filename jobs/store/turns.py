@@ -6,10 +6,10 @@ The order is that of claims: new records before those to rescore, and older batc
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, func, or_, select, update
+from sqlalchemy import Connection, Engine, and_, func, or_, select, update
 
 from jobs.databases import reading, writing
-from jobs.store.ledger import Batch, change_claimed, is_free
+from jobs.store.ledger import Batch, change_claimed, is_free, precedes
 from jobs.store.locking import lock_monitor
 from schemas.errors import LostLease
 from schemas.tables import batches
@@ -60,7 +60,7 @@ def _answer(connection: Connection, batch: Batch, at: datetime) -> Answer:
     c = batches.c
     ours = select(c.id).where(c.id == batch.id, c.token == batch.token, c.state == "running")
     others = select(c.id).where(c.monitor == batch.monitor, c.id != batch.id)
-    before = others.where(c.state.in_(("pending", "running")), _precedes(batch))
+    before = others.where(c.state.in_(("pending", "running")), precedes(batch))
     in_turn = others.where(c.state == "running", c.has_turn, c.lease_until >= at)
     free = before.where(is_free(at))
     questions = select(ours.exists(), free.exists(), or_(before.exists(), in_turn.exists()))
@@ -70,13 +70,6 @@ def _answer(connection: Connection, batch: Batch, at: datetime) -> Answer:
     if has_to_give_way:
         return "give_way"
     return "wait" if has_to_wait else "taken"
-
-
-def _precedes(batch: Batch) -> ColumnElement[bool]:
-    """Return the condition of the batches that are claimed before a batch if batches go in order."""
-    c = batches.c
-    is_new = c.finished_at.is_(None)
-    return and_(is_new, c.id < batch.id) if batch.scored_before is None else or_(is_new, c.id < batch.id)
 
 
 def _end_expired_turns(connection: Connection, batch: Batch, at: datetime) -> None:

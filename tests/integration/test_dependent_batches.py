@@ -17,7 +17,7 @@ from tests.machines import machine
 from tests.series_monitor import readings
 
 BATCH = {"batch_size": 40, "threshold": "conformal"}  # a tracked threshold is not changed by late records
-CONTEXT_ROWS = 683
+CONTEXT_ROWS = 751
 
 
 def again(mixer, **changes):

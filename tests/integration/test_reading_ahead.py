@@ -107,6 +107,19 @@ def test_the_last_batch_is_left_for_a_worker_that_has_none(pump, now):
     with closing(pump.source()) as source:
         plan_batches(source, pump.store, pump.clock)
     ledger, hour = pump.store.ledger, timedelta(hours=1)
-    ahead = [ledger.claim("pump", 1, now, hour, Choice(is_ahead=True)) for _ in range(7)]
-    assert [batch is None for batch in ahead] == [False] * 6 + [True]
+    current = ledger.claim("pump", 1, now, hour)
+    ahead = [ledger.claim("pump", 1, now, hour, Choice(ahead_of=current)) for _ in range(6)]
+    assert [batch is None for batch in ahead] == [False] * 5 + [True]
     assert ledger.claim("pump", 1, now, hour) is not None
+
+
+def test_a_worker_never_claims_ahead_a_batch_that_its_present_one_would_wait_for(pump, now):
+    with closing(pump.source()) as source:
+        plan_batches(source, pump.store, pump.clock)
+    ledger, hour = pump.store.ledger, timedelta(hours=1)
+    failing = ledger.claim("pump", 1, now, hour, Choice(in_order=True))
+    current = ledger.claim("pump", 1, now, hour, Choice(in_order=True))
+    ledger.release(failing, "another worker could not score it")
+    ahead = ledger.claim("pump", 1, now, hour, Choice(in_order=True, ahead_of=current))
+    assert ahead.id > current.id
+    assert pump.store.turns.take(current, now) == "give_way"

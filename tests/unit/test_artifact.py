@@ -145,6 +145,8 @@ def test_a_model_of_a_version_without_contrast_forests_keeps_its_scores(artifact
     [
         ("children", lambda children: children + np.int32(1), "nodes of contrast/1 whose children do not exist"),
         ("children", lambda children: children - np.int32(10**6), "nodes of contrast/1 whose children do not exist"),
+        ("children", lambda children: np.append(np.int32(2**31 - 1), children[1:]), "children do not exist"),
+        ("roots", lambda roots: np.repeat(roots, 100), "has contrast/1/roots as"),
         ("levels", lambda levels: levels + np.int32(100), "trees of contrast/1 with more than 100 levels"),
         ("columns", lambda columns: columns + np.int32(100), "trees of contrast/1 without a root, or of cells"),
         ("roots", lambda roots: roots - np.int32(1), "trees of contrast/1 without a root"),
