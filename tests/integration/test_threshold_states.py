@@ -16,6 +16,7 @@ from jobs.app import open_store
 from jobs.champions import load_scorer
 from jobs.databases import reading, writing
 from jobs.evaluation import evaluate_monitor
+from jobs.reading.source import Source
 from jobs.scoring.run import plan_batches, score_batch, score_planned
 from jobs.store import BatchResult, HourCount, ThresholdChange
 from jobs.store.events import EventLog, EventQuery
@@ -177,6 +178,23 @@ def test_batches_are_scored_side_by_side_and_decide_one_after_another(mixer):
     assert again.id == first.id
     ledger.finish(again, BatchResult(400), mixer.now)
     assert turns.take(second, mixer.now) == "taken"
+
+
+def test_a_batch_that_becomes_free_is_scored_before_a_later_one_that_was_claimed_already(mixer, monkeypatch):
+    mixer.train(**ONLINE)
+    source, ledger = mixer.source(batch_size=400, **ONLINE), mixer.store.ledger
+    plan_batches(source, mixer.store, lambda: mixer.now)
+    held = [ledger.claim("mixer", 1, mixer.now, timedelta(minutes=1), IN_ORDER)]
+
+    def release_first(_source):  # called between the claims of a run
+        while held:
+            ledger.release(held.pop())
+        return True
+
+    monkeypatch.setattr(Source, "serves_threads", property(release_first))
+    looks = iter(range(200))  # ends a run that waits for itself
+    counts = score_planned(source, mixer.store, lambda: mixer.now, should_stop=lambda: next(looks, 200) == 200)
+    assert counts["batches"] == 4
 
 
 def test_a_worker_that_waits_for_its_turn_can_stop(mixer):
