@@ -79,10 +79,11 @@ class _ChampionScores:
 def _end(incident: FlaggedIncident, times: pd.DatetimeIndex, scores: np.ndarray, threshold: float) -> datetime | None:
     """Return the last record of an incident before the scores are back; None if they are not back yet.
 
-    They are back at the threshold at which the incident began; if another model flagged it, at the champion's.
+    They are back at the threshold at which the incident began, if the champion flagged it and that is higher than the
+    calibrated one: a tracked threshold may be low by then.
     """
     first = int(times.searchsorted(pd.Timestamp(incident.span.end), side="right"))
-    limit = threshold if incident.first_threshold is None else incident.first_threshold
+    limit = max(threshold, incident.first_threshold or threshold)
     is_back = scores[first:] <= limit
     if len(is_back) < RETURN_RECORDS:
         return _moment(times[-1])

@@ -45,7 +45,7 @@ def test_a_series_model_still_flags_a_fault_that_ended_without_a_label(plant, fa
     frame = readings(fault)
     plant.fill(frame[:600])
     plant.train(**SETTINGS)
-    plant.fill(frame[600:900], if_exists="append")
+    plant.fill(frame[600:950], if_exists="append")
     plant.score(**SETTINGS)
     assert flagged_share(plant, FAULT) > 0.6
     report = plant.train("if_better", **SETTINGS)
@@ -54,6 +54,6 @@ def test_a_series_model_still_flags_a_fault_that_ended_without_a_label(plant, fa
     assert model.about.training.left_out["in an incident that nobody labelled as normal"] >= 100
     assert model.comparison.challenger.found["incidents"] == model.comparison.champion.found["incidents"]
     assert model.comparison.challenger.auroc.keys() == model.comparison.champion.auroc.keys()
-    plant.fill(frame[900:], if_exists="append")
+    plant.fill(frame[950:], if_exists="append")
     plant.score(**SETTINGS)
     assert flagged_share(plant, AGAIN) > 0.6

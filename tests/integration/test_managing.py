@@ -41,7 +41,7 @@ def fill_table(store, file):
     """Write the watched table, whose records the first batch of the ledger holds."""
     records = make_records(400, seed=7).assign(id=range(1, 401), pump_id=HOSTILE, note="<b>not watched</b>")
     records.loc[200:203, "flow"] = 500.0
-    records.loc[1, "pressure"] = 6.0  # flagged at a rate of 0.2 alone
+    records.loc[1, "pressure"] = 6.6  # flagged at a rate of 0.2 alone
     records["at"] = pd.date_range(end=NOW, periods=400, freq="min")
     records.to_parquet(file)
     import_file(file, store.engine, "pump_readings")
