@@ -321,8 +321,6 @@ class _ClaimedWork:
             if reading is None:
                 return
             self.claimed.append(reading)
-        if self.source.monitor.is_in_order and self.claimed[-1].batch.precedes(self.claimed[0].batch):
-            self.claimed.rotate()  # it became free just now; the other would wait for its turn for ever
 
     def _reads_beside(self, batch: Batch) -> bool:
         is_rescored_series = batch.scored_before is not None and self.source.monitor.series is not None

@@ -61,10 +61,6 @@ class Batch:
     scored_before: int | None = None
     """Number of records of its last scoring; None if it has not been scored."""
 
-    def precedes(self, other: "Batch") -> bool:
-        """Return whether it decides before another batch if batches go in order; new ones precede those to rescore."""
-        return (self.scored_before is not None, self.id) < (other.scored_before is not None, other.id)
-
 
 @dataclass(frozen=True)
 class Choice:

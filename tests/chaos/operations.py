@@ -28,7 +28,7 @@ class Operations:
 
     def __init__(self, store, site, pool, rng):
         self._store, self._site, self._pool, self._rng = store, site, pool, rng
-        self._labels, self._requests, self._promoted = {}, 0, None
+        self._labels, self._label_changes, self._requests, self._promoted = {}, 0, 0, None
         self._first_models = {model.id for model in store.models.all(TRAINED.name)}
         self.counts = {"labels": 0, "reloads": 0, "requested trainings": 0, "promotions": 0}
 
@@ -39,6 +39,7 @@ class Operations:
         for row in self._rng.sample(rows, min(len(rows), 3)):
             label = self._rng.choice(_LABELS)
             self._do(lambda at, row=row, label=label: self._store.anomalies.label(row.id, label, at, _ACTOR))
+            self._label_changes += label != self._labels.get(row.record_key, "open")
             self._labels[row.record_key] = label
             self.counts["labels"] += 1
 
@@ -81,7 +82,7 @@ class Operations:
             "each request was served or given up": (self.open_requests(connection), []),
             "each training has stored one model": (set(trained) - self._first_models, served),
         }
-        due = {"label": self.counts["labels"], "retrain": self._requests, "promote": self.counts["promotions"]}
+        due = {"label": self._label_changes, "retrain": self._requests, "promote": self.counts["promotions"]}
         missing = [action for action, count in due.items() if acts.count(action) < count]
         if self._promoted is not None:
             rules["the promoted model is the champion"] = (self._champion(), self._promoted)

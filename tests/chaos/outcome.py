@@ -222,19 +222,23 @@ def _waiting_alerts(connection):
 def wrong_deliveries(connection, received):
     """Return incident alerts that the channel never received, or more often than they were attempted.
 
-    The titles in a digest do not name their incidents, so its alerts are checked by their number.
+    The titles in a digest do not name their incidents, so its alerts are checked by their number. Alerts of one incident
+    that waited for each other are one message, with the text of the newest.
     """
     titles = [_DIGEST.search(body["title"]) for body in received]
     digests = {int(title[1].replace(",", "")) for title in titles if title is not None}
-    sizes = Counter(connection.scalars(select(alerts.c.token)))
+    sent = connection.execute(select(alerts.c.token, alerts.c.incident_id, alerts.c.id)).all()
+    sizes = Counter(row.token for row in sent)
+    subjects = {token: len({row.incident_id for row in sent if row.token == token}) for token in sizes}
+    newest = {row.token: row.id for row in sorted(sent, key=lambda row: row.id)}
     arrived = messages_by_alert(received)
     alone, lost = Counter(), []
     attempts = Counter()
     for row in connection.execute(select(alerts).where(alerts.c.incident_id.is_not(None)).order_by(alerts.c.id)):
         alert = (row.incident_id, row.reason)
         attempts[alert] += row.attempts
-        if sizes[row.token] == 1:
-            alone[alert] += 1
+        if sizes[row.token] == 1 or subjects[row.token] == 1:
+            alone[alert] += row.id == newest[row.token]
         elif sizes[row.token] not in digests:
             lost.append((*alert, row.attempts))
     wrong = [alert for alert in alone if not alone[alert] <= arrived[alert] <= attempts[alert]]

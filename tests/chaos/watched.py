@@ -116,7 +116,12 @@ TRACKED = Watched(
     training="mixer",
 )
 SERIES = Watched(
-    "press", _machines("press"), f'table = "press"\n{_MACHINES}', _SERIES.format("press"), "speed", "press"
+    "press",
+    _machines("press"),
+    f'table = "press"\nthreshold = "conformal"\n{_MACHINES}',  # thresholds that follow depend on what was late
+    _SERIES.format("press"),
+    "speed",
+    "press",
 )
 NARROW = (PUMPS,)
 WIDE = (PUMPS, TRAINED, TRACKED, SERIES)

@@ -180,7 +180,7 @@ def test_batches_are_scored_side_by_side_and_decide_one_after_another(mixer):
     assert turns.take(second, mixer.now) == "taken"
 
 
-def test_a_batch_that_becomes_free_is_scored_before_a_later_one_that_was_claimed_already(mixer, monkeypatch):
+def test_a_worker_never_waits_for_a_batch_that_became_free_after_it_claimed_a_later_one(mixer, monkeypatch):
     mixer.train(**ONLINE)
     source, ledger = mixer.source(batch_size=400, **ONLINE), mixer.store.ledger
     plan_batches(source, mixer.store, lambda: mixer.now)
