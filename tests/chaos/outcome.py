@@ -222,8 +222,8 @@ def _waiting_alerts(connection):
 def wrong_deliveries(connection, received):
     """Return incident alerts that the channel never received, or more often than they were attempted.
 
-    The titles in a digest do not name their incidents, so its alerts are checked by their number. Alerts of one incident
-    that waited for each other are one message, with the text of the newest.
+    The titles in a digest do not name their incidents, so its alerts are checked by their number. Alerts of one
+    incident that waited for each other are one message, with the text of the newest.
     """
     titles = [_DIGEST.search(body["title"]) for body in received]
     digests = {int(title[1].replace(",", "")) for title in titles if title is not None}
