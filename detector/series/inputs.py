@@ -59,7 +59,7 @@ class Inputs:
         return deviations if self.counters is None else np.where(self.counters.is_counter == 1, 0.0, deviations)
 
     def cells(self, run: Series) -> Cells:
-        """Return the cells of consecutive records, which depend on up to 65 rows before them."""
+        """Return the cells of consecutive records, which depend on up to 128 rows before them."""
         values = self.values(run)
         cells = self.channels.cells(values, run.line)
         if self.calendar is not None:

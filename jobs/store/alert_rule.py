@@ -12,7 +12,7 @@ Reason = Literal["opened", "escalated", "worse", "new_cause", "ended", "reminder
 HeldBack = Literal["maintenance", "rules", "label", "severity", "records", "consecutive", "age"]
 
 ReadCauses: TypeAlias = Callable[[], Iterable[Sequence[Mapping[str, Any]]]]
-"""Reads the causes of each record of an incident, oldest first."""
+"""Reads the causes of each record of an incident, highest score first; of a long one not all records."""
 
 MAIN_CAUSE_SHARE = 0.5  # of the largest share: a feature with less is not a cause of its own
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, and_, delete, func, or_, select, update
+from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from jobs.store.alert_past import acknowledged, confirmed_rows, dismissed, sent_alerts, summed_up
 from jobs.store.alert_rule import (
@@ -25,7 +25,7 @@ from jobs.store.chunks import chunks
 from jobs.store.incident_summary import IncidentSummary
 from schemas.tables import alerts, anomalies, incidents
 
-_MAX_RECORDS_COMPARED = 1_000  # the oldest of an incident, since an event is known by its beginning
+_MAX_RECORDS_COMPARED = 1_000  # of an incident, those with the highest scores: the last record may be the worst
 
 NumberedIncident: TypeAlias = tuple[int, IncidentSummary]  # an incident: its number and its summary
 
@@ -142,8 +142,8 @@ class IncidentAlerts:
     def _causes_of(self, incident_id: int) -> Sequence[Sequence[Mapping[str, Any]]]:
         c = anomalies.c
         is_inside = and_(c.incident_id == incident_id, c.superseded_at.is_(None))
-        oldest = select(c.attribution).where(is_inside).order_by(func.coalesce(c.record_time, c.flagged_at), c.id)
-        return self.connection.scalars(oldest.limit(_MAX_RECORDS_COMPARED)).all()
+        highest = select(c.attribution).where(is_inside).order_by(c.anomaly_score.desc(), c.id)
+        return self.connection.scalars(highest.limit(_MAX_RECORDS_COMPARED)).all()
 
     def _raised_by(self, incident_id: int, summary: IncidentSummary) -> int | None:
         """Return the confirmed row of another incident that an incident resembles, or None."""

@@ -144,6 +144,18 @@ def test_an_incident_of_series_that_resembles_a_false_alarm_is_held_back_until_i
     assert [reason for _, reason, _ in rows.alerted()] == ["opened"]
 
 
+def test_a_larger_deviation_counts_however_late_in_a_long_incident_of_series(store, now):
+    store.models.add("pump", NewModel(b"", "", {}, RecordCard()), now, promote=True)
+    rows = FlaggedRows(store, "pump", now)
+    rows.use(suppressed_by=lambda _summary, read: 7 if all(causes[0]["value"] == 9.0 for causes in read()) else None)
+    rows.add(*range(1_000), score=9.0)
+    (incident,) = rows.incidents()
+    assert (incident.held_back, incident.suppressed_by) == ("label", 7)
+    rows.add(1_000, score=90.0)
+    (incident,) = rows.incidents()
+    assert (incident.held_back, incident.suppressed_by) == (None, None)
+
+
 def test_nobody_is_reminded_of_an_open_incident_of_series_that_resembles_a_false_alarm(store):
     alert = {"channels": ["ops"], "on": ["open", "reminder"], "remind_every": "10m"}
     pump = MonitoredTable(store, alert=alert, incident_gap="2h", series={})
