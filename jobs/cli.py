@@ -48,6 +48,7 @@ _COMMANDS = {
     "status": "status",
     "demo": "demo",
 }
+_INTERRUPTED = "Interrupted. No partial results were kept. Run the command again."
 _NOT_IN_WORKERS = {
     "keras",
     "matplotlib",
@@ -104,14 +105,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return exc.exit_code
     except (click.Abort, KeyboardInterrupt):
         exec("")  # noqa: S102 - else the process ends by SIGINT if generated code, as of dataclasses, was interrupted
-        return _report_error("Interrupted. No partial results were kept. Run the command again.", 1)
+        return _report_error(_INTERRUPTED, 1)
     except PlumblineError as exc:
         return _report_error(str(exc), 2 if isinstance(exc, ConfigError | UsageError) else 1)
     except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - otherwise the interpreter reports an error at exit
         return 0
     except Exception as exc:  # noqa: BLE001 - the last resort: one sentence, and a traceback on request
-        return _report_error(_unexpected(exc), 1)
+        return _report_error(_INTERRUPTED if interruption.is_interrupt(exc) else _unexpected(exc), 1)
     return 0
 
 

@@ -23,6 +23,11 @@ def raise_if_interrupted() -> None:
         raise KeyboardInterrupt
 
 
+def is_interrupt(error: Exception) -> bool:
+    """Return whether an error is all that a compiled library has left of an interrupt."""
+    return isinstance(error, SystemError) and _interrupted.is_set()
+
+
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     _interrupted.set()
     raise KeyboardInterrupt

@@ -101,7 +101,8 @@ class EntityModel:
         squares = np.where(self._is_measured, distances, 0.0) + np.square(cells.rule_violation)
         total = squares.sum(axis=1, keepdims=True)
         share = np.divide(squares, total, out=np.zeros_like(squares), where=total > 0)
-        return share, np.where(residual < 0, -1, 1) * np.sqrt(squares), self.signals.own.expected(cells)
+        deviation = np.where(residual < 0, -1, 1) * np.sqrt(squares) + 0.0  # no negative zero, which JSON may lose
+        return share, deviation, self.signals.own.expected(cells)
 
     @property
     def _is_measured(self) -> np.ndarray:

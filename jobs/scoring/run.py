@@ -311,10 +311,10 @@ class _ClaimedWork:
     def _claim_next(self) -> None:
         """Claim the next batch, and one ahead if the source can be read at the same time.
 
-        A series that is rescored may reopen the batches after it, so none of them is read ahead.
+        The records of a series are past for later ones, so they are read when they are scored.
         """
         excluded = tuple(self.failures.by_batch)
-        while not self.claimed or (len(self.claimed) == 1 and self._reads_beside(self.claimed[0].batch)):
+        while not self.claimed or (len(self.claimed) == 1 and self._reads_ahead):
             current = self.claimed[0].batch if self.claimed else None
             choice = Choice(self.source.monitor.is_in_order, excluded, ahead_of=current)
             reading = self._claim(choice)
@@ -322,9 +322,9 @@ class _ClaimedWork:
                 return
             self.claimed.append(reading)
 
-    def _reads_beside(self, batch: Batch) -> bool:
-        is_rescored_series = batch.scored_before is not None and self.source.monitor.series is not None
-        return self.source.serves_threads and not is_rescored_series
+    @property
+    def _reads_ahead(self) -> bool:
+        return self.source.serves_threads and self.source.monitor.series is None
 
     def _claim(self, choice: Choice) -> BatchReading | None:
         lease = self.source.monitor.lease

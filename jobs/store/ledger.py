@@ -60,6 +60,8 @@ class Batch:
     planned_at: datetime
     scored_before: int | None = None
     """Number of records of its last scoring; None if it has not been scored."""
+    is_overtaken: bool = False
+    """Whether a later batch had been claimed before: it may have read other records of this one as its past."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,7 @@ class Ledger:
             change = {"state": "running", "token": token, "lease_until": at + lease, "has_turn": has_turn}
             change |= {"model_id": model_id, "attempts": attempts, "error": None}
             connection.execute(update(batches).where(batches.c.id == row["id"]).values(change))
+            is_overtaken = _has_later(connection, monitor, row["id"])
         return Batch(
             id=row["id"],
             monitor=monitor,
@@ -192,6 +195,7 @@ class Ledger:
             attempts=attempts,
             planned_at=row["planned_at"],
             scored_before=row["records"],
+            is_overtaken=is_overtaken,
         )
 
     def count_pending(self, monitor: str) -> int:
@@ -370,10 +374,22 @@ def _lock_first(connection: Connection, ids: Select[tuple[int]], at: datetime, l
     return None
 
 
+def _has_later(connection: Connection, monitor: str, batch_id: int) -> bool:
+    """Return whether a later batch is being scored, or was."""
+    c = batches.c
+    later = select(c.id).where(c.monitor == monitor, c.id > batch_id, c.state.in_(("running", "done"))).limit(1)
+    return connection.scalar(later) is not None
+
+
 def _changed_entities(connection: Connection, batch: Batch, result: BatchResult) -> set[str]:
-    """Return the entities of a batch if its records changed since its last scoring; otherwise none."""
-    if batch.scored_before is None or result.entities is None or result.fingerprint is None:
+    """Return the entities of a batch if its records changed since its last scoring; otherwise none.
+
+    Of a batch that has not been scored, later ones may have read its records before they changed.
+    """
+    if result.entities is None or result.fingerprint is None:
         return set()
+    if batch.scored_before is None:
+        return {*result.entities} if batch.is_overtaken else set()
     c = batches.c
     statement = select(c.entities, c.counted, c.checksum, c.has_changed).where(c.id == batch.id)
     before = connection.execute(statement).one()

@@ -105,6 +105,25 @@ def test_an_interrupt_that_a_library_discards_still_stops_the_work():
     assert start_python("-c", SWALLOWED).communicate() == ("stopped\n", "")
 
 
+HALF_RAISED = """
+import os, signal
+import click
+from jobs import cli, interruption
+@click.command()
+def broken():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        raise SystemError("returned a result with an exception set") from None
+cli.cli = broken
+cli.main([])
+"""
+
+
+def test_an_interrupt_of_which_a_library_makes_a_system_error_is_reported_as_one():
+    assert start_python("-c", HALF_RAISED).communicate()[1].startswith("Error: Interrupted.")
+
+
 def test_records_that_settle_late_are_scored_in_any_order(plant):
     """A watermark that did not wait would skip a key that commits after a higher one."""
     plant.configure(plant.url, PUMP + 'settle = "1h"')

@@ -127,3 +127,19 @@ def test_a_worker_in_a_following_batch_starts_over(mixer):
     assert mixer.score(**BATCH).late_records == 1
     with pytest.raises(LostLease):
         score_batch(after, source, open_store(store.engine), scorer, lambda: now)
+
+
+def test_a_batch_that_is_scored_after_later_ones_is_past_for_them_as_it_is_then(mixer):
+    frame = readings()
+    mixer.train()
+    mixer.fill(frame[frame["id"] != 1250], if_exists="replace")
+    plan_batches(mixer.source(**BATCH), mixer.store, lambda: mixer.now)
+    *others, held = [mixer.store.ledger.claim("mixer", 1, mixer.now, timedelta(hours=3)) for _ in range(32)]
+    assert held.key_range.after < (1250,) <= held.key_range.upto
+    for batch in others:
+        mixer.store.ledger.release(batch)
+    mixer.score(**BATCH)
+    mixer.fill(frame[frame["id"] == 1250], if_exists="append")
+    mixer.now += timedelta(hours=3)  # after which the lease has run out
+    assert again(mixer) > 5
+    assert_as_undisturbed(mixer, 1600)
