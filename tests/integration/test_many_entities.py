@@ -14,6 +14,7 @@ from tests.machines import FEATURES, channels, machine
 from tests.series_monitor import readings
 
 ROUNDS = 3
+GARBAGE_BYTES = 2**20  # that may wait for its collection
 SETTINGS = {"threshold": "online", "series": {"models": "shared", "calendar": False}, "batch_size": 2_000}
 # Two thousand entities take a minute of a processor.
 ENTITIES = [50, pytest.param(2_000, marks=pytest.mark.slow)]
@@ -59,5 +60,6 @@ def cost_of_a_round(plant, number, entities):
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_round_of_many_entities_costs_the_same_each_time(plant, entities):
     costs = [cost_of_a_round(plant, number, entities) for number in range(ROUNDS)]
-    for second, last, factor in zip(costs[1], costs[-1], (1.1, 3, 1.3), strict=True):
-        assert last < factor * second, costs
+    limits = ((1.1, 0), (3, 0), (1.3, GARBAGE_BYTES))
+    for second, last, (factor, slack) in zip(costs[1], costs[-1], limits, strict=True):
+        assert last < factor * second + slack, costs
