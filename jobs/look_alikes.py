@@ -20,7 +20,7 @@ from jobs.causes import vector_of
 from jobs.recurring_incidents import CLEARANCE, RecurringIncidents
 from jobs.store.alert_rule import ReadCauses
 from jobs.store.incident_summary import IncidentSummary, largest_shares
-from jobs.store.labelled_examples import LabelledExample
+from jobs.store.labelled_examples import LabelledExample, by_incident
 from jobs.store.writing import json_ready
 from jobs.times_of_day import is_same_time_of_day
 from schemas.config import MonitorConfig
@@ -153,13 +153,9 @@ def look_alikes_of(monitor: MonitorConfig, examples: Iterable[LabelledExample]) 
 
 def _merged_by_incident(examples: Iterable[LabelledExample]) -> list[LabelledExample]:
     """Merge the causes of the rows of an incident with the same label, as the incident merges those of all rows."""
-    by_incident: dict[tuple[int, str], list[LabelledExample]] = defaultdict(list)
-    for example in examples:
-        number = -example.anomaly_id if example.incident_id is None else example.incident_id
-        by_incident[number, example.label].append(example)
     return [
         replace(rows[0], attribution=largest_shares({**cause, "time": ""} for row in rows for cause in row.attribution))
-        for rows in by_incident.values()
+        for rows in by_incident(examples)
     ]
 
 

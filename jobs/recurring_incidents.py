@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from jobs.causes import vector_of
 from jobs.store.alert_rule import MAIN_CAUSE_SHARE, ReadCauses
 from jobs.store.incident_summary import IncidentSummary
-from jobs.store.labelled_examples import LabelledExample
+from jobs.store.labelled_examples import LabelledExample, by_incident
 from jobs.times_of_day import is_same_time_of_day
 
 _Causes: TypeAlias = Sequence[Mapping[str, Any]]
@@ -65,7 +65,7 @@ class RecurringIncidents:
         self._radius, self._zone = radius, zone
         self._courses: dict[tuple[str | None, str], list[_Course]] = defaultdict(list)
         labelled = [example for example in examples if example.attribution] if radius > 0 else []
-        for rows in _by_incident(labelled):
+        for rows in by_incident(labelled):
             course = _course_of(rows)
             if course is not None:
                 self._courses[rows[0].entity, rows[0].label].append(course)
@@ -128,15 +128,6 @@ def _envelope(courses: Iterable[_Course]) -> _Sizes:
         for key, size in course.sizes.items():
             sizes[key] = max(sizes.get(key, 0.0), size)
     return sizes
-
-
-def _by_incident(examples: Iterable[LabelledExample]) -> Iterable[list[LabelledExample]]:
-    """Return the rows of each incident with the same label; a row of no incident stays alone."""
-    rows: dict[tuple[int, str], list[LabelledExample]] = defaultdict(list)
-    for example in examples:
-        number = -example.anomaly_id if example.incident_id is None else example.incident_id
-        rows[number, example.label].append(example)
-    return rows.values()
 
 
 def _course_of(rows: Sequence[LabelledExample]) -> _Course | None:

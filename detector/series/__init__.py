@@ -1,7 +1,8 @@
 """Models of series: consecutive records of entities, scored with their past."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from schemas.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from detector.core.threshold_tracking import Tracker
@@ -21,9 +22,4 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use: scoring of single records needs the modules of segments alone."""
-    if name not in _MODULES:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(import_module(_MODULES[name]), name)
+__getattr__ = lazy_names(__name__, _MODULES)  # scoring of single records needs the modules of segments alone

@@ -142,7 +142,7 @@ def _calibrated(model: _FittedModel, settings: SeriesSettings) -> EntityModel:
 
     Each held-back record is measured with the past that it had, by signals that were fitted without it.
     """
-    held_back = _last_records(model.runs.whole).held_back
+    held_back = model.runs.last.held_back
     measured = [
         Measured.of(run, model.inputs.earlier, model.earlier.signals, start, settings.score) for run, start in held_back
     ]
@@ -190,7 +190,7 @@ def _split(runs: Runs, settings: SeriesSettings) -> SplitRuns:
     """
     last = _last_records(runs)
     by_folds = settings.score == "fused" and is_held_back_by_folds(runs)
-    return SplitRuns(runs, last.others, list(folds_of(runs)) if by_folds else [last])
+    return SplitRuns(runs, last, list(folds_of(runs)) if by_folds else [last])
 
 
 def _last_records(runs: Runs) -> Fold:

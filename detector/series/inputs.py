@@ -78,13 +78,18 @@ class SplitRuns:
 
     Attributes:
         whole: all records.
-        earlier: the runs without the last records, which are held back.
+        last: the last records, which are held back from the earlier ones.
         folds: the records that are held back to choose the calendar and to calibrate, with the others.
     """
 
     whole: Sequence[Series]
-    earlier: Sequence[Series]
+    last: Fold
     folds: Sequence[Fold]
+
+    @property
+    def earlier(self) -> Sequence[Series]:
+        """The runs without the last records."""
+        return self.last.others
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ class SeriesCardText:
         "The model judges a record with the past of its entity, and flags what is rare among its training records, "
         "harmful or not. A threshold that follows the scores keeps the false-positive rate if an entity drifts, a "
         "fixed one as long as the entity behaves as it did during calibration. Neighbouring records are flagged "
-        "together, so count incidents rather than records. Labels "
-        "act on alerts and on what a training learns, not on scores."
+        "together, so count incidents rather than records. Labels act on alerts and on what a training learns, not on "
+        "scores."
     )
 
     def training_facts(self, card: "SeriesCard") -> dict[str, Any]:

@@ -214,26 +214,15 @@ def plan_batches(
         watermark = store.ledger.watermark(source.name)
 
 
-def score_batch(
-    batch: Batch,
-    source: Source,
-    store: Store,
-    scorer: Scorer,
-    clock: Callable[[], datetime],
-    should_stop: Callable[[], bool] = lambda: False,
-) -> BatchResult:
+def score_batch(reading: BatchReading, scorer: Scorer, should_stop: Callable[[], bool] = lambda: False) -> BatchResult:
     """Score one claimed batch and write its result; a batch in order waits for its turn before it decides.
+
+    The reading of the batch is closed.
 
     Raises:
         LostLease: If another worker has taken the batch over; nothing is written then.
         GaveWay: If an earlier batch has to be scored first, or the worker is to stop; likewise.
     """
-    with closing(BatchReading(batch, source, store, clock)) as reading:
-        return _score_read(reading, scorer, should_stop)
-
-
-def _score_read(reading: BatchReading, scorer: Scorer, should_stop: Callable[[], bool]) -> BatchResult:
-    """Score a batch whose records are being read, and write its result."""
     batch, source, store, clock = reading.batch, reading.source, reading.store, reading.clock
     monitor = source.monitor
     with closing(reading):
@@ -341,7 +330,7 @@ class _ClaimedWork:
                 scorer = self._scorer
             try:
                 with _released_on_failure(batch, self.store):
-                    result = _score_read(reading, scorer, self.should_stop)
+                    result = score_batch(reading, scorer, self.should_stop)
             except (LostLease, GaveWay):
                 return BatchOutcome(batch.id)
             except (RecordsError, SourceError) as exc:

@@ -1,7 +1,8 @@
 """The service's own tables: the store and its value objects, each imported when it is first used."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from schemas.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from jobs.store.anomalies import AnomalyQuery, StoredAnomaly
@@ -104,11 +105,5 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import a name on first use: most commands need few parts of the store, which all take long to import."""
-    if name not in _MODULES:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
+# Most commands need few parts of the store, which all take long to import.
+__getattr__ = lazy_names(__name__, {name: f"{__name__}.{module}" for name, module in _MODULES.items()})

@@ -1,6 +1,7 @@
 """Flagged records with a verdict, by which a scoring recognises their look-alikes."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,6 +32,15 @@ class LabelledExample:
     time: datetime | None = None
     start_time: datetime | None = None
     end_time: datetime | None = None
+
+
+def by_incident(examples: Iterable[LabelledExample]) -> Collection[list[LabelledExample]]:
+    """Return the examples of each incident with the same label; one of no incident stays alone."""
+    grouped: dict[tuple[int, str], list[LabelledExample]] = defaultdict(list)
+    for example in examples:
+        number = -example.anomaly_id if example.incident_id is None else example.incident_id
+        grouped[number, example.label].append(example)
+    return grouped.values()
 
 
 class LabelledExamples:

@@ -61,7 +61,8 @@ class Batch:
     scored_before: int | None = None
     """Number of records of its last scoring; None if it has not been scored."""
     is_overtaken: bool = False
-    """Whether a later batch had been claimed before: it may have read other records of this one as its past."""
+    """Whether it has not been scored and a later batch had been claimed before: that may have read other records of it
+    as its past."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ class Ledger:
             change = {"state": "running", "token": token, "lease_until": at + lease, "has_turn": has_turn}
             change |= {"model_id": model_id, "attempts": attempts, "error": None}
             connection.execute(update(batches).where(batches.c.id == row["id"]).values(change))
-            is_overtaken = _has_later(connection, monitor, row["id"])
+            is_overtaken = row["records"] is None and _has_later(connection, monitor, row["id"])
         return Batch(
             id=row["id"],
             monitor=monitor,

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from jobs.app import open_store
 from jobs.champions import load_scorer
 from jobs.databases import reading, writing
+from jobs.scoring.batch_reading import BatchReading
 from jobs.scoring.rescoring import Window, rescore_monitor
 from jobs.scoring.run import plan_batches, score_batch
 from schemas.errors import LostLease
@@ -121,12 +122,12 @@ def test_a_worker_in_a_following_batch_starts_over(mixer):
     lease = timedelta(hours=3)
     *_, held, after = [store.ledger.claim("mixer", 1, now, lease) for _ in range(33)]
     assert held.key_range.after < (1250,) <= held.key_range.upto
-    score_batch(held, source, store, scorer, lambda: now)
+    score_batch(BatchReading(held, source, store, lambda: now), scorer)
     mixer.fill(frame[frame["id"] == 1250], if_exists="append")
     mixer.now += timedelta(hours=1)
     assert mixer.score(**BATCH).late_records == 1
     with pytest.raises(LostLease):
-        score_batch(after, source, open_store(store.engine), scorer, lambda: now)
+        score_batch(BatchReading(after, source, open_store(store.engine), lambda: now), scorer)
 
 
 def test_a_batch_that_is_scored_after_later_ones_is_past_for_them_as_it_is_then(mixer):

@@ -17,6 +17,7 @@ from jobs.champions import load_scorer
 from jobs.databases import reading, writing
 from jobs.evaluation import evaluate_monitor
 from jobs.reading.source import Source
+from jobs.scoring.batch_reading import BatchReading
 from jobs.scoring.run import plan_batches, score_batch, score_planned
 from jobs.store import BatchResult, HourCount, ThresholdChange
 from jobs.store.events import EventLog, EventQuery
@@ -145,10 +146,10 @@ def test_a_worker_that_lost_its_batch_moves_nothing(mixer):
     mixer.now += timedelta(minutes=1)
     taken = mixer.store.ledger.claim("mixer", champion.model_id, mixer.now, timedelta(minutes=9), IN_ORDER)
     assert taken.id == lost.id
-    score_batch(taken, source, mixer.store, scorer, lambda: mixer.now)
+    score_batch(BatchReading(taken, source, mixer.store, lambda: mixer.now), scorer)
     once = threshold_changes(mixer)
     with pytest.raises(LostLease):
-        score_batch(lost, source, mixer.store, scorer, lambda: mixer.now)
+        score_batch(BatchReading(lost, source, mixer.store, lambda: mixer.now), scorer)
     assert threshold_changes(mixer) == once
 
 
