@@ -6,7 +6,7 @@ record unlike them is then arbitrarily far away, and its score would have thirty
 
 import numpy as np
 
-LINEAR_OCTAVE = 11  # a score below 2 ** LINEAR_OCTAVE, 2,048, is not compressed: in ordinary tables, that is each
+LINEAR_OCTAVE = 11  # scores below 2 ** LINEAR_OCTAVE, 2,048, are not compressed: in ordinary tables, nearly all
 STEP = 1024.0  # that each further doubling adds, as in the last octave that is not compressed
 
 

@@ -43,10 +43,20 @@ def test_a_value_in_a_gap_and_one_that_does_not_fit_another_score_higher(forests
     assert np.mean(factors[1] > np.quantile(factors[0], 0.99)) > 0.95
 
 
+# Measured with four seeds, the 90 % quantile against that of new records: 3 to 8 % higher, and 7 to 11 % lower if trees
+# judged what they were trained on.
 def test_training_records_are_judged_like_new_ones(forests):
-    usual = contrast_factors(forests, steps(2_000, seed=1), np.full(2_000, -1))
-    training = contrast_factors(forests, steps(600), np.arange(600))
-    np.testing.assert_allclose(np.quantile(training, [0.5, 0.9]), np.quantile(usual, [0.5, 0.9]), rtol=0.1)
+    new, training, seen = (
+        np.quantile(contrast_factors(forests, cells, own), [0.5, 0.9])
+        for cells, own in (
+            (steps(2_000, seed=1), np.full(2_000, -1)),
+            (steps(600), np.arange(600)),
+            (steps(600), np.full(600, -1)),
+        )
+    )
+    np.testing.assert_allclose(training, new, rtol=0.1)
+    assert (training > 0.98 * new).all()
+    assert seen[1] < 0.95 * new[1]
 
 
 def test_the_same_draws_give_the_same_trees(forests):
