@@ -96,9 +96,18 @@ def check_unreadable(name: str, left_out: list[UnreadableRecord], readable: int)
 def check_features(records: pd.DataFrame, monitor: MonitorConfig) -> Iterator[Finding]:
     """Report the features by which new records are unlike the training records."""
     from jobs.checks.series import counters_of
+    from jobs.stand_ins import sql_of, stand_ins
     from jobs.unsteady_features import unsteady_features
 
     counters = counters_of(records, monitor)
+    for name in monitor.features.numeric:
+        for mark in stand_ins(records[name]):
+            yield Finding(
+                "warning",
+                f"Feature {name!r} is {sql_of(mark)} in {counted_noun(sum(records[name] == mark), 'record')}, far from "
+                "all other values, so that slight deviations are not found. If it marks a missing value, watch a "
+                f"query with NULLIF({name}, {sql_of(mark)}).",
+            )
     for name, warning in unsteady_features(records, monitor).items():
         if name not in counters:
             yield Finding("warning", warning)
