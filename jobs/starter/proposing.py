@@ -21,6 +21,7 @@ from jobs.starter.missing_marks import query_without_marks
 from jobs.starter.rates import Rate, propose_rate, records_per_day
 from jobs.starter.sample import Sample, read_sample
 from jobs.starter.source_query import SourceQuery
+from jobs.starter.split_times import query_of_moments_in_two_columns
 from jobs.starter.times import Times, propose_times
 from schemas.config import MonitorConfig
 from schemas.errors import RecordsError, SourceError, UsageError
@@ -111,11 +112,11 @@ def propose_monitor(engine: Engine, table: str, choices: Choices) -> Proposal:
         if sample.records.empty:
             raise RecordsError(f"The table {table!r} holds no records. Fill it, then run the command again.")
         chosen = _existing(sample.table, table, choices)
-        query = query_of_times(connection, sample)
+        query = _query_of_times(connection, sample, chosen)
         if query is not None:
             sample = read_sample(engine, connection, query.table)
             times = {number: time for time, number in query.numbers.items()}
-            chosen = replace(chosen, time=times.get(chosen.time or "", chosen.time))
+            chosen = replace(chosen, time=query.time or times.get(chosen.time or "", chosen.time))
         query = query_without_marks(connection, sample, query)
         if query is not None and query.marks:
             sample = read_sample(engine, connection, query.table)
@@ -125,6 +126,14 @@ def propose_monitor(engine: Engine, table: str, choices: Choices) -> Proposal:
             if _has_readings(of_moments, chosen):
                 sample, query = of_moments, moments
         return _propose(connection, sample, table, chosen, query)
+
+
+def _query_of_times(connection: Connection, sample: Sample, choices: Choices) -> SourceQuery | None:
+    """Return a query that has times in place of numbers, or of dates with a time of day in another column."""
+    query = query_of_times(connection, sample)
+    if query is None and choices.time is None:
+        query = query_of_moments_in_two_columns(connection, sample)
+    return query
 
 
 def monitor_name(table: str) -> str:

@@ -174,6 +174,57 @@ def test_a_number_since_1970_is_the_same_time_on_every_database(engine, type_, t
     assert (proposal.times.time, proposal.columns.left_out["ts"][:9]) == ("ts_utc", "a time as")
 
 
+@on_mariadb_too
+def test_a_day_of_a_spreadsheet_is_the_same_time_on_every_database(engine):
+    days = [46_272 + n / 144 for n in range(60)]
+    rows = ", ".join(f"({n}, {day:.6f}, {n * 7 % 50}, {41_000 - n})" for n, day in enumerate(days))
+    with writing(engine) as connection:
+        columns = "id INTEGER PRIMARY KEY, day_time DOUBLE PRECISION, flow INTEGER, run_time INTEGER"
+        connection.exec_driver_sql(f"CREATE TABLE observed ({columns})")
+        connection.exec_driver_sql(f"INSERT INTO observed VALUES {rows}")
+    proposal = propose_monitor(engine, "observed", Choices())
+    with reading(engine) as connection:
+        times = connection.exec_driver_sql(
+            f"SELECT day_time_utc FROM ({proposal.query.sql}) AS q ORDER BY id"
+        ).scalars()
+        found = pd.to_datetime(list(times), utc=True)
+    assert list(found[[0, 1, 59]]) == list(pd.to_datetime("2026-09-07T00:00Z") + pd.to_timedelta([0, 10, 590], "min"))
+    assert (proposal.readings.step.total_seconds(), proposal.columns.features["numeric"]) == (600, ["flow", "run_time"])
+
+
+@on_mariadb_too
+@pytest.mark.parametrize("part", ["uhrzeit", "Hour"])
+def test_a_date_and_a_time_of_day_in_two_columns_are_one_time(engine, part):
+    days = [(f"2026-03-{1 + n // 24:02}", n % 24) for n in range(96)]
+    hour = (lambda h: f"'{h:02}:00'") if part == "uhrzeit" else str
+    rows = ", ".join(f"({n}, '{day}', {hour(h)}, {n * 7 % 50})" for n, (day, h) in enumerate(days))
+    column = engine.dialect.identifier_preparer.quote(part)
+    with writing(engine) as connection:
+        type_ = "VARCHAR(5)" if part == "uhrzeit" else "INTEGER"
+        connection.exec_driver_sql(
+            f"CREATE TABLE observed (id INTEGER PRIMARY KEY, day DATE, {column} {type_}, flow INTEGER)"
+        )
+        connection.exec_driver_sql(f"INSERT INTO observed VALUES {rows}")
+    proposal = propose_monitor(engine, "observed", Choices())
+    assert (proposal.times.time, proposal.readings.step.total_seconds()) == (f"day_{part}", 3_600)
+    assert (proposal.columns.features["numeric"], set(proposal.columns.left_out)) == (["flow"], {"day", part})
+    with reading(engine) as connection:
+        records = connection.execute(raw_sql(f"{proposal.query.sql} ORDER BY id")).mappings().all()
+    assert pd.Timestamp(records[95][f"day_{part}"]) == pd.Timestamp("2026-03-04 23:00")
+
+
+def test_a_time_of_day_that_is_not_valid_is_null_in_postgresql(postgres_engine):
+    rows = ", ".join(f"({n}, '2026-03-{1 + n // 24:02}', '{n % 24:02}:00', {n * 7 % 50})" for n in range(96))
+    with writing(postgres_engine) as connection:
+        connection.exec_driver_sql("CREATE TABLE observed (id INTEGER PRIMARY KEY, day DATE, at TEXT, flow INTEGER)")
+        connection.exec_driver_sql(f"INSERT INTO observed VALUES {rows}")
+    query = propose_monitor(postgres_engine, "observed", Choices()).query.sql
+    with writing(postgres_engine) as connection:
+        connection.exec_driver_sql("INSERT INTO observed VALUES (100, '2026-03-05', '25:00', 7)")
+    with reading(postgres_engine) as connection:
+        assert connection.execute(raw_sql(f"SELECT day_at FROM ({query}) AS q WHERE id = 100")).scalar() is None
+
+
 @pytest.mark.parametrize("ts", ["TIMESTAMP", "BIGINT"])
 def test_records_of_channels_become_one_record_for_each_moment(engine, ts):
     channels = ("flow", 'it\'s 100 %: "x"')
