@@ -11,7 +11,6 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NoReturn, Protocol, TypeAlias
 
 import pyarrow as pa
@@ -42,6 +41,7 @@ _ENDINGS = (*_CSV_ENDINGS, ".parquet")
 _SHEETS, _JSON = (".xlsx", ".xlsm", ".xls", ".ods"), (".json", ".jsonl", ".ndjson")
 _BLOCK_BYTES = 4 << 20
 _BATCH_ROWS = 10_000
+_DURATION = pa.duration("us")
 
 
 class RecordFile(Protocol):
@@ -95,7 +95,7 @@ def _other_ending(path: Path) -> str:
 
 
 def convert(values: pa.Array, target: pa.DataType) -> pa.Array:
-    """Convert values to another type; times are cut to microseconds, decimals rounded to doubles.
+    """Convert values to another type; times are cut to microseconds, decimals rounded, durations are seconds.
 
     Raises:
         pyarrow.ArrowInvalid: If a value does not fit.
@@ -104,6 +104,8 @@ def convert(values: pa.Array, target: pa.DataType) -> pa.Array:
         return values
     if values.null_count == len(values):
         return pa.nulls(len(values), target)
+    if pa.types.is_duration(values.type):
+        return pc.divide(pc.cast(pc.cast(pc.cast(values, _DURATION), INTEGER), DECIMAL), 1e6)
     return pc.cast(values, target, safe=target not in (DECIMAL, NAIVE_TIME, TIME))
 
 
@@ -224,10 +226,8 @@ class CsvFile:
 
 
 class ParquetFile:
-    """A Parquet file, read by row group."""
+    """A Parquet file, read by row group; columns of lists, structures and bytes are left out."""
 
-    notes: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    remarks: tuple[str, ...] = ()
     blank: frozenset[str] = frozenset()
 
     def __init__(self, path: Path) -> None:
@@ -239,7 +239,14 @@ class ParquetFile:
             raise RecordsError(msg) from exc
         with file:
             _check_names(path, file.schema_arrow.names)
-            self.kinds = {field.name: _plain_type(path, field) for field in file.schema_arrow}
+            kinds = {field.name: _plain_type(field) for field in file.schema_arrow}
+            self.kinds: Kinds = {name: kind for name, kind in kinds.items() if kind is not None}
+            self.notes: Mapping[str, tuple[str, ...]] = {
+                field.name: ("seconds",) for field in file.schema_arrow if pa.types.is_duration(field.type)
+            }
+            self.remarks = tuple(_left_out(path, [field for field in file.schema_arrow if not kinds[field.name]]))
+            if not self.kinds:
+                raise RecordsError(f"{path} holds no column to import. {self.remarks[0]} Convert one of them.")
             _check_not_empty(path, file.metadata.num_rows)
 
     def batches(self, targets: Kinds) -> Iterator[pa.RecordBatch]:
@@ -311,28 +318,29 @@ def _read_header(path: Path) -> Header:
     return header
 
 
-def _plain_type(path: Path, field: pa.Field) -> pa.DataType:
-    """Return the type of this module that holds a Parquet column."""
+def _plain_type(field: pa.Field) -> pa.DataType | None:
+    """Return the type of this module that holds a Parquet column; None if there is none."""
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
     plain: tuple[tuple[Any, pa.DataType], ...] = (
         (pa.types.is_integer, INTEGER),
         (pa.types.is_floating, DECIMAL),
         (pa.types.is_decimal, DECIMAL),
         (pa.types.is_boolean, BOOLEAN),
+        (pa.types.is_duration, DECIMAL),
+        (pa.types.is_time, TEXT),
         (pa.types.is_date, NAIVE_TIME),
         (pa.types.is_timestamp, NAIVE_TIME if getattr(kind, "tz", None) is None else TIME),
         (pa.types.is_string, TEXT),
         (pa.types.is_large_string, TEXT),
         (pa.types.is_null, EMPTY),
     )
-    for is_kind, target in plain:
-        if is_kind(kind):
-            return target
-    msg = (
-        f"Column {field.name!r} of {path} is of type {field.type}; "
-        "expected numbers, booleans, texts or times. Convert it or leave it out."
-    )
-    raise RecordsError(msg)
+    return next((target for is_kind, target in plain if is_kind(kind)), None)
+
+
+def _left_out(path: Path, fields: Sequence[pa.Field]) -> Iterator[str]:
+    if fields:
+        named = ", ".join(f"{field.name!r} of type {field.type}" for field in fields)
+        yield f"Left out of {path.name}: {named}, since a table holds numbers, booleans, texts or times."
 
 
 def _without_nan(values: pa.Array) -> pa.Array:

@@ -268,3 +268,12 @@ def test_the_statement_that_makes_an_index_has_names_as_they_are(engine):
     messages = [finding.message for finding in check_monitor("pump", source.monitor, source)]
     source.close()
     assert any('ON "100% load" (id);' in message for message in messages)
+
+
+def test_an_angle_that_turns_is_a_warning(check):
+    ddl, row = (
+        "id INTEGER PRIMARY KEY, flow REAL, wind_direction REAL, gate_angle REAL",
+        "{i}, {flow}, {flow} * 6, {flow}",
+    )
+    findings = check(ddl, row, numeric=["flow", "wind_direction", "gate_angle"])
+    assert [message.split("'")[1] for _, message in findings if "COS(RADIANS(" in message] == ["wind_direction"]

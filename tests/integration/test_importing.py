@@ -2,7 +2,7 @@
 
 import gzip
 import zipfile
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 
 import numpy as np
 import pandas as pd
@@ -302,8 +302,22 @@ def test_invalid_parquet_and_nested_values_are_refused(sqlite_engine, csv, tmp_p
     with pytest.raises(RecordsError, match="not a valid Parquet file"):
         import_file(csv("not parquet", "bad.parquet"), sqlite_engine, "t")
     pa.parquet.write_table(pa.table({"a": [[1, 2]]}), tmp_path / "nested.parquet")
-    with pytest.raises(RecordsError, match=r"Column 'a' of .* is of type list"):
+    with pytest.raises(RecordsError, match=r"holds no column to import. Left out of .*'a' of type list"):
         import_file(tmp_path / "nested.parquet", sqlite_engine, "t")
+
+
+def test_columns_of_parquet_that_no_table_holds_are_left_out_and_named(engine, tmp_path):
+    durations = pa.array([timedelta(milliseconds=1_500), None], pa.duration("us"))
+    columns = {"flow": [1.5, 2.5], "place": [{"x": 1}, {"x": 2}], "run": durations, "start": [time(6, 39), None]}
+    pa.parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
+    report = import_file(tmp_path / "t.parquet", engine, "t")
+    assert rows(engine, "SELECT flow, run, start FROM t ORDER BY id") == [
+        (1.5, 1.5, "06:39:00.000000"),
+        (2.5, None, None),
+    ]
+    (remark,) = report.remarks
+    assert remark.startswith("Left out of t.parquet: 'place' of type struct<x: int64>, since")
+    assert report.notes == {"run": ("seconds",)}
 
 
 def test_a_value_that_the_database_rejects_is_reported_with_its_message(postgres_engine, csv):
