@@ -31,6 +31,7 @@ from jobs.importing.cell_forms import (
     TIME,
     ColumnForm,
     ColumnInference,
+    decimal_mark_of,
 )
 from schemas.errors import RecordsError, UsageError
 
@@ -134,8 +135,8 @@ class CsvFile:
             for name, column in columns.items():
                 column.add(batch[name])
         _check_not_empty(self.path, rows)
-        has_commas = any(column.outcome().form.has_decimal_comma for column in columns.values())
-        return {name: column.outcome(has_decimal_commas=has_commas) for name, column in columns.items()}
+        mark = decimal_mark_of(columns.values(), self._header.delimiter)
+        return {name: column.outcome(mark) for name, column in columns.items()}
 
     @contextmanager
     def _errors_explained(self) -> Iterator[None]:
@@ -340,7 +341,7 @@ def _check_ragged(path: Path, header: _Header) -> None:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=header.delimiter)
         for row in reader:
-            if row and len(row) != len(header.names):
+            if row and reader.line_num > header.lines and len(row) != len(header.names):
                 msg = (
                     f"Line {reader.line_num} of {path} has {len(row)} cells, expected {len(header.names)} as in "
                     f"its header. Correct the line, or quote cells that hold {header.delimiter!r}."
