@@ -42,6 +42,13 @@ def test_old_incidents_and_mild_ones_are_not_alerted(rows, now):
     assert rows.alerted() == []
 
 
+def test_an_alerted_incident_that_is_rescored_much_later_is_not_shown_as_held_back(rows):
+    rows.add(0)
+    rows.change(rows.stored()[0], severity=85.0, at=START + 2 * RULE.alerts.newest)
+    (incident,) = rows.incidents()
+    assert (incident.held_back, len(rows.alerted())) == (None, 1)
+
+
 def test_many_new_incidents_take_as_many_statements_as_one(rows):
     """A page of scattered records has hundreds of new incidents, and each statement waits for the database."""
     statements = []
