@@ -103,7 +103,8 @@ class IncidentAlerts:
             _News(incident_id, summary, "ended", channel, alerts_before)
             for incident_id, summary in ended
             for channel, alerts_before in sent[incident_id].items()
-            if alerts_before and alerts_before[-1].created_at < summary.end_time + gap
+            if alerts_before and alerts_before[-1].reason != "ended"
+            if alerts_before[-1].created_at < summary.end_time + gap
         ]
         self._insert(self._not_dismissed(news))
 

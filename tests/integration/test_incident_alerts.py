@@ -144,6 +144,15 @@ def test_the_end_of_an_incident_is_alerted_once_and_again_if_it_had_opened_again
     assert "anomalous again" in rows.titles()[2]
 
 
+def test_an_incident_that_goes_on_without_news_does_not_end_twice(rows):
+    rows.use(on=("worse", "end"))
+    rows.add(0, severity=90.0, at=START)
+    rows.follow_up(20)
+    rows.add(14, severity=30.0, at=START + 21 * MINUTE)
+    rows.follow_up(40)
+    assert reasons(rows) == ["escalated", "ended"]
+
+
 def test_an_incident_that_was_over_when_it_was_found_is_alerted_once(rows):
     rows.add(0, 5, at=START + 21 * MINUTE)
     assert rows.follow_up(22) == 1
