@@ -152,6 +152,10 @@ class SQLite(Dialect):
             return f"datetime({number}, 'unixepoch')"
         return f"strftime('%Y-%m-%d %H:%M:%f', {number} / {per_second}.0, 'unixepoch')"
 
+    def moment_of_parts(self, date: str, part: str, *, is_hour: bool) -> str | None:
+        """Return a text; null if a part is not valid."""
+        return f"datetime(date({date}), {part} || ' hours')" if is_hour else f"datetime(date({date}) || ' ' || {part})"
+
     def epoch_times(self, connection: Connection, records: FromClause, time: str, family: Family) -> EpochTimes | None:  # noqa: ARG002
         """Return times as texts with the separator that the first of them has."""
         column = records.c[time]
