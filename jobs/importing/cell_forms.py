@@ -4,9 +4,12 @@ A column gets the first form that all of its cells have. A cell that only marks 
 in a column of numbers, booleans or times, and a text in a column of texts.
 """
 
-from collections.abc import Iterable, Iterator
+import re
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Literal, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,6 +26,14 @@ NAIVE_TIME = pa.timestamp("us")
 TEXT = pa.string()
 EMPTY = pa.null()
 
+Mark: TypeAlias = Literal[",", "."] | None
+
+_MIN_ALIKE = 20  # cells of numbers or times, by which one of another form is an exception
+_TOTAL = re.compile(
+    r"(grand |sub)?totals?\b|sum\b|summe\b|gesamt|average\b|mean\b|avg\b|mittelwert\b|durchschnitt\b|count\b|anzahl\b|"
+    r"(end|eof)\b|\(\d+ rows",
+    re.IGNORECASE,
+)  # how a last line begins that is no record
 _MAX_EXAMPLES = 1_000  # cells of a column of texts that are looked at to describe it
 _MARKERS = pa.array(sorted(MISSING_MARKERS))
 _NUMBERS = (INTEGER, DECIMAL)
@@ -124,14 +135,14 @@ def _day_and_month(mark: str, result: str, note: str) -> CellForm:
 AS_TEXT = CellForm(TEXT)
 DECIMAL_COMMA = CellForm(
     DECIMAL,
-    r"^[+-]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+)(,[0-9]+)?([eE][+-]?[0-9]+)?$",
+    r"^[+-]?([0-9]+|[1-9][0-9]{0,2}(\.[0-9]{3})+)(,[0-9]+)?([eE][+-]?[0-9]+)?$",
     ((r"\.", ""), (",", ".")),
     "decimal commas",
     has_decimal_comma=True,
 )
 _THOUSANDS = CellForm(
     DECIMAL,
-    r"^[+-]?([0-9]+|[0-9]{1,3}(,[0-9]{3})+)(\.[0-9]+)?$",
+    r"^[+-]?([0-9]+|[1-9][0-9]{0,2}(,[0-9]{3})+)(\.[0-9]+)?$",
     ((",", ""),),
     "commas between thousands",
     is_ambiguous=True,
@@ -158,6 +169,7 @@ _FORMS = (
         ),
         "year/month/day",
     ),
+    CellForm(NAIVE_TIME, r"^(19|20)[0-9]{2}-(0[1-9]|1[0-2])$", ((r"$", "-01"),), "months, as their first days"),
     CellForm(
         NAIVE_TIME,
         r"^[0-9]{8}T[0-9]{6}$",
@@ -182,6 +194,19 @@ class ColumnForm:
     is_blank: bool
 
 
+@dataclass(frozen=True)
+class _Exception:
+    """The first cell that is no number or time in a column of them.
+
+    Attributes:
+        cell: that it is; empty if there is none.
+        place: how many cells of the column end with it, missing ones aside.
+    """
+
+    cell: str
+    place: int
+
+
 class ColumnInference:
     """Finds the form of a column, block by block.
 
@@ -196,12 +221,14 @@ class ColumnInference:
         self._markers, self._marker, self._is_blank = 0, "", True
         self._code, self._possible_code, self._long_number = "", "", ""
         self._is_measurement = self._has_groups = False
+        self._seen, self._exception = 0, _Exception("", 0)
 
     def add(self, cells: pa.Array) -> None:
         """Take the next cells of the column into account."""
         present = pc.drop_null(cells)
         missing = max(_MAX_EXAMPLES - len(self._examples), 0)
         self._examples += present.slice(0, missing).to_pylist()
+        self._seen += len(present)
         if not self._forms:
             return
         present = pc.utf8_trim_whitespace(present)
@@ -215,38 +242,89 @@ class ColumnInference:
             self._is_blank = False
             self._narrow(values)
 
-    def outcome(self, *, has_decimal_commas: bool = False) -> ColumnForm:
+    @property
+    def footer(self) -> str:
+        """The last cell, if it alone hinders that the column holds numbers or times, and begins like a total."""
+        exception = self._exception
+        return exception.cell if exception.place == self._seen and _TOTAL.match(exception.cell) else ""
+
+    @property
+    def decimal_mark(self) -> Mark:
+        """What certainly separates the decimals of the cells; None if they have none, or may be read in both ways."""
+        has_comma = self._has_comma
+        if not has_comma or (any(has_comma) and not all(has_comma)):
+            return None
+        return "," if has_comma[0] else "."
+
+    @property
+    def is_unclear(self) -> bool:
+        """Whether the commas of the cells may separate decimals or thousands, as in 1,234."""
+        is_plain = any(not form.pattern for form in self._forms if form.kind == DECIMAL)
+        return not is_plain and any(self._has_comma) and not all(self._has_comma)
+
+    def outcome(self, decimal_mark: Mark = None) -> ColumnForm:
         """Return the form of the cells that were added.
 
         Args:
-            has_decimal_commas: whether other columns of the file have decimal commas, so that 1.234 has four digits
-                before the comma.
+            decimal_mark: of the file, by which 1.234 and 1,234 are read; None if it is unknown.
         """
         if self._is_blank:
             return ColumnForm(CellForm(TEXT if self._examples else EMPTY), (), is_blank=True)
-        forms = [form for form in self._forms if not form.is_ambiguous or self._has_groups]
-        if has_decimal_commas and any(form.has_decimal_comma for form in forms):
-            forms = [form for form in forms if form.kind != DECIMAL or form.has_decimal_comma]
+        forms = self._readings(decimal_mark)
+        is_unclear = self.is_unclear and not forms
         reason = self._reason_against_numbers(forms)
         if reason:
             forms = [form for form in forms if form.kind not in _NUMBERS]
         if _DAY_FIRST in forms and _MONTH_FIRST in forms:
             forms = []
             reason = f"kept as text, since {self._examples[0]!r} may begin with the day or the month"
+        elif is_unclear:
+            reason = f"kept as text, since the comma in {self._example_with_comma!r} may separate decimals or thousands"
         form = forms[0] if forms else AS_TEXT
         return ColumnForm(form, tuple(self._notes(form, reason)), is_blank=False)
 
     def _possible(self, forms: Iterable[CellForm]) -> list[CellForm]:
         return [form for form in forms if self._may_have_decimal_commas or not form.has_decimal_comma]
 
+    @property
+    def _has_comma(self) -> list[bool]:
+        """Whether each way to read the cells as decimals has decimal commas; empty if all are whole numbers."""
+        kinds = [form.kind for form in self._forms]
+        return [] if INTEGER in kinds else [form.has_decimal_comma for form in self._forms if form.kind == DECIMAL]
+
+    @property
+    def _example_with_comma(self) -> str:
+        return next((text for text in self._examples if "," in text), ",")
+
+    def _readings(self, decimal_mark: Mark) -> list[CellForm]:
+        """Return the forms that the cells have at a decimal mark."""
+        has_thousands = self._has_groups or decimal_mark == "."
+        forms = [form for form in self._forms if has_thousands or not form.is_ambiguous]
+        if decimal_mark == "." or (decimal_mark is None and self.is_unclear):
+            return [form for form in forms if not form.has_decimal_comma]
+        if decimal_mark == "," and any(form.has_decimal_comma for form in forms):
+            return [form for form in forms if form.kind != DECIMAL or form.has_decimal_comma]
+        return forms
+
     def _narrow(self, values: pa.Array) -> None:
         kept: list[CellForm] = []
         for form in self._forms:
             if any(form.includes(other) for other in kept) or form.fits(values):
                 kept.append(form)
+        if not kept:
+            self._exception = self._first_exception(values)
         self._forms = kept
         if any(form.kind in _NUMBERS for form in self._forms):
             self._note_codes(values)
+
+    def _first_exception(self, values: pa.Array) -> "_Exception":
+        """Return the first cell that hinders the form that most cells before it have; none if few have one."""
+        before = self._seen - len(values)
+        lengths = [_fitting(form, values) for form in self._forms if before or form.fits(values[:_MIN_ALIKE])]
+        length = max(lengths, default=len(values))
+        if length == len(values) or before + length < _MIN_ALIKE:
+            return _Exception("", 0)
+        return _Exception(values[length].as_py(), before + length + 1)
 
     def _note_codes(self, values: pa.Array) -> None:
         self._code = self._code or _first_match(values, _CODE)
@@ -270,6 +348,8 @@ class ColumnInference:
     def _notes(self, form: CellForm, reason: str) -> Iterator[str]:
         if form.kind == TEXT:
             disguise = disguise_of(self._examples)
+            if disguise and not disguise.exception:
+                disguise = replace(disguise, exception=self._exception.cell or None)
             yield from filter(None, [reason or (disguise.description if disguise else "")])
             return
         yield from filter(None, [form.note])
@@ -277,10 +357,28 @@ class ColumnInference:
             yield f"{counted_noun(self._markers, 'cell')} such as {self._marker!r} read as null"
 
 
+def _fitting(form: CellForm, values: pa.Array) -> int:
+    """Return how many of the first values have a form."""
+    return bisect_left(range(1, len(values) + 1), x=True, key=lambda count: not form.fits(values[:count]))
+
+
+def decimal_mark_of(columns: Collection[ColumnInference], delimiter: str) -> Mark:
+    """Return what separates decimals in a file, by the columns with one meaning; None if that is unknown.
+
+    Without such columns it is the comma if semicolons delimit the cells, as spreadsheets write them then.
+    """
+    certain = {column.decimal_mark for column in columns}
+    if "," in certain:
+        return ","
+    if delimiter == ";":
+        return "," if "." not in certain and any(column.is_unclear for column in columns) else None
+    return "." if "." in certain and delimiter != "," else None
+
+
 def _with_unit(unit: Unit) -> Iterator[CellForm]:
     for form in _NUMBER_FORMS:
         note = ", ".join(filter(None, [unit.note, form.note]))
-        yield replace(form, note=note, unit=unit, is_ambiguous=form.is_ambiguous and not unit.is_symbol)
+        yield replace(form, note=note, unit=unit, is_ambiguous=form.is_ambiguous and not unit.is_currency)
 
 
 def _is_exact(number: str) -> bool:

@@ -160,10 +160,11 @@ def _expired_flagged(limits: RetentionLimits, flagged_after: datetime) -> Iterat
     is_kept = or_(i.state == "open", i.updated_at >= flagged_after, i.id.in_(_needed_incidents(limits, flagged_after)))
     kept = select(i.id).where(i.monitor == limits.monitor, is_kept)
     is_free = or_(a.incident_id.is_(None), a.incident_id.not_in(kept))
-    yield deletion("flagged rows", anomalies, and_(of_monitor, is_old, _is_unlabelled(a), is_free), _uncount_flagged)
+    is_expired = and_(of_monitor, is_old, _is_unlabelled(a), is_free)
+    yield deletion("flagged rows", anomalies, is_expired, _uncount_flagged, locked=limits.monitor)
     is_empty = ~exists().where(a.incident_id == i.id)
     is_ended = and_(i.monitor == limits.monitor, i.state == "ended", i.updated_at < flagged_after)
-    yield deletion("incidents", incidents, and_(is_ended, is_empty))
+    yield deletion("incidents", incidents, and_(is_ended, is_empty), locked=limits.monitor)
 
 
 def _uncount_flagged(connection: Connection, ids: Sequence[int]) -> None:

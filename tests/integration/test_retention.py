@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import event, func, insert, select
 
 from jobs.databases import reading, writing
 from jobs.retention import limits_of, preview_pruning, prune
@@ -309,6 +309,24 @@ def test_flagged_rows_stay_unless_the_configuration_limits_them_and_labelled_one
         connection.execute(anomalies.update().values(label="open", labelled_at=None))
     deleted = store.retention.prune(limits(old.now + 2 * DAY, flagged_after=old.now + DAY))
     assert (deleted["flagged rows"], count(store, anomalies), count(store, incidents)) == (5, 0, 0)
+
+
+def test_a_label_that_comes_just_before_the_deletion_of_its_row_keeps_the_incident(old):
+    flagged, selected = rows(old.store, anomalies.c.id), []
+
+    def note(_connection, _cursor, statement, *_):
+        selected.extend([statement] if statement.startswith("SELECT anomalies.id") else [])
+
+    def label(*_):
+        if len(selected) == 1:
+            selected.append("labelled")
+            old.store.anomalies.label(flagged[0], "confirmed", old.now)
+
+    event.listen(old.store.engine, "before_cursor_execute", note)
+    event.listen(old.store.engine, "checkin", label)
+    old.store.retention.prune(limits(old.now + 2 * DAY, flagged_after=old.now + DAY))
+    assert selected[1] == "labelled"
+    assert (count(old.store, anomalies), count(old.store, incidents)) == (5, 1)
 
 
 def test_all_monitors_of_a_configuration_are_pruned_by_its_durations(old):
