@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.further_machines import FURTHER_CASES
 from benchmarks.machines import CASES, Fault, Machine, boiler, two_faults
 from benchmarks.operations import case_table, outcome, second_fault_table
 from benchmarks.person import person_alarms
@@ -46,3 +47,12 @@ def test_a_second_fault_follows_the_first_after_a_pause():
 def test_the_table_of_second_faults_has_medians_over_seeds():
     sizes = np.array([np.full((5, 5), size) for size in (1.0, 2.0, np.inf)])
     assert second_fault_table(sizes)[2] == "| none | 2 | 2 | 2 | 2 | 2 |"
+
+
+def test_each_further_machine_has_one_fault_of_its_channels_after_the_training():
+    for name, make in FURTHER_CASES.items():
+        machine = make(np.random.default_rng(0))
+        (fault,) = machine.faults
+        assert machine.trained < fault.start < fault.end < len(machine.values), name
+        assert set(fault.channels) <= machine.channels.keys()
+        assert np.isfinite(machine.values).all()
