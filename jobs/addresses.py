@@ -32,6 +32,15 @@ def display_name(url: URL) -> str:
     )
 
 
+def has_stray_mark(url: URL) -> bool:
+    """Return whether parts of a password became host or database, since it holds signs that an address escapes.
+
+    >>> [has_stray_mark(make_url(f"postgresql://a:{password}@h/d")) for password in ("p@ss/w", "p@ss", "p%40ss")]
+    [True, True, False]
+    """
+    return url.host is not None and "@" in url.host + (url.database or "")
+
+
 def has_password(url: SecretStr) -> bool:
     """Return whether a database address holds a password, or an option that may be one."""
     try:

@@ -6,7 +6,7 @@ from typing import Any
 
 from jobs.store.alerts import AlertTexts, IncidentNews, Message
 from jobs.store.incident_summary import IncidentSummary
-from jobs.wording import cell, counted_noun, duration, shown, utc
+from jobs.wording import cell, counted_noun, duration, expected_cell, shown, utc
 
 _MAX_TITLE_LENGTH = 150
 _MAX_VALUE_LENGTH = 80
@@ -90,11 +90,15 @@ def _time_range(summary: IncidentSummary) -> str:
 
 def _cause_lines(causes: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = [
-        f"- {one_line(cause['feature'])}: {one_line(cause['value'])}, expected {one_line(cause['expected'])}"
+        f"- {one_line(cause['feature'])}: {one_line(cause['value'])}, expected {_expected(cause)}"
         for cause in causes[:_MAX_CAUSES]
         if (cause["share"] or 0.0) >= _MIN_RELATIVE_SHARE * (causes[0]["share"] or 0.0)
     ]
     return ["Causes:", *lines] if lines else []
+
+
+def _expected(cause: Mapping[str, Any]) -> str:
+    return one_line(expected_cell(cause["value"], cause["expected"]))
 
 
 ALERT_TEXTS = AlertTexts(incident_message, event_message)

@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from jobs.addresses import display_name
+from jobs.addresses import display_name, has_stray_mark
 from jobs.database_calls import CALLS, Call, current_call
 from jobs.dialects import TIMEOUTS, Dialect, dialect_of
 from schemas.errors import ConfigError, PlumblineError, SourceAway, SourceError, SourceTimeout, StoreError
@@ -31,6 +31,11 @@ class PoolSize:
 _AWAY = frozenset({"OperationalError", "InterfaceError"})  # the classes of drivers for servers that cannot be reached
 _DEFAULTS, _POOL = Timeouts(), PoolSize()
 
+_STRAY_MARK = (
+    "A database address has an @ behind its host, so its password probably holds @, / or #. In an address these are "
+    "written as %40, %2F and %23, a % as %25, a : as %3A and a ? as %3F."
+)
+
 
 def open_engine(url: SecretStr, timeouts: Timeouts = _DEFAULTS, pool: PoolSize = _POOL) -> Engine:
     """Return an engine for a database address; it connects when first used.
@@ -46,6 +51,8 @@ def open_engine(url: SecretStr, timeouts: Timeouts = _DEFAULTS, pool: PoolSize =
     # No message may contain the address: it may hold a password.
     try:
         parsed = make_url(url.get_secret_value())
+        if has_stray_mark(parsed):
+            raise ConfigError(_STRAY_MARK)
         return _engine(parsed, timeouts, pool)
     except NoSuchModuleError:
         msg = f"{parsed.drivername!r} is not a supported kind of database. Use, for example, postgresql or sqlite."

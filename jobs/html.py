@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from jobs.wording import cell, counted_noun, duration, percent, shown, utc, visible, words
+from jobs.wording import cell, counted_noun, duration, expected_cell, percent, shown, utc, visible, words
 
 
 def html_environment(package: str) -> Environment:
@@ -21,7 +21,13 @@ def html_environment(package: str) -> Environment:
         finalize=_printed,
     )
     environment.tests |= {"facts": _is_facts, "table": _is_table}
-    environment.filters |= {"percent": percent, "cell": _cell, "duration": duration, "counted": counted_noun}
+    environment.filters |= {
+        "percent": percent,
+        "cell": _cell,
+        "expected": _expected,
+        "duration": duration,
+        "counted": counted_noun,
+    }
     environment.filters["words"] = words
     return environment
 
@@ -35,6 +41,10 @@ def _printed(value: Any) -> Any:
 
 def _cell(value: Any) -> str:
     return visible(cell(value))
+
+
+def _expected(expected: Any, value: Any) -> str:
+    return visible(expected_cell(value, expected))
 
 
 def _is_facts(paragraph: Any) -> bool:

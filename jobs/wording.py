@@ -85,7 +85,11 @@ def expected_cell(value: Any, expected: Any) -> str:
 
     >>> expected_cell(9999.99, 2.5e-11), expected_cell(2e-11, 2.5e-11), expected_cell(True, False)
     ('0', '2.5e-11', 'no')
+    >>> expected_cell(False, 0.8826), expected_cell(True, -0.02)  # of a boolean in a series
+    ('88% yes', '0% yes')
     """
+    if isinstance(value, bool) and is_number(expected):
+        return f"{min(max(expected, 0), 1):.0%} yes"
     are_numbers = is_number(value) and is_number(expected)
     return "0" if are_numbers and abs(expected) < _RELATIVE_RESIDUE * abs(value) else cell(expected)
 

@@ -211,6 +211,19 @@ SCHEMAS: dict[str, Schema] = {
         },
         "id",
     ),
+    "numbers of failures are no label": Schema(
+        "id INTEGER, hour TIMESTAMP, failures INTEGER, fault INTEGER",
+        lambda rng: pd.DataFrame(
+            {
+                "id": _ids(),
+                "hour": _times(step="h"),
+                "failures": rng.poisson(1.5, RECORDS),
+                "fault": rng.integers(0, 4, RECORDS),
+            }
+        ),
+        {"label": None, "numeric": ["failures"], "left_out": {"fault"}},
+        "id",
+    ),
     "failures and their subtypes": Schema(
         'udi INTEGER, "Air temperature" REAL, "Torque" REAL, "Machine failure" INTEGER, TWF INTEGER, HDF INTEGER',
         lambda rng: pd.DataFrame(

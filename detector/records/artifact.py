@@ -107,6 +107,7 @@ class _Manifest(ManifestPart):
     reference_records: int = Field(ge=1)
     calibrating_records: int = Field(0, ge=0)  # among the reference records, the last ones; none in older artifacts
     has_joint_elbo: bool = False  # not in older artifacts
+    compresses: bool = False  # very high scores; not in older artifacts
     calibration_records: int = Field(ge=1)
     tail: _Tail | None
     decision: _Decision
@@ -125,6 +126,7 @@ def manifest(artifact: Artifact) -> dict[str, Any]:
         "reference_records": len(artifact.reference.points),
         "calibrating_records": artifact.reference.calibrating,
         "has_joint_elbo": artifact.reference.has_joint_elbo,
+        "compresses": artifact.reference.compresses,
         "calibration_records": len(artifact.calibration.scores),
         "tail": None if tail is None else vars(tail),
         "decision": vars(decision),
@@ -176,6 +178,7 @@ def _assemble(manifest: _Manifest, arrays: dict[str, np.ndarray]) -> Artifact:
         read_spaces(arrays, len(_space_widths(architecture))),
         manifest.has_joint_elbo,
         read_contrasts(arrays, width),
+        manifest.compresses,
     )
     tail = ParetoTail(**manifest.tail.model_dump()) if manifest.tail else None
     return Artifact(

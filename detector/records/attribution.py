@@ -5,6 +5,8 @@ are identified one at a time: the feature with the highest cost above the typica
 cells were hidden in training, and the other features are measured again without it. The expected values come from the
 last round, in which no cause was visible. The first cause is hidden whatever its cost: a wrong category
 costs few nats, and while visible it accounts for half of the network's expectation.
+
+What the contrast forests notice of a record is added, the more the fewer the networks notice.
 """
 
 from collections.abc import Callable
@@ -41,6 +43,7 @@ def attribute(
     scores: np.ndarray,
     feature_cells: np.ndarray,
     excess_of: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+    noticed: np.ndarray | None = None,
 ) -> Attribution:
     """Attribute the scores (n,) of n records to f features.
 
@@ -50,8 +53,21 @@ def attribute(
         feature_cells: (d, f), 1 if a cell belongs to a feature.
         excess_of: takes the positions of m records and the features to hide in them (m, f); returns the nats by
             which each feature costs more than typical (m, f), and the expected cells (m, d).
+        noticed: (m, f) nats of each feature that the contrast forests notice, which count the more the fewer the
+            networks notice; none if None.
     """
-    n, f = len(scores), feature_cells.shape[1]
+    excess, expected = _excess(len(scores), feature_cells.shape[1], excess_of)
+    if noticed is not None:
+        forests, networks = noticed.sum(axis=1), excess.sum(axis=1)
+        excess += noticed * (forests / (forests + networks))[:, None]
+    share = excess / excess.sum(axis=1, keepdims=True) * scores[:, None]
+    return Attribution(share, _deviation(matrix, expected, feature_cells), expected)
+
+
+def _excess(
+    n: int, f: int, excess_of: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the nats that each feature costs beyond the typical ones, (n, f), and the expected cells, (n, d)."""
     suspects = np.arange(n)
     hidden, visible_cost = np.zeros((n, f), dtype=np.float32), np.zeros((n, f))
     cost, expected = excess_of(suspects, hidden)
@@ -65,9 +81,7 @@ def attribute(
         hidden[suspects, top] = 1
         visible_cost[suspects, top] = cost[suspects, top]
         cost[suspects], expected[suspects] = excess_of(suspects, hidden[suspects])
-    weight = np.maximum(np.maximum(visible_cost, cost), 0) + 1e-12  # without any excess, even shares
-    share = weight / weight.sum(axis=1, keepdims=True) * scores[:, None]
-    return Attribution(share, _deviation(matrix, expected, feature_cells), expected)
+    return np.maximum(np.maximum(visible_cost, cost), 0) + 1e-12, expected  # without any excess, even shares
 
 
 def feature_nll(posterior: Posterior, feature_cells: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from detector.core.arithmetic import Trees, exp, log, mean_leaves, softplus
 MAX_SHARE = 0.999  # of copies in the place of a record: odds have to be finite
 MIN_SHARE = 1e-3
 WEIGHT = 0.5  # of the mean surprise in the logarithm of a score
+USUAL_SURPRISE = 0.6931472  # ln 2, of a record with the median log odds
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class ContrastForest:
     """Trained trees of one kind of noise.
 
     Attributes:
-        trees: their leaves have the share of copies with noise.
+        trees: their nodes have the share of copies with noise; in a model of an earlier version only the leaves do.
         centre: median log odds of the training records, each judged by the trees that were not trained on it.
         spread: from the median of these log odds to their 90 % quantile.
         held_out: (m,) float64, share of copies in the place of each training record, by the same trees; None in a model

@@ -19,7 +19,7 @@ COPIES = 3  # of each record
 MAX_COPIES = 6_000
 MIN_TRAINING_RECORDS = 250  # fewer do not suffice for trees
 MAX_CELLS = 20  # with more, trees see too few of them, and copies are too easily found
-MIN_SPREAD = 1e-3
+MIN_SPREAD = 0.05  # of log odds; ordinary tables have three times as much, a table of equal records nearly none
 _HIGH = 0.9  # quantile
 
 
@@ -140,7 +140,7 @@ def _by_level(tree: Any) -> Trees:
         columns=np.where(is_leaf, 0, tree.feature[nodes]).astype(np.int32),
         limits=np.where(is_leaf, np.finfo(np.float32).max, _rounded_down(tree.threshold[nodes])).astype(np.float32),
         children=np.where(is_leaf, np.arange(len(nodes)), place[tree.children_left[nodes]]).astype(np.int32),
-        values=np.where(is_leaf, weights[:, 1] / weights.sum(axis=1), 0).astype(np.float32),
+        values=(weights[:, 1] / weights.sum(axis=1)).astype(np.float32),
         roots=np.zeros(1, np.int32),
         levels=np.array([levels], np.int32),
     )

@@ -14,6 +14,7 @@ from detector.core.threads import in_threads
 from detector.core.vae_scores import Scored, VaeScores
 from detector.records.attribution import Attribution, attribute, feature_nll
 from detector.records.contrast import ContrastForest
+from detector.records.contrast_causes import noticed_nats
 from detector.records.encoder import Encoder, Matrix, unsquash
 from detector.records.label_head import LabelHead
 from detector.records.numpy_network import NumpyNetwork
@@ -81,6 +82,7 @@ class Model:
             input_coordinates(reference_matrix, len(latent_sd)),
             has_joint_elbo=True,
             contrasts=_contrasts(config, reference_matrix),
+            compresses=True,
         )
         cells = encoder.layout.feature_cells(len(encoder.columns))
         typical = np.median(feature_nll(posterior, cells), axis=0).astype(np.float32)
@@ -166,7 +168,8 @@ class Model:
             nats = feature_nll(posterior, self._feature_cells) - self.typical_nll
             return nats + surprise[rows], posterior.expected[:, 0].copy()
 
-        return attribute(matrix, scores, self._feature_cells, excess_of)
+        noticed = noticed_nats(self.reference.contrasts, squashed_cells(matrix), self._feature_cells)
+        return attribute(matrix, scores, self._feature_cells, excess_of, noticed)
 
     def explain(self, records: pd.DataFrame, scores: np.ndarray, top: int) -> list[Explanation]:
         """Return the `top` causes of each of n scores, largest first."""

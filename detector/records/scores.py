@@ -27,6 +27,7 @@ from detector.records.contrast import ContrastForest, contrast_factors
 from detector.records.encoder import Matrix, squash
 from detector.records.exemplar_prior import ExemplarPrior
 from detector.records.posterior import Posterior, Reconstruction
+from detector.records.score_range import compressed
 from schemas.config import NetworkKind
 
 MIN_LATENT_SD = 0.02
@@ -68,6 +69,8 @@ class NeighbourReference:
             cells, as training does; not in an artifact of earlier versions.
         contrasts: forests that separate the training records from copies with noise, a factor of `ensemble`; none in
             an artifact of an earlier version, with another score, or if there are too few records or too many cells.
+        compresses: whether `ensemble` grows only with the logarithm beyond 2,048; not in an artifact of earlier
+            versions.
     """
 
     points: np.ndarray
@@ -78,6 +81,7 @@ class NeighbourReference:
     states: tuple[SpaceState, ...] = ()
     has_joint_elbo: bool = False
     contrasts: tuple[ContrastForest, ...] = ()
+    compresses: bool = False
 
     @property
     def trained(self) -> np.ndarray:
@@ -309,7 +313,7 @@ class Score:
 def _ensemble(evidence: Evidence) -> np.ndarray:
     """Return the geometric mean of sqrt(1 + squared distance) in units of the usual distance of each space.
 
-    Contrast forests, if there are any, multiply it.
+    Contrast forests, if there are any, multiply it. Very high scores are compressed.
     """
     coordinates, places = evidence.spaces()
     inputs, *others = [
@@ -320,8 +324,10 @@ def _ensemble(evidence: Evidence) -> np.ndarray:
     for factor in others:
         product *= factor
     score = roots(np.sqrt(product), 2 + len(others))
-    contrasts = evidence.search.reference.contrasts
-    return score * contrast_factors(contrasts, squashed_cells(evidence.matrix), evidence.own) if contrasts else score
+    reference = evidence.search.reference
+    if reference.contrasts:
+        score = score * contrast_factors(reference.contrasts, squashed_cells(evidence.matrix), evidence.own)
+    return compressed(score) if reference.compresses else score
 
 
 def _squared_distance(evidence: Evidence, space: Space, points: np.ndarray, places: np.ndarray) -> np.ndarray:

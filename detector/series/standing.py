@@ -1,8 +1,10 @@
 """Standing still: a channel that stands still for much longer than it ever did has a dead sensor.
 
-A rounded sensor stands still every now and then, so its limit is twice its longest standstill in training. The value
-at which a channel rests, such as 0 of a machine that is off, has a limit of its own. A sensor that is dead but noisy
-is recognised by its spread, which is far below the least spread in training.
+A rounded sensor stands still every now and then, so its limit is twice its longest standstill in training. If that one
+was longer than chance makes the longest of as many, long standstills are usual, and the limit is as many times higher.
+The value at which a channel rests, such as 0 of a machine that is off, has a limit of its own, four times the longest,
+since a machine that has nothing to do rests for longer. A sensor that is dead but noisy is recognised by its spread,
+which is far below the least spread in training, if that was about as large at all times.
 """
 
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ from detector.series.running_means import recent_count, run_length, spread_aroun
 
 MAX_LONG_STILL_ROWS = 128  # unchanged rows are counted up to this number
 LONG_STILL_FACTOR = 2  # times the longest standstill in training
+LONG_REST_FACTOR = 4  # the same at rest: idle machines stand still too
 MIN_LONG_STILL_ROWS = 12  # unchanged rows that any channel may have
 MIN_STILL_LIMITS = 20  # as many rows as a limit, in training, by which it is known
 LONG_STILL_SIGNAL = 2.0  # of a channel that stands still for longer than that, or hardly moves
@@ -22,6 +25,7 @@ MEAN_HALF_LIFE, SPREAD_HALF_LIFE = 8, 16  # rows
 SPREAD_ROWS = window_rows(MEAN_HALF_LIFE) + window_rows(SPREAD_HALF_LIFE)  # that a spread depends on
 MIN_SPREADS = 20  # as many rows as a spread depends on, in training, by which the least one is known
 QUIET_SHARE = 0.2  # of the least spread in training
+MIN_LEAST_SHARE = 0.3  # of the median spread in training, below which the channel is quiet at times
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ class Standing:
         rest = resting_values(np.concatenate([run.values for run in runs]))
         at_rest = [run.values == rest for run in runs]
         away = [~is_at_rest for is_at_rest in at_rest]
-        rest_limit, still_limit = (np.where(can_stand, _limit(runs, cells), 0.0) for cells in (at_rest, away))
+        kinds = ((at_rest, LONG_REST_FACTOR), (away, LONG_STILL_FACTOR))
+        rest_limit, still_limit = (np.where(can_stand, _limit(runs, *kind), 0.0) for kind in kinds)
         rest_others, still_others = (_most_others(runs, cells) for cells in (at_rest, away))
         least = np.where(can_stand, _least_spread(runs), 0.0)
         return cls(rest, rest_limit, still_limit, rest_others, still_others, least)
@@ -114,23 +119,36 @@ def _most_common(column: np.ndarray) -> float:
     return float(values[np.argmax(counts)]) if len(values) else 0.0
 
 
-def _limit(runs: Sequence[Moving], chosen: Sequence[np.ndarray]) -> np.ndarray:
+def _limit(runs: Sequence[Moving], chosen: Sequence[np.ndarray], factor: int) -> np.ndarray:
     """Return the rows (c,) from which the chosen cells of each run, (n, c) bool, stand still for too long."""
-    pairs = list(zip(runs, chosen, strict=True))
-    longest = np.max(
-        [run_length(run.is_unchanged & own, MAX_LONG_STILL_ROWS).max(axis=0) for run, own in pairs], axis=0
-    )
-    limit = np.maximum(LONG_STILL_FACTOR * longest, MIN_LONG_STILL_ROWS)
+    parts = [run.is_unchanged & own for run, own in zip(runs, chosen, strict=True)]
+    counts = np.concatenate([run_length(part, MAX_LONG_STILL_ROWS) for part in parts])
+    longest, standstills = counts.max(axis=0), (counts == 1).sum(axis=0)
+    by_chance = longest_by_chance(np.sum([part.sum(axis=0) for part in parts], axis=0), standstills)
+    limit = np.ceil(np.maximum(factor * longest * np.maximum(longest / by_chance, 1), MIN_LONG_STILL_ROWS))
     rows = np.sum([own.sum(axis=0) for own in chosen], axis=0)
     is_shown = (rows >= MIN_STILL_LIMITS * limit) & (limit <= MAX_LONG_STILL_ROWS)
     return np.where(is_shown, limit, 0).astype(np.float64)
+
+
+def longest_by_chance(unchanged: np.ndarray, standstills: np.ndarray) -> np.ndarray:
+    """Return about how many rows the longest of some standstills has, if each row ends it with the same probability.
+
+    >>> longest_by_chance(np.array([0, 100, 400]), np.array([0, 100, 100])).round(1).tolist()
+    [1.0, 1.0, 17.0]
+    """
+    share_going_on = 1 - standstills / np.maximum(unchanged, 1)
+    is_chance = (standstills > 1) & (share_going_on > 0)
+    rate = -np.log(np.where(is_chance, share_going_on, 0.5))
+    return np.where(is_chance, 1 + np.log(np.maximum(standstills, 1)) / rate, 1.0)
 
 
 def _least_spread(runs: Sequence[Moving]) -> np.ndarray:
     spreads = [_spread(run)[SPREAD_ROWS:] for run in runs]
     if sum(map(len, spreads)) < MIN_SPREADS * SPREAD_ROWS:
         return np.zeros(runs[0].values.shape[1])
-    return np.asarray(np.concatenate(spreads).min(axis=0))
+    least, usual = (function(np.concatenate(spreads), axis=0) for function in (np.min, np.median))
+    return np.asarray(np.where(least >= MIN_LEAST_SHARE * usual, least, 0.0))
 
 
 def _spread(run: Moving) -> np.ndarray:

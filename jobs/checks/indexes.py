@@ -67,4 +67,5 @@ def _create_index(connection: Connection, watched: WatchedTable, columns: tuple[
     copy = Table(name, MetaData(), *(Column(column) for column in columns), schema=schema)
     options = watched.dialect.index_options({column: watched.columns[column].type for column in columns})
     index = SqlIndex(f"ix_{name}_{'_'.join(columns)}"[:60], *copy.c, **options)
-    return f"{CreateIndex(index).compile(dialect=connection.dialect)};"
+    # SQLAlchemy doubles each % in a name, for statements with parameters.
+    return f"{CreateIndex(index).compile(dialect=connection.dialect)};".replace("%%", "%")

@@ -1,6 +1,7 @@
 """Checks of the records: that there are enough, that they can be read, and that new ones are like old ones."""
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,11 @@ from schemas.config import MonitorConfig
 from schemas.errors import SourceError
 from schemas.unreadable import UnreadableRecord, listed
 
+_ANGLE_NAME = re.compile(
+    r"(^|_|\s)(deg|degrees?|grad|angle|winkel|direction|richtung|heading|bearing|azimuth?|yaw)($|_|\s)", re.IGNORECASE
+)
+_FULL_CIRCLE = 360
+_MIN_CIRCLE_SPAN = 300  # of the values of an angle that turns
 _MIN_NORMAL_RECORDS = 20  # ten to train on, ten to calibrate with
 
 
@@ -96,9 +102,30 @@ def check_unreadable(name: str, left_out: list[UnreadableRecord], readable: int)
 def check_features(records: pd.DataFrame, monitor: MonitorConfig) -> Iterator[Finding]:
     """Report the features by which new records are unlike the training records."""
     from jobs.checks.series import counters_of
+    from jobs.stand_ins import sql_of, stand_ins
     from jobs.unsteady_features import unsteady_features
 
     counters = counters_of(records, monitor)
+    for name in monitor.features.numeric:
+        for mark in stand_ins(records[name]):
+            yield Finding(
+                "warning",
+                f"Feature {name!r} is {sql_of(mark)} in {counted_noun(sum(records[name] == mark), 'record')}, far from "
+                "all other values, so that slight deviations are not found. If it marks a missing value, watch a "
+                f"query with NULLIF({name}, {sql_of(mark)}).",
+            )
+    yield from _angles(records, monitor)
     for name, warning in unsteady_features(records, monitor).items():
         if name not in counters:
             yield Finding("warning", warning)
+
+
+def _angles(records: pd.DataFrame, monitor: MonitorConfig) -> Iterator[Finding]:
+    for name in filter(_ANGLE_NAME.search, monitor.features.numeric):
+        values = records[name].dropna()
+        if len(values) and values.min() >= 0 and _MIN_CIRCLE_SPAN < values.max() <= _FULL_CIRCLE:
+            yield Finding(
+                "warning",
+                f"Feature {name!r} looks like an angle, so that 359 and 1 count as far apart. Watch a query with its "
+                f"COS(RADIANS({name})) and SIN(RADIANS({name})) as two features in its place.",
+            )

@@ -196,6 +196,7 @@ def migrate_command(app: "App", out: "Output", revision: str | None) -> None:
     show_default=True,
     help="What to do if the table exists.",
 )
+@click.option("--null", "nulls", multiple=True, help="Cell of a CSV file to read as missing, such as -999; repeatable.")
 @with_app
 def import_command(
     app: "App",
@@ -205,24 +206,26 @@ def import_command(
     key: str,
     into: str | None,
     if_exists: Literal["fail", "append", "replace"],
+    nulls: tuple[str, ...],
 ) -> None:
     """Import a CSV or Parquet FILE into a table. All of it is imported, or nothing."""
     from pydantic import SecretStr
 
-    from jobs.importing.importing import import_file
+    from jobs.importing.importing import FileReading, import_file
     from jobs.importing.reserved import refuse_own_name
 
     if into is None:  # before `migrate`, the database does not show that it is the store
         refuse_own_name(table)
     engine = app.open(SecretStr(into)) if into else app.engine
     with counted_progress(out, f"importing {file.name}") as progress:
-        report = import_file(file, engine, table, key=key, if_exists=if_exists, progress=progress)
+        report = import_file(file, engine, table, key=key, if_exists=if_exists, how=FileReading(nulls, progress))
     added = ", numbered by the database" if report.is_key_added else ""
     zones = (
         f" Times without a time zone were read as UTC: {', '.join(report.naive_times)}." if report.naive_times else ""
     )
     records = counted_noun(report.rows, "record")
-    sentence = f"Imported {records} into {report.table} (key {report.key}{added}).{zones}"
+    remarks = "".join(f" {remark}" for remark in report.remarks)
+    sentence = f"Imported {records} into {report.table} (key {report.key}{added}).{remarks}{zones}"
 
     def show() -> None:
         out.line(sentence)

@@ -367,6 +367,16 @@ class Dialect:
         """
         return None
 
+    def moment_of_parts(self, date: str, part: str, *, is_hour: bool) -> str | None:  # noqa: ARG002
+        """Return SQL for the time of a date and a part of the day; None if this is unknown.
+
+        Args:
+            date: SQL of the date, or of the time at which the day begins.
+            part: SQL of the time of day as a text such as 06:39, or of the hours since the day began.
+            is_hour: whether the part is a number of hours.
+        """
+        return None
+
     def is_no_time(self, time: ColumnElement[Any]) -> ColumnElement[bool] | None:  # noqa: ARG002
         """Return the condition for values that are not read as times; None if the type of the column rules them out."""
         return None

@@ -175,6 +175,11 @@ class DuckDB(Dialect):
         """Return a time with a time zone; null if it is not valid."""
         return zoned_time_of_epoch(number, per_second)
 
+    def moment_of_parts(self, date: str, part: str, *, is_hour: bool) -> str | None:
+        """Return a time without a zone; null if a part is not valid."""
+        time_of_day = f"{part} * INTERVAL 1 HOUR" if is_hour else f"TRY_CAST({part} AS TIME)"
+        return f"CAST({date} AS DATE) + {time_of_day}"
+
     def epoch_times(self, connection: Connection, records: FromClause, time: str, family: Family) -> EpochTimes | None:  # noqa: ARG002
         """Return the times of a timestamp with or without a zone."""
         return TypedTimes(is_zoned=family == "instant") if family in {"instant", "timestamp"} else None

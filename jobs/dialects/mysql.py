@@ -241,6 +241,10 @@ class MySQL(Dialect):
         scale = f"* {1_000_000 // per_second}.0" if per_second <= 1_000_000 else f"/ {per_second // 1_000_000}"
         return f"TIMESTAMPADD(MICROSECOND, ROUND({number} {scale}), TIMESTAMP'1970-01-01 00:00:00')"
 
+    def moment_of_parts(self, date: str, part: str, *, is_hour: bool) -> str | None:
+        """Return a time without a zone; null if a part is not valid."""
+        return f"TIMESTAMPADD(HOUR, {part}, DATE({date}))" if is_hour else f"TIMESTAMP(DATE({date}), {part})"
+
     def epoch_times(self, connection: Connection, records: FromClause, time: str, family: Family) -> EpochTimes | None:  # noqa: ARG002
         """Return the times of a datetime or timestamp, which are UTC."""
         return UtcTimes() if family == "timestamp" else None

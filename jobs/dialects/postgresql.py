@@ -166,6 +166,13 @@ class PostgreSQL(Dialect):
         """Return a time with a time zone; null if it is not valid."""
         return zoned_time_of_epoch(number, per_second)
 
+    def moment_of_parts(self, date: str, part: str, *, is_hour: bool) -> str | None:
+        """Return a time without a zone; null if a part is not valid."""
+        if is_hour:
+            return f"CAST({date} AS date) + {part} * interval '1 hour'"
+        is_valid = f"{part} ~ '^([01][0-9]|2[0-3])(:[0-5][0-9]){{1,2}}([.][0-9]+)?$'"
+        return f"CAST({date} AS date) + CAST(CASE WHEN {is_valid} THEN {part} END AS time)"
+
     def epoch_times(self, connection: Connection, records: FromClause, time: str, family: Family) -> EpochTimes | None:  # noqa: ARG002
         """Return the times of a timestamp with or without a zone."""
         return TypedTimes(is_zoned=family == "instant") if family in {"instant", "timestamp"} else None

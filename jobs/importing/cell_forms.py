@@ -4,6 +4,8 @@ A column gets the first form that all of its cells have. A cell that only marks 
 in a column of numbers, booleans or times, and a text in a column of texts.
 """
 
+import re
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -26,6 +28,12 @@ EMPTY = pa.null()
 
 Mark: TypeAlias = Literal[",", "."] | None
 
+_MIN_ALIKE = 20  # cells of numbers or times, by which one of another form is an exception
+_TOTAL = re.compile(
+    r"(grand |sub)?totals?\b|sum\b|summe\b|gesamt|average\b|mean\b|avg\b|mittelwert\b|durchschnitt\b|count\b|anzahl\b|"
+    r"(end|eof)\b|\(\d+ rows",
+    re.IGNORECASE,
+)  # how a last line begins that is no record
 _MAX_EXAMPLES = 1_000  # cells of a column of texts that are looked at to describe it
 _MARKERS = pa.array(sorted(MISSING_MARKERS))
 _NUMBERS = (INTEGER, DECIMAL)
@@ -161,6 +169,7 @@ _FORMS = (
         ),
         "year/month/day",
     ),
+    CellForm(NAIVE_TIME, r"^(19|20)[0-9]{2}-(0[1-9]|1[0-2])$", ((r"$", "-01"),), "months, as their first days"),
     CellForm(
         NAIVE_TIME,
         r"^[0-9]{8}T[0-9]{6}$",
@@ -185,6 +194,19 @@ class ColumnForm:
     is_blank: bool
 
 
+@dataclass(frozen=True)
+class _Exception:
+    """The first cell that is no number or time in a column of them.
+
+    Attributes:
+        cell: that it is; empty if there is none.
+        place: how many cells of the column end with it, missing ones aside.
+    """
+
+    cell: str
+    place: int
+
+
 class ColumnInference:
     """Finds the form of a column, block by block.
 
@@ -199,12 +221,14 @@ class ColumnInference:
         self._markers, self._marker, self._is_blank = 0, "", True
         self._code, self._possible_code, self._long_number = "", "", ""
         self._is_measurement = self._has_groups = False
+        self._seen, self._exception = 0, _Exception("", 0)
 
     def add(self, cells: pa.Array) -> None:
         """Take the next cells of the column into account."""
         present = pc.drop_null(cells)
         missing = max(_MAX_EXAMPLES - len(self._examples), 0)
         self._examples += present.slice(0, missing).to_pylist()
+        self._seen += len(present)
         if not self._forms:
             return
         present = pc.utf8_trim_whitespace(present)
@@ -217,6 +241,12 @@ class ColumnInference:
                 self._forms += self._possible(_with_unit(unit_of(values[0].as_py())))
             self._is_blank = False
             self._narrow(values)
+
+    @property
+    def footer(self) -> str:
+        """The last cell, if it alone hinders that the column holds numbers or times, and begins like a total."""
+        exception = self._exception
+        return exception.cell if exception.place == self._seen and _TOTAL.match(exception.cell) else ""
 
     @property
     def decimal_mark(self) -> Mark:
@@ -281,9 +311,20 @@ class ColumnInference:
         for form in self._forms:
             if any(form.includes(other) for other in kept) or form.fits(values):
                 kept.append(form)
+        if not kept:
+            self._exception = self._first_exception(values)
         self._forms = kept
         if any(form.kind in _NUMBERS for form in self._forms):
             self._note_codes(values)
+
+    def _first_exception(self, values: pa.Array) -> "_Exception":
+        """Return the first cell that hinders the form that most cells before it have; none if few have one."""
+        before = self._seen - len(values)
+        lengths = [_fitting(form, values) for form in self._forms if before or form.fits(values[:_MIN_ALIKE])]
+        length = max(lengths, default=len(values))
+        if length == len(values) or before + length < _MIN_ALIKE:
+            return _Exception("", 0)
+        return _Exception(values[length].as_py(), before + length + 1)
 
     def _note_codes(self, values: pa.Array) -> None:
         self._code = self._code or _first_match(values, _CODE)
@@ -307,11 +348,18 @@ class ColumnInference:
     def _notes(self, form: CellForm, reason: str) -> Iterator[str]:
         if form.kind == TEXT:
             disguise = disguise_of(self._examples)
+            if disguise and not disguise.exception:
+                disguise = replace(disguise, exception=self._exception.cell or None)
             yield from filter(None, [reason or (disguise.description if disguise else "")])
             return
         yield from filter(None, [form.note])
         if self._markers and self._marker:
             yield f"{counted_noun(self._markers, 'cell')} such as {self._marker!r} read as null"
+
+
+def _fitting(form: CellForm, values: pa.Array) -> int:
+    """Return how many of the first values have a form."""
+    return bisect_left(range(1, len(values) + 1), x=True, key=lambda count: not form.fits(values[:count]))
 
 
 def decimal_mark_of(columns: Collection[ColumnInference], delimiter: str) -> Mark:

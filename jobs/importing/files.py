@@ -7,13 +7,10 @@ on the size of the file.
 
 import codecs
 import csv
-import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NoReturn, Protocol, TypeAlias
 
 import pyarrow as pa
@@ -33,14 +30,19 @@ from jobs.importing.cell_forms import (
     ColumnInference,
     decimal_mark_of,
 )
+from jobs.importing.headers import Header, read_header
+from jobs.importing.opening import open_bytes, open_text
 from schemas.errors import RecordsError, UsageError
+from schemas.texts import counted_noun
 
 Kinds: TypeAlias = dict[str, pa.DataType]
 
-_DELIMITERS = ",;\t|"
-_NAMED_DELIMITER = re.compile(rf"sep=([{_DELIMITERS}])", re.IGNORECASE)  # a first line for spreadsheets
+_CSV_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".zip")
+_ENDINGS = (*_CSV_ENDINGS, ".parquet")
+_SHEETS, _JSON = (".xlsx", ".xlsm", ".xls", ".ods"), (".json", ".jsonl", ".ndjson")
 _BLOCK_BYTES = 4 << 20
 _BATCH_ROWS = 10_000
+_DURATION = pa.duration("us")
 
 
 class RecordFile(Protocol):
@@ -50,6 +52,8 @@ class RecordFile(Protocol):
     kinds: Kinds
     notes: Mapping[str, tuple[str, ...]]
     """What a person should know about a column, for example that some cells were read as null."""
+    remarks: tuple[str, ...]
+    """Sentences about the file, for example on lines that were left out."""
     blank: frozenset[str]
     """Columns without a value, which fit a column of any type."""
 
@@ -57,28 +61,42 @@ class RecordFile(Protocol):
         """Yield the records in the file's order, each column converted to its target type."""
 
 
-def open_records(path: Path) -> RecordFile:
+def open_records(path: Path, nulls: Sequence[str] = ()) -> RecordFile:
     """Open a CSV or Parquet file, by the ending of its name.
+
+    Args:
+        path: of the file.
+        nulls: cells of a CSV file that stand for a missing value, in addition to empty ones.
 
     Raises:
         UsageError: If there is no such file, or its ending is not supported.
         RecordsError: If it is not a table: a ragged line, another encoding than UTF-8, no records.
     """
-    readers: dict[str, type[CsvFile | ParquetFile]] = {".csv": CsvFile, ".tsv": CsvFile, ".parquet": ParquetFile}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        endings = ", ".join(readers)
-        msg = f"{path} is not a CSV or Parquet file: its name ends in {path.suffix!r}, expected one of {endings}."
-        raise UsageError(msg)
+    name = path.name.lower()
+    if not name.endswith(_ENDINGS):
+        raise UsageError(_other_ending(path))
+    if nulls and not name.endswith(_CSV_ENDINGS):
+        raise UsageError(f"{path} is not a CSV file, so that it has no cells to read as null. Leave --null out.")
     try:
-        return reader(path)
+        return CsvFile(path, nulls) if name.endswith(_CSV_ENDINGS) else ParquetFile(path)
     except OSError as exc:
         msg = f"{path} cannot be read: {exc.strerror or exc}. Give the path of a CSV or Parquet file."
         raise UsageError(msg) from exc
 
 
+def _other_ending(path: Path) -> str:
+    endings, ending = ", ".join(_ENDINGS), path.suffix.lower()
+    msg = f"{path} is not a CSV or Parquet file: its name ends in {path.suffix!r}, expected one of {endings}."
+    if ending in _SHEETS:
+        return f"{msg} Save the sheet as CSV in UTF-8, and import that."
+    if ending in _JSON:
+        table = shlex.quote(str(path))
+        return f"{msg} Watch it where it is: plumbline init --table {table} --source duckdb:///:memory:"
+    return msg
+
+
 def convert(values: pa.Array, target: pa.DataType) -> pa.Array:
-    """Convert values to another type; times are cut to microseconds, decimals rounded to doubles.
+    """Convert values to another type; times are cut to microseconds, decimals rounded, durations are seconds.
 
     Raises:
         pyarrow.ArrowInvalid: If a value does not fit.
@@ -87,38 +105,73 @@ def convert(values: pa.Array, target: pa.DataType) -> pa.Array:
         return values
     if values.null_count == len(values):
         return pa.nulls(len(values), target)
+    if pa.types.is_duration(values.type):
+        return pc.divide(pc.cast(pc.cast(pc.cast(values, _DURATION), INTEGER), DECIMAL), 1e6)
     return pc.cast(values, target, safe=target not in (DECIMAL, NAIVE_TIME, TIME))
 
 
 class CsvFile:
-    """A CSV file in UTF-8 with a header; a line such as ``sep=;`` names the delimiter, or the header shows it."""
+    """A CSV file in UTF-8 with a header; a line such as ``sep=;`` names the delimiter, or the header shows it.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: of the file.
+        nulls: cells that stand for a missing value, in addition to empty ones.
+    """
+
+    def __init__(self, path: Path, nulls: Sequence[str] = ()) -> None:
         self.path = path
+        self._nulls = tuple(nulls)
         self._header = _read_header(path)
+        self._rows = self._repeated = 0
+        self._footer = ""
         self._forms = self._infer()
         self.kinds: Kinds = {name: column.form.kind for name, column in self._forms.items()}
         self.notes: Mapping[str, tuple[str, ...]] = {
-            name: column.notes for name, column in self._forms.items() if column.notes
+            name: notes for name, column in self._forms.items() if (notes := (*self._naming(name), *column.notes))
         }
+        self.remarks = tuple(self._remarks())
         self.blank = frozenset(name for name, column in self._forms.items() if column.is_blank)
 
     def batches(self, targets: Kinds) -> Iterator[pa.RecordBatch]:
         """Yield the records, each column converted to its target type; a text keeps its cells as they are."""
-        for batch in self._texts():
+        for batch in self._records():
             yield pa.record_batch({name: self._converted(batch[name], name, kind) for name, kind in targets.items()})
 
     def _converted(self, cells: pa.Array, name: str, target: pa.DataType) -> pa.Array:
         return cells if target == TEXT else _without_nan(convert(self._forms[name].form.read(cells), target))
 
+    def _records(self) -> Iterator[pa.RecordBatch]:
+        """Yield the lines that are records."""
+        left = self._rows
+        for batch in self._lines():
+            yield batch.slice(0, left)
+            left -= min(left, batch.num_rows)
+
+    def _lines(self) -> Iterator[pa.RecordBatch]:
+        """Yield the lines below the header, without those that repeat it, as in files that were joined."""
+        self._repeated = 0
+        for batch in self._texts():
+            is_repeated = self._repeats_header(batch)
+            repeated = pc.sum(is_repeated).as_py() or 0
+            self._repeated += repeated
+            yield batch.filter(pc.invert(is_repeated)) if repeated else batch
+
+    def _repeats_header(self, batch: pa.RecordBatch) -> pa.Array:
+        is_repeated = pa.repeat(len(self._header.names) > 1, batch.num_rows)
+        for column, cell in zip(batch.columns, self._header.cells, strict=True):
+            is_repeated = pc.and_(is_repeated, pc.fill_null(pc.equal(column, cell), not cell))
+            if not pc.any(is_repeated).as_py():
+                break
+        return is_repeated
+
     def _texts(self) -> Iterator[pa.RecordBatch]:
         header = self._header
         everything_text = pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(header.names, TEXT), strings_can_be_null=True, null_values=[""]
+            column_types=dict.fromkeys(header.names, TEXT), strings_can_be_null=True, null_values=["", *self._nulls]
         )
-        with self._errors_explained():
+        with self._errors_explained(), open_bytes(self.path) as stream:
             yield from pyarrow.csv.open_csv(
-                self.path,
+                stream,
                 # The header was read already: an error of pyarrow does not name its wrong columns.
                 pyarrow.csv.ReadOptions(
                     column_names=header.names, skip_rows=header.lines, block_size=_BLOCK_BYTES, use_threads=False
@@ -128,15 +181,38 @@ class CsvFile:
             )
 
     def _infer(self) -> dict[str, ColumnForm]:
+        """Return the form of each column; the last line is left out if it is a total."""
+        columns = self._inferred(self._lines())
+        self._footer = next((column.footer for column in columns.values() if column.footer), "")
+        if self._footer:
+            self._rows -= 1
+            columns = self._inferred(self._records())
+        mark = decimal_mark_of(columns.values(), self._header.delimiter)
+        return {name: column.outcome(mark) for name, column in columns.items()}
+
+    def _inferred(self, batches: Iterator[pa.RecordBatch]) -> dict[str, ColumnInference]:
+        """Return the inference of each column, and count the records."""
         columns = {name: ColumnInference(self._header.delimiter) for name in self._header.names}
         rows = 0
-        for batch in self._texts():
+        for batch in batches:
             rows += batch.num_rows
             for name, column in columns.items():
                 column.add(batch[name])
         _check_not_empty(self.path, rows)
-        mark = decimal_mark_of(columns.values(), self._header.delimiter)
-        return {name: column.outcome(mark) for name, column in columns.items()}
+        self._rows = rows
+        return columns
+
+    def _naming(self, name: str) -> tuple[str, ...]:
+        return ("no name in the file",) if name in self._header.unnamed else ()
+
+    def _remarks(self) -> Iterator[str]:
+        if self._header.titles:
+            yield self._header.remark
+        if self._repeated:
+            again = counted_noun(self._repeated, "line that repeats", "lines that repeat")
+            yield f"Left out: {again} the header."
+        if self._footer:
+            yield f"Left out: the last line, with {self._footer!r}, since it is no record."
 
     @contextmanager
     def _errors_explained(self) -> Iterator[None]:
@@ -151,9 +227,8 @@ class CsvFile:
 
 
 class ParquetFile:
-    """A Parquet file, read by row group."""
+    """A Parquet file, read by row group; columns of lists, structures and bytes are left out."""
 
-    notes: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     blank: frozenset[str] = frozenset()
 
     def __init__(self, path: Path) -> None:
@@ -165,7 +240,14 @@ class ParquetFile:
             raise RecordsError(msg) from exc
         with file:
             _check_names(path, file.schema_arrow.names)
-            self.kinds = {field.name: _plain_type(path, field) for field in file.schema_arrow}
+            kinds = {field.name: _plain_type(field) for field in file.schema_arrow}
+            self.kinds: Kinds = {name: kind for name, kind in kinds.items() if kind is not None}
+            self.notes: Mapping[str, tuple[str, ...]] = {
+                field.name: ("seconds",) for field in file.schema_arrow if pa.types.is_duration(field.type)
+            }
+            self.remarks = tuple(_left_out(path, [field for field in file.schema_arrow if not kinds[field.name]]))
+            if not self.kinds:
+                raise RecordsError(f"{path} holds no column to import. {self.remarks[0]} Convert one of them.")
             _check_not_empty(path, file.metadata.num_rows)
 
     def batches(self, targets: Kinds) -> Iterator[pa.RecordBatch]:
@@ -227,71 +309,39 @@ def _text_of(value: pa.Scalar) -> str:
         return pc.cast(value, pa.string()).as_py() or "null"
 
 
-@dataclass(frozen=True)
-class _Header:
-    """The first line of a CSV file that is not blank."""
-
-    names: list[str]
-    delimiter: str
-    lines: int
-
-
-def _read_header(path: Path) -> _Header:
+def _read_header(path: Path) -> Header:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            start = next((line for line in file if line.strip()), "")
-            named = _NAMED_DELIMITER.fullmatch(start.strip(" \r\n"))
-            delimiter = named[1] if named else _likely_delimiter(start)
-            file.seek(0)
-            reader = csv.reader(file, delimiter=delimiter)
-            rows = (row for row in reader if any(cell.strip() for cell in row))
-            if named:
-                next(rows)
-            header = _Header([name.strip() for name in next(rows, [])], delimiter, reader.line_num)
+        header = read_header(path)
     except UnicodeDecodeError:
         _check_encoding(path)
         raise
     _check_names(path, header.names)
-    if all(_is_number(name) for name in header.names):
-        msg = f"{path} has no header: its first line holds numbers only. Add a first line that names the columns."
-        raise RecordsError(msg)
     return header
 
 
-def _likely_delimiter(line: str) -> str:
-    return max(_DELIMITERS, key=lambda mark: len(next(csv.reader([line], delimiter=mark), [])))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _plain_type(path: Path, field: pa.Field) -> pa.DataType:
-    """Return the type of this module that holds a Parquet column."""
+def _plain_type(field: pa.Field) -> pa.DataType | None:
+    """Return the type of this module that holds a Parquet column; None if there is none."""
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
     plain: tuple[tuple[Any, pa.DataType], ...] = (
         (pa.types.is_integer, INTEGER),
         (pa.types.is_floating, DECIMAL),
         (pa.types.is_decimal, DECIMAL),
         (pa.types.is_boolean, BOOLEAN),
+        (pa.types.is_duration, DECIMAL),
+        (pa.types.is_time, TEXT),
         (pa.types.is_date, NAIVE_TIME),
         (pa.types.is_timestamp, NAIVE_TIME if getattr(kind, "tz", None) is None else TIME),
         (pa.types.is_string, TEXT),
         (pa.types.is_large_string, TEXT),
         (pa.types.is_null, EMPTY),
     )
-    for is_kind, target in plain:
-        if is_kind(kind):
-            return target
-    msg = (
-        f"Column {field.name!r} of {path} is of type {field.type}; "
-        "expected numbers, booleans, texts or times. Convert it or leave it out."
-    )
-    raise RecordsError(msg)
+    return next((target for is_kind, target in plain if is_kind(kind)), None)
+
+
+def _left_out(path: Path, fields: Sequence[pa.Field]) -> Iterator[str]:
+    if fields:
+        named = ", ".join(f"{field.name!r} of type {field.type}" for field in fields)
+        yield f"Left out of {path.name}: {named}, since a table holds numbers, booleans, texts or times."
 
 
 def _without_nan(values: pa.Array) -> pa.Array:
@@ -303,7 +353,7 @@ def _check_names(path: Path, names: list[str]) -> None:
         msg = f"{path} is empty. Expected a header and records."
         raise RecordsError(msg)
     if "" in names:
-        msg = f"Column {names.index('') + 1} of {path} has no name. Name it, or leave it out (pandas: index=False)."
+        msg = f"Column {names.index('') + 1} of {path} has no name. Name it, or leave it out."
         raise RecordsError(msg)
     folded = [name.casefold() for name in names]
     repeated = sorted({name for name, fold in zip(names, folded, strict=True) if folded.count(fold) > 1})
@@ -319,7 +369,7 @@ def _check_not_empty(path: Path, rows: int) -> None:
 
 
 def _check_encoding(path: Path) -> None:
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
         for number, line in enumerate(file, 1):
             try:
                 line.decode("utf-8")
@@ -337,8 +387,8 @@ def _refuse_encoding(path: Path, line: int, exc: UnicodeDecodeError) -> NoReturn
     raise RecordsError(msg) from exc
 
 
-def _check_ragged(path: Path, header: _Header) -> None:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+def _check_ragged(path: Path, header: Header) -> None:
+    with open_text(path) as file:
         reader = csv.reader(file, delimiter=header.delimiter)
         for row in reader:
             if row and reader.line_num > header.lines and len(row) != len(header.names):

@@ -1,6 +1,6 @@
 """Imports a CSV or Parquet file into a table, in one transaction."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,21 @@ class ImportReport:
     """Columns whose times had no zone and were taken as UTC."""
     notes: Mapping[str, tuple[str, ...]]
     """What to know about a column, for example that it looks numeric but is text."""
+    remarks: tuple[str, ...]
+    """What to know about the file, for example that lines were left out."""
+
+
+@dataclass(frozen=True)
+class FileReading:
+    """How a file is read.
+
+    Attributes:
+        nulls: cells of a CSV file that stand for a missing value, in addition to empty ones.
+        progress: called with the number of records written so far; None for no calls.
+    """
+
+    nulls: Sequence[str] = ()
+    progress: Callable[[int], None] | None = None
 
 
 def import_file(
@@ -64,18 +79,18 @@ def import_file(
     *,
     key: str = "id",
     if_exists: Literal["fail", "append", "replace"] = "fail",
-    progress: Callable[[int], None] | None = None,
+    how: FileReading = FileReading(),
 ) -> ImportReport:
     """Write the records of a CSV or Parquet file to a table; a failure leaves the tables as they were.
 
     Args:
-        path: The file. CSV is UTF-8 with a header, delimited by comma, semicolon, tab or bar.
+        path: The file. CSV is UTF-8 with a header, delimited by comma, semicolon, tab or bar; it may be compressed.
         engine: The database, from `jobs.databases`. MySQL commits when it creates a table, so a failure leaves an
             empty table there.
         table: Its name; `schema.table` if it is not in the default schema.
         key: The primary key of a new table; if the file lacks that column, the database numbers the records.
         if_exists: What to do if there is such a table.
-        progress: Called with the number of records written so far.
+        how: How to read the file.
 
     Raises:
         UsageError: If the file does not exist or has another format, or if the table exists, is one of Plumbline's
@@ -88,7 +103,7 @@ def import_file(
     if existing and if_exists == "fail":
         msg = f"The table {table} exists already. Import under another name, append to it or replace it."
         raise UsageError(msg)
-    records = files.open_records(path)
+    records = files.open_records(path, how.nulls)
     _check_key(records, key)
     is_new = not existing or if_exists == "replace"
     kinds = _stored_kinds(records) if is_new else _fitted_kinds(records, existing, key)
@@ -96,7 +111,7 @@ def import_file(
     with writing(engine, SourceError) as connection, _rejection_explained(connection, path):
         if is_new:
             replace_table(connection, target)
-        rows = _write(connection, target, _batches(records, kinds, key), progress)
+        rows = _write(connection, target, _batches(records, kinds, key), how.progress)
         dialect_of(engine).collect_statistics(connection, target)
     return ImportReport(
         table=table,
@@ -106,6 +121,7 @@ def import_file(
         is_key_added=key not in kinds,
         naive_times=tuple(name for name, kind in records.kinds.items() if kind == cell_forms.NAIVE_TIME),
         notes=records.notes,
+        remarks=records.remarks,
     )
 
 

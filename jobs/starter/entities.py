@@ -9,12 +9,16 @@ import numpy as np
 import pandas as pd
 
 from jobs.starter.sample import Sample
+from jobs.wording import duration
 
 MIN_REGULAR_SHARE = 0.7  # of the steps in time, within half a step of the median; times at random have 0.35
 MIN_STEPS = 20
 MAX_EQUAL_TIMES_SHARE = 0.05
 MIN_RECORDS_PER_ENTITY = 3
 GAP_STEPS = 10  # a pause of this many steps resets the past
+_MIN_STEPS_OF_ENTITY = 10  # by which an entity has a usual step of its own
+_MAX_EQUAL_STEPS = 1.5  # ratio of two steps that count as the same
+_DAY = 86_400  # seconds
 
 _THING = re.compile(
     r"(machine|device|sensor|pump|station|unit|host|server|meter|asset|vehicle|truck|car|robot|line|engine|turbine|"
@@ -35,12 +39,22 @@ class Readings:
     Attributes:
         entity: the column of entities; None if all records are of one.
         step: the usual step in time.
+        longest_step: of the entity whose records come least often.
         entities: their number in the sample.
+        per_day: records of all entities in a day.
     """
 
     entity: str | None
     step: timedelta
+    longest_step: timedelta
     entities: int
+    per_day: float
+
+    @property
+    def steps_in_words(self) -> str:
+        """The usual step, and the longest one if it is another."""
+        usual, longest = (duration(step.total_seconds()) for step in (self.step, self.longest_step))
+        return usual if self.longest_step <= _MAX_EQUAL_STEPS * self.step else f"{usual}, or up to {longest}"
 
 
 def is_thing(name: str, *, needs_id: bool = False) -> bool:
@@ -117,13 +131,19 @@ def _is_nameable(sample: Sample, name: str) -> bool:
 def _readings(sample: Sample, times: "pd.Series[pd.Timestamp]", name: str | None) -> Readings | None:
     groups = pd.Series("", index=times.index) if name is None else sample.texts(name)
     ordered = pd.DataFrame({"group": groups, "time": times}).dropna().sort_values(["group", "time"])
-    steps = ordered.groupby("group", sort=False)["time"].diff().dropna().dt.total_seconds().to_numpy()
+    steps = ordered.groupby("group", sort=False)["time"].diff().dt.total_seconds().dropna()
+    groups = ordered["group"].loc[steps.index]
     if len(steps) < MIN_STEPS or np.mean(steps == 0) > MAX_EQUAL_TIMES_SHARE or not (steps > 0).any():
         return None
-    step = float(np.median(steps[steps > 0]))
-    if np.mean(np.abs(steps - step) <= step / 2) < MIN_REGULAR_SHARE:
+    step = float(steps[steps > 0].median())
+    of_group = steps[steps > 0].groupby(groups).agg(["median", "count"])
+    usual = of_group["median"].where(of_group["count"] >= _MIN_STEPS_OF_ENTITY, step)
+    expected = groups.map(usual).fillna(step)
+    if np.mean(np.abs(steps - expected) <= expected / 2) < MIN_REGULAR_SHARE:
         return None
-    return Readings(name, timedelta(seconds=step), int(ordered["group"].nunique()))
+    entities = int(ordered["group"].nunique())
+    per_day = float((_DAY / usual).sum()) + (entities - len(usual)) * _DAY / step
+    return Readings(name, timedelta(seconds=step), timedelta(seconds=float(usual.max())), entities, per_day)
 
 
 def _has_one_form(sample: Sample, time: str) -> bool:

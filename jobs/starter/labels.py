@@ -22,6 +22,7 @@ _STRONG = re.compile(
     r"malignant|attack|intrusion|incident|abnormal|scrap|spam|malware|breakdown|broken|chargeback|suspicious|"
     r"rejected|target|groundtruth|truth|fehler|ausfall|betrug|defekt"
 )
+_COUNTED = re.compile(r"anomalies|outliers|faults|failures|fails|defects|rejects")
 _WEAK = re.compile(r"class|y|outcome|result|response|churn(ed)?|default|verdict|diagnosis|(is_)?bad")
 _LAST = re.compile(r"code|type|class|category|cat|reason|flag|found|id|kind|mode|name|status")
 # Values.
@@ -131,6 +132,8 @@ def _looks_like_label(candidate: _Candidate) -> bool:
         return is_strong or is_weak
     if candidate.are_texts:
         return is_strong or (is_weak and candidate.normal_text is not None)
+    if _COUNTED.fullmatch(words[-1]):  # 0, 1, 4, ...: how many there were
+        return False
     is_judgement = _STRONG.fullmatch(words[-1]) or (_STRONG.fullmatch(words[0]) and _LAST.fullmatch(words[-1]))
     return is_weak or is_judgement is not None
 

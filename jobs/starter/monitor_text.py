@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from jobs.starter.entities import GAP_STEPS
 from jobs.starter.proposing import Proposal
-from jobs.wording import counted_noun, duration, percent, toml_text
+from jobs.wording import counted_noun, percent, toml_text
 from schemas.config import MonitorConfig
 
 _LINE_LENGTH = 110
@@ -14,6 +14,7 @@ _LINE_LENGTH = 110
 _INCIDENT_STEPS, _LEAST_INCIDENT_STEPS, _INCIDENT_DAY = 24, 6, timedelta(days=1)
 _USUAL_GAPS = 3  # after which a source has stopped sending
 _SETTLE = timedelta(minutes=1)
+_PERIODS = (("day", 1), ("week", 7), ("month", 30), ("year", 365))
 _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
 
 
@@ -37,13 +38,15 @@ def monitor_text(proposal: Proposal, address: str) -> str:
 
 
 def rate_in_words(proposal: Proposal) -> str:
-    """Return how many normal records a day would be flagged, or their share if the table has no time."""
+    """Return how many normal records a day or longer would be flagged, or their share if the table has no time."""
     rate = proposal.rate
     if rate.per_day is None or rate.flags_per_day is None:
         return f"{percent(rate.value)} of the normal records by chance"
-    a_day = f"{rate.flags_per_day:,.0f}" if rate.flags_per_day >= 10 else f"{rate.flags_per_day:.2g}"
-    per_day = f"{rate.per_day:,.0f}" if rate.per_day >= 10 else f"{rate.per_day:.2g}"
-    return f"about {a_day} a day by chance, of {per_day} records"
+    period, days = next((name, days) for name, days in _PERIODS if days * rate.flags_per_day >= 1 or name == "year")
+    flags, records = (
+        f"{count:,.0f}" if count >= 10 else f"{count:.2g}" for count in (days * rate.flags_per_day, days * rate.per_day)
+    )
+    return f"about {flags} a {period} by chance, of {records} records"
 
 
 def _records(proposal: Proposal) -> str:
@@ -109,8 +112,8 @@ def _pace(proposal: Proposal) -> Iterator[str]:
     if proposal.is_time_first:
         yield f'settle = "{_rounded(_SETTLE)}"  # records younger than this may still arrive out of order'
     if proposal.readings is not None:
-        step = proposal.readings.step
-        incident_gap = max(_LEAST_INCIDENT_STEPS * step, min(_INCIDENT_STEPS * step, _INCIDENT_DAY))
+        step, longest = proposal.readings.step, proposal.readings.longest_step
+        incident_gap = max(_LEAST_INCIDENT_STEPS * longest, min(_INCIDENT_STEPS * step, _INCIDENT_DAY))
         if incident_gap > defaults["incident_gap"].default:
             yield f'incident_gap = "{_rounded(incident_gap)}"  # flagged records this close are one incident'
     if proposal.newest_gap is not None:
@@ -122,10 +125,9 @@ def _pace(proposal: Proposal) -> Iterator[str]:
 def _series(proposal: Proposal) -> Iterator[str]:
     readings = proposal.readings
     if readings is not None:
-        step = duration(readings.step.total_seconds())
-        yield f"\n# Readings every {step}: a record is scored with the past of its entity."
+        yield f"\n# Readings every {readings.steps_in_words}: a record is scored with the past of its entity."
         yield f"[monitors.{proposal.name}.series]"
-        yield f'max_gap = "{_rounded(GAP_STEPS * readings.step)}"  # a longer pause resets the past'
+        yield f'max_gap = "{_rounded(GAP_STEPS * readings.longest_step)}"  # a longer pause resets the past'
 
 
 def _rounded(length: timedelta) -> str:

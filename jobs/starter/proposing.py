@@ -17,9 +17,11 @@ from jobs.starter.features import Columns, Context, propose_features
 from jobs.starter.keys import Key, existing_columns, propose_key
 from jobs.starter.labels import Labels, propose_labels
 from jobs.starter.long_format import query_of_moments
+from jobs.starter.missing_marks import query_without_marks
 from jobs.starter.rates import Rate, propose_rate, records_per_day
 from jobs.starter.sample import Sample, read_sample
 from jobs.starter.source_query import SourceQuery
+from jobs.starter.split_times import query_of_moments_in_two_columns
 from jobs.starter.times import Times, propose_times
 from schemas.config import MonitorConfig
 from schemas.errors import RecordsError, SourceError, UsageError
@@ -110,17 +112,28 @@ def propose_monitor(engine: Engine, table: str, choices: Choices) -> Proposal:
         if sample.records.empty:
             raise RecordsError(f"The table {table!r} holds no records. Fill it, then run the command again.")
         chosen = _existing(sample.table, table, choices)
-        query = query_of_times(connection, sample)
+        query = _query_of_times(connection, sample, chosen)
         if query is not None:
             sample = read_sample(engine, connection, query.table)
             times = {number: time for time, number in query.numbers.items()}
-            chosen = replace(chosen, time=times.get(chosen.time or "", chosen.time))
+            chosen = replace(chosen, time=query.time or times.get(chosen.time or "", chosen.time))
+        query = query_without_marks(connection, sample, query)
+        if query is not None and query.marks:
+            sample = read_sample(engine, connection, query.table)
         moments = _query_of_moments(connection, sample, query, chosen)
         if moments is not None:
             of_moments = read_sample(engine, connection, moments.table)
             if _has_readings(of_moments, chosen):
                 sample, query = of_moments, moments
         return _propose(connection, sample, table, chosen, query)
+
+
+def _query_of_times(connection: Connection, sample: Sample, choices: Choices) -> SourceQuery | None:
+    """Return a query that has times in place of numbers, or of dates with a time of day in another column."""
+    query = query_of_times(connection, sample)
+    if query is None and choices.time is None:
+        query = query_of_moments_in_two_columns(connection, sample)
+    return query
 
 
 def monitor_name(table: str) -> str:
@@ -255,7 +268,7 @@ def _rate(sample: Sample, time: str | None, readings: Readings | None, labels: L
     if time is not None:
         per_day = records_per_day(sample.times(time), sample.count, is_counted=sample.is_counted)
     if readings is not None:
-        per_day = max(per_day or 0.0, readings.entities * (_DAY / readings.step))
+        per_day = max(per_day or 0.0, readings.per_day)
     anomalies = None if labels.label is None else labels.share
     return propose_rate(normal, per_day, anomalies, is_online=readings is not None)
 

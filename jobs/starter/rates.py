@@ -12,6 +12,8 @@ RECORDS_PER_FLAG_ONLINE = 20
 """The same for a threshold that follows the scores: it only starts at the calibrated one."""
 FLAGS_PER_DAY = 20
 """Flagged normal records that a person can look at in a day."""
+_MAX_WRONG_SHARE = 0.01  # of the times at either end, such as a date in a far future
+_DAY = 86_400  # seconds
 _USUAL_RATE = 0.01  # a larger one only if the records resolve none smaller
 
 
@@ -82,5 +84,6 @@ def records_per_day(times: "pd.Series[pd.Timestamp]", count: int, *, is_counted:
         known, count = known.iloc[len(known) // 2 :], len(known) - len(known) // 2
     if known.empty:
         return None
-    span = float((known.max() - known.min()) / pd.Timedelta(days=1))
-    return count / span if span > 0 else None
+    days = (known - known.min()).dt.total_seconds() / _DAY
+    span = float(days.quantile(1 - _MAX_WRONG_SHARE) - days.quantile(_MAX_WRONG_SHARE))
+    return (count - 2 * _MAX_WRONG_SHARE * len(known)) / span if span > 0 else None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from jobs.starter.monitor_text import rate_in_words
 from jobs.starter.proposing import Proposal
-from jobs.wording import counted_noun, duration
+from jobs.wording import counted_noun
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def _key_reason(proposal: Proposal) -> str:
 
 def _entity(proposal: Proposal) -> str:
     if proposal.readings is not None:
-        step = duration(proposal.readings.step.total_seconds())
+        step = proposal.readings.steps_in_words
         of_entity = f" of each {proposal.entity}" if proposal.entity else ""
         return f"readings{of_entity} every {step}, each scored with the ones before it"
     if proposal.entity is not None:
@@ -49,7 +49,9 @@ def _features(proposal: Proposal) -> str:
     counts = ", ".join(f"{len(names)} {role}" for role, names in proposal.columns.features.items() if names)
     left_out = len(proposal.columns.left_out)
     rest = f"; {counted_noun(left_out, 'column')} left out, each with its reason in the file" if left_out else ""
-    return f"{counts}{rest}"
+    marks = len(proposal.query.marks) if proposal.query else 0
+    nulls = f"; null in place of numbers such as -999 in {counted_noun(marks, 'column')}" if marks else ""
+    return f"{counts}{rest}{nulls}"
 
 
 def _normal(proposal: Proposal) -> str:

@@ -132,6 +132,8 @@ def _expression(table: WatchedTable, column: WatchedColumn) -> ColumnElement[Any
         return expression
     if column.family == "enum":
         return table.dialect.text_to_read(expression, column.family)
+    if column.family == "boolean":
+        return table.dialect.number_to_read(expression, column.family)
     exact = table.dialect.exact_number(expression, column.family)
     return expression if exact is None else exact
 

@@ -21,6 +21,8 @@ class SourceQuery:
         note: what it does, as a sentence.
         numbers: by column of times, the column of numbers that it was made from.
         left_out: columns that are no features, each with the reason.
+        time: of a record, if the query makes it; None if a column of the table may be it.
+        marks: by column, the numbers that it has null in place of.
         key_reason: why its key is unique; empty if that is the table's.
     """
 
@@ -29,6 +31,8 @@ class SourceQuery:
     note: str
     numbers: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    time: str | None = None
+    marks: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     key_reason: str = ""
 
     def with_numbers(self, key: Key) -> Key:

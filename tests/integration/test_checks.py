@@ -7,6 +7,7 @@ from sqlalchemy import text
 from jobs.checks import check_monitor, check_service, refuse_bad_service
 from jobs.databases import writing
 from jobs.reading.source import Source
+from jobs.reading.table import raw_sql
 from schemas.config import Config, MonitorConfig
 from schemas.errors import ConfigError
 
@@ -251,3 +252,28 @@ def test_a_number_that_restarts_within_the_key_is_no_sign_that_it_does_not_grow(
 def test_a_feature_that_rises_with_the_key_is_a_warning(check):
     ((level, message),) = check(row="{i}, {i} + 0.5")
     assert (level, "'flow' rises with the key" in message) == ("warning", True)
+
+
+def test_a_number_that_marks_a_missing_value_is_a_warning(check):
+    ((level, message),) = check(row="{i}, CASE WHEN {i} IN (7, 30) THEN -9999 ELSE {flow} END")
+    assert (level, "Feature 'flow' is -9999 in 2 records" in message) == ("warning", True)
+    assert "NULLIF(flow, -9999)" in message
+
+
+def test_the_statement_that_makes_an_index_has_names_as_they_are(engine):
+    with writing(engine) as connection:
+        connection.execute(raw_sql('CREATE TABLE "100% load" (id INTEGER, flow REAL)'))
+        connection.execute(raw_sql('INSERT INTO "100% load" VALUES (1, 0.5)'))
+    source = Source("pump", MonitorConfig(table="100% load", key="id", numeric="flow"), engine)
+    messages = [finding.message for finding in check_monitor("pump", source.monitor, source)]
+    source.close()
+    assert any('ON "100% load" (id);' in message for message in messages)
+
+
+def test_an_angle_that_turns_is_a_warning(check):
+    ddl, row = (
+        "id INTEGER PRIMARY KEY, flow REAL, wind_direction REAL, gate_angle REAL",
+        "{i}, {flow}, {flow} * 6, {flow}",
+    )
+    findings = check(ddl, row, numeric=["flow", "wind_direction", "gate_angle"])
+    assert [message.split("'")[1] for _, message in findings if "COS(RADIANS(" in message] == ["wind_direction"]

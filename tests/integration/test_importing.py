@@ -1,6 +1,8 @@
 """CSV and Parquet files become tables, completely or not at all."""
 
-from datetime import UTC, datetime
+import gzip
+import zipfile
+from datetime import UTC, datetime, time, timedelta
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobs.importing import files
-from jobs.importing.importing import import_file
+from jobs.importing.importing import FileReading, import_file
 from jobs.store import migrations
 from schemas.errors import RecordsError, SourceError, UsageError
 
@@ -142,7 +144,7 @@ def test_lines_within_quotes_belong_to_one_record(sqlite_engine, csv, monkeypatc
 def test_progress_reports_the_records_written_so_far(sqlite_engine, csv, monkeypatch):
     monkeypatch.setattr(files, "_BLOCK_BYTES", 100)
     counts = []
-    import_file(csv("a\n" + "1\n" * 200), sqlite_engine, "t", progress=counts.append)
+    import_file(csv("a\n" + "1\n" * 200), sqlite_engine, "t", how=FileReading(progress=counts.append))
     assert counts == sorted(set(counts))
     assert len(counts) > 1
     assert counts[-1] == 200
@@ -157,8 +159,8 @@ BAD_FILES = {
     "": "is empty",
     "a,b\n": "holds no records",
     "a,b,A\n1,2,3\n": r"columns of the same name, case aside: \['A', 'a'\]",
-    ",a\n0,1\n": "Column 1 of .* has no name",
     "1.5,2\n3,4\n": "has no header",
+    "p1,2026-01-01 08:00,7\np1,2026-01-01 08:05,8\n": "no header: its first line holds .*'2026-01-01 08:00'",
     "id,a\n1,2\n,3\n": "Record 2 of .* has no value for the key 'id'",
     "id,a\n,2\n": "key column 'id' of .* is empty",
     "id,a\n0.5,2\n": "key column 'id' of .* is of type double",
@@ -171,6 +173,62 @@ def test_a_file_that_is_no_table_leaves_no_table(engine, csv, content, message):
     with pytest.raises(RecordsError, match=message):
         import_file(csv(content), engine, "t")
     assert tables(engine) == []
+
+
+def test_lines_that_are_no_records_are_left_out_and_named(engine, csv):
+    records = [f"{i};2026-01-05 {i % 24:02}:00;{i / 2}" for i in range(1, 31)]
+    lines = [
+        "Report of the plant",
+        "Station;7;",
+        "id;at;flow",
+        *records[:15],
+        "id;at;flow",
+        *records[15:],
+        "Total;;232.5",
+    ]
+    report = import_file(csv("\n".join(lines)), engine, "t")
+    assert rows(engine, "SELECT count(*), sum(flow) FROM t") == [(30, 232.5)]
+    assert report.remarks == (
+        "The header is line 3: 2 lines above it left out.",
+        "Left out: 1 line that repeats the header.",
+        "Left out: the last line, with 'Total', since it is no record.",
+    )
+
+
+def test_a_text_among_numbers_is_no_total_and_is_named(sqlite_engine, csv):
+    cells = [*(f"{i}.5" for i in range(1_200)), "blocked"]
+    report = import_file(csv("flow,mode\n" + "\n".join(f"{cell},on" for cell in cells)), sqlite_engine, "t")
+    assert report.rows == 1_201
+    assert report.notes["flow"] == ("texts that look like numbers, such as '0.5', among others such as 'blocked'",)
+
+
+def test_columns_without_a_name_are_called_by_their_position(engine, csv):
+    report = import_file(csv(",flow,,column_3\n2026-01-05 08:00,1.5,,x\n"), engine, "t", key="key")
+    assert list(report.columns) == ["column_1", "flow", "column_3_", "column_3"]
+    assert report.notes["column_1"] == ("no name in the file",)
+    assert report.naive_times == ("column_1",)
+
+
+def test_cells_that_mark_a_missing_value_are_named(engine, csv, tmp_path):
+    import_file(csv("flow,mode\n-999,ERR\n1.5,on\nERR,-999\n"), engine, "t", how=FileReading(("-999", "ERR")))
+    assert rows(engine, "SELECT flow, mode FROM t ORDER BY id") == [(None, None), (1.5, "on"), (None, None)]
+    with pytest.raises(UsageError, match="is not a CSV file, .* Leave --null out"):
+        import_file(tmp_path / "t.parquet", engine, "u", how=FileReading(("-999",)))
+
+
+def test_compressed_files_are_read_as_they_are(sqlite_engine, csv, tmp_path):
+    content = b"flow\n1.5\n"
+    with zipfile.ZipFile(tmp_path / "t.zip", "w") as archive:
+        archive.writestr("t.csv", content)
+    for file, table in ((csv(gzip.compress(content), "t.csv.gz"), "a"), (tmp_path / "t.zip", "b")):
+        import_file(file, sqlite_engine, table)
+        assert rows(sqlite_engine, f"SELECT flow FROM {table}") == [(1.5,)]
+    with pytest.raises(RecordsError, match="is not a valid .gz file"):
+        import_file(csv(gzip.compress(content)[:-9], "t.csv.gz"), sqlite_engine, "c")
+    with zipfile.ZipFile(tmp_path / "t.zip", "a") as archive:
+        archive.writestr("u.csv", content)
+    with pytest.raises(UsageError, match=r"holds 2 files, expected one: t.csv, u.csv. Extract it"):
+        import_file(tmp_path / "t.zip", sqlite_engine, "c")
 
 
 def test_the_command_for_another_encoding_has_the_file_in_quotes(sqlite_engine, tmp_path):
@@ -192,7 +250,7 @@ def test_an_interrupted_import_leaves_no_table(engine, csv):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        import_file(csv("a\n1\n"), engine, "t", progress=interrupt)
+        import_file(csv("a\n1\n"), engine, "t", how=FileReading(progress=interrupt))
     assert tables(engine) == []
 
 
@@ -232,8 +290,10 @@ def test_a_call_that_names_no_importable_file_is_a_usage_error(sqlite_engine, cs
         import_file(tmp_path / "nowhere.csv", sqlite_engine, "t")
     with pytest.raises(UsageError, match=r"nowhere.parquet cannot be read"):
         import_file(tmp_path / "nowhere.parquet", sqlite_engine, "t")
-    with pytest.raises(UsageError, match=r"its name ends in '.xlsx', expected one of .csv"):
+    with pytest.raises(UsageError, match=r"its name ends in '.xlsx', expected one of .csv.* Save the sheet"):
         import_file(csv("a\n1\n", "records.xlsx"), sqlite_engine, "t")
+    with pytest.raises(UsageError, match="init --table .*records.jsonl --source duckdb:///:memory:"):
+        import_file(csv("{}", "records.jsonl"), sqlite_engine, "t")
     with pytest.raises(UsageError, match="differ in case only"):
         import_file(csv("ID\n1\n"), sqlite_engine, "t")
 
@@ -242,8 +302,22 @@ def test_invalid_parquet_and_nested_values_are_refused(sqlite_engine, csv, tmp_p
     with pytest.raises(RecordsError, match="not a valid Parquet file"):
         import_file(csv("not parquet", "bad.parquet"), sqlite_engine, "t")
     pa.parquet.write_table(pa.table({"a": [[1, 2]]}), tmp_path / "nested.parquet")
-    with pytest.raises(RecordsError, match=r"Column 'a' of .* is of type list"):
+    with pytest.raises(RecordsError, match=r"holds no column to import. Left out of .*'a' of type list"):
         import_file(tmp_path / "nested.parquet", sqlite_engine, "t")
+
+
+def test_columns_of_parquet_that_no_table_holds_are_left_out_and_named(engine, tmp_path):
+    durations = pa.array([timedelta(milliseconds=1_500), None], pa.duration("us"))
+    columns = {"flow": [1.5, 2.5], "place": [{"x": 1}, {"x": 2}], "run": durations, "start": [time(6, 39), None]}
+    pa.parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
+    report = import_file(tmp_path / "t.parquet", engine, "t")
+    assert rows(engine, "SELECT flow, run, start FROM t ORDER BY id") == [
+        (1.5, 1.5, "06:39:00.000000"),
+        (2.5, None, None),
+    ]
+    (remark,) = report.remarks
+    assert remark.startswith("Left out of t.parquet: 'place' of type struct<x: int64>, since")
+    assert report.notes == {"run": ("seconds",)}
 
 
 def test_a_value_that_the_database_rejects_is_reported_with_its_message(postgres_engine, csv):

@@ -165,12 +165,13 @@ def test_entities_that_differ_in_case_have_pasts_of_their_own(run, watch):
 def test_a_monitor_is_proposed_and_checked(run, engine, watch):
     run(
         "CREATE TABLE readings (id INT PRIMARY KEY, read_at TIMESTAMP, flow DOUBLE, is_open TINYINT(1),"
-        " mode ENUM('high', 'low'), is_fault TINYINT(1))",
+        " mode ENUM('high', 'low'), is_fault TINYINT(1), is_full BIT(1))",
         "INSERT INTO readings SELECT seq, TIMESTAMPADD(MINUTE, seq, '2026-03-01'), seq / 7, MOD(seq, 2),"
-        " IF(MOD(seq, 3), 'high', 'low'), 0 FROM seq_1_to_300",
+        " IF(MOD(seq, 3), 'high', 'low'), 0, MOD(seq, 5) = 0 FROM seq_1_to_300",
     )
     proposal = propose_monitor(engine, "readings", Choices())
     assert (proposal.key.columns, proposal.times.time) == (("id",), "read_at")
+    assert proposal.columns.features["boolean"] == ["is_open", "is_full"]
     assert "is_fault" not in {name for names in proposal.columns.features.values() for name in names}
     assert {"flow", "is_open", "mode"} <= {
         *(name for names in proposal.columns.features.values() for name in names),

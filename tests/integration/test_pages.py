@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import delete, insert, update
+from sqlalchemy import delete, insert, select, update
 
 from jobs.databases import writing
 from jobs.store import RequestQuery
@@ -141,6 +141,20 @@ def test_an_incident_shows_its_causes_records_and_alerts(client):
     assert re.search(r'<th scope="row">flow</th>.*50\.5', html)
     assert 'href="/page/records/2"' in html
     assert "opened" in html
+    assert re.search(r'<p class="lead">flow of .*: .*[^ ], expected', html, re.DOTALL)
+
+
+def test_incidents_without_an_entity_have_no_column_for_it(client, service):
+    assert "<th>entity</th>" in text(client, "/page/monitors/pump")
+    with writing(service.store.engine) as connection:
+        before = connection.execute(select(incidents.c.id, incidents.c.entity)).all()
+        connection.execute(update(incidents).values(entity=None))
+    html = text(client, "/page/monitors/pump")
+    with writing(service.store.engine) as connection:
+        for row in before:
+            connection.execute(update(incidents).where(incidents.c.id == row.id).values(entity=row.entity))
+    assert "<th>causes: value (expected)</th>" in html
+    assert "<th>entity</th>" not in html
 
 
 def test_the_bars_of_a_year_have_places_without_separators(client):

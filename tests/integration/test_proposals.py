@@ -1,5 +1,7 @@
 """`init` proposes what an expert would, for tables of many kinds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,8 +9,10 @@ import pytest
 from jobs.databases import reading, writing
 from jobs.dialects import dialect_of
 from jobs.reading.table import raw_sql
+from jobs.starter.monitor_text import monitor_text, rate_in_words
 from jobs.starter.proposing import Choices, propose_monitor
 from jobs.starter.proposing import _describe as describe
+from jobs.starter.rates import Rate
 from jobs.starter.sample import read_sample
 from schemas.errors import RecordsError, UsageError
 from tests.mariadb_server import on_mariadb_too
@@ -170,6 +174,57 @@ def test_a_number_since_1970_is_the_same_time_on_every_database(engine, type_, t
     assert (proposal.times.time, proposal.columns.left_out["ts"][:9]) == ("ts_utc", "a time as")
 
 
+@on_mariadb_too
+def test_a_day_of_a_spreadsheet_is_the_same_time_on_every_database(engine):
+    days = [46_272 + n / 144 for n in range(60)]
+    rows = ", ".join(f"({n}, {day:.6f}, {n * 7 % 50}, {41_000 - n})" for n, day in enumerate(days))
+    with writing(engine) as connection:
+        columns = "id INTEGER PRIMARY KEY, day_time DOUBLE PRECISION, flow INTEGER, run_time INTEGER"
+        connection.exec_driver_sql(f"CREATE TABLE observed ({columns})")
+        connection.exec_driver_sql(f"INSERT INTO observed VALUES {rows}")
+    proposal = propose_monitor(engine, "observed", Choices())
+    with reading(engine) as connection:
+        times = connection.exec_driver_sql(
+            f"SELECT day_time_utc FROM ({proposal.query.sql}) AS q ORDER BY id"
+        ).scalars()
+        found = pd.to_datetime(list(times), utc=True)
+    assert list(found[[0, 1, 59]]) == list(pd.to_datetime("2026-09-07T00:00Z") + pd.to_timedelta([0, 10, 590], "min"))
+    assert (proposal.readings.step.total_seconds(), proposal.columns.features["numeric"]) == (600, ["flow", "run_time"])
+
+
+@on_mariadb_too
+@pytest.mark.parametrize("part", ["uhrzeit", "Hour"])
+def test_a_date_and_a_time_of_day_in_two_columns_are_one_time(engine, part):
+    days = [(f"2026-03-{1 + n // 24:02}", n % 24) for n in range(96)]
+    hour = (lambda h: f"'{h:02}:00'") if part == "uhrzeit" else str
+    rows = ", ".join(f"({n}, '{day}', {hour(h)}, {n * 7 % 50})" for n, (day, h) in enumerate(days))
+    column = engine.dialect.identifier_preparer.quote(part)
+    with writing(engine) as connection:
+        type_ = "VARCHAR(5)" if part == "uhrzeit" else "INTEGER"
+        connection.exec_driver_sql(
+            f"CREATE TABLE observed (id INTEGER PRIMARY KEY, day DATE, {column} {type_}, flow INTEGER)"
+        )
+        connection.exec_driver_sql(f"INSERT INTO observed VALUES {rows}")
+    proposal = propose_monitor(engine, "observed", Choices())
+    assert (proposal.times.time, proposal.readings.step.total_seconds()) == (f"day_{part}", 3_600)
+    assert (proposal.columns.features["numeric"], set(proposal.columns.left_out)) == (["flow"], {"day", part})
+    with reading(engine) as connection:
+        records = connection.execute(raw_sql(f"{proposal.query.sql} ORDER BY id")).mappings().all()
+    assert pd.Timestamp(records[95][f"day_{part}"]) == pd.Timestamp("2026-03-04 23:00")
+
+
+def test_a_time_of_day_that_is_not_valid_is_null_in_postgresql(postgres_engine):
+    rows = ", ".join(f"({n}, '2026-03-{1 + n // 24:02}', '{n % 24:02}:00', {n * 7 % 50})" for n in range(96))
+    with writing(postgres_engine) as connection:
+        connection.exec_driver_sql("CREATE TABLE observed (id INTEGER PRIMARY KEY, day DATE, at TEXT, flow INTEGER)")
+        connection.exec_driver_sql(f"INSERT INTO observed VALUES {rows}")
+    query = propose_monitor(postgres_engine, "observed", Choices()).query.sql
+    with writing(postgres_engine) as connection:
+        connection.exec_driver_sql("INSERT INTO observed VALUES (100, '2026-03-05', '25:00', 7)")
+    with reading(postgres_engine) as connection:
+        assert connection.execute(raw_sql(f"SELECT day_at FROM ({query}) AS q WHERE id = 100")).scalar() is None
+
+
 @pytest.mark.parametrize("ts", ["TIMESTAMP", "BIGINT"])
 def test_records_of_channels_become_one_record_for_each_moment(engine, ts):
     channels = ("flow", 'it\'s 100 %: "x"')
@@ -232,6 +287,54 @@ def test_channels_that_a_database_may_take_as_equal_stay_values(sqlite_engine, c
         connection.exec_driver_sql(f"CREATE TABLE observed ({columns})")
         connection.execute(raw_sql(f"INSERT INTO observed VALUES {rows}"))
     assert propose_monitor(sqlite_engine, "observed", Choices()).query is None
+
+
+@on_mariadb_too
+def test_numbers_that_mark_a_missing_value_are_null_in_a_query(engine):
+    name = "100% load"
+    column = engine.dialect.identifier_preparer.quote(name).replace("%%", "%")
+    rows = ", ".join(f"({n}, {-999 if n in (3, 40) else 20 + n % 7}, {n * 7 % 50})" for n in range(120))
+    with writing(engine) as connection:
+        columns = f"id INTEGER PRIMARY KEY, {column} DOUBLE PRECISION, flow DOUBLE PRECISION"
+        connection.execute(raw_sql(f"CREATE TABLE observed ({columns})"))
+        connection.execute(raw_sql(f"INSERT INTO observed VALUES {rows}"))
+    proposal = propose_monitor(engine, "observed", Choices())
+    assert (parts(proposal)["key"], parts(proposal)["numeric"]) == (("id",), [name, "flow"])
+    with reading(engine) as connection:
+        records = pd.DataFrame(connection.execute(raw_sql(f"{proposal.query.sql} ORDER BY id")))
+    assert list(records["id"][records[name].isna()]) == [3, 40]
+    assert (records[name].min(), records["flow"].isna().sum()) == (20, 0)
+
+
+@pytest.mark.parametrize("kind", ["another step", "the same number of records"])
+def test_the_past_of_the_slowest_machine_is_not_reset_by_its_own_step(sqlite_engine, kind):
+    slow = 60 if kind == "another step" else 300
+    times = [(m, s * n) for m, s, count in (("a", 60, 300), ("b", 900, slow)) for n in range(count)]
+    rows = ", ".join(f"('{m}', datetime({1_767_225_600 + t}, 'unixepoch'), {t * 7 % 50})" for m, t in times)
+    with writing(sqlite_engine) as connection:
+        connection.exec_driver_sql("CREATE TABLE observed (machine TEXT, at TIMESTAMP, flow REAL)")
+        connection.exec_driver_sql(f"INSERT INTO observed VALUES {rows}")
+    proposal = propose_monitor(sqlite_engine, "observed", Choices())
+    assert proposal.readings.longest_step.total_seconds() == 900
+    assert proposal.readings.per_day == 1_440 + 96
+    assert 'max_gap = "3h"' in monitor_text(proposal, "")
+
+
+def test_the_rate_holds_in_spite_of_a_time_in_a_far_future(sqlite_engine):
+    rows = ", ".join(f"({n}, datetime({1_767_225_600 + 7 * n * n % 864_000}, 'unixepoch'), 5)" for n in range(1_000))
+    with writing(sqlite_engine) as connection:
+        connection.exec_driver_sql("CREATE TABLE observed (id INTEGER PRIMARY KEY, created_at TIMESTAMP, amount REAL)")
+        connection.exec_driver_sql(f"INSERT INTO observed VALUES {rows}, (1000, '2062-01-01 00:00:00', 5)")
+    rate = propose_monitor(sqlite_engine, "observed", Choices()).rate
+    assert 95 < rate.per_day < 105
+
+
+@pytest.mark.parametrize(("per_day", "words"), [(1_000, "10 a day by chance, of 1,000"), (1 / 7, "2.6 a year")])
+def test_flags_are_counted_by_a_period_that_has_some(sqlite_engine, per_day, words):
+    create(sqlite_engine, SCHEMAS["few records"])
+    proposal = propose_monitor(sqlite_engine, "observed", Choices())
+    rate = Rate(0.01 if per_day > 1 else 0.05, 1_000, per_day)
+    assert rate_in_words(replace(proposal, rate=rate)).startswith(f"about {words}")
 
 
 def test_an_empty_table_is_refused(sqlite_engine):

@@ -38,6 +38,12 @@ def test_the_alert_of_an_incident_has_its_entity_time_severity_and_causes():
     ]
 
 
+def test_the_expected_value_of_a_boolean_in_a_series_is_the_share_of_yes():
+    cause = {"feature": "is_open", "share": 6.0, "deviation": 4.0, "value": True, "expected": -0.02}
+    first = summary_of_record(None, NOON, 9.0, 84.6, [cause], False)
+    assert "- is_open: yes, expected 0% yes" in incident_message(IncidentNews("pump", 7, first, "opened")).body
+
+
 def test_the_alert_of_an_incident_without_entity_or_causes_omits_them():
     alone = summary_of_record(None, NOON, 9.0, 50.0, [], False)
     message = incident_message(IncidentNews("pump", 7, alone, "escalated"))

@@ -23,6 +23,7 @@ from detector.records.artifact import dump_artifact, load_artifact, manifest
 from detector.records.contrast import contrast_factors
 from detector.records.exemplar_prior import ExemplarPrior
 from detector.records.posterior import clean_inputs
+from detector.records.score_range import compressed
 from detector.records.scorer import RecordScorer
 from detector.records.scores import MIN_LATENT_SD, SCORES, squashed_cells
 from schemas.errors import ArtifactError
@@ -138,6 +139,32 @@ def test_a_model_of_a_version_without_contrast_forests_keeps_its_scores(artifact
     factors = contrast_factors(artifact.reference.contrasts, squashed_cells(new.encoder.encode(records)), own)
     np.testing.assert_array_equal(old.anomaly_score(records) * factors, new.anomaly_score(records))
     assert (factors > 1).all()
+
+
+def test_a_model_of_the_version_before_the_range_keeps_its_scores_and_the_causes_of_the_networks(artifact):
+    def of_before(forest):
+        values = np.where(forest.trees.limits < np.finfo(np.float32).max, np.float32(0), forest.trees.values)
+        return replace(forest, spread=1e-3, trees=forest.trees._replace(values=values))
+
+    contrasts = tuple(map(of_before, artifact.reference.contrasts))
+    written = [
+        dump_artifact(with_reference(artifact, contrasts=forests, compresses=False)) for forests in (contrasts, ())
+    ]
+    document = json.loads(opened(written[0])[0]["__metadata__"]["manifest"])
+    del document["compresses"]
+    blobs = with_manifest_text(written[0], json.dumps(document)), written[1]
+    old, without = (RecordScorer(load_artifact(blob, digest(blob))).model for blob in blobs)
+    records = make_records(50, seed=1).assign(flow=500.0)
+    scores = old.anomaly_score(records)
+    assert scores.min() > 2048
+    new = RecordScorer(with_reference(artifact, contrasts=contrasts)).model
+    assert new.anomaly_score(records).tolist() == compressed(scores).tolist()
+    shares = [model.attribution(records, scores).share for model in (old, without)]
+    np.testing.assert_array_equal(*shares)
+
+
+def with_reference(artifact, **changes):
+    return replace(artifact, reference=replace(artifact.reference, **changes))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The features that made a score are named, with what would have been normal instead."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -228,3 +229,31 @@ def test_a_record_without_any_excess_has_even_shares():
     excess = np.full((1, 4), -1.0), np.zeros((1, 4))
     attribution = attribute(matrix, np.array([2.0]), np.eye(4), lambda _rows, _hidden: excess)
     np.testing.assert_allclose(attribution.share, [[0.5, 0.5, 0.5, 0.5]])
+
+
+def test_what_the_forests_notice_counts_by_its_part_of_all_nats():
+    matrix = Matrix(np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 2), dtype=bool), np.zeros(2))
+    excess = np.array([[3.0, 0.0]] * 2), np.zeros((2, 2))
+    noticed = np.array([[0.0, 9.0], [0.0, 0.0]])
+    attribution = attribute(matrix, np.array([39.0, 5.0]), np.eye(2), lambda _rows, _hidden: excess, noticed)
+    np.testing.assert_allclose(attribution.share, [[12, 27], [5, 0]], atol=1e-9)
+
+
+def test_the_columns_of_a_combination_that_only_forests_notice_are_the_causes():
+    def ring(n, seed):
+        rng = np.random.default_rng(seed)
+        angle, radius = rng.uniform(0, 2 * np.pi, n), 1 + 0.05 * rng.normal(size=n)
+        others = rng.normal(size=(n, 2))
+        return pd.DataFrame(
+            dict(zip(NUMBERS, [radius * np.cos(angle), radius * np.sin(angle), *others.T], strict=False))
+        )
+
+    names, config = NUMBERS[:4], ModelConfig(members=2, hidden=16, steps=100)
+    artifact = fit_artifact(NormalRecords(ring(1000, 0), ring(300, 1)), Features(names), config, rule=DecisionRule())
+    inside = ring(200, 2).assign(amps=lambda frame: frame["amps"] * 0.2, bars=lambda frame: frame["bars"] * 0.2)
+    scorer = RecordScorer(artifact)
+    is_found = [set(names[:2]) == {cause.feature for cause in one.causes} for one in causes_of(scorer, inside, top=2)]
+    without = replace(artifact, reference=replace(artifact.reference, contrasts=()))
+    is_found_without = [causes.top_feature in names[:2] for causes in causes_of(RecordScorer(without), inside)]
+    assert np.mean(is_found) > 0.6  # measured: 76 %
+    assert np.mean(is_found_without) < 0.4

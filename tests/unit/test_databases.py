@@ -21,6 +21,8 @@ def opened(url):
     [
         ("sekret", "cannot be read. Expected a form such as postgresql://"),
         ("postgresql://u:sekret@host:port/db", "cannot be read"),
+        ("postgresql://u:p@sekret/x#y@host/db", "an @ behind its host, .* written as %40"),
+        ("postgresql://u:p@sekret@host/db", "an @ behind its host, .* written as %40"),
         ("postgrsql://u:sekret@host/db", "'postgrsql' is not a supported kind of database"),
         ("mysql+mysqldb://u:sekret@host/db", "'MySQLdb' for 'mysql[+]mysqldb' is not .* pip install mysqlclient$"),
         ("mysql+cymysql://u:sekret@host/db", "'cymysql' for 'mysql[+]cymysql' is not installed. Install it first.$"),

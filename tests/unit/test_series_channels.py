@@ -82,16 +82,31 @@ def test_only_a_channel_that_always_moved_can_be_stuck(rng):
 
 
 def test_a_rounded_channel_may_stand_still_for_twice_as_long_as_ever_and_rest_for_longer(rng):
-    resting = np.round(np.maximum(2 * rng.standard_normal(4000), 0)) * (np.arange(4000) % 80 > 40)
+    resting = rng.integers(1, 9, 4000) * (np.arange(4000) % 40 > 20)
     rounded = np.repeat(np.arange(400) % 7, rng.integers(5, 16, 400))[:3000]
     channels = [Channels.fit([column[:, None].astype(float)]) for column in (resting, rounded)]
     flagged = []
     for own, value in zip((channels[0], channels[0], channels[1]), (0.0, 2.0, 3.0), strict=True):
         still = np.concatenate([[[1.0]], np.full((120, 1), value)])
         flagged.append(int(np.argmax(own.cells(still).is_stuck[:, 0])))
-    assert flagged[0] > 80
+    assert flagged[0] == 4 * 20 + 1
     assert flagged[1] == 13
     assert flagged[2] == 2 * 14 + 1
+
+
+def test_standstills_longer_than_chance_makes_them_and_quiet_times_in_training_raise_the_limits(rng):
+    moving = rng.integers(0, 8, 3000).astype(float)
+    bursts = moving.copy()
+    bursts[500:520] = 0.5  # a standstill of 19 rows, among others of at most four
+    bursts[1000:1030] = 7.5  # the most common value is another one
+    limits = [Channels.fit([column[:, None]]).standing.still_limit[0] for column in (moving, bursts)]
+    assert limits == [12, 0]
+    noise = rng.standard_normal((3000, 1))
+    varying = noise.copy()
+    varying[1000:1300] *= 0.2
+    spreads = [Channels.fit([column]).standing.least_spread[0] for column in (noise, varying)]
+    assert spreads[0] > 0.3
+    assert spreads[1] == 0
 
 
 def test_a_channel_that_hardly_moves_is_dead_and_one_that_rests_is_not(rng):

@@ -178,10 +178,15 @@ def _text(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Return a value of any type of a database for people, not longer than a line or two."""
+    """Return a value of any type of a database for people, not longer than a line or two.
+
+    >>> _shown(2614), _shown(2614.5), _shown(True)
+    ('2614', '2,614.5', 'yes')
+    """
     if isinstance(value, bytes | memoryview):
         return f"{len(bytes(value)):,} bytes"
-    text = wording.cell(value)
+    is_whole = isinstance(value, int) and not isinstance(value, bool)  # an id or a year, which has no thousands
+    text = str(value) if is_whole else wording.cell(value)
     return text if len(text) <= _MAX_CHARACTERS_SHOWN else text[:_MAX_CHARACTERS_SHOWN] + "..."
 
 

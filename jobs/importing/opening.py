@@ -1,0 +1,58 @@
+"""Opens CSV files, which may be compressed by gzip or zip."""
+
+import gzip
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from schemas.errors import RecordsError, UsageError
+
+_HIDDEN = "__MACOSX/"  # macOS keeps attributes of files there
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[BinaryIO]:
+    """Open a CSV file, decompressed.
+
+    Raises:
+        OSError: If there is no such file.
+        UsageError: If it is an archive of several files, or has a password.
+        RecordsError: If it is damaged.
+    """
+    ending = path.suffix.lower()
+    try:
+        if ending == ".zip":
+            with zipfile.ZipFile(path) as archive, archive.open(_only_member(path, archive)) as member:
+                yield cast("BinaryIO", member)
+        elif ending == ".gz":
+            with gzip.open(path) as stream:
+                yield cast("BinaryIO", stream)
+        else:
+            with path.open("rb") as file:
+                yield file
+    except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError) as exc:
+        msg = f"{path} is not a valid {ending} file: {exc}. Compress it again, or import the file that is in it."
+        raise RecordsError(msg) from exc
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[io.TextIOWrapper]:
+    """Open a CSV file in UTF-8, decompressed, with its line breaks as they are."""
+    with open_bytes(path) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
+        yield text
+
+
+def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    members = [each for each in archive.infolist() if not each.is_dir() and not each.filename.startswith(_HIDDEN)]
+    if len(members) != 1:
+        names = ", ".join(member.filename for member in members[:5]) or "none"
+        msg = f"{path} holds {len(members)} files, expected one: {names}. Extract it, and import each file by itself."
+        raise UsageError(msg)
+    if members[0].flag_bits & 1:
+        msg = f"{path} has a password. Extract it, and import the file that is in it."
+        raise UsageError(msg)
+    return members[0]
