@@ -15,19 +15,13 @@ from detector.core.vae_scores import Scored, VaeScores
 from detector.records.attribution import Attribution, attribute, feature_nll
 from detector.records.contrast import ContrastForest
 from detector.records.contrast_causes import noticed_nats
+from detector.records.coordinates import input_coordinates, joint_coordinates, squashed_cells
 from detector.records.encoder import Encoder, Matrix, unsquash
 from detector.records.label_head import LabelHead
 from detector.records.numpy_network import NumpyNetwork
 from detector.records.posterior import Posterior, clean_inputs
-from detector.records.scores import (
-    SCORES,
-    Evidence,
-    NeighbourReference,
-    ReferenceSearch,
-    input_coordinates,
-    joint_coordinates,
-    squashed_cells,
-)
+from detector.records.reference import NeighbourReference, ReferenceSearch
+from detector.records.scores import SCORES, Evidence
 from schemas.config import ModelConfig
 from schemas.errors import RecordsError
 from schemas.frames import VAE_COLUMNS, Cause, Explanation
