@@ -53,7 +53,7 @@ def attribute(
         feature_cells: (d, f), 1 if a cell belongs to a feature.
         excess_of: takes the positions of m records and the features to hide in them (m, f); returns the nats by
             which each feature costs more than typical (m, f), and the expected cells (m, d).
-        noticed: (m, f) nats of each feature that the contrast forests notice, which count the more the fewer the
+        noticed: (n, f) nats of each feature that the contrast forests notice, which count the more the fewer the
             networks notice; none if None.
     """
     excess, expected = _excess(len(scores), feature_cells.shape[1], excess_of)

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, Engine, TableClause, inspect
 
+from detector.series.settings import MIN_RECORDS
 from jobs.addresses import display_name
 from jobs.databases import reading
 from jobs.dialects import dialect_of
@@ -203,7 +204,7 @@ def _propose(
     if query is not None:
         key = query.with_numbers(key)
     labels = propose_labels(connection, sample, choices.label, *key.columns, times.time, choices.entity)
-    if readings is not None and not _has_channels(sample, readings, {*key.columns, times.time, labels.label}):
+    if readings is not None and not _is_series(sample, readings, labels, {*key.columns, times.time, labels.label}):
         readings = None
     is_taken = (*key.columns, times.time, times.updated, labels.label, *labels.left_out)
     entity = choices.entity or (readings.entity if readings else None)
@@ -252,8 +253,10 @@ def _with_category(columns: Columns, entity: str) -> Columns:
     return Columns(features, {name: why for name, why in columns.left_out.items() if name != entity})
 
 
-def _has_channels(sample: Sample, readings: Readings, taken: set[str | None]) -> bool:
-    """Return whether readings have a number or a boolean that a series can learn."""
+def _is_series(sample: Sample, readings: Readings, labels: Labels, taken: set[str | None]) -> bool:
+    """Return whether readings are enough for a series, with a number or a boolean that it can learn."""
+    if sample.count * float(labels.is_normal.mean()) < MIN_RECORDS:
+        return False
     rest = sample.columns(*taken, readings.entity)
     numbers = {"integer", "float", "decimal", "boolean", "unknown"}
     return any(column.family in numbers and sample.is_read(column.name) for column in rest)
