@@ -2,8 +2,9 @@
 
 Normal records that were not in training are changed in one feature: a number moves by a number of standard
 deviations, up and down, or a category becomes another category. Two simulated plants have six numbers and a mode:
-in one plant the features are independent, in the other two causes drive all features. With --data, numbers of real
-tables move. Progress goes to stderr, the tables to stdout.
+in one plant the features are independent, in the other two causes drive all features. In a third plant, values become
+odd that are within the range of each feature. With --data, numbers of real tables move. Progress goes to stderr, the
+table to stdout.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from schemas.errors import PlumblineError
 
 DEVIATIONS = (3.0, 6.0, 10.0)
 SWAPPED, UNSEEN = "category swapped", "category never seen"
+GAP, COMBINED_NUMBERS, COMBINED_CATEGORIES = "value in a gap", "combined numbers", "combined categories"
 NUMBERS = ("amps", "bars", "celsius", "litres", "metres", "volts")
 MODES = ("high", "normal", "idle")
 MIXING = np.array([[1.0, 0.5, 0.0, 0.8, -1.0, 0.3], [0.0, 1.0, 1.0, -0.5, 0.5, 0.9]])  # of two causes in six numbers
@@ -48,7 +50,7 @@ class Task:
 
 @dataclass(frozen=True)
 class HitRate:
-    """The share of changed records whose first cause is the feature that was changed."""
+    """The share of changed records whose first cause is a feature that was changed."""
 
     table: str
     change: str
@@ -94,9 +96,10 @@ def run_task(task: Task) -> list[HitRate]:
     normal, fresh, categorical = _records(task)
     model = VAEDetector(random_state=task.seed, categorical=list(categorical) or None).fit(normal)
     hits: dict[str, list[bool]] = {}
-    for change, feature, changed in changes(normal, fresh, categorical):
+    made = odd_combinations(fresh) if task.name == COMBINATIONS else changes(normal, fresh, categorical)
+    for change, features, changed in made:
         share = model.attribution(changed)
-        hits.setdefault(change, []).extend(share.idxmax(axis=1) == feature)
+        hits.setdefault(change, []).extend(share.idxmax(axis=1).isin(features))
     return [HitRate(task.name, change, float(np.mean(is_hit))) for change, is_hit in hits.items()]
 
 
@@ -104,7 +107,8 @@ def _records(task: Task) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
     """Return normal records for training, normal records to change, and the categorical features."""
     if task.path is None:
         make = PLANTS[task.name]
-        return make(4 * MIN_ROWS, task.seed), make(task.records, task.seed + 1), ("mode",)
+        normal = make(4 * MIN_ROWS, task.seed)
+        return normal, make(task.records, task.seed + 1), tuple(normal.columns.drop(list(NUMBERS)))
     table = cut(read_table(task.path), MAX_ROWS)
     part = split(table, task.seed)
     fresh = part.test[~part.is_anomaly].head(task.records).reset_index(drop=True)
@@ -113,19 +117,27 @@ def _records(task: Task) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
 
 def changes(
     normal: pd.DataFrame, fresh: pd.DataFrame, categorical: tuple[str, ...]
-) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Yield each change, its feature, and the changed records. Numbers with fewer than three values are left out."""
+) -> Iterator[tuple[str, list[str], pd.DataFrame]]:
+    """Yield each change, its feature in a list, and the changed records; numbers of two values are left out."""
     numbers = [name for name in normal if name not in categorical and normal[name].nunique() > 2]
     for name in (numbers[position] for position in subsample_evenly(len(numbers), MAX_FEATURES)):
         for deviations in DEVIATIONS:
             for sign in (-1, 1):
                 moved = fresh[name] + sign * deviations * normal[name].std()
-                yield f"{deviations:g} standard deviations", name, fresh.assign(**{name: moved})
+                yield f"{deviations:g} standard deviations", [name], fresh.assign(**{name: moved})
     for name in categorical:
         levels = sorted(normal[name].unique())
         following = dict(zip(levels, [*levels[1:], levels[0]], strict=True))
-        yield SWAPPED, name, fresh.assign(**{name: fresh[name].map(following)})
-        yield UNSEEN, name, fresh.assign(**{name: "never seen"})
+        yield SWAPPED, [name], fresh.assign(**{name: fresh[name].map(following)})
+        yield UNSEEN, [name], fresh.assign(**{name: "never seen"})
+
+
+def odd_combinations(fresh: pd.DataFrame) -> Iterator[tuple[str, list[str], pd.DataFrame]]:
+    """Yield each change to records of the plant with combinations, the features of it, and the changed records."""
+    yield GAP, ["amps"], fresh.assign(amps=0.3 * fresh["amps"])
+    yield COMBINED_NUMBERS, ["celsius", "litres"], fresh.assign(celsius=-fresh["celsius"])
+    following = dict(zip(MODES, [*MODES[2:], *MODES[:2]], strict=True))
+    yield COMBINED_CATEGORIES, ["mode", "valve"], fresh.assign(valve=fresh["mode"].map(following))
 
 
 def uncorrelated(n: int, seed: int) -> pd.DataFrame:
@@ -142,7 +154,19 @@ def correlated(n: int, seed: int) -> pd.DataFrame:
     return _frame(causes @ MIXING + 0.3 * rng.standard_normal((n, len(NUMBERS))), mode)
 
 
-PLANTS = {"uncorrelated plant": uncorrelated, "correlated plant": correlated}
+def combined(n: int, seed: int) -> pd.DataFrame:
+    """Return records of a plant with two levels of amps, two groups of celsius and litres, and valves of each mode."""
+    rng = np.random.default_rng(seed)
+    numbers, level, group = rng.standard_normal((n, len(NUMBERS))), *rng.choice([-1, 1], (2, n))
+    numbers[:, :2] = [0.05, 0.1] * numbers[:, :2] + level[:, None]
+    numbers[:, 2:4] = 0.4 * numbers[:, 2:4] + 1.5 * group[:, None]
+    mode = rng.integers(0, len(MODES), n)
+    valve = (mode + rng.integers(0, 2, n)) % len(MODES)
+    return _frame(numbers, np.array(MODES)[mode]).assign(valve=pd.Series(np.array(MODES)[valve], dtype="str"))
+
+
+COMBINATIONS = "plant with combinations"
+PLANTS = {"uncorrelated plant": uncorrelated, "correlated plant": correlated, COMBINATIONS: combined}
 
 
 def _frame(numbers: np.ndarray, mode: np.ndarray) -> pd.DataFrame:

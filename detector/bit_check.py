@@ -161,5 +161,7 @@ def _in_batches(function: Function, rows: np.ndarray, whole: np.ndarray, size: i
 
 
 def _largest_gap(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the largest difference; infinity if one of two numbers is missing."""
     is_equal = (one == other) | (np.isnan(one) & np.isnan(other))
-    return float(np.max(np.where(is_equal, 0, np.abs(one - other)), initial=0))
+    gaps = np.where(np.isnan(one) | np.isnan(other), np.inf, np.abs(one - other))
+    return float(np.max(np.where(is_equal, 0, gaps), initial=0))

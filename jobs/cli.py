@@ -93,7 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 on success, 1 if the work failed, 2 if the call or the configuration is invalid."""
     start_up.postpone_collection()
     interruption.handle_signals()
-    sys.exit(run(arguments))
+    code = run(arguments)
+    start_up.skip_last_collections()
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

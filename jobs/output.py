@@ -104,8 +104,8 @@ class _Column:
         header: of the column.
         texts: one for each row.
         justify: the side at which the values are aligned.
-        min_width: characters below which the column is not readable.
-        width: characters that the values and the longest word of the header take.
+        min_width: places of a terminal below which the column is not readable.
+        width: places that the values and the longest word of the header take.
     """
 
     header: str
@@ -120,10 +120,17 @@ class _Column:
         header, texts = visible(header), [visible(text) for text in shown_column(values)]
         is_number = all(isinstance(value, int | float | None) for value in values)
         is_rigid = is_number or all(isinstance(value, datetime | None) for value in values)
-        word = max(map(len, header.split()), default=0)
-        width = max(word, max(map(len, texts), default=0))
+        word = max(map(_places, header.split()), default=0)
+        width = max(word, max(map(_places, texts), default=0))
         min_width = width if is_rigid else max(word, min(width, _MIN_TEXT_WIDTH))
         return cls(header, texts, "right" if is_number else "left", min_width, width)
+
+
+def _places(text: str) -> int:
+    """Return how many places of a terminal a text takes: a Chinese character takes two."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def _without_empty(columns: Sequence[_Column]) -> Sequence[_Column]:
@@ -133,7 +140,7 @@ def _without_empty(columns: Sequence[_Column]) -> Sequence[_Column]:
 
 def _fitting_widths(columns: Sequence[_Column], line: int) -> list[int]:
     """Return the width of each column, so that a row fits a line if possible: the widest texts are folded first."""
-    widths = [max(column.width, len(column.header)) for column in columns]
+    widths = [max(column.width, _places(column.header)) for column in columns]
     spare = line - _COLUMN_GAP * (len(columns) - 1)
     if sum(widths) > spare:
         widths = [column.width for column in columns]

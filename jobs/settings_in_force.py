@@ -3,6 +3,7 @@
 Each run reads them when it starts, so that every process uses the same ones.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 
 from jobs.store import Store, StoredTuning
@@ -67,7 +68,12 @@ def config_in_force(store: Store, config: Config) -> Config:
     Raises:
         StoreError: If the store cannot be read.
     """
-    monitors, stored = dict(config.monitors), store.tunings.all()
+    return config_with(store.tunings.all(), config)
+
+
+def config_with(stored: Mapping[str, StoredTuning], config: Config) -> Config:
+    """Return a configuration with stored settings in their place, likewise."""
+    monitors = dict(config.monitors)
     for name in stored.keys() & monitors.keys():
         with suppress(ConfigError):
             monitors[name] = _tuned(monitors[name], stored[name])

@@ -16,10 +16,12 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
 )
-from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeEngine
+
+_MYSQL = {"mysql", "mariadb"}
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -30,8 +32,11 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Return a type with microseconds; MySQL's own default has seconds."""
-        is_cut = dialect.name in {"mysql", "mariadb"}
-        return dialect.type_descriptor(mysql.DATETIME(fsp=6) if is_cut else DateTime(timezone=True))
+        if dialect.name not in _MYSQL:
+            return dialect.type_descriptor(DateTime(timezone=True))
+        from sqlalchemy.dialects.mysql import DATETIME
+
+        return dialect.type_descriptor(DATETIME(fsp=6))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Return the time in UTC, and refuse naive times."""
@@ -50,6 +55,21 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
+class Blob(TypeDecorator[bytes]):
+    """Bytes of any number; MySQL's own default ends at 64 KiB."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the largest type for bytes."""
+        if dialect.name not in _MYSQL:
+            return dialect.type_descriptor(LargeBinary())
+        from sqlalchemy.dialects.mysql import LONGBLOB
+
+        return dialect.type_descriptor(LONGBLOB())
+
+
 @compiles(Text, "mysql")
 @compiles(Text, "mariadb")
 def _long_text(_element: Text, _compiler: object, **_: object) -> str:
@@ -57,7 +77,6 @@ def _long_text(_element: Text, _compiler: object, **_: object) -> str:
 
 
 Json = JSON().with_variant(postgresql.JSONB(), "postgresql")
-Blob = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only in INTEGER columns
 
 

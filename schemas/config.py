@@ -189,7 +189,7 @@ class MonitorConfig(Section):
     score_every: Schedule = "5m"
     """Cron expression or interval at which `serve` scores, or never."""
     time_zone: TimeZone = "UTC"
-    """Time zone of the monitor's cron expressions and of its calendar."""
+    """Time zone of the monitor's cron expressions, quiet hours and times of day, and of its calendar."""
     store_scores: Literal["anomalies", "all"] = "anomalies"
     """all: keep the score of every record; anomalies: only of flagged records."""
     keep: Duration | None = None

@@ -17,14 +17,14 @@ from sqlalchemy import text
 
 from benchmarks.processes import print_progress
 from benchmarks.speed.report import Machine, Timing, report
-from benchmarks.speed.setting import MONITORS, Database, Size, copied_records, temporary_database, write_config
+from benchmarks.speed.setting import MONITORS, WHOLE, Database, Size, copied_records, temporary_database, write_config
 from benchmarks.speed.table import KEY, TABLE, write_records
 from benchmarks.timing import resident_bytes
 from jobs.app import App
 from jobs.databases import writing
 
 STEPS = ("read", "score", "write", "fit", "quarter", "whole", "first_batch", "isolation_forest", "lof")
-STARTS = 3  # of each measured process
+STARTS = 3  # of each measured process, after one that is not counted
 FEW_ROWS = 256
 SERVICE_WAIT_SECONDS = 120
 MIN_ROWS = 2_000  # needed to calibrate a rate of one in a thousand
@@ -74,7 +74,8 @@ def _measured(size: Size, database: Database, threads: int) -> dict[str, Timing]
         timings = _prepared(folder, config, size, environment)
         for step in STEPS:
             timings |= _step(step, config, environment)
-        return timings | _starts(config, environment) | {"serve": _serve(config, size, environment)}
+        with App.opened(config) as app:
+            return timings | _starts(app, size, environment) | {"serve": _serve(app, size, environment)}
 
 
 def _prepared(folder: Path, config: Path, size: Size, environment: Mapping[str, str]) -> dict[str, Timing]:
@@ -99,36 +100,45 @@ def _step(name: str, config: Path, environment: Mapping[str, str]) -> dict[str, 
     }
 
 
-def _starts(config: Path, environment: Mapping[str, str]) -> dict[str, Timing]:
-    """Time processes from start to end."""
+def _starts(app: App, size: Size, environment: Mapping[str, str]) -> dict[str, Timing]:
+    """Time processes from start to end; a first start, which may compile modules, does not count."""
+    settings = ("--config", str(app.path))
     calls = {
         "python": ("-c", ""),
         "pandas": ("-c", "import pandas"),
         "help": (*_PLUMBLINE, "--help"),
-        "status": (*_PLUMBLINE, "status", "--config", str(config)),
-        "anomalies": (*_PLUMBLINE, "anomalies", "list", "--config", str(config)),
-        "first batch": ("-m", "benchmarks.speed.steps", "first_batch", str(config)),
+        "status": (*_PLUMBLINE, "status", *settings),
+        "anomalies": (*_PLUMBLINE, "anomalies", "list", *settings),
     }
-    return {name: Timing(1, tuple(_run(call, environment) for _ in range(STARTS))) for name, call in calls.items()}
+    timings = {name: [_run(call, environment) for _ in range(STARTS + 1)] for name, call in calls.items()}
+    timings["few"] = []
+    for number in range(STARTS + 1):
+        _add_records(app, size, number)
+        timings["few"].append(_run((*_PLUMBLINE, "score", WHOLE, *settings), environment))
+    return {name: Timing(1, tuple(seconds[1:])) for name, seconds in timings.items()}
 
 
-def _serve(config: Path, size: Size, environment: Mapping[str, str]) -> Timing:
+def _add_records(app: App, size: Size, copies_before: int) -> None:
+    """Append a few new records to the table."""
+    with writing(app.engine) as connection:
+        connection.execute(text(copied_records(size, FEW_ROWS, copies_before)))
+
+
+def _serve(app: App, size: Size, environment: Mapping[str, str]) -> Timing:
     """Measure the memory of a service at rest, after a run of each monitor; one has a few new records to score."""
     print_progress("serve")
-    with App.opened(config) as app:
-        with writing(app.engine) as connection:
-            connection.execute(text(copied_records(size, FEW_ROWS)))
-        before = {name: app.store.runs.last_started(name, "score") for name in MONITORS}
-        command = [sys.executable, *_PLUMBLINE, "serve", "--config", str(config)]
-        with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as service:  # noqa: S603
-            try:
-                for _ in range(SERVICE_WAIT_SECONDS):
-                    if service.poll() is not None or all(_has_run(app, name, before[name]) for name in MONITORS):
-                        break
-                    sleep(1)
-                return Timing(FEW_ROWS, (1.0,), resident_bytes(service.pid))
-            finally:
-                service.terminate()
+    _add_records(app, size, STARTS + 1)
+    before = {name: app.store.runs.last_started(name, "score") for name in MONITORS}
+    command = [sys.executable, *_PLUMBLINE, "serve", "--config", str(app.path)]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as service:  # noqa: S603
+        try:
+            for _ in range(SERVICE_WAIT_SECONDS):
+                if service.poll() is not None or all(_has_run(app, name, before[name]) for name in MONITORS):
+                    break
+                sleep(1)
+            return Timing(FEW_ROWS, (1.0,), resident_bytes(service.pid))
+        finally:
+            service.terminate()
 
 
 def _has_run(app: App, name: str, before: datetime | None) -> bool:
@@ -151,7 +161,8 @@ def _output(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
 
 def _limits(threads: int) -> dict[str, str]:
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
-    return dict.fromkeys(names, str(threads)) | {"TF_NUM_INTEROP_THREADS": "1"}
+    compiled = {"PYTHONDONTWRITEBYTECODE": ""}  # pip compiles modules, so a start does not
+    return dict.fromkeys(names, str(threads)) | {"TF_NUM_INTEROP_THREADS": "1"} | compiled
 
 
 def _processor() -> str:

@@ -13,7 +13,7 @@ STARTS = {
     "help": ("`plumbline --help`", "python", "an empty Python program"),
     "status": ("`plumbline status`", "python", "an empty Python program"),
     "anomalies": ("`plumbline anomalies list`", "python", "an empty Python program"),
-    "first batch": ("256 records scored", "pandas", "`import pandas` alone"),
+    "few": ("`plumbline score`, 256 new records", "pandas", "`import pandas` alone"),
 }
 
 

@@ -59,10 +59,10 @@ def temporary_database(kind: Database) -> Iterator[tuple[Path, str]]:
             server.cleanup()
 
 
-def copied_records(size: Size, rows: int) -> str:
-    """Return SQL that appends copies of the first records to the table."""
+def copied_records(size: Size, rows: int, copies_before: int = 0) -> str:
+    """Return SQL that appends copies of the first records to the table, to which some copies may have been added."""
     columns = ", ".join((TIME, ENTITY, *sensors(size.columns)))
-    first = f"SELECT {KEY} + {size.rows}, {columns} FROM {TABLE} WHERE {KEY} <= {rows}"
+    first = f"SELECT {KEY} + {size.rows + rows * copies_before}, {columns} FROM {TABLE} WHERE {KEY} <= {rows}"
     return f"INSERT INTO {TABLE} ({KEY}, {columns}) {first}"
 
 

@@ -21,24 +21,33 @@ lies above it, however the scores move (Gibbs & Candes, *Adaptive Conformal Infe
 - After `usual_after` records an incident ends in any case. If their long-term level has not calmed down, it becomes
   usual: the threshold is put above it, and applies until `RETURN_RECORDS` consecutive records are back below the
   threshold of before.
+- As long as the scores are steady, which is to say that they lie as those of calibration (`steady_scores`), a fault
+  may also show by scores that stay high for longer than ever in calibration. From then on they are an incident with a
+  floor right below the calibrated threshold, so that a weak fault that lasts is not followed by the threshold. That
+  takes more evidence after incidents, by `RECENT_EVIDENCE` for each flagged record in `recent`. An incident whose level
+  is `STRONG_SPREADS` above its start needs no such floor, and is no evidence.
 - A score far above the threshold widens the step, so the calibration scores need no scale and may all be equal. The
   decisions do not depend on the unit of the scores or on a constant added to them.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
 
 from detector.core.calibration import Calibration
+from detector.core.steady_scores import SteadyScores
 
 STEP_SPREADS = 0.1
 MAX_INCIDENT_RECORDS = 6
 CALM_RECORDS = 4
 RETURN_RECORDS = 16
 FLOOR_SPREADS, CALM_SPREADS = 0.35, 0.1
+HELD_SPREADS = 0.1  # of the floor of a sustained excess below the calibrated threshold
+STRONG_SPREADS = 0.5
+RECENT_EVIDENCE = 0.05
 RECENT_SPREADS = 0.03  # of the floor for each flagged record of recent incidents
 MAX_RECENT_OF_INCIDENT, MAX_RECENT_RECORDS = 10, 40
 RECENT_HALF_LIFE = 4000  # records
@@ -76,6 +85,8 @@ class Tracker:
         back: number of consecutive records that are not above `home`.
         momentum: the level of the current incident, which keeps its records flagged; without effect if there is none.
         recent: flagged records of recent incidents beyond their cost, which raise the floor of the next ones.
+        steady: the scores next to those of calibration; None in states of earlier versions.
+        is_held: whether the current incident has the floor of a sustained excess.
     """
 
     rate: float
@@ -93,24 +104,27 @@ class Tracker:
     back: int = 0
     momentum: float = 0.0
     recent: float = 0.0
+    steady: SteadyScores | None = None
+    is_held: bool = False
 
     @classmethod
     def start(cls, reference: np.ndarray, rate: float) -> Self:
-        """Return a tracker that starts at the conformal threshold of held-out normal scores (m,).
+        """Return a tracker that starts at the conformal threshold of held-out normal scores (m,), in their order.
 
         Raises:
             RateTooSmall: If there are too few scores for the rate.
         """
         threshold = Calibration.fit(reference).threshold(rate)
         spread = float(np.quantile(reference, 0.99) - np.median(reference))
-        return cls(rate, threshold, spread)
+        return cls(rate, threshold, spread, steady=SteadyScores.start(reference, threshold))
 
     def advance(self, scores: np.ndarray) -> tuple[np.ndarray, Self]:
         """Return the thresholds (n,) of the next records, with finite scores, and the tracker after the last record.
 
         A stream may be cut anywhere: the returned tracker continues it.
         """
-        walk = _Walk(**vars(self))
+        steady = None if self.steady is None else replace(self.steady)
+        walk = _Walk(**{**vars(self), "steady": steady})
         thresholds = np.array([walk.advance(score) for score in scores.tolist()], dtype=np.float64)
         return thresholds, type(self)(**{name: getattr(walk, name) for name in vars(self)})
 
@@ -120,8 +134,9 @@ class Tracker:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
-        """Return the tracker of a state that `to_state` wrote; earlier versions had neither momentum nor `recent`."""
-        return cls(**{"momentum": state.get("before") or 0.0, **state})
+        """Return the tracker of a state that `to_state` wrote; those of earlier versions lack some of the numbers."""
+        steady = SteadyScores(**state["steady"]) if state.get("steady") else None
+        return cls(**{"momentum": state.get("before") or 0.0, **state, "steady": steady})
 
 
 @dataclass(slots=True)
@@ -143,9 +158,14 @@ class _Walk:
     back: int
     momentum: float
     recent: float
+    steady: SteadyScores | None
+    is_held: bool
 
     def advance(self, score: float) -> float:
         """Return the threshold of the next record, and move past it."""
+        if self.steady is not None:
+            self.steady.gather(score)
+            self._hold(score, self.steady)
         limit = self.threshold if self.before is None else self._limit_in_incident(self.before, score)
         is_flagged = score > limit
         if self.before is None and is_flagged:
@@ -160,7 +180,27 @@ class _Walk:
         if self.home is not None:
             self.back = 0 if score > self.home else self.back + 1
             self._return(self.home)
+        if self.steady is not None:
+            self._let_go(self.steady)
+            self.steady.count(score)
         return limit
+
+    def _hold(self, score: float, steady: SteadyScores) -> None:
+        """Begin an incident, or lower the floor of the current one, if the excess of the scores is sustained."""
+        if score > steady.high and steady.is_sustained(1 + RECENT_EVIDENCE * self.recent):
+            if self.before is None:
+                self.before = self.momentum = steady.threshold
+            self.before = min(self.before, steady.threshold)
+            self.is_held = True
+
+    def _let_go(self, steady: SteadyScores) -> None:
+        """Raise the floor of an incident that is strong; neither it nor a usual level is evidence."""
+        is_strong = self.before is not None and self.momentum > self._strong_limit(self.before, steady)
+        if is_strong or self.home is not None:
+            self.is_held, steady.evidence = False, 0.0
+
+    def _strong_limit(self, before: float, steady: SteadyScores) -> float:
+        return min(before, steady.threshold) + STRONG_SPREADS * self.spread
 
     def _limit_in_incident(self, before: float, score: float) -> float:
         """Return the threshold of the next record: at most the floor, and right below a score that dips but is flagged.
@@ -197,6 +237,7 @@ class _Walk:
             self.recent += min(self.flagged - cost, MAX_RECENT_OF_INCIDENT)
             self._end_incident()
         elif self.records >= self.usual_after:
+            self.recent += MAX_RECENT_OF_INCIDENT if self.is_held else 0
             if self.level > self._calm_limit(before):
                 self.shifts += 1
                 self.threshold = max(self.threshold, self.level + USUAL_SPREADS * self.spread)
@@ -216,16 +257,18 @@ class _Walk:
         return before + self._floor_spreads() * self.spread
 
     def _floor_spreads(self) -> float:
-        return FLOOR_SPREADS + RECENT_SPREADS * min(self.recent, MAX_RECENT_RECORDS)
+        return -HELD_SPREADS if self.is_held else FLOOR_SPREADS + RECENT_SPREADS * min(self.recent, MAX_RECENT_RECORDS)
 
     def _calm_limit(self, before: float) -> float:
-        return before + CALM_SPREADS * self.spread
+        return before + (-HELD_SPREADS if self.is_held else CALM_SPREADS) * self.spread
 
     def _raised(self, threshold: float, flagged: float) -> float:
         return threshold + STEP_SPREADS * self.spread * flagged
 
     def _end_incident(self) -> None:
-        self.before, self.calm, self.records, self.flagged = None, 0, 0, 0
+        if self.is_held and self.steady is not None:
+            self.steady.evidence = 0.0
+        self.before, self.calm, self.records, self.flagged, self.is_held = None, 0, 0, 0, False
 
 
 class StreamState(Protocol):

@@ -37,15 +37,18 @@ def path_changes(trees: Trees, rows: np.ndarray) -> np.ndarray:
 
     With the mean share at the roots, the changes of a row (d,) sum to its mean share of copies.
     """
-    changes, records = np.zeros(rows.shape), np.arange(len(rows))[:, None]
-    nodes = np.repeat(trees.roots[None], len(rows), axis=0)  # (n, T)
+    changes = np.zeros(rows.shape)
     is_inner = trees.limits < np.finfo(np.float32).max
     if not trees.values[is_inner].any():  # in an earlier version only leaves have a share
         return changes
+    records = np.repeat(np.arange(len(rows)), len(trees.roots))  # (n * T,), with the nodes that they have come to
+    nodes = np.tile(trees.roots, len(rows))
     for _level in range(trees.levels.max()):
         columns = trees.columns[nodes]
         children = trees.children[nodes] + (rows[records, columns] > trees.limits[nodes])
-        change = trees.values[children].astype(np.float64) - trees.values[nodes]  # 0 of a leaf, its own child
-        np.add.at(changes, (np.broadcast_to(records, nodes.shape), columns), change)
-        nodes = children
+        change = trees.values[children].astype(np.float64) - trees.values[nodes]
+        cells = records * rows.shape[1] + columns
+        changes += np.bincount(cells, change, changes.size).reshape(changes.shape)
+        goes_on = is_inner[children]
+        records, nodes = records[goes_on], children[goes_on]
     return changes / len(trees.roots)

@@ -32,11 +32,13 @@ class EntityThreshold:
     Attributes:
         calibration: held-back normal scores.
         threshold: above it a record is an anomaly; infinite if the calibration scores are too few for the rate.
+        reference: (m,) the calibration scores in the order of their records.
         is_pooled: whether the calibration scores are of several entities, since the entity's own were too few.
     """
 
     calibration: Calibration
     threshold: float
+    reference: np.ndarray
     is_pooled: bool = False
 
     @classmethod
@@ -44,7 +46,7 @@ class EntityThreshold:
         """Set the threshold by held-back normal scores (m,)."""
         calibration = Calibration.fit(scores)
         is_enough = conformal_rank(rate, len(scores)) >= 1
-        return cls(calibration, calibration.threshold(rate) if is_enough else np.inf, is_pooled)
+        return cls(calibration, calibration.threshold(rate) if is_enough else np.inf, scores, is_pooled)
 
     @property
     def only_ranks(self) -> bool:
@@ -157,7 +159,7 @@ class SeriesScorer:
 
     def tracker(self, entity: str) -> Tracker:
         """Return the tracker that an entity starts with; its calibration scores must resolve the rate."""
-        return Tracker.start(self.entity_threshold(entity).calibration.scores, self.rate)
+        return Tracker.start(self.entity_threshold(entity).reference, self.rate)
 
     def trackers(self, stored: StoredThreshold, usual_after: int = USUAL_AFTER) -> Trackers:
         """Return trackers that start at the stored states, or at the calibration, with the configured rate.
@@ -169,10 +171,14 @@ class SeriesScorer:
 
         def load(entity: str) -> Tracker:
             state = stored(entity)
-            tracker = self.tracker(entity) if state is None else Tracker.from_state(state)
+            tracker = self.tracker(entity) if state is None else self._continued(entity, Tracker.from_state(state))
             return replace(tracker, rate=self.rate, usual_after=usual_after)
 
         return Trackers(load)
+
+    def _continued(self, entity: str, tracker: Tracker) -> Tracker:
+        """Return the tracker of a stored state; one of an earlier version is compared with calibration from now on."""
+        return tracker if tracker.steady is not None else replace(tracker, steady=self.tracker(entity).steady)
 
     def thresholds_of(self, entities: np.ndarray, scores: np.ndarray, trackers: Trackers | None = None) -> np.ndarray:
         """Return the threshold of each of n scores, in the order of the stream of records.
@@ -287,7 +293,7 @@ class SeriesScorer:
         for channel in channels.tolist():
             yield Cause(
                 feature=names[channel],
-                share=float(causes.share[at, channel] * score),
+                share=float(causes.share[at, channel] * abs(score)),
                 deviation=float(causes.deviation[at, channel]),
                 value=_value(float(values[channel]), is_boolean=channel >= numeric),
                 expected=float(causes.expected[at, channel]),

@@ -27,12 +27,12 @@ _LAST_DAY_TITLE = "Last day, and open items"
 @with_app
 def status_command(app: "App", out: "Output") -> None:
     """Show champion, progress and open items of each monitor."""
-    from jobs.settings_in_force import config_in_force
+    from jobs.settings_in_force import config_with
 
     at, monitors = app.clock(), app.config.monitors
     overviews = list(app.store.overviews.of(monitors, at).values())
     stored = app.store.tunings.all()
-    in_force = config_in_force(app.store, app.config).monitors
+    in_force = config_with(stored, app.config).monitors
     unconfigured = [name for name in app.store.monitors.names() if name not in monitors]
 
     def describe() -> None:

@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from zlib import crc32
 
 from sqlalchemy import (
     URL,
     ColumnElement,
     Connection,
+    CursorResult,
     Engine,
     FromClause,
     Integer,
@@ -35,6 +36,9 @@ from jobs.dialects.base import CHECKSUM_PRIME, END_OF_VALID_TIMES, Dialect, Epoc
 from jobs.dialects.families import Family
 from jobs.dialects.time_texts import julian_day
 from schemas.service import Timeouts
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _TEXT_CHECKSUM = "plumbline_text_sum"  # a function that Plumbline adds to each connection
 _JULIAN_DAY = "plumbline_julian_day"  # another: of texts that SQLite does not read
@@ -115,6 +119,12 @@ class SQLite(Dialect):
         declared = func.pragma_table_xinfo(*arguments).table_valued("name", "type", "hidden")
         columns = connection.execute(select(declared.c.name, declared.c.type).where(declared.c.hidden != 1))
         return [(name, str(type_ or "")) for name, type_ in columns]
+
+    def frame(self, result: CursorResult[Any]) -> "pd.DataFrame | None":
+        """Return the rows as the driver has them, unless SQLAlchemy converts values."""
+        from jobs.dialects.sqlite_frames import frame_of
+
+        return frame_of(result)
 
     def rows_of_groups(
         self,

@@ -6,9 +6,10 @@ in a column of numbers, booleans or times, and a text in a column of texts.
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Literal, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +25,8 @@ TIME = pa.timestamp("us", "UTC")
 NAIVE_TIME = pa.timestamp("us")
 TEXT = pa.string()
 EMPTY = pa.null()
+
+Mark: TypeAlias = Literal[",", "."] | None
 
 _MIN_ALIKE = 20  # cells of numbers or times, by which one of another form is an exception
 _TOTAL = re.compile(
@@ -132,14 +135,14 @@ def _day_and_month(mark: str, result: str, note: str) -> CellForm:
 AS_TEXT = CellForm(TEXT)
 DECIMAL_COMMA = CellForm(
     DECIMAL,
-    r"^[+-]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+)(,[0-9]+)?([eE][+-]?[0-9]+)?$",
+    r"^[+-]?([0-9]+|[1-9][0-9]{0,2}(\.[0-9]{3})+)(,[0-9]+)?([eE][+-]?[0-9]+)?$",
     ((r"\.", ""), (",", ".")),
     "decimal commas",
     has_decimal_comma=True,
 )
 _THOUSANDS = CellForm(
     DECIMAL,
-    r"^[+-]?([0-9]+|[0-9]{1,3}(,[0-9]{3})+)(\.[0-9]+)?$",
+    r"^[+-]?([0-9]+|[1-9][0-9]{0,2}(,[0-9]{3})+)(\.[0-9]+)?$",
     ((",", ""),),
     "commas between thousands",
     is_ambiguous=True,
@@ -245,29 +248,63 @@ class ColumnInference:
         exception = self._exception
         return exception.cell if exception.place == self._seen and _TOTAL.match(exception.cell) else ""
 
-    def outcome(self, *, has_decimal_commas: bool = False) -> ColumnForm:
+    @property
+    def decimal_mark(self) -> Mark:
+        """What certainly separates the decimals of the cells; None if they have none, or may be read in both ways."""
+        has_comma = self._has_comma
+        if not has_comma or (any(has_comma) and not all(has_comma)):
+            return None
+        return "," if has_comma[0] else "."
+
+    @property
+    def is_unclear(self) -> bool:
+        """Whether the commas of the cells may separate decimals or thousands, as in 1,234."""
+        is_plain = any(not form.pattern for form in self._forms if form.kind == DECIMAL)
+        return not is_plain and any(self._has_comma) and not all(self._has_comma)
+
+    def outcome(self, decimal_mark: Mark = None) -> ColumnForm:
         """Return the form of the cells that were added.
 
         Args:
-            has_decimal_commas: whether other columns of the file have decimal commas, so that 1.234 has four digits
-                before the comma.
+            decimal_mark: of the file, by which 1.234 and 1,234 are read; None if it is unknown.
         """
         if self._is_blank:
             return ColumnForm(CellForm(TEXT if self._examples else EMPTY), (), is_blank=True)
-        forms = [form for form in self._forms if not form.is_ambiguous or self._has_groups]
-        if has_decimal_commas and any(form.has_decimal_comma for form in forms):
-            forms = [form for form in forms if form.kind != DECIMAL or form.has_decimal_comma]
+        forms = self._readings(decimal_mark)
+        is_unclear = self.is_unclear and not forms
         reason = self._reason_against_numbers(forms)
         if reason:
             forms = [form for form in forms if form.kind not in _NUMBERS]
         if _DAY_FIRST in forms and _MONTH_FIRST in forms:
             forms = []
             reason = f"kept as text, since {self._examples[0]!r} may begin with the day or the month"
+        elif is_unclear:
+            reason = f"kept as text, since the comma in {self._example_with_comma!r} may separate decimals or thousands"
         form = forms[0] if forms else AS_TEXT
         return ColumnForm(form, tuple(self._notes(form, reason)), is_blank=False)
 
     def _possible(self, forms: Iterable[CellForm]) -> list[CellForm]:
         return [form for form in forms if self._may_have_decimal_commas or not form.has_decimal_comma]
+
+    @property
+    def _has_comma(self) -> list[bool]:
+        """Whether each way to read the cells as decimals has decimal commas; empty if all are whole numbers."""
+        kinds = [form.kind for form in self._forms]
+        return [] if INTEGER in kinds else [form.has_decimal_comma for form in self._forms if form.kind == DECIMAL]
+
+    @property
+    def _example_with_comma(self) -> str:
+        return next((text for text in self._examples if "," in text), ",")
+
+    def _readings(self, decimal_mark: Mark) -> list[CellForm]:
+        """Return the forms that the cells have at a decimal mark."""
+        has_thousands = self._has_groups or decimal_mark == "."
+        forms = [form for form in self._forms if has_thousands or not form.is_ambiguous]
+        if decimal_mark == "." or (decimal_mark is None and self.is_unclear):
+            return [form for form in forms if not form.has_decimal_comma]
+        if decimal_mark == "," and any(form.has_decimal_comma for form in forms):
+            return [form for form in forms if form.kind != DECIMAL or form.has_decimal_comma]
+        return forms
 
     def _narrow(self, values: pa.Array) -> None:
         kept: list[CellForm] = []
@@ -325,10 +362,23 @@ def _fitting(form: CellForm, values: pa.Array) -> int:
     return bisect_left(range(1, len(values) + 1), x=True, key=lambda count: not form.fits(values[:count]))
 
 
+def decimal_mark_of(columns: Collection[ColumnInference], delimiter: str) -> Mark:
+    """Return what separates decimals in a file, by the columns with one meaning; None if that is unknown.
+
+    Without such columns it is the comma if semicolons delimit the cells, as spreadsheets write them then.
+    """
+    certain = {column.decimal_mark for column in columns}
+    if "," in certain:
+        return ","
+    if delimiter == ";":
+        return "," if "." not in certain and any(column.is_unclear for column in columns) else None
+    return "." if "." in certain and delimiter != "," else None
+
+
 def _with_unit(unit: Unit) -> Iterator[CellForm]:
     for form in _NUMBER_FORMS:
         note = ", ".join(filter(None, [unit.note, form.note]))
-        yield replace(form, note=note, unit=unit, is_ambiguous=form.is_ambiguous and not unit.is_symbol)
+        yield replace(form, note=note, unit=unit, is_ambiguous=form.is_ambiguous and not unit.is_currency)
 
 
 def _is_exact(number: str) -> bool:

@@ -28,6 +28,7 @@ from jobs.importing.cell_forms import (
     TIME,
     ColumnForm,
     ColumnInference,
+    decimal_mark_of,
 )
 from jobs.importing.headers import Header, read_header
 from jobs.importing.opening import open_bytes, open_text
@@ -186,8 +187,8 @@ class CsvFile:
         if self._footer:
             self._rows -= 1
             columns = self._inferred(self._records())
-        has_commas = any(column.outcome().form.has_decimal_comma for column in columns.values())
-        return {name: column.outcome(has_decimal_commas=has_commas) for name, column in columns.items()}
+        mark = decimal_mark_of(columns.values(), self._header.delimiter)
+        return {name: column.outcome(mark) for name, column in columns.items()}
 
     def _inferred(self, batches: Iterator[pa.RecordBatch]) -> dict[str, ColumnInference]:
         """Return the inference of each column, and count the records."""
@@ -390,7 +391,7 @@ def _check_ragged(path: Path, header: Header) -> None:
     with open_text(path) as file:
         reader = csv.reader(file, delimiter=header.delimiter)
         for row in reader:
-            if reader.line_num > header.lines and row and len(row) != len(header.names):
+            if row and reader.line_num > header.lines and len(row) != len(header.names):
                 msg = (
                     f"Line {reader.line_num} of {path} has {len(row)} cells, expected {len(header.names)} as in "
                     f"its header. Correct the line, or quote cells that hold {header.delimiter!r}."

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_SYMBOLS = "€$£¥%‰"
+_CURRENCIES = "€$£¥"
+_SYMBOLS = _CURRENCIES + "%‰"
 _GAP = "[ '\u2019\u00a0\u202f]"  # between thousands; the last two are spaces without a line break
-_NUMBER = rf"([0-9]{{1,3}}({_GAP}[0-9]{{3}})+([.,][0-9]+)?|[0-9][0-9.,]*|[.,][0-9]+)"
+_NUMBER = rf"([1-9][0-9]{{0,2}}({_GAP}[0-9]{{3}})+([.,][0-9]+)?|[0-9][0-9.,]*|[.,][0-9]+)"
 _WORD = "[A-Za-zµΩ°][A-Za-zµΩ°/²³]{0,5}"
 _CELL = re.compile(
     rf"\(?[+-]?(?P<before>[{_SYMBOLS}])?{_GAP}?[+-]?(?P<number>{_NUMBER})"
@@ -36,9 +37,9 @@ class Unit:
         return f"numbers in {name}" if name else "numbers with gaps between thousands or negative ones in brackets"
 
     @property
-    def is_symbol(self) -> bool:
-        """Whether it is the symbol of a currency or a share, whose numbers have no three decimals."""
-        return (self.before or self.behind or " ") in _SYMBOLS
+    def is_currency(self) -> bool:
+        """Whether it is the symbol of a currency, whose numbers have no three decimals."""
+        return (self.before or self.behind or " ") in _CURRENCIES
 
     def is_around(self, cells: pa.Array) -> bool:
         """Return whether each cell is a number with this unit."""

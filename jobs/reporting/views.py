@@ -10,6 +10,7 @@ import pandas as pd
 
 from detector.core.normal_band import NormalBand
 from detector.core.scorer import BoundScorer, Scorer
+from detector.series.segments import entities_of
 from jobs.champions import load_scorer
 from jobs.pictures.values import Channel, Distribution, Numbers, Scores, Span, View
 from jobs.reading.context import in_context
@@ -93,7 +94,7 @@ class ViewReader:
         page = of_selection(self.source, self.store, selection)
         entity = selection.entity
         if entity is None and scores_by_entity(self.source):
-            entity = str(page[self.source.monitor.entity].iloc[-1])
+            entity = entities_of(page.iloc[-1:], self.source.monitor.entity)[0] or None
         shown = self._shown(page, entity)
         rows = list(shown.flagged.values())
         drawn = features_to_draw(selection.features, shown.incidents, rows, self.source.monitor)
@@ -160,9 +161,9 @@ class ViewReader:
         """
         model_id = self.champion.model_id
         known = [row.threshold if row is not None and row.model_id == model_id else np.nan for row in rows]
-        last, entity = int(shown.order[-1]), self.source.monitor.entity
-        name = None if entity is None else str(shown.page[entity].iloc[last])
-        time = pd.Timestamp(shown.page[self.source.monitor.time].iloc[last]).to_pydatetime()
+        last, entity = shown.page.iloc[[shown.order[-1]]], self.source.monitor.entity
+        name = None if entity is None else entities_of(last, entity)[0]
+        time = pd.Timestamp(last[self.source.monitor.time].iloc[0]).to_pydatetime()
         after = self.store.history.threshold_after(self.source.name, model_id, name, time)
         thresholds = pd.Series([*known, np.nan if after is None else after]).bfill()[: len(rows)].to_numpy(dtype=float)
         return np.asarray(thresholds)

@@ -6,32 +6,28 @@ together, guarded by the claim's token; so each record is scored once in effect,
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 
 from detector.core.scorer import Scorer
-from detector.series.segments import entities_of
 from jobs.champions import load_scorer
 from jobs.incident_rule import incident_rule
-from jobs.look_alikes import NO_LOOK_ALIKES, LookAlikes, look_alikes_of
-from jobs.reading.context import in_context
 from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
 from jobs.scoring.batch_reading import BatchReading
-from jobs.scoring.batch_results import merge_pages, score_page
+from jobs.scoring.batch_writing import BatchWriting
 from jobs.scoring.learned_features import learned_features, watch_learned_features
 from jobs.scoring.liveness import watch_entities
-from jobs.scoring.new_entities import report_new_entities
 from jobs.scoring.outcomes import NO_WORK, BatchCounts, BatchOutcome, Elsewhere, Failures
 from jobs.scoring.recounting import recount_batches, watch_for_gap
 from jobs.scoring.restarted_keys import watch_for_restart
-from jobs.scoring.thresholds import threshold_changes, trackers_of
-from jobs.scoring.turn import GaveWay, Turn
+from jobs.scoring.scored_batch import ScoredBatch, read_look_alikes
+from jobs.scoring.turn import GaveWay
 from jobs.scoring.unannounced import sum_up_unannounced
 from jobs.scoring.unreadable import reopen_corrected
-from jobs.store import Batch, BatchResult, Champion, Store
+from jobs.store import Batch, Champion, Store
 from jobs.store.ledger import Choice
 from schemas.config import MonitorConfig
 from schemas.errors import LostLease, RecordsError, SourceError, StoreError
@@ -125,7 +121,7 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
         if not failures.by_batch:  # records of a failed batch are no silence
             watch_entities(source.monitor, source.name, store, clock())
         sum_up_unannounced(source.monitor, source.name, store, clock())
-        store.incidents.follow_up(source.name, incident_rule(source.monitor, _look_alikes(source, store)), clock())
+        store.incidents.follow_up(source.name, incident_rule(source.monitor, read_look_alikes(source, store)), clock())
         failures.raise_first()
     return ScoringReport(monitor=source.name, **counts, causes=dict(causes.most_common()))
 
@@ -214,44 +210,9 @@ def plan_batches(
         watermark = store.ledger.watermark(source.name)
 
 
-def score_batch(reading: BatchReading, scorer: Scorer, should_stop: Callable[[], bool] = lambda: False) -> BatchResult:
-    """Score one claimed batch and write its result; a batch in order waits for its turn before it decides.
-
-    The reading of the batch is closed.
-
-    Raises:
-        LostLease: If another worker has taken the batch over; nothing is written then.
-        GaveWay: If an earlier batch has to be scored first, or the worker is to stop; likewise.
-    """
-    batch, source, store, clock = reading.batch, reading.source, reading.store, reading.clock
-    monitor = source.monitor
-    with closing(reading):
-        records = reading.records()
-        turn = Turn(batch, store, clock, should_stop)
-        trackers = trackers_of(scorer, monitor, turn.stored_threshold)
-        trained_upto = scorer.about.training.last
-        look_alikes = _look_alikes(source, store)
-        results = []
-        for page in records.pages:
-            if trackers is not None:
-                turn.expect(entities_of(page, monitor.entity).tolist())
-            bound = in_context(scorer, page, source, trackers)
-            results.append(score_page(page, monitor, bound, batch.planned_at, trained_upto, look_alikes))
-        result = merge_pages(results, records.fingerprint, threshold_changes(trackers), records.unreadable)
-    store.ledger.finish(batch, result, clock(), incident_rule(monitor, look_alikes), context_rows=scorer.context_rows)
-    report_new_entities(batch, result, scorer, store, clock())
-    return result
-
-
-def _look_alikes(source: Source, store: Store) -> LookAlikes:
-    if not source.monitor.alert.look_alike_radius:
-        return NO_LOOK_ALIKES
-    return look_alikes_of(source.monitor, store.labelled_examples.read(source.name))
-
-
 @dataclass(frozen=True)
 class _ClaimedWork:
-    """The batches of a monitor that can be claimed, those that are, and those that failed."""
+    """The batches of a monitor: those that can be claimed, are claimed, are being written, or have failed."""
 
     source: Source
     store: Store
@@ -260,6 +221,7 @@ class _ClaimedWork:
     load: Callable[[Store, Champion, MonitorConfig], Scorer]
     should_stop: Callable[[], bool] = lambda: False
     claimed: deque[BatchReading] = field(default_factory=deque)
+    writing: deque[BatchWriting] = field(default_factory=deque)
 
     @cached_property
     def failures(self) -> Failures:
@@ -273,25 +235,40 @@ class _ClaimedWork:
     def scored(self) -> Iterator[BatchOutcome]:
         """Claim and score batches until only failed ones are left or the run is to stop; yield their outcomes.
 
-        While a batch is scored, the records of the next one are read.
+        While a batch is scored, the records of the next one are read, and the result of the one before is written.
         """
         while not self.should_stop():
             self._claim_next()
-            if not self.claimed:
+            is_last = not self.claimed
+            if is_last and not self.writing:
                 return
-            outcome = self._outcome(self.claimed.popleft())
+            if not is_last:
+                self.writing.append(self._scored(self.claimed.popleft(), in_thread=self._writes_behind))
+            yield from self._written(wait=is_last)
+        yield from self._written(wait=True)
+
+    def _written(self, *, wait: bool) -> Iterator[BatchOutcome]:
+        """Yield the outcomes of batches that are written, and wait for all of them or for all but the last."""
+        while self.writing and (wait or len(self.writing) > 1 or not self.writing[0].is_in_thread):
+            outcome = self.writing[0].outcome()
+            self.writing.popleft()
             self.failures.add(outcome)
             if outcome.is_lost:  # another batch may come first by now
-                self.close()
+                self._give_back()
             yield outcome
 
     def score_next(self, choice: Choice) -> BatchOutcome | None:
         """Claim and score the next batch; return None if none can be claimed."""
         reading = self._claim(choice)
-        return None if reading is None else self._outcome(reading)
+        return None if reading is None else self._scored(reading).outcome()
 
     def close(self) -> None:
-        """Give back the batches that are claimed and not scored."""
+        """Give back the batches that are claimed and not scored, and end the writing of others."""
+        self._give_back()
+        while self.writing:
+            self.writing.popleft().close()
+
+    def _give_back(self) -> None:
         while self.claimed:
             reading = self.claimed.popleft()
             with suppress(StoreError), closing(reading):  # if the store is away, the lease runs out
@@ -302,7 +279,7 @@ class _ClaimedWork:
 
         The records of a series are past for later ones, so they are read when they are scored.
         """
-        excluded = tuple(self.failures.by_batch)
+        excluded = (*self.failures.by_batch, *(item.batch_id for item in self.writing))
         while not self.claimed or (len(self.claimed) == 1 and self._reads_ahead):
             current = self.claimed[0].batch if self.claimed else None
             choice = Choice(self.source.monitor.is_in_order, excluded, ahead_of=current)
@@ -315,6 +292,11 @@ class _ClaimedWork:
     def _reads_ahead(self) -> bool:
         return self.source.serves_threads and self.source.monitor.series is None
 
+    @property
+    def _writes_behind(self) -> bool:
+        """Whether a batch is scored while the one before is written; in order, it needs what is written."""
+        return self._reads_ahead and self.store.serves_threads and not self.source.monitor.is_in_order
+
     def _claim(self, choice: Choice) -> BatchReading | None:
         lease = self.source.monitor.lease
         batch = self.store.ledger.claim(self.source.name, self.champion.model_id, self.clock(), lease, choice)
@@ -322,20 +304,34 @@ class _ClaimedWork:
             return None
         return BatchReading(batch, self.source, self.store, self.clock, is_ahead=choice.ahead_of is not None)
 
-    def _outcome(self, reading: BatchReading) -> BatchOutcome:
-        """Score a claimed batch."""
+    def _scored(self, reading: BatchReading, *, in_thread: bool = False) -> BatchWriting:
+        """Score a claimed batch, and write its result."""
         batch = reading.batch
-        with closing(reading):
+        with ExitStack() as failed:
+            failed.enter_context(closing(reading))
             with _released_on_failure(batch, self.store):
                 scorer = self._scorer
             try:
                 with _released_on_failure(batch, self.store):
-                    result = score_batch(reading, scorer, self.should_stop)
+                    scored = ScoredBatch.of(reading, scorer, self.should_stop)
             except (LostLease, GaveWay):
-                return BatchOutcome(batch.id)
+                return BatchWriting(batch.id, lambda: BatchOutcome(batch.id))
             except (RecordsError, SourceError) as exc:
-                return BatchOutcome(batch.id, failure=exc)
-        return BatchOutcome(batch.id, BatchCounts.of(batch, result))
+                failure = BatchOutcome(batch.id, failure=exc)
+                return BatchWriting(batch.id, lambda: failure)
+            failed.pop_all()
+        before = self.writing[-1] if self.writing else None
+        return BatchWriting(batch.id, partial(self._write, scored), before, in_thread=in_thread)
+
+    def _write(self, scored: ScoredBatch) -> BatchOutcome:
+        batch = scored.reading.batch
+        with closing(scored.reading):
+            try:
+                with _released_on_failure(batch, self.store):
+                    scored.write()
+            except LostLease:
+                return BatchOutcome(batch.id)
+        return BatchOutcome(batch.id, BatchCounts.of(batch, scored.result))
 
 
 @contextmanager

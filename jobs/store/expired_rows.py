@@ -140,11 +140,15 @@ def _count_events(connection: Connection, ids: Sequence[int]) -> None:
 
 
 def _expired_empty_incidents(limits: RetentionLimits) -> ColumnElement[bool]:
-    """Return the condition for old incidents that were merged or withdrawn, and so hold no record."""
-    c = incidents.c
+    """Return the condition for old incidents that were merged or withdrawn, and so hold no record.
+
+    Alerts and notes of one that is part of another incident count for that one.
+    """
+    c, n, target = incidents.c, incident_notes.c, incidents.alias("target").c
     is_empty = and_(c.state.in_(("merged", "withdrawn")), ~exists().where(anomalies.c.incident_id == c.id))
-    is_in_force = exists().where(alerts.c.incident_id == c.id)  # its alerts count for the incident that it is part of
-    return and_(c.monitor == limits.monitor, c.updated_at < limits.keep_after, is_empty, ~is_in_force)
+    has_alerts = exists().where(alerts.c.incident_id == c.id)
+    has_notes = exists().where(n.incident_id == c.id, target.id == c.merged_into)
+    return and_(c.monitor == limits.monitor, c.updated_at < limits.keep_after, is_empty, ~has_alerts, ~has_notes)
 
 
 def _orphaned_notes(monitor: str) -> ColumnElement[bool]:
@@ -160,10 +164,11 @@ def _expired_flagged(limits: RetentionLimits, flagged_after: datetime) -> Iterat
     is_kept = or_(i.state == "open", i.updated_at >= flagged_after, i.id.in_(_needed_incidents(limits, flagged_after)))
     kept = select(i.id).where(i.monitor == limits.monitor, is_kept)
     is_free = or_(a.incident_id.is_(None), a.incident_id.not_in(kept))
-    yield deletion("flagged rows", anomalies, and_(of_monitor, is_old, _is_unlabelled(a), is_free), _uncount_flagged)
+    is_expired = and_(of_monitor, is_old, _is_unlabelled(a), is_free)
+    yield deletion("flagged rows", anomalies, is_expired, _uncount_flagged, locked=limits.monitor)
     is_empty = ~exists().where(a.incident_id == i.id)
     is_ended = and_(i.monitor == limits.monitor, i.state == "ended", i.updated_at < flagged_after)
-    yield deletion("incidents", incidents, and_(is_ended, is_empty))
+    yield deletion("incidents", incidents, and_(is_ended, is_empty), locked=limits.monitor)
 
 
 def _uncount_flagged(connection: Connection, ids: Sequence[int]) -> None:

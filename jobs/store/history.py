@@ -161,12 +161,19 @@ class History:
         """Return the moving threshold of an entity at its first flagged record after a time, or else the newest one.
 
         None if the entity's threshold has not moved, as that of a model that scored no record yet.
+
+        Args:
+            monitor: the name of the monitor.
+            model_id: its model.
+            entity: the name of the entity, empty for records of none; None if the monitor has no entities.
+            time: of a record.
         """
         a, t = anomalies.c, trackers.c
-        is_own = (a.monitor == monitor, a.model_id == model_id, a.entity.is_not_distinct_from(entity))
+        is_own = (a.monitor == monitor, a.model_id == model_id, a.entity.is_not_distinct_from(entity or None))
         is_later = (a.superseded_at.is_(None), a.record_time > time)
         flagged = select(a.threshold).where(*is_own, *is_later).order_by(a.record_time, a.id).limit(1)
-        states = select(t.state_after).where(t.model_id == model_id, t.entity == (entity or UNGROUPED_ENTITY))
+        name = UNGROUPED_ENTITY if entity is None else entity
+        states = select(t.state_after).where(t.model_id == model_id, t.entity == name)
         with reading(self.engine) as connection:
             threshold = connection.scalar(flagged)
             if threshold is None and (state := connection.scalar(states.order_by(t.batch_id.desc()).limit(1))):

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeAlias
@@ -38,6 +38,10 @@ class _Marks:
     suppressed_by: int | None
     raised_by: int | None
 
+    def of_alerted(self) -> "_Marks":
+        """Return the marks of an incident that was alerted before: its age has held nothing back."""
+        return replace(self, held_back=None) if self.held_back == "age" else self
+
 
 @dataclass(frozen=True)
 class _News:
@@ -71,20 +75,22 @@ class IncidentAlerts:
     def add_changes(self, changes: Sequence[IncidentChange]) -> None:
         """Alert that incidents opened, became worse, or have a new cause, once for each channel and occasion."""
         marks = [self._marks(change) for change in changes]
-        self._record_marks(changes, marks)
         old_ids = [change.incident_id for change in changes if not change.is_new]  # a new incident has no alerts yet
         sent = sent_alerts(self.connection, old_ids, self.rule.channels)
         nothing: dict[str, list[SentAlert]] = {channel: [] for channel in self.rule.channels}
-        too_old, news = [], []
+        too_old, news, recorded = [], [], []
         for change, mark in zip(changes, marks, strict=True):
             sent_before = sent.get(change.incident_id, nothing)
+            was_alerted = any(sent_before.values())
             if mark.held_back is None:
                 for channel in self._channels(change.summary, is_raised=mark.raised_by is not None):
                     reason = reason_for(change, self.rule, sent_before[channel])
                     if reason is not None:
                         news.append(_News(change.incident_id, change.summary, reason, channel, sent_before[channel]))
-            elif mark.held_back == "age" and not any(sent_before.values()):
+            elif mark.held_back == "age" and not was_alerted:
                 too_old.append(change)
+            recorded.append(mark.of_alerted() if was_alerted else mark)
+        self._record_marks(changes, recorded)
         self._mark_unannounced(too_old)
         self._insert(news)
 
@@ -97,7 +103,8 @@ class IncidentAlerts:
             _News(incident_id, summary, "ended", channel, alerts_before)
             for incident_id, summary in ended
             for channel, alerts_before in sent[incident_id].items()
-            if alerts_before and alerts_before[-1].created_at < summary.end_time + gap
+            if alerts_before and alerts_before[-1].reason != "ended"
+            if alerts_before[-1].created_at < summary.end_time + gap
         ]
         self._insert(self._not_dismissed(news))
 

@@ -16,6 +16,7 @@ from schemas.tables import alerts
 
 _RATE_PERIOD = timedelta(hours=1)
 _GIVE_UP_AFTER = timedelta(hours=24)
+_MIN_ATTEMPTS = 10  # which take four hours: an alert may have waited for a day because nothing served
 _FIRST_PAUSE = timedelta(seconds=30)
 _LONGEST_PAUSE = timedelta(hours=1)
 _MAX_MESSAGES_READ = 20
@@ -127,12 +128,12 @@ class Outbox:
             connection.execute(update(alerts).where(_is_ours(delivery)).values(change))
 
     def fail(self, delivery: Delivery, error: str, at: datetime) -> None:
-        """Record that a delivery failed; it is retried for a day, after pauses that double."""
+        """Record that a delivery failed; it is retried for a day and at least nine times, after pauses that double."""
         pause = min(_FIRST_PAUSE * 2 ** min(delivery.attempts - 1, 10), _LONGEST_PAUSE)
-        is_old = and_(_is_ours(delivery), alerts.c.created_at <= at - _GIVE_UP_AFTER)
+        is_old = and_(alerts.c.created_at <= at - _GIVE_UP_AFTER, alerts.c.attempts >= _MIN_ATTEMPTS)
         change = {"lease_until": None, "error": error}
         with writing(self.engine) as connection:
-            connection.execute(update(alerts).where(is_old).values(state="failed", **change))
+            connection.execute(update(alerts).where(_is_ours(delivery), is_old).values(state="failed", **change))
             retry = update(alerts).where(_is_ours(delivery))
             connection.execute(retry.values(state="pending", next_try_at=at + pause, **change))
 

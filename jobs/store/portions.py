@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, func, s
 
 from jobs.databases import reading, writing
 from jobs.store.chunks import chunks
+from jobs.store.locking import lock_monitor
 
 ROWS_PER_TRANSACTION = 1_000
 
@@ -35,14 +36,17 @@ def deletion(
     table: Table,
     condition: ColumnElement[bool],
     before: Callable[[Connection, Sequence[int]], None] | None = None,
+    *,
+    locked: str | None = None,
 ) -> Deletion:
     """Return the deletion of the rows of a table, which has the primary key `id`.
 
     Args:
         kind: the name of the rows in reports.
         table: of the rows.
-        condition: selects them; a row that it has selected once never becomes needed again.
+        condition: selects them; without `locked` a row that it has selected once never becomes needed again.
         before: called with the ids of a portion, in the transaction that deletes it.
+        locked: the monitor whose lock the transaction holds, as do those that label rows or change incidents.
     """
 
     def count(connection: Connection) -> int:
@@ -52,6 +56,9 @@ def deletion(
         oldest = select(table.c.id).where(condition).order_by(table.c.id).limit(ROWS_PER_TRANSACTION)
         while ids := _read(engine, oldest):
             with writing(engine) as connection:
+                if locked is not None:
+                    lock_monitor(connection, locked)
+                    ids = _among(connection, table, ids, condition)
                 if before is not None:
                     before(connection, ids)
                 deleted = delete_among(connection, table.c.id, ids)
@@ -88,6 +95,12 @@ def delete_among(connection: Connection, column: Any, values: Iterable[Any], *co
         connection.execute(delete(column.table).where(column.in_(chunk), *conditions)).rowcount
         for chunk in chunks(values)
     )
+
+
+def _among(connection: Connection, table: Table, ids: Sequence[int], condition: ColumnElement[bool]) -> list[int]:
+    """Return the ids of those rows that a condition still selects."""
+    among = (select(table.c.id).where(table.c.id.in_(chunk), condition) for chunk in chunks(ids))
+    return [row_id for statement in among for row_id in connection.scalars(statement)]
 
 
 def _read(engine: Engine, statement: Any) -> list[int]:

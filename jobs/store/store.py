@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine, Select
 
 from jobs.databases import reading, writing
+from jobs.dialects import dialect_of
 from jobs.store.schema import refuse_other_revision
 from schemas.errors import StoreError
 from schemas.views import drop_own_view, is_taken, joined_name, replace_view
@@ -267,6 +268,11 @@ class Store:
         from jobs.store.events import EventLog
 
         return EventLog(self._texts)
+
+    @property
+    def serves_threads(self) -> bool:
+        """Whether threads may use it side by side; a database in memory belongs to the thread that opened it."""
+        return not dialect_of(self.engine).is_in_memory(self.engine.url)
 
     def refuse_unready(self) -> None:
         """Check that the database is reachable and has this version's tables.

@@ -34,6 +34,7 @@ class Outcome:
         flagged: number of flagged records.
         days: length of the history; None without times.
         alerts: alerts and incidents; None without times, or if too many records are flagged.
+        alerted_incidents: number of incidents that a channel is alerted of; None likewise.
         verdicts: alarms compared with what people labelled; None without labels.
         faults: alarms compared with the label column; None without one.
     """
@@ -42,18 +43,13 @@ class Outcome:
     flagged: int
     days: float | None
     alerts: AlertCounts | None
+    alerted_incidents: int | None
     verdicts: LabelCounts | None
     faults: LabelCounts | None
 
     def a_day(self, count: int) -> float | None:
         """Return a count as one of a day; None without times."""
         return count / self.days if self.days else None
-
-    @property
-    def alerted_incidents(self) -> int | None:
-        """The number of incidents that no rule held back."""
-        alerts = self.alerts
-        return None if alerts is None else alerts.incidents - sum(alerts.held_back.values())
 
 
 def outcome_of(
@@ -78,6 +74,7 @@ def outcome_of(
     examples = store.labelled_examples.read(history.name)
     trial = _Trial(history, store, monitor, now, report)
     flagged, alerts, alerted = trial.run(look_alikes_of(monitor, examples))
+    alerted_incidents = None if alerts is None else len(alerted)
     verdicts = faults = None
     if span is not None and alerts is not None:
         events = verdicts_of_people(store, history.name, *span)
@@ -87,7 +84,7 @@ def outcome_of(
         verdicts = compared(alerted, events, all_known=False) if events else None
         faults = None if marked is None else compared(alerted, marked, all_known=True)
     days = None if span is None else (span[1] - span[0]) / timedelta(days=1) or None
-    return Outcome(history.records, flagged, days, alerts, verdicts, faults)
+    return Outcome(history.records, flagged, days, alerts, alerted_incidents, verdicts, faults)
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,15 @@ def test_an_alert_that_nobody_takes_for_a_day_has_failed(desk):
     assert 24 <= attempts <= 25
 
 
+def test_an_alert_that_waited_for_a_day_is_not_lost_at_its_first_failure(desk):
+    desk.put("first")
+    desk.channel.is_down = True
+    desk.deliver(48 * HOUR)
+    assert desk.rows("state", "attempts") == [("pending", 1)]
+    desk.channel.is_down = False
+    assert desk.deliver(MINUTE).messages == 1
+
+
 def test_a_channel_that_fails_is_left_alone_until_the_next_call(desk):
     desk.put("first", "second")
     desk.put("third", channel="night")

@@ -11,7 +11,8 @@ from jobs.champions import load_scorer
 from jobs.databases import reading, writing
 from jobs.scoring.batch_reading import BatchReading
 from jobs.scoring.rescoring import Window, rescore_monitor
-from jobs.scoring.run import plan_batches, score_batch
+from jobs.scoring.run import plan_batches
+from jobs.scoring.scored_batch import score_batch
 from schemas.errors import LostLease
 from schemas.tables import batches
 from tests.machines import machine

@@ -42,6 +42,13 @@ def test_old_incidents_and_mild_ones_are_not_alerted(rows, now):
     assert rows.alerted() == []
 
 
+def test_an_alerted_incident_that_is_rescored_much_later_is_not_shown_as_held_back(rows):
+    rows.add(0)
+    rows.change(rows.stored()[0], severity=85.0, at=START + 2 * RULE.alerts.newest)
+    (incident,) = rows.incidents()
+    assert (incident.held_back, len(rows.alerted())) == (None, 1)
+
+
 def test_many_new_incidents_take_as_many_statements_as_one(rows):
     """A page of scattered records has hundreds of new incidents, and each statement waits for the database."""
     statements = []
@@ -135,6 +142,15 @@ def test_the_end_of_an_incident_is_alerted_once_and_again_if_it_had_opened_again
     assert rows.follow_up(60) == 1
     assert reasons(rows) == ["opened", "ended", "opened", "ended"]
     assert "anomalous again" in rows.titles()[2]
+
+
+def test_an_incident_that_goes_on_without_news_does_not_end_twice(rows):
+    rows.use(on=("worse", "end"))
+    rows.add(0, severity=90.0, at=START)
+    rows.follow_up(20)
+    rows.add(14, severity=30.0, at=START + 21 * MINUTE)
+    rows.follow_up(40)
+    assert reasons(rows) == ["escalated", "ended"]
 
 
 def test_an_incident_that_was_over_when_it_was_found_is_alerted_once(rows):

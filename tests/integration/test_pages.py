@@ -100,6 +100,8 @@ def test_a_long_list_of_incidents_has_pages_and_the_lanes_hold_all(client, many_
     assert [len(re.findall(r'<td><a href="/page/incidents/', html)) for html in pages] == [100, 1]
     assert [html.count('aria-label="Incident ') for html in pages] == [101, 101]
     assert ("older →" in pages[0], "older →" in pages[1], "← newer" in pages[1]) == (True, False, True)
+    assert '<span class="name">all records</span>' in pages[0]
+    assert '<span class="name">no cause</span>' in text(client, "/page/monitors/boiler?by=cause")
 
 
 def test_the_alerts_list_incidents_that_are_held_back_with_the_reason(client, service):

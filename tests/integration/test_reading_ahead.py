@@ -1,4 +1,4 @@
-"""The records of the next batch are read while one is scored; nothing else changes by that."""
+"""While a batch is scored, the next one is read and the one before is written; nothing else changes by that."""
 
 from contextlib import closing
 from datetime import timedelta
@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
+from jobs.alert_messages import ALERT_TEXTS
 from jobs.databases import reading
 from jobs.reading.source import Source
 from jobs.scoring.run import plan_batches, score_monitor, score_next
-from jobs.store.ledger import Choice
+from jobs.store.ledger import Choice, Ledger
 from schemas.config import MonitorConfig
-from schemas.errors import SourceError
+from schemas.errors import SourceError, StoreError
 from schemas.tables import anomalies, batches, scores
 from tests.watched_table import MonitoredTable, RuleScorer
 
@@ -49,6 +50,69 @@ class InterruptedScorer(RuleScorer):
     def score(self, _records, _vae_of="none"):
         assert self.next_is_read.wait(WAIT_SECONDS)
         raise KeyboardInterrupt
+
+
+class NotingScorer(RuleScorer):
+    """A scorer that notes when it has scored two batches."""
+
+    def __init__(self):
+        super().__init__()
+        self.batches, self.has_scored_two = 0, Event()
+
+    def score(self, records, vae_of="none"):
+        self.batches += 1
+        if self.batches == 2:
+            self.has_scored_two.set()
+        return super().score(records, vae_of)
+
+
+class SecondInterrupted(RuleScorer):
+    """A scorer that is interrupted at the second batch, once the first one is being written."""
+
+    def __init__(self, is_writing):
+        super().__init__()
+        self.is_writing, self.batches = is_writing, 0
+
+    def score(self, records, vae_of="none"):
+        self.batches += 1
+        if self.batches == 2:
+            assert self.is_writing.wait(WAIT_SECONDS)
+            raise KeyboardInterrupt
+        return super().score(records, vae_of)
+
+
+class PatientLedger(Ledger):
+    """A ledger that writes no result before two batches are scored."""
+
+    def __init__(self, engine, texts, has_scored_two):
+        super().__init__(engine, texts)
+        self.has_scored_two = has_scored_two
+
+    def finish(self, *arguments, **options):
+        assert self.has_scored_two.wait(WAIT_SECONDS)
+        super().finish(*arguments, **options)
+
+
+class RefusingLedger(Ledger):
+    """A ledger of a store that refuses the first result."""
+
+    def finish(self, batch, *arguments, **options):
+        if batch.id == 1:
+            raise StoreError("The store refused.")
+        super().finish(batch, *arguments, **options)
+
+
+class HangingLedger(Ledger):
+    """A ledger of a store that hangs while a result is written."""
+
+    def __init__(self, engine, texts):
+        super().__init__(engine, texts)
+        self.is_writing = Event()
+
+    def finish(self, *_arguments, **_options):
+        with reading(self.engine) as connection:
+            self.is_writing.set()
+            connection.execute(text(LONG_STATEMENTS[self.engine.dialect.name])).all()
 
 
 @pytest.fixture
@@ -98,9 +162,41 @@ def test_batches_that_are_read_ahead_have_the_results_of_batches_that_are_not(pu
 
 def test_a_run_that_stops_gives_back_the_batch_that_was_read_ahead(pump):
     done = []
-    assert pump.score(progress=done.append, should_stop=lambda: len(done) == 2).batches == 2
+    assert pump.score(progress=done.append, should_stop=lambda: len(done) == 2).batches == 3  # the last was scored
     rows = pump.rows(batches.c.id, batches.c.state, batches.c.attempts, batches.c.token)
-    assert [row[1:] for row in rows[2:]] == [("pending", 0, None)] * 5
+    assert [row[1:] for row in rows[3:]] == [("pending", 0, None)] * 4
+
+
+def test_a_batch_is_scored_while_the_one_before_is_written(pump):
+    scorer = NotingScorer()
+    pump.load = lambda *_: scorer
+    pump.store.ledger = PatientLedger(pump.store.engine, ALERT_TEXTS, scorer.has_scored_two)
+    assert pump.score().batches == 7
+    assert {row[1] for row in pump.ledger("id", "state")} == {"done"}
+
+
+def test_a_result_that_cannot_be_written_loses_and_doubles_nothing(pump):
+    ledger = pump.store.ledger
+    pump.store.ledger = RefusingLedger(pump.store.engine, ALERT_TEXTS)
+    with pytest.raises(StoreError, match="refused"):
+        pump.score()
+    assert pump.ledger("id", "state", "attempts", "error")[0][1:] == ("pending", 1, "The store refused.")
+    pump.store.ledger = ledger
+    pump.score()
+    assert pump.rows(scores.c.record_key_int) == list(range(1, 34))
+
+
+def test_an_interrupt_ends_a_writing_that_hangs(pump):
+    ledger, load = pump.store.ledger, pump.load
+    pump.store.ledger = hanging = HangingLedger(pump.store.engine, ALERT_TEXTS)
+    pump.load = lambda *_: SecondInterrupted(hanging.is_writing)
+    with pytest.raises(KeyboardInterrupt):
+        pump.score()
+    pump.store.ledger, pump.load = ledger, load
+    held = pump.ledger("id", "state", "token", "lease_until", "attempts")
+    assert [row[1:] for row in held[:3]] == [("pending", None, None, attempts) for attempts in (1, 1, 0)]
+    assert pump.score().records == 33
+    assert pump.rows(scores.c.record_key_int) == list(range(1, 34))
 
 
 def test_the_last_batch_is_left_for_a_worker_that_has_none(pump, now):

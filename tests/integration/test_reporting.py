@@ -7,11 +7,11 @@ from html.parser import HTMLParser
 
 import anyio
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
 from jobs.api.pages.incident_picture import Look, incident_picture, picture_version
 from jobs.api.pages.slow_work import ResultCache
-from jobs.databases import reading
+from jobs.databases import reading, writing
 from jobs.pictures.values import DailyRates
 from jobs.reading.windows import Window
 from jobs.reporting.page import render_report
@@ -233,6 +233,19 @@ def test_a_series_is_shown_with_expected_values_and_a_band_that_a_fault_leaves(m
     assert report.incidents[0].view.channels
     assert report.rate.since == MACHINES_START + 599 * MINUTE
     assert row_counts(store) == before
+
+
+def test_records_of_no_entity_are_shown_with_their_flags_and_their_threshold(monitored):
+    reader = monitored(pump=None, series={}, threshold="online")
+    history, model_id = reader.store.history, reader.champion.model_id
+    (newest, *_) = history.newest_batches("pump", at(0), 1)
+    moved = {"model_id": model_id, "batch_id": newest.id, "state_before": {}, "state_after": {"threshold": 3.5}}
+    with writing(reader.store.engine) as connection:
+        connection.execute(insert(metadata.tables["trackers"]).values(moved | {"entity": ""}))
+    view = reader.of_selection(Selection())
+    assert (view.entity, view.scores.is_flagged[-3:]) == (None, [False, True, True])
+    assert view.scores.thresholds[-3:] == [3.0, 3.0, 3.0]
+    assert history.threshold_after("pump", model_id, "", at(40)) == 3.5
 
 
 def test_a_window_of_a_grid_holds_its_cells(mixer):

@@ -3,11 +3,12 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import event, func, insert, select
 
 from jobs.databases import reading, writing
 from jobs.retention import limits_of, preview_pruning, prune
 from jobs.scoring.rescoring import Window, rescore_monitor
+from jobs.store.incident_notes import NewNote
 from jobs.store.retention_limits import RetentionLimits
 from schemas.config import Config
 from schemas.errors import StoreError, UsageError
@@ -248,6 +249,19 @@ def test_new_entities_of_the_champion_are_not_reported_again_after_pruning(store
     assert count(store, events, events.c.kind == "new_entity") == 1
 
 
+def test_notes_of_an_incident_that_was_merged_into_a_present_one_stay(store, now):
+    first = now - 90 * DAY
+    incident = {"monitor": "pump", "start_time": first, "end_time": first, "peak_time": first, "peak_score": 1.0}
+    incident |= {"peak_severity": 1.0, "records": 1, "causes": [], "opened_at": first, "updated_at": first}
+    merged = incident | {"state": "merged", "merged_into": 1}
+    fill(store, incidents, incident | {"id": 1, "state": "open"})
+    fill(store, incidents, merged | {"id": 2}, merged | {"id": 3}, merged | {"id": 4, "merged_into": 9})
+    for number in (2, 4):
+        store.incident_notes.add(number, NewNote("acknowledge"), first, "ada")
+    assert store.retention.prune(limits(now)) == {"incidents without records": 2, "notes": 1}
+    assert store.incident_notes.handling([1])[1].acknowledged_by == "ada"
+
+
 def test_old_alerts_requests_and_assessments_go_and_pending_ones_stay(store, now):
     first = now - 90 * DAY
     incident = {"monitor": "pump", "start_time": first, "end_time": first, "peak_time": first, "peak_score": 1.0}
@@ -309,6 +323,24 @@ def test_flagged_rows_stay_unless_the_configuration_limits_them_and_labelled_one
         connection.execute(anomalies.update().values(label="open", labelled_at=None))
     deleted = store.retention.prune(limits(old.now + 2 * DAY, flagged_after=old.now + DAY))
     assert (deleted["flagged rows"], count(store, anomalies), count(store, incidents)) == (5, 0, 0)
+
+
+def test_a_label_that_comes_just_before_the_deletion_of_its_row_keeps_the_incident(old):
+    flagged, selected = rows(old.store, anomalies.c.id), []
+
+    def note(_connection, _cursor, statement, *_):
+        selected.extend([statement] if statement.startswith("SELECT anomalies.id") else [])
+
+    def label(*_):
+        if len(selected) == 1:
+            selected.append("labelled")
+            old.store.anomalies.label(flagged[0], "confirmed", old.now)
+
+    event.listen(old.store.engine, "before_cursor_execute", note)
+    event.listen(old.store.engine, "checkin", label)
+    old.store.retention.prune(limits(old.now + 2 * DAY, flagged_after=old.now + DAY))
+    assert selected[1] == "labelled"
+    assert (count(old.store, anomalies), count(old.store, incidents)) == (5, 1)
 
 
 def test_all_monitors_of_a_configuration_are_pruned_by_its_durations(old):

@@ -18,7 +18,8 @@ from jobs.databases import reading, writing
 from jobs.evaluation import evaluate_monitor
 from jobs.reading.source import Source
 from jobs.scoring.batch_reading import BatchReading
-from jobs.scoring.run import plan_batches, score_batch, score_planned
+from jobs.scoring.run import plan_batches, score_planned
+from jobs.scoring.scored_batch import score_batch
 from jobs.store import BatchResult, HourCount, ThresholdChange
 from jobs.store.events import EventLog, EventQuery
 from jobs.store.incidents import IncidentQuery

@@ -118,6 +118,15 @@ def test_a_preview_states_exactly_what_the_next_replayed_day_does(station):
     assert outcome.faults.faults == 2
 
 
+def test_incidents_that_no_occasion_is_for_do_not_count_as_alerted(station):
+    scored, _, config = station
+    rules = config.alert.model_copy(update={"on": ("reminder",), "escalate_severity": 1e9})
+    reminded = config.model_copy(update={"alert": rules})
+    outcome = outcome_of(history_of(scored, config), scored, reminded, START + LAST_RUN * HOUR)
+    assert (outcome.alerted_incidents, outcome.alerts.alerts) == (0, 0)
+    assert outcome.alerts.incidents > 0
+
+
 def test_records_judged_at_another_rate_are_as_scored_at_it(station):
     scored, _, config = station
     other = config.model_copy(update={"false_positive_rate": 0.05})

@@ -9,8 +9,10 @@ from benchmarks.attribution import (
     UNSEEN,
     HitRate,
     changes,
+    combined,
     correlated,
     main,
+    odd_combinations,
     summary,
     uncorrelated,
 )
@@ -20,10 +22,26 @@ def test_each_change_touches_one_feature_of_every_record():
     normal, fresh = uncorrelated(300, seed=0), uncorrelated(20, seed=1)
     made = list(changes(normal, fresh, ("mode",)))
     assert len(made) == 6 * len(DEVIATIONS) * 2 + 2
-    for _, feature, changed in made:
-        is_changed = changed != fresh
-        assert is_changed[feature].all()
-        assert not is_changed.drop(columns=feature).any(axis=None)
+    for _, features, changed in made:
+        assert len(features) == 1
+        assert_only_changed(features, changed, fresh)
+
+
+def assert_only_changed(features, changed, fresh):
+    is_changed = changed != fresh
+    assert is_changed[features].all(axis=None)
+    assert not is_changed.drop(columns=features).any(axis=None)
+
+
+def test_an_odd_combination_stays_within_the_range_of_each_feature():
+    normal, fresh = combined(1000, seed=0), combined(50, seed=1)
+    for _, features, changed in odd_combinations(fresh):
+        assert (changed != fresh)[features].any(axis=1).all()
+        assert (changed.drop(columns=features) == fresh.drop(columns=features)).all(axis=None)
+        is_within = (changed[features] >= normal[features].min()) & (changed[features] <= normal[features].max())
+        assert is_within.mean().min() > 0.95
+    pairs = set(zip(normal["mode"], normal["valve"], strict=True))
+    assert not pairs & set(zip(changed["mode"], changed["valve"], strict=True))
 
 
 def test_a_swapped_category_stays_among_the_categories_of_training():

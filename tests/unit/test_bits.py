@@ -36,8 +36,12 @@ def test_the_check_notices_a_function_that_depends_on_the_place():
     def placed(rows):
         return rows * np.where(np.arange(len(rows)) % 16 < 6, 1, 1 + 1e-7)[:, None].astype(np.float32)
 
+    def missing(rows):
+        return rows * (np.nan if len(rows) == BATCH_SIZES[4] else 1)
+
     rows = np.ones((bit_check.CHECKED_ROWS, 3), dtype=np.float32)
     assert bit_check._largest_difference(placed, rows) > 0
+    assert bit_check._largest_difference(missing, rows) == np.inf
     assert bit_check._largest_difference(np.negative, rows) == 0
 
 

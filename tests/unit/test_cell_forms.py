@@ -7,6 +7,7 @@ import pytest
 
 from jobs.importing import cell_forms, files
 from jobs.importing.cell_forms import BOOLEAN, DECIMAL, INTEGER, NAIVE_TIME, TEXT
+from schemas.errors import RecordsError
 
 
 @pytest.fixture
@@ -64,6 +65,28 @@ def test_commas_between_thousands_are_read_if_they_can_be_nothing_else(column):
     assert column('"1,234"', "12") == (TEXT, ["1,234", "12"], "texts that look like numbers, such as '1,234'")
 
 
+@pytest.mark.parametrize("delimiter", ["\t", "|"])
+def test_commas_separate_thousands_in_a_file_with_decimal_dots(column, delimiter):
+    assert column("1,234", "999", delimiter=delimiter, others="3.5")[1] == [1234.0, 999.0]
+    assert column("3.500", "0.125", delimiter=delimiter, others="1,234")[1] == [3.5, 0.125]
+    assert column("$1,234", "$999", delimiter=delimiter)[1] == [1234.0, 999.0]
+
+
+def test_a_comma_with_two_meanings_is_read_by_the_other_columns_or_not_at_all(column):
+    note = "kept as text, since the comma in '1,234' may separate decimals or thousands"
+    assert column("999", "1,234", delimiter="\t") == (TEXT, ["999", "1,234"], note)
+    assert column("999", "1,234", delimiter=";", others="3.5") == (TEXT, ["999", "1,234"], note)
+    assert column("1,234", "2,5", delimiter="\t", others="1.234")[1] == [1.234, 2.5]
+    assert column("1,234", "12,345", delimiter=";")[1] == [1.234, 12.345]
+    assert column('"45,125 %"')[0] == TEXT
+
+
+def test_a_ragged_line_is_named_in_a_file_that_names_its_delimiter(tmp_path):
+    (tmp_path / "r.csv").write_text("sep=;\na;b;c\n1;2;3\n1;2\n")
+    with pytest.raises(RecordsError, match="Line 4 of .* has 2 cells, expected 3"):
+        files.open_records(tmp_path / "r.csv")
+
+
 @pytest.mark.parametrize(
     ("cells", "numbers", "note"),
     [
@@ -81,7 +104,15 @@ def test_numbers_with_one_unit_are_read(column, cells, numbers, note):
 
 
 @pytest.mark.parametrize(
-    "cells", [("12.5 kg", "13 lb"), ("$5", "5"), ("12B", "14B"), ("$5 €", "$6 €"), ("5.5 kg", "07 kg")]
+    "cells",
+    [
+        ("12.5 kg", "13 lb"),
+        ("$5", "5"),
+        ("12B", "14B"),
+        ("$5 €", "$6 €"),
+        ("5.5 kg", "07 kg"),
+        ("0 123 456", "0 234 567"),
+    ],
 )
 def test_numbers_with_several_units_or_none_for_certain_stay_texts(column, cells):
     assert column(*cells)[:2] == (TEXT, list(cells))

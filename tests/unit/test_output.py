@@ -71,6 +71,11 @@ def test_many_numbers_get_longer_lines_instead_of_being_cut(out, capsys):
     assert lines[3].split() == ["-1.235"] * 30
 
 
+def test_wide_characters_and_accents_keep_columns_aligned(out, capsys):
+    lines = table_lines(out, capsys, ["entity", "value"], [("水泵一号", 1), ("cafe\u0301", 2), ("pump", 3)])
+    assert [line.rstrip() for line in lines[3:6]] == ["水泵一号      1", "cafe\u0301          2", "pump          3"]
+
+
 def test_times_that_are_whole_minutes_have_no_seconds(out, capsys):
     lines = table_lines(out, capsys, ["from", "to"], [(WHOLE_MINUTE, WHOLE_MINUTE + timedelta(seconds=61))])
     assert lines[3] == "2026-01-05 13:39  2026-01-05 13:40:01"

@@ -1,10 +1,13 @@
 """A scorer of series decides for each entity by its own calibration, and gives the causes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from detector.core.calibration import severity
+from detector.core.threshold_tracking import Tracker
 from detector.series.artifact import SeriesArtifact
 from detector.series.model import SeriesModel
 from detector.series.scorer import BoundSeriesScorer, SeriesScorer
@@ -119,6 +122,8 @@ def test_values_of_flags_are_truth_values_and_only_the_top_causes_are_returned(s
     assert {type(cause.value) for cause in explanation.causes if cause.feature == "is_open"} == {bool}
     (top,) = bound.explain(page.loc[[680]], np.array([3.0]), 2)
     assert top.causes == explanation.causes[:2]
+    (below_zero,) = bound.explain(page.loc[[680]], np.array([-3.0]), 2)
+    assert below_zero == top
 
 
 def test_scoring_changes_nothing_and_repeats(scorer, spiked):
@@ -162,3 +167,13 @@ def test_an_artifact_of_a_shared_model_alone_scores_every_entity():
     scorer = SeriesScorer(SeriesArtifact(FEATURES, model, 0.05, {"a": 200}, {}))
     bound, page = in_context(scorer, "z", machine("z", 50, 1), 50)
     assert bound.score(page)["anomaly_score"].notna().all()
+
+
+def test_a_stored_threshold_of_an_earlier_version_continues_next_to_the_calibration_in_its_order(scorer):
+    start = scorer.tracker("a")
+    old = {name: value for name, value in start.to_state().items() if name not in {"steady", "is_held"}}
+    trackers = scorer.trackers(lambda _entity: old | {"threshold": 7.0})
+    trackers.advance("a", np.zeros(1))
+    assert trackers.moves["a"].before == replace(start, threshold=7.0)
+    assert start == Tracker.start(scorer.model.reference("a"), scorer.rate)
+    np.testing.assert_array_equal(scorer.entity_threshold("a").reference, scorer.model.reference("a"))

@@ -15,7 +15,7 @@ MIB = 1 << 20
 def timings():
     names = ("read", "read limit", "score", "score limit", "isolation_forest", "lof", "import", "train")
     others = ("write", "write by executemany", "fit", "fit by PyOD")
-    starts = ("python", "pandas", "help", "status", "anomalies", "first batch")
+    starts = ("python", "pandas", "help", "status", "anomalies", "few")
     rates = {name: Timing(1000, (1.0,)) for name in (*names, *others, *starts)}
     monitors = {WHOLE: Timing(4000, (8.0,), 330 * MIB), QUARTER: Timing(1000, (2.0,), 300 * MIB)}
     rates |= {"few records": Timing(256, (1.0,), 240 * MIB), "write by executemany": Timing(1000, (4.0,))}

@@ -22,6 +22,30 @@ assert sum(generation["collections"] for generation in gc.get_stats()) > sum(col
 """
 
 
+GARBAGE_AT_THE_END = """
+import gc
+from jobs.cli import main
+
+class Circle:
+    def __init__(self):
+        self.itself = self
+    def __del__(self):
+        print("searched for garbage")
+
+gc.disable()
+Circle()
+main(["--help"])
+"""
+
+
+def test_a_command_ends_without_a_search_for_garbage():
+    ended = subprocess.run(
+        [sys.executable, "-c", GARBAGE_AT_THE_END], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert "Usage" in ended.stdout
+    assert "searched" not in ended.stdout
+
+
 def test_the_first_collection_waits_for_as_many_objects_as_a_start_creates():
     subprocess.run([sys.executable, "-c", START], cwd=ROOT, check=True)
 

@@ -155,11 +155,12 @@ def _is_changed(name: str, configured: MonitorConfig, sent: _Sent, in_force: Mon
 
 
 def day_bars(comparison: Comparison) -> Sequence[DayBars]:
-    """Return the alerts of each day of the history, now and as proposed; none without times."""
+    """Return the alerts of each day, now and as proposed, up to those that wait longest; none without times."""
     now, after = comparison.now.alerts, comparison.proposed.alerts
     if comparison.since is None or comparison.until is None or now is None or after is None:
         return []
-    first, last = comparison.since.date(), comparison.until.date()
+    alerted_days = map(date.fromisoformat, (*now.by_day, *after.by_day))
+    first, last = comparison.since.date(), max([comparison.until.date(), *alerted_days])
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     counts: list[tuple[date, int, int]] = [
         (day, now.by_day.get(day.isoformat(), 0), after.by_day.get(day.isoformat(), 0)) for day in days
