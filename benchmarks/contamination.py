@@ -159,10 +159,14 @@ def dirty_split(table: LabelledTable, share: float, seed: int) -> Split:
 
 
 def summary(precisions: Sequence[Precision]) -> str:
-    """Return average precision by share as Markdown: the means and losses of each method, then each table."""
+    """Return average precision by share as Markdown: the means and losses of each method, then each table.
+
+    What failed on every table is NaN.
+    """
     frame = pd.DataFrame([vars(line) for line in precisions])
     columns = frame.pivot_table(index="dataset", columns=["method", "share"], values="average_precision")
     methods = [method for method in METHODS if method in set(frame["method"])]
+    columns = columns.reindex(columns=pd.MultiIndex.from_product([methods, SHARES]))
     return "\n".join([*_means(columns, methods), "", *_by_table(columns, methods), ""])
 
 

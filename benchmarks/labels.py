@@ -192,10 +192,17 @@ def summary(measured: Sequence[Measured]) -> str:
         np.array([getattr(one, name) for one in measured if not np.isnan(one.before)])
         for name in ("before", "after", "after_wrong", "is_used")
     )
+    if not len(before):
+        return (
+            f"No numeric table has {MIN_ANOMALIES} anomalies among its test records, and {MIN_TRAINING} training "
+            "records. Name other folders in --data.\n"
+        )
     rows = [_gains(name, values - before) for name, values in (("ten labels", after), ("one of them wrong", wrong))]
     header = ["on the other records", "gain", "better", "worse", "worst", "p (Wilcoxon)"]
     counted = [one for one in measured if not np.isnan(one.quieted)]
-    quieted, silenced = (np.mean([getattr(one, name) for one in counted]) for name in ("quieted", "silenced"))
+    quieted, silenced = (
+        np.mean([getattr(one, name) for one in counted]) if counted else np.nan for name in ("quieted", "silenced")
+    )
     return "\n".join(
         [
             f"{len(before)} tables, average precision {before.mean():.3f} without labels; used on {used.mean():.0%}.",

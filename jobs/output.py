@@ -11,10 +11,11 @@ from datetime import datetime
 from typing import Any, Literal, Self
 
 from jobs.interruption import raise_if_interrupted
-from jobs.table_drawing import COLUMN_GAP, DrawnColumn, drawn, text_width
 from jobs.wording import shown, shown_column, visible
 
 LIST_WIDTH = 100  # characters of a line, unless the output is a terminal
+_UNBOUNDED = 10_000  # characters: rich neither crops nor wraps a table whose columns have widths
+_COLUMN_GAP = 2  # characters
 _MIN_TEXT_WIDTH = 6  # characters to which a column of texts may shrink
 Update = Callable[[int, "int | None", str], None]  # done, total if known, note
 
@@ -39,17 +40,22 @@ class Output:
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
         """Print a table."""
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
         values = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
         shown_columns = _without_empty([_Column.of(*pair) for pair in zip(columns, values, strict=True)])
+        console = Console(width=_UNBOUNDED, highlight=False, markup=False, emoji=False)
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
         line = shutil.get_terminal_size().columns if sys.stdout.isatty() else LIST_WIDTH
         widths = _fitting_widths(shown_columns, line)
-        table = [
-            DrawnColumn(column.header, column.texts, column.justify, width)
-            for column, width in zip(shown_columns, widths, strict=True)
-        ]
-        rule = "─" if (sys.stdout.encoding or "utf-8").lower().startswith("utf") else "-"
-        for text in (*([] if title is None else [title]), "", *drawn(table, rule), ""):
-            sys.stdout.write(text + "\n")
+        for column, width in zip(shown_columns, widths, strict=True):
+            table.add_column(column.header, justify=column.justify, width=width, overflow="fold")
+        for row in zip(*(column.texts for column in shown_columns), strict=True):
+            table.add_row(*map(Text, row))
+        console.print(*([] if title is None else [Text(title)]), "", table, "", sep="\n")
 
     def facts(self, pairs: Mapping[str, Any]) -> None:
         """Print names and values, one pair per line."""
@@ -114,10 +120,17 @@ class _Column:
         header, texts = visible(header), [visible(text) for text in shown_column(values)]
         is_number = all(isinstance(value, int | float | None) for value in values)
         is_rigid = is_number or all(isinstance(value, datetime | None) for value in values)
-        word = max(map(text_width, header.split()), default=0)
-        width = max(word, max(map(text_width, texts), default=0))
+        word = max(map(_places, header.split()), default=0)
+        width = max(word, max(map(_places, texts), default=0))
         min_width = width if is_rigid else max(word, min(width, _MIN_TEXT_WIDTH))
         return cls(header, texts, "right" if is_number else "left", min_width, width)
+
+
+def _places(text: str) -> int:
+    """Return how many places of a terminal a text takes: a Chinese character takes two."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def _without_empty(columns: Sequence[_Column]) -> Sequence[_Column]:
@@ -127,8 +140,8 @@ def _without_empty(columns: Sequence[_Column]) -> Sequence[_Column]:
 
 def _fitting_widths(columns: Sequence[_Column], line: int) -> list[int]:
     """Return the width of each column, so that a row fits a line if possible: the widest texts are folded first."""
-    widths = [max(column.width, text_width(column.header)) for column in columns]
-    spare = line - COLUMN_GAP * (len(columns) - 1)
+    widths = [max(column.width, _places(column.header)) for column in columns]
+    spare = line - _COLUMN_GAP * (len(columns) - 1)
     if sum(widths) > spare:
         widths = [column.width for column in columns]
     while sum(widths) > spare:

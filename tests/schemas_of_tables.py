@@ -453,6 +453,11 @@ SCHEMAS: dict[str, Schema] = {
         {"cut_off": False, "normal": None, "rate": 0.05},
         "id",
     ),
+    "months of four years, too few for a series": Schema(
+        "month TIMESTAMP, sales REAL",
+        lambda rng: pd.DataFrame({"month": _times(48, "MS"), "sales": _walk(rng, 48)}),
+        {"key": ("month",), "step": None, "is_series": False, "numeric": ["sales"]},
+    ),
     "a young table whose columns are all constant": Schema(
         "id INTEGER, at TIMESTAMP, a REAL",
         lambda rng: pd.DataFrame({"id": _ids(), "at": _random_times(rng), "a": 1.5}),

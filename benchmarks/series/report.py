@@ -14,6 +14,7 @@ ATTRIBUTION = {"ndcg5": "NDCG@5", "hit100": "Hit@100%"}
 THRESHOLDS = {"fixed": (FIXED_RATE, ""), "online": (ONLINE_RATE, "_online")}  # the rate, and the end of other names
 _MODEL = ["dataset", "training", "seed"]
 MAX_RATE_FACTOR = 2.0  # between the realised and the configured rate
+MIN_RATE_RECORDS = 10 / RATE  # normal records by which a model shows its rate: ten of them are to be flagged
 
 
 def summary(results: pd.DataFrame) -> str:
@@ -73,8 +74,8 @@ def _calibration(results: pd.DataFrame) -> list[str]:
     """Compare the share of normal records that each model flags with the configured rate.
 
     Entities that share a model are pooled, weighted by their normal records: a short series alone is too small to
-    estimate a rate. Models with too few calibration records for the rate flag nothing and are counted separately.
-    Settled rates are those without the records before a level became usual.
+    estimate a rate. Models with too few normal records for that, or with too few calibration records for the rate, are
+    counted separately. Settled rates are those without the records before a level became usual.
     """
     rows = [
         [f"{method} {name}", *_calibration_of(by_method, *columns)]
@@ -107,9 +108,10 @@ def _calibration_of(results: pd.DataFrame, rate: str, ending: str) -> list[str]:
 
 
 def _rates(results: pd.DataFrame, rate: str, records: str) -> "pd.Series[float]":
-    """Return the realised rate of each model that has one, over all of its series."""
+    """Return the realised rate of each model that shows one, over all of its series."""
     measured = results.dropna(subset=rate)
     models = measured.assign(flagged=measured[rate] * measured[records]).groupby(_MODEL)[["flagged", records]].sum()
+    models = models[models[records] >= MIN_RATE_RECORDS]
     return models["flagged"] / models[records]
 
 

@@ -2,7 +2,7 @@
 
 Compiled code (`core.kernels`) and NumPy (`core.numpy_kernels`) compute the same bits. Loading Numba and the compiled
 code takes more than half a second and 100 MiB: many times the work on a few hundred records. So a process starts in
-NumPy, and loads the compiled code once it has done the work of a few thousand records.
+NumPy, and loads the compiled code once it has done the work of a few thousand records, or is about to.
 """
 
 import threading
@@ -77,6 +77,12 @@ class Choice:
                 self._work += work
             is_compiled = self._work > MAX_NUMPY_WORK if self._only is None else self._only == "compiled"
         return import_module(f"detector.core.{'kernels' if is_compiled else 'numpy_kernels'}")
+
+    def expect(self, work: int) -> None:
+        """Let compiled code do the coming work from its beginning, if it is that much."""
+        with self._lock:
+            if work > MAX_NUMPY_WORK:
+                self._work = max(self._work, work)
 
     @contextmanager
     def only(self, code: Code) -> Iterator[None]:

@@ -48,7 +48,7 @@ class DiscoveryLevels:
 
     @property
     def shifts(self) -> int:
-        """0: no level of scores becomes usual."""
+        """Number of levels of scores that became usual: always 0, as p-values alone move the levels."""
         return 0
 
     def check(self, calibration: Calibration) -> None:

@@ -42,9 +42,9 @@ def is_outlying(scores: np.ndarray) -> np.ndarray:
     m = len(scores)
     floor = np.finfo(np.float64).tiny
     logs = np.sort(np.log(np.maximum(scores - min(scores.min(), 0.0), floor))) if m else np.zeros(0)
-    most = min(int(MAX_OUTLYING_SHARE * m), m - MIN_SPACINGS - 1)
-    candidates = np.flatnonzero(np.diff(logs)[::-1][: max(most, 0)] >= MIN_GAP) + 1
-    outlying = [k for k in candidates.tolist() if _is_gap(logs, k, most)]
+    max_outlying = min(int(MAX_OUTLYING_SHARE * m), m - MIN_SPACINGS - 1)
+    candidates = np.flatnonzero(np.diff(logs)[::-1][: max(max_outlying, 0)] >= MIN_GAP) + 1
+    outlying = [k for k in candidates.tolist() if _is_gap(logs, k, max_outlying)]
     return np.asarray(np.argsort(np.argsort(scores, kind="stable")) >= m - max(outlying, default=0))
 
 

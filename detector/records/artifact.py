@@ -26,7 +26,7 @@ from detector.records.architecture import Architecture
 from detector.records.encoder import Encoder
 from detector.records.feature_types import GRID_POINTS
 from detector.records.label_head import LabelHead
-from detector.records.scores import NeighbourReference
+from detector.records.reference import NeighbourReference
 from detector.records.stored_contrasts import contrast_arrays, contrast_specs, read_contrasts
 from detector.records.stored_spaces import read_spaces, space_arrays, space_specs
 from schemas.config import Likelihood, ModelConfig, NetworkKind

@@ -27,7 +27,7 @@ class Attribution:
     """The scores of n records attributed to f features.
 
     Attributes:
-        share: (n, f), not negative; the shares of a record sum to its score.
+        share: (n, f), not negative; the shares of a record sum to its score, or to the size of one below 0.
         deviation: (n, f), the value less the expected value in standard deviations of training records; for a
             feature of several cells, the length of the difference.
         expected: (n, d), standardised cells that would have been normal.
@@ -49,18 +49,18 @@ def attribute(
 
     Args:
         matrix: the records.
-        scores: to which the shares of each record sum up.
+        scores: to whose size the shares of each record sum up.
         feature_cells: (d, f), 1 if a cell belongs to a feature.
         excess_of: takes the positions of m records and the features to hide in them (m, f); returns the nats by
             which each feature costs more than typical (m, f), and the expected cells (m, d).
-        noticed: (m, f) nats of each feature that the contrast forests notice, which count the more the fewer the
+        noticed: (n, f) nats of each feature that the contrast forests notice, which count the more the fewer the
             networks notice; none if None.
     """
     excess, expected = _excess(len(scores), feature_cells.shape[1], excess_of)
     if noticed is not None:
         forests, networks = noticed.sum(axis=1), excess.sum(axis=1)
         excess += noticed * (forests / (forests + networks))[:, None]
-    share = excess / excess.sum(axis=1, keepdims=True) * scores[:, None]
+    share = excess / excess.sum(axis=1, keepdims=True) * np.abs(scores)[:, None]
     return Attribution(share, _deviation(matrix, expected, feature_cells), expected)
 
 

@@ -37,7 +37,9 @@ class ContrastForest:
     held_out: np.ndarray | None = None
 
     def surprise(self, cells: np.ndarray, own: np.ndarray) -> np.ndarray:
-        """Return the logarithm of 1 plus the odds of being a copy, in units of usual odds, (n,) float32, at least 0.
+        """Return how much records look like copies with noise, (n,) float32, at least 0.
+
+        It is softplus(x) for the log odds of being a copy, less `centre`, in units of `spread`.
 
         Args:
             cells: (n, d) float32, squashed.

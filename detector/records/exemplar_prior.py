@@ -8,7 +8,7 @@ computes the upper bound of Hershey & Olsen, *Approximating the Kullback Leibler
 Mixture Models* (2007): -log(mean(exp(-KL_i))) for the divergences KL_i from the m exemplars.
 
 Shapes: n records, m exemplars, K members, l latent dimensions.
-Members whose latents are side by side count as one member here.
+Members whose latents are joined to one vector count as one member here.
 """
 
 import numpy as np

@@ -9,25 +9,20 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from detector.core.arithmetic import CHOICE
 from detector.core.subsample import subsample_evenly
 from detector.core.threads import in_threads
 from detector.core.vae_scores import Scored, VaeScores
 from detector.records.attribution import Attribution, attribute, feature_nll
 from detector.records.contrast import ContrastForest
 from detector.records.contrast_causes import noticed_nats
+from detector.records.coordinates import input_coordinates, joint_coordinates, squashed_cells
 from detector.records.encoder import Encoder, Matrix, unsquash
 from detector.records.label_head import LabelHead
 from detector.records.numpy_network import NumpyNetwork
 from detector.records.posterior import Posterior, clean_inputs
-from detector.records.scores import (
-    SCORES,
-    Evidence,
-    NeighbourReference,
-    ReferenceSearch,
-    input_coordinates,
-    joint_coordinates,
-    squashed_cells,
-)
+from detector.records.reference import NeighbourReference, ReferenceSearch
+from detector.records.scores import SCORES, Evidence
 from schemas.config import ModelConfig
 from schemas.errors import RecordsError
 from schemas.frames import VAE_COLUMNS, Cause, Explanation
@@ -139,6 +134,7 @@ class Model:
                 few records need them. None if all do.
             threads: number of threads.
         """
+        CHOICE.expect(len(records) * self.network.work_per_record)
         for name in (self.config.score, *VAE_COLUMNS):
             SCORES[name].prepare(self._search)
         parts = in_threads(lambda chunk: self._chunk_scored(chunk, needs_vae), list(_chunks(records, threads)), threads)
@@ -209,6 +205,7 @@ class Model:
     def _anomaly_scores(
         self, records: pd.DataFrame, names: Sequence[str], own: np.ndarray, threads: int
     ) -> dict[str, np.ndarray]:
+        CHOICE.expect(len(records) * self.network.work_per_record)
         chunks = list(zip(_chunks(records, threads), _chunks(own, threads), strict=True))
         for name in names:  # before the threads, which would build the same search twice
             SCORES[name].prepare(self._search)

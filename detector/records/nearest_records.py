@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from detector.records.coordinates import joint_coordinates
 from detector.records.encoder import unsquash
 from detector.records.model import Model
 from detector.records.posterior import clean_inputs
-from detector.records.scores import joint_coordinates
 
 
 @dataclass(frozen=True)

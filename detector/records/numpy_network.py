@@ -28,6 +28,11 @@ class NumpyNetwork:
         self._layout = layout
         self._networks = Networks(NumpyArrays(), architecture, layout, weights)
 
+    @property
+    def work_per_record(self) -> int:
+        """The number of multiplications that a record takes."""
+        return sum(weight.size for name, weight in self.weights.items() if name.endswith("kernel"))
+
     def reconstruct(self, inputs: Inputs) -> Reconstruction:
         """Return the latents and the expected cells of n records, which suffice for most scores."""
         parts = [self._networks.reconstruct(part.visible, part.hidden) for part in inputs.parts(CHUNK_RECORDS)]

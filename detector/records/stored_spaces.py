@@ -6,7 +6,7 @@ import numpy as np
 
 from detector.core.blob import ArraySpecs, artifact_error
 from detector.core.neighbours import MAX_CELL_POINTS, MEAN_CELL_POINTS, Partition
-from detector.records.scores import SpaceState
+from detector.records.reference import SpaceState
 
 _PREFIX = "spaces/"
 

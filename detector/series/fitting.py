@@ -17,14 +17,13 @@ from detector.series.measured import Measured
 from detector.series.numpy_network import Scale, TrainedNetwork
 from detector.series.segments import take_rows
 from detector.series.series import Series
-from detector.series.settings import SeriesSettings
+from detector.series.settings import MIN_RECORDS, SeriesSettings
 from detector.series.signal_weights import fit_network_factors, fit_signal_weights
 from detector.series.signals import NETWORK_SIGNALS, Signals, profile
 from schemas.errors import NotEnoughRecords
 
 HELD_BACK_SHARE = 0.2  # of the training records, at the end, whose signals scale the fusion
 MIN_RUNS_TO_HOLD_BACK_WHOLE = 5  # with fewer runs, the end of each run is held back
-MIN_RECORDS = 50
 MAX_NETWORK_RECORDS = 8000  # that a network is trained on
 
 Runs = Sequence[Series]  # of consecutive normal records

@@ -293,7 +293,7 @@ class SeriesScorer:
         for channel in channels.tolist():
             yield Cause(
                 feature=names[channel],
-                share=float(causes.share[at, channel] * score),
+                share=float(causes.share[at, channel] * abs(score)),
                 deviation=float(causes.deviation[at, channel]),
                 value=_value(float(values[channel]), is_boolean=channel >= numeric),
                 expected=float(causes.expected[at, channel]),

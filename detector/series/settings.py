@@ -9,6 +9,8 @@ Pooling = Literal["per_entity", "shared", "auto"]
 Selection = Literal["all", "auto"]
 ScoreName = Literal["fused", "reconstruction_error", "elbo"]
 
+MIN_RECORDS = 50  # normal ones, below which no series is learned
+
 
 @dataclass(frozen=True)
 class SeriesSettings:

@@ -145,10 +145,12 @@ def _of_outbox(channels: Iterable[str], measures: Measures, now: datetime) -> It
 
 
 def _of_settings(monitors: Mapping[str, MonitorConfig], now: datetime) -> Iterator[Metric]:
-    configured = _family("false_positive_rate_asked", "Configured false-positive rate.", "monitor")
+    asked = "Configured false-positive rate; none if no rate decides what is flagged."
+    configured = _family("false_positive_rate_asked", asked, "monitor")
     due = _family("last_due_timestamp_seconds", "Last due time of the monitor's schedule.", "monitor")
     for name, monitor in monitors.items():
-        configured.add_metric([name], monitor.false_positive_rate)
+        if monitor.asked_rate is not None:
+            configured.add_metric([name], monitor.asked_rate)
         at = monitor.score_every and Timing(monitor.score_every, monitor.time_zone).last_due(now)
         if at:
             due.add_metric([name], at.timestamp())

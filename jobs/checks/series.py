@@ -7,6 +7,7 @@ import pandas as pd
 from detector.series.counters import Counters
 from detector.series.segments import entities_of, positions_of, series_of
 from detector.series.series import Series
+from detector.series.settings import MIN_RECORDS
 from jobs.checks.finding import Finding
 from jobs.wording import counted_noun
 from schemas.config import MonitorConfig
@@ -32,6 +33,12 @@ def check_series(records: pd.DataFrame, monitor: MonitorConfig) -> Iterator[Find
     """
     if monitor.series is None or records.empty:
         return
+    if len(records) < MIN_RECORDS:
+        yield Finding(
+            "error",
+            f"Found {counted_noun(len(records), 'normal record')}; a series needs at least {MIN_RECORDS}. Collect "
+            "more, widen `normal`, or remove the section `series` to score each record by itself.",
+        )
     for name in counters_of(records, monitor):
         yield Finding("ok", f"Feature {name!r} only grows: it is watched by its increase, across resets and wraps.")
     place = [str(monitor.time)] if monitor.entity is None else [monitor.entity, str(monitor.time)]

@@ -177,8 +177,12 @@ def _labelled(anomaly_id: int | None, distance: float | None) -> str | None:
 
 
 def _relative(share: float | None, score: float) -> float | None:
-    """Return a share relative to the score, in four decimals; None if the score is 0."""
-    return None if share is None or score == 0 else round(share / score, 4)
+    """Return a share relative to the size of the score, in four decimals; None if the score is 0.
+
+    >>> _relative(6.0, -8.0)
+    0.75
+    """
+    return None if share is None or score == 0 else round(abs(share / score), 4)
 
 
 @anomalies_command.command("label")

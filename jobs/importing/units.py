@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 _CURRENCIES = "€$£¥"
 _SYMBOLS = _CURRENCIES + "%‰"
 _GAP = "[ '\u2019\u00a0\u202f]"  # between thousands; the last two are spaces without a line break
-_NUMBER = rf"([0-9]{{1,3}}({_GAP}[0-9]{{3}})+([.,][0-9]+)?|[0-9][0-9.,]*|[.,][0-9]+)"
+_NUMBER = rf"([1-9][0-9]{{0,2}}({_GAP}[0-9]{{3}})+([.,][0-9]+)?|[0-9][0-9.,]*|[.,][0-9]+)"
 _WORD = "[A-Za-zµΩ°][A-Za-zµΩ°/²³]{0,5}"
 _CELL = re.compile(
     rf"\(?[+-]?(?P<before>[{_SYMBOLS}])?{_GAP}?[+-]?(?P<number>{_NUMBER})"

@@ -6,10 +6,12 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, Engine, TableClause, inspect
 
+from detector.series.settings import MIN_RECORDS
 from jobs.addresses import display_name
 from jobs.databases import reading
 from jobs.dialects import dialect_of
 from jobs.reading.table import WatchedTable, describe_table, describe_tables
+from jobs.starter.clean_values import query_of_clean_values
 from jobs.starter.cut_offs import TRAINING_SHARE, CutOff, propose_cut_off
 from jobs.starter.entities import Readings, find_entity, find_readings
 from jobs.starter.epochs import query_of_times
@@ -17,7 +19,6 @@ from jobs.starter.features import Columns, Context, propose_features
 from jobs.starter.keys import Key, existing_columns, propose_key
 from jobs.starter.labels import Labels, propose_labels
 from jobs.starter.long_format import query_of_moments
-from jobs.starter.missing_marks import query_without_marks
 from jobs.starter.rates import Rate, propose_rate, records_per_day
 from jobs.starter.sample import Sample, read_sample
 from jobs.starter.source_query import SourceQuery
@@ -117,8 +118,8 @@ def propose_monitor(engine: Engine, table: str, choices: Choices) -> Proposal:
             sample = read_sample(engine, connection, query.table)
             times = {number: time for time, number in query.numbers.items()}
             chosen = replace(chosen, time=query.time or times.get(chosen.time or "", chosen.time))
-        query = query_without_marks(connection, sample, query)
-        if query is not None and query.marks:
+        query = query_of_clean_values(connection, sample, query, is_series=_has_readings(sample, chosen))
+        if query is not None and (query.marks or query.truths):
             sample = read_sample(engine, connection, query.table)
         moments = _query_of_moments(connection, sample, query, chosen)
         if moments is not None:
@@ -203,7 +204,7 @@ def _propose(
     if query is not None:
         key = query.with_numbers(key)
     labels = propose_labels(connection, sample, choices.label, *key.columns, times.time, choices.entity)
-    if readings is not None and not _has_channels(sample, readings, {*key.columns, times.time, labels.label}):
+    if readings is not None and not _is_series(sample, readings, labels, {*key.columns, times.time, labels.label}):
         readings = None
     is_taken = (*key.columns, times.time, times.updated, labels.label, *labels.left_out)
     entity = choices.entity or (readings.entity if readings else None)
@@ -252,8 +253,10 @@ def _with_category(columns: Columns, entity: str) -> Columns:
     return Columns(features, {name: why for name, why in columns.left_out.items() if name != entity})
 
 
-def _has_channels(sample: Sample, readings: Readings, taken: set[str | None]) -> bool:
-    """Return whether readings have a number or a boolean that a series can learn."""
+def _is_series(sample: Sample, readings: Readings, labels: Labels, taken: set[str | None]) -> bool:
+    """Return whether readings are enough for a series, with a number or a boolean that it can learn."""
+    if sample.count * float(labels.is_normal.mean()) < MIN_RECORDS:
+        return False
     rest = sample.columns(*taken, readings.entity)
     numbers = {"integer", "float", "decimal", "boolean", "unknown"}
     return any(column.family in numbers and sample.is_read(column.name) for column in rest)

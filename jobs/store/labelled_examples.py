@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, Subquery, func, select
 
 from jobs.databases import reading
 from schemas.tables import anomalies, incidents
 
 MAX_EXAMPLES = 1_000  # of a monitor, the newest labels
+MAX_OF_INCIDENT = 100  # with one label, the highest scores: a long incident leaves room for the others
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,25 @@ class LabelledExamples:
         c, i = anomalies.c, incidents.c
         columns = (c.id, c.incident_id, c.entity, c.label, c.attribution)
         times = (func.coalesce(c.record_time, c.flagged_at), i.start_time, i.end_time)
-        is_example = c.label.in_(("false_positive", "confirmed"))
-        newest = (
+        newest = _newest(monitor)
+        examples = (
             select(*columns, *times)
-            .join_from(anomalies, incidents, i.id == c.incident_id, isouter=True)
-            .where(c.monitor == monitor, c.label != "open", is_example)
-            .order_by(func.coalesce(c.labelled_at, c.flagged_at).desc(), c.id)
-            .limit(MAX_EXAMPLES)
+            .join_from(newest, anomalies, c.id == newest.c.id)
+            .join(incidents, i.id == c.incident_id, isouter=True)
+            .order_by(newest.c.at.desc(), c.id)
         )
         with reading(self.engine) as connection:
-            return [LabelledExample(*row) for row in connection.execute(newest)]
+            return [LabelledExample(*row) for row in connection.execute(examples)]
+
+
+def _newest(monitor: str) -> Subquery:
+    """Return the select of the ids of the newest labelled rows, with the times of their labels."""
+    c = anomalies.c
+    of_incident = (func.coalesce(c.incident_id, -c.id), c.label)
+    place = func.row_number().over(partition_by=of_incident, order_by=(c.anomaly_score.desc(), c.id))
+    at = func.coalesce(c.labelled_at, c.flagged_at)
+    is_example = c.label.in_(("false_positive", "confirmed"))
+    placed = select(c.id, at.label("at"), place.label("place"))
+    rows = placed.where(c.monitor == monitor, c.label != "open", is_example).subquery("labelled")
+    few = select(rows.c.id, rows.c.at).where(rows.c.place <= MAX_OF_INCIDENT)
+    return few.order_by(rows.c.at.desc(), rows.c.id).limit(MAX_EXAMPLES).subquery("newest")

@@ -277,3 +277,9 @@ def test_an_angle_that_turns_is_a_warning(check):
     )
     findings = check(ddl, row, numeric=["flow", "wind_direction", "gate_angle"])
     assert [message.split("'")[1] for _, message in findings if "COS(RADIANS(" in message] == ["wind_direction"]
+
+
+def test_a_series_of_too_few_records_is_an_error(check):
+    ddl, row = "id INTEGER PRIMARY KEY, at TIMESTAMP, flow REAL", "{i}, '2026-01-01 00:{i:02}:00', {flow}"
+    findings = check(ddl, row, 49, time="at", series={})
+    assert [level for level, message in findings if "a series needs at least 50" in message] == ["error"]

@@ -7,7 +7,9 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from jobs.api.metrics import _of_settings
 from jobs.store import NewEvent
+from schemas.config import MonitorConfig
 from tests.api_service import NOW, opened_service, serving
 from tests.workspace import ROOT
 
@@ -77,6 +79,14 @@ def test_the_realised_rate_follows_the_labels(client):
     labels = ("open", "confirmed", "false_positive")
     labelled = [metrics["plumbline_anomalies_labelled", "pump", label] for label in labels]
     assert labelled == [0, 1, 1]
+
+
+def test_a_monitor_without_a_rate_has_none_that_its_false_alarms_could_exceed():
+    settings = {"table": "t", "key": "id", "numeric": ["flow"], "score_every": "never"}
+    by_rate = MonitorConfig(**settings)
+    by_discoveries = MonitorConfig(**settings, flag="fdr", false_discovery_rate=0.2)
+    rates, _ = _of_settings({"a": by_rate, "b": by_discoveries}, NOW)
+    assert [(sample.labels["monitor"], sample.value) for sample in rates.samples] == [("a", by_rate.asked_rate)]
 
 
 def test_events_requests_incidents_and_alerts_are_counted(client, service):

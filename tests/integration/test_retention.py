@@ -8,6 +8,7 @@ from sqlalchemy import event, func, insert, select
 from jobs.databases import reading, writing
 from jobs.retention import limits_of, preview_pruning, prune
 from jobs.scoring.rescoring import Window, rescore_monitor
+from jobs.store.incident_notes import NewNote
 from jobs.store.retention_limits import RetentionLimits
 from schemas.config import Config
 from schemas.errors import StoreError, UsageError
@@ -246,6 +247,19 @@ def test_new_entities_of_the_champion_are_not_reported_again_after_pruning(store
     fill(store, events, event | {"at": first + 20 * DAY}, event | {"at": now - 50 * DAY})
     store.retention.prune(limits(now))
     assert count(store, events, events.c.kind == "new_entity") == 1
+
+
+def test_notes_of_an_incident_that_was_merged_into_a_present_one_stay(store, now):
+    first = now - 90 * DAY
+    incident = {"monitor": "pump", "start_time": first, "end_time": first, "peak_time": first, "peak_score": 1.0}
+    incident |= {"peak_severity": 1.0, "records": 1, "causes": [], "opened_at": first, "updated_at": first}
+    merged = incident | {"state": "merged", "merged_into": 1}
+    fill(store, incidents, incident | {"id": 1, "state": "open"})
+    fill(store, incidents, merged | {"id": 2}, merged | {"id": 3}, merged | {"id": 4, "merged_into": 9})
+    for number in (2, 4):
+        store.incident_notes.add(number, NewNote("acknowledge"), first, "ada")
+    assert store.retention.prune(limits(now)) == {"incidents without records": 2, "notes": 1}
+    assert store.incident_notes.handling([1])[1].acknowledged_by == "ada"
 
 
 def test_old_alerts_requests_and_assessments_go_and_pending_ones_stay(store, now):

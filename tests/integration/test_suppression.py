@@ -1,6 +1,7 @@
 """A label acts on the next batch: look-alikes of a false positive open no incident and no alert."""
 
 import math
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -8,9 +9,11 @@ import pytest
 from detector.records.card import RecordCard
 from jobs.scoring.rescoring import Window, rescore_monitor
 from jobs.store import AnomalyQuery, IncidentQuery, NewModel
+from jobs.store.labelled_examples import MAX_OF_INCIDENT
 from schemas.frames import Cause, Explanation
 from schemas.tables import alerts, anomalies, incidents
-from tests.flagged_rows import FlaggedRows
+from tests.flagged_rows import MINUTE, FlaggedRows
+from tests.mariadb_server import on_mariadb_too
 from tests.watched_table import MonitoredTable, RuleScorer, at
 
 C = anomalies.c
@@ -154,6 +157,24 @@ def test_a_larger_deviation_counts_however_late_in_a_long_incident_of_series(sto
     rows.add(1_000, score=90.0)
     (incident,) = rows.incidents()
     assert (incident.held_back, incident.suppressed_by) == (None, None)
+
+
+@on_mariadb_too
+def test_a_long_incident_leaves_room_for_the_labels_before_it(store, now):
+    store.models.add("pump", NewModel(b"", "", {}, RecordCard()), now, promote=True)
+    rows = FlaggedRows(store, "pump", now)
+    rows.add(0, 1)
+    rows.add(*range(100, 1_100))
+    rows.add(1_100, score=99.0)
+    short, long = sorted(incident.id for incident in rows.incidents())
+    store.incidents.label(short, "confirmed", now)
+    store.incidents.label(long, "false_positive", now + MINUTE)
+    examples = store.labelled_examples.read("pump")
+    counts = Counter((example.incident_id, example.label) for example in examples)
+    assert counts == {(long, "false_positive"): MAX_OF_INCIDENT, (short, "confirmed"): 2}
+    assert any(example.attribution[0]["value"] == 99.0 for example in examples)
+    ids = [example.anomaly_id for example in examples if example.incident_id == long]
+    assert ids == sorted(ids)
 
 
 def test_nobody_is_reminded_of_an_open_incident_of_series_that_resembles_a_false_alarm(store):

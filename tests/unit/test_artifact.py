@@ -21,11 +21,12 @@ from detector.core.arithmetic import CHOICE
 from detector.core.blob import digest
 from detector.records.artifact import dump_artifact, load_artifact, manifest
 from detector.records.contrast import contrast_factors
+from detector.records.coordinates import MIN_LATENT_SD, squashed_cells
 from detector.records.exemplar_prior import ExemplarPrior
 from detector.records.posterior import clean_inputs
 from detector.records.score_range import compressed
 from detector.records.scorer import RecordScorer
-from detector.records.scores import MIN_LATENT_SD, SCORES, squashed_cells
+from detector.records.scores import SCORES
 from schemas.errors import ArtifactError
 from tests.samples import make_records
 

@@ -231,6 +231,13 @@ def test_a_record_without_any_excess_has_even_shares():
     np.testing.assert_allclose(attribution.share, [[0.5, 0.5, 0.5, 0.5]])
 
 
+def test_a_score_below_zero_has_shares_that_sum_to_its_size_and_the_same_first_cause():
+    matrix = Matrix(np.zeros((1, 2)), np.zeros((1, 2)), np.zeros((1, 2), dtype=bool), np.zeros(1))
+    excess = np.array([[1.0, 3.0]]), np.zeros((1, 2))
+    attribution = attribute(matrix, np.array([-8.0]), np.eye(2), lambda _rows, _hidden: excess)
+    np.testing.assert_allclose(attribution.share, [[2, 6]])
+
+
 def test_what_the_forests_notice_counts_by_its_part_of_all_nats():
     matrix = Matrix(np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 2), dtype=bool), np.zeros(2))
     excess = np.array([[3.0, 0.0]] * 2), np.zeros((2, 2))

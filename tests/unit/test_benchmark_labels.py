@@ -42,6 +42,11 @@ def test_the_summary_means_over_the_tables_that_were_measured():
     assert lines[7].startswith("Look-alikes on 1 tables: quieted 20.0%")
 
 
+def test_the_summary_of_tables_that_are_all_too_small_states_what_they_need():
+    assert summary([Measured("too small")]).startswith("No numeric table has 20 anomalies")
+    assert "Look-alikes on 0 tables" in summary([Measured("a", 1.0, 0.5, 0.6, 0.5)])
+
+
 def test_a_missing_folder_is_refused(tmp_path, capsys):
     assert main(["--data", str(tmp_path / "none"), "--out", str(tmp_path / "out.csv")]) == 2
     assert "There is no table" in capsys.readouterr().err

@@ -104,7 +104,15 @@ def test_numbers_with_one_unit_are_read(column, cells, numbers, note):
 
 
 @pytest.mark.parametrize(
-    "cells", [("12.5 kg", "13 lb"), ("$5", "5"), ("12B", "14B"), ("$5 €", "$6 €"), ("5.5 kg", "07 kg")]
+    "cells",
+    [
+        ("12.5 kg", "13 lb"),
+        ("$5", "5"),
+        ("12B", "14B"),
+        ("$5 €", "$6 €"),
+        ("5.5 kg", "07 kg"),
+        ("0 123 456", "0 234 567"),
+    ],
 )
 def test_numbers_with_several_units_or_none_for_certain_stay_texts(column, cells):
     assert column(*cells)[:2] == (TEXT, list(cells))

@@ -7,8 +7,8 @@ from detector.records.exemplar_prior import ExemplarPrior
 from detector.records.fitting import DecisionRule, fit_artifact
 from detector.records.normal_records import NormalRecords
 from detector.records.posterior import clean_inputs
+from detector.records.reference import NeighbourReference, ReferenceSearch
 from detector.records.scorer import RecordScorer
-from detector.records.scores import NeighbourReference, ReferenceSearch
 from tests.samples import FEATURES, SMALL, make_records
 
 NONE = np.array([-1])

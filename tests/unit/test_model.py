@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from detector.core import arithmetic, kernels, numpy_kernels
 from detector.records.fitting import DecisionRule, fit_artifact
-from detector.records.model import CHUNK_RECORDS
+from detector.records.model import CHUNK_RECORDS, Model
 from detector.records.normal_records import NormalRecords
 from detector.records.scorer import RecordScorer
 from schemas.config import ModelConfig
@@ -125,3 +126,14 @@ def test_no_records_or_records_without_a_feature_are_refused(model, fresh, ask):
 
 def test_nothing_to_explain_is_no_explanation(scorer, fresh):
     assert scorer.explain(fresh.iloc[:0], np.zeros(0), 3) == []
+
+
+@pytest.mark.parametrize("compute", [Model.anomaly_score, Model.scored])
+def test_the_work_on_records_is_expected_before_it_begins(compute, model, fresh, monkeypatch):
+    choice = arithmetic.Choice()
+    monkeypatch.setattr("detector.records.model.CHOICE", choice)
+    monkeypatch.setattr(arithmetic, "MAX_NUMPY_WORK", 3 * model.network.work_per_record)
+    compute(model, fresh.head(3))
+    assert choice.module(0) is numpy_kernels
+    compute(model, fresh.head(4))
+    assert choice.module(0) is kernels

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.core import arithmetic, kernels
+from detector.core import arithmetic, kernels, numpy_kernels
 from detector.core.arithmetic import CHOICE, MAX_NUMPY_WORK, Choice, Trees
 from detector.core.neighbours import Neighbours
 
@@ -99,6 +99,14 @@ def test_compiled_code_takes_over_once_there_was_work_enough():
     assert modules == ["detector.core.numpy_kernels"] * 4 + ["detector.core.kernels"] * 2
     assert Choice().module(MAX_NUMPY_WORK + 1) is kernels
     assert arithmetic.LANES % kernels.LANES == 0
+
+
+def test_compiled_code_does_much_work_from_its_beginning():
+    choice = Choice()
+    choice.expect(MAX_NUMPY_WORK)
+    assert choice.module(1) is numpy_kernels
+    choice.expect(MAX_NUMPY_WORK + 1)
+    assert choice.module(1) is kernels
 
 
 def test_a_process_that_computes_little_does_not_load_numba():

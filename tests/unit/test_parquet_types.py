@@ -35,14 +35,21 @@ def test_an_integer_beyond_the_largest_is_named_with_its_record(tmp_path):
         pa.array([[1], [2], None]),
         pa.array([{"a": 1}, {"a": 2}, None]),
         pa.array([b"a", b"b", None]),
-        pa.array([1, 2, None], pa.duration("us")),
-        pa.array([1, 2, None], pa.time64("us")),
     ],
     ids=lambda values: str(values.type),
 )
-def test_a_type_that_no_column_has_is_refused_by_name(tmp_path, values):
-    with pytest.raises(RecordsError, match="Column 'x' of .* is of type .* Convert it or leave it out"):
-        read(tmp_path, values)
+def test_a_type_that_no_column_has_is_left_out_by_name(tmp_path, values):
+    pq.write_table(pa.table({"id": [7, 8, 9], "x": values}), tmp_path / "odd.parquet")
+    records = open_records(tmp_path / "odd.parquet")
+    assert list(records.kinds) == ["id"]
+    assert records.remarks[0].startswith("Left out of odd.parquet: 'x' ")
+    pq.write_table(pa.table({"x": values}), tmp_path / "odd.parquet")
+    with pytest.raises(RecordsError, match="holds no column to import. Left out of .* Convert one of them"):
+        open_records(tmp_path / "odd.parquet")
+
+
+def test_a_duration_is_read_in_seconds(tmp_path):
+    assert read(tmp_path, pa.array([1_500_000, 2, None], pa.duration("us"))) == [1.5, 2e-6, None]
 
 
 def test_codes_of_a_dictionary_and_half_floats_are_read(tmp_path):

@@ -99,3 +99,8 @@ def test_tables_without_anomalies_enough_end_the_call_with_a_sentence(tmp_path, 
     write_npz(tmp_path / "few.npz", anomalies=30)
     assert contamination.main(["--data", str(tmp_path)]) == 2
     assert "needs. Name other folders in --data" in capsys.readouterr().err
+
+
+def test_a_share_that_failed_on_every_table_is_no_number_in_the_summary():
+    lines = contamination.summary([contamination.Precision("pumps", "knn", 0.0, 0.5)]).splitlines()
+    assert lines[2].startswith("| knn | 0.500 | nan | nan | nan |")

@@ -9,11 +9,11 @@ import pytest
 from detector.core.blob import digest
 from detector.core.calibration import benjamini_hochberg
 from detector.records.artifact import dump_artifact, load_artifact
+from detector.records.coordinates import input_coordinates, joint_coordinates, spaces_of, squashed_cells
 from detector.records.fitting import DecisionRule, fit_artifact
 from detector.records.model import CHUNK_RECORDS, SCORES
 from detector.records.normal_records import NormalRecords
 from detector.records.scorer import RecordScorer
-from detector.records.scores import input_coordinates, joint_coordinates, spaces_of, squashed_cells
 from schemas.config import ModelConfig
 from schemas.errors import RecordsError
 from schemas.frames import SCORE_COLUMNS

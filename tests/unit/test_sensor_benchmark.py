@@ -334,7 +334,7 @@ def test_a_file_with_other_columns_is_not_taken_for_results(tmp_path):
 
 
 def results_of(*lines):
-    usual = {"training": "one", "seed": 0, "calibration_records": 2_000, "normal_records": 100, "events": 1}
+    usual = {"training": "one", "seed": 0, "calibration_records": 2_000, "normal_records": 1_000, "events": 1}
     return pd.DataFrame([usual | line for line in lines]).reindex(columns=COLUMNS)
 
 
@@ -352,14 +352,15 @@ def test_the_summary_means_over_entities_then_over_the_sets_that_all_methods_hav
 
 def test_the_calibration_table_counts_models_and_weighs_their_series_by_normal_records():
     shared = {"dataset": "a", "method": "knn", "event_recall": 1.0, "vus_pr": 0.5}
-    shared |= {"found_share": 0.5, "single_share": 1.0, "settled_rate": 0.01, "settled_records": 60}
+    shared |= {"found_share": 0.5, "single_share": 1.0, "settled_rate": 0.01, "settled_records": 1_000}
     results = results_of(
-        shared | {"entity": "1", "fpr_at_0.01": 0.01, "normal_records": 300},
+        shared | {"entity": "1", "fpr_at_0.01": 0.01, "normal_records": 3_000},
         shared | {"entity": "2", "fpr_at_0.01": 0.03, "event_recall": 0.5, "events": 4},
         shared | {"entity": "3", "fpr_at_0.01": 0.3, "training": "short", "calibration_records": 200},
         shared | {"entity": "4", "event_recall": None, "training": "too short", "calibration_records": 50},
+        shared | {"entity": "5", "fpr_at_0.01": 0.5, "normal_records": 999, "settled_records": 999, "training": "b"},
     )
-    assert "| knn fixed | 2 | 1 | 15.75% | 50% | 1.00% | 100% | 1.0% | 67% | 50% | 100% |" in summary(results)
+    assert "| knn fixed | 2 | 2 | 15.75% | 50% | 1.00% | 100% | 1.0% | 71% | 50% | 100% |" in summary(results)
 
 
 def test_the_attribution_table_has_the_methods_and_sets_that_name_causes():

@@ -122,6 +122,8 @@ def test_values_of_flags_are_truth_values_and_only_the_top_causes_are_returned(s
     assert {type(cause.value) for cause in explanation.causes if cause.feature == "is_open"} == {bool}
     (top,) = bound.explain(page.loc[[680]], np.array([3.0]), 2)
     assert top.causes == explanation.causes[:2]
+    (below_zero,) = bound.explain(page.loc[[680]], np.array([-3.0]), 2)
+    assert below_zero == top
 
 
 def test_scoring_changes_nothing_and_repeats(scorer, spiked):
