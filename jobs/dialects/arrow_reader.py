@@ -18,12 +18,14 @@ from sqlalchemy.dialects import postgresql
 
 from jobs.addresses import display_name
 from jobs.database_calls import CALLS, in_background
-from jobs.dialects import postgresql_waits
+from jobs.dialects import name_lengths, postgresql_waits
 from jobs.dialects.base import Dialect
 from schemas.errors import SourceAway, SourceError, SourceTimeout
 from schemas.service import Timeouts
 
-_DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+_DIALECT = postgresql.dialect(  # type: ignore[no-untyped-call]
+    paramstyle="numeric_dollar", **name_lengths.POSTGRESQL
+)
 
 _CHUNK_BYTES = 64 << 20  # of a result; columns in one chunk become those of the frame without a copy
 

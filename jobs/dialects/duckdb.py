@@ -31,6 +31,7 @@ from sqlalchemy import (
     text,
 )
 
+from jobs.dialects import name_lengths
 from jobs.dialects.base import CHECKSUM_PRIME, Dialect, EpochTimes, Index, zoned_time_of_epoch
 from jobs.dialects.duckdb_frames import frame_of
 from jobs.dialects.families import TIMES, Family
@@ -96,9 +97,9 @@ class DuckDB(Dialect):
         """
         file = self.file(url)
         if file is None:
-            return {"poolclass": QueuePool}
+            return {"poolclass": QueuePool, **name_lengths.DUCKDB}
         paths = {"file_search_path": str(file.absolute().parent)}
-        return {"poolclass": NullPool, "connect_args": {"read_only": True, "config": paths}}
+        return {**name_lengths.DUCKDB, "poolclass": NullPool, "connect_args": {"read_only": True, "config": paths}}
 
     def file(self, url: URL) -> Path | None:
         """Return the database's file; None for a database in memory."""

@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import UserDefinedType
 
-from jobs.dialects import postgresql_waits
+from jobs.dialects import name_lengths, postgresql_waits
 from jobs.dialects.base import CHECKSUM_PRIME, TIMEOUTS, Dialect, EpochTimes, Reader, zoned_time_of_epoch
 from jobs.dialects.families import TIMES, Family
 from schemas.service import Timeouts
@@ -81,7 +81,7 @@ class PostgreSQL(Dialect):
     def engine_options(self, url: URL, timeouts: Timeouts) -> dict[str, Any]:
         """Return the timeouts of the connection, and the check of a pooled connection before its use."""
         arguments = postgresql_waits.connect_arguments(url, timeouts)
-        return {"pool_pre_ping": True, "connect_args": arguments}
+        return {**name_lengths.POSTGRESQL, "pool_pre_ping": True, "connect_args": arguments}
 
     def prepare_engine(self, engine: Engine, timeouts: Timeouts) -> None:
         """Limit how long each session waits."""

@@ -11,6 +11,7 @@ from jobs.addresses import display_name
 from jobs.databases import reading
 from jobs.dialects import dialect_of
 from jobs.reading.table import WatchedTable, describe_table, describe_tables
+from jobs.starter.clean_values import query_of_clean_values
 from jobs.starter.cut_offs import TRAINING_SHARE, CutOff, propose_cut_off
 from jobs.starter.entities import Readings, find_entity, find_readings
 from jobs.starter.epochs import query_of_times
@@ -18,7 +19,6 @@ from jobs.starter.features import Columns, Context, propose_features
 from jobs.starter.keys import Key, existing_columns, propose_key
 from jobs.starter.labels import Labels, propose_labels
 from jobs.starter.long_format import query_of_moments
-from jobs.starter.missing_marks import query_without_marks
 from jobs.starter.rates import Rate, propose_rate, records_per_day
 from jobs.starter.sample import Sample, read_sample
 from jobs.starter.source_query import SourceQuery
@@ -118,8 +118,8 @@ def propose_monitor(engine: Engine, table: str, choices: Choices) -> Proposal:
             sample = read_sample(engine, connection, query.table)
             times = {number: time for time, number in query.numbers.items()}
             chosen = replace(chosen, time=query.time or times.get(chosen.time or "", chosen.time))
-        query = query_without_marks(connection, sample, query)
-        if query is not None and query.marks:
+        query = query_of_clean_values(connection, sample, query, is_series=_has_readings(sample, chosen))
+        if query is not None and (query.marks or query.truths):
             sample = read_sample(engine, connection, query.table)
         moments = _query_of_moments(connection, sample, query, chosen)
         if moments is not None:

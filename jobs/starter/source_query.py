@@ -23,6 +23,7 @@ class SourceQuery:
         left_out: columns that are no features, each with the reason.
         time: of a record, if the query makes it; None if a column of the table may be it.
         marks: by column, the numbers that it has null in place of.
+        truths: columns that it has booleans in place of texts in.
         key_reason: why its key is unique; empty if that is the table's.
     """
 
@@ -33,6 +34,7 @@ class SourceQuery:
     left_out: Mapping[str, str] = field(default_factory=dict)
     time: str | None = None
     marks: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    truths: tuple[str, ...] = ()
     key_reason: str = ""
 
     def with_numbers(self, key: Key) -> Key:

@@ -145,3 +145,23 @@ def test_a_record_that_cannot_be_read_is_no_past(tanks, engine):
     found = past_and_records(tanks.read(PAGE).head(20), tanks)
     rounds = {3: (2, 3, 4, 5, 7), 7: (2, 3, 4, 6, 7)}
     assert found == {f"t{tank}": [of(tank, *rounds.get(tank, (3, 4, 5, 6, 7)))] for tank in range(20)}
+
+
+@on_mariadb_too
+def test_pasts_have_columns_with_the_longest_names(engine):
+    name = "level_" * 10 + "top"
+    with writing(engine) as connection:
+        connection.exec_driver_sql(
+            f"CREATE TABLE levels (id INTEGER PRIMARY KEY, at TIMESTAMP, tank INTEGER, {name} REAL)"
+        )
+        rows = ", ".join(f"({n}, '2026-01-01 00:{n:02}:00', {n % 2}, {n})" for n in range(40))
+        connection.exec_driver_sql(f"INSERT INTO levels VALUES {rows}")
+    settings = {"table": "levels", "key": "id", "time": "at", "entity": "tank", "numeric": name}
+    source = Source("tanks", MonitorConfig(**settings, series={}), engine)
+    page = source.read(KeyRange((20,), (40,)))
+    found = {
+        segment.entity: segment.series.values[:, 0].tolist()
+        for segment in stretches_of(page, source, Features((name,)), MOMENTS)
+    }
+    source.close()
+    assert found == {"0": [*map(float, range(14, 40, 2))], "1": [*map(float, range(13, 40, 2))]}

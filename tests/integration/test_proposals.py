@@ -8,12 +8,14 @@ import pytest
 
 from jobs.databases import reading, writing
 from jobs.dialects import dialect_of
+from jobs.reading.source import Source
 from jobs.reading.table import raw_sql
 from jobs.starter.monitor_text import monitor_text, rate_in_words
 from jobs.starter.proposing import Choices, propose_monitor
 from jobs.starter.proposing import _describe as describe
 from jobs.starter.rates import Rate
 from jobs.starter.sample import read_sample
+from schemas.config import MonitorConfig
 from schemas.errors import RecordsError, UsageError
 from tests.mariadb_server import on_mariadb_too
 from tests.schemas_of_tables import SCHEMAS
@@ -304,6 +306,24 @@ def test_numbers_that_mark_a_missing_value_are_null_in_a_query(engine):
         records = pd.DataFrame(connection.execute(raw_sql(f"{proposal.query.sql} ORDER BY id")))
     assert list(records["id"][records[name].isna()]) == [3, 40]
     assert (records[name].min(), records["flow"].isna().sum()) == (20, 0)
+
+
+@on_mariadb_too
+def test_texts_of_two_truth_values_are_booleans_of_a_series(engine):
+    rows = ", ".join(
+        f"({n}, '2026-01-01 0{n // 60}:{n % 60:02}:00', {n * 7 % 50}, '{'Ja' if n % 3 else 'nein'}', '{'xyz'[n % 3]}')"
+        for n in range(120)
+    )
+    with writing(engine) as connection:
+        columns = "id INTEGER PRIMARY KEY, at TIMESTAMP, flow INTEGER, is_on VARCHAR(9), mode VARCHAR(9)"
+        connection.exec_driver_sql(f"CREATE TABLE observed ({columns})")
+        connection.exec_driver_sql(f"INSERT INTO observed VALUES {rows}")
+    proposal = propose_monitor(engine, "observed", Choices())
+    found = parts(proposal)
+    assert (found["boolean"], found["numeric"], found["left_out"]) == (["is_on"], ["flow"], {"mode"})
+    source = Source("m", MonitorConfig(query=proposal.query.sql, key="id", numeric="flow", boolean="is_on"), engine)
+    assert list(source.read_normal(4)["is_on"]) == [True, False, True, True]
+    source.close()
 
 
 @pytest.mark.parametrize("kind", ["another step", "the same number of records"])
