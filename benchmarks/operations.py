@@ -16,6 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from benchmarks.further_machines import FURTHER_CASES
 from benchmarks.machines import CASES, Fault, Machine, boiler, two_faults
 from benchmarks.options import names, positive
 from benchmarks.person import person_alarms
@@ -29,6 +30,7 @@ RATE, COARSE_RATE = 0.01, 0.05  # the second if there are too few calibration re
 ECHO_RECORDS = 60  # after a fault, in which flagged records count as its echo
 GRACE_RECORDS = 3  # from the start of a fault in which even the shortest is found
 ENTITY = "machine"
+ALL_CASES = {**CASES, **FURTHER_CASES}
 _NONE = Fault(sys.maxsize, sys.maxsize, ())  # in place of a following fault
 FIRST_FAULTS = ((0, 0), (4, 3), (8, 3), (8, 9), (4, 24))  # standard deviations and hours
 PAUSES = (1, 3, 6, 12, 24)  # hours
@@ -83,14 +85,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.operations", description=__doc__)
     parser.add_argument("--seeds", type=positive, default=10, help="machines of each case (default: 10)")
     parser.add_argument("--first-seed", type=int, default=0, help="(default: 0)")
-    parser.add_argument("--cases", type=names, default=tuple(CASES), help="comma-separated (default: all)")
+    parser.add_argument("--cases", type=names, default=tuple(CASES), help="comma-separated (default: all but further)")
+    parser.add_argument("--further", action="store_true", help="further machines in place of the cases")
     parser.add_argument("--jobs", type=positive, default=1, help="processes (default: 1)")
     parser.add_argument("--no-second-faults", action="store_true", help="leave out the table of second faults")
     parser.add_argument("--no-network", action="store_true", help="models without a network, which train faster")
     options = parser.parse_args(arguments)
     network = not options.no_network
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    tasks = [(name, seed) for name in options.cases for seed in seeds]
+    cases = tuple(FURTHER_CASES) if options.further else options.cases
+    tasks = [(name, seed) for name in cases for seed in seeds]
     run = partial(run_case, network=network)
     results = list(succeeded(run, tasks, options.jobs, lambda outcomes: f"{len(outcomes)} thresholds"))
     outcomes = [outcome for part in results for outcome in part]
@@ -106,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_case(task: tuple[str, int], *, network: bool) -> list[Outcome]:
     """Return the outcome of a case by each threshold, of a model with a network or without."""
     name, seed = task
-    machine = CASES[name](np.random.default_rng([seed, list(CASES).index(name)]))
+    machine = ALL_CASES[name](np.random.default_rng([seed, list(ALL_CASES).index(name)]))
     watched = watch(machine, fit(machine, network=network))
     rate = RATE if fixed_alarms(watched.reference, watched.scores, RATE) is not None else COARSE_RATE
     alarms = {
@@ -183,7 +187,7 @@ def case_table(outcomes: Sequence[Outcome]) -> list[str]:
     """Return a row for each case and threshold, over all seeds."""
     header = ["case", "threshold", "faults found", "their records flagged", "delay", "incidents per fault"]
     header += ["good records flagged after a fault: mean", "worst", "false records a week", "causes right"]
-    order = [*CASES]
+    order = [*ALL_CASES]
     groups: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
     for item in sorted(outcomes, key=lambda item: order.index(item.case)):  # the order of thresholds stays
         groups[item.case, item.threshold].append(item)

@@ -232,8 +232,9 @@ class _Walk:
         """End the incident if its scores have calmed down, or if their level has become usual."""
         if self.calm >= CALM_RECORDS:
             cost = min(self.flagged, MAX_INCIDENT_RECORDS)
-            self.threshold = self._raised(before, cost + self.debt - self.rate * self.records)
-            self.debt = float(min(self.flagged - cost, MAX_DEBT_RECORDS))
+            paid = 0.0 if self.is_held else self.debt  # an excess that goes on is no other incident
+            self.threshold = self._raised(before, cost + paid - self.rate * self.records)
+            self.debt = max(self.debt - paid, float(min(self.flagged - cost, MAX_DEBT_RECORDS)))
             self.recent += min(self.flagged - cost, MAX_RECENT_OF_INCIDENT)
             self._end_incident()
         elif self.records >= self.usual_after:

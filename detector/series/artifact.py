@@ -44,6 +44,7 @@ _PRESENT = {  # arrays that only some models have
     "has_weights": "fusion/weights",
     "has_added": "fusion/added",
     "has_off": "off/value",
+    "has_joint": "joint/mean",
     "has_never_still": "channels/never_still",
     "has_standing": "channels/rest",
     "has_moves": "calendar/largest_move",
@@ -65,6 +66,7 @@ _NOT_NEGATIVE = (
     "channels/missing_share",
     "channels/longest_still",
     "channels/largest_move",
+    "joint/largest",
     *_STANDING_ARRAYS[1:],  # all but the value of rest
     "calendar/largest_move",
 )
@@ -124,6 +126,7 @@ class _Sizes(ManifestPart):
     has_moves: bool = False  # away from the calendar
     has_counters: bool = False
     has_off: bool = False
+    has_joint: bool = False
     has_weights: bool = False
     has_added: bool = False
     calendar: int | None = Field(None, ge=1, le=MAX_DAY_SLOTS)
@@ -253,6 +256,7 @@ def _optional_specs(sizes: _Sizes, width: int, continuous: int) -> ArraySpecs:
     if sizes.has_counters:
         specs |= dict.fromkeys(("counters/is_counter", "counters/increase"), ((width,), "float64"))
         specs["counters/step"] = ((1,), "float64")
+    specs |= _joint_specs(width) if sizes.has_joint else {}
     if sizes.calendar is not None:
         specs |= _calendar_specs(sizes.calendar, width, has_moves=sizes.has_moves)
     if sizes.network is not None:
@@ -260,6 +264,11 @@ def _optional_specs(sizes: _Sizes, width: int, continuous: int) -> ArraySpecs:
             specs["fusion/added"] = ((len(NETWORK_SIGNALS),), "float64")
         specs |= _network_specs(sizes.network, profile_blocks(has_calendar=sizes.calendar is not None) * continuous)
     return specs
+
+
+def _joint_specs(width: int) -> ArraySpecs:
+    shapes = {"mean": (width,), "whitening": (width, width), "largest": (1,)}
+    return {f"joint/{name}": (shape, "float64") for name, shape in shapes.items()}
 
 
 def _calendar_specs(day_slots: int, width: int, *, has_moves: bool) -> ArraySpecs:

@@ -15,6 +15,7 @@ from detector.series.counters import Counters
 from detector.series.deciles import Deciles
 from detector.series.fusion import Fusion
 from detector.series.inputs import Inputs
+from detector.series.joint_range import JointRange
 from detector.series.line import row_before
 from detector.series.measured import LastingLevel, Measured
 from detector.series.numpy_network import TrainedNetwork
@@ -146,6 +147,7 @@ class EntityModel:
             **_with_prefix("calendar/", self.inputs.calendar.to_state() if self.inputs.calendar else {}),
             **_with_prefix("counters/", self.inputs.counters.to_state() if self.inputs.counters else {}),
             **_with_prefix("off/", vars(self.inputs.off) if self.inputs.off else {}),
+            **_with_prefix("joint/", vars(self.inputs.joint) if self.inputs.joint else {}),
             "forecast/weights": signals.forecast.weights,
             "forecast/error": signals.forecast.error,
             "own/weights": signals.own.weights,
@@ -177,6 +179,7 @@ class EntityModel:
             Counters.from_state(counters) if counters else None,
             OffState(**off) if (off := _without_prefix("off/", state)) else None,
             recovers=settings.recovery,
+            joint=JointRange(**joint) if (joint := _without_prefix("joint/", state)) else None,
         )
         fusion = Fusion(settings.smoothing, **_without_prefix("fusion/", state))
         return cls(inputs, signals, fusion, state["reference"], Deciles(state["deciles"]), settings.score)

@@ -10,6 +10,7 @@ from detector.series.calendar import Calendar, Choice, Dated, make_clock
 from detector.series.channels import Cells, Channels, bounded, largest_move, without_glitches
 from detector.series.counters import Counters
 from detector.series.folds import Fold
+from detector.series.joint_range import JointRange
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
 from detector.series.states import OffState
@@ -28,6 +29,7 @@ class Inputs:
         counters: the channels that only grow; None if none does.
         off: the state in which the machine is off; None if it has none.
         recovers: whether faults are left out of the past of records that are usual again.
+        joint: the joint range of the channels; None with a calendar, and in older models.
     """
 
     channels: Channels
@@ -35,6 +37,7 @@ class Inputs:
     counters: Counters | None = None
     off: OffState | None = None
     recovers: bool = False
+    joint: JointRange | None = None
 
     @classmethod
     def fit(cls, runs: Sequence[Series], counters: Counters | None, *, recovers: bool = False) -> Self:
@@ -42,7 +45,8 @@ class Inputs:
         values = [_values(run, counters) for run in runs]
         channels = Channels.fit(values)
         off = OffState.fit(values, np.flatnonzero(channels.is_flag == 0))
-        return cls(channels, counters=counters, off=off, recovers=recovers)
+        joint = JointRange.fit([channels.cells(run).z for run in values]) if recovers else None
+        return cls(channels, counters=counters, off=off, recovers=recovers, joint=joint)
 
     def values(self, run: Series) -> np.ndarray:
         """Return the values (n, c) of consecutive records, with increases in place of the readings of counters."""
@@ -130,7 +134,7 @@ def _with_calendar(inputs: Inputs, choice: Choice, runs: Sequence[Series]) -> In
     """Return the inputs with a calendar of the records, and the largest moves away from it."""
     calendar = choice.fit(_dated(inputs, runs))
     relative = [replace(inputs, calendar=calendar).cells(run).relative for run in runs]
-    return replace(inputs, calendar=replace(calendar, largest_move=largest_move(relative)))
+    return replace(inputs, calendar=replace(calendar, largest_move=largest_move(relative)), joint=None)
 
 
 def _without_glitches(cells: Cells, largest: np.ndarray | None) -> Cells:

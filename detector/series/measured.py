@@ -9,7 +9,7 @@ from detector.series.channels import Cells
 from detector.series.fusion import Fusion
 from detector.series.inputs import Inputs
 from detector.series.line import Line
-from detector.series.recovery import faulty_cells, left_out_cells, recovered_rows, without_faults
+from detector.series.recovery import disjoint_rows, faulty_cells, left_out_cells, recovered_rows, without_faults
 from detector.series.series import Series
 from detector.series.settings import ScoreName
 from detector.series.settling import from_recent_level, heard_rows
@@ -57,6 +57,7 @@ class Measured:
         measured = cls(*signals.measure_with_vae(cells, first))
         is_faulty = faulty_cells(cells, inputs.channels)
         is_left_out = left_out_cells(cells, inputs.channels, is_faulty, _can_recover(inputs, signals))
+        is_left_out = is_left_out | disjoint_rows(cells, inputs.joint)[:, None]
         has_recovered = recovered_rows(is_faulty | is_left_out, cells.line)[first:]
         if not (is_left_out.any() and has_recovered.any()):
             return measured

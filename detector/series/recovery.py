@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from detector.series.channels import Cells, Channels
+from detector.series.joint_range import JointRange
 from detector.series.line import Line
 from detector.series.running_means import run_length
 from detector.series.standing import MAX_LONG_STILL_ROWS
@@ -42,6 +43,13 @@ def left_out_cells(cells: Cells, channels: Channels, is_faulty: np.ndarray, can_
     is_over = _is_recent(~channels.is_usual(cells.z, FAR_MARGIN), SLOW_CALM_ROWS, cells.line)
     is_lost = _is_recent(cells.is_missing, CALM_ROWS, cells.line)
     return np.asarray(np.where(can_recover, is_faulty, is_over | is_lost))
+
+
+def disjoint_rows(cells: Cells, joint: JointRange | None) -> np.ndarray:
+    """Return whether a row or one of the last three is outside the joint range of the channels, (n,) bool."""
+    if joint is None:
+        return np.zeros(len(cells.z), dtype=bool)
+    return _is_recent(joint.is_outside(cells.z), CALM_ROWS, cells.line)
 
 
 def recovered_rows(is_faulty: np.ndarray, line: Line | None) -> np.ndarray:

@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from jobs.store.chunks import chunks
 from jobs.store.locking import lock_monitor
-from jobs.store.portions import Deletion, deletion
+from jobs.store.portions import Deletion, Recheck, deletion
 from jobs.store.retention_limits import RetentionLimits
 from schemas.tables import (
     alerts,
@@ -165,10 +165,12 @@ def _expired_flagged(limits: RetentionLimits, flagged_after: datetime) -> Iterat
     kept = select(i.id).where(i.monitor == limits.monitor, is_kept)
     is_free = or_(a.incident_id.is_(None), a.incident_id.not_in(kept))
     is_expired = and_(of_monitor, is_old, _is_unlabelled(a), is_free)
-    yield deletion("flagged rows", anomalies, is_expired, _uncount_flagged, locked=limits.monitor)
+    recheck = Recheck(limits.monitor, and_(_is_unlabelled(a), ~_is_of_kept(flagged_after)))
+    yield deletion("flagged rows", anomalies, is_expired, _uncount_flagged, recheck=recheck)
     is_empty = ~exists().where(a.incident_id == i.id)
     is_ended = and_(i.monitor == limits.monitor, i.state == "ended", i.updated_at < flagged_after)
-    yield deletion("incidents", incidents, and_(is_ended, is_empty), locked=limits.monitor)
+    is_over = and_(is_ended, is_empty)
+    yield deletion("incidents", incidents, is_over, recheck=Recheck(limits.monitor, is_over))
 
 
 def _uncount_flagged(connection: Connection, ids: Sequence[int]) -> None:
@@ -184,8 +186,20 @@ def _uncount_flagged(connection: Connection, ids: Sequence[int]) -> None:
 def _needed_incidents(limits: RetentionLimits, flagged_after: datetime) -> Select[tuple[Any]]:
     """Return the select of incidents that hold a row which is labelled or new."""
     a = anomalies.alias("needed").c
-    is_needed = or_(a.label != "open", a.labelled_at.is_not(None), a.flagged_at >= flagged_after)
-    return select(a.incident_id).where(a.monitor == limits.monitor, a.incident_id.is_not(None), is_needed)
+    is_of_monitor = a.monitor == limits.monitor
+    return select(a.incident_id).where(is_of_monitor, a.incident_id.is_not(None), _is_needed(a, flagged_after))
+
+
+def _is_of_kept(flagged_after: datetime) -> ColumnElement[bool]:
+    """Return the condition of a flagged row whose incident is kept, looked up for the row."""
+    i, needed = incidents.c, anomalies.alias("needed").c
+    holds_needed = exists().where(needed.incident_id == i.id, _is_needed(needed, flagged_after))
+    is_kept = or_(i.state == "open", i.updated_at >= flagged_after, holds_needed)
+    return exists().where(i.id == anomalies.c.incident_id, is_kept)
+
+
+def _is_needed(a: Any, flagged_after: datetime) -> ColumnElement[bool]:
+    return or_(a.label != "open", a.labelled_at.is_not(None), a.flagged_at >= flagged_after)
 
 
 def _is_unlabelled(a: Any) -> ColumnElement[bool]:

@@ -31,22 +31,35 @@ class Deletion:
     portions: Callable[[Engine], Portions]
 
 
+@dataclass(frozen=True)
+class Recheck:
+    """A second look at selected rows, in the transaction that deletes them.
+
+    Attributes:
+        monitor: whose lock the transaction holds, as do those that label rows or change incidents.
+        condition: of the rows that are deleted; it is fast for few rows.
+    """
+
+    monitor: str
+    condition: ColumnElement[bool]
+
+
 def deletion(
     kind: str,
     table: Table,
     condition: ColumnElement[bool],
     before: Callable[[Connection, Sequence[int]], None] | None = None,
     *,
-    locked: str | None = None,
+    recheck: Recheck | None = None,
 ) -> Deletion:
     """Return the deletion of the rows of a table, which has the primary key `id`.
 
     Args:
         kind: the name of the rows in reports.
         table: of the rows.
-        condition: selects them; without `locked` a row that it has selected once never becomes needed again.
+        condition: selects them; without `recheck` a row that it has selected once never becomes needed again.
         before: called with the ids of a portion, in the transaction that deletes it.
-        locked: the monitor whose lock the transaction holds, as do those that label rows or change incidents.
+        recheck: leaves out rows that are needed by then.
     """
 
     def count(connection: Connection) -> int:
@@ -56,9 +69,9 @@ def deletion(
         oldest = select(table.c.id).where(condition).order_by(table.c.id).limit(ROWS_PER_TRANSACTION)
         while ids := _read(engine, oldest):
             with writing(engine) as connection:
-                if locked is not None:
-                    lock_monitor(connection, locked)
-                    ids = _among(connection, table, ids, condition)
+                if recheck is not None:
+                    lock_monitor(connection, recheck.monitor)
+                    ids = _among(connection, table, ids, recheck.condition)
                 if before is not None:
                     before(connection, ids)
                 deleted = delete_among(connection, table.c.id, ids)

@@ -99,6 +99,12 @@ def test_a_preview_compares_and_offers_lines_and_the_store(client, service):
     assert [act.action for act in service.store.audit.page(AuditQuery("pump", limit=2))] == ["clear tuning", "tune"]
 
 
+def test_a_severity_keeps_all_its_digits_in_the_form(client):
+    html = preview(client, f"{TUNE}?severity=33.3333333&escalate_severity=80")
+    assert 'name="severity" min="0" max="100" step="any" value="33.3333333"' in html
+    assert 'name="escalate_severity" min="0" max="100" step="any" value="80"' in html
+
+
 def test_the_page_comes_before_its_preview_and_asks_again(client, service, monkeypatch):
     path, is_free, read = f"{TUNE}?records=3", threading.Event(), service.open_source
     monkeypatch.setattr(service, "open_source", lambda monitor: is_free.wait() and read(monitor))

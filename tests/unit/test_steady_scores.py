@@ -58,6 +58,14 @@ def test_a_strong_incident_keeps_the_usual_floor(steady):
     np.testing.assert_array_equal(flagged_by(steady, fault), flagged_by(replace(steady, steady=None), fault))
 
 
+def test_an_excess_that_goes_on_pays_no_debt_of_the_incident_before(steady):
+    after_fault = replace(steady, debt=5.0).advance(np.append(np.full(60, 98.0), CALM[:20]))[1]
+    plain = steady.advance(np.append(np.full(60, 98.0), CALM[:20]))[1]
+    assert plain.before is None
+    assert after_fault.threshold == plain.threshold
+    assert after_fault.debt > 4.5
+
+
 def test_scores_that_stayed_high_for_longer_in_calibration_ask_for_more_evidence():
     limits = [SteadyScores.start(np.append(np.tile(CALM, 40), np.full(n, 94.0)), 99).limit for n in (10, 60)]
     assert limits[1] > 1.5 * limits[0]
