@@ -16,6 +16,11 @@ MIN_STEPS = 20
 MAX_EQUAL_TIMES_SHARE = 0.05
 MIN_RECORDS_PER_ENTITY = 3
 GAP_STEPS = 10  # a pause of this many steps resets the past
+_SIGNAL = re.compile(r"(^|_|\s)(tag|sensor|signal|channel|probe|meter|point|variable|parameter)", re.IGNORECASE)
+_NUMBERS = frozenset({"integer", "float", "decimal"})
+_GRID_STEPS = (1, 5, 10, 30, 60, 300, 600, 900, 1_800, 3_600, 10_800, 21_600, 43_200, 86_400)  # seconds
+_MIN_CELLS = 100  # of a signal
+_MAX_SIGNALS = 64
 _MIN_STEPS_OF_ENTITY = 10  # by which an entity has a usual step of its own
 _MAX_EQUAL_STEPS = 1.5  # ratio of two steps that count as the same
 _DAY = 86_400  # seconds
@@ -42,6 +47,8 @@ class Readings:
         longest_step: of the entity whose records come least often.
         entities: their number in the sample.
         per_day: records of all entities in a day.
+        cells: records of all entities on a grid in time with this step, for rows at irregular times; None for rows that
+            are records.
     """
 
     entity: str | None
@@ -49,12 +56,19 @@ class Readings:
     longest_step: timedelta
     entities: int
     per_day: float
+    cells: int | None = None
 
     @property
-    def steps_in_words(self) -> str:
-        """The usual step, and the longest one if it is another."""
+    def pace(self) -> str:
+        """The usual step in words, and the longest one if it is another."""
+        if self.cells is not None:
+            return f"at irregular times, as one record every {duration(self.step.total_seconds())}"
         usual, longest = (duration(step.total_seconds()) for step in (self.step, self.longest_step))
-        return usual if self.longest_step <= _MAX_EQUAL_STEPS * self.step else f"{usual}, or up to {longest}"
+        return (
+            f"every {usual}"
+            if self.longest_step <= _MAX_EQUAL_STEPS * self.step
+            else f"every {usual}, or up to {longest}"
+        )
 
 
 def is_thing(name: str, *, needs_id: bool = False) -> bool:
@@ -92,6 +106,34 @@ def find_readings(sample: Sample, time: str, named: str | None) -> Readings | No
     if things:
         return max(things, key=lambda readings: readings.entities)
     return _readings(sample, times, None) or max(found, key=lambda readings: readings.entities, default=None)
+
+
+def find_signals(sample: Sample, time: str, named: str | None) -> Readings | None:
+    """Return signals that a table has one number of in each row, at irregular times, for a grid in time.
+
+    None if the table has more than one number, or no column with the name of a signal.
+
+    Args:
+        sample: of the table.
+        time: the time of a record.
+        named: the column of signals that the user names; None to find it.
+    """
+    dialect, columns = sample.table.dialect, list(sample.columns(time, *sample.table.key))
+    numbers = [column.name for column in columns if column.family in _NUMBERS and not sample.is_text(column.name)]
+    signals = [c.name for c in columns if c.name == named or (sample.is_text(c.name) and _SIGNAL.search(c.name))]
+    if not dialect.has_grid_of_time or len(numbers) != 1 or len(signals) != 1 or not _is_nameable(sample, signals[0]):
+        return None
+    if dialect.has_dynamic_types and not _has_one_form(sample, time):
+        return None
+    times = sample.times(time)
+    by_signal = times.sort_values().groupby(sample.texts(signals[0]))
+    medians = by_signal.apply(lambda of_signal: of_signal.diff().dt.total_seconds().median())
+    step = next((step for step in _GRID_STEPS if step >= medians.max()), None)
+    span = (times.max() - times.min()).total_seconds()
+    if step is None or len(medians) > _MAX_SIGNALS or span < _MIN_CELLS * step:
+        return None
+    cell, entities = timedelta(seconds=step), len(medians)
+    return Readings(signals[0], cell, cell, entities, entities * _DAY / step, int(entities * span / step))
 
 
 def find_entity(sample: Sample, *taken: str | None) -> str | None:

@@ -125,8 +125,10 @@ def _pace(proposal: Proposal) -> Iterator[str]:
 def _series(proposal: Proposal) -> Iterator[str]:
     readings = proposal.readings
     if readings is not None:
-        yield f"\n# Readings every {readings.steps_in_words}: a record is scored with the past of its entity."
+        yield f"\n# Readings {readings.pace}: a record is scored with the past of its entity."
         yield f"[monitors.{proposal.name}.series]"
+        if readings.cells is not None:
+            yield f'resample = "{_rounded(readings.step)}"'
         yield f'max_gap = "{_rounded(GAP_STEPS * readings.longest_step)}"  # a longer pause resets the past'
 
 

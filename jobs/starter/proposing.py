@@ -13,7 +13,7 @@ from jobs.dialects import dialect_of
 from jobs.reading.table import WatchedTable, describe_table, describe_tables
 from jobs.starter.clean_values import query_of_clean_values
 from jobs.starter.cut_offs import TRAINING_SHARE, CutOff, propose_cut_off
-from jobs.starter.entities import Readings, find_entity, find_readings
+from jobs.starter.entities import Readings, find_entity, find_readings, find_signals
 from jobs.starter.epochs import query_of_times
 from jobs.starter.features import Columns, Context, propose_features
 from jobs.starter.keys import Key, existing_columns, propose_key
@@ -203,6 +203,8 @@ def _propose(
     key = propose_key(sample, table, choices.key, times.time, readings)
     if query is not None:
         key = query.with_numbers(key)
+    if readings is None and times.time is not None and len(key.columns) == 1:
+        readings = find_signals(sample, times.time, choices.entity)
     labels = propose_labels(connection, sample, choices.label, *key.columns, times.time, choices.entity)
     if readings is not None and not _is_series(sample, readings, labels, {*key.columns, times.time, labels.label}):
         readings = None
@@ -264,14 +266,15 @@ def _is_series(sample: Sample, readings: Readings, labels: Labels, taken: set[st
 
 def _rate(sample: Sample, time: str | None, readings: Readings | None, labels: Labels, *, has_cut_off: bool) -> Rate:
     share = (TRAINING_SHARE if has_cut_off else 1.0) * float(labels.is_normal.mean())
-    normal = int(sample.count * share)
+    records = sample.count if readings is None or readings.cells is None else readings.cells
+    normal = int(records * share)
     if readings is not None and normal / readings.entities >= SeriesConfig().fewest:
         normal //= readings.entities
     per_day = None
     if time is not None:
         per_day = records_per_day(sample.times(time), sample.count, is_counted=sample.is_counted)
     if readings is not None:
-        per_day = max(per_day or 0.0, readings.per_day)
+        per_day = readings.per_day if readings.cells is not None else max(per_day or 0.0, readings.per_day)
     anomalies = None if labels.label is None else labels.share
     return propose_rate(normal, per_day, anomalies, is_online=readings is not None)
 

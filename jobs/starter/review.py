@@ -37,9 +37,8 @@ def _key_reason(proposal: Proposal) -> str:
 
 def _entity(proposal: Proposal) -> str:
     if proposal.readings is not None:
-        step = proposal.readings.steps_in_words
         of_entity = f" of each {proposal.entity}" if proposal.entity else ""
-        return f"readings{of_entity} every {step}, each scored with the ones before it"
+        return f"readings{of_entity} {proposal.readings.pace}, each scored with the ones before it"
     if proposal.entity is not None:
         return f"{proposal.entity}; each record is scored by itself"
     return "none found; each record is scored by itself"

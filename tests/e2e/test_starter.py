@@ -172,7 +172,7 @@ def test_a_file_can_be_imported_into_a_named_database_before_there_is_a_configur
 
 def test_it_ends_with_five_settings_to_look_at_and_flags_a_day(workspace, create):
     ddl, row = "id INTEGER PRIMARY KEY, at TIMESTAMP, flow REAL", "{i}, '2026-01-01 00:{i:02}:00', {i} * 7 - 0.5"
-    url = create(ddl, row, 40)
+    url = create(ddl, row, 55)
     result = workspace.must("init", "--table", "readings", "--source", url)
     lines = result.out.splitlines()
     assert lines[0] == "Monitor 'readings'. Look at these settings:"

@@ -340,6 +340,26 @@ def test_the_past_of_the_slowest_machine_is_not_reset_by_its_own_step(sqlite_eng
     assert 'max_gap = "3h"' in monitor_text(proposal, "")
 
 
+@pytest.mark.parametrize(("name", "is_signal"), [("tag", True), ("shop", False)])
+def test_numbers_of_signals_at_irregular_times_are_put_on_a_grid(engine, name, is_signal):
+    rng = np.random.default_rng(0)
+    steps = [(signal, rng.exponential(mean, 300).cumsum()) for signal, mean in (("ti1", 60), ("li2", 300))]
+    times = sorted((second, signal) for signal, seconds in steps for second in seconds)
+    stamps = [pd.Timestamp("2026-03-01") + pd.Timedelta(seconds=int(second)) for second, _ in times]
+    rows = ", ".join(f"({n}, '{stamps[n]}', '{signal}', {n * 7 % 50})" for n, (_, signal) in enumerate(times))
+    with writing(engine) as connection:
+        columns = f"id INTEGER PRIMARY KEY, ts TIMESTAMP, {name} VARCHAR(9), val DOUBLE PRECISION"
+        connection.exec_driver_sql(f"CREATE TABLE observed ({columns})")
+        connection.exec_driver_sql(f"INSERT INTO observed VALUES {rows}")
+    proposal = propose_monitor(engine, "observed", Choices())
+    assert (proposal.entity, proposal.readings is not None) == (name, is_signal)
+    assert ('resample = "5m"\nmax_gap = "50m"' in monitor_text(proposal, "")) == is_signal
+    assert not is_signal or (proposal.readings.per_day, proposal.rate.normal_records) == (
+        576,
+        pytest.approx(460, rel=0.2),
+    )
+
+
 def test_the_rate_holds_in_spite_of_a_time_in_a_far_future(sqlite_engine):
     rows = ", ".join(f"({n}, datetime({1_767_225_600 + 7 * n * n % 864_000}, 'unixepoch'), 5)" for n in range(1_000))
     with writing(sqlite_engine) as connection:
