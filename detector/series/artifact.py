@@ -45,6 +45,7 @@ _PRESENT = {  # arrays that only some models have
     "has_added": "fusion/added",
     "has_off": "off/value",
     "has_joint": "joint/mean",
+    "has_relation": "relation/error",
     "has_never_still": "channels/never_still",
     "has_standing": "channels/rest",
     "has_moves": "calendar/largest_move",
@@ -52,13 +53,21 @@ _PRESENT = {  # arrays that only some models have
 _POSITIVE = (
     "forecast/error",
     "own/error",
+    "relation/error",
     "fusion/spread",
     "calendar/spread",
     "counters/step",
     "network/deviation",
     "network/resolution",
 )
-_YES_OR_NO = ("channels/is_flag", "channels/never_still", "calendar/is_used", "counters/is_counter", "off/is_part")
+_YES_OR_NO = (
+    "channels/is_flag",
+    "channels/never_still",
+    "calendar/is_used",
+    "relation/is_used",
+    "counters/is_counter",
+    "off/is_part",
+)
 _NOT_NEGATIVE = (
     "fusion/weights",
     "fusion/added",
@@ -127,6 +136,7 @@ class _Sizes(ManifestPart):
     has_counters: bool = False
     has_off: bool = False
     has_joint: bool = False
+    has_relation: bool = False
     has_weights: bool = False
     has_added: bool = False
     calendar: int | None = Field(None, ge=1, le=MAX_DAY_SLOTS)
@@ -220,7 +230,7 @@ def _specs(manifest: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) ->
     specs: dict[str, tuple[tuple[int, ...], str]] = {}
     spans = len(manifest.config.smoothing)
     for index, sizes in enumerate(manifest.sizes):
-        signals = len(signal_names(has_calendar=sizes.calendar is not None, has_network=sizes.network is not None))
+        signals = len(_signals_of(sizes))
         may_weigh = sizes.network is not None and sizes.has_weights  # networks of earlier versions have none
         continuous = _continuous_channels(arrays, f"{index}/channels/is_flag", width)
         shapes: dict[str, tuple[tuple[int, ...], str]] = {
@@ -244,6 +254,14 @@ def _specs(manifest: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) ->
     return specs
 
 
+def _signals_of(sizes: _Sizes) -> tuple[str, ...]:
+    return signal_names(
+        has_relation=sizes.has_relation,
+        has_calendar=sizes.calendar is not None,
+        has_network=sizes.network is not None,
+    )
+
+
 def _optional_specs(sizes: _Sizes, width: int, continuous: int) -> ArraySpecs:
     """Return the specification of the arrays of parts that only some models have."""
     specs: dict[str, tuple[tuple[int, ...], str]] = {}
@@ -257,6 +275,7 @@ def _optional_specs(sizes: _Sizes, width: int, continuous: int) -> ArraySpecs:
         specs |= dict.fromkeys(("counters/is_counter", "counters/increase"), ((width,), "float64"))
         specs["counters/step"] = ((1,), "float64")
     specs |= _joint_specs(width) if sizes.has_joint else {}
+    specs |= _relation_specs(width) if sizes.has_relation else {}
     if sizes.calendar is not None:
         specs |= _calendar_specs(sizes.calendar, width, has_moves=sizes.has_moves)
     if sizes.network is not None:
@@ -269,6 +288,11 @@ def _optional_specs(sizes: _Sizes, width: int, continuous: int) -> ArraySpecs:
 def _joint_specs(width: int) -> ArraySpecs:
     shapes = {"mean": (width,), "whitening": (width, width), "largest": (1,)}
     return {f"joint/{name}": (shape, "float64") for name, shape in shapes.items()}
+
+
+def _relation_specs(width: int) -> ArraySpecs:
+    shapes = {"weights": (1 + width, width), "error": (width,), "is_used": (width,)}
+    return {f"relation/{name}": (shape, "float64") for name, shape in shapes.items()}
 
 
 def _calendar_specs(day_slots: int, width: int, *, has_moves: bool) -> ArraySpecs:

@@ -42,6 +42,7 @@ class Cells:
         usual: the cells that are usual at this time of the week; None without a calendar.
         is_off: (n,) bool, whether the machine is off at no unusual time; None if it has no off state.
         line: of the records; None if all are past for later ones.
+        is_replaced: whether a cell stands for a faulty one, and so has no relation to others; None if none does.
     """
 
     z: np.ndarray
@@ -53,6 +54,13 @@ class Cells:
     usual: "Usual | None" = None
     is_off: np.ndarray | None = None
     line: Line | None = None
+    is_replaced: np.ndarray | None = None
+
+    @property
+    def has_relation(self) -> np.ndarray:
+        """(n,) bool: whether the channels of a record can be compared: none is missing or replaced."""
+        is_apart = self.is_missing if self.is_replaced is None else self.is_missing | self.is_replaced
+        return np.asarray(~is_apart.any(axis=1))
 
     @property
     def relative(self) -> np.ndarray:

@@ -19,6 +19,7 @@ from detector.series.joint_range import JointRange
 from detector.series.line import row_before
 from detector.series.measured import LastingLevel, Measured
 from detector.series.numpy_network import TrainedNetwork
+from detector.series.relation import Relation
 from detector.series.series import Series
 from detector.series.settings import ScoreName, SeriesSettings
 from detector.series.signals import Forecast, OwnForecast, Signals, signal_names
@@ -70,8 +71,11 @@ class EntityModel:
     @property
     def signal_names(self) -> tuple[str, ...]:
         """The names of the signals, in order."""
-        has_network = self.signals.autoencoder is not None
-        return signal_names(has_calendar=self.inputs.calendar is not None, has_network=has_network)
+        return signal_names(
+            has_relation=self.signals.relation is not None,
+            has_calendar=self.inputs.calendar is not None,
+            has_network=self.signals.autoencoder is not None,
+        )
 
     def scored(self, run: Series, first: int = 0) -> Scored:
         """Return the anomaly and the VAE scores of consecutive records from `first` on; earlier ones are their past."""
@@ -154,6 +158,7 @@ class EntityModel:
             "own/error": signals.own.error,
             "views/levels": signals.levels.points,  # stored names stay: "views" is an older word for signals
             "views/departures": signals.departures.points,
+            **_with_prefix("relation/", vars(signals.relation) if signals.relation else {}),
             **_with_prefix("network/", signals.autoencoder.to_state() if signals.autoencoder else {}),
             **{f"fusion/{name}": array for name, array in self.fusion.to_state().items()},
             "reference": self.reference,
@@ -171,6 +176,7 @@ class EntityModel:
             Neighbours(state["views/levels"]),
             Neighbours(state["views/departures"]),
             TrainedNetwork.from_state(network) if (network := _without_prefix("network/", state)) else None,
+            Relation(**relation) if (relation := _without_prefix("relation/", state)) else None,
         )
         calendar, counters = _without_prefix("calendar/", state), _without_prefix("counters/", state)
         inputs = Inputs(

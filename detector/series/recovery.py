@@ -68,9 +68,10 @@ def without_faults(cells: Cells, is_faulty: np.ndarray) -> Cells:
 
 
 def obeying_rules(cells: Cells, is_chosen: np.ndarray) -> Cells:
-    """Return the cells, of which the chosen ones (n, c) break no rule."""
+    """Return the cells, of which the chosen ones (n, c) stand for faulty ones and break no rule."""
     breach, stuck_signal = (np.where(is_chosen, 0.0, part) for part in (cells.breach, cells.stuck_signal))
-    return replace(cells, breach=breach, is_stuck=cells.is_stuck & ~is_chosen, stuck_signal=stuck_signal)
+    is_stuck = cells.is_stuck & ~is_chosen
+    return replace(cells, breach=breach, is_stuck=is_stuck, stuck_signal=stuck_signal, is_replaced=is_chosen)
 
 
 def _is_recent(is_unusual: np.ndarray, rows: int, line: Line | None) -> np.ndarray:

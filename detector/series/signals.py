@@ -5,6 +5,7 @@
 - *forecast*: error of a linear forecast from the past alone, so that the record cannot explain itself;
 - *breach*: a channel is missing, or has a value never seen in training;
 - *stuck*: a channel that always moved stands still;
+- *relation*, if there are few channels: error of each channel as the others of the same record explain it;
 - *calendar*, if channels follow one: distance from the value that is usual at this time of the week;
 - *loss* and *latent*, if a network was trained: its reconstruction error of level and departure, and the distance to
   the nearest latents of training.
@@ -28,6 +29,7 @@ from detector.core.vae_scores import VaeScores
 from detector.series.channels import MEDIAN_ROWS, Cells
 from detector.series.line import Line
 from detector.series.numpy_network import TrainedNetwork
+from detector.series.relation import Relation
 from detector.series.running_means import (
     lagged,
     mean_after,
@@ -48,6 +50,7 @@ MIN_ERROR = 0.05  # standard deviations: a perfectly forecast channel must not d
 MIN_FILLED_SHARE = 1e-3  # of the average of the past: the first record of a run has none
 SIGNALS = ("level", "departure", "forecast", "breach", "stuck")
 RULE_SIGNALS = ("breach", "stuck")
+RELATION_SIGNALS = ("relation",)
 CALENDAR_SIGNALS = ("calendar",)
 NETWORK_SIGNALS = ("loss", "latent")
 CONTEXT_ROWS = max(
@@ -57,9 +60,10 @@ CONTEXT_ROWS = max(
 )
 
 
-def signal_names(*, has_calendar: bool, has_network: bool) -> tuple[str, ...]:
+def signal_names(*, has_relation: bool, has_calendar: bool, has_network: bool) -> tuple[str, ...]:
     """Return the names of the signals of a model, in order."""
-    return (*SIGNALS, *(CALENDAR_SIGNALS if has_calendar else ()), *(NETWORK_SIGNALS if has_network else ()))
+    optional = ((RELATION_SIGNALS, has_relation), (CALENDAR_SIGNALS, has_calendar), (NETWORK_SIGNALS, has_network))
+    return (*SIGNALS, *(name for names, is_present in optional if is_present for name in names))
 
 
 def level(z: np.ndarray, kept: np.ndarray, line: Line | None = None) -> np.ndarray:
@@ -228,6 +232,7 @@ class Signals:
         levels: (m, 3 s) float32, training records to compare the level with.
         departures: (m, 3 s) float32, training records to compare the departure with.
         autoencoder: of the profile, if a network was trained.
+        relation: of all channels; None if there are too many, and in older models.
     """
 
     continuous: np.ndarray
@@ -236,6 +241,7 @@ class Signals:
     levels: Neighbours
     departures: Neighbours
     autoencoder: TrainedNetwork | None = None
+    relation: Relation | None = None
 
     @classmethod
     def fit(cls, runs: Sequence[Cells], continuous: np.ndarray, reference: int) -> Self:
@@ -247,6 +253,7 @@ class Signals:
             OwnForecast.fit(runs),
             Neighbours(subsample_rows(np.concatenate([level(*pair) for pair in cells]), reference)),
             Neighbours(subsample_rows(np.concatenate([departure(*pair) for pair in cells]), reference)),
+            relation=Relation.fit(runs, continuous),
         )
 
     def measure(self, cells: Cells, first: int = 0) -> np.ndarray:
@@ -272,6 +279,8 @@ class Signals:
             cells.breach[first:].max(axis=1),
             cells.stuck_signal[first:].max(axis=1),
         ]
+        if self.relation is not None:
+            signals.append(counted * filled_share * _sizes(self.relation.residual(cells)[first:]))
         if cells.usual is not None:
             signals.append(_sizes(cells.deviation[first:, cells.usual.is_used]))
         if self.autoencoder is None:

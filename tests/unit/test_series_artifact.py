@@ -192,7 +192,7 @@ def test_units_of_a_network_are_positive(networks_blob, name):
 
 
 def test_weights_of_signals_are_not_negative_and_belong_to_models_that_weigh(weighted_blob):
-    negative = changed(weighted_blob, **{"0/fusion/weights": -np.ones(5)})
+    negative = changed(weighted_blob, **{"0/fusion/weights": -np.ones(6)})
     assert_refused(negative, "has numbers in 0/fusion/weights that are negative")
     without = changed(weighted_blob, lambda document: document["config"].update(select="all"))
     assert_refused(without, "holds the array [012]/fusion/weights")

@@ -70,7 +70,7 @@ def test_a_record_counts_for_at_most_as_many_later_ones_as_the_context_has_rows(
 
 
 def test_normal_records_are_flagged_about_as_often_as_calibration_promises(model, later):
-    assert (model.scores("pump", series(later)) > threshold(model)).mean() < 3 * RATE
+    assert (model.scores("pump", series(later)) > threshold(model)).mean() <= 3 * RATE
 
 
 def test_held_back_records_are_scored_with_the_past_they_had(model):

@@ -1,0 +1,83 @@
+"""Relation: what a channel is at a time, by what the other channels are at the same time.
+
+A forecast from the past of a channel follows a fault that lasts, and as long as each channel stays within its range, no
+other signal shows that they no longer belong together: a solar inverter whose power is two thirds of what its light
+allows.
+So each channel is rebuilt from the others, by ridge regression on their cells of the same record.
+
+Only machines of few channels have this signal: among many some relation always changes with the state of the machine.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from detector.core.arithmetic import products
+from detector.series.channels import Cells
+
+MAX_CHANNELS = 8
+MIN_RECORDS_A_CHANNEL = 20  # of training, by which a relation is known
+MAX_ERROR_SHARE = 0.5  # of the standard deviation of a channel that the others explain
+MIN_ERROR = 0.05  # standard deviations: a perfectly explained channel must not dominate the score
+RIDGE = 1e-3  # per record
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Ridge regression of each channel on the cells of the other channels.
+
+    Attributes:
+        weights: (1 + c, c) float64, the constant first; 0 for channels that the others do not explain.
+        error: (c,) float64, standard deviation of the residual.
+        is_used: (c,) float64, 1 if the others explain the channel.
+    """
+
+    weights: np.ndarray
+    error: np.ndarray
+    is_used: np.ndarray
+
+    @classmethod
+    def fit(cls, runs: Sequence[Cells], continuous: np.ndarray) -> Self | None:
+        """Fit to runs of normal records; None for a single channel and for many.
+
+        Args:
+            runs: cells of c channels.
+            continuous: positions of the channels that may be explained.
+        """
+        complete = np.concatenate([run.has_relation for run in runs])
+        z = np.concatenate([run.z for run in runs])[complete]
+        records, channels = z.shape
+        if not 1 < channels <= MAX_CHANNELS:
+            return None
+        weights = _regression(z)
+        error = (z - products(_design(z), weights)).std(axis=0) if records else np.zeros(channels)
+        deviation = z.std(axis=0) if records else np.zeros(channels)
+        is_used = np.isin(np.arange(channels), continuous) & (error < MAX_ERROR_SHARE * deviation)
+        is_used &= records >= MIN_RECORDS_A_CHANNEL * channels
+        return cls(np.where(is_used, weights, 0.0), error + MIN_ERROR, is_used.astype(np.float64))
+
+    def residual(self, cells: Cells) -> np.ndarray:
+        """Return the standardised error of each channel (n, c).
+
+        It is 0 if the channel is not explained, or a cell of the record is missing or replaced.
+        """
+        error = (cells.z - products(_design(cells.z), self.weights)) / self.error
+        return np.where(cells.has_relation[:, None], error * self.is_used, 0.0)
+
+
+def _regression(z: np.ndarray) -> np.ndarray:
+    """Return the weights (1 + c, c) of each channel of records (n, c) by the others."""
+    records, channels = z.shape
+    design = _design(z)
+    gram, weights = design.T @ design, np.zeros((1 + channels, channels))
+    penalty = np.diag([1e-9, *[max(1.0, RIDGE * records)] * (channels - 1)])
+    for channel in range(channels):
+        others = np.delete(np.arange(1 + channels), 1 + channel)
+        weights[others, channel] = np.linalg.solve(gram[np.ix_(others, others)] + penalty, gram[others, 1 + channel])
+    return weights
+
+
+def _design(z: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.ones((len(z), 1)), z], axis=1)
