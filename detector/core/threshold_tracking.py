@@ -212,6 +212,8 @@ class _Walk:
         if score > limit:
             return limit
         lowest = min(limit, self.momentum + (floor - self.momentum) / _MOMENTUM_SHARE)
+        if self.steady is not None:  # a record as usual as most is none of the incident's
+            lowest = max(lowest, min(limit, self.steady.median))
         return math.nextafter(score, -math.inf) if score > lowest else lowest
 
     def _follow(self, score: float, before: float) -> None:

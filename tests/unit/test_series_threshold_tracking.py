@@ -78,7 +78,8 @@ def test_scores_of_a_fault_may_dip_and_one_high_score_is_no_fault():
     dips = np.where(np.arange(40) % 4 == 3, 95.0, 160.0)
     assert flagged_by(reference, dips)[12:].all()
     assert flagged_by(reference, np.array([100_000.0, *40 * [95.0]])).sum() == 1
-    assert flagged_by(reference, np.append(np.full(20, 160.0), np.full(9, 50.0))).sum() == 21
+    assert flagged_by(reference, np.append(np.full(20, 160.0), np.full(9, 60.0))).sum() == 21
+    assert flagged_by(reference, np.append(np.full(20, 160.0), np.full(9, 45.0))).sum() == 20  # as usual as most
 
 
 def test_a_flagged_score_that_dips_has_a_threshold_right_below_it_and_others_have_that_of_the_incident():
