@@ -2,7 +2,6 @@
 
 A rounded sensor stands still every now and then, so its limit is twice its longest standstill in training. If that one
 was longer than chance makes the longest of as many, long standstills are usual, and the limit is as many times higher.
-A single standstill shows nothing of chance, which then counts as one row.
 The value at which a channel rests, such as 0 of a machine that is off, has a limit of its own, four times the longest,
 since a machine that has nothing to do rests for longer. A sensor that is dead but noisy is recognised by its spread,
 which is far below the least spread in training, if that was about as large at all times.
@@ -135,13 +134,15 @@ def _limit(runs: Sequence[Moving], chosen: Sequence[np.ndarray], factor: int) ->
 def longest_by_chance(unchanged: np.ndarray, standstills: np.ndarray) -> np.ndarray:
     """Return about how many rows the longest of some standstills has, if each row ends it with the same probability.
 
-    >>> longest_by_chance(np.array([0, 100, 400]), np.array([0, 100, 100])).round(1).tolist()
-    [1.0, 1.0, 17.0]
+    It is no shorter than their mean.
+
+    >>> longest_by_chance(np.array([0, 100, 400, 18]), np.array([0, 100, 100, 2])).round(1).tolist()
+    [1.0, 1.0, 17.0, 9.0]
     """
-    share_going_on = 1 - standstills / np.maximum(unchanged, 1)
-    is_chance = (standstills > 1) & (share_going_on > 0)
-    rate = -np.log(np.where(is_chance, share_going_on, 0.5))
-    return np.where(is_chance, 1 + np.log(np.maximum(standstills, 1)) / rate, 1.0)
+    standstills = np.maximum(standstills, 1)
+    mean = np.maximum(unchanged / standstills, 1)
+    rate = -np.log(np.where(mean > 1, 1 - 1 / mean, 0.5))
+    return np.where(mean > 1, np.maximum(mean, 1 + np.log(standstills) / rate), 1.0)
 
 
 def _least_spread(runs: Sequence[Moving]) -> np.ndarray:

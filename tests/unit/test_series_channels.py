@@ -101,6 +101,10 @@ def test_standstills_longer_than_chance_makes_them_and_quiet_times_in_training_r
     bursts[1000:1030] = 7.5  # the most common value is another one
     limits = [Channels.fit([column[:, None]]).standing.still_limit[0] for column in (moving, bursts)]
     assert limits == [12, 0]
+    frozen = rng.standard_normal(3000)
+    for start in (500, 2000):
+        frozen[start : start + 10] = frozen[start]  # nine rows that stand still, twice
+    assert Channels.fit([frozen[:, None]]).standing.still_limit[0] == 18
     noise = rng.standard_normal((3000, 1))
     varying = noise.copy()
     varying[1000:1300] *= 0.2
