@@ -9,7 +9,7 @@ import codecs
 import csv
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, TypeAlias
 
@@ -315,6 +315,9 @@ def _read_header(path: Path) -> Header:
     except UnicodeDecodeError:
         _check_encoding(path)
         raise
+    except csv.Error as exc:
+        msg = f"{path} is not valid CSV: {exc} in its first line. Check that it names the columns."
+        raise RecordsError(msg) from exc
     _check_names(path, header.names)
     return header
 
@@ -388,7 +391,7 @@ def _refuse_encoding(path: Path, line: int, exc: UnicodeDecodeError) -> NoReturn
 
 
 def _check_ragged(path: Path, header: Header) -> None:
-    with open_text(path) as file:
+    with open_text(path) as file, suppress(csv.Error):
         reader = csv.reader(file, delimiter=header.delimiter)
         for row in reader:
             if row and reader.line_num > header.lines and len(row) != len(header.names):

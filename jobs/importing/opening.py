@@ -21,7 +21,7 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: If there is no such file.
         UsageError: If it is an archive of several files, or has a password.
-        RecordsError: If it is damaged.
+        RecordsError: If it is damaged, or compressed by a method that Python lacks.
     """
     ending = path.suffix.lower()
     try:
@@ -34,7 +34,7 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
         else:
             with path.open("rb") as file:
                 yield file
-    except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError) as exc:
+    except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as exc:
         msg = f"{path} is not a valid {ending} file: {exc}. Compress it again, or import the file that is in it."
         raise RecordsError(msg) from exc
 
