@@ -308,6 +308,16 @@ def test_numbers_that_mark_a_missing_value_are_null_in_a_query(engine):
     assert (records[name].min(), records["flow"].isna().sum()) == (20, 0)
 
 
+@pytest.mark.parametrize(("name", "choices"), [("machine_id", Choices()), ("machine", Choices(entity="machine"))])
+def test_the_number_of_an_entity_is_no_missing_value(sqlite_engine, name, choices):
+    rows = ", ".join(f"('2026-01-01 00:{n // 3:02}:00', {(1, 2, 9999)[n % 3]}, {n * 7 % 50})" for n in range(150))
+    with writing(sqlite_engine) as connection:
+        connection.exec_driver_sql(f"CREATE TABLE observed (at TIMESTAMP, {name} INTEGER, flow INTEGER)")
+        connection.exec_driver_sql(f"INSERT INTO observed VALUES {rows}")
+    proposal = propose_monitor(sqlite_engine, "observed", choices)
+    assert (proposal.query, proposal.entity, proposal.key.columns) == (None, name, ("at", name))
+
+
 @on_mariadb_too
 def test_texts_of_two_truth_values_are_booleans_of_a_series(engine):
     rows = ", ".join(
