@@ -215,6 +215,18 @@ def test_a_date_and_a_time_of_day_in_two_columns_are_one_time(engine, part):
     assert pd.Timestamp(records[95][f"day_{part}"]) == pd.Timestamp("2026-03-04 23:00")
 
 
+@pytest.mark.parametrize(("name", "type_"), [("run_hours", "INTEGER"), ("last_service", "TEXT")])
+def test_hours_of_work_and_other_times_of_day_are_no_part_of_the_time(sqlite_engine, name, type_):
+    hours = np.random.default_rng(0).integers(24, size=120).tolist()
+    values = [f"'{hour:02}:00'" if type_ == "TEXT" else str(hour) for hour in hours]
+    rows = ", ".join(f"({n}, '2026-03-{1 + n // 6:02}', {value}, {n * 7 % 50})" for n, value in enumerate(values))
+    with writing(sqlite_engine) as connection:
+        connection.exec_driver_sql(f"CREATE TABLE observed (id INTEGER PRIMARY KEY, day DATE, {name} {type_}, flow REAL)")
+        connection.exec_driver_sql(f"INSERT INTO observed VALUES {rows}")
+    proposal = propose_monitor(sqlite_engine, "observed", Choices())
+    assert (proposal.query, proposal.times.time) == (None, "day")
+
+
 def test_a_time_of_day_that_is_not_valid_is_null_in_postgresql(postgres_engine):
     rows = ", ".join(f"({n}, '2026-03-{1 + n // 24:02}', '{n % 24:02}:00', {n * 7 % 50})" for n in range(96))
     with writing(postgres_engine) as connection:
