@@ -221,7 +221,9 @@ def test_hours_of_work_and_other_times_of_day_are_no_part_of_the_time(sqlite_eng
     values = [f"'{hour:02}:00'" if type_ == "TEXT" else str(hour) for hour in hours]
     rows = ", ".join(f"({n}, '2026-03-{1 + n // 6:02}', {value}, {n * 7 % 50})" for n, value in enumerate(values))
     with writing(sqlite_engine) as connection:
-        connection.exec_driver_sql(f"CREATE TABLE observed (id INTEGER PRIMARY KEY, day DATE, {name} {type_}, flow REAL)")
+        connection.exec_driver_sql(
+            f"CREATE TABLE observed (id INTEGER PRIMARY KEY, day DATE, {name} {type_}, flow REAL)"
+        )
         connection.exec_driver_sql(f"INSERT INTO observed VALUES {rows}")
     proposal = propose_monitor(sqlite_engine, "observed", Choices())
     assert (proposal.query, proposal.times.time) == (None, "day")
