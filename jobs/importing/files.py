@@ -31,7 +31,7 @@ from jobs.importing.cell_forms import (
     decimal_mark_of,
 )
 from jobs.importing.headers import Header, read_header
-from jobs.importing.opening import open_bytes, open_text
+from jobs.importing.opening import conversion_command, open_bytes, open_text
 from schemas.errors import RecordsError, UsageError
 from schemas.texts import counted_noun
 
@@ -316,8 +316,7 @@ def _read_header(path: Path) -> Header:
         _check_encoding(path)
         raise
     except csv.Error as exc:
-        msg = f"{path} is not valid CSV: {exc} in its first line. Check that it names the columns."
-        raise RecordsError(msg) from exc
+        raise RecordsError(f"{path} is not valid CSV: {exc} in its first line. Check that it names the columns.") from exc
     _check_names(path, header.names)
     return header
 
@@ -382,10 +381,10 @@ def _check_encoding(path: Path) -> None:
 
 def _refuse_encoding(path: Path, line: int, exc: UnicodeDecodeError) -> NoReturn:
     is_wide = line == 1 and exc.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    command = conversion_command(path, "utf-16" if is_wide else "windows-1252")
     msg = (
         f"Line {line} of {path} is not UTF-8: byte {exc.object[exc.start]:#04x} in column {exc.start + 1}. "
-        f"Save it as UTF-8, for example: iconv -f {'utf-16' if is_wide else 'windows-1252'} -t utf-8 "
-        f"{shlex.quote(str(path))} > utf8.csv"
+        f"Save it as UTF-8, for example: {command} > utf8.csv"
     )
     raise RecordsError(msg) from exc
 

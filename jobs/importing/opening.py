@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import shlex
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -44,6 +45,13 @@ def open_text(path: Path) -> Iterator[io.TextIOWrapper]:
     """Open a CSV file in UTF-8, decompressed, with its line breaks as they are."""
     with open_bytes(path) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
         yield text
+
+
+def conversion_command(path: Path, encoding: str) -> str:
+    """Return the command that converts a file, which may be compressed, to UTF-8."""
+    file, unpack = shlex.quote(str(path)), {".gz": "gzip -dc", ".zip": "unzip -p"}.get(path.suffix.lower())
+    convert_to_utf8 = f"iconv -f {encoding} -t utf-8"
+    return f"{unpack} {file} | {convert_to_utf8}" if unpack else f"{convert_to_utf8} {file}"
 
 
 def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:

@@ -267,6 +267,10 @@ def test_the_command_for_another_encoding_has_the_file_in_quotes(sqlite_engine, 
     file.write_bytes("a\né\n".encode("latin-1"))
     with pytest.raises(RecordsError, match=f"-t utf-8 '{file}' > utf8.csv"):
         import_file(file, sqlite_engine, "t")
+    packed = tmp_path / "pump 7.csv.gz"
+    packed.write_bytes(gzip.compress(file.read_bytes()))
+    with pytest.raises(RecordsError, match=rf"gzip -dc '{packed}' \| iconv -f windows-1252 -t utf-8 > utf8.csv"):
+        import_file(packed, sqlite_engine, "t")
 
 
 def test_a_failed_replacement_leaves_the_table_that_was(engine, csv):
