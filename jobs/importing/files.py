@@ -315,8 +315,6 @@ def _read_header(path: Path) -> Header:
     except UnicodeDecodeError:
         _check_encoding(path)
         raise
-    except csv.Error as exc:
-        raise RecordsError(f"{path} is not valid CSV: {exc} in its first line. Check that it names the columns.") from exc
     _check_names(path, header.names)
     return header
 

@@ -58,14 +58,17 @@ def read_header(path: Path) -> Header:
     """Return the header of a CSV file.
 
     Raises:
-        RecordsError: If the first line holds values.
-        csv.Error: If it is too long for the module csv.
+        RecordsError: If the first line holds values, or is too long for the module csv.
         UnicodeDecodeError: If the file is not UTF-8.
     """
     with open_text(path) as file:
         start = next((line for line in file if line.strip()), "")
     named = _NAMED_DELIMITER.fullmatch(start.strip(" \r\n"))
-    delimiter = named[1] if named else _likely_delimiter(start)
+    try:
+        delimiter = named[1] if named else _likely_delimiter(start)
+    except csv.Error as exc:
+        msg = f"{path} is not valid CSV: {exc} in its first line. Check that it names the columns."
+        raise RecordsError(msg) from exc
     rows = _rows(path, delimiter)
     if named:
         header = _header(rows[1:], delimiter, 0)
