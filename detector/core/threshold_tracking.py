@@ -10,7 +10,8 @@ lies above it, however the scores move (Gibbs & Candes, *Adaptive Conformal Infe
   flagged unless its score is so low that it brings the level down to the floor: a fault whose scores dip now and then
   remains one incident.
 - An incident costs at most `MAX_INCIDENT_RECORDS`. Without this limit an incident of a hundred records uses up the
-  alarms of ten thousand, and the next one is missed. An incident ends after `CALM_RECORDS` consecutive records of
+  alarms of ten thousand, and the next one is missed. Nor is it a credit: the threshold ends below that at the start
+  only if fewer records were flagged than the rate allows. An incident ends after `CALM_RECORDS` consecutive records of
   which neither the score nor the level is `CALM_SPREADS` above the threshold at its start: a fault that has just begun
   may take its time to reach the floor.
 - The records beyond that limit are a debt, up to `MAX_DEBT_RECORDS`, which fades and is paid with the next incident:
@@ -235,7 +236,8 @@ class _Walk:
         if self.calm >= CALM_RECORDS:
             cost = min(self.flagged, MAX_INCIDENT_RECORDS)
             paid = 0.0 if self.is_held else self.debt  # an excess that goes on is no other incident
-            self.threshold = self._raised(before, cost + paid - self.rate * self.records)
+            due = self.rate * self.records  # by the rate, flagged records; only fewer than that lower the threshold
+            self.threshold = self._raised(before, max(cost + paid - due, min(0.0, self.flagged - due)))
             self.debt = max(self.debt - paid, float(min(self.flagged - cost, MAX_DEBT_RECORDS)))
             self.recent += min(self.flagged - cost, MAX_RECENT_OF_INCIDENT)
             self._end_incident()

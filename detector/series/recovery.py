@@ -71,7 +71,8 @@ def obeying_rules(cells: Cells, is_chosen: np.ndarray) -> Cells:
     """Return the cells, of which the chosen ones (n, c) stand for faulty ones and break no rule."""
     breach, stuck_signal = (np.where(is_chosen, 0.0, part) for part in (cells.breach, cells.stuck_signal))
     is_stuck = cells.is_stuck & ~is_chosen
-    return replace(cells, breach=breach, is_stuck=is_stuck, stuck_signal=stuck_signal, is_replaced=is_chosen)
+    is_replaced = is_chosen if cells.is_replaced is None else cells.is_replaced | is_chosen
+    return replace(cells, breach=breach, is_stuck=is_stuck, stuck_signal=stuck_signal, is_replaced=is_replaced)
 
 
 def _is_recent(is_unusual: np.ndarray, rows: int, line: Line | None) -> np.ndarray:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -33,12 +34,14 @@ class EntityThreshold:
         calibration: held-back normal scores.
         threshold: above it a record is an anomaly; infinite if the calibration scores are too few for the rate.
         reference: (m,) the calibration scores in the order of their records.
+        rate: the false-positive rate.
         is_pooled: whether the calibration scores are of several entities, since the entity's own were too few.
     """
 
     calibration: Calibration
     threshold: float
     reference: np.ndarray
+    rate: float
     is_pooled: bool = False
 
     @classmethod
@@ -46,7 +49,12 @@ class EntityThreshold:
         """Set the threshold by held-back normal scores (m,)."""
         calibration = Calibration.fit(scores)
         is_enough = conformal_rank(rate, len(scores)) >= 1
-        return cls(calibration, calibration.threshold(rate) if is_enough else np.inf, scores, is_pooled)
+        return cls(calibration, calibration.threshold(rate) if is_enough else np.inf, scores, rate, is_pooled)
+
+    @cached_property
+    def tracker(self) -> Tracker:
+        """The tracker that entities start with: all that share the calibration scores start with the same one."""
+        return Tracker.start(self.reference, self.rate)
 
     @property
     def only_ranks(self) -> bool:
@@ -159,7 +167,7 @@ class SeriesScorer:
 
     def tracker(self, entity: str) -> Tracker:
         """Return the tracker that an entity starts with; its calibration scores must resolve the rate."""
-        return Tracker.start(self.entity_threshold(entity).reference, self.rate)
+        return self.entity_threshold(entity).tracker
 
     def trackers(self, stored: StoredThreshold, usual_after: int = USUAL_AFTER) -> Trackers:
         """Return trackers that start at the stored states, or at the calibration, with the configured rate.
@@ -177,8 +185,16 @@ class SeriesScorer:
         return Trackers(load)
 
     def _continued(self, entity: str, tracker: Tracker) -> Tracker:
-        """Return the tracker of a stored state; one of an earlier version is compared with calibration from now on."""
-        return tracker if tracker.steady is not None else replace(tracker, steady=self.tracker(entity).steady)
+        """Return the tracker of a stored state, whose scores are compared with the calibration at the present rate.
+
+        One of an earlier version is compared with it from now on.
+        """
+        if tracker.steady is not None and tracker.rate == self.rate:
+            return tracker
+        start = self.tracker(entity).steady
+        if tracker.steady is None or start is None:
+            return replace(tracker, steady=start)
+        return replace(tracker, steady=replace(tracker.steady, threshold=start.threshold))
 
     def thresholds_of(self, entities: np.ndarray, scores: np.ndarray, trackers: Trackers | None = None) -> np.ndarray:
         """Return the threshold of each of n scores, in the order of the stream of records.

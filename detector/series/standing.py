@@ -2,6 +2,7 @@
 
 A rounded sensor stands still every now and then, so its limit is twice its longest standstill in training. If that one
 was longer than chance makes the longest of as many, long standstills are usual, and the limit is as many times higher.
+A single standstill shows nothing of chance, which then counts as one row.
 The value at which a channel rests, such as 0 of a machine that is off, has a limit of its own, four times the longest,
 since a machine that has nothing to do rests for longer. A sensor that is dead but noisy is recognised by its spread,
 which is far below the least spread in training, if that was about as large at all times.

@@ -6,6 +6,7 @@ import pytest
 from detector.series.channels import Channels
 from detector.series.recovery import without_faults
 from detector.series.relation import MAX_CHANNELS, Relation
+from detector.series.settling import SETTLED_ROWS, from_recent_level
 
 
 @pytest.fixture
@@ -51,6 +52,15 @@ def test_a_cell_in_place_of_a_faulty_one_breaks_no_relation(rng):
     is_faulty[5:9, 1] = True
     found = relation.residual(without_faults(cells, is_faulty))
     assert np.flatnonzero((found == 0).all(axis=1)).tolist() == [5, 6, 7, 8]
+
+
+def test_a_cell_less_its_lasting_level_breaks_no_relation_once_another_one_is_replaced(rng):
+    cells = Channels.fit([sunny(rng, 500)]).cells(sunny(rng, 400))
+    is_faulty, is_left_out = np.zeros((2, *cells.z.shape), dtype=bool)
+    is_faulty[:, 1], is_left_out[390:, 2] = True, True
+    settled = from_recent_level(cells, is_faulty)
+    assert not settled.has_relation[SETTLED_ROWS:].any()
+    assert not without_faults(settled, is_left_out).has_relation[SETTLED_ROWS:].any()
 
 
 def test_few_records_show_no_relation(rng):

@@ -177,3 +177,19 @@ def test_a_stored_threshold_of_an_earlier_version_continues_next_to_the_calibrat
     assert trackers.moves["a"].before == replace(start, threshold=7.0)
     assert start == Tracker.start(scorer.model.reference("a"), scorer.rate)
     np.testing.assert_array_equal(scorer.entity_threshold("a").reference, scorer.model.reference("a"))
+
+
+def test_a_stored_threshold_of_another_rate_is_compared_with_the_calibrated_one_of_this_rate(scorer):
+    before = scorer.at_rate(0.1).tracker("a").advance(np.full(9, -1.0))[1]
+    trackers = scorer.trackers(lambda _entity: before.to_state())
+    trackers.advance("a", np.zeros(1))
+    steady = replace(before.steady, threshold=scorer.entity_threshold("a").threshold)
+    assert trackers.moves["a"].before == replace(before, rate=scorer.rate, steady=steady)
+    assert steady != before.steady
+
+
+def test_entities_of_one_model_start_with_one_tracker_which_their_scores_do_not_move(scorer):
+    start = scorer.tracker("unseen")
+    start.advance(np.full(200, 9.0))
+    assert scorer.tracker("another") is start
+    assert start == Tracker.start(scorer.model.reference("unseen"), scorer.rate)

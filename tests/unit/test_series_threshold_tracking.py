@@ -67,6 +67,16 @@ def test_an_incident_is_flagged_to_its_end_and_the_next_one_is_heard_soon_after(
     assert flagged[1209:].mean() < 2 * RATE
 
 
+def test_at_a_rate_of_several_percent_a_long_incident_gives_no_credit_for_later_alarms(rng):
+    scores, reference = rng.normal(size=400), rng.normal(size=1000)
+    scores[100:300] += 8
+    thresholds, after = Tracker.start(reference, 0.1).advance(scores)
+    flagged = scores > thresholds
+    assert flagged[100:300].all()
+    assert flagged[300:].mean() < 0.2
+    assert after.threshold > 0.5
+
+
 def test_scores_that_hover_around_the_threshold_are_not_flagged_on_and_on():
     reference = np.arange(0.0, 101)  # a floor of 0.35 (99 - 50) above 100
     assert flagged_by(reference, np.full(15, 104.0)).sum() == 1
