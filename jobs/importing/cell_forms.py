@@ -222,10 +222,12 @@ class ColumnInference:
         self._code, self._possible_code, self._long_number = "", "", ""
         self._is_measurement = self._has_groups = False
         self._seen, self._exception = 0, _Exception("", 0)
+        self._last: str | None = None
 
     def add(self, cells: pa.Array) -> None:
         """Take the next cells of the column into account."""
         present = pc.drop_null(cells)
+        self._last = cells[-1].as_py() if len(cells) else self._last
         missing = max(_MAX_EXAMPLES - len(self._examples), 0)
         self._examples += present.slice(0, missing).to_pylist()
         self._seen += len(present)
@@ -245,8 +247,9 @@ class ColumnInference:
     @property
     def footer(self) -> str:
         """The last cell, if it alone hinders that the column holds numbers or times, and begins like a total."""
-        exception = self._exception
-        return exception.cell if exception.place == self._seen and _TOTAL.match(exception.cell) else ""
+        cell = self._exception.cell
+        is_last = self._exception.place == self._seen and (self._last or "").strip() == cell
+        return cell if is_last and _TOTAL.match(cell) else ""
 
     @property
     def decimal_mark(self) -> Mark:

@@ -9,7 +9,7 @@ import codecs
 import csv
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, TypeAlias
 
@@ -31,7 +31,7 @@ from jobs.importing.cell_forms import (
     decimal_mark_of,
 )
 from jobs.importing.headers import Header, read_header
-from jobs.importing.opening import open_bytes, open_text
+from jobs.importing.opening import conversion_command, open_bytes, open_text
 from schemas.errors import RecordsError, UsageError
 from schemas.texts import counted_noun
 
@@ -379,16 +379,16 @@ def _check_encoding(path: Path) -> None:
 
 def _refuse_encoding(path: Path, line: int, exc: UnicodeDecodeError) -> NoReturn:
     is_wide = line == 1 and exc.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    command = conversion_command(path, "utf-16" if is_wide else "windows-1252")
     msg = (
         f"Line {line} of {path} is not UTF-8: byte {exc.object[exc.start]:#04x} in column {exc.start + 1}. "
-        f"Save it as UTF-8, for example: iconv -f {'utf-16' if is_wide else 'windows-1252'} -t utf-8 "
-        f"{shlex.quote(str(path))} > utf8.csv"
+        f"Save it as UTF-8, for example: {command} > utf8.csv"
     )
     raise RecordsError(msg) from exc
 
 
 def _check_ragged(path: Path, header: Header) -> None:
-    with open_text(path) as file:
+    with open_text(path) as file, suppress(csv.Error):
         reader = csv.reader(file, delimiter=header.delimiter)
         for row in reader:
             if row and reader.line_num > header.lines and len(row) != len(header.names):

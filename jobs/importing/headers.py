@@ -4,6 +4,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,8 @@ _DELIMITERS = ",;\t|"
 _NAMED_DELIMITER = re.compile(rf"sep=([{_DELIMITERS}])", re.IGNORECASE)  # a first line for spreadsheets
 _ROWS_READ = 40
 _MAX_TITLES = 20
+_NUMBER = re.compile(r"[+-]?(\d[\d.,]*|[.,]\d+)([eE][+-]?\d+)?\s?[%€$£]?")
+_TIME_OF_DAY = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?")
 _TIME = re.compile(r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})([T ]\d{1,2}:\d{2}.*)?")
 
 
@@ -55,13 +58,17 @@ def read_header(path: Path) -> Header:
     """Return the header of a CSV file.
 
     Raises:
-        RecordsError: If the first line holds values.
+        RecordsError: If the first line holds values, or is too long for the module csv.
         UnicodeDecodeError: If the file is not UTF-8.
     """
     with open_text(path) as file:
         start = next((line for line in file if line.strip()), "")
     named = _NAMED_DELIMITER.fullmatch(start.strip(" \r\n"))
-    delimiter = named[1] if named else _likely_delimiter(start)
+    try:
+        delimiter = named[1] if named else _likely_delimiter(start)
+    except csv.Error as exc:
+        msg = f"{path} is not valid CSV: {exc} in its first line. Check that it names the columns."
+        raise RecordsError(msg) from exc
     rows = _rows(path, delimiter)
     if named:
         header = _header(rows[1:], delimiter, 0)
@@ -77,11 +84,13 @@ def _fits_below(rows: Sequence[Row]) -> bool:
 
 
 def _rows(path: Path, delimiter: str) -> list[Row]:
-    """Return the first rows of a file that are not blank."""
-    with open_text(path) as file:
+    """Return the first rows of a file that are not blank, up to one that is too long for the module csv."""
+    rows: list[Row] = []
+    with open_text(path) as file, suppress(csv.Error):
         reader = csv.reader(file, delimiter=delimiter)
-        rows = ((reader.line_num, row) for row in reader if any(cell.strip() for cell in row))
-        return list(islice(rows, _ROWS_READ))
+        for row in islice((row for row in reader if any(cell.strip() for cell in row)), _ROWS_READ):
+            rows.append((reader.line_num, row))  # noqa: PERF401 - those before an error are kept
+    return rows
 
 
 def _header(rows: Sequence[Row], delimiter: str, titles: int) -> Header:
@@ -131,7 +140,7 @@ def _likely_delimiter(line: str) -> str:
 
 def _is_value(cell: str) -> bool:
     """Return whether a cell is a number or a time."""
-    if _TIME.fullmatch(cell.strip()):
+    if any(form.fullmatch(cell.strip()) for form in (_TIME, _TIME_OF_DAY, _NUMBER)):
         return True
     try:
         float(cell)

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import shlex
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: If there is no such file.
         UsageError: If it is an archive of several files, or has a password.
-        RecordsError: If it is damaged.
+        RecordsError: If it is damaged, or compressed by a method that Python lacks.
     """
     ending = path.suffix.lower()
     try:
@@ -34,7 +35,7 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
         else:
             with path.open("rb") as file:
                 yield file
-    except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError) as exc:
+    except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as exc:
         msg = f"{path} is not a valid {ending} file: {exc}. Compress it again, or import the file that is in it."
         raise RecordsError(msg) from exc
 
@@ -44,6 +45,13 @@ def open_text(path: Path) -> Iterator[io.TextIOWrapper]:
     """Open a CSV file in UTF-8, decompressed, with its line breaks as they are."""
     with open_bytes(path) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
         yield text
+
+
+def conversion_command(path: Path, encoding: str) -> str:
+    """Return the command that converts a file, which may be compressed, to UTF-8."""
+    file, unpack = shlex.quote(str(path)), {".gz": "gzip -dc", ".zip": "unzip -p"}.get(path.suffix.lower())
+    convert_to_utf8 = f"iconv -f {encoding} -t utf-8"
+    return f"{unpack} {file} | {convert_to_utf8}" if unpack else f"{convert_to_utf8} {file}"
 
 
 def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:

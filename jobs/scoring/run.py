@@ -237,6 +237,14 @@ class _ClaimedWork:
 
         While a batch is scored, the records of the next one are read, and the result of the one before is written.
         """
+        try:
+            yield from self._scored_until_stopped()
+        except Exception:  # a batch that was written before the failure counts
+            yield from self._written(wait=True)
+            raise
+        yield from self._written(wait=True)
+
+    def _scored_until_stopped(self) -> Iterator[BatchOutcome]:
         while not self.should_stop():
             self._claim_next()
             is_last = not self.claimed
@@ -245,7 +253,6 @@ class _ClaimedWork:
             if not is_last:
                 self.writing.append(self._scored(self.claimed.popleft(), in_thread=self._writes_behind))
             yield from self._written(wait=is_last)
-        yield from self._written(wait=True)
 
     def _written(self, *, wait: bool) -> Iterator[BatchOutcome]:
         """Yield the outcomes of batches that are written, and wait for all of them or for all but the last."""

@@ -4,7 +4,7 @@ Numbers such as -999 stand for a missing value. Texts such as yes and no are boo
 category it does not.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from sqlalchemy import Connection, TableClause
@@ -12,6 +12,8 @@ from sqlalchemy import Connection, TableClause
 from jobs.dialects import Dialect, Family
 from jobs.reading.table import WatchedColumn, WatchedTable
 from jobs.stand_ins import sql_of, stand_ins
+from jobs.starter.entities import is_thing
+from jobs.starter.features import ID_NAME
 from jobs.starter.labels import quoted
 from jobs.starter.sample import Sample
 from jobs.starter.source_query import SourceQuery, described_query, place_of
@@ -22,7 +24,7 @@ _BOOLEAN: Family = "boolean"
 
 
 def query_of_clean_values(
-    connection: Connection, sample: Sample, query: SourceQuery | None, *, is_series: bool
+    connection: Connection, sample: Sample, query: SourceQuery | None, taken: Collection[str | None], *, is_series: bool
 ) -> SourceQuery | None:
     """Return a query that has null in place of numbers such as -999, and booleans in place of texts such as yes.
 
@@ -31,9 +33,10 @@ def query_of_clean_values(
         sample: of the table.
         query: of the table, which the sample is of; None for the table itself. It is returned if there are no such
             values.
+        taken: columns that are no features, and stay as they are.
         is_series: whether the records are series, which learn no texts.
     """
-    table, marks = sample.table, dict(_marks(sample))
+    table, marks = sample.table, dict(_marks(sample, taken))
     truths = dict(_truths(sample)) if is_series else {}
     if not (marks or truths) or (query is None and not isinstance(table.records, TableClause)):
         return query
@@ -51,9 +54,10 @@ def query_of_clean_values(
     return replace(query, sql=sql, table=described, note=note, marks=marks, truths=tuple(truths))
 
 
-def _marks(sample: Sample) -> Iterator[tuple[str, tuple[float, ...]]]:
-    for column in sample.columns(*sample.table.key):
-        if column.family in _NUMBERS and sample.is_read(column.name):
+def _marks(sample: Sample, taken: Collection[str | None]) -> Iterator[tuple[str, tuple[float, ...]]]:
+    for column in sample.columns(*sample.table.key, *taken):
+        is_id = ID_NAME.search(column.name) or is_thing(column.name, needs_id=True)
+        if column.family in _NUMBERS and sample.is_read(column.name) and not is_id:
             marks = stand_ins(sample.present(column.name))
             if marks:
                 yield column.name, marks

@@ -118,7 +118,8 @@ def propose_monitor(engine: Engine, table: str, choices: Choices) -> Proposal:
             sample = read_sample(engine, connection, query.table)
             times = {number: time for time, number in query.numbers.items()}
             chosen = replace(chosen, time=query.time or times.get(chosen.time or "", chosen.time))
-        query = query_of_clean_values(connection, sample, query, is_series=_has_readings(sample, chosen))
+        taken = {*chosen.key, chosen.time, chosen.entity, chosen.label}
+        query = query_of_clean_values(connection, sample, query, taken, is_series=_has_readings(sample, chosen))
         if query is not None and (query.marks or query.truths):
             sample = read_sample(engine, connection, query.table)
         moments = _query_of_moments(connection, sample, query, chosen)

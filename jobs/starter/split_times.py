@@ -15,6 +15,7 @@ _TIME_OF_DAY = r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?"
 _HOUR_NAME = re.compile(r"(^|_|\s)(hours?|hr|hh|stunde|std)($|_|\s)", re.IGNORECASE)
 _HOURS = range(25)  # some count from 1 to 24
 _MAX_DAYS = 0.5  # distinct dates by records: a day has several
+_MIN_RISING_SHARE = 0.7  # of the steps from record to record of a day, by which a time of day is that of the record
 
 
 def query_of_moments_in_two_columns(connection: Connection, sample: Sample) -> SourceQuery | None:
@@ -22,7 +23,8 @@ def query_of_moments_in_two_columns(connection: Connection, sample: Sample) -> S
     table, date = sample.table, propose_times(sample, None).time
     if date is None or not isinstance(table.records, TableClause) or not _has_days_alone(sample, date):
         return None
-    part = next((column.name for column in sample.columns(date) if _is_part(sample, column.name)), None)
+    parts = (column.name for column in sample.columns(date) if _is_part(sample, column.name))
+    part = next((name for name in parts if _rises_within_days(sample, date, name)), None)
     if part is None or f"{date}_{part}" in table.columns:
         return None
     name, is_hour = f"{date}_{part}", not sample.is_text(part)
@@ -43,6 +45,13 @@ def _has_days_alone(sample: Sample, name: str) -> bool:
     """Return whether times are the beginning of a day, with several records for most days."""
     times = sample.times(name).dropna()
     return bool((times == times.dt.normalize()).all()) and times.nunique() <= _MAX_DAYS * len(times)
+
+
+def _rises_within_days(sample: Sample, date: str, part: str) -> bool:
+    """Return whether times of day grow with the records of a day, unlike hours of work or the time of a fault."""
+    days, ranks = sample.times(date), sample.records[part].rank(method="dense")
+    steps = ranks.diff()[days == days.shift()]
+    return len(steps) > 0 and float((steps >= 0).mean()) >= _MIN_RISING_SHARE
 
 
 def _is_part(sample: Sample, name: str) -> bool:

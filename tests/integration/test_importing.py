@@ -2,6 +2,7 @@
 
 import gzip
 import zipfile
+from csv import field_size_limit
 from datetime import UTC, datetime, time, timedelta
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobs.importing import files
+from jobs.importing.files import open_records
 from jobs.importing.importing import FileReading, import_file
 from jobs.store import migrations
 from schemas.errors import RecordsError, SourceError, UsageError
@@ -202,6 +204,35 @@ def test_a_text_among_numbers_is_no_total_and_is_named(sqlite_engine, csv):
     assert report.notes["flow"] == ("texts that look like numbers, such as '0.5', among others such as 'blocked'",)
 
 
+def test_only_a_total_in_the_last_line_is_left_out(sqlite_engine, csv):
+    lines = [f"2026-01-05 10:{minute:02},1.5" for minute in range(30)]
+    report = import_file(csv("\n".join(["at,flow", *lines, "Total,45", ",1.5"])), sqlite_engine, "t")
+    assert (report.rows, report.remarks) == (32, ())
+
+
+def test_records_with_decimal_commas_are_no_header(csv):
+    records = "".join(f"P{i};1,{i};2,{i};\n" for i in range(5))
+    with pytest.raises(RecordsError, match="Line 2 of .* has 4 cells, expected 3 as in its header"):
+        open_records(csv(f"pump;flow;temp\n{records}"))
+
+
+def test_cells_that_are_too_long_for_the_module_csv_are_read(csv):
+    cell = "x" * (field_size_limit() + 1)
+    assert list(open_records(csv(f"id,note\n1,{cell}\n")).kinds) == ["id", "note"]
+    with pytest.raises(RecordsError, match="field larger than field limit .* in its first line. Check that"):
+        open_records(csv(f"{cell}\n"))
+
+
+def test_a_zip_file_by_a_method_that_python_lacks_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "t.zip", "w") as archive:
+        archive.writestr("t.csv", "flow\n1.5\n")
+    content = bytearray((tmp_path / "t.zip").read_bytes())
+    content[8] = content[content.index(b"PK\x01\x02") + 10] = 9  # Deflate64
+    (tmp_path / "t.zip").write_bytes(content)
+    with pytest.raises(RecordsError, match="compression method is not supported. Compress it again"):
+        open_records(tmp_path / "t.zip")
+
+
 def test_columns_without_a_name_are_called_by_their_position(engine, csv):
     report = import_file(csv(",flow,,column_3\n2026-01-05 08:00,1.5,,x\n"), engine, "t", key="key")
     assert list(report.columns) == ["column_1", "flow", "column_3_", "column_3"]
@@ -236,6 +267,10 @@ def test_the_command_for_another_encoding_has_the_file_in_quotes(sqlite_engine, 
     file.write_bytes("a\né\n".encode("latin-1"))
     with pytest.raises(RecordsError, match=f"-t utf-8 '{file}' > utf8.csv"):
         import_file(file, sqlite_engine, "t")
+    packed = tmp_path / "pump 7.csv.gz"
+    packed.write_bytes(gzip.compress(file.read_bytes()))
+    with pytest.raises(RecordsError, match=rf"gzip -dc '{packed}' \| iconv -f windows-1252 -t utf-8 > utf8.csv"):
+        import_file(packed, sqlite_engine, "t")
 
 
 def test_a_failed_replacement_leaves_the_table_that_was(engine, csv):

@@ -215,6 +215,20 @@ def test_a_date_and_a_time_of_day_in_two_columns_are_one_time(engine, part):
     assert pd.Timestamp(records[95][f"day_{part}"]) == pd.Timestamp("2026-03-04 23:00")
 
 
+@pytest.mark.parametrize(("name", "type_"), [("run_hours", "INTEGER"), ("last_service", "TEXT")])
+def test_hours_of_work_and_other_times_of_day_are_no_part_of_the_time(sqlite_engine, name, type_):
+    hours = np.random.default_rng(0).integers(24, size=120).tolist()
+    values = [f"'{hour:02}:00'" if type_ == "TEXT" else str(hour) for hour in hours]
+    rows = ", ".join(f"({n}, '2026-03-{1 + n // 6:02}', {value}, {n * 7 % 50})" for n, value in enumerate(values))
+    with writing(sqlite_engine) as connection:
+        connection.exec_driver_sql(
+            f"CREATE TABLE observed (id INTEGER PRIMARY KEY, day DATE, {name} {type_}, flow REAL)"
+        )
+        connection.exec_driver_sql(f"INSERT INTO observed VALUES {rows}")
+    proposal = propose_monitor(sqlite_engine, "observed", Choices())
+    assert (proposal.query, proposal.times.time) == (None, "day")
+
+
 def test_a_time_of_day_that_is_not_valid_is_null_in_postgresql(postgres_engine):
     rows = ", ".join(f"({n}, '2026-03-{1 + n // 24:02}', '{n % 24:02}:00', {n * 7 % 50})" for n in range(96))
     with writing(postgres_engine) as connection:
@@ -306,6 +320,16 @@ def test_numbers_that_mark_a_missing_value_are_null_in_a_query(engine):
         records = pd.DataFrame(connection.execute(raw_sql(f"{proposal.query.sql} ORDER BY id")))
     assert list(records["id"][records[name].isna()]) == [3, 40]
     assert (records[name].min(), records["flow"].isna().sum()) == (20, 0)
+
+
+@pytest.mark.parametrize(("name", "choices"), [("machine_id", Choices()), ("machine", Choices(entity="machine"))])
+def test_the_number_of_an_entity_is_no_missing_value(sqlite_engine, name, choices):
+    rows = ", ".join(f"('2026-01-01 00:{n // 3:02}:00', {(1, 2, 9999)[n % 3]}, {n * 7 % 50})" for n in range(150))
+    with writing(sqlite_engine) as connection:
+        connection.exec_driver_sql(f"CREATE TABLE observed (at TIMESTAMP, {name} INTEGER, flow INTEGER)")
+        connection.exec_driver_sql(f"INSERT INTO observed VALUES {rows}")
+    proposal = propose_monitor(sqlite_engine, "observed", choices)
+    assert (proposal.query, proposal.entity, proposal.key.columns) == (None, name, ("at", name))
 
 
 @on_mariadb_too

@@ -81,6 +81,16 @@ class SecondInterrupted(RuleScorer):
         return super().score(records, vae_of)
 
 
+class SecondFails(NotingScorer):
+    """A scorer of a store that is away at the second batch."""
+
+    def score(self, records, vae_of="none"):
+        scores = super().score(records, vae_of)
+        if self.batches == 2:
+            raise StoreError("The store is away.")
+        return scores
+
+
 class PatientLedger(Ledger):
     """A ledger that writes no result before two batches are scored."""
 
@@ -184,6 +194,17 @@ def test_a_result_that_cannot_be_written_loses_and_doubles_nothing(pump):
     pump.store.ledger = ledger
     pump.score()
     assert pump.rows(scores.c.record_key_int) == list(range(1, 34))
+
+
+def test_a_run_that_fails_counts_the_batch_that_was_being_written(pump):
+    scorer = SecondFails()
+    pump.load = lambda *_: scorer
+    pump.store.ledger = PatientLedger(pump.store.engine, ALERT_TEXTS, scorer.has_scored_two)
+    with pytest.raises(StoreError, match="away"):
+        pump.score()
+    assert [row[1] for row in pump.ledger("id", "state")] == ["done", *["pending"] * 6]
+    run = pump.store.runs.status("pump").last_runs["score"]
+    assert (run.outcome, run.counts["batches"], run.counts["records"]) == ("failed", 1, 5)
 
 
 def test_an_interrupt_ends_a_writing_that_hangs(pump):
