@@ -1,6 +1,7 @@
 """Results of SQLite as frames, from the rows of its driver: SQLAlchemy's own rows take longer to make than to read."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import CursorResult, Select
@@ -21,7 +22,9 @@ def frame_of(result: "CursorResult[Any]") -> "pd.DataFrame | None":
         return None
     if any(_is_converted(column.type, result) for column in statement.selected_columns):
         return None
-    names, rows = list(result.keys()), result.cursor.fetchall()
+    names = list(result.keys())
+    with closing(result):  # an unfinished statement would go on reading in the connection's next transaction
+        rows = result.cursor.fetchall()
     columns = zip(*rows, strict=True) if rows else [()] * len(names)
     return pd.DataFrame({name: _series(values) for name, values in zip(names, columns, strict=True)}, copy=False)
 

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
 from tests import browser
 from tests.alert_receiver import receiving
@@ -219,7 +220,7 @@ def test_a_reader_sees_every_page_and_no_form(site, visit, keys):
     visit.go("/page/records/1")
     sign_in(visit, keys["read"])
     assert urlsplit(visit.page.url).path == "/page/records/1"
-    assert visit.page.locator("main form").count() == 0
+    expect(visit.page.locator("main form")).to_have_count(0)
     visit.page.get_by_role("button", name="Sign out").click()
     assert urlsplit(visit.page.url).path == "/page/login"
 

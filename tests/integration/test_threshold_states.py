@@ -272,7 +272,10 @@ def test_a_new_model_and_a_new_rate_start_and_go_on(mixer):
     mixer.fill(readings().tail(40).assign(id=range(2001, 2041)), if_exists="append")
     mixer.score(**(ONLINE | {"false_positive_rate": 0.05}))
     last = [row for row in threshold_changes(mixer) if row.entity == "a"][-1]
-    assert last.state_before == second[-1].state_after | {"rate": 0.05}
+    earlier = second[-1].state_after
+    steady = earlier["steady"] | {"threshold": last.state_before["steady"]["threshold"]}  # calibrated at the new rate
+    assert last.state_before == earlier | {"rate": 0.05, "steady": steady}
+    assert steady["threshold"] < earlier["steady"]["threshold"]
 
 
 def test_a_monitor_that_had_a_fixed_threshold_goes_on_with_a_tracked_one(mixer):

@@ -1,9 +1,10 @@
 """Rows of SQLite as frames."""
 
+import sqlite3
 from datetime import datetime
 
 import pytest
-from sqlalchemy import DateTime, column, create_engine, literal_column, select, text
+from sqlalchemy import DateTime, Text, column, create_engine, literal_column, select, text
 
 from jobs.dialects.sqlite_frames import frame_of
 
@@ -36,3 +37,10 @@ def test_values_that_sqlalchemy_converts_are_left_to_it(connection):
     result = connection.execute(select(time))
     assert frame_of(result) is None
     assert result.scalar() == datetime(2026, 1, 31, 12)  # noqa: DTZ001 - as SQLAlchemy returns it
+
+
+def test_a_value_that_is_no_text_leaves_no_statement_unfinished(connection):
+    result = connection.execute(select(literal_column("CAST(X'ff31' AS TEXT)", Text())))
+    with pytest.raises(sqlite3.OperationalError, match="UTF-8"):
+        frame_of(result)
+    assert result.closed
