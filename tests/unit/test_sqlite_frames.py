@@ -13,8 +13,10 @@ VALUES = "(SELECT 1.5 AS f, 1 AS i, 'a' AS t, 2.5 AS m, NULL AS n UNION ALL SELE
 
 @pytest.fixture
 def connection():
-    with create_engine("sqlite://").connect() as connection:
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
         yield connection
+    engine.dispose()
 
 
 def test_columns_of_floats_are_floats_and_all_others_the_values_of_the_driver(connection):
