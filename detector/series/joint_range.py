@@ -14,7 +14,7 @@ import numpy as np
 from detector.core.arithmetic import products
 
 RIDGE = 1e-3  # added to the variances of standardised cells
-MIN_RECORDS_A_CHANNEL = 20  # of training, by which the range is known
+MIN_RECORDS_A_CHANNEL = 20  # of training, by which it is known how channels belong together
 MIN_CHANNELS = 2
 
 

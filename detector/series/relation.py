@@ -16,9 +16,9 @@ import numpy as np
 
 from detector.core.arithmetic import products
 from detector.series.channels import Cells
+from detector.series.joint_range import MIN_RECORDS_A_CHANNEL
 
 MAX_CHANNELS = 8
-MIN_RECORDS_A_CHANNEL = 20  # of training, by which a relation is known
 MAX_ERROR_SHARE = 0.5  # of the standard deviation of a channel that the others explain
 MIN_ERROR = 0.05  # standard deviations: a perfectly explained channel must not dominate the score
 RIDGE = 1e-3  # per record

@@ -9,7 +9,7 @@ from jobs.checks.finding import Finding
 from jobs.checks.samples import first_example, newest_records
 from jobs.databases import reading
 from jobs.dialects import Family
-from jobs.dialects.families import TIMES
+from jobs.dialects.families import NUMBERS, TIMES
 from jobs.dialects.type_advice import conversion_advice
 from jobs.kinds import kind_of
 from jobs.reading.source import Source
@@ -20,7 +20,7 @@ from schemas.errors import SourceError
 from schemas.frames import FORMS, Form
 from schemas.keys import key_label
 
-_NUMBERS: set[Family] = {"integer", "float", "decimal", "boolean", "unknown"}
+_NUMBERS: set[Family] = {*NUMBERS, "boolean", "unknown"}
 _TIMES: set[Family] = {*TIMES, "unknown"}
 
 

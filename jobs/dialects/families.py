@@ -8,6 +8,7 @@ Family: TypeAlias = Literal[
 ]
 """The kind of values that a column is declared to hold; an instant is a timestamp with a time zone."""
 
+NUMBERS: frozenset[Family] = frozenset({"integer", "float", "decimal"})
 TIMES: frozenset[Family] = frozenset({"instant", "timestamp", "date"})
 
 # The first match counts.

@@ -1,7 +1,6 @@
 """A claimed batch that is scored, and its result, which is written afterwards."""
 
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Self
 
@@ -69,21 +68,6 @@ class ScoredBatch:
         rule = incident_rule(reading.source.monitor, self.look_alikes)
         store.ledger.finish(batch, self.result, clock(), rule, context_rows=scorer.context_rows)
         report_new_entities(batch, self.result, scorer, store, clock())
-
-
-def score_batch(reading: BatchReading, scorer: Scorer, should_stop: Callable[[], bool] = lambda: False) -> BatchResult:
-    """Score one claimed batch and write its result; a batch in order waits for its turn before it decides.
-
-    The reading of the batch is closed.
-
-    Raises:
-        LostLease: If another worker has taken the batch over; nothing is written then.
-        GaveWay: If an earlier batch has to be scored first, or the worker is to stop; likewise.
-    """
-    with closing(reading):
-        scored = ScoredBatch.of(reading, scorer, should_stop)
-        scored.write()
-    return scored.result
 
 
 def read_look_alikes(source: Source, store: Store) -> LookAlikes:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from sqlalchemy import Connection, TableClause
 
 from jobs.dialects import Dialect, Family
+from jobs.dialects.families import NUMBERS
 from jobs.reading.table import WatchedColumn, WatchedTable
 from jobs.stand_ins import sql_of, stand_ins
 from jobs.starter.entities import is_thing
@@ -18,7 +19,6 @@ from jobs.starter.labels import quoted
 from jobs.starter.sample import Sample
 from jobs.starter.source_query import SourceQuery, described_query, place_of
 
-_NUMBERS = frozenset({"integer", "float", "decimal"})
 _TRUTHS = (("yes", "no"), ("y", "n"), ("ja", "nein"), ("j", "n"), ("oui", "non"), ("on", "off"), ("true", "false"))
 _BOOLEAN: Family = "boolean"
 
@@ -57,7 +57,7 @@ def query_of_clean_values(
 def _marks(sample: Sample, taken: Collection[str | None]) -> Iterator[tuple[str, tuple[float, ...]]]:
     for column in sample.columns(*sample.table.key, *taken):
         is_id = ID_NAME.search(column.name) or is_thing(column.name, needs_id=True)
-        if column.family in _NUMBERS and sample.is_read(column.name) and not is_id:
+        if column.family in NUMBERS and sample.is_read(column.name) and not is_id:
             marks = stand_ins(sample.present(column.name))
             if marks:
                 yield column.name, marks

@@ -8,6 +8,7 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 
+from jobs.dialects.families import NUMBERS
 from jobs.starter.sample import Sample
 from jobs.wording import duration
 
@@ -17,7 +18,6 @@ MAX_EQUAL_TIMES_SHARE = 0.05
 MIN_RECORDS_PER_ENTITY = 3
 GAP_STEPS = 10  # a pause of this many steps resets the past
 _SIGNAL = re.compile(r"(^|_|\s)(tag|sensor|signal|channel|probe|meter|point|variable|parameter)", re.IGNORECASE)
-_NUMBERS = frozenset({"integer", "float", "decimal"})
 _GRID_STEPS = (1, 5, 10, 30, 60, 300, 600, 900, 1_800, 3_600, 10_800, 21_600, 43_200, 86_400)  # seconds
 _MIN_CELLS = 100  # of a signal
 _MAX_SIGNALS = 64
@@ -119,7 +119,7 @@ def find_signals(sample: Sample, time: str, named: str | None) -> Readings | Non
         named: the column of signals that the user names; None to find it.
     """
     dialect, columns = sample.table.dialect, list(sample.columns(time, *sample.table.key))
-    numbers = [column.name for column in columns if column.family in _NUMBERS and not sample.is_text(column.name)]
+    numbers = [column.name for column in columns if column.family in NUMBERS and not sample.is_text(column.name)]
     signals = [c.name for c in columns if c.name == named or (sample.is_text(c.name) and _SIGNAL.search(c.name))]
     if not dialect.has_grid_of_time or len(numbers) != 1 or len(signals) != 1 or not _is_nameable(sample, signals[0]):
         return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 from sqlalchemy import Connection, TableClause
 
+from jobs.dialects.families import NUMBERS
 from jobs.reading.table import WatchedTable
 from jobs.starter.labels import quoted
 from jobs.starter.sample import Sample
@@ -17,7 +18,7 @@ _PER_SECOND = (1, 1_000, 1_000_000, 1_000_000_000)
 _FIRST, _LAST = 946_684_800, 4_102_444_800  # seconds to the years 2000 and 2100
 _SHEET_EPOCH = 25_569  # days of a spreadsheet up to 1970
 _MIN_RISING_SHARE = 0.9  # of the steps from record to record, by which a number of days is a date
-_NUMBERS = frozenset({"integer", "float", "decimal", "unknown"})
+_NUMBERS = NUMBERS | {"unknown"}
 _NAME = re.compile(r"(^|_)(ts|t|at|on|dt|epoch|unix)($|_)|time|date|stamp|[a-z]At$|zeit|datum", re.IGNORECASE)
 
 

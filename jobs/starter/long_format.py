@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 
 from sqlalchemy import Connection, TableClause
 
+from jobs.dialects.families import NUMBERS
 from jobs.reading.table import WatchedTable
 from jobs.starter.entities import MIN_STEPS, find_entity
 from jobs.starter.features import ID_NAME
@@ -15,7 +16,7 @@ from jobs.starter.source_query import SourceQuery, described_query, place_of
 _MAX_CHANNELS = 50
 _MAX_NAME_BYTES = 63  # of a column in PostgreSQL, which cuts longer ones
 _MIN_COMPLETE_SHARE = 0.8  # of the moments of an entity, with more than one channel
-_NUMBERS = frozenset({"integer", "float", "decimal", "boolean", "unknown"})
+_NUMBERS = NUMBERS | {"boolean", "unknown"}
 
 
 def query_of_moments(

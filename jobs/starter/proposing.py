@@ -10,6 +10,7 @@ from detector.series.settings import MIN_RECORDS
 from jobs.addresses import display_name
 from jobs.databases import reading
 from jobs.dialects import dialect_of
+from jobs.dialects.families import NUMBERS
 from jobs.reading.table import WatchedTable, describe_table, describe_tables
 from jobs.starter.clean_values import query_of_clean_values
 from jobs.starter.cut_offs import TRAINING_SHARE, CutOff, propose_cut_off
@@ -261,7 +262,7 @@ def _is_series(sample: Sample, readings: Readings, labels: Labels, taken: set[st
     if sample.count * float(labels.is_normal.mean()) < MIN_RECORDS:
         return False
     rest = sample.columns(*taken, readings.entity)
-    numbers = {"integer", "float", "decimal", "boolean", "unknown"}
+    numbers = NUMBERS | {"boolean", "unknown"}
     return any(column.family in numbers and sample.is_read(column.name) for column in rest)
 
 

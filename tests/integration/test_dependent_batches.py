@@ -12,11 +12,11 @@ from jobs.databases import reading, writing
 from jobs.scoring.batch_reading import BatchReading
 from jobs.scoring.rescoring import Window, rescore_monitor
 from jobs.scoring.run import plan_batches
-from jobs.scoring.scored_batch import score_batch
 from schemas.errors import LostLease
 from schemas.tables import batches
 from tests.machines import machine
 from tests.series_monitor import readings
+from tests.single_batch import score_batch
 
 BATCH = {"batch_size": 40, "threshold": "conformal"}  # a tracked threshold is not changed by late records
 CONTEXT_ROWS = 751

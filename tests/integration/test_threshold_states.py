@@ -19,7 +19,6 @@ from jobs.evaluation import evaluate_monitor
 from jobs.reading.source import Source
 from jobs.scoring.batch_reading import BatchReading
 from jobs.scoring.run import plan_batches, score_planned
-from jobs.scoring.scored_batch import score_batch
 from jobs.store import BatchResult, HourCount, ThresholdChange
 from jobs.store.events import EventLog, EventQuery
 from jobs.store.incidents import IncidentQuery
@@ -30,6 +29,7 @@ from schemas.errors import LostLease
 from schemas.keys import KeyRange
 from schemas.tables import anomalies, batches, trackers
 from tests.series_monitor import MIXER, readings
+from tests.single_batch import score_batch
 from tests.watched_table import MODEL
 
 ONLINE = {"threshold": "online", "false_positive_rate": 0.02}
