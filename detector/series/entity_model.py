@@ -18,12 +18,13 @@ from detector.series.inputs import Inputs
 from detector.series.joint_range import JointRange
 from detector.series.line import row_before
 from detector.series.measured import LastingLevel, Measured
-from detector.series.numpy_network import Scale, TrainedNetwork
+from detector.series.numpy_network import TrainedNetwork
 from detector.series.relation import Relation
 from detector.series.series import Series
 from detector.series.settings import ScoreName, SeriesSettings
 from detector.series.signals import Forecast, OwnForecast, Signals, signal_names
 from detector.series.states import OffState
+from detector.series.total import Total
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ class EntityModel:
             Neighbours(state["views/departures"]),
             TrainedNetwork.from_state(network) if (network := _without_prefix("network/", state)) else None,
             Relation(**relation) if (relation := _without_prefix("relation/", state)) else None,
-            Scale(**total) if (total := _without_prefix("total/", state)) else None,
+            Total(**total) if (total := _without_prefix("total/", state)) else None,
         )
         calendar, counters = _without_prefix("calendar/", state), _without_prefix("counters/", state)
         inputs = Inputs(

@@ -29,7 +29,7 @@ from detector.core.subsample import subsample_rows
 from detector.core.vae_scores import VaeScores
 from detector.series.channels import MEDIAN_ROWS, Cells
 from detector.series.line import Line
-from detector.series.numpy_network import Scale, TrainedNetwork
+from detector.series.numpy_network import TrainedNetwork
 from detector.series.relation import Relation
 from detector.series.running_means import (
     lagged,
@@ -40,6 +40,7 @@ from detector.series.running_means import (
     window_rows,
 )
 from detector.series.standing import MAX_LONG_STILL_ROWS
+from detector.series.total import Total
 
 SHORT, VOLATILITY, LONG = 8, 16, 256  # half-lives in rows
 FORECAST_HALF_LIVES = (8, 64)  # rows, of the averages of the past that a forecast starts from
@@ -241,7 +242,7 @@ class Signals:
         departures: (m, 3 s) float32, training records to compare the departure with.
         autoencoder: of the profile, if a network was trained.
         relation: of all channels; None if there are too many, and in older models.
-        total: scale of the profile for the total; None in models that weigh their signals, and in older ones.
+        total: of the profile; None in models that weigh their signals, and in older ones.
     """
 
     continuous: np.ndarray
@@ -251,7 +252,7 @@ class Signals:
     departures: Neighbours
     autoencoder: TrainedNetwork | None = None
     relation: Relation | None = None
-    total: Scale | None = None
+    total: Total | None = None
 
     @classmethod
     def fit(cls, runs: Sequence[Cells], continuous: np.ndarray, reference: int, *, has_total: bool = True) -> Self:
@@ -268,7 +269,7 @@ class Signals:
             Neighbours(subsample_rows(levels, reference)),
             Neighbours(subsample_rows(departures, reference)),
             relation=Relation.fit(runs, continuous),
-            total=Scale.fit(profiles) if has_total else None,
+            total=Total.fit(profiles) if has_total else None,
         )
 
     def measure(self, cells: Cells, first: int = 0) -> np.ndarray:
@@ -306,7 +307,7 @@ class Signals:
     ) -> tuple[np.ndarray, VaeScores | None]:
         """Return the signals that are added to the others, (j, n), and the VAE scores with a network."""
         profiles = _profile(levels, departures, season)
-        totals = [] if self.total is None else [_sizes(self.total(profiles).astype(np.float64))[None]]
+        totals = [] if self.total is None else [self.total(profiles)[None]]
         if self.autoencoder is None:
             return np.concatenate([*totals, np.zeros((0, len(profiles)))]), None
         of_network, vae = self.autoencoder.measure(profiles)
