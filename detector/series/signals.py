@@ -96,7 +96,13 @@ def departure(z: np.ndarray, kept: np.ndarray, line: Line | None = None) -> np.n
 def profile(cells: Cells, continuous: np.ndarray) -> np.ndarray:
     """Return what networks and the total see of s continuous channels, (n, 5 s) or with a calendar (n, 7 s) float32."""
     z, kept = cells.z[:, continuous], cells.kept[:, continuous]
-    return _profile(level(z, kept, cells.line), departure(z, kept, cells.line), _season(cells, continuous))
+    return _profile(_level(cells, continuous), departure(z, kept, cells.line), _season(cells, continuous))
+
+
+def _level(cells: Cells, continuous: np.ndarray) -> np.ndarray:
+    """Return the level of the continuous channels, (n, 3 s), whatever the season."""
+    z, kept = (cells.without_season(own)[:, continuous] for own in (cells.z, cells.kept))
+    return level(z, kept, cells.line)
 
 
 def profile_blocks(*, has_calendar: bool) -> int:
@@ -258,7 +264,7 @@ class Signals:
     def fit(cls, runs: Sequence[Cells], continuous: np.ndarray, reference: int, *, has_total: bool = True) -> Self:
         """Fit the signals to runs of normal records, of which an even subsample of at most `reference` is kept."""
         cells = [(run.z[:, continuous], run.kept[:, continuous]) for run in runs]
-        levels = np.concatenate([level(*pair) for pair in cells])
+        levels = np.concatenate([_level(run, continuous) for run in runs])
         departures = np.concatenate([departure(*pair) for pair in cells])
         seasons = np.concatenate([_season(run, continuous) for run in runs])
         profiles = _profile(*(subsample_rows(part, MAX_SCALE_RECORDS) for part in (levels, departures, seasons)))
@@ -282,7 +288,7 @@ class Signals:
         The records before `first` are their past alone: searching their neighbours would take most of the time.
         """
         z, kept = cells.z[:, self.continuous], cells.kept[:, self.continuous]
-        levels, departures = level(z, kept, cells.line)[first:], departure(z, kept, cells.line)[first:]
+        levels, departures = _level(cells, self.continuous)[first:], departure(z, kept, cells.line)[first:]
         distances = [
             self.levels.mean_distance(levels, NEIGHBOURS),
             self.departures.mean_distance(departures, NEIGHBOURS),
