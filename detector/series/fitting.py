@@ -150,7 +150,9 @@ def _calibrated(model: _FittedModel, settings: SeriesSettings) -> EntityModel:
     if settings.select == "auto":
         fusion = fusion.weighted(fit_signal_weights(*tried))
     else:
-        fusion = fusion.adding(fit_added_factors(*tried) if settings.network else np.array([TOTAL_FACTOR]))
+        total = [] if model.earlier.signals.total is None else [TOTAL_FACTOR]
+        added = fit_added_factors(*tried, total) if settings.network else np.array(total)
+        fusion = fusion.adding(added) if len(added) else fusion
     if len(model.runs.folds) == 1:
         reference = np.concatenate([run.scores(settings.score, fusion) for run in measured])
     else:
