@@ -122,6 +122,7 @@ class _Settings(ManifestPart):
     network: bool = False
     score: ScoreName = "fused"
     recovery: bool = False
+    recent_causes: bool = False
     seed: int = Field(0, ge=0)
 
 

@@ -152,12 +152,7 @@ class SeriesModel:
         """
         model, ordered, position = self._prepare(entity, series)
         parts = [model.causes(take_rows(ordered, rows)) for rows in ordered.runs(self.settings.max_gap)]
-        return Causes(
-            *(
-                np.concatenate([getattr(part, name) for part in parts])[position]
-                for name in ("share", "deviation", "expected", "is_return")
-            )
-        )
+        return Causes.concatenate(parts).at(position)
 
     def normal_band(self, entity: str, series: Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return expected values, and the lower and the upper end of their normal band, each (n, c), in their order.
