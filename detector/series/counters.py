@@ -17,8 +17,10 @@ from detector.series.series import Series
 MIN_INCREASES = 20  # of a counter, in training
 MAX_DECREASE_SHARE = 1e-3  # of the steps of a counter that are falls of any kind
 MAX_RESET_SHARE = 0.05  # of its steps that are falls, if each is a reset to zero, as of the pieces of a day
-MIN_INCREASES_PER_RESET = 5
-MAX_AFTER_RESET = 2.0  # largest increases, of a reading right after a reset to zero
+MIN_INCREASES_PER_RESET = 5  # in number, and usual ones by which a reset falls
+MIN_DEEP_SHARE = 0.9  # of the resets that fall by so much: on some days hardly anything is counted
+LARGE_INCREASE = 0.99  # quantile of the increases
+MAX_AFTER_RESET = 2.0  # large increases, of a reading right after a reset to zero
 WRAPS = np.array(sorted([2.0**bits for bits in (8, 16, 24, 31, 32, 48)] + [10.0**digits for digits in range(3, 13)]))
 STEP_FACTORS = (1 / 64, 4.0)  # limits of the factor by which the increase over a longer or shorter step counts
 CONTEXT_ROWS = 1  # earlier records that an increase depends on
@@ -102,11 +104,17 @@ class Counters:
 
 def _is_reset_often(steps: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Return whether each fall of a channel (c,) is a reset to zero, by steps (n, c) and the readings after them."""
-    rises, falls = (steps > 0).sum(axis=0), (steps < 0).sum(axis=0)
-    largest = MAX_AFTER_RESET * np.nanmax(steps, axis=0, initial=0)
-    is_reset = ((steps >= 0) | np.isnan(steps) | ((after >= 0) & (after <= largest))).all(axis=0)
-    is_seldom = falls <= np.minimum(MAX_RESET_SHARE * (~np.isnan(steps)).sum(axis=0), rises / MIN_INCREASES_PER_RESET)
-    return np.asarray(is_reset & is_seldom)
+    return np.array([_has_resets(*columns) for columns in zip(steps.T, after.T, strict=True)])
+
+
+def _has_resets(steps: np.ndarray, after: np.ndarray) -> bool:
+    rises, is_fall = steps[steps > 0], steps < 0
+    falls = int(is_fall.sum())
+    if falls > min(MAX_RESET_SHARE * (~np.isnan(steps)).sum(), len(rises) / MIN_INCREASES_PER_RESET) or not falls:
+        return False
+    is_near_zero = (after >= 0) & (after <= MAX_AFTER_RESET * np.quantile(rises, LARGE_INCREASE))
+    is_deep = -steps >= MIN_INCREASES_PER_RESET * np.median(rises)
+    return bool(is_near_zero[is_fall].all()) and float(is_deep[is_fall].mean()) >= MIN_DEEP_SHARE
 
 
 def _seconds(steps: np.ndarray) -> np.ndarray:
