@@ -13,6 +13,7 @@ from functools import cached_property, partial
 
 from detector.core.scorer import Scorer
 from jobs.champions import load_scorer
+from jobs.incident_gap import pace_of_model
 from jobs.incident_rule import incident_rule
 from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
@@ -28,6 +29,7 @@ from jobs.scoring.turn import GaveWay
 from jobs.scoring.unannounced import sum_up_unannounced
 from jobs.scoring.unreadable import reopen_corrected
 from jobs.store import Batch, Champion, Store
+from jobs.store.alert_rule import IncidentRule
 from jobs.store.ledger import Choice
 from schemas.config import MonitorConfig
 from schemas.errors import LostLease, RecordsError, SourceError, StoreError
@@ -121,9 +123,15 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
         if not failures.by_batch:  # records of a failed batch are no silence
             watch_entities(source.monitor, source.name, store, clock())
         sum_up_unannounced(source.monitor, source.name, store, clock())
-        store.incidents.follow_up(source.name, incident_rule(source.monitor, read_look_alikes(source, store)), clock())
+        store.incidents.follow_up(source.name, _rule_at(source, store, champion), clock())
         failures.raise_first()
     return ScoringReport(monitor=source.name, **counts, causes=dict(causes.most_common()))
+
+
+def _rule_at(source: Source, store: Store, champion: Champion) -> IncidentRule:
+    """Return the rule of a monitor's incidents at the pace that its champion recorded."""
+    pace = pace_of_model(store, source.monitor, champion.model_id)
+    return incident_rule(source.monitor, read_look_alikes(source, store), pace)
 
 
 def score_planned(

@@ -65,7 +65,7 @@ class ScoredBatch:
         """
         reading, scorer = self.reading, self.scorer
         batch, store, clock = reading.batch, reading.store, reading.clock
-        rule = incident_rule(reading.source.monitor, self.look_alikes)
+        rule = incident_rule(reading.source.monitor, self.look_alikes, scorer.about.pace)
         store.ledger.finish(batch, self.result, clock(), rule, context_rows=scorer.context_rows)
         report_new_entities(batch, self.result, scorer, store, clock())
 
