@@ -7,6 +7,7 @@ import pytest
 
 from detector.core.about import About, Pace
 from schemas.tables import alerts, incidents
+from tests.mariadb_server import on_mariadb_too
 from tests.watched_table import MODEL, START, MonitoredTable, RuleScorer
 
 HOUR = timedelta(hours=1)
@@ -60,3 +61,10 @@ def test_a_gap_that_is_set_stays_as_it_is(pump):
     score_hours(pump, 2, 3, 4)
     score_hours(pump, 7)
     assert spans(pump) == [(2, 2, 1, "ended"), (4, 4, 1, "ended")]
+
+
+@on_mariadb_too
+def test_a_store_returns_the_pace_that_a_model_recorded(store, now):
+    manifests = [{"about": HOURLY.to_json()}, {"about": {}}, {}]  # the others are of earlier versions
+    models = [store.models.add("pump", replace(MODEL, manifest=item), now, promote=True) for item in manifests]
+    assert [store.models.pace(model_id) for model_id in models] == [HOURLY.pace, None, None]
