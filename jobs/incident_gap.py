@@ -46,6 +46,11 @@ def pace_of_model(store: Store, monitor: MonitorConfig, model_id: int | None) ->
     return store.models.pace(model_id)
 
 
+def follows_scores(monitor: MonitorConfig) -> bool:
+    """Return whether its incidents last until the scores have calmed down, for which their threshold is tracked."""
+    return monitor.incident_gap == "auto" and monitor.series is not None and monitor.threshold == "online"
+
+
 def with_fixed_gap(monitor: MonitorConfig, pace: Pace | None) -> MonitorConfig:
     """Return a monitor whose `incident_gap` is a duration."""
     return monitor.model_copy(update={"incident_gap": incident_gap(monitor, pace)})

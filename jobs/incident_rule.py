@@ -2,7 +2,7 @@
 
 from detector.core.about import Pace
 from jobs.alert_filter import QuietHours
-from jobs.incident_gap import incident_gap
+from jobs.incident_gap import follows_scores, incident_gap
 from jobs.look_alikes import NO_LOOK_ALIKES, LookAlikes
 from jobs.store.alert_rule import AlertRule, IncidentRule
 from schemas.config import MonitorConfig
@@ -37,4 +37,4 @@ def incident_rule(
         raised_by=look_alikes.confirmed_like,
         **quiet,
     )
-    return IncidentRule(incident_gap(monitor, pace), alerts)
+    return IncidentRule(incident_gap(monitor, pace), alerts, follows_scores(monitor))

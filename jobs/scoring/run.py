@@ -19,6 +19,7 @@ from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
 from jobs.scoring.batch_reading import BatchReading
 from jobs.scoring.batch_writing import BatchWriting
+from jobs.scoring.incident_starts import incidents_that_go_on
 from jobs.scoring.learned_features import learned_features, watch_learned_features
 from jobs.scoring.liveness import watch_entities
 from jobs.scoring.outcomes import NO_WORK, BatchCounts, BatchOutcome, Elsewhere, Failures
@@ -123,7 +124,8 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
         if not failures.by_batch:  # records of a failed batch are no silence
             watch_entities(source.monitor, source.name, store, clock())
         sum_up_unannounced(source.monitor, source.name, store, clock())
-        store.incidents.follow_up(source.name, _rule_at(source, store, champion), clock())
+        goes_on = partial(incidents_that_go_on, store, champion.model_id)
+        store.incidents.follow_up(source.name, _rule_at(source, store, champion), clock(), goes_on)
         failures.raise_first()
     return ScoringReport(monitor=source.name, **counts, causes=dict(causes.most_common()))
 

@@ -12,6 +12,7 @@ from jobs.reading.context import in_context
 from jobs.reading.source import Source
 from jobs.scoring.batch_reading import BatchReading
 from jobs.scoring.batch_results import merge_pages, score_page
+from jobs.scoring.incident_starts import incident_starts
 from jobs.scoring.new_entities import report_new_entities
 from jobs.scoring.thresholds import threshold_changes, trackers_of
 from jobs.scoring.turn import Turn
@@ -48,13 +49,15 @@ class ScoredBatch:
         trackers = trackers_of(scorer, monitor, turn.stored_threshold)
         trained_upto = scorer.about.training.last
         look_alikes = read_look_alikes(source, store)
+        starts = incident_starts(monitor, trackers, turn.stored_threshold)
         results = []
         for page in records.pages:
             if trackers is not None:
                 turn.expect(entities_of(page, monitor.entity).tolist())
             bound = in_context(scorer, page, source, trackers)
+            bound = bound if starts is None else starts.bound(bound)
             results.append(score_page(page, monitor, bound, batch.planned_at, trained_upto, look_alikes))
-        result = merge_pages(results, records.fingerprint, threshold_changes(trackers), records.unreadable)
+        result = merge_pages(results, records.fingerprint, threshold_changes(trackers, starts), records.unreadable)
         return cls(reading, result, scorer, look_alikes)
 
     def write(self) -> None:
