@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from jobs.incident_gap import LEAST_GAP, gap_at_pace
 from jobs.starter.entities import GAP_STEPS
 from jobs.starter.proposing import Proposal
 from jobs.wording import counted_noun, percent, toml_text
@@ -109,10 +108,6 @@ def _pace(proposal: Proposal) -> Iterator[str]:
     defaults = MonitorConfig.model_fields
     if proposal.is_time_first:
         yield f'settle = "{_rounded(_SETTLE)}"  # records younger than this may still arrive out of order'
-    if proposal.readings is not None:
-        incident_gap = gap_at_pace(proposal.readings.step, proposal.readings.longest_step)
-        if incident_gap > LEAST_GAP:
-            yield f'incident_gap = "{_rounded(incident_gap)}"  # flagged records this close are one incident'
     if proposal.newest_gap is not None:
         gap_after = _USUAL_GAPS * proposal.newest_gap
         if gap_after > defaults["gap_after"].default:
