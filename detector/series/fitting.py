@@ -157,7 +157,8 @@ def _calibrated(model: _FittedModel, settings: SeriesSettings) -> EntityModel:
         reference = _scores_of_folds(model, fusion, settings)
     whole = model.whole
     deciles = Deciles.fit([whole.inputs.values(run) for run in model.runs.whole])
-    return EntityModel(whole.inputs, whole.signals, fusion, reference, deciles, settings.score)
+    recent_causes = settings.recent_causes
+    return EntityModel(whole.inputs, whole.signals, fusion, reference, deciles, settings.score, recent_causes)
 
 
 def _scores_of_folds(model: _FittedModel, fusion: Fusion, settings: SeriesSettings) -> np.ndarray:
