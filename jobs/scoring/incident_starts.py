@@ -1,6 +1,6 @@
 """When the incident of each flagged record began, by the scores between flagged records: from the store and back."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from detector.series.segments import entities_of, positions_of
 from jobs.incident_gap import follows_scores
 from jobs.store import Store
 from schemas.config import MonitorConfig
-from schemas.frames import ANOMALY_SCORE, THRESHOLD, Explanation
+from schemas.frames import ANOMALY_SCORE, THRESHOLD, UNGROUPED_ENTITY, Explanation
 
 if TYPE_CHECKING:
     from detector.core.threshold_tracking import Trackers
@@ -76,11 +76,13 @@ class IncidentStarts:
         return None if move is None else move.after
 
     def _started(self, entity: str) -> LastingIncident | None:
+        tracked = self._trackers.moves.get(entity)
+        if tracked is None:
+            return None
         state = self._stored(entity)
         if state is not None and STATE in state:
             return LastingIncident.from_state(state[STATE])
-        tracked = self._trackers.moves.get(entity)
-        steady = None if tracked is None else getattr(tracked.before, "steady", None)
+        steady = getattr(tracked.before, "steady", None)
         return None if steady is None else LastingIncident.start(steady)
 
 
@@ -126,11 +128,23 @@ def incident_starts(
     return IncidentStarts(monitor, trackers, stored) if trackers is not None and follows_scores(monitor) else None
 
 
-def incidents_that_go_on(store: Store, model_id: int, names: set[str]) -> Mapping[str, bool]:
-    """Return whether the last incident of entities goes on, by the scores; unknown ones are left out."""
-    states = store.threshold_states.newest(model_id, names)
-    incidents = {name: LastingIncident.from_state(state[STATE]) for name, state in states.items() if STATE in state}
-    return {name: item.goes_on for name, item in incidents.items() if item.goes_on or item.is_over}
+def incidents_that_go_on(
+    store: Store, monitor: MonitorConfig, model_id: int, entities: Collection[str | None]
+) -> Mapping[str | None, bool]:
+    """Return whether the last incident of entities goes on, by the scores; unknown ones are left out.
+
+    Args:
+        store: the service's own database.
+        monitor: of the entities.
+        model_id: of its champion.
+        entities: as incidents name them, None for records of none.
+    """
+    nobody = UNGROUPED_ENTITY if monitor.entity is None else ""
+    names = {entity: nobody if entity is None else entity for entity in entities}
+    states = store.threshold_states.newest(model_id, set(names.values()))
+    started = {name: LastingIncident.from_state(state[STATE]) for name, state in states.items() if STATE in state}
+    incidents = {entity: started[name] for entity, name in names.items() if name in started}
+    return {entity: item.goes_on for entity, item in incidents.items() if item.goes_on or item.is_over}
 
 
 def _moment(time: pd.Timestamp) -> datetime | None:

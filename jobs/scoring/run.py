@@ -124,7 +124,7 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
         if not failures.by_batch:  # records of a failed batch are no silence
             watch_entities(source.monitor, source.name, store, clock())
         sum_up_unannounced(source.monitor, source.name, store, clock())
-        goes_on = partial(incidents_that_go_on, store, champion.model_id)
+        goes_on = partial(incidents_that_go_on, store, source.monitor, champion.model_id)
         store.incidents.follow_up(source.name, _rule_at(source, store, champion), clock(), goes_on)
         failures.raise_first()
     return ScoringReport(monitor=source.name, **counts, causes=dict(causes.most_common()))

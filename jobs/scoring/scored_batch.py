@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
 
 from detector.core.scorer import Scorer
@@ -46,10 +47,11 @@ class ScoredBatch:
         monitor = source.monitor
         records = reading.records()
         turn = Turn(batch, store, clock, should_stop)
-        trackers = trackers_of(scorer, monitor, turn.stored_threshold)
+        stored = cache(turn.stored_threshold)
+        trackers = trackers_of(scorer, monitor, stored)
         trained_upto = scorer.about.training.last
         look_alikes = read_look_alikes(source, store)
-        starts = incident_starts(monitor, trackers, turn.stored_threshold)
+        starts = incident_starts(monitor, trackers, stored)
         results = []
         for page in records.pages:
             if trackers is not None:

@@ -25,11 +25,11 @@ CURRENT_STATES = ("open", "ended")
 LONGEST_PAUSE_GAPS = 4  # by time, of an incident that goes on by its scores; its source may have stopped
 SUMMARY_COLUMNS = [column.name for column in columns_of(incidents, IncidentSummary)]
 
-GoesOn: TypeAlias = Callable[[set[str]], Mapping[str, bool]]
-"""Returns for entities, "" for none, whether their last incident goes on by its scores; unknown ones are left out."""
+GoesOn: TypeAlias = Callable[[Collection[str | None]], Mapping[str | None, bool]]
+"""Returns for entities whether their last incident goes on by its scores; unknown ones are left out."""
 
 
-def _unknown(_entities: set[str]) -> Mapping[str, bool]:
+def _unknown(_entities: Collection[str | None]) -> Mapping[str | None, bool]:
     return {}
 
 
@@ -176,7 +176,7 @@ class Incidents:
             if connection.execute(select(c.id).where(is_open).limit(1)).first() is None:
                 return 0
             following = set(connection.scalars(select(c.entity).where(is_open, c.began_at.is_not(None))))
-        by_scores = goes_on({entity or "" for entity in following}) if following and rule.follows_scores else {}
+        by_scores = goes_on(following) if following and rule.follows_scores else {}
         with writing(self.engine) as connection:
             lock_monitor(connection, monitor)
             incident_alerts = IncidentAlerts(connection, monitor, rule.alerts, self._texts, at)
@@ -205,11 +205,11 @@ class _Calm:
 
     at: datetime
     gap: timedelta
-    goes_on: Mapping[str, bool]
+    goes_on: Mapping[str | None, bool]
 
     def ends(self, summary: IncidentSummary) -> bool:
         """Return whether an incident is over."""
-        goes_on = None if summary.began_at is None else self.goes_on.get(summary.entity or "")
+        goes_on = None if summary.began_at is None else self.goes_on.get(summary.entity)
         if goes_on is None:
             return summary.end_time < self.at - self.gap
         return not goes_on or summary.end_time < self.at - LONGEST_PAUSE_GAPS * self.gap

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -86,7 +86,7 @@ class ScoredHistory:
         if rate is not None and rate != self.monitor.asked_rate:
             scorer = scorer.at_rate(rate)
         states = store.threshold_states
-        before = partial(states.before, self.first_batch, self.model_id)
+        before = cache(partial(states.before, self.first_batch, self.model_id))
         trackers = trackers_of(scorer, monitor, before)
         starts = incident_starts(monitor, trackers, before)
         for page in self.pages:

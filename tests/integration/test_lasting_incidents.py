@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from detector.core.threshold_tracking import Tracker, Trackers
 from detector.records.card import RecordCard
 from jobs.databases import reading
 from jobs.scoring.incident_starts import incidents_that_go_on
@@ -14,6 +15,8 @@ from jobs.store import NewModel
 from schemas.tables import alerts, anomalies, incidents
 from tests.flagged_rows import GAP, MINUTE, RULE, START, FlaggedRows
 from tests.mariadb_server import on_mariadb_too
+from tests.series_monitor import readings
+from tests.watched_table import MonitoredTable, RuleScorer, at
 
 
 @pytest.fixture
@@ -87,6 +90,52 @@ def test_scoring_writes_where_incidents_began_and_whether_they_go_on(mixer):
     assert len(began) > 10
     assert len({row.incident_id for row in began}) > 3
     assert all(starts[row.incident_id] <= row.began_at for row in began)
-    states = mixer.store.threshold_states.newest(report.model_id, {"a", "b", "none"})
-    assert {name: state["incident"]["goes_on"] for name, state in states.items()} == {"a": False, "b": True}
-    assert incidents_that_go_on(mixer.store, report.model_id, {"a", "b"}) == {"a": False, "b": True}
+    monitor, goes_on = mixer.source().monitor, {"a": False, "b": True}
+    assert incidents_that_go_on(mixer.store, monitor, report.model_id, {"a", "b", "none", None}) == goes_on
+
+
+def test_without_entities_an_incident_ends_by_the_scores_of_all_records(mixer):
+    mixer.fill(readings().query("machine == 'a'"), if_exists="replace")
+    settings = {"entity": None, "false_positive_rate": 0.02}
+    model_id = mixer.train(**settings).model_id
+    mixer.score(**settings)
+    assert incidents_that_go_on(mixer.store, mixer.source(**settings).monitor, model_id, [None]) == {None: False}
+
+
+class TrackingScorer(RuleScorer):
+    """Scores a record by one value, with a tracked threshold in place of a trained model of series."""
+
+    reference = np.random.default_rng(0).permutation(np.linspace(0, 4, 1000))
+    tracked = None
+
+    def trackers(self, stored, _usual_after):
+        return Trackers(lambda entity: self._tracker(stored(entity)))
+
+    def _tracker(self, state):
+        return Tracker.start(self.reference, 0.01) if state is None else Tracker.from_state(state)
+
+    def bind(self, _page, _read_past, trackers=None):
+        bound = TrackingScorer(self.value)
+        bound.tracked = trackers
+        return bound
+
+    def score(self, records, _vae_of="none"):
+        scored = super().score(records)
+        thresholds = self.tracked.advance("pump-1", scored["anomaly_score"].to_numpy())
+        return scored.assign(threshold=thresholds, is_anomaly=scored["anomaly_score"] > thresholds)
+
+
+def test_an_operator_hears_once_of_a_fault_that_is_flagged_with_a_long_pause(store):
+    """Two records are flagged, 40 minutes apart, and the scores between them stay near the threshold."""
+    pump = MonitoredTable(store, alert={"channels": ["ops"]}, series={}, silent_after="never", gap_after="9000d")
+    pump.models = dict.fromkeys(pump.models, TrackingScorer())
+    values = np.full(90, 1.0)
+    values[20:62] = 3.9
+    values[[20, 61, 75]] = 9.0  # the last one is another fault: a quarter of an hour later, but calm
+    for minutes in np.split(np.arange(90), 9):
+        for minute in minutes.tolist():
+            pump.put(minute, value=values[minute])
+        pump.now = at(minutes[-1].item() + 1)
+        pump.score()
+    assert pump.rows(incidents.c.start_time) == [at(20), at(75)]
+    assert [reason for _, reason in pump.rows(alerts.c.id, alerts.c.reason)] == ["opened", "ended", "opened", "ended"]
