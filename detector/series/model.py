@@ -71,6 +71,7 @@ class SeriesModel:
         models = [*self.entities.values(), *([self.shared] if self.shared else [])]
         rows = CONTEXT_ROWS + max(model.fusion.context_rows for model in models)
         rows += RECOVERY_ROWS if self.settings.recovery else 0
+        rows += max(model.inputs.calendar.context_rows if model.inputs.calendar else 0 for model in models)
         return rows + COUNTER_ROWS if any(model.inputs.counters for model in models) else rows
 
     def has_own(self, entity: str) -> bool:
