@@ -24,6 +24,7 @@ from detector.core.blob import (
 )
 from detector.series.calendar import MAX_DAY_SLOTS, MONTH_DAYS, WEEK_DAYS
 from detector.series.deciles import DECILES
+from detector.series.dispersion import HALF_LIVES
 from detector.series.model import SHARED, SeriesModel
 from detector.series.network import shapes
 from detector.series.settings import ScoreName
@@ -46,6 +47,8 @@ _PRESENT = {  # arrays that only some models have
     "has_off": "off/value",
     "has_joint": "joint/mean",
     "has_relation": "relation/error",
+    "has_dispersion": "dispersion/middle",
+    "has_alone": "fusion/alone",
     "has_never_still": "channels/never_still",
     "has_standing": "channels/rest",
     "has_moves": "calendar/largest_move",
@@ -54,6 +57,10 @@ _POSITIVE = (
     "forecast/error",
     "own/error",
     "relation/error",
+    "dispersion/spread",
+    "dispersion/lowest",
+    "dispersion/middle",
+    "dispersion/highest",
     "fusion/spread",
     "calendar/spread",
     "counters/step",
@@ -65,12 +72,15 @@ _YES_OR_NO = (
     "channels/never_still",
     "calendar/is_used",
     "relation/is_used",
+    "dispersion/is_used",
+    "fusion/alone",
     "counters/is_counter",
     "off/is_part",
 )
 _NOT_NEGATIVE = (
     "fusion/weights",
     "fusion/added",
+    "dispersion/largest_error",
     "channels/deviation",
     "channels/missing_share",
     "channels/longest_still",
@@ -137,6 +147,8 @@ class _Sizes(ManifestPart):
     has_off: bool = False
     has_joint: bool = False
     has_relation: bool = False
+    has_dispersion: bool = False
+    has_alone: bool = False
     has_weights: bool = False
     has_added: bool = False
     calendar: int | None = Field(None, ge=1, le=MAX_DAY_SLOTS)
@@ -245,6 +257,7 @@ def _specs(manifest: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) ->
             "fusion/centre": ((spans, signals), "float64"),
             "fusion/spread": ((spans, signals), "float64"),
             **({"fusion/weights": ((signals,), "float64")} if manifest.config.select == "auto" or may_weigh else {}),
+            **({"fusion/alone": ((signals,), "float64")} if sizes.has_alone else {}),
             **_memory_specs(index, arrays, width, signals),
             "reference": ((sizes.reference,), "float64"),
             "deciles": ((DECILES + 1, width), "float64"),
@@ -257,6 +270,7 @@ def _specs(manifest: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) ->
 def _signals_of(sizes: _Sizes) -> tuple[str, ...]:
     return signal_names(
         has_relation=sizes.has_relation,
+        has_dispersion=sizes.has_dispersion,
         has_calendar=sizes.calendar is not None,
         has_network=sizes.network is not None,
     )
@@ -276,6 +290,7 @@ def _optional_specs(sizes: _Sizes, width: int, continuous: int) -> ArraySpecs:
         specs["counters/step"] = ((1,), "float64")
     specs |= _joint_specs(width) if sizes.has_joint else {}
     specs |= _relation_specs(width) if sizes.has_relation else {}
+    specs |= _dispersion_specs(width) if sizes.has_dispersion else {}
     if sizes.calendar is not None:
         specs |= _calendar_specs(sizes.calendar, width, has_moves=sizes.has_moves)
     if sizes.network is not None:
@@ -293,6 +308,12 @@ def _joint_specs(width: int) -> ArraySpecs:
 def _relation_specs(width: int) -> ArraySpecs:
     shapes = {"weights": (1 + width, width), "error": (width,), "is_used": (width,)}
     return {f"relation/{name}": (shape, "float64") for name, shape in shapes.items()}
+
+
+def _dispersion_specs(width: int) -> ArraySpecs:
+    channels = dict.fromkeys(("is_used", "largest_error", "spread"), (width,))
+    spans = dict.fromkeys(("lowest", "middle", "highest"), (len(HALF_LIVES), width))
+    return {f"dispersion/{name}": (shape, "float64") for name, shape in (channels | spans).items()}
 
 
 def _calendar_specs(day_slots: int, width: int, *, has_moves: bool) -> ArraySpecs:

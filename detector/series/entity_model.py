@@ -13,6 +13,7 @@ from detector.series.calendar import Calendar
 from detector.series.channels import Cells, Channels
 from detector.series.counters import Counters
 from detector.series.deciles import Deciles
+from detector.series.dispersion import Dispersion
 from detector.series.fusion import Fusion
 from detector.series.inputs import Inputs
 from detector.series.joint_range import JointRange
@@ -22,7 +23,7 @@ from detector.series.numpy_network import TrainedNetwork
 from detector.series.relation import Relation
 from detector.series.series import Series
 from detector.series.settings import ScoreName, SeriesSettings
-from detector.series.signals import Forecast, OwnForecast, Signals, signal_names
+from detector.series.signals import Forecast, OwnForecast, Signals
 from detector.series.states import OffState
 
 
@@ -71,11 +72,7 @@ class EntityModel:
     @property
     def signal_names(self) -> tuple[str, ...]:
         """The names of the signals, in order."""
-        return signal_names(
-            has_relation=self.signals.relation is not None,
-            has_calendar=self.inputs.calendar is not None,
-            has_network=self.signals.autoencoder is not None,
-        )
+        return self.signals.names(has_calendar=self.inputs.calendar is not None)
 
     def scored(self, run: Series, first: int = 0) -> Scored:
         """Return the anomaly and the VAE scores of consecutive records from `first` on; earlier ones are their past."""
@@ -159,6 +156,7 @@ class EntityModel:
             "views/levels": signals.levels.points,  # stored names stay: "views" is an older word for signals
             "views/departures": signals.departures.points,
             **_with_prefix("relation/", vars(signals.relation) if signals.relation else {}),
+            **_with_prefix("dispersion/", vars(signals.dispersion) if signals.dispersion else {}),
             **_with_prefix("network/", signals.autoencoder.to_state() if signals.autoencoder else {}),
             **{f"fusion/{name}": array for name, array in self.fusion.to_state().items()},
             "reference": self.reference,
@@ -177,6 +175,7 @@ class EntityModel:
             Neighbours(state["views/departures"]),
             TrainedNetwork.from_state(network) if (network := _without_prefix("network/", state)) else None,
             Relation(**relation) if (relation := _without_prefix("relation/", state)) else None,
+            Dispersion(**dispersion) if (dispersion := _without_prefix("dispersion/", state)) else None,
         )
         calendar, counters = _without_prefix("calendar/", state), _without_prefix("counters/", state)
         inputs = Inputs(

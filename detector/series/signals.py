@@ -6,6 +6,7 @@
 - *breach*: a channel is missing, or has a value never seen in training;
 - *stuck*: a channel that always moved stands still;
 - *relation*, if there are few channels: error of each channel as the others of the same record explain it;
+- *dispersion*, if there are few channels: a channel varies more or less from record to record than it ever did;
 - *calendar*, if channels follow one: distance from the value that is usual at this time of the week;
 - *loss* and *latent*, if a network was trained: its reconstruction error of level and departure, and the distance to
   the nearest latents of training.
@@ -27,6 +28,7 @@ from detector.core.normal_band import BAND_ERRORS
 from detector.core.subsample import subsample_rows
 from detector.core.vae_scores import VaeScores
 from detector.series.channels import MEDIAN_ROWS, Cells
+from detector.series.dispersion import Dispersion
 from detector.series.line import Line
 from detector.series.numpy_network import TrainedNetwork
 from detector.series.relation import Relation
@@ -51,6 +53,7 @@ MIN_FILLED_SHARE = 1e-3  # of the average of the past: the first record of a run
 SIGNALS = ("level", "departure", "forecast", "breach", "stuck")
 RULE_SIGNALS = ("breach", "stuck")
 RELATION_SIGNALS = ("relation",)
+DISPERSION_SIGNALS = ("dispersion",)
 CALENDAR_SIGNALS = ("calendar",)
 NETWORK_SIGNALS = ("loss", "latent")
 CONTEXT_ROWS = max(
@@ -60,9 +63,14 @@ CONTEXT_ROWS = max(
 )
 
 
-def signal_names(*, has_relation: bool, has_calendar: bool, has_network: bool) -> tuple[str, ...]:
+def signal_names(*, has_relation: bool, has_dispersion: bool, has_calendar: bool, has_network: bool) -> tuple[str, ...]:
     """Return the names of the signals of a model, in order."""
-    optional = ((RELATION_SIGNALS, has_relation), (CALENDAR_SIGNALS, has_calendar), (NETWORK_SIGNALS, has_network))
+    optional = (
+        (RELATION_SIGNALS, has_relation),
+        (DISPERSION_SIGNALS, has_dispersion),
+        (CALENDAR_SIGNALS, has_calendar),
+        (NETWORK_SIGNALS, has_network),
+    )
     return (*SIGNALS, *(name for names, is_present in optional if is_present for name in names))
 
 
@@ -184,6 +192,10 @@ class OwnForecast:
         """Return the standardised error of the forecast, (n, c)."""
         return _standardised_residual(cells, self.expected(cells), self.error)
 
+    def errors(self, cells: Cells) -> np.ndarray:
+        """Return the error of the forecast in usual errors, (n, c), however short the past; 0 for missing cells."""
+        return _standardised_errors(cells, self.expected(cells), self.error)
+
 
 def _from_usual(cells: Cells, expected: np.ndarray) -> np.ndarray:
     """Return expected cells (n, c) for the expected distances from what is usual at this time of the week."""
@@ -195,8 +207,11 @@ def _standardised_residual(cells: Cells, expected: np.ndarray, error: np.ndarray
 
     At the start of a run it is scaled down by the share of the longest average that the past fills.
     """
-    residual = np.where(cells.is_missing, 0, (cells.z - expected) / error)
-    return residual * _filled_share(cells, max(FORECAST_HALF_LIVES))[:, None]
+    return _standardised_errors(cells, expected, error) * _filled_share(cells, max(FORECAST_HALF_LIVES))[:, None]
+
+
+def _standardised_errors(cells: Cells, expected: np.ndarray, error: np.ndarray) -> np.ndarray:
+    return np.where(cells.is_missing, 0, (cells.z - expected) / error)
 
 
 def _usual_error(residual: np.ndarray, runs: Sequence[Cells]) -> np.ndarray:
@@ -233,6 +248,7 @@ class Signals:
         departures: (m, 3 s) float32, training records to compare the departure with.
         autoencoder: of the profile, if a network was trained.
         relation: of all channels; None if there are too many, and in older models.
+        dispersion: of the continuous channels; None if there are too many, and in older models.
     """
 
     continuous: np.ndarray
@@ -242,18 +258,41 @@ class Signals:
     departures: Neighbours
     autoencoder: TrainedNetwork | None = None
     relation: Relation | None = None
+    dispersion: Dispersion | None = None
 
     @classmethod
-    def fit(cls, runs: Sequence[Cells], continuous: np.ndarray, reference: int) -> Self:
-        """Fit the signals to runs of normal records, of which an even subsample of at most `reference` is kept."""
+    def fit(
+        cls, runs: Sequence[Cells], continuous: np.ndarray, reference: int, varying: np.ndarray | None = None
+    ) -> Self:
+        """Fit the signals to runs of normal records.
+
+        Args:
+            runs: of the records.
+            continuous: positions of the continuous channels.
+            reference: largest number of records kept, an even subsample.
+            varying: positions of the channels whose dispersion is measured; None or empty for none.
+        """
         cells = [(run.z[:, continuous], run.kept[:, continuous]) for run in runs]
+        own, dispersion = OwnForecast.fit(runs), None
+        if varying is not None and len(varying):
+            dispersion = Dispersion.fit(runs, [own.errors(run) for run in runs], varying)
         return cls(
             continuous,
             Forecast.fit(runs),
-            OwnForecast.fit(runs),
+            own,
             Neighbours(subsample_rows(np.concatenate([level(*pair) for pair in cells]), reference)),
             Neighbours(subsample_rows(np.concatenate([departure(*pair) for pair in cells]), reference)),
             relation=Relation.fit(runs, continuous),
+            dispersion=dispersion,
+        )
+
+    def names(self, *, has_calendar: bool) -> tuple[str, ...]:
+        """Return the names of the signals, in order."""
+        return signal_names(
+            has_relation=self.relation is not None,
+            has_dispersion=self.dispersion is not None,
+            has_calendar=has_calendar,
+            has_network=self.autoencoder is not None,
         )
 
     def measure(self, cells: Cells, first: int = 0) -> np.ndarray:
@@ -281,6 +320,9 @@ class Signals:
         ]
         if self.relation is not None:
             signals.append(counted * filled_share * _sizes(self.relation.residual(cells)[first:]))
+        if self.dispersion is not None:
+            deviation = self.dispersion.deviation(cells, self.own.errors(cells))[first:]
+            signals.append(counted * filled_share * np.abs(deviation).max(axis=1))
         if cells.usual is not None:
             signals.append(_sizes(cells.deviation[first:, cells.usual.is_used]))
         if self.autoencoder is None:
