@@ -45,12 +45,12 @@ class Watched:
     Attributes:
         reference: (m,) calibration scores.
         scores: (n,) of the records.
-        shares: (n, c) part of each channel in a record's deviation; 0 for a return to normal.
+        evidence: (n, c) of a fault in each channel; 0 for a return to normal.
     """
 
     reference: Vector
     scores: Vector
-    shares: np.ndarray
+    evidence: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def run_case(task: tuple[str, int], *, network: bool) -> list[Outcome]:
         "person": person_alarms(machine)[machine.trained :],
     }
     return [
-        outcome(name, threshold, machine, flagged, None if threshold == "person" else watched.shares)
+        outcome(name, threshold, machine, flagged, None if threshold == "person" else watched.evidence)
         for threshold, flagged in alarms.items()
         if flagged is not None
     ]
@@ -137,8 +137,8 @@ def watch(machine: Machine, model: SeriesModel, until: int | None = None) -> Wat
     rows = slice(machine.trained - context, until)
     series = Series(_times(machine)[rows], machine.values[rows])
     causes = model.causes(ENTITY, series)
-    shares = np.where(causes.is_return, 0, causes.share)[context:]
-    return Watched(model.reference(ENTITY), model.scores(ENTITY, series)[context:], shares)
+    evidence = np.where(causes.is_return, 0, causes.evidence)[context:]
+    return Watched(model.reference(ENTITY), model.scores(ENTITY, series)[context:], evidence)
 
 
 def _times(machine: Machine) -> np.ndarray:
@@ -146,7 +146,7 @@ def _times(machine: Machine) -> np.ndarray:
     return np.datetime64("2026-03-02", "s") + step * np.arange(len(machine.values))  # a Monday
 
 
-def outcome(case: str, threshold: str, machine: Machine, flagged: Mask, shares: np.ndarray | None) -> Outcome:
+def outcome(case: str, threshold: str, machine: Machine, flagged: Mask, evidence: np.ndarray | None) -> Outcome:
     """Compare the flagged records (n,) of a machine with its faults."""
     faults = [Fault(item.start - machine.trained, item.end - machine.trained, item.channels) for item in machine.faults]
     is_fault = np.zeros(len(flagged), dtype=bool)
@@ -163,7 +163,7 @@ def outcome(case: str, threshold: str, machine: Machine, flagged: Mask, shares: 
         tuple(count_runs(flagged[item.start : _latest(item)]) for item in found),
         tuple(_echo(flagged, item.end, following) for item, following in pairwise([*faults, _NONE])),
         float((flagged & ~is_fault).sum() / weeks),
-        () if shares is None else tuple(_names_channel(machine, item, flagged, shares) for item in found),
+        () if evidence is None else tuple(_names_channel(machine, item, flagged, evidence) for item in found),
     )
 
 
@@ -176,10 +176,10 @@ def _echo(flagged: Mask, end: int, following: Fault) -> int:
     return int(flagged[end : min(end + ECHO_RECORDS, following.start)].sum())
 
 
-def _names_channel(machine: Machine, item: Fault, flagged: Mask, shares: np.ndarray) -> bool:
-    """Return whether the channel with the largest share in a flagged record of the fault is behind the fault."""
+def _names_channel(machine: Machine, item: Fault, flagged: Mask, evidence: np.ndarray) -> bool:
+    """Return whether the channel with the most evidence in a flagged record of the fault is behind the fault."""
     rows = np.arange(item.start, _latest(item))
-    largest = shares[rows[flagged[rows]]].max(axis=0)
+    largest = evidence[rows[flagged[rows]]].max(axis=0)
     return list(machine.channels)[int(np.argmax(largest))] in item.channels
 
 

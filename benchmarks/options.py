@@ -11,6 +11,14 @@ def positive(text: str) -> int:
     return number
 
 
+def share(text: str) -> float:
+    """Parse a number between 0 and 1."""
+    number = float(text)
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, received {text}")
+    return number
+
+
 def seeds(text: str) -> tuple[int, ...]:
     """Parse comma-separated numbers."""
     return tuple(int(part) for part in text.split(","))

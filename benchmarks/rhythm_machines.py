@@ -126,7 +126,7 @@ def _leaking_tank(rng: np.random.Generator) -> Machine:
 
 
 def _collapsed_vibration(rng: np.random.Generator) -> Machine:
-    """A vibration that follows the day, every ten minutes; what varies at one time of day is a third, for eight hours."""
+    """A vibration that follows the day, every ten minutes; its noise is a third for eight hours."""
     span = Span(10, 28, (31, 8), 48)
     course = 4 + np.sin(2 * np.pi * (span.hour - 9) / 24)
     size = np.ones(span.n)

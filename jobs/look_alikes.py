@@ -19,7 +19,7 @@ import numpy as np
 from jobs.causes import vector_of
 from jobs.recurring_incidents import CLEARANCE, RecurringIncidents
 from jobs.store.alert_rule import ReadCauses
-from jobs.store.incident_summary import IncidentSummary, largest_shares
+from jobs.store.incident_summary import IncidentSummary, causes_of_incident, largest_shares
 from jobs.store.labelled_examples import LabelledExample, by_incident
 from jobs.store.writing import json_ready
 from jobs.times_of_day import is_same_time_of_day
@@ -153,10 +153,11 @@ def look_alikes_of(monitor: MonitorConfig, examples: Iterable[LabelledExample]) 
 
 def _merged_by_incident(examples: Iterable[LabelledExample]) -> list[LabelledExample]:
     """Merge the causes of the rows of an incident with the same label, as the incident merges those of all rows."""
-    return [
-        replace(rows[0], attribution=largest_shares({**cause, "time": ""} for row in rows for cause in row.attribution))
-        for rows in by_incident(examples)
-    ]
+    merged = []
+    for rows in by_incident(examples):
+        causes = causes_of_incident((cause for row in rows for cause in row.attribution), time="")
+        merged.append(replace(rows[0], attribution=largest_shares(causes)))
+    return merged
 
 
 @dataclass(frozen=True)

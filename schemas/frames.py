@@ -85,6 +85,8 @@ class Cause:
     `deviation` is the distance above (+) or below (-) the expected value, in typical deviations of that feature
     among normal records; for categories it is positive, the surprise.
     `is_return` is for series: the value is usual again, but an earlier fault affects the expected value.
+    `evidence` is for series: how much the record and those before it speak for a fault in the feature, in squared
+    deviations, by which causes of different records are compared; None for single records and older models.
     """
 
     feature: str
@@ -93,6 +95,7 @@ class Cause:
     value: Any
     expected: Any
     is_return: bool = False
+    evidence: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the cause as the `attribution` column stores it."""
@@ -103,7 +106,8 @@ class Cause:
             "value": self.value,
             "expected": self.expected,
         }
-        return cause | {"is_return": True} if self.is_return else cause
+        optional = {"is_return": self.is_return or None, "evidence": self.evidence}
+        return cause | {name: value for name, value in optional.items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def _scores_and_causes(model: EntityModel) -> tuple[Callable[[Series], Vector], 
     """Return functions of a test series, which is one run: its scores and its causes."""
     return (
         lambda series: model.scored(records_of(series)).scores,
-        lambda series: np.asarray(np.abs(model.causes(records_of(series)).deviation)),
+        lambda series: np.asarray(model.causes(records_of(series)).evidence),
     )
 
 

@@ -27,6 +27,9 @@ lies above it, however the scores move (Gibbs & Candes, *Adaptive Conformal Infe
   floor right below the calibrated threshold, so that a weak fault that lasts is not followed by the threshold. That
   takes more evidence after incidents, by `RECENT_EVIDENCE` for each flagged record in `recent`. An incident whose level
   is `STRONG_SPREADS` above its start needs no such floor, and is no evidence.
+- In a steady stream the calibrated threshold holds, so what the threshold has above it fades (`EXCESS_HALF_LIFE`), the
+  slower the more incidents there were (`recent`; not at all from `MAX_FADING_RECENT` on). At a rate of 0.1 % an
+  incident would otherwise be paid for by six thousand records, in which a second fault is hardly seen.
 - A score far above the threshold widens the step, so the calibration scores need no scale and may all be equal. The
   decisions do not depend on the unit of the scores or on a constant added to them.
 """
@@ -60,9 +63,12 @@ USUAL_SPREADS = 0.5  # of the threshold above a usual level
 MAX_DEBT_RECORDS = 5
 DEBT_HALF_LIFE = 1000  # records
 USUAL_AFTER = 300  # records
+EXCESS_HALF_LIFE = 800  # records, of the threshold above the calibrated one in a steady stream
+MAX_FADING_RECENT = 20
 MAX_SPREADS_ABOVE = 32  # the spread grows until no score is further above the threshold
 _DEBT_KEPT = 0.5 ** (1 / DEBT_HALF_LIFE)  # with each record
 _RECENT_KEPT = 0.5 ** (1 / RECENT_HALF_LIFE)
+_EXCESS_FADED = 1 - 0.5 ** (1 / EXCESS_HALF_LIFE)  # with each record
 _MOMENTUM_SHARE = 1 - 0.5 ** (1 / MOMENTUM_HALF_LIFE)  # of a record in the level of its incident
 
 
@@ -184,6 +190,7 @@ class _Walk:
         if self.steady is not None:
             self._let_go(self.steady)
             self.steady.count(score)
+            self._fade(self.steady)
         return limit
 
     def _hold(self, score: float, steady: SteadyScores) -> None:
@@ -199,6 +206,13 @@ class _Walk:
         is_strong = self.before is not None and self.momentum > self._strong_limit(self.before, steady)
         if is_strong or self.home is not None:
             self.is_held, steady.evidence = False, 0.0
+
+    def _fade(self, steady: SteadyScores) -> None:
+        """Lower the threshold of a steady stream towards the calibrated one."""
+        is_usual = self.before is None and self.home is None
+        if is_usual and self.threshold > steady.threshold and steady.is_steady:
+            share = _EXCESS_FADED * max(0.0, 1 - self.recent / MAX_FADING_RECENT)
+            self.threshold -= share * (self.threshold - steady.threshold)
 
     def _strong_limit(self, before: float, steady: SteadyScores) -> float:
         return min(before, steady.threshold) + STRONG_SPREADS * self.spread

@@ -22,11 +22,13 @@ from detector.core.blob import (
     read_manifest,
     write_blob,
 )
-from detector.series.calendar import MAX_DAY_SLOTS, MONTH_DAYS, WEEK_DAYS
+from detector.series.calendar import MONTH_PLACES
+from detector.series.clock import MAX_DAY_SLOTS, MONTH_DAYS, WEEK_DAYS
 from detector.series.deciles import DECILES
 from detector.series.dispersion import HALF_LIVES
 from detector.series.model import SHARED, SeriesModel
 from detector.series.network import shapes
+from detector.series.recent_days import MAX_DAY_ROWS, MIN_DAY_ROWS
 from detector.series.settings import ScoreName
 from detector.series.signals import NETWORK_SIGNALS, PREDICTORS, profile_blocks, signal_names
 from detector.series.standing import Standing
@@ -52,6 +54,8 @@ _PRESENT = {  # arrays that only some models have
     "has_never_still": "channels/never_still",
     "has_standing": "channels/rest",
     "has_moves": "calendar/largest_move",
+    "has_recent": "calendar/day_rows",
+    "has_alternation": "calendar/weeks",
 }
 _POSITIVE = (
     "forecast/error",
@@ -71,6 +75,7 @@ _YES_OR_NO = (
     "channels/is_flag",
     "channels/never_still",
     "calendar/is_used",
+    "calendar/is_moving",
     "relation/is_used",
     "dispersion/is_used",
     "fusion/alone",
@@ -127,6 +132,7 @@ class _Settings(ManifestPart):
     network: bool = False
     score: ScoreName = "fused"
     recovery: bool = False
+    recent_causes: bool = False
     seed: int = Field(0, ge=0)
 
 
@@ -143,6 +149,9 @@ class _Sizes(ManifestPart):
     has_never_still: bool = False
     has_standing: bool = False
     has_moves: bool = False  # away from the calendar
+    has_recent: bool = False  # days, with which usual values move
+    has_alternation: bool = False  # of weeks
+    has_month_ends: bool = False
     has_counters: bool = False
     has_off: bool = False
     has_joint: bool = False
@@ -192,7 +201,9 @@ def _sizes_of(index: int, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     sizes: dict[str, Any] = {size: len(arrays[f"{index}/{name}"]) for size, name in names.items()}
     sizes |= {size: True for size, name in _PRESENT.items() if f"{index}/{name}" in arrays}
     if f"{index}/calendar/centre" in arrays:
-        sizes["calendar"] = len(arrays[f"{index}/calendar/centre"]) // WEEK_DAYS
+        weeks = 2 if sizes.get("has_alternation") else 1
+        sizes["calendar"] = len(arrays[f"{index}/calendar/centre"]) // (WEEK_DAYS * weeks)
+        sizes |= {"has_month_ends": True} if len(arrays[f"{index}/calendar/month"]) > MONTH_DAYS else {}
     if f"{index}/network/latents" in arrays:
         hidden, latent = arrays[f"{index}/network/weights/encoder/mean/kernel"].shape
         sizes["network"] = {"hidden": hidden, "latent": latent, "latents": len(arrays[f"{index}/network/latents"])}
@@ -292,7 +303,7 @@ def _optional_specs(sizes: _Sizes, width: int, continuous: int) -> ArraySpecs:
     specs |= _relation_specs(width) if sizes.has_relation else {}
     specs |= _dispersion_specs(width) if sizes.has_dispersion else {}
     if sizes.calendar is not None:
-        specs |= _calendar_specs(sizes.calendar, width, has_moves=sizes.has_moves)
+        specs |= _calendar_specs(sizes, sizes.calendar, width)
     if sizes.network is not None:
         if sizes.has_added:  # networks of earlier versions add nothing
             specs["fusion/added"] = ((len(NETWORK_SIGNALS),), "float64")
@@ -316,14 +327,21 @@ def _dispersion_specs(width: int) -> ArraySpecs:
     return {f"dispersion/{name}": (shape, "float64") for name, shape in (channels | spans).items()}
 
 
-def _calendar_specs(day_slots: int, width: int, *, has_moves: bool) -> ArraySpecs:
-    return {
-        **({"calendar/largest_move": ((width,), "float64")} if has_moves else {}),
+def _calendar_specs(sizes: _Sizes, day_slots: int, width: int) -> ArraySpecs:
+    slots = (2 if sizes.has_alternation else 1) * WEEK_DAYS * day_slots
+    specs: dict[str, tuple[tuple[int, ...], str]] = {
         "calendar/is_used": ((width,), "float64"),
-        "calendar/centre": ((WEEK_DAYS * day_slots, width), "float32"),
-        "calendar/spread": ((WEEK_DAYS * day_slots, width), "float32"),
-        "calendar/month": ((MONTH_DAYS, width), "float32"),
+        "calendar/centre": ((slots, width), "float32"),
+        "calendar/spread": ((slots, width), "float32"),
+        "calendar/month": ((2 * MONTH_PLACES if sizes.has_month_ends else MONTH_DAYS, width), "float32"),
     }
+    if sizes.has_moves:
+        specs["calendar/largest_move"] = ((width,), "float64")
+    if sizes.has_recent:
+        specs |= {"calendar/is_moving": ((width,), "float64"), "calendar/day_rows": ((1,), "float64")}
+    if sizes.has_alternation:
+        specs["calendar/weeks"] = ((1,), "float64")
+    return specs
 
 
 def _memory_specs(index: int, arrays: Mapping[str, np.ndarray], width: int, signals: int) -> ArraySpecs:
@@ -359,5 +377,9 @@ def _check_range(name: str, array: np.ndarray) -> None:
         raise artifact_error(f"has numbers in {name} that are negative")
     if name.endswith(_YES_OR_NO) and not np.isin(array, [0, 1]).all():
         raise artifact_error(f"has numbers in {name} that are neither 0 nor 1")
+    if name.endswith("calendar/weeks") and array[0] != 2:
+        raise artifact_error(f"has a number in {name} that is not 2")
+    if name.endswith("calendar/day_rows") and not MIN_DAY_ROWS <= array[0] <= MAX_DAY_ROWS:
+        raise artifact_error(f"has a number in {name} that is not from {MIN_DAY_ROWS} to {MAX_DAY_ROWS}")
     if name.endswith("/deciles") and (array[1:] < array[:-1]).any():
         raise artifact_error(f"has numbers in {name} that do not ascend")

@@ -79,6 +79,10 @@ class Cells:
             return self.z
         return np.where(self.usual.is_used, compress(self.relative / self.usual.spread), self.z)
 
+    def without_season(self, z: np.ndarray) -> np.ndarray:
+        """Return cells (n, c) without the level of recent days, by which the season moves some channels."""
+        return z if self.usual is None or self.usual.level is None else z - self.usual.level
+
     @property
     def rule_violation(self) -> np.ndarray:
         """(n, c) float64: the degree to which a cell breaks the rules of its channel."""
@@ -93,11 +97,13 @@ class Usual:
         z: (n, c) the usual standardised values; 0 for channels that follow no calendar.
         spread: (n, c) the usual deviations from them.
         is_used: (c,) bool, whether the channel follows the calendar.
+        level: (n, c) the part of `z` that moves with recent days; None if no channel moves.
     """
 
     z: np.ndarray
     spread: np.ndarray
     is_used: np.ndarray
+    level: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

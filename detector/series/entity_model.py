@@ -1,6 +1,6 @@
 """EntityModel: channels, signals and their fusion, for one entity or for several entities that share the model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ from detector.series.channels import Cells, Channels
 from detector.series.counters import Counters
 from detector.series.deciles import Deciles
 from detector.series.dispersion import Dispersion
+from detector.series.evidence import MAX_RELATION, broken_relation, evidence
 from detector.series.fusion import Fusion
 from detector.series.inputs import Inputs
 from detector.series.joint_range import JointRange
@@ -34,14 +35,26 @@ class Causes:
     Attributes:
         share: part of a record's deviation that is due to a channel; sums to 1, or to 0 if nothing deviates.
         deviation: distance of the cell from its usual value in standard deviations, signed.
-        expected: the forecast from the channel's own past, in the channel's units.
+        expected: the forecast from the channel's own past, or what the others expect, in the channel's units.
         is_return: whether the value is back in the range of training while the forecast, from an unusual past, is not.
+        evidence: by which causes of different records are compared; None in older models, in which shares are.
     """
 
     share: np.ndarray
     deviation: np.ndarray
     expected: np.ndarray
     is_return: np.ndarray
+    evidence: np.ndarray | None = None
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Return the causes of all parts of one model, of which there is at least one."""
+        names = [name for name, array in vars(parts[0]).items() if array is not None]
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+    def at(self, rows: np.ndarray) -> Self:
+        """Return the causes of the records at some positions."""
+        return type(self)(**{name: array[rows] for name, array in vars(self).items() if array is not None})
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,7 @@ class EntityModel:
         reference: (m,) scores of the held-back records.
         deciles: of all training records.
         score: name of the anomaly score.
+        recent_causes: whether the records before a record count for its causes; they do not in older models.
     """
 
     inputs: Inputs
@@ -63,6 +77,7 @@ class EntityModel:
     reference: np.ndarray
     deciles: Deciles
     score: ScoreName = "fused"
+    recent_causes: bool = False
 
     @property
     def channels(self) -> Channels:
@@ -84,27 +99,52 @@ class EntityModel:
     def causes(self, run: Series) -> Causes:
         """Return the causes of consecutive records.
 
+        A channel's share of a score is its part of the `evidence`. Other channels enter it by the relation alone: a
+        faulty channel would spread its error over them. Above the level of a fault that lasts, the evidence is measured
+        from it, for the part of the score that is added there.
+
         A cell's deviation is the Euclidean norm of three deviations: from the channel's mean (or its usual value at
-        this time of the week), from the forecast of its own past, and by a broken rule. Other channels do not enter: a
-        faulty channel would spread its error over them. Above the level of a fault that lasts, deviations are measured
-        from it, for the part of the score that is added there. Over an incident the largest deviation of a channel
-        counts: in a mean a long echo would outweigh the event.
+        this time of the week), from the forecast of its own past, and by a broken rule. Of the channel that breaks the
+        relation most, if by more than that, it is the deviation from what the other channels expect.
         """
         cells = self.inputs.cells(run)
-        share, deviation, expected = self._shares(cells)
-        is_return = ~self.channels.is_usual(expected) & self.channels.is_usual(cells.z) & ~cells.is_missing
+        by_past = self.signals.own.expected(cells)
+        is_return = ~self.channels.is_usual(by_past) & self.channels.is_usual(cells.z) & ~cells.is_missing
+        deviation, expected = self._deviation(cells, by_past)
         readings = self.inputs.readings(run, self.channels.values(expected))
-        return Causes(self._with_level(share, run, cells), deviation, readings, is_return)
+        parts, total = self._evidence(cells)
+        share = self._with_level(parts, run, cells)
+        return Causes(share, deviation, readings, is_return, share * total if self.recent_causes else None)
 
-    def _shares(self, cells: Cells) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the shares, the signed deviations and the expected cells, each (n, c)."""
-        residual = self.signals.own.residual(cells)
-        distances = np.square(cells.deviation) + np.square(residual)
-        squares = np.where(self._is_measured, distances, 0.0) + np.square(cells.rule_violation)
-        total = squares.sum(axis=1, keepdims=True)
-        share = np.divide(squares, total, out=np.zeros_like(squares), where=total > 0)
-        deviation = np.where(residual < 0, -1, 1) * np.sqrt(squares) + 0.0  # no negative zero, which JSON may lose
-        return share, deviation, self.signals.own.expected(cells)
+    def _evidence(self, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
+        """Return the part (n, c) of each channel in the evidence of its record, or 0 without any, and its sum (n, 1).
+
+        In older models the evidence is the squared deviation of each record alone.
+        """
+        if self.recent_causes:
+            squares = evidence(cells, self.signals, self._is_measured, min(self.fusion.smoothing))
+            total = np.cumsum(squares, axis=1)[:, -1:]  # the bits are fixed
+        else:
+            squares = self._squares(cells)
+            total = squares.sum(axis=1, keepdims=True)
+        return np.divide(squares, total, out=np.zeros_like(squares), where=total > 0), total
+
+    def _deviation(self, cells: Cells, by_past: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the signed deviation of each cell and what is expected of it, by its past or by the others, (n, c)."""
+        sign = np.where(self.signals.own.residual(cells) < 0, -1, 1)
+        deviation = sign * np.sqrt(self._squares(cells)) + 0.0  # no negative zero, which JSON may lose
+        relation = self.signals.relation
+        if relation is None or not self.recent_causes:
+            return deviation, by_past
+        by_others, broken = relation.expected(cells), broken_relation(cells, self.signals)
+        is_first = broken == broken.max(axis=1, keepdims=True)
+        is_by_others = is_first & (np.minimum(broken, MAX_RELATION) > np.abs(deviation)) & (relation.is_used == 1)
+        deviation = np.where(is_by_others, np.where(cells.z < by_others, -broken, broken), deviation)
+        return deviation, np.where(is_by_others, by_others, by_past)
+
+    def _squares(self, cells: Cells) -> np.ndarray:
+        distances = np.square(cells.deviation) + np.square(self.signals.own.residual(cells))
+        return np.where(self._is_measured, distances, 0.0) + np.square(cells.rule_violation)
 
     @property
     def _is_measured(self) -> np.ndarray:
@@ -120,7 +160,7 @@ class EntityModel:
             return share
         measured = Measured.of(run, self.inputs, self.signals)
         above = measured.share_above_level(self.fusion, run.line)[:, None]
-        return np.where(above > 0, (1 - above) * share + above * self._shares(level.cells)[0], share)
+        return np.where(above > 0, (1 - above) * share + above * self._evidence(level.cells)[0], share)
 
     def normal_band(self, run: Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return expected values, and the lower and the upper end of their normal band, for consecutive records.
@@ -187,7 +227,8 @@ class EntityModel:
             joint=JointRange(**joint) if (joint := _without_prefix("joint/", state)) else None,
         )
         fusion = Fusion(settings.smoothing, **_without_prefix("fusion/", state))
-        return cls(inputs, signals, fusion, state["reference"], Deciles(state["deciles"]), settings.score)
+        deciles = Deciles(state["deciles"])
+        return cls(inputs, signals, fusion, state["reference"], deciles, settings.score, settings.recent_causes)
 
 
 def _with_prefix(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -171,7 +171,8 @@ def _calibrated(model: _FittedModel, settings: SeriesSettings) -> EntityModel:
         reference = np.concatenate([run.scores(settings.score, fusion) for run in last])
     whole = model.whole
     deciles = Deciles.fit([whole.inputs.values(run) for run in model.runs.whole])
-    return EntityModel(whole.inputs, whole.signals, fusion, reference, deciles, settings.score)
+    recent_causes = settings.recent_causes
+    return EntityModel(whole.inputs, whole.signals, fusion, reference, deciles, settings.score, recent_causes)
 
 
 def _scaled(last: Sequence[Measured], folds: Sequence[Sequence[Measured]], settings: SeriesSettings) -> Fusion:

@@ -6,8 +6,10 @@ from typing import Self
 
 import numpy as np
 
-from detector.series.calendar import Calendar, Choice, Dated, make_clock
+from detector.series.calendar import Calendar
+from detector.series.calendar_choice import Choice, Dated
 from detector.series.channels import Cells, Channels, bounded, largest_move, without_glitches
+from detector.series.clock import day_rows, make_clock
 from detector.series.counters import Counters
 from detector.series.folds import Fold
 from detector.series.joint_range import JointRange
@@ -67,7 +69,7 @@ class Inputs:
         values = self.values(run)
         cells = self.channels.cells(values, run.line)
         if self.calendar is not None:
-            usual = self.calendar.expected(run.times)
+            usual = self.calendar.usual(run.times, cells)
             has_time = ~np.isnat(run.times)[:, None]
             cells = replace(cells, usual=replace(usual, z=np.where(has_time, usual.z, cells.z)))
             cells = _without_glitches(cells, self.calendar.largest_move)
@@ -168,10 +170,11 @@ def _choose_calendar(inputs: Inputs, runs: SplitRuns, settings: SeriesSettings) 
         return None
     choice, clock = None, make_clock([run.times for run in runs.whole], settings.time_zone, settings.holidays)
     if clock is not None:
-        splits = [(_dated(inputs, fold.others), _dated(inputs, fold.later)) for fold in runs.folds]
+        splits = [(_dated(inputs, fold.others), _held_back(inputs, fold)) for fold in runs.folds]
         times = np.concatenate([run.times for run in runs.whole])
+        rows = day_rows([run.times for run in runs.whole])
         is_flag, is_required = inputs.channels.is_flag == 1, settings.calendar is True
-        choice = Choice.make(clock, splits, times, is_flag=is_flag, is_required=is_required)
+        choice = Choice.make(clock, splits, times, is_flag=is_flag, is_required=is_required, day_rows=rows)
     if choice is None and settings.calendar is True:
         msg = (
             "calendar = true needs records of more than a day, or of more than a week if they are daily. "
@@ -181,7 +184,14 @@ def _choose_calendar(inputs: Inputs, runs: SplitRuns, settings: SeriesSettings) 
     return choice
 
 
+def _held_back(inputs: Inputs, fold: Fold) -> Dated:
+    """Return the held-back records of a fold after those of their past, which do not count."""
+    dated = _dated(inputs, [run for run, _ in fold.held_back])
+    return replace(dated, counts=np.concatenate([np.arange(len(run)) >= start for run, start in fold.held_back]))
+
+
 def _dated(inputs: Inputs, runs: Sequence[Series]) -> Dated:
     cells = [inputs.channels.cells(inputs.values(run)) for run in runs]
     z = np.concatenate([np.where(own.is_missing, np.nan, own.z) for own in cells])
-    return Dated(np.concatenate([run.times for run in runs]), z)
+    times = np.concatenate([run.times for run in runs])
+    return Dated(times, z, tuple(map(len, runs)), np.ones(len(z), dtype=bool))

@@ -71,6 +71,7 @@ class SeriesModel:
         models = [*self.entities.values(), *([self.shared] if self.shared else [])]
         rows = CONTEXT_ROWS + max(model.fusion.context_rows for model in models)
         rows += RECOVERY_ROWS if self.settings.recovery else 0
+        rows += max(model.inputs.calendar.context_rows if model.inputs.calendar else 0 for model in models)
         return rows + COUNTER_ROWS if any(model.inputs.counters for model in models) else rows
 
     def has_own(self, entity: str) -> bool:
@@ -151,12 +152,7 @@ class SeriesModel:
         """
         model, ordered, position = self._prepare(entity, series)
         parts = [model.causes(take_rows(ordered, rows)) for rows in ordered.runs(self.settings.max_gap)]
-        return Causes(
-            *(
-                np.concatenate([getattr(part, name) for part in parts])[position]
-                for name in ("share", "deviation", "expected", "is_return")
-            )
-        )
+        return Causes.concatenate(parts).at(position)
 
     def normal_band(self, entity: str, series: Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return expected values, and the lower and the upper end of their normal band, each (n, c), in their order.

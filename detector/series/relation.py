@@ -21,6 +21,7 @@ from detector.series.joint_range import MIN_RECORDS_A_CHANNEL
 MAX_CHANNELS = 8
 MAX_ERROR_SHARE = 0.5  # of the standard deviation of a channel that the others explain
 MIN_ERROR = 0.05  # standard deviations: a perfectly explained channel must not dominate the score
+MIN_TO_TELL_APART = 3  # explained channels
 RIDGE = 1e-3  # per record
 
 
@@ -58,13 +59,33 @@ class Relation:
         is_used &= records >= MIN_RECORDS_A_CHANNEL * channels
         return cls(np.where(is_used, weights, 0.0), error + MIN_ERROR, is_used.astype(np.float64))
 
+    def expected(self, cells: Cells) -> np.ndarray:
+        """Return each cell (n, c) as the others explain it; the constant alone for a channel that they do not."""
+        return products(_design(cells.z), self.weights)
+
     def residual(self, cells: Cells) -> np.ndarray:
         """Return the standardised error of each channel (n, c).
 
         It is 0 if the channel is not explained, or a cell of the record is missing or replaced.
         """
-        error = (cells.z - products(_design(cells.z), self.weights)) / self.error
+        error = (cells.z - self.expected(cells)) / self.error
         return np.where(cells.has_relation[:, None], error * self.is_used, 0.0)
+
+    @property
+    def tells_channels_apart(self) -> bool:
+        """Whether an error shows which channel is faulty: of two channels, either may be."""
+        return bool(self.is_used.sum() >= MIN_TO_TELL_APART)
+
+    def removed_by(self, cells: Cells) -> np.ndarray:
+        """Return the part of the squared errors of a record that a change of each channel alone can remove, (n, c).
+
+        A faulty channel spreads its error over the others, but no other channel can remove as much of it: this is the
+        reconstruction-based contribution of Alcala & Qin (2009).
+        """
+        effects = (self.weights[1:] - np.eye(len(self.error))) * self.is_used / self.error
+        lengths = np.sqrt(np.square(effects).sum(axis=1, keepdims=True))
+        directions = np.divide(effects, lengths, out=np.zeros_like(effects), where=lengths > 0)
+        return np.asarray(np.square(products(self.residual(cells), directions.T)))
 
 
 def _regression(z: np.ndarray) -> np.ndarray:

@@ -306,6 +306,7 @@ class SeriesScorer:
         self, causes: Causes, values: np.ndarray, at: int, score: float, channels: np.ndarray
     ) -> Iterator[Cause]:
         names, numeric = self.artifact.features.names, len(self.artifact.features.numeric)
+        evidence = causes.evidence
         for channel in channels.tolist():
             yield Cause(
                 feature=names[channel],
@@ -314,6 +315,7 @@ class SeriesScorer:
                 value=_value(float(values[channel]), is_boolean=channel >= numeric),
                 expected=float(causes.expected[at, channel]),
                 is_return=bool(causes.is_return[at, channel]),
+                evidence=None if evidence is None else float(evidence[at, channel]),
             )
 
 

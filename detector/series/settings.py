@@ -35,6 +35,7 @@ class SeriesSettings:
             ELBO, and adds two signals; training it needs Keras, scoring does not.
         score: the anomaly score: "fused" of all signals, or one of the VAE scores, which needs a network.
         recovery: whether a fault is left out of the past of the records after it, once they are usual again.
+        recent_causes: whether the records before a record count for its causes, and the relation of channels.
         seed: of the network's training and of the synthetic anomalies; nothing else is random.
     """
 
@@ -50,6 +51,7 @@ class SeriesSettings:
     network: bool = True
     score: ScoreName = "fused"
     recovery: bool = True
+    recent_causes: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -71,11 +73,12 @@ class SeriesSettings:
         is_default["seed"] = all(is_default.values())
         is_default |= dict.fromkeys(("calendar", "time_zone", "holidays"), self.calendar is False)
         is_default |= {"score": self.score == "fused", "recovery": not self.recovery}
+        is_default["recent_causes"] = not self.recent_causes
         return {name: value for name, value in state.items() if not is_default.get(name)}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
         """Return the settings of a state that `to_state` wrote."""
         tuples = {name: tuple(state.get(name, ())) for name in ("smoothing", "holidays")}
-        older = {"calendar": False, "network": False, "recovery": False}  # of models of versions without these settings
-        return cls(**(older | state | tuples))
+        added = ("calendar", "network", "recovery", "recent_causes")  # to later versions than the model's may be
+        return cls(**(dict.fromkeys(added, False) | state | tuples))

@@ -95,7 +95,13 @@ def departure(z: np.ndarray, kept: np.ndarray, line: Line | None = None) -> np.n
 def profile(cells: Cells, continuous: np.ndarray) -> np.ndarray:
     """Return the input of a network, (n, 5 s) or with a calendar (n, 7 s) float32, for s continuous channels."""
     z, kept = cells.z[:, continuous], cells.kept[:, continuous]
-    return _profile(level(z, kept, cells.line), departure(z, kept, cells.line), _season(cells, continuous))
+    return _profile(_level(cells, continuous), departure(z, kept, cells.line), _season(cells, continuous))
+
+
+def _level(cells: Cells, continuous: np.ndarray) -> np.ndarray:
+    """Return the level of the continuous channels, (n, 3 s), whatever the season."""
+    z, kept = (cells.without_season(own)[:, continuous] for own in (cells.z, cells.kept))
+    return level(z, kept, cells.line)
 
 
 def profile_blocks(*, has_calendar: bool) -> int:
@@ -280,7 +286,7 @@ class Signals:
             continuous,
             Forecast.fit(runs),
             own,
-            Neighbours(subsample_rows(np.concatenate([level(*pair) for pair in cells]), reference)),
+            Neighbours(subsample_rows(np.concatenate([_level(run, continuous) for run in runs]), reference)),
             Neighbours(subsample_rows(np.concatenate([departure(*pair) for pair in cells]), reference)),
             relation=Relation.fit(runs, continuous),
             dispersion=dispersion,
@@ -305,7 +311,7 @@ class Signals:
         The records before `first` are their past alone: searching their neighbours would take most of the time.
         """
         z, kept = cells.z[:, self.continuous], cells.kept[:, self.continuous]
-        levels, departures = level(z, kept, cells.line)[first:], departure(z, kept, cells.line)[first:]
+        levels, departures = _level(cells, self.continuous)[first:], departure(z, kept, cells.line)[first:]
         distances = [
             self.levels.mean_distance(levels, NEIGHBOURS),
             self.departures.mean_distance(departures, NEIGHBOURS),

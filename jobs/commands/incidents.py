@@ -6,7 +6,7 @@ import click
 
 from jobs.commands.anomalies import CAUSE_COLUMNS, cause_cells, ids_or_id, incidents_sentence, print_anomalies
 from jobs.commands.options import Moment, any_monitor_argument, row_id, user_name, with_app
-from jobs.wording import share_of
+from jobs.wording import duration, share_of
 from schemas.labels import LABELS
 
 if TYPE_CHECKING:
@@ -58,13 +58,18 @@ def list_command(app: "App", out: "Output", monitor: str | None, **filters: Any)
 
 
 def _print_incidents(out: "Output", incidents: "Sequence[StoredIncident]", *, with_monitor: bool) -> None:
-    columns = ["id", "monitor", "entity", "state", "from", "to", "records", "severity"]
+    columns = ["id", "monitor", "entity", "state", "from", "lasts", "records", "severity"]
     rows = []
     for row in incidents:
         incident = (str(row.id), row.monitor if with_monitor else None, row.entity, row.state)
         numbers = (row.records, round(row.peak_severity))
-        rows.append((*incident, row.start_time, row.end_time, *numbers, *cause_cells(row.causes)))
+        rows.append((*incident, row.start_time, _length(row), *numbers, *cause_cells(row.causes)))
     out.table([*columns, *CAUSE_COLUMNS], rows)
+
+
+def _length(row: "StoredIncident") -> str | None:
+    """Return how long an incident lasts; None if its records have one time."""
+    return duration((row.end_time - row.start_time).total_seconds()) if row.end_time > row.start_time else None
 
 
 @incidents_command.command("show")

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import lzma
 import shlex
 import zipfile
 import zlib
@@ -13,6 +14,8 @@ from typing import BinaryIO, cast
 from schemas.errors import RecordsError, UsageError
 
 _HIDDEN = "__MACOSX/"  # macOS keeps attributes of files there
+_TEXT_ENDINGS = (".csv", ".tsv", ".txt")
+_UNREADABLE = (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
 
 
 @contextmanager
@@ -21,7 +24,7 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
 
     Raises:
         OSError: If there is no such file.
-        UsageError: If it is an archive of several files, or has a password.
+        UsageError: If it is an archive of several files or of another kind of file, or has a password.
         RecordsError: If it is damaged, or compressed by a method that Python lacks.
     """
     ending = path.suffix.lower()
@@ -35,7 +38,7 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
         else:
             with path.open("rb") as file:
                 yield file
-    except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as exc:
+    except _UNREADABLE as exc:
         msg = f"{path} is not a valid {ending} file: {exc}. Compress it again, or import the file that is in it."
         raise RecordsError(msg) from exc
 
@@ -60,7 +63,11 @@ def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
         names = ", ".join(member.filename for member in members[:5]) or "none"
         msg = f"{path} holds {len(members)} files, expected one: {names}. Extract it, and import each file by itself."
         raise UsageError(msg)
-    if members[0].flag_bits & 1:
+    member = members[0]
+    if member.flag_bits & 1:
         msg = f"{path} has a password. Extract it, and import the file that is in it."
         raise UsageError(msg)
-    return members[0]
+    if not member.filename.lower().endswith(_TEXT_ENDINGS):
+        msg = f"{path} holds {member.filename}, expected a file that ends in {', '.join(_TEXT_ENDINGS)}. "
+        raise UsageError(f"{msg}Extract it, and import the file that is in it.")
+    return member

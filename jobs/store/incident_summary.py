@@ -73,7 +73,7 @@ def summary_of_record(  # noqa: PLR0913, PLR0917 - one for each column of a flag
 ) -> IncidentSummary:
     """Return the summary of one flagged record; `held_back` is the rule that leaves it out of alerts."""
     alert_records = int(not is_muted and held_back is None)
-    causes = [{**cause, "time": time.isoformat()} for cause in attribution]
+    causes = causes_of_incident(attribution, time.isoformat())
     return IncidentSummary(
         entity=entity,
         start_time=time,
@@ -107,6 +107,19 @@ def merge_nearby(summaries: Iterable[IncidentSummary], gap: timedelta) -> list[I
             closed.append(before)
         latest[summary.entity] = summary
     return sorted([*closed, *latest.values()], key=lambda summary: summary.start_time)
+
+
+def causes_of_incident(attribution: Iterable[Mapping[str, Any]], time: str) -> list[Mapping[str, Any]]:
+    """Return the causes of a record as those of its incident, with evidence as the share of those that have it.
+
+    Shares of the scores of a series' records do not compare: in a record that is hardly odd, one feature may have all.
+    """
+    causes: list[Mapping[str, Any]] = []
+    for cause in attribution:
+        own = {**cause, "time": time}
+        own["share"] = own.pop("evidence", own["share"])
+        causes.append(own)
+    return causes
 
 
 def largest_shares(causes: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -233,6 +233,20 @@ def test_a_zip_file_by_a_method_that_python_lacks_is_refused(tmp_path):
         open_records(tmp_path / "t.zip")
 
 
+def test_a_zip_file_that_is_damaged_or_holds_another_kind_of_file_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "t.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("t.csv", "flow\n1.5\n" * 100)
+    content = bytearray((tmp_path / "t.zip").read_bytes())
+    content[60] ^= 0xFF
+    (tmp_path / "t.zip").write_bytes(content)
+    with pytest.raises(RecordsError, match=r"is not a valid .zip file: Corrupt input data. Compress it again"):
+        open_records(tmp_path / "t.zip")
+    with zipfile.ZipFile(tmp_path / "u.zip", "w") as archive:
+        archive.writestr("t.parquet", b"PAR1")
+    with pytest.raises(UsageError, match=r"holds t.parquet, expected a file that ends in .csv, .tsv, .txt. Extract it"):
+        open_records(tmp_path / "u.zip")
+
+
 def test_columns_without_a_name_are_called_by_their_position(engine, csv):
     report = import_file(csv(",flow,,column_3\n2026-01-05 08:00,1.5,,x\n"), engine, "t", key="key")
     assert list(report.columns) == ["column_1", "flow", "column_3_", "column_3"]

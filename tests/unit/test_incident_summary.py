@@ -57,6 +57,13 @@ def test_a_return_to_normal_represents_a_feature_only_if_nothing_else_does():
     assert [(c["feature"], c["value"]) for c in whole.causes] == [("load", 3.0), ("flow", 9.0)]
 
 
+def test_causes_with_evidence_are_compared_by_it():
+    weak = record(0, causes=[cause("load", 3.0) | {"evidence": 9.0}])
+    whole = weak.merged(record(1, causes=[cause("flow", 2.0) | {"evidence": 40.0}]))
+    assert [(c["feature"], c["share"]) for c in whole.causes] == [("flow", 40.0), ("load", 9.0)]
+    assert "evidence" not in whole.causes[0]
+
+
 def test_equal_shares_at_the_same_time_are_ordered_in_any_order():
     one, other = (record(0, causes=[cause("flow", 1.0, value)]) for value in ("a", "b"))
     assert one.merged(other) == other.merged(one)

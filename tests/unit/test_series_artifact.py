@@ -76,6 +76,17 @@ def test_the_manifest_is_json_without_arrays(artifact):
     assert (document["kind"], document["models"]) == ("series", ["a", "b", ""])
 
 
+def test_a_model_of_an_earlier_version_loads_with_the_causes_that_it_had(artifact, blob):
+    older_blob = changed(blob, lambda document: document["config"].pop("recent_causes"))
+    older = load_series(older_blob, digest(older_blob))
+    assert dump_series(older) == older_blob
+    series = Series(np.arange(300), channels(300, seed=5))
+    causes, now = older.model.causes("a", series), artifact.model.causes("a", series)
+    assert causes.evidence is None
+    assert now.evidence is not None
+    assert (causes.share != now.share).any()
+
+
 def test_a_model_of_an_earlier_version_loads_and_remembers_every_record(blob):
     names = ("channels/largest_move", "fusion/highest", "channels/never_still")
 

@@ -9,7 +9,8 @@ import pytest
 from detector.core.blob import digest
 from detector.series import Series, SeriesModel, SeriesSettings
 from detector.series.artifact import SeriesArtifact, dump_series, load_series
-from detector.series.calendar import Clock, _candidates, day_numbers, make_clock
+from detector.series.calendar_choice import _candidates
+from detector.series.clock import Clock, day_numbers, make_clock
 from schemas.errors import ConfigError
 from schemas.frames import Features
 
@@ -77,9 +78,15 @@ def test_a_listed_holiday_is_expected_to_be_a_sunday():
 def test_slots_are_those_of_the_local_clock_across_a_change_of_its_offset():
     clock = Clock("Europe/Berlin", 24, day_numbers(["2026-04-03"]))
     times = np.array(["2026-03-28T05:30", "2026-03-29T05:30", "2026-04-03T05:30", "NaT"], dtype="datetime64[ns]")
-    slot, month_day = clock.slots(times)
-    assert slot.tolist() == [5 * 24 + 6, 6 * 24 + 7, 6 * 24 + 7, 0]  # a Saturday, a Sunday, a holiday on a Friday
-    assert month_day.tolist() == [27, 28, 2, 0]
+    places = clock.places(times)
+    assert places.slot.tolist() == [
+        5 * 24 + 6,
+        6 * 24 + 7,
+        6 * 24 + 7,
+        0,
+    ]  # a Saturday, a Sunday, a holiday on a Friday
+    assert places.month_day.tolist() == [27, 28, 2, 0]
+    assert places.is_weekend.tolist() == [1, 1, 1, 0]
 
 
 def test_scores_are_the_same_after_storage_and_wherever_a_series_is_cut(model):
@@ -163,3 +170,77 @@ def test_a_working_day_like_a_sunday_is_a_glitch_to_later_records():
     calendar = replace(inputs.calendar, largest_move=None)
     older = replace(inputs, calendar=calendar).cells(Series(times, values))
     np.testing.assert_array_equal(older.kept, older.z)
+
+
+def test_days_of_a_month_are_counted_from_both_of_its_ends():
+    times = np.array(["2026-02-01", "2026-02-15", "2026-02-16", "2026-02-28", "2026-03-31"], dtype="datetime64[s]")
+    assert Clock("UTC", 1, day_numbers([])).places(times).end_day.tolist() == [0, 14, 18, 30, 30]
+
+
+def test_daily_records_follow_the_last_working_days_of_the_month():
+    rng, days = np.random.default_rng(0), 720
+    times = pd.date_range("2025-01-01", periods=days, freq="D")
+    is_end = (times.days_in_month - times.day < 3) & (times.day_of_week < 5)
+    jobs = 800 * np.where(times.day_of_week < 5, 1, 0.2) + 700 * is_end + 20 * rng.standard_normal(days)
+    series = Series(times.to_numpy(), np.asarray(jobs)[:, None])
+    inputs = SeriesModel.fit({"bank": series}, SeriesSettings(network=False)).entities["bank"].inputs
+    expected = inputs.channels.values(inputs.calendar.expected(series.times).z)[:, 0]
+    assert np.abs(expected - jobs)[400:].max() < 200  # an end on a weekend, in a month of any length
+
+
+def two_shifts(days):
+    """Return two-hourly records of a machine that works early in one week and late in the next, and their hours."""
+    times = np.datetime64("2026-01-05", "s") + np.arange(12 * days) * np.timedelta64(2, "h")
+    hour, week = np.arange(12 * days) * 2 % 24, np.arange(12 * days) // 84
+    is_on = (hour >= np.where(week % 2, 14, 6)) & (hour < np.where(week % 2, 22, 14))
+    return Series(times, (10 + 40 * is_on + np.random.default_rng(0).standard_normal(12 * days))[:, None])
+
+
+def test_weeks_that_alternate_have_a_course_of_two_weeks():
+    records = two_shifts(84)
+    model = SeriesModel.fit({"saw": Series(records.times[:672], records.values[:672])}, SeriesSettings(network=False))
+    dead = slice(672 + 87, 672 + 91)  # from 6 to 14 h of an early week
+    values = records.values.copy()
+    values[672 + 84 * 0 + 3 : 672 + 7] = 10  # the first Monday after training, of an early week
+    limit = np.quantile(model.reference("saw"), 0.99)
+    scores = model.scores("saw", Series(records.times, values))
+    assert model.entities["saw"].inputs.calendar.clock.weeks == 2
+    assert (scores[675:679] > limit).all()
+    assert (scores[dead] <= limit).all()  # a late week does not work then
+
+
+def pool(days=400):
+    """Return six-hourly flows of a pool that is busy at noon, in summer more than in winter."""
+    times = np.datetime64("2025-01-06", "s") + np.arange(4 * days) * np.timedelta64(6, "h")
+    season = 1 - 0.8 * np.cos(2 * np.pi * np.arange(4 * days) / (4 * 365))
+    flow = 10 + 50 * season * np.isin(np.arange(4 * days) % 4, [2, 3])
+    return Series(times, (flow + 2 * np.random.default_rng(0).standard_normal(4 * days))[:, None])
+
+
+@pytest.fixture(scope="module")
+def moving():
+    records = pool()
+    return SeriesModel.fit({"pool": Series(records.times[:1460], records.values[:1460])}, SeriesSettings(network=False))
+
+
+def test_usual_values_move_with_the_season(moving):
+    records, inputs = pool(), moving.entities["pool"].inputs
+    assert inputs.calendar.is_moving.tolist() == [1]
+    expected = inputs.channels.values(inputs.cells(records).usual.z)[:, 0]
+    error = np.abs(expected - records.values[:, 0])
+    assert error[60:].max() < 16
+    assert moving.context_rows - fitted_without_season().context_rows == 15 * 4 + 3
+
+
+def fitted_without_season():
+    records = two_shifts(28)
+    return SeriesModel.fit({"saw": records}, SeriesSettings(network=False))
+
+
+def test_scores_of_a_moving_calendar_are_the_same_after_storage_and_wherever_a_series_is_cut(moving):
+    records = pool()
+    blob = dump_series(SeriesArtifact(Features(("flow",)), moving, 0.01, {"pool": 1460}, {}))
+    loaded = load_series(blob, digest(blob)).model
+    whole, first = moving.scores("pool", records), len(records) - 30 - moving.context_rows
+    part = Series(records.times[first:], records.values[first:])
+    np.testing.assert_array_equal(loaded.scores("pool", part)[-30:], whole[-30:])

@@ -90,7 +90,7 @@ def test_alarms_of_a_network_are_added_and_take_no_place_among_the_two_largest()
 
 
 def test_learned_signals_have_names():
-    names = signal_names(has_relation=True, has_calendar=True, has_network=True)
+    names = signal_names(has_relation=True, has_dispersion=True, has_calendar=True, has_network=True)
     assert list(learned_signals(names[:5])) == [0, 1, 2]
     assert [*learned_signals(names).values()][2:] == ["forecast", "relation", "calendar", "loss", "latent"]
 

@@ -67,6 +67,17 @@ def test_an_incident_is_flagged_to_its_end_and_the_next_one_is_heard_soon_after(
     assert flagged[1209:].mean() < 2 * RATE
 
 
+def test_at_a_low_rate_incidents_of_a_steady_stream_do_not_raise_the_threshold_for_long(rng):
+    reference, scores = rng.gumbel(size=8000), rng.gumbel(size=6000)
+    for start in range(1000, 2200, 200):
+        scores[start : start + 12] += 12
+    thresholds, after = Tracker.start(reference, 0.001).advance(scores)
+    calibrated, raised = Tracker.start(reference, 0.001).threshold, thresholds[2212:2400].max()
+    assert after.threshold - calibrated < (raised - calibrated) / 8
+    drifted = Tracker.start(reference, 0.001).advance(scores + 1.5)[0]  # no longer steady
+    assert drifted[-1] - calibrated > (drifted[2212:2400].max() - calibrated) / 2
+
+
 def test_at_a_rate_of_several_percent_a_long_incident_gives_no_credit_for_later_alarms(rng):
     scores, reference = rng.normal(size=400), rng.normal(size=1000)
     scores[100:300] += 8

@@ -1,0 +1,95 @@
+"""The evidence of series: which channel is the cause of a fault, and what is expected of it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from detector.series import Series, SeriesModel, SeriesSettings
+
+SPREAD = 0.15
+TRAINED = 2000
+FAULT = slice(2400, 2430)
+
+
+def series(values):
+    return Series(np.arange(len(values)), values)
+
+
+def plant(loads):
+    """Return four channels that follow one load."""
+    rng = np.random.default_rng(1)
+    n = TRAINED + 600
+    load = np.convolve(rng.standard_normal(n + 30), np.ones(31) / np.sqrt(31), mode="valid")
+    return 10 + np.outer(load, loads) + SPREAD * rng.standard_normal((n, len(loads)))
+
+
+@pytest.fixture(scope="module")
+def values():
+    return plant((1.0, -1.0, 0.8, 1.2))
+
+
+@pytest.fixture(scope="module")
+def model(values):
+    return SeriesModel.fit({"plant": series(values[:TRAINED])}, SeriesSettings(models="per_entity", network=False))
+
+
+def changed(values, channels, change):
+    later = values.copy()
+    later[FAULT, channels] += change
+    return series(later)
+
+
+def first_cause(causes, rows):
+    return int(causes.evidence[rows].max(axis=0).argmax())
+
+
+@pytest.mark.parametrize("channel", range(4))
+def test_a_channel_that_no_longer_belongs_to_the_others_is_the_cause_and_expected_by_them(model, values, channel):
+    slow = np.minimum(np.arange(30) / 20, 1)
+    away = -np.sign(values[FAULT, channel].mean() - 10)  # so that it stays in its range
+    causes = model.causes("plant", changed(values, channel, away * slow))
+    assert first_cause(causes, FAULT) == channel
+    late = slice(FAULT.start + 20, FAULT.stop)
+    assert np.median(np.abs(causes.expected[late, channel] - values[late, channel])) < 2 * SPREAD
+    assert np.sign(np.median(causes.deviation[late, channel])) == away
+
+
+def test_if_most_channels_leave_their_range_the_one_that_does_not_is_no_cause(model, values):
+    far = changed(values, [0, 2, 3], np.full((30, 3), 8.0))
+    assert first_cause(model.causes("plant", far), FAULT) != 1
+
+
+def test_of_two_channels_the_relation_accuses_neither():
+    pair = plant((1.0, -1.0))
+    model = SeriesModel.fit({"plant": series(pair[:TRAINED])}, SeriesSettings(models="per_entity", network=False))
+    later = pair.copy()
+    later[FAULT, 0] += 1
+    whole = model.entities["plant"]
+    without = replace(whole, signals=replace(whole.signals, relation=None))
+    np.testing.assert_array_equal(whole.causes(series(later)).share, without.causes(series(later)).share)
+
+
+def test_records_after_a_spike_still_name_it(model, values):
+    spiked = values.copy()
+    spiked[FAULT.start, 2] += 30
+    causes = model.causes("plant", series(spiked))
+    evidence = causes.evidence[FAULT.start : FAULT.start + 4]
+    assert (evidence.argmax(axis=1) == 2).all()
+    assert (np.diff(evidence[:, 2]) < 0).all()
+
+
+def test_a_channel_that_has_wandered_away_is_no_cause_of_a_later_fault(model, values):
+    later = values.copy()
+    later[TRAINED:, 1] += 6
+    later[FAULT, 3] += 6
+    causes = model.causes("plant", series(later))
+    assert first_cause(causes, FAULT) == 3
+
+
+def test_an_older_model_has_no_evidence_and_the_shares_of_each_record_alone(model, values):
+    old = replace(model.entities["plant"], recent_causes=False)
+    causes = old.causes(changed(values, 2, 6.0))
+    squares = np.square(causes.deviation)
+    assert causes.evidence is None
+    np.testing.assert_allclose(causes.share[FAULT.start], squares[FAULT.start] / squares[FAULT.start].sum())
