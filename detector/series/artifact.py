@@ -50,7 +50,6 @@ _PRESENT = {  # arrays that only some models have
     "has_joint": "joint/mean",
     "has_relation": "relation/error",
     "has_dispersion": "dispersion/middle",
-    "has_alone": "fusion/alone",
     "has_never_still": "channels/never_still",
     "has_standing": "channels/rest",
     "has_moves": "calendar/largest_move",
@@ -78,7 +77,6 @@ _YES_OR_NO = (
     "calendar/is_moving",
     "relation/is_used",
     "dispersion/is_used",
-    "fusion/alone",
     "counters/is_counter",
     "off/is_part",
 )
@@ -157,7 +155,6 @@ class _Sizes(ManifestPart):
     has_joint: bool = False
     has_relation: bool = False
     has_dispersion: bool = False
-    has_alone: bool = False
     has_weights: bool = False
     has_added: bool = False
     calendar: int | None = Field(None, ge=1, le=MAX_DAY_SLOTS)
@@ -268,7 +265,6 @@ def _specs(manifest: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) ->
             "fusion/centre": ((spans, signals), "float64"),
             "fusion/spread": ((spans, signals), "float64"),
             **({"fusion/weights": ((signals,), "float64")} if manifest.config.select == "auto" or may_weigh else {}),
-            **({"fusion/alone": ((signals,), "float64")} if sizes.has_alone else {}),
             **_memory_specs(index, arrays, width, signals),
             "reference": ((sizes.reference,), "float64"),
             "deciles": ((DECILES + 1, width), "float64"),

@@ -226,7 +226,8 @@ class EntityModel:
             recovers=settings.recovery,
             joint=JointRange(**joint) if (joint := _without_prefix("joint/", state)) else None,
         )
-        fusion = Fusion(settings.smoothing, **_without_prefix("fusion/", state))
+        alone = signals.alone(has_calendar=inputs.calendar is not None)
+        fusion = Fusion(settings.smoothing, **_without_prefix("fusion/", state), alone=alone)
         deciles = Deciles(state["deciles"])
         return cls(inputs, signals, fusion, state["reference"], deciles, settings.score, settings.recent_causes)
 

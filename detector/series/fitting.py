@@ -21,7 +21,7 @@ from detector.series.segments import take_rows
 from detector.series.series import Series
 from detector.series.settings import MIN_RECORDS, SeriesSettings
 from detector.series.signal_weights import fit_network_factors, fit_signal_weights
-from detector.series.signals import DISPERSION_SIGNALS, NETWORK_SIGNALS, Signals, profile
+from detector.series.signals import NETWORK_SIGNALS, Signals, profile
 from schemas.errors import NotEnoughRecords
 
 HELD_BACK_SHARE = 0.2  # of the training records, at the end, whose signals scale the fusion
@@ -78,12 +78,6 @@ class _FittedSignals:
     def with_network(self, network: TrainedNetwork) -> "_FittedSignals":
         """Return the signals with those of a network."""
         return replace(self, signals=replace(self.signals, autoencoder=network))
-
-    @property
-    def alone(self) -> np.ndarray:
-        """(k,) 1 for the signals that count alone."""
-        names = self.signals.names(has_calendar=self.inputs.calendar is not None)
-        return np.isin(names, DISPERSION_SIGNALS).astype(np.float64)
 
     def measure(self, run: Series, start: int = 0) -> np.ndarray:
         """Return the signals (n, k) of the records of a run from `start` on."""
@@ -157,9 +151,8 @@ def _calibrated(model: _FittedModel, settings: SeriesSettings) -> EntityModel:
         Measured.of(run, model.inputs.earlier, model.earlier.signals, start, settings.score) for run, start in held_back
     ]
     folds = [_measured_fold(model, fold, settings) for fold in model.runs.folds] if len(model.runs.folds) > 1 else []
-    fusion = _scaled(last, folds, settings)
-    if model.whole.signals.dispersion is not None:
-        fusion = fusion.counting_alone(model.whole.alone)
+    alone = model.whole.signals.alone(has_calendar=model.inputs.choice is not None)
+    fusion = replace(_scaled(last, folds, settings), alone=alone)
     tried = (held_back, model.earlier.measure, model.inputs.earlier.event_deviations, fusion, settings.seed)
     if settings.select == "auto":
         fusion = fusion.weighted(fit_signal_weights(*tried))

@@ -41,7 +41,7 @@ class Fusion:
         highest: (k,) largest distance of each signal from its median on held-back records; None in older models, in
             which single records are remembered in full.
         added: factors with which the alarms of the last signals are added; None if no signal's are.
-        alone: (k,) 1 for signals that need no second one; None if all do.
+        alone: (k,) bool, whether a signal needs no second one; None if all do. It follows from the signals.
     """
 
     smoothing: tuple[int, ...]
@@ -76,8 +76,8 @@ class Fusion:
         return max(map(window_rows, self.smoothing)) + 1  # with the neighbour of the oldest
 
     def to_state(self) -> dict[str, np.ndarray]:
-        """Return the arrays by name; without those that are None."""
-        optional = {"weights": self.weights, "highest": self.highest, "added": self.added, "alone": self.alone}
+        """Return the arrays by name; without those that are None, and `alone`, which follows from the signals."""
+        optional = {"weights": self.weights, "highest": self.highest, "added": self.added}
         present = {name: array for name, array in optional.items() if array is not None}
         return {"median": self.median, "centre": self.centre, "spread": self.spread, **present}
 
@@ -91,10 +91,6 @@ class Fusion:
     def weighted(self, weights: np.ndarray) -> Self:
         """Return the fusion with weights (k,) of the signals."""
         return replace(self, weights=weights)
-
-    def counting_alone(self, alone: np.ndarray) -> Self:
-        """Return the fusion in which signals (k,) that are 1 need no second one."""
-        return replace(self, alone=alone)
 
     def adding(self, added: np.ndarray) -> Self:
         """Return the fusion that adds the alarms of the last signals with these factors."""
@@ -138,7 +134,7 @@ def fuse(alarms: np.ndarray, added: np.ndarray | None = None, alone: np.ndarray 
         scores = fuse(own[0], alone=None if alone is None else alone[: own[0].shape[2]])
         return scores + _weighted_sum(np.maximum(own[1], 0), added).max(axis=0)
     if alone is not None:
-        return np.maximum(fuse(alarms[:, :, alone == 0]), alarms[:, :, alone == 1].max(axis=(0, 2)))
+        return np.maximum(fuse(alarms[:, :, ~alone]), alarms[:, :, alone].max(axis=(0, 2)))
     fused = np.sort(alarms, axis=2)[:, :, -FUSED_SIGNALS:].mean(axis=2)  # (S, n)
     return np.asarray(fused.max(axis=0))
 

@@ -301,6 +301,12 @@ class Signals:
             has_network=self.autoencoder is not None,
         )
 
+    def alone(self, *, has_calendar: bool) -> np.ndarray | None:
+        """Return whether each signal counts without a second one, (k,) bool; None if none does."""
+        if self.dispersion is None:
+            return None
+        return np.isin(self.names(has_calendar=has_calendar), DISPERSION_SIGNALS)
+
     def measure(self, cells: Cells, first: int = 0) -> np.ndarray:
         """Return the signals of the records from `first` on, (n, k); low at the start of a series: it lacks a past."""
         return self.measure_with_vae(cells, first)[0]
