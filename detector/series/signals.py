@@ -150,13 +150,13 @@ class Forecast:
         weights = np.linalg.solve(gram, past.T @ z)
         return cls(weights, _usual_error(z - past @ weights, runs))
 
-    def expected(self, cells: Cells) -> np.ndarray:
-        """Return the forecast (n, c) of each cell, from earlier records only."""
-        return _from_usual(cells, products(_past(cells), self.weights))
+    def expected(self, cells: Cells, own_past: np.ndarray | None = None) -> np.ndarray:
+        """Return the forecast (n, c) of each cell, from earlier records only; `own_past` saves computing it again."""
+        return _from_usual(cells, products(_past(cells, own_past), self.weights))
 
-    def residual(self, cells: Cells) -> np.ndarray:
+    def residual(self, cells: Cells, own_past: np.ndarray | None = None) -> np.ndarray:
         """Return the standardised error of the forecast, (n, c)."""
-        return _standardised_residual(cells, self.expected(cells), self.error)
+        return _standardised_residual(cells, self.expected(cells, own_past), self.error)
 
 
 @dataclass(frozen=True)
@@ -182,9 +182,10 @@ class OwnForecast:
         residual = z - (past * weights[:, None]).sum(axis=0)
         return cls(weights, _usual_error(residual, runs))
 
-    def expected(self, cells: Cells) -> np.ndarray:
-        """Return the forecast (n, c) of each cell."""
-        return _from_usual(cells, (_own_past(cells) * self.weights[:, None]).sum(axis=0))
+    def expected(self, cells: Cells, own_past: np.ndarray | None = None) -> np.ndarray:
+        """Return the forecast (n, c) of each cell; `own_past` saves computing it again."""
+        past = _own_past(cells) if own_past is None else own_past
+        return _from_usual(cells, (past * self.weights[:, None]).sum(axis=0))
 
     def expected_with_spread(self, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
         """Return the forecast of each cell, and how far normal cells are from it, each (n, c); wider for a short past.
@@ -198,9 +199,9 @@ class OwnForecast:
         """Return the standardised error of the forecast, (n, c)."""
         return _standardised_residual(cells, self.expected(cells), self.error)
 
-    def errors(self, cells: Cells) -> np.ndarray:
+    def errors(self, cells: Cells, own_past: np.ndarray | None = None) -> np.ndarray:
         """Return the error of the forecast in usual errors, (n, c), however short the past; 0 for missing cells."""
-        return _standardised_errors(cells, self.expected(cells), self.error)
+        return _standardised_errors(cells, self.expected(cells, own_past), self.error)
 
 
 def _from_usual(cells: Cells, expected: np.ndarray) -> np.ndarray:
@@ -237,9 +238,11 @@ def _own_past(cells: Cells) -> np.ndarray:
     return np.stack([np.ones_like(z), *parts])
 
 
-def _past(cells: Cells) -> np.ndarray:
+def _past(cells: Cells, own_past: np.ndarray | None = None) -> np.ndarray:
     """Return the predictors of each record (n, 1 + 4 c): a constant, and lags and averages of all channels."""
-    return np.concatenate([np.ones((len(cells.z), 1)), *_own_past(cells)[1:]], axis=1)
+    return np.concatenate(
+        [np.ones((len(cells.z), 1)), *(_own_past(cells) if own_past is None else own_past)[1:]], axis=1
+    )
 
 
 @dataclass(frozen=True)
@@ -324,16 +327,17 @@ class Signals:
         ]
         filled_share = _filled_share(cells, VOLATILITY)[first:]
         counted = 1.0 if cells.is_off is None else np.where(cells.is_off[first:], 0.0, 1.0)  # off is a state of its own
+        own_past = _own_past(cells)
         signals = [
             *(counted * filled_share * distance for distance in distances),
-            counted * _sizes(self.forecast.residual(cells)[first:, self.continuous]),
+            counted * _sizes(self.forecast.residual(cells, own_past)[first:, self.continuous]),
             cells.breach[first:].max(axis=1),
             cells.stuck_signal[first:].max(axis=1),
         ]
         if self.relation is not None:
             signals.append(counted * filled_share * _sizes(self.relation.residual(cells)[first:]))
         if self.dispersion is not None:
-            deviation = self.dispersion.deviation(cells, self.own.errors(cells))[first:]
+            deviation = self.dispersion.deviation(cells, self.own.errors(cells, own_past))[first:]
             signals.append(counted * filled_share * np.abs(deviation).max(axis=1))
         if cells.usual is not None:
             signals.append(_sizes(cells.deviation[first:, cells.usual.is_used]))
