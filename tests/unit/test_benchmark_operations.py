@@ -7,6 +7,7 @@ from benchmarks.further_machines import FURTHER_CASES
 from benchmarks.machines import CASES, Fault, Machine, boiler, two_faults
 from benchmarks.operations import Watch, case_table, outcome, second_fault_table
 from benchmarks.person import person_alarms
+from benchmarks.rhythm_machines import RHYTHM_CASES
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -52,7 +53,7 @@ def test_the_table_of_second_faults_has_medians_over_seeds():
 
 
 def test_each_further_machine_has_one_fault_of_its_channels_after_the_training():
-    for name, make in FURTHER_CASES.items():
+    for name, make in {**FURTHER_CASES, **RHYTHM_CASES}.items():
         machine = make(np.random.default_rng(0))
         (fault,) = machine.faults
         assert machine.trained < fault.start < fault.end < len(machine.values), name
