@@ -6,7 +6,7 @@ above 1 is as rare for each signal: one that is far higher in some hours of a hi
 span the two largest alarms are averaged: a single alarm may be chance, and the average of all alarms would hide an
 anomaly that only one signal detects. The largest span counts. A weight below 1 lowers the alarms of a signal. The
 alarms of the total and of a network's signals take no place among the two: a part of them is added. A signal that is a
-mean of many records may count alone, since nothing else shows what it does.
+mean of many records also counts without a second one, a fifth lower, since nothing else may show what it does.
 
 A single high record counts in full at its own time. In the running means of later records it counts at most as much as
 the higher of its neighbours, or as the highest of the held-back records: it takes two such records to be remembered.
@@ -25,6 +25,7 @@ QUANTILES = (0.95, 0.99)  # of the smoothed signals on held-back normal records
 RARE_ALARM = 1.0  # that a signal has at most at its 99 % quantile, if that bounds it
 MIN_SPREAD = 0.1  # of a signal that is the same for most normal records
 FUSED_SIGNALS = 2  # number of the largest alarms that are averaged
+ALONE_FACTOR = 0.8  # of the alarm of a signal that counts without a second one
 
 
 @dataclass(frozen=True)
@@ -126,17 +127,16 @@ class Fusion:
 def fuse(alarms: np.ndarray, added: np.ndarray | None = None, alone: np.ndarray | None = None) -> np.ndarray:
     """Return the scores (n,) of alarms (S, n, k): for each span the mean of the two largest, and the largest span.
 
-    With `added`, the last signals do not take part in that; their alarms are added with these factors. Nor do signals
-    that are `alone`: each is such a mean by itself.
+    With `added`, the last signals do not take part in that; their alarms are added with these factors. The alarm of a
+    signal that is `alone` also counts by itself, a fifth lower.
     """
     if added is not None:
         own = np.split(alarms, [alarms.shape[2] - len(added)], axis=2)
         scores = fuse(own[0], alone=None if alone is None else alone[: own[0].shape[2]])
         return scores + _weighted_sum(np.maximum(own[1], 0), added).max(axis=0)
-    if alone is not None:
-        return np.maximum(fuse(alarms[:, :, ~alone]), alarms[:, :, alone].max(axis=(0, 2)))
     fused = np.sort(alarms, axis=2)[:, :, -FUSED_SIGNALS:].mean(axis=2)  # (S, n)
-    return np.asarray(fused.max(axis=0))
+    scores = np.asarray(fused.max(axis=0))
+    return scores if alone is None else np.maximum(scores, ALONE_FACTOR * alarms[:, :, alone].max(axis=(0, 2)))
 
 
 def _weighted_sum(alarms: np.ndarray, factors: np.ndarray) -> np.ndarray:
