@@ -23,7 +23,7 @@ class IncidentSummary:
     """Time of the first record that has the peak score."""
     peak_severity: float
     causes: Sequence[Mapping[str, Any]]
-    """The largest share of each feature with its value and time, largest first.
+    """The largest share of each feature, or its evidence, with its value and time, largest first.
 
     A share in a return to normal counts only if the feature has no other share.
     """
