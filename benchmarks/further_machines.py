@@ -223,33 +223,36 @@ def _leaking_valve(rng: np.random.Generator) -> Machine:
     return span.machine({"valve": is_open, "flow": flow}, "flow", "valve")
 
 
-def _gappy_room(rng: np.random.Generator) -> Machine:
-    """An hourly room of which one cell in twenty is missing; its CO2 reads -1 for twelve hours."""
-    span = Span(60, 110, (120, 8), 12)
-    wave = np.cos(2 * np.pi * (span.hour - 15) / 24)
-    co2 = 500 + 80 * wave + 30 * rng.standard_normal(span.n)
-    co2[span.fault] = -1
-    air, humidity = 21 + 1.2 * wave + 0.15 * rng.standard_normal(span.n), 55 - 5 * wave + rng.standard_normal(span.n)
-    cells = np.stack([air, humidity, co2])
-    cells[rng.random(cells.shape) < 0.05] = np.nan
-    return span.machine(dict(zip(("air", "humidity", "co2"), cells, strict=True)), "co2", season_days=1)
+def _alternating_shifts(rng: np.random.Generator) -> Machine:
+    """A saw that works early in one week and late in the next, every quarter of an hour; an early shift is missing."""
+    span = Span(15, 70, (72, 6), 32)
+    start = np.where(np.arange(span.n) // (96 * 7) % 2, 14, 6)
+    is_on = ((span.hour >= start) & (span.hour < start + 8) & (span.day < 5)).astype(float)
+    is_on[span.fault] = 0
+    power = 8 + 60 * is_on * (1 + 0.08 * wandering(span.n, 5, rng)) + 2 * rng.standard_normal(span.n)
+    dust = 1 + 12 * is_on + 0.8 * rng.standard_normal(span.n)
+    return span.machine({"power": power, "dust": dust}, "power", "dust", season_days=14)
 
 
-def _stuck_load(rng: np.random.Generator) -> Machine:
-    """Loads of a server in percent with one decimal, every minute; they wander, and one stays for two hours."""
-    span = Span(1, 5, (6, 9), 120)
-    course = 0.5 * np.sin(2 * np.pi * (span.hour - 9) / 24)
-    loads = [np.round(np.clip(50 + 11 * (course + wandering(span.n, 15, rng)), 0, 100), 1) for _ in range(4)]
-    loads[0][span.fault] = loads[0][span.fault.start]
-    return span.machine(dict(zip(("cpu", "disk", "network", "memory"), loads, strict=True)), "cpu")
+def _pool_in_spring(rng: np.random.Generator) -> Machine:
+    """The filter of an open-air pool, every hour, busier in summer; on a day of its second spring it stands still."""
+    span = Span(60, 378, (395, 9), 10)
+    season = -np.cos(2 * np.pi * (np.arange(span.n) / 24 + 35) / 365)
+    visitors = np.clip(np.minimum(span.hour - 8, 20 - span.hour), 0, 1) * np.where(span.day < 5, 0.7, 1)
+    visitors[span.fault] = 0
+    flow = 20 + (60 + 35 * season) * visitors * (1 + 0.06 * wandering(span.n, 3, rng))
+    flow += 2 * rng.standard_normal(span.n)
+    water = 18 + 9 * season + 1.5 * visitors + 0.8 * wandering(span.n, 40, rng)
+    return span.machine({"flow": flow, "water": water}, "flow", season_days=7)
 
 
-def _burst_gauge(rng: np.random.Generator) -> Machine:
-    """Two gauges that wander, every five minutes; three readings of one are twenty deviations too low."""
-    span = Span(5, 17, (20, 7), 3)
-    level = 10 + wandering(span.n, 40, rng) + 0.1 * rng.standard_normal(span.n)
-    level[span.fault] -= 20
-    return span.machine({"level": level, "flow": 30 + 3 * wandering(span.n, 8, rng)}, "level")
+def _pieces_of_the_day(rng: np.random.Generator) -> Machine:
+    """A counter of pieces that starts at zero each day, every quarter of an hour; it stops for five hours."""
+    span = Span(15, 42, (45, 9), 20)
+    pieces = rng.poisson(25, span.n) * ((span.hour >= 6) & (span.hour < 22))
+    pieces[span.fault] = 0
+    of_day = np.concatenate([np.cumsum(day) for day in np.split(pieces, np.arange(96, span.n, 96))])
+    return span.machine({"pieces": of_day.astype(float), "oil": 60 + rng.standard_normal(span.n)}, "pieces")
 
 
 FURTHER_CASES: Mapping[str, Callable[[np.random.Generator], Machine]] = {
@@ -268,7 +271,7 @@ FURTHER_CASES: Mapping[str, Callable[[np.random.Generator], Machine]] = {
     "loose_sensor": _loose_sensor,
     "failing_pump": _failing_pump,
     "leaking_valve": _leaking_valve,
-    "gappy_room": _gappy_room,
-    "stuck_load": _stuck_load,
-    "burst_gauge": _burst_gauge,
+    "alternating_shifts": _alternating_shifts,
+    "pool_in_spring": _pool_in_spring,
+    "pieces_of_the_day": _pieces_of_the_day,
 }

@@ -25,11 +25,12 @@ from detector.core.blob import (
 from detector.series.calendar import MONTH_PLACES
 from detector.series.clock import MAX_DAY_SLOTS, MONTH_DAYS, WEEK_DAYS
 from detector.series.deciles import DECILES
+from detector.series.dispersion import HALF_LIVES
 from detector.series.model import SHARED, SeriesModel
 from detector.series.network import shapes
 from detector.series.recent_days import MAX_DAY_ROWS, MIN_DAY_ROWS
 from detector.series.settings import ScoreName
-from detector.series.signals import NETWORK_SIGNALS, PREDICTORS, profile_blocks, signal_names
+from detector.series.signals import NETWORK_SIGNALS, PREDICTORS, TOTAL_SIGNALS, profile_blocks, signal_names
 from detector.series.standing import Standing
 from schemas.frames import Features
 from schemas.section import TimeZone
@@ -48,6 +49,8 @@ _PRESENT = {  # arrays that only some models have
     "has_off": "off/value",
     "has_joint": "joint/mean",
     "has_relation": "relation/error",
+    "has_total": "total/deviation",
+    "has_dispersion": "dispersion/middle",
     "has_never_still": "channels/never_still",
     "has_standing": "channels/rest",
     "has_silent_rows": "channels/silent_rows",
@@ -59,6 +62,11 @@ _POSITIVE = (
     "forecast/error",
     "own/error",
     "relation/error",
+    "total/deviation",
+    "dispersion/spread",
+    "dispersion/lowest",
+    "dispersion/middle",
+    "dispersion/highest",
     "fusion/spread",
     "calendar/spread",
     "counters/step",
@@ -71,6 +79,7 @@ _YES_OR_NO = (
     "calendar/is_used",
     "calendar/is_moving",
     "relation/is_used",
+    "dispersion/is_used",
     "counters/is_counter",
     "off/is_part",
 )
@@ -78,6 +87,7 @@ _NOT_NEGATIVE = (
     "channels/silent_rows",
     "fusion/weights",
     "fusion/added",
+    "dispersion/largest_error",
     "channels/deviation",
     "channels/missing_share",
     "channels/longest_still",
@@ -149,6 +159,8 @@ class _Sizes(ManifestPart):
     has_off: bool = False
     has_joint: bool = False
     has_relation: bool = False
+    has_total: bool = False
+    has_dispersion: bool = False
     has_weights: bool = False
     has_added: bool = False
     calendar: int | None = Field(None, ge=1, le=MAX_DAY_SLOTS)
@@ -271,8 +283,10 @@ def _specs(manifest: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) ->
 def _signals_of(sizes: _Sizes) -> tuple[str, ...]:
     return signal_names(
         has_relation=sizes.has_relation,
+        has_dispersion=sizes.has_dispersion,
         has_calendar=sizes.calendar is not None,
         has_network=sizes.network is not None,
+        has_total=sizes.has_total,
     )
 
 
@@ -286,12 +300,23 @@ def _optional_specs(sizes: _Sizes, width: int, continuous: int) -> ArraySpecs:
         specs["counters/step"] = ((1,), "float64")
     specs |= _joint_specs(width) if sizes.has_joint else {}
     specs |= _relation_specs(width) if sizes.has_relation else {}
+    specs |= _dispersion_specs(width) if sizes.has_dispersion else {}
     if sizes.calendar is not None:
         specs |= _calendar_specs(sizes, sizes.calendar, width)
+    specs |= _profile_specs(sizes, profile_blocks(has_calendar=sizes.calendar is not None) * continuous)
+    return specs
+
+
+def _profile_specs(sizes: _Sizes, d: int) -> ArraySpecs:
+    """Return the specification of the arrays for the total and the network, which see d features."""
+    specs: dict[str, tuple[tuple[int, ...], str]] = {}
     if sizes.network is not None:
-        if sizes.has_added:  # networks of earlier versions add nothing
-            specs["fusion/added"] = ((len(NETWORK_SIGNALS),), "float64")
-        specs |= _network_specs(sizes.network, profile_blocks(has_calendar=sizes.calendar is not None) * continuous)
+        specs |= _network_specs(sizes.network, d)
+    if sizes.has_total:
+        specs |= {f"total/{name}": ((d,), "float64") for name in ("mean", "deviation")}
+    added = len(TOTAL_SIGNALS) * sizes.has_total + len(NETWORK_SIGNALS) * (sizes.network is not None)
+    if sizes.has_total or (added and sizes.has_added):  # networks of earlier versions add nothing
+        specs["fusion/added"] = ((added,), "float64")
     return specs
 
 
@@ -309,6 +334,12 @@ def _joint_specs(width: int) -> ArraySpecs:
 def _relation_specs(width: int) -> ArraySpecs:
     shapes = {"weights": (1 + width, width), "error": (width,), "is_used": (width,)}
     return {f"relation/{name}": (shape, "float64") for name, shape in shapes.items()}
+
+
+def _dispersion_specs(width: int) -> ArraySpecs:
+    channels = dict.fromkeys(("is_used", "largest_error", "spread"), (width,))
+    spans = dict.fromkeys(("lowest", "middle", "highest"), (len(HALF_LIVES), width))
+    return {f"dispersion/{name}": (shape, "float64") for name, shape in (channels | spans).items()}
 
 
 def _calendar_specs(sizes: _Sizes, day_slots: int, width: int) -> ArraySpecs:

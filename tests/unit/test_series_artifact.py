@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,11 @@ def networked():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras_network, "STEPS", 20)
         return trained(network=True, seed=3)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return trained()
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +109,24 @@ def test_a_model_of_an_earlier_version_loads_and_remembers_every_record(blob):
     scores = older.model.scores("a", Series(np.arange(300), glitched))
     calm = older.model.scores("a", Series(np.arange(300), channels(300, seed=5)))
     assert (scores[202:210] > calm[202:210] + 0.5).all()
+
+
+def test_a_model_of_an_earlier_version_loads_and_scores_without_dispersion(artifact, blob):
+    position = artifact.model.entities["a"].signal_names.index("dispersion")
+    arrays = {
+        name: None if "/dispersion/" in name else np.delete(array, position, axis=-1)
+        for name, array in load(blob).items()
+        if ("/dispersion/" in name or "/fusion/" in name) and not name.endswith("added")
+    }
+    older_blob = changed(blob, lambda document: [sizes.pop("has_dispersion") for sizes in document["sizes"]], **arrays)
+    older = load_series(older_blob, digest(older_blob))
+    assert dump_series(older) == older_blob
+    assert older.model.entities["a"].fusion.alone is None
+    noisy = channels(300, seed=5)
+    noisy[200:, 0] += 1.5 * np.diff(noisy[:, 0]).std() * np.random.default_rng(0).standard_normal(100)
+    series = Series(np.arange(300), noisy)
+    lower = older.model.scores("a", series) < artifact.model.scores("a", series)
+    assert lower[220:].any()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999999])
@@ -203,7 +227,7 @@ def test_units_of_a_network_are_positive(networks_blob, name):
 
 
 def test_weights_of_signals_are_not_negative_and_belong_to_models_that_weigh(weighted_blob):
-    negative = changed(weighted_blob, **{"0/fusion/weights": -np.ones(6)})
+    negative = changed(weighted_blob, **{"0/fusion/weights": -np.ones(7)})
     assert_refused(negative, "has numbers in 0/fusion/weights that are negative")
     without = changed(weighted_blob, lambda document: document["config"].update(select="all"))
     assert_refused(without, "holds the array [012]/fusion/weights")
@@ -232,12 +256,44 @@ def test_a_calendar_that_no_clock_can_read_is_refused(blob, name, value):
 
 
 def test_factors_of_added_alarms_are_not_negative_and_older_networks_have_none(networks_blob):
-    negative = changed(networks_blob, **{"0/fusion/added": -np.ones(2)})
+    negative = changed(networks_blob, **{"0/fusion/added": -np.ones(3)})
     assert_refused(negative, "has numbers in 0/fusion/added that are negative")
-    older = changed(
-        networks_blob,
-        lambda document: [sizes.pop("has_added") for sizes in document["sizes"]],
-        **{f"{index}/fusion/added": None for index in range(3)},
-    )
+    older = without(networks_blob, "has_total", "has_added")
     model = load_series(older, digest(older)).model
     assert model.signal_weights(next(iter(model.entities))) is None
+
+
+def test_a_model_of_an_earlier_version_adds_no_total(plain):
+    older = without(dump_series(plain), "has_total", "has_added")
+    artifact = load_series(older, digest(older))
+    assert dump_series(artifact) == older
+    series = Series(np.arange(300), channels(300, seed=5))
+    now = plain.model.entities["a"]
+    expected = replace(now, fusion=now.fusion.adding(np.zeros(1))).scored(series).scores
+    np.testing.assert_array_equal(artifact.model.scores("a", series), expected)
+    added = now.scored(series).scores - expected
+    assert added.min() >= 0
+    assert added.max() > 0
+
+
+def test_a_total_has_its_scale_and_its_factor(plain):
+    blob = dump_series(plain)
+    arrays = {f"{index}/fusion/added": None for index in range(3)}
+    unadded = changed(blob, lambda document: [sizes.pop("has_added") for sizes in document["sizes"]], **arrays)
+    assert_refused(unadded, "0/fusion/added")
+    assert_refused(changed(blob, **{"0/total/mean": np.zeros(1)}), "has 0/total/mean as")
+
+
+def without(blob, *parts):
+    """Return the blob without the total, as earlier versions stored it, and without the named parts of its sizes."""
+    arrays = load(blob)
+    names = [f"{index}/fusion/{name}" for index in range(3) for name in ("median", "centre", "spread", "highest")]
+    total = -3 if "0/network/mean" in arrays else -1
+    removed = [name for name in arrays if "/total/" in name or name.endswith("/fusion/added")]
+    cut = {name: np.delete(arrays[name], arrays[name].shape[-1] + total, axis=-1) for name in names}
+    return changed(
+        blob,
+        lambda document: [sizes.pop(part) for sizes in document["sizes"] for part in parts],
+        **dict.fromkeys(removed),
+        **cut,
+    )

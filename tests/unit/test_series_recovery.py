@@ -88,7 +88,7 @@ def test_above_a_level_that_has_shifted_for_good_the_second_fault_is_the_cause(m
     shares = [model.causes("pump", both).share for model in models]
     np.testing.assert_allclose([share[second].sum(axis=1) for share in shares], 1)
     named = [share[second].argmax(axis=1) for share in shares]
-    assert (named[0][1:] == 1).all()  # causes are a running mean, too
+    assert (named[0][2:] == 1).all()  # evidence is a running mean with a half-life of two records
     assert (named[1] == 0).any()
     assert shares[0][FAULT.start + HEARD_ROWS + 10].argmax() == 0
 
