@@ -29,7 +29,7 @@ from detector.series.model import SHARED, SeriesModel
 from detector.series.network import shapes
 from detector.series.recent_days import MAX_DAY_ROWS, MIN_DAY_ROWS
 from detector.series.settings import ScoreName
-from detector.series.signals import NETWORK_SIGNALS, PREDICTORS, profile_blocks, signal_names
+from detector.series.signals import NETWORK_SIGNALS, PREDICTORS, TOTAL_SIGNALS, profile_blocks, signal_names
 from detector.series.standing import Standing
 from schemas.frames import Features
 from schemas.section import TimeZone
@@ -48,6 +48,7 @@ _PRESENT = {  # arrays that only some models have
     "has_off": "off/value",
     "has_joint": "joint/mean",
     "has_relation": "relation/error",
+    "has_total": "total/deviation",
     "has_never_still": "channels/never_still",
     "has_standing": "channels/rest",
     "has_moves": "calendar/largest_move",
@@ -58,6 +59,7 @@ _POSITIVE = (
     "forecast/error",
     "own/error",
     "relation/error",
+    "total/deviation",
     "fusion/spread",
     "calendar/spread",
     "counters/step",
@@ -146,6 +148,7 @@ class _Sizes(ManifestPart):
     has_off: bool = False
     has_joint: bool = False
     has_relation: bool = False
+    has_total: bool = False
     has_weights: bool = False
     has_added: bool = False
     calendar: int | None = Field(None, ge=1, le=MAX_DAY_SLOTS)
@@ -270,6 +273,7 @@ def _signals_of(sizes: _Sizes) -> tuple[str, ...]:
         has_relation=sizes.has_relation,
         has_calendar=sizes.calendar is not None,
         has_network=sizes.network is not None,
+        has_total=sizes.has_total,
     )
 
 
@@ -289,10 +293,20 @@ def _optional_specs(sizes: _Sizes, width: int, continuous: int) -> ArraySpecs:
     specs |= _relation_specs(width) if sizes.has_relation else {}
     if sizes.calendar is not None:
         specs |= _calendar_specs(sizes, sizes.calendar, width)
+    specs |= _profile_specs(sizes, profile_blocks(has_calendar=sizes.calendar is not None) * continuous)
+    return specs
+
+
+def _profile_specs(sizes: _Sizes, d: int) -> ArraySpecs:
+    """Return the specification of the arrays for the total and the network, which see d features."""
+    specs: dict[str, tuple[tuple[int, ...], str]] = {}
     if sizes.network is not None:
-        if sizes.has_added:  # networks of earlier versions add nothing
-            specs["fusion/added"] = ((len(NETWORK_SIGNALS),), "float64")
-        specs |= _network_specs(sizes.network, profile_blocks(has_calendar=sizes.calendar is not None) * continuous)
+        specs |= _network_specs(sizes.network, d)
+    if sizes.has_total:
+        specs |= {f"total/{name}": ((d,), "float64") for name in ("mean", "deviation")}
+    added = len(TOTAL_SIGNALS) * sizes.has_total + len(NETWORK_SIGNALS) * (sizes.network is not None)
+    if sizes.has_total or (added and sizes.has_added):  # networks of earlier versions add nothing
+        specs["fusion/added"] = ((added,), "float64")
     return specs
 
 

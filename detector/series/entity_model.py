@@ -25,6 +25,7 @@ from detector.series.series import Series
 from detector.series.settings import ScoreName, SeriesSettings
 from detector.series.signals import Forecast, OwnForecast, Signals, signal_names
 from detector.series.states import OffState
+from detector.series.total import Total
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class EntityModel:
             has_relation=self.signals.relation is not None,
             has_calendar=self.inputs.calendar is not None,
             has_network=self.signals.autoencoder is not None,
+            has_total=self.signals.total is not None,
         )
 
     def scored(self, run: Series, first: int = 0) -> Scored:
@@ -199,6 +201,7 @@ class EntityModel:
             "views/levels": signals.levels.points,  # stored names stay: "views" is an older word for signals
             "views/departures": signals.departures.points,
             **_with_prefix("relation/", vars(signals.relation) if signals.relation else {}),
+            **_with_prefix("total/", vars(signals.total) if signals.total else {}),
             **_with_prefix("network/", signals.autoencoder.to_state() if signals.autoencoder else {}),
             **{f"fusion/{name}": array for name, array in self.fusion.to_state().items()},
             "reference": self.reference,
@@ -217,6 +220,7 @@ class EntityModel:
             Neighbours(state["views/departures"]),
             TrainedNetwork.from_state(network) if (network := _without_prefix("network/", state)) else None,
             Relation(**relation) if (relation := _without_prefix("relation/", state)) else None,
+            Total(**total) if (total := _without_prefix("total/", state)) else None,
         )
         calendar, counters = _without_prefix("calendar/", state), _without_prefix("counters/", state)
         inputs = Inputs(

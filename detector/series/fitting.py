@@ -18,7 +18,7 @@ from detector.series.numpy_network import Scale, TrainedNetwork
 from detector.series.segments import take_rows
 from detector.series.series import Series
 from detector.series.settings import MIN_RECORDS, SeriesSettings
-from detector.series.signal_weights import fit_network_factors, fit_signal_weights
+from detector.series.signal_weights import TOTAL_FACTOR, fit_added_factors, fit_signal_weights
 from detector.series.signals import NETWORK_SIGNALS, Signals, profile
 from schemas.errors import NotEnoughRecords
 
@@ -69,7 +69,7 @@ class _FittedSignals:
     def fit(cls, runs: Runs, inputs: Inputs, settings: SeriesSettings) -> "_FittedSignals":
         cells = [inputs.cells(run) for run in runs]
         continuous = inputs.channels.continuous
-        signals = Signals.fit(cells, continuous, settings.reference)
+        signals = Signals.fit(cells, continuous, settings.reference, has_total=settings.select == "all")
         profiles = [profile(run, continuous) for run in cells] if settings.network else [np.zeros((0, 1))]
         return cls(inputs, signals, subsample_rows(np.concatenate(profiles), MAX_NETWORK_RECORDS))
 
@@ -149,8 +149,8 @@ def _calibrated(model: _FittedModel, settings: SeriesSettings) -> EntityModel:
     tried = (held_back, model.earlier.measure, model.inputs.earlier.event_deviations, fusion, settings.seed)
     if settings.select == "auto":
         fusion = fusion.weighted(fit_signal_weights(*tried))
-    elif settings.network:
-        fusion = fusion.adding(fit_network_factors(*tried))
+    else:
+        fusion = fusion.adding(fit_added_factors(*tried) if settings.network else np.array([TOTAL_FACTOR]))
     if len(model.runs.folds) == 1:
         reference = np.concatenate([run.scores(settings.score, fusion) for run in measured])
     else:

@@ -3,7 +3,8 @@
 Each signal is smoothed, then measured from its median in units of the distance to its 95 % quantile on held-back
 normal records, and compressed. For each span the two largest alarms are averaged: a single alarm may be chance, and
 the average of all alarms would hide an anomaly that only one signal detects. The largest span counts. A weight below 1
-lowers the alarms of a signal. The alarms of a network's signals take no place among the two: a part of them is added.
+lowers the alarms of a signal. The alarms of the total and of a network's signals take no place among the two: a part
+of them is added.
 
 A single high record counts in full at its own time. In the running means of later records it counts at most as much as
 the higher of its neighbours, or as the highest of the held-back records: it takes two such records to be remembered.

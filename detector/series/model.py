@@ -85,11 +85,11 @@ class SeriesModel:
     def signal_weights(self, entity: str) -> dict[str, float] | None:
         """Return the weight of each learned signal in the entity's scores; None if all count alike."""
         model = self._model(entity)
-        weights = model.fusion.factors
-        if weights is None:
+        factors = model.fusion.factors
+        if factors is None:
             return None
-        names = learned_signals(model.signal_names)
-        return {name: float(weights[position]) for position, name in names.items()}
+        weights = {name: float(factors[place]) for place, name in learned_signals(model.signal_names).items()}
+        return weights if set(weights.values()) != {1.0} else None
 
     def scores(self, entity: str, series: Series, newest: int | None = None) -> np.ndarray:
         """Return anomaly scores (n,), in the order of the records; see `scored`."""

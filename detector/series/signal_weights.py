@@ -1,4 +1,4 @@
-"""Weights of the signals of a model, by how well each detects synthetic anomalies; no label is used.
+"""Weights of the signals of a model, by how well they detect synthetic anomalies; no label is used.
 
 Synthetic events are injected into the held-back records. Signals that were fitted without the held-back records are
 measured on the events, smoothed and scaled as in the fusion.
@@ -12,13 +12,15 @@ from detector.core.evaluation import evaluate
 from detector.series.counters import CONTEXT_ROWS as COUNTER_ROWS
 from detector.series.fusion import Fusion, fuse
 from detector.series.series import Series
-from detector.series.signals import CONTEXT_ROWS, NETWORK_SIGNALS, RULE_SIGNALS, SIGNALS
+from detector.series.signals import CONTEXT_ROWS, RULE_SIGNALS, SIGNALS, TOTAL_SIGNALS
 from detector.series.synthetic import ECHO_ROWS, SLOT_ROWS, cycle_kinds, event_mask, inject_events
 
 TARGET_EVENTS = 210  # thirty of each kind: different events then change a weight by a few hundredths
 MAX_ROUNDS = 30  # in each of which different events are injected into the same records
 
-NETWORK_FACTORS = (0.5, 0.25)  # with which the alarms of its signals are added
+TOTAL_FACTOR = 0.125  # with which the alarm of the total is added
+NETWORK_FACTORS = (0.5, 0.25)  # with which the alarms of a network are added
+NETWORK_TOLERANCE = 0.01  # of the area that adding them may cost: trainings with other seeds differ by as much
 MIN_SLOTS = 2  # of events, with which a network can be judged
 PAST_ROWS = CONTEXT_ROWS + COUNTER_ROWS  # that signals depend on
 RULE_POSITIONS = tuple(SIGNALS.index(name) for name in RULE_SIGNALS)
@@ -52,13 +54,13 @@ def fit_signal_weights(
     return weights
 
 
-def fit_network_factors(
+def fit_added_factors(
     held_back: Sequence[tuple[Series, int]], measure: Measure, deviations: np.ndarray, fusion: Fusion, seed: int
 ) -> np.ndarray:
-    """Return factors (2,) with which the alarms of both signals of the network, the last two, are added to the score.
+    """Return factors (3,) with which the alarms of the last signals are added to the score: total, loss and latent.
 
-    They are 0 if the score then detects the events worse, by the area under the precision-recall curve, and if there
-    are too few records for events.
+    Those of the network are 0 if the score then detects the events worse, by the area under the precision-recall
+    curve, and if there are too few records for events.
 
     Args:
         held_back: as for `fit_signal_weights`.
@@ -67,14 +69,14 @@ def fit_network_factors(
         fusion: as for `fit_signal_weights`.
         seed: of the events.
     """
-    none, factors = np.zeros(len(NETWORK_SIGNALS)), np.array(NETWORK_FACTORS)
+    none, factors = (np.array([TOTAL_FACTOR, *of_network]) for of_network in ((0.0, 0.0), NETWORK_FACTORS))
     if _slots(held_back) < MIN_SLOTS:
         return none
     alarms, labels = _alarms_on_events(held_back, measure, deviations, fusion, seed)
     if not labels.any():
         return none
     without, area = (_area(fuse(alarms, own), labels) for own in (none, factors))
-    return factors if area >= without else none
+    return factors if area >= without - NETWORK_TOLERANCE else none
 
 
 def _slots(held_back: Sequence[tuple[Series, int]]) -> int:
@@ -82,8 +84,9 @@ def _slots(held_back: Sequence[tuple[Series, int]]) -> int:
 
 
 def learned_signals(names: Sequence[str]) -> dict[int, str]:
-    """Return the learned signals among the signals of a model, by position; the others are rules."""
-    return {position: name for position, name in enumerate(names) if name not in RULE_SIGNALS}
+    """Return the learned signals among the signals of a model, by position, without rules and the total."""
+    fixed = (*RULE_SIGNALS, *TOTAL_SIGNALS)
+    return {position: name for position, name in enumerate(names) if name not in fixed}
 
 
 def _alarms_on_events(

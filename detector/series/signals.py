@@ -7,6 +7,7 @@
 - *stuck*: a channel that always moved stands still;
 - *relation*, if there are few channels: error of each channel as the others of the same record explain it;
 - *calendar*, if channels follow one: distance from the value that is usual at this time of the week;
+- *total*: sum of the deviations of all channels in level and departure, none of which may be large;
 - *loss* and *latent*, if a network was trained: its reconstruction error of level and departure, and the distance to
   the nearest latents of training.
 
@@ -39,6 +40,7 @@ from detector.series.running_means import (
     window_rows,
 )
 from detector.series.standing import MAX_LONG_STILL_ROWS
+from detector.series.total import Total
 
 SHORT, VOLATILITY, LONG = 8, 16, 256  # half-lives in rows
 FORECAST_HALF_LIVES = (8, 64)  # rows, of the averages of the past that a forecast starts from
@@ -47,11 +49,13 @@ PREDICTORS = 1 + len(FORECAST_LAGS) + len(FORECAST_HALF_LIVES)  # of a channel: 
 NEIGHBOURS = 5
 RIDGE = 1e-3  # per record
 MIN_ERROR = 0.05  # standard deviations: a perfectly forecast channel must not dominate the score
+MAX_SCALE_RECORDS = 8000  # from which the scale of the total is computed
 MIN_FILLED_SHARE = 1e-3  # of the average of the past: the first record of a run has none
 SIGNALS = ("level", "departure", "forecast", "breach", "stuck")
 RULE_SIGNALS = ("breach", "stuck")
 RELATION_SIGNALS = ("relation",)
 CALENDAR_SIGNALS = ("calendar",)
+TOTAL_SIGNALS = ("total",)
 NETWORK_SIGNALS = ("loss", "latent")
 CONTEXT_ROWS = max(
     window_rows(LONG) + window_rows(SHORT) - 1 + MEDIAN_ROWS,
@@ -60,9 +64,14 @@ CONTEXT_ROWS = max(
 )
 
 
-def signal_names(*, has_relation: bool, has_calendar: bool, has_network: bool) -> tuple[str, ...]:
+def signal_names(*, has_relation: bool, has_calendar: bool, has_network: bool, has_total: bool) -> tuple[str, ...]:
     """Return the names of the signals of a model, in order."""
-    optional = ((RELATION_SIGNALS, has_relation), (CALENDAR_SIGNALS, has_calendar), (NETWORK_SIGNALS, has_network))
+    optional = (
+        (RELATION_SIGNALS, has_relation),
+        (CALENDAR_SIGNALS, has_calendar),
+        (TOTAL_SIGNALS, has_total),
+        (NETWORK_SIGNALS, has_network),
+    )
     return (*SIGNALS, *(name for names, is_present in optional if is_present for name in names))
 
 
@@ -85,7 +94,7 @@ def departure(z: np.ndarray, kept: np.ndarray, line: Line | None = None) -> np.n
 
 
 def profile(cells: Cells, continuous: np.ndarray) -> np.ndarray:
-    """Return the input of a network, (n, 5 s) or with a calendar (n, 7 s) float32, for s continuous channels."""
+    """Return what networks and the total see of s continuous channels, (n, 5 s) or with a calendar (n, 7 s) float32."""
     z, kept = cells.z[:, continuous], cells.kept[:, continuous]
     return _profile(_level(cells, continuous), departure(z, kept, cells.line), _season(cells, continuous))
 
@@ -97,7 +106,7 @@ def _level(cells: Cells, continuous: np.ndarray) -> np.ndarray:
 
 
 def profile_blocks(*, has_calendar: bool) -> int:
-    """Return the number of features of a channel in the input of a network."""
+    """Return the number of features of a channel in `profile`."""
     return 7 if has_calendar else 5
 
 
@@ -239,6 +248,7 @@ class Signals:
         departures: (m, 3 s) float32, training records to compare the departure with.
         autoencoder: of the profile, if a network was trained.
         relation: of all channels; None if there are too many, and in older models.
+        total: of the profile; None in models that weigh their signals, and in older ones.
     """
 
     continuous: np.ndarray
@@ -248,18 +258,24 @@ class Signals:
     departures: Neighbours
     autoencoder: TrainedNetwork | None = None
     relation: Relation | None = None
+    total: Total | None = None
 
     @classmethod
-    def fit(cls, runs: Sequence[Cells], continuous: np.ndarray, reference: int) -> Self:
+    def fit(cls, runs: Sequence[Cells], continuous: np.ndarray, reference: int, *, has_total: bool = True) -> Self:
         """Fit the signals to runs of normal records, of which an even subsample of at most `reference` is kept."""
         cells = [(run.z[:, continuous], run.kept[:, continuous]) for run in runs]
+        levels = np.concatenate([_level(run, continuous) for run in runs])
+        departures = np.concatenate([departure(*pair) for pair in cells])
+        seasons = np.concatenate([_season(run, continuous) for run in runs])
+        profiles = _profile(*(subsample_rows(part, MAX_SCALE_RECORDS) for part in (levels, departures, seasons)))
         return cls(
             continuous,
             Forecast.fit(runs),
             OwnForecast.fit(runs),
-            Neighbours(subsample_rows(np.concatenate([_level(run, continuous) for run in runs]), reference)),
-            Neighbours(subsample_rows(np.concatenate([departure(*pair) for pair in cells]), reference)),
+            Neighbours(subsample_rows(levels, reference)),
+            Neighbours(subsample_rows(departures, reference)),
             relation=Relation.fit(runs, continuous),
+            total=Total.fit(profiles) if has_total else None,
         )
 
     def measure(self, cells: Cells, first: int = 0) -> np.ndarray:
@@ -289,11 +305,19 @@ class Signals:
             signals.append(counted * filled_share * _sizes(self.relation.residual(cells)[first:]))
         if cells.usual is not None:
             signals.append(_sizes(cells.deviation[first:, cells.usual.is_used]))
+        of_profile, vae = self._of_profile(levels, departures, _season(cells, self.continuous)[first:])
+        return np.stack([*signals, *(counted * filled_share * of_profile)], axis=1), vae
+
+    def _of_profile(
+        self, levels: np.ndarray, departures: np.ndarray, season: np.ndarray
+    ) -> tuple[np.ndarray, VaeScores | None]:
+        """Return the signals that are added to the others, (j, n), and the VAE scores with a network."""
+        profiles = _profile(levels, departures, season)
+        totals = [] if self.total is None else [self.total(profiles)[None]]
         if self.autoencoder is None:
-            return np.stack(signals, axis=1), None
-        season = _season(cells, self.continuous)[first:]
-        of_network, vae = self.autoencoder.measure(_profile(levels, departures, season))
-        return np.stack([*signals, *(counted * filled_share * of_network.T)], axis=1), vae
+            return np.concatenate([*totals, np.zeros((0, len(profiles)))]), None
+        of_network, vae = self.autoencoder.measure(profiles)
+        return np.concatenate([*totals, of_network.T]), vae
 
 
 def _sizes(deviations: np.ndarray) -> np.ndarray:

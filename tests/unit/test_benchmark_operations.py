@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.further_machines import FURTHER_CASES
 from benchmarks.machines import CASES, Fault, Machine, boiler, two_faults
-from benchmarks.operations import case_table, outcome, second_fault_table
+from benchmarks.operations import Watch, case_table, outcome, second_fault_table
 from benchmarks.person import person_alarms
 
 
@@ -29,12 +29,14 @@ def test_flagged_records_are_compared_with_the_faults():
     machine = Machine(channels, 10, 192, faults=faults)
     flagged = np.isin(np.arange(192, 1200), [302, 303, 309, 310, 311, 700])
     shares = np.tile([0.4, 0.6], (1008, 1))
-    result = outcome("stuck", "fixed", machine, flagged, shares)
+    result = outcome(Watch("stuck", "fixed", flagged), machine, shares)
     assert (result.found, result.share) == ((True, False), (0.3, 0.0))
-    assert (result.delay, result.incidents, result.echo) == ((2,), (2,), (2, 0))
+    assert (result.delay, result.incidents, result.earlier, result.echo) == ((2,), (1,), (False,), (2, 0))
     assert (result.false_per_week, result.causes) == (3.0, (True,))
-    row = "| stuck | fixed | 50% | 15% | 2 | 2.0 | 1.0 | 2 | 3.0 | 100% |"
+    row = "| stuck | fixed | 50% | 15% | 2 | 1.0 | 0% | 1.0 | 2 | 3.0 | 100% |"
     assert case_table([result])[2] == row
+    incidents = np.select([flagged & (np.arange(192, 1200) < 305), flagged], [0, 1], -1)
+    assert outcome(Watch("stuck", "online", flagged, incidents), machine, shares).incidents == (2,)
 
 
 def test_a_second_fault_follows_the_first_after_a_pause():

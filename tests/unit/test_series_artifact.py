@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,11 @@ def networked():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras_network, "STEPS", 20)
         return trained(network=True, seed=3)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return trained()
 
 
 @pytest.fixture(scope="module")
@@ -232,12 +238,44 @@ def test_a_calendar_that_no_clock_can_read_is_refused(blob, name, value):
 
 
 def test_factors_of_added_alarms_are_not_negative_and_older_networks_have_none(networks_blob):
-    negative = changed(networks_blob, **{"0/fusion/added": -np.ones(2)})
+    negative = changed(networks_blob, **{"0/fusion/added": -np.ones(3)})
     assert_refused(negative, "has numbers in 0/fusion/added that are negative")
-    older = changed(
-        networks_blob,
-        lambda document: [sizes.pop("has_added") for sizes in document["sizes"]],
-        **{f"{index}/fusion/added": None for index in range(3)},
-    )
+    older = without(networks_blob, "has_total", "has_added")
     model = load_series(older, digest(older)).model
     assert model.signal_weights(next(iter(model.entities))) is None
+
+
+def test_a_model_of_an_earlier_version_adds_no_total(plain):
+    older = without(dump_series(plain), "has_total", "has_added")
+    artifact = load_series(older, digest(older))
+    assert dump_series(artifact) == older
+    series = Series(np.arange(300), channels(300, seed=5))
+    now = plain.model.entities["a"]
+    expected = replace(now, fusion=now.fusion.adding(np.zeros(1))).scored(series).scores
+    np.testing.assert_array_equal(artifact.model.scores("a", series), expected)
+    added = now.scored(series).scores - expected
+    assert added.min() >= 0
+    assert added.max() > 0
+
+
+def test_a_total_has_its_scale_and_its_factor(plain):
+    blob = dump_series(plain)
+    arrays = {f"{index}/fusion/added": None for index in range(3)}
+    unadded = changed(blob, lambda document: [sizes.pop("has_added") for sizes in document["sizes"]], **arrays)
+    assert_refused(unadded, "0/fusion/added")
+    assert_refused(changed(blob, **{"0/total/mean": np.zeros(1)}), "has 0/total/mean as")
+
+
+def without(blob, *parts):
+    """Return the blob without the total, as earlier versions stored it, and without the named parts of its sizes."""
+    arrays = load(blob)
+    names = [f"{index}/fusion/{name}" for index in range(3) for name in ("median", "centre", "spread", "highest")]
+    total = -3 if "0/network/mean" in arrays else -1
+    removed = [name for name in arrays if "/total/" in name or name.endswith("/fusion/added")]
+    cut = {name: np.delete(arrays[name], arrays[name].shape[-1] + total, axis=-1) for name in names}
+    return changed(
+        blob,
+        lambda document: [sizes.pop(part) for sizes in document["sizes"] for part in parts],
+        **dict.fromkeys(removed),
+        **cut,
+    )

@@ -7,7 +7,7 @@ from detector.series.fusion import Fusion
 from detector.series.model import SeriesModel
 from detector.series.series import Series
 from detector.series.settings import SeriesSettings
-from detector.series.signal_weights import fit_network_factors, fit_signal_weights, learned_signals
+from detector.series.signal_weights import TOTAL_FACTOR, fit_added_factors, fit_signal_weights, learned_signals
 from detector.series.signals import signal_names
 from tests.machines import channels
 
@@ -57,40 +57,52 @@ def test_if_no_signal_detects_anything_all_count_alike():
     assert weights(measure=lambda run: np.zeros((len(run), 5))).tolist() == [1, 1, 1, 1, 1]
 
 
-def with_network(useful):
-    """Return a measure whose last two signals are a network's, which detects events that no other signal detects."""
+def with_network(kind):
+    """Return a measure whose last two signals are a network's.
+
+    A "useful" one detects what no other signal does, a "similar" one nearly what all of them do, and a "useless" one
+    nothing.
+    """
 
     def measure_all(run):
         size = np.abs(run).sum(axis=1, keepdims=True)
         noise = noise_of(run)
-        own = [noise, noise, noise] if useful else [size, size, size]
-        return np.hstack([*own, np.zeros((len(run), 2)), *([size, size] if useful else [noise, noise])])
+        of_network = {"useful": size, "similar": size + 1.2 * noise, "useless": noise}[kind]
+        own = noise if kind == "useful" else size
+        return np.hstack([own, own, own, np.zeros((len(run), 3)), of_network, of_network])
 
     return lambda series, first=0: measure_all(series.values)[first:]
 
 
 @pytest.mark.parametrize(
-    ("useful", "start", "factors"), [(True, 1000, [0.5, 0.25]), (False, 1000, [0, 0]), (True, 1350, [0, 0])]
+    ("kind", "start", "of_network"),
+    [
+        ("useful", 1000, [0.5, 0.25]),
+        ("similar", 1000, [0.5, 0.25]),
+        ("useless", 1000, [0, 0]),
+        ("useful", 1350, [0, 0]),
+    ],
 )
-def test_a_network_counts_if_it_does_not_harm_the_detection_of_events_in_enough_records(useful, start, factors):
-    measure_all, records = with_network(useful), Series(np.arange(len(RUN)), RUN)
+def test_a_network_counts_if_it_does_not_harm_the_detection_of_events_in_enough_records(kind, start, of_network):
+    measure_all, records = with_network(kind), Series(np.arange(len(RUN)), RUN)
     fusion = Fusion.fit([measure_all(records)[start:]], SPANS)
-    assert fit_network_factors([(records, start)], measure_all, np.ones(2), fusion, seed=0).tolist() == factors
+    factors = fit_added_factors([(records, start)], measure_all, np.ones(2), fusion, seed=0)
+    assert factors.tolist() == [TOTAL_FACTOR, *of_network]
 
 
 def test_alarms_of_a_network_are_added_and_take_no_place_among_the_two_largest():
-    measure_all = with_network(useful=True)
+    measure_all = with_network("useful")
     signals = measure_all(Series(np.arange(len(RUN)), RUN))
     fusion = Fusion.fit([signals], SPANS)
     without, half = (fusion.adding(np.array([factor, 0.0])).scores(signals) for factor in (0.0, 0.5))
-    np.testing.assert_array_equal(without, Fusion.fit([signals[:, :5]], SPANS).scores(signals[:, :5]))
-    loss = np.maximum(fusion.alarms(signals)[:, :, 5], 0).max(axis=0)
+    np.testing.assert_array_equal(without, Fusion.fit([signals[:, :6]], SPANS).scores(signals[:, :6]))
+    loss = np.maximum(fusion.alarms(signals)[:, :, 6], 0).max(axis=0)
     np.testing.assert_array_equal(half, without + 0.5 * loss)
-    assert fusion.adding(np.array([0.5, 0.0])).factors.tolist() == [1, 1, 1, 1, 1, 0.5, 0]
+    assert fusion.adding(np.array([0.5, 0.0])).factors.tolist() == [1, 1, 1, 1, 1, 1, 0.5, 0]
 
 
 def test_learned_signals_have_names():
-    names = signal_names(has_relation=True, has_calendar=True, has_network=True)
+    names = signal_names(has_relation=True, has_calendar=True, has_network=True, has_total=True)
     assert list(learned_signals(names[:5])) == [0, 1, 2]
     assert [*learned_signals(names).values()][2:] == ["forecast", "relation", "calendar", "loss", "latent"]
 
