@@ -223,6 +223,38 @@ def _leaking_valve(rng: np.random.Generator) -> Machine:
     return span.machine({"valve": is_open, "flow": flow}, "flow", "valve")
 
 
+def _alternating_shifts(rng: np.random.Generator) -> Machine:
+    """A saw that works early in one week and late in the next, every quarter of an hour; an early shift is missing."""
+    span = Span(15, 70, (72, 6), 32)
+    start = np.where(np.arange(span.n) // (96 * 7) % 2, 14, 6)
+    is_on = ((span.hour >= start) & (span.hour < start + 8) & (span.day < 5)).astype(float)
+    is_on[span.fault] = 0
+    power = 8 + 60 * is_on * (1 + 0.08 * wandering(span.n, 5, rng)) + 2 * rng.standard_normal(span.n)
+    dust = 1 + 12 * is_on + 0.8 * rng.standard_normal(span.n)
+    return span.machine({"power": power, "dust": dust}, "power", "dust", season_days=14)
+
+
+def _pool_in_spring(rng: np.random.Generator) -> Machine:
+    """The filter of an open-air pool, every hour, busier in summer; on a day of its second spring it stands still."""
+    span = Span(60, 378, (395, 9), 10)
+    season = -np.cos(2 * np.pi * (np.arange(span.n) / 24 + 35) / 365)
+    visitors = np.clip(np.minimum(span.hour - 8, 20 - span.hour), 0, 1) * np.where(span.day < 5, 0.7, 1)
+    visitors[span.fault] = 0
+    flow = 20 + (60 + 35 * season) * visitors * (1 + 0.06 * wandering(span.n, 3, rng))
+    flow += 2 * rng.standard_normal(span.n)
+    water = 18 + 9 * season + 1.5 * visitors + 0.8 * wandering(span.n, 40, rng)
+    return span.machine({"flow": flow, "water": water}, "flow", season_days=7)
+
+
+def _pieces_of_the_day(rng: np.random.Generator) -> Machine:
+    """A counter of pieces that starts at zero each day, every quarter of an hour; it stops for five hours."""
+    span = Span(15, 42, (45, 9), 20)
+    pieces = rng.poisson(25, span.n) * ((span.hour >= 6) & (span.hour < 22))
+    pieces[span.fault] = 0
+    of_day = np.concatenate([np.cumsum(day) for day in np.split(pieces, np.arange(96, span.n, 96))])
+    return span.machine({"pieces": of_day.astype(float), "oil": 60 + rng.standard_normal(span.n)}, "pieces")
+
+
 FURTHER_CASES: Mapping[str, Callable[[np.random.Generator], Machine]] = {
     "fast_compressor": _fast_compressor,
     "cold_store": _cold_store,
@@ -239,4 +271,7 @@ FURTHER_CASES: Mapping[str, Callable[[np.random.Generator], Machine]] = {
     "loose_sensor": _loose_sensor,
     "failing_pump": _failing_pump,
     "leaking_valve": _leaking_valve,
+    "alternating_shifts": _alternating_shifts,
+    "pool_in_spring": _pool_in_spring,
+    "pieces_of_the_day": _pieces_of_the_day,
 }

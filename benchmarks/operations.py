@@ -11,6 +11,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from itertools import pairwise
 
@@ -21,16 +22,19 @@ from benchmarks.machines import CASES, Fault, Machine, boiler, two_faults
 from benchmarks.options import names, positive
 from benchmarks.person import person_alarms
 from benchmarks.processes import succeeded
+from benchmarks.reading_machines import READING_CASES
 from benchmarks.report import markdown_table, number_text
+from benchmarks.rhythm_machines import RHYTHM_CASES
 from benchmarks.series.data import Mask, Vector
-from benchmarks.series.events import count_runs, fixed_alarms, online_alarms
+from benchmarks.series.events import Numbers, fixed_alarms, incidents_by_time, online_alarms, online_incidents
 from detector.series import Series, SeriesModel, SeriesSettings
+from jobs.incident_gap import gap_at_pace
 
 RATE, COARSE_RATE = 0.01, 0.05  # the second if there are too few calibration records for the first
 ECHO_RECORDS = 60  # after a fault, in which flagged records count as its echo
 GRACE_RECORDS = 3  # from the start of a fault in which even the shortest is found
 ENTITY = "machine"
-ALL_CASES = {**CASES, **FURTHER_CASES}
+ALL_CASES = {**CASES, **FURTHER_CASES, **RHYTHM_CASES, **READING_CASES}
 _NONE = Fault(sys.maxsize, sys.maxsize, ())  # in place of a following fault
 FIRST_FAULTS = ((0, 0), (4, 3), (8, 3), (8, 9), (4, 24))  # standard deviations and hours
 PAUSES = (1, 3, 6, 12, 24)  # hours
@@ -54,6 +58,23 @@ class Watched:
 
 
 @dataclass(frozen=True)
+class Watch:
+    """The records of a case that a threshold flags.
+
+    Attributes:
+        case: name of the case.
+        threshold: name of the threshold.
+        flagged: (n,) whether each record is flagged.
+        incidents: (n,) the incident of each flagged record; None if they are grouped by time.
+    """
+
+    case: str
+    threshold: str
+    flagged: Mask
+    incidents: Numbers | None = None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The flagged records of one machine, by one threshold; counts and means over its faults.
 
@@ -63,7 +84,8 @@ class Outcome:
         found: whether each fault is found.
         share: flagged share of the records of each fault.
         delay: records from the start of each found fault to its first flagged record.
-        incidents: number of incidents of each found fault.
+        incidents: number of incidents of each found fault, as scoring groups its flagged records.
+        earlier: whether the first flagged record of each found fault is of an incident that began before the fault.
         echo: good records flagged after each fault.
         false_per_week: flagged records outside of faults.
         causes: whether the channel that is named first in each found fault is right; empty for a person.
@@ -75,6 +97,7 @@ class Outcome:
     share: tuple[float, ...]
     delay: tuple[int, ...]
     incidents: tuple[int, ...]
+    earlier: tuple[bool, ...]
     echo: tuple[int, ...]
     false_per_week: float
     causes: tuple[bool, ...]
@@ -85,15 +108,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.operations", description=__doc__)
     parser.add_argument("--seeds", type=positive, default=10, help="machines of each case (default: 10)")
     parser.add_argument("--first-seed", type=int, default=0, help="(default: 0)")
-    parser.add_argument("--cases", type=names, default=tuple(CASES), help="comma-separated (default: all but further)")
+    parser.add_argument(
+        "--cases", type=names, default=tuple(CASES), help="comma-separated (default: those of the first table)"
+    )
     parser.add_argument("--further", action="store_true", help="further machines in place of the cases")
+    parser.add_argument("--rhythm", action="store_true", help="machines with faults of spread or rhythm instead")
     parser.add_argument("--jobs", type=positive, default=1, help="processes (default: 1)")
     parser.add_argument("--no-second-faults", action="store_true", help="leave out the table of second faults")
     parser.add_argument("--no-network", action="store_true", help="models without a network, which train faster")
     options = parser.parse_args(arguments)
     network = not options.no_network
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    cases = tuple(FURTHER_CASES) if options.further else options.cases
+    chosen = {
+        **({**FURTHER_CASES, **READING_CASES} if options.further else {}),
+        **(RHYTHM_CASES if options.rhythm else {}),
+    }
+    cases = tuple(chosen) or options.cases
     tasks = [(name, seed) for name in cases for seed in seeds]
     run = partial(run_case, network=network)
     results = list(succeeded(run, tasks, options.jobs, lambda outcomes: f"{len(outcomes)} thresholds"))
@@ -118,8 +148,13 @@ def run_case(task: tuple[str, int], *, network: bool) -> list[Outcome]:
         "online": online_alarms(watched.reference, watched.scores, rate),
         "person": person_alarms(machine)[machine.trained :],
     }
+    incidents = online_incidents(watched.reference, watched.scores, rate)
     return [
-        outcome(name, threshold, machine, flagged, None if threshold == "person" else watched.evidence)
+        outcome(
+            Watch(name, threshold, flagged, incidents if threshold == "online" else None),
+            machine,
+            None if threshold == "person" else watched.evidence,
+        )
         for threshold, flagged in alarms.items()
         if flagged is not None
     ]
@@ -146,8 +181,12 @@ def _times(machine: Machine) -> np.ndarray:
     return np.datetime64("2026-03-02", "s") + step * np.arange(len(machine.values))  # a Monday
 
 
-def outcome(case: str, threshold: str, machine: Machine, flagged: Mask, evidence: np.ndarray | None) -> Outcome:
+def outcome(watch: Watch, machine: Machine, evidence: np.ndarray | None) -> Outcome:
     """Compare the flagged records (n,) of a machine with its faults."""
+    flagged, incidents = watch.flagged, watch.incidents
+    if incidents is None:
+        step = timedelta(minutes=machine.minutes)
+        incidents = incidents_by_time(flagged, gap_at_pace(step, step) // step)
     faults = [Fault(item.start - machine.trained, item.end - machine.trained, item.channels) for item in machine.faults]
     is_fault = np.zeros(len(flagged), dtype=bool)
     for item in faults:
@@ -155,16 +194,23 @@ def outcome(case: str, threshold: str, machine: Machine, flagged: Mask, evidence
     found = [item for item in faults if flagged[item.start : _latest(item)].any()]
     weeks = len(flagged) / (7 * machine.per_day)
     return Outcome(
-        case,
-        threshold,
+        watch.case,
+        watch.threshold,
         tuple(item in found for item in faults),
         tuple(float(flagged[item.start : item.end].mean()) for item in faults),
         tuple(int(np.argmax(flagged[item.start : _latest(item)])) for item in found),
-        tuple(count_runs(flagged[item.start : _latest(item)]) for item in found),
+        tuple(len(set(incidents[item.start : _latest(item)].tolist()) - {-1}) for item in found),
+        tuple(_is_of_earlier(incidents, item) for item in found),
         tuple(_echo(flagged, item.end, following) for item, following in pairwise([*faults, _NONE])),
         float((flagged & ~is_fault).sum() / weeks),
         () if evidence is None else tuple(_names_channel(machine, item, flagged, evidence) for item in found),
     )
+
+
+def _is_of_earlier(incidents: Numbers, item: Fault) -> bool:
+    """Return whether the first flagged record of a fault is of an incident that began before it."""
+    of_fault = incidents[item.start : _latest(item)]
+    return bool((incidents[: item.start] == of_fault[of_fault >= 0][0]).any())
 
 
 def _latest(item: Fault) -> int:
@@ -185,7 +231,15 @@ def _names_channel(machine: Machine, item: Fault, flagged: Mask, evidence: np.nd
 
 def case_table(outcomes: Sequence[Outcome]) -> list[str]:
     """Return a row for each case and threshold, over all seeds."""
-    header = ["case", "threshold", "faults found", "their records flagged", "delay", "incidents per fault"]
+    header = [
+        "case",
+        "threshold",
+        "faults found",
+        "their records flagged",
+        "delay",
+        "incidents per fault",
+        "in an earlier incident",
+    ]
     header += ["good records flagged after a fault: mean", "worst", "false records a week", "causes right"]
     order = [*ALL_CASES]
     groups: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
@@ -200,6 +254,7 @@ def _row(outcomes: Sequence[Outcome]) -> Iterator[str]:
         yield _text(np.mean, outcomes, name, form)
     yield _text(np.median, outcomes, "delay", ".0f")
     yield _text(np.mean, outcomes, "incidents", ".1f")
+    yield _text(np.mean, outcomes, "earlier", ".0%")
     yield _text(np.mean, outcomes, "echo", ".1f")
     yield _text(np.max, outcomes, "echo", ".0f")
     yield f"{np.mean([item.false_per_week for item in outcomes]):.1f}"

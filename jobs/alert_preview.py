@@ -6,6 +6,7 @@ So the preview runs the code that groups, judges and alerts incidents, and none 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -76,7 +77,7 @@ class AlertPreview:
         alert = monitor.alert.model_copy(update={"channels": channels})
         self._store, self._name, self._monitor = store, name, monitor.model_copy(update={"alert": alert})
         self._look_alikes = look_alikes
-        self._rule = incident_rule(self._monitor, look_alikes)
+        self._rule = replace(incident_rule(self._monitor, look_alikes), follows_scores=monitor.threshold == "online")
         self._timing = None if monitor.score_every is None else Timing(monitor.score_every, monitor.time_zone)
         self._run_at: datetime | None = None  # of the run whose records are being collected
         self._newest: datetime | None = None

@@ -17,6 +17,7 @@ from detector.core.subsample import subsample_evenly
 from detector.series.segments import entities_of
 from jobs.alert_preview import AlertPreview
 from jobs.champions import load_scorer
+from jobs.incident_gap import with_fixed_gap
 from jobs.look_alikes import LookAlikes, look_alikes_of
 from jobs.reading.source import Source, keys_of
 from jobs.realised_rate import rate_sentence
@@ -344,7 +345,8 @@ def _tallied(
     """Count the records of pages; the records themselves are not kept."""
     tally, monitor, scorer = _Tally(), source.monitor, champion.scorer
     counts = _counts_at_other_rates(scorer, monitor)
-    with AlertPreview.opened(source.name, monitor, now, champion.look_alikes) as preview:
+    alerted = with_fixed_gap(monitor, scorer.about.pace)
+    with AlertPreview.opened(source.name, alerted, now, champion.look_alikes) as preview:
 
         def observe(page: ScoredPage) -> None:
             if monitor.time is None or preview.is_full:

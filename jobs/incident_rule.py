@@ -1,13 +1,23 @@
 """The rule of a monitor's configuration by which anomalies become incidents and alerts."""
 
+from detector.core.about import Pace
 from jobs.alert_filter import QuietHours
+from jobs.incident_gap import follows_scores, incident_gap
 from jobs.look_alikes import NO_LOOK_ALIKES, LookAlikes
 from jobs.store.alert_rule import AlertRule, IncidentRule
 from schemas.config import MonitorConfig
 
 
-def incident_rule(monitor: MonitorConfig, look_alikes: LookAlikes = NO_LOOK_ALIKES) -> IncidentRule:
-    """Return the rule of a monitor; look-alikes of labelled records are alerted as these were labelled."""
+def incident_rule(
+    monitor: MonitorConfig, look_alikes: LookAlikes = NO_LOOK_ALIKES, pace: Pace | None = None
+) -> IncidentRule:
+    """Return the rule of a monitor.
+
+    Args:
+        monitor: whose incidents are alerted.
+        look_alikes: of labelled records, which are alerted as these were labelled.
+        pace: of the training records of its model; None if it is not recorded.
+    """
     alert = monitor.alert
     quiet = {"quiet_until": QuietHours.of(alert.quiet_hours, monitor.time_zone).end_after} if alert.quiet_hours else {}
     alerts = AlertRule(
@@ -27,4 +37,4 @@ def incident_rule(monitor: MonitorConfig, look_alikes: LookAlikes = NO_LOOK_ALIK
         raised_by=look_alikes.confirmed_like,
         **quiet,
     )
-    return IncidentRule(monitor.incident_gap, alerts)
+    return IncidentRule(incident_gap(monitor, pace), alerts, follows_scores(monitor))

@@ -17,7 +17,17 @@ from schemas import variables
 from schemas.errors import ConfigError, NoSuchMonitor
 from schemas.frames import Features
 from schemas.nearest import nearest_name
-from schemas.section import MONITOR_NAME, Columns, Duration, Schedule, Section, SilentAfter, TimeZone, known_keys
+from schemas.section import (
+    MONITOR_NAME,
+    Columns,
+    Duration,
+    IncidentGap,
+    Schedule,
+    Section,
+    SilentAfter,
+    TimeZone,
+    known_keys,
+)
 from schemas.series import SeriesConfig
 from schemas.service import (
     AlertsConfig,
@@ -184,8 +194,9 @@ class MonitorConfig(Section):
     """
     retired: Columns = ()
     """Entities that no longer send, so that their silence is no event."""
-    incident_gap: Duration = timedelta(minutes=15)
-    """Flagged records of an entity no further apart than this are one incident."""
+    incident_gap: IncidentGap = "auto"
+    """Flagged records of an entity no further apart than this are one incident; auto: 15 minutes, and of series 24
+    usual steps up to a day, but at least 6 steps of the entity whose records come least often."""
     score_every: Schedule = "5m"
     """Cron expression or interval at which `serve` scores, or never."""
     time_zone: TimeZone = "UTC"

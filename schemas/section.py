@@ -116,6 +116,20 @@ def _parse_silence(value: object) -> object:
     return duration
 
 
+def _parse_gap(value: object) -> object:
+    if value == "auto":
+        return value
+    try:
+        return parse_duration(value)
+    except ValueError as exc:
+        msg = f'{exc}, or "auto"'
+        raise ValueError(msg) from None
+
+
+def _check_gap(gap: timedelta | str) -> timedelta | str:
+    return _check_duration(gap) if isinstance(gap, timedelta) else gap
+
+
 def _check_schedule(schedule: str | None) -> str | None:
     if schedule is None or schedule == _NEVER:
         return None
@@ -159,6 +173,7 @@ Duration = Annotated[
 PositiveDuration = Annotated[Duration, AfterValidator(_check_positive)]
 Schedule = Annotated[str | None, AfterValidator(_check_schedule), WithJsonSchema(_SCHEDULE_SCHEMA, mode="validation")]
 SilentAfter = Annotated[timedelta | Literal["auto", "never"], BeforeValidator(_parse_silence)]
+IncidentGap = Annotated[timedelta | Literal["auto"], BeforeValidator(_parse_gap), AfterValidator(_check_gap)]
 TimeZone = Annotated[str, AfterValidator(_check_time_zone)]
 Columns = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), WithJsonSchema(_COLUMNS_SCHEMA, mode="validation")]
 

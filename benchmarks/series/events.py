@@ -1,12 +1,15 @@
 """Alarms and causes compared with the labelled anomalies, which are contiguous rows."""
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.series.data import KnownCause, Mask, Matrix, Vector
 from detector.core.calibration import Calibration, conformal_rank
+from detector.core.lasting_incidents import incident_numbers
 from detector.core.threshold_tracking import CALM_RECORDS, Tracker
 
-JOINED_RECORDS = 24  # no further apart than this, flagged rows are one incident by the `incident_gap` of `init`
+Numbers = npt.NDArray[np.int64]
+JOINED_RECORDS = 24  # no further apart than this, flagged rows are one incident if it goes by time, by default
 
 
 def fixed_alarms(reference: Vector, scores: Vector, rate: float) -> Mask | None:
@@ -22,6 +25,32 @@ def online_alarms(reference: Vector, scores: Vector, rate: float) -> Mask | None
         return None
     thresholds, _ = Tracker.start(reference, rate).advance(scores)
     return np.asarray(scores > thresholds)
+
+
+def online_incidents(reference: Vector, scores: Vector, rate: float) -> Numbers | None:
+    """Return the incident (n,) of each row above a tracked threshold, as scoring groups them; -1 for other rows.
+
+    None if the reference cannot resolve the rate.
+    """
+    if not conformal_rank(rate, len(reference)):
+        return None
+    tracker = Tracker.start(reference, rate)
+    if tracker.steady is None:
+        return None
+    thresholds, _ = tracker.advance(scores)
+    return incident_numbers(tracker.steady, scores, thresholds)
+
+
+def incidents_by_time(alarms: Mask, gap: int = JOINED_RECORDS) -> Numbers:
+    """Return the incident (n,) of each flagged row, of which those at most `gap` rows apart are one; -1 for others.
+
+    >>> incidents_by_time(np.array([True, False, True, False, False, True]), gap=2).tolist()
+    [0, -1, 0, -1, -1, 1]
+    """
+    rows = np.flatnonzero(alarms)
+    numbers = np.full(len(alarms), -1)
+    numbers[rows] = np.cumsum(np.diff(rows, prepend=rows[:1]) > gap)
+    return numbers
 
 
 def settling_rows(reference: Vector, scores: Vector, rate: float) -> Mask:
@@ -63,6 +92,17 @@ def single_share(alarms: Mask, is_anomaly: Mask, gap: int = CALM_RECORDS) -> flo
     """Return the share of the anomalies with a flagged row whose flagged rows are one run; None if none has one."""
     runs = [count_runs(alarms[start:end], gap) for start, end in events(is_anomaly) if alarms[start:end].any()]
     return float(np.mean([count == 1 for count in runs])) if runs else None
+
+
+def joined_share(numbers: Numbers, is_anomaly: Mask) -> float | None:
+    """Return the share of the anomalies with a flagged row whose flagged rows are one incident; None if none has one.
+
+    >>> joined_share(np.array([0, -1, 0, -1, 0, 1]), np.array([True, True, True, False, True, True]))
+    0.5
+    """
+    counts = [len(set(numbers[start:end].tolist()) - {-1}) for start, end in events(is_anomaly)]
+    found = [count == 1 for count in counts if count]
+    return float(np.mean(found)) if found else None
 
 
 def count_events(is_anomaly: Mask) -> int:

@@ -8,15 +8,18 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from benchmarks.series.data import Case, KnownCause, Mask, Matrix, Vector
 from benchmarks.series.events import (
-    JOINED_RECORDS,
+    Numbers,
     count_events,
     event_recall,
     false_rate,
     fixed_alarms,
     found_share,
     hit_rate,
+    incidents_by_time,
+    joined_share,
     ndcg,
     online_alarms,
+    online_incidents,
     settling_rows,
     single_share,
 )
@@ -56,8 +59,8 @@ class Alarms:
         rate: share of the normal records that is flagged.
         event_recall: share of the anomalies with a flagged record.
         found_share: flagged share of the records of those anomalies.
-        single_share: share of those anomalies whose flagged records are one incident.
-        joined_share: the same if flagged records up to `JOINED_RECORDS` apart are one incident.
+        single_share: share of those anomalies whose flagged records are no more than a few records apart.
+        joined_share: share of those anomalies whose flagged records are one incident, as scoring groups them.
         settled_rate: as `rate`, without the records before a level became usual.
         settled_records: normal records without those.
     """
@@ -122,6 +125,7 @@ def measure(subject: Subject, case: Case, fitted: Fitted, fit_seconds: float) ->
             online_alarms(fitted.reference, scores, RATE),
             case.is_anomaly,
             settling_rows(fitted.reference, scores, RATE),
+            online_incidents(fitted.reference, scores, RATE),
         ),
         attribution=_attribution(fitted.causes(case.test), case.causes) if fitted.causes else Attribution(),
         size=Size(len(fitted.reference), int((~case.is_anomaly).sum()), count_events(case.is_anomaly)),
@@ -142,12 +146,13 @@ def _ranking(case: Case, scores: Vector) -> Ranking:
     )
 
 
-def _alarms(alarms: Mask | None, is_anomaly: Mask, is_settling: Mask) -> Alarms:
+def _alarms(alarms: Mask | None, is_anomaly: Mask, is_settling: Mask, incidents: Numbers | None = None) -> Alarms:
+    """Measure alarms; without the incidents of their rows these are grouped by time."""
     if alarms is None:
         return Alarms()
     return Alarms(
         *(measured(alarms, is_anomaly) for measured in (false_rate, event_recall, found_share, single_share)),
-        joined_share=single_share(alarms, is_anomaly, JOINED_RECORDS),
+        joined_share=joined_share(incidents_by_time(alarms) if incidents is None else incidents, is_anomaly),
         settled_rate=false_rate(alarms[~is_settling], is_anomaly[~is_settling]),
         settled_records=int((~is_anomaly & ~is_settling).sum()),
     )

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from benchmarks.report import markdown_table, number_text
-from benchmarks.series.events import JOINED_RECORDS
 from benchmarks.series.measures import RATE
 from benchmarks.series.results import FIXED_RATE, ONLINE_RATE
+from detector.core.threshold_tracking import CALM_RECORDS
 
 QUALITY = {"vus_pr": "VUS-PR", "auc_pr": "AUC-PR", "auroc": "AUROC"}
 ATTRIBUTION = {"ndcg5": "NDCG@5", "hit100": "Hit@100%"}
@@ -84,8 +84,8 @@ def _calibration(results: pd.DataFrame) -> list[str]:
     ]
     near = f"within {MAX_RATE_FACTOR:g}x"
     header = ["method and threshold", "models x seeds", "too few records", "median", near]
-    header += ["settled: median", near, "worst", "anomalies found", "their records flagged", "found as one incident"]
-    return markdown_table([*header, f"with gaps up to {JOINED_RECORDS} records"], rows)
+    header += ["settled: median", near, "worst", "anomalies found", "their records flagged"]
+    return markdown_table([*header, f"gaps up to {CALM_RECORDS} records", "found as one incident"], rows)
 
 
 def _calibration_of(results: pd.DataFrame, rate: str, ending: str) -> list[str]:

@@ -77,6 +77,19 @@ class UnusualRecords:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """The time from a record of an entity to its next one, in seconds.
+
+    Attributes:
+        step: the usual time.
+        longest_step: the usual time of the entity whose records come least often.
+    """
+
+    step: float
+    longest_step: float
+
+
+@dataclass(frozen=True)
 class About:
     """The origin of a model, which its artifact stores as JSON.
 
@@ -89,6 +102,7 @@ class About:
         unusual: training records that look unlike the others; None if the model has no estimate of them.
         profile: state of the `detector.core.drift.Profile` of the training records; None if the model has none.
         labels: what labels did to the model; None if it was trained without labels.
+        pace: of the training records; None if the model is of single records or of an earlier version.
     """
 
     training: TrainingRange = TrainingRange()
@@ -99,6 +113,7 @@ class About:
     unusual: UnusualRecords | None = None
     profile: Mapping[str, Any] | None = None
     labels: Mapping[str, Any] | None = None
+    pace: Pace | None = None
 
     @classmethod
     def from_json(cls, about: Mapping[str, Any]) -> Self:
@@ -109,6 +124,7 @@ class About:
                 "training": TrainingRange(**present_fields(TrainingRange, about.get("training", {}))),
                 "history": tuple(PastEpoch(**present_fields(PastEpoch, epoch)) for epoch in about.get("history", ())),
                 "unusual": _unusual(about.get("unusual")),
+                "pace": None if about.get("pace") is None else Pace(**about["pace"]),
             }
         )
 
@@ -123,6 +139,7 @@ class About:
             "labels": self.labels,
             "outlying": list(self.outlying) or None,
             "unusual": None if self.unusual is None else asdict(self.unusual),
+            "pace": None if self.pace is None else asdict(self.pace),
         }
         return {name: value for name, value in entries.items() if value is not None}
 

@@ -1,5 +1,6 @@
 """Comparison of champion and challenger on the same records, and the decision which of them scores."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
@@ -182,7 +183,8 @@ class Comparison:
         if self.rate is None or old is None or new.tolerance is None:
             return False
         is_within = new.tolerance[0] <= new.flagged <= new.tolerance[1]
-        return not is_within and self._distance(new) > self._distance(old)
+        chance = math.sqrt(new.flagged + old.flagged) / max(new.records, 1)  # of the difference of both rates
+        return not is_within and self._distance(new) - self._distance(old) > chance
 
     @property
     def _is_behind_on_synthetic(self) -> bool:

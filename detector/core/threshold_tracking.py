@@ -42,6 +42,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from detector.core.calibration import Calibration
+from detector.core.json_values import present_fields
 from detector.core.steady_scores import SteadyScores
 
 STEP_SPREADS = 0.1
@@ -141,9 +142,12 @@ class Tracker:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
-        """Return the tracker of a state that `to_state` wrote; those of earlier versions lack some of the numbers."""
+        """Return the tracker of a state that `to_state` wrote, perhaps with entries of others.
+
+        Those of earlier versions lack some of the numbers.
+        """
         steady = SteadyScores(**state["steady"]) if state.get("steady") else None
-        return cls(**{"momentum": state.get("before") or 0.0, **state, "steady": steady})
+        return cls(**{"momentum": state.get("before") or 0.0, **present_fields(cls, state), "steady": steady})
 
 
 @dataclass(slots=True)

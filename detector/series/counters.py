@@ -15,7 +15,12 @@ from detector.series.line import earlier_rows
 from detector.series.series import Series
 
 MIN_INCREASES = 20  # of a counter, in training
-MAX_DECREASE_SHARE = 1e-3  # of the steps of a counter that are resets or wraps
+MAX_DECREASE_SHARE = 1e-3  # of the steps of a counter that are falls of any kind
+MAX_RESET_SHARE = 0.05  # of its steps that are falls, if each is a reset to zero, as of the pieces of a day
+MIN_INCREASES_PER_RESET = 5  # in number, and usual ones by which a reset falls
+MIN_DEEP_SHARE = 0.9  # of the resets that fall by so much: on some days hardly anything is counted
+LARGE_INCREASE = 0.99  # quantile of the increases
+MAX_AFTER_RESET = 2.0  # large increases, of a reading right after a reset to zero
 WRAPS = np.array(sorted([2.0**bits for bits in (8, 16, 24, 31, 32, 48)] + [10.0**digits for digits in range(3, 13)]))
 STEP_FACTORS = (1 / 64, 4.0)  # limits of the factor by which the increase over a longer or shorter step counts
 CONTEXT_ROWS = 1  # earlier records that an increase depends on
@@ -39,9 +44,10 @@ class Counters:
     def fit(cls, runs: Sequence[Series]) -> Self | None:
         """Fit to runs of normal records; None if no channel only grows."""
         steps = np.concatenate([np.diff(bounded(run.values), axis=0) for run in runs])
-        is_present = ~np.isnan(steps)
-        rises, falls = (is_present & (steps > 0)).sum(axis=0), (is_present & (steps < 0)).sum(axis=0)
-        is_counter = (rises >= MIN_INCREASES) & (falls <= MAX_DECREASE_SHARE * is_present.sum(axis=0))
+        after = np.concatenate([bounded(run.values)[1:] for run in runs])
+        rises, falls = (steps > 0).sum(axis=0), (steps < 0).sum(axis=0)
+        seldom_falls = falls <= MAX_DECREASE_SHARE * (~np.isnan(steps)).sum(axis=0)
+        is_counter = (rises >= MIN_INCREASES) & (seldom_falls | _is_reset_often(steps, after))
         if not is_counter.any():
             return None
         durations = np.concatenate([_seconds(np.diff(run.times)) for run in runs])
@@ -94,6 +100,21 @@ class Counters:
     def from_state(cls, state: Mapping[str, np.ndarray]) -> Self:
         """Return the counters of a state that `to_state` wrote."""
         return cls(**state)
+
+
+def _is_reset_often(steps: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Return whether each fall of a channel (c,) is a reset to zero, by steps (n, c) and the readings after them."""
+    return np.array([_has_resets(*columns) for columns in zip(steps.T, after.T, strict=True)])
+
+
+def _has_resets(steps: np.ndarray, after: np.ndarray) -> bool:
+    rises, is_fall = steps[steps > 0], steps < 0
+    falls = int(is_fall.sum())
+    if falls > min(MAX_RESET_SHARE * (~np.isnan(steps)).sum(), len(rises) / MIN_INCREASES_PER_RESET) or not falls:
+        return False
+    is_near_zero = (after >= 0) & (after <= MAX_AFTER_RESET * np.quantile(rises, LARGE_INCREASE))
+    is_deep = -steps >= MIN_INCREASES_PER_RESET * np.median(rises)
+    return bool(is_near_zero[is_fall].all()) and float(is_deep[is_fall].mean()) >= MIN_DEEP_SHARE
 
 
 def _seconds(steps: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from detector.series.calendar import Calendar
 from detector.series.channels import Cells, Channels
 from detector.series.counters import Counters
 from detector.series.deciles import Deciles
+from detector.series.dispersion import Dispersion
 from detector.series.evidence import MAX_RELATION, broken_relation, evidence
 from detector.series.fusion import Fusion
 from detector.series.inputs import Inputs
@@ -23,7 +24,7 @@ from detector.series.numpy_network import TrainedNetwork
 from detector.series.relation import Relation
 from detector.series.series import Series
 from detector.series.settings import ScoreName, SeriesSettings
-from detector.series.signals import Forecast, OwnForecast, Signals, signal_names
+from detector.series.signals import Forecast, OwnForecast, Signals
 from detector.series.states import OffState
 from detector.series.total import Total
 
@@ -87,12 +88,7 @@ class EntityModel:
     @property
     def signal_names(self) -> tuple[str, ...]:
         """The names of the signals, in order."""
-        return signal_names(
-            has_relation=self.signals.relation is not None,
-            has_calendar=self.inputs.calendar is not None,
-            has_network=self.signals.autoencoder is not None,
-            has_total=self.signals.total is not None,
-        )
+        return self.signals.names(has_calendar=self.inputs.calendar is not None)
 
     def scored(self, run: Series, first: int = 0) -> Scored:
         """Return the anomaly and the VAE scores of consecutive records from `first` on; earlier ones are their past."""
@@ -202,6 +198,7 @@ class EntityModel:
             "views/departures": signals.departures.points,
             **_with_prefix("relation/", vars(signals.relation) if signals.relation else {}),
             **_with_prefix("total/", vars(signals.total) if signals.total else {}),
+            **_with_prefix("dispersion/", vars(signals.dispersion) if signals.dispersion else {}),
             **_with_prefix("network/", signals.autoencoder.to_state() if signals.autoencoder else {}),
             **{f"fusion/{name}": array for name, array in self.fusion.to_state().items()},
             "reference": self.reference,
@@ -221,6 +218,7 @@ class EntityModel:
             TrainedNetwork.from_state(network) if (network := _without_prefix("network/", state)) else None,
             Relation(**relation) if (relation := _without_prefix("relation/", state)) else None,
             Total(**total) if (total := _without_prefix("total/", state)) else None,
+            Dispersion(**dispersion) if (dispersion := _without_prefix("dispersion/", state)) else None,
         )
         calendar, counters = _without_prefix("calendar/", state), _without_prefix("counters/", state)
         inputs = Inputs(
@@ -231,7 +229,8 @@ class EntityModel:
             recovers=settings.recovery,
             joint=JointRange(**joint) if (joint := _without_prefix("joint/", state)) else None,
         )
-        fusion = Fusion(settings.smoothing, **_without_prefix("fusion/", state))
+        alone = signals.alone(has_calendar=inputs.calendar is not None)
+        fusion = Fusion(settings.smoothing, **_without_prefix("fusion/", state), alone=alone)
         deciles = Deciles(state["deciles"])
         return cls(inputs, signals, fusion, state["reference"], deciles, settings.score, settings.recent_causes)
 

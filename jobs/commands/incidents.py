@@ -116,7 +116,7 @@ def _describe(out: "Output", row: "StoredIncident") -> None:
         }
     )
     causes = [(*cause_cells([c]), c["deviation"], c["share"], _time(c["time"])) for c in row.causes]
-    out.table(["feature", "value", "expected", "deviation (sd)", "largest share", "at"], causes, "Causes")
+    out.table(["feature", "value", "expected", "deviation (sd)", "share or evidence", "at"], causes, "Causes")
 
 
 def _resembled(row: "StoredIncident") -> str | None:

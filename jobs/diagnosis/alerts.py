@@ -44,7 +44,7 @@ def outdated_alerts(case: Case) -> Iterator[Problem]:
 
 def unreachable_row(case: Case) -> Iterator[Problem]:
     """Report that records usually come too far apart for several flagged ones in a row to be one incident."""
-    needed, gap = case.monitor.alert.flagged_of.records, case.monitor.incident_gap.total_seconds()
+    needed, gap = case.monitor.alert.flagged_of.records, case.incident_gap.total_seconds()
     if needed == 1 or not case.monitor.channels:
         return
     activity = case.store.entities.activity(case.name)

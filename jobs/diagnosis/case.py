@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TypeAlias
 
@@ -13,6 +13,7 @@ from detector.core.calibration import SMALLEST_P
 from detector.core.scorer import Scorer
 from detector.series.segments import entities_of
 from jobs.champions import load_scorer
+from jobs.incident_gap import incident_gap, pace_of_model
 from jobs.reading.context import in_context
 from jobs.reading.source import Source
 from jobs.scoring.thresholds import new_trackers
@@ -65,6 +66,12 @@ class Case:
     def champion(self) -> Champion | None:
         """The model that scores; None before the first."""
         return self.store.models.champion(self.name)
+
+    @cached_property
+    def incident_gap(self) -> timedelta:
+        """The longest pause inside an incident."""
+        model_id = None if self.champion is None else self.champion.model_id
+        return incident_gap(self.monitor, pace_of_model(self.store, self.monitor, model_id))
 
     @cached_property
     def scorer(self) -> Scorer:

@@ -10,6 +10,7 @@ import pandas as pd
 from detector.core.scorer import BoundScorer, Scorer
 from jobs.reading.context import in_context
 from jobs.reading.source import Source
+from jobs.scoring.incident_starts import incident_starts
 from jobs.scoring.learned_features import learned_features
 from jobs.scoring.thresholds import new_trackers
 from jobs.store import Champion, Store
@@ -87,8 +88,10 @@ class History:
     def score(self, pages: Iterable[pd.DataFrame], *, is_page: bool = True) -> Iterator[ScoredPage]:
         """Yield pages of records, which are scored in this process; `is_page` as for `in_context`."""
         trackers = new_trackers(self.scorer, self.source.monitor)
+        starts = incident_starts(self.source.monitor, trackers, lambda _entity: None)
         for page in pages:
             bound = in_context(self.scorer, page, self.source, trackers, is_page=is_page)
+            bound = bound if starts is None else starts.bound(bound)
             yield ScoredPage(page, bound.score(page), lambda bound=bound: bound)  # type: ignore[misc]
 
     def _ranges(self, after: Key | None, *, with_label: bool) -> Iterator[RangeToScore]:

@@ -13,11 +13,13 @@ from functools import cached_property, partial
 
 from detector.core.scorer import Scorer
 from jobs.champions import load_scorer
+from jobs.incident_gap import pace_of_model
 from jobs.incident_rule import incident_rule
 from jobs.reading.source import Source
 from jobs.runs import RunOrigin, recorded_run
 from jobs.scoring.batch_reading import BatchReading
 from jobs.scoring.batch_writing import BatchWriting
+from jobs.scoring.incident_starts import incidents_that_go_on
 from jobs.scoring.learned_features import learned_features, watch_learned_features
 from jobs.scoring.liveness import watch_entities
 from jobs.scoring.outcomes import NO_WORK, BatchCounts, BatchOutcome, Elsewhere, Failures
@@ -28,6 +30,7 @@ from jobs.scoring.turn import GaveWay
 from jobs.scoring.unannounced import sum_up_unannounced
 from jobs.scoring.unreadable import reopen_corrected
 from jobs.store import Batch, Champion, Store
+from jobs.store.alert_rule import IncidentRule
 from jobs.store.ledger import Choice
 from schemas.config import MonitorConfig
 from schemas.errors import LostLease, RecordsError, SourceError, StoreError
@@ -121,9 +124,16 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
         if not failures.by_batch:  # records of a failed batch are no silence
             watch_entities(source.monitor, source.name, store, clock())
         sum_up_unannounced(source.monitor, source.name, store, clock())
-        store.incidents.follow_up(source.name, incident_rule(source.monitor, read_look_alikes(source, store)), clock())
+        goes_on = partial(incidents_that_go_on, store, source.monitor, champion.model_id)
+        store.incidents.follow_up(source.name, _rule_at(source, store, champion), clock(), goes_on)
         failures.raise_first()
     return ScoringReport(monitor=source.name, **counts, causes=dict(causes.most_common()))
+
+
+def _rule_at(source: Source, store: Store, champion: Champion) -> IncidentRule:
+    """Return the rule of a monitor's incidents at the pace that its champion recorded."""
+    pace = pace_of_model(store, source.monitor, champion.model_id)
+    return incident_rule(source.monitor, read_look_alikes(source, store), pace)
 
 
 def score_planned(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
 
 from detector.core.scorer import Scorer
@@ -12,6 +13,7 @@ from jobs.reading.context import in_context
 from jobs.reading.source import Source
 from jobs.scoring.batch_reading import BatchReading
 from jobs.scoring.batch_results import merge_pages, score_page
+from jobs.scoring.incident_starts import incident_starts
 from jobs.scoring.new_entities import report_new_entities
 from jobs.scoring.thresholds import threshold_changes, trackers_of
 from jobs.scoring.turn import Turn
@@ -45,16 +47,19 @@ class ScoredBatch:
         monitor = source.monitor
         records = reading.records()
         turn = Turn(batch, store, clock, should_stop)
-        trackers = trackers_of(scorer, monitor, turn.stored_threshold)
+        stored = cache(turn.stored_threshold)
+        trackers = trackers_of(scorer, monitor, stored)
         trained_upto = scorer.about.training.last
         look_alikes = read_look_alikes(source, store)
+        starts = incident_starts(monitor, trackers, stored)
         results = []
         for page in records.pages:
             if trackers is not None:
                 turn.expect(entities_of(page, monitor.entity).tolist())
             bound = in_context(scorer, page, source, trackers)
+            bound = bound if starts is None else starts.bound(bound)
             results.append(score_page(page, monitor, bound, batch.planned_at, trained_upto, look_alikes))
-        result = merge_pages(results, records.fingerprint, threshold_changes(trackers), records.unreadable)
+        result = merge_pages(results, records.fingerprint, threshold_changes(trackers, starts), records.unreadable)
         return cls(reading, result, scorer, look_alikes)
 
     def write(self) -> None:
@@ -65,7 +70,7 @@ class ScoredBatch:
         """
         reading, scorer = self.reading, self.scorer
         batch, store, clock = reading.batch, reading.store, reading.clock
-        rule = incident_rule(reading.source.monitor, self.look_alikes)
+        rule = incident_rule(reading.source.monitor, self.look_alikes, scorer.about.pace)
         store.ledger.finish(batch, self.result, clock(), rule, context_rows=scorer.context_rows)
         report_new_entities(batch, self.result, scorer, store, clock())
 

@@ -9,9 +9,6 @@ from jobs.wording import counted_noun, percent, toml_text
 from schemas.config import MonitorConfig
 
 _LINE_LENGTH = 110
-# Flagged readings no further apart than this are one incident: the parts of a fault belong together, and a day without
-# a flag ends it, unless that is a matter of few readings.
-_INCIDENT_STEPS, _LEAST_INCIDENT_STEPS, _INCIDENT_DAY = 24, 6, timedelta(days=1)
 _USUAL_GAPS = 3  # after which a source has stopped sending
 _SETTLE = timedelta(minutes=1)
 _PERIODS = (("day", 1), ("week", 7), ("month", 30), ("year", 365))
@@ -111,11 +108,6 @@ def _pace(proposal: Proposal) -> Iterator[str]:
     defaults = MonitorConfig.model_fields
     if proposal.is_time_first:
         yield f'settle = "{_rounded(_SETTLE)}"  # records younger than this may still arrive out of order'
-    if proposal.readings is not None:
-        step, longest = proposal.readings.step, proposal.readings.longest_step
-        incident_gap = max(_LEAST_INCIDENT_STEPS * longest, min(_INCIDENT_STEPS * step, _INCIDENT_DAY))
-        if incident_gap > defaults["incident_gap"].default:
-            yield f'incident_gap = "{_rounded(incident_gap)}"  # flagged records this close are one incident'
     if proposal.newest_gap is not None:
         gap_after = _USUAL_GAPS * proposal.newest_gap
         if gap_after > defaults["gap_after"].default:

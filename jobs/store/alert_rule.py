@@ -101,6 +101,8 @@ class IncidentRule:
 
     gap: timedelta
     alerts: AlertRule
+    follows_scores: bool = False
+    """Whether incidents last until the scores have calmed down; the pause then counts if that is unknown."""
 
 
 @dataclass(frozen=True)

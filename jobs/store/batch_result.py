@@ -47,6 +47,8 @@ class Anomaly:
     """None if the model has no network."""
     elbo: float | None = None
     """Negative, in nats: higher is more anomalous; None if the model has no network."""
+    began_at: datetime | None = None
+    """When its incident began, by the scores between flagged records; None if incidents are grouped by time alone."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any
@@ -108,6 +108,8 @@ def refresh_incidents(
     stale_ids = _stale_ids(connection, monitor, changed)
     first, last = _shifted(min(times), -rule.gap), _shifted(max(times), rule.gap)
     refresh = _Refresh(monitor, rule, texts, at, first, last, stale_ids)
+    if rule.follows_scores:
+        refresh = replace(refresh, first=_reach(connection, refresh))
     existing = _existing(connection, refresh)
     _release_left(connection, stale_ids)
     unchanged = sorted((incident.summary for incident in existing if incident.id not in stale_ids), key=_by_start)
@@ -142,7 +144,7 @@ def _stale_ids(connection: Connection, monitor: str, changed: ChangedTimes) -> f
 def _existing(connection: Connection, refresh: _Refresh) -> list[_Existing]:
     """Return the incidents that changed rows may belong to, and the stale ones."""
     c = incidents.c
-    is_near = and_(c.end_time >= refresh.first, c.start_time <= refresh.last)
+    is_near = and_(c.end_time >= refresh.first, or_(c.start_time <= refresh.last, c.began_at <= refresh.last))
     conditions = [and_(c.monitor == refresh.monitor, c.state.in_(CURRENT_STATES), is_near)]
     conditions += [c.id.in_(ids) for ids in chunks(sorted(refresh.stale_ids))]
     rows = [
@@ -162,16 +164,31 @@ def _release_left(connection: Connection, stale_ids: Collection[int]) -> None:
 
 def _ungrouped_rows(connection: Connection, refresh: _Refresh) -> list[Iterator[IncidentSummary]]:
     """Return the rows that belong to no incident yet, and the rows of stale ones, each by time."""
+    return [_summaries(connection, condition) for condition in _ungrouped(refresh)]
+
+
+def _ungrouped(refresh: _Refresh) -> list[ColumnElement[bool]]:
+    """Return the conditions of rows that belong to no incident yet, and of rows of stale ones."""
     c = anomalies.c
     is_new = and_(c.monitor == refresh.monitor, c.incident_id.is_(None), _is_within(refresh.first, refresh.last))
-    conditions = [is_new, *(c.incident_id.in_(ids) for ids in chunks(sorted(refresh.stale_ids)))]
-    return [_summaries(connection, condition) for condition in conditions]
+    return [is_new, *(c.incident_id.in_(ids) for ids in chunks(sorted(refresh.stale_ids)))]
+
+
+def _reach(connection: Connection, refresh: _Refresh) -> datetime:
+    """Return the time back to which changed rows may join incidents."""
+    farthest = [select(func.min(anomalies.c.began_at)).where(condition, _counts()) for condition in _ungrouped(refresh)]
+    reached: list[datetime | None] = [connection.scalar(statement) for statement in farthest]
+    return min([refresh.first, *(time for time in reached if time is not None)])
 
 
 def _summaries(connection: Connection, condition: ColumnElement[bool]) -> Iterator[IncidentSummary]:
     c = anomalies.c
-    columns = (c.entity, _TIME, c.anomaly_score, c.severity, c.attribution, c.is_muted, c.held_back, c.in_row)
-    statement = select(*columns).where(condition, _counts()).order_by(_TIME, c.id)
+    numbers = (c.anomaly_score, c.severity, c.attribution)
+    statement = (
+        select(c.entity, _TIME, *numbers, c.is_muted, c.held_back, c.in_row, c.began_at)
+        .where(condition, _counts())
+        .order_by(_TIME, c.id)
+    )
     for row in connection.execute(statement, execution_options={"yield_per": _ROWS_PER_FETCH}):
         yield summary_of_record(*row)
 

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 _MAX_CAUSES = 10
@@ -22,7 +23,7 @@ class IncidentSummary:
     """Time of the first record that has the peak score."""
     peak_severity: float
     causes: Sequence[Mapping[str, Any]]
-    """The largest share of each feature with its value and time, largest first.
+    """The largest share of each feature, or its evidence, with its value and time, largest first.
 
     A share in a return to normal counts only if the feature has no other share.
     """
@@ -32,6 +33,8 @@ class IncidentSummary:
     """Number of records that may be alerted: outside maintenance windows, and not left out by a rule."""
     in_row: int = 1
     """The largest number of such records among consecutive records of the entity, as `rows_in_row` counts them."""
+    began_at: datetime | None = None
+    """How far it reaches back by the scores, perhaps before its first record; None if it goes by time alone."""
 
     @property
     def top_feature(self) -> str | None:
@@ -55,6 +58,23 @@ class IncidentSummary:
             in_row=max(self.in_row, other.in_row),
         )
 
+    def follows(self, other: "IncidentSummary", gap: timedelta) -> bool:
+        """Return whether it is of one incident with another that starts no later: its scores or its time reach back.
+
+        Args:
+            other: of the same entity.
+            gap: the longest pause inside an incident that goes by time alone.
+        """
+        if self.began_at is None:
+            return self.start_time - other.end_time <= gap
+        return self.began_at <= other.end_time
+
+    def reach(self, gap: timedelta) -> datetime:
+        """Return how far it reaches back, by its scores or by its time."""
+        if self.began_at is not None:
+            return self.began_at
+        return max(self.start_time, datetime.min.replace(tzinfo=UTC) + gap) - gap
+
     def overlaps(self, other: "IncidentSummary") -> bool:
         """Return whether both are about the same entity and share a moment."""
         is_same_time = self.start_time <= other.end_time and other.start_time <= self.end_time
@@ -70,6 +90,7 @@ def summary_of_record(  # noqa: PLR0913, PLR0917 - one for each column of a flag
     is_muted: bool,  # noqa: FBT001
     held_back: str | None = None,
     in_row: int | None = None,
+    began_at: datetime | None = None,
 ) -> IncidentSummary:
     """Return the summary of one flagged record; `held_back` is the rule that leaves it out of alerts."""
     alert_records = int(not is_muted and held_back is None)
@@ -86,27 +107,32 @@ def summary_of_record(  # noqa: PLR0913, PLR0917 - one for each column of a flag
         is_muted=is_muted,
         alert_records=alert_records,
         in_row=alert_records * (in_row or 1),
+        began_at=began_at,
     )
 
 
 def merge_nearby(summaries: Iterable[IncidentSummary], gap: timedelta) -> list[IncidentSummary]:
-    """Merge summaries of one entity that are at most `gap` apart.
+    """Merge summaries of one entity that reach back to each other by their scores, or are at most `gap` apart.
 
     Args:
         summaries: ordered by start time.
         gap: the longest pause inside an incident.
     """
-    closed: list[IncidentSummary] = []
-    latest: dict[str | None, IncidentSummary] = {}
+    merged: dict[str | None, list[IncidentSummary]] = {}
     for summary in summaries:
-        before = latest.get(summary.entity)
-        if before is not None and summary.start_time - before.end_time <= gap:
-            latest[summary.entity] = before.merged(summary)
-            continue
-        if before is not None:
-            closed.append(before)
-        latest[summary.entity] = summary
-    return sorted([*closed, *latest.values()], key=lambda summary: summary.start_time)
+        earlier, latest = merged.setdefault(summary.entity, []), summary
+        while earlier and latest.follows(earlier[-1], gap):
+            latest = _joined(earlier.pop(), latest, gap)
+        earlier.append(latest)
+    return sorted(chain.from_iterable(merged.values()), key=lambda summary: summary.start_time)
+
+
+def _joined(before: IncidentSummary, after: IncidentSummary, gap: timedelta) -> IncidentSummary:
+    """Return the summary of both, which reaches back as far as either of them."""
+    joined = before.merged(after)
+    if before.began_at is None and after.began_at is None:
+        return joined
+    return replace(joined, began_at=min(before.reach(gap), after.reach(gap)))
 
 
 def causes_of_incident(attribution: Iterable[Mapping[str, Any]], time: str) -> list[Mapping[str, Any]]:

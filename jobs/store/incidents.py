@@ -1,10 +1,10 @@
 """Incidents: read by page, labelled by people, and ended when they are quiet."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import eq, ge, lt
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, exists, select, update
 
@@ -22,7 +22,15 @@ from schemas.errors import UsageError
 from schemas.tables import anomalies, incidents
 
 CURRENT_STATES = ("open", "ended")
+LONGEST_PAUSE_GAPS = 4  # by time, of an incident that goes on by its scores; its source may have stopped
 SUMMARY_COLUMNS = [column.name for column in columns_of(incidents, IncidentSummary)]
+
+GoesOn: TypeAlias = Callable[[Collection[str | None]], Mapping[str | None, bool]]
+"""Returns for entities whether their last incident goes on by its scores; unknown ones are left out."""
+
+
+def _unknown(_entities: Collection[str | None]) -> Mapping[str | None, bool]:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -147,8 +155,17 @@ class Incidents:
                 record_act(connection, Act(actor, "label", f"incident {incident_id}", monitor, detail), at)
         return labelled
 
-    def follow_up(self, monitor: str, rule: IncidentRule, at: datetime) -> int:
-        """End the open incidents that are quiet for the gap of a rule, and alert it; send reminders of the others.
+    def follow_up(self, monitor: str, rule: IncidentRule, at: datetime, goes_on: GoesOn = _unknown) -> int:
+        """End the open incidents that are over, and alert it; send reminders of the others.
+
+        An incident that follows the scores is over once they have calmed down, or is quiet for `LONGEST_PAUSE_GAPS`;
+        any other one once it is quiet for the gap of the rule.
+
+        Args:
+            monitor: its name.
+            rule: of its incidents.
+            at: the time now.
+            goes_on: returns which incidents go on by their scores.
 
         Returns:
             The number of incidents that have ended.
@@ -158,10 +175,12 @@ class Incidents:
         with reading(self.engine) as connection:
             if connection.execute(select(c.id).where(is_open).limit(1)).first() is None:
                 return 0
+            following = set(connection.scalars(select(c.entity).where(is_open, c.began_at.is_not(None))))
+        by_scores = goes_on(following) if following and rule.follows_scores else {}
         with writing(self.engine) as connection:
             lock_monitor(connection, monitor)
             incident_alerts = IncidentAlerts(connection, monitor, rule.alerts, self._texts, at)
-            ended, still_open = _split_by_end(connection, is_open, at - rule.gap)
+            ended, still_open = _split_by_end(connection, is_open, _Calm(at, rule.gap, by_scores))
             for ids in chunks([incident_id for incident_id, _ in ended]):
                 connection.execute(update(incidents).where(c.id.in_(ids)).values(state="ended"))
             incident_alerts.add_ends(ended, rule.gap)
@@ -174,15 +193,37 @@ def summary_of_row(row: RowMapping) -> IncidentSummary:
     return IncidentSummary(**{name: row[name] for name in SUMMARY_COLUMNS})
 
 
+@dataclass(frozen=True)
+class _Calm:
+    """Which incidents are over.
+
+    Attributes:
+        at: the time now.
+        gap: the longest pause inside an incident that goes by time alone.
+        goes_on: whether the incident of an entity goes on by its scores, as far as that is known.
+    """
+
+    at: datetime
+    gap: timedelta
+    goes_on: Mapping[str | None, bool]
+
+    def ends(self, summary: IncidentSummary) -> bool:
+        """Return whether an incident is over."""
+        goes_on = None if summary.began_at is None else self.goes_on.get(summary.entity)
+        if goes_on is None:
+            return summary.end_time < self.at - self.gap
+        return not goes_on or summary.end_time < self.at - LONGEST_PAUSE_GAPS * self.gap
+
+
 def _split_by_end(
-    connection: Connection, condition: ColumnElement[bool], before: datetime
+    connection: Connection, condition: ColumnElement[bool], calm: _Calm
 ) -> tuple[list[NumberedIncident], list[NumberedIncident]]:
-    """Return id and summary of incidents: those whose last record is older than a time, and the others."""
+    """Return id and summary of incidents: those that are over, and the others."""
     ended: list[NumberedIncident] = []
     others: list[NumberedIncident] = []
     for row in connection.execute(select(incidents).where(condition).order_by(incidents.c.id)).mappings():
         incident = (row["id"], summary_of_row(row))
-        (ended if incident[1].end_time < before else others).append(incident)
+        (ended if calm.ends(incident[1]) else others).append(incident)
     return ended, others
 
 

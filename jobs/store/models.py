@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, RowMapping, and_, func, null, select, update
 
-from detector.core.about import About
+from detector.core.about import About, Pace
 from detector.core.comparison import ComparisonReport
 from detector.core.model_card import ModelCard
 from jobs.databases import reading, writing
@@ -191,6 +191,13 @@ class Models:
         with reading(self.engine) as connection:
             row = connection.execute(select(*entries).where(models.c.id == model_id)).mappings().first()
         return {} if row is None else dict(row)
+
+    def pace(self, model_id: int) -> Pace | None:
+        """Return the pace of a model's training records; None if the model does not record it."""
+        entry = select(models.c.manifest[("about", "pace")]).where(models.c.id == model_id)
+        with reading(self.engine) as connection:
+            pace = connection.scalar(entry)
+        return None if pace is None else Pace(**pace)
 
     def card_markdown(self, model_id: int) -> str | None:
         """Return a model's card as text, or None if the model is older than such cards.

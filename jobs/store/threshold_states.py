@@ -31,8 +31,17 @@ class ThresholdStates:
         states = {}
         with reading(self.engine) as connection:
             for names in chunks(sorted(entities), _NAMES_PER_STATEMENT):
-                for row in connection.execute(_newest_of(batch, names)):
+                for row in connection.execute(_newest_of(batch.model_id, batch.id, names)):
                     states[row.entity] = row.state_before if row.batch_id == batch.id else row.state_after
+        return states
+
+    def newest(self, model_id: int, entities: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Return the newest states of entities' thresholds, for a model; an entity without one is left out."""
+        states: dict[str, dict[str, Any]] = {}
+        with reading(self.engine) as connection:
+            for names in chunks(sorted(entities), _NAMES_PER_STATEMENT):
+                rows = connection.execute(_newest_of(model_id, None, names))
+                states |= {row.entity: row.state_after for row in rows}
         return states
 
     def before_batch(self, batch: Batch, entity: str) -> dict[str, Any] | None:
@@ -58,12 +67,13 @@ class ThresholdStates:
         return state
 
 
-def _newest_of(batch: Batch, names: Sequence[str]) -> Select[Any]:
-    """Return the select of the newest state of each entity up to a batch; each is found in the primary key."""
+def _newest_of(model_id: int, upto: int | None, names: Sequence[str]) -> Select[Any]:
+    """Return the select of the newest state of each entity, perhaps up to a batch, each found in the primary key."""
     entities = union_all(*(select(literal(name, String(255)).label("name")) for name in names)).subquery("entities")
     c, older = trackers.c, trackers.alias("older").c
-    is_older = and_(older.model_id == batch.model_id, older.entity == entities.c.name, older.batch_id <= batch.id)
+    is_older = and_(older.model_id == model_id, older.entity == entities.c.name)
+    is_older = is_older if upto is None else and_(is_older, older.batch_id <= upto)
     newest = select(func.max(older.batch_id)).where(is_older).scalar_subquery()
-    is_newest = and_(c.model_id == batch.model_id, c.entity == entities.c.name, c.batch_id == newest)
+    is_newest = and_(c.model_id == model_id, c.entity == entities.c.name, c.batch_id == newest)
     columns = (c.entity, c.batch_id, c.state_before, c.state_after)
     return select(*columns).select_from(entities.join(trackers, is_newest))

@@ -164,6 +164,7 @@ def _row(item: Anomaly) -> dict[str, Any]:
         "raised_by": item.raised_by,
         "raised_distance": item.raised_distance,
         "entity_position": item.entity_position,
+        "began_at": item.began_at,
     }
 
 

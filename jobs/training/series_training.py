@@ -28,6 +28,7 @@ from jobs.scoring.thresholds import new_trackers
 from jobs.store.feedback import Feedback
 from jobs.training.champion_comparison import Rival
 from jobs.training.incident_sample import IncidentSample
+from jobs.training.pace import pace_of
 from jobs.training.trainer import FittedModel, Progress
 from jobs.training.training_set import Parts, TrainingSet, placed_records, split_series, training_range
 from schemas.config import MonitorConfig
@@ -86,6 +87,7 @@ class SeriesTrainer:
             versions=_versions(with_network=settings.network),
             history=tuple(history),
             profile=_fit_profile(bare, series, monitor).to_state(),
+            pace=pace_of(series.values()),
         )
         artifact = replace(bare, about=about.to_json() | {"grid": monitor.grid})
         return FittedModel(SeriesScorer(artifact), dump_series(artifact), manifest(artifact))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from detector.core.scorer import BoundScorer, Scorer
 from detector.series.segments import entities_of
 from jobs.reading.context import in_context
 from jobs.reading.source import Source
+from jobs.scoring.incident_starts import incident_starts
 from jobs.scoring.learned_features import learned_features
 from jobs.scoring.thresholds import new_trackers, trackers_of
 from jobs.store import Store
@@ -84,10 +86,13 @@ class ScoredHistory:
         if rate is not None and rate != self.monitor.asked_rate:
             scorer = scorer.at_rate(rate)
         states = store.threshold_states
-        trackers = trackers_of(scorer, monitor, lambda entity: states.before(self.first_batch, self.model_id, entity))
+        before = cache(partial(states.before, self.first_batch, self.model_id))
+        trackers = trackers_of(scorer, monitor, before)
+        starts = incident_starts(monitor, trackers, before)
         for page in self.pages:
             is_scored = page.scored[ANOMALY_SCORE].notna().to_numpy()
             judged = scorer.judged(page.scored[is_scored], page.entities[is_scored], trackers)
+            judged = judged if starts is None else starts.marked(page.records[is_scored], judged)
             yield page.records[page.is_counted], judged[page.is_counted[is_scored]], page.bound
 
 

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
+from jobs.incident_gap import incident_gap
 from jobs.store import AnomalyQuery, Store, StoredAnomaly, StoredIncident
 from jobs.tuning.history import ScoredHistory
 
@@ -92,7 +93,8 @@ def known_faults(history: ScoredHistory) -> list[LabelledEvent] | None:
         for time, entity in zip(page.records[monitor.time][is_fault], entities[is_fault], strict=True):
             if pd.notna(time):
                 times[None if pd.isna(entity) else str(entity)].append(time.to_pydatetime())
-    return [event for entity, of_entity in times.items() for event in _split(entity, of_entity, monitor.incident_gap)]
+    gap = incident_gap(monitor, history.scorer.about.pace)
+    return [event for entity, of_entity in times.items() for event in _split(entity, of_entity, gap)]
 
 
 def _split(entity: str | None, times: Iterable[datetime], gap: timedelta) -> Iterable[LabelledEvent]:

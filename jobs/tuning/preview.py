@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from jobs.alert_preview import AlertPreview
+from jobs.incident_gap import with_fixed_gap
 from jobs.look_alikes import NO_LOOK_ALIKES, LookAlikes, look_alikes_of
 from jobs.store import Store
 from jobs.store.alert_history import AlertCounts
@@ -101,7 +102,8 @@ class _Trial:
         """Return the number of flagged records, the counts of alerts, and the alerted incidents."""
         judged, name = list(self.history.judged(self.monitor, self.store)), self.history.name
         flagged = sum(int(scored[IS_ANOMALY].sum()) for _, scored, _ in judged)
-        with AlertPreview.opened(name, self.monitor, self.now, look_alikes, MAX_FLAGGED) as preview:
+        monitor = with_fixed_gap(self.monitor, self.history.scorer.about.pace)
+        with AlertPreview.opened(name, monitor, self.now, look_alikes, MAX_FLAGGED) as preview:
             self.report(lambda: f"{preview.collected:,} of {counted_noun(flagged, 'flagged record')}")
             for records, scored, bound in judged:
                 if self.monitor.time is not None and len(records) and not preview.is_full:

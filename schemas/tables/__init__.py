@@ -55,5 +55,5 @@ __all__ = [
     "workers",
 ]
 
-REVISION = "0018"  # of this schema; the store checks it without loading Alembic
+REVISION = "0019"  # of this schema; the store checks it without loading Alembic
 VERSION_TABLE = "plumbline_version"  # not Alembic's own name: the database may use Alembic itself

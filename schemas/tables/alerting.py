@@ -56,6 +56,7 @@ anomalies = Table(
     Column("in_row", Integer),  # flagged records among the last consecutive records of its entity; null if not counted
     Column("reconstruction_error", Double),  # null if the model has no network, or an earlier version wrote the row
     Column("elbo", Double),  # negative, in nats: higher is more anomalous; null likewise
+    Column("began_at", UtcDateTime),  # when its incident began, by the scores; null if it is grouped by time alone
     CheckConstraint("label IN ('open', 'confirmed', 'false_positive', 'known')", name="label"),
     UniqueConstraint("monitor", "record_key", "model_id"),
     Index("ix_anomalies_batch_id", "batch_id"),
@@ -102,6 +103,7 @@ incidents = Table(
     Column("opened_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("not_announced", String(8)),  # because it had ended too long ago: pending, then summed up in a message
+    Column("began_at", UtcDateTime),  # how far its records reach back, by the scores; null if by time alone
     CheckConstraint("state IN ('open', 'ended', 'merged', 'withdrawn')", name="state"),
     Index("ix_incidents_monitor_state", "monitor", "state", "id"),
     Index("ix_incidents_monitor_end_time", "monitor", "end_time"),

@@ -63,7 +63,8 @@ def test_its_monitor_passes_the_check_and_trains(workspace, database_url):
         "series": {"max_gap": "20m"},
     }
     assert monitor["normal"].startswith("is_fault = 0 AND read_at < '2026-01-05 11:12:00")
-    assert ("threshold" in monitor, monitor["false_positive_rate"], monitor["incident_gap"]) == (False, 0.05, "48m")
+    assert monitor["false_positive_rate"] == 0.05
+    assert not {"threshold", "incident_gap"} & set(monitor)  # both follow the scores
     workspace.must("migrate")
     (finding,) = workspace.must("check", "--json").json["readings"]
     assert finding["message"].startswith("No index begins with (pump, read_at)")

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from fastapi import HTTPException
 
+from detector.core.about import Pace
 from jobs.api.scoring import RecordsToScore, score_records
 from jobs.champions import load_scorer
 from jobs.checks import check_monitor, records
@@ -140,8 +141,9 @@ def test_records_without_a_time_or_a_machine_are_left_out_of_training_and_scored
     odd.loc[11, "read_at"] = pd.NaT
     mixer.fill(odd, if_exists="replace")
     report = mixer.train()
-    training = mixer.store.models.get(report.model_id).about.training
-    assert training.left_out == {"without a time": 1, "without an entity": 2}
+    about = mixer.store.models.get(report.model_id).about
+    assert about.training.left_out == {"without a time": 1, "without an entity": 2}
+    assert mixer.store.models.pace(report.model_id) == about.pace == Pace(60.0, 60.0)
     mixer.score(batch_size=100)
     assert len(mixer.scores()) == 1600
 

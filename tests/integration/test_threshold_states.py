@@ -27,7 +27,7 @@ from jobs.store.usual_levels import report_usual_levels
 from schemas.config import MonitorConfig
 from schemas.errors import LostLease
 from schemas.keys import KeyRange
-from schemas.tables import anomalies, batches, trackers
+from schemas.tables import anomalies, batches, incidents, trackers
 from tests.series_monitor import MIXER, readings
 from tests.single_batch import score_batch
 from tests.watched_table import MODEL
@@ -47,10 +47,24 @@ def threshold_changes(mixer):
 
 def tracked(mixer):
     """Return the threshold that each flagged record was compared with, by key."""
+    return {key: threshold for key, (threshold, _) in flagged(mixer).items()}
+
+
+def flagged(mixer):
+    """Return the threshold of each flagged record and when its incident began, by key."""
     c = anomalies.c
     with reading(mixer.store.engine) as connection:
-        rows = connection.execute(select(c.record_key_int, c.threshold).where(c.superseded_at.is_(None)))
-        return {row.record_key_int: row.threshold for row in rows}
+        columns = (c.record_key_int, c.threshold, c.began_at)
+        rows = connection.execute(select(*columns).where(c.superseded_at.is_(None))).all()
+    return {key: (threshold, began_at) for key, threshold, began_at in rows}
+
+
+def spans(mixer):
+    """Return entity, first and last time and number of records of each incident."""
+    c = incidents.c
+    current = select(c.entity, c.start_time, c.end_time, c.records).where(c.state.in_(("open", "ended")))
+    with reading(mixer.store.engine) as connection:
+        return sorted(tuple(row) for row in connection.execute(current))
 
 
 def forget(mixer):
@@ -63,11 +77,13 @@ def forget(mixer):
 def test_thresholds_follow_the_records_whatever_the_batch_size(mixer):
     assert mixer.train(**ONLINE).card.threshold_method == "online"
     mixer.score(batch_size=1600, **ONLINE)
-    before, ends = (mixer.scores(), tracked(mixer)), [row.state_after for row in threshold_changes(mixer)]
+    before = (mixer.scores(), flagged(mixer), spans(mixer))
+    ends = [row.state_after for row in threshold_changes(mixer)]
     assert len(set(before[1].values())) > 10
+    assert len(before[2]) > 3
     forget(mixer)
     mixer.score(batch_size=130, **ONLINE)
-    assert (mixer.scores(), tracked(mixer)) == before
+    assert (mixer.scores(), flagged(mixer), spans(mixer)) == before
     rows = threshold_changes(mixer)
     assert [[row.state_after for row in rows if row.entity == name][-1] for name in "ab"] == ends
 
@@ -102,10 +118,10 @@ def test_states_are_read_together_as_one_by_one(mixer):
 def test_scoring_again_moves_nothing_and_flags_the_same(mixer):
     mixer.train(**ONLINE)
     mixer.score(batch_size=170, **ONLINE)
-    once = (mixer.scores(), tracked(mixer), threshold_changes(mixer))
+    once = (mixer.scores(), flagged(mixer), spans(mixer), threshold_changes(mixer))
     assert mixer.store.recounting.reopen_window("mixer", *ALWAYS) == 10
     assert mixer.score(**ONLINE).rescored == 10
-    assert (mixer.scores(), tracked(mixer), threshold_changes(mixer)) == once
+    assert (mixer.scores(), flagged(mixer), spans(mixer), threshold_changes(mixer)) == once
 
 
 def test_a_level_that_becomes_usual_is_an_event_of_its_batch_once(mixer):

@@ -5,8 +5,10 @@ import pytest
 
 from benchmarks.further_machines import FURTHER_CASES
 from benchmarks.machines import CASES, Fault, Machine, boiler, two_faults
-from benchmarks.operations import case_table, outcome, second_fault_table
+from benchmarks.operations import Watch, case_table, outcome, second_fault_table
 from benchmarks.person import person_alarms
+from benchmarks.reading_machines import READING_CASES
+from benchmarks.rhythm_machines import RHYTHM_CASES
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -29,12 +31,14 @@ def test_flagged_records_are_compared_with_the_faults():
     machine = Machine(channels, 10, 192, faults=faults)
     flagged = np.isin(np.arange(192, 1200), [302, 303, 309, 310, 311, 700])
     shares = np.tile([0.4, 0.6], (1008, 1))
-    result = outcome("stuck", "fixed", machine, flagged, shares)
+    result = outcome(Watch("stuck", "fixed", flagged), machine, shares)
     assert (result.found, result.share) == ((True, False), (0.3, 0.0))
-    assert (result.delay, result.incidents, result.echo) == ((2,), (2,), (2, 0))
+    assert (result.delay, result.incidents, result.earlier, result.echo) == ((2,), (1,), (False,), (2, 0))
     assert (result.false_per_week, result.causes) == (3.0, (True,))
-    row = "| stuck | fixed | 50% | 15% | 2 | 2.0 | 1.0 | 2 | 3.0 | 100% |"
+    row = "| stuck | fixed | 50% | 15% | 2 | 1.0 | 0% | 1.0 | 2 | 3.0 | 100% |"
     assert case_table([result])[2] == row
+    incidents = np.select([flagged & (np.arange(192, 1200) < 305), flagged], [0, 1], -1)
+    assert outcome(Watch("stuck", "online", flagged, incidents), machine, shares).incidents == (2,)
 
 
 def test_a_second_fault_follows_the_first_after_a_pause():
@@ -50,9 +54,10 @@ def test_the_table_of_second_faults_has_medians_over_seeds():
 
 
 def test_each_further_machine_has_one_fault_of_its_channels_after_the_training():
-    for name, make in FURTHER_CASES.items():
+    for name, make in {**FURTHER_CASES, **RHYTHM_CASES, **READING_CASES}.items():
         machine = make(np.random.default_rng(0))
         (fault,) = machine.faults
         assert machine.trained < fault.start < fault.end < len(machine.values), name
         assert set(fault.channels) <= machine.channels.keys()
-        assert np.isfinite(machine.values).all()
+        assert np.isfinite(machine.values[fault.start : fault.end, 0]).any()
+        assert not np.isinf(machine.values).any()

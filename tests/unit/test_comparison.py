@@ -71,6 +71,11 @@ def test_a_challenger_that_is_worse_in_one_way_is_not_promoted_unless_always(cha
     assert reason in decide(comparison, "always").reason
 
 
+@pytest.mark.parametrize(("flagged", "champion", "verdict"), [(1, 2, "better"), (1, 5, "worse"), (27, 25, "better")])
+def test_a_challenger_is_further_from_the_rate_by_more_than_chance(flagged, champion, verdict):
+    assert compared(replace(SOUND, flagged=flagged), replace(SOUND, flagged=champion)).verdict == verdict
+
+
 @pytest.mark.parametrize(
     "challenger",
     [

@@ -65,6 +65,18 @@ def test_channels_that_fall_or_seldom_rise_are_no_counters():
     assert Counters.fit([Series(np.arange(1000), np.column_stack([noise.cumsum(), steps]))]) is None
 
 
+def test_pieces_of_a_day_are_a_counter_and_a_tank_that_is_emptied_slowly_is_none():
+    rng, hours = np.random.default_rng(0), np.arange(24 * 60)
+    pieces = pd.Series(rng.poisson(20, len(hours)) * (hours % 24 >= 6)).groupby(hours // 24).cumsum()
+    tank = np.minimum(hours % 24, 4 * (24 - hours % 24)) + 0.0
+    pulses = rng.random(len(hours)) < 0.02
+    counters = Counters.fit([Series(hours, np.column_stack([pieces, tank, pulses]))])
+    assert counters.is_counter.tolist() == [1, 0, 0]
+    increase = counters.values(Series(hours, np.column_stack([pieces, tank, pulses])))[:, 0]
+    assert increase[24:].min() == 0
+    assert increase[24:].max() < 50
+
+
 def test_scores_and_deciles_are_the_same_after_storage_and_wherever_a_series_is_cut(model):
     records = meter()
     blob = dump_series(SeriesArtifact(Features(("energy", "pressure")), model, 0.01, {"meter": TRAINED}, {}))

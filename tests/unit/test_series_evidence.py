@@ -79,12 +79,19 @@ def test_records_after_a_spike_still_name_it(model, values):
     assert (np.diff(evidence[:, 2]) < 0).all()
 
 
-def test_a_channel_that_has_wandered_away_is_no_cause_of_a_later_fault(model, values):
-    later = values.copy()
-    later[TRAINED:, 1] += 6
-    later[FAULT, 3] += 6
-    causes = model.causes("plant", series(later))
-    assert first_cause(causes, FAULT) == 3
+def test_a_state_that_switches_at_times_is_no_cause_by_its_own_past():
+    days = np.arange(2880) // 48
+    rng = np.random.default_rng(2)
+    valve = (np.arange(2880) % 48 == 20) & (days % 3 == 0)
+    values = np.column_stack([rng.standard_normal(2880), valve])
+    times = np.datetime64("2026-03-02", "s") + 1800 * np.arange(2880)
+    settings = SeriesSettings(models="per_entity", network=False, calendar=True)
+    model = SeriesModel.fit({"plant": Series(times[:TRAINED], values[:TRAINED])}, settings)
+    causes = model.causes("plant", Series(times, values))
+    is_open = np.flatnonzero(valve)[-1]
+    distance = model.entities["plant"].inputs.cells(Series(times, values)).deviation[is_open, 1]
+    calm = causes.evidence[is_open - 1, 1]
+    assert causes.evidence[is_open, 1] < 0.5 * np.square(distance) + calm
 
 
 def test_an_older_model_has_no_evidence_and_the_shares_of_each_record_alone(model, values):

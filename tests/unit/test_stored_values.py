@@ -122,6 +122,7 @@ ABOUT = {
     "history": [{"number": 1, "of": 2, "elbo": -9.0, "held_out_elbo": -9.5}],
     "grid": "60 s (mean)",
     "profile": {"memory": 1.0},
+    "pace": {"step": 600.0, "longest_step": 3600.0},
 }
 
 
@@ -162,6 +163,6 @@ def test_the_origin_of_a_model_is_read_and_written_as_it_was():
 
 
 def test_an_origin_without_a_grid_or_a_profile_has_no_such_entries():
-    about = {name: value for name, value in ABOUT.items() if name not in {"grid", "profile"}}
+    about = {name: value for name, value in ABOUT.items() if name not in {"grid", "profile", "pace"}}
     assert About.from_json(about).to_json() == about
     assert About.from_json({}) == About(training=TrainingRange())
