@@ -26,9 +26,7 @@ from schemas.errors import NotEnoughRecords
 
 HELD_BACK_SHARE = 0.2  # of the training records, at the end, whose signals scale the fusion
 MIN_RUNS_TO_HOLD_BACK_WHOLE = 5  # with fewer runs, the end of each run is held back
-MIN_SCALE_RECORDS = (
-    500  # of all folds, that scale the signals; with fewer, a fold is too unlike the others
-)
+MIN_SCALE_RECORDS = 500  # of all folds, that scale the signals; with fewer, a fold is too unlike the others
 MAX_NETWORK_RECORDS = 8000  # that a network is trained on
 
 Runs = Sequence[Series]  # of consecutive normal records
