@@ -22,6 +22,7 @@ from benchmarks.machines import CASES, Fault, Machine, boiler, two_faults
 from benchmarks.options import names, positive
 from benchmarks.person import person_alarms
 from benchmarks.processes import succeeded
+from benchmarks.reading_machines import READING_CASES
 from benchmarks.report import markdown_table, number_text
 from benchmarks.rhythm_machines import RHYTHM_CASES
 from benchmarks.series.data import Mask, Vector
@@ -33,7 +34,7 @@ RATE, COARSE_RATE = 0.01, 0.05  # the second if there are too few calibration re
 ECHO_RECORDS = 60  # after a fault, in which flagged records count as its echo
 GRACE_RECORDS = 3  # from the start of a fault in which even the shortest is found
 ENTITY = "machine"
-ALL_CASES = {**CASES, **FURTHER_CASES, **RHYTHM_CASES}
+ALL_CASES = {**CASES, **FURTHER_CASES, **RHYTHM_CASES, **READING_CASES}
 _NONE = Fault(sys.maxsize, sys.maxsize, ())  # in place of a following fault
 FIRST_FAULTS = ((0, 0), (4, 3), (8, 3), (8, 9), (4, 24))  # standard deviations and hours
 PAUSES = (1, 3, 6, 12, 24)  # hours
@@ -118,7 +119,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     network = not options.no_network
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    chosen = {**(FURTHER_CASES if options.further else {}), **(RHYTHM_CASES if options.rhythm else {})}
+    chosen = {
+        **({**FURTHER_CASES, **READING_CASES} if options.further else {}),
+        **(RHYTHM_CASES if options.rhythm else {}),
+    }
     cases = tuple(chosen) or options.cases
     tasks = [(name, seed) for name in cases for seed in seeds]
     run = partial(run_case, network=network)

@@ -53,6 +53,7 @@ _PRESENT = {  # arrays that only some models have
     "has_dispersion": "dispersion/middle",
     "has_never_still": "channels/never_still",
     "has_standing": "channels/rest",
+    "has_silent_rows": "channels/silent_rows",
     "has_moves": "calendar/largest_move",
     "has_recent": "calendar/day_rows",
     "has_alternation": "calendar/weeks",
@@ -82,6 +83,7 @@ _YES_OR_NO = (
     "off/is_part",
 )
 _NOT_NEGATIVE = (
+    "channels/silent_rows",
     "fusion/weights",
     "fusion/added",
     "dispersion/largest_error",
@@ -147,6 +149,7 @@ class _Sizes(ManifestPart):
     reference: int = Field(ge=1)
     has_never_still: bool = False
     has_standing: bool = False
+    has_silent_rows: bool = False
     has_moves: bool = False  # away from the calendar
     has_recent: bool = False  # days, with which usual values move
     has_alternation: bool = False  # of weeks
@@ -288,11 +291,7 @@ def _signals_of(sizes: _Sizes) -> tuple[str, ...]:
 
 def _optional_specs(sizes: _Sizes, width: int, continuous: int) -> ArraySpecs:
     """Return the specification of the arrays of parts that only some models have."""
-    specs: dict[str, tuple[tuple[int, ...], str]] = {}
-    if sizes.has_never_still:
-        specs["channels/never_still"] = ((width,), "float64")
-    if sizes.has_standing:
-        specs |= dict.fromkeys(_STANDING_ARRAYS, ((width,), "float64"))
+    specs = {**_channel_specs(sizes, width)}
     if sizes.has_off:
         specs |= dict.fromkeys(("off/is_part", "off/value"), ((width,), "float64"))
     if sizes.has_counters:
@@ -318,6 +317,12 @@ def _profile_specs(sizes: _Sizes, d: int) -> ArraySpecs:
     if sizes.has_total or (added and sizes.has_added):  # networks of earlier versions add nothing
         specs["fusion/added"] = ((added,), "float64")
     return specs
+
+
+def _channel_specs(sizes: _Sizes, width: int) -> ArraySpecs:
+    present = {"channels/never_still": sizes.has_never_still, "channels/silent_rows": sizes.has_silent_rows}
+    present |= dict.fromkeys(_STANDING_ARRAYS, sizes.has_standing)
+    return {name: ((width,), "float64") for name, is_present in present.items() if is_present}
 
 
 def _joint_specs(width: int) -> ArraySpecs:
