@@ -22,7 +22,9 @@ from benchmarks.machines import CASES, Fault, Machine, boiler, two_faults
 from benchmarks.options import names, positive
 from benchmarks.person import person_alarms
 from benchmarks.processes import succeeded
+from benchmarks.reading_machines import READING_CASES
 from benchmarks.report import markdown_table, number_text
+from benchmarks.rhythm_machines import RHYTHM_CASES
 from benchmarks.series.data import Mask, Vector
 from benchmarks.series.events import Numbers, fixed_alarms, incidents_by_time, online_alarms, online_incidents
 from detector.series import Series, SeriesModel, SeriesSettings
@@ -32,7 +34,7 @@ RATE, COARSE_RATE = 0.01, 0.05  # the second if there are too few calibration re
 ECHO_RECORDS = 60  # after a fault, in which flagged records count as its echo
 GRACE_RECORDS = 3  # from the start of a fault in which even the shortest is found
 ENTITY = "machine"
-ALL_CASES = {**CASES, **FURTHER_CASES}
+ALL_CASES = {**CASES, **FURTHER_CASES, **RHYTHM_CASES, **READING_CASES}
 _NONE = Fault(sys.maxsize, sys.maxsize, ())  # in place of a following fault
 FIRST_FAULTS = ((0, 0), (4, 3), (8, 3), (8, 9), (4, 24))  # standard deviations and hours
 PAUSES = (1, 3, 6, 12, 24)  # hours
@@ -106,15 +108,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.operations", description=__doc__)
     parser.add_argument("--seeds", type=positive, default=10, help="machines of each case (default: 10)")
     parser.add_argument("--first-seed", type=int, default=0, help="(default: 0)")
-    parser.add_argument("--cases", type=names, default=tuple(CASES), help="comma-separated (default: all but further)")
+    parser.add_argument(
+        "--cases", type=names, default=tuple(CASES), help="comma-separated (default: those of the first table)"
+    )
     parser.add_argument("--further", action="store_true", help="further machines in place of the cases")
+    parser.add_argument("--rhythm", action="store_true", help="machines with faults of spread or rhythm instead")
     parser.add_argument("--jobs", type=positive, default=1, help="processes (default: 1)")
     parser.add_argument("--no-second-faults", action="store_true", help="leave out the table of second faults")
     parser.add_argument("--no-network", action="store_true", help="models without a network, which train faster")
     options = parser.parse_args(arguments)
     network = not options.no_network
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    cases = tuple(FURTHER_CASES) if options.further else options.cases
+    chosen = {
+        **({**FURTHER_CASES, **READING_CASES} if options.further else {}),
+        **(RHYTHM_CASES if options.rhythm else {}),
+    }
+    cases = tuple(chosen) or options.cases
     tasks = [(name, seed) for name in cases for seed in seeds]
     run = partial(run_case, network=network)
     results = list(succeeded(run, tasks, options.jobs, lambda outcomes: f"{len(outcomes)} thresholds"))

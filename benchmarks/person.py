@@ -48,6 +48,6 @@ def _deviations(machine: Machine, values: Vector) -> Vector:
     slot = np.arange(len(values)) % machine.season
     past = pd.Series(values[:trained]).groupby(slot[:trained])
     deviation = past.std().to_numpy()
-    smallest = max(float(np.median(deviation)), MIN_DEVIATION * float(np.abs(values[:trained]).max()))
+    smallest = max(float(np.median(deviation)), MIN_DEVIATION * float(np.nanmax(np.abs(values[:trained]))))
     away = np.abs(values - past.mean().to_numpy()[slot])
     return np.asarray(away / np.maximum(deviation[slot], smallest))

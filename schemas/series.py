@@ -17,7 +17,7 @@ class SeriesConfig(Section):
 
     models: Literal["per_entity", "shared", "auto"] = "auto"
     """per_entity: one model for each entity; shared: one for all; auto: one for each entity that has `fewest`
-    records, and a shared one for the others and for new entities."""
+    records, or 100 if the entities are unlike each other, and a shared one for the others and for new entities."""
     max_gap: Duration | None = None
     """A longer step in time resets the past; never by default."""
     resample: Duration | None = None
@@ -34,7 +34,8 @@ class SeriesConfig(Section):
     reference: int = Field(2_000, ge=10)
     """Maximum number of training records kept in a model to measure distances to."""
     fewest: int = Field(300, ge=50)
-    """Records that an entity needs for a model of its own, with models = "auto"."""
+    """Records that an entity needs for a model of its own, with models = "auto"; at most 100 if the entities are
+    unlike each other."""
     select: Literal["all", "auto"] = "all"
     """all: the signals of a record count alike; auto: each by how well it detects synthetic anomalies in held-out
     normal records of the entity."""

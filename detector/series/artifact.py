@@ -25,6 +25,7 @@ from detector.core.blob import (
 from detector.series.calendar import MONTH_PLACES
 from detector.series.clock import MAX_DAY_SLOTS, MONTH_DAYS, WEEK_DAYS
 from detector.series.deciles import DECILES
+from detector.series.dispersion import HALF_LIVES
 from detector.series.model import SHARED, SeriesModel
 from detector.series.network import shapes
 from detector.series.recent_days import MAX_DAY_ROWS, MIN_DAY_ROWS
@@ -49,8 +50,10 @@ _PRESENT = {  # arrays that only some models have
     "has_joint": "joint/mean",
     "has_relation": "relation/error",
     "has_total": "total/deviation",
+    "has_dispersion": "dispersion/middle",
     "has_never_still": "channels/never_still",
     "has_standing": "channels/rest",
+    "has_silent_rows": "channels/silent_rows",
     "has_moves": "calendar/largest_move",
     "has_recent": "calendar/day_rows",
     "has_alternation": "calendar/weeks",
@@ -60,6 +63,10 @@ _POSITIVE = (
     "own/error",
     "relation/error",
     "total/deviation",
+    "dispersion/spread",
+    "dispersion/lowest",
+    "dispersion/middle",
+    "dispersion/highest",
     "fusion/spread",
     "calendar/spread",
     "counters/step",
@@ -72,12 +79,15 @@ _YES_OR_NO = (
     "calendar/is_used",
     "calendar/is_moving",
     "relation/is_used",
+    "dispersion/is_used",
     "counters/is_counter",
     "off/is_part",
 )
 _NOT_NEGATIVE = (
+    "channels/silent_rows",
     "fusion/weights",
     "fusion/added",
+    "dispersion/largest_error",
     "channels/deviation",
     "channels/missing_share",
     "channels/longest_still",
@@ -140,6 +150,7 @@ class _Sizes(ManifestPart):
     reference: int = Field(ge=1)
     has_never_still: bool = False
     has_standing: bool = False
+    has_silent_rows: bool = False
     has_moves: bool = False  # away from the calendar
     has_recent: bool = False  # days, with which usual values move
     has_alternation: bool = False  # of weeks
@@ -149,6 +160,7 @@ class _Sizes(ManifestPart):
     has_joint: bool = False
     has_relation: bool = False
     has_total: bool = False
+    has_dispersion: bool = False
     has_weights: bool = False
     has_added: bool = False
     calendar: int | None = Field(None, ge=1, le=MAX_DAY_SLOTS)
@@ -271,6 +283,7 @@ def _specs(manifest: _Manifest, width: int, arrays: Mapping[str, np.ndarray]) ->
 def _signals_of(sizes: _Sizes) -> tuple[str, ...]:
     return signal_names(
         has_relation=sizes.has_relation,
+        has_dispersion=sizes.has_dispersion,
         has_calendar=sizes.calendar is not None,
         has_network=sizes.network is not None,
         has_total=sizes.has_total,
@@ -279,11 +292,7 @@ def _signals_of(sizes: _Sizes) -> tuple[str, ...]:
 
 def _optional_specs(sizes: _Sizes, width: int, continuous: int) -> ArraySpecs:
     """Return the specification of the arrays of parts that only some models have."""
-    specs: dict[str, tuple[tuple[int, ...], str]] = {}
-    if sizes.has_never_still:
-        specs["channels/never_still"] = ((width,), "float64")
-    if sizes.has_standing:
-        specs |= dict.fromkeys(_STANDING_ARRAYS, ((width,), "float64"))
+    specs = {**_channel_specs(sizes, width)}
     if sizes.has_off:
         specs |= dict.fromkeys(("off/is_part", "off/value"), ((width,), "float64"))
     if sizes.has_counters:
@@ -291,6 +300,7 @@ def _optional_specs(sizes: _Sizes, width: int, continuous: int) -> ArraySpecs:
         specs["counters/step"] = ((1,), "float64")
     specs |= _joint_specs(width) if sizes.has_joint else {}
     specs |= _relation_specs(width) if sizes.has_relation else {}
+    specs |= _dispersion_specs(width) if sizes.has_dispersion else {}
     if sizes.calendar is not None:
         specs |= _calendar_specs(sizes, sizes.calendar, width)
     specs |= _profile_specs(sizes, profile_blocks(has_calendar=sizes.calendar is not None) * continuous)
@@ -310,6 +320,12 @@ def _profile_specs(sizes: _Sizes, d: int) -> ArraySpecs:
     return specs
 
 
+def _channel_specs(sizes: _Sizes, width: int) -> ArraySpecs:
+    present = {"channels/never_still": sizes.has_never_still, "channels/silent_rows": sizes.has_silent_rows}
+    present |= dict.fromkeys(_STANDING_ARRAYS, sizes.has_standing)
+    return {name: ((width,), "float64") for name, is_present in present.items() if is_present}
+
+
 def _joint_specs(width: int) -> ArraySpecs:
     shapes = {"mean": (width,), "whitening": (width, width), "largest": (1,)}
     return {f"joint/{name}": (shape, "float64") for name, shape in shapes.items()}
@@ -318,6 +334,12 @@ def _joint_specs(width: int) -> ArraySpecs:
 def _relation_specs(width: int) -> ArraySpecs:
     shapes = {"weights": (1 + width, width), "error": (width,), "is_used": (width,)}
     return {f"relation/{name}": (shape, "float64") for name, shape in shapes.items()}
+
+
+def _dispersion_specs(width: int) -> ArraySpecs:
+    channels = dict.fromkeys(("is_used", "largest_error", "spread"), (width,))
+    spans = dict.fromkeys(("lowest", "middle", "highest"), (len(HALF_LIVES), width))
+    return {f"dispersion/{name}": (shape, "float64") for name, shape in (channels | spans).items()}
 
 
 def _calendar_specs(sizes: _Sizes, day_slots: int, width: int) -> ArraySpecs:

@@ -20,6 +20,10 @@ STUCK_FACTOR = 4  # times the longest standstill in training
 STUCK_SIGNAL = 0.4  # of a stuck channel: idle machines stand still too
 FIRST_STILL_ROWS = 8  # unchanged rows, the first in training and lately, from which a channel is stuck
 FIRST_STILL_SIGNAL = 2.0  # of a channel that is stuck for the first time
+RESTLESS_FACTOR = 4.0  # of the signal of a stuck channel that never stood still in training
+LEAP_BREACH = 4.0  # of a cell that leaps out of the range of training, for each standard deviation beyond it
+SILENT_CHANCE = 1e-3  # that a channel is missing for as many rows, if each is with the share of training
+MAX_SILENT_ROWS = 16
 RANGE_MARGIN = 0.5  # standard deviations
 MAX_VALUE = 1e100  # stands for infinite values
 MEDIAN_ROWS = 3  # before a cell, whose median is expected of it: one bad reading among them has no effect
@@ -43,6 +47,8 @@ class Cells:
         is_off: (n,) bool, whether the machine is off at no unusual time; None if it has no off state.
         line: of the records; None if all are past for later ones.
         is_replaced: whether a cell stands for a faulty one, and so has no relation to others; None if none does.
+        is_silent: whether the channel is missing for longer than its gaps in training; None in older models, in which
+            each missing cell counts alike.
     """
 
     z: np.ndarray
@@ -55,6 +61,7 @@ class Cells:
     is_off: np.ndarray | None = None
     line: Line | None = None
     is_replaced: np.ndarray | None = None
+    is_silent: np.ndarray | None = None
 
     @property
     def has_relation(self) -> np.ndarray:
@@ -87,6 +94,11 @@ class Cells:
     def rule_violation(self) -> np.ndarray:
         """(n, c) float64: the degree to which a cell breaks the rules of its channel."""
         return np.maximum(self.breach, BREACH * self.is_stuck)
+
+    @property
+    def is_lost(self) -> np.ndarray:
+        """(n, c) bool: whether a cell says nothing about its channel: it is missing or stuck."""
+        return self.is_missing if self.is_silent is None else self.is_silent | self.is_stuck
 
 
 @dataclass(frozen=True)
@@ -123,6 +135,8 @@ class Channels:
         never_still: 1 if no row was unchanged in training, else 0; None in older models, in which that makes no
             difference.
         standing: how long channels stand still; None in older models, in which only restless channels can be stuck.
+        silent_rows: missing rows from which a channel is silent; None in older models, in which no cell leaps out of
+            its range either, and the signal of a stuck channel does not grow.
     """
 
     mean: np.ndarray
@@ -135,6 +149,7 @@ class Channels:
     largest_move: np.ndarray | None = None
     never_still: np.ndarray | None = None
     standing: Standing | None = None
+    silent_rows: np.ndarray | None = None
 
     @classmethod
     def fit(cls, runs: Sequence[np.ndarray]) -> Self:
@@ -145,15 +160,17 @@ class Channels:
         deviation = np.array([column.std() for column in columns])
         is_constant = deviation <= CONSTANT_DEVIATION * np.maximum(np.abs(mean), 1)
         still = np.max([run_length(_is_unchanged(run), MAX_STILL_ROWS).max(axis=0) for run in runs], axis=0)
+        missing_share = np.isnan(np.concatenate(runs)).mean(axis=0)
         channels = cls(
             mean,
             np.where(is_constant, 0.0, deviation),
             np.array([column.min() for column in columns]),
             np.array([column.max() for column in columns]),
             np.array([float(len(np.unique(column)) <= FLAG_VALUES) for column in columns]),
-            np.isnan(np.concatenate(runs)).mean(axis=0),
+            missing_share,
             still.astype(np.float64),
             never_still=(still == 0).astype(np.float64),
+            silent_rows=silent_rows(missing_share),
         )
         channels = replace(channels, largest_move=largest_move([channels.cells(run).z for run in runs]))
         moving = [channels.moving(run) for run in runs]
@@ -187,16 +204,22 @@ class Channels:
         """Return the cells of consecutive records (n, c); whether a cell is stuck depends on the 64 rows before it."""
         values = bounded(values)
         is_missing = np.isnan(values)
-        change = np.where(is_missing, 0, values - self.mean)
-        jump = JUMP * np.sign(change) * (np.abs(change) > self._tolerance)
-        z = np.where(self.deviation > 0, compress(change / np.where(self.deviation > 0, self.deviation, 1)), jump)
+        z = self._standardised(np.where(is_missing, 0, values - self.mean))
         breach = np.where(is_missing, self._missing_breach, self._novelty(values))
         kept = z if self.largest_move is None else without_glitches(z, self.largest_move, line)
         stuck_signal = self._stuck_signal(values, line)
         if self.standing is not None:
             is_dead = self.standing.is_dead(Moving(values, _is_unchanged(values, line), z, kept, line))
             stuck_signal = np.where(is_dead, LONG_STILL_SIGNAL, stuck_signal)
-        return Cells(z, is_missing, breach, stuck_signal > 0, kept, stuck_signal, line=line)
+        cells = Cells(z, is_missing, breach, stuck_signal > 0, kept, stuck_signal, line=line)
+        if self.silent_rows is None or self.largest_move is None:
+            return cells
+        return replace(
+            cells,
+            breach=np.maximum(breach, self._leap(cells, self.largest_move)),
+            stuck_signal=self._grown(stuck_signal, line),
+            is_silent=run_length(is_missing, MAX_SILENT_ROWS, line) >= self.silent_rows,
+        )
 
     def moving(self, values: np.ndarray) -> Moving:
         """Return consecutive records (n, c) as they move from one to the next."""
@@ -205,12 +228,22 @@ class Channels:
 
     def is_usual(self, z: np.ndarray, margin: float = RANGE_MARGIN) -> np.ndarray:
         """Return whether standardised cells lie within the range of training, with a margin: (n, c) bool."""
-        lowest, highest = self.cells(np.stack([self.lowest, self.highest])).z
+        lowest, highest = self._range
         return np.asarray((lowest - margin <= z) & (z <= highest + margin))
 
     def values(self, z: np.ndarray) -> np.ndarray:
         """Convert standardised cells to values (n, c) in the channels' units."""
         return self.mean + self.deviation * expand(z)
+
+    @property
+    def _range(self) -> np.ndarray:
+        """The lowest and the highest standardised cells of training, (2, c)."""
+        return self._standardised(np.stack([self.lowest, self.highest]) - self.mean)
+
+    def _standardised(self, change: np.ndarray) -> np.ndarray:
+        """Convert distances from the mean (n, c) to standardised cells."""
+        jump = JUMP * np.sign(change) * (np.abs(change) > self._tolerance)
+        return np.where(self.deviation > 0, compress(change / np.where(self.deviation > 0, self.deviation, 1)), jump)
 
     @property
     def _tolerance(self) -> np.ndarray:
@@ -239,10 +272,35 @@ class Channels:
         is_first = is_only & (rows >= FIRST_STILL_ROWS) & (self.never_still == 1)
         return np.where(is_first, FIRST_STILL_SIGNAL, signal)
 
+    def _grown(self, stuck_signal: np.ndarray, line: Line | None) -> np.ndarray:
+        """Return the signals (n, c) of stuck channels, higher the longer they are; those of idle ones stay."""
+        is_dead = stuck_signal >= FIRST_STILL_SIGNAL
+        periods = np.maximum(run_length(is_dead, MAX_STILL_ROWS, line) / FIRST_STILL_ROWS, 1)
+        factor = 1.0 if self.never_still is None else np.where(self.never_still == 1, RESTLESS_FACTOR, 1.0)
+        return np.where(is_dead, factor * periods * stuck_signal, stuck_signal)
+
+    def _leap(self, cells: Cells, largest_move: np.ndarray) -> np.ndarray:
+        """Return the breach (n, c) of cells that leap out of the range of training, further than normal cells move."""
+        lowest, highest = self._range
+        beyond = np.maximum(lowest - cells.z, cells.z - highest) - RANGE_MARGIN
+        move = np.abs(cells.z - _recent_median(cells.z, cells.line)) - largest_move - MOVE_MARGIN
+        leap = np.where(cells.is_missing | (self.event_deviations == 0), 0, np.minimum(beyond, move))
+        return np.clip(LEAP_BREACH * leap, 0, BREACH)
+
     def _novelty(self, values: np.ndarray) -> np.ndarray:
         """Return 8 if a flag or a constant channel has a value never seen in training, else 0: (n, c)."""
         beyond = np.maximum(self.lowest - values, values - self.highest)
         return BREACH * (beyond > self._tolerance) * self.is_flag
+
+
+def silent_rows(missing_share: np.ndarray) -> np.ndarray:
+    """Return the consecutive missing rows (c,) that chance hardly gives channels with a share of missing cells.
+
+    >>> silent_rows(np.array([0, 0.01, 0.05, 0.5, 1])).tolist()
+    [1.0, 2.0, 3.0, 10.0, 16.0]
+    """
+    share = np.clip(missing_share, SILENT_CHANCE, 1 - SILENT_CHANCE)
+    return np.asarray(np.clip(np.ceil(np.log(SILENT_CHANCE) / np.log(share)), 1, MAX_SILENT_ROWS))
 
 
 def bounded(values: np.ndarray) -> np.ndarray:

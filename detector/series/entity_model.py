@@ -13,6 +13,7 @@ from detector.series.calendar import Calendar
 from detector.series.channels import Cells, Channels
 from detector.series.counters import Counters
 from detector.series.deciles import Deciles
+from detector.series.dispersion import Dispersion
 from detector.series.evidence import MAX_RELATION, broken_relation, evidence
 from detector.series.fusion import Fusion
 from detector.series.inputs import Inputs
@@ -23,7 +24,7 @@ from detector.series.numpy_network import TrainedNetwork
 from detector.series.relation import Relation
 from detector.series.series import Series
 from detector.series.settings import ScoreName, SeriesSettings
-from detector.series.signals import Forecast, OwnForecast, Signals, signal_names
+from detector.series.signals import Forecast, OwnForecast, Signals
 from detector.series.states import OffState
 from detector.series.total import Total
 
@@ -35,7 +36,8 @@ class Causes:
     Attributes:
         share: part of a record's deviation that is due to a channel; sums to 1, or to 0 if nothing deviates.
         deviation: distance of the cell from its usual value in standard deviations, signed.
-        expected: the forecast from the channel's own past, or what the others expect, in the channel's units.
+        expected: from which it deviates most, in the channel's units: the forecast from its past, its usual value, or
+            what the other channels explain.
         is_return: whether the value is back in the range of training while the forecast, from an unusual past, is not.
         evidence: by which causes of different records are compared; None in older models, in which shares are.
     """
@@ -87,12 +89,7 @@ class EntityModel:
     @property
     def signal_names(self) -> tuple[str, ...]:
         """The names of the signals, in order."""
-        return signal_names(
-            has_relation=self.signals.relation is not None,
-            has_calendar=self.inputs.calendar is not None,
-            has_network=self.signals.autoencoder is not None,
-            has_total=self.signals.total is not None,
-        )
+        return self.signals.names(has_calendar=self.inputs.calendar is not None)
 
     def scored(self, run: Series, first: int = 0) -> Scored:
         """Return the anomaly and the VAE scores of consecutive records from `first` on; earlier ones are their past."""
@@ -135,17 +132,25 @@ class EntityModel:
         return np.divide(squares, total, out=np.zeros_like(squares), where=total > 0), total
 
     def _deviation(self, cells: Cells, by_past: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the signed deviation of each cell and what is expected of it, by its past or by the others, (n, c)."""
-        sign = np.where(self.signals.own.residual(cells) < 0, -1, 1)
-        deviation = sign * np.sqrt(self._squares(cells)) + 0.0  # no negative zero, which JSON may lose
+        """Return the signed deviation of each cell and what is expected of it, (n, c), both by the largest part."""
+        residual, deviation = self.signals.own.residual(cells), np.sqrt(self._squares(cells))
+        if not self.recent_causes:
+            return np.where(residual < 0, -1, 1) * deviation + 0.0, by_past  # no negative zero, which JSON may lose
+        is_far = self._is_measured & (np.abs(cells.deviation) > np.abs(residual))
+        usual = np.where(is_far, 0.0 if cells.usual is None else cells.usual.z, by_past)
+        signed = np.where(np.where(is_far, cells.deviation, residual) < 0, -1, 1) * deviation + 0.0
+        return self._by_others(cells, signed, usual)
+
+    def _by_others(self, cells: Cells, deviation: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return deviations and expected cells, with those of the channel that breaks the relation by the others."""
         relation = self.signals.relation
-        if relation is None or not self.recent_causes:
-            return deviation, by_past
+        if relation is None:
+            return deviation, expected
         by_others, broken = relation.expected(cells), broken_relation(cells, self.signals)
         is_first = broken == broken.max(axis=1, keepdims=True)
         is_by_others = is_first & (np.minimum(broken, MAX_RELATION) > np.abs(deviation)) & (relation.is_used == 1)
         deviation = np.where(is_by_others, np.where(cells.z < by_others, -broken, broken), deviation)
-        return deviation, np.where(is_by_others, by_others, by_past)
+        return deviation, np.where(is_by_others, by_others, expected)
 
     def _squares(self, cells: Cells) -> np.ndarray:
         distances = np.square(cells.deviation) + np.square(self.signals.own.residual(cells))
@@ -202,6 +207,7 @@ class EntityModel:
             "views/departures": signals.departures.points,
             **_with_prefix("relation/", vars(signals.relation) if signals.relation else {}),
             **_with_prefix("total/", vars(signals.total) if signals.total else {}),
+            **_with_prefix("dispersion/", vars(signals.dispersion) if signals.dispersion else {}),
             **_with_prefix("network/", signals.autoencoder.to_state() if signals.autoencoder else {}),
             **{f"fusion/{name}": array for name, array in self.fusion.to_state().items()},
             "reference": self.reference,
@@ -221,6 +227,7 @@ class EntityModel:
             TrainedNetwork.from_state(network) if (network := _without_prefix("network/", state)) else None,
             Relation(**relation) if (relation := _without_prefix("relation/", state)) else None,
             Total(**total) if (total := _without_prefix("total/", state)) else None,
+            Dispersion(**dispersion) if (dispersion := _without_prefix("dispersion/", state)) else None,
         )
         calendar, counters = _without_prefix("calendar/", state), _without_prefix("counters/", state)
         inputs = Inputs(
@@ -231,7 +238,8 @@ class EntityModel:
             recovers=settings.recovery,
             joint=JointRange(**joint) if (joint := _without_prefix("joint/", state)) else None,
         )
-        fusion = Fusion(settings.smoothing, **_without_prefix("fusion/", state))
+        alone = signals.alone(has_calendar=inputs.calendar is not None)
+        fusion = Fusion(settings.smoothing, **_without_prefix("fusion/", state), alone=alone)
         deciles = Deciles(state["deciles"])
         return cls(inputs, signals, fusion, state["reference"], deciles, settings.score, settings.recent_causes)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from detector.core.progress import Epoch
 from detector.core.subsample import subsample_rows
 from detector.series.deciles import Deciles
+from detector.series.dispersion import varying_channels
 from detector.series.entity_model import EntityModel
 from detector.series.folds import Fold, folds_of, is_held_back_by_folds
 from detector.series.fusion import Fusion
@@ -66,10 +68,10 @@ class _FittedSignals:
     profiles: np.ndarray
 
     @classmethod
-    def fit(cls, runs: Runs, inputs: Inputs, settings: SeriesSettings) -> "_FittedSignals":
+    def fit(cls, runs: Runs, inputs: Inputs, settings: SeriesSettings, varying: np.ndarray) -> "_FittedSignals":
         cells = [inputs.cells(run) for run in runs]
         continuous = inputs.channels.continuous
-        signals = Signals.fit(cells, continuous, settings.reference, has_total=settings.select == "all")
+        signals = Signals.fit(cells, continuous, settings.reference, varying, has_total=settings.select == "all")
         profiles = [profile(run, continuous) for run in cells] if settings.network else [np.zeros((0, 1))]
         return cls(inputs, signals, subsample_rows(np.concatenate(profiles), MAX_NETWORK_RECORDS))
 
@@ -91,18 +93,21 @@ class _FittedModel:
         inputs: fitted to the runs.
         earlier: signals of the earlier records.
         whole: signals of all records.
+        varying: positions of the channels whose dispersion is measured.
     """
 
     runs: SplitRuns
     inputs: FittedInputs
     earlier: _FittedSignals
     whole: _FittedSignals
+    varying: np.ndarray
 
     @classmethod
     def fit(cls, runs: SplitRuns, settings: SeriesSettings) -> "_FittedModel":
         inputs = fit_inputs(runs, settings)
-        earlier = _FittedSignals.fit(runs.earlier, inputs.earlier, settings)
-        return cls(runs, inputs, earlier, _FittedSignals.fit(runs.whole, inputs.whole, settings))
+        varying = varying_channels([inputs.whole.cells(run) for run in runs.whole], inputs.whole.channels.continuous)
+        fit = partial(_FittedSignals.fit, settings=settings, varying=varying)
+        return cls(runs, inputs, fit(runs.earlier, inputs.earlier), fit(runs.whole, inputs.whole), varying)
 
 
 def _with_networks(models: Sequence[_FittedModel], settings: SeriesSettings, progress: Progress) -> list[_FittedModel]:
@@ -137,48 +142,66 @@ def _source(parts: Sequence[_FittedSignals], position: int) -> int:
 
 
 def _calibrated(model: _FittedModel, settings: SeriesSettings) -> EntityModel:
-    """Return the model of all records, with a fusion scaled on the last records and a reference by all held-back ones.
+    """Return the model of all records, with a fusion and a reference by the held-back records.
 
     Each held-back record is measured with the past that it had, by signals that were fitted without it.
     """
     held_back = model.runs.last.held_back
-    measured = [
+    last = [
         Measured.of(run, model.inputs.earlier, model.earlier.signals, start, settings.score) for run, start in held_back
     ]
-    fusion = Fusion.fit([run.signals for run in measured], settings.smoothing)
+    folds = [_measured_fold(model, fold, settings) for fold in model.runs.folds] if len(model.runs.folds) > 1 else []
+    alone = model.whole.signals.alone(has_calendar=model.inputs.choice is not None)
+    fusion = replace(_scaled(last, folds, settings), alone=alone)
     tried = (held_back, model.earlier.measure, model.inputs.earlier.event_deviations, fusion, settings.seed)
     if settings.select == "auto":
         fusion = fusion.weighted(fit_signal_weights(*tried))
     else:
         fusion = fusion.adding(fit_added_factors(*tried) if settings.network else np.array([TOTAL_FACTOR]))
-    if len(model.runs.folds) == 1:
-        reference = np.concatenate([run.scores(settings.score, fusion) for run in measured])
+    if folds:
+        reference = _scores_of_folds(folds, fusion, settings)
     else:
-        reference = _scores_of_folds(model, fusion, settings)
+        reference = np.concatenate([run.scores(settings.score, fusion) for run in last])
     whole = model.whole
     deciles = Deciles.fit([whole.inputs.values(run) for run in model.runs.whole])
     recent_causes = settings.recent_causes
     return EntityModel(whole.inputs, whole.signals, fusion, reference, deciles, settings.score, recent_causes)
 
 
-def _scores_of_folds(model: _FittedModel, fusion: Fusion, settings: SeriesSettings) -> np.ndarray:
+def _scaled(last: Sequence[Measured], folds: Sequence[Sequence[Measured]], settings: SeriesSettings) -> Fusion:
+    """Return the fusion scaled on all folds, or on the last records if those alone are held back.
+
+    Signals of a network, which has seen all folds but the last, are scaled on the last records.
+    """
+    of_last = Fusion.fit([run.signals for run in last], settings.smoothing)
+    if not folds:
+        return of_last
+    of_all = Fusion.fit([run.signals for fold in folds for run in fold], settings.smoothing, bounds_tail=True)
+    return of_all.with_last(of_last, _network_signals(settings))
+
+
+def _scores_of_folds(folds: Sequence[Sequence[Measured]], fusion: Fusion, settings: SeriesSettings) -> np.ndarray:
     """Return the scores (m,) of the records of all folds.
 
     A network has seen all folds but the last, so in the others its signals are measured in the scale that they have
     there.
     """
-    folds = [_measured_fold(model, fold, settings) for fold in model.runs.folds]
-    seen = [run for runs in folds[:-1] for run in runs]
+    seen = [run for fold in folds[:-1] for run in fold]
     scale = Fusion.fit([run.signals for run in seen], settings.smoothing)
-    of_seen = fusion.with_last(scale, len(NETWORK_SIGNALS) if settings.network else 0)
+    of_seen = fusion.with_last(scale, _network_signals(settings))
     scores = [run.scores("fused", of_seen) for run in seen]
     return np.concatenate([*scores, *(run.scores("fused", fusion) for run in folds[-1])])
+
+
+def _network_signals(settings: SeriesSettings) -> int:
+    return len(NETWORK_SIGNALS) if settings.network else 0
 
 
 def _measured_fold(model: _FittedModel, fold: Fold, settings: SeriesSettings) -> list[Measured]:
     """Return the records of a fold, measured by signals that were fitted to the other records."""
     inputs = model.inputs.of(fold.others)
-    part = _FittedSignals.fit(fold.others, inputs, replace(settings, network=False))
+    without = replace(settings, network=False)
+    part = _FittedSignals.fit(fold.others, inputs, without, model.varying)
     signals = replace(part.signals, autoencoder=model.whole.signals.autoencoder)
     return [Measured.of(run, inputs, signals, start) for run, start in fold.held_back]
 

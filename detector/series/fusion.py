@@ -1,10 +1,12 @@
 """Fusion: one anomaly score from several signals over several spans of time.
 
 Each signal is smoothed, then measured from its median in units of the distance to its 95 % quantile on held-back
-normal records, and compressed. For each span the two largest alarms are averaged: a single alarm may be chance, and
-the average of all alarms would hide an anomaly that only one signal detects. The largest span counts. A weight below 1
-lowers the alarms of a signal. The alarms of the total and of a network's signals take no place among the two: a part
-of them is added.
+normal records, and compressed. If a history is held back fold by fold, the 99 % quantile counts too, so that an alarm
+above 1 is as rare for each signal: one that is far higher in some hours of a history must not hide the others. For each
+span the two largest alarms are averaged: a single alarm may be chance, and the average of all alarms would hide an
+anomaly that only one signal detects. The largest span counts. A weight below 1 lowers the alarms of a signal. The
+alarms of the total and of a network's signals take no place among the two: a part of them is added. A signal that is a
+mean of many records also counts without a second one, a fifth lower, since nothing else may show what it does.
 
 A single high record counts in full at its own time. In the running means of later records it counts at most as much as
 the higher of its neighbours, or as the highest of the held-back records: it takes two such records to be remembered.
@@ -19,9 +21,11 @@ import numpy as np
 from detector.series.line import Line, earlier_rows
 from detector.series.running_means import lagged, running_mean, window_rows
 
-HIGH_QUANTILE = 0.95
+QUANTILES = (0.95, 0.99)  # of the smoothed signals on held-back normal records
+RARE_ALARM = 1.0  # that a signal has at most at its 99 % quantile, if that bounds it
 MIN_SPREAD = 0.1  # of a signal that is the same for most normal records
 FUSED_SIGNALS = 2  # number of the largest alarms that are averaged
+ALONE_FACTOR = 0.8  # of the alarm of a signal that counts without a second one
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,13 @@ class Fusion:
         smoothing: half-lives in rows, one for each of S spans.
         median: (k,) of each signal.
         centre: (S, k) median of the smoothed signals.
-        spread: (S, k) distance from the centre to the 95 % quantile of the smoothed signals.
+        spread: (S, k) distance from the centre to the 95 % quantile of the smoothed signals, or more if the 99 %
+            quantile bounds their alarms.
         weights: (k,) factors of the signals' alarms; None if all count alike.
         highest: (k,) largest distance of each signal from its median on held-back records; None in older models, in
             which single records are remembered in full.
         added: factors with which the alarms of the last signals are added; None if no signal's are.
+        alone: (k,) bool, whether a signal needs no second one; None if all do. It follows from the signals.
     """
 
     smoothing: tuple[int, ...]
@@ -46,17 +52,24 @@ class Fusion:
     weights: np.ndarray | None = None
     highest: np.ndarray | None = None
     added: np.ndarray | None = None
+    alone: np.ndarray | None = None
 
     @classmethod
-    def fit(cls, runs: Sequence[np.ndarray], smoothing: tuple[int, ...]) -> Self:
-        """Fit the fusion to the signals of runs of held-back records, each (n, k)."""
+    def fit(cls, runs: Sequence[np.ndarray], smoothing: tuple[int, ...], *, bounds_tail: bool = False) -> Self:
+        """Fit the fusion to the signals of runs of held-back records, each (n, k).
+
+        With `bounds_tail`, the alarm of a signal at its 99 % quantile is at most 1.
+        """
         signals = np.concatenate(runs)
         median = np.median(signals, axis=0)
         highest = signals.max(axis=0) - median
         smoothed = [np.concatenate([_smoothed(run - median, highest, life) for run in runs]) for life in smoothing]
         centre = np.stack([np.median(rows, axis=0) for rows in smoothed])
-        high = np.stack([np.quantile(rows, HIGH_QUANTILE, axis=0) for rows in smoothed])
-        return cls(smoothing, median, centre, np.maximum(high - centre, MIN_SPREAD), highest=highest)
+        high, rare = (np.stack([np.quantile(rows, q, axis=0) for rows in smoothed]) for q in QUANTILES)
+        spread = np.maximum(high - centre, MIN_SPREAD)
+        if bounds_tail:
+            spread = np.maximum(spread, (rare - centre) / np.expm1(RARE_ALARM))
+        return cls(smoothing, median, centre, spread, highest=highest)
 
     @property
     def context_rows(self) -> int:
@@ -64,7 +77,7 @@ class Fusion:
         return max(map(window_rows, self.smoothing)) + 1  # with the neighbour of the oldest
 
     def to_state(self) -> dict[str, np.ndarray]:
-        """Return the arrays by name; without those that are None."""
+        """Return the arrays by name; without those that are None, and `alone`, which follows from the signals."""
         optional = {"weights": self.weights, "highest": self.highest, "added": self.added}
         present = {name: array for name, array in optional.items() if array is not None}
         return {"median": self.median, "centre": self.centre, "spread": self.spread, **present}
@@ -108,19 +121,22 @@ class Fusion:
 
     def scores(self, signals: np.ndarray, line: Line | None = None) -> np.ndarray:
         """Return the anomaly scores (n,) of a run from its signals (n, k)."""
-        return fuse(self.alarms(signals, line), self.added)
+        return fuse(self.alarms(signals, line), self.added, self.alone)
 
 
-def fuse(alarms: np.ndarray, added: np.ndarray | None = None) -> np.ndarray:
+def fuse(alarms: np.ndarray, added: np.ndarray | None = None, alone: np.ndarray | None = None) -> np.ndarray:
     """Return the scores (n,) of alarms (S, n, k): for each span the mean of the two largest, and the largest span.
 
-    With `added`, the last signals do not take part in that; their alarms are added with these factors.
+    With `added`, the last signals do not take part in that; their alarms are added with these factors. The alarm of a
+    signal that is `alone` also counts by itself, a fifth lower.
     """
     if added is not None:
         own = np.split(alarms, [alarms.shape[2] - len(added)], axis=2)
-        return fuse(own[0]) + _weighted_sum(np.maximum(own[1], 0), added).max(axis=0)
+        scores = fuse(own[0], alone=None if alone is None else alone[: own[0].shape[2]])
+        return scores + _weighted_sum(np.maximum(own[1], 0), added).max(axis=0)
     fused = np.sort(alarms, axis=2)[:, :, -FUSED_SIGNALS:].mean(axis=2)  # (S, n)
-    return np.asarray(fused.max(axis=0))
+    scores = np.asarray(fused.max(axis=0))
+    return scores if alone is None else np.maximum(scores, ALONE_FACTOR * alarms[:, :, alone].max(axis=(0, 2)))
 
 
 def _weighted_sum(alarms: np.ndarray, factors: np.ndarray) -> np.ndarray:

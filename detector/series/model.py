@@ -1,11 +1,13 @@
 """SeriesModel: the models of many entities behind one interface."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 
 from detector.core.vae_scores import Scored
+from detector.series.alike import MIN_OWN_RECORDS, are_unlike
 from detector.series.counters import CONTEXT_ROWS as COUNTER_ROWS
 from detector.series.entity_model import Causes, EntityModel
 from detector.series.fitting import Progress, fit_models
@@ -57,9 +59,8 @@ class SeriesModel:
         settings = settings or SeriesSettings()
         width = _common_width(series)
         runs_by_entity = {entity: _runs(records, settings) for entity, records in series.items()}
-        runs_by_model = {
-            entity: runs for entity, runs in runs_by_entity.items() if _gets_own(sum(map(len, runs)), settings)
-        }
+        fewest = _fewest(runs_by_entity, settings)
+        runs_by_model = {entity: runs for entity, runs in runs_by_entity.items() if sum(map(len, runs)) >= fewest}
         if settings.models != "per_entity":
             runs_by_model[SHARED] = [run for runs in runs_by_entity.values() for run in runs]
         models = fit_models(runs_by_model, settings, progress)
@@ -217,8 +218,11 @@ def _runs(series: Series, settings: SeriesSettings) -> list[Series]:
     return [take_rows(ordered, rows) for rows in ordered.runs(settings.max_gap)]
 
 
-def _gets_own(records: int, settings: SeriesSettings) -> bool:
-    return settings.models == "per_entity" or (settings.models == "auto" and records >= settings.fewest)
+def _fewest(runs: Mapping[str, Sequence[Series]], settings: SeriesSettings) -> float:
+    """Return the number of records from which an entity has a model of its own."""
+    if settings.models != "auto":
+        return 0 if settings.models == "per_entity" else math.inf
+    return min(settings.fewest, MIN_OWN_RECORDS) if len(runs) > 1 and are_unlike(runs) else settings.fewest
 
 
 def _load_model(index: int, arrays: Mapping[str, np.ndarray], settings: SeriesSettings) -> EntityModel:

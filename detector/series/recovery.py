@@ -12,36 +12,39 @@ import numpy as np
 from detector.series.channels import Cells, Channels
 from detector.series.joint_range import JointRange
 from detector.series.line import Line
-from detector.series.running_means import run_length
+from detector.series.running_means import recent_count, run_length
 from detector.series.standing import MAX_LONG_STILL_ROWS
 
 CALM_ROWS = 4  # usual cells in a row, after which a channel has recovered
 SLOW_CALM_ROWS = 8  # the same of a channel of which a single cell does not show whether it is usual
 FAR_MARGIN = 2.0  # standard deviations outside the range of training, from which a cell of it shows a fault
 UNUSUAL_DEVIATIONS = 4.0  # from the usual value at this time of the week; and of a broken rule
-CONTEXT_ROWS = MAX_LONG_STILL_ROWS + SLOW_CALM_ROWS  # earlier rows by which a cell is unusual
+CONTEXT_ROWS = MAX_LONG_STILL_ROWS + 2 * SLOW_CALM_ROWS  # earlier rows by which a cell is unusual
 
 
 def faulty_cells(cells: Cells, channels: Channels) -> np.ndarray:
-    """Return whether a cell or one of the last three of its channel is unusual, (n, c) bool.
+    """Return whether a cell or one of the last of its channel is unusual, (n, c) bool.
 
     An unusual cell is outside the range of training, unusual at its time of the week, or breaks a rule.
     """
-    is_unusual = ~channels.is_usual(cells.z) | (cells.rule_violation >= UNUSUAL_DEVIATIONS)
+    breaks_rule = cells.rule_violation >= UNUSUAL_DEVIATIONS
+    if cells.is_silent is not None:
+        breaks_rule = np.where(cells.is_missing, cells.is_silent, breaks_rule)
+    is_unusual = ~channels.is_usual(cells.z) | breaks_rule
     if cells.usual is not None:
         is_unusual |= (np.abs(cells.deviation) > UNUSUAL_DEVIATIONS) & cells.usual.is_used
-    return _is_recent(is_unusual, CALM_ROWS, cells.line)
+    return _lingers(is_unusual, CALM_ROWS, cells)
 
 
 def left_out_cells(cells: Cells, channels: Channels, is_faulty: np.ndarray, can_recover: np.ndarray) -> np.ndarray:
     """Return the cells (n, c) that are left out of the past once they are over.
 
     They are the faulty cells of channels (c,) that can recover. Of other channels a cell shows less, since a disturbed
-    machine may well stay near the range of training: they are cells that are missing, and for longer cells that are
-    far outside the range.
+    machine may well stay near the range of training: they are cells that are lost, and for longer cells that are far
+    outside the range.
     """
-    is_over = _is_recent(~channels.is_usual(cells.z, FAR_MARGIN), SLOW_CALM_ROWS, cells.line)
-    is_lost = _is_recent(cells.is_missing, CALM_ROWS, cells.line)
+    is_over = _lingers(~channels.is_usual(cells.z, FAR_MARGIN), SLOW_CALM_ROWS, cells)
+    is_lost = _lingers(cells.is_lost, CALM_ROWS, cells)
     return np.asarray(np.where(can_recover, is_faulty, is_over | is_lost))
 
 
@@ -71,8 +74,19 @@ def obeying_rules(cells: Cells, is_chosen: np.ndarray) -> Cells:
     """Return the cells, of which the chosen ones (n, c) stand for faulty ones and break no rule."""
     breach, stuck_signal = (np.where(is_chosen, 0.0, part) for part in (cells.breach, cells.stuck_signal))
     is_stuck = cells.is_stuck & ~is_chosen
+    is_silent = None if cells.is_silent is None else cells.is_silent & ~is_chosen
     is_replaced = is_chosen if cells.is_replaced is None else cells.is_replaced | is_chosen
-    return replace(cells, breach=breach, is_stuck=is_stuck, stuck_signal=stuck_signal, is_replaced=is_replaced)
+    rules = {"breach": breach, "is_stuck": is_stuck, "stuck_signal": stuck_signal, "is_silent": is_silent}
+    return replace(cells, **rules, is_replaced=is_replaced)
+
+
+def _lingers(is_unusual: np.ndarray, rows: int, cells: Cells) -> np.ndarray:
+    """Return whether one of the last rows is unusual, (n, c): of as many as the fault had, at most `rows`."""
+    if cells.is_silent is None:
+        return _is_recent(is_unusual, rows, cells.line)
+    usual_rows = run_length(~is_unusual, rows, cells.line)
+    unusual_rows = recent_count(is_unusual, 2 * SLOW_CALM_ROWS, cells.line)
+    return np.asarray((unusual_rows > 0) & (usual_rows < np.minimum(unusual_rows, rows)))
 
 
 def _is_recent(is_unusual: np.ndarray, rows: int, line: Line | None) -> np.ndarray:

@@ -24,7 +24,8 @@ class SeriesSettings:
         smoothing: half-lives of the score's running means, in records. An anomaly must last about as long as the
             shortest one to count in full, which is the delay of an alarm.
         reference: largest number of records kept to measure distances to.
-        fewest: number of records that an entity needs for a model of its own, with `models = "auto"`.
+        fewest: number of records that an entity needs for a model of its own, with `models = "auto"`; fewer suffice if
+            the entities are unlike each other.
         select: "all" weighs all signals alike, "auto" weighs each by how well it detects synthetic anomalies in
             held-back records.
         calendar: whether channels are expected by time of day and day of the week: "auto" decides for each channel by

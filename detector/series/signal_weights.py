@@ -75,7 +75,7 @@ def fit_added_factors(
     alarms, labels = _alarms_on_events(held_back, measure, deviations, fusion, seed)
     if not labels.any():
         return none
-    without, area = (_area(fuse(alarms, own), labels) for own in (none, factors))
+    without, area = (_area(fuse(alarms, own, fusion.alone), labels) for own in (none, factors))
     return factors if area >= without - NETWORK_TOLERANCE else none
 
 

@@ -6,6 +6,7 @@
 - *breach*: a channel is missing, or has a value never seen in training;
 - *stuck*: a channel that always moved stands still;
 - *relation*, if there are few channels: error of each channel as the others of the same record explain it;
+- *dispersion*, if there are few channels: a channel varies more or less from record to record than it ever did;
 - *calendar*, if channels follow one: distance from the value that is usual at this time of the week;
 - *total*: sum of the deviations of all channels in level and departure, none of which may be large;
 - *loss* and *latent*, if a network was trained: its reconstruction error of level and departure, and the distance to
@@ -28,6 +29,7 @@ from detector.core.normal_band import BAND_ERRORS
 from detector.core.subsample import subsample_rows
 from detector.core.vae_scores import VaeScores
 from detector.series.channels import MEDIAN_ROWS, Cells
+from detector.series.dispersion import Dispersion
 from detector.series.line import Line
 from detector.series.numpy_network import TrainedNetwork
 from detector.series.relation import Relation
@@ -54,6 +56,7 @@ MIN_FILLED_SHARE = 1e-3  # of the average of the past: the first record of a run
 SIGNALS = ("level", "departure", "forecast", "breach", "stuck")
 RULE_SIGNALS = ("breach", "stuck")
 RELATION_SIGNALS = ("relation",)
+DISPERSION_SIGNALS = ("dispersion",)
 CALENDAR_SIGNALS = ("calendar",)
 TOTAL_SIGNALS = ("total",)
 NETWORK_SIGNALS = ("loss", "latent")
@@ -64,10 +67,13 @@ CONTEXT_ROWS = max(
 )
 
 
-def signal_names(*, has_relation: bool, has_calendar: bool, has_network: bool, has_total: bool) -> tuple[str, ...]:
+def signal_names(
+    *, has_relation: bool, has_dispersion: bool, has_calendar: bool, has_network: bool, has_total: bool
+) -> tuple[str, ...]:
     """Return the names of the signals of a model, in order."""
     optional = (
         (RELATION_SIGNALS, has_relation),
+        (DISPERSION_SIGNALS, has_dispersion),
         (CALENDAR_SIGNALS, has_calendar),
         (TOTAL_SIGNALS, has_total),
         (NETWORK_SIGNALS, has_network),
@@ -151,13 +157,13 @@ class Forecast:
         weights = np.linalg.solve(gram, past.T @ z)
         return cls(weights, _usual_error(z - past @ weights, runs))
 
-    def expected(self, cells: Cells) -> np.ndarray:
-        """Return the forecast (n, c) of each cell, from earlier records only."""
-        return _from_usual(cells, products(_past(cells), self.weights))
+    def expected(self, cells: Cells, own_past: np.ndarray | None = None) -> np.ndarray:
+        """Return the forecast (n, c) of each cell, from earlier records only; `own_past` saves computing it again."""
+        return _from_usual(cells, products(_past(cells, own_past), self.weights))
 
-    def residual(self, cells: Cells) -> np.ndarray:
+    def residual(self, cells: Cells, own_past: np.ndarray | None = None) -> np.ndarray:
         """Return the standardised error of the forecast, (n, c)."""
-        return _standardised_residual(cells, self.expected(cells), self.error)
+        return _standardised_residual(cells, self.expected(cells, own_past), self.error)
 
 
 @dataclass(frozen=True)
@@ -183,9 +189,10 @@ class OwnForecast:
         residual = z - (past * weights[:, None]).sum(axis=0)
         return cls(weights, _usual_error(residual, runs))
 
-    def expected(self, cells: Cells) -> np.ndarray:
-        """Return the forecast (n, c) of each cell."""
-        return _from_usual(cells, (_own_past(cells) * self.weights[:, None]).sum(axis=0))
+    def expected(self, cells: Cells, own_past: np.ndarray | None = None) -> np.ndarray:
+        """Return the forecast (n, c) of each cell; `own_past` saves computing it again."""
+        past = _own_past(cells) if own_past is None else own_past
+        return _from_usual(cells, (past * self.weights[:, None]).sum(axis=0))
 
     def expected_with_spread(self, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
         """Return the forecast of each cell, and how far normal cells are from it, each (n, c); wider for a short past.
@@ -199,6 +206,10 @@ class OwnForecast:
         """Return the standardised error of the forecast, (n, c)."""
         return _standardised_residual(cells, self.expected(cells), self.error)
 
+    def errors(self, cells: Cells, own_past: np.ndarray | None = None) -> np.ndarray:
+        """Return the error of the forecast in usual errors, (n, c), however short the past; 0 for missing cells."""
+        return _standardised_errors(cells, self.expected(cells, own_past), self.error)
+
 
 def _from_usual(cells: Cells, expected: np.ndarray) -> np.ndarray:
     """Return expected cells (n, c) for the expected distances from what is usual at this time of the week."""
@@ -210,8 +221,11 @@ def _standardised_residual(cells: Cells, expected: np.ndarray, error: np.ndarray
 
     At the start of a run it is scaled down by the share of the longest average that the past fills.
     """
-    residual = np.where(cells.is_missing, 0, (cells.z - expected) / error)
-    return residual * _filled_share(cells, max(FORECAST_HALF_LIVES))[:, None]
+    return _standardised_errors(cells, expected, error) * _filled_share(cells, max(FORECAST_HALF_LIVES))[:, None]
+
+
+def _standardised_errors(cells: Cells, expected: np.ndarray, error: np.ndarray) -> np.ndarray:
+    return np.where(cells.is_missing, 0, (cells.z - expected) / error)
 
 
 def _usual_error(residual: np.ndarray, runs: Sequence[Cells]) -> np.ndarray:
@@ -231,9 +245,11 @@ def _own_past(cells: Cells) -> np.ndarray:
     return np.stack([np.ones_like(z), *parts])
 
 
-def _past(cells: Cells) -> np.ndarray:
+def _past(cells: Cells, own_past: np.ndarray | None = None) -> np.ndarray:
     """Return the predictors of each record (n, 1 + 4 c): a constant, and lags and averages of all channels."""
-    return np.concatenate([np.ones((len(cells.z), 1)), *_own_past(cells)[1:]], axis=1)
+    return np.concatenate(
+        [np.ones((len(cells.z), 1)), *(_own_past(cells) if own_past is None else own_past)[1:]], axis=1
+    )
 
 
 @dataclass(frozen=True)
@@ -248,6 +264,7 @@ class Signals:
         departures: (m, 3 s) float32, training records to compare the departure with.
         autoencoder: of the profile, if a network was trained.
         relation: of all channels; None if there are too many, and in older models.
+        dispersion: of the continuous channels; None if there are too many, and in older models.
         total: of the profile; None in models that weigh their signals, and in older ones.
     """
 
@@ -259,24 +276,61 @@ class Signals:
     autoencoder: TrainedNetwork | None = None
     relation: Relation | None = None
     total: Total | None = None
+    dispersion: Dispersion | None = None
 
     @classmethod
-    def fit(cls, runs: Sequence[Cells], continuous: np.ndarray, reference: int, *, has_total: bool = True) -> Self:
-        """Fit the signals to runs of normal records, of which an even subsample of at most `reference` is kept."""
+    def fit(
+        cls,
+        runs: Sequence[Cells],
+        continuous: np.ndarray,
+        reference: int,
+        varying: np.ndarray | None = None,
+        *,
+        has_total: bool = True,
+    ) -> Self:
+        """Fit the signals to runs of normal records.
+
+        Args:
+            runs: of the records.
+            continuous: positions of the continuous channels.
+            reference: largest number of records kept, an even subsample.
+            varying: positions of the channels whose dispersion is measured; None or empty for none.
+            has_total: whether the deviations of all channels are a signal.
+        """
         cells = [(run.z[:, continuous], run.kept[:, continuous]) for run in runs]
         levels = np.concatenate([_level(run, continuous) for run in runs])
         departures = np.concatenate([departure(*pair) for pair in cells])
         seasons = np.concatenate([_season(run, continuous) for run in runs])
         profiles = _profile(*(subsample_rows(part, MAX_SCALE_RECORDS) for part in (levels, departures, seasons)))
+        own, dispersion = OwnForecast.fit(runs), None
+        if varying is not None and len(varying):
+            dispersion = Dispersion.fit(runs, [own.errors(run) for run in runs], varying)
         return cls(
             continuous,
             Forecast.fit(runs),
-            OwnForecast.fit(runs),
+            own,
             Neighbours(subsample_rows(levels, reference)),
             Neighbours(subsample_rows(departures, reference)),
             relation=Relation.fit(runs, continuous),
             total=Total.fit(profiles) if has_total else None,
+            dispersion=dispersion,
         )
+
+    def names(self, *, has_calendar: bool) -> tuple[str, ...]:
+        """Return the names of the signals, in order."""
+        return signal_names(
+            has_relation=self.relation is not None,
+            has_dispersion=self.dispersion is not None,
+            has_calendar=has_calendar,
+            has_network=self.autoencoder is not None,
+            has_total=self.total is not None,
+        )
+
+    def alone(self, *, has_calendar: bool) -> np.ndarray | None:
+        """Return whether each signal counts without a second one, (k,) bool; None if none does."""
+        if self.dispersion is None:
+            return None
+        return np.isin(self.names(has_calendar=has_calendar), DISPERSION_SIGNALS)
 
     def measure(self, cells: Cells, first: int = 0) -> np.ndarray:
         """Return the signals of the records from `first` on, (n, k); low at the start of a series: it lacks a past."""
@@ -295,14 +349,18 @@ class Signals:
         ]
         filled_share = _filled_share(cells, VOLATILITY)[first:]
         counted = 1.0 if cells.is_off is None else np.where(cells.is_off[first:], 0.0, 1.0)  # off is a state of its own
+        own_past = _own_past(cells)
         signals = [
             *(counted * filled_share * distance for distance in distances),
-            counted * _sizes(self.forecast.residual(cells)[first:, self.continuous]),
+            counted * _sizes(self.forecast.residual(cells, own_past)[first:, self.continuous]),
             cells.breach[first:].max(axis=1),
             cells.stuck_signal[first:].max(axis=1),
         ]
         if self.relation is not None:
             signals.append(counted * filled_share * _sizes(self.relation.residual(cells)[first:]))
+        if self.dispersion is not None:
+            deviation = self.dispersion.deviation(cells, self.own.errors(cells, own_past))[first:]
+            signals.append(counted * filled_share * np.abs(deviation).max(axis=1))
         if cells.usual is not None:
             signals.append(_sizes(cells.deviation[first:, cells.usual.is_used]))
         of_profile, vae = self._of_profile(levels, departures, _season(cells, self.continuous)[first:])

@@ -111,6 +111,24 @@ def test_a_model_of_an_earlier_version_loads_and_remembers_every_record(blob):
     assert (scores[202:210] > calm[202:210] + 0.5).all()
 
 
+def test_a_model_of_an_earlier_version_loads_and_scores_without_dispersion(artifact, blob):
+    position = artifact.model.entities["a"].signal_names.index("dispersion")
+    arrays = {
+        name: None if "/dispersion/" in name else np.delete(array, position, axis=-1)
+        for name, array in load(blob).items()
+        if ("/dispersion/" in name or "/fusion/" in name) and not name.endswith("added")
+    }
+    older_blob = changed(blob, lambda document: [sizes.pop("has_dispersion") for sizes in document["sizes"]], **arrays)
+    older = load_series(older_blob, digest(older_blob))
+    assert dump_series(older) == older_blob
+    assert older.model.entities["a"].fusion.alone is None
+    noisy = channels(300, seed=5)
+    noisy[200:, 0] += 1.5 * np.diff(noisy[:, 0]).std() * np.random.default_rng(0).standard_normal(100)
+    series = Series(np.arange(300), noisy)
+    lower = older.model.scores("a", series) < artifact.model.scores("a", series)
+    assert lower[220:].any()
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999999])
 def test_one_flipped_bit_is_refused(blob, share):
     tampered = bytearray(blob)
@@ -209,7 +227,7 @@ def test_units_of_a_network_are_positive(networks_blob, name):
 
 
 def test_weights_of_signals_are_not_negative_and_belong_to_models_that_weigh(weighted_blob):
-    negative = changed(weighted_blob, **{"0/fusion/weights": -np.ones(6)})
+    negative = changed(weighted_blob, **{"0/fusion/weights": -np.ones(7)})
     assert_refused(negative, "has numbers in 0/fusion/weights that are negative")
     without = changed(weighted_blob, lambda document: document["config"].update(select="all"))
     assert_refused(without, "holds the array [012]/fusion/weights")

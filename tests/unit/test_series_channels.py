@@ -74,7 +74,10 @@ def test_only_a_channel_that_always_moved_can_be_stuck(rng):
     assert np.flatnonzero(is_stuck[:, 1])[0] == 32  # after twice eleven rows
     assert not is_stuck[:18].any()  # the value of row 10, and then seven times the same
     assert is_stuck[18:, 0].all()
-    assert (channels.cells(still).stuck_signal[18:, 0] == 2).all()
+    signal = channels.cells(still).stuck_signal
+    np.testing.assert_array_equal(signal[18:26, 0], 8)
+    np.testing.assert_array_equal(np.diff(signal[26:74, 0]), [1] * 47)  # and more, the longer it lasts
+    assert signal[32, 1] == 2
     rounded = np.concatenate([still[:5], still[4:]])  # one more unchanged row, not long before
     assert np.flatnonzero(channels.cells(rounded).is_stuck[:, 0])[0] == 23  # after twelve rows
     old = replace(channels, never_still=None, standing=None).cells(still).is_stuck
@@ -127,5 +130,19 @@ def test_a_channel_with_another_rounding_stands_still_again_and_again_and_is_not
     channels = Channels.fit([rng.standard_normal((1000, 1))])
     coarse = np.repeat(rng.standard_normal(10), 16)[:, None]
     signal = channels.cells(coarse).stuck_signal[:, 0]
-    assert signal[15] == 2
+    assert signal[15] == 8
     assert signal[16:].max() < 1
+
+
+def test_a_cell_that_leaps_out_of_the_range_breaks_a_rule_but_a_level_outside_of_it_does_not(rng):
+    channels = Channels.fit([rng.uniform(-1, 1, (500, 2))])
+    values = rng.uniform(-1, 1, (40, 2))
+    values[10, 0], values[20:30, 0] = 9.0, 9.0
+    values[35:, 0] = [1.2, 1.4, 1.6, 1.8, 2.0]  # step by step, no further than cells move in training
+    breach = channels.cells(values).breach
+    assert np.flatnonzero(breach[:, 0]).tolist() == [10, 20, 21]  # of the level, until the median has followed
+    assert breach[10, 0] == 8
+    assert not breach[:, 1].any()
+    older = replace(channels, silent_rows=None).cells(values)
+    assert not older.breach.any()
+    assert older.is_lost is older.is_missing

@@ -36,3 +36,14 @@ def test_the_two_largest_alarms_and_the_largest_span_make_the_score(rng):
     spike[-1] = 9
     short, long = (Fusion.fit([signals], (life,)).scores(spike)[-1] for life in (2, 8))
     assert fusion.scores(spike)[-1] == max(short, long)
+
+
+def test_a_signal_that_is_far_higher_at_some_times_of_a_history_does_not_hide_the_others(rng):
+    signals = np.abs(rng.standard_normal((4000, 3)))
+    signals[2000:2060, 0] += 40  # as in a state that only one fold shows
+    before, bounded = (Fusion.fit([signals], (2, 8), bounds_tail=bounds) for bounds in (False, True))
+    fault = np.tile([0.0, 4, 4], (50, 1))
+    assert before.scores(fault)[-1] < np.quantile(before.scores(signals), 0.99)
+    assert bounded.scores(fault)[-1] > np.quantile(bounded.scores(signals), 0.99)
+    assert (np.quantile(bounded.alarms(signals), 0.99, axis=1) < 1.01).all()
+    np.testing.assert_array_equal(bounded.spread[:, 1:], before.spread[:, 1:])

@@ -18,7 +18,7 @@ from schemas.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = SeriesSettings(models="per_entity", network=True, reference=200)
-LOSS, LATENT = 5, 6  # positions among the signals
+LOSS, LATENT = -2, -1  # positions among the signals, which end with those of the network
 
 
 def plant(n: int, seed: int) -> np.ndarray:

@@ -98,15 +98,33 @@ def channels():
     return Channels.fit([np.random.default_rng(0).uniform(-1, 1, (500, 2))])
 
 
-def test_unusual_cells_become_the_next_good_one_and_four_usual_rows_are_no_recovery_yet(channels):
-    values = np.random.default_rng(1).uniform(-1, 1, (20, 2))
-    values[6:9, 0] = 9.0
+@pytest.mark.parametrize(("rows", "calm"), [(1, 1), (3, 3), (9, CALM_ROWS)])
+def test_unusual_cells_become_the_next_good_one_once_as_many_usual_ones_have_followed(channels, rows, calm):
+    values = np.random.default_rng(1).uniform(-1, 1, (24, 2))
+    values[6 : 6 + rows, 0] = 9.0
     cells = channels.cells(values)
     is_faulty = faulty_cells(cells, channels)
     without = without_faults(cells, is_faulty)
-    np.testing.assert_array_equal(without.z[6:12, 0], np.full(6, cells.z[12, 0]))
+    good = 6 + rows + calm - 1
+    np.testing.assert_array_equal(without.z[6:good, 0], np.full(good - 6, cells.z[good, 0]))
     np.testing.assert_array_equal(without.z[:, 1], cells.z[:, 1])
-    assert np.flatnonzero(~recovered_rows(is_faulty, None)).tolist() == list(range(6, 13))
+    assert np.flatnonzero(~recovered_rows(is_faulty, None)).tolist() == list(range(6, good + 1))
+
+
+def test_in_older_models_a_glitch_counts_for_as_long_as_a_fault(channels):
+    values = np.random.default_rng(1).uniform(-1, 1, (20, 2))
+    values[6, 0] = 9.0
+    older = replace(channels, silent_rows=None)
+    assert np.flatnonzero(faulty_cells(older.cells(values), older)[:, 0]).tolist() == list(range(6, 6 + CALM_ROWS))
+
+
+def test_cells_that_are_missing_now_and_then_are_no_fault_but_a_silent_channel_is():
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random((2000, 1)) < 0.05, np.nan, rng.uniform(-1, 1, (2000, 1)))
+    channels = Channels.fit([values])
+    later = rng.uniform(-1, 1, (40, 1))
+    later[[5, 8, 9]], later[20:30] = np.nan, np.nan
+    assert np.flatnonzero(faulty_cells(channels.cells(later), channels)).tolist() == list(range(22, 33))
 
 
 def test_a_missing_cell_of_a_channel_that_has_settled_is_usual(channels):

@@ -102,9 +102,16 @@ def test_alarms_of_a_network_are_added_and_take_no_place_among_the_two_largest()
 
 
 def test_learned_signals_have_names():
-    names = signal_names(has_relation=True, has_calendar=True, has_network=True, has_total=True)
+    names = signal_names(has_relation=True, has_dispersion=True, has_calendar=True, has_network=True, has_total=True)
     assert list(learned_signals(names[:5])) == [0, 1, 2]
-    assert [*learned_signals(names).values()][2:] == ["forecast", "relation", "calendar", "loss", "latent"]
+    assert [*learned_signals(names).values()][2:] == [
+        "forecast",
+        "relation",
+        "dispersion",
+        "calendar",
+        "loss",
+        "latent",
+    ]
 
 
 def test_a_weight_below_one_lowers_alarms_and_nothing_else():
@@ -125,8 +132,9 @@ def test_a_model_weighs_its_signals_only_if_configured():
     )
     assert plain.signal_weights("pump") is None
     weights = weighing.signal_weights("pump")
-    assert list(weights) == ["level", "departure", "forecast", "relation"]
+    assert list(weights) == ["level", "departure", "forecast", "relation", "dispersion"]
     assert max(weights.values()) == 1
+    assert weights.pop("dispersion") < 0.3  # few of the events change how much a channel varies for long
     assert min(weights.values()) > 0.3
     assert (plain.scores("pump", series["pump"]) != weighing.scores("pump", series["pump"])).any()
 

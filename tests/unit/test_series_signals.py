@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detector.series.channels import Channels, compress
-from detector.series.signals import TOTAL_SIGNALS, Forecast, OwnForecast, Signals, profile, signal_names
+from detector.series.signals import TOTAL_SIGNALS, Forecast, OwnForecast, Signals, profile
 
 
 @pytest.fixture
@@ -37,9 +37,7 @@ def test_the_total_notices_that_every_channel_is_a_little_off_though_each_stays_
     later[200:] = np.clip(later[200:] + 1.0, -3.0, 3.0)
     channels = Channels.fit([training])
     signals = Signals.fit([channels.cells(training)], channels.continuous, reference=500)
-    place = signal_names(has_relation=False, has_calendar=False, has_network=False, has_total=True).index(
-        *TOTAL_SIGNALS
-    )
+    place = signals.names(has_calendar=False).index(*TOTAL_SIGNALS)
     cells = channels.cells(later)
     total = signals.measure(cells)[:, place]
     assert np.median(total[220:]) > total[100:200].max()
