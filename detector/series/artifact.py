@@ -63,7 +63,6 @@ _POSITIVE = (
     "own/error",
     "relation/error",
     "total/deviation",
-    "dispersion/spread",
     "dispersion/lowest",
     "dispersion/middle",
     "dispersion/highest",
@@ -337,7 +336,7 @@ def _relation_specs(width: int) -> ArraySpecs:
 
 
 def _dispersion_specs(width: int) -> ArraySpecs:
-    channels = dict.fromkeys(("is_used", "largest_error", "spread"), (width,))
+    channels = dict.fromkeys(("is_used", "largest_error"), (width,))
     spans = dict.fromkeys(("lowest", "middle", "highest"), (len(HALF_LIVES), width))
     return {f"dispersion/{name}": (shape, "float64") for name, shape in (channels | spans).items()}
 

@@ -38,7 +38,6 @@ class Dispersion:
     Attributes:
         is_used: (c,) float64, 1 for channels whose dispersion is known.
         largest_error: (c,) of training, in usual errors.
-        spread: (c,) mean of the deviations that are usual in the slots of the calendar; 1 without a calendar.
         lowest: (2, c) the 1 % quantile of the mean error over each span.
         middle: (2, c) the median.
         highest: (2, c) the 99 % quantile.
@@ -46,7 +45,6 @@ class Dispersion:
 
     is_used: np.ndarray
     largest_error: np.ndarray
-    spread: np.ndarray
     lowest: np.ndarray
     middle: np.ndarray
     highest: np.ndarray
@@ -63,8 +61,7 @@ class Dispersion:
         counted = [_is_counted(run) for run in runs]
         sizes = np.abs(np.concatenate(errors))
         largest = np.where(np.concatenate(counted), sizes, 0.0).max(axis=0)
-        spread = np.concatenate([_usual_spread(run) for run in runs]).mean(axis=0)
-        scale = cls(np.zeros(len(largest)), largest, spread, *np.ones((3, len(HALF_LIVES), len(largest))))
+        scale = cls(np.zeros(len(largest)), largest, *np.ones((3, len(HALF_LIVES), len(largest))))
         pairs = zip(runs, errors, strict=True)
         means = np.concatenate([scale.mean_errors(*pair)[:, window_rows(max(HALF_LIVES)) :] for pair in pairs], axis=1)
         is_used = np.isin(np.arange(len(largest)), chosen) & ~np.isnan(means).all(axis=1).any(axis=0)
@@ -84,7 +81,7 @@ class Dispersion:
         """Return the mean error over each span (2, n, c); NaN if few of the recent records count."""
         sizes = np.abs(errors)
         is_counted = _is_counted(cells) & (sizes <= self.largest_error)
-        sizes = np.minimum(sizes * (self.spread / _usual_spread(cells)), LARGEST_ERROR)
+        sizes = np.minimum(sizes, LARGEST_ERROR)
         return np.stack([_counted_mean(sizes, is_counted, life, cells) for life in HALF_LIVES])
 
     def _deviations(self, means: np.ndarray) -> np.ndarray:
@@ -109,13 +106,6 @@ def _is_counted(cells: Cells) -> np.ndarray:
     if cells.is_replaced is not None:
         is_counted &= ~cells.is_replaced
     return is_counted if cells.is_off is None else is_counted & ~cells.is_off[:, None]
-
-
-def _usual_spread(cells: Cells) -> np.ndarray:
-    """Return the deviations (n, c) that are usual at this time of the week; 1 for channels without a calendar."""
-    if cells.usual is None:
-        return np.ones_like(cells.z)
-    return np.where(cells.usual.is_used, cells.usual.spread, 1.0)
 
 
 def _counted_mean(sizes: np.ndarray, is_counted: np.ndarray, half_life: int, cells: Cells) -> np.ndarray:

@@ -26,6 +26,7 @@ from schemas.errors import NotEnoughRecords
 
 HELD_BACK_SHARE = 0.2  # of the training records, at the end, whose signals scale the fusion
 MIN_RUNS_TO_HOLD_BACK_WHOLE = 5  # with fewer runs, the end of each run is held back
+MIN_SCALE_RECORDS = 500  # of all folds, that scale the signals; with fewer, a fold is too unlike the others
 MAX_NETWORK_RECORDS = 8000  # that a network is trained on
 
 Runs = Sequence[Series]  # of consecutive normal records
@@ -157,7 +158,9 @@ def _calibrated(model: _FittedModel, settings: SeriesSettings) -> EntityModel:
     if settings.select == "auto":
         fusion = fusion.weighted(fit_signal_weights(*tried))
     else:
-        fusion = fusion.adding(fit_added_factors(*tried) if settings.network else np.array([TOTAL_FACTOR]))
+        total = [] if model.earlier.signals.total is None else [TOTAL_FACTOR]
+        added = fit_added_factors(*tried, total) if settings.network else np.array(total)
+        fusion = fusion.adding(added) if len(added) else fusion
     if folds:
         reference = _scores_of_folds(folds, fusion, settings)
     else:
@@ -169,12 +172,12 @@ def _calibrated(model: _FittedModel, settings: SeriesSettings) -> EntityModel:
 
 
 def _scaled(last: Sequence[Measured], folds: Sequence[Sequence[Measured]], settings: SeriesSettings) -> Fusion:
-    """Return the fusion scaled on all folds, or on the last records if those alone are held back.
+    """Return the fusion scaled on all folds, or on the last records if those alone are held back or records are few.
 
     Signals of a network, which has seen all folds but the last, are scaled on the last records.
     """
     of_last = Fusion.fit([run.signals for run in last], settings.smoothing)
-    if not folds:
+    if sum(len(run.signals) for fold in folds for run in fold) < MIN_SCALE_RECORDS:
         return of_last
     of_all = Fusion.fit([run.signals for fold in folds for run in fold], settings.smoothing, bounds_tail=True)
     return of_all.with_last(of_last, _network_signals(settings))
