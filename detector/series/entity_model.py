@@ -36,7 +36,8 @@ class Causes:
     Attributes:
         share: part of a record's deviation that is due to a channel; sums to 1, or to 0 if nothing deviates.
         deviation: distance of the cell from its usual value in standard deviations, signed.
-        expected: the forecast from the channel's own past, or what the others expect, in the channel's units.
+        expected: from which it deviates most, in the channel's units: the forecast from its past, its usual value, or
+            what the other channels explain.
         is_return: whether the value is back in the range of training while the forecast, from an unusual past, is not.
         evidence: by which causes of different records are compared; None in older models, in which shares are.
     """
@@ -131,17 +132,25 @@ class EntityModel:
         return np.divide(squares, total, out=np.zeros_like(squares), where=total > 0), total
 
     def _deviation(self, cells: Cells, by_past: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the signed deviation of each cell and what is expected of it, by its past or by the others, (n, c)."""
-        sign = np.where(self.signals.own.residual(cells) < 0, -1, 1)
-        deviation = sign * np.sqrt(self._squares(cells)) + 0.0  # no negative zero, which JSON may lose
+        """Return the signed deviation of each cell and what is expected of it, (n, c), both by the largest part."""
+        residual, deviation = self.signals.own.residual(cells), np.sqrt(self._squares(cells))
+        if not self.recent_causes:
+            return np.where(residual < 0, -1, 1) * deviation + 0.0, by_past  # no negative zero, which JSON may lose
+        is_far = self._is_measured & (np.abs(cells.deviation) > np.abs(residual))
+        usual = np.where(is_far, 0.0 if cells.usual is None else cells.usual.z, by_past)
+        signed = np.where(np.where(is_far, cells.deviation, residual) < 0, -1, 1) * deviation + 0.0
+        return self._by_others(cells, signed, usual)
+
+    def _by_others(self, cells: Cells, deviation: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return deviations and expected cells, with those of the channel that breaks the relation by the others."""
         relation = self.signals.relation
-        if relation is None or not self.recent_causes:
-            return deviation, by_past
+        if relation is None:
+            return deviation, expected
         by_others, broken = relation.expected(cells), broken_relation(cells, self.signals)
         is_first = broken == broken.max(axis=1, keepdims=True)
         is_by_others = is_first & (np.minimum(broken, MAX_RELATION) > np.abs(deviation)) & (relation.is_used == 1)
         deviation = np.where(is_by_others, np.where(cells.z < by_others, -broken, broken), deviation)
-        return deviation, np.where(is_by_others, by_others, by_past)
+        return deviation, np.where(is_by_others, by_others, expected)
 
     def _squares(self, cells: Cells) -> np.ndarray:
         distances = np.square(cells.deviation) + np.square(self.signals.own.residual(cells))

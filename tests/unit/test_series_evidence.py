@@ -94,6 +94,14 @@ def test_a_state_that_switches_at_times_is_no_cause_by_its_own_past():
     assert causes.evidence[is_open, 1] < 0.5 * np.square(distance) + calm
 
 
+def test_what_is_expected_of_a_worn_channel_does_not_follow_its_wear(model, values):
+    worn = changed(values, 2, np.linspace(0, 6, 30))
+    causes = model.causes("plant", worn)
+    late = slice(FAULT.start + 15, FAULT.stop)
+    assert (causes.deviation[late, 2] > 3).all()
+    assert np.abs(causes.expected[late, 2] - 10).max() < 3 * values[:TRAINED, 2].std()
+
+
 def test_an_older_model_has_no_evidence_and_the_shares_of_each_record_alone(model, values):
     old = replace(model.entities["plant"], recent_causes=False)
     causes = old.causes(changed(values, 2, 6.0))
