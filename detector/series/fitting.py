@@ -158,7 +158,9 @@ def _calibrated(model: _FittedModel, settings: SeriesSettings) -> EntityModel:
     if settings.select == "auto":
         fusion = fusion.weighted(fit_signal_weights(*tried))
     else:
-        fusion = fusion.adding(fit_added_factors(*tried) if settings.network else np.array([TOTAL_FACTOR]))
+        total = [] if model.earlier.signals.total is None else [TOTAL_FACTOR]
+        added = fit_added_factors(*tried, total) if settings.network else np.array(total)
+        fusion = fusion.adding(added) if len(added) else fusion
     if folds:
         reference = _scores_of_folds(folds, fusion, settings)
     else:

@@ -55,9 +55,14 @@ def fit_signal_weights(
 
 
 def fit_added_factors(
-    held_back: Sequence[tuple[Series, int]], measure: Measure, deviations: np.ndarray, fusion: Fusion, seed: int
+    held_back: Sequence[tuple[Series, int]],
+    measure: Measure,
+    deviations: np.ndarray,
+    fusion: Fusion,
+    seed: int,
+    total: Sequence[float] = (),
 ) -> np.ndarray:
-    """Return factors (3,) with which the alarms of the last signals are added to the score: total, loss and latent.
+    """Return factors with which the alarms of the last signals are added to the score: of a total, loss and latent.
 
     Those of the network are 0 if the score then detects the events worse, by the area under the precision-recall
     curve, and if there are too few records for events.
@@ -68,8 +73,9 @@ def fit_added_factors(
         deviations: as for `fit_signal_weights`.
         fusion: as for `fit_signal_weights`.
         seed: of the events.
+        total: the factor of the total, if the signals have one before those of the network.
     """
-    none, factors = (np.array([TOTAL_FACTOR, *of_network]) for of_network in ((0.0, 0.0), NETWORK_FACTORS))
+    none, factors = (np.array([*total, *of_network]) for of_network in ((0.0, 0.0), NETWORK_FACTORS))
     if _slots(held_back) < MIN_SLOTS:
         return none
     alarms, labels = _alarms_on_events(held_back, measure, deviations, fusion, seed)

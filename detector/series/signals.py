@@ -8,7 +8,7 @@
 - *relation*, if there are few channels: error of each channel as the others of the same record explain it;
 - *dispersion*, if there are few channels: a channel varies more or less from record to record than it ever did;
 - *calendar*, if channels follow one: distance from the value that is usual at this time of the week;
-- *total*: sum of the deviations of all channels in level and departure, none of which may be large;
+- *total*, if there are many channels: sum of their deviations in level and departure, none of which may be large;
 - *loss* and *latent*, if a network was trained: its reconstruction error of level and departure, and the distance to
   the nearest latents of training.
 
@@ -32,7 +32,7 @@ from detector.series.channels import MEDIAN_ROWS, Cells
 from detector.series.dispersion import Dispersion
 from detector.series.line import Line
 from detector.series.numpy_network import TrainedNetwork
-from detector.series.relation import Relation
+from detector.series.relation import MAX_CHANNELS, Relation
 from detector.series.running_means import (
     lagged,
     mean_after,
@@ -265,7 +265,7 @@ class Signals:
         autoencoder: of the profile, if a network was trained.
         relation: of all channels; None if there are too many, and in older models.
         dispersion: of the continuous channels; None if there are too many, and in older models.
-        total: of the profile; None in models that weigh their signals, and in older ones.
+        total: of the profile; None if there are few channels, in models that weigh their signals, and in older ones.
     """
 
     continuous: np.ndarray
@@ -312,7 +312,7 @@ class Signals:
             Neighbours(subsample_rows(levels, reference)),
             Neighbours(subsample_rows(departures, reference)),
             relation=Relation.fit(runs, continuous),
-            total=Total.fit(profiles) if has_total else None,
+            total=Total.fit(profiles) if has_total and runs[0].z.shape[1] > MAX_CHANNELS else None,
             dispersion=dispersion,
         )
 

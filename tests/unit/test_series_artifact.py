@@ -11,9 +11,12 @@ from safetensors.numpy import load, save
 from detector.core.blob import digest
 from detector.records.artifact import load_artifact
 from detector.series import keras_network
-from detector.series.artifact import dump_series, load_series, manifest
+from detector.series.artifact import SeriesArtifact, dump_series, load_series, manifest
+from detector.series.model import SeriesModel
 from detector.series.series import Series
+from detector.series.settings import SeriesSettings
 from schemas.errors import ArtifactError
+from schemas.frames import Features
 from tests.machines import FEATURES, channels, trained
 
 
@@ -24,9 +27,17 @@ def networked():
         return trained(network=True, seed=3)
 
 
+def many_channels(n, seed):
+    """Return the values (n, 12) of four machines as those of one."""
+    return np.hstack([channels(n, 4 * seed + part)[:, :3] for part in range(4)])
+
+
 @pytest.fixture(scope="module")
-def plain():
-    return trained()
+def wide():
+    series = {name: Series(np.arange(600), many_channels(600, seed)) for seed, name in enumerate("ab")}
+    model = SeriesModel.fit(series, SeriesSettings(network=False))
+    names = tuple(f"channel{place}" for place in range(12))
+    return SeriesArtifact(Features(names, ()), model, 0.01, {"a": 600, "b": 600}, {})
 
 
 @pytest.fixture(scope="module")
@@ -256,19 +267,23 @@ def test_a_calendar_that_no_clock_can_read_is_refused(blob, name, value):
 
 
 def test_factors_of_added_alarms_are_not_negative_and_older_networks_have_none(networks_blob):
-    negative = changed(networks_blob, **{"0/fusion/added": -np.ones(3)})
+    negative = changed(networks_blob, **{"0/fusion/added": -np.ones(2)})
     assert_refused(negative, "has numbers in 0/fusion/added that are negative")
-    older = without(networks_blob, "has_total", "has_added")
+    older = changed(
+        networks_blob,
+        lambda document: [sizes.pop("has_added") for sizes in document["sizes"]],
+        **{f"{index}/fusion/added": None for index in range(3)},
+    )
     model = load_series(older, digest(older)).model
     assert model.signal_weights(next(iter(model.entities))) is None
 
 
-def test_a_model_of_an_earlier_version_adds_no_total(plain):
-    older = without(dump_series(plain), "has_total", "has_added")
+def test_a_model_of_an_earlier_version_adds_no_total(wide):
+    older = without_total(dump_series(wide))
     artifact = load_series(older, digest(older))
     assert dump_series(artifact) == older
-    series = Series(np.arange(300), channels(300, seed=5))
-    now = plain.model.entities["a"]
+    series = Series(np.arange(300), many_channels(300, seed=5))
+    now = wide.model.entities["a"]
     expected = replace(now, fusion=now.fusion.adding(np.zeros(1))).scored(series).scores
     np.testing.assert_array_equal(artifact.model.scores("a", series), expected)
     added = now.scored(series).scores - expected
@@ -276,24 +291,23 @@ def test_a_model_of_an_earlier_version_adds_no_total(plain):
     assert added.max() > 0
 
 
-def test_a_total_has_its_scale_and_its_factor(plain):
-    blob = dump_series(plain)
+def test_a_total_has_its_scale_and_its_factor(wide):
+    blob = dump_series(wide)
     arrays = {f"{index}/fusion/added": None for index in range(3)}
     unadded = changed(blob, lambda document: [sizes.pop("has_added") for sizes in document["sizes"]], **arrays)
     assert_refused(unadded, "0/fusion/added")
     assert_refused(changed(blob, **{"0/total/mean": np.zeros(1)}), "has 0/total/mean as")
 
 
-def without(blob, *parts):
-    """Return the blob without the total, as earlier versions stored it, and without the named parts of its sizes."""
+def without_total(blob):
+    """Return the blob of a model without a network as earlier versions stored it."""
     arrays = load(blob)
-    names = [f"{index}/fusion/{name}" for index in range(3) for name in ("median", "centre", "spread", "highest")]
-    total = -3 if "0/network/mean" in arrays else -1
+    scales = [f"{index}/fusion/{name}" for index in range(3) for name in ("median", "centre", "spread", "highest")]
     removed = [name for name in arrays if "/total/" in name or name.endswith("/fusion/added")]
-    cut = {name: np.delete(arrays[name], arrays[name].shape[-1] + total, axis=-1) for name in names}
+    cut = {name: np.ascontiguousarray(arrays[name][..., :-1]) for name in scales}
     return changed(
         blob,
-        lambda document: [sizes.pop(part) for sizes in document["sizes"] for part in parts],
+        lambda document: [sizes.pop(part) for sizes in document["sizes"] for part in ("has_total", "has_added")],
         **dict.fromkeys(removed),
         **cut,
     )

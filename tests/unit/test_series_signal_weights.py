@@ -86,7 +86,7 @@ def with_network(kind):
 def test_a_network_counts_if_it_does_not_harm_the_detection_of_events_in_enough_records(kind, start, of_network):
     measure_all, records = with_network(kind), Series(np.arange(len(RUN)), RUN)
     fusion = Fusion.fit([measure_all(records)[start:]], SPANS)
-    factors = fit_added_factors([(records, start)], measure_all, np.ones(2), fusion, seed=0)
+    factors = fit_added_factors([(records, start)], measure_all, np.ones(2), fusion, 0, [TOTAL_FACTOR])
     assert factors.tolist() == [TOTAL_FACTOR, *of_network]
 
 

@@ -43,5 +43,7 @@ def test_the_total_notices_that_every_channel_is_a_little_off_though_each_stays_
     assert np.median(total[220:]) > total[100:200].max()
     of_last = (profile(cells, signals.continuous)[299] - signals.total.mean) / signals.total.deviation
     assert total[299] == pytest.approx(np.abs(compress(of_last)).sum())
+    few = Channels.fit([training[:, :8]])
+    assert Signals.fit([few.cells(training[:, :8])], few.continuous, reference=500).total is None
     without = Signals.fit([channels.cells(training)], channels.continuous, reference=500, has_total=False)
     np.testing.assert_array_equal(without.measure(cells), np.delete(signals.measure(cells), place, axis=1))
