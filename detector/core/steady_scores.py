@@ -10,6 +10,7 @@ The evidence for that is a cumulative sum (Page, *Continuous Inspection Schemes*
 It has to be larger than it ever is in calibration, and than that of `MIN_EVIDENCE_RECORDS` at the 99 % quantile.
 """
 
+import sys
 from dataclasses import dataclass
 from typing import Self
 
@@ -40,6 +41,7 @@ class SteadyScores:
         high_share: decayed share of the records above `high`.
         upper_share: the same above the median.
         evidence: decayed sum of the recent excess.
+        largest: of the calibration scores; without effect in states of earlier versions.
     """
 
     threshold: float
@@ -51,6 +53,7 @@ class SteadyScores:
     high_share: float = 1 - HIGH_QUANTILE
     upper_share: float = 0.5
     evidence: float = 0.0
+    largest: float = sys.float_info.max
 
     @classmethod
     def start(cls, reference: np.ndarray, threshold: float) -> Self:
@@ -62,7 +65,8 @@ class SteadyScores:
         """
         median, high, top = (float(np.quantile(reference, share)) for share in (0.5, HIGH_QUANTILE, TOP_QUANTILE))
         calibration = cls(threshold, median, high, top, 0.0)
-        return cls(threshold, median, high, top, calibration.largest_evidence(reference))
+        limit, largest = calibration.largest_evidence(reference), float(reference.max())
+        return cls(threshold, median, high, top, limit, largest=largest)
 
     def largest_evidence(self, scores: np.ndarray) -> float:
         """Return the largest evidence that the next scores (n,) give, at least that of `MIN_EVIDENCE_RECORDS`."""

@@ -28,8 +28,9 @@ lies above it, however the scores move (Gibbs & Candes, *Adaptive Conformal Infe
   takes more evidence after incidents, by `RECENT_EVIDENCE` for each flagged record in `recent`. An incident whose level
   is `STRONG_SPREADS` above its start needs no such floor, and is no evidence.
 - In a steady stream the calibrated threshold holds, so what the threshold has above it fades (`EXCESS_HALF_LIFE`), the
-  slower the more incidents there were (`recent`; not at all from `MAX_FADING_RECENT` on). At a rate of 0.1 % an
-  incident would otherwise be paid for by six thousand records, in which a second fault is hardly seen.
+  slower the more incidents there were (`recent`; not at all from `MAX_FADING_RECENT` on). Until then neither the
+  threshold nor, above that at its start, the floor of an incident is higher than the largest calibration score. At a
+  rate of 0.1 % an incident would otherwise be paid for by six thousand records, in which a second fault is hardly seen.
 - A score far above the threshold widens the step, so the calibration scores need no scale and may all be equal. The
   decisions do not depend on the unit of the scores or on a constant added to them.
 """
@@ -212,11 +213,16 @@ class _Walk:
             self.is_held, steady.evidence = False, 0.0
 
     def _fade(self, steady: SteadyScores) -> None:
-        """Lower the threshold of a steady stream towards the calibrated one."""
-        is_usual = self.before is None and self.home is None
-        if is_usual and self.threshold > steady.threshold and steady.is_steady:
-            share = _EXCESS_FADED * max(0.0, 1 - self.recent / MAX_FADING_RECENT)
+        """Lower the threshold of a steady stream towards the calibrated one, at least to the largest normal score."""
+        if self.before is None and self.home is None and self.threshold > steady.threshold and self._is_calibrated:
+            share = _EXCESS_FADED * (1 - self.recent / MAX_FADING_RECENT)
             self.threshold -= share * (self.threshold - steady.threshold)
+            self.threshold = min(self.threshold, max(steady.threshold, steady.largest))
+
+    @property
+    def _is_calibrated(self) -> bool:
+        """Whether the calibration scores are those of the stream without its incidents, which are few."""
+        return self.steady is not None and self.steady.is_steady and self.recent < MAX_FADING_RECENT
 
     def _strong_limit(self, before: float, steady: SteadyScores) -> float:
         return min(before, steady.threshold) + STRONG_SPREADS * self.spread
@@ -277,7 +283,10 @@ class _Walk:
             self.home, self.back = None, 0
 
     def _floor(self, before: float) -> float:
-        return before + self._floor_spreads() * self.spread
+        floor = before + self._floor_spreads() * self.spread
+        if self.steady is None or not self._is_calibrated or self.is_held:
+            return floor
+        return max(before, min(floor, self.steady.largest))
 
     def _floor_spreads(self) -> float:
         return -HELD_SPREADS if self.is_held else FLOOR_SPREADS + RECENT_SPREADS * min(self.recent, MAX_RECENT_RECORDS)
