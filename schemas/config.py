@@ -195,8 +195,9 @@ class MonitorConfig(Section):
     retired: Columns = ()
     """Entities that no longer send, so that their silence is no event."""
     incident_gap: IncidentGap = "auto"
-    """Flagged records of an entity no further apart than this are one incident; auto: 15 minutes, and of series 24
-    usual steps up to a day, but at least 6 steps of the entity whose records come least often."""
+    """Flagged records of an entity no further apart than this are one incident; auto: 15 minutes, and of series until
+    their scores have calmed down, or, with threshold = "conformal", 24 usual steps up to a day, but at least 6 steps of
+    the entity whose records come least often."""
     score_every: Schedule = "5m"
     """Cron expression or interval at which `serve` scores, or never."""
     time_zone: TimeZone = "UTC"
