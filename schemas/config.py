@@ -462,8 +462,8 @@ def _anchored(config: Config, folder: Path) -> Config:
 def _anchored_settings(monitor: MonitorConfig, folder: Path) -> dict[str, Any]:
     """Return the settings of a monitor that name files, relative to the folder."""
     settings: dict[str, Any] = {"source": _anchored_url(monitor.source, folder)} if monitor.source else {}
-    if monitor.series is not None and isinstance(monitor.series.holidays, str):
-        path = str(folder.absolute() / monitor.series.holidays)
+    if monitor.series is not None and monitor.series.has_calendar_file:
+        path = str(folder.absolute() / str(monitor.series.holidays))
         settings["series"] = monitor.series.model_copy(update={"holidays": path})
     return settings
 

@@ -200,11 +200,13 @@ class _Walk:
 
     def _hold(self, score: float, steady: SteadyScores) -> None:
         """Begin an incident, or lower the floor of the current one, if the excess of the scores is sustained."""
-        if score > steady.high and steady.is_sustained(1 + RECENT_EVIDENCE * self.recent):
-            if self.before is None:
-                self.before = self.momentum = steady.threshold
-            self.before = min(self.before, steady.threshold)
-            self.is_held = True
+        if score <= steady.high or not steady.is_sustained(1 + RECENT_EVIDENCE * self.recent):
+            return
+        if self.before is None:
+            self.momentum = steady.threshold
+        elif self._floor(self.before) <= steady.threshold - HELD_SPREADS * self.spread:
+            return
+        self.before, self.is_held = steady.threshold, True
 
     def _let_go(self, steady: SteadyScores) -> None:
         """Raise the floor of an incident that is strong; neither it nor a usual level is evidence."""

@@ -63,7 +63,9 @@ class Dispersion:
         largest = np.where(np.concatenate(counted), sizes, 0.0).max(axis=0)
         scale = cls(np.zeros(len(largest)), largest, *np.ones((3, len(HALF_LIVES), len(largest))))
         pairs = zip(runs, errors, strict=True)
-        means = np.concatenate([scale.mean_errors(*pair)[:, window_rows(max(HALF_LIVES)) :] for pair in pairs], axis=1)
+        unknown = np.full((len(HALF_LIVES), 1, len(largest)), np.nan)  # for runs that are all shorter than the span
+        parts = [scale.mean_errors(*pair)[:, window_rows(max(HALF_LIVES)) :] for pair in pairs]
+        means = np.concatenate([unknown, *parts], axis=1)
         is_used = np.isin(np.arange(len(largest)), chosen) & ~np.isnan(means).all(axis=1).any(axis=0)
         quantiles = np.nanquantile(np.where(is_used, means, 1.0), QUANTILES, axis=1)
         return replace(scale, is_used=is_used.astype(np.float64), **dict(zip(_QUANTILES, quantiles, strict=True)))

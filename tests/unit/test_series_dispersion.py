@@ -96,3 +96,18 @@ def test_noise_raises_the_score_by_itself_and_names_its_channel(rng):
     assert (scores > threshold).mean() > 0.9
     assert (scores >= without).all()
     assert (np.argmax(model.causes("pump", series).evidence[fault], axis=1) == 0).mean() > 0.95
+
+
+def test_runs_too_short_for_a_mean_error_leave_the_dispersion_unknown(rng):
+    runs = np.split(wandering(rng, 200), 10)
+    channels = Channels.fit(runs)
+    cells = [channels.cells(run) for run in runs]
+    own = OwnForecast.fit(cells)
+    dispersion = Dispersion.fit(cells, [own.errors(part) for part in cells], np.arange(2))
+    assert not dispersion.is_used.any()
+    assert deviation((channels, own, dispersion), wandering(rng, 300)).tolist() == [[0, 0]] * 300
+
+
+def test_a_history_of_a_hundred_records_trains(rng):
+    model = SeriesModel.fit({"press": Series(np.arange(100.0), wandering(rng, 100))}, SeriesSettings(network=False))
+    assert np.isfinite(model.scores("press", Series(np.arange(50.0), wandering(rng, 50)))).all()
