@@ -4,23 +4,26 @@ The parts of a fault are flagged with pauses, in which its scores stay near the 
 scores that have calmed down. So an incident goes on until `CALM_RECORDS` records since its last flagged one were calm:
 no more than `CALM_SHARE` of the way from the usual score to the threshold at its start. The usual score is a running
 median of the scores outside of incidents, which starts at the median of calibration. After `MAX_PAUSE_RECORDS` records
-without a flag an incident is over in any case: scores that stay high for longer have moved.
+without a flag, and after a silence in time, an incident is over in any case. What has lasted for `USUAL_AFTER` records
+is usual by now: from then on the usual score follows the scores of the incident, too.
 
 Nothing depends on where a stream is cut, on the unit of the scores or on a constant added to them.
 """
 
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 import numpy as np
 
 from detector.core.steady_scores import SteadyScores
+from detector.core.threshold_tracking import USUAL_AFTER
 
 CALM_RECORDS = 8
 CALM_SHARE = 0.8
 MAX_PAUSE_RECORDS = 100
 USUAL_STEP = 0.01  # of the spread, by which a record moves the usual score
+_TIMES = ("began_at", "flagged_at")
 
 
 @dataclass(slots=True)
@@ -34,7 +37,9 @@ class LastingIncident:
         goes_on: whether a flagged record would be of the incident.
         calm: number of calm records since the last flagged one, or since the start of the stream.
         pause: number of records since the last flagged one.
+        records: number of records since its first one.
         began_at: time of its first record; None if that may be of an incident before the start of the stream.
+        flagged_at: time of the last flagged record; None if there was none with a time.
     """
 
     spread: float
@@ -43,7 +48,9 @@ class LastingIncident:
     goes_on: bool = False
     calm: int = 0
     pause: int = 0
+    records: int = 0
     began_at: datetime | None = None
+    flagged_at: datetime | None = None
 
     @classmethod
     def start(cls, steady: SteadyScores) -> Self:
@@ -55,32 +62,41 @@ class LastingIncident:
         """Whether it is certain that a flagged record would be of another incident."""
         return not self.goes_on and self.calm >= CALM_RECORDS
 
-    def advance(self, score: float, threshold: float, time: datetime | None) -> datetime | None:
+    def advance(
+        self, score: float, threshold: float, time: datetime | None, silence: timedelta = timedelta.max
+    ) -> datetime | None:
         """Move past the next record, with a finite score.
 
         Args:
             score: of the record.
             threshold: above it the record is flagged.
             time: of the record; None if it has none.
+            silence: time between flagged records that ends an incident.
 
         Returns:
             The time at which the incident of a flagged record began; None if that is unknown, or nothing is flagged.
         """
+        self.records += 1
         if score > threshold:
-            return self._flag(threshold, time)
+            return self._flag(threshold, time, silence)
         if self.goes_on:
             self._pause(score)
         else:
             self.calm = min(self.calm + 1, CALM_RECORDS)
-        if not self.goes_on:
+        if not self.goes_on or self.records > USUAL_AFTER:
             self.usual += USUAL_STEP * self.spread * (-1 if score <= self.usual else 1)
         return None
 
-    def _flag(self, threshold: float, time: datetime | None) -> datetime | None:
+    def _flag(self, threshold: float, time: datetime | None, silence: timedelta) -> datetime | None:
+        if time is not None and self.flagged_at is not None and time - self.flagged_at > silence:
+            self.goes_on, self.calm = False, CALM_RECORDS
         if not self.goes_on:
             self.began_at = time if self.calm >= CALM_RECORDS else None
+            self.records = 1
+        if not self.goes_on or self.records > USUAL_AFTER:
             self.calm_limit = self.usual + CALM_SHARE * (threshold - self.usual)
         self.goes_on, self.calm, self.pause = True, 0, 0
+        self.flagged_at = time or self.flagged_at
         is_later = time is not None and self.began_at is not None and self.began_at <= time
         return self.began_at if is_later else None
 
@@ -95,13 +111,14 @@ class LastingIncident:
 
     def to_state(self) -> dict[str, Any]:
         """Return the incident as JSON values."""
-        return {**asdict(self), "began_at": None if self.began_at is None else self.began_at.isoformat()}
+        times = {name: None if (at := getattr(self, name)) is None else at.isoformat() for name in _TIMES}
+        return asdict(self) | times
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
         """Return the incident of a state that `to_state` wrote."""
-        began_at = None if state["began_at"] is None else datetime.fromisoformat(state["began_at"])
-        return cls(**{**state, "began_at": began_at})
+        times = {name: datetime.fromisoformat(state[name]) for name in _TIMES if state.get(name) is not None}
+        return cls(**{**state, **times})
 
 
 def incident_numbers(steady: SteadyScores, scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

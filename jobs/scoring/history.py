@@ -88,7 +88,7 @@ class History:
     def score(self, pages: Iterable[pd.DataFrame], *, is_page: bool = True) -> Iterator[ScoredPage]:
         """Yield pages of records, which are scored in this process; `is_page` as for `in_context`."""
         trackers = new_trackers(self.scorer, self.source.monitor)
-        starts = incident_starts(self.source.monitor, trackers, lambda _entity: None)
+        starts = incident_starts(self.source.monitor, self.scorer, trackers, lambda _entity: None)
         for page in pages:
             bound = in_context(self.scorer, page, self.source, trackers, is_page=is_page)
             bound = bound if starts is None else starts.bound(bound)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,11 +10,12 @@ import pandas as pd
 
 from detector.core.lasting_incidents import LastingIncident
 from detector.core.normal_band import NormalBand
-from detector.core.scorer import BoundScorer, RecordProfile, StoredThreshold
+from detector.core.scorer import BoundScorer, RecordProfile, Scorer, StoredThreshold
 from detector.core.vae_scores import VaeRecords
 from detector.series.segments import entities_of, positions_of
-from jobs.incident_gap import follows_scores
+from jobs.incident_gap import follows_scores, incident_gap
 from jobs.store import Store
+from jobs.store.incidents import LONGEST_PAUSE_GAPS
 from schemas.config import MonitorConfig
 from schemas.frames import ANOMALY_SCORE, THRESHOLD, UNGROUPED_ENTITY, Explanation
 
@@ -38,10 +39,13 @@ class IncidentStarts:
         monitor: of the records.
         trackers: of their thresholds.
         stored: returns the state of an entity's threshold before the batch, or None if it has not started.
+        silence: time between flagged records that ends an incident.
     """
 
-    def __init__(self, monitor: MonitorConfig, trackers: "Trackers", stored: StoredThreshold) -> None:
-        self._monitor, self._trackers, self._stored = monitor, trackers, stored
+    def __init__(
+        self, monitor: MonitorConfig, trackers: "Trackers", stored: StoredThreshold, silence: timedelta
+    ) -> None:
+        self._monitor, self._trackers, self._stored, self._silence = monitor, trackers, stored, silence
         self._moves: dict[str, _Move] = {}
 
     @property
@@ -61,7 +65,7 @@ class IncidentStarts:
                 continue
             for row, score, threshold in zip(known, scores[known].tolist(), thresholds[known].tolist(), strict=True):
                 time = _moment(times.iloc[row]) if score > threshold else None
-                began_at[row] = incident.advance(score, threshold, time)
+                began_at[row] = incident.advance(score, threshold, time, self._silence)
         return scored.assign(**{BEGAN_AT: pd.Series(began_at, scored.index, dtype="object")})
 
     def bound(self, scorer: BoundScorer) -> "MarkingScorer":
@@ -122,10 +126,13 @@ class MarkingScorer:
 
 
 def incident_starts(
-    monitor: MonitorConfig, trackers: "Trackers | None", stored: StoredThreshold
+    monitor: MonitorConfig, scorer: Scorer, trackers: "Trackers | None", stored: StoredThreshold
 ) -> IncidentStarts | None:
     """Return the incidents of a stream; None if they are grouped by time alone."""
-    return IncidentStarts(monitor, trackers, stored) if trackers is not None and follows_scores(monitor) else None
+    if trackers is None or not follows_scores(monitor):
+        return None
+    silence = LONGEST_PAUSE_GAPS * incident_gap(monitor, scorer.about.pace)
+    return IncidentStarts(monitor, trackers, stored, silence)
 
 
 def incidents_that_go_on(

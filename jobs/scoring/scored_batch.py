@@ -51,7 +51,7 @@ class ScoredBatch:
         trackers = trackers_of(scorer, monitor, stored)
         trained_upto = scorer.about.training.last
         look_alikes = read_look_alikes(source, store)
-        starts = incident_starts(monitor, trackers, stored)
+        starts = incident_starts(monitor, scorer, trackers, stored)
         results = []
         for page in records.pages:
             if trackers is not None:

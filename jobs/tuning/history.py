@@ -88,7 +88,7 @@ class ScoredHistory:
         states = store.threshold_states
         before = cache(partial(states.before, self.first_batch, self.model_id))
         trackers = trackers_of(scorer, monitor, before)
-        starts = incident_starts(monitor, trackers, before)
+        starts = incident_starts(monitor, scorer, trackers, before)
         for page in self.pages:
             is_scored = page.scored[ANOMALY_SCORE].notna().to_numpy()
             judged = scorer.judged(page.scored[is_scored], page.entities[is_scored], trackers)

@@ -76,3 +76,18 @@ def test_what_a_stream_starts_in_may_be_an_incident_of_before():
     assert began(incident, [FAULT], first=20) == [20]
     assert incident.advance(FAULT, 4.0, None) is None  # a record without a time goes by the time of flagging
     assert incident.advance(FAULT, 4.0, START) is None  # as does one from before its incident
+
+
+def test_a_silence_ends_an_incident_whatever_the_scores():
+    incident = LastingIncident.start(STEADY)
+    began(incident, [CALM] * 9 + [FAULT])
+    later = [START + timedelta(hours=hours) for hours in (13, 18)]
+    assert incident.advance(FAULT, 4.0, later[0], timedelta(hours=4)) == START + timedelta(hours=9)
+    assert incident.advance(FAULT, 4.0, later[1], timedelta(hours=4)) == later[1]
+
+
+def test_a_level_that_lasts_is_usual_and_ends_an_incident():
+    shifted = [(FAULT, 1), (NEAR, 40)] * 30  # each pause is short of an end
+    found = numbers((CALM, 50), *shifted)
+    assert found[:8] == [0] * 8
+    assert found[-1] > 3
