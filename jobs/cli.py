@@ -50,6 +50,7 @@ _COMMANDS = {
 }
 _INTERRUPTED = "Interrupted. No partial results were kept. Run the command again."
 _NOT_IN_WORKERS = {
+    "holidays",
     "keras",
     "matplotlib",
     "scipy",

@@ -195,8 +195,9 @@ class MonitorConfig(Section):
     retired: Columns = ()
     """Entities that no longer send, so that their silence is no event."""
     incident_gap: IncidentGap = "auto"
-    """Flagged records of an entity no further apart than this are one incident; auto: 15 minutes, and of series 24
-    usual steps up to a day, but at least 6 steps of the entity whose records come least often."""
+    """Flagged records of an entity no further apart than this are one incident; auto: 15 minutes, and of series until
+    their scores have calmed down, or, with threshold = "conformal", 24 usual steps up to a day, but at least 6 steps of
+    the entity whose records come least often."""
     score_every: Schedule = "5m"
     """Cron expression or interval at which `serve` scores, or never."""
     time_zone: TimeZone = "UTC"
@@ -461,8 +462,8 @@ def _anchored(config: Config, folder: Path) -> Config:
 def _anchored_settings(monitor: MonitorConfig, folder: Path) -> dict[str, Any]:
     """Return the settings of a monitor that name files, relative to the folder."""
     settings: dict[str, Any] = {"source": _anchored_url(monitor.source, folder)} if monitor.source else {}
-    if monitor.series is not None and isinstance(monitor.series.holidays, str):
-        path = str(folder.absolute() / monitor.series.holidays)
+    if monitor.series is not None and monitor.series.has_calendar_file:
+        path = str(folder.absolute() / str(monitor.series.holidays))
         settings["series"] = monitor.series.model_copy(update={"holidays": path})
     return settings
 

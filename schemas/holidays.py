@@ -1,23 +1,26 @@
-"""The holidays of a monitor: dates from its configuration, or from a calendar file."""
+"""The holidays of a monitor: dates from its configuration, those of a country, or those of a calendar file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+from schemas.country_holidays import country_holidays
 from schemas.errors import ConfigError
 from schemas.series import SeriesConfig
 
 MAX_EVENT_DAYS = 400  # a longer event is no holiday
 
 
-def read_holidays(config: SeriesConfig) -> tuple[str, ...]:
-    """Return the holidays of a section as dates such as "2026-12-25", in ascending order.
+def read_holidays(config: SeriesConfig, years: Iterable[int]) -> tuple[str, ...]:
+    """Return the holidays of a section as dates such as "2026-12-25", in ascending order; of a country, in some years.
 
     Raises:
-        ConfigError: If the calendar file cannot be read.
+        ConfigError: If the calendar file cannot be read, or there is no such country.
     """
     if not isinstance(config.holidays, str):
         return tuple(sorted({day.isoformat() for day in config.holidays}))
+    if config.holiday_country is not None:
+        return tuple(day.isoformat() for day in country_holidays(config.holiday_country, years))
     path = Path(config.holidays)
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -172,8 +172,17 @@ Duration = Annotated[
 ]
 PositiveDuration = Annotated[Duration, AfterValidator(_check_positive)]
 Schedule = Annotated[str | None, AfterValidator(_check_schedule), WithJsonSchema(_SCHEDULE_SCHEMA, mode="validation")]
-SilentAfter = Annotated[timedelta | Literal["auto", "never"], BeforeValidator(_parse_silence)]
-IncidentGap = Annotated[timedelta | Literal["auto"], BeforeValidator(_parse_gap), AfterValidator(_check_gap)]
+SilentAfter = Annotated[
+    timedelta | Literal["auto", "never"],
+    BeforeValidator(_parse_silence),
+    WithJsonSchema({"anyOf": [_DURATION_SCHEMA, {"enum": ["auto", "never"]}]}, mode="validation"),
+]
+IncidentGap = Annotated[
+    timedelta | Literal["auto"],
+    BeforeValidator(_parse_gap),
+    AfterValidator(_check_gap),
+    WithJsonSchema({"anyOf": [_DURATION_SCHEMA, {"const": "auto"}]}, mode="validation"),
+]
 TimeZone = Annotated[str, AfterValidator(_check_time_zone)]
 Columns = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), WithJsonSchema(_COLUMNS_SCHEMA, mode="validation")]
 

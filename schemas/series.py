@@ -1,5 +1,6 @@
 """The section of the configuration for series."""
 
+import re
 from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Annotated, Literal
@@ -10,6 +11,7 @@ from schemas.section import Duration, Section
 
 LONGEST_HALF_LIFE = 1_000
 _SECOND = timedelta(seconds=1)
+_COUNTRY = re.compile(r"[A-Za-z ]+(-[^./\\]*)?")  # or what resembles one: the package `holidays` is not imported here
 
 
 class SeriesConfig(Section):
@@ -43,7 +45,8 @@ class SeriesConfig(Section):
     """Whether values are expected by time of day, day of the week and, for daily records, day of the month, in the
     monitor's time zone; auto: for each channel whose held-back records are expected better so."""
     holidays: tuple[date, ...] | str = ()
-    """Days that count as Sundays, such as ["2026-12-25"], or the path of an iCalendar file (.ics) with them."""
+    """Days that count as Sundays: dates such as ["2026-12-25"], the public holidays of a country, such as "DE", or of
+    its subdivision, such as "DE-BY" (ISO 3166), or the path of an iCalendar file (.ics)."""
     network: bool = True
     """Whether a variational autoencoder gives each record its reconstruction error and its ELBO, and adds two signals;
     training takes about twice as long."""
@@ -52,6 +55,16 @@ class SeriesConfig(Section):
     network alone, without smoothing."""
     seed: int = Field(0, ge=0)
     """Seed of the autoencoders' training and of the synthetic anomalies; nothing else is random."""
+
+    @property
+    def has_calendar_file(self) -> bool:
+        """Whether `holidays` is the path of a file."""
+        return isinstance(self.holidays, str) and self.holidays.lower().endswith(".ics")
+
+    @property
+    def holiday_country(self) -> str | None:
+        """The country whose public holidays count as Sundays, or one with a subdivision; None for other holidays."""
+        return self.holidays if isinstance(self.holidays, str) and not self.has_calendar_file else None
 
     @model_validator(mode="after")
     def _check(self) -> "SeriesConfig":
@@ -62,8 +75,11 @@ class SeriesConfig(Section):
         return self
 
     def _problems(self) -> Iterator[str]:
-        if isinstance(self.holidays, str) and not self.holidays.lower().endswith(".ics"):
-            yield 'holidays must be a list of dates such as ["2026-12-25"], or the path of an .ics file'
+        if self.holiday_country is not None and not _COUNTRY.fullmatch(self.holiday_country):
+            yield (
+                'holidays must be a list of dates such as ["2026-12-25"], a country such as "DE", its subdivision such '
+                'as "DE-BY", or the path of an .ics file'
+            )
         if self.score != "fused" and not self.network:
             yield f'score = "{self.score}" needs network = true: it is a score of the network'
         yield from self._resample_problems()

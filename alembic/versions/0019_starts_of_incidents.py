@@ -1,5 +1,6 @@
 """When the incident of a flagged row began, by the scores between flagged rows; null for rows of earlier versions."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +16,6 @@ depends_on = None
 
 TABLES = ("anomalies", "incidents")
 STATES = ("state_before", "state_after")
-INCIDENT = "incident"  # of the state of a tracked threshold, which earlier versions cannot read
 
 
 def upgrade() -> None:
@@ -30,16 +30,28 @@ def downgrade() -> None:
         drop_own_view(connection, joined_name(monitor))  # it has the column; the next training creates it again
     for table in TABLES:
         op.drop_column(table, "began_at")
-    _forget_incidents(connection)
+    _restore_states(connection)
 
 
-def _forget_incidents(connection: sa.Connection) -> None:
-    """Take the incidents out of the states of tracked thresholds, model by model."""
+def _restore_states(connection: sa.Connection) -> None:
+    """Bring the states of tracked thresholds to the form that earlier versions read, batch by batch."""
     key: list[sa.ColumnClause[Any]] = [sa.column(name) for name in ("model_id", "entity", "batch_id")]
-    trackers = sa.table("trackers", *key, *(sa.column(name, Json) for name in STATES))
-    for model_id in connection.scalars(sa.select(trackers.c.model_id).distinct()).all():
-        for row in connection.execute(sa.select(trackers).where(trackers.c.model_id == model_id)).mappings().all():
-            states = {name: {item: row[name][item] for item in row[name] if item != INCIDENT} for name in STATES}
-            if any(states[name] != row[name] for name in STATES):
-                is_row = (part == row[part.name] for part in key)
-                connection.execute(sa.update(trackers).values(states).where(*is_row))
+    states: list[sa.ColumnClause[Any]] = [sa.column(name, Json) for name in STATES]
+    trackers = sa.table("trackers", *key, *states)
+    is_row = (part == sa.bindparam(f"of_{part.name}") for part in key)
+    values = {name: sa.bindparam(f"new_{name}", type_=Json) for name in STATES}
+    change = sa.update(trackers).values(values).where(*is_row)
+    for batch_id in connection.scalars(sa.select(trackers.c.batch_id).distinct()).all():
+        rows = connection.execute(sa.select(trackers).where(trackers.c.batch_id == batch_id)).mappings().all()
+        of_rows = ({f"of_{part.name}": row[part.name] for part in key} for row in rows)
+        new = ({f"new_{name}": _earlier(row[name]) for name in STATES} for row in rows)
+        connection.execute(change, [row | states for row, states in zip(of_rows, new, strict=True)])
+
+
+def _earlier(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a state without the incident and the largest calibration score, which earlier versions refuse."""
+    steady = state.get("steady")
+    kept = {name: value for name, value in state.items() if name != "incident"}
+    if steady is None:
+        return kept
+    return kept | {"steady": {name: value for name, value in steady.items() if name != "largest"}}

@@ -28,9 +28,9 @@ lies above it, however the scores move (Gibbs & Candes, *Adaptive Conformal Infe
   takes more evidence after incidents, by `RECENT_EVIDENCE` for each flagged record in `recent`. An incident whose level
   is `STRONG_SPREADS` above its start needs no such floor, and is no evidence.
 - In a steady stream the calibrated threshold holds, so what the threshold has above it fades (`EXCESS_HALF_LIFE`), the
-  slower the more incidents there were (`recent`; not at all from `MAX_FADING_RECENT` on). Until then neither the
-  threshold nor, above that at its start, the floor of an incident is higher than the largest calibration score. At a
-  rate of 0.1 % an incident would otherwise be paid for by six thousand records, in which a second fault is hardly seen.
+  slower the more incidents there were (`recent`; not at all from `MAX_FADING_RECENT` on). At a rate of 0.1 % an
+  incident would otherwise be paid for by six thousand records, in which a second fault is hardly seen. Nor is the floor
+  of an incident then above the largest calibration score, unless the threshold at its start is.
 - A score far above the threshold widens the step, so the calibration scores need no scale and may all be equal. The
   decisions do not depend on the unit of the scores or on a constant added to them.
 """
@@ -200,11 +200,13 @@ class _Walk:
 
     def _hold(self, score: float, steady: SteadyScores) -> None:
         """Begin an incident, or lower the floor of the current one, if the excess of the scores is sustained."""
-        if score > steady.high and steady.is_sustained(1 + RECENT_EVIDENCE * self.recent):
-            if self.before is None:
-                self.before = self.momentum = steady.threshold
-            self.before = min(self.before, steady.threshold)
-            self.is_held = True
+        if score <= steady.high or not steady.is_sustained(1 + RECENT_EVIDENCE * self.recent):
+            return
+        if self.before is None:
+            self.momentum = steady.threshold
+        elif self._floor(self.before) <= steady.threshold - HELD_SPREADS * self.spread:
+            return
+        self.before, self.is_held = steady.threshold, True
 
     def _let_go(self, steady: SteadyScores) -> None:
         """Raise the floor of an incident that is strong; neither it nor a usual level is evidence."""
@@ -213,11 +215,10 @@ class _Walk:
             self.is_held, steady.evidence = False, 0.0
 
     def _fade(self, steady: SteadyScores) -> None:
-        """Lower the threshold of a steady stream towards the calibrated one, at least to the largest normal score."""
+        """Lower the threshold of a steady stream towards the calibrated one."""
         if self.before is None and self.home is None and self.threshold > steady.threshold and self._is_calibrated:
             share = _EXCESS_FADED * (1 - self.recent / MAX_FADING_RECENT)
             self.threshold -= share * (self.threshold - steady.threshold)
-            self.threshold = min(self.threshold, max(steady.threshold, steady.largest))
 
     @property
     def _is_calibrated(self) -> bool:

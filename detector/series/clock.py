@@ -9,6 +9,7 @@ import pandas as pd
 DAY_SECONDS = 86_400
 MAX_DAY_SLOTS = 96  # quarters of an hour
 WEEK_DAYS, SUNDAY, SATURDAY, MONTH_DAYS = 7, 6, 5, 31
+YEARS_AHEAD = 10  # of the last training record: a champion is replaced long before, and 10 years are at most 300 dates
 FIRST_DAYS = 15  # of a month that are counted from its start, where its other days are counted from its end
 
 
@@ -81,6 +82,20 @@ def make_clock(runs: Sequence[np.ndarray], zone: str, holidays: Sequence[str]) -
         return None
     day_slots = int(np.clip(day_rows(runs), 1, MAX_DAY_SLOTS))
     return Clock(zone, day_slots, day_numbers(holidays))
+
+
+def holiday_years(runs: Sequence[np.ndarray], zone: str) -> range:
+    """Return the local years whose holidays a model stores: from the first record to `YEARS_AHEAD` after the last.
+
+    Empty if the times of the runs are no date-times.
+
+    >>> holiday_years([np.array(["2025-12-31T23:30", "2026-06-01T00:00"], dtype="datetime64[s]")], "Europe/Berlin")
+    range(2026, 2037)
+    """
+    if not np.issubdtype(runs[0].dtype, np.datetime64):
+        return range(0)
+    times = pd.DatetimeIndex(np.concatenate(runs), tz="UTC").tz_convert(zone)
+    return range(times.min().year, times.max().year + YEARS_AHEAD + 1)
 
 
 def day_rows(runs: Sequence[np.ndarray]) -> int:

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 
 from jobs.checks.columns import check_entities, check_texts, check_time_forms, check_times, check_types
 from jobs.checks.finding import Finding
+from jobs.checks.holidays import check_holidays
 from jobs.checks.indexes import check_key_index, check_past_index
 from jobs.checks.keys import check_growth, check_key_types, check_keys
 from jobs.checks.records import check_features, check_normal_records, check_records, check_unreadable
-from jobs.checks.series import check_holidays, check_series
+from jobs.checks.series import check_series
 from jobs.databases import reading
 from jobs.reading.source import Source
 from jobs.wording import counted_noun

@@ -1,4 +1,4 @@
-"""Checks of records as series: holidays, counters and repeated times."""
+"""Checks of records as series: counters and repeated times."""
 
 from collections.abc import Iterator
 
@@ -11,17 +11,6 @@ from detector.series.settings import MIN_RECORDS
 from jobs.checks.finding import Finding
 from jobs.wording import counted_noun
 from schemas.config import MonitorConfig
-from schemas.errors import ConfigError
-from schemas.holidays import read_holidays
-
-
-def check_holidays(monitor: MonitorConfig) -> Iterator[Finding]:
-    """Report holidays that cannot be read."""
-    try:
-        if monitor.series is not None:
-            read_holidays(monitor.series)
-    except ConfigError as exc:
-        yield Finding("error", str(exc))
 
 
 def check_series(records: pd.DataFrame, monitor: MonitorConfig) -> Iterator[Finding]:

@@ -124,7 +124,7 @@ def _next_step(path: Path, *, has_monitors: bool, has_source: bool) -> str:
 @with_app
 def check_command(app: "App", out: "Output", monitor: str | None, is_about_source: bool) -> None:
     """Check the configuration against the live database."""
-    from jobs.checks import Finding, check_monitor, check_service
+    from jobs.checks import Finding, check_country, check_monitor, check_service
 
     if is_about_source:
         report_conformance(app, out, monitor or only_monitor(app.config))
@@ -139,7 +139,7 @@ def check_command(app: "App", out: "Output", monitor: str | None, is_about_sourc
     for name in names:
         try:
             findings[name] = check_monitor(name, app.config.monitor(name), app.configured_source(name))
-            findings[name] += _stored_settings(app, name)
+            findings[name] += [*check_country(app.config.monitor(name), app.clock()), *_stored_settings(app, name)]
         except UsageError:
             raise
         except PlumblineError as exc:

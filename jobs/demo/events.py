@@ -79,7 +79,7 @@ EVENTS = (
     _event(STOPPED_METER, "pump-2", (200, 206), "energy_kwh", "energy_kwh power_kw"),
     _event(SURGE, "pump-3", (205.5, 205.5 + 1 / 12), "pressure_bar flow_m3h"),
     _event(NO_START, BOOSTER, (222, 236.5), "flow_m3h pressure_bar power_kw vibration_mm_s bearing_c energy_kwh"),
-    _event(LEAK, "pump-3", (249, 263), "power_kw pressure_bar", "flow_m3h power_kw"),
+    _event(LEAK, "pump-3", (249, 263), "power_kw energy_kwh pressure_bar", "flow_m3h power_kw"),
     _event(BLOCKED_INTAKE, "pump-3", (265, 268), "pressure_bar vibration_mm_s"),
 )
 

@@ -133,6 +133,8 @@ def incidents_that_go_on(
 ) -> Mapping[str | None, bool]:
     """Return whether the last incident of entities goes on, by the scores; unknown ones are left out.
 
+    Unknown is one that may have begun before the first record of the model: its rows are grouped by time alone.
+
     Args:
         store: the service's own database.
         monitor: of the entities.
@@ -144,7 +146,7 @@ def incidents_that_go_on(
     states = store.threshold_states.newest(model_id, set(names.values()))
     started = {name: LastingIncident.from_state(state[STATE]) for name, state in states.items() if STATE in state}
     incidents = {entity: started[name] for entity, name in names.items() if name in started}
-    return {entity: item.goes_on for entity, item in incidents.items() if item.goes_on or item.is_over}
+    return {entity: item.goes_on for entity, item in incidents.items() if item.is_over or item.began_at is not None}
 
 
 def _moment(time: pd.Timestamp) -> datetime | None:

@@ -99,7 +99,7 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
         RecordsError: If the model cannot score the records of a batch; likewise.
         StoreError: If the store cannot be used; unfinished batches are scored by a later run.
     """
-    champion = store.models.require_champion(source.name)
+    champion, started_at = store.models.require_champion(source.name), clock()
     with recorded_run(store, source.name, "score", clock, run) as counts:
         counts |= {"model_id": champion.model_id, **NO_WORK}
         watch_learned_features(source, store, champion.model_id, clock())
@@ -125,7 +125,7 @@ def score_monitor(  # noqa: PLR0913 - each is a seam of its own, and named by wh
             watch_entities(source.monitor, source.name, store, clock())
         sum_up_unannounced(source.monitor, source.name, store, clock())
         goes_on = partial(incidents_that_go_on, store, source.monitor, champion.model_id)
-        store.incidents.follow_up(source.name, _rule_at(source, store, champion), clock(), goes_on)
+        store.incidents.follow_up(source.name, _rule_at(source, store, champion), clock(), goes_on, started_at)
         failures.raise_first()
     return ScoringReport(monitor=source.name, **counts, causes=dict(causes.most_common()))
 

@@ -94,8 +94,14 @@ class IncidentAlerts:
         self._mark_unannounced(too_old)
         self._insert(news)
 
-    def add_ends(self, ended: Sequence[NumberedIncident], gap: timedelta) -> None:
-        """Alert that incidents have ended, to the channels that heard of them before they were over."""
+    def add_ends(self, ended: Sequence[NumberedIncident], gap: timedelta, started_at: datetime | None = None) -> None:
+        """Alert that incidents have ended, to the channels that heard of them before they were over.
+
+        Args:
+            ended: the incidents.
+            gap: the longest pause inside an incident that goes by time alone.
+            started_at: the start of the run: one that follows the scores was not over when an earlier run alerted it.
+        """
         if "end" not in self.rule.on:
             return
         sent = sent_alerts(self.connection, [incident_id for incident_id, _ in ended], self.rule.channels)
@@ -104,7 +110,7 @@ class IncidentAlerts:
             for incident_id, summary in ended
             for channel, alerts_before in sent[incident_id].items()
             if alerts_before and alerts_before[-1].reason != "ended"
-            if alerts_before[-1].created_at < summary.end_time + gap
+            if alerts_before[-1].created_at < _over_at(summary, gap, started_at)
         ]
         self._insert(self._not_dismissed(news))
 
@@ -209,6 +215,12 @@ class IncidentAlerts:
             "not_before": self.rule.not_before(summary, self.at),
         }
         return alert_row(subject, item.channel, self.texts.incident(news), self.at)
+
+
+def _over_at(summary: IncidentSummary, gap: timedelta, started_at: datetime | None) -> datetime:
+    """Return the time from which an incident that has ended was over, at the earliest."""
+    by_time = summary.end_time + gap
+    return by_time if summary.began_at is None or started_at is None else max(by_time, started_at)
 
 
 def withdraw_incident_alerts(connection: Connection, incident_ids: Sequence[int]) -> None:

@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any
@@ -108,9 +108,7 @@ def refresh_incidents(
     stale_ids = _stale_ids(connection, monitor, changed)
     first, last = _shifted(min(times), -rule.gap), _shifted(max(times), rule.gap)
     refresh = _Refresh(monitor, rule, texts, at, first, last, stale_ids)
-    if rule.follows_scores:
-        refresh = replace(refresh, first=_reach(connection, refresh))
-    existing = _existing(connection, refresh)
+    existing = _existing(connection, refresh, changed)
     _release_left(connection, stale_ids)
     unchanged = sorted((incident.summary for incident in existing if incident.id not in stale_ids), key=_by_start)
     rows = _ungrouped_rows(connection, refresh)
@@ -141,17 +139,29 @@ def _stale_ids(connection: Connection, monitor: str, changed: ChangedTimes) -> f
     return frozenset(ids)
 
 
-def _existing(connection: Connection, refresh: _Refresh) -> list[_Existing]:
-    """Return the incidents that changed rows may belong to, and the stale ones."""
+def _existing(connection: Connection, refresh: _Refresh, changed: Collection[str | None]) -> list[_Existing]:
+    """Return the incidents that changed rows of some entities may belong to, and the stale ones."""
     c = incidents.c
+    is_current = and_(c.monitor == refresh.monitor, c.state.in_(CURRENT_STATES))
     is_near = and_(c.end_time >= refresh.first, or_(c.start_time <= refresh.last, c.began_at <= refresh.last))
-    conditions = [and_(c.monitor == refresh.monitor, c.state.in_(CURRENT_STATES), is_near)]
+    conditions = [and_(is_current, is_near)]
+    reach = _reach(connection, refresh) if refresh.rule.follows_scores else refresh.first
+    if reach < refresh.first:
+        is_reached = and_(is_current, c.end_time.between(reach, refresh.first))
+        conditions += [and_(is_reached, is_changed) for is_changed in _is_of(changed)]
     conditions += [c.id.in_(ids) for ids in chunks(sorted(refresh.stale_ids))]
     rows = [
         row for condition in conditions for row in connection.execute(select(incidents).where(condition)).mappings()
     ]
     existing = {row["id"]: _Existing(row["id"], row["state"], summary_of_row(row)) for row in rows}
     return list(existing.values())
+
+
+def _is_of(entities: Collection[str | None]) -> list[ColumnElement[bool]]:
+    """Return the conditions that incidents are of some entities."""
+    c = incidents.c
+    of_none = [c.entity.is_(None)] if None in entities else []
+    return [*of_none, *(c.entity.in_(names) for names in chunks(name for name in entities if name is not None))]
 
 
 def _release_left(connection: Connection, stale_ids: Collection[int]) -> None:

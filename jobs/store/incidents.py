@@ -155,7 +155,14 @@ class Incidents:
                 record_act(connection, Act(actor, "label", f"incident {incident_id}", monitor, detail), at)
         return labelled
 
-    def follow_up(self, monitor: str, rule: IncidentRule, at: datetime, goes_on: GoesOn = _unknown) -> int:
+    def follow_up(
+        self,
+        monitor: str,
+        rule: IncidentRule,
+        at: datetime,
+        goes_on: GoesOn = _unknown,
+        started_at: datetime | None = None,
+    ) -> int:
         """End the open incidents that are over, and alert it; send reminders of the others.
 
         An incident that follows the scores is over once they have calmed down, or is quiet for `LONGEST_PAUSE_GAPS`;
@@ -166,6 +173,7 @@ class Incidents:
             rule: of its incidents.
             at: the time now.
             goes_on: returns which incidents go on by their scores.
+            started_at: the start of the run: an incident that is open since an earlier one went on until now.
 
         Returns:
             The number of incidents that have ended.
@@ -175,15 +183,15 @@ class Incidents:
         with reading(self.engine) as connection:
             if connection.execute(select(c.id).where(is_open).limit(1)).first() is None:
                 return 0
-            following = set(connection.scalars(select(c.entity).where(is_open, c.began_at.is_not(None))))
-        by_scores = goes_on(following) if following and rule.follows_scores else {}
+            following = _following(connection, is_open) if rule.follows_scores else []
+        by_scores = _by_scores(following, goes_on({row["entity"] for row in following}) if following else {})
         with writing(self.engine) as connection:
             lock_monitor(connection, monitor)
             incident_alerts = IncidentAlerts(connection, monitor, rule.alerts, self._texts, at)
-            ended, still_open = _split_by_end(connection, is_open, _Calm(at, rule.gap, by_scores))
+            ended, still_open = _split_by_end(connection, is_open, _Calm(at, rule.gap, by_scores, rule.follows_scores))
             for ids in chunks([incident_id for incident_id, _ in ended]):
                 connection.execute(update(incidents).where(c.id.in_(ids)).values(state="ended"))
-            incident_alerts.add_ends(ended, rule.gap)
+            incident_alerts.add_ends(ended, rule.gap, started_at)
             incident_alerts.add_reminders(still_open)
         return len(ended)
 
@@ -200,19 +208,47 @@ class _Calm:
     Attributes:
         at: the time now.
         gap: the longest pause inside an incident that goes by time alone.
-        goes_on: whether the incident of an entity goes on by its scores, as far as that is known.
+        goes_on: whether incidents go on by their scores, None if that is unknown, by id and last change.
+        follows_scores: whether that counts.
     """
 
     at: datetime
     gap: timedelta
-    goes_on: Mapping[str | None, bool]
+    goes_on: Mapping[tuple[int, datetime], bool | None]
+    follows_scores: bool
 
-    def ends(self, summary: IncidentSummary) -> bool:
-        """Return whether an incident is over."""
-        goes_on = None if summary.began_at is None else self.goes_on.get(summary.entity)
+    def ends(self, row: RowMapping) -> bool:
+        """Return whether the incident of a row is over; the next run decides about what another worker has changed."""
+        change = (row["id"], row["updated_at"])
+        by_scores = self.follows_scores and row["began_at"] is not None
+        if by_scores and change not in self.goes_on:
+            return False
+        goes_on = self.goes_on[change] if by_scores else None
         if goes_on is None:
-            return summary.end_time < self.at - self.gap
-        return not goes_on or summary.end_time < self.at - LONGEST_PAUSE_GAPS * self.gap
+            return bool(row["end_time"] < self.at - self.gap)
+        return not goes_on or row["end_time"] < self.at - LONGEST_PAUSE_GAPS * self.gap
+
+
+def _following(connection: Connection, condition: ColumnElement[bool]) -> list[RowMapping]:
+    """Return those of some incidents that follow the scores, in order of their ends."""
+    c = incidents.c
+    rows = select(c.id, c.entity, c.updated_at).where(condition, c.began_at.is_not(None)).order_by(c.end_time, c.id)
+    return list(connection.execute(rows).mappings())
+
+
+def _by_scores(
+    following: Sequence[RowMapping], goes_on: Mapping[str | None, bool]
+) -> dict[tuple[int, datetime], bool | None]:
+    """Return whether incidents go on by their scores, None if that is unknown, by id and last change.
+
+    The scores are about the last incident of an entity: an earlier one is over.
+    """
+    last = {row["entity"]: row["id"] for row in following}
+    known: dict[tuple[int, datetime], bool | None] = {}
+    for row in following:
+        by_entity = goes_on.get(row["entity"])
+        known[row["id"], row["updated_at"]] = by_entity and last[row["entity"]] == row["id"]
+    return known
 
 
 def _split_by_end(
@@ -222,8 +258,7 @@ def _split_by_end(
     ended: list[NumberedIncident] = []
     others: list[NumberedIncident] = []
     for row in connection.execute(select(incidents).where(condition).order_by(incidents.c.id)).mappings():
-        incident = (row["id"], summary_of_row(row))
-        (ended if calm.ends(incident[1]) else others).append(incident)
+        (ended if calm.ends(row) else others).append((row["id"], summary_of_row(row)))
     return ended, others
 
 

@@ -1,6 +1,6 @@
 """Trains models of series: each entity's normal records, in order of time."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from detector.core.keras_backend import backend_name
 from detector.series.artifact import SeriesArtifact, dump_series, manifest
 from detector.series.baseline_comparison import series_card
 from detector.series.card import SeriesCard
+from detector.series.clock import holiday_years
 from detector.series.drift import fit_profile
 from detector.series.fitting import HELD_BACK_SHARE
 from detector.series.held_out_events import EventCase, event_cases, measure_events
@@ -71,7 +72,8 @@ class SeriesTrainer:
         """Train and calibrate a model; the same records give the same model."""
         monitor = self.source.monitor
         series = by_entity(parts.normal.training, monitor, monitor.features)
-        settings, history = settings_of(monitor.series or SeriesConfig(), monitor.time_zone), []
+        years = holiday_years([records.times for records in series.values()], monitor.time_zone)
+        settings, history = settings_of(monitor.series or SeriesConfig(), monitor.time_zone, years), []
 
         def record(epoch: "Epoch") -> None:
             history.append(PastEpoch(**asdict(epoch)))
@@ -192,8 +194,13 @@ class SeriesBenchmark:
             yield Segment(name, rows, concatenate([*before, series[name]]))
 
 
-def settings_of(config: SeriesConfig, time_zone: str = "UTC") -> SeriesSettings:
+def settings_of(config: SeriesConfig, time_zone: str = "UTC", years: Iterable[int] = ()) -> SeriesSettings:
     """Return the settings of a model for a section of the configuration.
+
+    Args:
+        config: the section.
+        time_zone: of the monitor.
+        years: whose holidays of a country are stored with the model.
 
     Raises:
         ConfigError: If the holidays cannot be read.
@@ -208,7 +215,7 @@ def settings_of(config: SeriesConfig, time_zone: str = "UTC") -> SeriesSettings:
         select=config.select,
         calendar=config.calendar,
         time_zone=time_zone,
-        holidays=read_holidays(config),
+        holidays=read_holidays(config, years),
         network=config.network,
         score=config.score,
         seed=config.seed,

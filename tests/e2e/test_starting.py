@@ -28,7 +28,7 @@ WITHOUT = (
 @pytest.mark.parametrize("arguments", [("--help",), ("train", "--help"), ("score", "--help")])
 def test_help_imports_neither_pandas_nor_sqlalchemy(workspace, arguments):
     modules = modules_after(workspace.folder, *arguments)
-    assert modules & {"keras", "tensorflow", "numpy", "pandas", "sqlalchemy", "pydantic", "rich"} == set()
+    assert modules & {"keras", "tensorflow", "numpy", "pandas", "sqlalchemy", "pydantic", "rich", "holidays"} == set()
 
 
 @pytest.mark.parametrize("arguments", [("status",), ("anomalies", "list"), ("models", "list")])
@@ -37,7 +37,7 @@ def test_reading_the_store_imports_no_model_library(workspace, arguments):
     workspace.must("migrate")
     modules = modules_after(workspace.folder, *arguments)
     assert "sqlalchemy" in modules
-    assert modules & {"keras", "tensorflow", "sklearn", "scipy", "pandas", "pyarrow", "alembic"} == set()
+    assert modules & {"keras", "tensorflow", "sklearn", "scipy", "pandas", "pyarrow", "alembic", "holidays"} == set()
 
 
 @pytest.mark.parametrize("command", ["forecast", "evaluate", "sample"])

@@ -79,7 +79,7 @@ def test_a_table_that_was_trained_on_as_a_whole_is_judged_by_the_records_that_we
     held_back = held_out or mixer.store.models.get(1).card.calibration_records
     assert forecasted.records == forecasted.held_out_records == held_back
     assert not forecasted.includes_training_records
-    assert forecasted.by_rate[0.01] <= 0.02 * forecasted.records
+    assert forecasted.by_rate[0.01] <= 0.03 * forecasted.records  # of one fold of those that calibrate
     report = evaluate_monitor(mixer.source(**settings), mixer.store)
     frame = readings()
     faults_left_out = int(frame["is_fault"].sum()) if held_out is None else 0

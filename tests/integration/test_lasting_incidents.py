@@ -5,14 +5,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from detector.core.threshold_tracking import Tracker, Trackers
 from detector.records.card import RecordCard
-from jobs.databases import reading
+from jobs.databases import reading, writing
 from jobs.scoring.incident_starts import incidents_that_go_on
 from jobs.store import NewModel
-from schemas.tables import alerts, anomalies, incidents
+from schemas.tables import alerts, anomalies, incidents, trackers
 from tests.flagged_rows import GAP, MINUTE, RULE, START, FlaggedRows
 from tests.mariadb_server import on_mariadb_too
 from tests.series_monitor import readings
@@ -50,12 +50,12 @@ def some_rows(rng):
 def test_the_order_and_the_batches_of_rows_make_no_difference(rows):
     rng = np.random.default_rng(3)
     for case in range(10):
-        flagged, entity = some_rows(rng), f"pump-{case}"
+        flagged, entity = some_rows(rng), f"pump-{case}" if case else None
         order = rng.permutation(len(flagged)).tolist()
         cuts = sorted(rng.integers(0, len(order), 3).tolist())
         for part in (order[i:j] for i, j in pairwise([0, *cuts, len(order)]) if i < j):
             rows.write([row_of(rows, entity, *flagged[index]) for index in part])
-        mine = [item for item in rows.incidents(entity=entity, limit=20) if item.state == "open"]
+        mine = [item for item in rows.incidents(state="open", limit=200) if item.entity == entity]
         found = sorted(((i.start_time - START) / MINUTE, (i.end_time - START) / MINUTE, i.records) for i in mine)
         assert found == spans_by_definition(flagged)
 
@@ -77,6 +77,51 @@ def test_an_incident_that_goes_on_by_its_scores_stays_open_and_one_that_is_over_
     assert ended_at(1) == {"over"}
     assert ended_at(60) == {"over", "unknown", "by time"}
     assert ended_at(61) == {"over", "unknown", "by time", "on"}  # its source has stopped
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_of_two_incidents_of_an_entity_only_the_last_one_can_go_on(rows, goes_on):
+    rows.write([row_of(rows, "pump", 0, 0), row_of(rows, "pump", 10, 10)])
+    at = START + 11 * MINUTE
+    assert rows.store.incidents.follow_up("pump", rows.rule, at, lambda _names: {"pump": goes_on}) == 2 - goes_on
+    assert [incident.start_time for incident in rows.incidents(state="open")] == [START + 10 * MINUTE] * goes_on
+
+
+def test_what_another_worker_finds_meanwhile_does_not_end_by_earlier_scores(rows):
+    rows.write([row_of(rows, name, 0, 0) for name in ("over", "grown", "next")])
+
+    def calm_before(names):
+        found = [row_of(rows, "grown", 1, 0), row_of(rows, "next", 1, 1)]
+        rows.write(found, rows.now + MINUTE)
+        return dict.fromkeys(names, False)
+
+    rows.store.incidents.follow_up("pump", rows.rule, START + 60 * MINUTE, calm_before)
+    still_open = [
+        (incident.entity, (incident.start_time - START) / MINUTE) for incident in rows.incidents(state="open")
+    ]
+    assert sorted(still_open) == [("grown", 0), ("next", 1)]
+
+
+@pytest.mark.parametrize(("started_at", "reasons"), [(59, ["opened"]), (60, ["opened", "ended"])])
+def test_the_end_is_alerted_if_an_earlier_run_alerted_the_incident_however_long_ago_its_last_flag(
+    rows, started_at, reasons
+):
+    rows.write([row_of(rows, "pump", 0, 0)], START + 59 * MINUTE)  # later than the gap by time
+    at, started_at = START + 61 * MINUTE, START + started_at * MINUTE
+    rows.store.incidents.follow_up("pump", rows.rule, at, lambda _names: {"pump": False}, started_at)
+    assert [reason for _, reason, _ in rows.alerted()] == reasons
+
+
+def test_an_incident_that_may_have_begun_before_its_model_is_unknown(mixer):
+    model_id = mixer.train(false_positive_rate=0.02).model_id
+    mixer.score(batch_size=1600, false_positive_rate=0.02)
+    c = trackers.c
+    with writing(mixer.store.engine) as connection:
+        (row,) = connection.execute(select(trackers).where(c.entity == "b")).mappings().all()
+        state = row["state_after"] | {"incident": row["state_after"]["incident"] | {"began_at": None}}
+        connection.execute(update(trackers).where(c.entity == "b").values(state_after=state))
+    monitor = mixer.source(false_positive_rate=0.02).monitor
+    assert incidents_that_go_on(mixer.store, monitor, model_id, {"a", "b"}) == {"a": False}
 
 
 def test_scoring_writes_where_incidents_began_and_whether_they_go_on(mixer):

@@ -94,10 +94,10 @@ def test_the_weights_of_views_are_shown_if_they_differ(mixer, capsys):
         described[select] = (mixer.store.models.card_markdown(report.model_id), capsys.readouterr().out)
     assert not any("each view counts" in text for text in described["all"])
     markdown, shown = described["auto"]
-    assert "| entity | departure | forecast | level | relation |" in markdown
+    assert "| entity | departure | dispersion | forecast | level | relation |" in markdown
     assert "How much each view counts" in shown
     weights = [of.view_weights for of in mixer.store.models.get(report.model_id).card.by_entity.values()]
-    assert [set(of) for of in weights] == [{"departure", "forecast", "level", "relation"}] * 2
+    assert [set(of) for of in weights] == [{"departure", "dispersion", "forecast", "level", "relation"}] * 2
     assert all(max(of.values()) == 1 for of in weights)
 
 

@@ -1,6 +1,7 @@
 """A monitor of series from its table to flagged records, on each database."""
 
 import re
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -56,6 +57,16 @@ def test_training_again_on_the_same_records_gives_the_same_model(mixer):
     assert second.verdict == "better"
     assert blobs[0] != blobs[1]  # the later ones hold records out for the comparison
     assert blobs[1] == mixer.store.models.blob(second.model_id)
+
+
+def test_the_holidays_of_a_country_are_stored_at_training_and_not_looked_up_by_scoring(mixer, monkeypatch):
+    mixer.train(series={"holidays": "DE-BY"})
+    monkeypatch.setitem(sys.modules, "holidays", None)  # an import fails
+    monitor = mixer.source(series={"holidays": "DE-BY"}).monitor
+    days = load_scorer(mixer.store, mixer.store.models.champion("mixer"), monitor).model.settings.holidays
+    assert "2026-06-04" in days
+    assert (days[0][:4], days[-1]) == ("2026", "2036-12-26")
+    assert mixer.score(series={"holidays": "DE-BY"}).records == 1600
 
 
 def test_a_challenger_is_compared_by_the_rate_it_keeps_on_the_newest_records(mixer):

@@ -33,6 +33,9 @@ def is_parsed(document):
         BASE,
         f"[monitors.pump]\n{PUMP}",
         f'{BASE}time = "at"\nsettle = "1h 30m"\nlate_after = 30\nretrain.every = "0 3 * * 0"\nscore_every = "never"',
+        f'{BASE}time = "at"\nentity = "pump"\nincident_gap = 900\nsilent_after = 30',
+        f'{BASE}time = "at"\nentity = "pump"\nincident_gap = "auto"\nsilent_after = "never"',
+        f'{BASE}incident_gap = "never"',
         f'{BASE}[[monitors.pump.maintenance]]\nstart = "2026-03-01T10:00:00"\nend = "2026-03-01T11:00:00"',
         '[alerts.channels]\nops = "json://localhost"',
         (ROOT / "config.toml").read_text(encoding="utf-8"),
@@ -53,6 +56,7 @@ def test_the_schema_has_each_description_and_no_null():
     schema = config_json_schema()
     properties = schema["$defs"]["MonitorConfig"]["properties"]
     assert properties["lease"]["default"] == "15m"
+    assert "pattern" in properties["incident_gap"]["anyOf"][0]
     assert properties["settle"]["description"].startswith("Records younger than this")
     assert properties.keys() == Config.model_fields["monitors"].annotation.__args__[1].model_fields.keys()
     assert '"null"' not in json.dumps(schema)
