@@ -24,6 +24,7 @@ RESTLESS_FACTOR = 4.0  # of the signal of a stuck channel that never stood still
 LEAP_BREACH = 4.0  # of a cell that leaps out of the range of training, for each standard deviation beyond it
 SILENT_CHANCE = 1e-3  # that a channel is missing for as many rows, if each is with the share of training
 MAX_SILENT_ROWS = 16
+USUAL_GAP_SHARE = 0.01  # of the rows of training, in gaps of a length, above which such gaps are usual
 RANGE_MARGIN = 0.5  # standard deviations
 MAX_VALUE = 1e100  # stands for infinite values
 MEDIAN_ROWS = 3  # before a cell, whose median is expected of it: one bad reading among them has no effect
@@ -160,7 +161,8 @@ class Channels:
         deviation = np.array([column.std() for column in columns])
         is_constant = deviation <= CONSTANT_DEVIATION * np.maximum(np.abs(mean), 1)
         still = np.max([run_length(_is_unchanged(run), MAX_STILL_ROWS).max(axis=0) for run in runs], axis=0)
-        missing_share = np.isnan(np.concatenate(runs)).mean(axis=0)
+        missing_rows = np.concatenate([run_length(np.isnan(run), MAX_SILENT_ROWS) for run in runs])
+        missing_share = (missing_rows > 0).mean(axis=0)
         channels = cls(
             mean,
             np.where(is_constant, 0.0, deviation),
@@ -170,7 +172,7 @@ class Channels:
             missing_share,
             still.astype(np.float64),
             never_still=(still == 0).astype(np.float64),
-            silent_rows=silent_rows(missing_share),
+            silent_rows=np.maximum(silent_rows(missing_share), longer_than_usual(missing_rows)),
         )
         channels = replace(channels, largest_move=largest_move([channels.cells(run).z for run in runs]))
         moving = [channels.moving(run) for run in runs]
@@ -301,6 +303,18 @@ def silent_rows(missing_share: np.ndarray) -> np.ndarray:
     """
     share = np.clip(missing_share, SILENT_CHANCE, 1 - SILENT_CHANCE)
     return np.asarray(np.clip(np.ceil(np.log(SILENT_CHANCE) / np.log(share)), 1, MAX_SILENT_ROWS))
+
+
+def longer_than_usual(missing_rows: np.ndarray) -> np.ndarray:
+    """Return the consecutive missing rows (c,) that are not usual in training; one more than are counted if all are.
+
+    Some channels are missing in most rows, or at night.
+
+    Args:
+        missing_rows: (n, c) by `run_length`, up to `MAX_SILENT_ROWS`.
+    """
+    shares = np.stack([(missing_rows >= rows).mean(axis=0) for rows in range(1, MAX_SILENT_ROWS + 1)])
+    return np.asarray(1.0 + (shares > USUAL_GAP_SHARE).sum(axis=0))
 
 
 def bounded(values: np.ndarray) -> np.ndarray:

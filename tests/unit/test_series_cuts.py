@@ -91,7 +91,7 @@ def with_siblings(series, share=0.3, seed=6):
     """Return records with siblings, other records of the same time: up to three before a record."""
     rng = np.random.default_rng(seed)
     siblings = np.where(rng.random(len(series)) < share, rng.integers(1, 4, len(series)), 0)
-    siblings[SHARED] = 2
+    siblings[[row for row in SHARED if row < len(series)]] = 2
     rows = np.repeat(np.arange(len(series)), siblings + 1)
     is_last = np.append(rows[1:] != rows[:-1], True)
     values = np.where(is_last[:, None], series.values[rows], series.values[rng.permutation(rows)])
@@ -126,3 +126,32 @@ def test_records_of_one_time_score_as_each_alone_would(model, is_older):
         np.testing.assert_array_equal(model.causes("press", one).share[-1], causes.share[row])
         np.testing.assert_array_equal(model.normal_band("press", one)[1][-1], band[1][row])
         np.testing.assert_array_equal(model.watched("press", one).values[-1], watched[row])
+
+
+def seasonal(seed=0, n=1200):
+    """Return six-hourly records of a pump whose level moves with the season, of a flow and of a noise."""
+    rng, times = np.random.default_rng(seed), np.datetime64("2026-01-05", "us") + np.arange(n) * np.timedelta64(6, "h")
+    course = np.sin(2 * np.pi * (np.arange(n)[:, None] % 4) / 4 + np.arange(3))
+    values = course * [1, 1, 0] + 0.2 * rng.standard_normal((n, 3))
+    values[:, 0] += 3 * np.sin(2 * np.pi * np.arange(n) / 800)
+    values[:, 1] += values[:, 0]
+    return Series(times, np.where(rng.random((n, 3)) < 0.005, np.nan, values))
+
+
+def test_a_seasonal_machine_of_few_channels_scores_and_has_causes_as_in_the_whole():
+    model = SeriesModel.fit({"press": seasonal()}, SeriesSettings(network=False, max_gap=DAY * 3600.0))
+    entity, series = model.entities["press"], seasonal(seed=1)
+    assert entity.inputs.calendar.is_moving.any()
+    assert {"relation", "dispersion"} <= set(entity.signal_names)
+    series.values[GLITCH] += 50
+    series.values[400:460, 1] += 7
+    series.values[500:530, 0], series.values[600:640, 2] = series.values[500, 0], np.nan
+    series.times[1100:] += np.timedelta64(5, "D")
+    series, is_last = with_siblings(Series(series.times, series.values))
+    whole, causes = model.scores("press", series), model.causes("press", series)
+    rows = np.flatnonzero(~is_last & (np.arange(len(series)) > model.context_rows))
+    for row in [*rows[::15].tolist(), *np.flatnonzero(is_last)[-200::10].tolist()]:
+        one = alone(series, is_last, row, model.context_rows)
+        assert model.scores("press", one)[-1] == whole[row]
+        for name, part in vars(model.causes("press", one)).items():
+            np.testing.assert_array_equal(part[-1], getattr(causes, name)[row], err_msg=name)

@@ -127,6 +127,19 @@ def test_cells_that_are_missing_now_and_then_are_no_fault_but_a_silent_channel_i
     assert np.flatnonzero(faulty_cells(channels.cells(later), channels)).tolist() == list(range(22, 33))
 
 
+@pytest.mark.parametrize("period", [24, 48])
+def test_gaps_that_are_usual_in_training_are_no_fault(period):
+    rng, rows = np.random.default_rng(0), np.arange(2000)
+    values = rng.uniform(-1, 1, (2000, 3))
+    values[rows % period != 0, 0] = np.nan  # sent once in a period
+    values[rows % period < period // 2, 1] = np.nan  # asleep for half of it
+    channels = Channels.fit([values])
+    values[1000:1010, 2] = np.nan
+    found = faulty_cells(channels.cells(values), channels)
+    assert not found[:, :2].any()
+    assert np.flatnonzero(found[:, 2]).tolist() == list(range(1000, 1000 + 10 + CALM_ROWS - 1))
+
+
 def test_a_missing_cell_of_a_channel_that_has_settled_is_usual(channels):
     values = np.random.default_rng(1).uniform(-1, 1, (200, 2))
     values[:, 0] += 9.0
