@@ -78,11 +78,12 @@ def _span(event: Event) -> Span:
 
 
 def _case(event: Event, timeline: Timeline, reader: ViewReader) -> Case:
-    """Return an event with the records around it, and the incidents near it."""
+    """Return an event with the records around it, and the causes of its largest incident, or of one near it."""
     margin = max(_MIN_MARGIN, 0.3 * (event.end - event.start))
     start, end = event.start - margin, event.end + margin
-    incidents = [item for item in timeline.incidents if _is_within(item, event.pump, start, end)]
-    largest = max(incidents, key=lambda incident: incident.records, default=None)
+    nearby = [item for item in timeline.incidents if _is_within(item, event.pump, start, end)]
+    own = [item for item in nearby if _is_within(item, event.pump, event.start, event.end)]
+    largest = max(own or nearby, key=lambda incident: incident.records, default=None)
     causes = [] if largest is None else causes_to_draw(largest)
     channels = tuple(dict.fromkeys([*causes, *event.shown]))[:_CHANNELS_SHOWN]
     view = reader.of_selection(Selection(start, end, event.pump, channels))
