@@ -17,6 +17,7 @@ from detector.series.fusion import Fusion
 from detector.series.inputs import FittedInputs, Inputs, SplitRuns, fit_inputs
 from detector.series.measured import Measured
 from detector.series.numpy_network import Scale, TrainedNetwork
+from detector.series.relation import Relation
 from detector.series.segments import take_rows
 from detector.series.series import Series
 from detector.series.settings import MIN_RECORDS, SeriesSettings
@@ -69,10 +70,14 @@ class _FittedSignals:
     profiles: np.ndarray
 
     @classmethod
-    def fit(cls, runs: Runs, inputs: Inputs, settings: SeriesSettings, varying: np.ndarray) -> "_FittedSignals":
+    def fit(
+        cls, runs: Runs, inputs: Inputs, settings: SeriesSettings, varying: np.ndarray, *, has_relation: bool
+    ) -> "_FittedSignals":
         cells = [inputs.cells(run) for run in runs]
         continuous = inputs.channels.continuous
         signals = Signals.fit(cells, continuous, settings.reference, varying, has_total=settings.select == "all")
+        if not has_relation:
+            signals = replace(signals, relation=None)
         profiles = [profile(run, continuous) for run in cells] if settings.network else [np.zeros((0, 1))]
         return cls(inputs, signals, subsample_rows(np.concatenate(profiles), MAX_NETWORK_RECORDS))
 
@@ -95,6 +100,7 @@ class _FittedModel:
         earlier: signals of the earlier records.
         whole: signals of all records.
         varying: positions of the channels whose dispersion is measured.
+        has_relation: whether there are enough records for the relation of channels, without each fold, too.
     """
 
     runs: SplitRuns
@@ -102,13 +108,16 @@ class _FittedModel:
     earlier: _FittedSignals
     whole: _FittedSignals
     varying: np.ndarray
+    has_relation: bool
 
     @classmethod
     def fit(cls, runs: SplitRuns, settings: SeriesSettings) -> "_FittedModel":
         inputs = fit_inputs(runs, settings)
         varying = varying_channels([inputs.whole.cells(run) for run in runs.whole], inputs.whole.channels.continuous)
-        fit = partial(_FittedSignals.fit, settings=settings, varying=varying)
-        return cls(runs, inputs, fit(runs.earlier, inputs.earlier), fit(runs.whole, inputs.whole), varying)
+        has_relation = Relation.has_enough([run.values for run in runs.whole])
+        fit = partial(_FittedSignals.fit, settings=settings, varying=varying, has_relation=has_relation)
+        parts = fit(runs.earlier, inputs.earlier), fit(runs.whole, inputs.whole)
+        return cls(runs, inputs, *parts, varying, has_relation)
 
 
 def _with_networks(models: Sequence[_FittedModel], settings: SeriesSettings, progress: Progress) -> list[_FittedModel]:
@@ -204,7 +213,7 @@ def _measured_fold(model: _FittedModel, fold: Fold, settings: SeriesSettings) ->
     """Return the records of a fold, measured by signals that were fitted to the other records."""
     inputs = model.inputs.of(fold.others)
     without = replace(settings, network=False)
-    part = _FittedSignals.fit(fold.others, inputs, without, model.varying)
+    part = _FittedSignals.fit(fold.others, inputs, without, model.varying, has_relation=model.has_relation)
     signals = replace(part.signals, autoencoder=model.whole.signals.autoencoder)
     return [Measured.of(run, inputs, signals, start) for run, start in fold.held_back]
 

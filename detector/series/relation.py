@@ -39,6 +39,15 @@ class Relation:
     error: np.ndarray
     is_used: np.ndarray
 
+    @staticmethod
+    def has_enough(runs: Sequence[np.ndarray]) -> bool:
+        """Return whether runs of normal records (n, c) are enough for a relation if a fold of them is held back, too.
+
+        Else it would be a signal of the model, and not of the scores that calibrate it.
+        """
+        complete = sum(int((~np.isnan(run).any(axis=1)).sum()) for run in runs)
+        return complete >= 2 * MIN_RECORDS_A_CHANNEL * runs[0].shape[1]
+
     @classmethod
     def fit(cls, runs: Sequence[Cells], continuous: np.ndarray) -> Self | None:
         """Fit to runs of normal records; None for a single channel and for many.

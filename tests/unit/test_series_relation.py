@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from detector.series import Series, SeriesModel, SeriesSettings
 from detector.series.channels import Channels
 from detector.series.recovery import without_faults
 from detector.series.relation import MAX_CHANNELS, Relation
@@ -72,3 +73,13 @@ def test_machines_of_few_channels_have_a_relation(rng, width, has_relation):
     training = rng.standard_normal((300, width))
     channels = Channels.fit([training])
     assert (Relation.fit([channels.cells(training)], channels.continuous) is not None) == has_relation
+
+
+@pytest.mark.parametrize(("records", "missing", "expected"), [(119, 0, False), (120, 0, True), (130, 11, False)])
+def test_a_short_history_has_no_relation_that_its_calibration_lacks(rng, records, missing, expected):
+    values = sunny(rng, records)
+    values[:missing, 2] = np.nan
+    times = np.datetime64("2026-03-02", "s") + 3600 * np.arange(records)
+    settings = SeriesSettings(models="per_entity", network=False, calendar=False)
+    model = SeriesModel.fit({"sun": Series(times, values)}, settings).entities["sun"]
+    assert ("relation" in model.signal_names) is expected
