@@ -300,8 +300,11 @@ class Signals:
         cells = [(run.z[:, continuous], run.kept[:, continuous]) for run in runs]
         levels = np.concatenate([_level(run, continuous) for run in runs])
         departures = np.concatenate([departure(*pair) for pair in cells])
-        seasons = np.concatenate([_season(run, continuous) for run in runs])
-        profiles = _profile(*(subsample_rows(part, MAX_SCALE_RECORDS) for part in (levels, departures, seasons)))
+        total = None
+        if has_total and runs[0].z.shape[1] > MAX_CHANNELS:
+            seasons = np.concatenate([_season(run, continuous) for run in runs])
+            parts = (subsample_rows(part, MAX_SCALE_RECORDS) for part in (levels, departures, seasons))
+            total = Total.fit(_profile(*parts))
         own, dispersion = OwnForecast.fit(runs), None
         if varying is not None and len(varying):
             dispersion = Dispersion.fit(runs, [own.errors(run) for run in runs], varying)
@@ -312,7 +315,7 @@ class Signals:
             Neighbours(subsample_rows(levels, reference)),
             Neighbours(subsample_rows(departures, reference)),
             relation=Relation.fit(runs, continuous),
-            total=Total.fit(profiles) if has_total and runs[0].z.shape[1] > MAX_CHANNELS else None,
+            total=total,
             dispersion=dispersion,
         )
 
